@@ -1,0 +1,47 @@
+"""The way a site-wide element has taken through a tree of servers.
+
+A getProperties or a message without device belongs to nobody, so ownership cannot keep it from going
+round in a ring of servers.  Each of our servers adds its name to the attribute ``via`` when it passes such
+an element to another server, and drops one that has its own name in it.  The attribute is ours; INDI 1.7 lets a
+receiver ignore attributes it does not know, and indiserver passes them on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .frame import Frame
+
+__all__ = ["MAX_HOPS", "came_through", "with_via"]
+
+MAX_HOPS: Final = 32
+"""Servers one element may pass: far beyond any tree, so what comes further is going round."""
+
+_VIA: Final = re.compile(rb"""\svia\s*=\s*["']([A-Za-z0-9 _.-]*)["']""")
+_NAME: Final = re.compile(rb"<[A-Za-z]+")
+
+
+def _hops(frame: Frame) -> list[str]:
+    match = _VIA.search(frame.raw[: frame.raw.find(b">") + 1])
+    return match[1].decode("ascii").split() if match else []
+
+
+def came_through(frame: Frame, server: str) -> bool:
+    """Has this element passed this server before, or too many others?"""
+    hops = _hops(frame)
+    return server in hops or len(hops) >= MAX_HOPS
+
+
+def with_via(frame: Frame, server: str) -> Frame:
+    """The element with the name of one more server in its ``via`` attribute.
+
+    Args:
+        frame: A getProperties or a message.
+        server: Letters, digits, ``_ . -``.
+    """
+    hops = " ".join([*_hops(frame), server]).encode("ascii")
+    raw = _VIA.sub(b"", frame.raw, count=1)
+    start = _NAME.match(raw)
+    assert start is not None, "a frame begins with its tag"
+    return Frame(frame.address, start[0] + b' via="' + hops + b'"' + raw[start.end() :])

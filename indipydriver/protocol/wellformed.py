@@ -1,0 +1,220 @@
+"""Is this element well-formed?  The check at the door, and the repair of what is nearly right.
+
+Two judges with one verdict.  `COMMON` is a regular expression that matches, in one go, the
+shape nearly all traffic has: it costs 1.6 us for a frame of 285 bytes, where expat called
+from Python costs ten times as much.  Whatever it does not match goes to expat, so it may be stricter than XML
+but never laxer; a property test compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from xml.parsers import expat
+from xml.sax.saxutils import unescape
+
+from ..errors import MalformedFrame
+from .frame import Address
+from .tags import TAGS
+
+__all__ = ["COMMON", "COMMON_DEFINITION", "Limits", "check", "excerpt", "make_address", "repair"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one peer may send.  The largest seen in 150 real drivers stand beside them.
+
+    Attributes:
+        frame: Bytes of an element without BLOB data (seen: 2.8 KB).
+        blob: Bytes of a setBLOBVector or newBLOBVector, as base64.
+        start_tag: Bytes of one start tag.
+        junk: Bytes between elements that belong to none, in a row.
+        attributes: Attributes of one start tag (seen: 10).
+        attribute_value: Bytes of one attribute value.
+        name: Bytes of a device, property or member name (libindi cuts at 63).
+        members: Children of one element (seen: 18).
+    """
+
+    frame: int = 1 << 20
+    blob: int = 512 << 20
+    start_tag: int = 16 << 10
+    junk: int = 64 << 10
+    attributes: int = 32
+    attribute_value: int = 4 << 10
+    name: int = 256
+    members: int = 1024
+
+
+# Printable ASCII, tab and line ends.  Possessive (Python 3.11), so a failure costs no second try.
+_TEXT: Final = rb"[^<>&\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]*+"
+# No white space but the blank: XML makes blanks of the others in attribute values.
+_VALUE: Final = rb"""(?:"[^"<&\x00-\x1f\x7f-\xff]{0,256}+"|'[^'<&\x00-\x1f\x7f-\xff]{0,256}+')"""
+_WS: Final = rb"[ \t\r\n]"
+
+
+def _attribute(name: str, value: bytes = _VALUE) -> bytes:
+    return _WS + rb"++" + name.encode() + rb"=" + value
+
+
+def _optional(*names: str) -> bytes:
+    # (?:x|) and not (?:x)?, as a branch costs the regular expression machine half of a repeat.
+    return b"".join(rb"(?:" + _attribute(name) + rb"|)" for name in names)
+
+
+def _shape(verbs: bytes, attributes: tuple[str, ...], child: bytes, of_number: tuple[str, ...], of_all: tuple[str, ...]) -> bytes:
+    """An element with its children, in the order of attributes that libindi, indiserver and the
+    Python drivers share, but for timeout and timestamp, of which either may be first.  A fixed order
+    rules out an attribute given twice, which XML does not allow."""
+    times = (
+        rb"(?:" + _attribute("timeout") + _optional("timestamp") + rb"|" + _attribute("timestamp") + _optional("timeout") + rb"|)"
+    )
+    children = rb"|".join(
+        kind + _attribute("name") + rb"(?:>|" + _optional(*more) + _WS + rb"*+>)" + _TEXT + rb"</" + child + kind + rb">"
+        for kind, more in ((b"Number", of_number), (b"Text", of_all), (b"Switch", of_all), (b"Light", of_all))
+    )
+    return (
+        _WS + rb"*+(?:<\?xml[^<>]{0,64}+>" + _WS + rb"*+|)"
+        rb"(<(" + verbs + rb"(?:Number|Text|Switch|Light)Vector)"
+        + _attribute("device", rb"(" + _VALUE + rb")")
+        + _attribute("name", rb"(" + _VALUE + rb")")
+        + _optional(*attributes) + times + _optional("message")
+        + _WS + rb"*+>(?:" + _WS + rb"*+<" + child + rb"(?:" + children + rb")){0,1024}" + _WS + rb"*+</\2>)"
+    )  # fmt: skip
+
+
+COMMON: Final = re.compile(_shape(rb"(?:set|new)", ("state",), rb"one", ("min", "max", "step"), ()))
+"""Nearly all traffic.  Groups: the element, its tag, the device and name attributes with their quotes."""
+
+COMMON_DEFINITION: Final = re.compile(
+    _shape(rb"def", ("label", "group", "state", "perm", "rule"), rb"def", ("label", "format", "min", "max", "step"), ("label",))
+)
+"""The same for definitions."""
+
+
+def excerpt(data: bytes, length: int = 80) -> str:
+    """The beginning of some bytes, safe to print in a log: control characters are escaped."""
+    text = data[: length + 1].decode("utf-8", "replace")
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:length])
+    return safe + ("..." if len(data) > length else "")
+
+
+_QUOTES: Final = {"&quot;": '"', "&apos;": "'"}
+
+
+def make_address(tag: bytes, device: bytes, name: bytes) -> Address:
+    """The address from what `COMMON` matched, the attribute values without their quotes."""
+    return Address(
+        TAGS[tag.decode("ascii")],
+        unescape(device.decode("ascii"), _QUOTES),
+        unescape(name.decode("ascii"), _QUOTES),
+    )
+
+
+class _Judge:
+    """Expat's handlers: count what is bounded, remember the address."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.depth = 0
+        self.members = 0
+        self.tag = ""
+        self.attributes: dict[str, str] = {}
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        limits = self.limits
+        self.depth += 1
+        if self.depth == 1:
+            self.tag = tag
+            self.attributes = attributes
+        elif self.depth > 2:
+            raise MalformedFrame("an element inside a member")
+        else:
+            self.members += 1
+            if self.members > limits.members:
+                raise MalformedFrame(f"more than {limits.members} members")
+        if len(attributes) > limits.attributes:
+            raise MalformedFrame(f"more than {limits.attributes} attributes")
+        for key, value in attributes.items():
+            limit = limits.name if key in ("name", "device") else limits.attribute_value
+            if len(value) > limit:
+                raise MalformedFrame(f"the attribute {key[:32]!r} is longer than {limit}")
+
+    def end(self, tag: str) -> None:
+        self.depth -= 1
+
+    def doctype(self, *args: object) -> None:
+        raise MalformedFrame("a DOCTYPE")
+
+    def cdata(self) -> None:
+        raise MalformedFrame("a CDATA section")
+
+    def instruction(self, *args: object) -> None:
+        raise MalformedFrame("a processing instruction inside an element")
+
+
+def check(raw: bytes, limits: Limits) -> Address:
+    """The address of a well-formed element.
+
+    Args:
+        raw: The element from its ``<`` to its ``>``, in UTF-8.
+        limits: What its parts may measure.
+
+    Raises:
+        MalformedFrame: It is not well-formed, not an element of INDI, or beyond a limit.
+    """
+    judge = _Judge(limits)
+    parser = expat.ParserCreate("utf-8")
+    parser.StartElementHandler = judge.start
+    parser.EndElementHandler = judge.end
+    parser.StartDoctypeDeclHandler = judge.doctype
+    parser.StartCdataSectionHandler = judge.cdata
+    parser.ProcessingInstructionHandler = judge.instruction
+    try:
+        parser.Parse(raw, True)
+    except expat.ExpatError as error:
+        raise MalformedFrame(f"not well-formed ({error})", tag=judge.tag or None, excerpt=excerpt(raw)) from None
+    except MalformedFrame as error:
+        error.tag, error.excerpt = judge.tag or None, excerpt(raw)
+        raise
+    tag = TAGS.get(judge.tag)
+    if tag is None:
+        raise MalformedFrame(f"<{judge.tag[:40]}> is not an element of INDI", excerpt=excerpt(raw))
+    return Address(tag, judge.attributes.get("device"), judge.attributes.get("name"))
+
+
+_CONTROL: Final = bytes(c for c in range(32) if c not in b"\t\n\r") + b"\x7f"
+_BARE_AMPERSAND: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
+_REFERENCE: Final = re.compile(r"&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
+_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
+_QUOTED: Final = re.compile(r"""=\s*(?:"[^"]*"|'[^']*')""")
+_MARKUP: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
+
+
+def _character(match: re.Match[str]) -> str:
+    code = int(match[1], 16) if match[1] else int(match[2])
+    if code in (9, 10, 13) or 32 <= code < 127 or 160 <= code < 0xD800 or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF:
+        char = chr(code)
+        return _MARKUP.get(char, char)
+    return ""
+
+
+def repair(raw: bytes) -> bytes:
+    """The element as every peer understands it; the same bytes when there is nothing to mend.
+
+    What real drivers send and expat or libindi would not take: Latin-1 bytes, control characters,
+    an ampersand that begins no entity, ``<`` in an attribute value, numeric references (libindi shows
+    them as they are) and comments (libindi ends them at the first ``>``).
+    """
+    data = raw.translate(None, _CONTROL)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    if "<!--" in text:
+        text = _COMMENT.sub("", text)
+    if "&" in text:
+        text = _BARE_AMPERSAND.sub("&amp;", text)
+        text = _REFERENCE.sub(_character, text)
+    text = _QUOTED.sub(lambda match: match[0].replace("<", "&lt;"), text)
+    return text.encode("utf-8")

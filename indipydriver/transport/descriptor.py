@@ -1,0 +1,219 @@
+"""Frames over descriptors that the event loop watches: sockets and pipes on POSIX.
+
+Twice as fast as an asyncio transport for BLOBs and nearly so for round trips: one system call into one
+buffer that all links share, no copies on the way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from ..protocol.framer import Limits
+from .framed import FramedLink
+from .link import SLICE, Receiver
+
+__all__ = ["DescriptorLink", "tune_socket"]
+
+_buffer = bytearray(SLICE)  # a read ends before the next one begins, so one does for all links
+_view = memoryview(_buffer)
+
+
+def tune_socket(sock: socket.socket) -> None:
+    """No waiting for more to send, and a keepalive that finds vanished peers in about two minutes."""
+    sock.setblocking(False)
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
+
+
+class DescriptorLink(FramedLink):
+    """A link over one socket, or over a pair of pipe ends.
+
+    Args:
+        label: Who is at the other end, for logs.
+        sock: A connected stream socket, non-blocking unless `shared`.
+        pipes: Or two non-blocking descriptors: to read from, to write to.
+        shared: The socket's blocking mode belongs to somebody else too (a standard input that was
+            inherited), so it is left alone and every call says itself that it must not wait.
+        linger: How long a peer that has ended its sending side is still sent to, in seconds after
+            the last bytes that came from it: ``printf ... | nc`` wants its answers.  0: not at all.
+        limits: What the peer may send.
+
+    The descriptors are closed with the link.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        sock: socket.socket | None = None,
+        pipes: tuple[int, int] | None = None,
+        shared: bool = False,
+        linger: float = 0.0,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(label, limits)
+        if (sock is None) == (pipes is None):
+            raise ValueError("a DescriptorLink needs either a socket or two pipe ends")
+        self._sock = sock
+        self._linger = linger
+        self._reading = False
+        self._writing = False
+        self._paused = False
+        self._got_end = False
+        self._last_data = 0.0
+        self._loop: asyncio.AbstractEventLoop
+        self._read_into: Callable[[], int]
+        self._write_some: Callable[[Sequence[bytes | memoryview]], int]
+        if sock is not None:
+            self._read_fd = self._write_fd = sock.fileno()
+        else:
+            assert pipes is not None
+            self._read_fd, self._write_fd = pipes
+        if sock is not None and shared:
+            self._read_into = lambda: sock.recv_into(_buffer, 0, socket.MSG_DONTWAIT)
+            self._write_some = lambda buffers: sock.sendmsg(buffers, (), socket.MSG_DONTWAIT)
+        else:
+            read_fd, write_fd, views = self._read_fd, self._write_fd, [_view]
+            self._read_into = lambda: os.readv(read_fd, views)
+            self._write_some = lambda buffers: (
+                os.write(write_fd, buffers[0]) if len(buffers) == 1 else os.writev(write_fd, buffers)
+            )
+
+    def open(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._loop = asyncio.get_running_loop()
+        if not self._ended and not self._paused:
+            self._watch()
+        self.flush()
+
+    def flush(self) -> None:
+        if self._out and not self._writing and self._receiver is not None and not self._ended:
+            self._send()
+
+    def pause_reading(self) -> None:
+        self._paused = True
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._read_fd)
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        if not self._ended and not self._got_end and self._receiver is not None:
+            self._watch()
+
+    def close(self) -> None:
+        if self._closing or self._ended:
+            return
+        self._closing = True
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._read_fd)
+        self._got_end = True
+        if self._out:
+            self.flush()
+        if not self._out:
+            self._end_soon()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._out.clear()
+        self._end_soon()
+
+    def _end_soon(self) -> None:
+        if self._receiver is None:
+            self._end(None)
+        elif not self._ended:
+            self._loop.call_soon(self._end, None)
+
+    def _watch(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._loop.add_reader(self._read_fd, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            count = self._read_into()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if count:
+            self._last_data = self._loop.time()
+            self._received(bytes(_view[:count]))
+        else:
+            self._end_of_input()
+
+    def _end_of_input(self) -> None:
+        """The peer sends no more; perhaps it still wants the answers to what it has sent."""
+        self._got_end = True
+        self._reading = False
+        self._loop.remove_reader(self._read_fd)
+        wait = self._last_data + self._linger - self._loop.time()
+        if self._linger and self._last_data and wait > 0:
+            self._loop.call_later(wait, self.close)
+        else:
+            self._end(None)
+
+    def _send(self) -> None:
+        """Write one slice; the rest when the descriptor takes it, so that other links get their turn."""
+        try:
+            while self._out:
+                buffers = self._next_slice()
+                count = self._write_some(buffers)
+                self._sent(count)
+                if self._out and (count >= SLICE or count < sum(map(len, buffers))):
+                    break
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:  # whoever writes is not told from within its own call
+            self._out.clear()
+            self._closing = True
+            self._loop.call_soon(self._read_rest, error)
+            return
+        if self._out:
+            if not self._writing:
+                self._writing = True
+                self._loop.add_writer(self._write_fd, self._send)
+        elif self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._write_fd)
+        if self._above_water:
+            self._tell_drained()
+        if self._closing and not self._out:
+            self._end_soon()
+
+    def _read_rest(self, error: OSError) -> None:
+        """The peer takes nothing any more; what it said before that still counts."""
+        for _ in range(64):
+            if self._ended or self._paused:
+                break
+            try:
+                count = self._read_into()
+            except OSError:
+                break
+            if not count:
+                break
+            self._received(bytes(_view[:count]))
+        self._end(error)
+
+    def _release(self) -> None:
+        if self._reading:
+            self._loop.remove_reader(self._read_fd)
+        if self._writing:
+            self._loop.remove_writer(self._write_fd)
+        self._reading = self._writing = False
+        if self._sock is not None:
+            self._sock.close()
+        else:
+            os.close(self._read_fd)
+            if self._write_fd != self._read_fd:
+                os.close(self._write_fd)

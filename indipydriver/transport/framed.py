@@ -1,0 +1,112 @@
+"""What all links that carry bytes share: the framer on the way in, the queue on the way out."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..protocol.frame import Batch
+from ..protocol.framer import Framer, Limits
+from .link import LOW_WATER, SLICE, Receiver
+
+__all__ = ["FramedLink"]
+
+
+class FramedLink:
+    """A base for links over bytes; the way of the bytes is the subclass's business.
+
+    Args:
+        label: Who is at the other end, for logs.
+        limits: What the peer may send.
+    """
+
+    def __init__(self, label: str, limits: Limits | None = None) -> None:
+        self.label = label
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.unsent = 0
+        self._receiver: Receiver | None = None
+        self._framer = Framer(limits)
+        self._out: deque[bytes | memoryview] = deque()
+        self._above_water = False
+        self._closing = False  # no more writes are taken
+        self._ended = False  # link_closed has been called
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes of an element whose end has not come; 0 between elements."""
+        return self._framer.unfinished
+
+    def write(self, batch: Batch) -> None:
+        if self._closing or self._ended:
+            return
+        self._out += batch.buffers
+        self.unsent += batch.size
+        if self.unsent > LOW_WATER:
+            self._above_water = True
+
+    def _received(self, data: bytes) -> None:
+        """Frame what has come in and hand it on.  After a FrameTooLarge the link ends."""
+        receiver = self._receiver
+        assert receiver is not None
+        framer = self._framer
+        self.bytes_received += len(data)
+        frames = framer.feed(data)
+        if frames:
+            receiver.frames_received(frames)
+        if framer.faults:
+            faults, framer.faults = framer.faults, []
+            for fault in faults:
+                receiver.fault_received(fault)
+            if framer.failed and not self._ended:
+                self._end(framer.failed)
+
+    def _next_slice(self) -> list[bytes | memoryview]:
+        """The buffers to write next: about SLICE bytes, still in the queue until they are `_sent`."""
+        out = self._out
+        if len(out) == 1 and len(out[0]) <= SLICE:
+            return [out[0]]
+        buffers: list[bytes | memoryview] = []
+        room = SLICE
+        for buffer in out:
+            if len(buffer) > room:
+                buffers.append(memoryview(buffer)[:room])
+                break
+            buffers.append(buffer)
+            room -= len(buffer)
+            if not room or len(buffers) == 64:
+                break
+        return buffers
+
+    def _sent(self, count: int) -> None:
+        """Take this many bytes off the queue."""
+        self.bytes_sent += count
+        self.unsent -= count
+        out = self._out
+        while count:
+            size = len(out[0])
+            if count < size:
+                out[0] = memoryview(out[0])[count:]
+                return
+            count -= size
+            out.popleft()
+
+    def _tell_drained(self) -> None:
+        if self._above_water and self.unsent <= LOW_WATER and not self._ended:
+            self._above_water = False
+            if self._receiver is not None:
+                self._receiver.link_drained()
+
+    def _end(self, error: Exception | None) -> None:
+        """Release everything and tell the receiver, once."""
+        if self._ended:
+            return
+        self._ended = True
+        self._out.clear()
+        self.unsent = 0
+        self._release()
+        if self._receiver is not None:
+            self._receiver.link_closed(error)
+
+    def _release(self) -> None:
+        """Give back the descriptors or the transport."""
+        raise NotImplementedError

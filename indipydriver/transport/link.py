@@ -1,0 +1,81 @@
+"""What every way of moving frames offers: the contract between links and those who use them."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from ..errors import RemoteProtocolError
+from ..protocol.frame import Batch, Frame
+
+__all__ = ["LOW_WATER", "SLICE", "Link", "Receiver"]
+
+SLICE: Final = 256 * 1024
+"""Bytes read or written at once: enough to make system calls cheap, little enough that
+one BLOB does not hold up the other links of the loop."""
+
+LOW_WATER: Final = SLICE
+"""When no more bytes than this wait in a link, it asks for more: ``link_drained``."""
+
+
+class Receiver(Protocol):
+    """What a link calls, always from the event loop, never from within a call made to the link
+    (but for :meth:`link_drained`, which may come from within ``flush``)."""
+
+    def frames_received(self, frames: list[Frame]) -> None:
+        """Complete, well-formed frames, in the order in which they came."""
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        """The peer sent something that was skipped.  After a FrameTooLarge the link closes itself."""
+
+    def link_drained(self) -> None:
+        """``unsent`` has fallen to LOW_WATER or less, after having been above it."""
+
+    def link_closed(self, error: Exception | None) -> None:
+        """Called once, as the last thing.  None is a normal end, from either side."""
+
+
+class Link(Protocol):
+    """Moves frames to and from one peer.
+
+    Attributes:
+        label: Who is at the other end, for logs.
+    """
+
+    label: str
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that have been written to the link and not yet left this process."""
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that have come in so far."""
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes that have gone out so far."""
+
+    def open(self, receiver: Receiver) -> None:
+        """Start reading.  To be called once, with the event loop running."""
+
+    def write(self, batch: Batch) -> None:
+        """Queue frames.  Never blocks, never fails: on a closed link they are dropped.
+
+        Whoever writes calls :meth:`flush` before it returns to the event loop.
+        """
+
+    def flush(self) -> None:
+        """Send as much of what is queued as the peer takes now; the rest follows by itself."""
+
+    def pause_reading(self) -> None:
+        """Deliver no more frames until :meth:`resume_reading`."""
+
+    def resume_reading(self) -> None:
+        """Go on delivering frames."""
+
+    def close(self) -> None:
+        """Send what is queued, then end.  ``link_closed`` follows; a peer that takes nothing
+        can delay it for ever, so callers with a deadline call :meth:`abort` when it has passed."""
+
+    def abort(self) -> None:
+        """End now, dropping what is queued.  ``link_closed`` follows."""

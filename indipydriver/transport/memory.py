@@ -1,0 +1,125 @@
+"""Two linked ends in one process: frames go by reference, never through bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from ..protocol.frame import Batch, Frame
+from .link import LOW_WATER, Receiver
+
+__all__ = ["MemoryLink", "memory_pair"]
+
+
+def memory_pair(label_a: str, label_b: str) -> tuple[MemoryLink, MemoryLink]:
+    """Two links, each the other end of the other.
+
+    Args:
+        label_a: Who the user of the *second* end is, as the first end's peer is named in logs.
+        label_b: Likewise for the second end.
+    """
+    a, b = MemoryLink(label_a), MemoryLink(label_b)
+    a._other, b._other = b, a
+    return a, b
+
+
+class MemoryLink:
+    """One end.  What is written here is delivered at the other end in the next loop turn."""
+
+    _other: MemoryLink
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.bytes_received = 0
+        self._written = 0
+        self._receiver: Receiver | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inbox: deque[Batch] = deque()  # written by the other end, not yet delivered here
+        self._inbox_size = 0
+        self._paused = False
+        self._scheduled = False
+        self._writer_waits = False  # the other end was above LOW_WATER
+        self._ending = False  # the other end has closed: deliver the rest, then end
+        self._ended = False
+
+    @property
+    def unsent(self) -> int:
+        return self._other._inbox_size
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._written - self._other._inbox_size
+
+    def open(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._loop = asyncio.get_running_loop()
+        self._schedule()
+
+    def write(self, batch: Batch) -> None:
+        other = self._other
+        if self._ended or self._ending or other._ended or other._ending:
+            return
+        other._inbox.append(batch)
+        other._inbox_size += batch.size
+        self._written += batch.size
+        if other._inbox_size > LOW_WATER:
+            other._writer_waits = True
+
+    def flush(self) -> None:
+        self._other._schedule()
+
+    def pause_reading(self) -> None:
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        self._schedule()
+
+    def close(self) -> None:
+        self._other._ending = True
+        self._other._schedule()
+        self._end_soon()
+
+    def abort(self) -> None:
+        other = self._other
+        other._inbox.clear()
+        other._inbox_size = 0
+        self.close()
+
+    def _end_soon(self) -> None:
+        if not self._ended and self._loop is not None:
+            self._ended = True
+            self._inbox.clear()
+            self._inbox_size = 0
+            self._loop.call_soon(self._tell_closed)
+
+    def _tell_closed(self) -> None:
+        if self._receiver is not None:
+            self._receiver.link_closed(None)
+
+    def _schedule(self) -> None:
+        if self._loop is not None and not self._scheduled and not self._ended and (self._inbox or self._ending):
+            self._scheduled = True
+            self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        self._scheduled = False
+        if self._ended:
+            return
+        if self._inbox and not self._paused:
+            frames: list[Frame] = []
+            for batch in self._inbox:
+                frames += batch.frames
+            self.bytes_received += self._inbox_size
+            self._inbox.clear()
+            self._inbox_size = 0
+            assert self._receiver is not None
+            self._receiver.frames_received(frames)
+            if self._writer_waits:
+                self._writer_waits = False
+                if self._other._receiver is not None and not self._other._ended:
+                    self._other._receiver.link_drained()
+        if self._ending and not self._inbox:
+            self._end_soon()
+        elif not self._paused:
+            self._schedule()

@@ -1,0 +1,28 @@
+"""How long to wait before the next try."""
+
+from __future__ import annotations
+
+__all__ = ["Backoff"]
+
+
+class Backoff:
+    """Grows with each failure, and starts again after a healthy life.
+
+    Args:
+        first: Seconds before the first retry; doubled with each one.
+        longest: Seconds it never exceeds.
+        healthy: Seconds of life after which a failure counts as the first again.
+    """
+
+    def __init__(self, first: float = 0.5, longest: float = 30.0, healthy: float = 60.0) -> None:
+        self.tries = 0
+        self._first = first
+        self._longest = longest
+        self._healthy = healthy
+
+    def next(self, lived: float) -> float:
+        """Seconds to wait, after something that lived this long (in seconds) has failed."""
+        if lived >= self._healthy:
+            self.tries = 0
+        self.tries += 1
+        return min(self._longest, self._first * 2.0 ** min(self.tries - 1, 16))

@@ -1,0 +1,126 @@
+"""What one peer wants to receive.  Sans-I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from indipydriver.protocol.frame import Address
+from indipydriver.protocol.tags import BlobMode, VectorKind, Verb
+
+__all__ = ["MAX_INTERESTS", "Interest"]
+
+MAX_INTERESTS: Final = 10_000
+"""Names one peer may ask for: more than any site has properties, little enough to keep."""
+
+
+class Interest:
+    """The devices and properties a peer has asked for, and its BLOB modes.
+
+    A client that has asked for nothing receives only messages that concern no device (decision D10).
+    Interests are never withdrawn: INDI has no element for it.
+
+    Attributes:
+        everything: A getProperties without device has come.
+        devices: Devices asked for.
+        properties: (device, property) pairs asked for.
+    """
+
+    __slots__ = ("_blob_default", "_blob_devices", "_blob_properties", "_partly", "devices", "everything", "properties")
+
+    def __init__(self) -> None:
+        self.everything = False
+        self.devices: set[str] = set()
+        self.properties: set[tuple[str, str]] = set()
+        self._partly: set[str] = set()  # devices of which some property was asked for
+        self._blob_default = BlobMode.NEVER
+        self._blob_devices: dict[str, BlobMode] = {}
+        self._blob_properties: dict[tuple[str, str], BlobMode] = {}
+
+    def __bool__(self) -> bool:
+        return self.everything or bool(self.devices) or bool(self.properties)
+
+    def ask(self, device: str | None, name: str | None = None) -> bool:
+        """Note what a getProperties, an enableBLOB or a command concerns; True if that is new.
+
+        More than MAX_INTERESTS names are not kept: nobody but a flood asks for so many.
+        """
+        if device is None:
+            new = not self.everything
+            self.everything = True
+        elif self.full:
+            new = False
+        elif name is None:
+            new = device not in self.devices
+            self.devices.add(device)
+        else:
+            new = (device, name) not in self.properties
+            self.properties.add((device, name))
+            self._partly.add(device)
+        return new
+
+    @property
+    def full(self) -> bool:
+        """No further names are kept."""
+        return len(self.devices) + len(self.properties) >= MAX_INTERESTS
+
+    def enable_blob(self, device: str | None, name: str | None, mode: BlobMode) -> None:
+        """Set the BLOB mode of one property, of a device, or (without device, seen in the wild) of all.
+
+        A mode for a device replaces those set before for its properties, and so on upwards: the newest
+        counts, as in indiserver, but a device's mode stays its own (INDI 1.7), where indiserver's
+        is that of the whole connection.
+        """
+        if device is None:
+            self._blob_default = mode
+            self._blob_devices.clear()
+            self._blob_properties.clear()
+        elif self.full:
+            return
+        elif name is None:
+            self._blob_devices[device] = mode
+            for key in [key for key in self._blob_properties if key[0] == device]:
+                del self._blob_properties[key]
+        else:
+            self._blob_properties[device, name] = mode
+
+    def blob_mode(self, device: str, name: str) -> BlobMode:
+        """The mode for the BLOBs of one property."""
+        mode = self._blob_properties.get((device, name))
+        return mode if mode is not None else self._device_mode(device)
+
+    def _device_mode(self, device: str) -> BlobMode:
+        return self._blob_devices.get(device, self._blob_default)
+
+    def covers(self, device: str, name: str | None) -> bool:
+        """Has it asked for this property; without a name, for anything of this device?"""
+        if self.everything or device in self.devices:
+            return True
+        return device in self._partly if name is None else (device, name) in self.properties
+
+    def names(self, device: str, name: str | None) -> bool:
+        """As :meth:`covers`, but only if it named the device: asking for everything does not count."""
+        if device in self.devices:
+            return True
+        return device in self._partly if name is None else (device, name) in self.properties
+
+    def wants_blob(self, device: str, name: str) -> bool:
+        """Is the data of this BLOB property to be sent?"""
+        return self.covers(device, name) and self.blob_mode(device, name) is not BlobMode.NEVER
+
+    def wants(self, address: Address, with_data: bool = False) -> bool:
+        """Is an element with this address to be sent?
+
+        Args:
+            address: It must have a device.
+            with_data: It is a set or new BLOB vector with data in it.
+        """
+        tag, device, name = address
+        assert device is not None
+        if not self.covers(device, name):
+            return False
+        if with_data:
+            return self.blob_mode(device, name or "") is not BlobMode.NEVER
+        if self._device_mode(device) is BlobMode.ONLY:
+            # Only BLOBs, but with what is needed to understand them.
+            return tag.verb is Verb.DELETE or (tag.kind is VectorKind.BLOB and tag.verb is not Verb.NEW)
+        return True

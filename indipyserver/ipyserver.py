@@ -1,0 +1,483 @@
+"""IPyServer: puts the parts together, starts them and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import socket
+import ssl as tls
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from indipydriver.errors import DefinitionError
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.framer import Limits
+from indipydriver.protocol.messages import Message
+from indipydriver.protocol.values import format_timestamp
+from indipydriver.transport.link import Link
+
+from .backoff import Backoff
+from .exdriver import ExDriver
+from .listener import CLIENT_LIMITS, Listener, bind
+from .localdriver import LocalDriver, PythonDriver
+from .outbox import OutboxLimits
+from .peer import HANG_TIME, Peer
+from .remote import RemoteConnection
+from .router import Role
+from .switchboard import Switchboard, now
+
+__all__ = ["MAX_CONNECTIONS", "IPyServer"]
+
+logger = logging.getLogger(__name__)
+
+MAX_CONNECTIONS: Final = 128
+"""Clients at the same time; KStars alone opens one connection for each BLOB property."""
+GRACE: Final = 5.0
+"""Seconds that drivers and clients get to end when the server stops."""
+
+
+class IPyServer:
+    """Serves drivers to INDI clients, as one tree.
+
+    Args:
+        drivers: IPyDrivers to run in this process; each may have several devices.  Do not run
+            them yourself.
+        host: What to listen on: a name, an address, "" for all interfaces, or several of these.
+        port: TCP port; 0 picks a free one, which :attr:`port` holds once :attr:`started` is set.
+        maxconnections: Clients at the same time, at least 1; one too many is closed at once.
+        limits: How much may wait for a client or a driver.
+        client_limits: What a client may send.
+        hang_time: Seconds after which a driver that takes nothing is cut off; 0: never.
+        shutdown_grace: Seconds that drivers and clients get to end when the server stops.
+
+    Raises:
+        TypeError: Something among the drivers is not a driver, or an argument has a wrong type.
+        ValueError: Two drivers have a device of the same name, or maxconnections is less than 1.
+
+    Attributes:
+        drivers: The IPyDrivers.
+        exdrivers: The external drivers.
+        remotes: The links to other servers.
+        devices: The devices of the IPyDrivers, by name.
+        started: Set when clients can connect.
+        stopped: Set when everything has ended.
+    """
+
+    def __init__(
+        self,
+        *drivers: Any,
+        host: str | Iterable[str] = "localhost",
+        port: int = 7624,
+        maxconnections: int = MAX_CONNECTIONS,
+        limits: OutboxLimits | None = None,
+        client_limits: Limits = CLIENT_LIMITS,
+        hang_time: float = HANG_TIME,
+        shutdown_grace: float = GRACE,
+    ) -> None:
+        if not isinstance(maxconnections, int):
+            raise TypeError(f"maxconnections must be an integer, not {type(maxconnections).__name__}")
+        if maxconnections < 1:
+            raise ValueError("maxconnections must be 1 or more")
+        self.drivers: list[PythonDriver] = []
+        self.exdrivers: list[ExDriver] = []
+        self.remotes: list[RemoteConnection] = []
+        self.devices: dict[str, Any] = {}
+        self.host = host
+        self.port = port
+        self.maxconnections = maxconnections
+        self.limits = limits or OutboxLimits()
+        self.client_limits = client_limits
+        self.hang_time = hang_time
+        self.shutdown_grace = shutdown_grace
+        self.board = Switchboard(f"{socket.gethostname() or 'server'}-{secrets.token_hex(4)}")
+        self.started = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self._shutdown = asyncio.Event()
+        self._keepalive: int | None = 30
+        self._keepalive_changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._parts: list[LocalDriver | ExDriver | RemoteConnection] = []
+        self._tasks: dict[LocalDriver | ExDriver | RemoteConnection, asyncio.Task[None]] = {}
+        self._listeners: list[Listener] = []
+        self._terminated = False
+        for driver in drivers:
+            self.add_driver(driver)
+
+    # What is served
+
+    def add_driver(self, driver: Any) -> LocalDriver:
+        """Serve one more IPyDriver; also while the server runs.
+
+        Raises:
+            TypeError: It is not a driver.
+            ValueError: One of its devices is served already.
+        """
+        if not hasattr(driver, "data") or not hasattr(driver, "serve"):
+            raise TypeError(f"a driver must be an IPyDriver, not {type(driver).__name__}")
+        for name in driver.data:
+            if name in self.devices:
+                raise DefinitionError(f"two drivers have a device named {name!r}")
+        self.devices.update(driver.data)
+        self.drivers.append(driver)
+        part = LocalDriver(self.board, driver, self.limits, self.hang_time)
+        self._add(part)
+        return part
+
+    def add_exdriver(
+        self,
+        program: str,
+        *args: str,
+        debug_enable: bool = False,
+        env: Mapping[str, str] | None = None,
+        name: str | None = None,
+        config: str | None = None,
+        skeleton: str | None = None,
+        prefix: str | None = None,
+        restarts: int = 10,
+        backoff: Backoff | None = None,
+    ) -> ExDriver:
+        """Run a program as a driver, for example one of indilib's; also while the server runs.
+
+        Args:
+            program: Name on PATH, or path; no shell is used.
+            args: Its arguments.
+            debug_enable: Log what it gets (RX) and sends (TX) at DEBUG on ``indipyserver.exdriver``.
+            env: Further environment variables.
+            name: Name of the device of a libindi driver (INDIDEV).
+            config: Its configuration file (INDICONFIG).
+            skeleton: Its skeleton file (INDISKEL).
+            prefix: INDIPREFIX; the program is ``<prefix>/bin/<program>``.
+            restarts: How often it is restarted when it ends; 60 s of health start the count again.
+            backoff: How long to wait before a restart; by default 0.5 s, doubled up to 30 s.
+
+        Returns:
+            What :meth:`remove` takes.
+        """
+        part = ExDriver(
+            self.board,
+            str(program),
+            *map(str, args),
+            limits=self.limits,
+            debug_enable=debug_enable,
+            env=env,
+            name=name,
+            config=config,
+            skeleton=skeleton,
+            prefix=prefix,
+            restarts=restarts,
+            hang_time=self.hang_time,
+            backoff=backoff,
+        )
+        self.exdrivers.append(part)
+        self._add(part)
+        return part
+
+    def add_remote(
+        self,
+        host: str,
+        port: int = 7624,
+        blob_enable: object = False,
+        debug_enable: bool = False,
+        *,
+        device: str | None = None,
+        ssl: tls.SSLContext | None = None,
+        server_hostname: str | None = None,
+        backoff: Backoff | None = None,
+    ) -> RemoteConnection:
+        """Serve what another server serves; also while this server runs.
+
+        Args:
+            host: Name or address of the other server.
+            port: Its port.
+            blob_enable: BLOBs may pass, to those who enable them; any true value.
+            debug_enable: Log what goes there (TX) and comes from there (RX) at DEBUG on
+                ``indipyserver.remote``.
+            device: Only this device of it; by default all.
+            ssl: For TLS.
+            server_hostname: The name in its certificate, if not the host.
+            backoff: How long to wait before connecting again; by default 1 s, doubled up to 30 s.
+
+        Returns:
+            What :meth:`remove` takes.
+        """
+        part = RemoteConnection(
+            self.board,
+            host,
+            int(port),
+            blob_enable=blob_enable,
+            debug_enable=debug_enable,
+            device=device,
+            context=ssl,
+            server_hostname=server_hostname,
+            limits=self.limits,
+            backoff=backoff,
+            hang_time=self.hang_time,
+        )
+        self.remotes.append(part)
+        self._add(part)
+        return part
+
+    async def remove(self, part: Any) -> None:
+        """Stop serving something that was added, and wait until it has ended; clients see its devices go.
+
+        Args:
+            part: What add_driver, add_exdriver or add_remote returned, or an IPyDriver.
+
+        Raises:
+            ValueError: It is not served here.
+        """
+        for known in self._parts:
+            if known is part or (isinstance(known, LocalDriver) and known.driver is part):
+                break
+        else:
+            raise ValueError(f"{part!r} is not served here")
+        self._parts.remove(known)
+        if isinstance(known, LocalDriver):
+            self.drivers.remove(known.driver)
+            for name in known.devices:
+                self.devices.pop(name, None)
+            known.driver.shutdown()
+        elif isinstance(known, ExDriver):
+            self.exdrivers.remove(known)
+        else:
+            self.remotes.remove(known)
+        task = self._tasks.get(known)
+        if task is not None:
+            if isinstance(known, LocalDriver):
+                await asyncio.wait((task,), timeout=self.shutdown_grace)
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def _add(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
+        self._parts.append(part)
+        if self._group is not None:
+            self._start_part(part)
+
+    def _start_part(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
+        assert self._group is not None
+        task = self._group.create_task(part.run(), name=part.label)
+        self._tasks[part] = task
+        task.add_done_callback(lambda _: self._tasks.pop(part, None))
+
+    # What scripts look at
+
+    @property
+    def stop(self) -> bool:
+        """shutdown() has been called."""
+        return self._shutdown.is_set()
+
+    @property
+    def keepalive(self) -> int | None:
+        """Seconds without traffic after which clients get a message; 0 or None: never."""
+        return self._keepalive
+
+    @keepalive.setter
+    def keepalive(self, seconds: int | None) -> None:
+        self._keepalive = seconds
+        self._keepalive_changed.set()
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The sockets it listens on."""
+        return [sock for listener in self._listeners for sock in listener.sockets]
+
+    @property
+    def server(self) -> Listener | None:
+        """What accepts the clients, with its ``sockets``; None while it does not run."""
+        return self._listeners[0] if self._listeners else None
+
+    @property
+    def connectionpool(self) -> list[Peer]:
+        """The clients that are connected."""
+        return self.board.clients
+
+    async def send_message(self, message: str, timestamp: datetime | None = None) -> None:
+        """Send a message that concerns no device to all clients; nothing when the server does not run.
+
+        Args:
+            message: The text.
+            timestamp: When; by default now.  A time without zone is UTC.
+
+        Raises:
+            ValueError: The timestamp is not a datetime.
+        """
+        text = format_timestamp(timestamp)
+        if self._group is not None:
+            self.board.announce(message, text)
+
+    # Life
+
+    def shutdown(self, shutdownmessage: str = "") -> None:
+        """Have :meth:`asyncrun` end: drivers are told, clients get what waits for them.
+
+        Called before the run, it ends the run as soon as it has begun.
+
+        Args:
+            shutdownmessage: Logged at ERROR if given.
+        """
+        if shutdownmessage:
+            logger.error("%s", shutdownmessage)
+        self._shutdown.set()
+
+    async def asyncrun(self) -> None:
+        """Serve until :meth:`shutdown`, cancellation or SIGTERM; it can be run again.
+
+        SIGTERM is handled here only if nobody else handles it: then everything is shut down and the process
+        ends with status 143.
+
+        Raises:
+            OSError: It cannot listen, for example as the port is taken.
+        """
+        if self._group is not None:
+            raise RuntimeError("this server runs already")
+        self._renew_events()
+        port = self.port
+        groups = self._bind()
+        self.stopped.clear()
+        self._terminated = False
+        unhandle = self._handle_sigterm()
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                try:
+                    for group in groups:
+                        listener = Listener(group, self._accepted, limits=self.client_limits)
+                        self._listeners.append(listener)
+                    self.port = self.sockets[0].getsockname()[1]
+                    for part in self._parts:
+                        self._start_part(part)
+                    keepalive = self._group.create_task(self._send_keepalives(), name="keepalive")
+                    for listener in self._listeners:
+                        listener.start()
+                    for sock in self.sockets:
+                        host, bound = sock.getsockname()[:2]
+                        logger.info("listening on %s port %s", host, bound)
+                    self.started.set()
+                    await self._shutdown.wait()
+                finally:
+                    keepalive.cancel()
+                    await self._close_down()
+        finally:
+            unhandle()
+            self._group = None
+            self._listeners.clear()
+            self._tasks.clear()
+            self.port = port
+            self.started.clear()
+            self._shutdown.clear()
+            self.stopped.set()
+            logger.info("the server has stopped")
+        if self._terminated:
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def _renew_events(self) -> None:
+        """asyncio's events belong to the loop that first waited for them; a second run may have another."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            shutdown = self._shutdown.is_set()
+            self.started, self.stopped, self._shutdown = asyncio.Event(), asyncio.Event(), asyncio.Event()
+            self._keepalive_changed = asyncio.Event()
+            if shutdown:
+                self._shutdown.set()
+        self._loop = loop
+
+    def _bind(self) -> list[list[socket.socket]]:
+        hosts = [self.host] if isinstance(self.host, str) else list(self.host)
+        groups: list[list[socket.socket]] = []
+        port = self.port
+        try:
+            for host in hosts:
+                groups.append(bind(host, port))
+                port = groups[0][0].getsockname()[1]
+        except BaseException:
+            for group in groups:
+                for sock in group:
+                    sock.close()
+            raise
+        return groups
+
+    def _accepted(self, link: Link) -> bool:
+        clients = self.board.clients
+        if len(clients) >= self.maxconnections:
+            logger.warning("%s is refused: there are %d clients, the limit", link.label, self.maxconnections)
+            return False
+        peer = Peer(self.board, link, Role.CLIENT, limits=self.limits, on_closed=lambda error: self._client_gone(link, error))
+        logger.info("connection received from %s", link.label)
+        self.board.add(peer)
+        return True
+
+    def _client_gone(self, link: Link, error: Exception | None) -> None:
+        logger.info("connection from %s closed%s", link.label, f": {error}" if error is not None else "")
+
+    async def _send_keepalives(self) -> None:
+        """After `keepalive` seconds without traffic, a message to all clients."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._keepalive_changed.clear()
+            interval = self._keepalive
+            wait = None if not interval else max(0.0, self.board.last_traffic + interval - loop.time())
+            if wait == 0.0:
+                clients = tuple(peer for peer in self.board.clients if peer.role is Role.CLIENT)
+                self.board.last_traffic = loop.time()
+                if clients:
+                    self.board.deliver(None, [([encode(Message(None, "Keep alive message", now()))], clients)])
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._keepalive_changed.wait(), wait)
+
+    def _handle_sigterm(self) -> Any:
+        """Treat SIGTERM as shutdown(), if nobody else wants it; a second one ends the process at once."""
+        loop = asyncio.get_running_loop()
+        if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+            return lambda: None
+
+        def terminate() -> None:
+            logger.warning("SIGTERM: the server stops")
+            loop.remove_signal_handler(signal.SIGTERM)
+            self._terminated = True
+            self._shutdown.set()
+
+        try:
+            loop.add_signal_handler(signal.SIGTERM, terminate)
+        except (NotImplementedError, RuntimeError):  # not on this platform
+            return lambda: None
+        return lambda: loop.remove_signal_handler(signal.SIGTERM)
+
+    async def _close_down(self) -> None:
+        """Accept no more; tell drivers and give them time; send what waits for clients; end the rest."""
+        deadline = asyncio.get_running_loop().time() + self.shutdown_grace
+        for listener in self._listeners:
+            listener.close()
+        local = []
+        others = []
+        for part, task in list(self._tasks.items()):
+            if isinstance(part, LocalDriver):
+                part.driver.shutdown()
+                local.append(task)
+            else:
+                task.cancel()
+                others.append(task)
+        await _wait_until(deadline, local)
+        for task in local:
+            task.cancel()
+        await _wait_until(None, [*local, *others])
+        for peer in self.board.peers:
+            peer.link.close()
+        while self.board.peers and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        for peer in self.board.peers:
+            peer.link.abort()
+        await asyncio.sleep(0)
+
+
+async def _wait_until(deadline: float | None, tasks: list[asyncio.Task[None]]) -> None:
+    if tasks:
+        timeout = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
+        await asyncio.wait(tasks, timeout=timeout)
+
+

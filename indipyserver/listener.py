@@ -1,0 +1,162 @@
+"""Accepts clients on TCP and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+
+from indipydriver.protocol.framer import Limits
+from indipydriver.transport.descriptor import DescriptorLink, tune_socket
+from indipydriver.transport.link import Link
+from indipydriver.transport.stream import StreamLink
+
+__all__ = ["CLIENT_LIMITS", "LINGER", "Listener", "bind"]
+
+logger = logging.getLogger("indipyserver.ipyserver")
+
+CLIENT_LIMITS = Limits(blob=64 << 20)
+"""What a client may send: as a driver, but a BLOB of 64 MiB at most."""
+LINGER = 5.0
+"""Seconds after its last request during which a client that has ended its sending side still gets answers."""
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets on every address of a host, all with the same port.
+
+    Args:
+        host: A name or address; "" for all interfaces.
+        port: 0 for any free one.
+
+    Raises:
+        OSError: The port is taken on one of them, or there is no such address.
+    """
+    infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, kind, proto, _, address in dict.fromkeys(infos):
+            try:
+                sock = socket.socket(family, kind, proto)
+            except OSError as error:  # this kernel has no IPv6
+                missing = error
+                continue
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if len(sockets) > 1 and port == 0:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            try:
+                sock.bind(address)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    text = f"cannot listen on {address[0]} port {address[1]}: {error.strerror}"
+                    raise OSError(error.errno, text) from None
+                missing = error
+                sockets.pop().close()
+                continue
+            sock.listen(128)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    if not sockets:
+        raise missing or OSError(errno.EADDRNOTAVAIL, f"{host!r} has no address to listen on")
+    return sockets
+
+
+class Listener:
+    """Accepts connections and hands their links on.
+
+    Args:
+        sockets: Listening sockets, non-blocking; closed with the listener.
+        accepted: Called with the link of each new client; it opens the link, or returns False to refuse it.
+        context: For TLS.
+        limits: What a client may send.
+    """
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        accepted: Callable[[Link], bool],
+        *,
+        context: ssl.SSLContext | None = None,
+        limits: Limits = CLIENT_LIMITS,
+    ) -> None:
+        self.sockets = sockets
+        self._accepted = accepted
+        self._context = context
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to accept."""
+        for sock in self.sockets:
+            self._loop.add_reader(sock, self._accept, sock)
+
+    def close(self) -> None:
+        """Accept no more; the clients that are there stay."""
+        for timer in self._timers:
+            timer.cancel()
+        for task in self._handshakes:
+            task.cancel()
+        for sock in self.sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(64):  # of those that wait; the others get their turn in between
+            try:
+                sock, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _OUT_OF_DESCRIPTORS:
+                    raise
+                logger.error("no more clients can be accepted for a second: %s", error.strerror)
+                self._loop.remove_reader(listening)
+                timer = self._loop.call_later(1.0, self._resume, listening)
+                self._timers = {t for t in self._timers if not t.cancelled() and t.when() > self._loop.time()} | {timer}
+                return
+            tune_socket(sock)
+            label = f"client {_name(address)}"
+            if self._context is None:
+                link = DescriptorLink(label, sock=sock, linger=LINGER, limits=self._limits)
+                if not self._accepted(link):
+                    link.abort()
+            else:
+                task = self._loop.create_task(self._handshake(sock, label, self._context))
+                self._handshakes.add(task)
+                task.add_done_callback(self._handshakes.discard)
+
+    def _resume(self, listening: socket.socket) -> None:
+        if listening.fileno() >= 0:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    async def _handshake(self, sock: socket.socket, label: str, context: ssl.SSLContext) -> None:
+        link = StreamLink(label, self._limits)
+        try:
+            await self._loop.connect_accepted_socket(lambda: link, sock, ssl=context, ssl_handshake_timeout=10)
+        except (OSError, ssl.SSLError) as error:
+            logger.warning("%s: no TLS: %s", label, error)
+            with contextlib.suppress(OSError):
+                sock.close()
+            return
+        if not self._accepted(link):
+            link.abort()
+
+
+def _name(address: object) -> str:
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return str(address or "on the local socket")

@@ -1,0 +1,133 @@
+"""What waits for one peer, and what happens when it is too much.  Sans-I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from indipydriver.protocol.frame import Batch
+
+__all__ = ["Outbox", "OutboxLimits", "Verdict"]
+
+MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLimits:
+    """How much may wait for one peer, in bytes.
+
+    Attributes:
+        total: For a client or a server above: beyond it the peer is cut off (indiserver's ``-m``).
+        stream: When more than this waits, a newer frame of a video stream replaces the older one
+            that still waits (indiserver's ``-d``); 0: never.
+        commands: For a driver: beyond it the senders of commands are not read.
+        snoop: For a driver: beyond it what it snoops is left out until all has been taken.
+    """
+
+    total: int = 128 * MIB
+    stream: int = 5 * MIB
+    commands: int = 1 * MIB
+    snoop: int = 8 * MIB
+
+
+_SMALL: Final = 4096
+_TAIL: Final = 64 << 10
+
+
+class Verdict(Enum):
+    """What became of a batch."""
+
+    QUEUED = auto()
+    REPLACED = auto()
+    """Queued, and an older frame of the same stream was dropped for it."""
+    OVERFLOW = auto()
+    """Not queued: the limit was passed before."""
+
+
+class Outbox:
+    """First in, first out; only the frames of a stream may be replaced.
+
+    Small sealed batches are put together as they wait: a Batch of its own for each message of 300
+    bytes would take twice the memory that is accounted for.
+
+    Attributes:
+        queued: What waits, in bytes.
+        replaced: How many stream frames have been dropped for newer ones.
+    """
+
+    __slots__ = ("_entries", "_stream_limit", "_streams", "_tail", "_total", "queued", "replaced")
+
+    def __init__(self, total: int, stream_limit: int = 0) -> None:
+        self.queued = 0
+        self.replaced = 0
+        self._total = total
+        self._stream_limit = stream_limit
+        self._entries: deque[list[Batch | None]] = deque()
+        self._tail = bytearray()  # the last of what waits, if small
+        self._streams: dict[tuple[str | None, str | None], list[Batch | None]] = {}
+
+    def __bool__(self) -> bool:
+        return self.queued > 0
+
+    def put(self, batch: Batch, in_link: int = 0) -> Verdict:
+        """Add to the end.
+
+        Args:
+            batch: What to add; one batch may pass the limit, the next one finds it passed.
+            in_link: Bytes that have left the outbox but not this process.
+        """
+        waiting = self.queued + in_link
+        entry: list[Batch | None] = [batch]
+        verdict = Verdict.QUEUED
+        frame = batch.blob
+        if self._stream_limit and frame is not None and frame.is_stream:
+            key = (frame.device, frame.name)
+            older = self._streams.get(key)
+            if older is not None and older[0] is not None and waiting + batch.size > self._stream_limit:
+                self.queued -= older[0].size
+                older[0] = None
+                self.replaced += 1
+                waiting = self.queued + in_link
+                verdict = Verdict.REPLACED
+            self._streams[key] = entry
+        if waiting > self._total:
+            return Verdict.OVERFLOW
+        self.queued += batch.size
+        if batch.size < _SMALL and not batch.frames and frame is None:
+            self._tail += batch.buffers[0]
+            if len(self._tail) >= _TAIL:
+                self._close_tail()
+        else:
+            self._close_tail()
+            self._entries.append(entry)
+        return verdict
+
+    def _close_tail(self) -> None:
+        if self._tail:
+            self._entries.append([Batch.of_bytes(bytes(self._tail))])
+            self._tail.clear()
+
+    def pop(self) -> Batch | None:
+        """The first batch that waits, or None."""
+        entries = self._entries
+        if not entries:
+            self._close_tail()
+        while entries:
+            entry = entries.popleft()
+            batch, entry[0] = entry[0], None
+            if batch is not None:
+                self.queued -= batch.size
+                return batch
+            if not entries:
+                self._close_tail()
+        self._streams.clear()
+        return None
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._entries.clear()
+        self._streams.clear()
+        self._tail.clear()
+        self.queued = 0

@@ -1,0 +1,115 @@
+"""Brings the router and the peers together: one read is routed at once and becomes one write for each receiver."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from indipydriver.errors import DriverExited
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch, Frame
+from indipydriver.protocol.messages import Message
+from indipydriver.protocol.values import format_timestamp
+
+from .peer import Peer
+from .router import Delivery, Party, Role, Router
+
+__all__ = ["Switchboard"]
+
+logger = logging.getLogger("indipyserver.ipyserver")
+
+
+class Switchboard:
+    """All peers of one server.
+
+    Args:
+        name: The name of the server, unlike that of any other; see :mod:`indipydriver.protocol.via`.
+
+    Attributes:
+        router: Decides who gets what.
+        last_traffic: When something was last sent to anybody, in the loop's time.
+        watchers: Called with the source and its frames before they are routed: the message log, the audit log.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.router = Router(name)
+        self.last_traffic = 0.0
+        self.watchers: list[Callable[[Peer, list[Frame]], None]] = []
+
+    @property
+    def peers(self) -> list[Peer]:
+        """All peers, in the order in which they came."""
+        return [party for party in self.router.parties if isinstance(party, Peer)]
+
+    @property
+    def clients(self) -> list[Peer]:
+        """The peers that have connected to us."""
+        return [peer for peer in self.peers if peer.role in (Role.CLIENT, Role.UPSTREAM)]
+
+    def add(self, peer: Peer) -> None:
+        """A new peer; opens its link."""
+        self.router.attach(peer)
+        peer.link.open(peer)
+
+    def remove(self, peer: Peer, error: Exception | None) -> None:
+        """The peer's link has ended: those who are interested see its devices deleted."""
+        if isinstance(error, DriverExited):
+            reason = str(error)
+        else:
+            reason = f"{peer.label}: {error}" if error is not None else f"{peer.label} is gone"
+        self.deliver(None, self.router.detach(peer, reason))
+
+    def process(self, source: Peer, frames: list[Frame]) -> None:
+        """Route what has come from a peer."""
+        for watch in self.watchers:
+            watch(source, frames)
+        deliveries = self.router.process(source, frames)
+        if deliveries:
+            self.deliver(source, deliveries)
+
+    def deliver(self, source: Peer | None, deliveries: Iterable[Delivery]) -> None:
+        """Queue frames for their receivers, then flush each receiver once."""
+        touched: dict[Party, None] = {}
+        for frames, receivers in deliveries:
+            shared: Batch | None = None
+            for peer in receivers:
+                assert isinstance(peer, Peer)
+                if peer.in_process:
+                    peer.put(Batch(frames), frames)
+                else:
+                    if shared is None:
+                        shared = Batch(frames, sealed=True)
+                    peer.put(shared, frames)
+                touched[peer] = None
+        for peer in touched:
+            assert isinstance(peer, Peer)
+            peer.flush()
+            if source is not None and peer.congested and source.role in (Role.CLIENT, Role.UPSTREAM):
+                peer.hold(source)
+        if touched:
+            self.last_traffic = asyncio.get_running_loop().time()
+
+    def send(self, peer: Peer, frame: Frame) -> None:
+        """Send one frame to one peer."""
+        self.deliver(None, [([frame], (peer,))])
+
+    def announce(self, text: str, timestamp: str | None = None) -> None:
+        """A message without device to everybody who may want it."""
+        self.deliver(None, self.router.site_message(text, timestamp or now()))
+
+    def tell_interested(self, device: str, text: str) -> None:
+        """A message of one device, for those who are interested in it."""
+        frame = encode(Message(device, text, now()))
+        receivers = tuple(p for p in self.router.parties if p.interest.wants(frame.address))
+        if receivers:
+            self.deliver(None, [([frame], receivers)])
+
+    def refresh(self, peer: Peer) -> None:
+        """Ask again for what a peer snoops on."""
+        self.deliver(None, self.router.refresh(peer))
+
+
+def now() -> str:
+    """The time for a ``timestamp`` attribute: UTC, whole seconds."""
+    return format_timestamp(None).partition(".")[0]
