@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections import deque
@@ -18,8 +19,9 @@ from typing import Final
 from indipydriver.errors import DriverExited
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import GetProperties
+from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
-from indipydriver.transport.link import SLICE
+from indipydriver.transport.link import SLICE, Link
 
 from .backoff import Backoff
 from .outbox import OutboxLimits
@@ -54,6 +56,7 @@ class ExDriver:
         skeleton: For libindi drivers: the skeleton file (INDISKEL).
         prefix: For libindi drivers: INDIPREFIX; the program is then ``<prefix>/bin/<program>``.
         restarts: How often it is restarted, not counting those before 60 s of health.
+        pipes: Give it two pipes also where it could have a local socket (Linux); then BLOBs come as base64.
         hang_time: Seconds without taking anything after which it is declared hung.
         backoff: How long to wait before a restart.
     """
@@ -71,6 +74,7 @@ class ExDriver:
         skeleton: str | None = None,
         prefix: str | None = None,
         restarts: int = 10,
+        pipes: bool = False,
         hang_time: float = HANG_TIME,
         backoff: Backoff | None = None,
     ) -> None:
@@ -87,6 +91,7 @@ class ExDriver:
         self._hang_time = hang_time
         self._debug = debug_enable
         self._prefix = prefix
+        self._pipes = pipes
         self._backoff = backoff or Backoff()
         self._stderr = StderrLog(self.label)
         self._env = dict(env or {})
@@ -127,11 +132,10 @@ class ExDriver:
         Raises:
             OSError: It cannot be started.
         """
-        process, pipes, stderr = self._start()
+        process, link, stderr = self._start()
         self.process = process
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        link = DescriptorLink(self.label, pipes=pipes)
         peer = self.peer = Peer(
             self._board,
             link,
@@ -165,39 +169,44 @@ class ExDriver:
             self.process = None
         return error
 
-    def _start(self) -> tuple[subprocess.Popen[bytes], tuple[int, int], int]:
+    def _start(self) -> tuple[subprocess.Popen[bytes], Link, int]:
+        """Start the process: returns it, its link, and the descriptor of its standard error."""
         program = self.program
         if self._prefix is not None:
             program = os.path.join(self._prefix, "bin", program)
         found = shutil.which(program)
         if found is None:
             raise FileNotFoundError(f"there is no program {program!r} on the PATH")
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHONUNBUFFERED")}
-        environment.update(self._env)
-        to_driver = os.pipe()
-        from_driver = os.pipe()
-        stderr = os.pipe()
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
+            # One local socket for both, as indiserver has it: then libindi hands BLOBs over as descriptors.
+            if self._pipes or not sys.platform.startswith("linux"):
+                read, its_out = _pipe(ours, its)
+                its_in, write = _pipe(its, ours)
+            else:
+                sock, its_sock = socket.socketpair()
+                ours.callback(sock.close)
+                its.callback(its_sock.close)
+                its_in = its_out = its_sock.fileno()
+            errors, its_errors = _pipe(ours, its)
             process = subprocess.Popen(
                 [program, *self.args],
                 executable=found,
-                stdin=to_driver[0],
-                stdout=from_driver[1],
-                stderr=stderr[1],
-                env=environment,
+                stdin=its_in,
+                stdout=its_out,
+                stderr=its_errors,
+                env={**os.environ, **self._env},
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )
-        except BaseException:
-            for fd in (*to_driver, *from_driver, *stderr):
-                os.close(fd)
-            raise
-        for fd in (to_driver[0], from_driver[1], stderr[1]):
-            os.close(fd)
-        for fd in (to_driver[1], from_driver[0], stderr[0]):
-            os.set_blocking(fd, False)
-        _enlarge(from_driver[0])
-        return process, (from_driver[0], to_driver[1]), stderr[0]
+            ours.pop_all()
+        os.set_blocking(errors, False)
+        if its_in == its_out:
+            _widen_socket(sock)
+            return process, PassingLink(self.label, sock), errors
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        _widen_pipe(read)
+        return process, DescriptorLink(self.label, pipes=(read, write)), errors
 
     async def _stop(self, process: subprocess.Popen[bytes]) -> None:
         """Its standard input is closed; give it time to end, then insist, then end it and all it has started."""
@@ -308,13 +317,28 @@ def _level(text: str) -> int:
     return logging.WARNING
 
 
-def _enlarge(fd: int) -> None:
-    """Ask for a larger pipe; if the system has none to give, the usual size does."""
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed with the one and the other stack."""
+    read, write = os.pipe()
+    reader.callback(os.close, read)
+    writer.callback(os.close, write)
+    return read, write
+
+
+def _widen_pipe(fd: int) -> None:
+    """Ask for a larger pipe, for fewer wake-ups with BLOBs; if there is none to be had, the usual size does."""
     if sys.platform.startswith("linux"):
         import fcntl
 
         with contextlib.suppress(OSError):
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+
+
+def _widen_socket(sock: socket.socket) -> None:
+    """The same for a local socket, whose size is that of the sender's buffer: ours for commands only."""
+    sock.setblocking(False)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_SIZE)
 
 
 def _die_with_parent() -> Callable[[], None] | None:

@@ -140,6 +140,7 @@ class IPyServer:
         skeleton: str | None = None,
         prefix: str | None = None,
         restarts: int = 10,
+        pipes: bool = False,
         backoff: Backoff | None = None,
     ) -> ExDriver:
         """Run a program as a driver, for example one of indilib's; also while the server runs.
@@ -154,6 +155,8 @@ class IPyServer:
             skeleton: Its skeleton file (INDISKEL).
             prefix: INDIPREFIX; the program is ``<prefix>/bin/<program>``.
             restarts: How often it is restarted when it ends; 60 s of health start the count again.
+            pipes: Give it two pipes, and not the one local socket with which libindi drivers on Linux hand
+                over BLOBs without encoding them.
             backoff: How long to wait before a restart; by default 0.5 s, doubled up to 30 s.
 
         Returns:
@@ -171,6 +174,7 @@ class IPyServer:
             skeleton=skeleton,
             prefix=prefix,
             restarts=restarts,
+            pipes=pipes,
             hang_time=self.hang_time,
             backoff=backoff,
         )

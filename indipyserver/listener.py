@@ -56,7 +56,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
                 sock.bind(address)
             except OSError as error:
                 if error.errno != errno.EADDRNOTAVAIL:
-                    text = f"cannot listen on {address[0]} port {address[1]}: {error.strerror}"
+                    text = f"cannot listen on {host} port {address[1]}: {error.strerror}"
                     raise OSError(error.errno, text) from None
                 missing = error
                 sockets.pop().close()

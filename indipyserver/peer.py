@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from indipydriver.errors import FrameTooLarge, RemoteProtocolError, SlowPeer
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.tags import Verb
+from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.link import LOW_WATER, Link
 
 from .outbox import Outbox, OutboxLimits, Verdict
-from .router import Party, Role
+from .router import Delivery, Party, Role
 
 if TYPE_CHECKING:
     from .switchboard import Switchboard
@@ -51,6 +52,8 @@ class Peer(Party):
         dropped: Frames that were not queued for it, or replaced, as it was too slow.
         since: When it came, in seconds since the epoch.
         last_error: The last thing that went wrong with it, or "".
+        deferred: What it has sent and waits until a BLOB before it has been encoded; the switchboard's.
+        takes_descriptors: It can be given attached BLOBs.
         trace: If set, called with "to" or "from" and each frame.
     """
 
@@ -77,6 +80,8 @@ class Peer(Party):
         self.dropped = 0
         self.since = time.time()
         self.last_error = ""
+        self.deferred: list[Delivery] | None = None
+        self.takes_descriptors = role is Role.CLIENT and isinstance(link, PassingLink)
         self.trace: Callable[[str, Frame], None] | None = None
         self.closed = False
         self._board = board
@@ -89,7 +94,7 @@ class Peer(Party):
         self._watchdog: asyncio.TimerHandle | None = None
         self._taken = 0  # what it had taken when the watchdog last looked
         self._holding: set[Peer] = set()  # senders of commands that are not read until it has taken some
-        self._held_by: set[Peer] = set()
+        self._held_by: set[object] = set()
         self._left_out = 0  # snooped frames it did not get since it fell behind
         self._faults = 0  # in a row
 
@@ -163,15 +168,23 @@ class Peer(Party):
         """Do not read this sender until there is room for more commands."""
         if sender not in self._holding and not self.closed and not sender.closed:
             self._holding.add(sender)
-            sender._held_by.add(self)
-            sender.link.pause_reading()
+            sender.pause(self)
 
     def _let_go(self) -> None:
         for sender in self._holding:
-            sender._held_by.discard(self)
-            if not sender._held_by and not sender.closed:
-                sender.link.resume_reading()
+            sender.resume(self)
         self._holding.clear()
+
+    def pause(self, reason: object) -> None:
+        """Read no more of what it sends until :meth:`resume` is called with the same reason."""
+        self._held_by.add(reason)
+        self.link.pause_reading()
+
+    def resume(self, reason: object) -> None:
+        """This reason is gone; with the last one, reading goes on."""
+        self._held_by.discard(reason)
+        if not self._held_by and not self.closed:
+            self.link.resume_reading()
 
     def link_drained(self) -> None:
         """The link asks for more."""
@@ -241,7 +254,8 @@ class Peer(Party):
             self._watchdog.cancel()
         self._let_go()
         for receiver in self._held_by:
-            receiver._holding.discard(self)
+            if isinstance(receiver, Peer):
+                receiver._holding.discard(self)
         self._held_by.clear()
         if error is not None:
             self.last_error = str(error)

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from indipydriver.errors import DriverExited
+from indipydriver.errors import DriverExited, MalformedFrame
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.messages import Message
 from indipydriver.protocol.values import format_timestamp
+from indipydriver.transport.attached import AttachedFrame
 
 from .peer import Peer
 from .router import Delivery, Party, Role, Router
@@ -36,6 +37,7 @@ class Switchboard:
         self.router = Router(name)
         self.last_traffic = 0.0
         self.watchers: list[Callable[[Peer, list[Frame]], None]] = []
+        self._encoding: set[asyncio.Task[None]] = set()
 
     @property
     def peers(self) -> list[Peer]:
@@ -68,10 +70,19 @@ class Switchboard:
         if deliveries:
             self.deliver(source, deliveries)
 
-    def deliver(self, source: Peer | None, deliveries: Iterable[Delivery]) -> None:
+    def deliver(self, source: Peer | None, deliveries: list[Delivery]) -> None:
         """Queue frames for their receivers, then flush each receiver once."""
+        if source is not None and source.deferred is not None:
+            source.deferred += deliveries
+            return
         touched: dict[Party, None] = {}
-        for frames, receivers in deliveries:
+        for index, (frames, receivers) in enumerate(deliveries):
+            if frames[0].__class__ is AttachedFrame:
+                if not self._put_attached(frames[0], receivers, touched):
+                    assert source is not None
+                    self._defer(source, frames[0], deliveries[index:])
+                    break
+                continue
             shared: Batch | None = None
             for peer in receivers:
                 assert isinstance(peer, Peer)
@@ -89,6 +100,41 @@ class Switchboard:
                 peer.hold(source)
         if touched:
             self.last_traffic = asyncio.get_running_loop().time()
+
+    def _put_attached(self, frame: Frame, receivers: Iterable[Party], touched: dict[Party, None]) -> bool:
+        """Give descriptors to those who take them and base64 to the others; False if it is not yet encoded."""
+        assert isinstance(frame, AttachedFrame)
+        peers = [peer for peer in receivers if isinstance(peer, Peer)]
+        inline = frame.encoded
+        if inline is None and not all(peer.takes_descriptors for peer in peers):
+            return False
+        for peer in peers:
+            form: Frame = frame if inline is None or peer.takes_descriptors else inline
+            peer.put(Batch([form], sealed=not peer.in_process), [form])
+            touched[peer] = None
+        return True
+
+    def _defer(self, source: Peer, frame: Frame, deliveries: list[Delivery]) -> None:
+        """Have a BLOB encoded in a thread; what the same peer has sent after it waits, to keep the order."""
+        assert isinstance(frame, AttachedFrame)
+        source.deferred = deliveries
+        source.pause(frame.descriptors)
+        task = asyncio.get_running_loop().create_task(self._encode(source, frame))
+        self._encoding.add(task)
+        task.add_done_callback(self._encoding.discard)
+
+    async def _encode(self, source: Peer, frame: AttachedFrame) -> None:
+        try:
+            await asyncio.to_thread(frame.inline)
+        except MalformedFrame as fault:
+            source.fault_received(fault)
+            if source.deferred:
+                del source.deferred[0]
+        finally:
+            waiting, source.deferred = source.deferred or [], None
+            source.resume(frame.descriptors)
+        if not source.closed:
+            self.deliver(source, waiting)
 
     def send(self, peer: Peer, frame: Frame) -> None:
         """Send one frame to one peer."""

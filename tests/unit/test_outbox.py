@@ -1,0 +1,87 @@
+"""What waits for one peer."""
+
+from __future__ import annotations
+
+import pytest
+
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.messages import Message, OneBlob, SetVector
+from indipydriver.protocol.tags import State, VectorKind
+from indipyserver.outbox import Outbox, Verdict
+
+
+def text(size: int = 100, sealed: bool = True) -> Batch:
+    frame = encode(Message("D", "x"))
+    return Batch([encode(Message("D", "x" * (1 + size - frame.size - 1)))], sealed=sealed)
+
+
+def image(name: str = "video", format: str = ".stream", size: int = 1000, fill: bytes = b"\0") -> Batch:
+    return Batch(
+        [encode(SetVector(VectorKind.BLOB, "D", name, (OneBlob("m", fill * size, size, format),), State.OK))], sealed=True
+    )
+
+
+def everything(outbox: Outbox) -> bytes:
+    out = b""
+    while (batch := outbox.pop()) is not None:
+        out += b"".join(batch.buffers)
+    return out
+
+
+def test_first_in_first_out_and_counted_exactly() -> None:
+    outbox = Outbox(10_000)
+    batches = [text(), image(), text(5000), text(), text(), image(format=".fits")]
+    for batch in batches:
+        assert outbox.put(batch) is Verdict.QUEUED
+    assert outbox.queued == sum(batch.size for batch in batches)
+    assert everything(outbox) == b"".join(b"".join(batch.buffers) for batch in batches)
+    assert outbox.queued == 0
+    assert not outbox
+
+
+@pytest.mark.parametrize("in_link", [0, 400])
+def test_the_limit_is_passed_by_one_batch_and_the_next_is_refused(in_link: int) -> None:
+    outbox = Outbox(1000)
+    taken = 0
+    while outbox.put(text(100), in_link) is Verdict.QUEUED:
+        taken += 1
+    assert 1000 - in_link < outbox.queued <= 1000 - in_link + 101
+    assert outbox.put(text(100), in_link) is Verdict.OVERFLOW
+    big = Outbox(1000)
+    assert big.put(image(size=100_000)) is Verdict.QUEUED  # larger than the limit, when nothing waits
+
+
+def test_the_newest_frame_of_a_stream_replaces_the_one_that_waits() -> None:
+    outbox = Outbox(1 << 20, stream_limit=2000)
+    data, newest = image(format=".fits"), image(fill=b"\3")
+    assert outbox.put(image(fill=b"\1")) is Verdict.QUEUED
+    assert outbox.put(data) is Verdict.QUEUED
+    assert outbox.put(image(fill=b"\2")) is Verdict.REPLACED
+    assert outbox.put(newest) is Verdict.REPLACED
+    assert outbox.put(image("other")) is Verdict.QUEUED  # of another property
+    assert outbox.replaced == 2
+    assert outbox.queued == data.size + newest.size + image("other").size
+    assert everything(outbox) == b"".join(b"".join(b.buffers) for b in (data, newest, image("other")))
+
+
+def test_below_the_stream_limit_nothing_is_replaced_and_zero_turns_it_off() -> None:
+    for limit in (1 << 20, 0):
+        outbox = Outbox(1 << 20, stream_limit=limit)
+        for _ in range(10):
+            assert outbox.put(image()) is Verdict.QUEUED
+
+
+def test_data_is_never_replaced() -> None:
+    outbox = Outbox(1 << 30, stream_limit=1)
+    for _ in range(10):
+        assert outbox.put(image(format=".fits")) is Verdict.QUEUED
+    assert outbox.replaced == 0
+
+
+def test_frames_for_a_driver_in_this_process_stay_frames() -> None:
+    outbox = Outbox(1 << 20)
+    batches = [text(sealed=False) for _ in range(3)]
+    for batch in batches:
+        outbox.put(batch)
+    assert [outbox.pop() for _ in range(4)] == [*batches, None]

@@ -1,0 +1,519 @@
+"""Who gets what: the router alone, with parties that are only names."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.framer import Framer
+from indipydriver.protocol.messages import (
+    AnyMessage,
+    DefMember,
+    DefVector,
+    DelProperty,
+    EnableBlob,
+    GetProperties,
+    Message,
+    NewVector,
+    OneBlob,
+    OneMember,
+    Ping,
+    SetVector,
+)
+from indipydriver.protocol.tags import BlobMode, Permission, State, VectorKind
+from indipyserver.interest import MAX_INTERESTS
+from indipyserver.router import Party, Role, Router
+
+TEXT, BLOB = VectorKind.TEXT, VectorKind.BLOB
+
+
+def define(device: str, name: str, kind: VectorKind = TEXT, value: str = "x", timestamp: str | None = None) -> Frame:
+    members = (DefMember("m", "" if kind is BLOB else value),)
+    return encode(DefVector(kind, device, name, State.OK, members, perm=Permission.READ_WRITE, timestamp=timestamp))
+
+
+def update(device: str, name: str, value: str = "x") -> Frame:
+    return encode(SetVector(TEXT, device, name, (OneMember("m", value),), State.OK))
+
+
+def blob(device: str, name: str, data: bytes = b"image") -> Frame:
+    return encode(SetVector(BLOB, device, name, (OneBlob("m", data, len(data), ".fits"),), State.OK))
+
+
+def command(device: str, name: str) -> Frame:
+    return encode(NewVector(TEXT, device, name, (OneMember("m", "y"),)))
+
+
+class Site:
+    """A router, and what each party has received from it."""
+
+    def __init__(self, name: str = "here") -> None:
+        self.router = Router(name)
+        self.inbox: dict[Party, list[Frame]] = {}
+
+    def add(self, label: str, role: Role = Role.CLIENT, **kwargs: object) -> Party:
+        party = Party(label, role, **kwargs)  # type: ignore[arg-type]
+        self.router.attach(party)
+        self.inbox[party] = []
+        return party
+
+    def driver(self, device: str, *names: str) -> Party:
+        """A driver with a device whose properties it has defined."""
+        party = self.add(f"driver of {device}", Role.DRIVER)
+        self.send(party, *(define(device, name) for name in names or ("p",)))
+        return party
+
+    def client(self, *asks: GetProperties) -> Party:
+        party = self.add(f"client {len(self.inbox)}")
+        self.send(party, *asks)
+        return party
+
+    def send(self, source: Party, *what: Frame | AnyMessage) -> None:
+        frames = [item if isinstance(item, Frame) else encode(item) for item in what]
+        for out, receivers in self.router.process(source, frames):
+            for party in receivers:
+                self.inbox[party] += out
+
+    def take(self, party: Party) -> list[str]:
+        """What the party has received since the last look, as "tag device name"."""
+        frames, self.inbox[party] = self.inbox[party], []
+        return [" ".join(filter(None, (f.tag.text, f.device, f.name))) for f in frames]
+
+    def quiet(self) -> None:
+        for party in self.inbox:
+            self.inbox[party] = []
+
+
+ALL = GetProperties()
+
+# What a driver of A says, and which of the five clients of INDISERVER.md's table hears it.  With decision D10,
+# a client of one property also hears what concerns its whole device.
+SAID = {
+    "set A.p": (update("A", "p"), "all A A.p"),
+    "set A.q": (update("A", "q"), "all A"),
+    "def A.new": (define("A", "new"), "all A"),
+    "del A.p": (encode(DelProperty("A", "p")), "all A A.p"),
+    "del A.q": (encode(DelProperty("A", "q")), "all A"),
+    "del A": (encode(DelProperty("A")), "all A A.p"),
+    "message A": (encode(Message("A", "text")), "all A A.p"),
+    "message": (encode(Message(None, "text")), "nothing all A A.p B"),
+    "BLOB": (blob("A", "image"), ""),
+    "BLOB without data": (encode(SetVector(BLOB, "A", "p", (), State.OK)), "all A A.p"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_a_device_says_reaches_those_who_asked(case: str) -> None:
+    frame, heard = SAID[case]
+    site = Site()
+    driver = site.driver("A", "p", "q")
+    clients = {
+        "nothing": site.client(),
+        "all": site.client(ALL),
+        "A": site.client(GetProperties("A")),
+        "A.p": site.client(GetProperties("A", "p")),
+        "B": site.client(GetProperties("B")),
+    }
+    site.quiet()
+    site.send(driver, frame)
+    assert {name for name, client in clients.items() if site.take(client)} == set(heard.split())
+    assert site.take(driver) == []
+
+
+@pytest.mark.parametrize("first", [GetProperties("A"), EnableBlob("A"), command("A", "p"), GetProperties("B", "x")])
+def test_a_plain_get_properties_opens_everything_whatever_came_before(first: AnyMessage) -> None:
+    site = Site()
+    driver = site.driver("A", "p")
+    client = site.client()
+    site.send(client, first, ALL)
+    site.quiet()
+    site.send(driver, update("A", "p"))
+    assert site.take(client) == ["setTextVector A p"]
+
+
+def test_definitions_go_to_those_who_miss_them() -> None:
+    site = Site()
+    driver = site.driver("A", "p", "q")
+    early, late = site.client(ALL), site.client()
+    site.send(driver, define("A", "p", timestamp="2026-01-01T00:00:00"), define("A", "q"))
+    assert site.take(early) == ["defTextVector A p", "defTextVector A q"]
+    site.send(late, ALL)
+    assert site.take(driver) == ["getProperties"] * 2
+    site.send(driver, define("A", "p", timestamp="2026-01-01T00:00:01"), define("A", "q"))
+    assert site.take(late) == ["defTextVector A p", "defTextVector A q"]
+    assert site.take(early) == []
+    site.send(driver, define("A", "p", value="changed"), define("A", "q"))
+    assert site.take(late) == site.take(early) == ["defTextVector A p"]
+    site.send(late, GetProperties("A", "q"))
+    site.send(driver, define("A", "q"))
+    assert site.take(late) == ["defTextVector A q"]
+    site.send(driver, DelProperty("A", "q"), define("A", "q"))
+    assert site.take(early) == site.take(late) == ["delProperty A q", "defTextVector A q"]
+
+
+def test_the_answer_of_a_driver_in_this_process_goes_to_who_asked_even_if_it_has_changed() -> None:
+    site = Site()
+    driver = site.add("driver", Role.DRIVER)
+    site.router.claim("A", driver)
+    asked, other = site.client(ALL), site.client(ALL)
+
+    def answer(value: str) -> Frame:
+        frame = define("A", "p", value=value)
+        frame.reply = True
+        return frame
+
+    site.send(driver, answer("1"))
+    site.quiet()
+    site.send(asked, ALL)
+    site.send(driver, answer("2"))
+    assert site.take(asked) == ["defTextVector A p"]
+    assert site.take(other) == []
+    site.send(driver, define("A", "p", value="2"))  # on its own account: for all
+    assert site.take(asked) == site.take(other) == ["defTextVector A p"]
+
+
+def test_commands_go_to_the_owner_and_are_echoed_to_the_others() -> None:
+    site = Site()
+    a, b = site.driver("A"), site.driver("B")
+    sender, other, elsewhere = site.client(ALL), site.client(GetProperties("A")), site.client(GetProperties("B"))
+    site.quiet()
+    for _ in range(2):  # the second time from the table
+        site.send(sender, command("A", "p"))
+        assert site.take(a) == site.take(other) == ["newTextVector A p"]
+        assert site.take(b) == site.take(elsewhere) == site.take(sender) == []
+
+
+def test_a_command_to_an_unknown_device_reaches_no_driver() -> None:
+    site = Site()
+    a = site.driver("A")
+    client = site.client(ALL)
+    site.quiet()
+    site.send(client, command("X", "p"))
+    assert site.take(a) == []
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [define("A", "p"), update("A", "p"), encode(DelProperty("A")), encode(Message("A", "x")), encode(Message(None, "x"))],
+    ids=lambda frame: frame.tag.text,
+)
+def test_what_only_devices_say_is_not_taken_from_a_client(frame: Frame, caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    driver = site.driver("A")
+    liar, other, snooper = site.client(ALL), site.client(ALL), site.add("snooper", Role.DRIVER)
+    site.send(snooper, GetProperties("A"))
+    site.quiet()
+    for _ in range(3):
+        site.send(liar, frame)
+    assert [site.take(party) for party in (driver, other, snooper)] == [[], [], []]
+    assert liar.complaints == {frame.tag.text: 3}
+    assert len([record for record in caplog.records if frame.tag.text in record.message]) == 1
+
+
+# BLOB modes
+
+MODES = [
+    # what was asked, in order; then: gets BLOBs of A.image, of A.other; gets other elements of A
+    ([], False, False, True),
+    ([("A", None, "Also")], True, True, True),
+    ([("A", None, "Only")], True, True, False),
+    ([("A", "image", "Also")], True, False, True),
+    ([("A", "image", "Only")], True, False, True),
+    ([("A", None, "Also"), ("A", "image", "Never")], False, True, True),
+    ([("A", "image", "Never"), ("A", None, "Also")], True, True, True),
+    ([("A", None, "Only"), ("A", "image", "Also")], True, True, False),
+    ([("A", None, "Also"), ("A", None, "Never")], False, False, True),
+    ([("B", None, "Only")], False, False, True),
+    ([(None, None, "Also")], True, True, True),
+]
+
+
+@pytest.mark.parametrize(("asked", "image", "other", "rest"), MODES)
+def test_blob_modes(asked: list[tuple[str | None, str | None, str]], image: bool, other: bool, rest: bool) -> None:
+    site = Site()
+    driver = site.driver("A", "p")
+    site.send(driver, define("A", "image", BLOB), define("A", "other", BLOB))
+    client = site.client(ALL)
+    for device, name, mode in asked:
+        if device is None:
+            site.send(client, *Framer().feed(b"<enableBLOB>" + mode.encode() + b"</enableBLOB>"))
+        else:
+            site.send(client, EnableBlob(device, name, BlobMode(mode)))
+    site.quiet()
+    site.send(driver, blob("A", "image"))
+    assert bool(site.take(client)) is image
+    site.send(driver, blob("A", "other"))
+    assert bool(site.take(client)) is other
+    site.send(driver, update("A", "p"), encode(Message("A", "x")))
+    assert bool(site.take(client)) is rest
+    site.send(driver, define("A", "third", BLOB), DelProperty("A", "p"))  # needed to understand BLOBs
+    assert site.take(client) == ["defBLOBVector A third", "delProperty A p"]
+
+
+@pytest.mark.parametrize("text", [b"<enableBLOB device='A'/>", b"<enableBLOB device='A'>Maybe</enableBLOB>"])
+def test_an_unreadable_blob_mode_changes_nothing(text: bytes) -> None:
+    site = Site()
+    client = site.client(ALL, EnableBlob("A"))
+    site.send(client, *Framer().feed(text))
+    assert client.interest.wants_blob("A", "image")
+
+
+def test_a_command_with_a_blob_is_echoed_only_to_those_who_enabled_it() -> None:
+    site = Site()
+    driver = site.driver("A")
+    sender, with_blobs, without = site.client(ALL), site.client(ALL, EnableBlob("A")), site.client(ALL)
+    site.quiet()
+    site.send(sender, NewVector(BLOB, "A", "p", (OneBlob("m", b"data", 4, ".bin"),)))
+    assert site.take(driver) == site.take(with_blobs) == ["newBLOBVector A p"]
+    assert site.take(without) == []
+
+
+# Ownership
+
+
+def test_a_device_has_one_owner(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    first, second = site.driver("A"), site.add("second", Role.DRIVER)
+    client = site.client(ALL)
+    site.quiet()
+    for _ in range(2):
+        site.send(second, define("A", "p", value="other"), update("A", "p"), DelProperty("A"), Message("A", "x"))
+    assert site.take(client) == ["message"]
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "already served by driver of A" in errors[0].message
+    site.send(first, update("A", "p"))
+    assert site.take(client) == ["setTextVector A p"]
+
+
+def test_when_the_owner_goes_its_devices_are_deleted_and_free() -> None:
+    site = Site()
+    first = site.driver("A")
+    second = site.add("second", Role.DRIVER)
+    client, of_property, snooper = site.client(ALL), site.client(GetProperties("A", "p")), site.add("s", Role.DRIVER)
+    site.send(snooper, GetProperties("A", "p"))
+    site.quiet()
+    ((frames, receivers),) = site.router.detach(first, "it died")
+    assert b'message="it died"' in frames[0].raw
+    assert receivers == (client, of_property, snooper)
+    site.send(second, define("A", "p"))
+    assert site.take(client) == ["defTextVector A p"]
+
+
+def test_delete_everything_is_taken_for_the_own_devices() -> None:
+    site = Site()
+    a = site.driver("A")
+    site.send(a, define("A2", "p"))
+    site.driver("B")
+    client = site.client(ALL)
+    site.quiet()
+    site.send(a, *Framer().feed(b"<delProperty/>"))
+    assert site.take(client) == ["delProperty A", "delProperty A2"]
+
+
+# Snooping
+
+
+@pytest.mark.parametrize(
+    ("ask", "heard"),
+    [
+        (GetProperties("A", "p"), ["setTextVector A p", "message A", "delProperty A"]),
+        (GetProperties("A"), ["setTextVector A p", "setTextVector A q", "message A", "delProperty A"]),
+        (GetProperties(), ["setTextVector A p", "setTextVector A q", "message A", "delProperty A"]),
+        (GetProperties("B"), []),
+    ],
+)
+def test_snooping(ask: GetProperties, heard: list[str]) -> None:
+    site = Site()
+    a = site.driver("A", "p", "q")
+    snooper = site.driver("S")
+    site.send(snooper, ask)
+    assert ("getProperties A p" in site.take(a)) == (ask.name == "p")
+    site.quiet()
+    site.send(a, update("A", "p"), update("A", "q"), Message("A", "x"), DelProperty("A"))
+    assert site.take(snooper) == heard
+    site.send(snooper, update("S", "p"))
+    assert site.take(snooper) == []  # not its own, unless it names it
+
+
+def test_a_driver_may_snoop_on_its_own_device_by_name() -> None:
+    site = Site()
+    driver = site.driver("A", "p")
+    site.send(driver, GetProperties("A", "p"))
+    assert site.take(driver) == ["getProperties A p"]
+    site.send(driver, update("A", "p"))
+    assert site.take(driver) == ["setTextVector A p"]
+
+
+def test_snooped_blobs_come_after_enable_blob_that_follows_its_request() -> None:
+    site = Site()
+    a, snooper = site.driver("A"), site.driver("S")
+    site.send(a, define("A", "image", BLOB))
+    site.send(snooper, EnableBlob("A", "image"), GetProperties("A", "image"))
+    site.quiet()
+    site.send(a, blob("A", "image"))
+    assert site.take(snooper) == []
+    site.send(snooper, EnableBlob("A", "image"))
+    site.send(a, blob("A", "image"))
+    assert site.take(snooper) == ["setBLOBVector A image"]
+
+
+def test_a_driver_cannot_command_another() -> None:
+    site = Site()
+    a, b = site.driver("A"), site.driver("B")
+    client = site.client(ALL)
+    site.quiet()
+    site.send(b, command("A", "p"))
+    assert site.take(a) == site.take(client) == []
+    site.send(a, command("A", "p"))  # its own: shown to clients, as in indiserver
+    assert site.take(client) == ["newTextVector A p"]
+
+
+# Requests on their way
+
+
+def test_versions_are_normalised_towards_drivers() -> None:
+    site = Site()
+    driver = site.driver("A")
+    client = site.client()
+    site.send(client, *Framer().feed(b"<getProperties/><getProperties version='2.0' device='A' name='p' switch='2.0'/>"))
+    assert [frame.raw for frame in site.inbox[driver]] == [
+        b'<getProperties version="1.7" />',
+        b'<getProperties version="1.7" device="A" name="p" />',
+    ]
+
+
+def test_pings_are_answered_to_whoever_sent_them() -> None:
+    site = Site()
+    driver, client, other = site.driver("A"), site.client(ALL), site.client(ALL)
+    site.quiet()
+    for party in (driver, client):
+        site.send(party, Ping("SetBLOB/7"))
+        assert b'uid="SetBLOB/7"' in site.inbox[party][0].raw
+        assert site.take(party) == ["pingReply"]
+    site.send(client, Ping("x", reply=True))
+    assert site.take(other) == site.take(driver) == []
+
+
+def test_nobody_keeps_names_without_end() -> None:
+    site = Site()
+    client = site.client()
+    site.send(client, *(GetProperties(f"device {i}") for i in range(MAX_INTERESTS + 10)))
+    assert len(client.interest.devices) == MAX_INTERESTS
+    assert client.complaints == {"interests": 10}
+
+
+# Trees
+
+
+def server_above(site: Site) -> Party:
+    party = site.client(GetProperties("*"))
+    assert party.role is Role.UPSTREAM
+    return party
+
+
+def test_a_server_above_gets_everything_but_blobs_and_commands_like_a_client() -> None:
+    site = Site()
+    driver = site.driver("A")
+    site.send(driver, define("A", "image", BLOB))
+    above = server_above(site)
+    assert site.take(driver) == ["getProperties"]
+    site.quiet()
+    site.send(driver, update("A", "p"), blob("A", "image"))
+    assert site.take(above) == ["setTextVector A p"]
+    site.send(above, EnableBlob("A", "image"))
+    site.send(driver, blob("A", "image"))
+    assert site.take(above) == ["setBLOBVector A image"]
+    site.send(above, command("A", "p"))
+    assert site.take(driver) == ["newTextVector A p"]
+
+
+def test_a_server_below_is_asked_for_blobs_while_somebody_wants_them() -> None:
+    site = Site()
+    remote = site.add("remote", Role.REMOTE)
+    one, two = site.client(ALL), site.client(ALL)
+    site.quiet()
+    site.send(remote, define("R", "image", BLOB))
+    assert site.take(remote) == []
+    site.send(one, EnableBlob("R"))
+    assert b">Also<" in site.inbox[remote][0].raw
+    assert site.take(remote) == ["enableBLOB R image"]
+    site.send(two, EnableBlob("R"))
+    site.send(one, EnableBlob("R", None, BlobMode.NEVER))
+    assert site.take(remote) == []  # Also wins while one of them wants it
+    site.send(two, EnableBlob("R", None, BlobMode.ONLY))
+    assert site.take(remote) == []  # Only is between the client and its own server
+    for out, receivers in site.router.detach(two):
+        for party in receivers:
+            site.inbox[party] += out
+    assert b">Never<" in site.inbox[remote][0].raw
+
+
+def test_snoop_requests_travel_to_servers_above_also_to_those_that_come_later() -> None:
+    site = Site()
+    snooper = site.driver("S")
+    early = server_above(site)
+    site.quiet()
+    site.send(snooper, GetProperties("Mount", "EQUATORIAL_EOD_COORD"))
+    assert b'via="here"' in site.inbox[early][0].raw
+    assert site.take(early) == ["getProperties Mount EQUATORIAL_EOD_COORD"]
+    late = server_above(site)
+    assert "getProperties Mount EQUATORIAL_EOD_COORD" in site.take(late)
+    site.quiet()
+    site.send(late, define("Mount", "EQUATORIAL_EOD_COORD"), update("Mount", "EQUATORIAL_EOD_COORD"))
+    assert site.take(snooper) == ["defTextVector Mount EQUATORIAL_EOD_COORD", "setTextVector Mount EQUATORIAL_EOD_COORD"]
+
+
+def test_what_a_server_below_snoops_on_goes_down_to_it() -> None:
+    site = Site()
+    driver = site.driver("A", "p", "q")
+    remote = site.add("remote", Role.REMOTE)
+    site.send(remote, GetProperties("A", "p"))
+    assert site.take(driver) == ["getProperties A p"]
+    site.send(driver, define("A", "p"), update("A", "p"), update("A", "q"))
+    assert site.take(remote) == ["defTextVector A p", "setTextVector A p"]
+
+
+def test_commands_do_not_come_from_below() -> None:
+    site = Site()
+    driver = site.driver("A")
+    remote = site.add("remote", Role.REMOTE)
+    site.quiet()
+    site.send(remote, command("A", "p"))
+    assert site.take(driver) == []
+
+
+def test_a_device_of_a_server_above_cannot_be_commanded_here() -> None:
+    site = Site()
+    above = server_above(site)
+    site.send(above, define("Mount", "p"))
+    client = site.client(ALL)
+    site.quiet()
+    site.send(client, command("Mount", "p"))
+    assert site.take(above) == []
+    assert site.take(client) == ["message Mount"]
+
+
+def test_site_wide_elements_do_not_go_round() -> None:
+    site = Site("here")
+    driver = site.driver("A")
+    client, above, remote = site.client(ALL), server_above(site), site.add("remote", Role.REMOTE)
+    site.quiet()
+    been_here = Framer().feed(b'<message via="there here" message="x"/><getProperties version="1.7" via="here"/>')
+    site.send(remote, *been_here)
+    assert [site.take(party) for party in (driver, client, above, remote)] == [[], [], [], []]
+    site.send(remote, *Framer().feed(b'<message via="there" message="x"/>'))
+    assert b'via="there here"' in site.inbox[above][0].raw
+    assert site.take(client) == site.take(above) == ["message"]
+
+
+def test_one_device_of_a_server_below() -> None:
+    site = Site()
+    remote = site.add("remote", Role.REMOTE, only_device="R")
+    client = site.client(ALL)
+    assert site.take(remote) == ["getProperties R"]
+    site.send(remote, define("R", "p"), define("Other", "p"))
+    assert site.take(client) == ["defTextVector R p"]
