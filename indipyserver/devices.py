@@ -139,7 +139,7 @@ class DeviceTable(Generic[P]):
             return prop, False
         if record.fixed:
             return prop, True
-        return prop, _without_time(old.raw) != _without_time(frame.raw)
+        return prop, old.raw != frame.raw and _without_time(old.raw) != _without_time(frame.raw)
 
     def undefine(self, device: str, name: str) -> None:
         """The property is gone."""

@@ -406,6 +406,9 @@ class Router:
                 for owned in self.devices.of(source):
                     out += self.process(source, [encode(DelProperty(owned))])
             return ()
+        if name == "":  # libindi's receiver simulator sends it; the whole device is not meant
+            source.complain("nameless", "deleted a property without name: dropped")
+            return ()
         if not self._owned(source, frame, out, claim=False):
             return ()
         receivers = self._wanting(frame.address, source)
