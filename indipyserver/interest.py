@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from indipydriver.protocol.frame import Address
@@ -23,12 +24,23 @@ class Interest:
         everything: A getProperties without device has come.
         devices: Devices asked for.
         properties: (device, property) pairs asked for.
+        exists: If set, the devices for which it returns False are never of interest: those the peer may not see.
     """
 
-    __slots__ = ("_blob_default", "_blob_devices", "_blob_properties", "_partly", "devices", "everything", "properties")
+    __slots__ = (
+        "_blob_default",
+        "_blob_devices",
+        "_blob_properties",
+        "_partly",
+        "devices",
+        "everything",
+        "exists",
+        "properties",
+    )
 
     def __init__(self) -> None:
         self.everything = False
+        self.exists: Callable[[str], bool] | None = None
         self.devices: set[str] = set()
         self.properties: set[tuple[str, str]] = set()
         self._partly: set[str] = set()  # devices of which some property was asked for
@@ -93,6 +105,8 @@ class Interest:
 
     def covers(self, device: str, name: str | None) -> bool:
         """Has it asked for this property; without a name, for anything of this device?"""
+        if self.exists is not None and not self.exists(device):
+            return False
         if self.everything or device in self.devices:
             return True
         return device in self._partly if name is None else (device, name) in self.properties

@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl as tls
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,11 +19,12 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.framer import Limits
 from indipydriver.protocol.messages import Message
 from indipydriver.protocol.values import format_timestamp
+from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 
 from .backoff import Backoff
 from .exdriver import ExDriver
-from .listener import CLIENT_LIMITS, Listener, bind
+from .listener import CLIENT_LIMITS, Listener, bind, bind_unix, where
 from .localdriver import LocalDriver, PythonDriver
 from .outbox import OutboxLimits
 from .peer import HANG_TIME, Peer
@@ -54,6 +55,8 @@ class IPyServer:
         client_limits: What a client may send.
         hang_time: Seconds after which a driver that takes nothing is cut off; 0: never.
         shutdown_grace: Seconds that drivers and clients get to end when the server stops.
+        unix_socket: Listen on this local socket too, see :func:`bind_unix`; or on a bound one, for one run.
+        unix_any_user: Every user of this machine may use it, and not only our own and root.
 
     Raises:
         TypeError: Something among the drivers is not a driver, or an argument has a wrong type.
@@ -66,6 +69,7 @@ class IPyServer:
         devices: The devices of the IPyDrivers, by name.
         started: Set when clients can connect.
         stopped: Set when everything has ended.
+        on_deserted: Called when the last driver has ended by itself, and there is no link to a server.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class IPyServer:
         client_limits: Limits = CLIENT_LIMITS,
         hang_time: float = HANG_TIME,
         shutdown_grace: float = GRACE,
+        unix_socket: str | socket.socket | None = None,
+        unix_any_user: bool = False,
     ) -> None:
         if not isinstance(maxconnections, int):
             raise TypeError(f"maxconnections must be an integer, not {type(maxconnections).__name__}")
@@ -94,6 +100,9 @@ class IPyServer:
         self.client_limits = client_limits
         self.hang_time = hang_time
         self.shutdown_grace = shutdown_grace
+        self.unix_socket = unix_socket
+        self.unix_any_user = unix_any_user
+        self.on_deserted: Callable[[], None] | None = None
         self.board = Switchboard(f"{socket.gethostname() or 'server'}-{secrets.token_hex(4)}")
         self.started = asyncio.Event()
         self.stopped = asyncio.Event()
@@ -267,7 +276,12 @@ class IPyServer:
         assert self._group is not None
         task = self._group.create_task(part.run(), name=part.label)
         self._tasks[part] = task
-        task.add_done_callback(lambda _: self._tasks.pop(part, None))
+        task.add_done_callback(lambda _: self._part_ended(part))
+
+    def _part_ended(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
+        self._tasks.pop(part, None)
+        if not self._tasks and not self.stop and self.on_deserted is not None:
+            self.on_deserted()
 
     # What scripts look at
 
@@ -298,8 +312,12 @@ class IPyServer:
 
     @property
     def connectionpool(self) -> list[Peer]:
-        """The clients that are connected."""
-        return self.board.clients
+        """The clients that are connected, without those that send no more and only wait for last answers."""
+        return [
+            peer
+            for peer in self.board.clients
+            if not (isinstance(peer.link, DescriptorLink) and peer.link.lingering) and not peer.closed
+        ]
 
     async def send_message(self, message: str, timestamp: datetime | None = None) -> None:
         """Send a message that concerns no device to all clients; nothing when the server does not run.
@@ -341,30 +359,37 @@ class IPyServer:
         if self._group is not None:
             raise RuntimeError("this server runs already")
         self._renew_events()
+        if self._shutdown.is_set():
+            self._shutdown.clear()
+            self.stopped.set()
+            return
         port = self.port
         groups = self._bind()
         self.stopped.clear()
         self._terminated = False
+        keepalive: list[asyncio.Task[None]] = []
         unhandle = self._handle_sigterm()
         try:
             async with asyncio.TaskGroup() as self._group:
                 try:
                     for group in groups:
-                        listener = Listener(group, self._accepted, limits=self.client_limits)
+                        listener = Listener(
+                            group, self._accepted, limits=self.client_limits, any_user=self.unix_any_user
+                        )
                         self._listeners.append(listener)
                     self.port = self.sockets[0].getsockname()[1]
                     for part in self._parts:
                         self._start_part(part)
-                    keepalive = self._group.create_task(self._send_keepalives(), name="keepalive")
+                    keepalive.append(self._group.create_task(self._send_keepalives(), name="keepalive"))
                     for listener in self._listeners:
                         listener.start()
                     for sock in self.sockets:
-                        host, bound = sock.getsockname()[:2]
-                        logger.info("listening on %s port %s", host, bound)
+                        logger.info("listening on %s", where(sock))
                     self.started.set()
                     await self._shutdown.wait()
                 finally:
-                    keepalive.cancel()
+                    for task in keepalive:
+                        task.cancel()
                     await self._close_down()
         finally:
             unhandle()
@@ -398,6 +423,9 @@ class IPyServer:
             for host in hosts:
                 groups.append(bind(host, port))
                 port = groups[0][0].getsockname()[1]
+            if self.unix_socket is not None:
+                local = self.unix_socket
+                groups.append([bind_unix(local, self.unix_any_user) if isinstance(local, str) else local])
         except BaseException:
             for group in groups:
                 for sock in group:
@@ -408,9 +436,17 @@ class IPyServer:
     def _accepted(self, link: Link) -> bool:
         clients = self.board.clients
         if len(clients) >= self.maxconnections:
-            logger.warning("%s is refused: there are %d clients, the limit", link.label, self.maxconnections)
-            return False
-        peer = Peer(self.board, link, Role.CLIENT, limits=self.limits, on_closed=lambda error: self._client_gone(link, error))
+            for peer in clients:  # one that only waits for its last answers gives way
+                if isinstance(peer.link, DescriptorLink) and peer.link.lingering:
+                    peer.closed = True
+                    peer.link.abort()
+                    break
+            else:
+                logger.warning("%s is refused: there are %d clients, the limit", link.label, self.maxconnections)
+                return False
+        peer = Peer(
+            self.board, link, Role.CLIENT, limits=self.limits, on_closed=lambda error: self._client_gone(link, error)
+        )
         logger.info("connection received from %s", link.label)
         self.board.add(peer)
         return True
@@ -437,7 +473,10 @@ class IPyServer:
     def _handle_sigterm(self) -> Any:
         """Treat SIGTERM as shutdown(), if nobody else wants it; a second one ends the process at once."""
         loop = asyncio.get_running_loop()
-        if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        ):
             return lambda: None
 
         def terminate() -> None:
@@ -455,6 +494,7 @@ class IPyServer:
     async def _close_down(self) -> None:
         """Accept no more; tell drivers and give them time; send what waits for clients; end the rest."""
         deadline = asyncio.get_running_loop().time() + self.shutdown_grace
+        await asyncio.sleep(0)  # a driver that was started in this turn of the loop has to run before it can end
         for listener in self._listeners:
             listener.close()
         local = []
@@ -483,5 +523,3 @@ async def _wait_until(deadline: float | None, tasks: list[asyncio.Task[None]]) -
     if tasks:
         timeout = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
         await asyncio.wait(tasks, timeout=timeout)
-
-

@@ -1,4 +1,4 @@
-"""Accepts clients on TCP and TLS."""
+"""Accepts clients on TCP and TLS, and on local sockets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 import ssl
+import stat
+import struct
+import sys
 from collections.abc import Callable
 
 from indipydriver.protocol.framer import Limits
@@ -15,7 +19,7 @@ from indipydriver.transport.descriptor import DescriptorLink, tune_socket
 from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
 
-__all__ = ["CLIENT_LIMITS", "LINGER", "Listener", "bind"]
+__all__ = ["CLIENT_LIMITS", "LINGER", "Listener", "bind", "bind_unix", "where"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -36,7 +40,10 @@ def bind(host: str, port: int) -> list[socket.socket]:
     Raises:
         OSError: The port is taken on one of them, or there is no such address.
     """
-    infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise socket.gaierror(error.errno, f"cannot listen on {host!r}: {error.strerror}") from None
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     try:
@@ -56,7 +63,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
                 sock.bind(address)
             except OSError as error:
                 if error.errno != errno.EADDRNOTAVAIL:
-                    text = f"cannot listen on {host} port {address[1]}: {error.strerror}"
+                    text = f"cannot listen on {host or 'all interfaces'} port {int(address[1])}: {error.strerror}"
                     raise OSError(error.errno, text) from None
                 missing = error
                 sockets.pop().close()
@@ -72,6 +79,58 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
+def bind_unix(name: str, any_user: bool = False) -> socket.socket:
+    """A listening local socket (AF_UNIX).
+
+    On Linux it has a name in the abstract space and no file, as indiserver's, where libindi's clients look
+    for it.  Elsewhere it is a file that only its owner can use; one that nobody listens on is replaced.
+
+    Args:
+        name: For example ``/tmp/indiserver``.
+        any_user: The file is for everybody; who may use an abstract name is decided when he connects.
+
+    Raises:
+        OSError: The name is taken, or this platform has no local sockets.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "this platform has no local sockets")
+    abstract = sys.platform.startswith("linux")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if abstract:
+            sock.bind("\0" + name.removeprefix("\0"))
+        else:
+            _bind_file(sock, name, 0o111 if any_user else 0o177)
+        sock.listen(128)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on the local socket {name}: {error.strerror or error}") from None
+    return sock
+
+
+def _bind_file(sock: socket.socket, path: str, umask: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                if probe.connect_ex(path) == errno.ECONNREFUSED:
+                    os.unlink(path)
+    before = os.umask(umask)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+
+
+def where(sock: socket.socket) -> str:
+    """What a socket listens on, in words."""
+    address = sock.getsockname()
+    if isinstance(address, tuple):
+        return f"{address[0]} port {address[1]}"
+    name = address.decode(errors="replace") if isinstance(address, bytes) else address
+    return f"the local socket {name.removeprefix(chr(0))}"
+
+
 class Listener:
     """Accepts connections and hands their links on.
 
@@ -80,6 +139,7 @@ class Listener:
         accepted: Called with the link of each new client; it opens the link, or returns False to refuse it.
         context: For TLS.
         limits: What a client may send.
+        any_user: On local sockets, accept every user of this machine, and not only our own and root.
     """
 
     def __init__(
@@ -89,11 +149,13 @@ class Listener:
         *,
         context: ssl.SSLContext | None = None,
         limits: Limits = CLIENT_LIMITS,
+        any_user: bool = False,
     ) -> None:
         self.sockets = sockets
         self._accepted = accepted
         self._context = context
         self._limits = limits
+        self._any_user = any_user
         self._loop = asyncio.get_running_loop()
         self._timers: set[asyncio.TimerHandle] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -111,7 +173,11 @@ class Listener:
             task.cancel()
         for sock in self.sockets:
             self._loop.remove_reader(sock)
+            path = sock.getsockname() if sock.fileno() >= 0 and not _is_tcp(sock) else b""
             sock.close()
+            if isinstance(path, str) and path:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(64):  # of those that wait; the others get their turn in between
@@ -128,7 +194,15 @@ class Listener:
                 self._timers = {t for t in self._timers if not t.cancelled() and t.when() > self._loop.time()} | {timer}
                 return
             tune_socket(sock)
-            label = f"client {_name(address)}"
+            if _is_tcp(listening):
+                label = f"client {_name(address)}"
+            else:
+                pid, user = _at_the_other_end(sock)
+                label = f"client process {pid} of user {user}" if pid else "client on the local socket"
+                if not self._any_user and user not in (None, 0, os.geteuid()):
+                    logger.warning("%s is refused: the local socket is for user %d only", label, os.geteuid())
+                    sock.close()
+                    continue
             if self._context is None:
                 link = DescriptorLink(label, sock=sock, linger=LINGER, limits=self._limits)
                 if not self._accepted(link):
@@ -155,8 +229,18 @@ class Listener:
             link.abort()
 
 
-def _name(address: object) -> str:
-    if isinstance(address, tuple):
-        host, port = address[:2]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
-    return str(address or "on the local socket")
+def _name(address: tuple[str, int]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_tcp(sock: socket.socket) -> bool:
+    return sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def _at_the_other_end(sock: socket.socket) -> tuple[int, int | None]:
+    """Process and user that have connected to a local socket; 0 and None where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0, None  # there the mode of the file decides
+    pid, user, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return pid, user

@@ -25,6 +25,7 @@ from indipydriver.protocol.via import came_through, with_via
 
 from .devices import DeviceTable, Property
 from .interest import Interest
+from .rights import EVERYTHING, DeviceFilter, Rights
 
 __all__ = ["Delivery", "Party", "Role", "Router"]
 
@@ -51,6 +52,7 @@ class Party:
         interest: What it wants to receive.
         only_device: The one device that is wanted of a server below, or None for all.
         takes_blobs: BLOBs may pass between this server and that one.
+        rights: What it may see and do; see :meth:`restrict`.
         complaints: What it did wrong, by kind, and how often; each kind is logged once.
         routes: Who receives what it sends, by address; the router fills and clears it.
     """
@@ -61,12 +63,23 @@ class Party:
         self.interest = Interest()
         self.only_device = only_device
         self.takes_blobs = takes_blobs
+        self.rights = EVERYTHING
         self.complaints: dict[str, int] = {}
         self.routes: dict[Address, tuple[Party, ...]] = {}
         self.serial = 0  # order of arrival
 
     def __repr__(self) -> str:
         return f"<{self.label}>"
+
+    def restrict(self, rights: Rights) -> None:
+        """Give it these rights and no others; before it is attached."""
+        self.rights = rights
+        self.interest.exists = DeviceFilter(rights.devices) if rights.devices else None
+
+    def may_see(self, device: str | None) -> bool:
+        """Does this device exist for it?"""
+        exists = self.interest.exists
+        return exists is None or device is None or exists(device)
 
     def complain(self, kind: str, text: str, level: int = logging.WARNING) -> bool:
         """Count something it did wrong; log it, and return True, if it is the first of its kind."""
@@ -192,16 +205,18 @@ class Router:
 
     def _get_properties(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
         _, device, name = frame.address
-        if source.role in _SERVERS and came_through(frame, self.name):
+        if came_through(frame, self.name):
             return ()
         if device is not None and device.startswith("*"):
-            if source.role is Role.CLIENT:
+            if source.role is Role.CLIENT and not source.rights.read_only:
                 source.role = Role.UPSTREAM
                 self._forget_routes()
                 logger.info("%s is a server: it may define devices", source.label)
                 self._want(source, None, None)
                 self._tell_standing_requests(source, out)
             device = name = None
+        if not source.may_see(device):
+            return ()
         self._want(source, device, name)
         self._ask_around(source, frame, out)
         self._ask_links_for_blobs(out)
@@ -312,6 +327,8 @@ class Router:
                 source.complain("command", f"sent a command to {device!r}; only clients command: dropped")
                 return ()
             return self._remember(source, frame, self._wanting(frame.address, source, _COMMANDERS))
+        if source.rights.limited and not self._may_command(source, device, out):
+            return ()
         if not source.interest.covers(device, name):
             self._want(source, device, name)
         if owner is source or (owner is not None and owner.role is Role.UPSTREAM):
@@ -323,6 +340,16 @@ class Router:
         if owner is not None and (owner.takes_blobs or not with_data):
             receivers = self._intern([owner, *(p for p in receivers if p is not owner)])
         return self._remember(source, frame, receivers)
+
+    def _may_command(self, source: Party, device: str, out: list[Delivery]) -> bool:
+        if not source.may_see(device):
+            source.complain("hidden", "sent a command to a device that it may not see: dropped")
+            return False
+        if source.rights.read_only:
+            source.complain("read only", "may look, but not command: its command is refused")
+            out.append(([encode(Message(device, "This connection is read only: the command is refused"))], (source,)))
+            return False
+        return True
 
     # What devices say
 
@@ -353,9 +380,9 @@ class Router:
         return False
 
     def _may_define(self, source: Party, frame: Frame) -> bool:
-        if source.role is not Role.CLIENT:
+        if source.role is not Role.CLIENT and source.may_see(frame.device):
             return True
-        source.complain(frame.tag.text, f"sent {frame.tag.text}, which only drivers and servers may send: dropped")
+        source.complain(frame.tag.text, f"sent {frame.tag.text}, which it may not send: dropped")
         return False
 
     def _definition(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:

@@ -30,13 +30,17 @@ class Switchboard:
     Attributes:
         router: Decides who gets what.
         last_traffic: When something was last sent to anybody, in the loop's time.
-        watchers: Called with the source and its frames before they are routed: the message log, the audit log.
+        watchers: Called with the source and its frames before they are routed: the message log.
+        followers: Called with the source and what goes to whom, before it is delivered: the audit log.
+        greeters: Called with each new peer before its link is opened.
     """
 
     def __init__(self, name: str) -> None:
         self.router = Router(name)
         self.last_traffic = 0.0
         self.watchers: list[Callable[[Peer, list[Frame]], None]] = []
+        self.followers: list[Callable[[Peer, list[Delivery]], None]] = []
+        self.greeters: list[Callable[[Peer], None]] = []
         self._encoding: set[asyncio.Task[None]] = set()
 
     @property
@@ -51,6 +55,8 @@ class Switchboard:
 
     def add(self, peer: Peer) -> None:
         """A new peer; opens its link."""
+        for greet in self.greeters:
+            greet(peer)
         self.router.attach(peer)
         peer.link.open(peer)
 
@@ -68,6 +74,8 @@ class Switchboard:
             watch(source, frames)
         deliveries = self.router.process(source, frames)
         if deliveries:
+            for follow in self.followers:
+                follow(source, deliveries)
             self.deliver(source, deliveries)
 
     def deliver(self, source: Peer | None, deliveries: list[Delivery]) -> None:

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["TAGS", "VECTOR_KINDS", "BlobMode", "Permission", "Rule", "State", "SwitchState", "Tag", "VectorKind", "Verb"]
+__all__ = [
+    "TAGS",
+    "VECTOR_KINDS",
+    "BlobMode",
+    "Permission",
+    "Rule",
+    "State",
+    "SwitchState",
+    "Tag",
+    "VectorKind",
+    "Verb",
+]
 
 
 class State(StrEnum):

@@ -18,13 +18,17 @@ __all__ = ["MAX_HOPS", "came_through", "with_via"]
 MAX_HOPS: Final = 32
 """Servers one element may pass: far beyond any tree, so what comes further is going round."""
 
-_VIA: Final = re.compile(rb"""\svia\s*=\s*["']([A-Za-z0-9 _.-]*)["']""")
+# Attribute by attribute, as text in a value may look like one.  Groups: up to `via`, the attribute, its value.
+_VIA: Final = re.compile(
+    rb"""(<[A-Za-z]+(?:\s+(?!via[\s=])[^\s"'<>=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)(\s+via\s*=\s*("[^"]*"|'[^']*'))"""
+)
 _NAME: Final = re.compile(rb"<[A-Za-z]+")
+_HOP: Final = re.compile(rb"[A-Za-z0-9_.-]+")
 
 
 def _hops(frame: Frame) -> list[str]:
-    match = _VIA.search(frame.raw[: frame.raw.find(b">") + 1])
-    return match[1].decode("ascii").split() if match else []
+    match = _VIA.match(frame.raw)
+    return [hop.decode("ascii") for hop in _HOP.findall(match[3])] if match else []
 
 
 def came_through(frame: Frame, server: str) -> bool:
@@ -41,7 +45,7 @@ def with_via(frame: Frame, server: str) -> Frame:
         server: Letters, digits, ``_ . -``.
     """
     hops = " ".join([*_hops(frame), server]).encode("ascii")
-    raw = _VIA.sub(b"", frame.raw, count=1)
+    raw = _VIA.sub(rb"\1", frame.raw, count=1)
     start = _NAME.match(raw)
     assert start is not None, "a frame begins with its tag"
     return Frame(frame.address, start[0] + b' via="' + hops + b'"' + raw[start.end() :])

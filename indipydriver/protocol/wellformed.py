@@ -12,13 +12,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 from xml.parsers import expat
-from xml.sax.saxutils import unescape
 
 from ..errors import MalformedFrame
 from .frame import Address
 from .tags import TAGS
 
-__all__ = ["COMMON", "COMMON_DEFINITION", "Limits", "check", "excerpt", "make_address", "repair"]
+__all__ = ["COMMON", "COMMON_DEFINITION", "NEVER", "Limits", "check", "excerpt", "make_address", "repair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +44,33 @@ class Limits:
     name: int = 256
     members: int = 1024
 
+    @property
+    def as_wide_as_common(self) -> bool:
+        """`COMMON` and `COMMON_DEFINITION` match nothing that is beyond these limits."""
+        return (
+            self.name >= _COMMON_VALUE
+            and self.attribute_value >= _COMMON_VALUE
+            and self.members >= _COMMON_MEMBERS
+            and self.start_tag >= _COMMON_START_TAG
+            and self.attributes >= _COMMON_ATTRIBUTES
+        )
+
+
+_COMMON_VALUE: Final = 256
+_COMMON_MEMBERS: Final = 1024
+_COMMON_ATTRIBUTES: Final = 10
+_COMMON_START_TAG: Final = 4096  # ten attributes with their values, and less than a hundred blanks before each
 
 # Printable ASCII, tab and line ends.  Possessive (Python 3.11), so a failure costs no second try.
 _TEXT: Final = rb"[^<>&\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]*+"
 # No white space but the blank: XML makes blanks of the others in attribute values.
 _VALUE: Final = rb"""(?:"[^"<&\x00-\x1f\x7f-\xff]{0,256}+"|'[^'<&\x00-\x1f\x7f-\xff]{0,256}+')"""
 _WS: Final = rb"[ \t\r\n]"
+_GAP: Final = _WS + rb"{1,99}+"
 
 
 def _attribute(name: str, value: bytes = _VALUE) -> bytes:
-    return _WS + rb"++" + name.encode() + rb"=" + value
+    return _GAP + name.encode() + rb"=" + value
 
 
 def _optional(*names: str) -> bytes:
@@ -62,34 +78,43 @@ def _optional(*names: str) -> bytes:
     return b"".join(rb"(?:" + _attribute(name) + rb"|)" for name in names)
 
 
-def _shape(verbs: bytes, attributes: tuple[str, ...], child: bytes, of_number: tuple[str, ...], of_all: tuple[str, ...]) -> bytes:
+def _shape(
+    vectors: bytes, attributes: tuple[str, ...], child: bytes, of_number: tuple[str, ...], of_all: tuple[str, ...]
+) -> re.Pattern[bytes]:
     """An element with its children, in the order of attributes that libindi, indiserver and the
     Python drivers share, but for timeout and timestamp, of which either may be first.  A fixed order
     rules out an attribute given twice, which XML does not allow."""
-    times = (
-        rb"(?:" + _attribute("timeout") + _optional("timestamp") + rb"|" + _attribute("timestamp") + _optional("timeout") + rb"|)"
-    )
+    timeout, timestamp = _attribute("timeout"), _attribute("timestamp")
+    times = b"(?:%s(?:%s|)|%s(?:%s|)|)" % (timeout, timestamp, timestamp, timeout)
+    gap = _WS + rb"{0,99}+"
     children = rb"|".join(
-        kind + _attribute("name") + rb"(?:>|" + _optional(*more) + _WS + rb"*+>)" + _TEXT + rb"</" + child + kind + rb">"
+        kind + _attribute("name") + rb"(?:>|" + _optional(*more) + gap + rb">)" + _TEXT + rb"</" + child + kind + rb">"
         for kind, more in ((b"Number", of_number), (b"Text", of_all), (b"Switch", of_all), (b"Light", of_all))
     )
-    return (
+    return re.compile(
         _WS + rb"*+(?:<\?xml[^<>]{0,64}+>" + _WS + rb"*+|)"
-        rb"(<(" + verbs + rb"(?:Number|Text|Switch|Light)Vector)"
+        rb"(<((?:" + vectors + rb")Vector)"
         + _attribute("device", rb"(" + _VALUE + rb")")
         + _attribute("name", rb"(" + _VALUE + rb")")
         + _optional(*attributes) + times + _optional("message")
-        + _WS + rb"*+>(?:" + _WS + rb"*+<" + child + rb"(?:" + children + rb")){0,1024}" + _WS + rb"*+</\2>)"
+        + gap + rb">(?:" + _WS + rb"*+<" + child + rb"(?:" + children + rb")){0,1024}" + _WS + rb"*+</\2>)"
     )  # fmt: skip
 
 
-COMMON: Final = re.compile(_shape(rb"(?:set|new)", ("state",), rb"one", ("min", "max", "step"), ()))
+COMMON: Final = _shape(rb"(?:set|new)(?:Number|Text|Switch)|setLight", ("state",), rb"one", ("min", "max", "step"), ())
 """Nearly all traffic.  Groups: the element, its tag, the device and name attributes with their quotes."""
 
-COMMON_DEFINITION: Final = re.compile(
-    _shape(rb"def", ("label", "group", "state", "perm", "rule"), rb"def", ("label", "format", "min", "max", "step"), ("label",))
+COMMON_DEFINITION: Final = _shape(
+    rb"def(?:Number|Text|Switch|Light)",
+    ("label", "group", "state", "perm", "rule"),
+    rb"def",
+    ("label", "format", "min", "max", "step"),
+    ("label",),
 )
 """The same for definitions."""
+
+NEVER: Final = re.compile(rb"(?!)")
+"""Matches nothing: in the place of the others when the limits are narrower than what they match."""
 
 
 def excerpt(data: bytes, length: int = 80) -> str:
@@ -99,16 +124,9 @@ def excerpt(data: bytes, length: int = 80) -> str:
     return safe + ("..." if len(data) > length else "")
 
 
-_QUOTES: Final = {"&quot;": '"', "&apos;": "'"}
-
-
 def make_address(tag: bytes, device: bytes, name: bytes) -> Address:
     """The address from what `COMMON` matched, the attribute values without their quotes."""
-    return Address(
-        TAGS[tag.decode("ascii")],
-        unescape(device.decode("ascii"), _QUOTES),
-        unescape(name.decode("ascii"), _QUOTES),
-    )
+    return Address(TAGS[tag.decode("ascii")], device.decode("ascii"), name.decode("ascii"))
 
 
 class _Judge:
@@ -137,7 +155,7 @@ class _Judge:
             raise MalformedFrame(f"more than {limits.attributes} attributes")
         for key, value in attributes.items():
             limit = limits.name if key in ("name", "device") else limits.attribute_value
-            if len(value) > limit:
+            if len(value) > limit or len(value.encode()) > limit:
                 raise MalformedFrame(f"the attribute {key[:32]!r} is longer than {limit}")
 
     def end(self, tag: str) -> None:
@@ -163,6 +181,10 @@ def check(raw: bytes, limits: Limits) -> Address:
     Raises:
         MalformedFrame: It is not well-formed, not an element of INDI, or beyond a limit.
     """
+    if len(raw) > limits.start_tag:
+        for tag_match in _ANY_TAG.finditer(raw):
+            if len(tag_match[0]) > limits.start_tag:
+                raise MalformedFrame(f"a tag of more than {limits.start_tag} bytes", excerpt=excerpt(raw))
     judge = _Judge(limits)
     parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = judge.start
@@ -186,17 +208,32 @@ def check(raw: bytes, limits: Limits) -> Address:
 _CONTROL: Final = bytes(c for c in range(32) if c not in b"\t\n\r") + b"\x7f"
 _BARE_AMPERSAND: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
 _REFERENCE: Final = re.compile(r"&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
-_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
-_QUOTED: Final = re.compile(r"""=\s*(?:"[^"]*"|'[^']*')""")
+_WITH_ATTRIBUTES: Final = re.compile(r"""<[A-Za-z]++(?:\s++[^\s"'<>=]++\s*+=\s*+(?:"[^"]*+"|'[^']*+'))+\s*+/?>""")
+_ALLOWED: Final = re.compile("[\t\n\r -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKUP: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 
 
+_ANY_TAG: Final = re.compile(rb"""<(?:[^"'<>]*+(?:"[^"]*+"|'[^']*+'))*[^"'<>]*+""")
+
+
+def _without_comments(text: str) -> str:
+    parts = []
+    pos = 0
+    while (begin := text.find("<!--", pos)) >= 0:
+        end = text.find("-->", begin + 4)
+        if end < 0:
+            break
+        parts.append(text[pos:begin])
+        pos = end + 3
+    return "".join([*parts, text[pos:]])
+
+
 def _character(match: re.Match[str]) -> str:
+    """What a numeric reference stands for; nothing when XML does not allow the character."""
     code = int(match[1], 16) if match[1] else int(match[2])
-    if code in (9, 10, 13) or 32 <= code < 127 or 160 <= code < 0xD800 or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF:
-        char = chr(code)
-        return _MARKUP.get(char, char)
-    return ""
+    if not _ALLOWED.match(char := chr(min(code, 0x110000 - 1))) or code > 0x10FFFF:
+        return ""
+    return _MARKUP.get(char, char)
 
 
 def repair(raw: bytes) -> bytes:
@@ -212,9 +249,10 @@ def repair(raw: bytes) -> bytes:
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     if "<!--" in text:
-        text = _COMMENT.sub("", text)
+        text = _without_comments(text)
     if "&" in text:
         text = _BARE_AMPERSAND.sub("&amp;", text)
         text = _REFERENCE.sub(_character, text)
-    text = _QUOTED.sub(lambda match: match[0].replace("<", "&lt;"), text)
+    if "<" in text[1:]:
+        text = _WITH_ATTRIBUTES.sub(lambda match: "<" + match[0][1:].replace("<", "&lt;"), text)
     return text.encode("utf-8")

@@ -87,6 +87,11 @@ class DescriptorLink(FramedLink):
                 os.write(write_fd, buffers[0]) if len(buffers) == 1 else os.writev(write_fd, buffers)
             )
 
+    @property
+    def lingering(self) -> bool:
+        """The peer sends no more; it is only still sent to."""
+        return self._got_end
+
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()

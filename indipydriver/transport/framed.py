@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 
 from ..protocol.frame import Batch
+from ..errors import MalformedFrame
 from ..protocol.framer import Framer, Limits
 from .link import LOW_WATER, SLICE, Receiver
+from .progress import ProgressWatch
 
 __all__ = ["FramedLink"]
 
@@ -30,11 +32,27 @@ class FramedLink:
         self._above_water = False
         self._closing = False  # no more writes are taken
         self._ended = False  # link_closed has been called
+        self._paused = False  # the user does not want to read now
+        self._progress: ProgressWatch | None = None
 
     @property
     def unfinished(self) -> int:
         """Bytes of an element whose end has not come; 0 between elements."""
         return self._framer.unfinished
+
+    def demand_progress(self, patience: float) -> None:
+        """End the link when an unfinished element neither ends nor grows by 1 KiB in this many seconds; 0: never."""
+        self._progress = ProgressWatch(patience, self._too_slow) if patience else None
+
+    def _too_slow(self, text: str) -> None:
+        assert self._progress is not None
+        if self._paused:  # by us: perhaps it has gone on, and we have not read it
+            self._progress.start()
+        elif not self._ended:
+            assert self._receiver is not None
+            fault = MalformedFrame(text)
+            self._receiver.fault_received(fault)
+            self._end(fault)
 
     def write(self, batch: Batch) -> None:
         if self._closing or self._ended:
@@ -51,6 +69,8 @@ class FramedLink:
         framer = self._framer
         self.bytes_received += len(data)
         frames = framer.feed(data)
+        if self._progress is not None:
+            self._progress.received(self.bytes_received, framer.unfinished, bool(frames))
         if frames:
             receiver.frames_received(frames)
         if framer.faults:
@@ -103,6 +123,8 @@ class FramedLink:
         self._ended = True
         self._out.clear()
         self.unsent = 0
+        if self._progress is not None:
+            self._progress.stop()
         self._release()
         if self._receiver is not None:
             self._receiver.link_closed(error)

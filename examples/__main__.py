@@ -1,0 +1,57 @@
+"""An instrument to look at: a thermostat, a camera and an LED, served at once.
+
+python3 -m examples [--host HOST] [--port PORT]
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+
+from examples import camera, led, thermostat
+from indipyserver import IPyServer
+
+GREETING = """\
+Serving three INDI devices on {host}:{port}
+
+  Thermostat   set TARGET, and watch the room warm up
+  Camera       connect it, expose, get a picture of the stars; or abort
+  LED          switch LIGHT
+
+To look at them, in another terminal:
+
+  indi_getprop -p {port} -m                        everything, as it changes (Debian: apt install indi-bin)
+  indi_setprop -p {port} Thermostat.TARGET.TARGET=22
+  pip install indipyterm && indipyterm --port {port}   a client in the terminal
+  KStars: Tools, Devices, Device Manager, Client; add the host {host} with port {port}, and connect
+
+Ctrl-C ends it.
+"""
+
+
+async def serve(host, port):
+    """Run the three drivers until the program is interrupted."""
+    server = IPyServer(thermostat.make_driver(), camera.make_driver(), led.make_driver(), host=host, port=port)
+    running = asyncio.create_task(server.asyncrun())
+    started = asyncio.create_task(server.started.wait())
+    await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
+    if started.done():
+        print(GREETING.format(host=host, port=server.port), flush=True)
+    started.cancel()
+    await running
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python3 -m examples", description=__doc__.splitlines()[0])
+    parser.add_argument("--host", default="localhost", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", default=7624, type=int, help="port to listen on, 0 for any (default: %(default)s)")
+    arguments = parser.parse_args()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serve(arguments.host, arguments.port))
+    except OSError as error:
+        sys.exit(f"{error.strerror or error}; to use another: python3 -m examples --port 7625")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""An LED that any INDI client can switch.
+
+Start it, and switch it from another terminal:
+
+    python3 examples/led.py
+    indi_setprop LED.LIGHT.LAMP=On
+
+On a Raspberry Pi with gpiozero this is a real LED at GPIO 17. Anywhere else gpiozero's mock pins take its
+place, and where gpiozero is not installed a plain object does. The driver is the same in all three cases.
+"""
+
+import asyncio
+import contextlib
+import sys
+import warnings
+from pathlib import Path
+
+if not __package__:  # started as a file: use the packages of the checkout that it lies in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import indipydriver as ipd
+from indipyserver import IPyServer
+
+
+class SimulatedLED:
+    """As much of gpiozero's LED as the driver below uses."""
+
+    is_lit = False
+
+    def on(self):
+        self.is_lit = True
+
+    def off(self):
+        self.is_lit = False
+
+
+def open_led(pin=17):
+    """The LED at this GPIO pin, or the best substitute that this machine has."""
+    try:
+        import gpiozero
+        from gpiozero.pins.mock import MockFactory
+    except ImportError:
+        return SimulatedLED()
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it names each library it tries in vain
+            return gpiozero.LED(pin)
+    except gpiozero.exc.BadPinFactory:  # there are no pins here
+        return gpiozero.LED(pin, pin_factory=MockFactory())
+
+
+class LEDDriver(ipd.IPyDriver):
+    """Does what the client asks, and tells it what has become of it."""
+
+    async def rxevent(self, event):
+        match event:
+            case ipd.newSwitchVector(vectorname="LIGHT"):
+                led = self.driverdata["led"]
+                if event["LAMP"] == "On":
+                    led.on()
+                else:
+                    led.off()
+                event.vector["LAMP"] = "On" if led.is_lit else "Off"
+                await event.vector.send_setVector(state="Ok")
+
+
+def make_driver(led=None):
+    """One device "LED", with one switch vector "LIGHT", with one switch "LAMP"."""
+    lamp = ipd.SwitchMember("LAMP", label="Lamp", membervalue="Off")
+    light = ipd.SwitchVector(
+        "LIGHT",
+        label="Light",
+        group="Main",
+        perm="rw",  # clients may read it and write it
+        rule="AnyOfMany",  # a switch of its own: it may be on or off
+        state="Ok",
+        switchmembers=[lamp],
+    )
+    return LEDDriver(ipd.Device("LED", [light]), led=led or open_led())
+
+
+def main():
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
+    server = IPyServer(make_driver(), host="localhost", port=port)
+    print(f"The LED is served on localhost:{port}; to switch it: indi_setprop -p {port} LED.LIGHT.LAMP=On")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(server.asyncrun())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Makes the camera's pictures: stars with noise, and the FITS file around them.
+
+FITS is the picture format of astronomy: a header of 80-character lines in blocks of 2880 bytes, and behind
+it the pixels, most significant byte first.
+"""
+
+import random
+import sys
+from array import array
+from math import exp
+
+BLOCK = 2880
+
+
+def star_field(width, height, seconds, seed=1, stars=60):
+    """Brightness of `width * height` pixels, row by row, as 16-bit numbers.
+
+    The stars of a `seed` are always the same and the noise never is; a longer exposure is a brighter one.
+    """
+    # Adding up random numbers for each pixel would take long; drawing them from a short list does not.
+    noise = [max(0, round(random.gauss(800, 30))) for _ in range(1024)]
+    pixels = array("H", random.choices(noise, k=width * height))
+    sky = random.Random(seed)
+    for _ in range(stars):
+        x, y = sky.uniform(0, width), sky.uniform(0, height)
+        peak = seconds * 500 / sky.uniform(0.05, 1.0)  # few are bright, many are faint
+        radius = 1.6
+        for row in range(max(0, int(y) - 8), min(height, int(y) + 9)):
+            for column in range(max(0, int(x) - 8), min(width, int(x) + 9)):
+                light = peak * exp(-((column - x) ** 2 + (row - y) ** 2) / (2 * radius**2))
+                position = row * width + column
+                pixels[position] = min(65535, pixels[position] + int(light))
+    return pixels
+
+
+def fits(pixels, width, height, **keywords):
+    """A FITS file of 16-bit `pixels`, with further `keywords` in its header.
+
+    A hyphen cannot be part of a Python name: ``DATE_OBS`` stands for the keyword DATE-OBS.
+    """
+    header = {
+        "SIMPLE": True,
+        "BITPIX": 16,
+        "NAXIS": 2,
+        "NAXIS1": width,
+        "NAXIS2": height,
+        "BZERO": 32768,  # 16-bit numbers have a sign in FITS: these are stored less 32768
+        "BSCALE": 1,
+        **{name.replace("_", "-"): value for name, value in keywords.items()},
+    }
+    cards = "".join(_card(name, value) for name, value in header.items()) + "END".ljust(80)
+    data = array("h", [pixel - 32768 for pixel in pixels])
+    if sys.byteorder == "little":
+        data.byteswap()
+    return _fill(cards.encode("ascii"), b" ") + _fill(data.tobytes(), b"\0")
+
+
+def _card(name, value):
+    """One line of the header."""
+    match value:
+        case bool():
+            text = ("T" if value else "F").rjust(20)
+        case str():
+            text = "'" + value.replace("'", "''").ljust(8) + "'"
+        case _:
+            text = str(value).upper().rjust(20)
+    return f"{name:8.8}= {text}".ljust(80)[:80]
+
+
+def _fill(data, filler):
+    """`data` up to a whole number of blocks."""
+    return data + filler * (-len(data) % BLOCK)

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""A driver that is run by another server, over its standard input and output.
+
+    indiserver examples/stdio_driver.py
+
+It has one vector of every kind, counts while it works, and sends 5 MB when asked to:
+
+    indi_setprop Echo.SEND.SEND=On
+    indi_getprop -t 5 Echo.BLOB.DATA
+
+What goes to standard output belongs to the protocol, so such a program prints nothing: it logs.
+"""
+
+import asyncio
+import contextlib
+import random
+import sys
+from pathlib import Path
+
+if not __package__:  # started as a file: use the packages of the checkout that it lies in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import indipydriver as ipd
+
+PAYLOAD_SIZE = 5_000_000
+
+
+def payload():
+    """The bytes that go out on request: random, but the same ones every time."""
+    return random.Random(7624).randbytes(PAYLOAD_SIZE)
+
+
+class EchoDriver(ipd.IPyDriver):
+    """Gives back what it gets."""
+
+    async def rxevent(self, event):
+        match event:
+            case ipd.newTextVector() | ipd.newNumberVector():
+                event.vector.update(event)
+                await event.vector.send_setVector(state="Ok")
+            case ipd.newSwitchVector(vectorname="SWITCH"):
+                event.vector.update(event)
+                await event.vector.send_setVector(state="Ok")
+                # Clients cannot set lights. This one shows whether both switches are on.
+                light = self["Echo"]["LIGHT"]
+                light["BOTH"] = "Ok" if set(event.vector.values()) == {"On"} else "Idle"
+                await light.send_setVector()
+            case ipd.newSwitchVector(vectorname="SEND"):
+                await event.vector.send_setVector(state="Busy")
+                await self.send_blob(payload(), ".bin")
+                await event.vector.send_setVector(state="Ok")  # the button itself stays off
+            case ipd.newBLOBVector():
+                _size, suffix = event.sizeformat["DATA"]
+                await self.send_blob(event["DATA"], suffix)
+
+    async def send_blob(self, data, suffix):
+        blob = self["Echo"]["BLOB"]
+        blob.data["DATA"].blobformat = suffix  # .data holds the members themselves
+        blob["DATA"] = data
+        await blob.send_setVectorMembers(state="Ok", members=["DATA"])
+
+    async def hardware(self):
+        """Count, twenty times a second: other vectors go out while a large one does."""
+        counter = self["Echo"]["COUNTER"]
+        while not self.stop:
+            await asyncio.sleep(0.05)
+            counter["COUNT"] = int(counter.getfloatvalue("COUNT")) + 1
+            await counter.send_setVector()
+
+
+def make_driver():
+    """One device "Echo"."""
+    vectors = [
+        ipd.TextVector("TEXT", "Text", "Main", "rw", "Ok", [ipd.TextMember("TEXT", "Text", "hello")]),
+        ipd.NumberVector(
+            "NUMBER", "Number", "Main", "rw", "Ok", [ipd.NumberMember("NUMBER", "Number", "%.3f", -100, 100, 0, 1.5)]
+        ),
+        ipd.SwitchVector(
+            "SWITCH", "Switches", "Main", "rw", "AnyOfMany", "Ok", [ipd.SwitchMember("A"), ipd.SwitchMember("B")]
+        ),
+        ipd.LightVector("LIGHT", "Light", "Main", "Ok", [ipd.LightMember("BOTH", "Both switches")]),
+        ipd.BLOBVector("BLOB", "BLOB", "Main", "rw", "Ok", [ipd.BLOBMember("DATA", "Data")]),
+        ipd.SwitchVector("SEND", "Send 5 MB", "Main", "rw", "AtMostOne", "Ok", [ipd.SwitchMember("SEND", "Send")]),
+        ipd.NumberVector("COUNTER", "Counter", "Main", "ro", "Ok", [ipd.NumberMember("COUNT", "Count", "%.0f")]),
+    ]
+    return EchoDriver(ipd.Device("Echo", vectors))
+
+
+def main():
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(make_driver().asyncrun())
+
+
+if __name__ == "__main__":
+    main()

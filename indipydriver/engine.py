@@ -1,0 +1,245 @@
+"""What runs a driver: its link, its tasks, its end. The driver itself holds only what its author uses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final
+
+from .device import check_coroutine
+from .dispatch import Dispatcher
+from .protocol.messages import GetProperties
+from .sending import NotRunning, Outlet
+from .snooping import Snoops
+from .transport.link import Link
+
+if TYPE_CHECKING:
+    from .ipydriver import IPyDriver
+
+__all__ = ["Engine"]
+
+_LEAST_TO_CLOSE: Final = 1.0
+"""Seconds in which the last frames must leave, even when the grace time has been used up."""
+
+logger = logging.getLogger("indipydriver.ipydriver")
+
+
+class _Phase(Enum):
+    FRESH = auto()
+    STARTING = auto()  # sends are kept until there is a link
+    RUNNING = auto()
+    ENDED = auto()
+
+
+class Engine:
+    """Runs one driver, any number of times, once at a time.
+
+    Attributes:
+        snoops: What the driver watches.
+    """
+
+    def __init__(self, driver: IPyDriver) -> None:
+        self.snoops = Snoops()
+        self._driver = driver
+        self._phase = _Phase.FRESH
+        self._outlet: Outlet | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._backgrounds: list[Coroutine[Any, Any, Any]] = []
+        # The next are made anew for each run, as they belong to its event loop.
+        self._ending = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._asked = asyncio.Event()  # there is something new to be watched
+
+    @property
+    def outlet(self) -> Outlet:
+        """Where to send; NotRunning before the first run."""
+        if self._outlet is None:
+            raise NotRunning("the driver does not run yet: await asyncrun(), or that of its IPyServer, first")
+        return self._outlet
+
+    def prepare(self) -> None:
+        """A run is about to begin: from now on sends are kept for its link.
+
+        Raises:
+            RuntimeError: The driver runs already.
+        """
+        driver, loop = self._driver, asyncio.get_running_loop()
+        if self._phase is _Phase.RUNNING:
+            raise RuntimeError("the driver runs already")
+        if self._phase is _Phase.STARTING:
+            if not driver._stop:
+                return
+            self._phase = _Phase.ENDED  # shut down before the run that was expected
+        if self._phase is _Phase.ENDED:
+            driver._stop = False
+            for device in driver.devices():
+                device._stop = False
+        if self._loop not in (None, loop):  # an Event belongs to the loop in which it was waited for
+            driver.stopped, driver.shutdownrequested = asyncio.Event(), asyncio.Event()
+        driver.stopped.clear()
+        if not driver._stop:
+            driver.shutdownrequested.clear()
+        self._loop = loop
+        self._ending, self._closed, self._asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._outlet = Outlet(lambda: driver.debug_enable and logger.isEnabledFor(logging.DEBUG))
+        self.snoops.restart()
+        self._phase = _Phase.STARTING
+        if driver._stop:  # shutdown() has come first
+            self.end()
+
+    def cancel_preparation(self) -> None:
+        """There will be no run after all."""
+        if self._phase is _Phase.STARTING:
+            self._driver.shutdown()
+            self._finished()
+
+    async def serve(self, link: Link, grace: float) -> None:
+        """Run the driver on a link, until it is shut down or the link is closed."""
+        if self._phase is not _Phase.STARTING:
+            self.prepare()
+        self._phase = _Phase.RUNNING
+        driver, outlet, loop = self._driver, self.outlet, asyncio.get_running_loop()
+        dispatcher = Dispatcher(driver, link, outlet, self.snoops, loop.time, self._start, self._link_closed)
+        self._dispatcher = dispatcher
+        failure: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                link.open(dispatcher)
+                outlet.connect(link)
+                self._start_all()
+                asking = group.create_task(self._ask(outlet), name="snooping")
+                try:
+                    await self._ending.wait()
+                    await self._wind_down(asking, grace)
+                except asyncio.CancelledError:
+                    if self._driver._stop or any(_has_failed(task) for task in self._tasks):
+                        raise
+                    driver.shutdown()
+                    await self._wind_down(asking, grace)
+                    raise
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._group = None
+            driver.shutdown()
+            try:
+                await self._close(link, 0.0 if isinstance(failure, asyncio.CancelledError) else grace)
+            finally:
+                self._finished()
+
+    def end(self) -> None:
+        """Begin the end of the run, if there is one: nothing is sent or taken any more."""
+        self._ending.set()
+        if self._phase is not _Phase.FRESH and self._outlet is not None:
+            self._outlet.close()
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+
+    def add_background(
+        self, coro: Coroutine[Any, Any, Any], what: str, waiting: list[Coroutine[Any, Any, Any]] | None = None
+    ) -> None:
+        """Start a coroutine now, or with the next run."""
+        coro = check_coroutine(coro)
+        if self._group is not None:
+            self._start(coro, what)
+        else:
+            (self._backgrounds if waiting is None else waiting).append(coro)
+
+    def ask(self) -> None:
+        """There is something new to be watched."""
+        self._asked.set()
+
+    # --- tasks ---
+
+    def _start_all(self) -> None:
+        """Start what the author of the driver has written."""
+        driver = self._driver
+        waiting = [(coro, "a background of the driver") for coro in self._backgrounds]
+        self._backgrounds.clear()
+        for device in driver.devices():
+            waiting += [(coro, f"a background of {device.devicename}") for coro in device._backgrounds]
+            device._backgrounds.clear()
+        if self._ending.is_set():
+            for coro, _ in waiting:
+                coro.close()
+            return
+        logger.info("%s has started with %s", type(driver).__name__, ", ".join(driver.data) or "no devices")
+        for coro, what in waiting:
+            self._start(coro, what)
+        self._start(driver.hardware(), "hardware()")
+
+    def _start(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
+        assert self._group is not None, "tasks are started during a run"
+        task = self._group.create_task(coro, name=what)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        if not _has_failed(task):
+            self._tasks.discard(task)
+            return
+        error = task.exception()
+        where = f"{task.get_name()} of {type(self._driver).__name__} ({', '.join(self._driver.data)})"
+        if error is not None:
+            error.add_note(f"raised in {where}")
+        logger.error("%s failed, so the driver ends: %r", where, error)
+
+    async def _ask(self, outlet: Outlet) -> None:
+        """Ask for what is watched, whenever that is due."""
+        snoops, clock = self.snoops, asyncio.get_running_loop().time
+        while True:
+            self._asked.clear()
+            for device, vector in snoops.due(clock()):
+                await outlet.send(GetProperties(device, vector))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(snoops.next_due()):
+                    await self._asked.wait()
+
+    # --- the end ---
+
+    def _link_closed(self, error: Exception | None) -> None:
+        self._closed.set()
+        if not self._driver._stop:
+            if error is not None:
+                logger.warning("%s: the link is lost: %s", type(self._driver).__name__, error)
+            self._driver.shutdown()
+
+    async def _wind_down(self, asking: asyncio.Task[None], grace: float) -> None:
+        """Wait until all has ended; cancel what has not when the grace time is over."""
+        asking.cancel()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        while self._tasks and (left := deadline - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            logger.warning("%s: %s has not ended in time: cancelled", type(self._driver).__name__, task.get_name())
+            task.cancel()
+
+    async def _close(self, link: Link, grace: float) -> None:
+        """Let the last frames out, but do not wait for ever."""
+        link.close()
+        try:
+            async with asyncio.timeout(max(grace, _LEAST_TO_CLOSE)):
+                await self._closed.wait()
+        except (TimeoutError, asyncio.CancelledError) as error:
+            link.abort()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+    def _finished(self) -> None:
+        self._tasks.clear()
+        self._dispatcher = None
+        self._phase = _Phase.ENDED
+        self._driver.stopped.set()
+
+
+def _has_failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None

@@ -1,0 +1,269 @@
+"""IPyDriver: what the author of a driver subclasses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections import UserDict
+from collections.abc import Coroutine, Iterator
+from datetime import datetime
+from typing import Any, NoReturn
+from xml.etree import ElementTree as ET
+
+from .device import Device
+from .engine import Engine
+from .errors import DefinitionError, LocalProtocolError, RemoteProtocolError
+from .propertymembers import getfloat
+from .propertyvectors import timestamp_string
+from .protocol.decode import decode
+from .protocol.framer import Framer, Limits
+from .protocol.messages import GetProperties, Message
+from .snooping import MIN_TIMEOUT
+from .transport.link import Link
+from .transport.stdio import open_stdio
+
+__all__ = ["Device", "IPyDriver"]
+
+# Of what the driver itself sends, only INDI's grammar is checked.
+_ANY_SIZE = Limits(start_tag=1 << 30, frame=1 << 40, blob=1 << 40)
+
+
+class IPyDriver(UserDict[str, Device]):
+    """A driver: a mapping of device names to devices. Subclass it and override rxevent, hardware and snoopevent.
+
+    Args:
+        devices: The devices.
+        driverdata: Anything else that the driver wants to keep with it; no keyword is reserved.
+
+    Attributes:
+        driverdata: The keyword arguments, as a dict.
+        auto_send_def: Answer a getProperties of a client with the definitions. False: hand it to rxevent.
+        debug_enable: Log the XML that is sent and received, at level DEBUG.
+        shutdown_grace: Seconds that hardware(), backgrounds and events have to end by themselves
+            when the driver is shut down or its link is closed; then they are cancelled.
+        stopped: Set when a run has ended.
+        shutdownrequested: Set when it is to end.
+
+    Raises:
+        DefinitionError: Two devices have one name.
+    """
+
+    shutdown_grace: float = 5.0
+
+    indi_number_to_float = staticmethod(getfloat)
+
+    def __init__(self, /, *devices: Device, **driverdata: Any) -> None:
+        super().__init__()
+        self.driverdata = driverdata
+        self.auto_send_def = True
+        self.debug_enable = False
+        self.stopped = asyncio.Event()
+        self.shutdownrequested = asyncio.Event()
+        self._stop = False
+        self._engine = Engine(self)
+        for device in devices:
+            name = device.devicename
+            if name in self.data:
+                raise DefinitionError(f"two devices of the driver are named {name!r}")
+            self.data[name] = device
+        for device in devices:
+            device.driver = self
+            for vector in device.properties():
+                vector.driver = self
+
+    def __setitem__(self, devicename: str, device: Device) -> NoReturn:
+        raise KeyError(f"the devices of a driver are given when it is made; {devicename!r} cannot be set")
+
+    @property
+    def stop(self) -> bool:
+        """True when the driver is to end; loops of the driver test it."""
+        return self._stop
+
+    @property
+    def snoopall(self) -> bool:
+        """Everything is watched."""
+        return self._engine.snoops.all
+
+    @snoopall.setter
+    def snoopall(self, value: bool) -> None:
+        self._engine.snoops.all = bool(value)
+
+    @property
+    def snoopdevices(self) -> set[str]:
+        """Devices of which everything is watched."""
+        return self._engine.snoops.devices
+
+    @property
+    def snoopvectors(self) -> dict[tuple[str, str], list[float] | None]:
+        """Vectors that are watched, by device and name: None, or timeout and time when last heard of."""
+        return self._engine.snoops.vectors
+
+    def devices(self) -> list[Device]:
+        """The devices."""
+        return list(self.data.values())
+
+    # --- to be overridden ---
+
+    async def rxevent(self, event: Any) -> None:
+        """A client has sent a command. Commands for one vector come one after the other.
+
+        An exception sets the vector to Alert, with a message; the driver goes on.
+
+        Args:
+            event: A newSwitchVector, newTextVector, newNumberVector or newBLOBVector; or a
+                getProperties, when `auto_send_def` is False.
+        """
+
+    async def hardware(self) -> None:
+        """Started once when the driver runs; may return at once. An exception ends the driver."""
+
+    async def snoopevent(self, event: Any) -> None:
+        """There is news of something that is watched. An exception is logged; the driver goes on.
+
+        Args:
+            event: A Message, delProperty, or any def or set vector.
+        """
+
+    # --- what the driver does ---
+
+    def add_background(self, coro: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine as long as the driver runs; its failure ends the driver.
+
+        Raises:
+            TypeError: It is not a coroutine object.
+        """
+        self._engine.add_background(coro, "a background of the driver")
+
+    def snoop(self, devicename: str, vectorname: str, timeout: float = 30) -> None:
+        """Watch a vector of another driver; its news come to snoopevent.
+
+        Args:
+            timeout: Whole seconds, at least 5, of silence after which it is asked for again.
+
+        Raises:
+            ValueError: The timeout is too short or no number, or the device is one of this driver's.
+        """
+        seconds = int(timeout)
+        if seconds < MIN_TIMEOUT:
+            raise ValueError(f"the timeout of a snoop is at least {MIN_TIMEOUT} seconds, not {seconds}")
+        if not devicename or not vectorname:
+            raise ValueError("a snoop needs the names of a device and of a vector")
+        self._check_foreign(devicename)
+        self._engine.snoops.watch(devicename, vectorname, seconds)
+        self._engine.ask()
+
+    async def send_getProperties(self, devicename: str | None = None, vectorname: str | None = None) -> None:
+        """Ask once for definitions of other drivers, and watch them from then on.
+
+        Args:
+            devicename: None: all devices.
+            vectorname: None: all vectors of the device.
+
+        Raises:
+            ValueError: The device is one of this driver's.
+            NotRunning: The driver does not run yet.
+        """
+        if not devicename:
+            devicename = vectorname = None
+        else:
+            self._check_foreign(devicename)
+        outlet = self._engine.outlet
+        # Recorded before the wait that sending may take: the answer may come meanwhile.
+        self._engine.snoops.add(devicename, vectorname)
+        await outlet.send(GetProperties(devicename, vectorname or None))
+
+    async def send_message(self, message: str = "", timestamp: datetime | None = None) -> None:
+        """Send a text for people that concerns no single device.
+
+        Raises:
+            ValueError: The timestamp is none.
+            NotRunning: The driver does not run yet.
+        """
+        await self._engine.outlet.send(Message(None, str(message), timestamp_string(timestamp)))
+
+    async def send(self, element: ET.Element) -> None:
+        """Send any element of INDI, given as an ElementTree element.
+
+        Raises:
+            LocalProtocolError: It is none.
+            NotRunning: The driver does not run yet.
+        """
+        outlet = self._engine.outlet
+        try:
+            frames = Framer(_ANY_SIZE).feed(ET.tostring(element, encoding="utf-8", xml_declaration=False))
+            (message,) = [decode(frame) for frame in frames]
+        except (ValueError, RemoteProtocolError) as error:
+            raise LocalProtocolError(f"<{element.tag}> cannot be sent: {error}") from error
+        await outlet.send(message)
+
+    # --- its life ---
+
+    async def asyncrun(self, *, shutdown_grace: float | None = None) -> None:
+        """Run the driver over standard input and output, as a server starts it, until the input ends.
+
+        SIGTERM shuts it down too, unless the program has a handler of its own.
+
+        Args:
+            shutdown_grace: In place of the attribute, in seconds.
+
+        Raises:
+            ExceptionGroup: What hardware() or a background raised.
+        """
+        self._engine.prepare()
+        try:
+            link = open_stdio()
+        except BaseException:
+            self._engine.cancel_preparation()
+            raise
+        with self._shutdown_on_sigterm():
+            await self.serve(link, shutdown_grace=shutdown_grace)
+
+    def expect_run(self) -> None:
+        """There will soon be a run in this event loop: what is sent until then is kept for it. For servers."""
+        self._engine.prepare()
+
+    async def serve(self, link: Link, *, shutdown_grace: float | None = None) -> None:
+        """Run the driver over a link, until it is shut down or the link is closed. For servers and tests.
+
+        Args:
+            link: Not yet open; it is closed in the end.
+            shutdown_grace: In place of the attribute, in seconds.
+
+        Raises:
+            ExceptionGroup: What hardware() or a background raised.
+        """
+        await self._engine.serve(link, self.shutdown_grace if shutdown_grace is None else shutdown_grace)
+
+    def shutdown(self) -> None:
+        """Raise the stop flags, of the devices too. What has not ended after the grace time is cancelled."""
+        self._stop = True
+        for device in self.data.values():
+            device.shutdown()
+        self.shutdownrequested.set()
+        self._engine.end()
+
+    def _check_foreign(self, devicename: str) -> None:
+        if devicename in self.data:
+            raise ValueError(f"{devicename!r} is a device of this driver, which has no need to snoop on it")
+
+    @contextlib.contextmanager
+    def _shutdown_on_sigterm(self) -> Iterator[None]:
+        """The first SIGTERM shuts the driver down, the second has its usual effect."""
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.remove_signal_handler(signal.SIGTERM)
+            self.shutdown()
+
+        installed = False
+        # Not in every thread, nor on every platform, can a signal be handled.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                loop.add_signal_handler(signal.SIGTERM, stop)
+                installed = True
+        try:
+            yield
+        finally:
+            if installed:
+                loop.remove_signal_handler(signal.SIGTERM)

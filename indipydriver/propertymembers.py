@@ -1,0 +1,301 @@
+"""The members of property vectors: one switch, light, text, number or BLOB each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .errors import DefinitionError
+from .protocol.messages import DefMember, OneBlob, OneMember
+from .protocol.tags import State, SwitchState
+from .protocol.values import format_number, getfloat
+
+__all__ = [
+    "BLOBMember",
+    "LightMember",
+    "NumberMember",
+    "PropertyMember",
+    "SwitchMember",
+    "TextMember",
+    "check_name",
+    "getfloat",
+]
+
+
+def check_name(what: str, name: object) -> str:
+    """The name of a device, vector or member, if it can be one.
+
+    Raises:
+        DefinitionError: It is empty, or not printable ASCII.
+        AttributeError: It is not a str.
+    """
+    if not isinstance(name, str):
+        raise AttributeError(f"the name of a {what} is a str, not {type(name).__name__}")
+    if not (name and name.isascii() and name.isprintable()):
+        raise DefinitionError(f"the name of a {what} is printable ASCII, which {name!r} is not")
+    return name
+
+
+def _text(value: object) -> str:
+    """The value as it goes on the wire."""
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    return str(value)
+
+
+class PropertyMember:
+    """What all members have in common.
+
+    Args:
+        name: Printable ASCII, unique in its vector.
+        label: Text for people; without one it is the name.
+
+    Attributes:
+        name: As given.
+        label: As given, or the name.
+        changed: The value differs from what was last sent; True for a new member.
+
+    Raises:
+        DefinitionError: The name is empty, or not printable ASCII.
+    """
+
+    def __init__(self, name: str, label: str | None = None, membervalue: Any = None) -> None:
+        self.name = check_name("member", name)
+        self.label = _text(label) or name
+        self.changed = True
+        self._membervalue = self._checked(membervalue)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self._membervalue!r})"
+
+    @property
+    def membervalue(self) -> Any:
+        """The value."""
+        return self._membervalue
+
+    @membervalue.setter
+    def membervalue(self, value: Any) -> None:
+        value = self._checked(value)
+        if value != self._membervalue:
+            self.changed = True
+            self._membervalue = value
+
+    def _checked(self, value: Any) -> Any:
+        """The value in the form in which it is kept; ValueError if it cannot be one."""
+        return _text(value)
+
+    def _def(self) -> DefMember:
+        return DefMember(self.name, self._membervalue, self.label)
+
+    def _one(self) -> OneMember:
+        return OneMember(self.name, self._membervalue)
+
+
+class _WordMember(PropertyMember):
+    """A member whose value is one of a few words."""
+
+    _words: ClassVar[tuple[str, ...]]
+
+    def _checked(self, value: Any) -> str:
+        if value not in self._words:
+            raise ValueError(f"{self.name!r} is one of {', '.join(self._words)}, not {value!r}")
+        return str(value)
+
+
+class SwitchMember(_WordMember):
+    """A switch.
+
+    Args:
+        membervalue: "On" or "Off"; anything else raises ValueError, now and later.
+    """
+
+    _words = tuple(word.value for word in SwitchState)
+
+    def __init__(self, name: str, label: str | None = None, membervalue: str = "Off") -> None:
+        super().__init__(name, label, membervalue)
+
+
+class LightMember(_WordMember):
+    """A light.
+
+    Args:
+        membervalue: "Idle", "Ok", "Busy" or "Alert"; anything else raises ValueError, now and later.
+    """
+
+    _words = tuple(word.value for word in State)
+
+    def __init__(self, name: str, label: str | None = None, membervalue: str = "Idle") -> None:
+        super().__init__(name, label, membervalue)
+
+
+class TextMember(PropertyMember):
+    """A text; any other value is converted by str, and None is the empty text."""
+
+    def __init__(self, name: str, label: str | None = None, membervalue: str = "") -> None:
+        super().__init__(name, label, membervalue)
+
+
+class NumberMember(PropertyMember):
+    """A number, kept as text in the form in which it was given.
+
+    Args:
+        format: How clients show it: one printf conversion of a double such as "%.2f", or INDI's
+            "%<w>.<f>m" for degrees and hours. "" is sent as "%g".
+        min: Smallest value a client may set.
+        max: Largest value; there is a range only when min < max.
+        step: Step of the value; 0 for none.
+        membervalue: A str, which may be sexagesimal, or anything that str makes a number of.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        label: str | None = None,
+        format: str = "",
+        min: str | float = "0",
+        max: str | float = "0",
+        step: str | float = "0",
+        membervalue: str | float = "0",
+    ) -> None:
+        super().__init__(name, label, membervalue)
+        self.format = _text(format)
+        self.min = _text(min)
+        self.max = _text(max)
+        self.step = _text(step)
+
+    def getfloatvalue(self) -> float:
+        """The value as float; TypeError if it cannot be read."""
+        return getfloat(self._membervalue)
+
+    def getformattedvalue(self) -> str:
+        """The value as clients show it."""
+        return self.format_number(self.getfloatvalue())
+
+    def format_number(self, value: float) -> str:
+        """Any number as clients show it in this member; a format that is none raises ValueFormatError."""
+        return format_number(self.format, value)
+
+    def _def(self) -> DefMember:
+        # An empty format would be printed as nothing by clients in C.
+        return DefMember(self.name, self._membervalue, self.label, self.format or "%g", self.min, self.max, self.step)
+
+    def _range(self) -> tuple[float, float] | None:
+        """The values that a client may set; None for any."""
+        try:
+            low, high = getfloat(self.min), getfloat(self.max)
+        except TypeError:
+            return None
+        return (low, high) if low < high else None
+
+
+class BLOBMember(PropertyMember):
+    """A BLOB: bytes, a file, or where to find one.
+
+    Args:
+        blobsize: What is sent as its size: that of the data after inflating. 0: the length of the data.
+        blobformat: Suffix such as ".fits". "": that of the file name, with the one before it
+            if it is .z, .gz or .fz.
+        membervalue: bytes, a path (str or PathLike), a binary file open for reading, or None. Files
+            are read when they are sent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        label: str | None = None,
+        blobsize: int = 0,
+        blobformat: str = "",
+        membervalue: Any = None,
+    ) -> None:
+        super().__init__(name, label, membervalue)
+        if not isinstance(blobsize, int):
+            raise ValueError(f"blobsize is an int, not {type(blobsize).__name__}")
+        self.blobsize = blobsize
+        self.blobformat = _text(blobformat)
+
+    def __repr__(self) -> str:
+        value = self._membervalue
+        shown = f"{len(value)} bytes" if isinstance(value, (bytes, bytearray, memoryview)) else repr(value)
+        return f"{type(self).__name__}({self.name!r}, {shown})"
+
+    @property
+    def membervalue(self) -> Any:
+        """The value. To assign one does not touch `changed`: what is sent is named in the send."""
+        return self._membervalue
+
+    @membervalue.setter
+    def membervalue(self, value: Any) -> None:
+        self._membervalue = self._checked(value)
+
+    @staticmethod
+    def getbytes(value: Any) -> bytes:
+        """The bytes of a value; those of a file are read from its start, and an open file is left open.
+
+        Raises:
+            ValueError: It cannot be read, is empty, or holds something else.
+        """
+        data: object
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            data = bytes(value)
+        else:
+            try:
+                if hasattr(value, "seek") and hasattr(value, "read"):
+                    value.seek(0)
+                    data = value.read()
+                else:
+                    data = Path(value).read_bytes()
+            except Exception as error:
+                raise ValueError(f"the BLOB {value!r} cannot be read: {error}") from error
+        if not isinstance(data, bytes):
+            raise ValueError(f"the BLOB {value!r} is read as {type(data).__name__}, not bytes")
+        if not data:
+            raise ValueError("a BLOB that is empty cannot be sent" if data is value else f"the BLOB {value!r} is empty")
+        return data
+
+    def _checked(self, value: Any) -> Any:
+        if value is not None and not value:
+            raise ValueError(f"the BLOB {self.name!r} is bytes, a path, a file or None, not {value!r}")
+        return value
+
+    def _format(self) -> str:
+        """What is sent as its format."""
+        value = self._membervalue
+        if self.blobformat or not isinstance(value, (str, os.PathLike)):
+            return self.blobformat
+        suffixes = Path(value).suffixes
+        return "".join(suffixes[-2:] if suffixes[-1:] in ([".z"], [".gz"], [".fz"]) else suffixes[-1:])
+
+    def _def(self) -> DefMember:
+        return DefMember(self.name, "", self.label)
+
+    def _blob(self) -> _Source:
+        """All that is needed to send it, as it is now."""
+        return _Source(self.name, self._membervalue, self.blobsize, self._format())
+
+
+class _Source:
+    """A BLOB on its way: may be read and encoded in a thread while the member gets its next value."""
+
+    def __init__(self, name: str, value: Any, size: int, format: str) -> None:
+        self._name = name
+        self._value = value
+        self._size = size
+        self._format = format
+
+    @property
+    def length(self) -> int | None:
+        """Number of bytes; None when that is known only by reading a file."""
+        value = self._value
+        if isinstance(value, memoryview):
+            return value.nbytes
+        return len(value) if isinstance(value, (bytes, bytearray)) else None
+
+    def read(self) -> OneBlob:
+        """The BLOB as it is sent; blocks. ValueError if there is nothing to be read."""
+        data = BLOBMember.getbytes(self._value)
+        return OneBlob(self._name, data, self._size or len(data), self._format)

@@ -1,0 +1,252 @@
+"""Property vectors: groups of members with one state, which clients are told of and may set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from .propertymembers import BLOBMember, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
+from .protocol.encode import encode
+from .protocol.messages import OneBlob, OneMember, SetVector
+from .protocol.tags import Permission, Rule, State, VectorKind
+from .sending import LARGE, in_thread_if
+from .vectorbase import Call, PermittedVector, PropertyVector, ValueVector, named, timestamp_string, word
+
+__all__ = [
+    "BLOBVector",
+    "LightVector",
+    "NumberVector",
+    "PropertyVector",
+    "SwitchVector",
+    "TextVector",
+    "timestamp_string",
+]
+
+
+class SwitchVector(PermittedVector, ValueVector):
+    """A vector of switches.
+
+    Args:
+        name: Printable ASCII, unique in its device.
+        label: Text for people.
+        group: Text by which clients group vectors.
+        perm: "ro", "wo" or "rw".
+        rule: "OneOfMany", "AtMostOne" or "AnyOfMany".
+        state: "Idle", "Ok", "Busy" or "Alert".
+        switchmembers: The members.
+    """
+
+    _kind = VectorKind.SWITCH
+    _member_class = SwitchMember
+
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        group: str,
+        perm: str,
+        rule: str,
+        state: str,
+        switchmembers: Iterable[SwitchMember],
+    ) -> None:
+        super().__init__(name, label, group, perm, state, switchmembers)
+        self._rule = word(Rule, rule, "rule", name)
+
+    @property
+    def rule(self) -> str:
+        """How many may be On: OneOfMany, AtMostOne or AnyOfMany; anything else raises ValueError."""
+        return self._rule.value
+
+    @rule.setter
+    def rule(self, value: str) -> None:
+        self._rule = word(Rule, value, "rule", self.name)
+
+    def _perm_and_rule(self) -> tuple[Permission | None, Rule | None]:
+        return self._perm, self._rule
+
+    def _ones(self, members: Sequence[PropertyMember]) -> tuple[OneMember, ...]:
+        # Off before On, so that a client which applies them one by one never shows two that are On.
+        return super()._ones(sorted(members, key=lambda member: member.membervalue == "On"))
+
+
+class LightVector(ValueVector):
+    """A vector of lights, which clients cannot set.
+
+    Args:
+        name: Printable ASCII, unique in its device.
+        label: Text for people.
+        group: Text by which clients group vectors.
+        state: "Idle", "Ok", "Busy" or "Alert".
+        lightmembers: The members.
+    """
+
+    _kind = VectorKind.LIGHT
+    _member_class = LightMember
+
+    def __init__(self, name: str, label: str, group: str, state: str, lightmembers: Iterable[LightMember]) -> None:
+        super().__init__(name, label, group, state, lightmembers)
+
+    def _checked(self, message: Any, timestamp: Any, timeout: Any, state: Any) -> Call:
+        return super()._checked(message, timestamp, None, state)
+
+    def _perm_and_rule(self) -> tuple[Permission | None, Rule | None]:
+        return None, None
+
+
+class TextVector(PermittedVector, ValueVector):
+    """A vector of texts.
+
+    Args:
+        name: Printable ASCII, unique in its device.
+        label: Text for people.
+        group: Text by which clients group vectors.
+        perm: "ro", "wo" or "rw".
+        state: "Idle", "Ok", "Busy" or "Alert".
+        textmembers: The members.
+    """
+
+    _kind = VectorKind.TEXT
+    _member_class = TextMember
+
+    def __init__(
+        self, name: str, label: str, group: str, perm: str, state: str, textmembers: Iterable[TextMember]
+    ) -> None:
+        super().__init__(name, label, group, perm, state, textmembers)
+
+
+class NumberVector(PermittedVector, ValueVector):
+    """A vector of numbers.
+
+    Args:
+        name: Printable ASCII, unique in its device.
+        label: Text for people.
+        group: Text by which clients group vectors.
+        perm: "ro", "wo" or "rw".
+        state: "Idle", "Ok", "Busy" or "Alert".
+        numbermembers: The members.
+    """
+
+    _kind = VectorKind.NUMBER
+    _member_class = NumberMember
+
+    def __init__(
+        self, name: str, label: str, group: str, perm: str, state: str, numbermembers: Iterable[NumberMember]
+    ) -> None:
+        super().__init__(name, label, group, perm, state, numbermembers)
+
+    def getfloatvalue(self, membername: str) -> float:
+        """The value of a member as float; KeyError if there is none, TypeError if it cannot be read."""
+        member: NumberMember = self.data[membername]
+        return member.getfloatvalue()
+
+    def getformattedvalue(self, membername: str) -> str:
+        """The value of a member as clients show it; KeyError if there is none."""
+        member: NumberMember = self.data[membername]
+        return member.getformattedvalue()
+
+
+class BLOBVector(PermittedVector):
+    """A vector of BLOBs.
+
+    Args:
+        name: Printable ASCII, unique in its device.
+        label: Text for people.
+        group: Text by which clients group vectors.
+        perm: "ro", "wo" or "rw".
+        state: "Idle", "Ok", "Busy" or "Alert".
+        blobmembers: The members.
+    """
+
+    _kind = VectorKind.BLOB
+    _member_class = BLOBMember
+
+    def __init__(
+        self, name: str, label: str, group: str, perm: str, state: str, blobmembers: Iterable[BLOBMember]
+    ) -> None:
+        super().__init__(name, label, group, perm, state, blobmembers)
+
+    def set_blobsize(self, membername: str, blobsize: int) -> None:
+        """What is sent as the size of a member: that of its data after inflating; 0 for its length."""
+        if not isinstance(blobsize, int):
+            raise ValueError(f"blobsize is an int, not {type(blobsize).__name__}")
+        if membername not in self.data:
+            raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
+        self.data[membername].blobsize = blobsize
+
+    async def send_defVector(
+        self,
+        message: str = "",
+        timestamp: datetime | None = None,
+        timeout: Any = None,
+        state: str | None = None,
+    ) -> None:
+        """Define the vector at the clients; as in the other vectors."""
+        async with self._outlet().turn(self):
+            await super().send_defVector(message, timestamp, timeout, state)
+
+    async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
+        """Delete the vector at the clients and disable it. Sent also when it is disabled."""
+        async with self._outlet().turn(self):
+            await super().send_delProperty(message, timestamp)
+
+    async def send_setVectorMembers(
+        self,
+        message: str = "",
+        timestamp: datetime | None = None,
+        timeout: Any = None,
+        state: str | None = None,
+        members: Sequence[str] = (),
+    ) -> None:
+        """Send some BLOBs to the clients; with none, the state only.
+
+        Files are read and large BLOBs are encoded in a thread.
+
+        Args:
+            message: Text for people.
+            timestamp: None: now.
+            timeout: None: as it is.
+            state: None: as it is.
+            members: Their names; unknown ones, and those without a value, are left out.
+
+        Raises:
+            ValueError: An argument is wrong, or a file cannot be read; nothing has been changed or sent.
+            NotRunning: The driver does not run yet.
+        """
+        call = self._checked(message, timestamp, timeout, state)
+        outlet = self._outlet()
+        async with outlet.turn(self):
+            if not self._is_enabled():
+                return
+            sources = [member._blob() for member in named(self.data, members) if member.membervalue is not None]
+            lengths = [source.length for source in sources]
+            large = None in lengths or sum(filter(None, lengths)) > LARGE
+            frame = await in_thread_if(
+                large, lambda: encode(self._set_message(tuple([source.read() for source in sources]), call))
+            )
+            self._apply(call)
+            outlet.put(frame)
+            self.changed = False
+            self._is_commanded = False
+        await outlet.pace()
+
+    def _set_message(self, blobs: tuple[OneBlob, ...], call: Call) -> SetVector:
+        assert self.devicename is not None
+        timeout = self._timeout if call.timeout is None else call.timeout
+        return SetVector(
+            VectorKind.BLOB,
+            self.devicename,
+            self.name,
+            blobs,
+            call.state or self._state,
+            None if self.perm == Permission.READ_ONLY else timeout,
+            call.timestamp,
+            call.message,
+        )
+
+    async def _reply(self) -> None:
+        async with self._outlet().turn(self):
+            await super()._reply()
+
+    async def _answer(self, state: State, message: str) -> None:
+        await self.send_setVectorMembers(message=message, state=state)

@@ -1,0 +1,131 @@
+"""The way out of a driver: onto its link, no faster than the peer takes it, in turn with everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from .errors import IndiError
+from .protocol.encode import encode
+from .protocol.frame import Batch, BlobFrame, Frame
+from .protocol.messages import AnyMessage
+from .transport.link import Link
+
+__all__ = ["HIGH_WATER", "LARGE", "NotRunning", "Outlet", "in_thread_if", "text_of"]
+
+HIGH_WATER: Final = 4 * 1024 * 1024
+"""Bytes in the link beyond which a send waits: a frame of a video, or thousands of updates."""
+
+LARGE: Final = 256 * 1024
+"""Bytes beyond which encoding and decoding go to a thread: about a millisecond of work."""
+
+_LONGEST_BURST: Final = 0.005
+"""Seconds of sending without a turn for the others of the event loop."""
+
+_LONGEST_LOGGED: Final = 64 * 1024
+
+logger = logging.getLogger("indipydriver.ipydriver")
+
+_T = TypeVar("_T")
+
+
+class NotRunning(IndiError, AttributeError, RuntimeError):
+    """Something was sent before the driver runs, or by what is in no driver."""
+
+
+async def in_thread_if(large: bool, work: Callable[[], _T]) -> _T:
+    """The result of some work, done in a thread if it is large."""
+    return await asyncio.to_thread(work) if large else work()
+
+
+def text_of(frame: Frame) -> str:
+    """The element for the log; of large BLOBs only the tags."""
+    if isinstance(frame, BlobFrame) and frame.size > _LONGEST_LOGGED:
+        return f"{frame.skeleton.decode(errors='replace')} ({frame.size} bytes)"
+    return frame.raw.decode(errors="replace")
+
+
+class Outlet:
+    """Where the devices and vectors of one driver send to, during one run of it.
+
+    Until there is a link, frames are kept for it; after the end they are dropped.
+
+    Args:
+        is_logged: Asked for each frame whether its XML is to be logged.
+    """
+
+    def __init__(self, is_logged: Callable[[], bool]) -> None:
+        self._is_logged = is_logged
+        self._link: Link | None = None
+        self._held: list[Frame] = []
+        self._held_size = 0
+        self._open = True
+        self._room = asyncio.Event()
+        self._burst: float | None = None  # when the first frame of this loop turn went out
+        self._turns: dict[int, asyncio.Lock] = {}
+
+    def connect(self, link: Link) -> None:
+        """Send to this link, first of all what has been kept for it."""
+        self._link = link
+        held, self._held, self._held_size = self._held, [], 0
+        for frame in held:
+            link.write(Batch([frame]))
+        link.flush()
+        self._room.set()
+
+    def close(self) -> None:
+        """Drop everything from now on."""
+        self._open = False
+        self._held.clear()
+        self._room.set()
+
+    def drained(self) -> None:
+        """The link has room again."""
+        self._room.set()
+
+    def put(self, frame: Frame) -> None:
+        """Send a frame now, whatever waits already."""
+        if not self._open:
+            return
+        if self._is_logged():
+            logger.debug("TX:: %s", text_of(frame))
+        link = self._link
+        if link is None:
+            self._held.append(frame)
+            self._held_size += frame.size
+        else:
+            link.write(Batch([frame]))
+            link.flush()
+
+    async def pace(self) -> None:
+        """Wait while too much waits in the link, and give the others their turn when it is time."""
+        if self._waiting > HIGH_WATER:
+            while self._open and self._waiting > HIGH_WATER:
+                self._room.clear()
+                await self._room.wait()
+            return
+        now = time.monotonic()
+        if self._burst is None:
+            self._burst = now
+            asyncio.get_running_loop().call_soon(self._turn_over)
+        elif now - self._burst > _LONGEST_BURST:
+            await asyncio.sleep(0)
+
+    async def send(self, message: AnyMessage) -> None:
+        """Encode a message and send it."""
+        self.put(encode(message))
+        await self.pace()
+
+    def turn(self, sender: object) -> asyncio.Lock:
+        """The lock that keeps the frames of one sender in order while a thread encodes some of them."""
+        return self._turns.setdefault(id(sender), asyncio.Lock())
+
+    @property
+    def _waiting(self) -> int:
+        return self._held_size if self._link is None else self._link.unsent
+
+    def _turn_over(self) -> None:
+        self._burst = None

@@ -1,0 +1,356 @@
+"""For the tests of those who write drivers: a client without server, sockets or waiting.
+
+::
+
+    def test_goto():
+        async def goto():
+            async with DriverHarness(make_driver()) as harness:
+                await harness.set_number("Mount", "EQUATORIAL_COORD", RA=5.5, DEC=20)
+                await harness.wait_for("Mount", "EQUATORIAL_COORD", state="Ok", timeout=60)
+                harness.assert_values("Mount", "EQUATORIAL_COORD", RA="5.5")
+
+        run(goto)
+
+Under :func:`run` the time is virtual: a minute of asyncio.sleep in hardware() takes no time, and the
+test fails or passes in the same way on any machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Self, TypeVar
+
+from .errors import RemoteProtocolError
+from .ipydriver import IPyDriver
+from .propertyvectors import timestamp_string
+from .protocol.decode import decode
+from .protocol.encode import encode
+from .protocol.frame import Batch, Frame
+from .protocol.messages import (
+    AnyMessage,
+    DefVector,
+    DelProperty,
+    GetProperties,
+    Message,
+    NewVector,
+    OneBlob,
+    OneMember,
+    SetVector,
+)
+from .protocol.tags import VectorKind
+from .transport.memory import memory_pair
+from .virtualtime import VirtualTimeLoop
+
+__all__ = ["DriverHarness", "Property", "VirtualTimeLoop", "driver_test", "run"]
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+_MOMENT: Final = 1e-6
+"""Seconds of virtual time: they pass when all that can be done now has been done."""
+
+
+def run(test: Callable[..., Coroutine[Any, Any, _T]], *args: Any, real_time: bool = False) -> _T:
+    """Run a test that is a coroutine function, and return what it returns.
+
+    Args:
+        test: The coroutine function.
+        args: Its arguments.
+        real_time: True: use the clock, for tests with sockets or processes.
+    """
+    with asyncio.Runner(loop_factory=None if real_time else VirtualTimeLoop) as runner:
+        return runner.run(test(*args))
+
+
+def driver_test(test: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]:
+    """Make a coroutine function a test function: as :func:`run`, for pytest's fixtures and parameters."""
+
+    @functools.wraps(test)
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        run(functools.partial(test, *args, **kwargs))
+
+    return wrapper
+
+
+@dataclass
+class Property:
+    """A vector as a client sees it.
+
+    Attributes:
+        defined: False before its definition and after its deletion.
+        state: The last known; "Busy" after a command, until it is answered.
+        values: Text of each member, or bytes of a BLOB; None for a BLOB that has not been sent.
+        timeout: Seconds, as text; None if it has none.
+        message: The last text that came with it.
+        definition: The last definition.
+        updates: How many updates have come.
+    """
+
+    defined: bool = False
+    state: str = "Idle"
+    values: dict[str, Any] = field(default_factory=dict)
+    timeout: str | None = None
+    message: str = ""
+    definition: DefVector | None = None
+    updates: int = 0
+
+
+class DriverHarness:
+    """Runs a driver and is its only client. To be used with ``async with``.
+
+    What ends the driver before its time is raised by whatever waits then, and at the end.
+
+    Args:
+        driver: The driver.
+        shutdown_grace: Seconds that it has to end by itself at the end of the test.
+
+    Attributes:
+        driver: The driver.
+        frames: All that it has sent, as frames.
+        messages: All that it has sent, decoded.
+        texts: The messages for people among them, those in definitions and updates included.
+        faults: What it has sent that is not INDI.
+    """
+
+    def __init__(self, driver: IPyDriver, *, shutdown_grace: float = 5.0) -> None:
+        self.driver = driver
+        self.frames: list[Frame] = []
+        self.messages: list[AnyMessage] = []
+        self.texts: list[str] = []
+        self._grace = shutdown_grace
+        self._properties: dict[tuple[str, str], Property] = {}
+        self._link, self._drivers_link = memory_pair("the driver", "a test")
+        self._task: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._closed = False
+        self.faults: list[RemoteProtocolError] = []
+
+    async def __aenter__(self) -> Self:
+        self._link.open(self)
+        self._task = asyncio.create_task(self.driver.serve(self._drivers_link, shutdown_grace=self._grace))
+        await self.send(GetProperties())
+        await self.settle()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self.driver.shutdown()
+        await asyncio.wait([self._task])
+        if error is None:
+            self._task.result()
+        elif not self._task.cancelled():
+            self._task.exception()  # the test has an error of its own to show
+        self._link.abort()
+
+    # --- time ---
+
+    async def advance(self, seconds: float) -> None:
+        """Let time go by, and all happen that is to happen meanwhile."""
+        await asyncio.sleep(seconds)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let all happen that needs no time. Only virtual time can tell; else a few turns of the loop must do.
+
+        A driver that sends without a pause leaves no virtual time to pass, so this then never returns.
+        """
+        if isinstance(asyncio.get_running_loop(), VirtualTimeLoop):
+            await asyncio.sleep(_MOMENT)
+        else:
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    # --- to the driver ---
+
+    async def send(self, message: AnyMessage) -> None:
+        """Send any message: commands, or news of other devices for drivers that snoop.
+
+        What it brings about has happened when this returns, as far as it needs no time.
+        """
+        await self.send_frame(encode(message))
+
+    async def send_frame(self, frame: Frame) -> None:
+        """Send a frame as it is."""
+        self._link.write(Batch([frame]))
+        self._link.flush()
+        await self.settle()
+
+    async def get_properties(self, device: str | None = None, vector: str | None = None) -> None:
+        """Ask for definitions."""
+        await self.send(GetProperties(device, vector))
+
+    async def set_switch(
+        self, device: str, vector: str, values: Mapping[str, str] | None = None, /, **members: str
+    ) -> None:
+        """Set switches, by keyword, or by dict if their names are no Python names."""
+        await self._command(VectorKind.SWITCH, device, vector, {**(values or {}), **members})
+
+    async def set_number(
+        self, device: str, vector: str, values: Mapping[str, float | str] | None = None, /, **members: float | str
+    ) -> None:
+        """Set numbers."""
+        await self._command(VectorKind.NUMBER, device, vector, {**(values or {}), **members})
+
+    async def set_text(
+        self, device: str, vector: str, values: Mapping[str, str] | None = None, /, **members: str
+    ) -> None:
+        """Set texts."""
+        await self._command(VectorKind.TEXT, device, vector, {**(values or {}), **members})
+
+    async def send_blob(
+        self, device: str, vector: str, member: str, data: bytes, format: str = ".bin", size: int | None = None
+    ) -> None:
+        """Send a BLOB; `size` is that after inflating, by default the length."""
+        blob = OneBlob(member, data, len(data) if size is None else size, format)
+        await self._send_command(NewVector(VectorKind.BLOB, device, vector, (blob,), timestamp_string()))
+
+    async def _command(self, kind: VectorKind, device: str, vector: str, values: Mapping[str, object]) -> None:
+        members = tuple(OneMember(name, str(value)) for name, value in values.items())
+        await self._send_command(NewVector(kind, device, vector, members, timestamp_string()))
+
+    async def _send_command(self, message: NewVector) -> None:
+        self.property(message.device, message.name).state = "Busy"  # as all clients do, until they are answered
+        await self.send(message)
+
+    # --- from the driver ---
+
+    def property(self, device: str, vector: str) -> Property:
+        """What is known of a vector; the same object all the time."""
+        return self._properties.setdefault((device, vector), Property())
+
+    async def wait_for(
+        self,
+        device: str,
+        vector: str,
+        *,
+        state: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        defined: bool = True,
+        timeout: float = 1.0,
+    ) -> Property:
+        """Wait until a vector is as wanted, and return it.
+
+        Args:
+            state: None: any.
+            values: Of some members, as text; None: any.
+            defined: False: wait for its deletion.
+            timeout: Seconds, virtual under :func:`run`.
+
+        Raises:
+            AssertionError: It has not come about in time.
+        """
+        seen = self.property(device, vector)
+
+        def as_wanted() -> bool:
+            return (
+                seen.defined == defined
+                and state in (None, seen.state)
+                and all(seen.values.get(name) == value for name, value in (values or {}).items())
+            )
+
+        wanted = [f"state {state}"] if state else []
+        wanted += [f"values {dict(values)}"] if values else []
+        wanted += [] if defined else ["deleted"]
+        await self.wait_until(as_wanted, f"{device} {vector}: {', '.join(wanted) or 'defined'}", timeout)
+        return seen
+
+    async def wait_until(
+        self, condition: Callable[[], bool], what: str = "the condition", timeout: float = 1.0
+    ) -> None:
+        """Wait until a condition holds; it is looked at whenever the driver has sent something."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not (condition() or self._closed):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"not within {timeout:g} s: {what}; known: {self._properties}") from None
+        if not condition():
+            assert self._task is not None
+            await self._task  # raises what has ended the driver
+            raise AssertionError(f"the driver has ended before: {what}")
+
+    def assert_state(self, device: str, vector: str, state: str) -> None:
+        """It is defined and has this state."""
+        seen = self.property(device, vector)
+        assert seen.defined, f"{device} {vector} is not defined"
+        assert seen.state == state, f"{device} {vector} is {seen.state}, not {state}; its message: {seen.message!r}"
+
+    def assert_values(
+        self, device: str, vector: str, values: Mapping[str, Any] | None = None, /, **members: Any
+    ) -> None:
+        """It is defined and its members have these values, as text; others may have any."""
+        seen = self.property(device, vector)
+        assert seen.defined, f"{device} {vector} is not defined"
+        for name, value in {**(values or {}), **members}.items():
+            assert name in seen.values, f"{device} {vector} has no member {name!r}"
+            assert seen.values[name] == value, f"{device} {vector} {name} is {seen.values[name]!r}, not {value!r}"
+
+    def assert_deleted(self, device: str, vector: str) -> None:
+        """It has been defined, and deleted since."""
+        seen = self.property(device, vector)
+        assert seen.definition is not None, f"{device} {vector} has never been defined"
+        assert not seen.defined, f"{device} {vector} is still defined"
+
+    # --- called by the link ---
+
+    def frames_received(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            self.frames.append(frame)
+            try:
+                message = decode(frame)
+            except RemoteProtocolError as fault:
+                self.faults.append(fault)
+                continue
+            self.messages.append(message)
+            self._apply(message)
+        self._news.set()
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        self.faults.append(fault)
+
+    def link_drained(self) -> None:
+        pass
+
+    def link_closed(self, error: Exception | None) -> None:
+        self._closed = True
+        self._news.set()
+
+    def _apply(self, message: AnyMessage) -> None:
+        match message:
+            case DefVector():
+                seen = self.property(message.device, message.name)
+                seen.defined, seen.definition, seen.state = True, message, message.state.value
+                seen.timeout = message.timeout
+                is_blob = message.kind is VectorKind.BLOB
+                seen.values = {member.name: None if is_blob else member.value for member in message.members}
+                self._text(seen, message.message)
+            case SetVector():
+                seen = self.property(message.device, message.name)
+                seen.updates += 1
+                seen.state = message.state.value if message.state else seen.state
+                seen.timeout = message.timeout or seen.timeout
+                for member in message.members:
+                    seen.values[member.name] = member.data if isinstance(member, OneBlob) else member.value
+                self._text(seen, message.message)
+            case DelProperty():
+                for (device, name), seen in self._properties.items():
+                    if device == message.device and message.name in (None, name):
+                        seen.defined = False
+                if message.message:
+                    self.texts.append(message.message)
+            case Message():
+                self.texts.append(message.message)
+            case _:
+                pass
+
+    def _text(self, seen: Property, text: str | None) -> None:
+        if text:
+            seen.message = text
+            self.texts.append(text)

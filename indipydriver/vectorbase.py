@@ -1,0 +1,383 @@
+"""What the five kinds of property vector have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections import UserDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from .errors import DefinitionError
+from .propertymembers import PropertyMember, check_name
+from .protocol.encode import encode
+from .protocol.frame import Frame
+from .protocol.messages import DefVector, DelProperty, OneMember, SetVector
+from .protocol.tags import Permission, Rule, State, VectorKind
+from .protocol.values import format_timestamp
+from .sending import NotRunning, Outlet
+
+if TYPE_CHECKING:
+    from .device import Device
+    from .ipydriver import IPyDriver
+
+__all__ = ["Call", "PermittedVector", "PropertyVector", "ValueVector", "named", "timestamp_string", "word"]
+
+logger = logging.getLogger("indipydriver.propertyvectors")
+
+_WordT = TypeVar("_WordT", State, Permission, Rule)
+
+
+def timestamp_string(timestamp: datetime | None = None) -> str:
+    """A time as it goes on the wire; ValueError if it is not a datetime.
+
+    Args:
+        timestamp: Naive means UTC; any other zone is converted. None: now.
+    """
+    return format_timestamp(timestamp)
+
+
+def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
+    """One of a list of words; ValueError if it is none of them."""
+    try:
+        return words(text)
+    except ValueError:
+        raise ValueError(f"the {what} of {vector!r} is one of {', '.join(words)}, not {text!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The arguments of a send, checked."""
+
+    message: str
+    timestamp: str
+    timeout: str | None
+    state: State | None
+
+
+class PropertyVector(UserDict[str, Any]):
+    """What all vectors have in common: a mapping of member names to values.
+
+    The members themselves are in `data`. To assign a value checks it, and tells nobody: that is
+    what the send coroutines are for. They raise NotRunning before the driver runs, and do nothing
+    after it has ended.
+
+    Attributes:
+        name: Printable ASCII, unique in its device.
+        label: Text for people; an empty one is sent as the name.
+        group: Text by which clients group vectors.
+        vectortype: The name of the class.
+        enable: While False, nothing is sent and commands are ignored.
+        devicename: None until it is in a Device.
+        driver: None until it is in an IPyDriver.
+        changed: State, timeout or message differ from what was last sent.
+
+    Raises:
+        DefinitionError: The name is empty or not printable ASCII, or two members have one name.
+        TypeError: A member is of the wrong class.
+        ValueError: The state is none of the four.
+    """
+
+    _kind: ClassVar[VectorKind]
+    _member_class: ClassVar[type[PropertyMember]]
+
+    def __init__(self, name: str, label: str, group: str, state: str, members: Iterable[PropertyMember]) -> None:
+        super().__init__()
+        self.name = check_name("vector", name)
+        self.label = "" if label is None else str(label)
+        self.group = "" if group is None else str(group)
+        self.vectortype = type(self).__name__
+        self.enable = True
+        self.devicename: str | None = None
+        self.driver: IPyDriver | None = None
+        self.changed = True
+        self._state = word(State, state, "state", name)
+        self._timeout = "0"
+        self._message = ""
+        self._is_commanded = False  # a client waits for an answer
+        for member in members:
+            if not isinstance(member, self._member_class):
+                raise TypeError(
+                    f"the members of the {self.vectortype} {name!r} are {self._member_class.__name__}, "
+                    f"not {type(member).__name__}"
+                )
+            if member.name in self.data:
+                raise DefinitionError(f"two members of {name!r} are named {member.name!r}")
+            self.data[member.name] = member
+
+    @property
+    def state(self) -> str:
+        """One of Idle, Ok, Busy and Alert; anything else raises ValueError."""
+        return self._state.value
+
+    @state.setter
+    def state(self, value: str) -> None:
+        state = word(State, value, "state", self.name)
+        if state != self._state:
+            self._state = state
+            self.changed = True
+
+    @property
+    def timeout(self) -> str:
+        """Seconds that a change takes at most, as str; "0" means at once, or unknown."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, value: Any) -> None:
+        timeout = str(value)
+        if timeout != self._timeout:
+            self._timeout = timeout
+            self.changed = True
+
+    @property
+    def message(self) -> str:
+        """The last text that was given to a send. It goes out in that send only."""
+        return self._message
+
+    @message.setter
+    def message(self, value: Any) -> None:
+        message = "" if value is None else str(value)
+        if message and message != self._message:
+            self._message = message
+            self.changed = True
+
+    @property
+    def perm(self) -> str:
+        """What clients may do: ro, wo or rw."""
+        return Permission.READ_ONLY.value
+
+    @property
+    def device(self) -> Device:
+        """The device it is in; TypeError when that is in no driver."""
+        if self.driver is None or self.devicename is None:
+            raise TypeError(f"the vector {self.name!r} is in no driver")
+        device: Device = self.driver[self.devicename]
+        return device
+
+    def __getitem__(self, membername: str) -> Any:
+        return self.data[membername].membervalue
+
+    def __setitem__(self, membername: str, value: Any) -> None:
+        if membername not in self.data:
+            raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
+        self.data[membername].membervalue = value
+
+    async def send_defVector(
+        self,
+        message: str = "",
+        timestamp: datetime | None = None,
+        timeout: Any = None,
+        state: str | None = None,
+    ) -> None:
+        """Define the vector at the clients, with all members.
+
+        Args:
+            message: Text for people.
+            timestamp: None: now.
+            timeout: None: as it is.
+            state: None: as it is.
+
+        Raises:
+            ValueError: An argument is wrong; nothing has been changed or sent.
+            NotRunning: The driver does not run yet.
+        """
+        call = self._checked(message, timestamp, timeout, state)
+        outlet = self._outlet()
+        if self._is_enabled():
+            self._apply(call)
+            outlet.put(self._def_frame(call))
+            self.changed = False
+            await outlet.pace()
+
+    async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
+        """Delete the vector at the clients and disable it. Sent also when it is disabled."""
+        call = self._checked(message, timestamp, None, None)
+        outlet = self._outlet()
+        outlet.put(encode(DelProperty(self.devicename, self.name, call.timestamp, call.message)))
+        self.enable = False
+        self.changed = True
+        for member in self.data.values():
+            member.changed = True
+        await outlet.pace()
+
+    def _outlet(self) -> Outlet:
+        """Where to send."""
+        if self.driver is None or self.devicename is None:
+            raise NotRunning(f"the vector {self.name!r} is in no driver, so there is nobody to send to")
+        return self.driver._engine.outlet
+
+    def _is_enabled(self) -> bool:
+        return bool(self.enable and self.device.enable)
+
+    def _checked(self, message: Any, timestamp: Any, timeout: Any, state: Any) -> Call:
+        return Call(
+            "" if message is None else str(message),
+            format_timestamp(timestamp),
+            None if timeout is None else str(timeout),
+            word(State, state, "state", self.name) if state else None,
+        )
+
+    def _apply(self, call: Call) -> None:
+        """Make the arguments of a send those of the vector."""
+        if call.timeout is not None:
+            self.timeout = call.timeout
+        if call.state:
+            self.state = call.state
+        self.message = call.message
+
+    def _sent_timeout(self) -> str | None:
+        """What clients cannot set takes no time."""
+        return None if self.perm == Permission.READ_ONLY else self._timeout
+
+    def _def_frame(self, call: Call) -> Frame:
+        assert self.devicename is not None
+        return encode(
+            DefVector(
+                self._kind,
+                self.devicename,
+                self.name,
+                self._state,
+                tuple([member._def() for member in self.data.values()]),
+                self.label,
+                self.group,
+                *self._perm_and_rule(),
+                self._sent_timeout(),
+                call.timestamp,
+                call.message,
+            )
+        )
+
+    def _perm_and_rule(self) -> tuple[Permission | None, Rule | None]:
+        return Permission(self.perm), None
+
+    async def _reply(self) -> None:
+        """Answer a getProperties. Only who asked gets it, so what has changed is still to be sent to the others."""
+        if self._is_enabled():
+            outlet = self._outlet()
+            frame = self._def_frame(self._checked("", None, None, None))
+            frame.reply = True
+            outlet.put(frame)
+            await outlet.pace()
+
+    async def _answer(self, state: State, message: str) -> None:
+        """Tell clients what has become of a command, with the values as they are."""
+        raise NotImplementedError
+
+
+class ValueVector(PropertyVector):
+    """A vector whose updates hold values: all but BLOBs."""
+
+    async def send_setVector(
+        self,
+        message: str = "",
+        timestamp: datetime | None = None,
+        timeout: Any = None,
+        state: str | None = None,
+        allvalues: bool = True,
+    ) -> None:
+        """Send the values to the clients.
+
+        Args:
+            message: Text for people.
+            timestamp: None: now.
+            timeout: None: as it is.
+            state: None: as it is.
+            allvalues: False: only members that have changed since they were last sent; and nothing
+                at all if none of them has, nor the state, timeout or message, and no client
+                waits for an answer to a command.
+
+        Raises:
+            ValueError: An argument is wrong; nothing has been changed or sent.
+            NotRunning: The driver does not run yet.
+        """
+        call = self._checked(message, timestamp, timeout, state)
+        outlet = self._outlet()
+        if not self._is_enabled():
+            return
+        self._apply(call)
+        members = [member for member in self.data.values() if allvalues or member.changed]
+        if allvalues or members or self.changed or self._is_commanded:
+            await self._send(outlet, members, call)
+        elif self.driver is not None and self.driver.debug_enable:
+            logger.debug("%s %s: nothing to send, as nothing has changed", self.devicename, self.name)
+
+    async def send_setVectorMembers(
+        self,
+        message: str = "",
+        timestamp: datetime | None = None,
+        timeout: Any = None,
+        state: str | None = None,
+        members: Sequence[str] = (),
+    ) -> None:
+        """Send some members to the clients; with none, the state only.
+
+        Args:
+            message: Text for people.
+            timestamp: None: now.
+            timeout: None: as it is.
+            state: None: as it is.
+            members: Their names; unknown ones are ignored.
+
+        Raises:
+            ValueError: An argument is wrong; nothing has been changed or sent.
+            NotRunning: The driver does not run yet.
+        """
+        call = self._checked(message, timestamp, timeout, state)
+        outlet = self._outlet()
+        if self._is_enabled():
+            self._apply(call)
+            await self._send(outlet, named(self.data, members), call)
+
+    async def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
+        assert self.devicename is not None
+        outlet.put(
+            encode(
+                SetVector(
+                    self._kind,
+                    self.devicename,
+                    self.name,
+                    self._ones(members),
+                    self._state,
+                    self._sent_timeout(),
+                    call.timestamp,
+                    call.message,
+                )
+            )
+        )
+        self.changed = False
+        self._is_commanded = False
+        for member in members:
+            member.changed = False
+        await outlet.pace()
+
+    def _ones(self, members: Sequence[PropertyMember]) -> tuple[OneMember, ...]:
+        return tuple([member._one() for member in members])
+
+    async def _answer(self, state: State, message: str) -> None:
+        await self.send_setVector(message=message, state=state)
+
+
+def named(data: dict[str, Any], names: Sequence[str]) -> list[Any]:
+    """The members with these names, in the order of their definition."""
+    wanted = {names} if isinstance(names, str) else set(names)
+    return [member for name, member in data.items() if name in wanted]
+
+
+class PermittedVector(PropertyVector):
+    """A vector that says what clients may do with it: all but lights."""
+
+    def __init__(
+        self, name: str, label: str, group: str, perm: str, state: str, members: Iterable[PropertyMember]
+    ) -> None:
+        super().__init__(name, label, group, state, members)
+        self._perm = word(Permission, perm, "perm", name)
+
+    @property
+    def perm(self) -> str:
+        """What clients may do: ro, wo or rw; anything else raises ValueError."""
+        return self._perm.value
+
+    @perm.setter
+    def perm(self, value: str) -> None:
+        self._perm = word(Permission, value, "perm", self.name)

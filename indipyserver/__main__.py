@@ -1,0 +1,8 @@
+"""``python -m indipyserver``: the same as the command ``indipyserver``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Who did what: a line for each command that was passed on to its device."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from indipydriver.protocol.frame import BlobFrame, Frame
+from indipydriver.protocol.tags import Verb
+
+from .peer import Peer
+from .router import Delivery, Role
+
+__all__ = ["AuditLog"]
+
+logger = logging.getLogger(__name__)
+
+_VALUE: Final = 64
+_LINE: Final = 1000
+_OWNERS: Final = (Role.DRIVER, Role.REMOTE)
+
+
+class AuditLog:
+    """Logs each ``new*`` of a client that reached the owner of its device, at INFO on ``indipyserver.audit``.
+
+    A line is ``<client>: <device>.<property> <member>='<value>' ...``, with control characters escaped.  What was
+    refused for want of rights is in the server's own log; what the driver itself then makes of a command (a number
+    out of range, say) is not known here.  Values of Text properties are shown as they are, passwords too.
+
+    It is one of the switchboard's followers.
+
+    Args:
+        value: Characters of a value that are shown.
+        line: Characters of a line that are shown; the rest is counted.
+    """
+
+    def __init__(self, value: int = _VALUE, line: int = _LINE) -> None:
+        self.lines = 0
+        self._value = value
+        self._line = line
+
+    def __call__(self, source: Peer, deliveries: list[Delivery]) -> None:
+        """Log the commands among what is about to be delivered."""
+        for frames, receivers in deliveries:
+            if frames[0].address.tag.verb is Verb.NEW or len(frames) > 1:
+                commands = [frame for frame in frames if frame.address.tag.verb is Verb.NEW]
+                if commands and any(party.role in _OWNERS and party is not source for party in receivers):
+                    for frame in commands:
+                        self.lines += 1
+                        logger.info("%s: %s", source.label, self._describe(frame))
+
+    def _describe(self, frame: Frame) -> str:
+        blob = isinstance(frame, BlobFrame)
+        # The data of a BLOB is not joined for this: all tags are in its skeleton.
+        root = ET.fromstring(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw)
+        parts = [f"{_safe(frame.device or '')}.{_safe(frame.name or '')}"]
+        length = len(parts[0])
+        members = list(root)
+        for number, child in enumerate(members):
+            if blob:
+                value = f"{child.get('size', '?')[:20]} bytes {child.get('format', '')[:20]}".strip()
+            else:
+                value = (child.text or "").strip()
+            shown = _safe(value[: self._value]) + ("..." if len(value) > self._value else "")
+            part = f"{_safe(child.get('name', ''))}='{shown}'"
+            if length + len(part) > self._line:
+                parts.append(f"and {len(members) - number} more")
+                break
+            length += len(part)
+            parts.append(part)
+        return " ".join(parts)
+
+
+def _safe(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,110 @@
+"""What the command writes on its terminal: log lines, and with -vv and -vvv the messages that pass."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Final, TextIO
+
+from indipydriver.protocol.frame import BlobFrame, Frame
+
+from .peer import Peer
+
+__all__ = ["LogFormatter", "attach", "is_terminal", "message_tracer", "verbose_level"]
+
+traffic = logging.getLogger("indipyserver.traffic")
+
+_RESET: Final = "\x1b[0m"
+_DIM: Final = "\x1b[2m"
+_COLOURS: Final = {logging.DEBUG: _DIM, logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m"}
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class LogFormatter(logging.Formatter):
+    """``YYYY-MM-DDTHH:MM:SS: text``, in UTC, as indiserver's.
+
+    What a record has of control characters is escaped, and further lines are indented: no device can
+    forge a line or command the terminal.
+
+    Args:
+        colour: Show the level by colour.
+    """
+
+    def __init__(self, colour: bool = False) -> None:
+        super().__init__("%(message)s")
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record).rstrip()
+        text = _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text).replace("\n", "\n    ")
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        if not self._colour:
+            return f"{when}: {text}"
+        colour = _COLOURS.get(record.levelno, "")
+        return f"{_DIM}{when}:{_RESET} {colour}{text}{_RESET if colour else ''}"
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """May colours be used there?  Not in files and pipes, nor where NO_COLOR is set (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def verbose_level(verbose: int) -> int:
+    """The log level for a number of -v."""
+    return logging.INFO if verbose else logging.WARNING
+
+
+def attach(stream: TextIO, level: int) -> Callable[[], None]:
+    """Have everything that is logged in this process written to a stream.
+
+    Returns:
+        Undoes it.
+    """
+    top = logging.getLogger()
+    before = top.level
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LogFormatter(is_terminal(stream)))
+    top.addHandler(handler)
+    top.setLevel(level)
+
+    def detach() -> None:
+        top.removeHandler(handler)
+        top.setLevel(before)
+
+    return detach
+
+
+def message_tracer(verbose: int) -> Callable[[Peer], None] | None:
+    """For the switchboard's greeters: gives each peer a trace that logs what passes.
+
+    Args:
+        verbose: 2 for one line per message, 3 for the XML too; BLOBs are left out.  Less: None.
+    """
+    if verbose < 2:
+        return None
+    traffic.setLevel(logging.DEBUG)
+    show = _with_xml if verbose > 2 else _summary
+
+    def greet(peer: Peer) -> None:
+        label = peer.label
+
+        def trace(direction: str, frame: Frame) -> None:
+            traffic.debug("%s: %s %s", label, "sent" if direction == "to" else "received", show(frame))
+
+        peer.trace = trace
+
+    return greet
+
+
+def _summary(frame: Frame) -> str:
+    tag, device, name = frame.address
+    what = ".".join(part for part in (device, name) if part is not None)
+    return f"<{tag.text}>{' ' if what else ''}{what}, {frame.size} bytes"
+
+
+def _with_xml(frame: Frame) -> str:
+    raw = frame.skeleton if isinstance(frame, BlobFrame) else frame.raw
+    return f"{_summary(frame)}\n{raw.decode('utf-8', 'replace')}"

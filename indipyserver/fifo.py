@@ -1,0 +1,290 @@
+"""Starts and stops drivers while the server runs, as lines in a FIFO say: indiserver's grammar, without its traps.
+
+::
+
+    start WORD [-n "NAME"] [-c "CONFIG"] [-s "SKELETON"] [-p "PREFIX"]
+    stop  WORD [-n "NAME"]
+
+What has blanks in it stands in double quotes; all else may.  There are no escapes: a name cannot have a
+double quote in it.  What cannot be understood is logged, and does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from .roster import Roster
+from .words import RemoteWord, Word, parse_word
+
+__all__ = ["Command", "CommandError", "Fifo", "Lines", "Start", "Stop", "parse_command"]
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE: Final = 8192
+"""Bytes of one line: a command with three long paths in it is shorter."""
+LAST_LINE: Final = 1.0
+"""Seconds without more after which a line counts as finished though its line end is missing
+(``printf 'stop driver' > fifo``)."""
+_READ: Final = 65536
+_TOKEN: Final = re.compile(r'((?:[^\s"]|"[^"]*")+)(?:\s+|$)')
+_OPTIONS: Final = {"-n": "name", "-c": "config", "-s": "skeleton", "-p": "prefix"}
+
+
+class CommandError(ValueError):
+    """A line that is no command; the text says why, and what would be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Serve what a word names.
+
+    Attributes:
+        word: What.
+        name: For programs: the name of the device (INDIDEV).
+        config: For programs: the configuration file (INDICONFIG).
+        skeleton: For programs: the skeleton file (INDISKEL).
+        prefix: For programs: INDIPREFIX; the program is ``<prefix>/bin/<word>``.
+    """
+
+    word: Word
+    name: str | None = None
+    config: str | None = None
+    skeleton: str | None = None
+    prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop what was started with this word.
+
+    Attributes:
+        word: The word as it was given then.
+        name: Only the one that has this device.
+    """
+
+    word: str
+    name: str | None = None
+
+
+Command: TypeAlias = Start | Stop
+
+
+def parse_command(line: str) -> Command | None:
+    """Read one line.
+
+    Returns:
+        What it says, or None for a blank line.
+
+    Raises:
+        CommandError: It says nothing that makes sense.
+    """
+    if not line.isprintable() and not line.replace("\t", " ").rstrip("\r\n").isprintable():
+        raise CommandError("there are control characters in it")
+    tokens = _split(line.strip())
+    if not tokens:
+        return None
+    verb, *rest = tokens
+    if verb not in ("start", "stop"):
+        raise CommandError(f"{verb!r} is neither start nor stop")
+    if not rest or rest[0].startswith("-"):
+        raise CommandError(f'{verb} what? Write: {verb} WORD [-n "NAME"]')
+    text, options = _read_options(rest)
+    if verb == "stop":
+        for option, value in options.items():
+            if option != "name":
+                raise CommandError(f"stop takes -n only, not the {option} {value!r}")
+        if not text:
+            raise CommandError("stop what? The word is empty")
+        return Stop(text, options.get("name"))
+    try:
+        word = parse_word(text)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    if options and isinstance(word, RemoteWord):
+        raise CommandError(f"{text!r} is on another server, so it takes no options")
+    return Start(word, **options)
+
+
+def _split(line: str) -> list[str]:
+    tokens = []
+    at = 0
+    while at < len(line):
+        match = _TOKEN.match(line, at)
+        if match is None:
+            raise CommandError("a double quote is missing")
+        tokens.append(match[1].replace('"', "") if match[1] != '""' else "")
+        at = match.end()
+    return tokens
+
+
+def _read_options(tokens: list[str]) -> tuple[str, dict[str, str]]:
+    """The word and the options behind it, by their long names."""
+    count = next((n for n, token in enumerate(tokens) if token.startswith("-")), len(tokens))
+    text = " ".join(tokens[:count])
+    if count > 1 and "@" not in tokens[count - 1]:  # indiserver takes `start My Camera@host` without quotes
+        raise CommandError(f"{tokens[1]!r} is too much; put what has blanks in it into double quotes")
+    options: dict[str, str] = {}
+    rest = iter(tokens[count:])
+    for token in rest:
+        key = _OPTIONS.get(token)
+        if key is None:
+            raise CommandError(f"{token!r} is none of the options -n -c -s -p")
+        if key in options:
+            raise CommandError(f"{token} stands there twice")
+        value = next(rest, "")
+        if not value:
+            raise CommandError(f"{token} needs a value")
+        options[key] = value
+    return text, options
+
+
+class Lines:
+    """Cuts what is written to a FIFO into lines of limited length.  Sans-I/O."""
+
+    def __init__(self, limit: int = MAX_LINE) -> None:
+        self._limit = limit
+        self._rest = b""
+        self._skipping = False
+
+    @property
+    def unfinished(self) -> bool:
+        """A line has begun and not ended."""
+        return bool(self._rest)
+
+    def feed(self, data: bytes) -> list[str | CommandError]:
+        """The lines that end in here, and what is wrong with those that cannot be read."""
+        *lines, rest = (self._rest + data).split(b"\n")
+        found: list[str | CommandError] = []
+        for line in lines:
+            if self._skipping:
+                self._skipping = False
+            else:
+                found.append(self._decode(line))
+        self._rest = b"" if self._skipping else rest
+        if len(self._rest) > self._limit:
+            self._rest = b""
+            self._skipping = True
+            found.append(self._too_long())
+        return found
+
+    def finish(self) -> list[str | CommandError]:
+        """No more follows for now: what has come of the last line is the line."""
+        rest, self._rest = self._rest, b""
+        return [self._decode(rest)] if rest else []
+
+    def _decode(self, line: bytes) -> str | CommandError:
+        if len(line) > self._limit:
+            return self._too_long()
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            return CommandError("it is not UTF-8")
+
+    def _too_long(self) -> CommandError:
+        return CommandError(f"a line of more than {self._limit} bytes")
+
+
+class Fifo:
+    """Carries out the commands that are written to a FIFO.
+
+    Those for the same word are carried out one after the other; a driver that is slow to end holds up no others.
+
+    Args:
+        path: The FIFO, which must exist.
+        roster: What is served.
+    """
+
+    def __init__(self, path: str, roster: Roster) -> None:
+        self.path = path
+        self._roster = roster
+        self._lines = Lines()
+        self._fd = -1
+        self._timer: asyncio.TimerHandle | None = None
+        self._latest: dict[str, asyncio.Task[None]] = {}  # by word
+
+    def open(self) -> None:
+        """Begin to read; needs the running event loop.
+
+        Raises:
+            OSError: There is none, it is something else, or it may not be read.
+        """
+        if not hasattr(os, "mkfifo"):
+            raise OSError(errno.ENOTSUP, "this platform has no FIFOs")
+        if not stat.S_ISFIFO(os.stat(self.path).st_mode):
+            raise OSError(errno.EINVAL, "it is not a FIFO")
+        # Open for writing too, so that there is never an end of file when a writer goes.
+        self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
+        asyncio.get_running_loop().add_reader(self._fd, self._readable)
+
+    async def close(self) -> None:
+        """Read no more, and give up what is not done yet."""
+        if self._fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+        self._cancel_timer()
+        tasks = list(self._latest.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, _READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        self._handle(self._lines.feed(data))
+        self._cancel_timer()
+        if self._lines.unfinished:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(LAST_LINE, lambda: self._handle(self._lines.finish()))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _handle(self, lines: list[str | CommandError]) -> None:
+        for line in lines:
+            try:
+                if isinstance(line, CommandError):
+                    raise line
+                command = parse_command(line)
+            except CommandError as error:
+                shown = f"{line[:200]!r}: " if isinstance(line, str) else ""
+                logger.error("FIFO %s: %s%s; nothing is done", self.path, shown, error)
+                continue
+            if command is not None:
+                logger.info("FIFO %s: %s", self.path, line)
+                self._enqueue(command)
+
+    def _enqueue(self, command: Command) -> None:
+        word = command.word if isinstance(command, Stop) else command.word.text
+        task = asyncio.get_running_loop().create_task(self._carry_out(command, self._latest.get(word)), name="FIFO")
+        self._latest[word] = task
+        task.add_done_callback(lambda _: self._latest.pop(word) if self._latest.get(word) is task else None)
+
+    async def _carry_out(self, command: Command, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait((before,))
+        try:
+            if isinstance(command, Stop):
+                await self._roster.stop(command.word, command.name)
+            else:
+                self._roster.start(
+                    command.word,
+                    name=command.name,
+                    config=command.config,
+                    skeleton=command.skeleton,
+                    prefix=command.prefix,
+                )
+        except (ValueError, ImportError, LookupError) as error:
+            logger.error("FIFO %s: %s", self.path, error.args[0] if isinstance(error, LookupError) else error)

@@ -1,0 +1,213 @@
+"""What the command serves, by the words it was told: from its arguments, and through its FIFO later."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from .words import ProgramWord, PythonWord, RemoteWord, Word, parse_word
+
+if TYPE_CHECKING:
+    from .ipyserver import IPyServer
+
+__all__ = ["Roster", "load_drivers"]
+
+logger = logging.getLogger(__name__)
+
+RESTARTS: Final = 10
+"""Restarts of one driver, as indiserver's."""
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """One word that is served.
+
+    Attributes:
+        word: As it was given.
+        parts: What the server made of it.
+        name: The name of the device that was asked for, or None.
+    """
+
+    word: str
+    parts: list[Any]
+    name: str | None = None
+
+    def has(self, device: str) -> bool:
+        """Was this device asked for, or has it been announced?"""
+        return device == self.name or any(device in part.devices for part in self.parts)
+
+
+class Roster:
+    """Starts and stops what words name.
+
+    Args:
+        server: Serves it.
+        restarts: How often a program is restarted when it ends.
+    """
+
+    def __init__(self, server: IPyServer, restarts: int = RESTARTS) -> None:
+        self._server = server
+        self._restarts = restarts
+        self._entries: list[_Entry] = []
+
+    @property
+    def words(self) -> list[str]:
+        """What is served, oldest first."""
+        return [entry.word for entry in self._entries]
+
+    def start(
+        self,
+        word: str | Word,
+        *,
+        name: str | None = None,
+        config: str | None = None,
+        skeleton: str | None = None,
+        prefix: str | None = None,
+    ) -> None:
+        """Serve what a word names; the same word twice is served twice.
+
+        Args:
+            word: See :func:`parse_word`.
+            name: For programs: the name of the device (INDIDEV).
+            config: For programs: the configuration file (INDICONFIG).
+            skeleton: For programs: the skeleton file (INDISKEL).
+            prefix: For programs: INDIPREFIX.
+
+        Raises:
+            ValueError: The word, or an option with it, makes no sense, or a device is served already.
+            ImportError: There is no such Python code, or it failed.
+        """
+        if isinstance(word, str):
+            word = parse_word(word)
+        server = self._server
+        parts: list[Any]
+        if isinstance(word, ProgramWord):
+            _warn_of_scripts(word.text)
+            parts = [
+                server.add_exdriver(
+                    word.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self._restarts
+                )
+            ]
+        elif name or config or skeleton or prefix:
+            raise ValueError(f"{word.text!r} is not a program, so it takes no options")
+        elif isinstance(word, RemoteWord):
+            parts = [server.add_remote(word.host, word.port, blob_enable=True, device=word.device)]
+        else:
+            parts = self._add_drivers(load_drivers(word))
+        self._entries.append(_Entry(word.text, parts, name))
+
+    def _add_drivers(self, drivers: list[Any]) -> list[Any]:
+        server = self._server
+        names = [name for driver in drivers for name in driver.data]
+        for name in names:
+            if names.count(name) > 1 or name in server.devices or name in server.board.router.devices:
+                raise ValueError(f"there is a device named {name!r} already")
+        return [server.add_driver(driver) for driver in drivers]
+
+    async def stop(self, word: str, name: str | None = None) -> None:
+        """Stop the first that was started with this very word, and wait until it has ended.
+
+        Args:
+            word: The word as it was given at its start.
+            name: Only one that has this device.
+
+        Raises:
+            LookupError: There is none.
+        """
+        for entry in self._entries:
+            if entry.word == word and (name is None or entry.has(name)):
+                break
+        else:
+            which = f"{word!r} with a device {name!r}" if name is not None else repr(word)
+            running = ", ".join(map(repr, self.words)) or "nothing"
+            raise LookupError(f"{which} is not running; there is {running}")
+        self._entries.remove(entry)
+        for part in entry.parts:
+            await self._server.remove(part)
+
+
+def load_drivers(word: PythonWord) -> list[Any]:
+    """Import some Python code and have it make its drivers.
+
+    Raises:
+        ImportError: There is no such code, it failed, or what it returned are not drivers.
+    """
+    try:
+        made = _import(word.source)
+        for name in word.attribute.split("."):
+            made = getattr(made, name)
+        if not _is_driver(made):
+            made = made()
+        drivers = [made] if _is_driver(made) else list(made)
+    except (Exception, SystemExit) as error:
+        logger.debug("%s", word.text, exc_info=True)
+        raise ImportError(f"{word.text!r} gives no driver: {type(error).__name__}: {error}") from error
+    for driver in drivers:
+        if not _is_driver(driver):
+            raise ImportError(f"{word.text!r} returned something that is not an IPyDriver: {driver!r}")
+    if not drivers:
+        raise ImportError(f"{word.text!r} returned no driver")
+    return drivers
+
+
+def _is_driver(thing: object) -> bool:
+    return not isinstance(thing, type) and hasattr(thing, "data") and hasattr(thing, "serve")
+
+
+def _import(source: str) -> Any:
+    if not source.endswith(".py"):
+        _search(Path.cwd())  # as python -m does
+        return importlib.import_module(source)
+    path = Path(source).resolve(strict=True)
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) == str(path) and module.__name__ != "__main__":
+            return module
+    _search(path.parent)  # as python does with a script
+    return _import_file(path, _free_name(path.stem, sys.modules))
+
+
+def _search(directory: Path) -> None:
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+
+
+def _free_name(stem: str, taken: Iterable[str]) -> str:
+    name, number = stem, 1
+    while name in taken or name in sys.stdlib_module_names:
+        number += 1
+        name = f"{stem}_{number}"
+    return name
+
+
+def _import_file(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _warn_of_scripts(word: str) -> None:
+    """A Python file that is not executable was meant in one of two ways."""
+    if word.endswith(".py") and os.path.isfile(word) and not os.access(word, os.X_OK):
+        logger.error(
+            "%s is not executable; to run it as a program: chmod +x %s; "
+            "to serve drivers that a function of it returns: %s:FUNCTION",
+            word,
+            word,
+            word,
+        )

@@ -1,0 +1,182 @@
+"""What a server has done and what waits in it, as figures."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .localdriver import LocalDriver
+from .peer import Peer
+from .remote import RemoteConnection
+
+if TYPE_CHECKING:
+    from .exdriver import ExDriver
+
+__all__ = ["DriverStats", "PeerStats", "ServerStats", "on_signal", "take_stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStats:
+    """One link as it is now.
+
+    Attributes:
+        label: Who it is.
+        kind: ``client``, ``server above``, ``driver`` or ``server below``.
+        since: When it came, in seconds since the epoch.
+        frames_in: Elements that came from it.
+        frames_out: Elements that were queued for it.
+        bytes_in: Bytes that came from it.
+        bytes_out: Bytes that it has taken.
+        queued: Bytes that wait for it.
+        dropped: Elements left out or replaced by newer ones, as it was too slow.
+        refused: Elements of it that were refused or skipped.
+        last_error: The last thing that went wrong with it, or "".
+    """
+
+    label: str
+    kind: str
+    since: float
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    queued: int
+    dropped: int
+    refused: int
+    last_error: str
+
+    def __str__(self) -> str:
+        trouble = "".join(
+            f", {text}"
+            for count, text in (
+                (self.queued, f"{self.queued} bytes wait"),
+                (self.dropped, f"{self.dropped} dropped"),
+                (self.refused, f"{self.refused} refused"),
+                (self.last_error, f"last error: {self.last_error}"),
+            )
+            if count
+        )
+        return (
+            f"{self.label} ({self.kind}): in {self.frames_in} elements, {self.bytes_in} bytes; "
+            f"out {self.frames_out} elements, {self.bytes_out} bytes{trouble}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DriverStats:
+    """Something that is served, whether its link is up or not.
+
+    Attributes:
+        label: What it is.
+        kind: ``python``, ``program`` or ``remote``.
+        running: Its link is up.
+        restarts: How often it has been started, or connected to, again.
+        devices: The devices it has announced.
+    """
+
+    label: str
+    kind: str
+    running: bool
+    restarts: int
+    devices: tuple[str, ...]
+
+    def __str__(self) -> str:
+        state = "running" if self.running else "not running"
+        return f"{self.label} ({self.kind}): {state}, {self.restarts} restarts, {len(self.devices)} devices"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStats:
+    """A server at one moment.
+
+    Attributes:
+        taken: When, in seconds since the epoch.
+        peers: All links, oldest first.
+        drivers: All that is served, in the order in which it was added.
+        clients_served: Clients accepted so far, in this run.
+        clients_refused: Clients refused so far, as there were too many.
+    """
+
+    taken: float
+    peers: tuple[PeerStats, ...]
+    drivers: tuple[DriverStats, ...]
+    clients_served: int
+    clients_refused: int
+
+    def lines(self) -> list[str]:
+        """The same as text."""
+        head = f"{len(self.peers)} links, {self.clients_served} clients so far, {self.clients_refused} refused"
+        return [head, *map(str, self.drivers), *map(str, self.peers)]
+
+
+def take_stats(
+    peers: Iterable[Peer],
+    parts: Iterable[LocalDriver | ExDriver | RemoteConnection],
+    clients_served: int = 0,
+    clients_refused: int = 0,
+) -> ServerStats:
+    """A snapshot of these peers and of what is served."""
+    return ServerStats(
+        time.time(), tuple(map(_peer, peers)), tuple(map(_driver, parts)), clients_served, clients_refused
+    )
+
+
+def _peer(peer: Peer) -> PeerStats:
+    link = peer.link
+    return PeerStats(
+        label=peer.label,
+        kind=peer.role.value,
+        since=peer.since,
+        frames_in=peer.received,
+        frames_out=peer.sent,
+        bytes_in=link.bytes_received,
+        bytes_out=link.bytes_sent,
+        queued=peer.queued,
+        dropped=peer.dropped,
+        refused=sum(peer.complaints.values()),
+        last_error=peer.last_error,
+    )
+
+
+def _driver(part: LocalDriver | ExDriver | RemoteConnection) -> DriverStats:
+    running = part.peer is not None and not part.peer.closed
+    if isinstance(part, LocalDriver):
+        return DriverStats(part.label, "python", running, 0, tuple(part.devices))
+    if isinstance(part, RemoteConnection):
+        return DriverStats(part.label, "remote", running, max(0, part.connects - 1), tuple(part.devices))
+    return DriverStats(part.label, "program", running, part.restarted, tuple(part.devices))
+
+
+def on_signal(name: str, call: Callable[[], None]) -> Callable[[], None]:
+    """Have something called on a signal, if this platform has it and nobody else wants it.
+
+    Args:
+        name: For example ``SIGUSR1``.
+        call: What to call, in the event loop.
+
+    Returns:
+        Undoes it.
+    """
+    number = getattr(signal, name, None)
+    if (
+        number is None
+        or threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(number) != signal.SIG_DFL
+    ):
+        return lambda: None
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(number, call)
+    except (NotImplementedError, RuntimeError):  # not on this platform
+        return lambda: None
+
+    def undo() -> None:
+        if not loop.is_closed():
+            loop.remove_signal_handler(number)
+
+    return undo

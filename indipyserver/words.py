@@ -1,0 +1,101 @@
+"""What the words mean that name drivers: a program, a device of another server, or Python code.  Sans-I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+__all__ = ["ProgramWord", "PythonWord", "RemoteWord", "Word", "parse_word"]
+
+DEFAULT_PORT: Final = 7624
+_PATH: Final = ("/", "./", "../")
+_NAMES: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_PYTHON: Final = re.compile(rf"(?P<source>.+\.py|{_NAMES}):(?P<attribute>{_NAMES})")
+_HOST_AND_PORT: Final = re.compile(r"[\w.-]+:\d+|\[[0-9A-Fa-f:.%\w]+\](?::\d+)?")
+_BRACKETS: Final = re.compile(r"\[(?P<host>[^\[\]]+)\](?P<rest>.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramWord:
+    """An executable: a name on PATH, or a path."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteWord:
+    """A device of another server, or all of them.
+
+    Attributes:
+        text: The word as given.
+        device: The device, or None for all.
+        host: Name or address, without brackets.
+        port: Its port.
+    """
+
+    text: str
+    device: str | None
+    host: str
+    port: int = DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class PythonWord:
+    """Something in Python code that returns one or more drivers when called.
+
+    Attributes:
+        text: The word as given.
+        source: A module with dots, or the path of a file that ends in ``.py``.
+        attribute: Its name in there, perhaps with dots.
+    """
+
+    text: str
+    source: str
+    attribute: str
+
+
+Word: TypeAlias = ProgramWord | RemoteWord | PythonWord
+
+
+def parse_word(text: str) -> Word:
+    """Tell what a word names.
+
+    An ``@`` makes it a remote server, as in indiserver, unless it begins like a path: ``/``, ``./`` or ``../``.
+
+    Raises:
+        ValueError: It cannot be any of the three; the text says what to write instead.
+    """
+    if not text or "\0" in text:
+        raise ValueError("a driver needs a name")
+    if "@" in text and not text.startswith(_PATH):
+        return _parse_remote(text)
+    match = _PYTHON.fullmatch(text)
+    if match is not None:
+        return PythonWord(text, match["source"], match["attribute"])
+    if _HOST_AND_PORT.fullmatch(text):
+        raise ValueError(f"{text!r} looks like another server, which is written @{text}")
+    return ProgramWord(text)
+
+
+def _parse_remote(text: str) -> RemoteWord:
+    device, _, where = text.rpartition("@")
+    brackets = _BRACKETS.fullmatch(where)
+    if brackets is not None:
+        host, rest = brackets["host"], brackets["rest"]
+        if rest and not rest.startswith(":"):
+            raise ValueError(f"{text!r}: behind the ] there may be :PORT only")
+        colon, port = rest[:1], rest[1:]
+    else:
+        host, colon, port = where.partition(":")
+        if ":" in port:
+            raise ValueError(f"{text!r}: an IPv6 address is written in brackets, @[{where}] or @[ADDRESS]:PORT")
+    if not host or any(c.isspace() for c in host):
+        raise ValueError(f"{text!r}: another server is written DEVICE@HOST:PORT, or @HOST:PORT for all its devices")
+    if not colon:
+        number = DEFAULT_PORT
+    elif port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+        number = int(port)
+    else:
+        raise ValueError(f"{text!r}: {port!r} is not a port; a port is a number from 1 to 65535")
+    return RemoteWord(text, None if device in ("", "*") else device, host, number)

@@ -1,0 +1,71 @@
+"""One command for a bare machine: make an environment, install what the tests need, run them.
+
+    python3 -m tests                    everything
+    python3 -m tests tests/unit -x      whatever follows goes to pytest
+
+The environment is `.venv` in the repository; it is used again the next time and refreshed when
+pyproject.toml has changed. With INDI_REQUIRE_INTEROP=1 a test that would be skipped fails.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / ".venv"
+EXTRAS = "test,lint,docs"
+
+
+def environment_python() -> Path:
+    """The interpreter inside the environment."""
+    return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def wanted() -> str:
+    """What the environment depends on; it is made anew when this changes."""
+    text = f"{sys.version} {EXTRAS} {ROOT}\n".encode() + (ROOT / "pyproject.toml").read_bytes()
+    return hashlib.sha256(text).hexdigest()
+
+
+def prepare() -> None:
+    """Make `.venv` and install this project with its extras, unless that has been done."""
+    stamp = ENVIRONMENT / "installed"
+    if environment_python().exists() and stamp.exists() and stamp.read_text() == wanted():
+        return
+    print(f"tests: making {ENVIRONMENT} ...", flush=True)
+    venv.create(ENVIRONMENT, clear=True, with_pip=True)
+    print(f"tests: installing this project and its extras {EXTRAS} ...", flush=True)
+    pip = [environment_python(), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--editable", f".[{EXTRAS}]"], cwd=ROOT, stdin=subprocess.DEVNULL, check=True)
+    stamp.write_text(wanted())
+
+
+def main() -> int:
+    """Prepare the environment and run pytest in it; returns its exit status."""
+    if sys.version_info < (3, 11):
+        print(f"tests: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+        return 2
+    try:
+        prepare()
+    except subprocess.CalledProcessError as error:
+        print(f"tests: this command failed with status {error.returncode}: {' '.join(map(str, error.cmd))}")
+        if "ensurepip" in error.cmd:
+            print("tests: Python's venv is incomplete here; on Debian: apt-get install python3-venv")
+        else:
+            print("tests: pip's own words are above; it needs to reach a package index")
+        return 2
+    print("tests: running pytest", *sys.argv[1:], flush=True)
+    command = [environment_python(), "-m", "pytest", *sys.argv[1:]]
+    # The programs of the environment (indipyserver among them) come before those of the machine.
+    path = os.pathsep.join([str(environment_python().parent), os.environ.get("PATH", os.defpath)])
+    try:
+        return subprocess.run(command, check=False, cwd=ROOT, env={**os.environ, "PATH": path}).returncode
+    except KeyboardInterrupt:  # pytest has got it too and has said what it did
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

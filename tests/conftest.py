@@ -1,0 +1,27 @@
+"""What every test shares: where it has to, a test that is skipped counts as failed."""
+
+import os
+
+import pytest
+
+NOTHING_MAY_BE_SKIPPED = bool(os.environ.get("INDI_REQUIRE_INTEROP"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With INDI_REQUIRE_INTEROP set, as in CI, turn a skip into a failure that says why."""
+    report = yield
+    if NOTHING_MAY_BE_SKIPPED and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but nothing may be skipped here: {report.longrepr[2]}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """The same for whole modules, which importorskip leaves out before there is a test."""
+    report = yield
+    if NOTHING_MAY_BE_SKIPPED and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but nothing may be skipped here: {report.longrepr[2]}"
+    return report

@@ -1,0 +1,341 @@
+"""The command as a process: what it serves, what it says, and how it ends."""
+
+import os
+import re
+import signal
+import socket
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, IndiClient, asynchronous, eventually, gone, match, new_vector, run, started
+
+COMMAND = (sys.executable, "-m", "indipyserver")
+LED = "examples.led:make_driver"
+SERVING = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: serving (.*) on (.*) port (\d+)(.*)$", re.MULTILINE)
+
+
+def server(*words, port="0", local="--no-unix-socket", **options):
+    return started(*COMMAND, "-p", port, *([local] if local else []), *words, cwd=options.pop("cwd", ROOT), **options)
+
+
+async def start_line(program):
+    """The line that says what it serves: (what, where, port, the rest)."""
+    await eventually(lambda: SERVING.search(program.stderr()) or program.process.poll() is not None, timeout=15)
+    found = SERVING.search(program.stderr())
+    assert found, program.stderr()
+    return found[1], found[2], int(found[3]), found[4]
+
+
+async def port_of(program):
+    return (await start_line(program))[2]
+
+
+def script(path, text):
+    """A Python program that can be executed."""
+    path.write_text(f"#!{sys.executable}\n{textwrap.dedent(text)}")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
+def echo(tmp_path):
+    """A driver as a program: one device "Echo", that notes its process and lives until its input ends."""
+    return script(
+        tmp_path / "echo driver",
+        """
+        import os, sys
+        name = os.environ.get("INDIDEV", "Echo")
+        vector = f'device="{name}" name="T"'
+        for line in sys.stdin:
+            if "getProperties" in line:
+                print(f'<defTextVector {vector} state="Ok" perm="rw"><defText name="PID">{os.getpid()}</defText>'
+                      "</defTextVector>", flush=True)
+            elif "oneText" in line:
+                print(f'<setTextVector {vector} message="has it"><oneText name="PID">x</oneText></setTextVector>',
+                      flush=True)
+        """,
+    )
+
+
+# What it serves
+
+
+@asynchronous
+async def test_one_line_says_what_is_served_where_and_how_to_look_at_it():
+    with server(LED) as program:
+        what, where, port, rest = await start_line(program)
+        assert (what, where) == (LED, "localhost")
+        assert f"indi_getprop -p {port}" in rest
+        assert "this machine only" in rest
+        async with IndiClient(port) as client:
+            await client.get_properties()
+            await client.expect(match("defSwitchVector", device="LED"))
+        assert len(program.stderr().splitlines()) == 1
+        assert program.stdout() == ""
+
+
+@asynchronous
+async def test_words_of_all_kinds_on_one_port(echo, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from helper import make_driver\ndef both():\n    return [make_driver(), *()]\n", encoding="utf-8"
+    )
+    (tmp_path / "helper.py").write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\nfrom {LED.replace(':', ' import ')}"
+    )
+    with server(echo) as below:
+        port = await port_of(below)
+        with server(f"{tmp_path}/mine.py:both", f"@127.0.0.1:{port}", "examples.thermostat:make_driver") as program:
+            async with IndiClient(await port_of(program)) as client:
+                await client.get_properties()
+                await eventually(lambda: {"LED", "Echo", "Thermostat"} <= {e.get("device") for e in client.received})
+                await client.send(new_vector("Text", "Echo", "T", PID="?") + "\n")
+                await client.expect(match("setTextVector", device="Echo", message="has it"))
+
+
+@asynchronous
+async def test_one_device_of_another_server(echo):
+    with server(echo, LED) as below:
+        port = await port_of(below)
+        with server(f"Echo@127.0.0.1:{port}") as program:
+            async with IndiClient(await port_of(program)) as client:
+                await client.get_properties()
+                await client.expect(match("defTextVector", device="Echo"))
+                await client.settle()
+                assert not any(e.get("device") == "LED" for e in client.received)
+
+
+@asynchronous
+async def test_under_the_name_of_indiserver(tmp_path, echo):
+    link = tmp_path / "indiserver"
+    program_file = script(
+        tmp_path / "indipyserver", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+        "from indipyserver.cli import main; sys.exit(main())"
+    )  # fmt: skip
+    link.symlink_to(program_file)
+    with started(str(link), "-vp", "0", "--no-unix-socket", echo) as program:
+        await start_line(program)
+        if sys.platform == "linux":
+            assert Path(f"/proc/{program.pid}/comm").read_text() == "indiserver\n"
+    result = await run(str(link))
+    assert result.returncode == 2
+    assert result.stderr.startswith("usage: indiserver ")
+
+
+@asynchronous
+async def test_several_hosts_share_a_port():
+    with server("--host", "127.0.0.1", "--host", "127.0.0.2", LED) as program:
+        _, where, port, _ = await start_line(program)
+        assert where == "127.0.0.1 and 127.0.0.2"
+        for host in ("127.0.0.1", "127.0.0.2"):
+            async with IndiClient(port, host) as client:
+                await client.get_properties()
+                await client.expect(match("defSwitchVector", device="LED"))
+
+
+@asynchronous
+async def test_max_clients():
+    with server("--max-clients", "1", LED) as program:
+        port = await port_of(program)
+        async with IndiClient(port) as client:
+            await client.settle()
+            async with IndiClient(port) as refused:
+                await eventually(refused.closed.is_set)
+            await client.settle()
+
+
+@asynchronous
+async def test_messages_of_drivers_are_kept(tmp_path, echo):
+    directory = tmp_path / "log"
+    directory.mkdir()
+    with server("-l", str(directory), echo) as program:
+        async with IndiClient(await port_of(program)) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector", device="Echo"))
+            await client.send(new_vector("Text", "Echo", "T", PID="?") + "\n")
+            await client.expect(match("setTextVector", message="has it"))
+        (file,) = directory.iterdir()
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d\.islog", file.name)
+        assert re.fullmatch(r"[-\dT:]{19}: Echo: has it\n", file.read_text())
+
+
+# What it logs
+
+
+@asynchronous
+async def test_verbose(echo):
+    with server("-vvv", echo) as program:
+        async with IndiClient(await port_of(program)) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector", device="Echo"))
+        log = program.stderr()
+    assert re.search(r"^[-\dT:]{19}: connection received from client 127\.0\.0\.1:\d+$", log, re.MULTILINE)
+    assert re.search(r"^[-\dT:]{19}: client 127\.0\.0\.1:\d+: received <getProperties>, \d+ bytes$", log, re.MULTILINE)
+    assert re.search(r"client 127\.0\.0\.1:\d+: sent <defTextVector> Echo.T, \d+ bytes\n    <defTextVector dev", log)
+    assert "\x1b" not in log
+
+
+@asynchronous
+async def test_log_level_overrules_verbose(echo):
+    with server("-v", "--log-level", "error", echo) as program:
+        port = await port_of(program)
+        async with IndiClient(port) as client:
+            await client.settle()
+        assert len(program.stderr().splitlines()) == 1
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=lambda x: str(int(x))
+)
+@asynchronous
+async def test_a_signal_ends_it_cleanly(number, status, echo):
+    with server(echo, LED) as program:
+        async with IndiClient(await port_of(program)) as client:
+            await client.get_properties()
+            element = await client.expect(match("defTextVector", device="Echo"))
+            driver = int(element[0].text)
+            program.signal(number)
+            assert await program.wait() == status
+            await eventually(client.closed.is_set)
+            assert gone(driver)
+            own = [line for line in program.stderr().splitlines() if ": driver " not in line]
+            assert not any("Traceback" in line for line in own)
+
+
+@asynchronous
+async def test_a_second_signal_ends_it_at_once(tmp_path):
+    stubborn = script(
+        tmp_path / "stubborn",
+        """
+        import os, signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(f'<defTextVector device="S" name="T" state="Ok" perm="ro"><defText name="P">{os.getpid()}</defText>'
+              "</defTextVector>", flush=True)
+        while True:
+            time.sleep(60)
+        """,
+    )
+    with server(stubborn) as program:
+        async with IndiClient(await port_of(program)) as client:
+            await client.get_properties()
+            driver = int((await client.expect(match("defTextVector", device="S")))[0].text)
+        program.signal(signal.SIGTERM)
+        await eventually(lambda: "once more" in program.stderr())
+        program.signal(signal.SIGTERM)
+        assert await program.wait(1.5) == 143  # the driver would have been given four seconds
+        await eventually(lambda: gone(driver))
+
+
+@asynchronous
+async def test_a_port_that_is_taken():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = await run(*COMMAND, "--no-unix-socket", "--host", "127.0.0.1", "-p", port, LED, cwd=ROOT)
+    assert result.returncode == 1
+    assert re.fullmatch(r"\S+ cannot listen on 127.0.0.1 port \d+: .*in use \(-p PORT .*\)\n", result.stderr)
+
+
+@asynchronous
+async def test_a_host_that_does_not_exist():
+    result = await run(*COMMAND, "--no-unix-socket", "--host", "no.such.host.invalid", "-p", "0", LED, cwd=ROOT)
+    assert result.returncode == 1
+    assert "no.such.host.invalid" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@asynchronous
+async def test_when_all_drivers_are_gone_it_says_so(tmp_path):
+    crash = script(tmp_path / "crash", "raise SystemExit(3)")
+    result = await run(*COMMAND, "--no-unix-socket", "-p", "0", "-r", "1", crash, "no-such-program", cwd=ROOT)
+    assert result.returncode == 1
+    assert "given up after 1 restarts" in result.stderr
+    assert "no-such-program" in result.stderr
+    assert result.stderr.splitlines()[-1].endswith("good bye")
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("no-such-program", "no-such-program"),
+        ("no.such.module:make", "No module named"),
+        ("no/such/file.py:make", "No such file"),
+        ("examples.led:no_such_function", "no_such_function"),
+        ("examples.led:main.__name__", "str"),
+        ("os:getcwd", "not an IPyDriver"),
+        ("sys:exit", "SystemExit"),
+        ("examples/led.py", "examples/led.py:FUNCTION"),
+    ],
+)
+@asynchronous
+async def test_what_is_missing_does_not_keep_the_others_from_being_served(word, says):
+    with server(word, LED) as program:
+        async with IndiClient(await port_of(program)) as client:
+            await client.get_properties()
+            await client.expect(match("defSwitchVector", device="LED"))
+        await eventually(lambda: says in program.stderr())
+        assert program.process.poll() is None
+
+
+@asynchronous
+async def test_the_same_driver_twice_is_served_once():
+    with server(LED, LED) as program:
+        async with IndiClient(await port_of(program)) as client:
+            await client.get_properties()
+            await client.expect(match("defSwitchVector", device="LED"))
+        assert "'LED' already" in program.stderr()
+
+
+@asynchronous
+async def test_nothing_that_can_be_served():
+    result = await run(*COMMAND, "--no-unix-socket", "-p", "0", "no.such.module:make", cwd=ROOT)
+    assert result.returncode == 1
+    assert "nothing to serve" in result.stderr
+
+
+@asynchronous
+async def test_a_lost_or_missing_server_ends_nothing(echo):
+    with server(echo) as below:
+        port = await port_of(below)
+        with server(f"@127.0.0.1:{port}", "@no.such.host.invalid") as program:
+            async with IndiClient(await port_of(program)) as client:
+                await client.get_properties()
+                await client.expect(match("defTextVector", device="Echo"))
+                below.signal(signal.SIGKILL)
+                await client.expect(match("delProperty", device="Echo"))
+                await client.settle()
+            assert program.process.poll() is None
+
+
+@asynchronous
+async def test_ignored_signals_stay_ignored():
+    """As nohup does it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with server(LED) as program:
+            port = await port_of(program)
+            program.signal(signal.SIGHUP)
+            async with IndiClient(port) as client:
+                await client.settle()
+            program.signal(signal.SIGTERM)
+            assert await program.wait() == 143
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@asynchronous
+async def test_a_fifo_keeps_it_alive_without_drivers(tmp_path):
+    fifo = str(tmp_path / "fifo")
+    os.mkfifo(fifo)
+    with server("-f", fifo, "no-such-program") as program:
+        port = await port_of(program)
+        await eventually(lambda: "cannot be started" in program.stderr())
+        async with IndiClient(port) as client:
+            await client.settle()

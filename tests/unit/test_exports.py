@@ -1,0 +1,56 @@
+"""The names that scripts import."""
+
+import pytest
+
+import indipydriver
+import indipyserver
+from indipydriver import device, events, ipydriver, propertymembers, propertyvectors
+
+NAMES = """
+    version IPyDriver Device getfloat SwitchVector LightVector TextVector BLOBVector NumberVector SwitchMember
+    LightMember TextMember BLOBMember NumberMember getProperties newSwitchVector newTextVector newNumberVector
+    newBLOBVector Message delProperty defSwitchVector defTextVector defNumberVector defLightVector defBLOBVector
+    setSwitchVector setTextVector setNumberVector setLightVector setBLOBVector
+""".split()
+
+
+def test_the_package_offers_exactly_these():
+    assert sorted(indipydriver.__all__) == sorted(NAMES)
+    assert all(hasattr(indipydriver, name) for name in NAMES)
+    assert indipydriver.version == "4.0.0"
+
+
+def test_the_submodules_offer_theirs():
+    assert ipydriver.Device is device.Device is indipydriver.Device
+    assert propertymembers.getfloat is indipydriver.getfloat
+    for module, names in {
+        propertymembers: "PropertyMember SwitchMember BLOBMember getfloat",
+        propertyvectors: "PropertyVector SwitchVector BLOBVector timestamp_string",
+        events: "Event EventException SnoopEvent newVector defVector setVector getProperties Message",
+    }.items():
+        assert set(names.split()) <= set(module.__all__)
+
+
+@pytest.mark.parametrize("module", [device, events, ipydriver, propertymembers, propertyvectors])
+def test_all_that_is_announced_is_there(module):
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_the_server_is_found_here_too():
+    """Decision D14: older scripts look for it here."""
+    from indipydriver import IPyServer
+
+    assert IPyServer is indipyserver.IPyServer
+
+
+def test_other_names_are_missing_as_ever():
+    with pytest.raises(AttributeError, match="nonsense"):
+        indipydriver.nonsense  # noqa: B018
+
+
+def test_events_are_classes_that_patterns_can_match():
+    for name in NAMES:
+        thing = getattr(indipydriver, name)
+        if name not in ("version", "getfloat"):
+            assert isinstance(thing, type), name
+            assert not hasattr(thing, "__match_args__"), name

@@ -1,0 +1,385 @@
+"""Who may import whom, read off the sources of both packages.
+
+The rules are the tables at the top; each has a test of its own below, on a planted source that
+breaks it, so that the check is known to be able to fail.
+
+An import below ``if TYPE_CHECKING:`` binds nothing at run time: it may point up the layers, but not
+leave the standard library or cross from one package into the other where that is forbidden.
+"""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("indipydriver", "indipyserver")
+
+# The layers, lowest first. A module imports from layers below its own, and nothing beside it;
+# a name ending in ".*" stands for a whole subpackage, inside which only cycles are forbidden.
+LAYERS: tuple[frozenset[str], ...] = tuple(
+    frozenset(layer.split())
+    for layer in (
+        "indipydriver.errors",
+        "indipydriver.protocol.*",
+        "indipydriver.transport.*",
+        # a driver
+        "indipydriver.sending indipydriver.propertymembers",
+        "indipydriver.vectorbase",
+        "indipydriver.propertyvectors",
+        "indipydriver.device indipydriver.events indipydriver.snooping",
+        "indipydriver.dispatch",
+        "indipydriver.engine",
+        "indipydriver.ipydriver indipydriver.virtualtime",
+        "indipydriver",
+        "indipydriver.testing",
+        # the server
+        "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words",
+        "indipyserver.router indipyserver.outbox",
+        "indipyserver.peer",
+        "indipyserver.switchboard",
+        "indipyserver.listener indipyserver.localdriver indipyserver.exdriver indipyserver.remote",
+        "indipyserver.messagelog indipyserver.console",
+        "indipyserver.ipyserver",
+        "indipyserver",
+        # the command, which uses the server as a script does
+        "indipyserver.roster",
+        "indipyserver.fifo",
+        "indipyserver.cli",
+        "indipyserver.__main__",
+    )
+)
+
+# What the server may know of the other package: it takes drivers by their shape.
+SERVER_MAY_IMPORT = ("indipydriver.protocol", "indipydriver.transport", "indipydriver.errors")
+# The one place where the other direction is allowed, inside a function: the lazy IPyServer.
+LAZY_SERVER = "indipydriver"
+
+# Parts that do no I/O and know no event loop, and what they must therefore not import.
+SANS_IO = (
+    "indipydriver.protocol",
+    "indipydriver.snooping",
+    "indipyserver.router",
+    "indipyserver.interest",
+    "indipyserver.devices",
+    "indipyserver.backoff",
+    "indipyserver.outbox",
+)
+IO_MODULES = frozenset(
+    "asyncio concurrent multiprocessing select selectors signal socket socketserver ssl subprocess threading".split()
+)
+NO_LOGGING = ("indipydriver.protocol",)
+
+# Ends of the graph: nothing imports these, but for the named exceptions.
+ENDS = {
+    "indipydriver.testing": (),
+    "indipydriver.virtualtime": ("indipydriver.testing",),
+    "indipyserver.cli": ("indipyserver.__main__",),
+    "tests": (),
+    "examples": (),
+}
+
+# Modules that some supported platform lacks.
+NOT_EVERYWHERE = frozenset(
+    "fcntl grp msvcrt nt posix pty pwd resource spwd syslog termios tty winreg winsound _winapi".split()
+)
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, and the circumstances."""
+
+    importer: str
+    target: str
+    line: int
+    in_function: bool = False
+    guarded: bool = False  # by try/except ImportError, or by a look at the platform
+    typing_only: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.target}"
+
+
+def is_within(name: str, *parents: str) -> bool:
+    """`name` is one of `parents`, or lies inside one."""
+    return any(name == parent or name.startswith(parent + ".") for parent in parents)
+
+
+class Collector(ast.NodeVisitor):
+    """Collects the imports of one module, of any kind and at any depth."""
+
+    def __init__(self, module: str, is_package: bool, modules: frozenset[str]) -> None:
+        self.module = module
+        self.package = module if is_package else module.rpartition(".")[0]
+        self.modules = modules
+        self.found: list[Import] = []
+        self.in_function = self.guarded = self.typing_only = False
+
+    def add(self, target: str, node: ast.AST) -> None:
+        self.found.append(Import(self.module, target, node.lineno, self.in_function, self.guarded, self.typing_only))
+
+    def within(self, nodes: Iterable[ast.AST], **flags: bool) -> None:
+        before = {name: getattr(self, name) for name in flags}
+        for name, value in flags.items():
+            setattr(self, name, value or before[name])
+        for node in nodes:
+            self.visit(node)
+        for name, value in before.items():
+            setattr(self, name, value)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.add(alias.name, node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        base = node.module or ""
+        if node.level:
+            parents = self.package.split(".")
+            base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+        for alias in node.names:  # `from package import module` means the module
+            name = f"{base}.{alias.name}"
+            self.add(name if name in self.modules else base, node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = ast.unparse(node.func)
+        if called in ("__import__", "import_module", "importlib.import_module") and node.args:
+            name = node.args[0]
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                self.add(self.package + name.value if name.value.startswith(".") else name.value, node)
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
+        self.within(ast.iter_child_nodes(node), in_function=True)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+    visit_Lambda = visit_FunctionDef
+
+    def visit_Try(self, node: ast.Try) -> None:
+        caught = " ".join(ast.unparse(handler.type) for handler in node.handlers if handler.type)
+        self.within(node.body, guarded="ImportError" in caught or "ModuleNotFoundError" in caught)
+        self.within([*node.handlers, *node.orelse, *node.finalbody])
+
+    def visit_If(self, node: ast.If) -> None:
+        test = ast.unparse(node.test)
+        guarded = any(word in test for word in ("sys.platform", "os.name", "hasattr("))
+        self.within(node.body, guarded=guarded, typing_only=test in ("TYPE_CHECKING", "typing.TYPE_CHECKING"))
+        self.within(node.orelse, guarded=guarded)
+
+
+def collect(sources: dict[str, str], packages: Iterable[str] = ()) -> list[Import]:
+    """Every import in `sources` (module name to text); `packages` names those that are `__init__.py`."""
+    modules = frozenset(sources)
+    found: list[Import] = []
+    for module, text in sources.items():
+        collector = Collector(module, module in packages, modules)
+        collector.visit(ast.parse(text))
+        found += collector.found
+    return found
+
+
+def layer_of(module: str) -> tuple[int, str] | None:
+    """Height of a module and the name it stands under in the table, or None when it is not in it."""
+    for height, layer in enumerate(LAYERS):
+        for entry in layer:
+            if module == entry or (entry.endswith(".*") and is_within(module, entry[:-2])):
+                return height, entry
+    return None
+
+
+def broken_layers(sources: dict[str, str], imports: Iterable[Import]) -> Iterator[str]:
+    """Arrows point down only."""
+    for module in sources:
+        if layer_of(module) is None:
+            yield f"{module} is in no layer: put it into LAYERS of {Path(__file__).name}"
+    for item in imports:
+        here, there = layer_of(item.importer), layer_of(item.target)
+        lazy = item.importer == LAZY_SERVER and item.in_function
+        if here and there and here[1] != there[1] and not item.typing_only and not lazy and there[0] >= here[0]:
+            yield f"{item}, which is not below it"
+
+
+def broken_packages(sources: dict[str, str], imports: Iterable[Import]) -> Iterator[str]:
+    """The server knows three parts of the other package, which knows nothing of the server."""
+    for item in imports:
+        from_server = is_within(item.importer, "indipyserver")
+        if from_server and is_within(item.target, "indipydriver") and not is_within(item.target, *SERVER_MAY_IMPORT):
+            yield f"{item}; the server takes drivers by their shape"
+        if (
+            not from_server
+            and is_within(item.target, "indipyserver")
+            and not (item.importer == LAZY_SERVER and (item.in_function or item.typing_only))
+        ):
+            yield f"{item}; only its __init__ may, and only inside a function"
+
+
+def broken_sans_io(sources: dict[str, str], imports: Iterable[Import]) -> Iterator[str]:
+    """What does no I/O imports nothing that could."""
+    for item in imports:
+        root = item.target.partition(".")[0]
+        if is_within(item.importer, *SANS_IO) and root in IO_MODULES:
+            yield f"{item}; this part does no I/O"
+        if is_within(item.importer, *NO_LOGGING) and root == "logging":
+            yield f"{item}; this part returns what is to be logged"
+
+
+def broken_ends(sources: dict[str, str], imports: Iterable[Import]) -> Iterator[str]:
+    """Nothing depends on the testing kit, the command, the tests or the examples."""
+    for item in imports:
+        for end, exceptions in ENDS.items():
+            if is_within(item.target, end) and item.importer not in exceptions:
+                yield f"{item}; nothing may"
+
+
+def broken_standard_library(sources: dict[str, str], imports: Iterable[Import]) -> Iterator[str]:
+    """Nothing from outside; nothing at import time that some platform lacks."""
+    for item in imports:
+        root = item.target.partition(".")[0]
+        if root not in sys.stdlib_module_names and root not in PACKAGES:
+            yield f"{item}, which is not in the standard library"
+        if root in NOT_EVERYWHERE and not (item.in_function or item.guarded or item.typing_only):
+            yield f"{item}, which not every platform has; import it where it is needed"
+
+
+def broken_cycles(sources: dict[str, str], imports: Iterable[Import]) -> Iterator[str]:
+    """No two modules need each other in order to be imported."""
+    needs: dict[str, set[str]] = {module: set() for module in sources}
+    for item in imports:
+        # A package's __init__ is not counted: importing anything inside it runs it first anyway.
+        if item.target in needs and not item.in_function and not item.typing_only and item.target not in PACKAGES:
+            needs[item.importer].add(item.target)
+    done: set[str] = set()
+    path: list[str] = []
+
+    def walk(module: str) -> Iterator[str]:
+        if module in path:
+            yield "a cycle of imports: " + " -> ".join([*path[path.index(module) :], module])
+        elif module not in done:
+            path.append(module)
+            for target in sorted(needs[module]):
+                yield from walk(target)
+            path.pop()
+            done.add(module)
+
+    for module in sorted(needs):
+        yield from walk(module)
+
+
+RULES = [
+    broken_layers,
+    broken_packages,
+    broken_sans_io,
+    broken_ends,
+    broken_standard_library,
+    broken_cycles,
+]
+
+
+def project() -> tuple[dict[str, str], list[Import]]:
+    """The sources of both packages and what they import."""
+    sources: dict[str, str] = {}
+    packages: set[str] = set()
+    for package in PACKAGES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+            if file.name == "__init__.py":
+                name = name.removesuffix(".__init__")
+                packages.add(name)
+            sources[name] = file.read_text(encoding="utf-8")
+    return sources, collect(sources, packages)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_project_keeps(rule):
+    sources, imports = project()
+    assert len(sources) > 10
+    assert list(rule(sources, imports)) == []
+
+
+def planted(text: str, module: str, *others: str) -> list[str]:
+    """Everything the rules say about a module with this text, next to empty `others`."""
+    sources = {module: text, **dict.fromkeys(others, "")}
+    imports = collect(sources, {name for name in sources if "." not in name})
+    return [fault for rule in RULES for fault in rule(sources, imports)]
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "says"),
+    [
+        ("indipydriver.protocol.framer", "import asyncio", "does no I/O"),
+        ("indipydriver.protocol.framer", "from asyncio.streams import StreamReader", "does no I/O"),
+        ("indipyserver.router", "def f():\n    import socket", "does no I/O"),
+        ("indipydriver.snooping", "import threading", "does no I/O"),
+        ("indipydriver.protocol.decode", "import logging", "to be logged"),
+        ("indipyserver.peer", "from indipydriver import IPyDriver", "by their shape"),
+        ("indipyserver.peer", "import indipydriver.device", "by their shape"),
+        ("indipyserver.peer", "if TYPE_CHECKING:\n    from indipydriver.device import Device", "by their shape"),
+        ("indipydriver.device", "import indipyserver.peer", "only its __init__"),
+        ("indipydriver.device", "def f():\n    import indipyserver", "only its __init__"),
+        ("indipydriver", "import indipyserver", "only inside a function"),
+        ("indipydriver.ipydriver", "from . import testing", "nothing may"),
+        ("indipyserver.ipyserver", "from .cli import main", "nothing may"),
+        ("indipyserver.cli", "import examples.led", "nothing may"),
+        ("indipyserver.cli", "from tests.support import client", "nothing may"),
+        ("indipydriver.device", "import numpy", "not in the standard library"),
+        ("indipydriver.device", "def f():\n    import gpiozero", "not in the standard library"),
+        ("indipydriver.device", "importlib.import_module('serial')", "not in the standard library"),
+        ("indipydriver.transport.stdio", "import fcntl", "not every platform"),
+        ("indipydriver.transport.stdio", "from termios import tcgetattr", "not every platform"),
+        ("indipydriver.transport.stdio", "try:\n    import pwd\nexcept KeyError:\n    pass", "not every platform"),
+        ("indipydriver.transport.stdio", "try:\n    pass\nexcept ImportError:\n    import grp", "not every platform"),
+        ("indipydriver.errors", "from .protocol import tags", "not below"),
+        ("indipydriver.protocol.tags", "from ..transport.link import Link", "not below"),
+        ("indipydriver.protocol.tags", "from indipydriver.transport import link", "not below"),
+        ("indipydriver.events", "from .device import Device", "not below"),
+        ("indipydriver.propertyvectors", "from .ipydriver import IPyDriver", "not below"),
+        ("indipydriver.propertyvectors", "from . import IPyDriver", "not below"),
+        ("indipyserver.remote", "from .exdriver import ExDriver", "not below"),
+        ("indipyserver.outbox", "from .router import Router", "not below"),
+        ("indipyserver.interest", "from .peer import Peer", "not below"),
+        ("indipyserver.surprise", "", "in no layer"),
+    ],
+)
+def test_a_broken_rule_is_found(module, text, says):
+    others = [
+        "indipydriver.testing",
+        "indipydriver.device",
+        "indipydriver.ipydriver",
+        "indipydriver.transport.link",
+        "indipydriver.protocol.tags",
+    ]
+    faults = planted(text, module, *(name for name in others if name != module))
+    assert [fault for fault in faults if says in fault and module in fault], faults
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("indipydriver.protocol.framer", "from .tags import TAGS\nfrom ..errors import IndiError\nimport re"),
+        ("indipydriver.propertyvectors", "if TYPE_CHECKING:\n    from .ipydriver import IPyDriver"),
+        ("indipydriver", "from .ipydriver import IPyDriver\ndef __getattr__(name):\n    import indipyserver"),
+        ("indipydriver.transport.stdio", "def f():\n    import fcntl"),
+        ("indipydriver.transport.stdio", "try:\n    import fcntl\nexcept ImportError:\n    fcntl = None"),
+        ("indipydriver.transport.stdio", "if sys.platform != 'win32':\n    import termios"),
+        ("indipydriver.transport.stdio", "if os.name == 'nt':\n    pass\nelse:\n    import pwd"),
+        ("indipyserver.peer", "from indipydriver.transport import link\nfrom indipydriver.errors import SlowPeer"),
+        ("indipyserver.__main__", "from .cli import main"),
+        ("indipyserver.ipyserver", "import asyncio, ssl\nfrom .remote import Remote\nfrom .peer import Peer"),
+    ],
+)
+def test_a_rightful_import_is_left_alone(module, text):
+    assert planted(text, module) == []
+
+
+def test_a_cycle_is_found():
+    sources = {
+        "indipydriver.protocol.a": "from . import b",
+        "indipydriver.protocol.b": "from .c import x",
+        "indipydriver.protocol.c": "from .a import y",
+        "indipydriver.protocol.d": "def f():\n    from . import a",
+    }
+    faults = list(broken_cycles(sources, collect(sources)))
+    assert len(faults) == 1
+    assert "protocol.a -> indipydriver.protocol.b -> indipydriver.protocol.c -> indipydriver.protocol.a" in faults[0]

@@ -1,0 +1,940 @@
+"""A driver on a link: what it answers, in which order, what it survives, and how it ends."""
+
+import asyncio
+import logging
+import time
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.dispatch import MAX_WAITING
+from indipydriver.errors import DefinitionError, LocalProtocolError, MalformedFrame
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch, address
+from indipydriver.protocol.framer import Framer
+from indipydriver.protocol.messages import (
+    DefMember,
+    DefVector,
+    DelProperty,
+    EnableBlob,
+    GetProperties,
+    Message,
+    NewVector,
+    OneBlob,
+    OneMember,
+    Ping,
+    SetVector,
+)
+from indipydriver.protocol.tags import Permission, State, VectorKind
+from indipydriver.sending import HIGH_WATER
+from indipydriver.testing import DriverHarness, driver_test, run
+from indipydriver.transport.memory import memory_pair
+
+
+def device(name="Dev"):
+    return ipd.Device(
+        name,
+        [
+            ipd.SwitchVector("sw", "", "", "rw", "OneOfMany", "Ok", [ipd.SwitchMember("s1"), ipd.SwitchMember("s2")]),
+            ipd.TextVector("tx", "", "", "rw", "Ok", [ipd.TextMember("t1", membervalue="old")]),
+            ipd.NumberVector("nu", "", "", "rw", "Ok", [ipd.NumberMember("n1", min=0, max=10, membervalue=3)]),
+            ipd.NumberVector("ro", "", "", "ro", "Ok", [ipd.NumberMember("n1")]),
+            ipd.LightVector("li", "", "", "Ok", [ipd.LightMember("l1")]),
+            ipd.BLOBVector("bl", "", "", "rw", "Ok", [ipd.BLOBMember("b1")]),
+        ],
+    )
+
+
+NAMES = ["sw", "tx", "nu", "ro", "li", "bl"]
+
+
+class Recorder(ipd.IPyDriver):
+    """Keeps all events and answers none."""
+
+    def __init__(self, *devices, **data):
+        super().__init__(*(devices or [device()]), **data)
+        self.events = []
+        self.news = []
+
+    async def rxevent(self, event):
+        self.events.append(event)
+
+    async def snoopevent(self, event):
+        self.news.append(event)
+
+
+def texts_of(events):
+    return [event["t1"] for event in events]
+
+
+def frames_of(xml):
+    return Framer().feed(xml.encode())
+
+
+# --- the object ------------------------------------------------------------------------
+
+
+def test_attributes():
+    dev, other = device("Dev"), device("Other")
+    driver = ipd.IPyDriver(dev, other, devicename="x", devices=1, link=2, name=3, shutdown_grace=4)
+    assert driver.driverdata == {"devicename": "x", "devices": 1, "link": 2, "name": 3, "shutdown_grace": 4}
+    assert driver.devices() == [dev, other]
+    assert dict(driver) == driver.data == {"Dev": dev, "Other": other}
+    assert dev.driver is driver
+    assert dev["tx"].driver is driver
+    assert dev["tx"].device is dev
+    assert (driver.auto_send_def, driver.debug_enable, driver.snoopall) == (True, False, False)
+    assert (driver.snoopdevices, driver.snoopvectors) == (set(), {})
+    assert (driver.stop, driver._stop) == (False, False)
+    assert not driver.stopped.is_set()
+    assert not driver.shutdownrequested.is_set()
+    assert driver.indi_number_to_float("1:30") == 1.5
+    with pytest.raises(TypeError):
+        hash(driver)
+
+
+def test_any_keyword_is_user_data():
+    assert ipd.IPyDriver(self=1, args=2).driverdata == {"self": 1, "args": 2}
+
+
+def test_two_devices_of_one_name():
+    with pytest.raises(DefinitionError):
+        ipd.IPyDriver(device(), device())
+    with pytest.raises(AttributeError):
+        ipd.IPyDriver("Dev")
+
+
+def test_devices_cannot_be_assigned():
+    """Fault 42: this raised TypeError, as the method that should forbid it took too few arguments."""
+    driver = ipd.IPyDriver(device())
+    with pytest.raises(KeyError):
+        driver["Dev"] = device()
+
+
+def test_a_background_is_a_coroutine_object():
+    driver = ipd.IPyDriver()
+    for wrong in (asyncio.sleep, 5, print):
+        with pytest.raises(TypeError):
+            driver.add_background(wrong)
+
+
+def test_wrong_snoops_raise():
+    """Fault 39, for snooping: they were only logged."""
+    driver = ipd.IPyDriver(device())
+    for arguments in [("Dev", "x"), ("Other", "x", 4), ("Other", "x", "soon"), ("", "x"), ("Other", "")]:
+        with pytest.raises(ValueError):  # of several reasons
+            driver.snoop(*arguments)
+    assert driver.snoopvectors == {}
+    with pytest.raises(ValueError, match="device of this driver"):
+        asyncio.run(driver.send_getProperties("Dev"))
+    with pytest.raises(AttributeError, match="does not run yet"):
+        asyncio.run(driver.send_message("x"))
+
+
+# --- definitions -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ((None, None), NAMES),
+        (("Dev", None), NAMES),
+        (("*", None), NAMES),
+        (("Dev", "li"), ["li"]),
+        (("Dev", "unknown"), []),
+        (("Other", None), []),
+    ],
+)
+@driver_test
+async def test_who_asks_gets_definitions(asked, answered):
+    async with DriverHarness(Recorder()) as h:
+        h.frames.clear()
+        await h.get_properties(*asked)
+        assert [frame.name for frame in h.frames] == answered
+        assert all(frame.reply for frame in h.frames)
+        assert h.driver.events == []
+
+
+@pytest.mark.parametrize(
+    "xml", ["<getProperties/>", "<getProperties version='1.5'/>", "<getProperties version='2.0'/>"]
+)
+@driver_test
+async def test_the_version_does_not_matter(xml):
+    """Fault 19: a getProperties without version, or of another, was dropped without a word."""
+    async with DriverHarness(Recorder()) as h:
+        h.frames.clear()
+        for frame in frames_of(xml):
+            await h.send_frame(frame)
+        assert [frame.name for frame in h.frames] == NAMES
+
+
+@driver_test
+async def test_what_is_disabled_is_not_defined():
+    dev = device()
+    dev["tx"].enable = False
+    off = device("Off")
+    off.enable = False
+    async with DriverHarness(Recorder(dev, off)) as h:
+        assert [frame.name for frame in h.frames] == [name for name in NAMES if name != "tx"]
+        await h.set_text("Dev", "tx", t1="x")
+        await h.set_text("Off", "tx", t1="x")
+        await h.set_text("Dev", "unknown", t1="x")
+        assert h.driver.events == []
+
+
+@driver_test
+async def test_one_bad_vector_does_not_cut_the_answer_short(caplog):
+    """Fault 9: after the first vector that could not be sent, the rest of them was left out."""
+    driver = Recorder()
+    driver["Dev"]["tx"].data["t1"].name = ""
+    async with DriverHarness(driver) as h:
+        assert [frame.name for frame in h.frames] == [name for name in NAMES if name != "tx"]
+    assert "Dev tx cannot be defined" in caplog.text
+
+
+@driver_test
+async def test_a_driver_may_answer_itself():
+    driver = Recorder()
+    driver.auto_send_def = False
+    async with DriverHarness(driver) as h:
+        assert h.frames == []
+        assert all(isinstance(event, ipd.getProperties) for event in driver.events)
+        assert [event.vectorname for event in driver.events] == NAMES
+        event = driver.events[0]
+        assert (event.devicename, event.vector, event.root.tag) == ("Dev", driver["Dev"]["sw"], "getProperties")
+        assert event.timestamp is not None
+
+
+@driver_test
+async def test_an_exception_about_a_definition_is_only_logged(caplog):
+    class Failing(Recorder):
+        async def rxevent(self, event):
+            raise OSError("no")
+
+    driver = Failing()
+    driver.auto_send_def = False
+    async with DriverHarness(driver) as h:
+        assert h.frames == []
+    assert "rxevent failed with getProperties for Dev tx" in caplog.text
+
+
+# --- commands --------------------------------------------------------------------------
+
+
+@driver_test
+async def test_commands_reach_rxevent():
+    async with DriverHarness(Recorder()) as h:
+        await h.set_text("Dev", "tx", t1="new")
+        await h.set_switch("Dev", "sw", s1="On")
+        await h.set_number("Dev", "nu", n1=5)
+        await h.send_blob("Dev", "bl", "b1", b"data", ".fits")
+        assert [type(event) for event in h.driver.events] == [
+            ipd.newTextVector,
+            ipd.newSwitchVector,
+            ipd.newNumberVector,
+            ipd.newBLOBVector,
+        ]
+        assert h.driver["Dev"]["tx"]["t1"] == "old"
+
+
+@pytest.mark.parametrize(
+    ("vector", "xml", "text"),
+    [
+        (
+            "nu",
+            '<newNumberVector device="Dev" name="nu"><oneNumber name="n1">11</oneNumber></newNumberVector>',
+            "0 to 10",
+        ),
+        (
+            "nu",
+            '<newNumberVector device="Dev" name="nu"><oneNumber name="n1">x</oneNumber></newNumberVector>',
+            "number",
+        ),
+        (
+            "nu",
+            '<newNumberVector device="Dev" name="nu"><oneNumber name="n1">inf</oneNumber></newNumberVector>',
+            "number",
+        ),
+        (
+            "ro",
+            '<newNumberVector device="Dev" name="ro"><oneNumber name="n1">1</oneNumber></newNumberVector>',
+            "read-only",
+        ),
+        (
+            "sw",
+            (
+                '<newSwitchVector device="Dev" name="sw"><oneSwitch name="s1">On</oneSwitch><oneSwitch name="s2">On'
+                "</oneSwitch></newSwitchVector>"
+            ),
+            "OneOfMany",
+        ),
+        ("sw", '<newTextVector device="Dev" name="sw"><oneText name="s1">On</oneText></newTextVector>', "SwitchVector"),
+        ("li", '<newTextVector device="Dev" name="li"><oneText name="l1">Ok</oneText></newTextVector>', "LightVector"),
+        (
+            "tx",
+            '<newTextVector device="Dev" name="tx"><oneText name="no">x</oneText></newTextVector>',
+            "no member 'no'",
+        ),
+        ("tx", '<newTextVector device="Dev" name="tx"/>', "no members"),
+        (
+            "bl",
+            '<newBLOBVector device="Dev" name="bl"><oneBLOB name="b1" size="4" format=".x">?</oneBLOB></newBLOBVector>',
+            "base64",
+        ),
+    ],
+)
+@driver_test
+async def test_what_is_not_allowed_is_refused_with_a_reason(vector, xml, text, caplog):
+    """Faults 1 and 20: such commands reached the driver, or ended the server; the client waited for ever."""
+    async with DriverHarness(Recorder()) as h:
+        before = dict(h.property("Dev", vector).values)
+        (frame,) = frames_of(xml)
+        await h.send_frame(frame)
+        assert h.driver.events == []
+        h.assert_state("Dev", vector, "Alert")
+        h.assert_values("Dev", vector, before)
+        assert text in h.property("Dev", vector).message
+        await h.send_frame(frame)
+        assert h.property("Dev", vector).updates == 2
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
+
+
+@driver_test
+async def test_commands_for_one_vector_are_handled_in_order():
+    """Fault 31: the second was finished before the first, if that took longer."""
+
+    class Slow(Recorder):
+        async def rxevent(self, event):
+            await asyncio.sleep(float(event["t1"]))
+            self.events.append(event)
+
+    async with DriverHarness(Slow()) as h:
+        for text in ("1", "0.1", "0.5"):
+            await h.set_text("Dev", "tx", t1=text)
+        await h.advance(2)
+        assert texts_of(h.driver.events) == ["1", "0.1", "0.5"]
+
+
+@driver_test
+async def test_vectors_do_not_wait_for_each_other():
+    class Slow(Recorder):
+        async def rxevent(self, event):
+            self.events.append(f"{event.vectorname} begins")
+            await asyncio.sleep(1 if event.vectorname == "tx" else 0.1)
+            self.events.append(f"{event.vectorname} ends")
+
+    async with DriverHarness(Slow()) as h:
+        await h.set_text("Dev", "tx", t1="x")
+        await h.set_number("Dev", "nu", n1=1)
+        await h.advance(2)
+        assert h.driver.events == ["tx begins", "nu begins", "nu ends", "tx ends"]
+
+
+@driver_test
+async def test_a_full_queue_stops_the_reading():
+    class Slow(Recorder):
+        async def rxevent(self, event):
+            await asyncio.sleep(1)
+            self.events.append(event)
+
+    async with DriverHarness(Slow()) as h:
+        frames = [
+            encode(NewVector(VectorKind.TEXT, "Dev", "tx", (OneMember("t1", str(number)),)))
+            for number in range(MAX_WAITING + 20)
+        ]
+        for frame in frames:
+            await h.send_frame(frame)
+        assert h._drivers_link._paused
+        assert h._link.unsent > 0
+        h.frames.clear()
+        await h.advance(MAX_WAITING + 100)
+        assert not h._drivers_link._paused
+        assert h._link.unsent == 0
+        assert texts_of(h.driver.events) == [str(number) for number in range(MAX_WAITING + 20)]
+
+
+@driver_test
+async def test_large_commands_are_decoded_in_a_thread_and_keep_their_order():
+    loop = asyncio.get_running_loop()
+    threads = []
+    original = loop.run_in_executor
+    loop.run_in_executor = lambda *args: threads.append(args) or original(*args)
+    async with DriverHarness(Recorder()) as h:
+        for data in (bytes(500_000), b"small"):
+            h._link.write(Batch([encode(NewVector(VectorKind.BLOB, "Dev", "bl", (OneBlob("b1", data, 1, ".x"),)))]))
+        h._link.flush()
+        await h.settle()
+        assert [len(event["b1"]) for event in h.driver.events] == [500_000, 5]
+        assert len(threads) == 1
+    del loop.run_in_executor
+
+
+@driver_test
+async def test_a_ping_is_answered_at_once():
+    class Slow(Recorder):
+        async def rxevent(self, event):
+            await asyncio.sleep(100)
+
+    async with DriverHarness(Slow()) as h:
+        await h.set_text("Dev", "tx", t1="x")
+        await h.send(Ping("SetBLOB/1"))
+        assert h.messages[-1] == Ping("SetBLOB/1", reply=True)
+
+
+# --- exceptions ------------------------------------------------------------------------
+
+
+class Failing(Recorder):
+    async def rxevent(self, event):
+        raise OSError("the mirror is stuck" + "!" * 500)
+
+    async def snoopevent(self, event):
+        self.news.append(event)
+        raise OSError("not that one")
+
+
+@driver_test
+async def test_an_exception_in_rxevent_is_told_to_the_clients(caplog):
+    """Fault 4: it ended all drivers and the server."""
+    async with DriverHarness(Failing()) as h:
+        await h.set_text("Dev", "tx", t1="x")
+        h.assert_state("Dev", "tx", "Alert")
+        h.assert_values("Dev", "tx", t1="old")
+        message = h.property("Dev", "tx").message
+        assert "OSError: the mirror is stuck" in message
+        assert len(message) <= 200
+        await h.send_blob("Dev", "bl", "b1", b"x")
+        h.assert_state("Dev", "bl", "Alert")
+        assert not h.driver.stop
+    assert "Failing: rxevent failed with newTextVector for Dev tx" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+@driver_test
+async def test_an_exception_in_snoopevent_is_logged(caplog):
+    """Fault 4: it ended all drivers and the server."""
+    driver = Failing()
+    driver.snoopall = True
+    async with DriverHarness(driver) as h:
+        for _ in range(2):
+            await h.send(Message("Other", "hi"))
+        assert len(driver.news) == 2
+    assert "snoopevent failed with Message of Other" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["hardware", "background", "device background", "late background"])
+def test_an_exception_in_hardware_or_a_background_ends_this_driver(how):
+    """Fault 4: it ended all drivers; here serve raises, and the server goes on without this one."""
+
+    async def fail():
+        await asyncio.sleep(1)
+        raise OSError("no such port")
+
+    class Broken(Recorder):
+        async def hardware(self):
+            if how == "hardware":
+                await fail()
+            if how == "late background":
+                self.add_background(fail())
+
+    async def test():
+        driver = Broken()
+        if how == "background":
+            driver.add_background(fail())
+        if how == "device background":
+            driver["Dev"].add_background(fail())
+        ours, theirs = memory_pair("driver", "test")
+        with pytest.raises(ExceptionGroup) as caught:
+            await driver.serve(theirs)
+        assert driver.stopped.is_set()
+        assert driver.stop
+        assert ours.unsent == 0
+        (error,) = caught.value.exceptions
+        assert isinstance(error, OSError)
+        assert "of Broken (Dev)" in error.__notes__[0]
+
+    run(test)
+
+
+# --- snooping --------------------------------------------------------------------------
+
+OTHER = DefVector(
+    VectorKind.BLOB, "Other", "img", State.OK, (DefMember("b"),), perm=Permission.READ_ONLY, timestamp="2026-01-02"
+)
+
+
+@driver_test
+async def test_messages_and_state_only_updates_are_snooped():
+    """Fault 3: a message of a watched device ended the server."""
+    driver = Recorder()
+    driver.snoop("Other", "v")
+    async with DriverHarness(driver) as h:
+        await h.send(Message("Other", "hi"))
+        await h.send(SetVector(VectorKind.NUMBER, "Other", "v", (), State.BUSY))
+        await h.send(SetVector(VectorKind.NUMBER, "Other", "w", (), State.BUSY))
+        await h.send(DelProperty("Other"))
+        await h.send(Message(None, "for all"))
+        assert [type(event) for event in driver.news] == [ipd.Message, ipd.setNumberVector, ipd.delProperty]
+
+
+@driver_test
+async def test_it_asks_in_time():
+    driver = Recorder()
+    driver.snoop("Other", "v", timeout=10)
+    async with DriverHarness(driver) as h:
+        loop = asyncio.get_running_loop()
+
+        def asked():
+            return [message for message in h.messages if isinstance(message, GetProperties)]
+
+        assert asked() == [GetProperties("Other", "v")]
+        await h.advance(9)
+        await h.send(SetVector(VectorKind.NUMBER, "Other", "v", (), State.BUSY))
+        await h.advance(9)
+        assert len(asked()) == 1
+        await h.advance(2)
+        assert len(asked()) == 2
+        driver.snoop("Other", "w")
+        await h.settle()
+        assert asked()[-1] == GetProperties("Other", "w")
+        assert loop.time() < 21
+
+
+@driver_test
+async def test_the_wall_clock_may_jump(monkeypatch):
+    """Fault 41: the timers of snoops went by it, so a step of the clock delayed or flooded them."""
+    driver = Recorder()
+    driver.snoop("Other", "v", timeout=10)
+    async with DriverHarness(driver) as h:
+        monkeypatch.setattr(time, "time", lambda: 4e9)
+        h.messages.clear()
+        await h.advance(9)
+        assert h.messages == []
+
+
+@driver_test
+async def test_snoops_that_begin_in_snoopevent():
+    """Fault 41: to add one while the timers were gone through ended the server."""
+
+    class Curious(Recorder):
+        async def snoopevent(self, event):
+            for number in range(5):
+                self.snoop("Other", f"v{number}", timeout=5)
+
+    driver = Curious()
+    driver.snoop("Other", "v", timeout=5)
+    async with DriverHarness(driver) as h:
+        await h.send(Message("Other", "hi"))
+        await h.advance(30)
+        assert {message.name for message in h.messages if isinstance(message, GetProperties)} >= {"v0", "v4"}
+
+
+@driver_test
+async def test_asking_once():
+    driver = Recorder()
+    async with DriverHarness(driver) as h:
+        h.messages.clear()
+        await driver.send_getProperties("Other", "v")
+        await driver.send_getProperties("Other")
+        await driver.send_getProperties()
+        await h.advance(1000)
+        assert h.messages == [GetProperties("Other", "v"), GetProperties("Other"), GetProperties()]
+        assert (driver.snoopvectors, driver.snoopdevices, driver.snoopall) == ({("Other", "v"): None}, {"Other"}, True)
+
+
+@driver_test
+async def test_snooped_blobs_are_enabled():
+    """Fault 48: under indiserver their contents never came."""
+    driver = Recorder()
+    driver.snoop("Other", "img")
+    async with DriverHarness(driver) as h:
+        h.messages.clear()
+        for message in (OTHER, OTHER, DelProperty("Other", "img"), OTHER):
+            await h.send(message)
+        assert h.messages == [EnableBlob("Other", "img")] * 2
+        await h.send(SetVector(VectorKind.BLOB, "Other", "img", (OneBlob("b", b"data", 4, ".fits"),), State.OK))
+        assert driver.news[-1]["b"] == b"data"
+
+
+@driver_test
+async def test_a_definition_of_our_device_by_somebody_else(caplog):
+    """Fault 2: it ended the server; here it is logged once and ignored."""
+    driver = Recorder()
+    driver.snoopall = True
+    async with DriverHarness(driver) as h:
+        for _ in range(2):
+            await h.send(DefVector(VectorKind.TEXT, "Dev", "z", State.OK, (DefMember("a"),), perm=Permission.READ_ONLY))
+        assert driver.news == []
+        assert not driver.stop
+    assert caplog.text.count("somebody else defines") == 1
+
+
+@driver_test
+async def test_malformed_news_are_logged_once(caplog):
+    driver = Recorder()
+    driver.snoopall = True
+    (frame,) = frames_of('<setLightVector device="Other" name="v"><oneLight name="a">Green</oneLight></setLightVector>')
+    async with DriverHarness(driver) as h:
+        for _ in range(3):
+            await h.send_frame(frame)
+        assert driver.news == []
+        assert driver._engine._dispatcher.refused == {"MalformedFrame setLightVector": 3}
+        driver._engine._dispatcher.fault_received(MalformedFrame("junk"))
+    assert len(caplog.records) == 2
+
+
+# --- sending ---------------------------------------------------------------------------
+
+
+@driver_test
+async def test_elements_of_ones_own():
+    async with DriverHarness(Recorder()) as h:
+        h.frames.clear()
+        element = ET.Element("message", {"device": "Dev", "message": "a < é"})
+        await h.driver.send(element)
+        await h.driver.send_message("all")
+        await h.settle()
+        assert h.messages[-2:] == [Message("Dev", "a < é"), Message(None, "all", h.messages[-1].timestamp)]
+        assert h.frames[0].address == address("message", "Dev")
+        for wrong in (ET.Element("html"), ET.Element("setLightVector", {"name": "\ud800"})):
+            with pytest.raises(LocalProtocolError, match="cannot be sent"):
+                await h.driver.send(wrong)
+
+
+def test_a_reader_that_stalls_holds_up_only_the_sender():
+    """Fault 30: a blocked standard output stopped the whole driver, its hardware too."""
+
+    class Chatty(Recorder):
+        sent = 0
+
+        async def hardware(self):
+            self["Dev"]["tx"]["t1"] = "x" * 1000
+            await asyncio.sleep(1)
+            while not self.stop:
+                await self["Dev"]["tx"].send_setVector()
+                self.sent += 1
+
+    async def test():
+        driver = Chatty()
+        async with DriverHarness(driver, shutdown_grace=0) as h:
+            h._link.pause_reading()
+            await asyncio.sleep(2)
+            stalled = driver.sent
+            await asyncio.sleep(100)
+            assert driver.sent == stalled
+            assert HIGH_WATER < h._drivers_link.unsent < HIGH_WATER + 10_000
+            await h.set_number("Dev", "nu", n1=5)
+            assert len(driver.events) == 1
+            h._link.resume_reading()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert driver.sent > stalled
+            driver.shutdown()
+
+    run(test)
+
+
+def test_a_flood_leaves_the_others_their_turn():
+    """Sends that never wait gave nobody else a turn: neither the link nor other coroutines."""
+
+    class Flood(Recorder):
+        sent = 0
+
+        async def hardware(self):
+            while not self.stop:
+                await self["Dev"]["tx"].send_setVector()
+                self.sent += 1
+
+    async def test():
+        driver = Flood()
+        ours, theirs = memory_pair("driver", "test")
+        got = []
+
+        class Peer:
+            def frames_received(self, frames):
+                got.append(len(frames))
+
+            def link_closed(self, error):
+                pass
+
+        ours.open(Peer())
+        task = asyncio.create_task(driver.serve(theirs, shutdown_grace=0))
+        began = time.monotonic()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert time.monotonic() - began < 5
+        assert len(got) > 3
+        driver.shutdown()
+        await task
+
+    run(test, real_time=True)
+
+
+@driver_test
+async def test_xml_is_logged_on_request(caplog):
+    caplog.set_level(logging.DEBUG)
+    async with DriverHarness(Recorder()) as h:
+        await h.set_text("Dev", "tx", t1="x")
+        assert "X::" not in caplog.text
+        h.driver.debug_enable = True
+        await h.set_text("Dev", "tx", t1="x")
+        await h.driver.send_message("hello")
+        await h.driver["Dev"]["tx"].send_setVector()
+        await h.driver["Dev"]["tx"].send_setVector(allvalues=False)
+        logged = [(r.name, r.getMessage()[:20]) for r in caplog.records if r.levelno == logging.DEBUG]
+        assert ("indipydriver.ipydriver", "RX:: <newTextVector ") in logged
+        assert ("indipydriver.ipydriver", "TX:: <message timest") in logged
+        assert ("indipydriver.propertyvectors", "Dev tx: nothing to s") in logged
+
+
+# --- life ------------------------------------------------------------------------------
+
+
+@driver_test
+async def test_the_end_of_the_link_is_the_end_of_the_driver():
+    """Fault 27: the end of standard input was not noticed, and drivers lived on without a server."""
+    driver = Recorder()
+    ours, theirs = memory_pair("driver", "test")
+    task = asyncio.create_task(driver.serve(theirs))
+    await asyncio.sleep(1)
+    assert not task.done()
+    ours.close()
+    await task
+    assert driver.stop
+    assert driver["Dev"].stop
+    assert driver.stopped.is_set()
+    assert driver.shutdownrequested.is_set()
+    await driver["Dev"]["tx"].send_setVector()
+    await driver.send_message("dropped")
+
+
+@pytest.mark.parametrize("how", ["hardware", "background", "rxevent"])
+@driver_test
+async def test_what_does_not_end_is_cancelled_after_the_grace_time(how, caplog):
+    """Fault 32: a loop that never looks at the stop flag kept everything from ending."""
+    cancelled = []
+
+    class Endless(Recorder):
+        async def hardware(self):
+            if how == "hardware":
+                await self.endless()
+
+        async def rxevent(self, event):
+            if how == "rxevent":
+                await self.endless()
+
+        async def endless(self):
+            try:
+                while True:
+                    await asyncio.sleep(0.1)
+            except asyncio.CancelledError:
+                cancelled.append(asyncio.get_running_loop().time())
+                raise
+
+    driver = Endless()
+    if how == "background":
+        driver.add_background(driver.endless())
+    async with DriverHarness(driver) as h:
+        await h.set_text("Dev", "tx", t1="x")
+        began = asyncio.get_running_loop().time()
+    assert len(cancelled) == 1
+    assert 5 <= cancelled[0] - began < 5.2
+    assert "has not ended in time" in caplog.text
+
+
+@driver_test
+async def test_what_looks_at_the_stop_flag_ends_by_itself(caplog):
+    ended = []
+
+    class Polite(Recorder):
+        async def hardware(self):
+            while not self._stop:
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(2)
+            ended.append("hardware")
+
+    async with DriverHarness(Polite()):
+        pass
+    assert ended == ["hardware"]
+    assert caplog.text == ""
+
+
+@driver_test
+async def test_a_cancelled_run_has_its_grace_time_and_stays_cancelled():
+    ended = []
+
+    class Polite(Recorder):
+        async def hardware(self):
+            await self.shutdownrequested.wait()
+            await asyncio.sleep(1)
+            ended.append("hardware")
+
+    driver = Polite()
+    _, theirs = memory_pair("driver", "test")
+    task = asyncio.create_task(driver.serve(theirs))
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["hardware"]
+    assert driver.stopped.is_set()
+
+
+@driver_test
+async def test_a_second_cancellation_forces_the_end():
+    class Stubborn(Recorder):
+        async def hardware(self):
+            await asyncio.sleep(1000)
+
+    driver = Stubborn()
+    _, theirs = memory_pair("driver", "test")
+    task = asyncio.create_task(driver.serve(theirs))
+    for _ in range(2):
+        await asyncio.sleep(1)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert asyncio.get_running_loop().time() < 3
+
+
+@pytest.mark.parametrize("same_loop", [True, False])
+def test_a_second_run(same_loop):
+    """Fault 34: flags stayed set, and backgrounds could not be started again."""
+    ran = []
+
+    class Twice(Recorder):
+        async def hardware(self):
+            ran.append(self.stop)
+            await self.shutdownrequested.wait()
+
+    async def background():
+        ran.append("background")
+
+    driver = Twice()
+    driver.snoop("Other", "v", timeout=10)
+    driver.add_background(background())
+
+    async def once():
+        async with DriverHarness(driver) as h:
+            assert not driver.stopped.is_set()
+            assert not driver["Dev"].stop
+            assert len([m for m in h.messages if isinstance(m, GetProperties)]) == 1
+            assert len(h.frames) == len(NAMES) + 1
+            await h.set_text("Dev", "tx", t1="x")
+            driver["Dev"]["bl"]["b1"] = bytes(300_000)
+            async with asyncio.TaskGroup() as group:  # so that one has to wait for the other
+                for _ in range(2):
+                    group.create_task(driver["Dev"]["bl"].send_setVectorMembers(members=["b1"]))
+        assert driver.stopped.is_set()
+        await driver.stopped.wait()
+
+    async def twice():
+        await once()
+        await once()
+
+    if same_loop:
+        run(twice)
+    else:
+        run(once)
+        run(once)
+    assert ran == ["background", False, False]
+    assert len(driver.events) == 2
+
+
+def test_a_shutdown_before_the_run_is_not_forgotten():
+    """Fault 34: the run cleared the flag and went on for ever."""
+
+    async def never():
+        raise AssertionError("started")
+
+    async def test():
+        driver = Recorder()
+        driver.add_background(never())
+        driver.shutdown()
+        _, theirs = memory_pair("driver", "test")
+        async with asyncio.timeout(10):
+            await driver.serve(theirs)
+        assert driver.stopped.is_set()
+        driver.shutdown()  # is of no consequence now
+        async with DriverHarness(driver) as h:
+            assert len(h.frames) == len(NAMES)
+
+    run(test)
+
+
+@driver_test
+async def test_one_run_at_a_time():
+    driver = Recorder()
+    async with DriverHarness(driver):
+        _, theirs = memory_pair("driver", "test")
+        with pytest.raises(RuntimeError, match="runs already"):
+            await driver.serve(theirs)
+
+
+@driver_test
+async def test_what_is_sent_before_an_expected_run_is_kept_for_it():
+    driver = Recorder()
+    driver.expect_run()
+    await driver.send_message("early")
+    async with DriverHarness(driver) as h:
+        assert h.texts == ["early"]
+
+
+@driver_test
+async def test_an_expected_run_that_does_not_come():
+    driver = Recorder()
+    driver.expect_run()
+    driver.shutdown()
+    driver.expect_run()
+    async with DriverHarness(driver) as h:
+        assert len(h.frames) == len(NAMES)
+
+
+@driver_test
+async def test_an_idle_driver_does_nothing():
+    """Fault 29: it woke up a hundred times a second."""
+    driver = Recorder()
+    driver.snoop("Other", "v", timeout=3600)
+    async with DriverHarness(driver):
+        turns = 0
+        loop = asyncio.get_running_loop()
+        original = loop._run_once
+
+        def counted():
+            nonlocal turns
+            turns += 1
+            original()
+
+        loop._run_once = counted
+        await asyncio.sleep(3000)
+        del loop._run_once
+        assert turns < 10
+
+
+@driver_test
+async def test_the_last_frames_leave_before_the_link_is_closed():
+    class Farewell(Recorder):
+        async def rxevent(self, event):
+            await event.vector.send_setVector(message="bye")
+            self.shutdown()
+
+    driver = Farewell()
+    ours, theirs = memory_pair("driver", "test")
+    got = []
+
+    class Peer:
+        def frames_received(self, frames):
+            got.extend(frames)
+
+        def link_closed(self, error):
+            got.append("closed")
+
+    ours.open(Peer())
+    task = asyncio.create_task(driver.serve(theirs))
+    ours.write(Batch([encode(NewVector(VectorKind.TEXT, "Dev", "tx", (OneMember("t1", "x"),)))]))
+    ours.flush()
+    await task
+    assert [b'message="bye"' in frame.raw for frame in got[:-1]] == [True]
+    assert got[-1] == "closed"

@@ -1,0 +1,112 @@
+"""The message log: indiserver's format, and files nobody but us can name."""
+
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from indipydriver.protocol.framer import Framer
+from indipyserver.messagelog import MessageLog
+from indipyserver.router import Party, Role
+
+NOW = datetime(2024, 2, 29, 23, 59, 58, 987654, UTC)
+DRIVER = Party("driver", Role.DRIVER)
+
+
+def logged(tmp_path, xml, role=Role.DRIVER):
+    frames = Framer().feed(xml.encode() if isinstance(xml, str) else xml)
+    assert frames
+    MessageLog(tmp_path, clock=lambda: NOW)(Party("somebody", role), frames)
+    return {path.name: path.read_text() for path in tmp_path.rglob("*")}
+
+
+def test_the_format_is_that_of_indiserver(tmp_path):
+    xml = '<message device="CCD" timestamp="2023-01-02T03:04:05.6" message="a &lt; b"/>'
+    assert logged(tmp_path, xml) == {"2023-01-02.islog": "2023-01-02T03:04:05.6: CCD: a < b\n"}
+
+
+@pytest.mark.parametrize(
+    ("xml", "line"),
+    [
+        ('<message message="hello"/>', ": hello"),
+        ("<message device='C' message = 'single quotes'/>", "C: single quotes"),
+        ('<delProperty device="C" message="gone"/>', "C: gone"),
+        ('<setTextVector device="C" name="T" message="m"><oneText name="A">x</oneText></setTextVector>', "C: m"),
+        ('<message device="C" message="&#65;&#x42;&amp;&quot;"/>', 'C: AB&"'),
+        ('<message device="C" message="größer"/>', "C: größer"),
+        ('<setBLOBVector device="C" name="B" message="m"><oneBLOB name="A">AAAA</oneBLOB></setBLOBVector>', "C: m"),
+    ],
+)
+def test_whatever_has_a_message(tmp_path, xml, line):
+    assert logged(tmp_path, xml) == {"2024-02-29.islog": f"2024-02-29T23:59:58: {line}\n"}
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        '<message device="C"/>',
+        '<message device="C" message=""/>',
+        '<setTextVector device="C" name="message"><oneText name="A"> message="x" </oneText></setTextVector>',
+        '<delProperty device="C"/>',
+    ],
+)
+def test_what_has_none(tmp_path, xml):
+    assert logged(tmp_path, xml) == {}
+
+
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.UPSTREAM])
+def test_clients_are_not_logged(tmp_path, role):
+    assert logged(tmp_path, '<message message="hello"/>', role) == {}
+
+
+def test_drivers_of_other_servers_are(tmp_path):
+    assert logged(tmp_path, '<message message="hello"/>', Role.REMOTE)
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    ["../../evil", "/etc/passw", "2024-13-01T00:00:00", "2024-02-30", "²024-01-01", "20240101T0", "", "   "],
+)
+def test_a_timestamp_never_names_a_file(tmp_path, timestamp):
+    xml = f'<message device="C" timestamp="{timestamp}" message="m"/>'
+    assert logged(tmp_path, xml) == {"2024-02-29.islog": "2024-02-29T23:59:58: C: m\n"}
+
+
+def test_a_message_is_one_line(tmp_path):
+    xml = '<message device="C&#10;D" timestamp="2023-01-02&#10;x" message="a&#10;2023-01-01: C: forged&#9;b"/>'
+    (text,) = logged(tmp_path, xml).values()
+    assert text == "2023-01-02 x: C D: a 2023-01-01: C: forged b\n"
+
+
+def test_messages_of_several_days_in_order(tmp_path):
+    xml = "".join(
+        f'<message device="C" timestamp="2023-01-0{day}T00:00:00" message="{n}"/>' for n, day in enumerate("1211")
+    )
+    files = logged(tmp_path, xml)
+    assert [line[-1] for line in files["2023-01-01.islog"].splitlines()] == ["0", "2", "3"]
+    assert [line[-1] for line in files["2023-01-02.islog"].splitlines()] == ["1"]
+
+
+def test_a_directory_that_cannot_be_written_to_is_one_warning(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    directory = tmp_path / "later"
+    log = MessageLog(directory, clock=lambda: NOW)
+    for _ in range(3):
+        log(DRIVER, Framer().feed(b'<message message="hello"/>'))
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "No such file" in caplog.text
+    directory.mkdir()
+    log(DRIVER, Framer().feed(b'<message message="back"/>'))
+    assert "3 were lost" in caplog.text
+    assert len(caplog.records) == 2
+    assert (directory / "2024-02-29.islog").read_text() == "2024-02-29T23:59:58: : back\n"
+
+
+def test_a_full_disk_is_one_warning(tmp_path, caplog):
+    target = tmp_path / "2024-02-29.islog"
+    target.symlink_to("/dev/full")
+    log = MessageLog(tmp_path, clock=lambda: NOW)
+    for _ in range(3):
+        log(DRIVER, Framer().feed(b'<message message="hello"/>'))
+    assert len(caplog.records) == 1
+    assert "No space left" in caplog.text

@@ -1,0 +1,33 @@
+"""What pyproject.toml promises."""
+
+import tomllib
+
+import indipydriver
+import indipyserver
+from tests.support import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_one_version():
+    assert indipydriver.version == indipyserver.version == PROJECT["version"]
+
+
+def test_nothing_is_required():
+    assert PROJECT["dependencies"] == []
+
+
+def test_both_packages_say_that_they_are_typed():
+    assert all((ROOT / package / "py.typed").exists() for package in ("indipydriver", "indipyserver"))
+
+
+def test_the_changes_of_this_version_are_listed():
+    assert f"\n## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_top_level_holds_what_belongs_there():
+    expected = {"indipydriver", "indipyserver", "examples", "tests", "docs"}
+    expected |= {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+    there = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    assert there - {"build", "dist", "htmlcov"} <= expected
+    assert expected <= there

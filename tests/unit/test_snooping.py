@@ -1,0 +1,109 @@
+"""What a driver watches, and when it asks again."""
+
+import math
+
+import pytest
+
+from indipydriver.protocol.frame import address
+from indipydriver.snooping import Snoops
+
+
+def test_nothing_is_watched_at_first():
+    snoops = Snoops()
+    assert not snoops.wants(address("setTextVector", "A", "x"))
+    assert not snoops.wants(address("message"))
+    assert snoops.next_due() is None
+    assert snoops.due(1e9) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "wanted"),
+    [
+        (None, None, "site device other-device vector other-vector gone"),
+        ("A", None, "device vector other-vector gone"),
+        ("A", "x", "device vector gone"),
+        ("B", None, "other-device"),
+    ],
+)
+def test_what_is_wanted(device, name, wanted):
+    """Decision D20: who watches a vector also hears of its device; fault 3 was about such messages."""
+    snoops = Snoops()
+    snoops.add(device, name)
+    news = {
+        "site": address("message"),
+        "device": address("message", "A"),
+        "other-device": address("message", "B"),
+        "vector": address("setNumberVector", "A", "x"),
+        "other-vector": address("defNumberVector", "A", "y"),
+        "gone": address("delProperty", "A"),
+    }
+    assert {what for what, where in news.items() if snoops.wants(where)} == set(wanted.split())
+
+
+def test_commands_are_no_news():
+    snoops = Snoops()
+    snoops.add(None, None)
+    for tag in ("newTextVector", "getProperties", "enableBLOB", "pingRequest"):
+        assert not snoops.wants(address(tag, "A", "x"))
+
+
+def test_it_asks_at_once_and_then_after_silence():
+    snoops = Snoops()
+    snoops.watch("A", "x", 10)
+    assert snoops.due(100.0) == [("A", "x")]
+    assert snoops.next_due() == 110.0
+    assert snoops.due(109.0) == []
+    snoops.heard(address("setNumberVector", "A", "x"), 109.0)
+    assert snoops.due(118.9) == []
+    assert snoops.due(119.0) == [("A", "x")]
+
+
+@pytest.mark.parametrize("tag", ["message", "delProperty"])
+def test_news_of_the_whole_device_do_not_count_as_news_of_the_vector(tag):
+    snoops = Snoops()
+    snoops.watch("A", "x", 10)
+    snoops.due(0.0)
+    snoops.heard(address(tag, "A"), 9.0)
+    assert snoops.due(10.0) == [("A", "x")]
+
+
+def test_a_timer_is_kept_when_it_is_asked_for_once_more():
+    snoops = Snoops()
+    snoops.watch("A", "x", 10)
+    snoops.add("A", "x")
+    snoops.add("A", "y")
+    assert snoops.vectors == {("A", "x"): [10, -math.inf], ("A", "y"): None}
+
+
+def test_new_watches_while_the_due_ones_are_gone_through():
+    """Fault 41: a snoop() at that moment ended everything, as the table changed under a loop over it."""
+    snoops = Snoops()
+    snoops.watch("A", "x", 10)
+    for device, name in snoops.due(0.0):
+        snoops.watch(device, name + "y", 10)
+    assert snoops.due(0.0) == [("A", "xy")]
+
+
+def test_blobs_are_enabled_once_for_each_definition():
+    """Fault 48: without this, no BLOB comes from indiserver."""
+    snoops = Snoops()
+    snoops.add("A", None)
+    definition = address("defBLOBVector", "A", "x")
+    assert snoops.heard(definition, 0)
+    assert not snoops.heard(definition, 0)
+    assert not snoops.heard(address("defTextVector", "A", "t"), 0)
+    snoops.heard(address("delProperty", "A", "x"), 0)
+    assert snoops.heard(definition, 0)
+    snoops.heard(address("delProperty", "A"), 0)
+    assert snoops.heard(definition, 0)
+
+
+def test_on_a_new_link_all_is_asked_for_again():
+    """Fault 34: nothing was reset between two runs."""
+    snoops = Snoops()
+    snoops.watch("A", "x", 10)
+    snoops.due(1000.0)
+    snoops.heard(address("defBLOBVector", "A", "x"), 1000.0)
+    snoops.restart()
+    assert snoops.due(0.0) == [("A", "x")]
+    assert snoops.heard(address("defBLOBVector", "A", "x"), 0)

@@ -1,0 +1,169 @@
+"""The kit for those who test their own drivers."""
+
+import asyncio
+import time
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.protocol.messages import SetVector
+from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.testing import DriverHarness, driver_test, run
+
+
+class Mount(ipd.IPyDriver):
+    """Slews for a minute."""
+
+    async def rxevent(self, event):
+        match event:
+            case ipd.newNumberVector(vectorname="RA"):
+                await event.vector.send_setVector(state="Busy")
+                await asyncio.sleep(60)
+                event.vector.update(event)
+                await event.vector.send_setVector(state="Ok", message="there")
+            case ipd.newSwitchVector():
+                await self["Mount"].send_delProperty("gone")
+            case ipd.newTextVector():
+                event.vector.update(event)
+                await event.vector.send_setVector()
+            case ipd.newBLOBVector():
+                event.vector["IN"] = event["IN"][::-1]
+                await event.vector.send_setVectorMembers(members=["IN"])
+
+
+def mount(cls=Mount):
+    return cls(
+        ipd.Device(
+            "Mount",
+            [
+                ipd.NumberVector("RA", "", "", "rw", "Ok", [ipd.NumberMember("RA")]),
+                ipd.SwitchVector("SW", "", "", "rw", "AnyOfMany", "Ok", [ipd.SwitchMember("a b")]),
+                ipd.TextVector("TX", "", "", "rw", "Ok", [ipd.TextMember("T")]),
+                ipd.BLOBVector("BL", "", "", "rw", "Ok", [ipd.BLOBMember("IN")]),
+            ],
+        )
+    )
+
+
+def test_a_minute_takes_no_time():
+    async def test():
+        async with DriverHarness(mount()) as harness:
+            harness.assert_state("Mount", "RA", "Ok")
+            await harness.set_number("Mount", "RA", RA=5.5)
+            harness.assert_state("Mount", "RA", "Busy")
+            await harness.advance(59)
+            harness.assert_values("Mount", "RA", RA="0")
+            seen = await harness.wait_for("Mount", "RA", state="Ok", timeout=2)
+            harness.assert_values("Mount", "RA", {"RA": "5.5"})
+            assert (seen.message, seen.updates) == ("there", 2)
+            assert harness.texts == ["there"]
+            assert isinstance(harness.messages[-1], SetVector)
+        return "done"
+
+    began = time.monotonic()
+    assert run(test) == "done"
+    assert time.monotonic() - began < 30
+
+
+@driver_test
+async def test_all_kinds_of_commands():
+    async with DriverHarness(mount()) as harness:
+        await harness.set_text("Mount", "TX", T="é")
+        harness.assert_values("Mount", "TX", T="é")
+        await harness.send_blob("Mount", "BL", "IN", b"abc")
+        await harness.wait_for("Mount", "BL", values={"IN": b"cba"})
+        await harness.set_switch("Mount", "SW", {"a b": "On"})
+        await harness.wait_for("Mount", "SW", defined=False)
+        harness.assert_deleted("Mount", "RA")
+        assert harness.texts == ["gone"]
+
+
+@driver_test
+async def test_what_does_not_come_is_an_assertion_error():
+    async with DriverHarness(mount()) as harness:
+        with pytest.raises(AssertionError, match="not within 30 s: Mount RA: state Alert"):
+            await harness.wait_for("Mount", "RA", state="Alert", timeout=30)
+        with pytest.raises(AssertionError, match="is Ok, not Busy"):
+            harness.assert_state("Mount", "RA", "Busy")
+        with pytest.raises(AssertionError, match="not '7'"):
+            harness.assert_values("Mount", "RA", RA="7")
+        with pytest.raises(AssertionError, match="no member 'x'"):
+            harness.assert_values("Mount", "RA", x="7")
+        with pytest.raises(AssertionError, match="not defined"):
+            harness.assert_state("Mount", "other", "Ok")
+        with pytest.raises(AssertionError, match="still defined"):
+            harness.assert_deleted("Mount", "RA")
+
+
+class Broken(Mount):
+    async def hardware(self):
+        await asyncio.sleep(5)
+        raise OSError("no such port")
+
+
+def test_a_driver_that_fails_fails_the_test():
+    async def waiting():
+        async with DriverHarness(mount(Broken)) as harness:
+            with pytest.raises(ExceptionGroup):
+                await harness.wait_for("Mount", "RA", state="Alert", timeout=10)
+
+    async def not_waiting():
+        async with DriverHarness(mount(Broken)) as harness:
+            await harness.advance(10)
+
+    for test in (waiting, not_waiting):
+        with pytest.raises(ExceptionGroup) as caught:
+            run(test)
+        assert caught.group_contains(OSError, match="no such port")
+
+
+def test_news_for_drivers_that_snoop():
+    class Snooper(ipd.IPyDriver):
+        seen = ()
+
+        async def hardware(self):
+            await self.send_getProperties("Other", "v")
+
+        async def snoopevent(self, event):
+            self.seen += ((event.vectorname, event.state),)
+
+    async def test():
+        driver = Snooper()
+        async with DriverHarness(driver) as harness:
+            await harness.send(SetVector(VectorKind.TEXT, "Other", "v", (), State.BUSY))
+            assert driver.seen == (("v", "Busy"),)
+
+    run(test)
+
+
+def test_in_real_time():
+    async def test():
+        async with DriverHarness(mount()) as harness:
+            await harness.wait_for("Mount", "TX")
+            await harness.set_text("Mount", "TX", T="x")
+            await harness.wait_for("Mount", "TX", values={"T": "x"})
+
+    run(test, real_time=True)
+
+
+def test_waiting_for_nothing_is_noticed():
+    async def test():
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(RuntimeError, match="nothing can bring about"):
+        run(test)
+
+
+@driver_test
+async def test_time_stands_still_while_a_thread_works():
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(1):
+        await asyncio.to_thread(time.sleep, 0.01)
+    assert loop.time() == 0.0
+
+
+@pytest.mark.parametrize("value", [1, 2])
+@driver_test
+async def test_fixtures_and_parameters_reach_the_test(value, tmp_path):
+    assert value in (1, 2)
+    assert tmp_path.is_dir()

@@ -1,0 +1,517 @@
+"""Vectors: their attributes, and what each send puts on the wire."""
+
+import asyncio
+import io
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.errors import DefinitionError, IndiError
+from indipydriver.propertyvectors import timestamp_string
+from indipydriver.testing import DriverHarness, driver_test
+
+TIME = datetime(2026, 1, 2, 3, 4, 5)
+T = 'timestamp="2026-01-02T03:04:05"'
+
+
+def switches(rule="OneOfMany", perm="rw"):
+    members = [ipd.SwitchMember("s1", "S 1", "On"), ipd.SwitchMember("s2")]
+    return ipd.SwitchVector("sw", "Switch L", "G1", perm, rule, "Ok", members)
+
+
+def lights():
+    return ipd.LightVector("li", "Light L", "G1", "Idle", [ipd.LightMember("l1", "L 1")])
+
+
+def texts():
+    return ipd.TextVector("tx", "Text L", "G3", "rw", "Ok", [ipd.TextMember("t1", "T 1", "abc"), ipd.TextMember("t2")])
+
+
+def numbers(perm="rw"):
+    members = [ipd.NumberMember("n1", "N 1", "%8.3f", 0, 100.5, 1, 5), ipd.NumberMember("n2", membervalue="1:30:00")]
+    return ipd.NumberVector("nu", "Num L", "G2", perm, "Ok", members)
+
+
+def blobs(perm="ro"):
+    return ipd.BLOBVector("bl", "Blob L", "G4", perm, "Ok", [ipd.BLOBMember("b1", "B 1"), ipd.BLOBMember("b2")])
+
+
+ALL = [switches, lights, texts, numbers, blobs]
+
+
+class harness(DriverHarness):
+    """The given vectors in a device "Dev"; what was sent on entry is forgotten."""
+
+    def __init__(self, *vectors):
+        super().__init__(ipd.IPyDriver(ipd.Device("Dev", vectors)))
+
+    async def __aenter__(self):
+        await super().__aenter__()
+        self.frames.clear()
+        return self
+
+    async def taken(self):
+        """The elements that have been sent since the last call, as text."""
+        await self.settle()
+        found = [frame.raw.decode() for frame in self.frames]
+        self.frames.clear()
+        return found
+
+
+# --- without a driver ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_attributes(make):
+    vector = make()
+    assert vector.vectortype == type(vector).__name__
+    assert (vector.enable, vector.devicename, vector.driver, vector.changed) == (True, None, None, True)
+    assert (vector.timeout, vector.message) == ("0", "")
+    with pytest.raises(TypeError):
+        vector.device
+    with pytest.raises(TypeError):
+        hash(vector)
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_send_without_a_driver_says_so(make):
+    vector = make()
+    for send in (vector.send_defVector, vector.send_setVectorMembers, vector.send_delProperty):
+        with pytest.raises(AttributeError, match="in no driver") as caught:
+            asyncio.run(send())
+        assert isinstance(caught.value, IndiError)
+
+
+def test_a_send_before_the_run_says_so():
+    vector = texts()
+    ipd.IPyDriver(ipd.Device("Dev", [vector]))
+    with pytest.raises(AttributeError, match="does not run yet"):
+        asyncio.run(vector.send_setVector())
+
+
+def test_it_is_a_mapping_of_values():
+    vector = switches()
+    assert dict(vector) == {"s1": "On", "s2": "Off"}
+    assert list(vector) == ["s1", "s2"]
+    assert vector.get("no") is None
+    assert vector.data["s2"].label == "s2"
+    vector.update({"s1": "Off", "s2": "On"})
+    assert list(vector.values()) == ["Off", "On"]
+    assert repr(numbers()) == "{'n1': NumberMember('n1', '5'), 'n2': NumberMember('n2', '1:30:00')}"
+    del vector["s1"]
+    assert list(vector) == ["s2"]
+    assert not ipd.TextVector("t", "", "", "rw", "Ok", [])
+
+
+def test_mistakes_raise_and_change_nothing():
+    """Fault 39: they were written to a log, and a script had no way to notice."""
+    vector = switches()
+    with pytest.raises(KeyError):
+        vector["no"] = "On"
+    with pytest.raises(ValueError, match="'s1'"):
+        vector["s1"] = "Maybe"
+    for attribute in ("state", "perm", "rule"):
+        before = getattr(vector, attribute)
+        with pytest.raises(ValueError, match="'sw'"):
+            setattr(vector, attribute, "nonsense")
+        assert getattr(vector, attribute) == before
+    with pytest.raises(KeyError):
+        vector["no"]
+    assert dict(vector) == {"s1": "On", "s2": "Off"}
+
+
+@pytest.mark.parametrize("wrong", [{"state": "Fine"}, {"state": None}, {"perm": "w"}, {"rule": "Any"}])
+def test_a_vector_cannot_be_made_wrong(wrong):
+    """Fault 9: a wrong word in the constructor ended the server at the next getProperties."""
+    right = {"name": "v", "label": "", "group": "", "perm": "rw", "rule": "AnyOfMany", "state": "Ok"}
+    ipd.SwitchVector(**right, switchmembers=[])
+    with pytest.raises(ValueError, match="'v'"):
+        ipd.SwitchVector(**{**right, **wrong}, switchmembers=[])
+
+
+def test_names_and_members_are_checked():
+    with pytest.raises(DefinitionError):
+        ipd.TextVector("café", "", "", "rw", "Ok", [])
+    with pytest.raises(DefinitionError):
+        ipd.TextVector("", "", "", "rw", "Ok", [])
+    with pytest.raises(TypeError, match="TextMember"):
+        ipd.TextVector("t", "", "", "rw", "Ok", [ipd.NumberMember("n")])
+    with pytest.raises(DefinitionError, match="two members"):
+        ipd.TextVector("t", "", "", "rw", "Ok", [ipd.TextMember("a"), ipd.TextMember("a")])
+    assert list(ipd.TextVector("t", "", "", "rw", "Ok", (ipd.TextMember(n) for n in "ab"))) == ["a", "b"]
+
+
+def test_what_counts_as_a_change():
+    vector = numbers()
+    for attribute, value, again in [
+        ("state", "Ok", False),
+        ("state", "Busy", True),
+        ("timeout", 0, False),
+        ("timeout", 2.5, True),
+        ("timeout", "2.5", False),
+        ("message", "", False),
+        ("message", "hello", True),
+        ("message", "hello", False),
+        ("message", "", False),
+        ("perm", "ro", False),
+    ]:
+        vector.changed = False
+        setattr(vector, attribute, value)
+        assert vector.changed is again, (attribute, value)
+    assert (vector.timeout, vector.message) == ("2.5", "hello")
+    assert lights().perm == "ro"
+
+
+def test_numbers_of_a_vector():
+    vector = numbers()
+    assert vector.getfloatvalue("n2") == 1.5
+    assert vector.getformattedvalue("n1") == "   5.000"
+    with pytest.raises(KeyError):
+        vector.getfloatvalue("no")
+    vector["n1"] = "text"
+    with pytest.raises(TypeError):
+        vector.getfloatvalue("n1")
+
+
+def test_blobsize():
+    vector = blobs()
+    vector.set_blobsize("b1", 5)
+    assert vector.data["b1"].blobsize == 5
+    with pytest.raises(ValueError, match="int"):
+        vector.set_blobsize("b1", "5")
+    with pytest.raises(KeyError):
+        vector.set_blobsize("no", 5)
+    assert not hasattr(vector, "send_setVector")
+
+
+def test_timestamps():
+    """Decision D19: any zone is converted."""
+    for time in (
+        TIME,
+        TIME.replace(tzinfo=UTC),
+        TIME.replace(tzinfo=ZoneInfo("UTC")),
+        (TIME + timedelta(hours=2)).replace(tzinfo=timezone(timedelta(hours=2))),
+    ):
+        assert timestamp_string(time) == "2026-01-02T03:04:05"
+    assert timestamp_string(TIME.replace(microsecond=678900)).endswith("05.678900")
+    with pytest.raises(ValueError, match="datetime"):
+        timestamp_string("2026-01-02")
+
+
+# --- on the wire -----------------------------------------------------------------------
+
+
+@driver_test
+async def test_definitions():
+    vectors = [switches(), lights(), numbers(), texts(), blobs()]
+    async with harness(*vectors) as h:
+        for vector in vectors:
+            await vector.send_defVector(timestamp=TIME)
+        assert await h.taken() == [
+            (
+                f'<defSwitchVector device="Dev" name="sw" label="Switch L" group="G1" state="Ok" perm="rw" '
+                f'rule="OneOfMany" {T} timeout="0"><defSwitch name="s1" label="S 1">On</defSwitch>'
+                '<defSwitch name="s2" label="s2">Off</defSwitch></defSwitchVector>'
+            ),
+            (
+                f'<defLightVector device="Dev" name="li" label="Light L" group="G1" state="Idle" {T}>'
+                '<defLight name="l1" label="L 1">Idle</defLight></defLightVector>'
+            ),
+            (
+                f'<defNumberVector device="Dev" name="nu" label="Num L" group="G2" state="Ok" perm="rw" {T} timeout="0">'
+                '<defNumber name="n1" label="N 1" format="%8.3f" min="0" max="100.5" step="1">5</defNumber>'
+                '<defNumber name="n2" label="n2" format="%g" min="0" max="0" step="0">1:30:00</defNumber>'
+                "</defNumberVector>"
+            ),
+            (
+                f'<defTextVector device="Dev" name="tx" label="Text L" group="G3" state="Ok" perm="rw" {T} timeout="0">'
+                '<defText name="t1" label="T 1">abc</defText><defText name="t2" label="t2" /></defTextVector>'
+            ),
+            (
+                f'<defBLOBVector device="Dev" name="bl" label="Blob L" group="G4" state="Ok" perm="ro" {T}>'
+                '<defBLOB name="b1" label="B 1" /><defBLOB name="b2" label="b2" /></defBLOBVector>'
+            ),
+        ]
+
+
+@driver_test
+async def test_an_update_with_everything():
+    vector = switches()
+    async with harness(vector) as h:
+        vector.changed = True
+        await vector.send_setVector("hello & é", TIME.replace(microsecond=678900), 3.5, "Busy")
+        assert await h.taken() == [
+            (
+                '<setSwitchVector device="Dev" name="sw" state="Busy" timestamp="2026-01-02T03:04:05.678900" '
+                'timeout="3.5" message="hello &amp; é"><oneSwitch name="s2">Off</oneSwitch>'
+                '<oneSwitch name="s1">On</oneSwitch></setSwitchVector>'
+            )
+        ]
+        assert (vector.state, vector.timeout, vector.changed) == ("Busy", "3.5", False)
+        assert not any(member.changed for member in vector.data.values())
+
+
+@driver_test
+async def test_text_goes_out_as_utf_8():
+    """Fault 49: it went out as decimal references, which clients in C show as they are."""
+    vector = texts()
+    async with harness(vector) as h:
+        vector["t1"] = "café"
+        await vector.send_setVectorMembers(members=["t1"], timestamp=TIME)
+        assert "<oneText name=\"t1\">café</oneText>" in (await h.taken())[0]  # fmt: skip
+
+
+@driver_test
+async def test_what_xml_cannot_carry_is_left_out():
+    """Fault 10: such characters went out raw, and clients lost their connection."""
+    vector = texts()
+    async with harness(vector) as h:
+        vector.update({"t1": "a\x01b", "t2": "a\ud800b"})
+        await vector.send_setVector(message="x\x00y")
+        (raw,) = await h.taken()
+        assert ">ab<" in raw
+        assert ">a?b<" in raw
+        assert 'message="xy"' in raw
+
+
+@driver_test
+async def test_label_and_group_may_be_none():
+    """Fault 9: None could not be serialised, at the next getProperties everything ended."""
+    async with harness(ipd.TextVector("v", None, None, "rw", "Ok", [ipd.TextMember("a")])) as h:
+        await h.driver["Dev"]["v"].send_defVector()
+        assert ' name="v" label="v" state="Ok"' in (await h.taken())[0].replace(' group=""', "")
+
+
+@driver_test
+async def test_some_members():
+    vector = numbers()
+    async with harness(vector) as h:
+        vector.data["n1"].changed = vector.data["n2"].changed = True
+        await vector.send_setVectorMembers(state="Alert", timeout=3, timestamp=TIME, members=["n2", "unknown"])
+        await vector.send_setVectorMembers(timestamp=TIME)
+        await vector.send_setVectorMembers(timestamp=TIME, members="n1")
+        start = f'<setNumberVector device="Dev" name="nu" state="Alert" {T} timeout="3"'
+        assert await h.taken() == [
+            f'{start}><oneNumber name="n2">1:30:00</oneNumber></setNumberVector>',
+            f"{start} />",
+            f'{start}><oneNumber name="n1">5</oneNumber></setNumberVector>',
+        ]
+
+
+@driver_test
+async def test_lights_have_no_timeout_and_read_only_vectors_do_not_show_theirs():
+    vectors = [lights(), numbers("ro")]
+    async with harness(*vectors) as h:
+        for vector in vectors:
+            await vector.send_setVector(timeout=5)
+        assert all("timeout" not in raw for raw in await h.taken())
+        assert [vector.timeout for vector in vectors] == ["0", "5"]
+
+
+@driver_test
+async def test_a_message_goes_out_once():
+    """Fault 37: it appeared again in all later updates, and as new to clients that came later."""
+    vector = texts()
+    async with harness(vector) as h:
+        await vector.send_setVector(message="careful")
+        await vector.send_setVector()
+        await vector.send_defVector()
+        assert ["careful" in raw for raw in await h.taken()] == [True, False, False]
+        assert vector.message == "careful"
+
+
+@driver_test
+async def test_only_changes():
+    """Decision D2: a vector in state Ok was sent again and again."""
+    vector = numbers()
+    async with harness(vector) as h:
+        await vector.send_setVector()
+        await h.taken()
+
+        async def send(**arguments):
+            await vector.send_setVector(allvalues=False, timestamp=TIME, **arguments)
+            return await h.taken()
+
+        assert await send() == []
+        vector["n1"] = 6
+        assert ["n1" in raw and "n2" not in raw for raw in await send()] == [True]
+        assert await send() == []
+        vector.state = "Busy"
+        assert len(await send()) == 1
+        assert len(await send(state="Ok")) == 1
+        assert await send(state="Ok") == []
+        assert len(await send(timeout=9)) == 1
+        assert len(await send(message="new")) == 1
+        assert await send(message="new") == []
+
+
+@driver_test
+async def test_a_command_wants_an_answer_even_if_nothing_changes():
+    """Decision D2: the client shows Busy until there is one."""
+    vector = numbers()
+    async with harness(vector) as h:
+        await vector.send_setVector()
+        await h.set_number("Dev", "nu", n1=5)
+        await h.taken()
+        await vector.send_setVector(allvalues=False)
+        await vector.send_setVector(allvalues=False)
+        assert len(await h.taken()) == 1
+
+
+@driver_test
+async def test_who_asks_later_does_not_keep_a_change_from_the_others():
+    """The answer to one client's getProperties reaches nobody else."""
+    vector = numbers()
+    async with harness(vector) as h:
+        await vector.send_setVector()
+        vector.state = "Busy"
+        await h.get_properties("Dev", "nu")
+        await h.taken()
+        await vector.send_setVector(allvalues=False)
+        assert len(await h.taken()) == 1
+
+
+@pytest.mark.parametrize("make", ALL)
+@driver_test
+async def test_a_send_with_a_wrong_argument_changes_nothing(make):
+    """Fault 40: the timeout, message and state were taken over before the mistake was seen."""
+    vector = make()
+    async with harness(vector) as h:
+        before = (vector.state, vector.timeout, vector.message)
+        sends = [vector.send_defVector, vector.send_setVectorMembers]
+        for send in [*sends, getattr(vector, "send_setVector", sends[0])]:
+            for wrong in ({"state": "Fine"}, {"state": "Busy", "timestamp": "now"}):
+                with pytest.raises(ValueError, match=r"is one of|datetime"):
+                    await send(message="text", timeout=9, **wrong)
+        with pytest.raises(ValueError, match="datetime"):
+            await vector.send_delProperty(timestamp=5)
+        assert (vector.state, vector.timeout, vector.message) == before
+        assert vector.enable
+        assert await h.taken() == []
+
+
+@pytest.mark.parametrize("make", ALL)
+@driver_test
+async def test_deleted_and_defined_again(make):
+    vector = make()
+    async with harness(vector) as h:
+        vector.changed = False
+        await vector.send_delProperty("bye", TIME)
+        await vector.send_delProperty("bye", TIME)
+        assert await h.taken() == [f'<delProperty device="Dev" name="{vector.name}" {T} message="bye" />'] * 2
+        assert not vector.enable
+        assert vector.changed
+        assert all(member.changed for member in vector.data.values())
+        await vector.send_defVector()
+        await vector.send_setVectorMembers()
+        assert await h.taken() == []
+        vector.enable = True
+        await vector.send_defVector()
+        assert len(await h.taken()) == 1
+
+
+# --- BLOBs -----------------------------------------------------------------------------
+
+
+def sets(found):
+    return [raw.replace(f" {T}", "") for raw in found]
+
+
+@driver_test
+async def test_a_blob():
+    vector = blobs()
+    vector.data["b1"].blobformat = ".bin"
+    async with harness(vector) as h:
+        vector["b1"] = b"hello bytes"
+        await vector.send_setVectorMembers(members=["b1", "b2"], timestamp=TIME)
+        await vector.send_setVectorMembers(state="Alert", timestamp=TIME)
+        assert sets(await h.taken()) == [
+            (
+                '<setBLOBVector device="Dev" name="bl" state="Ok"><oneBLOB name="b1" format=".bin" size="11">'
+                "aGVsbG8gYnl0ZXM=</oneBLOB></setBLOBVector>"
+            ),
+            '<setBLOBVector device="Dev" name="bl" state="Alert" />',
+        ]
+
+
+@driver_test
+async def test_the_size_is_that_of_each_blob():
+    """Fault 36: the size of the first one was kept for all that followed."""
+    vector = blobs()
+    async with harness(vector) as h:
+        for data in (b"x" * 11, b"x" * 25):
+            vector["b1"] = data
+            await vector.send_setVectorMembers(members=["b1"])
+        vector.set_blobsize("b1", 99)
+        await vector.send_setVectorMembers(members=["b1"])
+        sizes = [raw.partition(' size="')[2].partition('"')[0] for raw in await h.taken()]
+        assert sizes == ["11", "25", "99"]
+
+
+@driver_test
+async def test_files(tmp_path):
+    """Fault 38: an open file could be sent once; the second time the client got an empty update."""
+    vector = blobs()
+    (tmp_path / "a.fits").write_bytes(b"data")
+    async with harness(vector) as h:
+        vector["b1"] = io.BytesIO(b"data")
+        vector["b2"] = tmp_path / "a.fits"
+        for _ in range(2):
+            await vector.send_setVectorMembers(members=["b1", "b2"])
+        for raw in await h.taken():
+            assert '<oneBLOB name="b1" format="" size="4">ZGF0YQ==<' in raw
+            assert '<oneBLOB name="b2" format=".fits" size="4">ZGF0YQ==<' in raw
+
+
+@driver_test
+async def test_a_file_that_cannot_be_read_is_not_an_answer():
+    """Fault 38: an empty update went out, which acknowledges a command."""
+    vector = blobs()
+    async with harness(vector) as h:
+        vector["b1"] = "/nowhere/at/all.fits"
+        with pytest.raises(ValueError, match="cannot be read"):
+            await vector.send_setVectorMembers(state="Busy", message="text", members=["b1"])
+        assert await h.taken() == []
+        assert (vector.state, vector.message) == ("Ok", "")
+
+
+@driver_test
+async def test_updates_of_a_blob_vector_stay_in_order_while_a_thread_encodes():
+    vector = blobs()
+    async with harness(vector) as h:
+        vector["b1"] = bytes(2_000_000)
+        large = asyncio.create_task(vector.send_setVectorMembers(state="Busy", members=["b1"]))
+        await asyncio.sleep(0)
+        await vector.send_setVectorMembers(state="Ok")
+        await vector.send_delProperty()
+        assert large.done()
+        await h.settle()
+        tags = [(frame.tag.text, 'state="Busy"' in frame.raw[:80].decode()) for frame in h.frames]
+        assert tags == [("setBLOBVector", True), ("setBLOBVector", False), ("delProperty", False)]
+
+
+@driver_test
+async def test_a_large_blob_leaves_the_loop_to_others():
+    """Fault 24, for the driver's part: base64 was made in the event loop."""
+    vector = blobs()
+    async with harness(vector) as h:
+        loop = asyncio.get_running_loop()
+        vector["b1"] = bytes(1_000_000)
+        threads = 0
+        original = loop.run_in_executor
+
+        def counted(*args):
+            nonlocal threads
+            threads += 1
+            return original(*args)
+
+        loop.run_in_executor = counted
+        await vector.send_setVectorMembers(members=["b1"])
+        assert threads == 1
+        vector["b1"] = bytes(1000)
+        await vector.send_setVectorMembers(members=["b1"])
+        assert threads == 1
+        del loop.run_in_executor
+        await h.taken()
