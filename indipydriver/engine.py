@@ -53,7 +53,6 @@ class Engine:
         self._backgrounds: list[Coroutine[Any, Any, Any]] = []
         # The next are made anew for each run, as they belong to its event loop.
         self._ending = asyncio.Event()
-        self._closed = asyncio.Event()
         self._asked = asyncio.Event()  # there is something new to be watched
 
     @property
@@ -86,7 +85,7 @@ class Engine:
         if not driver._stop:
             driver.shutdownrequested.clear()
         self._loop = loop
-        self._ending, self._closed, self._asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._ending, self._asked = asyncio.Event(), asyncio.Event()
         self._outlet = Outlet(lambda: driver.debug_enable and logger.isEnabledFor(logging.DEBUG))
         self.snoops.restart()
         self._phase = _Phase.STARTING
@@ -104,36 +103,47 @@ class Engine:
         if self._phase is not _Phase.STARTING:
             self.prepare()
         self._phase = _Phase.RUNNING
-        driver, outlet, loop = self._driver, self.outlet, asyncio.get_running_loop()
-        dispatcher = Dispatcher(driver, link, outlet, self.snoops, loop.time, self._start, self._link_closed)
+        driver, outlet, clock = self._driver, self.outlet, asyncio.get_running_loop().time
+        closed = asyncio.Event()
+
+        def link_closed(error: Exception | None) -> None:
+            closed.set()
+            if self._dispatcher is dispatcher and not driver._stop:
+                if error is not None:
+                    logger.warning("%s: the link is lost: %s", type(driver).__name__, error)
+                driver.shutdown()
+
+        dispatcher = Dispatcher(driver, link, outlet, self.snoops, clock, self._start, link_closed)
         self._dispatcher = dispatcher
-        failure: BaseException | None = None
         try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                link.open(dispatcher)
-                outlet.connect(link)
-                self._start_all()
-                asking = group.create_task(self._ask(outlet), name="snooping")
-                try:
-                    await self._ending.wait()
-                    await self._wind_down(asking, grace)
-                except asyncio.CancelledError:
-                    if self._driver._stop or any(_has_failed(task) for task in self._tasks):
-                        raise
-                    driver.shutdown()
-                    await self._wind_down(asking, grace)
-                    raise
-        except BaseException as error:
-            failure = error
+            link.open(dispatcher)
+            outlet.connect(link)
+            await self._run_tasks(outlet, grace)
+        except asyncio.CancelledError:
+            await self._finish(link, closed, _LEAST_TO_CLOSE)
             raise
-        finally:
-            self._group = None
-            driver.shutdown()
+        except BaseException:
+            # At once if nothing waits: a server in this process then learns the reason first.
+            await self._finish(link, closed, _LEAST_TO_CLOSE if link.unsent else 0)
+            raise
+        await self._finish(link, closed, max(grace, _LEAST_TO_CLOSE))
+
+    async def _run_tasks(self, outlet: Outlet, grace: float) -> None:
+        """Run what the author of the driver has written, to its end."""
+        driver = self._driver
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._start_all()
+            asking = group.create_task(self._ask(outlet), name="snooping")
             try:
-                await self._close(link, 0.0 if isinstance(failure, asyncio.CancelledError) else grace)
-            finally:
-                self._finished()
+                await self._ending.wait()
+                await self._wind_down(asking, grace)
+            except asyncio.CancelledError:
+                if driver._stop or any(_has_failed(task) for task in self._tasks):
+                    raise
+                driver.shutdown()
+                await self._wind_down(asking, grace)
+                raise
 
     def end(self) -> None:
         """Begin the end of the run, if there is one: nothing is sent or taken any more."""
@@ -191,6 +201,7 @@ class Engine:
         if error is not None:
             error.add_note(f"raised in {where}")
         logger.error("%s failed, so the driver ends: %r", where, error)
+        self._driver.shutdown()  # the group is cancelled: it takes no more tasks
 
     async def _ask(self, outlet: Outlet) -> None:
         """Ask for what is watched, whenever that is due."""
@@ -205,13 +216,6 @@ class Engine:
 
     # --- the end ---
 
-    def _link_closed(self, error: Exception | None) -> None:
-        self._closed.set()
-        if not self._driver._stop:
-            if error is not None:
-                logger.warning("%s: the link is lost: %s", type(self._driver).__name__, error)
-            self._driver.shutdown()
-
     async def _wind_down(self, asking: asyncio.Task[None], grace: float) -> None:
         """Wait until all has ended; cancel what has not when the grace time is over."""
         asking.cancel()
@@ -223,16 +227,22 @@ class Engine:
             logger.warning("%s: %s has not ended in time: cancelled", type(self._driver).__name__, task.get_name())
             task.cancel()
 
-    async def _close(self, link: Link, grace: float) -> None:
-        """Let the last frames out, but do not wait for ever."""
-        link.close()
+    async def _finish(self, link: Link, closed: asyncio.Event, seconds: float) -> None:
+        """Let the last frames out, but not for ever, and be ready for the next run."""
+        self._group = None
+        self._driver.shutdown()
         try:
-            async with asyncio.timeout(max(grace, _LEAST_TO_CLOSE)):
-                await self._closed.wait()
-        except (TimeoutError, asyncio.CancelledError) as error:
+            link.close()
+            if seconds:
+                async with asyncio.timeout(seconds):
+                    await closed.wait()
+        except TimeoutError:
             link.abort()
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except asyncio.CancelledError:
+            link.abort()
+            raise
+        finally:
+            self._finished()
 
     def _finished(self) -> None:
         self._tasks.clear()

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import logging
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -223,7 +224,7 @@ class _Command:
     async def run(self) -> int:
         """Serve; returns the exit status."""
         options, server = self._options, self._server
-        logger.debug("started as: %s", " ".join(sys.argv))
+        logging.getLogger("indipyserver").info("started as: %s", shlex.join(sys.argv))
         greet = message_tracer(options.verbose)
         if greet is not None:
             server.board.greeters.append(greet)

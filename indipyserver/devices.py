@@ -89,6 +89,15 @@ class DeviceTable(Generic[P]):
         self._records[device] = DeviceRecord(owner, fixed)
         return True
 
+    def transfer(self, device: str, owner: P) -> None:
+        """Give a device to another owner; what is defined stays."""
+        record = self._records[device]
+        self._counts[record.owner] -= 1
+        self._counts[owner] = self._counts.get(owner, 0) + 1
+        record.owner = owner
+        for prop in record.properties.values():
+            prop.enabled = False
+
     def pop(self, device: str) -> DeviceRecord[P] | None:
         """Remove a device."""
         record = self._records.pop(device, None)

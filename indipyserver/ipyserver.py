@@ -9,9 +9,9 @@ import secrets
 import signal
 import socket
 import ssl as tls
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from indipydriver.errors import DefinitionError
@@ -22,14 +22,19 @@ from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 
+from .audit import AuditLog
 from .backoff import Backoff
+from .entrance import Entrance, warn_of_open_doors
 from .exdriver import ExDriver
-from .listener import CLIENT_LIMITS, Listener, bind, bind_unix, where
+from .listener import CLIENT_LIMITS, PROGRESS_TIME, Listener, bind_unix, where
 from .localdriver import LocalDriver, PythonDriver
 from .outbox import OutboxLimits
 from .peer import HANG_TIME, Peer
 from .remote import RemoteConnection
+from .rights import EVERYTHING, Rights
 from .router import Role
+from .signals import on_signal
+from .stats import ServerStats, take_stats
 from .switchboard import Switchboard, now
 
 __all__ = ["MAX_CONNECTIONS", "IPyServer"]
@@ -57,6 +62,9 @@ class IPyServer:
         shutdown_grace: Seconds that drivers and clients get to end when the server stops.
         unix_socket: Listen on this local socket too, see :func:`bind_unix`; or on a bound one, for one run.
         unix_any_user: Every user of this machine may use it, and not only our own and root.
+        ssl: Clients must use TLS; see :mod:`indipyserver.certificates`, and :meth:`add_listener` for a plain one beside.
+        progress_time: Seconds in which what a client has begun must end or grow by 1 KiB; 0: any time.
+        audit: Log each command that is passed on, at INFO on ``indipyserver.audit``.
 
     Raises:
         TypeError: Something among the drivers is not a driver, or an argument has a wrong type.
@@ -84,6 +92,9 @@ class IPyServer:
         shutdown_grace: float = GRACE,
         unix_socket: str | socket.socket | None = None,
         unix_any_user: bool = False,
+        ssl: tls.SSLContext | None = None,
+        progress_time: float = PROGRESS_TIME,
+        audit: bool = False,
     ) -> None:
         if not isinstance(maxconnections, int):
             raise TypeError(f"maxconnections must be an integer, not {type(maxconnections).__name__}")
@@ -102,8 +113,15 @@ class IPyServer:
         self.shutdown_grace = shutdown_grace
         self.unix_socket = unix_socket
         self.unix_any_user = unix_any_user
+        self.ssl = ssl
+        self.progress_time = progress_time
+        self.clients_served = 0
+        self.clients_refused = 0
+        self._refused = 0  # since the last one that was not
         self.on_deserted: Callable[[], None] | None = None
         self.board = Switchboard(f"{socket.gethostname() or 'server'}-{secrets.token_hex(4)}")
+        if audit:
+            self.board.followers.append(AuditLog())
         self.started = asyncio.Event()
         self.stopped = asyncio.Event()
         self._shutdown = asyncio.Event()
@@ -113,6 +131,7 @@ class IPyServer:
         self._group: asyncio.TaskGroup | None = None
         self._parts: list[LocalDriver | ExDriver | RemoteConnection] = []
         self._tasks: dict[LocalDriver | ExDriver | RemoteConnection, asyncio.Task[None]] = {}
+        self._entrances: list[Entrance] = []
         self._listeners: list[Listener] = []
         self._terminated = False
         for driver in drivers:
@@ -236,6 +255,38 @@ class IPyServer:
         self._add(part)
         return part
 
+    def add_listener(
+        self,
+        host: str | Iterable[str] = "localhost",
+        port: int = 0,
+        *,
+        ssl: tls.SSLContext | None = None,
+        read_only: bool = False,
+        devices: str | Iterable[str] | None = None,
+    ) -> Entrance:
+        """Listen on one more port, whose clients may have other rights; also while the server runs.
+
+        Args:
+            host: As for the server.
+            port: TCP port; 0 picks a free one.
+            ssl: Its clients must use TLS.
+            read_only: They see everything; their commands are refused with a message.
+            devices: Patterns (``Mount*``) of the devices that exist for them; by default all.
+
+        Returns:
+            It has the ``port``.
+
+        Raises:
+            OSError: The server runs, and cannot listen there.
+            ValueError: The patterns are empty.
+        """
+        entrance = Entrance(host, port, ssl, Rights.of(read_only, devices))
+        if self._group is not None:
+            self._listen(entrance, entrance.bind()).start()
+            warn_of_open_doors([entrance])
+        self._entrances.append(entrance)
+        return entrance
+
     async def remove(self, part: Any) -> None:
         """Stop serving something that was added, and wait until it has ended; clients see its devices go.
 
@@ -299,6 +350,15 @@ class IPyServer:
     def keepalive(self, seconds: int | None) -> None:
         self._keepalive = seconds
         self._keepalive_changed.set()
+
+    def stats(self) -> ServerStats:
+        """What has passed through, what waits, and what went wrong: a snapshot."""
+        return take_stats(self.board.peers, self._parts, self.clients_served, self.clients_refused)
+
+    def log_stats(self) -> None:
+        """The same as text in the log, as SIGUSR1 does."""
+        for line in self.stats().lines():
+            logger.warning("%s", line)
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -364,27 +424,23 @@ class IPyServer:
             self.stopped.set()
             return
         port = self.port
-        groups = self._bind()
+        bound = self._bind()
         self.stopped.clear()
         self._terminated = False
         keepalive: list[asyncio.Task[None]] = []
-        unhandle = self._handle_sigterm()
+        unhandle = self._handle_signals()
         try:
             async with asyncio.TaskGroup() as self._group:
                 try:
-                    for group in groups:
-                        listener = Listener(
-                            group, self._accepted, limits=self.client_limits, any_user=self.unix_any_user
-                        )
-                        self._listeners.append(listener)
+                    for entrance, sockets in bound:
+                        self._listen(entrance, sockets)
+                    warn_of_open_doors(entrance for entrance, _ in bound)
                     self.port = self.sockets[0].getsockname()[1]
                     for part in self._parts:
                         self._start_part(part)
                     keepalive.append(self._group.create_task(self._send_keepalives(), name="keepalive"))
                     for listener in self._listeners:
                         listener.start()
-                    for sock in self.sockets:
-                        logger.info("listening on %s", where(sock))
                     self.started.set()
                     await self._shutdown.wait()
                 finally:
@@ -395,6 +451,8 @@ class IPyServer:
             unhandle()
             self._group = None
             self._listeners.clear()
+            for entrance in self._entrances:
+                entrance.listeners = []
             self._tasks.clear()
             self.port = port
             self.started.clear()
@@ -415,25 +473,39 @@ class IPyServer:
                 self._shutdown.set()
         self._loop = loop
 
-    def _bind(self) -> list[list[socket.socket]]:
-        hosts = [self.host] if isinstance(self.host, str) else list(self.host)
-        groups: list[list[socket.socket]] = []
-        port = self.port
+    def _bind(self) -> list[tuple[Entrance, list[socket.socket]]]:
+        bound: list[tuple[Entrance, list[socket.socket]]] = []
         try:
-            for host in hosts:
-                groups.append(bind(host, port))
-                port = groups[0][0].getsockname()[1]
+            for entrance in (Entrance(self.host, self.port, self.ssl), *self._entrances):
+                bound.append((entrance, entrance.bind()))
             if self.unix_socket is not None:
                 local = self.unix_socket
-                groups.append([bind_unix(local, self.unix_any_user) if isinstance(local, str) else local])
+                sock = bind_unix(local, self.unix_any_user) if isinstance(local, str) else local
+                bound.append((Entrance((), 0), [sock]))
         except BaseException:
-            for group in groups:
-                for sock in group:
+            for _, sockets in bound:
+                for sock in sockets:
                     sock.close()
             raise
-        return groups
+        return bound
 
-    def _accepted(self, link: Link) -> bool:
+    def _listen(self, entrance: Entrance, sockets: list[socket.socket]) -> Listener:
+        listener = Listener(
+            sockets,
+            partial(self._accepted, rights=entrance.rights),
+            context=entrance.ssl,
+            limits=self.client_limits,
+            any_user=self.unix_any_user,
+            progress_time=self.progress_time,
+        )
+        entrance.listeners = [listener]
+        self._listeners.append(listener)
+        for sock in sockets:
+            rights = f" ({entrance.rights})" if entrance.rights.limited else ""
+            logger.info("listening on %s%s%s", where(sock), " with TLS" if entrance.ssl is not None else "", rights)
+        return listener
+
+    def _accepted(self, link: Link, rights: Rights = EVERYTHING) -> bool:
         clients = self.board.clients
         if len(clients) >= self.maxconnections:
             for peer in clients:  # one that only waits for its last answers gives way
@@ -442,11 +514,19 @@ class IPyServer:
                     peer.link.abort()
                     break
             else:
-                logger.warning("%s is refused: there are %d clients, the limit", link.label, self.maxconnections)
+                self.clients_refused += 1
+                if not self._refused:
+                    logger.warning("%s is refused: there are %d clients, the limit", link.label, self.maxconnections)
+                self._refused += 1
                 return False
+        if self._refused:
+            logger.warning("%d clients were refused; now there is room again", self._refused)
+            self._refused = 0
         peer = Peer(
             self.board, link, Role.CLIENT, limits=self.limits, on_closed=lambda error: self._client_gone(link, error)
         )
+        peer.restrict(rights)
+        self.clients_served += 1
         logger.info("connection received from %s", link.label)
         self.board.add(peer)
         return True
@@ -470,26 +550,21 @@ class IPyServer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._keepalive_changed.wait(), wait)
 
-    def _handle_sigterm(self) -> Any:
-        """Treat SIGTERM as shutdown(), if nobody else wants it; a second one ends the process at once."""
-        loop = asyncio.get_running_loop()
-        if (
-            threading.current_thread() is not threading.main_thread()
-            or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
-        ):
-            return lambda: None
+    def _handle_signals(self) -> Callable[[], None]:
+        """SIGTERM is shutdown(), and a second one ends the process at once; SIGUSR1 logs the statistics."""
+        undo = [on_signal("SIGTERM", lambda: terminate()), on_signal("SIGUSR1", self.log_stats)]
 
         def terminate() -> None:
             logger.warning("SIGTERM: the server stops")
-            loop.remove_signal_handler(signal.SIGTERM)
+            undo[0]()
             self._terminated = True
             self._shutdown.set()
 
-        try:
-            loop.add_signal_handler(signal.SIGTERM, terminate)
-        except (NotImplementedError, RuntimeError):  # not on this platform
-            return lambda: None
-        return lambda: loop.remove_signal_handler(signal.SIGTERM)
+        def undo_all() -> None:
+            for each in undo:
+                each()
+
+        return undo_all
 
     async def _close_down(self) -> None:
         """Accept no more; tell drivers and give them time; send what waits for clients; end the rest."""

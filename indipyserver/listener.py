@@ -19,14 +19,17 @@ from indipydriver.transport.descriptor import DescriptorLink, tune_socket
 from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
 
-__all__ = ["CLIENT_LIMITS", "LINGER", "Listener", "bind", "bind_unix", "where"]
+__all__ = ["CLIENT_LIMITS", "LINGER", "PROGRESS_TIME", "Listener", "bind", "bind_unix", "where"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 CLIENT_LIMITS = Limits(blob=64 << 20)
 """What a client may send: as a driver, but a BLOB of 64 MiB at most."""
+PROGRESS_TIME = 30.0
+"""Seconds in which an unfinished element of a client must end or grow by 1 KiB."""
 LINGER = 5.0
 """Seconds after its last request during which a client that has ended its sending side still gets answers."""
+_HANDSHAKES = 64  # at the same time; further clients wait to be accepted
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -140,6 +143,7 @@ class Listener:
         context: For TLS.
         limits: What a client may send.
         any_user: On local sockets, accept every user of this machine, and not only our own and root.
+        progress_time: Seconds in which an unfinished element must end or grow by 1 KiB; 0: any time.
     """
 
     def __init__(
@@ -150,15 +154,18 @@ class Listener:
         context: ssl.SSLContext | None = None,
         limits: Limits = CLIENT_LIMITS,
         any_user: bool = False,
+        progress_time: float = PROGRESS_TIME,
     ) -> None:
         self.sockets = sockets
         self._accepted = accepted
         self._context = context
         self._limits = limits
         self._any_user = any_user
+        self._progress_time = progress_time
         self._loop = asyncio.get_running_loop()
         self._timers: set[asyncio.TimerHandle] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._full: set[socket.socket] = set()  # not accepting until a handshake has ended
 
     def start(self) -> None:
         """Begin to accept."""
@@ -181,6 +188,10 @@ class Listener:
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(64):  # of those that wait; the others get their turn in between
+            if len(self._handshakes) >= _HANDSHAKES:
+                self._loop.remove_reader(listening)
+                self._full.add(listening)
+                return
             try:
                 sock, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -205,12 +216,19 @@ class Listener:
                     continue
             if self._context is None:
                 link = DescriptorLink(label, sock=sock, linger=LINGER, limits=self._limits)
+                link.demand_progress(self._progress_time)
                 if not self._accepted(link):
                     link.abort()
             else:
                 task = self._loop.create_task(self._handshake(sock, label, self._context))
                 self._handshakes.add(task)
-                task.add_done_callback(self._handshakes.discard)
+                task.add_done_callback(self._handshake_ended)
+
+    def _handshake_ended(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.discard(task)
+        for listening in self._full:
+            self._resume(listening)
+        self._full.clear()
 
     def _resume(self, listening: socket.socket) -> None:
         if listening.fileno() >= 0:
@@ -218,6 +236,7 @@ class Listener:
 
     async def _handshake(self, sock: socket.socket, label: str, context: ssl.SSLContext) -> None:
         link = StreamLink(label, self._limits)
+        link.demand_progress(self._progress_time)
         try:
             await self._loop.connect_accepted_socket(lambda: link, sock, ssl=context, ssl_handshake_timeout=10)
         except (OSError, ssl.SSLError) as error:

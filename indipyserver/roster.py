@@ -82,12 +82,15 @@ class Roster:
             prefix: For programs: INDIPREFIX.
 
         Raises:
-            ValueError: The word, or an option with it, makes no sense, or a device is served already.
+            ValueError: The word, or an option with it, makes no sense, a device is served already, or the
+                server is about to end.
             ImportError: There is no such Python code, or it failed.
         """
         if isinstance(word, str):
             word = parse_word(word)
         server = self._server
+        if server.stop:
+            raise ValueError(f"{word.text!r} is not started: the server stops")
         parts: list[Any]
         if isinstance(word, ProgramWord):
             _warn_of_scripts(word.text)

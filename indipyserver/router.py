@@ -324,7 +324,9 @@ class Router:
         owner = record.owner if record is not None else None
         if source.role not in _COMMANDERS:
             if owner is not source:
-                source.complain("command", f"sent a command to {device!r}; only clients command: dropped")
+                # In a ring of servers the echo of a command comes round: no cause for alarm.
+                level = logging.DEBUG if source.role is Role.REMOTE else logging.WARNING
+                source.complain("command", f"sent a command to {device!r}; only clients command: dropped", level)
                 return ()
             return self._remember(source, frame, self._wanting(frame.address, source, _COMMANDERS))
         if source.rights.limited and not self._may_command(source, device, out):
@@ -372,6 +374,11 @@ class Router:
                 self._forget_routes()
             return True
         if record.owner is source:
+            return True
+        if claim and record.owner.role is Role.UPSTREAM and source.role is not Role.UPSTREAM:
+            # What a server above shows us cannot be commanded from here; the way down to it can.
+            self.devices.transfer(device, source)
+            self._forget_routes()
             return True
         if frame.tag.verb is Verb.DEF:
             text = f"defines {device!r}, which is already served by {record.owner.label}: refused"

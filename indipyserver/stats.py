@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +14,7 @@ from .remote import RemoteConnection
 if TYPE_CHECKING:
     from .exdriver import ExDriver
 
-__all__ = ["DriverStats", "PeerStats", "ServerStats", "on_signal", "take_stats"]
+__all__ = ["DriverStats", "PeerStats", "ServerStats", "take_stats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,33 +147,3 @@ def _driver(part: LocalDriver | ExDriver | RemoteConnection) -> DriverStats:
     if isinstance(part, RemoteConnection):
         return DriverStats(part.label, "remote", running, max(0, part.connects - 1), tuple(part.devices))
     return DriverStats(part.label, "program", running, part.restarted, tuple(part.devices))
-
-
-def on_signal(name: str, call: Callable[[], None]) -> Callable[[], None]:
-    """Have something called on a signal, if this platform has it and nobody else wants it.
-
-    Args:
-        name: For example ``SIGUSR1``.
-        call: What to call, in the event loop.
-
-    Returns:
-        Undoes it.
-    """
-    number = getattr(signal, name, None)
-    if (
-        number is None
-        or threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(number) != signal.SIG_DFL
-    ):
-        return lambda: None
-    loop = asyncio.get_running_loop()
-    try:
-        loop.add_signal_handler(number, call)
-    except (NotImplementedError, RuntimeError):  # not on this platform
-        return lambda: None
-
-    def undo() -> None:
-        if not loop.is_closed():
-            loop.remove_signal_handler(number)
-
-    return undo

@@ -77,10 +77,9 @@ async def test_off_unless_asked_for(name):
 
 @asynchronous
 async def test_a_taken_name_is_an_error_through_the_api(name):
-    with bind_unix(name):
-        with pytest.raises(OSError, match=f"local socket {name}"):
-            async with running_server(led(), unix_socket=name):
-                pass
+    with bind_unix(name), pytest.raises(OSError, match=f"local socket {name}"):
+        async with running_server(led(), unix_socket=name):
+            pass
 
 
 @asynchronous
@@ -96,7 +95,7 @@ async def test_other_users_are_refused(name, monkeypatch, caplog):
     async with running_server(led(), unix_socket=name) as server:
         async with connected("\0" + name) as (reader, writer):
             writer.write(b"<getProperties version='1.7'/>")
-            with contextlib.suppress(ConnectionResetError):
+            with contextlib.suppress(ConnectionError):
                 assert await received(reader, 1) == []
         assert server.connectionpool == []
     assert "process 4711" in caplog.text
@@ -105,10 +104,10 @@ async def test_other_users_are_refused(name, monkeypatch, caplog):
 @asynchronous
 async def test_unless_they_are_allowed(name, monkeypatch):
     monkeypatch.setattr(listener, "_at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
-    async with running_server(led(), unix_socket=name, unix_any_user=True):
-        async with connected("\0" + name) as (reader, writer):
-            writer.write(b"<getProperties version='1.7'/>")
-            assert len(await received(reader, 1)) == 1
+    server = running_server(led(), unix_socket=name, unix_any_user=True)
+    async with server, connected("\0" + name) as (reader, writer):
+        writer.write(b"<getProperties version='1.7'/>")
+        assert len(await received(reader, 1)) == 1
 
 
 def test_the_kernel_tells_who_connects(name):

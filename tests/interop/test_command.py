@@ -72,6 +72,11 @@ async def test_six_simulators_connect_move_and_expose(tmp_path):
             await becomes(port, "Filter Simulator.FILTER_SLOT._STATE", "Idle")
             await setprop(port, "Filter Simulator.FILTER_SLOT.FILTER_SLOT_VALUE=3")
             await becomes(port, "Filter Simulator.FILTER_SLOT.FILTER_SLOT_VALUE", "3")
+            await setprop(port, "Telescope Simulator.TELESCOPE_PARK.UNPARK=On")
+            await setprop(port, "Telescope Simulator.EQUATORIAL_EOD_COORD.RA;DEC=12;80")
+            await becomes(port, "Telescope Simulator.EQUATORIAL_EOD_COORD._STATE", "Busy")
+            await setprop(port, "Focuser Simulator.ABS_FOCUS_POSITION.FOCUS_ABSOLUTE_POSITION=50500")
+            await becomes(port, "Focuser Simulator.ABS_FOCUS_POSITION.FOCUS_ABSOLUTE_POSITION", "50500")
             await becomes(port, "CCD Simulator.CCD_EXPOSURE._STATE", "Idle")
             await client.enable_blob("CCD Simulator")
             for _ in range(3):
@@ -79,6 +84,7 @@ async def test_six_simulators_connect_move_and_expose(tmp_path):
                 blob = await client.expect(match("setBLOBVector", device="CCD Simulator", name="CCD1"), timeout=30)
                 assert blob[0].get("format") == ".fits"
                 assert int(blob[0].get("size")) > 1_000_000
+        await becomes(port, "Telescope Simulator.EQUATORIAL_EOD_COORD._STATE", "Ok", timeout=60)
         drivers = program.children()
         assert len(drivers) == len(SIMULATORS)
         program.interrupt()

@@ -37,12 +37,13 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver",
         "indipydriver.testing",
         # the server
-        "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words",
+        "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words "
+        "indipyserver.rights indipyserver.signals indipyserver.certificates",
         "indipyserver.router indipyserver.outbox",
         "indipyserver.peer",
         "indipyserver.switchboard",
         "indipyserver.listener indipyserver.localdriver indipyserver.exdriver indipyserver.remote",
-        "indipyserver.messagelog indipyserver.console",
+        "indipyserver.messagelog indipyserver.console indipyserver.audit indipyserver.stats indipyserver.entrance",
         "indipyserver.ipyserver",
         "indipyserver",
         # the command, which uses the server as a script does
@@ -64,6 +65,7 @@ SANS_IO = (
     "indipydriver.snooping",
     "indipyserver.router",
     "indipyserver.interest",
+    "indipyserver.rights",
     "indipyserver.devices",
     "indipyserver.backoff",
     "indipyserver.outbox",

@@ -123,7 +123,7 @@ def test_wrong_snoops_raise():
     """Fault 39, for snooping: they were only logged."""
     driver = ipd.IPyDriver(device())
     for arguments in [("Dev", "x"), ("Other", "x", 4), ("Other", "x", "soon"), ("", "x"), ("Other", "")]:
-        with pytest.raises(ValueError):  # of several reasons
+        with pytest.raises(ValueError, match=r"snoop|timeout|literal"):
             driver.snoop(*arguments)
     assert driver.snoopvectors == {}
     with pytest.raises(ValueError, match="device of this driver"):
@@ -444,17 +444,40 @@ def test_an_exception_in_hardware_or_a_background_ends_this_driver(how):
             driver.add_background(fail())
         if how == "device background":
             driver["Dev"].add_background(fail())
-        ours, theirs = memory_pair("driver", "test")
+        _, theirs = memory_pair("driver", "test")
         with pytest.raises(ExceptionGroup) as caught:
             await driver.serve(theirs)
         assert driver.stopped.is_set()
         assert driver.stop
-        assert ours.unsent == 0
         (error,) = caught.value.exceptions
         assert isinstance(error, OSError)
         assert "of Broken (Dev)" in error.__notes__[0]
 
     run(test)
+
+
+@driver_test
+async def test_commands_that_come_while_a_failed_driver_cleans_up(caplog):
+    class Broken(Recorder):
+        async def hardware(self):
+            self.add_background(self.cleanup())
+            await asyncio.sleep(1)
+            raise OSError("no such port")
+
+        async def cleanup(self):
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                await asyncio.sleep(10)
+
+    driver = Broken()
+    with pytest.raises(ExceptionGroup):
+        async with DriverHarness(driver) as h:
+            await h.advance(2)
+            await h.set_text("Dev", "tx", t1="x")
+            await h.send(Ping("1"))
+            assert driver.events == []
+    assert [record.name for record in caplog.records] == ["indipydriver.ipydriver"]
 
 
 # --- snooping --------------------------------------------------------------------------
@@ -862,6 +885,24 @@ def test_a_shutdown_before_the_run_is_not_forgotten():
             assert len(h.frames) == len(NAMES)
 
     run(test)
+
+
+@driver_test
+async def test_a_link_that_is_closed_late_does_not_end_the_next_run():
+    class Broken(Recorder):
+        async def hardware(self):
+            if not self.events:
+                self.events.append("failed")
+                raise OSError("no such port")
+
+    driver = Broken()
+    _, theirs = memory_pair("driver", "test")
+    with pytest.raises(ExceptionGroup):
+        await driver.serve(theirs)
+    async with DriverHarness(driver) as h:
+        await h.advance(1)
+        assert not driver.stop
+        assert len(h.frames) == len(NAMES)
 
 
 @driver_test

@@ -517,3 +517,19 @@ def test_one_device_of_a_server_below() -> None:
     assert site.take(remote) == ["getProperties R"]
     site.send(remote, define("R", "p"), define("Other", "p"))
     assert site.take(client) == ["defTextVector R p"]
+
+
+def test_the_way_down_to_a_device_is_preferred_to_the_way_up() -> None:
+    """In a ring a device may first be seen from above, as a driver here snoops on it."""
+    site = Site()
+    above, below = server_above(site), site.add("remote", Role.REMOTE)
+    client = site.client(ALL)
+    site.send(above, define("Mount", "p"))
+    site.send(below, define("Mount", "p"), define("Mount", "q"))
+    site.quiet()
+    site.send(client, command("Mount", "p"))
+    assert site.take(below) == ["newTextVector Mount p"]
+    site.send(above, update("Mount", "p"))
+    assert site.take(client) == []
+    site.send(below, update("Mount", "p"))
+    assert site.take(client) == ["setTextVector Mount p"]

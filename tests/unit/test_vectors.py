@@ -69,8 +69,8 @@ def test_attributes(make):
     assert vector.vectortype == type(vector).__name__
     assert (vector.enable, vector.devicename, vector.driver, vector.changed) == (True, None, None, True)
     assert (vector.timeout, vector.message) == ("0", "")
-    with pytest.raises(TypeError):
-        vector.device
+    with pytest.raises(TypeError, match="in no driver"):
+        assert vector.device
     with pytest.raises(TypeError):
         hash(vector)
 
@@ -220,7 +220,8 @@ async def test_definitions():
                 '<defLight name="l1" label="L 1">Idle</defLight></defLightVector>'
             ),
             (
-                f'<defNumberVector device="Dev" name="nu" label="Num L" group="G2" state="Ok" perm="rw" {T} timeout="0">'
+                f'<defNumberVector device="Dev" name="nu" label="Num L" group="G2" state="Ok" perm="rw" {T} '
+                'timeout="0">'
                 '<defNumber name="n1" label="N 1" format="%8.3f" min="0" max="100.5" step="1">5</defNumber>'
                 '<defNumber name="n2" label="n2" format="%g" min="0" max="0" step="0">1:30:00</defNumber>'
                 "</defNumberVector>"

@@ -1,0 +1,58 @@
+"""The directive ``commandline``: the reference of the command, made from its argparse parser."""
+
+import argparse
+from collections.abc import Iterator
+
+from indipyserver.cli import build_parser
+
+
+def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[argparse.Action]]]:
+    """The flags of a parser, group by group, with the title of each group."""
+    for group in parser._action_groups:
+        flags = [action for action in group._group_actions if action.option_strings]
+        if flags:
+            yield group.title or "", flags
+
+
+def expanded(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    """The help of a flag, with its default in it."""
+    words = {**vars(action), "prog": parser.prog}
+    return (action.help or "") % words
+
+
+def invocation(action: argparse.Action) -> str:
+    """A flag in all its spellings, with what follows it."""
+    value = ""
+    if action.nargs != 0:
+        value = " " + (str(action.metavar) if action.metavar else "|".join(map(str, action.choices or ("VALUE",))))
+    return ", ".join(flag + value for flag in action.option_strings)
+
+
+def markdown(parser: argparse.ArgumentParser | None = None) -> str:
+    """The whole reference as Markdown."""
+    parser = parser or build_parser()
+    lines = ["```text", parser.format_usage().strip(), "```", "", "```text", str(parser.description).strip(), "```"]
+    for title, actions in options(parser):
+        name = {"options": "Help", "optional arguments": "Help"}.get(title, title[:1].upper() + title[1:])
+        lines += ["", f"## {name}", ""]
+        for action in actions:
+            lines += [f"`{invocation(action)}`", f": {expanded(action, parser)}", ""]
+    if parser.epilog:
+        title, _, examples = (parser.epilog % {"prog": parser.prog}).partition("\n")
+        lines += ["", f"## {title.rstrip(':').capitalize()}", "", "```text", examples.strip("\n"), "```"]
+    return "\n".join(lines)
+
+
+def setup(app):
+    from sphinx.util.docutils import SphinxDirective
+
+    class CommandLine(SphinxDirective):
+        """Stands for the whole reference."""
+
+        has_content = False
+
+        def run(self):
+            return self.parse_text_to_nodes(markdown(), allow_section_headings=True)
+
+    app.add_directive("commandline", CommandLine)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,56 @@
+"""The directive ``diagram``: a drawing by graphviz inside the page, where it takes the colours of the page.
+
+Its argument is a file in the folder ``diagrams``, its content the caption. Nodes and edges may have the classes
+that ``_static/pages.css`` knows: ``driver``, ``server``, ``client``, ``quiet``.
+"""
+
+import re
+import subprocess
+from html import escape
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "diagrams"
+
+
+def draw(source: str) -> str:
+    """The SVG of a graph, without what a page does not need.
+
+    Raises:
+        FileNotFoundError: There is no graphviz.
+        subprocess.CalledProcessError: It is no graph.
+    """
+    graph = source.replace("{", '{ bgcolor="transparent"; fontname="Helvetica"; ', 1)
+    done = subprocess.run(["dot", "-Tsvg"], input=graph, capture_output=True, text=True, check=True)
+    svg = done.stdout[done.stdout.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<title>.*?</title>\n?", "", svg)
+    svg = re.sub(r' id="[^"]*"', "", svg)
+    return re.sub(r' (?:fill|stroke|font-family)="(?!none|transparent)[^"]*"', "", svg)
+
+
+def setup(app):
+    from docutils import nodes
+    from sphinx.util.docutils import SphinxDirective
+
+    class Diagram(SphinxDirective):
+        """One drawing with its caption."""
+
+        required_arguments = 1
+        has_content = True
+
+        def run(self):
+            path = FOLDER / self.arguments[0]
+            self.env.note_dependency(str(path))
+            caption = " ".join(self.content)
+            try:
+                svg = draw(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                raise self.error("graphviz is needed to draw this: apt-get install graphviz") from None
+            except subprocess.CalledProcessError as error:
+                raise self.error(f"{path.name}: {error.stderr}") from None
+            svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(caption, quote=True)}" ', 1)
+            html = f'<figure class="diagram">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+            return [nodes.raw("", html, format="html")]
+
+    app.add_directive("diagram", Diagram)
+    return {"parallel_read_safe": True}
