@@ -11,6 +11,7 @@
     +- ValueFormatError (ValueError, TypeError)  text of a number, a time or a word list
     +- DefinitionError (ValueError)           names that are missing, wrong or double
     +- LinkClosed (ConnectionError)           the other end is gone
+    +- NotRunning (AttributeError, RuntimeError)  something was sent before the driver runs
     +- SlowPeer                               a peer that does not take what is sent to it
     +- DriverExited                           a driver's process has ended
 """
@@ -25,6 +26,7 @@ __all__ = [
     "LinkClosed",
     "LocalProtocolError",
     "MalformedFrame",
+    "NotRunning",
     "ProtocolError",
     "RemoteProtocolError",
     "SlowPeer",
@@ -102,6 +104,13 @@ class DefinitionError(IndiError, ValueError):
 
 class LinkClosed(IndiError, ConnectionError):
     """The other end of a link is gone."""
+
+
+class NotRunning(IndiError, AttributeError, RuntimeError):
+    """Something was sent before the driver runs, or by what is in no driver.
+
+    It is an AttributeError too, as scripts written for the PyPI package may expect.
+    """
 
 
 class SlowPeer(IndiError):

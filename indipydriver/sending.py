@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from .errors import IndiError
+from .errors import NotRunning
 from .protocol.encode import encode
 from .protocol.frame import Batch, BlobFrame, Frame
 from .protocol.messages import AnyMessage
@@ -30,10 +30,6 @@ _LONGEST_LOGGED: Final = 64 * 1024
 logger = logging.getLogger("indipydriver.ipydriver")
 
 _T = TypeVar("_T")
-
-
-class NotRunning(IndiError, AttributeError, RuntimeError):
-    """Something was sent before the driver runs, or by what is in no driver."""
 
 
 async def in_thread_if(large: bool, work: Callable[[], _T]) -> _T:

@@ -62,7 +62,7 @@ class IPyServer:
         shutdown_grace: Seconds that drivers and clients get to end when the server stops.
         unix_socket: Listen on this local socket too, see :func:`bind_unix`; or on a bound one, for one run.
         unix_any_user: Every user of this machine may use it, and not only our own and root.
-        ssl: Clients must use TLS; see :mod:`indipyserver.certificates`, and :meth:`add_listener` for a plain one beside.
+        ssl: Clients must use TLS (:mod:`indipyserver.certificates`); :meth:`add_listener` makes a plain one beside.
         progress_time: Seconds in which what a client has begun must end or grow by 1 KiB; 0: any time.
         audit: Log each command that is passed on, at INFO on ``indipyserver.audit``.
 
@@ -320,11 +320,13 @@ class IPyServer:
 
     def _add(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
         self._parts.append(part)
-        if self._group is not None:
+        if self._group is not None and not self.stop:
             self._start_part(part)
 
     def _start_part(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
         assert self._group is not None
+        if isinstance(part, LocalDriver):
+            part.driver.expect_run()  # what other coroutines send before its task begins is kept
         task = self._group.create_task(part.run(), name=part.label)
         self._tasks[part] = task
         task.add_done_callback(lambda _: self._part_ended(part))
@@ -477,7 +479,7 @@ class IPyServer:
         bound: list[tuple[Entrance, list[socket.socket]]] = []
         try:
             for entrance in (Entrance(self.host, self.port, self.ssl), *self._entrances):
-                bound.append((entrance, entrance.bind()))
+                bound += [(entrance, entrance.bind())]
             if self.unix_socket is not None:
                 local = self.unix_socket
                 sock = bind_unix(local, self.unix_any_user) if isinstance(local, str) else local
@@ -552,13 +554,14 @@ class IPyServer:
 
     def _handle_signals(self) -> Callable[[], None]:
         """SIGTERM is shutdown(), and a second one ends the process at once; SIGUSR1 logs the statistics."""
-        undo = [on_signal("SIGTERM", lambda: terminate()), on_signal("SIGUSR1", self.log_stats)]
 
         def terminate() -> None:
             logger.warning("SIGTERM: the server stops")
             undo[0]()
             self._terminated = True
             self._shutdown.set()
+
+        undo = [on_signal("SIGTERM", terminate), on_signal("SIGUSR1", self.log_stats)]
 
         def undo_all() -> None:
             for each in undo:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 from indipydriver.protocol.framer import Limits
+from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink, tune_socket
 from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
@@ -215,7 +216,10 @@ class Listener:
                     sock.close()
                     continue
             if self._context is None:
-                link = DescriptorLink(label, sock=sock, linger=LINGER, limits=self._limits)
+                if _is_tcp(listening) or not hasattr(socket, "SCM_RIGHTS"):
+                    link = DescriptorLink(label, sock=sock, linger=LINGER, limits=self._limits)
+                else:  # libindi's clients hand BLOBs over as descriptors there
+                    link = PassingLink(label, sock, linger=LINGER, limits=self._limits)
                 link.demand_progress(self._progress_time)
                 if not self._accepted(link):
                     link.abort()

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
-from indipydriver.errors import DefinitionError
 from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 
@@ -26,6 +25,7 @@ class PythonDriver(Protocol):
 
     def devices(self) -> Iterable[object]: ...
     def keys(self) -> Iterable[str]: ...
+    def expect_run(self) -> None: ...
     async def serve(self, link: Link) -> None: ...
     def shutdown(self) -> None: ...
 
@@ -58,7 +58,10 @@ class LocalDriver:
         board = self._board
         for device in self.devices:
             if device in board.router.devices:
-                raise DefinitionError(f"the device {device!r} of {self.label} is already served")
+                text = f"{self.label} is not served: the device {device!r} is already there"
+                logger.error("%s", text)
+                board.announce(text)
+                return
         board.add(peer)
         for device in self.devices:
             board.router.claim(device, peer)

@@ -20,10 +20,10 @@ from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Address, BlobFrame, Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message, Ping
-from indipydriver.protocol.tags import TAGS, BlobMode, VectorKind, Verb
+from indipydriver.protocol.tags import BlobMode, Verb
 from indipydriver.protocol.via import came_through, with_via
 
-from .devices import DeviceTable, Property
+from .devices import DeviceTable
 from .interest import Interest
 from .rights import EVERYTHING, DeviceFilter, Rights
 
@@ -208,10 +208,11 @@ class Router:
         if came_through(frame, self.name):
             return ()
         if device is not None and device.startswith("*"):
-            if source.role is Role.CLIENT and not source.rights.read_only:
+            if source.role is Role.CLIENT:
                 source.role = Role.UPSTREAM
                 self._forget_routes()
-                logger.info("%s is a server: it may define devices", source.label)
+                may = "may not" if source.rights.read_only else "may"
+                logger.info("%s is a server: it %s define devices", source.label, may)
                 self._want(source, None, None)
                 self._tell_standing_requests(source, out)
             device = name = None
@@ -292,9 +293,8 @@ class Router:
             return ()
         assert isinstance(request, EnableBlob)
         if source.role in _COMMANDERS:
-            if request.device is not None:
-                if not source.interest.covers(request.device, request.name):
-                    self._want(source, request.device, request.name)
+            if request.device is not None and not source.interest.covers(request.device, request.name):
+                self._want(source, request.device, request.name)
         elif request.device is not None and not source.interest.covers(request.device, request.name):
             return ()  # from a driver it must follow the getProperties it belongs to
         source.interest.enable_blob(request.device, request.name, request.mode)
@@ -328,7 +328,7 @@ class Router:
                 level = logging.DEBUG if source.role is Role.REMOTE else logging.WARNING
                 source.complain("command", f"sent a command to {device!r}; only clients command: dropped", level)
                 return ()
-            return self._remember(source, frame, self._wanting(frame.address, source, _COMMANDERS))
+            return self._remember(source, frame, self._wanting(frame.address, source, among=self._commanders()))
         if source.rights.limited and not self._may_command(source, device, out):
             return ()
         if not source.interest.covers(device, name):
@@ -338,7 +338,7 @@ class Router:
             out.append(([encode(Message(device, text))], (source,)))
             return ()
         with_data = isinstance(frame, BlobFrame) and bool(frame.spans)
-        receivers = self._wanting(frame.address, source, _COMMANDERS, with_data)
+        receivers = self._wanting(frame.address, source, among=self._commanders(), with_data=with_data)
         if owner is not None and (owner.takes_blobs or not with_data):
             receivers = self._intern([owner, *(p for p in receivers if p is not owner)])
         return self._remember(source, frame, receivers)
@@ -387,7 +387,7 @@ class Router:
         return False
 
     def _may_define(self, source: Party, frame: Frame) -> bool:
-        if source.role is not Role.CLIENT and source.may_see(frame.device):
+        if source.role is not Role.CLIENT and not source.rights.read_only and source.may_see(frame.device):
             return True
         source.complain(frame.tag.text, f"sent {frame.tag.text}, which it may not send: dropped")
         return False
@@ -408,7 +408,7 @@ class Router:
             prop.missing.clear()
             receivers = self._wanting(frame.address, source)
         elif prop.missing:
-            receivers = self._intern(p for p in self._wanting(frame.address, source) if p in prop.missing)
+            receivers = self._wanting(frame.address, source, among=sorted(prop.missing, key=_serial))
             prop.missing.difference_update(receivers)
         else:
             receivers = ()
@@ -493,24 +493,31 @@ class Router:
     # Receivers
 
     def _wanting(
-        self, address: Address, source: Party | None, roles: tuple[Role, ...] | None = None, with_data: bool = False
+        self,
+        address: Address,
+        source: Party | None,
+        *,
+        among: Iterable[Party] | None = None,
+        with_data: bool = False,
     ) -> tuple[Party, ...]:
-        """The parties other than the source that are interested in this address."""
+        """The parties (or those among some) that are interested in this address.
+
+        A driver may snoop on its own devices, if it says so; nobody else hears himself.
+        """
         device, name = address.device, address.name
         assert device is not None
-        found = []
-        for party in self._parties:
-            if roles is not None and party.role not in roles:
-                continue
-            if party is source:
-                # A driver may snoop on its own devices, if it says so.
-                if party.role is not Role.DRIVER or not party.interest.names(device, name):
-                    continue
-            if with_data and not party.takes_blobs:
-                continue
-            if party.interest.wants(address, with_data):
-                found.append(party)
-        return self._intern(found)
+        return self._intern(
+            [
+                party
+                for party in (self._parties if among is None else among)
+                if party.interest.wants(address, with_data)
+                and (party is not source or (party.role is Role.DRIVER and party.interest.names(device, name)))
+                and (party.takes_blobs or not with_data)
+            ]
+        )
+
+    def _commanders(self) -> list[Party]:
+        return [party for party in self._parties if party.role in _COMMANDERS]
 
     def _intern(self, parties: Iterable[Party]) -> tuple[Party, ...]:
         """One object for each combination, so that runs of frames with the same receivers are found by identity."""
@@ -529,6 +536,10 @@ class Router:
         self._receivers.clear()
         for party in self._parties:
             party.routes.clear()
+
+
+def _serial(party: Party) -> int:
+    return party.serial
 
 
 def _requests(interest: Interest) -> list[GetProperties]:

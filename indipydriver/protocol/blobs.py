@@ -8,7 +8,7 @@ from ..errors import FrameTooLarge, MalformedFrame
 from .frame import Address, BlobFrame
 from .scan import SOUND, START, START_TAG
 from .tags import TAGS
-from .wellformed import Limits, check, excerpt, repair
+from .wellformed import Limits, check, encoding_of, excerpt, repair
 
 __all__ = ["BLOB_TAGS", "BlobCollector"]
 
@@ -198,10 +198,10 @@ class BlobCollector:
         mended = repair(skeleton)
         address = check(mended, self._limits)
         if mended != skeleton:
-            return self._mended(address, mended)
+            return self._mended(address, mended, encoding_of(skeleton))
         return BlobFrame(address, self._chunks, skeleton, self._spans)
 
-    def _mended(self, address: Address, skeleton: bytes) -> BlobFrame:
+    def _mended(self, address: Address, skeleton: bytes, encoding: str) -> BlobFrame:
         """The frame with its tags re-encoded; the base64 text stays as it is."""
         raw = b"".join(self._chunks)
         self._chunks.clear()  # it may be large
@@ -209,12 +209,12 @@ class BlobCollector:
         spans: list[tuple[int, int]] = []
         last = size = 0
         for start, end in self._spans:
-            tags = repair(raw[last:start])
+            tags = repair(raw[last:start], encoding)
             text = raw[start:end]
             chunks += [tags, text]
             size += len(tags)
             spans.append((size, size + len(text)))
             size += len(text)
             last = end
-        chunks.append(repair(raw[last:]))
+        chunks.append(repair(raw[last:], encoding))
         return BlobFrame(address, [chunk for chunk in chunks if chunk], skeleton, spans)

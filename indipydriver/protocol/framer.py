@@ -231,14 +231,15 @@ class Framer:
     def _hold_beginning(self, data: bytes, pos: int, name: bytes) -> bool:
         """Hold the beginning of an element, unless it takes a closer look to see that it is no more."""
         end_or_start = _END_OR_START[name]
+        limit = min(self.limits.start_tag, self.limits.frame)
         if (
-            len(data) - pos > self.limits.start_tag
+            len(data) - pos > limit
             or name in BLOB_TAGS
             or data.find(b"/>", pos) >= 0
             or end_or_start.search(data, pos + 1) is not None
         ):
             return False
-        self._hold(data, pos, end_or_start, "unfinished start tag", self.limits.start_tag)
+        self._hold(data, pos, end_or_start, "unfinished element", limit)
         self._maybe_empty = True
         return True
 

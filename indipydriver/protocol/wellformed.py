@@ -17,7 +17,7 @@ from ..errors import MalformedFrame
 from .frame import Address
 from .tags import TAGS
 
-__all__ = ["COMMON", "COMMON_DEFINITION", "NEVER", "Limits", "check", "excerpt", "make_address", "repair"]
+__all__ = ["COMMON", "COMMON_DEFINITION", "NEVER", "Limits", "check", "encoding_of", "excerpt", "make_address", "repair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,10 @@ def _shape(
     timeout, timestamp = _attribute("timeout"), _attribute("timestamp")
     times = b"(?:%s(?:%s|)|%s(?:%s|)|)" % (timeout, timestamp, timestamp, timeout)
     gap = _WS + rb"{0,99}+"
+    # Nothing may match in two ways: with many members the failure of the whole would try all combinations.
+    more_or_space = rb"(?:>|(?=" + _WS + rb")"
     children = rb"|".join(
-        kind + _attribute("name") + rb"(?:>|" + _optional(*more) + gap + rb">)" + _TEXT + rb"</" + child + kind + rb">"
+        kind + _attribute("name") + more_or_space + _optional(*more) + gap + rb">)" + _TEXT + rb"</" + child + kind + rb">"
         for kind, more in ((b"Number", of_number), (b"Text", of_all), (b"Switch", of_all), (b"Light", of_all))
     )
     return re.compile(
@@ -236,18 +238,28 @@ def _character(match: re.Match[str]) -> str:
     return _MARKUP.get(char, char)
 
 
-def repair(raw: bytes) -> bytes:
+def encoding_of(raw: bytes) -> str:
+    """How an element is encoded, as none of those seen in real traffic says it."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def repair(raw: bytes, encoding: str | None = None) -> bytes:
     """The element as every peer understands it; the same bytes when there is nothing to mend.
 
     What real drivers send and expat or libindi would not take: Latin-1 bytes, control characters,
     an ampersand that begins no entity, ``<`` in an attribute value, numeric references (libindi shows
     them as they are) and comments (libindi ends them at the first ``>``).
+
+    Args:
+        raw: The element, or a part of it.
+        encoding: That of the element as a whole, if this is a part.
     """
     data = raw.translate(None, _CONTROL)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
+    text = data.decode(encoding or encoding_of(data))
     if "<!--" in text:
         text = _without_comments(text)
     if "&" in text:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..protocol.frame import Batch
 from ..errors import MalformedFrame
+from ..protocol.frame import Batch
 from ..protocol.framer import Framer, Limits
 from .link import LOW_WATER, SLICE, Receiver
 from .progress import ProgressWatch

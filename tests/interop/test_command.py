@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support import ROOT, IndiClient, asynchronous, eventually, gone, match, require, run, started
+from tests.support import ROOT, IndiClient, asynchronous, eventually, free_port, gone, match, require, run, started
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -131,3 +131,40 @@ async def test_a_python_driver_beside_a_simulator(tmp_path):
         await setprop(port, "LED.LIGHT.LAMP=On")
         await becomes(port, "LED.LIGHT.LAMP", "On")
         await becomes(port, "GPS Simulator.CONNECTION.CONNECT", "Off")
+
+
+@asynchronous
+async def test_the_message_log_is_indiservers(tmp_path):
+    """Both write the same file for the same driver, byte by byte."""
+    elements = [
+        '<message device="A" timestamp="2023-01-02T03:04:05" message="one &lt;&amp;&quot; two"/>',
+        '<message timestamp="2023-01-02T03:04:06" message="of no device"/>',
+        '<message device="A" timestamp="2023-01-02T03:04:06.5" message=""/>',
+        '<defTextVector device="A" name="T" state="Ok" perm="ro" timestamp="2023-01-03T00:00:00" message="defined">',
+        '<defText name="M">x</defText></defTextVector>',
+        '<setTextVector device="A" name="T" timestamp="2023-01-03T00:00:01" message="set">',
+        '<oneText name="M">y</oneText></setTextVector>',
+        '<delProperty device="A" name="T" timestamp="2023-01-03T00:00:02" message="gone"/>',
+        '<message device="A" timestamp="2023-01-02T03:04:07" message="last"/>',
+    ]
+    driver = tmp_path / "driver"
+    driver.write_text(f"#!{sys.executable}\nimport sys\nprint({''.join(elements)!r}, flush=True)\nsys.stdin.read()\n")
+    driver.chmod(0o755)
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+
+    def files(directory):
+        return {path.name: path.read_text() for path in directory.iterdir()}
+
+    def complete(directory):
+        return "last" in files(directory).get("2023-01-02.islog", "")
+
+    with server("-l", str(ours), str(driver), home=tmp_path):
+        await eventually(lambda: complete(ours), timeout=15)
+    name = f"/tmp/indiserver-test-{os.getpid()}"
+    indiserver = require("indiserver")
+    with started(indiserver, "-p", str(free_port()), "-u", name, "-l", str(theirs), str(driver), HOME=str(tmp_path)):
+        await eventually(lambda: complete(theirs), timeout=15)
+    assert files(ours) == files(theirs)
+    assert len(files(ours)) == 2

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterator
+from ssl import SSLContext
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
@@ -87,8 +88,8 @@ class IndiClient:
         closed: Set when the server has closed the connection.
     """
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.host, self.port = host, port
+    def __init__(self, port: int, host: str = "127.0.0.1", ssl: SSLContext | None = None) -> None:
+        self.host, self.port, self.ssl = host, port, ssl
         self.received: list[Element] = []
         self.closed = asyncio.Event()
         self._taken = 0  # how many of them expect() has gone past
@@ -96,7 +97,9 @@ class IndiClient:
 
     async def __aenter__(self) -> "IndiClient":
         # Reads of 1 MiB: a BLOB of many megabytes is not to take a test's time.
-        self.reader, self.writer = await asyncio.open_connection(self.host, self.port, limit=1 << 20)
+        self.reader, self.writer = await asyncio.open_connection(
+            self.host, self.port, limit=1 << 20, ssl=self.ssl
+        )
         self._receiving = asyncio.create_task(self._receive())
         return self
 

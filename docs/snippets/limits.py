@@ -1,0 +1,22 @@
+"""Other bounds than the usual ones."""
+
+import asyncio
+
+from indipydriver.protocol.framer import Limits
+from indipyserver import IPyServer
+from indipyserver.outbox import OutboxLimits
+
+MIB = 1 << 20
+
+# the server
+server = IPyServer(
+    limits=OutboxLimits(total=512 * MIB, stream=20 * MIB),
+    client_limits=Limits(blob=8 * MIB),
+    maxconnections=20,
+    hang_time=10,
+)
+# the end
+
+
+if __name__ == "__main__":
+    asyncio.run(server.asyncrun())

@@ -1,0 +1,349 @@
+"""What is checked, and how to talk to it: a program, a server, or drivers in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+from collections import deque
+from typing import Any, Final, Protocol
+
+from indipydriver.errors import RemoteProtocolError
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch, BlobFrame, Frame
+from indipydriver.protocol.framer import Framer, Limits
+from indipydriver.protocol.messages import AnyMessage, GetProperties
+from indipydriver.protocol.tags import Verb
+from indipydriver.transport.memory import MemoryLink, memory_pair
+
+from ..roster import load_drivers
+from ..words import ProgramWord, PythonWord, RemoteWord, Word
+
+__all__ = ["CannotRun", "Listener", "Subject", "open_subject"]
+
+logger = logging.getLogger("indipyserver.check")
+
+_READ: Final = 1 << 18
+_CONNECT_TIMEOUT: Final = 10.0
+_KILL_AFTER: Final = 2.0
+_STDERR_LINES: Final = 20
+
+
+class CannotRun(Exception):
+    """There is nothing to check: it could not be started or reached.  The text says why."""
+
+
+class Listener(Protocol):
+    """Who hears what comes from the subject."""
+
+    def bytes_received(self, data: bytes) -> None: ...
+    def frames_received(self, frames: list[Frame]) -> None: ...
+    def fault_received(self, fault: RemoteProtocolError) -> None: ...
+    def closed(self, unfinished: int) -> None: ...
+
+
+class Subject(Protocol):
+    """What is checked.
+
+    Attributes:
+        kind: What it is, for people.
+        is_server: It is a server and not a driver.
+        device: The one device that is wanted, or None for all.
+        stderr: The last lines it wrote to standard error.
+        failure: How it ended, if that was not in order.
+    """
+
+    kind: str
+    is_server: bool
+    device: str | None
+    stderr: deque[str]
+    failure: str | None
+
+    async def start(self, listener: Listener) -> None:
+        """Start it, or CannotRun."""
+
+    def send(self, message: AnyMessage) -> None:
+        """Send it something."""
+
+    async def finish(self, timeout: float) -> bool:
+        """End its input; False if it had to be killed."""
+
+
+def open_subject(word: Word) -> Subject:
+    """What a word names, not yet started."""
+    if isinstance(word, ProgramWord):
+        return _Program(word)
+    if isinstance(word, RemoteWord):
+        return _Server(word)
+    return _Python(word)
+
+
+class _Stream:
+    """What programs and servers have in common: bytes in both directions."""
+
+    def __init__(self) -> None:
+        self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self.failure: str | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    def send(self, message: AnyMessage) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(encode(message).raw + b"\n")
+
+    async def _read(self, reader: asyncio.StreamReader, listener: Listener) -> None:
+        framer = Framer(Limits(blob=1 << 30))
+        data = b""
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(_READ):
+                listener.bytes_received(data)
+                self._hand_on(framer, data, listener)
+        unfinished = framer.unfinished
+        if not unfinished:
+            framer.feed(b"<message/>")  # has the framer report what stands before it
+            self._hand_on(framer, b"", listener)
+        listener.closed(unfinished)
+
+    @staticmethod
+    def _hand_on(framer: Framer, data: bytes, listener: Listener) -> None:
+        frames = framer.feed(data)
+        if frames:
+            listener.frames_received(frames)
+        for fault in framer.faults:
+            listener.fault_received(fault)
+        framer.faults.clear()
+
+
+class _Program(_Stream):
+    """An executable, on two pipes: then libindi's drivers send BLOBs inline."""
+
+    kind = "program"
+    is_server = False
+    device: str | None = None
+
+    def __init__(self, word: ProgramWord) -> None:
+        super().__init__()
+        self._name = word.text
+        self._process: asyncio.subprocess.Process | None = None
+        self._logging: asyncio.Task[None] | None = None
+
+    async def start(self, listener: Listener) -> None:
+        found = shutil.which(self._name)
+        if found is None:
+            raise CannotRun(f"there is no program {self._name!r} on the PATH")
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(
+                found, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, limit=_READ
+            )
+        except OSError as error:
+            raise CannotRun(f"{self._name} cannot be started: {error.strerror or error}") from None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self._writer = process.stdin
+        self._reading = asyncio.create_task(self._read(process.stdout, listener))
+        self._logging = asyncio.create_task(self._log(process.stderr))
+
+    async def _log(self, reader: asyncio.StreamReader) -> None:
+        rest = b""
+        while data := await reader.read(_READ):
+            *lines, rest = (rest + data)[-_READ:].split(b"\n")
+            for line in lines:
+                self.stderr.append("".join(c if c.isprintable() else "?" for c in line.decode("utf-8", "replace"))[:500])
+
+    async def finish(self, timeout: float) -> bool:
+        process = self._process
+        if process is None:
+            return True
+        early = process.returncode
+        if self._writer is not None:
+            self._writer.close()
+        in_time = True
+        try:
+            async with asyncio.timeout(timeout):
+                await process.wait()
+        except TimeoutError:
+            in_time = False
+            await self._kill(process)
+        finally:
+            if process.returncode is None:  # we are cancelled
+                _kill_group(process.pid, signal.SIGKILL)
+        for task in (self._reading, self._logging):
+            if task is not None:
+                await asyncio.wait((task,), timeout=_KILL_AFTER)
+                task.cancel()
+        _kill_group(process.pid, signal.SIGKILL)  # what it has left behind
+        status = process.returncode
+        if early is not None:
+            self.failure = f"it had ended before, {_ending(early)}"
+        elif in_time and status is not None and status < 0:
+            self.failure = _ending(status)
+        return in_time
+
+    @staticmethod
+    async def _kill(process: asyncio.subprocess.Process) -> None:
+        for insist in (signal.SIGTERM, signal.SIGKILL):
+            _kill_group(process.pid, insist)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KILL_AFTER):
+                    await process.wait()
+                    return
+
+
+class _Server(_Stream):
+    """Another server, or one device of it."""
+
+    kind = "server"
+    is_server = True
+
+    def __init__(self, word: RemoteWord) -> None:
+        super().__init__()
+        self._word = word
+        self.device = word.device
+
+    async def start(self, listener: Listener) -> None:
+        word = self._word
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                reader, self._writer = await asyncio.open_connection(word.host, word.port, limit=_READ)
+        except TimeoutError:
+            raise CannotRun(f"{word.host}:{word.port} does not answer") from None
+        except OSError as error:
+            raise CannotRun(f"{word.host}:{word.port} cannot be reached: {error.strerror or error}") from None
+        self._reading = asyncio.create_task(self._read(reader, listener))
+
+    async def finish(self, timeout: float) -> bool:
+        if self._writer is not None:
+            self._writer.close()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait((self._reading,))
+        return True
+
+
+class _Python:
+    """One or more IPyDrivers in this process, each on a link in memory; they see each other as under a server."""
+
+    kind = "Python"
+    is_server = False
+    device: str | None = None
+
+    def __init__(self, word: PythonWord) -> None:
+        self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self.failure: str | None = None
+        self._word = word
+        self._ends: list[_End] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, listener: Listener) -> None:
+        try:
+            drivers = load_drivers(self._word)
+        except (ImportError, ValueError) as error:
+            raise CannotRun(str(error)) from None
+        for driver in drivers:
+            ours, theirs = memory_pair(type(driver).__name__, "the check")
+            self._ends.append(_End(self, ours, listener, set(driver.data)))
+            self._tasks.append(asyncio.create_task(self._serve(driver, theirs, listener)))
+
+    async def _serve(self, driver: Any, link: MemoryLink, listener: Listener) -> None:
+        try:
+            await driver.serve(link)
+        except Exception as error:
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+            self.failure = f"{type(driver).__name__} failed with {type(error).__name__}: {error}"
+            logger.exception("%s has failed", type(driver).__name__)
+        finally:
+            listener.closed(0)
+
+    def relay(self, source: _End, frame: Frame) -> None:
+        """Show a driver what others send of that which it has asked for."""
+        for end in self._ends:
+            if end is not source and end.snoops(frame):
+                end.send(frame)
+
+    def ask(self, source: _End, device: str | None, name: str | None) -> None:
+        """A driver has asked for the properties of another."""
+        for end in self._ends:
+            if end is not source and (device in end.devices or device is None):
+                end.send(encode(GetProperties(device, name)))
+
+    def send(self, message: AnyMessage) -> None:
+        frame = encode(message)
+        for end in self._ends:
+            if len(self._ends) == 1 or not isinstance(frame.device, str) or frame.device in end.devices:
+                end.send(frame)
+
+    async def finish(self, timeout: float) -> bool:
+        for end in self._ends:
+            end.link.close()
+        if not self._tasks:
+            return True
+        _, late = await asyncio.wait(self._tasks, timeout=timeout)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+        return not late
+
+
+class _End:
+    """Our end of the link to one driver."""
+
+    def __init__(self, subject: _Python, link: MemoryLink, listener: Listener, devices: set[str]) -> None:
+        self.link = link
+        self.devices = devices
+        self._subject = subject
+        self._listener = listener
+        self._watched: set[tuple[str | None, str | None]] = set()
+        link.open(self)
+
+    def snoops(self, frame: Frame) -> bool:
+        _, device, name = frame.address
+        return not self._watched.isdisjoint(((None, None), (device, None), (device, name)))
+
+    def send(self, frame: Frame) -> None:
+        self.link.write(Batch([frame]))
+        self.link.flush()
+
+    def frames_received(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            tag, device, name = frame.address
+            self._listener.bytes_received(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw)
+            if tag.verb is Verb.GET:
+                self._watched.add((device, name))
+                self._subject.ask(self, device, name)
+            elif tag.verb in (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE):
+                self._subject.relay(self, frame)
+        self._listener.frames_received(frames)
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        self._listener.fault_received(fault)
+
+    def link_drained(self) -> None:
+        pass
+
+    def link_closed(self, error: Exception | None) -> None:
+        pass
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"with status {status}"
+    try:
+        return f"by the signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"by signal {-status}"
+
+
+def _kill_group(pid: int, number: signal.Signals) -> None:
+    """Only ever a group that we started: it was given a session of its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

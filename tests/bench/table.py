@@ -1,0 +1,75 @@
+"""Figures as a table in Markdown."""
+
+from collections.abc import Iterable
+from typing import Any
+
+Figures = dict[str, Any]
+
+
+def number(value: float | None) -> str:
+    """Three figures that count."""
+    if value is None:
+        return ""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def ratio(here: Figures, there: Figures | None, key: str) -> str:
+    """One figure by the other, if both are there."""
+    if not there or not here.get(key) or not there.get(key):
+        return ""
+    return f"{here[key] / there[key]:.2f}"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Columns of equal width; all but the first two are numbers, but for the note at the end."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    left = (0, 1, len(header) - 1)
+    line = "|".join(("-" * (w + 2)) if i in left else "-" * (w + 1) + ":" for i, w in enumerate(widths))
+    lines = [_line(header, widths, left), f"|{line}|", *(_line(row, widths, left) for row in rows)]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str], widths: list[int], left: tuple[int, ...]) -> str:
+    padded = [
+        cell.ljust(width) if index in left else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "| " + " | ".join(padded) + " |"
+
+
+def tables(report: Figures, earlier: Figures | None = None, which: Iterable[str] | None = None) -> str:
+    """The table of a report.
+
+    Args:
+        report: What a run has written to its --json file.
+        earlier: The same of an earlier run, for a column with the ratio of processor times.
+        which: Only the benchmarks with these names.
+    """
+    results: dict[str, Figures] = report["benchmarks"]
+    others = [name for name in report["contenders"] if name != "ours"]
+    header = ["what", "server", "rate /s", "CPU µs", "per", "± %", "MB", "p50 ms", "p99 ms"]
+    header += [f"CPU/{name}" for name in others]
+    if earlier:
+        header.append("CPU/earlier")
+    header.append("note")
+    rows = []
+    for name in which or results:
+        if name not in results:
+            continue
+        entry = results[name]
+        for server, figures in entry["figures"].items():
+            row = [entry["title"], server, number(figures.get("rate")), number(figures.get("cpu")), entry["unit"]]
+            spread = figures.get("spread")
+            row.append("" if spread is None else f"{spread * 50:.0f}")
+            row += [number(figures.get("memory"))]
+            row += ["" if figures.get(key) is None else f"{figures[key]:.3f}" for key in ("p50", "p99")]
+            row += ["" if server == other else ratio(figures, entry["figures"].get(other), "cpu") for other in others]
+            if earlier:
+                before = earlier["benchmarks"].get(name, {}).get("figures", {}).get(server)
+                row.append(ratio(figures, before, "cpu"))
+            row.append(figures.get("failure") or figures.get("note", ""))
+            rows.append(row)
+    keep = [i for i, title in enumerate(header) if i < 2 or title == "per" or any(row[i] for row in rows)]
+    return markdown([header[i] for i in keep], [[row[i] for i in keep] for row in rows])

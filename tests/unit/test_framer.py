@@ -1,0 +1,658 @@
+"""The framer against what real peers send, and what nobody should."""
+
+import time
+import tracemalloc
+
+import pytest
+
+from indipydriver.errors import FrameTooLarge, MalformedFrame
+from indipydriver.protocol.frame import BlobFrame, address
+from indipydriver.protocol.framer import Framer, Limits
+from indipydriver.protocol.tags import TAGS
+from tests.support.cutting import TAIL, alike, in_pieces, outcome_of, texts
+
+JUNK = "text that belongs to no element"
+NUMBER = b'<setNumberVector device="D" name="N" state="Ok"><oneNumber name="x">1</oneNumber></setNumberVector>'
+
+
+def text_vector(content: bytes, attributes: bytes = b"") -> bytes:
+    return (
+        b'<setTextVector device="D" name="T"' + attributes + b'><oneText name="t">' + content + b"</oneText></setTextVector>"
+    )
+
+
+# Number in PROTOCOL.md section 3, what is sent, what comes out, reasons of the faults.
+DEVIATIONS = [
+    pytest.param(
+        b"<?xml version='1.0'?>\n" + NUMBER + b"\n<?xml version='1.0'?>\n" + NUMBER, [NUMBER, NUMBER], [], id="1-xml-declarations"
+    ),
+    pytest.param(
+        b"<message device='D' message='mixed \"dq\" > in sq'/>" + b'<message device="it\'s"/>',
+        [b"<message device='D' message='mixed \"dq\" > in sq'/>", b'<message device="it\'s"/>'],
+        [],
+        id="2-both-quotes",
+    ),
+    pytest.param(
+        NUMBER.replace(b" ", b"\n\t  ").replace(b">", b"\n>"), [NUMBER.replace(b" ", b"\n\t  ").replace(b">", b"\n>")], [], id="3-odd-space"
+    ),
+    pytest.param(text_vector(b"\n      two words \n   next\n  "), [text_vector(b"\n      two words \n   next\n  ")], [], id="4-padded"),
+    pytest.param(
+        b'<setTextVector device="D" name="T"><oneText name="UTC"/></setTextVector>' + text_vector(b"") + text_vector(b" \n"),
+        [b'<setTextVector device="D" name="T"><oneText name="UTC"/></setTextVector>', text_vector(b""), text_vector(b" \n")],
+        [],
+        id="5-empty-values",
+    ),
+    pytest.param(
+        b"<defTextVector device='D' name='T' state='Ok' perm='ro'><defText name='t'/></defTextVector>",
+        [b"<defTextVector device='D' name='T' state='Ok' perm='ro'><defText name='t'/></defTextVector>"],
+        [],
+        id="6-missing-attributes",
+    ),
+    pytest.param(
+        b"<setSwitchVector device='' name=''>\n</setSwitchVector><defNumberVector device='D' name='N'>"
+        b"<defNumber name='' format='' min='9' max='1' step='0'>5</defNumber></defNumberVector>",
+        [
+            b"<setSwitchVector device='' name=''>\n</setSwitchVector>",
+            b"<defNumberVector device='D' name='N'><defNumber name='' format='' min='9' max='1' step='0'>5</defNumber></defNumberVector>",
+        ],
+        [],
+        id="7-empty-names",
+    ),
+    pytest.param(
+        NUMBER + b"<delProperty device='D'/>" + NUMBER + NUMBER, [NUMBER, b"<delProperty device='D'/>", NUMBER, NUMBER], [], id="8-no-definition"
+    ),
+    pytest.param(
+        b"<defSwitchVector device='D' name='S' state='Ok' perm='rw' rule='OneOfMany'><defSwitch name='a'>On</defSwitch>"
+        b"<defSwitch name='b'>On</defSwitch></defSwitchVector>",
+        [
+            b"<defSwitchVector device='D' name='S' state='Ok' perm='rw' rule='OneOfMany'><defSwitch name='a'>On</defSwitch>"
+            b"<defSwitch name='b'>On</defSwitch></defSwitchVector>"
+        ],
+        [],
+        id="9-two-of-one-of-many",
+    ),
+    pytest.param(
+        NUMBER.replace(b'"D"', b'"F1"') + NUMBER.replace(b'"D"', b'"F2"'),
+        [NUMBER.replace(b'"D"', b'"F1"'), NUMBER.replace(b'"D"', b'"F2"')],
+        [],
+        id="10-two-devices",
+    ),
+    pytest.param(NUMBER.replace(b'"N"', b'"x"'), [NUMBER.replace(b'"N"', b'"x"')], [], id="11-named-like-a-member"),
+    pytest.param(
+        b"<!-- tricky > <b> <message device='no'/> -->" + text_vector(b"x<!-- y > z -->z"), [text_vector(b"xz")], [], id="12-comments"
+    ),
+    pytest.param(
+        text_vector(b"\xb0C") + text_vector("°C".encode()),
+        [text_vector("°C".encode()), text_vector("°C".encode())],
+        [],
+        id="13-latin-1-and-utf-8",
+    ),
+    pytest.param(
+        text_vector(b"a&#176;&#xB5;&#60;&#38;lt;"), [text_vector("a°µ&lt;&amp;lt;".encode())], [], id="14-numeric-references"
+    ),
+    pytest.param(text_vector(b"A & B &amp; C&nbsp;"), [text_vector(b"A &amp; B &amp; C&amp;nbsp;")], [], id="15-bare-ampersand"),
+    pytest.param(
+        b"<message device='D' message='5 < 6 > 4 <b'/>", [b"<message device='D' message='5 &lt; 6 > 4 &lt;b'/>"], [], id="16-less-than"
+    ),
+    pytest.param(text_vector(b"a\x00\x1b[1mb\x07\tc"), [text_vector(b"a[1mb\tc")], [], id="17-control-bytes"),
+    pytest.param(
+        b"fs_sexa: 12 \n" + NUMBER + b" < 3 <b>\n" + NUMBER, [NUMBER, NUMBER], [JUNK, JUNK], id="18-stray-text"
+    ),
+    pytest.param(NUMBER * 5, [NUMBER] * 5, [], id="19-many-at-once"),
+    pytest.param(
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>" + b"QUJD" * 200_00 + b"</oneBLOB></setBLOBVector>",
+        [b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>" + b"QUJD" * 200_00 + b"</oneBLOB></setBLOBVector>"],
+        [],
+        id="20-blob",
+    ),
+    pytest.param(
+        b"<foo device='D'><bar/></foo><newLightVector device='D' name='L'><oneLight name='l'>Ok</oneLight></newLightVector>"
+        b'<newLightVector device="D" name="L"></newLightVector>' + NUMBER.replace(b"state", b"hints='x' state"),
+        [NUMBER.replace(b"state", b"hints='x' state")],
+        [JUNK],
+        id="21-unknown",
+    ),
+    pytest.param(
+        NUMBER.replace(b"state", b"device='E' state") + NUMBER,
+        [NUMBER],
+        ["not well-formed (duplicate attribute: line 1, column 43)"],
+        id="22-duplicate-attribute",
+    ),
+    pytest.param(
+        text_vector(b"<![CDATA[x]]>") + b"<!DOCTYPE x [<!ENTITY e 'zzz'>]>" + NUMBER, [NUMBER], ["a CDATA section", JUNK], id="23-cdata-doctype"
+    ),
+    pytest.param(
+        b"<setSwitchVector device='D' name='S' state='OK'><oneSwitch name='s'> On </oneSwitch></setSwitchVector>",
+        [b"<setSwitchVector device='D' name='S' state='OK'><oneSwitch name='s'> On </oneSwitch></setSwitchVector>"],
+        [],
+        id="24-odd-words",
+    ),
+    pytest.param(NUMBER.replace(b">1<", b">-nan<"), [NUMBER.replace(b">1<", b">-nan<")], [], id="25-nan"),
+    pytest.param(
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD</oneBLOB></setBLOBVector>",
+        [b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD</oneBLOB></setBLOBVector>"],
+        [],
+        id="26-no-size",
+    ),
+    pytest.param(
+        b"<message timestamp='2026-01-02 03:04:05.6Z'/>", [b"<message timestamp='2026-01-02 03:04:05.6Z'/>"], [], id="27-timestamps"
+    ),
+    pytest.param(NUMBER + text_vector(b"x") + NUMBER, [NUMBER, text_vector(b"x"), NUMBER], [], id="28-any-order"),
+]
+
+
+@pytest.mark.parametrize(("sent", "expected", "reasons"), DEVIATIONS)
+@pytest.mark.parametrize("tail", [b"", TAIL], ids=["whole", "with-a-tail"])
+def test_deviations(sent, expected, reasons, tail):
+    if not tail and reasons and reasons[-1] == JUNK and not sent.rstrip().endswith(b"Vector>"):
+        pytest.fail("junk is reported when an element follows")
+    outcome = alike(sent + tail)
+    assert outcome.raws == expected + [tail.strip()] * bool(tail)
+    assert outcome.reasons == reasons
+
+
+def test_all_28_are_there():
+    assert [int(case.id.partition("-")[0]) for case in DEVIATIONS] == list(range(1, 29))
+
+
+def test_addresses():
+    outcome = alike(
+        NUMBER
+        + b"<getProperties version='1.7'/>"
+        + b"<message device='A &amp; B'/>"
+        + b"<delProperty device='\xc3\xa9' name=''/>"
+        + b'<defLightVector name="n" device="d"/>'
+    )
+    assert [frame.address for frame in outcome.frames] == [
+        address("setNumberVector", "D", "N"),
+        address("getProperties"),
+        address("message", "A & B"),
+        address("delProperty", "é", ""),
+        address("defLightVector", "d", "n"),
+    ]
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_every_tag(tag):
+    name = tag.encode()
+    for element in (b"<%s/>", b"<%s />", b"<%s\n/>", b"<%s></%s>", b"<%s  ></%s  >", b"<%s device='D' name='N'>\n</%s\n>"):
+        element = element.replace(b"%s", name)
+        assert alike(element + TAIL).raws == [element, TAIL.strip()]
+
+
+# Resynchronisation: every one of these costs no element but the broken one.
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"<message device='D' message=noquote/>",
+        b"<message device='D' message='no end/>",
+        b'<message device="D" message="no end/>',
+        b"<message device='D' <b/>",
+        b"<message device=",
+        b"<message",
+        b"<message ",
+        b"<setNumberVector device='D' name='N'><oneNumber name='x'>1</oneNumber>",
+        b"<setNumberVector device='D' name='N'><oneNumber name='x>1</oneNumber></setNumberVector>",
+        b"<setNumberVector device='D' name='N'><oneNumber name='x'>1</oneNumbr></setNumberVector>",
+        b"<setNumberVector device='D' name='N'><oneNumber name='x'>1<oneNumber>2</oneNumber></oneNumber></setNumberVector>",
+        b"<setNumberVector device='D' name='N'>",
+        b"<setNumberVector device='D' name='N'></setTextVector>",
+        b"<setNumberVector device='D' name='N'><oneNumber name='x'>5 < 6</oneNumber></setNumberVector>",
+        b"<setNumberVector device='D' name='N' name='M'></setNumberVector>",
+        b"<setTextVector device='D' name='N'></setTextVector" + b" " * 100 + b">",
+        b"</setNumberVector>",
+        b"<setNumberVectors/>",
+        b"<setNumberVecto",
+        b"<",
+        b"<<<",
+        b"< message/>",
+        b"<1/>",
+        b"<?",
+        b"<? oops",
+        b"<?xml <b>",
+        b"<!",
+        b"<!-",
+        b"<!- x -->",
+        b"\x00\xff\xfe",
+        b"&amp;",
+        b"<setBLOBVector device='D' name='B'>",
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b'",
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b>QUJD</oneBLOB></setBLOBVector>",
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD",
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD<",
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD</",
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD</oneBL",
+    ],
+)
+def test_resynchronisation(broken):
+    outcome = alike(NUMBER + broken + b"\n" + NUMBER + TAIL)
+    assert outcome.raws == [NUMBER, NUMBER, TAIL.strip()]
+    # A broken start tag and what is left of it count as two.
+    assert outcome.dropped == len(outcome.faults) == (2 if b"<b/>" in broken else 1)
+
+
+def test_the_start_of_an_element_is_one_even_in_quotes():
+    """A quote that is missing must not cost what follows, so a quoted start is taken for one."""
+    outcome = alike(b"<message message='say <message device=\"D\"/> now'/>" + TAIL)
+    assert outcome.raws == [b'<message device="D"/>', TAIL.strip()]
+    assert outcome.reasons == ["broken start tag", JUNK]
+
+
+def test_an_end_tag_in_a_comment_ends_the_element():
+    """The known limit of framing by the first end tag."""
+    outcome = alike(text_vector(b"a<!-- </setTextVector> -->b") + TAIL)
+    assert outcome.raws == [TAIL.strip()]
+
+
+def test_faults_are_bounded_but_counted_and_the_last_one_is_kept():
+    framer = Framer(Limits(junk=1000))
+    framer.feed((b"x" + NUMBER) * 100)
+    assert len(framer.faults) == Framer.MAX_FAULTS
+    assert framer.dropped == 100
+    framer.feed(b"x" * 1001)
+    assert isinstance(framer.failed, FrameTooLarge)
+    assert framer.faults[-1] is framer.failed
+    assert framer.feed(NUMBER) == []
+
+
+def test_junk_is_reported_with_the_element_that_ends_it():
+    framer = Framer()
+    framer.feed(b"some words")
+    assert not framer.faults
+    assert len(framer.feed(NUMBER)) == 1
+    assert [str(fault) for fault in framer.faults] == [f"{JUNK}: some words"]
+
+
+def test_invented_names_do_not_grow_the_cache():
+    framer = Framer()
+    for i in range(10_000):
+        framer.feed(NUMBER.replace(b'"D"', b'"D%d"' % i))
+    assert len(framer._addresses) <= 4096
+
+
+# Bounds
+
+
+def fails(data: bytes, limits: Limits) -> bool:
+    kinds = [kind for kind, _, _ in alike(data, limits).faults]
+    assert kinds in ([], [FrameTooLarge])
+    return bool(kinds)
+
+
+def sized(before: bytes, after: bytes, size: int, filling: bytes = b"a") -> bytes:
+    return before + filling * (size - len(before) - len(after)) + after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(b'<setTextVector device="D" name="T"><oneText name="t">', b"</oneText></setTextVector>", id="common"),
+        pytest.param(b'<setTextVector name="T" device="D"><oneText name="t">', b"</oneText></setTextVector>", id="odd"),
+        pytest.param(b'<setTextVector name="T" device="D"><oneText name="t">', b"", id="unfinished"),
+        pytest.param(b'<enableBLOB device="D">', b"</enableBLOB>", id="enableBLOB"),
+    ],
+)
+@pytest.mark.parametrize("filling", [b"a", b"<", b"\n"])
+def test_an_element_is_bounded(before, after, filling):
+    limits = Limits(frame=5000)
+    if filling == b"a" or not after:
+        assert not fails(sized(before, after, 5000, filling), limits)
+    if after:
+        assert fails(sized(before, after, 5001, filling) + TAIL, limits)
+    else:
+        assert fails(sized(before, after, 5001, filling), limits)
+    assert fails(sized(before, after, 100_000, filling), limits)
+
+
+@pytest.mark.parametrize("filling", [b"a", b">", b"<", b"\n"])
+def test_a_start_tag_is_bounded(filling):
+    limits = Limits(start_tag=4200, attribute_value=10_000)
+    before, after = b'<message message="', b'"/>'
+    if filling != b"<":
+        assert not fails(sized(before, after, 4200, filling) + TAIL, limits)
+    assert fails(sized(before, after, 4201, filling) + TAIL, limits)
+    assert fails(sized(before, b"", 4201, filling), limits)
+    assert fails(sized(before, b"", 100_000, filling), limits)
+    assert fails(sized(b"<message ", b"/>", 4201, b" "), limits)
+    assert not fails(sized(b"<message ", b"/>", 4200, b" "), limits)
+    assert fails(sized(b"<setBLOBVector ", b">", 4201, b" "), limits)
+
+
+def test_a_start_tag_of_the_common_shape_is_bounded_too():
+    for space in (98, 99, 100, 101, 5000, 20_000):
+        data = NUMBER.replace(b" name", b" " * space + b"name", 1)
+        assert fails(data + TAIL, Limits()) == (space == 20_000)
+
+
+def test_junk_is_bounded():
+    limits = Limits(junk=5000)
+    for junk in (b"a", b"< ", b"a\n", b"<b>", b"&#1;"):
+        size = len(junk)
+        assert not fails(junk * (5000 // size), limits)
+        assert fails(junk * (5000 // size) + b"zzzzz", limits)
+        assert fails(junk * (100_000 // size), limits)
+
+
+def test_junk_is_counted_in_a_row_only():
+    assert len(alike((b"a" * 4000 + NUMBER) * 4, Limits(junk=5000)).frames) == 4
+
+
+def test_white_space_and_declarations_are_no_junk():
+    outcome = alike(b"\n" * 20_000 + b"<?xml version='1.0'?>\n" * 1000 + NUMBER, Limits(junk=100))
+    assert (outcome.raws, outcome.faults) == ([NUMBER], [])
+
+
+def test_comments_are_bounded():
+    limits = Limits(junk=5000)
+    assert not fails(sized(b"<!--", b"-->", 5000) + TAIL, limits)
+    assert fails(sized(b"<!--", b"-->", 5001) + TAIL, limits)
+    assert fails(sized(b"<!--", b"", 100_000), limits)
+    assert fails(sized(b"<!--", b"-->", 100) * 51 + TAIL, limits)
+    assert not fails((sized(b"<!--", b"-->", 4000) + NUMBER) * 4, limits)
+
+
+def test_declarations_are_bounded():
+    limits = Limits(start_tag=4200)
+    assert not fails(sized(b"<?", b"?>", 4200) + TAIL, limits)
+    assert fails(sized(b"<?", b"?>", 4201) + TAIL, limits)
+    assert fails(sized(b"<?", b"", 100_000), limits)
+
+
+BLOB_START = b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='1' format='.x'>"
+BLOB_END = b"</oneBLOB></setBLOBVector>"
+
+
+def test_a_blob_is_bounded():
+    limits = Limits(blob=20_000, frame=1000)
+    assert not fails(sized(BLOB_START, BLOB_END, 20_000) + TAIL, limits)
+    assert fails(sized(BLOB_START, BLOB_END, 20_001) + TAIL, limits)
+    assert fails(sized(BLOB_START, b"", 100_000), limits)
+    assert fails(sized(BLOB_START, b"", 100_000, b"\xff"), limits)
+    assert fails(sized(BLOB_START + b"<!--", b"", 100_000, b"</x>"), limits)
+
+
+def test_a_tag_in_a_blob_is_bounded():
+    limits = Limits(start_tag=4200, attribute_value=10_000)
+    start = b"<setBLOBVector device='D' name='B'>"
+
+    def blob(size: int) -> bytes:
+        return start + sized(b"<oneBLOB name='b' x='", b"'>", size) + b"QUJD" + BLOB_END + TAIL
+
+    assert not fails(blob(4200), limits)
+    assert fails(blob(4201), limits)
+    assert fails(start + sized(b"<oneBLOB name='b' x='", b"", 100_000), limits)
+
+
+@pytest.mark.parametrize("members", [5, 6, 100])
+@pytest.mark.parametrize(
+    ("before", "member", "after"),
+    [
+        (b'<setTextVector device="D" name="T">', b'<oneText name="t">x</oneText>', b"</setTextVector>"),
+        (b"<setBLOBVector device='D' name='B'>", b"<oneBLOB name='b'>QUJD</oneBLOB>", b"</setBLOBVector>"),
+        (b"<setBLOBVector device='D' name='B'>", b"<oneBLOB name='b'/>", b"</setBLOBVector>"),
+    ],
+)
+def test_members_are_bounded(members, before, member, after):
+    outcome = alike(before + member * members + after + TAIL, Limits(members=5))
+    if members > 5:
+        assert outcome.raws == [TAIL.strip()]
+        assert outcome.reasons == ["more than 5 members"]
+    else:
+        assert len(outcome.raws) == 2
+
+
+def test_1024_members_and_no_more():
+    def vector(members: int) -> bytes:
+        return b'<setTextVector device="D" name="T">' + b'<oneText name="t">x</oneText>' * members + b"</setTextVector>"
+
+    assert len(alike(vector(1024)).frames) == 1
+    assert alike(vector(1025)).reasons == ["more than 1024 members"]
+
+
+@pytest.mark.parametrize("shape", [b'<setTextVector device="%s" name="T"></setTextVector>', b"<message device='%s'/>"])
+def test_names_are_bounded_in_bytes(shape):
+    assert len(alike(shape.replace(b"%s", b"x" * 256)).frames) == 1
+    assert alike(shape.replace(b"%s", b"x" * 257)).reasons == ["the attribute 'device' is longer than 256"]
+    assert len(alike(shape.replace(b"%s", "é".encode() * 128)).frames) == 1
+    assert alike(shape.replace(b"%s", "é".encode() * 129)).reasons == ["the attribute 'device' is longer than 256"]
+
+
+def test_attributes_are_bounded():
+    def message(attributes: int) -> bytes:
+        return b"<message " + b" ".join(b"a%d=''" % i for i in range(attributes)) + b"/>"
+
+    assert len(alike(message(32)).frames) == 1
+    assert alike(message(33)).reasons == ["more than 32 attributes"]
+    assert alike(message(1500)).reasons == ["more than 32 attributes"]
+
+
+def test_attribute_values_are_bounded():
+    assert len(alike(b"<message message='" + b"x" * 4096 + b"'/>").frames) == 1
+    assert alike(b"<message message='" + b"x" * 4097 + b"'/>").reasons == ["the attribute 'message' is longer than 4096"]
+
+
+def test_a_tag_of_a_member_is_bounded():
+    assert alike(text_vector(b"</oneText><oneText " + b" " * 20_000 + b">")).reasons == ["a tag of more than 16384 bytes"]
+
+
+@pytest.mark.parametrize("limits", [Limits(name=10), Limits(members=1), Limits(attributes=3), Limits(start_tag=60, frame=1000)])
+def test_narrow_limits_hold_for_the_common_shape(limits):
+    definition = NUMBER.replace(b"set", b"def").replace(b"one", b"def")
+    for vector in (NUMBER, definition):
+        wide = vector.replace(b'"D"', b'"DDDDDDDDDDD"').replace(b"state", b'timeout="1" state')
+        wide = wide.replace(b"></", b'></one></', 0)
+        member = wide[wide.index(b">") + 1 : wide.rindex(b"</")]
+        wide = wide.replace(member, member * 2)
+        assert len(alike(wide).frames) == 1
+        assert not alike(wide, limits).frames
+
+
+# Memory and time
+
+ENDLESS = [
+    pytest.param(b'<setTextVector device="D" name="T"><oneText name="t">', b"a", id="text"),
+    pytest.param(b'<setTextVector device="D" name="T">', b"<oneText name='t'/>", id="members"),
+    pytest.param(b'<setTextVector device="D" name="T">', b"<", id="less-than"),
+    pytest.param(b'<setTextVector device="D" name="T">', b">", id="greater-than"),
+    pytest.param(b'<setTextVector device="D" name="T"></setTextVector', b" ", id="end-tag"),
+    pytest.param(b'<setTextVector device="D" name="T"><oneText name="t">', b"<!--", id="comments-in-text"),
+    pytest.param(b"<message message='", b">", id="start-tag"),
+    pytest.param(b"<message ", b"a='' ", id="attributes"),
+    pytest.param(b"", b"junk", id="junk"),
+    pytest.param(b"", b"<", id="less-than-between"),
+    pytest.param(b"<!--", b"-", id="comment"),
+    pytest.param(b"<?", b"?", id="declaration"),
+    pytest.param(BLOB_START, b"QUJD", id="blob"),
+    pytest.param(BLOB_START, b"</x>", id="end-tags-in-blob"),
+    pytest.param(b"<setBLOBVector>", b"<oneBLOB name='b'/>", id="members-of-blob"),
+    pytest.param(BLOB_START, b"<!--", id="comments-in-blob"),
+    pytest.param(BLOB_START, b"<oneBLOB ", id="broken-tags-in-blob"),
+    pytest.param(b"", b"<setTextVector a='b'>", id="unfinished-elements"),
+    pytest.param(b"", b"<message a='", id="unfinished-start-tags"),
+    pytest.param(b"", b"<setBLOBVector a='b'>", id="unfinished-blobs"),
+    pytest.param(b"", b"<setBLOBVector a='b'/>", id="empty-blobs"),
+    pytest.param(b"", b"<setBLOBVector a='b'></setBLOBVector>", id="memberless-blobs"),
+    pytest.param(b"", b"\n", id="white-space"),
+]
+
+
+@pytest.mark.parametrize(("before", "endless"), ENDLESS)
+def test_memory_is_bounded(before, endless):
+    limits = Limits(frame=1 << 16, blob=1 << 18, start_tag=1 << 13, junk=1 << 14)
+    piece = endless * (4096 // len(endless))
+    framer = Framer(limits)
+    tracemalloc.start()
+    try:
+        framer.feed(before)
+        for _ in range(500):  # 2 MB
+            framer.feed(piece)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize(("before", "endless"), ENDLESS)
+@pytest.mark.parametrize("size", [8, 1 << 18])
+def test_time_is_linear(before, endless, size):
+    """Four times the bytes take about four times the time, and not sixteen times."""
+
+    def cost(count: int) -> float:
+        pieces = in_pieces(before + endless * (count // len(endless)), size)
+        best = 1e9
+        for _ in range(2):
+            framer = Framer()
+            begin = time.process_time()
+            for piece in pieces:
+                framer.feed(piece)
+                framer.faults.clear()
+            best = min(best, time.process_time() - begin)
+        return best
+
+    count = 1 << 16 if size == 8 else 1 << 18
+    assert cost(4 * count) < 12 * max(cost(count), 0.001)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"<!--" * 200_000, b"&" * 800_000, b"&#" * 400_000, b"='" * 400_000, b'="' * 400_000 + b"\xff", b"<a '" * 200_000, b"<a x='" * 130_000],
+    ids=["comments", "ampersands", "references", "quotes", "quotes-latin-1", "broken-tags", "broken-attributes"],
+)
+def test_the_repair_of_a_large_element_takes_no_longer_than_it_should(content):
+    begin = time.process_time()
+    Framer().feed(text_vector(content))
+    assert time.process_time() - begin < 5  # seconds; with a search that starts over at each of them it takes minutes
+
+
+# BLOBs
+
+
+def blob_of(outcome) -> BlobFrame:
+    frame = outcome.frames[0]
+    assert isinstance(frame, BlobFrame)
+    return frame
+
+
+def test_a_blob_keeps_its_pieces_and_says_where_the_text_is():
+    data = BLOB_START + b"QUJD\nREVG" + b"</oneBLOB><oneBLOB name='c'/><oneBLOB name='d'></oneBLOB>\n</setBLOBVector>"
+    outcome = alike(data + TAIL)
+    frame = blob_of(outcome)
+    assert frame.raw == data
+    assert frame.size == len(data)
+    assert texts(frame) == [b"QUJD\nREVG", b"", b""]
+    assert b"QUJD" not in frame.skeleton
+    assert frame.address == address("setBLOBVector", "D", "B")
+    assert outcome.raws[1:] == [TAIL.strip()]
+
+
+@pytest.mark.parametrize(
+    ("data", "members"),
+    [
+        (b"<setBLOBVector device='D' name='B' state='Busy'></setBLOBVector>", 0),
+        (b"<setBLOBVector device='D' name='B' state='Busy'>\n</setBLOBVector>", 0),
+        (b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='0' enclen='0' format=''>\n</oneBLOB></setBLOBVector>", 1),
+        (b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='0' format=''/></setBLOBVector>", 1),
+        (b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='9' format='.x' len='9' attached='true'/></setBLOBVector>", 1),
+        (b"<newBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>QUJD</oneBLOB></newBLOBVector  >", 1),
+    ],
+)
+def test_blobs_without_much_in_them(data, members):
+    outcome = alike(data + TAIL)
+    assert outcome.raws == [data, TAIL.strip()]
+    assert len(blob_of(outcome).spans) == members
+
+
+def test_a_self_closed_blob_vector_is_an_element_like_others():
+    outcome = alike(b"<setBLOBVector device='D' name='B' state='Ok'/>" + TAIL)
+    assert outcome.raws == [b"<setBLOBVector device='D' name='B' state='Ok'/>", TAIL.strip()]
+
+
+def test_tags_of_a_blob_cut_anywhere():
+    data = BLOB_START + b"QUJD</oneBLOB>\n<oneBLOB name='x > y'>REVG" + BLOB_END + TAIL
+    whole = outcome_of([data])
+    assert len(whole.frames) == 2
+    for at in range(len(data)):
+        cut = outcome_of([data[:at], data[at:]])
+        assert (cut.raws, cut.faults) == (whole.raws, [])
+        assert blob_of(cut).spans == blob_of(whole).spans
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [("é".encode(), "Ã©"), (b"\xe9", "é"), (b"A & B", "A & B"), (b"&#233;", "é"), (b"a\x07b", "ab")],
+)
+def test_names_of_a_blob_are_mended_and_its_text_is_not_touched(device, name):
+    data = BLOB_START.replace(b"'D'", b"'" + device + b"'") + b"QUJD\n</oneBLOB> <oneBLOB name='\xe9'>REVG" + BLOB_END
+    frame = blob_of(alike(data + TAIL))  # one byte that is not UTF-8, and the whole is Latin-1
+    assert frame.address == address("setBLOBVector", name, "B")
+    assert f"'{name.replace('&', '&amp;')}'".encode() in frame.raw
+    assert texts(frame) == [b"QUJD\n", b"REVG"]
+    frame.raw.decode("utf-8")
+    assert frame.size == len(frame.raw)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (BLOB_START + b"QUJD&amp;" + BLOB_END, "bytes in a BLOB that are not base64"),
+        (BLOB_START + b"QUJD\xe9" + BLOB_END, "bytes in a BLOB that are not base64"),
+        (BLOB_START + b"QUJD<!-- c -->" + BLOB_END, "a comment, a declaration or a broken tag in a BLOB"),
+        (BLOB_START + b"QUJD<?pi?>" + BLOB_END, "a comment, a declaration or a broken tag in a BLOB"),
+        (BLOB_START + b"<![CDATA[QUJD]]>" + BLOB_END, "a comment, a declaration or a broken tag in a BLOB"),
+        (BLOB_START + b"QUJD< " + BLOB_END, "a comment, a declaration or a broken tag in a BLOB"),
+        (BLOB_START + b"QUJD<x <y/>" + BLOB_END, "a comment, a declaration or a broken tag in a BLOB"),
+        (BLOB_START + b"QUJD<b/>" + BLOB_END, "an element inside a member"),
+        (BLOB_START + b"QUJD</oneBLOB></oneBLOB></setBLOBVector>", "an end tag without its start in a BLOB"),
+        (b"<setBLOBVector device='D'>words" + BLOB_START[BLOB_START.index(b"<one") :] + BLOB_END, "text beside the oneBLOB elements"),
+        (b"<setBLOBVector device='D'>\x0b" + BLOB_START[BLOB_START.index(b"<one") :] + BLOB_END, "text beside the oneBLOB elements"),
+    ],
+)
+def test_what_a_blob_must_not_hold(broken, reason):
+    outcome = alike(broken + TAIL)
+    assert outcome.raws == [TAIL.strip()]
+    assert outcome.reasons == [reason]
+
+
+@pytest.mark.parametrize("bad", [b"</oneBLOBB>", b"</oneBLOB x='1'>", b"<oneBLOB name='a' name='b'/>", b"<oneBLOB name=b/>"])
+def test_tags_of_a_blob_are_checked(bad):
+    outcome = alike(b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD" + bad + b"</setBLOBVector>" + TAIL)
+    assert outcome.raws == [TAIL.strip()]
+    assert outcome.faults[0][0] is MalformedFrame
+
+
+def test_a_large_broken_blob_costs_neither_the_link_nor_memory():
+    framer = Framer()
+    tracemalloc.start()
+    try:
+        framer.feed(BLOB_START + b"<!-- made by hand -->")
+        for _ in range(200):
+            assert framer.feed(b"QUJD" * 4096) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 18
+    assert [frame.raw for frame in framer.feed(BLOB_END + TAIL)] == [TAIL.strip()]
+    assert framer.failed is None
+
+
+def test_a_blob_is_not_copied():
+    chunk = b"QUJD" * (1 << 14)
+    framer = Framer()
+    framer.feed(BLOB_START)
+    for _ in range(4):
+        framer.feed(chunk)
+    (frame,) = framer.feed(BLOB_END)
+    assert sum(piece is chunk for piece in frame.chunks) == 3  # the first is behind a small one
+
+
+def test_unfinished():
+    framer = Framer()
+    assert framer.unfinished == 0
+    framer.feed(NUMBER[:40])
+    assert framer.unfinished == 40
+    framer.feed(NUMBER[40:])
+    assert framer.unfinished == 0
+    framer.feed(BLOB_START + b"A" * 100)
+    assert framer.unfinished == len(BLOB_START) + 100
+    framer.feed(BLOB_END)
+    assert framer.unfinished == 0
