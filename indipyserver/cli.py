@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from . import version
+from .check import run_check
 from .console import attach, message_tracer, verbose_level
 from .fifo import Fifo
 from .ipyserver import MAX_CONNECTIONS, IPyServer
@@ -90,6 +91,16 @@ def _word(text: str) -> Word:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, up to 3600")
+    return number
+
+
 def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     """What the command understands.
 
@@ -100,7 +111,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         prog=prog,
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        usage="%(prog)s [options] WORD [WORD ...]",
+        usage="%(prog)s [options] WORD [WORD ...]\n       %(prog)s --check WORD [--json] [--timeout SECONDS] [--act]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -139,6 +150,15 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         help="log what happens; -vv: each message too; -vvv: with its XML")  # fmt: skip
     add("--log-level", choices=("debug", "info", "warning", "error"), help="log from this level on, whatever -v says")
     add("--version", action="version", version=f"indipyserver {version}")
+
+    add = parser.add_argument_group("check a driver").add_argument
+    add("--check", metavar="WORD", type=_word,
+        help="serve nothing: start this driver, talk to it as a strict client, and report what is wrong with it; "
+        "exit status 0: fine, 1: errors or warnings, 2: it cannot be started")  # fmt: skip
+    add("--json", action="store_true", help="report as JSON")
+    add("--timeout", type=_seconds, default=5.0, metavar="SECONDS",
+        help="how long it may take to answer (default: %(default)g)")  # fmt: skip
+    add("--act", action="store_true", help="also send commands that may move, expose or switch something")
     return parser
 
 
@@ -150,16 +170,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 after --help and --version, 2 for wrong usage, 1 if it cannot serve, or has nothing
-        left to serve, and 128 and its number after a signal.
+        left to serve, and 128 and its number after a signal; for --check see :func:`run_check`.
     """
     parser = build_parser(_program_name())
     try:
         options = parser.parse_intermixed_args(argv)
-        if not options.words and options.fifo is None:
+        if options.check is not None and (options.words or options.fifo is not None):
+            parser.error("--check serves nothing: it takes its one WORD and no others")
+        if options.check is None and (options.json or options.act):
+            parser.error("--json and --act go with --check WORD")
+        if options.check is None and not options.words and options.fifo is None:
             parser.print_help(sys.stderr)
             return _STATUS_USAGE
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else _STATUS_USAGE
+    if options.check is not None:
+        return run_check(
+            options.check, timeout=options.timeout, act=options.act, json=options.json, verbose=options.verbose
+        )
     level = verbose_level(options.verbose)
     if options.log_level is not None:
         level = logging.getLevelNamesMapping()[options.log_level.upper()]

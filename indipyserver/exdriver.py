@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 GRACE: Final = 2.0
 """Seconds between closing a driver's standard input, SIGTERM and SIGKILL."""
+_LACKING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS)
+_LACK_TIME: Final = 2.0  # seconds until the next try when the machine lacks something
 _PIPE_SIZE: Final = 1 << 20  # the most Linux gives without privilege; fewer wake-ups for BLOBs
 _STDERR_LINE: Final = 4096
 _STDERR_PER_SECOND: Final = 200
@@ -112,6 +115,10 @@ class ExDriver:
             try:
                 error = await self._live()
             except OSError as failure:
+                if failure.errno in _LACKING:  # perhaps not for long, and that is not the driver's fault
+                    logger.error("%s cannot be started now, but in a moment perhaps: %s", self.label, failure)
+                    await asyncio.sleep(_LACK_TIME)
+                    continue
                 logger.error("%s cannot be started: %s", self.label, failure)
                 self._board.announce(f"{self.label} cannot be started: {failure}")
                 return

@@ -327,9 +327,17 @@ class IPyServer:
         assert self._group is not None
         if isinstance(part, LocalDriver):
             part.driver.expect_run()  # what other coroutines send before its task begins is kept
-        task = self._group.create_task(part.run(), name=part.label)
+        task = self._group.create_task(self._run_part(part), name=part.label)
         self._tasks[part] = task
         task.add_done_callback(lambda _: self._part_ended(part))
+
+    async def _run_part(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
+        """One part may fail, even in a way that nobody has foreseen; the others go on."""
+        try:
+            await part.run()
+        except Exception as error:
+            logger.exception("%s has failed; the others go on", part.label)
+            self.board.announce(f"{part.label} has failed: {error!r}")
 
     def _part_ended(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
         self._tasks.pop(part, None)
@@ -508,7 +516,7 @@ class IPyServer:
         return listener
 
     def _accepted(self, link: Link, rights: Rights = EVERYTHING) -> bool:
-        clients = self.board.clients
+        clients = [peer for peer in self.board.clients if not peer.closed]
         if len(clients) >= self.maxconnections:
             for peer in clients:  # one that only waits for its last answers gives way
                 if isinstance(peer.link, DescriptorLink) and peer.link.lingering:

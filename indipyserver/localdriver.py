@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.messages import GetProperties
 from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 
@@ -66,6 +68,8 @@ class LocalDriver:
         for device in self.devices:
             board.router.claim(device, peer)
         logger.info("%s is served", self.label)
+        if any(party.interest.covers(device, None) for party in board.router.parties for device in self.devices):
+            board.send(peer, encode(GetProperties()))  # somebody was here first
         reason = "the driver has ended"
         try:
             await self.driver.serve(theirs)

@@ -12,6 +12,7 @@ from indipydriver.errors import FrameTooLarge, RemoteProtocolError, SlowPeer
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.tags import Verb
 from indipydriver.transport.attached import PassingLink
+from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import LOW_WATER, Link
 
 from .outbox import Outbox, OutboxLimits, Verdict
@@ -97,6 +98,12 @@ class Peer(Party):
         self._held_by: set[object] = set()
         self._left_out = 0  # snooped frames it did not get since it fell behind
         self._faults = 0  # in a row
+
+    def is_a_server(self) -> None:
+        """Its devices have to go as soon as it does: it may be back at once."""
+        super().is_a_server()
+        if isinstance(self.link, DescriptorLink):
+            self.link.linger = 0.0
 
     # Sending
 

@@ -76,6 +76,10 @@ class Party:
         self.rights = rights
         self.interest.exists = DeviceFilter(rights.devices) if rights.devices else None
 
+    def is_a_server(self) -> None:
+        """This client has introduced itself as a server."""
+        self.role = Role.UPSTREAM
+
     def may_see(self, device: str | None) -> bool:
         """Does this device exist for it?"""
         exists = self.interest.exists
@@ -209,7 +213,7 @@ class Router:
             return ()
         if device is not None and device.startswith("*"):
             if source.role is Role.CLIENT:
-                source.role = Role.UPSTREAM
+                source.is_a_server()
                 self._forget_routes()
                 may = "may not" if source.rights.read_only else "may"
                 logger.info("%s is a server: it %s define devices", source.label, may)
@@ -397,6 +401,11 @@ class Router:
         if not name:
             source.complain("nameless", "defined a property without name: dropped")
             return ()
+        if source.role in _SERVERS and came_through(frame, self.name):
+            text = f"brings back {device!r}, which it has from here: a loop of servers, refused"
+            if source.complain(f"device {device}", text, logging.ERROR):
+                out += self.site_message(f"{source.label} {text}")
+            return ()
         if not self._owned(source, frame, out, claim=True):
             return ()
         assert device is not None
@@ -412,6 +421,7 @@ class Router:
             prop.missing.difference_update(receivers)
         else:
             receivers = ()
+        receivers = self._servers_first(frame, receivers, out)
         if prop.is_blob and source.role in _SERVERS:
             out_blobs: list[Delivery] = []
             self._ask_links_for_blobs(out_blobs)
@@ -426,7 +436,10 @@ class Router:
         if not frame.address.name:
             source.complain("nameless", f"sent a {frame.tag.text} without name: dropped")
             return ()
-        if not self._owned(source, frame, out, claim=True):
+        # A server has to define a device before it speaks for it: only definitions know the way they have come.
+        if not self._owned(source, frame, out, claim=source.role not in _SERVERS):
+            return ()
+        if source.role in _SERVERS and frame.address.device not in self.devices:
             return ()
         with_data = isinstance(frame, BlobFrame) and bool(frame.spans)
         if with_data and not source.takes_blobs:
@@ -445,6 +458,8 @@ class Router:
             return ()
         if not self._owned(source, frame, out, claim=False):
             return ()
+        if source.role in _SERVERS and device not in self.devices:
+            return ()  # in a loop of servers this is our own, come round
         receivers = self._wanting(frame.address, source)
         if name is not None:
             self.devices.undefine(device, name)
@@ -457,12 +472,29 @@ class Router:
         if device:
             if not self._owned(source, frame, out, claim=False):
                 return ()
-            return self._wanting(frame.address, source)
+            receivers = self._wanting(frame.address, source)
+            if device in self.devices:
+                return receivers
+            if source.role in _SERVERS and came_through(frame, self.name):
+                return ()
+            return self._servers_first(frame, receivers, out)
         if not self._may_define(source, frame):
             return ()
         if source.role in _SERVERS and came_through(frame, self.name):
             return ()
         return self._site_wide(frame, source, out)
+
+    def _servers_first(self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]) -> tuple[Party, ...]:
+        """Send what no owner keeps from going round to the servers among these, with our name in it.
+
+        Returns:
+            The others.
+        """
+        servers = [p for p in receivers if p.role in _SERVERS]
+        if not servers:
+            return receivers
+        out.append(([with_via(frame, self.name)], self._intern(servers)))
+        return self._intern(p for p in receivers if p.role not in _SERVERS)
 
     def _site_wide(self, frame: Frame, source: Party | None, out: list[Delivery]) -> tuple[Party, ...]:
         """All clients, drivers that snoop on everything, and (unless it came from above) servers above."""

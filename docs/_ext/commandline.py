@@ -1,6 +1,7 @@
 """The directive ``commandline``: the reference of the command, made from its argparse parser."""
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 
 from indipyserver.cli import build_parser
@@ -28,31 +29,41 @@ def invocation(action: argparse.Action) -> str:
     return ", ".join(flag + value for flag in action.option_strings)
 
 
-def markdown(parser: argparse.ArgumentParser | None = None) -> str:
-    """The whole reference as Markdown."""
+def synopsis(parser: argparse.ArgumentParser | None = None) -> str:
+    """How it is called, and what its words mean, as Markdown."""
     parser = parser or build_parser()
-    lines = ["```text", parser.format_usage().strip(), "```", "", "```text", str(parser.description).strip(), "```"]
+    usage, description = parser.format_usage().strip(), str(parser.description).strip()
+    return f"```text\n{usage}\n```\n\n```{{code-block}} text\n:class: small\n\n{description}\n```"
+
+
+def flags(parser: argparse.ArgumentParser | None = None) -> str:
+    """All flags in their groups, and the examples, as Markdown."""
+    parser = parser or build_parser()
+    lines = []
     for title, actions in options(parser):
         name = {"options": "Help", "optional arguments": "Help"}.get(title, title[:1].upper() + title[1:])
-        lines += ["", f"## {name}", ""]
+        lines += [f"## {name}", ""]
         for action in actions:
             lines += [f"`{invocation(action)}`", f": {expanded(action, parser)}", ""]
     if parser.epilog:
         title, _, examples = (parser.epilog % {"prog": parser.prog}).partition("\n")
-        lines += ["", f"## {title.rstrip(':').capitalize()}", "", "```text", examples.strip("\n"), "```"]
+        lines += [f"## {title.rstrip(':').capitalize()}", "", "```{code-block} text", ":class: small", "", textwrap.dedent(examples).strip("\n"), "```"]
     return "\n".join(lines)
+
+
+PARTS = {"synopsis": synopsis, "flags": flags}
 
 
 def setup(app):
     from sphinx.util.docutils import SphinxDirective
 
     class CommandLine(SphinxDirective):
-        """Stands for the whole reference."""
+        """Stands for one of the parts."""
 
-        has_content = False
+        required_arguments = 1
 
         def run(self):
-            return self.parse_text_to_nodes(markdown(), allow_section_headings=True)
+            return self.parse_text_to_nodes(PARTS[self.arguments[0]](), allow_section_headings=True)
 
     app.add_directive("commandline", CommandLine)
     return {"parallel_read_safe": True}

@@ -200,7 +200,8 @@ class Framer:
                 if pos - begin > room:
                     self._fail("comments", self._junk, self.limits.junk, data[begin : begin + _SAMPLE])
             elif _CUT_SHORT.match(data, begin):
-                self._hold(data, begin, b">", "name", _NAME_LENGTH + 1)
+                self._hold(data, begin, b"", "name", _NAME_LENGTH + 1)
+                self._patience = 0
                 return -1
             else:
                 self._count_junk(data[begin : begin + 1])
@@ -290,8 +291,8 @@ class Framer:
             frames.append(blob.frame())
         except FrameTooLarge as fault:
             self._blob = None
-            self.failed = fault
-            self.faults.append(fault)
+            self.failed = fault.with_traceback(None)  # its frames hold the BLOB
+            self.faults.append(self.failed)
             return b"", 0
         except MalformedFrame as fault:
             self._blob = None

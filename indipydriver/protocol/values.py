@@ -77,7 +77,7 @@ def getfloat(value: object) -> float:
             number = float(value)
         except ValueError:
             number = _sexagesimal(value)
-        if "_" in value or not math.isfinite(number):
+        if "_" in value or not math.isfinite(number) or not value.strip().isascii():
             raise ValueFormatError(f"not a number: {_shown(value)}")
         return number
     if isinstance(value, float):

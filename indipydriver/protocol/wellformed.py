@@ -17,7 +17,17 @@ from ..errors import MalformedFrame
 from .frame import Address
 from .tags import TAGS
 
-__all__ = ["COMMON", "COMMON_DEFINITION", "NEVER", "Limits", "check", "encoding_of", "excerpt", "make_address", "repair"]
+__all__ = [
+    "COMMON",
+    "COMMON_DEFINITION",
+    "NEVER",
+    "Limits",
+    "check",
+    "encoding_of",
+    "excerpt",
+    "make_address",
+    "repair",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,17 @@ def _shape(
     # Nothing may match in two ways: with many members the failure of the whole would try all combinations.
     more_or_space = rb"(?:>|(?=" + _WS + rb")"
     children = rb"|".join(
-        kind + _attribute("name") + more_or_space + _optional(*more) + gap + rb">)" + _TEXT + rb"</" + child + kind + rb">"
+        kind
+        + _attribute("name")
+        + more_or_space
+        + _optional(*more)
+        + gap
+        + rb">)"
+        + _TEXT
+        + rb"</"
+        + child
+        + kind
+        + rb">"
         for kind, more in ((b"Number", of_number), (b"Text", of_all), (b"Switch", of_all), (b"Light", of_all))
     )
     return re.compile(
@@ -197,7 +217,7 @@ def check(raw: bytes, limits: Limits) -> Address:
     try:
         parser.Parse(raw, True)
     except expat.ExpatError as error:
-        raise MalformedFrame(f"not well-formed ({error})", tag=judge.tag or None, excerpt=excerpt(raw)) from None
+        raise MalformedFrame(f"bad XML: {error}", tag=judge.tag or None, excerpt=excerpt(raw)) from None
     except MalformedFrame as error:
         error.tag, error.excerpt = judge.tag or None, excerpt(raw)
         raise
@@ -251,8 +271,8 @@ def repair(raw: bytes, encoding: str | None = None) -> bytes:
     """The element as every peer understands it; the same bytes when there is nothing to mend.
 
     What real drivers send and expat or libindi would not take: Latin-1 bytes, control characters,
-    an ampersand that begins no entity, ``<`` in an attribute value, numeric references (libindi shows
-    them as they are) and comments (libindi ends them at the first ``>``).
+    an ampersand that begins no entity, ``<`` in an attribute value, ``]]>`` in text, numeric references
+    (libindi shows them as they are) and comments (libindi ends them at the first ``>``).
 
     Args:
         raw: The element, or a part of it.
@@ -265,6 +285,8 @@ def repair(raw: bytes, encoding: str | None = None) -> bytes:
     if "&" in text:
         text = _BARE_AMPERSAND.sub("&amp;", text)
         text = _REFERENCE.sub(_character, text)
+    if "]]>" in text:
+        text = text.replace("]]>", "]]&gt;")
     if "<" in text[1:]:
         text = _WITH_ATTRIBUTES.sub(lambda match: "<" + match[0][1:].replace("<", "&lt;"), text)
     return text.encode("utf-8")

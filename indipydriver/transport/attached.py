@@ -25,7 +25,7 @@ from ..errors import MalformedFrame
 from ..protocol.frame import Address, BlobFrame, Frame
 from ..protocol.framer import Framer, Limits
 from ..protocol.wellformed import excerpt
-from .descriptor import DescriptorLink, _view
+from .descriptor import DescriptorLink
 
 __all__ = ["AttachedFrame", "Descriptor", "PassingLink"]
 
@@ -220,6 +220,7 @@ class PassingLink(DescriptorLink):
     def __init__(self, label: str, sock: socket.socket, *, linger: float = 0.0, limits: Limits | None = None) -> None:
         super().__init__(label, sock=sock, linger=linger, limits=limits)
         self._socket = sock
+        self._recvmsg_into = sock.recvmsg_into
         self._waiting: deque[Descriptor] = deque()
         self._ancillary = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
         self._flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -228,7 +229,12 @@ class PassingLink(DescriptorLink):
         self._write_some = self._transmit
 
     def _receive(self) -> int:
-        count, ancillary, _, _ = self._socket.recvmsg_into([_view], self._ancillary, self._flags)
+        count, ancillary, _, _ = self._recvmsg_into((self._view,), self._ancillary, self._flags)
+        if ancillary:
+            self._keep(ancillary)
+        return count
+
+    def _keep(self, ancillary: list[tuple[int, int, bytes]]) -> None:
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds = array.array("i")
@@ -236,14 +242,13 @@ class PassingLink(DescriptorLink):
                 self._waiting += map(Descriptor, fds)
         while len(self._waiting) > 4 * MAX_DESCRIPTORS:  # a peer that sends descriptors and no elements
             self._waiting.popleft()
-        return count
 
     def _transmit(self, buffers: Sequence[bytes | memoryview]) -> int:
         first = buffers[0]
         if isinstance(first, Tagged) and first.descriptors:
             fds = array.array("i", [descriptor.fd for descriptor in first.descriptors])
             return self._socket.sendmsg(buffers, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
-        return self._socket.sendmsg(buffers)
+        return self._socket.send(first) if len(buffers) == 1 else self._socket.sendmsg(buffers)
 
     def _next_slice(self) -> list[bytes | memoryview]:
         """As usual, but a buffer with descriptors comes first in its slice, so that they go along with it."""

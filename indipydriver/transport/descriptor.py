@@ -7,8 +7,10 @@ buffer that all links share, no copies on the way out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import threading
 from collections.abc import Callable, Sequence
 
 from ..protocol.framer import Limits
@@ -17,8 +19,19 @@ from .link import SLICE, Receiver
 
 __all__ = ["DescriptorLink", "tune_socket"]
 
-_buffer = bytearray(SLICE)  # a read ends before the next one begins, so one does for all links
-_view = memoryview(_buffer)
+
+class _Buffer(threading.local):
+    """What all links of a thread read into, as a read ends before the next one begins.
+
+    Two event loops in two threads must not share it: a read lets go of the interpreter's lock.
+    """
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(SLICE))
+
+
+_buffer = _Buffer()
+_RESETTING = (socket.AF_INET, socket.AF_INET6)
 
 
 def tune_socket(sock: socket.socket) -> None:
@@ -63,12 +76,13 @@ class DescriptorLink(FramedLink):
         if (sock is None) == (pipes is None):
             raise ValueError("a DescriptorLink needs either a socket or two pipe ends")
         self._sock = sock
-        self._linger = linger
+        self.linger = linger
         self._reading = False
         self._writing = False
-        self._paused = False
+        self._sending = False
         self._got_end = False
         self._last_data = 0.0
+        self._lingering: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
         self._read_into: Callable[[], int]
         self._write_some: Callable[[Sequence[bytes | memoryview]], int]
@@ -78,11 +92,11 @@ class DescriptorLink(FramedLink):
             assert pipes is not None
             self._read_fd, self._write_fd = pipes
         if sock is not None and shared:
-            self._read_into = lambda: sock.recv_into(_buffer, 0, socket.MSG_DONTWAIT)
+            self._read_into = lambda: sock.recv_into(self._view, 0, socket.MSG_DONTWAIT)
             self._write_some = lambda buffers: sock.sendmsg(buffers, (), socket.MSG_DONTWAIT)
         else:
-            read_fd, write_fd, views = self._read_fd, self._write_fd, [_view]
-            self._read_into = lambda: os.readv(read_fd, views)
+            read_fd, write_fd = self._read_fd, self._write_fd
+            self._read_into = lambda: os.readv(read_fd, (self._view,))
             self._write_some = lambda buffers: (
                 os.write(write_fd, buffers[0]) if len(buffers) == 1 else os.writev(write_fd, buffers)
             )
@@ -95,41 +109,46 @@ class DescriptorLink(FramedLink):
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
-        if not self._ended and not self._paused:
+        self._view = _buffer.view
+        if self._ended:  # it was closed before it was opened
+            self._loop.call_soon(receiver.link_closed, None)
+            return
+        if not self._paused:
             self._watch()
         self.flush()
 
     def flush(self) -> None:
-        if self._out and not self._writing and self._receiver is not None and not self._ended:
+        if self._out and not (self._writing or self._sending) and self._receiver is not None and not self._ended:
             self._send()
 
     def pause_reading(self) -> None:
         self._paused = True
-        if self._reading:
-            self._reading = False
-            self._loop.remove_reader(self._read_fd)
+        self._unwatch()
 
     def resume_reading(self) -> None:
         self._paused = False
-        if not self._ended and not self._got_end and self._receiver is not None:
+        if not self._ended and not self._got_end and not self._closing and self._receiver is not None:
             self._watch()
 
     def close(self) -> None:
         if self._closing or self._ended:
             return
         self._closing = True
-        if self._reading:
-            self._reading = False
-            self._loop.remove_reader(self._read_fd)
+        self._unwatch()
         self._got_end = True
-        if self._out:
-            self.flush()
+        if self._receiver is None:
+            self._end(None)
+            return
+        self.flush()
         if not self._out:
             self._end_soon()
 
     def abort(self) -> None:
+        if self._ended:
+            return
         self._closing = True
-        self._out.clear()
+        self._unwatch()
+        self._drop_queue()
         self._end_soon()
 
     def _end_soon(self) -> None:
@@ -143,6 +162,11 @@ class DescriptorLink(FramedLink):
             self._reading = True
             self._loop.add_reader(self._read_fd, self._readable)
 
+    def _unwatch(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._read_fd)
+
     def _readable(self) -> None:
         try:
             count = self._read_into()
@@ -153,37 +177,46 @@ class DescriptorLink(FramedLink):
             return
         if count:
             self._last_data = self._loop.time()
-            self._received(bytes(_view[:count]))
+            self._received(bytes(self._view[:count]))
         else:
             self._end_of_input()
 
     def _end_of_input(self) -> None:
         """The peer sends no more; perhaps it still wants the answers to what it has sent."""
         self._got_end = True
-        self._reading = False
-        self._loop.remove_reader(self._read_fd)
-        wait = self._last_data + self._linger - self._loop.time()
-        if self._linger and self._last_data and wait > 0:
-            self._loop.call_later(wait, self.close)
+        self._unwatch()
+        wait = self._last_data + self.linger - self._loop.time()
+        if self.linger and self._last_data and wait > 0:
+            self._lingering = self._loop.call_later(wait, self.close)
         else:
             self._end(None)
 
     def _send(self) -> None:
-        """Write one slice; the rest when the descriptor takes it, so that other links get their turn."""
+        """Write about a slice; the rest when the descriptor takes it, so that other links get their turn."""
+        room = SLICE
         try:
-            while self._out:
+            while self._out and room > 0:
                 buffers = self._next_slice()
                 count = self._write_some(buffers)
                 self._sent(count)
-                if self._out and (count >= SLICE or count < sum(map(len, buffers))):
+                room -= count
+                if count < sum(map(len, buffers)):
                     break
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:  # whoever writes is not told from within its own call
-            self._out.clear()
+            self._drop_queue()
             self._closing = True
             self._loop.call_soon(self._read_rest, error)
             return
+        if self._above_water:
+            self._sending = True  # what is written from within link_drained goes out in the next turn
+            try:
+                self._tell_drained()
+            finally:
+                self._sending = False
+            if self._ended:
+                return
         if self._out:
             if not self._writing:
                 self._writing = True
@@ -191,8 +224,6 @@ class DescriptorLink(FramedLink):
         elif self._writing:
             self._writing = False
             self._loop.remove_writer(self._write_fd)
-        if self._above_water:
-            self._tell_drained()
         if self._closing and not self._out:
             self._end_soon()
 
@@ -207,18 +238,28 @@ class DescriptorLink(FramedLink):
                 break
             if not count:
                 break
-            self._received(bytes(_view[:count]))
+            self._received(bytes(self._view[:count]))
         self._end(error)
 
     def _release(self) -> None:
-        if self._reading:
-            self._loop.remove_reader(self._read_fd)
+        self._unwatch()
         if self._writing:
+            self._writing = False
             self._loop.remove_writer(self._write_fd)
-        self._reading = self._writing = False
+        if self._lingering is not None:
+            self._lingering.cancel()
         if self._sock is not None:
+            if self._closing and self._receiver is not None and self._sock.family in _RESETTING:
+                self._discard_input()
             self._sock.close()
         else:
             os.close(self._read_fd)
             if self._write_fd != self._read_fd:
                 os.close(self._write_fd)
+
+    def _discard_input(self) -> None:
+        """What has come in and is not read makes TCP reset the connection, and what was just sent be lost."""
+        with contextlib.suppress(OSError):
+            for _ in range(64):
+                if not self._read_into():
+                    return

@@ -55,7 +55,7 @@ class FramedLink:
             self._end(fault)
 
     def write(self, batch: Batch) -> None:
-        if self._closing or self._ended:
+        if self._closing or self._ended or not batch.size:
             return
         self._out += batch.buffers
         self.unsent += batch.size
@@ -121,13 +121,17 @@ class FramedLink:
         if self._ended:
             return
         self._ended = True
-        self._out.clear()
-        self.unsent = 0
+        self._drop_queue()
         if self._progress is not None:
             self._progress.stop()
         self._release()
+        self._framer = Framer()  # it may hold half a BLOB
         if self._receiver is not None:
             self._receiver.link_closed(error)
+
+    def _drop_queue(self) -> None:
+        self._out.clear()
+        self.unsent = 0
 
     def _release(self) -> None:
         """Give back the descriptors or the transport."""

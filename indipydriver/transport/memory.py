@@ -53,11 +53,13 @@ class MemoryLink:
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
+        if self._ended:  # it was closed before it was opened
+            self._loop.call_soon(self._tell_closed)
         self._schedule()
 
     def write(self, batch: Batch) -> None:
         other = self._other
-        if self._ended or self._ending or other._ended or other._ending:
+        if self._ended or self._ending or other._ended or not batch.size:
             return
         other._inbox.append(batch)
         other._inbox_size += batch.size
@@ -76,22 +78,26 @@ class MemoryLink:
         self._schedule()
 
     def close(self) -> None:
-        self._other._ending = True
-        self._other._schedule()
-        self._end_soon()
+        if not self._ended:
+            self._other._ending = True
+            self._other._schedule()
+            self._end_soon()
 
     def abort(self) -> None:
-        other = self._other
-        other._inbox.clear()
-        other._inbox_size = 0
-        self.close()
+        if not self._ended:
+            other = self._other
+            self._written -= other._inbox_size
+            other._inbox.clear()
+            other._inbox_size = 0
+            self.close()
 
     def _end_soon(self) -> None:
-        if not self._ended and self._loop is not None:
+        if not self._ended:
             self._ended = True
             self._inbox.clear()
             self._inbox_size = 0
-            self._loop.call_soon(self._tell_closed)
+            if self._loop is not None:
+                self._loop.call_soon(self._tell_closed)
 
     def _tell_closed(self) -> None:
         if self._receiver is not None:
@@ -115,7 +121,7 @@ class MemoryLink:
             self._inbox_size = 0
             assert self._receiver is not None
             self._receiver.frames_received(frames)
-            if self._writer_waits:
+            if self._writer_waits and self._inbox_size <= LOW_WATER:
                 self._writer_waits = False
                 if self._other._receiver is not None and not self._other._ended:
                     self._other._receiver.link_drained()

@@ -51,7 +51,8 @@ class Checker:
     Attributes:
         findings: What was wrong.
         properties: What is defined at the moment.
-        messages: The texts of messages, by device; None: those of no device.
+        messages: How many messages came, by device; None: those of no device.
+        last_message: The text of the last one of each.
         blobs: The sizes of all BLOBs that came, by property.
         frames: How many elements came, by tag.
         bytes: How many bytes came.
@@ -61,7 +62,8 @@ class Checker:
     def __init__(self, *, server: bool = False, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.findings = Findings()
         self.properties: dict[Key, Property] = {}
-        self.messages: dict[str | None, list[str]] = {}
+        self.messages: Counter[str | None] = Counter()
+        self.last_message: dict[str | None, str] = {}
         self.blobs: dict[Key, list[int]] = {}
         self.frames: Counter[str] = Counter()
         self.bytes = 0
@@ -112,7 +114,8 @@ class Checker:
                 self._delete(element)
             case Verb.MESSAGE:
                 self._judge_common(element, None, None)
-                self.messages.setdefault(element.get("device"), []).append(element.get("message", ""))
+                self.messages[element.get("device")] += 1
+                self.last_message[element.get("device")] = element.get("message", "")
             case Verb.PING | Verb.PONG:
                 self._judge_ping(tag, element)
             case Verb.NEW if not self._server:
@@ -148,7 +151,7 @@ class Checker:
             if member.name in members:
                 add("member-duplicate", f"{member.name!r} is defined twice", device, name, member.name)
             members[member.name] = member
-        if not members:
+        if not len(element):
             add("members-missing", "no members", device, name)
         shape = (kind, perm, rule, tuple(members))
         label = element.get("label") or name
@@ -236,9 +239,7 @@ class Checker:
                 code = "rule-broken" if known.on else "none-on"
                 add(code, f"{known.rule} with {len(known.on)} of {len(known.members)} switches On", device, name)
 
-    def _update_member(
-        self, kind: VectorKind, child: Element, known: Property | None, device: str, name: str
-    ) -> None:
+    def _update_member(self, kind: VectorKind, child: Element, known: Property | None, device: str, name: str) -> None:
         member = child.get("name", "")
         text = (child.text or "").strip()
         where = (device, name, member)

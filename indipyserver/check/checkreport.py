@@ -64,8 +64,8 @@ class Report:
 
     @property
     def status(self) -> int:
-        """The exit status: 1 if there is an error, else 0."""
-        return 1 if self.of(Severity.ERROR) else 0
+        """The exit status: 1 if there is an error or a warning, else 0."""
+        return 1 if self.of(Severity.ERROR) or self.of(Severity.WARNING) else 0
 
 
 def as_json(report: Report) -> str:
@@ -160,7 +160,8 @@ def _summary(report: Report) -> list[str]:
     lines.append(f"commands  {report.commands} sent, {report.answered} answered")
     if report.median is not None and report.slowest is not None:
         seconds, key = report.slowest
-        lines[-1] += f"; usually in {_seconds(report.median)}, slowest {_seconds(seconds)} ({_printable('.'.join(key))})"
+        where = _printable(".".join(key))
+        lines[-1] += f"; usually in {_seconds(report.median)}, slowest {_seconds(seconds)} ({where})"
     lines.append(f"received  {_number(report.frames, 'element')}, {report.bytes} bytes, in {report.duration:.1f} s")
     if report.startup is not None:
         lines[-1] += f"; the first definition after {_seconds(report.startup)}"
@@ -174,7 +175,7 @@ def _summary(report: Report) -> list[str]:
         for why, names in reasons.items():
             lines += _wrapped("spared    ", _printable(f"{', '.join(dict.fromkeys(names))}: {why}"))
     counts = ", ".join(_number(len(report.of(severity)), severity.value) for severity in Severity)
-    verdict = "NOT FINE" if report.status else "FINE"
+    verdict = "not right" if report.of(Severity.ERROR) else "could be better" if report.status else "fine"
     lines += ["", f"{verdict}: {counts}"]
     return lines
 

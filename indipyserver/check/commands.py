@@ -10,7 +10,16 @@ from indipydriver.protocol.tags import Rule, VectorKind
 
 from .model import Property, number
 
-__all__ = ["FOREIGN_DEVICE", "UNKNOWN_MEMBER", "different", "out_of_range", "reason_to_spare", "same_values", "with_value"]
+__all__ = [
+    "FOREIGN_DEVICE",
+    "UNKNOWN_MEMBER",
+    "different",
+    "out_of_range",
+    "reason_to_spare",
+    "same_values",
+    "unknown_member",
+    "with_value",
+]
 
 UNKNOWN_MEMBER: Final = "NO_SUCH_MEMBER"
 FOREIGN_DEVICE: Final = "No such device"
@@ -41,6 +50,8 @@ def reason_to_spare(prop: Property, act: bool) -> str | None:
         return "there is no data to send to it"
     if prop.kind is VectorKind.SWITCH and prop.rule == Rule.ONE_OF_MANY and len(prop.on) != 1:
         return "there is no present choice to repeat"
+    if "CRASH" in prop.name.upper():
+        return "it is meant to end the driver"
     if act:
         return None
     if prop.perm == "wo":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from indipydriver.errors import ValueFormatError
@@ -62,7 +62,6 @@ class Property:
     shape: tuple[object, ...] = ()
     definitions: int = 1
     updates: int = 0
-    broken: set[str] = field(default_factory=set)
 
     @property
     def key(self) -> Key:

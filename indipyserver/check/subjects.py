@@ -154,7 +154,7 @@ class _Program(_Stream):
         while data := await reader.read(_READ):
             *lines, rest = (rest + data)[-_READ:].split(b"\n")
             for line in lines:
-                self.stderr.append("".join(c if c.isprintable() else "?" for c in line.decode("utf-8", "replace"))[:500])
+                self.stderr.append(line.decode("utf-8", "replace")[:500])
 
     async def finish(self, timeout: float) -> bool:
         process = self._process

@@ -56,9 +56,8 @@ class ByteWatch:
             if start >= limit:
                 break
             kind = match.lastgroup or ""
-            if kind == "high":
-                if match.end() == len(data) and limit < len(data):  # the rest of a character may still come
-                    return start
+            if kind == "high" and match.end() == len(data) and limit < len(data):
+                return start  # the rest of a character may still come
             limit = max(limit, match.end())
             if kind != "high" or not _is_utf8(match[0]):
                 self._findings.add(_CODES[kind], f"in: {excerpt(data[max(0, start - 30) : start + 50])}")

@@ -57,6 +57,15 @@ class Scale:
     def of(self, count: int, least: int = 1) -> int:
         return max(least, round(count * self.size))
 
+    def of_bytes(self, size: int) -> int:
+        """Of BLOBs there are fewer in a quick run, and smaller ones only to see whether it runs at all."""
+        return max(4096, round(size * min(1.0, self.size * 10)))
+
+    @property
+    def pause(self) -> float:
+        """Seconds without traffic after which everything has been said."""
+        return 0.3 if self.size >= 0.1 else 0.03
+
 
 Measure = Callable[[Contender, Scale], Result]
 
@@ -70,8 +79,8 @@ class Benchmark:
         title: What the table calls it.
         unit: What is counted.
         measure: Runs it once.
-        of: Who can be measured: "parts" of ours without a server, "servers", or only those in
-            "python" as the driver is inside.
+        of: Who is measured: "parts" of ours without a server; "servers": ours and indiserver; "python":
+            ours and other Python packages, as the driver is inside; "all" of these servers.
         runs: No more runs than this.
     """
 
@@ -83,7 +92,8 @@ class Benchmark:
     runs: int = field(default=99)
 
     def suits(self, contender: Contender) -> bool:
-        return self.of == "servers" or contender.name == "ours" or (self.of == "python" and contender.is_python)
+        others = {"parts": False, "all": True, "python": contender.is_python, "servers": not contender.is_python}
+        return contender.name == "ours" or others[self.of]
 
     def run(self, contender: Contender, scale: Scale) -> Result:
         """Measure once; what goes wrong is in the result."""

@@ -81,7 +81,7 @@ class Client:
         begin = len(self._tail)
         _buffer[:begin] = self._tail
         try:
-            count = self.socket.recv_into(_view[begin:])
+            count = self.socket.recv_into(_view[begin:], 0, socket.MSG_DONTWAIT)
         except (BlockingIOError, TimeoutError):
             return 0
         except OSError:
@@ -107,13 +107,13 @@ class Client:
 class Crowd:
     """Some clients of one server that have seen its definitions; closed at the end of the block."""
 
-    def __init__(self, server: Server, count: int, blobs: bool = False) -> None:
+    def __init__(self, server: Server, count: int, pause: float = 0.3, blobs: bool = False) -> None:
         self.server = server
         self.clients: list[Client] = []
         try:
             for _ in range(count):
                 self._add(blobs)
-            quiet(self.clients)
+            quiet(self.clients, pause)
         except BaseException:
             self.close()
             raise
@@ -147,7 +147,7 @@ class Crowd:
             client.close()
 
 
-def quiet(clients: Sequence[Client], seconds: float = 0.3, limit: float = 15.0) -> None:
+def quiet(clients: Sequence[Client], seconds: float, limit: float = 15.0) -> None:
     """Read until nothing has come for a while."""
     last = begin = time.monotonic()
     while (now := time.monotonic()) - last < seconds and now - begin < limit:

@@ -40,7 +40,13 @@ class Server:
         self._log = Path(directory) / "server.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=directory,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     @property
@@ -99,7 +105,13 @@ class Contender:
 
     @contextlib.contextmanager
     def serve(
-        self, role: str = "", *, clients: int = 5, inside: dict[str, int] | None = None, profile: str = "", **options: Any
+        self,
+        role: str = "",
+        *,
+        clients: int = 5,
+        inside: dict[str, int] | None = None,
+        profile: str = "",
+        **options: Any,
     ) -> Iterator[Server]:
         """A server with one driver: a process in this role with these options, or one inside the server."""
         with tempfile.TemporaryDirectory(prefix="indi-bench-") as directory:

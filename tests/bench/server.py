@@ -5,8 +5,8 @@ the server how many updates it sends or how many properties it defines.
 """
 
 import asyncio
-import cProfile
 import contextlib
+import cProfile
 import json
 import signal
 import sys

@@ -1,6 +1,7 @@
 """Benchmarks of whole servers: driver process, server process, clients."""
 
 import re
+import socket
 import statistics
 import threading
 import time
@@ -33,12 +34,12 @@ class Meter:
         return Result(rate=units / seconds, cpu=cpu / units * 1e6, memory=memory, seconds=seconds)
 
 
-def _idle(server: Server) -> None:
+def _idle(server: Server, pause: float) -> None:
     """Wait until the server has no more to do with its start."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         before = server.cpu()
-        time.sleep(0.3)
+        time.sleep(pause)
         if server.cpu() - before < 0.02:
             return
 
@@ -53,7 +54,7 @@ def relay(
         contender.serve(
             "updates", clients=max(5, clients), profile=scale.profile, count=count, batch=batch, style=style, rate=rate
         ) as server,
-        Crowd(server, clients) as crowd,
+        Crowd(server, clients, scale.pause) as crowd,
     ):
         for client in crowd:
             client.expect(messages.END_OF_NUMBER)
@@ -73,10 +74,10 @@ def blob(
     contender: Contender, scale: Scale, *, size: int = 16 * _MIB, style: str = "c", clients: int = 1, count: int = 8
 ) -> Result:
     """BLOBs from a driver process to clients, two under way; units are MB of the data itself."""
-    count = scale.of(count, 2)
+    count, size = scale.of(count, 2), scale.of_bytes(size)
     with (
         contender.serve("images", profile=scale.profile, size=size, style=style) as server,
-        Crowd(server, clients, blobs=True) as crowd,
+        Crowd(server, clients, scale.pause, blobs=True) as crowd,
     ):
         for client in crowd:
             client.expect(messages.END_OF_BLOB)
@@ -91,7 +92,7 @@ def blob(
 def round_trip(contender: Contender, scale: Scale, *, count: int = 1500) -> Result:
     """A command to a driver process that answers it at once; the next one follows the answer."""
     count = scale.of(count, 20)
-    with contender.serve("echo", profile=scale.profile) as server, Crowd(server, 1) as (client,):
+    with contender.serve("echo", profile=scale.profile) as server, Crowd(server, 1, scale.pause) as (client,):
         client.expect(messages.END_OF_NUMBER)
         times = []
         meter = Meter(server)
@@ -111,7 +112,7 @@ def round_trip(contender: Contender, scale: Scale, *, count: int = 1500) -> Resu
 def commands(contender: Contender, scale: Scale, *, count: int = 30_000) -> Result:
     """A flood of commands; the driver answers each, so that we know that it has got them."""
     count = scale.of(count, 10)
-    with contender.serve("echo", profile=scale.profile) as server, Crowd(server, 1) as (client,):
+    with contender.serve("echo", profile=scale.profile) as server, Crowd(server, 1, scale.pause) as (client,):
         client.expect(messages.END_OF_NUMBER)
         flood = b"".join(messages.command(number) for number in range(count))
         way_in = client.socket.dup()
@@ -123,14 +124,15 @@ def commands(contender: Contender, scale: Scale, *, count: int = 30_000) -> Resu
             gather([client], count, server, scale.limit)
         finally:
             result = meter.result(count, [client])
+            way_in.shutdown(socket.SHUT_RDWR)
+            sender.join(5)
             way_in.close()
-        sender.join(5)
         return result
 
 
-def _send(way_in: "object", data: bytes) -> None:
+def _send(way_in: socket.socket, data: bytes) -> None:
     try:
-        way_in.sendall(data)  # type: ignore[attr-defined]
+        way_in.sendall(data)
     except OSError:  # the measurement is over
         pass
 
@@ -142,7 +144,7 @@ def definitions(contender: Contender, scale: Scale, *, count: int = 4000, inside
     with contender.serve(role, inside=within, profile=scale.profile, **options) as server:
         client = Client(server)
         try:
-            _idle(server)
+            _idle(server, scale.pause)
             client.expect(messages.END_OF_DEFINITION)
             meter = Meter(server)
             client.send(messages.GET)
@@ -157,7 +159,7 @@ def inside(contender: Contender, scale: Scale, *, count: int = 20_000) -> Result
     count = scale.of(count, 1)
     with (
         contender.serve(inside={"updates": count}, profile=scale.profile) as server,
-        Crowd(server, 1) as (client,),
+        Crowd(server, 1, scale.pause) as (client,),
     ):
         client.expect(messages.END_OF_NUMBER)
         meter = Meter(server)
@@ -173,7 +175,7 @@ def storm(contender: Contender, scale: Scale, *, clients: int = 50, count: int =
     with contender.serve("definitions", clients=clients + 1, profile=scale.profile, count=count) as server:
         crowd = [Client(server)]
         try:
-            _idle(server)
+            _idle(server, scale.pause)
             meter = Meter(server)
             crowd += [Client(server) for _ in range(clients - 1)]
             for client in crowd:
@@ -183,10 +185,11 @@ def storm(contender: Contender, scale: Scale, *, clients: int = 50, count: int =
                 client.send(messages.GET)
             gather(crowd, count, server, scale.limit)
             result = meter.result(clients * count, crowd)
-            quiet(crowd, 0.5, scale.limit)
+            quiet(crowd, 2 * scale.pause, scale.limit)
             result.cpu = (server.cpu() - meter.cpu) / (clients * count) * 1e6
             result.sent = sum(client.size for client in crowd)
-            lacking = sum(client.size <= client.keep and len(set(_DEFINED.findall(client.kept))) < count for client in crowd)
+            kept = [client.kept for client in crowd if client.size <= client.keep]
+            lacking = sum(len(set(_DEFINED.findall(data))) < count for data in kept)
             if lacking:
                 raise Failed(f"{lacking} clients lack definitions")
             result.note = f"all defined after {result.seconds:.2f} s; sent {result.sent / clients / size:.2f} x needed"
@@ -211,7 +214,7 @@ BENCHMARKS = [
     *(
         Benchmark(
             f"relay-{clients}", f"relay in batches to {clients} client{'s' * (clients > 1)}", "message",
-            partial(relay, clients=clients, count=count),
+            partial(relay, clients=clients, count=count), "all" if clients == 1 else "servers",
         )
         for clients, count in ((1, 40_000), (10, 40_000), (30, 20_000), (100, 10_000))
     ),
@@ -219,7 +222,7 @@ BENCHMARKS = [
     Benchmark(
         "single", "relay of single messages, 2000 a second", "message", partial(relay, count=8000, rate=2000)
     ),
-    Benchmark("trip", "round trip: command and answer", "trip", round_trip),
+    Benchmark("trip", "round trip: command and answer", "trip", round_trip, "all"),
     Benchmark("commands", "flood of commands to a driver that answers", "command", commands),
     Benchmark("inside", "driver inside the server: send_setVector of three numbers", "message", inside, "python"),
     *(

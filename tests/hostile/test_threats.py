@@ -16,7 +16,6 @@ from tests.support.drivers import echo_driver
 from tests.support.victim import MIB, victim
 
 from indipydriver.protocol.framer import Framer, Limits
-from indipydriver.protocol.messages import DefMember, DefVector  # noqa: F401
 from indipyserver import IPyServer
 from indipyserver.devices import MAX_DEVICES, MAX_PROPERTIES
 from indipyserver.outbox import OutboxLimits
@@ -209,7 +208,9 @@ async def test_devices_and_properties_of_one_party_are_counted():
             devices = server.board.router.devices
             assert len(devices.get("D0").properties) == MAX_PROPERTIES
             assert len(list(devices)) == MAX_DEVICES
-        await eventually(lambda: not list(devices))
+            upstream.writer.transport.abort()
+            await upstream.closed.wait()
+        await eventually(lambda: not list(devices), timeout=8)  # it may still have wanted answers
 
 
 @pytest.mark.parametrize("depth", [2, 3, 3000, 200_000])
@@ -500,7 +501,7 @@ async def test_one_client_too_many_is_closed_at_once():
             await client.settle()
         assert server.stats().clients_refused == 1
         await stack.aclose()
-        await eventually(lambda: not server.board.clients)
+        await eventually(lambda: not server.connectionpool)
         await still_served(server.port)
 
 
@@ -528,8 +529,10 @@ async def test_a_connection_flood_pauses_at_the_descriptor_limit_and_recovers():
 async def test_many_thousand_short_connections_leave_nothing_behind():
     async with victim() as server:
         await still_served(server.port)
-        memory, descriptors = server.memory(), server.descriptors()
-        for _ in range(40):
+        memory, descriptors = 0.0, server.descriptors()
+        for turn in range(40):
+            if turn == 15:  # what is kept for the next ones is there now
+                memory = server.memory()
             pairs = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", server.port) for _ in range(50)))
             for number, (_, writer) in enumerate(pairs):
                 if number % 2:

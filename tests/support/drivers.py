@@ -12,10 +12,14 @@ class Echo(ipd.IPyDriver):
     def __init__(self, *devices: ipd.Device, **data: Any) -> None:
         super().__init__(*devices, **data)
         self.executed: list[tuple[str, str, dict[str, str]]] = []
+        self.log_dir: str | None = None  # a directory with a file for each device, of the values of `pos`
 
     async def rxevent(self, event: Any) -> None:
         if not isinstance(event, ipd.getProperties) and event.vector is not None:
             self.executed.append((event.devicename, event.vectorname, {name: str(event[name]) for name in event}))
+            if self.log_dir is not None and event.vectorname == "pos":
+                with open(f"{self.log_dir}/{event.devicename}", "a") as file:
+                    file.write(f"{event['n']}\n")
             if event.vectorname == "image":
                 event.vector.state = "Ok"
                 await event.vector.send_setVectorMembers(state="Ok")

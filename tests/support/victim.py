@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,6 +60,16 @@ class Victim:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
+    async def tasks_and_peers(self) -> tuple[int, int]:
+        """How many asyncio tasks and peers it has now."""
+        pattern = r"tasks (\d+) peers (\d+)\n"
+        before = len(re.findall(pattern, self.log))
+        self.program.signal(signal.SIGUSR2)
+        async with asyncio.timeout(10):
+            while len(found := re.findall(pattern, self.log)) == before:
+                await asyncio.sleep(0.01)
+        return int(found[-1][0]), int(found[-1][1])
+
     @property
     def log(self) -> str:
         return self.program.stderr()
@@ -88,6 +100,7 @@ async def serve(
     remotes_blob: bool = True,
     listeners: list[dict[str, Any]] | None = None,
     log_dir: str | None = None,
+    executed_dir: str | None = None,
     **options: Any,
 ) -> None:
     """What runs in the process; prints the ports as a JSON list when clients can connect."""
@@ -107,6 +120,8 @@ async def serve(
         options["client_limits"] = Limits(**client_limits)
     names = ["A", "B"] if devices is None else devices
     drivers = [echo_driver(*names)] if names else []
+    for driver in drivers:
+        driver.log_dir = executed_dir
     server = IPyServer(*drivers, host="127.0.0.1", port=0, limits=OutboxLimits(**(outbox or {})), **options)
     for command in exdrivers or []:
         server.add_exdriver(*command, backoff=Backoff(first_wait, 1.0), **(driver_options or {}))
@@ -116,6 +131,10 @@ async def serve(
     if log_dir is not None:
         server.board.watchers.append(MessageLog(log_dir))
     task = asyncio.ensure_future(server.asyncrun())
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(
+        signal.SIGUSR2, lambda: logging.info("tasks %d peers %d", len(asyncio.all_tasks()), len(server.board.peers))
+    )
     waiting = asyncio.ensure_future(server.started.wait())
     await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
     sys.stdout.write(json.dumps([server.port, *(entrance.port for entrance in entrances)]) + "\n")

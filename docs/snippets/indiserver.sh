@@ -1,0 +1,2 @@
+#!/bin/sh
+exec "$HOME/bin/renamed/indiserver" --host 0.0.0.0 "$@"

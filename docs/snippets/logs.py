@@ -1,0 +1,13 @@
+"""A server that writes a log."""
+
+import asyncio
+import logging
+
+import led2
+from indipyserver import IPyServer
+
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+logging.getLogger("indipyserver").setLevel(logging.INFO)
+
+if __name__ == "__main__":
+    asyncio.run(IPyServer(led2.make_driver()).asyncrun())

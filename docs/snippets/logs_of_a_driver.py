@@ -1,0 +1,15 @@
+"""A driver that shows what it sends and gets."""
+
+import asyncio
+import logging
+
+import led2
+from indipyserver import IPyServer
+
+logging.basicConfig()
+logging.getLogger("indipydriver.ipydriver").setLevel(logging.DEBUG)
+driver = led2.make_driver()
+driver.debug_enable = True
+
+if __name__ == "__main__":
+    asyncio.run(IPyServer(driver).asyncrun())

@@ -1,0 +1,55 @@
+"""A dome that answers questions on a serial port, such as "AZ?" with "123.4"."""
+
+import asyncio
+
+import indipydriver as ipd
+from indipyserver import IPyServer
+
+
+def open_port():
+    import serial
+
+    return serial.Serial("/dev/ttyUSB0", 9600, timeout=2)
+
+
+class DomeDriver(ipd.IPyDriver):
+    port = None
+
+    async def ask(self, question):
+        """One question and its answer; nobody else talks in between."""
+        async with self.driverdata["lock"]:
+            return await asyncio.to_thread(self.ask_and_block, question)
+
+    def ask_and_block(self, question):
+        self.port.write(question.encode("ascii") + b"\r")
+        answer = self.port.read_until(b"\r")
+        if not answer.endswith(b"\r"):
+            raise TimeoutError(f"the dome does not answer {question!r}")
+        return answer.decode("ascii").strip()
+
+    async def hardware(self):
+        self.port = await asyncio.to_thread(self.driverdata["open_port"])
+        azimuth = self["Dome"]["ABS_DOME_POSITION"]
+        while not self.stop:
+            try:
+                azimuth["DOME_ABSOLUTE_POSITION"] = await self.ask("AZ?")
+                await azimuth.send_setVector(state="Ok", allvalues=False)
+            except TimeoutError as error:
+                await azimuth.send_setVector(state="Alert", message=str(error))
+            await asyncio.sleep(1)
+
+    async def rxevent(self, event):
+        match event:
+            case ipd.newNumberVector(vectorname="ABS_DOME_POSITION"):
+                await self.ask(f"GOTO {event.getfloatvalue('DOME_ABSOLUTE_POSITION'):.1f}")
+                await event.vector.send_setVector(state="Busy")
+
+
+def make_driver(open_port=open_port):
+    position = ipd.NumberMember("DOME_ABSOLUTE_POSITION", "Azimuth, °", "%.1f", 0, 360, 1)
+    vector = ipd.NumberVector("ABS_DOME_POSITION", "Position", "Main", "rw", "Idle", [position])
+    return DomeDriver(ipd.Device("Dome", [vector]), open_port=open_port, lock=asyncio.Lock())
+
+
+if __name__ == "__main__":
+    asyncio.run(IPyServer(make_driver()).asyncrun())

@@ -1,0 +1,14 @@
+"""An LED, a heater, a driver of indilib, and whatever another computer serves."""
+
+import asyncio
+
+import heater
+import led3
+from indipyserver import IPyServer
+
+server = IPyServer(led3.make_driver(), heater.make_driver())
+server.add_exdriver("indi_simulator_ccd")
+server.add_remote("dome.local", 7624, blob_enable=True)
+
+if __name__ == "__main__":
+    asyncio.run(server.asyncrun())

@@ -1,0 +1,19 @@
+import asyncio
+
+import indipydriver as ipd
+from indipyserver import IPyServer
+
+
+class LEDDriver(ipd.IPyDriver):
+    async def rxevent(self, event):
+        match event:
+            case ipd.newSwitchVector(devicename="LED", vectorname="LIGHT"):
+                event.vector["LAMP"] = event["LAMP"]  # here the hardware is told
+                await event.vector.send_setVector(state="Ok")
+
+
+lamp = ipd.SwitchMember("LAMP", label="Lamp")
+light = ipd.SwitchVector("LIGHT", "Light", "Main", "rw", "AnyOfMany", "Ok", [lamp])
+driver = LEDDriver(ipd.Device("LED", [light]))
+
+asyncio.run(IPyServer(driver).asyncrun())

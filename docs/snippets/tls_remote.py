@@ -1,0 +1,17 @@
+"""The office: serves what the pier serves, to this machine."""
+
+import asyncio
+
+from indipyserver import IPyServer
+from indipyserver.certificates import client_context
+
+
+def make_server(host="pier.local", port=7625):
+    context = client_context(ca="ca.pem", cert="office.local.pem", key="office.local.key")
+    server = IPyServer()
+    server.add_remote(host, port, blob_enable=True, ssl=context, server_hostname="pier.local")
+    return server
+
+
+if __name__ == "__main__":
+    asyncio.run(make_server().asyncrun())

@@ -1,0 +1,18 @@
+"""The pier: for the network with TLS and certificates, for this machine without."""
+
+import asyncio
+
+import heater
+from indipyserver import IPyServer
+from indipyserver.certificates import server_context
+
+
+def make_server():
+    context = server_context("pier.local.pem", "pier.local.key", client_ca="ca.pem")
+    server = IPyServer(heater.make_driver(), host="0.0.0.0", port=7625, ssl=context)
+    server.add_listener("localhost", 7624)
+    return server
+
+
+if __name__ == "__main__":
+    asyncio.run(make_server().asyncrun())

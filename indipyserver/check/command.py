@@ -1,0 +1,71 @@
+"""The command's ``--check``: one check, its report on standard output, its verdict as the exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import threading
+
+from ..console import attach, is_terminal, verbose_level
+from ..words import Word
+from .checkreport import Report, as_json, as_text
+from .checkrun import DEFAULT_TIMEOUT, check
+from .subjects import CannotRun
+
+__all__ = ["run_check"]
+
+_STATUS_CANNOT_RUN = 2
+
+
+def run_check(
+    word: Word, *, timeout: float = DEFAULT_TIMEOUT, act: bool = False, json: bool = False, verbose: int = 0
+) -> int:
+    """Check what a word names and print the report.
+
+    Args:
+        word: What to check.
+        timeout: Seconds that it gets to answer.
+        act: Also send commands that may make the device do something.
+        json: Print JSON.
+        verbose: Log what happens, more with each.
+
+    Returns:
+        The exit status: 0 fine, 1 errors or warnings, 2 it cannot be started or reached, 128 and its number
+        after a signal.
+    """
+    # What a driver logs of the bad commands that it gets is no news here.
+    detach = attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL)
+    ended: list[int] = []
+    try:
+        report = asyncio.run(_run(word, timeout, act, ended))
+    except CannotRun as error:
+        sys.stderr.write(f"{error}\n")
+        return _STATUS_CANNOT_RUN
+    except asyncio.CancelledError:
+        return 128 + ended[0]
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    finally:
+        detach()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout)))
+        sys.stdout.flush()
+    return report.status
+
+
+async def _run(word: Word, timeout: float, act: bool, ended: list[int]) -> Report:
+    """The check, which SIGTERM cancels so that the driver is stopped too."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end() -> None:
+        ended.append(signal.SIGTERM)
+        task.cancel()
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(signal.SIGTERM, end)
+    return await check(word, timeout=timeout, act=act)

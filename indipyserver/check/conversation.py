@@ -1,0 +1,189 @@
+"""Talking with what is checked: sends, waits, and counts what comes for the script.  The judge hears everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from indipydriver.errors import RemoteProtocolError
+from indipydriver.protocol.decode import decode
+from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.messages import EnableBlob, GetProperties, NewVector, Ping
+from indipydriver.protocol.tags import Verb
+
+from .checker import Checker
+from .checkreport import Report
+from .model import Key
+from .rules import Severity
+from .subjects import Subject
+
+__all__ = ["QUIET", "Conversation", "Ended"]
+
+QUIET: Final = 0.4
+"""INDI does not say when all is defined: no news for so many seconds does."""
+
+
+class Ended(Exception):
+    """The subject is gone, so there is nothing more to ask."""
+
+
+class Conversation:
+    """One check; it listens to its subject.
+
+    Attributes:
+        checker: The judge.
+        finishing: The end of the subject is expected.
+        ended_early: It ended before that.
+        last_sent: What was sent to it last.
+        teasing: It is being sent members that it has not defined.
+        definitions: How often each property was defined.
+        updates: How often each was updated or deleted.
+        answers: Seconds to the answer of each that was commanded, the longest.
+        pending: What was commanded and has not answered: messages so far, and when.
+        result: What is reported in the end.
+    """
+
+    def __init__(self, subject: Subject, timeout: float, act: bool) -> None:
+        self.checker = Checker(server=subject.is_server)
+        self.finishing = False
+        self.ended_early = False
+        self.last_sent = "nothing"
+        self.teasing = False
+        self.subject = subject
+        self.timeout = timeout
+        self.act = act
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self.definitions: Counter[Key] = Counter()
+        self.updates: Counter[Key] = Counter()
+        self._all: dict[Key, None] = {}
+        self._changed = 0.0  # when a property was last defined or deleted
+        self.answers: dict[Key, float] = {}
+        self.pending: dict[Key, tuple[int, float]] = {}
+        self.result = Report("", subject.kind)
+
+    # What comes in
+
+    def bytes_received(self, data: bytes) -> None:
+        self.checker.bytes_received(data)
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        self.checker.fault_received(fault)
+
+    def frames_received(self, frames: list[Frame]) -> None:
+        now = self._loop.time()
+        for frame in frames:
+            self.checker.received(frame)
+            tag, device, name = frame.address
+            key = (device or "", name or "")
+            if tag.verb in (Verb.DEF, Verb.DELETE):
+                self._changed = now
+                if tag.verb is Verb.DEF:
+                    self.definitions[key] += 1
+                    if device and name:
+                        self._all[key] = None
+            elif tag.verb is Verb.PING:
+                with contextlib.suppress(RemoteProtocolError):
+                    ping = decode(frame)
+                    assert isinstance(ping, Ping)
+                    self.subject.send(Ping(ping.uid, reply=True))
+            if tag.verb in (Verb.SET, Verb.DELETE):
+                self.updates[key] += 1
+                pending = self.pending.pop(key, None)
+                if pending is not None:
+                    self.answers[key] = max(now - pending[1], self.answers.get(key, 0.0))
+                    self.result.answered += 1
+        self._news.set()
+
+    def closed(self, unfinished: int) -> None:
+        self.ended_early = self.ended_early or not self.finishing
+        self.checker.ended(unfinished)
+        self._news.set()
+
+    # Waiting
+
+    @property
+    def now(self) -> float:
+        """The loop's time."""
+        return self._loop.time()
+
+    async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until something is so; False if it is not in time, Ended if it cannot be any more."""
+        deadline = self._loop.time() + timeout
+        while not condition():
+            if self.ended_early:
+                raise Ended
+            self._news.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._news.wait()
+            except TimeoutError:
+                return condition()
+        return True
+
+    async def settle(self, quiet: float = QUIET) -> None:
+        """Wait until nothing has been defined or deleted for a while."""
+        limit = self._loop.time() + 10 * self.timeout
+        since = self._loop.time()
+        while (left := max(self._changed, since) + quiet - self._loop.time()) > 0 and self._loop.time() < limit:
+            if self.ended_early:
+                raise Ended
+            await asyncio.sleep(left)
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which no answer is one, going by those that came."""
+        slowest = max(self.answers.values(), default=0.0)
+        return min(self.timeout, max(0.5, 4 * slowest))
+
+    def send(self, message: GetProperties | EnableBlob | NewVector | Ping) -> None:
+        name = getattr(message, "name", None)
+        self.last_sent = " ".join(filter(None, (type(message).__name__, getattr(message, "device", None), name)))
+        self.subject.send(message)
+
+    async def answered(self, key: Key, patience: float | None = None) -> bool:
+        """Wait for the answer to a command; where a message came instead, only a moment longer."""
+        patience = self.patience if patience is None else patience
+        messages = self.messages(key[0])
+        if await self.until(lambda: key not in self.pending or self.messages(key[0]) > messages, patience):
+            await self.until(lambda: key not in self.pending, min(patience, QUIET))
+        return key not in self.pending
+
+    def is_busy(self, key: Key) -> bool:
+        prop = self.checker.properties.get(key)
+        return prop is not None and prop.state == "Busy"
+
+    def messages(self, device: str) -> int:
+        return self.checker.messages[device] + self.checker.messages[None]
+
+    def command(self, message: NewVector) -> Key:
+        key = (message.device, message.name)
+        self.pending[key] = (self.messages(message.device), self._loop.time())
+        self.result.commands += 1
+        self.send(message)
+        return key
+
+    # The report
+
+    def report(self, word: str, duration: float) -> Report:
+        """What was seen."""
+        report, checker = self.result, self.checker
+        report.word = word
+        report.findings = list(checker.findings)
+        report.connected = list(dict.fromkeys(report.connected))
+        report.devices = dict(Counter(device for device, _ in self._all))
+        report.frames = checker.frames.total()
+        report.bytes = checker.bytes
+        report.blobs = [(key, size) for key, sizes in checker.blobs.items() for size in sizes]
+        if self.answers:
+            report.median = round(statistics.median(self.answers.values()), 6)
+            key = max(self.answers, key=lambda key: self.answers[key])
+            report.slowest = (self.answers[key], key)
+        report.duration = round(duration, 3)
+        if any(finding.severity is Severity.ERROR for finding in report.findings) or self.ended_early:
+            report.stderr = list(self.subject.stderr)
+        return report

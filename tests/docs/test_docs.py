@@ -1,0 +1,451 @@
+"""What the documentation shows works, and what it should name is named.
+
+Code in it is either a file, which is run here, or stands in the text, and then it is run here too.
+"""
+
+import asyncio
+import importlib.util
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from indipydriver.protocol.framer import Limits
+from indipyserver import IPyServer
+from indipyserver.cli import build_parser
+from indipyserver.outbox import OutboxLimits
+from indipyserver.words import PythonWord
+from tests.support import ROOT, IndiClient, asynchronous, match, new_vector, run, running, running_server
+
+DOCS = ROOT / "docs"
+SNIPPETS = DOCS / "snippets"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+TEXTS = {path: path.read_text(encoding="utf-8") for path in [*PAGES, ROOT / "README.md", ROOT / "CHANGELOG.md"]}
+NAMES = {path: str(path.relative_to(ROOT)) for path in TEXTS}
+
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>```+)(?P<language>[\w-]*)\n(?P<code>.*?)^(?P=indent)(?P=fence)$", re.M | re.S
+)
+INCLUDED = re.compile(r"^:::\{literalinclude\} (?P<path>\S+)\n(?P<options>(?::.*\n)*):::", re.M)
+OPTION = re.compile(r"^:([\w-]+): *(.*)$", re.M)
+
+
+def blocks(*languages):
+    """Every code block in one of these languages: where it stands, and its text."""
+    found = []
+    for path, text in TEXTS.items():
+        for number, block in enumerate(FENCE.finditer(text), 1):
+            if block["language"] in languages:
+                found.append(pytest.param(block["code"], id=f"{NAMES[path]}:{number}"))
+    return found
+
+
+def environment(**more):
+    """For a subprocess: the packages of this checkout, the snippets, and pins that need no Raspberry Pi."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, SNIPPETS))),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GPIOZERO_PIN_FACTORY": "mock",
+        **more,
+    }
+
+
+# Runs a program as it stands, but for the port: its servers take a free one, and stop when they have started.
+RUNNER = """\
+import asyncio, runpy, sys
+from indipyserver import IPyServer
+
+serve = IPyServer.asyncrun
+
+async def asyncrun(self):
+    self.port, self.host = 0, "localhost"
+    for entrance in getattr(self, "_entrances", []):
+        entrance._port = 0
+    async def stop():
+        await self.started.wait()
+        await asyncio.sleep(0.1)
+        self.shutdown()
+    stopping = asyncio.create_task(stop())
+    await serve(self)
+    stopping.cancel()
+    print("served", file=sys.stderr)
+
+IPyServer.asyncrun = asyncrun
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def completed(*arguments, cwd):
+    """Python with these arguments, when it has ended."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def run_program(path, cwd):
+    done = completed("-W", "error", "-c", RUNNER, path, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    if path.name != "serial_dome.py":  # it has no port here, and says so
+        assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+# --- files that the pages show --------------------------------------------------------------------------------
+
+
+PROGRAMS = [path for path in sorted(SNIPPETS.glob("*.py")) if not path.name.startswith("test_")]
+
+
+# Those with TLS need certificates, and have a test of their own.
+@pytest.mark.parametrize(
+    "program", [path for path in PROGRAMS if not path.name.startswith("tls_")], ids=lambda path: path.name
+)
+def test_a_program_serves(program, tmp_path):
+    assert "served" in run_program(program, tmp_path)
+
+
+def test_the_tests_of_the_tutorial_pass(tmp_path):
+    tests = sorted(SNIPPETS.glob("test_*.py"))
+    assert tests
+    for path in [*tests, *PROGRAMS]:
+        shutil.copy(path, tmp_path)
+    quiet = ("-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", tmp_path)
+    done = completed("-m", "pytest", *quiet, *(path.name for path in tests), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_snippet_is_shown():
+    shown = {(page.parent / found["path"]).resolve() for page in PAGES for found in INCLUDED.finditer(TEXTS[page])}
+    assert sorted(path.name for path in SNIPPETS.iterdir() if path.is_file() and path not in shown) == []
+
+
+def test_markers_of_includes_are_there():
+    for page in PAGES:
+        for found in INCLUDED.finditer(TEXTS[page]):
+            text = (page.parent / found["path"]).resolve().read_text(encoding="utf-8")
+            for name, value in OPTION.findall(found["options"]):
+                if name in ("start-after", "start-at", "end-before", "end-at"):
+                    assert value.strip('"') in text, (NAMES[page], value)
+                elif name == "pyobject":
+                    assert re.search(rf"^(class|def|async def) {value}\b", text, re.M), (NAMES[page], value)
+
+
+# --- code that stands in the text -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_in_the_text_runs(code, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(code, encoding="utf-8")
+    run_program(program, tmp_path)
+
+
+def commands(code):
+    """The commands of a shell block, each as words; what is piped or redirected is cut."""
+    for line in code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        for end in ("|", ">", "&&"):
+            if end in words:
+                words = words[: words.index(end)]
+        if words:
+            yield words
+
+
+KNOWN = {
+    *"cat cd chmod echo head kill ln mkdir mkfifo mv openssl pip python3 ssh sudo journalctl .".split(),
+    *"indi_getprop indi_setprop indiserver indipyserver ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
+}
+MODULES = {"examples", "tests", "pytest", "venv", "sphinx", "pip"}
+
+
+@pytest.mark.parametrize("code", blocks("sh", "shell", "console", "bash"))
+def test_commands_in_the_text_exist(code):
+    for words in commands(code):
+        assert words[0] in KNOWN, words
+        if words[0].startswith("PYTHON"):
+            words = words[1:]
+        if words[0] == "indipyserver":
+            options = build_parser().parse_intermixed_args(words[1:])
+            for word in options.words:
+                if isinstance(word, PythonWord):
+                    names = {"led": "led3", "roof": None, "rain": None, "mydriver": None}
+                    stem = names.get(Path(word.source).stem, Path(word.source).stem)
+                    assert stem is None or (SNIPPETS / f"{stem}.py").exists(), word
+        elif words[0] == "python3" and words[1] == "-m":
+            assert words[2] in MODULES, words
+        elif words[0] == "python3":
+            name = Path(words[1])
+            there = [ROOT / name, SNIPPETS / name, SNIPPETS / name.name.replace("led", "led3")]
+            assert any(path.exists() for path in there), words
+
+
+def test_the_unit_starts_what_exists():
+    unit = (SNIPPETS / "indipyserver.service").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^ExecStart=(.*)$", unit, re.M)
+    program, *words = shlex.split(line)
+    assert Path(program).name == "indipyserver"
+    options = build_parser().parse_intermixed_args(words)
+    assert [word.text for word in options.words] == ["heater.py:make_driver", "indi_asi_ccd"]
+    assert f"mkfifo -m 660 {options.fifo}" in unit
+
+
+# --- what the pages promise -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    if shutil.which("openssl") is None:
+        if os.environ.get("INDI_REQUIRE_INTEROP"):
+            pytest.fail("openssl is missing")
+        pytest.skip("openssl is missing")
+    folder = tmp_path_factory.mktemp("certificates")
+    subprocess.run(["sh", SNIPPETS / "certificates.sh"], cwd=folder, capture_output=True, check=True)
+    return folder
+
+
+def load(name):
+    """One of the snippets, as a module."""
+    sys.path.insert(0, str(SNIPPETS))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(SNIPPETS))
+
+
+@asynchronous
+async def test_the_office_reaches_the_pier_with_tls(certificates, monkeypatch):
+    monkeypatch.chdir(certificates)
+    pier = load("tls_server").make_server()
+    pier.host, pier.port = "127.0.0.1", 0
+    pier._entrances[0]._port = 0
+    async with running(pier):
+        office = load("tls_remote").make_server("127.0.0.1", pier.port)
+        office.port = 0
+        async with running(office), IndiClient(office.port) as client:
+            await client.get_properties()
+            await client.expect(match("defNumberVector", device="Dew Heater"))
+            await client.send(new_vector("Number", "Dew Heater", "TARGET", WARMER=2))
+            await client.expect(match("setNumberVector", name="TARGET", state="Busy"))
+        async with IndiClient(pier._entrances[0].port) as local:  # without TLS, on the same machine
+            await local.get_properties()
+            await local.expect(match("defNumberVector", device="Dew Heater"))
+        async with IndiClient(pier.port) as stranger:  # without a certificate
+            await stranger.get_properties()
+            await asyncio.wait_for(stranger.closed.wait(), 5)
+            assert stranger.received == []
+
+
+@asynchronous
+async def test_the_camera_of_the_tutorial_gives_a_picture():
+    async with running_server(load("simple_camera").make_driver()) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.enable_blob("My Camera")
+        await client.expect(match("defSwitchVector", name="CONNECTION"))
+        await client.send(new_vector("Switch", "My Camera", "CONNECTION", CONNECT="On"))
+        await client.expect(match("defBLOBVector", name="CCD1"))
+        await client.send(new_vector("Number", "My Camera", "CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1))
+        picture = await client.expect(match("setBLOBVector", name="CCD1"))
+        assert picture[0].get("format") == ".fits"
+        assert int(picture[0].get("size")) % 2880 == 0
+        await client.expect(match("setNumberVector", name="CCD_EXPOSURE", state="Ok"))
+
+
+@asynchronous
+async def test_the_driver_for_files_takes_and_gives(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    driver = load("blobs").make_driver()
+    async with running_server(driver) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.enable_blob("Drive")
+        await client.expect(match("defBLOBVector", name="TAKE"))
+        await client.send(
+            "<newBLOBVector device='Drive' name='TAKE'>"
+            "<oneBLOB name='FILE' size='5' format='.txt'>aGVsbG8=</oneBLOB></newBLOBVector>"
+        )
+        await client.expect(match("setBLOBVector", name="TAKE", state="Ok", message="5 bytes have been kept"))
+        assert (tmp_path / "received.txt").read_bytes() == b"hello"
+        await driver.send_file("received.txt")
+        given = await client.expect(match("setBLOBVector", name="GIVE"))
+        assert (given[0].get("format"), given[0].get("size")) == (".txt", "5")
+        await driver.send_compressed(bytes(1000))
+        given = await client.expect(match("setBLOBVector", name="GIVE"))
+        assert given[0].get("size") == "1000"
+
+
+def test_the_drivers_for_threads_and_ports_work():
+    from indipydriver.testing import DriverHarness
+    from indipydriver.testing import run as run_driver
+
+    class Port:
+        azimuth = b"10.0"
+        answer = b""
+
+        def write(self, question):
+            if question.startswith(b"GOTO"):
+                self.azimuth = question.split()[1]
+            self.answer = self.azimuth + b"\r"
+
+        def read_until(self, end):
+            return self.answer
+
+    class Button:
+        when_pressed = when_released = None
+
+    async def session():
+        async with DriverHarness(load("blocking").make_driver()) as harness:
+            await harness.set_number("Focuser", "ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=1200)
+            await harness.wait_for("Focuser", "ABS_FOCUS_POSITION", state="Ok")
+            harness.assert_values("Focuser", "ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION="1200")
+        async with DriverHarness(load("callbacks").make_driver(), shutdown_grace=0) as harness:
+            await harness.wait_for("Sensor", "TEMPERATURE", values={"AIR": "22.0"})
+        async with DriverHarness(load("serial_dome").make_driver(Port)) as harness:
+            await harness.wait_for("Dome", "ABS_DOME_POSITION", values={"DOME_ABSOLUTE_POSITION": "10.0"}, timeout=5)
+            await harness.set_number("Dome", "ABS_DOME_POSITION", DOME_ABSOLUTE_POSITION=90)
+            await harness.wait_for("Dome", "ABS_DOME_POSITION", values={"DOME_ABSOLUTE_POSITION": "90.0"}, timeout=5)
+        button = Button()
+        async with DriverHarness(load("button").make_driver(lambda: button), shutdown_grace=0) as harness:
+            button.when_pressed()
+            await harness.wait_for("Slit", "LIMIT", values={"OPEN": "Alert"})
+
+    run_driver(session)
+
+
+@asynchronous
+async def test_a_link_gives_the_command_another_name(tmp_path):
+    (tmp_path / "indipyserver").write_text(
+        f"#!{sys.executable}\nimport sys\nfrom indipyserver.cli import main\nsys.exit(main())\n"
+    )
+    (tmp_path / "indipyserver").chmod(0o755)
+    (tmp_path / "indiserver").symlink_to("indipyserver")
+    done = await run(str(tmp_path / "indiserver"), "--help", PYTHONPATH=str(ROOT))
+    assert done.stdout.startswith("usage: indiserver ")
+
+
+# --- what the reference must name -----------------------------------------------------------------------------
+
+
+REFERENCE = "\n".join(text for path, text in TEXTS.items() if path.parent.name == "reference")
+
+
+def test_every_limit_is_in_the_reference():
+    text = TEXTS[DOCS / "reference" / "limits.md"]
+    for limits in (Limits, OutboxLimits):
+        for field in fields(limits):
+            assert f"`{limits.__name__}.{field.name}`" in text, field.name
+    others = {"drivers", "host", "port", "unix_socket", "unix_any_user", "ssl", "audit"}
+    for name in inspect.signature(IPyServer).parameters:
+        assert name in others or f"`{name}" in text, f"{name} of IPyServer"
+    for method in (IPyServer.add_exdriver, IPyServer.add_remote):
+        for name in {"restarts", "backoff"} & set(inspect.signature(method).parameters):
+            assert f"`{name}` of `{method.__name__}`" in text
+
+
+def test_the_limits_are_what_the_reference_says():
+    text = TEXTS[DOCS / "reference" / "limits.md"]
+    mib, kib = 1 << 20, 1 << 10
+    limits, outbox = Limits(), OutboxLimits()
+    for name, size in (("frame", 1 * mib), ("blob", 512 * mib), ("start_tag", 16 * kib), ("junk", 64 * kib)):
+        assert getattr(limits, name) == size
+    assert (limits.attributes, limits.attribute_value, limits.name, limits.members) == (32, 4 * kib, 256, 1024)
+    assert (outbox.total, outbox.stream, outbox.commands, outbox.snoop) == (128 * mib, 5 * mib, 1 * mib, 8 * mib)
+    defaults = {name: parameter.default for name, parameter in inspect.signature(IPyServer).parameters.items()}
+    assert (defaults["maxconnections"], defaults["hang_time"], defaults["shutdown_grace"]) == (128, 30, 5)
+    assert defaults["client_limits"].blob == 64 * mib
+    for size in ("128 MiB", "5 MiB", "1 MiB", "8 MiB", "16 KiB", "64 KiB", "4 KiB", "512 MiB", "256 bytes"):
+        assert f"| {size}" in text, size
+    assert ", 64 MiB from clients |" in text
+
+
+def test_every_flag_is_in_the_reference():
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        import commandline
+    finally:
+        sys.path.remove(str(DOCS / "_ext"))
+    page = TEXTS[DOCS / "reference" / "command-line.md"]
+    assert all(f":::{{commandline}} {part}\n" in page for part in commandline.PARTS)
+    text = commandline.flags()
+    for action in build_parser()._actions:
+        for flag in action.option_strings:
+            assert re.search(rf"`[^`]*{flag}\b[^`]*`", text), flag
+    assert "%(" not in text
+
+
+def test_the_limits_of_the_command_are_named_beside_the_others():
+    text = TEXTS[DOCS / "reference" / "limits.md"]
+    for flag in ("--max-queue", "--max-stream-queue", "--max-clients", "--restarts"):
+        assert f"`{flag}`" in text
+
+
+def test_every_event_is_in_the_reference():
+    import indipydriver
+
+    table = TEXTS[DOCS / "reference" / "events.md"]
+    events = [name for name in indipydriver.__all__ if name[:3] in ("def", "set", "new", "get", "del", "Mes")]
+    assert [name for name in events if name != "getfloat" and f"| `{name}`" not in table] == []
+
+
+def test_every_error_is_in_the_reference():
+    from indipydriver import errors
+
+    table = TEXTS[DOCS / "reference" / "errors.md"]
+    assert [name for name in errors.__all__ if f"| `{name}`" not in table] == []
+
+
+def test_every_element_is_in_the_compliance_page():
+    from indipydriver.protocol.tags import TAGS
+
+    text = TEXTS[DOCS / "reference" / "compliance.md"]
+    assert [tag for tag in TAGS if f"`{tag}`" not in text and f"`{tag} " not in text] == []
+
+
+def test_tests_that_are_named_exist():
+    named = [(page, *found) for page in PAGES for found in re.findall(r"`([\w/]+\.py)::(\w+)`", TEXTS[page])]
+    assert len(named) > 30
+    for page, path, test in named:
+        text = (ROOT / "tests" / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(async )?def {test}\(", text, re.M), (NAMES[page], path, test)
+
+
+def test_modules_and_files_that_are_named_exist():
+    for path, text in TEXTS.items():
+        for name in re.findall(r"`((?:indipydriver|indipyserver|examples)/[\w/]+\.py)`", text):
+            assert (ROOT / name).exists(), (NAMES[path], name)
+        for name in re.findall(r"`((?:indipydriver|indipyserver)(?:\.\w+)+)`", text):
+            module, _, last = name.rpartition(".")
+            if last.isupper():  # a constant; the others are modules
+                assert hasattr(importlib.import_module(module), last), (NAMES[path], name)
+            elif last != "__all__":
+                assert importlib.util.find_spec(name) is not None, (NAMES[path], name)
+
+
+def test_every_page_is_linked_from_the_start_of_its_part():
+    for part in ("tutorials", "how-to", "reference", "explanation"):
+        index = TEXTS[DOCS / part / "index.md"]
+        for page in (DOCS / part).glob("*.md"):
+            assert page.stem == "index" or f"]({page.name})" in index, page
+
+
+@pytest.mark.parametrize("drawing", sorted((DOCS / "diagrams").glob("*.dot")), ids=lambda path: path.name)
+def test_every_drawing_is_shown(drawing):
+    assert any(f"{{diagram}} {drawing.name}\n" in text for text in TEXTS.values())
+
+
+def test_the_readme_and_the_pages_name_no_path_of_a_machine():
+    for path, text in TEXTS.items():
+        assert not re.search(r"(?<![\w.~])/(?:work|root|tmp/venv)\b", text), NAMES[path]

@@ -1,0 +1,197 @@
+"""Any bytes, cut anywhere."""
+
+from xml.parsers import expat
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from indipydriver.errors import FrameTooLarge, MalformedFrame
+from indipydriver.protocol.frame import BlobFrame
+from indipydriver.protocol.framer import Framer, Limits
+from indipydriver.protocol.tags import TAGS
+from indipydriver.protocol.wellformed import COMMON, COMMON_DEFINITION, check, make_address
+from tests.support.cutting import TAIL, outcome_of, spans
+
+SMALL = Limits(frame=400, blob=600, start_tag=200, junk=100, members=4, name=20, attributes=6, attribute_value=40)
+
+# Pieces of which nearly everything interesting can be built.
+FRAGMENTS = [
+    b"<", b">", b"/>", b"</", b'"', b"'", b"=", b" ", b"\n", b"&", b"&amp;", b"&#65;", b"<!--", b"-->", b"-", b"<?", b"?>", b"<?xml version='1.0'?>",
+    b"<![CDATA[", b"]]>", b"<!DOCTYPE x>", b"\x00", b"\xff", "é".encode(), b"QUJD", b"words", b"<b>", b"</b>", b"x" * 90,
+    b"<message", b"<message ", b"<message/>", b" device='D'", b' name="N"', b" state='Ok'", b" message='a > b'", b" timeout='6'", b" timestamp='T'",
+    b"<setNumberVector", b"<setNumberVector device='D' name='N'>", b"<oneNumber name='x'>", b"<oneNumber name='x' min='0'\n>", b"</oneNumber>",
+    b"</setNumberVector>", b"</setNumberVector >", b"<defTextVector device='D' name='T' label='L'>", b"<defText name='t'>", b"</defText>", b"</defTextVector>",
+    b"<setBLOBVector device='D' name='B'>", b"<oneBLOB name='b' size='3' format='.x'>", b"<oneBLOB name='b'/>", b"</oneBLOB>", b"</setBLOBVector>",
+    b"<setSwitchVector device='D' name='S'><oneSwitch name='s'>On</oneSwitch></setSwitchVector>", b"<newLightVector device='D' name='L'></newLightVector>",
+]  # fmt: skip
+
+streams = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=3), max_size=30).map(b"".join)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    places = sorted({place % (len(data) + 1) for place in places})
+    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+def without_sizes(outcome):
+    return (
+        outcome.raws,
+        [f.address for f in outcome.frames],
+        [spans(f) for f in outcome.frames],
+        outcome.faults,
+        outcome.dropped,
+    )
+
+
+@given(streams, st.lists(st.integers(0, 10_000), max_size=8), st.sampled_from([SMALL, Limits()]))
+@example(b"junk<setSwitchVector device='D' name='S'></setSwitchVector>", [4], Limits())
+@example(b"<?xml x><setSwitchVector device='D' name='S'></setSwitchVector>", [4], Limits())
+def test_any_cut_gives_the_same(data, places, limits):
+    data += TAIL  # what is unfinished is not judged before a ">"
+    whole = outcome_of([data], limits)
+    assert without_sizes(outcome_of(cut(data, places), limits)) == without_sizes(whole)
+    assert without_sizes(outcome_of([data[i : i + 1] for i in range(len(data))], limits)) == without_sizes(whole)
+
+
+@given(st.binary(max_size=200) | streams, st.sampled_from([SMALL, Limits()]))
+def test_any_bytes_give_frames_or_faults(data, limits):
+    framer = Framer(limits)
+    frames = framer.feed(data)
+    assert all(isinstance(fault, MalformedFrame | FrameTooLarge) for fault in framer.faults)
+    assert bool(framer.failed) == any(isinstance(fault, FrameTooLarge) for fault in framer.faults)
+    for frame in frames:
+        parser = expat.ParserCreate("utf-8")
+        parser.Parse(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw, True)
+        assert TAGS[frame.tag.text] is frame.tag
+        assert not frame.raw.strip() != frame.raw
+        # What has come out once comes out again as it is.
+        again = outcome_of([frame.raw], limits)
+        assert (again.raws, again.faults) == ([frame.raw], [])
+        assert again.frames[0].address == frame.address
+
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="<>&\"'", exclude_categories=["Cc", "Cs"]), max_size=12)
+escaped = st.lists(words | st.sampled_from(["&amp;", "&lt;", "&quot;"]), max_size=3).map("".join)
+
+
+@st.composite
+def elements(draw):
+    """Well-formed elements that no repair is needed for."""
+    tag = TAGS[draw(st.sampled_from(sorted(TAGS)))]
+    quote = draw(st.sampled_from("\"'"))
+    attributes = "".join(
+        f"{draw(st.sampled_from([' ', '  ']))}{key}={quote}{draw(escaped)}{quote}"
+        for key in ("device", "name", "state", "message")
+        if draw(st.booleans())
+    )
+    if tag.child is None:
+        return f"<{tag.text}{attributes}/>".encode()
+    value = st.just("QUJD") if tag.is_blob else escaped
+    children = "".join(
+        f"<{tag.child} name={quote}{draw(words)}{quote}>{draw(value)}</{tag.child}>"
+        for _ in range(draw(st.integers(0, 3)))
+    )
+    return f"<{tag.text}{attributes}>{children}</{tag.text}>".encode()
+
+
+# Junk that cannot swallow what follows: no comment is begun.
+junk = st.lists(st.sampled_from([f for f in FRAGMENTS if b"Vector" not in f and f not in (b"<!--", b"<message", b"<message ", b"-", b"<message/>", b"<", b"<?")]),
+                max_size=4).map(b"".join)  # fmt: skip
+
+
+@given(st.lists(st.tuples(junk, elements()), max_size=6), st.lists(st.integers(0, 10_000), max_size=8))
+def test_elements_with_junk_between_come_out_whole(stream, places):
+    data = b"".join(rubbish + element for rubbish, element in stream)
+    outcome = outcome_of(cut(data, places))
+    assert outcome.raws == [element for _, element in stream]
+
+
+attribute = st.builds(
+    lambda space, key, quote, value: space + key + b"=" + quote + value + quote,
+    st.sampled_from([b" ", b"\n  ", b"", b"\x0b"]),
+    st.sampled_from([b"device", b"name", b"label", b"group", b"state", b"perm", b"rule", b"timeout", b"timestamp", b"message", b"min"]),
+    st.sampled_from([b'"', b"'"]),
+    st.sampled_from([b"", b"D", b"a > b", b"a < b", b"&amp;", b"&", b"\x7f", b"\t", b"\n", b"\xc3\xa9", b"\xff", b"'", b'"', b"]]>", b"\x00", b"x" * 257]),
+)  # fmt: skip
+texts = st.sampled_from(
+    [
+        b"",
+        b"1",
+        b"\n  On\n ",
+        b"]]>",
+        b"&amp;",
+        b"&",
+        b">",
+        b"<",
+        b"\x00",
+        b"\x0c",
+        b"\x7f",
+        b"\xc3\xa9",
+        b"\r\n",
+        b"-->",
+    ]
+)
+
+
+@st.composite
+def near_common(draw):
+    """What is nearly the common shape, mostly in the right order."""
+    verb = draw(st.sampled_from([b"set", b"new", b"def"]))
+    kind = draw(st.sampled_from([b"Number", b"Text", b"Switch", b"Light", b"BLOB"]))
+    child = b"def" if verb == b"def" else b"one"
+    odd = draw(st.lists(attribute, max_size=2))
+    parts = [
+        b"<",
+        verb,
+        kind,
+        b"Vector",
+        b" device='D'",
+        draw(st.sampled_from([b"\n  name='N'", b""])),
+        *odd,
+        draw(st.sampled_from([b">", b" >", b"\n>"])),
+    ]
+    for _ in range(draw(st.integers(0, 3))):
+        member = draw(st.sampled_from([kind, kind, kind, b"Text"]))
+        extra = draw(
+            st.sampled_from(
+                [b"", b" label='L'", b" min='0' max='1' step='2'", b" max='0' max='1'", b" name='y'", b"\n"]
+            )
+        )
+        parts += [
+            draw(st.sampled_from([b"", b"\n  ", b"x"])),
+            b"<",
+            child,
+            member,
+            b" name='x'",
+            extra,
+            b">",
+            draw(texts),
+            b"</",
+            child,
+            member,
+            b">",
+        ]
+    return b"".join(
+        [
+            *parts,
+            draw(st.sampled_from([b"", b"\n"])),
+            b"</",
+            verb,
+            draw(st.sampled_from([kind, kind, b"Text"])),
+            b"Vector>",
+        ]
+    )
+
+
+@given(near_common())
+def test_the_common_shape_is_never_laxer_than_expat(raw):
+    for pattern in (COMMON, COMMON_DEFINITION):
+        match = pattern.fullmatch(raw)
+        if match is not None:
+            assert make_address(match[2], match[3][1:-1], match[4][1:-1]) == check(raw, Limits())
+
+
+@given(near_common(), st.integers(0, 400), st.binary(max_size=2))
+def test_nor_when_a_byte_is_changed(raw, place, change):
+    place %= len(raw)
+    test_the_common_shape_is_never_laxer_than_expat.hypothesis.inner_test(raw[:place] + change + raw[place + 1 :])

@@ -1,0 +1,63 @@
+"""The way of a site-wide element through a tree of servers."""
+
+import pytest
+
+from indipydriver.protocol.frame import Frame, address
+from indipydriver.protocol.framer import Framer
+from indipydriver.protocol.via import MAX_HOPS, came_through, with_via
+
+
+def frame(raw: bytes) -> Frame:
+    (found,) = Framer().feed(raw)
+    return found
+
+
+PLAIN = [
+    b"<getProperties version='1.7'/>",
+    b"<getProperties/>",
+    b'<message message="a > b"/>',
+    b'<message message=\'it went via="one" and  via="two"\'/>',
+    b"<message\n  timestamp = 'x'\n  message='&lt;'\n/>",
+    b"<message message='x'></message>",
+]
+
+
+@pytest.mark.parametrize("raw", PLAIN)
+def test_hops_are_added_in_order(raw):
+    site_wide = frame(raw)
+    assert not came_through(site_wide, "one")
+    once = with_via(site_wide, "one")
+    twice = with_via(once, "two")
+    assert came_through(once, "one")
+    assert not came_through(once, "two")
+    assert came_through(twice, "one")
+    assert came_through(twice, "two")
+    assert not came_through(twice, "on")
+    assert twice.address == site_wide.address
+    assert b' via="one two"' in twice.raw
+    assert twice.raw.replace(b' via="one two"', b"", 1) == raw
+    assert frame(twice.raw) == twice
+
+
+def test_via_need_not_come_first():
+    """Another server may write the attributes in its own order."""
+    site_wide = frame(b"<message message='a > b' via = 'one two' timestamp='t'/>")
+    assert came_through(site_wide, "two")
+    assert with_via(site_wide, "three").raw == b"<message via=\"one two three\" message='a > b' timestamp='t'/>"
+
+
+def test_a_via_that_is_not_ours_does_no_harm():
+    site_wide = frame("<message via='&amp; é <x>' viaduct='y'/>".encode())
+    assert not came_through(site_wide, "one")
+    passed = with_via(site_wide, "one")
+    assert passed.raw.count(b" via=") == 1
+    assert frame(passed.raw).address == address("message")
+
+
+def test_hops_are_bounded():
+    site_wide = frame(PLAIN[0])
+    for i in range(MAX_HOPS):
+        assert not came_through(site_wide, "one")
+        site_wide = with_via(site_wide, f"server{i}")
+    assert came_through(site_wide, "one")
+    assert frame(site_wide.raw) == site_wide
