@@ -21,7 +21,7 @@ from indipydriver.transport.stdio import ThreadLink, open_stdio
 from indipydriver.transport.stream import StreamLink
 from tests.support.certificates import certificates, trusting
 
-PATIENCE = 20  # seconds that a test waits for what takes milliseconds
+PATIENCE = 5  # seconds that a test waits for what takes milliseconds
 LIMITS = Limits(frame=1 << 17)
 
 

@@ -26,7 +26,6 @@ SIMULATORS = {
     "indi_simulator_weather": "Weather Simulator",
 }
 CCD = "CCD Simulator"
-MODES = pytest.mark.parametrize("pipes", [False, True], ids=["descriptors", "base64"])
 
 
 @contextlib.asynccontextmanager
@@ -107,40 +106,35 @@ async def test_all_six_connect_and_move(tmp_path: Path) -> None:
         assert abs(float(await getprop(server, "Telescope Simulator.EQUATORIAL_EOD_COORD.DEC")) - 85) < 0.1
 
 
-@MODES
+@pytest.mark.parametrize(("count", "pipes"), [(20, False), (4, True)], ids=["descriptors", "base64"])
 @asynchronous
-async def test_twenty_exposures_with_setprop_and_getprop(tmp_path: Path, pipes: bool) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    async with simulators(tmp_path, "indi_simulator_ccd", pipes=pipes) as (server, client):
-        await comes(client, "defBLOBVector", CCD, "CCD1")
-        parties = server.board.router
-        for number in range(20):
-            command = [require("indi_getprop"), "-p", str(server.port), "-t", "20", f"{CCD}.CCD1.CCD1"]
-            with started(*command, cwd=pictures) as program:
-                await eventually(lambda: any(p.interest.wants_blob(CCD, "CCD1") for p in parties.parties))
-                await setprop(server, f"{CCD}.CCD_EXPOSURE.CCD_EXPOSURE_VALUE=0.01")
-                assert await program.wait(20) == 0, program.stderr()
-            (file,) = pictures.iterdir()
-            assert file.name == f"{CCD}.CCD1.CCD1.fits"
-            assert_fits_is_whole(file.read_bytes())
-            file.rename(tmp_path / f"{number}.fits")
-            await eventually(lambda: not any(p.interest.wants_blob(CCD, "CCD1") for p in parties.parties))
-
-
-@MODES
-@asynchronous
-async def test_twenty_exposures_with_indipyclient(tmp_path: Path, pipes: bool) -> None:
+async def test_exposures_in_a_row(count: int, pipes: bool, tmp_path: Path) -> None:
+    """Begun by indi_setprop and indipyclient in turn, received by indi_getprop and indipyclient at the same time."""
     async with (
-        simulators(tmp_path, "indi_simulator_ccd", pipes=pipes) as (server, _),
+        simulators(tmp_path, "indi_simulator_ccd", pipes=pipes) as (server, watcher),
         indipyclient(server.port, enableBLOBdefault="Also") as client,
     ):
+        await comes(watcher, "defBLOBVector", CCD, "CCD1")
         await client.event("DefineBLOB", "CCD1")
-        await eventually(lambda: any(p.interest.wants_blob(CCD, "CCD1") for p in server.board.router.parties))
-        for _ in range(20):
-            await client.send_newVector(CCD, "CCD_EXPOSURE", members={"CCD_EXPOSURE_VALUE": "0.01"})
-            picture = await client.event("SetBLOB", "CCD1", timeout=20)
-            assert_fits_is_whole(picture["CCD1"])
+        for number in range(count):
+            directory = tmp_path / str(number)
+            directory.mkdir()
+            command = [require("indi_getprop"), "-p", str(server.port), "-t", "20", f"{CCD}.CCD1.CCD1"]
+            with started(*command, cwd=directory) as program:
+                await eventually(lambda: sum(p.interest.wants_blob(CCD, "CCD1") for p in server.connectionpool) == 2)
+                if number % 2:
+                    await client.send_newVector(CCD, "CCD_EXPOSURE", members={"CCD_EXPOSURE_VALUE": "0.01"})
+                else:
+                    await setprop(server, f"{CCD}.CCD_EXPOSURE.CCD_EXPOSURE_VALUE=0.01")
+                assert await program.wait(20) == 0, program.stderr()
+            picture = (await client.event("SetBLOB", "CCD1", timeout=20))["CCD1"]
+            assert_fits_is_whole(picture)
+            (file,) = directory.iterdir()
+            assert file.name == f"{CCD}.CCD1.CCD1.fits"
+            # On pipes libindi breaks its lines, and libindi's clients count the breaks as data: not our doing.
+            assert file.read_bytes()[: len(picture)] == picture
+            assert pipes or file.stat().st_size == len(picture)
+            await eventually(lambda: sum(p.interest.wants_blob(CCD, "CCD1") for p in server.connectionpool) == 1)
 
 
 @asynchronous
