@@ -2,7 +2,7 @@
 
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036 - it tells the user of an older Python
     raise ImportError("indipyserver needs Python 3.11 or later")
 
 from .ipyserver import IPyServer

@@ -203,7 +203,7 @@ class ExDriver:
                 stderr=its_errors,
                 env={**os.environ, **self._env},
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, nothing that could wait for a thread
             )
             ours.pop_all()
         os.set_blocking(errors, False)
@@ -220,7 +220,8 @@ class ExDriver:
         for insist in (signal.SIGTERM, signal.SIGKILL):
             if process.poll() is None:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(_exit_of(process), GRACE)
+                    async with asyncio.timeout(GRACE):
+                        await _exit_of(process)
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, insist)
@@ -385,5 +386,4 @@ async def _exit_of(process: subprocess.Popen[bytes]) -> None:
                 os.close(fd)
             process.poll()
             return
-    while process.poll() is None:  # a system without pidfd_open
-        await asyncio.sleep(0.05)
+    await asyncio.to_thread(process.wait)  # a system without pidfd_open

@@ -558,7 +558,8 @@ class IPyServer:
                     self.board.deliver(None, [([encode(Message(None, "Keep alive message", now()))], clients)])
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._keepalive_changed.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._keepalive_changed.wait()
 
     def _handle_signals(self) -> Callable[[], None]:
         """SIGTERM is shutdown(), and a second one ends the process at once; SIGUSR1 logs the statistics."""

@@ -24,8 +24,8 @@ __all__ = ["CLIENT_LIMITS", "LINGER", "PROGRESS_TIME", "Listener", "bind", "bind
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
-CLIENT_LIMITS = Limits(blob=64 << 20)
-"""What a client may send: as a driver, but a BLOB of 64 MiB at most."""
+CLIENT_LIMITS = Limits(blob=64 << 20, strict_blobs=True)
+"""What a client may send: as a driver, but a BLOB of 64 MiB at most, and with every byte of it looked at."""
 PROGRESS_TIME = 30.0
 """Seconds in which an unfinished element of a client must end or grow by 1 KiB."""
 LINGER = 5.0

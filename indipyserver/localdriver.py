@@ -42,7 +42,9 @@ class LocalDriver:
         hang_time: Seconds without taking anything after which it is ended; 0: never.
     """
 
-    def __init__(self, board: Switchboard, driver: PythonDriver, limits: OutboxLimits, hang_time: float = HANG_TIME) -> None:
+    def __init__(
+        self, board: Switchboard, driver: PythonDriver, limits: OutboxLimits, hang_time: float = HANG_TIME
+    ) -> None:
         self.driver = driver
         self.devices = list(driver.keys())
         self.label = f"{type(driver).__name__} ({', '.join(self.devices)})"
@@ -55,7 +57,13 @@ class LocalDriver:
         """Serve until the driver ends, of itself or because of an error, which is logged and told to clients."""
         ours, theirs = memory_pair(self.label, "the server")
         peer = self.peer = Peer(
-            self._board, ours, Role.DRIVER, limits=self._limits, label=self.label, in_process=True, hang_time=self._hang_time
+            self._board,
+            ours,
+            Role.DRIVER,
+            limits=self._limits,
+            label=self.label,
+            in_process=True,
+            hang_time=self._hang_time,
         )
         board = self._board
         for device in self.devices:

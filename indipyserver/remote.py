@@ -96,7 +96,9 @@ class RemoteConnection:
         while True:
             started = loop.time()
             try:
-                link = await asyncio.wait_for(self._connect(), CONNECT_TIMEOUT)
+                # Not wait_for: in Python 3.11 it forgets a cancellation that comes as it ends.
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    link = await self._connect()
             except ConnectionRefusedError:
                 self._tell(f"Connection refused on {self.where}")
             except TimeoutError:
@@ -167,7 +169,8 @@ class RemoteConnection:
             self._board.send(peer, encode(GetProperties(self.device or "*")))
             if self.device is None:
                 with contextlib.suppress(TimeoutError):
-                    return await asyncio.wait_for(asyncio.shield(ended), _ASK_PLAINLY)
+                    async with asyncio.timeout(_ASK_PLAINLY):
+                        return await asyncio.shield(ended)
                 if not self.devices:
                     self._board.send(peer, encode(GetProperties()))
             return await ended

@@ -47,7 +47,15 @@ def flags(parser: argparse.ArgumentParser | None = None) -> str:
             lines += [f"`{invocation(action)}`", f": {expanded(action, parser)}", ""]
     if parser.epilog:
         title, _, examples = (parser.epilog % {"prog": parser.prog}).partition("\n")
-        lines += [f"## {title.rstrip(':').capitalize()}", "", "```{code-block} text", ":class: small", "", textwrap.dedent(examples).strip("\n"), "```"]
+        lines += [
+            f"## {title.rstrip(':').capitalize()}",
+            "",
+            "```{code-block} text",
+            ":class: small",
+            "",
+            textwrap.dedent(examples).strip("\n"),
+            "```",
+        ]
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ class Shutter(ipd.IPyDriver):
 
     async def snoopevent(self, event):
         match event:
-            case ipd.setLightVector(devicename="Rain Sensor") if event.get("RAIN") == "Alert":
+            case ipd.setLightVector() if event.get("RAIN") == "Alert":
                 await self["Shutter"].send_device_message("It rains")
             # the end
 

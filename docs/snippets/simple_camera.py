@@ -14,7 +14,8 @@ WIDTH, HEIGHT = 320, 240
 def take_picture(seconds):
     """What the sensor would give, as a FITS file of 16-bit numbers."""
     step = int(200 * seconds)
-    pixels = [min(65535, 1000 + step * (column % 64)) for _ in range(HEIGHT) for column in range(WIDTH)]
+    line = [min(65535, 1000 + step * (column % 64)) for column in range(WIDTH)]
+    pixels = line * HEIGHT
     cards = [
         f"{'SIMPLE':8}= {'T':>20}",
         f"{'BITPIX':8}= {16:>20}",

@@ -5,7 +5,8 @@ from indipydriver.testing import DriverHarness, driver_test
 
 
 def rain(light):
-    return SetVector(VectorKind.LIGHT, "Rain Sensor", "WEATHER_STATUS", (OneMember("RAIN", light),))
+    members = (OneMember("RAIN", light),)
+    return SetVector(VectorKind.LIGHT, "Rain Sensor", "WEATHER_STATUS", members)
 
 
 @driver_test

@@ -14,6 +14,7 @@ __all__ = ["BLOB_TAGS", "BlobCollector"]
 
 BLOB_TAGS: Final = frozenset(tag.text.encode() for tag in TAGS.values() if tag.is_blob)
 
+_CONTROL: Final = bytes(c for c in range(32) if c not in b"\t\n\r") + b"\x7f"
 _SMALL: Final = 4096
 _PIECE: Final = 1 << 16
 _XML_SPACE: Final = b" \t\r\n"
@@ -145,6 +146,8 @@ class BlobCollector:
                 self._spoil("text beside the oneBLOB elements")
         elif data.find(b"&", pos, end) >= 0 or not (data.isascii() or data[pos:end].isascii()):
             self._spoil("bytes in a BLOB that are not base64")
+        elif self._limits.strict_blobs and len(data[pos:end].translate(None, _CONTROL)) != end - pos:
+            self._spoil("control characters in a BLOB")
 
     def _take(self, data: bytes, pos: int, end: int) -> None:
         size = end - pos

@@ -170,6 +170,4 @@ class Ping:
     reply: bool = False
 
 
-AnyMessage: TypeAlias = (
-    GetProperties | EnableBlob | DefVector | SetVector | NewVector | DelProperty | Message | Ping
-)
+AnyMessage: TypeAlias = GetProperties | EnableBlob | DefVector | SetVector | NewVector | DelProperty | Message | Ping

@@ -73,9 +73,7 @@ class AttachedFrame(BlobFrame):
 
     __slots__ = ("_inline", "_lock", "descriptors", "lengths")
 
-    def __init__(
-        self, address: Address, raw: bytes, descriptors: Sequence[Descriptor], lengths: Sequence[int]
-    ) -> None:
+    def __init__(self, address: Address, raw: bytes, descriptors: Sequence[Descriptor], lengths: Sequence[int]) -> None:
         tagged = Tagged(raw)
         tagged.descriptors = tuple(descriptors)
         super().__init__(address, [tagged], raw, [(0, 0)] * len(lengths))

@@ -24,7 +24,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "explanation"
 SHOWN = (
     "relay-1", "relay-10", "relay-30", "relay-100", "relay-c", "single", "trip", "commands", "inside",
     "definitions-4000", "definitions-inside", "blob-72-1", "blob-72-4", "blob-line-1", "blob-line-4",
-    "blob-attached-1", "blob-attached-4", "storm-10", "storm-25", "storm-50",
+    "blob-attached-1", "blob-attached-4", "storm-few", "storm-10", "storm-25", "storm-50",
 )  # fmt: skip
 PARTS = ("framer", "decode", "encode", "router")
 COLOURS = {"ours": "#1d6fb8", "indiserver": "#c2571a", "pypi": "#6b7280"}

@@ -14,6 +14,7 @@ from .clients import Client, Crowd, gather, quiet
 from .processes import Contender, Failed, Server
 
 _MIB = 1 << 20
+_UNDER_WAY = 8 * _MIB  # of BLOBs that are small: no more, as they queue for a client that is slower
 _DEFINED = re.compile(rb'<defNumberVector device="([^"]*)" name="([^"]*)"')
 
 
@@ -45,7 +46,7 @@ def _idle(server: Server, pause: float) -> None:
 
 
 def relay(
-    contender: Contender, scale: Scale, *, clients: int = 1, count: int = 40_000, style: str = "python", rate: int = 0
+    contender: Contender, scale: Scale, *, clients: int = 1, count: int = 16_000, style: str = "python", rate: int = 0
 ) -> Result:
     """Updates from a driver process to clients: in batches of 100, four under way, or one by one at a rate."""
     batch = 100
@@ -71,9 +72,9 @@ def relay(
 
 
 def blob(
-    contender: Contender, scale: Scale, *, size: int = 16 * _MIB, style: str = "c", clients: int = 1, count: int = 8
+    contender: Contender, scale: Scale, *, size: int = 16 * _MIB, style: str = "c", clients: int = 1, count: int = 3
 ) -> Result:
-    """BLOBs from a driver process to clients, two under way; units are MB of the data itself."""
+    """BLOBs from a driver process to clients, two under way, or 8 MiB of smaller ones; units are MB of the data itself."""
     count, size = scale.of(count, 2), scale.of_bytes(size)
     with (
         contender.serve("images", profile=scale.profile, size=size, style=style) as server,
@@ -82,14 +83,14 @@ def blob(
         for client in crowd:
             client.expect(messages.END_OF_BLOB)
         meter = Meter(server)
-        gather(crowd, count, server, scale.limit, batch=1, ahead=2)
+        gather(crowd, count, server, scale.limit, batch=1, ahead=max(2, _UNDER_WAY // size))
         result = meter.result(count * size / 1e6, crowd)
         if min(client.size for client in crowd) < count * size * 4 // 3:
             raise Failed("the BLOBs are too short")
         return result
 
 
-def round_trip(contender: Contender, scale: Scale, *, count: int = 1500) -> Result:
+def round_trip(contender: Contender, scale: Scale, *, count: int = 600) -> Result:
     """A command to a driver process that answers it at once; the next one follows the answer."""
     count = scale.of(count, 20)
     with contender.serve("echo", profile=scale.profile) as server, Crowd(server, 1, scale.pause) as (client,):
@@ -109,7 +110,7 @@ def round_trip(contender: Contender, scale: Scale, *, count: int = 1500) -> Resu
         return result
 
 
-def commands(contender: Contender, scale: Scale, *, count: int = 30_000) -> Result:
+def commands(contender: Contender, scale: Scale, *, count: int = 12_000) -> Result:
     """A flood of commands; the driver answers each, so that we know that it has got them."""
     count = scale.of(count, 10)
     with contender.serve("echo", profile=scale.profile) as server, Crowd(server, 1, scale.pause) as (client,):
@@ -154,7 +155,7 @@ def definitions(contender: Contender, scale: Scale, *, count: int = 4000, inside
             client.close()
 
 
-def inside(contender: Contender, scale: Scale, *, count: int = 20_000) -> Result:
+def inside(contender: Contender, scale: Scale, *, count: int = 8000) -> Result:
     """A driver inside the server sends three numbers again and again."""
     count = scale.of(count, 1)
     with (
@@ -216,11 +217,11 @@ BENCHMARKS = [
             f"relay-{clients}", f"relay in batches to {clients} client{'s' * (clients > 1)}", "message",
             partial(relay, clients=clients, count=count), "all" if clients == 1 else "servers",
         )
-        for clients, count in ((1, 40_000), (10, 40_000), (30, 20_000), (100, 10_000))
+        for clients, count in ((1, 16_000), (10, 16_000), (30, 8000), (100, 4000))
     ),
     Benchmark("relay-c", "relay in batches to 1 client, style of C drivers", "message", partial(relay, style="c")),
     Benchmark(
-        "single", "relay of single messages, 2000 a second", "message", partial(relay, count=8000, rate=2000)
+        "single", "relay of single messages, 2000 a second", "message", partial(relay, count=3200, rate=2000)
     ),
     Benchmark("trip", "round trip: command and answer", "trip", round_trip, "all"),
     Benchmark("commands", "flood of commands to a driver that answers", "command", commands),
@@ -251,5 +252,9 @@ BENCHMARKS = [
             partial(storm, clients=clients), runs=3 if clients < 50 else 2,
         )
         for clients in (10, 25, 50)
+    ),
+    Benchmark(
+        "storm-few", "storm: 10 clients connect at once to 400 properties", "definition",
+        partial(storm, clients=10, count=400),
     ),
 ]  # fmt: skip

@@ -30,7 +30,10 @@ def check(data: bytes) -> None:
 
     if len(data) < 2:
         return
-    limits = Limits(frame=4096, blob=8192, start_tag=1024, junk=2048, attributes=8, attribute_value=256, name=64, members=16)
+    limits = Limits(
+        frame=4096, blob=8192, start_tag=1024, junk=2048, attributes=8, attribute_value=256, name=64, members=16,
+        strict_blobs=True,
+    )  # fmt: skip
     step, text = data[0] % 64 + 1, data[2:]
     whole, cut = Framer(limits), Framer(limits)
     frames = whole.feed(text)

@@ -22,7 +22,7 @@ from tests.support import IndiClient, asynchronous, eventually, match, running
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are passed on Linux")
 
 # A driver that, on each getProperties, sends one BLOB as a descriptor and then a text, as libindi does.
-DRIVER = '''
+DRIVER = """
 import array, os, socket, sys
 sock = socket.socket(fileno=os.dup(1))
 size, tell = int(sys.argv[1]), int(sys.argv[2])
@@ -46,7 +46,7 @@ while True:
             sock.sendmsg([head[30:]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
         os.close(fd)
         os.write(1, b"<setTextVector device='C' name='after' state='Ok'><oneText name='t'>x</oneText></setTextVector>")
-'''
+"""
 
 
 def data(size: int) -> bytes:
@@ -119,7 +119,9 @@ async def test_a_client_on_the_local_socket_gets_the_descriptor_and_one_on_tcp_b
         with socket.socket(socket.AF_UNIX) as local:
             local.settimeout(5)
             local.connect("\0" + name)
-            local.sendall(b"<getProperties version='1.7'/><enableBLOB device='C'>Also</enableBLOB><pingRequest uid='1'/>")
+            local.sendall(
+                b"<getProperties version='1.7'/><enableBLOB device='C'>Also</enableBLOB><pingRequest uid='1'/>"
+            )
             await asyncio.to_thread(receive_with_descriptors, local, lambda got: b"pingReply" in got)
             local.sendall(b"<newTextVector device='C' name='go'><oneText name='t'>x</oneText></newTextVector>")
             got, fds = await asyncio.to_thread(receive_with_descriptors, local, lambda got: b"after" in got)

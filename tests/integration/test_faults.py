@@ -50,7 +50,13 @@ class Instrument(IPyDriver):
                 name,
                 [
                     SwitchVector(
-                        "sw", "Switches", "G", "rw", "OneOfMany", "Ok", [SwitchMember("s1", "", "On"), SwitchMember("s2")]
+                        "sw",
+                        "Switches",
+                        "G",
+                        "rw",
+                        "OneOfMany",
+                        "Ok",
+                        [SwitchMember("s1", "", "On"), SwitchMember("s2")],
                     ),
                     TextVector("tx", "Text", "G", "rw", "Ok", [TextMember("t1", "", "hello")]),
                     TextVector("ro", "Read only", "G", "ro", "Ok", [TextMember("t1", "", "hello")]),
@@ -90,7 +96,10 @@ async def is_alive(client: IndiClient) -> None:
 BAD_INPUT = {
     "W1 the tag of another kind ended the server": "<newTextVector device='A' name='sw'><oneText name='s1'>On</oneText></newTextVector>",
     "W2 a definition by a client ended the server": "<defTextVector device='A' name='z' state='Ok' perm='rw'><defText name='a'>x</defText></defTextVector>",
-    "W5 deep nesting ended the server": "<newTextVector device='A' name='tx'>" + "<a>" * 3000 + "</a>" * 3000 + "</newTextVector>",
+    "W5 deep nesting ended the server": "<newTextVector device='A' name='tx'>"
+    + "<a>" * 3000
+    + "</a>" * 3000
+    + "</newTextVector>",
     "W11 a declaration": "<?xml version=\"1.0\" encoding='utf-8'?>",
     "W11 an unknown entity": "<newTextVector device='A' name='tx'><oneText name='t1'>&bad;</oneText></newTextVector>",
     "W11 an end tag of nothing": "</root>",
@@ -127,7 +136,9 @@ async def test_w11_latin1_is_understood() -> None:
     driver = Instrument()
     async with running_server(driver) as server, IndiClient(server.port) as client:
         await client.get_properties()
-        await client.send("<newTextVector device='A' name='tx'><oneText name='t1'>caf\xe9</oneText></newTextVector>".encode("latin-1"))
+        await client.send(
+            "<newTextVector device='A' name='tx'><oneText name='t1'>caf\xe9</oneText></newTextVector>".encode("latin-1")
+        )
         await client.expect(match("setTextVector", values={"t1": "caf\xe9"}))
 
 
@@ -355,7 +366,11 @@ async def test_w23_input_is_bounded() -> None:
     async with running_server(Instrument()) as server, IndiClient(server.port) as good:
         await good.get_properties()
         await good.expect(match("defBLOBVector"))
-        for start in (b"<newTextVector device='A' name='tx'>" + b"<oneText name='t1'>", b"<newTextVector device='", b"junk"):
+        for start in (
+            b"<newTextVector device='A' name='tx'>" + b"<oneText name='t1'>",
+            b"<newTextVector device='",
+            b"junk",
+        ):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             with suppress(ConnectionError):
                 writer.write(start)
@@ -415,7 +430,9 @@ async def test_w31_commands_for_one_vector_come_in_order() -> None:
     async with running_server(driver) as server, IndiClient(server.port) as client:
         await client.get_properties()
         await client.send(
-            new_vector("Text", "A", "tx", t1="1") + new_vector("Text", "A", "tx", t1="2") + new_vector("Number", "A", "nu", n1="3")
+            new_vector("Text", "A", "tx", t1="1")
+            + new_vector("Text", "A", "tx", t1="2")
+            + new_vector("Number", "A", "nu", n1="3")
         )
         await eventually(lambda: len(driver.commands) == 3)
         assert driver.commands == [("nu", {"n1": "3"}), ("tx", {"t1": "1"}), ("tx", {"t1": "2"})]
@@ -501,7 +518,11 @@ async def test_signals_end_everything_in_the_process(signum: int, status: int) -
             await client.expect(match("delProperty", device="A"))
             await program.wait(20)
         assert "beside has ended" in program.stdout()
-        assert program.process.returncode in (status, 130 if signum == signal.SIGINT else status, 1 if signum == signal.SIGINT else status)
+        assert program.process.returncode in (
+            status,
+            130 if signum == signal.SIGINT else status,
+            1 if signum == signal.SIGINT else status,
+        )
 
 
 @asynchronous

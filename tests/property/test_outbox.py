@@ -18,7 +18,9 @@ def batch(kind: str, size: int, number: int) -> Batch:
     if kind == "text":
         return Batch([encode(Message("D", f"{number:06d}" + "x" * size))], sealed=True)
     data = f"{number:06d}".encode() + bytes(size)
-    return Batch([encode(SetVector(VectorKind.BLOB, "D", "p", (OneBlob("m", data, size, kind),), State.OK))], sealed=True)
+    return Batch(
+        [encode(SetVector(VectorKind.BLOB, "D", "p", (OneBlob("m", data, size, kind),), State.OK))], sealed=True
+    )
 
 
 steps = st.lists(

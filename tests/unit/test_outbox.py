@@ -18,7 +18,8 @@ def text(size: int = 100, sealed: bool = True) -> Batch:
 
 def image(name: str = "video", format: str = ".stream", size: int = 1000, fill: bytes = b"\0") -> Batch:
     return Batch(
-        [encode(SetVector(VectorKind.BLOB, "D", name, (OneBlob("m", fill * size, size, format),), State.OK))], sealed=True
+        [encode(SetVector(VectorKind.BLOB, "D", name, (OneBlob("m", fill * size, size, format),), State.OK))],
+        sealed=True,
     )
 
 

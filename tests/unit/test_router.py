@@ -197,7 +197,13 @@ def test_a_command_to_an_unknown_device_reaches_no_driver() -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    [define("A", "p"), update("A", "p"), encode(DelProperty("A")), encode(Message("A", "x")), encode(Message(None, "x"))],
+    [
+        define("A", "p"),
+        update("A", "p"),
+        encode(DelProperty("A")),
+        encode(Message("A", "x")),
+        encode(Message(None, "x")),
+    ],
     ids=lambda frame: frame.tag.text,
 )
 def test_what_only_devices_say_is_not_taken_from_a_client(frame: Frame, caplog: pytest.LogCaptureFixture) -> None:
@@ -379,7 +385,9 @@ def test_versions_are_normalised_towards_drivers() -> None:
     site = Site()
     driver = site.driver("A")
     client = site.client()
-    site.send(client, *Framer().feed(b"<getProperties/><getProperties version='2.0' device='A' name='p' switch='2.0'/>"))
+    site.send(
+        client, *Framer().feed(b"<getProperties/><getProperties version='2.0' device='A' name='p' switch='2.0'/>")
+    )
     assert [frame.raw for frame in site.inbox[driver]] == [
         b'<getProperties version="1.7" />',
         b'<getProperties version="1.7" device="A" name="p" />',
@@ -464,7 +472,10 @@ def test_snoop_requests_travel_to_servers_above_also_to_those_that_come_later() 
     assert "getProperties Mount EQUATORIAL_EOD_COORD" in site.take(late)
     site.quiet()
     site.send(late, define("Mount", "EQUATORIAL_EOD_COORD"), update("Mount", "EQUATORIAL_EOD_COORD"))
-    assert site.take(snooper) == ["defTextVector Mount EQUATORIAL_EOD_COORD", "setTextVector Mount EQUATORIAL_EOD_COORD"]
+    assert site.take(snooper) == [
+        "defTextVector Mount EQUATORIAL_EOD_COORD",
+        "setTextVector Mount EQUATORIAL_EOD_COORD",
+    ]
 
 
 def test_what_a_server_below_snoops_on_goes_down_to_it() -> None:
