@@ -599,8 +599,7 @@ class IPyServer:
         await _wait_until(None, [*local, *others])
         for peer in self.board.peers:
             peer.link.close()
-        while self.board.peers and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+        await self.board.wait_until_empty(deadline)
         for peer in self.board.peers:
             peer.link.abort()
         await asyncio.sleep(0)

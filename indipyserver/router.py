@@ -439,7 +439,7 @@ class Router:
         # A server has to define a device before it speaks for it: only definitions know the way they have come.
         if not self._owned(source, frame, out, claim=source.role not in _SERVERS):
             return ()
-        if source.role in _SERVERS and frame.address.device not in self.devices:
+        if source.role in _SERVERS and self.devices.get(frame.address.device or "") is None:
             return ()
         with_data = isinstance(frame, BlobFrame) and bool(frame.spans)
         if with_data and not source.takes_blobs:

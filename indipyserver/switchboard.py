@@ -41,6 +41,7 @@ class Switchboard:
         self.watchers: list[Callable[[Peer, list[Frame]], None]] = []
         self.followers: list[Callable[[Peer, list[Delivery]], None]] = []
         self.greeters: list[Callable[[Peer], None]] = []
+        self._removed: asyncio.Future[None] | None = None
         self._encoding: set[asyncio.Task[None]] = set()
 
     @property
@@ -67,6 +68,16 @@ class Switchboard:
         else:
             reason = f"{peer.label}: {error}" if error is not None else f"{peer.label} is gone"
         self.deliver(None, self.router.detach(peer, reason))
+        if self._removed is not None and not self._removed.done():
+            self._removed.set_result(None)
+
+    async def wait_until_empty(self, deadline: float) -> None:
+        """Wait until all peers are gone, or until this time of the loop."""
+        loop = asyncio.get_running_loop()
+        while self.peers and (left := deadline - loop.time()) > 0:
+            self._removed = loop.create_future()
+            await asyncio.wait((self._removed,), timeout=left)
+        self._removed = None
 
     def process(self, source: Peer, frames: list[Frame]) -> None:
         """Route what has come from a peer."""

@@ -169,7 +169,7 @@ class Failing(Instrument):
 
 
 @asynchronous
-async def test_w4_one_driver_failing_leaves_the_others(caplog: pytest.LogCaptureFixture | None = None) -> None:
+async def test_w4_one_driver_failing_leaves_the_others() -> None:
     """An exception in any coroutine of any driver ended them all."""
     failing, good = Failing("F"), Instrument("A")
     async with running_server(failing, good) as server, IndiClient(server.port) as client:
@@ -184,7 +184,7 @@ async def test_w4_one_driver_failing_leaves_the_others(caplog: pytest.LogCapture
 
 
 @asynchronous
-async def test_w4_hardware_failing_ends_its_driver_alone(caplog: Any = None) -> None:
+async def test_w4_hardware_failing_ends_its_driver_alone() -> None:
     """The same; and the operator was not told."""
     failing, good = Failing("F", hardware=True), Instrument("A")
     async with running_server(good) as server, IndiClient(server.port) as client:
