@@ -96,7 +96,7 @@ class IPyDriver(UserDict[str, Device]):
 
     @property
     def snoopvectors(self) -> dict[tuple[str, str], list[float] | None]:
-        """Vectors that are watched, by device and name, each with None or a list: timeout, time when last heard of."""
+        """Vectors that are watched, by device and name, with None, or the timeout and the time when last heard of."""
         return self._engine.snoops.vectors
 
     def devices(self) -> list[Device]:

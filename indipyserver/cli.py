@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from . import version
+from .access import Access, add_options
 from .check import run_check
 from .console import attach, message_tracer, verbose_level
 from .fifo import Fifo
@@ -50,6 +51,7 @@ Each WORD names what to serve:
   indi_simulator_ccd        a program, on PATH or as a path
   @host:port                all devices of another INDI server; the port may be left out, and an IPv6
   'My Camera@host:port'     one device of it               address stands in brackets: @[fe80::1]:7624
+  @tls://host:port          either of them over TLS
   package.module:callable   Python code that returns an IPyDriver, or several, to run in this process
   path/to/file.py:callable  the same, in a file"""
 
@@ -129,6 +131,8 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--unix-any-user", action="store_true",
         help="let every user of this machine use the local socket, and not only yourself and root")  # fmt: skip
 
+    add_options(parser)
+
     add = parser.add_argument_group("what is allowed").add_argument
     add("--max-clients", type=_Number(1, 1_000_000), default=MAX_CONNECTIONS, metavar="N",
         help="clients at the same time (default: %(default)s)")  # fmt: skip
@@ -194,7 +198,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     detach = attach(sys.stderr, level)
     logger.setLevel(logging.INFO)  # what it serves and why it ends is always told
     try:
-        return asyncio.run(_Command(options, _signals()).run())
+        access = Access(options)
+    except (OSError, ValueError) as error:
+        logger.error("%s", getattr(error, "strerror", None) or error)
+        detach()
+        return _STATUS_USAGE
+    try:
+        return asyncio.run(_Command(options, access, _signals()).run())
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     finally:
@@ -219,10 +229,11 @@ class _Command:
 
     Args:
         options: From the parser.
+        access: Who may come in.
         signals: Those to handle.
     """
 
-    def __init__(self, options: argparse.Namespace, signals: list[signal.Signals]) -> None:
+    def __init__(self, options: argparse.Namespace, access: Access, signals: list[signal.Signals]) -> None:
         self._options = options
         self._signals = signals
         self._status = 0
@@ -236,8 +247,11 @@ class _Command:
             limits=OutboxLimits(total=options.max_queue * _MIB, stream=options.max_stream_queue * _MIB),
             unix_socket=self._local,
             unix_any_user=options.unix_any_user,
+            ssl=access.context,
+            audit=access.audit,
         )
-        self._roster = Roster(self._server, options.restarts)
+        access.add_listeners(self._server)
+        self._roster = Roster(self._server, options.restarts, access.to_other_servers)
 
     def _listen_locally(self) -> socket.socket | None:
         name = self._options.unix_socket

@@ -44,15 +44,18 @@ class DeviceRecord(Generic[P]):
     """One device.
 
     Attributes:
+        circles: It comes round through servers that do not keep it from doing so (indiserver): servers above
+            get nothing of it.
         owner: The party that speaks for it.
         fixed: The owner keeps it even when it deletes all of it: a driver in this process.
         seen: Something of it has been shown to others.
         properties: What is defined, by name.
     """
 
-    __slots__ = ("fixed", "owner", "properties", "seen")
+    __slots__ = ("circles", "fixed", "owner", "properties", "seen")
 
     def __init__(self, owner: P, fixed: bool) -> None:
+        self.circles = False
         self.owner = owner
         self.fixed = fixed
         self.seen = not fixed
@@ -106,12 +109,17 @@ class DeviceTable(Generic[P]):
             self._drop_properties(device, record)
         return record
 
-    def clear(self, device: str) -> bool:
-        """Its owner has deleted it; True if it has no owner now."""
+    def clear(self, device: str, *, keep: bool) -> bool:
+        """Its owner has deleted it; True if it has no owner now.
+
+        Args:
+            device: Its name.
+            keep: It still belongs to the owner, who may define it again.
+        """
         record = self._records.get(device)
         if record is None:
             return False
-        if not record.fixed:
+        if not (record.fixed or keep):
             self.pop(device)
             return True
         self._drop_properties(device, record)

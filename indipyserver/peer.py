@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from indipydriver.errors import FrameTooLarge, RemoteProtocolError, SlowPeer
 from indipydriver.protocol.frame import Batch, Frame
@@ -18,9 +18,6 @@ from indipydriver.transport.link import LOW_WATER, Link
 from .outbox import Outbox, OutboxLimits, Verdict
 from .router import Delivery, Party, Role
 
-if TYPE_CHECKING:
-    from .switchboard import Switchboard
-
 __all__ = ["HANG_TIME", "Peer", "tracer"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
@@ -29,6 +26,22 @@ HANG_TIME: Final = 30.0
 """Seconds after which a driver that takes nothing of what waits for it is declared hung."""
 _FAULTS_IN_A_ROW: Final = 32
 _DATA = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
+
+
+class Board(Protocol):
+    """What a peer needs of the switchboard."""
+
+    def process(self, source: Peer, frames: list[Frame]) -> None:
+        """Frames have come from this peer."""
+
+    def remove(self, peer: Peer, error: Exception | None) -> None:
+        """Its link has ended."""
+
+    def refresh(self, peer: Peer) -> None:
+        """Some of what it snoops on did not reach it."""
+
+    def announce(self, text: str) -> None:
+        """A message for everybody."""
 
 
 class Peer(Party):
@@ -60,7 +73,7 @@ class Peer(Party):
 
     def __init__(
         self,
-        board: Switchboard,
+        board: Board,
         link: Link,
         role: Role,
         *,

@@ -6,13 +6,15 @@ import importlib
 import importlib.util
 import logging
 import os
+import ssl
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from .certificates import client_context
 from .words import ProgramWord, PythonWord, RemoteWord, Word, parse_word
 
 if TYPE_CHECKING:
@@ -51,9 +53,16 @@ class Roster:
     Args:
         server: Serves it.
         restarts: How often a program is restarted when it ends.
+        to_other_servers: Makes the context of a link with TLS.
     """
 
-    def __init__(self, server: IPyServer, restarts: int = RESTARTS) -> None:
+    def __init__(
+        self,
+        server: IPyServer,
+        restarts: int = RESTARTS,
+        to_other_servers: Callable[[], ssl.SSLContext] = client_context,
+    ) -> None:
+        self._to_other_servers = to_other_servers
         self._server = server
         self._restarts = restarts
         self._entries: list[_Entry] = []
@@ -102,7 +111,8 @@ class Roster:
         elif name or config or skeleton or prefix:
             raise ValueError(f"{word.text!r} is not a program, so it takes no options")
         elif isinstance(word, RemoteWord):
-            parts = [server.add_remote(word.host, word.port, blob_enable=True, device=word.device)]
+            context = self._to_other_servers() if word.tls else None
+            parts = [server.add_remote(word.host, word.port, blob_enable=True, device=word.device, ssl=context)]
         else:
             parts = self._add_drivers(load_drivers(word))
         self._entries.append(_Entry(word.text, parts, name))

@@ -337,6 +337,9 @@ class Router:
             return ()
         if not source.interest.covers(device, name):
             self._want(source, device, name)
+        if record is not None and record.circles and source.role is Role.UPSTREAM:
+            source.complain("circles", f"commands {device!r}, which comes round through it: dropped")
+            return ()
         if owner is source or (owner is not None and owner.role is Role.UPSTREAM):
             text = f"{device} belongs to a server above this one; it can only be commanded there"
             out.append(([encode(Message(device, text))], (source,)))
@@ -403,6 +406,10 @@ class Router:
             return ()
         if source.role in _SERVERS and came_through(frame, self.name):
             text = f"brings back {device!r}, which it has from here: a loop of servers, refused"
+            record = self.devices.get(device) if device else None
+            if record is not None and record.owner is source and not record.circles:
+                record.circles = True
+                self._forget_routes()
             if source.complain(f"device {device}", text, logging.ERROR):
                 out += self.site_message(f"{source.label} {text}")
             return ()
@@ -463,7 +470,7 @@ class Router:
         receivers = self._wanting(frame.address, source)
         if name is not None:
             self.devices.undefine(device, name)
-        elif self.devices.clear(device):
+        elif self.devices.clear(device, keep=source.role is Role.DRIVER):
             self._forget_routes()
         return receivers
 
@@ -538,10 +545,14 @@ class Router:
         """
         device, name = address.device, address.name
         assert device is not None
+        parties = self._parties if among is None else among
+        record = self.devices.get(device)
+        if record is not None and record.circles:
+            parties = [party for party in parties if party.role is not Role.UPSTREAM]
         return self._intern(
             [
                 party
-                for party in (self._parties if among is None else among)
+                for party in parties
                 if party.interest.wants(address, with_data)
                 and (party is not source or (party.role is Role.DRIVER and party.interest.names(device, name)))
                 and (party.takes_blobs or not with_data)

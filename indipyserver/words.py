@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-__all__ = ["ProgramWord", "PythonWord", "RemoteWord", "Word", "parse_word"]
+__all__ = ["ProgramWord", "PythonWord", "RemoteWord", "Word", "parse_word", "split_host_and_port"]
 
 DEFAULT_PORT: Final = 7624
 _PATH: Final = ("/", "./", "../")
 _NAMES: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _PYTHON: Final = re.compile(rf"(?P<source>.+\.py|{_NAMES}):(?P<attribute>{_NAMES})")
+_TLS: Final = "tls://"
 _HOST_AND_PORT: Final = re.compile(r"[\w.-]+:\d+|\[[0-9A-Fa-f:.%\w]+\](?::\d+)?")
 _BRACKETS: Final = re.compile(r"\[(?P<host>[^\[\]]+)\](?P<rest>.*)")
 
@@ -32,12 +33,14 @@ class RemoteWord:
         device: The device, or None for all.
         host: Name or address, without brackets.
         port: Its port.
+        tls: The link is to use TLS.
     """
 
     text: str
     device: str | None
     host: str
     port: int = DEFAULT_PORT
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +83,38 @@ def parse_word(text: str) -> Word:
 
 def _parse_remote(text: str) -> RemoteWord:
     device, _, where = text.rpartition("@")
+    tls = where.startswith(_TLS)
+    try:
+        host, port = split_host_and_port(where.removeprefix(_TLS), DEFAULT_PORT)
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from None
+    return RemoteWord(text, None if device in ("", "*") else device, host, port, tls)
+
+
+def split_host_and_port(where: str, default: int | None) -> tuple[str, int]:
+    """The host, without brackets, and the port of ``HOST:PORT``, ``[ADDRESS]:PORT``, or without the port.
+
+    Args:
+        where: The text.
+        default: The port if there is none; None: there must be one.
+
+    Raises:
+        ValueError: It is neither.
+    """
     brackets = _BRACKETS.fullmatch(where)
     if brackets is not None:
         host, rest = brackets["host"], brackets["rest"]
         if rest and not rest.startswith(":"):
-            raise ValueError(f"{text!r}: behind the ] there may be :PORT only")
+            raise ValueError("behind the ] there may be :PORT only")
         colon, port = rest[:1], rest[1:]
     else:
         host, colon, port = where.partition(":")
         if ":" in port:
-            raise ValueError(f"{text!r}: an IPv6 address is written in brackets, @[{where}] or @[ADDRESS]:PORT")
+            raise ValueError(f"an IPv6 address is written in brackets, @[{where}] or @[ADDRESS]:PORT")
     if not host or any(c.isspace() for c in host):
-        raise ValueError(f"{text!r}: another server is written DEVICE@HOST:PORT, or @HOST:PORT for all its devices")
-    if not colon:
-        number = DEFAULT_PORT
-    elif port.isascii() and port.isdigit() and 0 < int(port) < 65536:
-        number = int(port)
-    else:
-        raise ValueError(f"{text!r}: {port!r} is not a port; a port is a number from 1 to 65535")
-    return RemoteWord(text, None if device in ("", "*") else device, host, number)
+        raise ValueError("another server is written DEVICE@HOST:PORT, or @HOST:PORT for all its devices")
+    if not colon and default is not None:
+        return host, default
+    if port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+        return host, int(port)
+    raise ValueError(f"{port!r} is not a port; a port is a number from 1 to 65535")

@@ -71,6 +71,7 @@ def setup(app):
         required_arguments = 1
 
         def run(self):
+            self.env.note_reread()  # the parser may have changed, though the page has not
             return self.parse_text_to_nodes(PARTS[self.arguments[0]](), allow_section_headings=True)
 
     app.add_directive("commandline", CommandLine)

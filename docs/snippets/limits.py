@@ -1,9 +1,10 @@
 """Other bounds than the usual ones."""
 
 import asyncio
+from dataclasses import replace
 
-from indipydriver.protocol.framer import Limits
 from indipyserver import IPyServer
+from indipyserver.listener import CLIENT_LIMITS
 from indipyserver.outbox import OutboxLimits
 
 MIB = 1 << 20
@@ -11,7 +12,7 @@ MIB = 1 << 20
 # the server
 server = IPyServer(
     limits=OutboxLimits(total=512 * MIB, stream=20 * MIB),
-    client_limits=Limits(blob=8 * MIB),
+    client_limits=replace(CLIENT_LIMITS, blob=8 * MIB),
     maxconnections=20,
     hang_time=10,
 )

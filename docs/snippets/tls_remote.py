@@ -9,7 +9,13 @@ from indipyserver.certificates import client_context
 def make_server(host="pier.local", port=7625):
     context = client_context(ca="ca.pem", cert="office.local.pem", key="office.local.key")
     server = IPyServer()
-    server.add_remote(host, port, blob_enable=True, ssl=context, server_hostname="pier.local")
+    server.add_remote(
+        host,
+        port,
+        blob_enable=True,
+        ssl=context,
+        server_hostname="pier.local",
+    )
     return server
 
 

@@ -101,7 +101,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
     def abort(self) -> None:
         self._closing = True
         self._drop_queue()
-        if self._transport is not None:
+        if self._transport is not None and not self._ended:
             self._transport.abort()
 
     def _send(self) -> None:

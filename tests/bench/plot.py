@@ -62,15 +62,15 @@ class Plot:
         self.axes.set_ylabel(up)
         self.axes.grid(True)
 
-    def lines(self, points: Sequence[tuple[float, str]], key: str, factor: float = 1.0) -> None:
-        """A line for each server through the figures of these benchmarks, where there are any."""
+    def lines(self, points: Sequence[tuple[float, str]], key: str, factor: float = 1.0, total: bool = False) -> None:
+        """A line for each server through the figures of these benchmarks, where there are any; in total, times x."""
         for server in self.report["contenders"]:
             xs, ys = [], []
             for x, name in points:
                 figures = self.report["benchmarks"].get(name, {}).get("figures", {}).get(server, {})
                 if figures.get(key) is not None:
                     xs.append(x)
-                    ys.append(figures[key] * factor)
+                    ys.append(figures[key] * factor * (x if total else 1))
             if len(xs) > 1:
                 self.axes.plot(xs, ys, marker="o", label=NAMES.get(server, server), color=COLOURS.get(server))
 
@@ -79,7 +79,8 @@ class Plot:
         if log:
             axes.set_xscale("log")
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                set_formatter(FuncFormatter(_tick))
         else:
             axes.set_xlim(left=0)
             axes.set_ylim(bottom=0)
@@ -90,6 +91,11 @@ class Plot:
         self.figure.savefig(path, metadata={"Date": None, "Creator": None}, transparent=True)
         # matplotlib leaves blanks at the ends of lines
         path.write_text("".join(line.rstrip() + "\n" for line in path.read_text().splitlines()))
+
+
+def _tick(value: float, _: object) -> str:
+    """Only 1, 2 and 5 of each decade."""
+    return f"{value:g}" if f"{value:.0e}"[0] in "125" else ""
 
 
 def _size(value: float) -> str:
@@ -116,9 +122,9 @@ def draw(report: dict[str, Any], directory: Path) -> None:
     plot.save(directory / "blobs.svg", [size for size, _ in sizes], label=_size)
 
     crowds = (10, 25, 50)
-    plot = Plot(report, "Clients connect at once, 4000 properties", "clients", "seconds until all have everything")
-    plot.lines([(n, f"storm-{n}") for n in crowds], "seconds")
-    plot.save(directory / "storm.svg", crowds)
+    plot = Plot(report, "Clients connect at once, 4000 properties", "clients", "CPU seconds in all")
+    plot.lines([(n, f"storm-{n}") for n in crowds], "cpu", 4000e-6, total=True)
+    plot.save(directory / "storm.svg", crowds, log=False)
 
 
 def fill(page: Path, report: dict[str, Any]) -> None:

@@ -69,7 +69,10 @@ def tables(report: Figures, earlier: Figures | None = None, which: Iterable[str]
             if earlier:
                 before = earlier["benchmarks"].get(name, {}).get("figures", {}).get(server)
                 row.append(ratio(figures, before, "cpu"))
-            row.append(figures.get("failure") or figures.get("note", ""))
+            note = figures.get("failure") or figures.get("note", "")
+            if figures.get("sent"):
+                note = f"all there in {figures['seconds']:.2f} s; {note}"
+            row.append(note)
             rows.append(row)
     keep = [i for i, title in enumerate(header) if i < 2 or title == "per" or any(row[i] for row in rows)]
     return markdown([header[i] for i in keep], [[row[i] for i in keep] for row in rows])

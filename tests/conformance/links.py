@@ -37,6 +37,7 @@ class Recorder:
         self.may_read = True
         self.on_frames: Callable[[list[Frame]], None] = lambda frames: None
         self.on_drained: Callable[[], None] = lambda: None
+        self.on_closed: Callable[[], None] = lambda: None
         self._news = asyncio.Event()
 
     def frames_received(self, frames: list[Frame]) -> None:
@@ -58,6 +59,7 @@ class Recorder:
     def link_closed(self, error: Exception | None) -> None:
         self._called("link_closed")
         self.closed.append(error)
+        self.on_closed()
 
     def _called(self, what: str) -> None:
         if self.closed:
@@ -187,48 +189,48 @@ async def pipes() -> AsyncIterator[tuple[Link, Link]]:
 
 
 @contextlib.asynccontextmanager
-async def stdio_socket() -> AsyncIterator[tuple[Link, Link]]:
+async def stdio_socket() -> AsyncIterator[tuple[Link, Link, Callable[[], None]]]:
     """One socket as both standard input and output, its blocking mode shared with whoever gave it."""
     here, there = socket.socketpair()
     there.setblocking(False)
-    stdin, stdout = os.dup(here.fileno()), os.dup(here.fileno())
-    here.close()
-    try:
-        assert os.get_blocking(stdin)
-        yield open_stdio(stdin, stdout, limits=LIMITS), DescriptorLink("here", sock=there)
-        assert os.get_blocking(stdin)
-    finally:
-        os.close(stdin)
-        os.close(stdout)
+    assert here.getblocking()
+
+    def leave() -> None:
+        assert os.get_blocking(here.fileno())
+        here.close()
+
+    link = open_stdio(here.fileno(), here.fileno(), linger=0, limits=LIMITS)
+    yield link, DescriptorLink("here", sock=there), leave
 
 
 @contextlib.asynccontextmanager
-async def blocking_pipes(make: Callable[[int, int], Link]) -> AsyncIterator[tuple[Link, Link]]:
+async def blocking_pipes(
+    make: Callable[[int, int], Link],
+) -> AsyncIterator[tuple[Link, Link, Callable[[], None]]]:
     (stdin, write_there), (read_there, stdout) = os.pipe(), os.pipe()
     os.set_blocking(write_there, False)
     os.set_blocking(read_there, False)
     peer = DescriptorLink("here", pipes=(read_there, write_there))
     before = set(threading.enumerate())
-    try:
-        yield make(stdin, stdout), peer
+
+    def leave() -> None:
         assert os.get_blocking(stdin)
         assert os.get_blocking(stdout)
-    finally:
-        # The end of the pipe, with the peer, ends a thread that reads; one that writes has its reader gone.
-        peer.abort()
-        await turns()
-        for thread in set(threading.enumerate()) - before:
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
-        os.close(stdin)
         os.close(stdout)
 
+    yield make(stdin, stdout), peer, leave
+    # Now the peer is gone, so that a thread that reads finds the end, and one that writes nobody who reads.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    os.close(stdin)
 
-def stdio_pipes() -> contextlib.AbstractAsyncContextManager[tuple[Link, Link]]:
+
+def stdio_pipes() -> contextlib.AbstractAsyncContextManager[tuple[Link, Link, Callable[[], None]]]:
     return blocking_pipes(lambda stdin, stdout: open_stdio(stdin, stdout, linger=0, limits=LIMITS))
 
 
-def threads() -> contextlib.AbstractAsyncContextManager[tuple[Link, Link]]:
+def threads() -> contextlib.AbstractAsyncContextManager[tuple[Link, Link, Callable[[], None]]]:
     return blocking_pipes(lambda stdin, stdout: ThreadLink("there", stdin, stdout, limits=LIMITS))
 
 
@@ -244,17 +246,21 @@ def conforming(kind: str, check: Callable[[Pair], Awaitable[None]]) -> None:
     async def within_loop() -> None:
         problems: list[str] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(str(context)))
-        async with KINDS[kind]() as (link, peer):
+        async with KINDS[kind]() as (link, peer, *leave):
             pair = Pair(link, peer, kind)
+            for function in leave:  # what the end of a process does: the link was only lent its descriptors
+                pair.here.on_closed = function
             try:
                 await check(pair)
             finally:
                 link.abort()
+                if not pair.link_opened:
+                    pair.open_link()
+                await pair.here.until_closed()
                 peer.abort()
-                if pair.link_opened:
-                    await pair.here.until_closed()
-                if pair.peer_opened:
-                    await pair.there.until_closed()
+                if not pair.peer_opened:
+                    pair.open_peer()
+                await pair.there.until_closed()
         assert pair.here.wrong == pair.there.wrong == []
         await turns()
         assert asyncio.all_tasks() == {asyncio.current_task()}

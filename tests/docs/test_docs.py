@@ -174,7 +174,7 @@ KNOWN = {
     *"cat cd chmod echo head kill ln mkdir mkfifo mv openssl pip python3 ssh sudo journalctl .".split(),
     *"indi_getprop indi_setprop indiserver indipyserver ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
 }
-MODULES = {"examples", "tests", "pytest", "venv", "sphinx", "pip"}
+OTHER_MODULES = {"pip", "pytest", "sphinx", "venv"}
 
 
 @pytest.mark.parametrize("code", blocks("sh", "shell", "console", "bash"))
@@ -191,7 +191,8 @@ def test_commands_in_the_text_exist(code):
                     stem = names.get(Path(word.source).stem, Path(word.source).stem)
                     assert stem is None or (SNIPPETS / f"{stem}.py").exists(), word
         elif words[0] == "python3" and words[1] == "-m":
-            assert words[2] in MODULES, words
+            ours = ROOT.joinpath(*words[2].split("."), "__main__.py")
+            assert words[2] in OTHER_MODULES or ours.exists(), words
         elif words[0] == "python3":
             name = Path(words[1])
             there = [ROOT / name, SNIPPETS / name, SNIPPETS / name.name.replace("led", "led3")]
@@ -307,6 +308,10 @@ def test_the_drivers_for_threads_and_ports_work():
         def read_until(self, end):
             return self.answer
 
+    class Library:  # without a thread: virtual time does not wait for threads that the loop has not started
+        def start(self, callback):
+            callback(22.0)
+
     class Button:
         when_pressed = when_released = None
 
@@ -315,7 +320,7 @@ def test_the_drivers_for_threads_and_ports_work():
             await harness.set_number("Focuser", "ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=1200)
             await harness.wait_for("Focuser", "ABS_FOCUS_POSITION", state="Ok")
             harness.assert_values("Focuser", "ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION="1200")
-        async with DriverHarness(load("callbacks").make_driver(), shutdown_grace=0) as harness:
+        async with DriverHarness(load("callbacks").make_driver(Library()), shutdown_grace=0) as harness:
             await harness.wait_for("Sensor", "TEMPERATURE", values={"AIR": "22.0"})
         async with DriverHarness(load("serial_dome").make_driver(Port)) as harness:
             await harness.wait_for("Dome", "ABS_DOME_POSITION", values={"DOME_ABSOLUTE_POSITION": "10.0"}, timeout=5)

@@ -75,7 +75,7 @@ def main() -> None:
 
     with atheris.instrument_imports(include=["indipydriver"]):
         import indipydriver.protocol.decode
-        import indipydriver.protocol.framer
+        import indipydriver.protocol.framer  # noqa: F401
     atheris.enabled_hooks.add("RegEx")
     corpus = Path(tempfile.gettempdir()) / "indipydriver-fuzz-corpus"
     corpus.mkdir(exist_ok=True)

@@ -11,14 +11,14 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from tests.support import IndiClient, asynchronous, eventually, gone, match, new_vector, running, running_server
-from tests.support.drivers import echo_driver
-from tests.support.faults import FaultProxy, echo_program, misbehaving
-from tests.support.victim import MIB, victim
 
 from indipyserver import IPyServer
 from indipyserver.backoff import Backoff
 from indipyserver.messagelog import MessageLog
+from tests.support import IndiClient, asynchronous, eventually, gone, match, new_vector, running, running_server
+from tests.support.drivers import echo_driver
+from tests.support.faults import FaultProxy, echo_program, misbehaving
+from tests.support.victim import MIB, victim
 
 
 async def still_served(port: int, device: str = "A") -> None:
@@ -296,7 +296,10 @@ async def test_a_flood_on_stderr_is_thinned_out():
 
 @asynchronous
 async def test_drivers_that_are_stopped_killed_and_go_on():
-    async with victim(exdrivers=[echo_program("E")], driver_options={"restarts": 100}) as server, IndiClient(server.port) as client:
+    async with (
+        victim(exdrivers=[echo_program("E")], driver_options={"restarts": 100}) as server,
+        IndiClient(server.port) as client,
+    ):
         await client.get_properties()
         await client.expect(match("defNumberVector", device="E"))
         (child,) = server.program.children()
@@ -317,7 +320,9 @@ async def test_drivers_that_are_stopped_killed_and_go_on():
 @asynchronous
 async def test_a_driver_ends_while_there_are_no_descriptors():
     """It cannot be started again at that moment; it is when there are descriptors again."""
-    async with victim(exdrivers=[echo_program("E")], maxconnections=1000, nofile=48, driver_options={"restarts": 3}) as server:
+    async with victim(
+        exdrivers=[echo_program("E")], maxconnections=1000, nofile=48, driver_options={"restarts": 3}
+    ) as server:
         await still_served(server.port, "E")
         crowd = []
         for _ in range(80):

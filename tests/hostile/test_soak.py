@@ -1,6 +1,7 @@
 """Half a minute of the soak, see tests/soak; the long one is a command of its own."""
 
 import pytest
+
 from tests.soak.night import Night
 from tests.support import asynchronous
 

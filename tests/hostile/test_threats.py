@@ -11,14 +11,14 @@ import time
 import zlib
 
 import pytest
-from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running, running_server
-from tests.support.drivers import echo_driver
-from tests.support.victim import MIB, victim
 
 from indipydriver.protocol.framer import Framer, Limits
 from indipyserver import IPyServer
 from indipyserver.devices import MAX_DEVICES, MAX_PROPERTIES
 from indipyserver.outbox import OutboxLimits
+from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running, running_server
+from tests.support.drivers import echo_driver
+from tests.support.victim import MIB, victim
 
 
 async def still_served(port: int, device: str = "A") -> None:
@@ -114,7 +114,10 @@ async def test_a_blob_of_a_client_has_a_limit(size, taken):
     driver = echo_driver("A")
     async with running_server(driver, client_limits=Limits(blob=65536)) as server:
         async with IndiClient(server.port) as client:
-            head, tail = b"<newBLOBVector device='A' name='image'><oneBLOB name='b' size='1' format='.x'>", b"</oneBLOB></newBLOBVector>"
+            head, tail = (
+                b"<newBLOBVector device='A' name='image'><oneBLOB name='b' size='1' format='.x'>",
+                b"</oneBLOB></newBLOBVector>",
+            )
             fill = size - len(head) - len(tail)
             with contextlib.suppress(ConnectionError):
                 await client.send(head + b" " * (fill % 4) + b"A" * (fill - fill % 4) + tail)
@@ -158,9 +161,9 @@ async def test_a_start_tag_may_have_16_kib(size, taken):
 @pytest.mark.parametrize(
     ("element", "taken"),
     [
-        ("<message %s/>" % " ".join(f"a{i}='x'" for i in range(32)), True),
-        ("<message %s/>" % " ".join(f"a{i}='x'" for i in range(33)), False),
-        ("<message %s/>" % " ".join(f"a{i}=''" for i in range(1500)), False),
+        ("<message {}/>".format(" ".join(f"a{i}='x'" for i in range(32))), True),
+        ("<message {}/>".format(" ".join(f"a{i}='x'" for i in range(33))), False),
+        ("<message {}/>".format(" ".join(f"a{i}=''" for i in range(1500))), False),
         (f"<message message='{'x' * 4096}'/>", True),
         (f"<message message='{'x' * 4097}'/>", False),
         (f"<message device='{'x' * 256}'/>", True),
@@ -376,7 +379,9 @@ async def test_base64_garbage_never_reaches_a_driver(text):
     assert [name for _, name, _ in driver.executed] == ["pos"]
 
 
-@pytest.mark.parametrize("number", ["nan", "inf", "-Infinity", "1e400", "0x10", "1_000", "9" * 129, "12:99:xx", "", "1e", "١"])
+@pytest.mark.parametrize(
+    "number", ["nan", "inf", "-Infinity", "1e400", "0x10", "1_000", "9" * 129, "12:99:xx", "", "1e", "\u0661"]
+)
 @asynchronous
 async def test_no_number_that_is_none_reaches_a_driver(number):
     driver = echo_driver("A")
@@ -395,12 +400,12 @@ async def test_no_number_that_is_none_reaches_a_driver(number):
 async def test_a_version_never_reaches_a_driver(version):
     seen = []
     async with running_server(echo_driver("A")) as server:
-        (driver,) = [peer for peer in server.board.peers]
+        (driver,) = server.board.peers
         driver.trace = lambda direction, frame: seen.append(frame.raw) if direction == "to" else None
         async with IndiClient(server.port) as client:
             await client.send(f"<getProperties{version}/>")
             await client.expect(match("defNumberVector"))
-    assert [raw.replace(b' /', b'/') for raw in seen] == [b'<getProperties version="1.7"/>']
+    assert [raw.replace(b" /", b"/") for raw in seen] == [b'<getProperties version="1.7"/>']
 
 
 # Whom to believe
@@ -473,7 +478,9 @@ async def test_log_lines_cannot_be_forged(caplog):
         assert "\n" not in record.getMessage()
 
 
-@pytest.mark.parametrize("text", ["%999999f", "%n", "%s%s%s", "%*d", "%.999999999f", "%9999999999999m", "%9.99999999m", "", "%"])
+@pytest.mark.parametrize(
+    "text", ["%999999f", "%n", "%s%s%s", "%*d", "%.999999999f", "%9999999999999m", "%9.99999999m", "", "%"]
+)
 def test_a_number_format_is_data_and_not_printf(text):
     from indipydriver.protocol.values import format_number
 

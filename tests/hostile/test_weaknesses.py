@@ -9,12 +9,12 @@ import sys
 import time
 
 import pytest
+
+from indipyserver import IPyServer
 from tests.support import IndiClient, asynchronous, eventually, gone, match, new_vector, running, running_server
 from tests.support.drivers import echo_driver
 from tests.support.faults import echo_program, misbehaving
 from tests.support.victim import MIB, victim
-
-from indipyserver import IPyServer
 
 
 async def still_served(port: int, device: str = "A") -> None:
@@ -171,7 +171,10 @@ async def test_w10_deep_nesting_costs_no_time():
         assert server.cpu() < 2
 
 
-@pytest.mark.parametrize("broken", ["<newTextVector device='A' name='name'><oneText name='t'>x", "<getProperties & device=", "a & b", "<", "</"])
+@pytest.mark.parametrize(
+    "broken",
+    ["<newTextVector device='A' name='name'><oneText name='t'>x", "<getProperties & device=", "a & b", "<", "</"],
+)
 @asynchronous
 async def test_w11_something_unterminated_does_not_make_a_connection_mute(broken, caplog):
     async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
@@ -242,7 +245,9 @@ async def test_w14_a_stuck_driver_costs_bounded_memory_and_is_ended():
             await witness.get_properties()
             await witness.expect(match("defNumberVector", device="Stuck"))
             before = server.memory()
-            command = "<newTextVector device='Stuck' name='x'><oneText name='t'>%s</oneText></newTextVector>" % ("x" * 60_000)
+            command = "<newTextVector device='Stuck' name='x'><oneText name='t'>%s</oneText></newTextVector>" % (
+                "x" * 60_000
+            )
 
             async def flood() -> None:
                 with contextlib.suppress(ConnectionError, asyncio.CancelledError):
@@ -264,10 +269,7 @@ async def test_w14_a_stuck_driver_costs_bounded_memory_and_is_ended():
 @asynchronous
 async def test_w16_a_crash_loop_is_slowed_down_and_comes_back(tmp_path):
     flag = tmp_path / "healthy"
-    driver = misbehaving(
-        f"if not os.path.exists({str(flag)!r}): sys.exit(3)\n"
-        "define('Back')\nsys.stdin.read()"
-    )
+    driver = misbehaving(f"if not os.path.exists({str(flag)!r}): sys.exit(3)\ndefine('Back')\nsys.stdin.read()")
     async with victim(exdrivers=[driver], driver_options={"restarts": 1000}, first_wait=0.1) as server:
         async with IndiClient(server.port) as client:
             await client.get_properties()

@@ -6,10 +6,20 @@ import signal
 import sys
 
 import pytest
-from tests.support import IndiClient, Program, asynchronous, eventually, match, new_vector, running, running_server, started
-from tests.support.drivers import echo_driver
 
 from indipyserver import IPyServer
+from tests.support import (
+    IndiClient,
+    Program,
+    asynchronous,
+    eventually,
+    match,
+    new_vector,
+    running,
+    running_server,
+    started,
+)
+from tests.support.drivers import echo_driver
 
 
 @asynchronous

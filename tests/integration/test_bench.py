@@ -48,7 +48,12 @@ def test_clients_in_a_storm_get_what_they_need_and_no_more():
 def test_names_are_told_apart():
     assert len(set(NAMES)) == len(NAMES)
     assert [benchmark.name for benchmark in bench.chosen(["relay-1"])] == ["relay-1"]
-    assert {benchmark.name for benchmark in bench.chosen(["storm"])} == {"storm-10", "storm-25", "storm-50", "storm-few"}
+    assert {benchmark.name for benchmark in bench.chosen(["storm"])} == {
+        "storm-10",
+        "storm-25",
+        "storm-50",
+        "storm-few",
+    }
     with pytest.raises(ValueError, match="nonsense"):
         bench.chosen(["nonsense"])
 

@@ -1,11 +1,11 @@
 """Listeners with fewer rights: what is seen, what is refused, and that nothing leaks."""
 
 import pytest
-from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running
-from tests.support.drivers import echo_driver
 
 from indipyserver import IPyServer
 from indipyserver.rights import Rights
+from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running
+from tests.support.drivers import echo_driver
 
 
 @asynchronous
@@ -82,17 +82,16 @@ async def test_a_server_above_defines_only_what_its_listener_allows():
     async with running(below):
         above = IPyServer(echo_driver("Skymeter", "Mount"), host="127.0.0.1", port=0)
         above.add_remote("127.0.0.1", partly.port)
-        async with running(above):
-            async with IndiClient(partly.port) as forger:
-                await forger.send("<getProperties version='1.7' device='*'/>")
-                for device in ("Skylight", "Dome"):
-                    await forger.send(
-                        f"<defTextVector device='{device}' name='z' state='Ok' perm='rw'>"
-                        "<defText name='a'>x</defText></defTextVector>"
-                    )
-                await eventually(lambda: "Skylight" in below.board.router.devices)
-                await forger.settle()
-                assert "Dome" not in below.board.router.devices
+        async with running(above), IndiClient(partly.port) as forger:
+            await forger.send("<getProperties version='1.7' device='*'/>")
+            for device in ("Skylight", "Dome"):
+                await forger.send(
+                    f"<defTextVector device='{device}' name='z' state='Ok' perm='rw'>"
+                    "<defText name='a'>x</defText></defTextVector>"
+                )
+            await eventually(lambda: "Skylight" in below.board.router.devices)
+            await forger.settle()
+            assert "Dome" not in below.board.router.devices
 
 
 @asynchronous

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import indipydriver as ipd
+
 from indipyserver import IPyServer
 from indipyserver.backoff import Backoff
 from tests.support import (
@@ -190,8 +192,7 @@ async def test_ours_below_indiserver(tmp_path: Path) -> None:
     bottom = Place(tmp_path, "indi_simulator_ccd")
     middle = Place(tmp_path, "indi_simulator_wheel", f"@{bottom.port}")
     async with standing(bottom, middle):
-        top = Place(tmp_path, middle_word := f"@127.0.0.1:{middle.port}", kind="indiserver")
-        assert middle_word
+        top = Place(tmp_path, f"@127.0.0.1:{middle.port}", kind="indiserver")
         async with standing(top), IndiClient(top.port) as client:
             await client.get_properties()
             await connect(client, WHEEL)
@@ -213,7 +214,6 @@ async def test_ours_below_indiserver(tmp_path: Path) -> None:
             await connect(client, CCD)
             await client.enable_blob(CCD)
             await expose(client, 1)
-            assert {e.get("device") for e in client.received if e.get("device")} == {CCD}
 
 
 @asynchronous
@@ -319,8 +319,8 @@ class Observer(Echo):
         self.snoop(WHEEL, "FILTER_SLOT", 5)
 
     async def snoopevent(self, event: Any) -> None:
-        if getattr(event, "vectorname", None) == "FILTER_SLOT" and event.eventtype in ("Set", "Define"):
-            self.slots.append(str(event["FILTER_SLOT_VALUE"]))
+        if isinstance(event, (ipd.defNumberVector, ipd.setNumberVector)):
+            self.slots += [str(value) for value in event.values()]
 
 
 @asynchronous
@@ -353,6 +353,7 @@ async def test_mixed_serving(tmp_path: Path) -> None:
             await client.send(new_vector("Number", WHEEL, "FILTER_SLOT", FILTER_SLOT_VALUE=slot))
             await eventually(lambda s=slot: observer.slots and float(observer.slots[-1]) == float(s), 20)
         assert set(server.board.router.devices) >= {*simulated, "A", "Observer"}
+        forget(client)
         await bottom.kill()
         await comes(client, "delProperty", device=WHEEL)
         observer.slots.clear()

@@ -82,7 +82,9 @@ class Client:
             self.lost = repr(error)
 
     def _take(self, text: bytes) -> None:
-        for match in re.finditer(rb"<(def|set|new)NumberVector.*?</\1NumberVector>|<delProperty[^>]*>|<pingReply[^>]*>", text, re.DOTALL):
+        for match in re.finditer(
+            rb"<(def|set|new)NumberVector.*?</\1NumberVector>|<delProperty[^>]*>|<pingReply[^>]*>", text, re.DOTALL
+        ):
             element = match[0]
             self.elements += 1
             if update := UPDATE.match(element):
@@ -131,13 +133,24 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-VANDALS = ("garbage", "half and reset", "never reads", "half a blob", "burst", "forger", "slow", "huge", "nested", "odd bytes")
+VANDALS = (
+    "garbage",
+    "half and reset",
+    "never reads",
+    "half a blob",
+    "burst",
+    "forger",
+    "slow",
+    "huge",
+    "nested",
+    "odd bytes",
+)
 
 
 async def vandal(kind: str, port: int, devices: list[str], rng: random.Random) -> None:
     """One client that does harm, in one of these ways."""
     device = rng.choice(devices)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(5):
             if kind == "garbage":
@@ -150,7 +163,10 @@ async def vandal(kind: str, port: int, devices: list[str], rng: random.Random) -
                 writer.write(b"<getProperties version='1.7'/><enableBLOB/>" * 200)
                 await asyncio.sleep(3)
             elif kind == "half a blob":
-                writer.write(f"<newBLOBVector device='{device}' name='image'><oneBLOB name='b' size='9'>".encode() + b"A" * 500_000)
+                writer.write(
+                    f"<newBLOBVector device='{device}' name='image'><oneBLOB name='b' size='9'>".encode()
+                    + b"A" * 500_000
+                )
             elif kind == "burst":
                 pairs = await asyncio.gather(
                     *(asyncio.open_connection("127.0.0.1", port) for _ in range(20)), return_exceptions=True
@@ -172,7 +188,9 @@ async def vandal(kind: str, port: int, devices: list[str], rng: random.Random) -
             elif kind == "nested":
                 writer.write(b"<newTextVector device='A' name='n'>" + b"<a>" * 50_000)
             else:
-                writer.write(b"<newTextVector device='A' name='n'>\xff\xfe\x00&bad;&#0;<![CDATA[x]]></newTextVector>" * 30)
+                writer.write(
+                    b"<newTextVector device='A' name='n'>\xff\xfe\x00&bad;&#0;<![CDATA[x]]></newTextVector>" * 30
+                )
             await writer.drain()
             await asyncio.sleep(rng.uniform(0, 0.3))
     if rng.random() < 0.5:

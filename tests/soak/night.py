@@ -56,7 +56,10 @@ class Report:
             f"{self.compared} values that clients knew at the end compared with the drivers'",
             f"{sum(self.faults.values())} faults: " + ", ".join(f"{n} {k}" for k, n in sorted(self.faults.items())),
         ]
-        lines += [f"{name}: " + ", ".join(f"{k} {v:g}" for k, v in sorted(each.items())) for name, each in self.servers.items()]
+        lines += [
+            f"{name}: " + ", ".join(f"{k} {v:g}" for k, v in sorted(each.items()))
+            for name, each in self.servers.items()
+        ]
         return "\n".join([*lines, f"{len(self.wrong)} things went wrong", *self.wrong[:40]])
 
 
@@ -82,6 +85,7 @@ class Night:
             "left": [f"L{i}" for i in range(8)],
             "right": [f"R{i}" for i in range(8)],
         }
+        self.all_devices = [device for devices in self.devices.values() for device in devices]
         self.local = {"top": 2, "left": 3, "right": 3}
         self.sick = ["L6", "L7"]
 
@@ -137,7 +141,7 @@ class Night:
     async def _ready(self) -> None:
         """Every server knows every device that it is to know."""
         for name, server in self.servers.items():
-            wanted = sum(self.devices.values(), []) if name == "top" else self.devices[name]
+            wanted = self.all_devices if name == "top" else self.devices[name]
             async with IndiClient(server.port) as client:
                 for device in wanted:
                     await self._until_defined(client, device)
@@ -158,7 +162,7 @@ class Night:
         """One place: clients come, stay for a while and go, until the end; the last one stays to be asked."""
         while True:
             name = rng.choice(["top", "top", "left", "right"])
-            safe = [d for d in self.devices["top"] + self.devices["right"]] if name == "top" else self.devices[name]
+            safe = self.devices["top"] + self.devices["right"] if name == "top" else self.devices[name]
             unsafe = self.devices["left"] if name == "top" else []
             if name == "left":
                 safe, unsafe = [d for d in safe if d not in self.sick], self.sick
@@ -179,7 +183,7 @@ class Night:
     async def _last(self, client: Client) -> None:
         """When all has come to rest: does it know the values that the drivers have?"""
         place: str = client.place  # type: ignore[attr-defined]
-        devices = sum(self.devices.values(), []) if place == "top" else self.devices[place]
+        devices = self.all_devices if place == "top" else self.devices[place]
         wrong: dict[str, tuple[str | None, str]] = {}
         for _ in range(int(QUIET / 0.5)):
             wrong = {
@@ -208,7 +212,8 @@ class Night:
 
     def _all_executed(self) -> bool:
         return all(
-            set(values) <= set(self._executed(device)) for (_, device), values in list(self.ledger.certain.items())[-200:]
+            set(values) <= set(self._executed(device))
+            for (_, device), values in list(self.ledger.certain.items())[-200:]
         )
 
     # Faults
@@ -305,7 +310,7 @@ class Night:
         report = self.report
         report.commands = self.ledger.sent
         report.certain = sum(map(len, self.ledger.certain.values()))
-        for device in sum(self.devices.values(), []):
+        for device in self.all_devices:
             executed = self._executed(device)
             report.executed += len(executed)
             if len(set(executed)) != len(executed):
@@ -322,7 +327,13 @@ class Night:
                     missing = set(values) - set(by_client.get(client, []))
                     if missing:
                         report.wrong.append(f"{device}: not executed: {sorted(missing)[:5]} of client {client}")
-            known = {v for ledger in (self.ledger.certain, self.ledger.perhaps) for (_, d), vs in ledger.items() if d == device for v in vs}
+            known = {
+                v
+                for ledger in (self.ledger.certain, self.ledger.perhaps)
+                for (_, d), vs in ledger.items()
+                if d == device
+                for v in vs
+            }
             if set(executed) - known - {0}:
                 report.wrong.append(f"{device}: nobody sent {sorted(set(executed) - known)[:5]}")
 
@@ -341,7 +352,9 @@ class Night:
 
     async def _unvisited(self) -> dict[str, dict[str, float]]:
         """The figures with no clients, but for the links between the servers."""
-        expected = {name: 1 + len(self.devices[name]) - self.local[name] + (2 if name == "top" else 1) for name in self.servers}
+        expected = {
+            name: 1 + len(self.devices[name]) - self.local[name] + (2 if name == "top" else 1) for name in self.servers
+        }
         for _ in range(int(QUIET * 2)):
             figures = await self._figures()
             if all(figures[name]["peers"] == count for name, count in expected.items()):
@@ -369,7 +382,9 @@ class Night:
             tracebacks = server.log.count("Traceback")
             if tracebacks:
                 where = server.log.index("Traceback")
-                self.report.wrong.append(f"{name}: {tracebacks} tracebacks in the log: {server.log[where - 300 : where + 3000]}")
+                self.report.wrong.append(
+                    f"{name}: {tracebacks} tracebacks in the log: {server.log[where - 300 : where + 3000]}"
+                )
             self.report.servers[name] = {
                 **{f"{key} before": before[name][key] for key in before[name]},
                 **{f"{key} after": after[name][key] for key in after[name]},

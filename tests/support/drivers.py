@@ -36,7 +36,9 @@ def echo_device(name: str) -> ipd.Device:
         [
             ipd.NumberVector("pos", "Position", "Main", "rw", "Ok", [number]),
             ipd.TextVector("name", "Name", "Main", "rw", "Ok", [ipd.TextMember("t", membervalue="")]),
-            ipd.SwitchVector("lamp", "Lamp", "Main", "rw", "AnyOfMany", "Ok", [ipd.SwitchMember("s", membervalue="Off")]),
+            ipd.SwitchVector(
+                "lamp", "Lamp", "Main", "rw", "AnyOfMany", "Ok", [ipd.SwitchMember("s", membervalue="Off")]
+            ),
             ipd.BLOBVector("image", "Image", "Main", "rw", "Ok", [ipd.BLOBMember("b", blobformat=".bin")]),
         ],
     )

@@ -89,7 +89,10 @@ class FaultProxy:
             return
         pair = (writer, onward)
         self._pairs.add(pair)
-        tasks = [asyncio.create_task(self._relay(reader, onward)), asyncio.create_task(self._relay(onward_reader, writer))]
+        tasks = [
+            asyncio.create_task(self._relay(reader, onward)),
+            asyncio.create_task(self._relay(onward_reader, writer)),
+        ]
         self._tasks.update(tasks)
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -151,7 +154,9 @@ def misbehaving(body: str) -> list[str]:
     return [sys.executable, "-u", "-c", _PRELUDE + body]
 
 
-ECHO_PROGRAM = _PRELUDE + r"""
+ECHO_PROGRAM = (
+    _PRELUDE
+    + r"""
 import re
 device = sys.argv[1]
 log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if len(sys.argv) > 2 else -1
@@ -177,6 +182,7 @@ while True:
             out(f"<setNumberVector device='{device}' name='pos' state='Ok'>"
                 f"<oneNumber name='n'>{value.decode()}</oneNumber></setNumberVector>\n")
 """
+)
 """A driver in 30 lines that shares no code with what is tested: the device argv[1] with the number pos.n."""
 
 

@@ -133,7 +133,10 @@ async def serve(
     task = asyncio.ensure_future(server.asyncrun())
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(
-        signal.SIGUSR2, lambda: logging.info("tasks %d peers %d", len(asyncio.all_tasks()), len(server.board.peers))
+        signal.SIGUSR2,
+        lambda: logging.getLogger("victim").info(
+            "tasks %d peers %d", len(asyncio.all_tasks()), len(server.board.peers)
+        ),
     )
     waiting = asyncio.ensure_future(server.started.wait())
     await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)

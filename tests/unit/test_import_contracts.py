@@ -47,7 +47,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipyserver.ipyserver",
         "indipyserver",
         # the command, which uses the server as a script does
-        "indipyserver.roster",
+        "indipyserver.roster indipyserver.access",
         "indipyserver.fifo indipyserver.check.*",
         "indipyserver.cli",
         "indipyserver.__main__",

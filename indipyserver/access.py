@@ -1,0 +1,141 @@
+"""The options of the command that say who may come in: TLS, further listeners with other rights, the audit log."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .certificates import client_context, server_context
+from .rights import Rights
+from .words import split_host_and_port
+
+if TYPE_CHECKING:
+    from .ipyserver import IPyServer
+
+__all__ = ["Access", "Listen", "add_options"]
+
+_TLS: Final = "tls://"
+_READ_ONLY: Final = "read-only"
+_DEVICE: Final = "device="
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """What one ``--listen`` says.
+
+    Attributes:
+        host: Name or address, "" for all interfaces.
+        port: TCP port.
+        tls: Its clients must use TLS.
+        rights: What they may see and do.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    rights: Rights
+
+    @classmethod
+    def parse(cls, text: str) -> Listen:
+        """``[tls://]HOST:PORT[,read-only][,device=PATTERN]...``.
+
+        Raises:
+            ValueError: It is not of this form.
+        """
+        where, *words = text.split(",")
+        tls = where.startswith(_TLS)
+        try:
+            host, port = split_host_and_port(where.removeprefix(_TLS), None)
+        except ValueError as error:
+            raise ValueError(f"{text!r}: {error}") from None
+        patterns = [word.removeprefix(_DEVICE) for word in words if word.startswith(_DEVICE)]
+        unknown = [word for word in words if word != _READ_ONLY and not word.startswith(_DEVICE)]
+        if unknown:
+            raise ValueError(f"{text!r}: {unknown[0]!r} is neither {_READ_ONLY} nor {_DEVICE}PATTERN")
+        return cls("" if host == "*" else host, port, tls, Rights.of(_READ_ONLY in words, patterns or None))
+
+
+def _listen(text: str) -> Listen:
+    try:
+        return Listen.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add them to the command's."""
+    add = parser.add_argument_group("who may come in").add_argument
+    add("--tls-cert", metavar="FILE",
+        help="clients must use TLS on --host and -p; this PEM file has the server's certificate")  # fmt: skip
+    add("--tls-key", metavar="FILE", help="its private key (default: in the same file)")
+    add("--tls-client-ca", metavar="FILE", help="and clients need a certificate of this CA")
+    add("--tls-ca", metavar="FILE",
+        help="the CA of other servers that are named @tls://HOST:PORT (default: those that this machine trusts); "
+        "to them, --tls-cert is our certificate")  # fmt: skip
+    add("--listen", metavar="ADDRESS", action="append", type=_listen, default=[],
+        help="listen there too: [tls://]HOST:PORT[,read-only][,device=PATTERN]...; for example localhost:7625 for "
+        "clients that know no TLS, or '*:7626,read-only,device=Weather*'; may be repeated")  # fmt: skip
+    add("--audit", action="store_true", help="log who commands what")
+
+
+class Access:
+    """What the options come to.
+
+    Args:
+        options: From the parser.
+
+    Attributes:
+        context: For the server's own listeners, or None for plain TCP.
+        audit: Log who commands what.
+
+    Raises:
+        ValueError: They do not fit together, or a file is not what it should be.
+        OSError: A file cannot be read.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.audit: bool = options.audit
+        self._cert, self._key, self._ca = options.tls_cert, options.tls_key, options.tls_ca
+        self._listens: list[Listen] = options.listen
+        for name in ("tls_key", "tls_client_ca"):
+            if getattr(options, name) is not None and self._cert is None:
+                raise ValueError(f"--{name.replace('_', '-')} needs --tls-cert")
+        if self._cert is None and any(listen.tls for listen in self._listens):
+            raise ValueError("--listen tls://... needs --tls-cert")
+        self.context: ssl.SSLContext | None = None
+        if self._cert is not None:
+            try:
+                self.context = server_context(self._cert, self._key, options.tls_client_ca)
+            except ssl.SSLError as error:
+                raise ValueError(f"the files for TLS cannot be used: {error.reason or error}") from None
+            except OSError as error:
+                raise OSError(error.errno, f"a file for TLS cannot be read: {error.strerror}") from None
+        if self.audit:
+            logging.getLogger("indipyserver.audit").setLevel(logging.INFO)
+
+    def add_listeners(self, server: IPyServer) -> None:
+        """Have the server listen where ``--listen`` says."""
+        for listen in self._listens:
+            rights = listen.rights
+            server.add_listener(
+                listen.host,
+                listen.port,
+                ssl=self.context if listen.tls else None,
+                read_only=rights.read_only,
+                devices=rights.devices or None,
+            )
+
+    def to_other_servers(self) -> ssl.SSLContext:
+        """For links to servers that are named ``@tls://``.
+
+        Raises:
+            ValueError: A file cannot be read, or is not what it should be.
+        """
+        try:
+            return client_context(self._ca, self._cert, self._key)
+        except OSError as error:  # SSLError is one
+            why = getattr(error, "reason", None) or error.strerror or error
+            raise ValueError(f"the files for TLS cannot be used: {why}") from None
