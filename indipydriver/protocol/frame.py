@@ -157,8 +157,11 @@ class Batch:
         self.blob = first if isinstance(first, BlobFrame) else None
         self._buffers: list[bytes] | None = None
         if sealed:
-            self.size = sum(map(len, self.buffers))
+            buffers = self.buffers
+            self.size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
             self.frames = []
+        elif len(frames) == 1:
+            self.size = first.size + 1
         else:
             self.size = sum([frame.size for frame in frames]) + len(frames)
 

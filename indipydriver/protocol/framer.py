@@ -107,15 +107,22 @@ class Framer:
 
     def _cut(self, data: bytes, pos: int, frames: list[Frame]) -> tuple[bytes, int]:
         """Cut frames from data until a BLOB begins or more bytes are needed; returns where to go on."""
-        match_common = self._common.match
+        match_shape, match_other = self._common.match, self._common_definition.match
         addresses = self._addresses
         limits = self.limits
         append = frames.append
         last_end = data.rfind(b"Vector>", pos)
         done = b"", 0
         while True:
-            # The shape that nearly all traffic has, framed, checked and read by one match.
-            while pos <= last_end and (match := match_common(data, pos)) is not None:
+            # The shapes that nearly all traffic has, framed, checked and read by one match.  Definitions come in
+            # runs, so whichever shape has matched last is tried first.
+            while pos <= last_end:
+                match = match_shape(data, pos)
+                if match is None:
+                    match = match_other(data, pos)
+                    if match is None:
+                        break
+                    match_shape, match_other = match_other, match_shape
                 raw, tag, device, name = match.group(1, 2, 3, 4)
                 if self._junk:
                     self._end_junk()
@@ -124,6 +131,8 @@ class Framer:
                     return done
                 append(Frame(addresses.get((tag, device, name)) or self._address((tag, device, name)), raw))
                 pos = match.end()
+            if len(data) - pos < 3 and not self._junk and not data[pos:].strip():
+                return done  # the newline behind the last one
             head = _HEAD.match(data, pos)
             if head is None:
                 pos = self._skip(data, pos)
@@ -213,7 +222,7 @@ class Framer:
         """A start tag without an end so far: -1 when it may still come, else where to go on."""
         sound = SOUND.match(data, pos)
         assert sound is not None
-        resume = sound.end()
+        resume = seen = sound.end()
         if not data.startswith(b"<", resume):  # the bytes end here, perhaps within a quoted value
             following = START.search(data, resume)
             if following is None:
@@ -221,8 +230,8 @@ class Framer:
                 self._hold(data, pos, wanted, "unfinished start tag", self.limits.start_tag)
                 self._maybe_empty = True
                 return -1
-            resume = following.start()
-        size = resume + 1 - pos
+            resume, seen = following.start(), following.end()
+        size = seen + 1 - pos
         if size > self.limits.start_tag:
             self._fail("start tag", size, self.limits.start_tag, data[pos : pos + _SAMPLE])
             return -1

@@ -1,9 +1,9 @@
-"""The way a site-wide element has taken through a tree of servers.
+"""The way an element has taken through a tree of servers.
 
-A getProperties or a message without device belongs to nobody, so ownership cannot keep it from going
-round in a ring of servers.  Each of our servers adds its name to the attribute ``via`` when it passes such
-an element to another server, and drops one that has its own name in it.  The attribute is ours; INDI 1.7 lets a
-receiver ignore attributes it does not know, and indiserver passes them on.
+A getProperties or a message without device belongs to nobody, and a definition may come round when the device has
+just gone, so ownership cannot keep them from going round in a ring of servers. Each of our servers adds its name to
+the attribute ``via`` when it passes such an element to another server, and drops one that has its own name in it.
+The attribute is ours; INDI 1.7 lets a receiver ignore attributes it does not know, and indiserver passes them on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def with_via(frame: Frame, server: str) -> Frame:
     """The element with the name of one more server in its ``via`` attribute.
 
     Args:
-        frame: A getProperties or a message.
+        frame: A getProperties, a message or a definition.
         server: Letters, digits, ``_ . -``.
     """
     hops = " ".join([*_hops(frame), server]).encode("ascii")

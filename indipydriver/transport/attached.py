@@ -157,24 +157,18 @@ class _AttachingFramer(Framer):
         super().__init__(limits)
         self._waiting = waiting
 
-    def feed(self, data: bytes) -> list[Frame]:
-        frames = super().feed(data)
-        for frame in frames:
+    def _feed_blob(self, data: bytes, pos: int, frames: list[Frame]) -> tuple[bytes, int]:
+        count = len(frames)
+        rest = super()._feed_blob(data, pos, frames)
+        if len(frames) > count:
+            frame = frames[-1]
             if isinstance(frame, BlobFrame) and b"attached" in frame.skeleton:
-                return self._attach(frames)
-        return frames
-
-    def _attach(self, frames: list[Frame]) -> list[Frame]:
-        attached: list[Frame] = []
-        for frame in frames:
-            if isinstance(frame, BlobFrame):
                 try:
-                    frame = self._framed(frame)
+                    frames[-1] = self._framed(frame)
                 except MalformedFrame as fault:
+                    frames.pop()
                     self._drop(fault)
-                    continue
-            attached.append(frame)
-        return attached
+        return rest
 
     def _framed(self, frame: BlobFrame) -> BlobFrame:
         """The frame, with its descriptors if it has attached data.

@@ -176,7 +176,8 @@ class DescriptorLink(FramedLink):
             self._end(error)
             return
         if count:
-            self._last_data = self._loop.time()
+            if self.linger:
+                self._last_data = self._loop.time()
             self._received(bytes(self._view[:count]))
         else:
             self._end_of_input()

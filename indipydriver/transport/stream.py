@@ -26,6 +26,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._clogged = False  # the transport has asked us to wait
         self._sending = False
+        self._stopped = False  # the transport does not read
         self._early: list[bytes] = []  # what came before open()
 
     # Called by asyncio
@@ -34,13 +35,15 @@ class StreamLink(FramedLink, asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=SLICE, low=0)
-        transport.pause_reading()  # until open()
         if self._closing:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._receiver is None:
+        if self._receiver is None or self._early:
             self._early.append(bytes(data))
+            if not self._stopped and self._transport is not None:
+                self._stopped = True
+                self._transport.pause_reading()
         elif not self._closing and not self._ended:
             self._received(bytes(data))
 
@@ -63,32 +66,50 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._receiver = receiver
         assert self._transport is not None, "the link is not connected"
         loop = asyncio.get_running_loop()
-        if self._early and not self._closing:
-            loop.call_soon(self._received, b"".join(self._early))
-            self._early.clear()
+        if self._paused:
+            self._stop_transport()
+        else:
+            self._start_transport()
         if self._ended:  # before it was opened
             loop.call_soon(receiver.link_closed, None)
-            return
-        if self._transport.is_closing():
+        elif self._transport.is_closing():
             loop.call_soon(self._end, None)
-            return
-        if not self._paused:
-            self._transport.resume_reading()
-        self.flush()
+        else:
+            self.flush()
 
     def flush(self) -> None:
         if self._out and not self._clogged and not self._ended and not self._sending and self._receiver is not None:
             self._send()
 
     def pause_reading(self) -> None:
-        if not self._paused and self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
         self._paused = True
+        self._stop_transport()
 
     def resume_reading(self) -> None:
-        if self._paused and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
         self._paused = False
+        if self._receiver is not None:
+            self._start_transport()
+
+    def _stop_transport(self) -> None:
+        # Not before open(): asyncio's TLS would hold back the end of its handshake.
+        transport = self._transport
+        if self._receiver is not None and not self._stopped and transport is not None and not transport.is_closing():
+            self._stopped = True
+            transport.pause_reading()
+
+    def _start_transport(self) -> None:
+        if self._early:
+            asyncio.get_running_loop().call_soon(self._deliver_early)
+        if self._stopped and self._transport is not None and not self._transport.is_closing():
+            self._stopped = False
+            self._transport.resume_reading()
+
+    def _deliver_early(self) -> None:
+        if self._early and not self._paused and not self._closing:
+            data = b"".join(self._early)
+            self._early.clear()
+            self._start_transport()
+            self._received(data)
 
     def close(self) -> None:
         if self._closing or self._ended:
@@ -96,6 +117,12 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._closing = True
         if self._receiver is None:
             self._drop_queue()
+        elif self._transport is not None and not self._transport.is_closing():
+            # What the peer has sent must be read, though nobody wants it: with TLS its farewell comes behind it, and
+            # TCP would reset the connection.
+            self._start_transport()
+            asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, self._send)
+            return
         self._send()
 
     def abort(self) -> None:

@@ -116,7 +116,7 @@ async def flood(port: int, _: str) -> None:
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(10):
             for _ in range(300):
-                crowd.append(await asyncio.open_connection("127.0.0.1", port))
+                crowd.append(await asyncio.open_connection("127.0.0.1", port))  # noqa: PERF401  # some of them, perhaps
     await asyncio.sleep(1)
     for _, writer in crowd:
         writer.transport.abort()

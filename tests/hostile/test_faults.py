@@ -80,18 +80,22 @@ async def test_a_half_open_client_costs_its_outbox_and_then_goes():
     from indipyserver.outbox import OutboxLimits
 
     driver = echo_driver("A")
-    async with running_server(driver, limits=OutboxLimits(total=MIB)) as server, FaultProxy(server.port) as proxy:
-        async with IndiClient(proxy.port) as lost, IndiClient(server.port) as good:
-            for client in (lost, good):
-                await client.get_properties()
-                await client.expect(match("defTextVector"))
-            proxy.stall()
-            vector = driver["A"]["name"]
-            for i in range(600):
-                vector["t"] = f"{i}" + "x" * 30_000
-                await vector.send_setVector()
-                await good.expect(match("setTextVector"))
-            await eventually(lambda: len(server.board.clients) == 1)
+    async with (
+        running_server(driver, limits=OutboxLimits(total=MIB)) as server,
+        FaultProxy(server.port) as proxy,
+        IndiClient(proxy.port) as lost,
+        IndiClient(server.port) as good,
+    ):
+        for client in (lost, good):
+            await client.get_properties()
+            await client.expect(match("defTextVector"))
+        proxy.stall()
+        vector = driver["A"]["name"]
+        for i in range(600):
+            vector["t"] = f"{i}" + "x" * 30_000
+            await vector.send_setVector()
+            await good.expect(match("setTextVector"))
+        await eventually(lambda: len(server.board.clients) == 1)
 
 
 @asynchronous
@@ -324,9 +328,7 @@ async def test_a_driver_ends_while_there_are_no_descriptors():
         exdrivers=[echo_program("E")], maxconnections=1000, nofile=48, driver_options={"restarts": 3}
     ) as server:
         await still_served(server.port, "E")
-        crowd = []
-        for _ in range(80):
-            crowd.append(await asyncio.open_connection("127.0.0.1", server.port))
+        crowd = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(80)]
         await eventually(lambda: "no more clients can be accepted" in server.log)
         (child,) = server.program.children()
         os.kill(child, signal.SIGKILL)
@@ -388,17 +390,21 @@ async def test_a_step_of_the_clock_ends_nothing(monkeypatch):
 @asynchronous
 async def test_a_session_through_everything_that_splits_and_delays():
     """client - proxy - server - proxy - server - driver program, all of it slow and in small pieces."""
-    async with victim(devices=[], exdrivers=[echo_program("E")]) as below, FaultProxy(below.port, 1) as low:
-        async with victim(remotes=[low.port]) as above, FaultProxy(above.port, 2) as high:
-            for proxy in (low, high):
-                proxy.split, proxy.delay = 64, 0.002
-            async with IndiClient(high.port) as client:
-                await client.get_properties()
-                await client.expect(match("defNumberVector", device="E"), timeout=15)
-                for i in range(30):
-                    await client.send(new_vector("Number", "E", "pos", n=i))
-                await client.expect(match("setNumberVector", device="E", values={"n": "29"}), timeout=20)
-                values = [e[0].text for e in client.received if e.tag == "setNumberVector" and e.get("device") == "E"]
-                assert values == [str(i) for i in range(30)]
-            with contextlib.suppress(ConnectionError):
-                low.cut()
+    async with (
+        victim(devices=[], exdrivers=[echo_program("E")]) as below,
+        FaultProxy(below.port, 1) as low,
+        victim(remotes=[low.port]) as above,
+        FaultProxy(above.port, 2) as high,
+    ):
+        for proxy in (low, high):
+            proxy.split, proxy.delay = 64, 0.002
+        async with IndiClient(high.port) as client:
+            await client.get_properties()
+            await client.expect(match("defNumberVector", device="E"), timeout=15)
+            for i in range(30):
+                await client.send(new_vector("Number", "E", "pos", n=i))
+            await client.expect(match("setNumberVector", device="E", values={"n": "29"}), timeout=20)
+            values = [e[0].text for e in client.received if e.tag == "setNumberVector" and e.get("device") == "E"]
+            assert values == [str(i) for i in range(30)]
+        with contextlib.suppress(ConnectionError):
+            low.cut()

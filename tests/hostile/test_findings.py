@@ -26,6 +26,18 @@ def test_control_characters_in_the_data_of_a_blob_of_a_client(text):
     assert len(framer.feed(BLOB % b"QU\r\nJD\t")) == 1
 
 
+@pytest.mark.parametrize("step", [1, 8, 64, 10_000])
+@pytest.mark.parametrize("length", range(995, 1030))
+def test_a_broken_start_tag_near_the_limit_is_judged_alike_however_it_is_cut(length, step):
+    """In pieces it was too large before the next element was seen to begin; whole, it was merely broken."""
+    data = b"<newTextVector a='" + b"x" * (length - 18) + b"\n<defTextVector device='A' name='n'/>"
+    framers = Framer(Limits(start_tag=1024)), Framer(Limits(start_tag=1024))
+    whole = framers[0].feed(data)
+    pieces = [frame for i in range(0, len(data), step) for frame in framers[1].feed(data[i : i + step])]
+    assert whole == pieces
+    assert bool(framers[0].failed) == bool(framers[1].failed)
+
+
 def test_a_blob_beyond_its_limit_is_let_go_at_once():
     """The exception that is kept held its traceback, and that all of the BLOB, until some later garbage collection."""
     framer = Framer(Limits(blob=1000))

@@ -517,9 +517,7 @@ async def test_a_connection_flood_pauses_at_the_descriptor_limit_and_recovers():
     async with victim(maxconnections=10_000, nofile=64) as server, IndiClient(server.port) as early:
         await early.get_properties()
         await early.expect(match("defTextVector", device="A"))
-        crowd = []
-        for _ in range(150):
-            crowd.append(await asyncio.open_connection("127.0.0.1", server.port))
+        crowd = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(150)]
         await eventually(lambda: "no more clients can be accepted" in server.log)
         cpu = server.cpu()
         await early.send(new_vector("Number", "A", "pos", n=5))

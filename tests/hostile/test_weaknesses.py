@@ -240,27 +240,30 @@ def hangs(element) -> bool:
 @asynchronous
 async def test_w14_a_stuck_driver_costs_bounded_memory_and_is_ended():
     stuck = misbehaving("asked(2)\ndefine('Stuck')\ntime.sleep(1000)")
-    async with victim(exdrivers=[stuck], driver_options={"restarts": 100}, hang_time=1.0) as server:
-        async with IndiClient(server.port) as flooder, IndiClient(server.port) as witness:
-            await witness.get_properties()
-            await witness.expect(match("defNumberVector", device="Stuck"))
-            before = server.memory()
-            command = "<newTextVector device='Stuck' name='x'><oneText name='t'>%s</oneText></newTextVector>" % (
-                "x" * 60_000
-            )
+    async with (
+        victim(exdrivers=[stuck], driver_options={"restarts": 100}, hang_time=1.0) as server,
+        IndiClient(server.port) as flooder,
+        IndiClient(server.port) as witness,
+    ):
+        await witness.get_properties()
+        await witness.expect(match("defNumberVector", device="Stuck"))
+        before = server.memory()
+        command = "<newTextVector device='Stuck' name='x'><oneText name='t'>%s</oneText></newTextVector>" % (
+            "x" * 60_000
+        )
 
-            async def flood() -> None:
-                with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-                    for _ in range(1000):
-                        await flooder.send(command)
+        async def flood() -> None:
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                for _ in range(1000):
+                    await flooder.send(command)
 
-            task = asyncio.create_task(flood())
-            await witness.expect(hangs, timeout=10)
-            await witness.expect(match("delProperty", device="Stuck"), timeout=10)
-            assert server.peak() - before < 40
-            await still_served(server.port)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        task = asyncio.create_task(flood())
+        await witness.expect(hangs, timeout=10)
+        await witness.expect(match("delProperty", device="Stuck"), timeout=10)
+        assert server.peak() - before < 40
+        await still_served(server.port)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 # W15, anybody commands everything: test_rights.py, test_tls.py, and the forgeries in test_threats.py.
@@ -270,14 +273,16 @@ async def test_w14_a_stuck_driver_costs_bounded_memory_and_is_ended():
 async def test_w16_a_crash_loop_is_slowed_down_and_comes_back(tmp_path):
     flag = tmp_path / "healthy"
     driver = misbehaving(f"if not os.path.exists({str(flag)!r}): sys.exit(3)\ndefine('Back')\nsys.stdin.read()")
-    async with victim(exdrivers=[driver], driver_options={"restarts": 1000}, first_wait=0.1) as server:
-        async with IndiClient(server.port) as client:
-            await client.get_properties()
-            begin = time.monotonic()
-            await eventually(lambda: server.log.count("ended with status 3") >= 4, timeout=20)
-            assert time.monotonic() - begin > 0.3  # 0.1 + 0.2 + 0.4 at least, less what was before
-            flag.touch()
-            await client.expect(match("defNumberVector", device="Back"), timeout=20)
+    async with (
+        victim(exdrivers=[driver], driver_options={"restarts": 1000}, first_wait=0.1) as server,
+        IndiClient(server.port) as client,
+    ):
+        await client.get_properties()
+        begin = time.monotonic()
+        await eventually(lambda: server.log.count("ended with status 3") >= 4, timeout=20)
+        assert time.monotonic() - begin > 0.3  # 0.1 + 0.2 + 0.4 at least, less what was before
+        flag.touch()
+        await client.expect(match("defNumberVector", device="Back"), timeout=20)
 
 
 @asynchronous

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import os
@@ -265,7 +266,7 @@ def test_w12_standard_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A line of 1024 bytes closed it in indiserver; one over 64 KiB, or not UTF-8, cut the driver off at PyPI's."""
 
     async def run() -> None:
-        async with obeying() as (server, client, _):
+        async with obeying() as (_, client, _):
             for text in ("[INFO] going on", "[DEBUG] a detail", "an ERROR happened", "just words"):
                 await client.send(command(f"stderr {text}"))
                 await client.expect(match("setTextVector", values={"what": "written"}))
@@ -322,7 +323,7 @@ def test_debug_enable_logs_what_comes_and_goes(caplog: pytest.LogCaptureFixture)
 
 
 @asynchronous
-async def test_w1_whatever_a_client_asks_the_driver_gets_version_1_7(caplog: Any = None) -> None:
+async def test_w1_whatever_a_client_asks_the_driver_gets_version_1_7() -> None:
     """libindi's drivers exit when the version is missing, or higher than theirs."""
     async with obeying() as (_, client, pid):
         for request in (
@@ -333,6 +334,79 @@ async def test_w1_whatever_a_client_asks_the_driver_gets_version_1_7(caplog: Any
             await client.send(request)
             await about(client)
         assert not gone(pid)
+
+
+BLOBS = {  # what a driver says of 6 (or 60) bytes; what arrives must be whole, and so must what comes after it
+    "W2 a size that is no number": ("size='six'", "aW1hZ2Vz"),
+    "W2 a size out of range": ("size='99999999999999999999999'", "aW1hZ2Vz"),
+    "W3 a negative size": ("size='-6'", "aW1hZ2Vz"),
+    "W4 an enclen that is too small": ("size='6' enclen='1'", "aW1hZ2Vz"),
+    "W4 a negative enclen": ("size='6' enclen='-8'", "aW1hZ2Vz"),
+    "W5 a true enclen and no breaks": ("size='60' enclen='80'", "aW1hZ2Vz" * 10),
+    "W6 broken lines": ("size='60' enclen='80'", "aW1hZ2Vz\\naW1hZ2Vz\\n" * 5),
+}
+
+
+@pytest.mark.parametrize("case", BLOBS)
+@WAYS
+@asynchronous
+async def test_blobs_that_ended_indiserver(case: str, pipes: bool) -> None:
+    attributes, text = BLOBS[case]
+    script = (
+        "import sys, time\n"
+        "print(\"<defBLOBVector device='Odd' name='b' state='Ok' perm='ro'><defBLOB name='m'/></defBLOBVector>"
+        "<defTextVector device='Odd' name='t' state='Ok' perm='rw'><defText name='a'/></defTextVector>\", flush=True)\n"
+        "for line in sys.stdin:\n"
+        "    if 'newText' not in line: continue\n"
+        f"    text = \"<setBLOBVector device='Odd' name='b' state='Ok'><oneBLOB name='m' {attributes} format='.x'>{text}"
+        "</oneBLOB></setBLOBVector><setTextVector device='Odd' name='t' state='Ok'><oneText name='a'>x</oneText>"
+        '</setTextVector>"\n'
+        "    for at in range(0, len(text), 50):\n"
+        "        print(text[at:at + 50], end='', flush=True)\n"
+    )
+    async with running_server() as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        driver = server.add_exdriver(sys.executable, "-c", script, pipes=pipes)
+        await client.expect(match("defTextVector", device="Odd"))
+        await client.enable_blob("Odd")
+        await client.settle()
+        for _ in range(2):
+            await client.send(new_vector("Text", "Odd", "t", a="1") + "\n")
+            await client.expect(match("setTextVector", device="Odd", values={"a": "x"}))
+        assert driver.restarted == 0
+        for element in client.received:
+            if element.tag == "setBLOBVector":
+                assert base64.b64decode(element[0].text or "") in (b"images", b"images" * 10)
+        assert case[:2] in ("W2", "W3") or sum(map(match("setBLOBVector"), client.received)) == 2
+
+
+@WAYS
+@asynchronous
+async def test_w26_what_a_driver_says_costs_no_task_for_each_element(pipes: bool) -> None:
+    """It was read 100 bytes at a time, and each element made one task for each client, driver and remote."""
+    script = (
+        "import sys\n"
+        "print(\"<defNumberVector device='Fast' name='n' state='Ok' perm='rw'>"
+        "<defNumber name='a' format='%g' min='0' max='0' step='0'>0</defNumber></defNumberVector>\", flush=True)\n"
+        "for line in sys.stdin:\n"
+        "    if 'newNumber' in line:\n"
+        "        for i in range(1, 20001):\n"
+        "            print(f\"<setNumberVector device='Fast' name='n' state='Ok'><oneNumber name='a'>{i}</oneNumber>"
+        '</setNumberVector>")\n'
+        "        sys.stdout.flush()\n"
+    )
+    async with running_server() as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        server.add_exdriver(sys.executable, "-c", script, pipes=pipes)
+        await client.expect(match("defNumberVector", device="Fast"))
+        await client.send(new_vector("Number", "Fast", "n", a=1) + "\n")
+        most = 0
+        while not any(map(match("setNumberVector", values={"a": "20000"}), client.received[-1:])):
+            most = max(most, len(asyncio.all_tasks()))
+            await asyncio.sleep(0.001)
+        assert most < 20
+        numbers = [(e[0].text or "") for e in client.received if e.tag == "setNumberVector"]
+        assert numbers == [str(i) for i in range(1, 20001)]
 
 
 @asynchronous

@@ -23,12 +23,14 @@ def of_server(client_ca=None):
 @asynchronous
 async def test_commands_and_answers_go_through_tls():
     driver = echo_driver("A")
-    async with running_server(driver, ssl=of_server()) as server:
-        async with IndiClient(server.port, "localhost", ssl=trusting()) as client:
-            await client.get_properties()
-            await client.expect(match("defNumberVector", device="A", name="pos"))
-            await client.send(new_vector("Number", "A", "pos", n=7))
-            await client.expect(match("setNumberVector", name="pos", values={"n": "7"}))
+    async with (
+        running_server(driver, ssl=of_server()) as server,
+        IndiClient(server.port, "localhost", ssl=trusting()) as client,
+    ):
+        await client.get_properties()
+        await client.expect(match("defNumberVector", device="A", name="pos"))
+        await client.send(new_vector("Number", "A", "pos", n=7))
+        await client.expect(match("setNumberVector", name="pos", values={"n": "7"}))
     assert driver.executed == [("A", "pos", {"n": "7"})]
 
 
@@ -37,23 +39,25 @@ async def test_a_large_blob_goes_through_tls_both_ways():
     import base64
 
     driver = echo_driver("A")
-    async with running_server(driver, ssl=of_server()) as server:
-        async with IndiClient(server.port, "localhost", ssl=trusting()) as client:
-            data = base64.b64encode(bytes(range(256)) * 16384).decode()  # 4 MiB
-            await client.get_properties()
-            await client.expect(match("defBLOBVector"))
-            await client.send(
-                "<newBLOBVector device='A' name='image'>"
-                f"<oneBLOB name='b' size='{4 << 20}' format='.bin'>{data}</oneBLOB></newBLOBVector>"
-            )
-            await client.expect(match("setBLOBVector", name="image", state="Ok"))
-            await client.enable_blob("A")
-            await client.settle()
-            vector = driver["A"]["image"]
-            vector["b"] = bytes(range(256)) * 16384
-            await vector.send_setVectorMembers(members=["b"])
-            element = await client.expect(match("setBLOBVector", name="image"), timeout=20)
-            assert base64.b64decode(element[0].text) == bytes(range(256)) * 16384
+    async with (
+        running_server(driver, ssl=of_server()) as server,
+        IndiClient(server.port, "localhost", ssl=trusting()) as client,
+    ):
+        data = base64.b64encode(bytes(range(256)) * 16384).decode()  # 4 MiB
+        await client.get_properties()
+        await client.expect(match("defBLOBVector"))
+        await client.send(
+            "<newBLOBVector device='A' name='image'>"
+            f"<oneBLOB name='b' size='{4 << 20}' format='.bin'>{data}</oneBLOB></newBLOBVector>"
+        )
+        await client.expect(match("setBLOBVector", name="image", state="Ok"))
+        await client.enable_blob("A")
+        await client.settle()
+        vector = driver["A"]["image"]
+        vector["b"] = bytes(range(256)) * 16384
+        await vector.send_setVectorMembers(members=["b"])
+        element = await client.expect(match("setBLOBVector", name="image"), timeout=20)
+        assert base64.b64decode(element[0].text) == bytes(range(256)) * 16384
 
 
 @asynchronous

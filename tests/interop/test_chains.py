@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import indipydriver as ipd
-
 from indipyserver import IPyServer
 from indipyserver.backoff import Backoff
 from tests.support import (
@@ -67,7 +66,7 @@ class Place:
             name = f"/tests/indiserver/{self.port}"
             self.command = [require("indiserver"), "-p", str(self.port), "-u", name, *words]
         else:
-            self.command = [python, PYPI_SERVER, str(self.port)]
+            self.command = [python, PYPI_SERVER, str(self.port), *words]
         self.kind = kind
         self.program: Program
         self._stack = contextlib.ExitStack()
@@ -177,7 +176,9 @@ async def test_three_servers_and_each_is_killed_in_turn(leaf: str, tmp_path: Pat
             for device in lost:
                 await connect(client, device)
             await expose(client, 1)
-            deleted = Counter(e.get("device") for e in client.received if e.tag == "delProperty" and e.get("name") is None)
+            deleted = Counter(
+                e.get("device") for e in client.received if e.tag == "delProperty" and e.get("name") is None
+            )
             assert deleted == dict.fromkeys(lost, 1)
         assert {e.get("device") for e in other.received if e.get("device")} == {"Top"}
 
@@ -305,6 +306,27 @@ async def test_pypis_server_below(pypi_python: str, tmp_path: Path) -> None:
         await client.expect(match("setNumberVector", device="PyPI", values={"n": "3"}))
 
 
+@asynchronous
+async def test_pypis_server_above(pypi_python: str, tmp_path: Path) -> None:
+    async with running_server(driver := echo_driver("Ours")) as below:
+        theirs = Place(tmp_path, str(below.port), kind="pypi", python=pypi_python)
+        async with standing(theirs), IndiClient(theirs.port) as client:
+            await client.get_properties()
+            await comes(client, "defBLOBVector", device="PyPI", name="image")
+            await comes(client, "defBLOBVector", device="Ours", name="image")
+            await client.send(new_vector("Number", "Ours", "pos", n=1))
+            await comes(client, "setNumberVector", device="Ours", values={"n": "1"})
+            assert driver.executed == [("Ours", "pos", {"n": "1"})]
+            await client.enable_blob("Ours")
+            await eventually(lambda: any(p.interest.wants_blob("Ours", "image") for p in below.connectionpool))
+            await client.send("<getProperties version='1.7' device='Ours' name='lamp'/>")
+            await comes(client, "defSwitchVector", device="Ours", name="lamp")
+            driver["Ours"]["image"]["b"] = b"picture"
+            await driver["Ours"]["image"].send_setVectorMembers(members=["b"])
+            await comes(client, "setBLOBVector", device="Ours", name="image")
+            await quiet(below)
+
+
 # Mixed
 
 
@@ -326,7 +348,12 @@ class Observer(Echo):
 @asynchronous
 async def test_mixed_serving(tmp_path: Path) -> None:
     """Two drivers in this process, three simulators, two remotes, one port; a driver snoops two servers away."""
-    for program in ("indi_simulator_telescope", "indi_simulator_focus", "indi_simulator_weather", "indi_simulator_wheel"):
+    for program in (
+        "indi_simulator_telescope",
+        "indi_simulator_focus",
+        "indi_simulator_weather",
+        "indi_simulator_wheel",
+    ):
         require(program)
     bottom = Place(tmp_path, "indi_simulator_wheel")
     middle = Place(tmp_path, "indi_simulator_focus", f"@{bottom.port}")

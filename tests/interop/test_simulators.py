@@ -39,7 +39,9 @@ async def simulators(home: Path, *programs: str, pipes: bool = False) -> AsyncIt
         for program in programs:
             await client.send(await connection(client, SIMULATORS[program]))
         for program in programs:
-            await comes(client, "setSwitchVector", SIMULATORS[program], "CONNECTION", state="Ok", values={"CONNECT": "On"})
+            await comes(
+                client, "setSwitchVector", SIMULATORS[program], "CONNECTION", state="Ok", values={"CONNECT": "On"}
+            )
         yield server, client
 
 

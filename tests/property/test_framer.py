@@ -63,7 +63,7 @@ def test_any_bytes_give_frames_or_faults(data, limits):
         parser = expat.ParserCreate("utf-8")
         parser.Parse(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw, True)
         assert TAGS[frame.tag.text] is frame.tag
-        assert not frame.raw.strip() != frame.raw
+        assert frame.raw.strip() == frame.raw
         # What has come out once comes out again as it is.
         again = outcome_of([frame.raw], limits)
         assert (again.raws, again.faults) == ([frame.raw], [])

@@ -116,7 +116,12 @@ class Client:
         try:
             await asyncio.wait_for(event.wait(), timeout)
         except TimeoutError:
-            raise AssertionError(f"client {self.id}: no answer in {timeout} s {self.lost}") from None
+            reading = self._task.exception() if self._task.done() and not self._task.cancelled() else self._task
+            sock = self.writer.get_extra_info("sockname")
+            raise AssertionError(
+                f"client {self.id} from {sock} at port {self.port}: no answer in {timeout} s; {self.elements} elements, "
+                f"{self.writer.transport.get_write_buffer_size()} bytes unsent, {self.lost or 'not cut off'}, {reading!r}"
+            ) from None
 
     async def live(self, seconds: float, stop: asyncio.Event) -> None:
         """Command, and pause, for about so long."""

@@ -97,9 +97,7 @@ class IndiClient:
 
     async def __aenter__(self) -> "IndiClient":
         # Reads of 1 MiB: a BLOB of many megabytes is not to take a test's time.
-        self.reader, self.writer = await asyncio.open_connection(
-            self.host, self.port, limit=1 << 20, ssl=self.ssl
-        )
+        self.reader, self.writer = await asyncio.open_connection(self.host, self.port, limit=1 << 20, ssl=self.ssl)
         self._receiving = asyncio.create_task(self._receive())
         return self
 

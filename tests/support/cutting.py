@@ -8,6 +8,9 @@ from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.framer import Framer, Limits
 
 PIECES = (1 << 30, 1, 8, 300)
+NUMBER = b'<setNumberVector device="D" name="N" state="Ok"><oneNumber name="x">1</oneNumber></setNumberVector>'
+BLOB_START = b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='1' format='.x'>"
+BLOB_END = b"</oneBLOB></setBLOBVector>"
 TAIL = b"\n<pingReply uid='the tail'/>"
 
 
@@ -27,6 +30,16 @@ class Outcome:
     @property
     def reasons(self) -> list[str]:
         return [reason for _, reason, _ in self.faults]
+
+
+def text_vector(content: bytes, attributes: bytes = b"") -> bytes:
+    return (
+        b'<setTextVector device="D" name="T"'
+        + attributes
+        + b'><oneText name="t">'
+        + content
+        + b"</oneText></setTextVector>"
+    )
 
 
 def in_pieces(data: bytes, size: int) -> list[bytes]:

@@ -37,8 +37,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver",
         "indipydriver.testing",
         # the server
-        "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words "
-        "indipyserver.rights indipyserver.signals indipyserver.certificates",
+        (
+            "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words "
+            "indipyserver.rights indipyserver.signals indipyserver.certificates"
+        ),
         "indipyserver.router indipyserver.outbox",
         "indipyserver.peer",
         "indipyserver.switchboard",

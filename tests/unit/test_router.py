@@ -544,3 +544,80 @@ def test_the_way_down_to_a_device_is_preferred_to_the_way_up() -> None:
     assert site.take(client) == []
     site.send(below, update("Mount", "p"))
     assert site.take(client) == ["setTextVector Mount p"]
+
+
+def from_a_server(text: bytes) -> list[Frame]:
+    return list(Framer().feed(text))
+
+
+def test_definitions_tell_servers_which_way_they_came_and_do_not_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    """Also when their device is gone by then: it would go round for ever."""
+    site = Site("here")
+    above, remote, client = server_above(site), site.add("remote", Role.REMOTE), site.client(ALL)
+    site.quiet()
+    driver = site.driver("A", "p")
+    assert b' via="here"' in site.inbox[above][0].raw
+    assert b"via" not in site.inbox[client][0].raw
+    brought_back = site.inbox[above][0]
+    for out, receivers in site.router.detach(driver):
+        for party in receivers:
+            site.inbox[party] += out
+    assert site.take(above) == ["defTextVector A p", "delProperty A"]
+    assert site.take(client) == ["defTextVector A p", "delProperty A"]
+    last_words = [
+        update("A", "p"),
+        encode(Message("A", "bye")),
+        encode(DelProperty("A", "p")),
+        encode(DelProperty("A")),
+    ]
+    for _ in range(2):
+        site.send(remote, brought_back, *last_words[:1], *last_words[2:])
+    assert "A" not in site.router.devices
+    assert site.take(client) == site.take(above) == ["message"]
+    assert "a loop of servers" in caplog.text
+
+
+def test_a_message_of_a_device_that_nobody_owns_does_not_go_round() -> None:
+    site = Site("here")
+    above, remote, client = server_above(site), site.add("remote", Role.REMOTE), site.client(ALL)
+    site.quiet()
+    site.send(remote, encode(Message("Nobody", "hello")))
+    assert site.take(client) == ["message Nobody"]
+    (passed_on,) = site.inbox[above]
+    assert b' via="here"' in passed_on.raw
+    site.quiet()
+    site.send(remote, passed_on)
+    assert site.take(client) == site.take(above) == []
+
+
+def test_a_device_that_circles_through_indiserver_is_shown_to_clients_only() -> None:
+    """It knows no owners: what we show it of its own devices it shows us again."""
+    site = Site("here")
+    above, remote, client = server_above(site), site.add("remote", Role.REMOTE), site.client(ALL)
+    site.quiet()
+    site.send(remote, define("R", "p"))
+    assert site.take(client) == site.take(above) == ["defTextVector R p"]
+    site.send(remote, *from_a_server(b"<defTextVector via='here' device='R' name='p' state='Ok' perm='rw'/>"))
+    site.quiet()
+    site.send(remote, update("R", "p"), define("R", "q"))
+    assert site.take(client) == ["setTextVector R p", "defTextVector R q"]
+    assert site.take(above) == []
+    site.send(above, command("R", "p"))
+    assert site.take(remote) == []
+    site.send(client, command("R", "p"))
+    assert site.take(remote) == ["newTextVector R p"]
+    assert site.take(above) == []
+
+
+def test_a_driver_that_deletes_its_device_still_has_it() -> None:
+    site = Site()
+    driver, other = site.driver("A", "p"), site.add("other", Role.DRIVER)
+    client = site.client(ALL)
+    site.send(driver, DelProperty("A"))
+    site.quiet()
+    site.send(client, command("A", "p"), GetProperties("A"))
+    assert site.take(driver) == ["newTextVector A p", "getProperties A"]
+    site.send(other, define("A", "p", value="of another"))
+    assert site.take(client) == ["message"]
+    site.send(driver, define("A", "p"))
+    assert site.take(client) == ["defTextVector A p"]
