@@ -326,15 +326,11 @@ class _Command:
         where = " and ".join("all interfaces" if host in ("*", "", "0.0.0.0", "::") else host for host in hosts)
         only = ", for this machine only (see --host)" if set(hosts) <= set(_LOCAL_HOSTS) else ""
         local = next((f"-h {host} " for host in hosts if host not in ("*", "", "0.0.0.0", "::", *_LOCAL_HOSTS)), "")
-        logger.info(
-            "serving %s on %s port %d%s; to look at it: indi_getprop %s-p %d, or any other INDI client",
-            what,
-            where,
-            server.port,
-            only,
-            local,
-            server.port,
-        )
+        if options.tls_cert:
+            look = f"another indipyserver with @tls://HOST:{server.port}, or any other INDI client that speaks TLS"
+        else:
+            look = f"indi_getprop {local}-p {server.port}, or any other INDI client"
+        logger.info("serving %s on %s port %d%s; to look at it: %s", what, where, server.port, only, look)
 
     @contextlib.contextmanager
     def _handling_signals(self) -> Iterator[None]:

@@ -244,7 +244,7 @@ class Listener:
         try:
             await self._loop.connect_accepted_socket(lambda: link, sock, ssl=context, ssl_handshake_timeout=10)
         except (OSError, ssl.SSLError) as error:
-            logger.warning("%s: no TLS: %s", label, error)
+            logger.warning("%s: no TLS: %s", label, error or type(error).__name__)
             with contextlib.suppress(OSError):
                 sock.close()
             return

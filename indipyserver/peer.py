@@ -142,7 +142,7 @@ class Peer(Party):
         link = self.link
         commands = self._commands
         if commands is None:
-            if not self._outbox and link.unsent < LOW_WATER:
+            if not self._outbox and link.unsent <= LOW_WATER:
                 link.write(batch)
             else:
                 self._queue(self._outbox, batch, count)
@@ -152,14 +152,14 @@ class Peer(Party):
                 self.dropped += count
                 return
             self._queue(self._outbox, batch, count)
-        elif not commands and link.unsent < LOW_WATER:
+        elif not commands and link.unsent <= LOW_WATER:
             link.write(batch)
         else:
             commands.put(batch)
         self.sent += count
 
     def _queue(self, outbox: Outbox, batch: Batch, count: int) -> None:
-        if self._commands is not None and not outbox and self.link.unsent < LOW_WATER:
+        if self._commands is not None and not outbox and self.link.unsent <= LOW_WATER:
             self.link.write(batch)
             return
         verdict = outbox.put(batch, self.link.unsent)
@@ -182,7 +182,9 @@ class Peer(Party):
     @property
     def congested(self) -> bool:
         """More commands wait than are allowed."""
-        return self._commands is not None and self._commands.queued + self.link.unsent > self._limits.commands
+        # Of less than LOW_WATER the link never says that it has been taken.
+        limit = max(self._limits.commands, LOW_WATER)
+        return self._commands is not None and self._commands.queued + self.link.unsent > limit
 
     def hold(self, sender: Peer) -> None:
         """Do not read this sender until there is room for more commands."""
@@ -209,7 +211,7 @@ class Peer(Party):
     def link_drained(self) -> None:
         """The link asks for more."""
         link = self.link
-        while link.unsent < LOW_WATER:
+        while link.unsent <= LOW_WATER:
             batch = (self._commands.pop() if self._commands is not None else None) or self._outbox.pop()
             if batch is None:
                 break

@@ -90,8 +90,13 @@ class Framer:
                 return frames
             data = bytes(held)
             held.clear()
+        searched = b""
+        last_end = -1
         while pos < len(data):
-            data, pos = self._cut(data, pos, frames)
+            if data is not searched:  # and not again behind each BLOB
+                searched = data
+                last_end = data.rfind(b"Vector>", pos)
+            data, pos = self._cut(data, pos, last_end, frames)
         return frames
 
     def _worth_looking(self) -> bool:
@@ -105,13 +110,15 @@ class Framer:
         self._searched = max(0, len(held) - _OVERLAP)
         return found
 
-    def _cut(self, data: bytes, pos: int, frames: list[Frame]) -> tuple[bytes, int]:
-        """Cut frames from data until a BLOB begins or more bytes are needed; returns where to go on."""
+    def _cut(self, data: bytes, pos: int, last_end: int, frames: list[Frame]) -> tuple[bytes, int]:
+        """Cut frames from data until a BLOB begins or more bytes are needed; returns where to go on.
+
+        No vector ends behind `last_end`, unless there is white space in its end tag.
+        """
         match_shape, match_other = self._common.match, self._common_definition.match
         addresses = self._addresses
         limits = self.limits
         append = frames.append
-        last_end = data.rfind(b"Vector>", pos)
         done = b"", 0
         while True:
             # The shapes that nearly all traffic has, framed, checked and read by one match.  Definitions come in
