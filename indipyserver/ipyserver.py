@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import signal
@@ -15,27 +14,25 @@ from functools import partial
 from typing import Any, Final
 
 from indipydriver.errors import DefinitionError
-from indipydriver.protocol.encode import encode
 from indipydriver.protocol.framer import Limits
-from indipydriver.protocol.messages import Message
 from indipydriver.protocol.values import format_timestamp
-from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 
 from .audit import AuditLog
 from .backoff import Backoff
 from .entrance import Entrance, warn_of_open_doors
 from .exdriver import ExDriver
+from .keepalive import Keepalive
 from .listener import CLIENT_LIMITS, PROGRESS_TIME, Listener, bind_unix, where
 from .localdriver import LocalDriver, PythonDriver
 from .outbox import OutboxLimits
 from .peer import HANG_TIME, Peer
+from .reception import Reception, is_lingering
 from .remote import RemoteConnection
 from .rights import EVERYTHING, Rights
-from .router import Role
 from .signals import on_signal
 from .stats import ServerStats, take_stats
-from .switchboard import Switchboard, now
+from .switchboard import Switchboard
 
 __all__ = ["MAX_CONNECTIONS", "IPyServer"]
 
@@ -115,18 +112,15 @@ class IPyServer:
         self.unix_any_user = unix_any_user
         self.ssl = ssl
         self.progress_time = progress_time
-        self.clients_served = 0
-        self.clients_refused = 0
-        self._refused = 0  # since the last one that was not
         self.on_deserted: Callable[[], None] | None = None
         self.board = Switchboard(f"{socket.gethostname() or 'server'}-{secrets.token_hex(4)}")
+        self.reception = Reception(self.board)
         if audit:
             self.board.followers.append(AuditLog())
         self.started = asyncio.Event()
         self.stopped = asyncio.Event()
         self._shutdown = asyncio.Event()
-        self._keepalive: int | None = 30
-        self._keepalive_changed = asyncio.Event()
+        self._keepalive = Keepalive(self.board)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._group: asyncio.TaskGroup | None = None
         self._parts: list[LocalDriver | ExDriver | RemoteConnection] = []
@@ -354,16 +348,15 @@ class IPyServer:
     @property
     def keepalive(self) -> int | None:
         """Seconds without traffic after which clients get a message; 0 or None: never."""
-        return self._keepalive
+        return self._keepalive.interval
 
     @keepalive.setter
     def keepalive(self, seconds: int | None) -> None:
-        self._keepalive = seconds
-        self._keepalive_changed.set()
+        self._keepalive.interval = seconds
 
     def stats(self) -> ServerStats:
         """What has passed through, what waits, and what went wrong: a snapshot."""
-        return take_stats(self.board.peers, self._parts, self.clients_served, self.clients_refused)
+        return take_stats(self.board.peers, self._parts, self.reception.served, self.reception.refused)
 
     def log_stats(self) -> None:
         """The same as text in the log, as SIGUSR1 does."""
@@ -383,11 +376,7 @@ class IPyServer:
     @property
     def connectionpool(self) -> list[Peer]:
         """The clients that are connected, without those that send no more and only wait for last answers."""
-        return [
-            peer
-            for peer in self.board.clients
-            if not (isinstance(peer.link, DescriptorLink) and peer.link.lingering) and not peer.closed
-        ]
+        return [peer for peer in self.board.clients if not is_lingering(peer) and not peer.closed]
 
     async def send_message(self, message: str, timestamp: datetime | None = None) -> None:
         """Send a message that concerns no device to all clients; nothing when the server does not run.
@@ -448,7 +437,7 @@ class IPyServer:
                     self.port = self.sockets[0].getsockname()[1]
                     for part in self._parts:
                         self._start_part(part)
-                    keepalive.append(self._group.create_task(self._send_keepalives(), name="keepalive"))
+                    keepalive.append(self._group.create_task(self._keepalive.run(), name="keepalive"))
                     for listener in self._listeners:
                         listener.start()
                     self.started.set()
@@ -478,7 +467,6 @@ class IPyServer:
         if self._loop is not None and self._loop is not loop:
             shutdown = self._shutdown.is_set()
             self.started, self.stopped, self._shutdown = asyncio.Event(), asyncio.Event(), asyncio.Event()
-            self._keepalive_changed = asyncio.Event()
             if shutdown:
                 self._shutdown.set()
         self._loop = loop
@@ -516,50 +504,7 @@ class IPyServer:
         return listener
 
     def _accepted(self, link: Link, rights: Rights = EVERYTHING) -> bool:
-        clients = [peer for peer in self.board.clients if not peer.closed]
-        if len(clients) >= self.maxconnections:
-            for peer in clients:  # one that only waits for its last answers gives way
-                if isinstance(peer.link, DescriptorLink) and peer.link.lingering:
-                    peer.closed = True
-                    peer.link.abort()
-                    break
-            else:
-                self.clients_refused += 1
-                if not self._refused:
-                    logger.warning("%s is refused: there are %d clients, the limit", link.label, self.maxconnections)
-                self._refused += 1
-                return False
-        if self._refused:
-            logger.warning("%d clients were refused; now there is room again", self._refused)
-            self._refused = 0
-        peer = Peer(
-            self.board, link, Role.CLIENT, limits=self.limits, on_closed=lambda error: self._client_gone(link, error)
-        )
-        peer.restrict(rights)
-        self.clients_served += 1
-        logger.info("connection received from %s", link.label)
-        self.board.add(peer)
-        return True
-
-    def _client_gone(self, link: Link, error: Exception | None) -> None:
-        logger.info("connection from %s closed%s", link.label, f": {error}" if error is not None else "")
-
-    async def _send_keepalives(self) -> None:
-        """After `keepalive` seconds without traffic, a message to all clients."""
-        loop = asyncio.get_running_loop()
-        while True:
-            self._keepalive_changed.clear()
-            interval = self._keepalive
-            wait = None if not interval else max(0.0, self.board.last_traffic + interval - loop.time())
-            if wait == 0.0:
-                clients = tuple(peer for peer in self.board.clients if peer.role is Role.CLIENT)
-                self.board.last_traffic = loop.time()
-                if clients:
-                    self.board.deliver(None, [([encode(Message(None, "Keep alive message", now()))], clients)])
-                continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._keepalive_changed.wait()
+        return self.reception.admit(link, self.maxconnections, self.limits, rights)
 
     def _handle_signals(self) -> Callable[[], None]:
         """SIGTERM is shutdown(), and a second one ends the process at once; SIGUSR1 logs the statistics."""

@@ -13,8 +13,8 @@ from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 
 from .outbox import OutboxLimits
+from .party import Role
 from .peer import HANG_TIME, Peer
-from .router import Role
 from .switchboard import Switchboard
 
 __all__ = ["LocalDriver", "PythonDriver"]

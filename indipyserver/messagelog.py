@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 
+from .party import Role
 from .peer import Peer
-from .router import Role
 
 __all__ = ["MessageLog"]
 

@@ -16,7 +16,7 @@ from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import LOW_WATER, Link
 
 from .outbox import Outbox, OutboxLimits, Verdict
-from .router import Delivery, Party, Role
+from .party import Delivery, Party, Role
 
 __all__ = ["HANG_TIME", "Peer", "tracer"]
 

@@ -17,8 +17,8 @@ from indipydriver.transport.stream import StreamLink
 
 from .backoff import Backoff
 from .outbox import OutboxLimits
+from .party import Role
 from .peer import HANG_TIME, Peer, tracer
-from .router import Role
 from .switchboard import Switchboard
 
 __all__ = ["RemoteConnection"]

@@ -13,8 +13,9 @@ from indipydriver.protocol.messages import Message
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.attached import AttachedFrame
 
+from .party import Delivery, Party, Role
 from .peer import Peer
-from .router import Delivery, Party, Role, Router
+from .router import Router
 
 __all__ = ["Switchboard"]
 

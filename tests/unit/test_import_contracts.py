@@ -41,10 +41,14 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words "
             "indipyserver.rights indipyserver.signals indipyserver.certificates"
         ),
+        "indipyserver.party",
         "indipyserver.router indipyserver.outbox",
         "indipyserver.peer",
         "indipyserver.switchboard",
-        "indipyserver.listener indipyserver.localdriver indipyserver.exdriver indipyserver.remote",
+        (
+            "indipyserver.listener indipyserver.localdriver indipyserver.exdriver indipyserver.remote "
+            "indipyserver.keepalive indipyserver.reception"
+        ),
         "indipyserver.messagelog indipyserver.console indipyserver.audit indipyserver.stats indipyserver.entrance",
         "indipyserver.ipyserver",
         "indipyserver",
@@ -63,6 +67,7 @@ LAZY_SERVER = "indipydriver"
 
 # Parts that do no I/O and know no event loop, and what they must therefore not import.
 SANS_IO = (
+    "indipyserver.party",
     "indipydriver.protocol",
     "indipydriver.snooping",
     "indipyserver.router",

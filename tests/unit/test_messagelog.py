@@ -7,7 +7,7 @@ import pytest
 
 from indipydriver.protocol.framer import Framer
 from indipyserver.messagelog import MessageLog
-from indipyserver.router import Party, Role
+from indipyserver.party import Party, Role
 
 NOW = datetime(2024, 2, 29, 23, 59, 58, 987654, UTC)
 DRIVER = Party("driver", Role.DRIVER)

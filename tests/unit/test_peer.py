@@ -10,8 +10,8 @@ from indipydriver.protocol.messages import Message, NewVector, OneMember
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.transport.link import LOW_WATER, Receiver
 from indipyserver.outbox import OutboxLimits
+from indipyserver.party import Role
 from indipyserver.peer import Peer
-from indipyserver.router import Role
 
 
 class FakeLink:

@@ -25,7 +25,8 @@ from indipydriver.protocol.messages import (
 )
 from indipydriver.protocol.tags import BlobMode, Permission, State, VectorKind
 from indipyserver.interest import MAX_INTERESTS
-from indipyserver.router import Party, Role, Router
+from indipyserver.party import Party, Role
+from indipyserver.router import Router
 
 TEXT, BLOB = VectorKind.TEXT, VectorKind.BLOB
 
