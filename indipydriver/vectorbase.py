@@ -201,6 +201,27 @@ class PropertyVector(UserDict[str, Any]):
             member.changed = True
         await outlet.pace()
 
+    if TYPE_CHECKING:
+        # To type checkers `device[name]` is a PropertyVector: all have the second of these, all but BLOBVector the first.
+
+        async def send_setVector(
+            self,
+            message: str = "",
+            timestamp: datetime | None = None,
+            timeout: Any = None,
+            state: str | None = None,
+            allvalues: bool = True,
+        ) -> None: ...
+
+        async def send_setVectorMembers(
+            self,
+            message: str = "",
+            timestamp: datetime | None = None,
+            timeout: Any = None,
+            state: str | None = None,
+            members: Sequence[str] = (),
+        ) -> None: ...
+
     def _outlet(self) -> Outlet:
         """Where to send."""
         if self.driver is None or self.devicename is None:

@@ -22,6 +22,7 @@ from . import version
 from .access import Access, add_options
 from .check import run_check
 from .console import attach, message_tracer, verbose_level
+from .demo import demo_words
 from .fifo import Fifo
 from .ipyserver import MAX_CONNECTIONS, IPyServer
 from .listener import bind_unix
@@ -119,6 +120,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("words", metavar="WORD", nargs="*", type=_word, help="what to serve, see above")
+    add("--demo", action="store_true", help="serve an example too: a thermostat, a camera and an LED")
 
     add = parser.add_argument_group("where").add_argument
     add("-p", "--port", type=_Number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
@@ -181,6 +183,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_intermixed_args(argv)
         if options.check is not None and (options.words or options.fifo is not None):
             parser.error("--check serves nothing: it takes its one WORD and no others")
+        if options.demo:
+            try:
+                options.words += map(parse_word, demo_words())
+            except FileNotFoundError as error:
+                parser.error(str(error))
         if options.check is None and (options.json or options.act):
             parser.error("--json and --act go with --check WORD")
         if options.check is None and not options.words and options.fifo is None:

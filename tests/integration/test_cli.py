@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from indipyserver.demo import demo_words
 from tests.support import ROOT, IndiClient, asynchronous, eventually, gone, match, new_vector, run, started
 
 COMMAND = (sys.executable, "-m", "indipyserver")
@@ -339,3 +340,22 @@ async def test_a_fifo_keeps_it_alive_without_drivers(tmp_path):
         await eventually(lambda: "cannot be started" in program.stderr())
         async with IndiClient(port) as client:
             await client.settle()
+
+
+@asynchronous
+async def test_the_demo_serves_the_example_instrument() -> None:
+    with started(sys.executable, "-m", "indipyserver", "--demo", "-p", "0", "--no-unix-socket", cwd=ROOT) as program:
+        await eventually(lambda: re.search(r"on localhost port (\d+)", program.stderr()), timeout=20)
+        port = int(re.search(r"on localhost port (\d+)", program.stderr())[1])
+        async with IndiClient(port) as client:
+            await client.get_properties()
+            for device in ("Thermostat", "Camera", "LED"):
+                await client.expect(match("def.*Vector", device=device))
+                client._taken = 0
+        program.process.terminate()
+        await program.wait(20)
+
+
+def test_the_demo_of_a_copy_without_examples_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="not installed"):
+        demo_words(tmp_path / "indipyserver")

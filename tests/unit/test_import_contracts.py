@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         # the server
         (
             "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words "
-            "indipyserver.rights indipyserver.signals indipyserver.certificates"
+            "indipyserver.rights indipyserver.signals indipyserver.certificates indipyserver.demo"
         ),
         "indipyserver.party",
         "indipyserver.router indipyserver.outbox",
