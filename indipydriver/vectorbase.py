@@ -202,7 +202,8 @@ class PropertyVector(UserDict[str, Any]):
         await outlet.pace()
 
     if TYPE_CHECKING:
-        # To type checkers `device[name]` is a PropertyVector: all have the second of these, all but BLOBVector the first.
+        # To type checkers `device[name]` is a PropertyVector; all vectors have the second of these, all but
+        # BLOBVector the first.
 
         async def send_setVector(
             self,
