@@ -120,7 +120,7 @@ class Router:
             else:
                 run = [frame]
                 out.append((run, receivers))
-                last = () if frame.__class__ is BlobFrame else receivers
+                last = () if isinstance(frame, BlobFrame) else receivers
         return out
 
     def site_message(self, text: str, timestamp: str | None = None) -> list[Delivery]:
@@ -503,7 +503,7 @@ class Router:
 
     def _remember(self, source: Party, frame: Frame, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
         """Use the same receivers for this address until something changes.  BLOBs are asked anew."""
-        if frame.__class__ is not BlobFrame:
+        if not isinstance(frame, BlobFrame):
             if len(source.routes) >= _ROUTES:
                 source.routes.clear()
             source.routes[frame.address] = receivers

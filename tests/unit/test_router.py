@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.framer import Framer
 from indipydriver.protocol.messages import (
     AnyMessage,
@@ -622,3 +622,24 @@ def test_a_driver_that_deletes_its_device_still_has_it() -> None:
     assert site.take(client) == ["message"]
     site.send(driver, define("A", "p"))
     assert site.take(client) == ["defTextVector A p"]
+
+
+def test_any_kind_of_blob_goes_alone_in_its_delivery() -> None:
+    """An attached one, which is another class, took the next update of the same read with it, and that was lost."""
+
+    class Other(BlobFrame):
+        pass
+
+    site = Site()
+    driver = site.driver("A", "p")
+    site.send(driver, define("A", "image", BLOB))
+    client = site.client(ALL, EnableBlob("A"))
+    plain = blob("A", "image")
+    assert isinstance(plain, BlobFrame)
+    other = Other(plain.address, plain.chunks, plain.skeleton, plain.spans)
+    frames = [update("A", "p"), other, update("A", "p"), other, other, update("A", "p")]
+    for _ in range(2):  # the second time with what has been remembered
+        deliveries = site.router.process(driver, frames)
+        assert [receivers for _, receivers in deliveries] == [(client,)] * 6
+        assert [run for run, _ in deliveries] == [[frame] for frame in frames]
+    assert other.address not in driver.routes
