@@ -115,12 +115,13 @@ class Router:
                     last = ()
             if not receivers:
                 continue
-            if receivers is last:
+            plain = frame.__class__ is Frame  # any kind of BLOB goes alone
+            if plain and receivers is last:
                 run.append(frame)
             else:
                 run = [frame]
                 out.append((run, receivers))
-                last = () if isinstance(frame, BlobFrame) else receivers
+                last = receivers if plain else ()
         return out
 
     def site_message(self, text: str, timestamp: str | None = None) -> list[Delivery]:
