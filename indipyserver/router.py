@@ -174,10 +174,12 @@ class Router:
                 owner = record.owner
                 if owner is not source or source.role is Role.DRIVER:
                     plain = encode(GetProperties(device, name))
-                    out.append(([plain if owner.role is Role.DRIVER else self._passed_on(frame, plain)], (owner,)))
+                    out.append(
+                        ([plain if owner.role is Role.DRIVER else with_via(plain, self.name, after=frame)], (owner,))
+                    )
             elif snoops:
                 plain = encode(GetProperties(device, name))
-                self._send_up(self._passed_on(frame, plain), source, out)
+                self._send_up(with_via(plain, self.name, after=frame), source, out)
             return
         plain = encode(GetProperties())
         drivers = [p for p in self._parties if p.role is Role.DRIVER and p is not source]
@@ -185,18 +187,9 @@ class Router:
             out.append(([plain], self._intern(drivers)))
         for remote in [p for p in self._parties if p.role is Role.REMOTE and p is not source]:
             request = plain if remote.only_device is None else encode(GetProperties(remote.only_device))
-            out.append(([self._passed_on(frame, request)], (remote,)))
+            out.append(([with_via(request, self.name, after=frame)], (remote,)))
         if snoops:
-            self._send_up(self._passed_on(frame, plain), source, out)
-
-    def _passed_on(self, original: Frame, request: Frame) -> Frame:
-        """The request for another server: with the way the original has come, and our name."""
-        passed = with_via(original, self.name)
-        start = passed.raw.find(b' via="')
-        end = passed.raw.find(b'"', start + 6) + 1
-        via = passed.raw[start:end]
-        word = request.tag.text.encode()
-        return Frame(request.address, b"<" + word + via + request.raw[1 + len(word) :])
+            self._send_up(with_via(plain, self.name, after=frame), source, out)
 
     def _send_up(self, frame: Frame, source: Party | None, out: list[Delivery]) -> None:
         above = [p for p in self._parties if p.role is Role.UPSTREAM and p is not source]

@@ -37,14 +37,15 @@ def came_through(frame: Frame, server: str) -> bool:
     return server in hops or len(hops) >= MAX_HOPS
 
 
-def with_via(frame: Frame, server: str) -> Frame:
+def with_via(frame: Frame, server: str, after: Frame | None = None) -> Frame:
     """The element with the name of one more server in its ``via`` attribute.
 
     Args:
         frame: A getProperties, a message or a definition.
         server: Letters, digits, ``_ . -``.
+        after: The element whose way it continues, if that is another one.
     """
-    hops = " ".join([*_hops(frame), server]).encode("ascii")
+    hops = " ".join([*_hops(after or frame), server]).encode("ascii")
     raw = _VIA.sub(rb"\1", frame.raw, count=1)
     start = _NAME.match(raw)
     assert start is not None, "a frame begins with its tag"
