@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections import UserDict
 from collections.abc import Coroutine, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from .errors import DefinitionError
+from .errors import DefinitionError, LocalProtocolError
+from .fixed import FixedMapping
 from .propertymembers import check_name, getfloat
-from .propertyvectors import PropertyVector, timestamp_string
+from .propertyvectors import BLOBVector, PropertyVector, timestamp_string
+from .protocol.encode import encode
 from .protocol.messages import DelProperty, Message
 from .sending import NotRunning, Outlet
+from .vectorbase import human_text
 
 if TYPE_CHECKING:
     from .ipydriver import IPyDriver
@@ -28,7 +31,7 @@ def check_coroutine(coro: object) -> Coroutine[Any, Any, Any]:
     raise TypeError(f"a background is a coroutine object, not {type(coro).__name__}{hint}")
 
 
-class Device(UserDict[str, PropertyVector]):
+class Device(FixedMapping[PropertyVector]):
     """A device: a mapping of vector names to vectors.
 
     Args:
@@ -43,7 +46,8 @@ class Device(UserDict[str, PropertyVector]):
         driver: None until it is in an IPyDriver.
 
     Raises:
-        DefinitionError: The name is empty or not printable ASCII, or two vectors have one name.
+        DefinitionError: The name is blank, too long or not printable ASCII, two vectors have one name, or a vector
+            cannot be defined or is in another device.
     """
 
     indi_number_to_float = staticmethod(getfloat)
@@ -58,17 +62,25 @@ class Device(UserDict[str, PropertyVector]):
         self._backgrounds: list[Coroutine[Any, Any, Any]] = []
         for vector in properties:
             if vector.name in self.data:
-                raise DefinitionError(f"two vectors of {devicename!r} are named {vector.name!r}")
-            vector.devicename = devicename
+                raise DefinitionError(f"two vectors of {self.devicename!r} are named {vector.name!r}")
+            if vector.devicename not in (None, self.devicename):
+                raise DefinitionError(f"the vector {vector.name!r} is in the device {vector.devicename!r} already")
             self.data[vector.name] = vector
+        for vector in self.data.values():
+            before, vector.devicename = vector.devicename, self.devicename
+            try:
+                vector.check_definition()
+            except LocalProtocolError as error:
+                vector.devicename = before
+                raise DefinitionError(f"the vector {vector.name!r} cannot be defined: {error}") from None
 
     @property
     def stop(self) -> bool:
         """True when the device is to end; loops of the driver test it."""
         return self._stop
 
-    def __setitem__(self, vectorname: str, vector: PropertyVector) -> NoReturn:
-        raise KeyError(f"the vectors of {self.devicename!r} are given when it is made; {vectorname!r} cannot be set")
+    def _whose(self) -> str:
+        return f"the vectors of {self.devicename!r}"
 
     def properties(self) -> list[PropertyVector]:
         """The vectors."""
@@ -100,7 +112,8 @@ class Device(UserDict[str, PropertyVector]):
         time = timestamp_string(timestamp)
         outlet = self._outlet()
         if self.enable:
-            await outlet.send(Message(self.devicename, str(message), time))
+            outlet.put(encode(Message(self.devicename, human_text(message), time)))
+        await outlet.pace()
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
         """Delete the whole device at the clients and disable it. Sent also when it is disabled.
@@ -109,10 +122,15 @@ class Device(UserDict[str, PropertyVector]):
             ValueError: The timestamp is none.
             NotRunning: The driver does not run yet.
         """
-        time = timestamp_string(timestamp)
+        deletion = DelProperty(self.devicename, None, timestamp_string(timestamp), human_text(message))
         outlet = self._outlet()
-        self.enable = False
-        await outlet.send(DelProperty(self.devicename, None, time, str(message)))
+        async with contextlib.AsyncExitStack() as turns:
+            for vector in self.data.values():
+                if isinstance(vector, BLOBVector):  # what is being encoded goes out first
+                    await turns.enter_async_context(outlet.turn(vector))
+            self.enable = False
+            outlet.put(encode(deletion))
+        await outlet.pace()
 
     async def devhardware(self, *args: Any, **kwargs: Any) -> None:
         """For the driver's own use: to be overridden, and called from its hardware()."""

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from .errors import MalformedFrame, RemoteProtocolError
-from .events import Event, getProperties, new_event, snoop_event
+from .errors import LocalProtocolError, MalformedFrame, RemoteProtocolError
+from .eventqueues import EventQueues, Job, Key
+from .events import Event, EventException, getProperties, new_event, snoop_event
 from .propertyvectors import PropertyVector
 from .protocol import messages
 from .protocol.decode import decode
 from .protocol.encode import encode
-from .protocol.frame import Frame
-from .protocol.tags import State, Verb
-from .sending import LARGE, Outlet, in_thread_if, text_of
+from .protocol.frame import Address, BlobFrame, Frame
+from .protocol.tags import Permission, State, Verb
+from .sending import LARGE, Outlet, brief, in_thread_if, text_of
 from .snooping import Snoops
 from .transport.link import Link
+from .transport.memory import MemoryLink
 
 if TYPE_CHECKING:
     from .ipydriver import IPyDriver
 
-__all__ = ["MAX_WAITING", "Dispatcher"]
-
-MAX_WAITING: Final = 256
-"""Events of one vector that wait for their turn; with more, the link is not read."""
-
-_LONGEST_TEXT: Final = 200
-"""Characters of a message about an error: clients of libindi take 255."""
+__all__ = ["LOG_AGAIN", "Dispatcher"]
 
 logger = logging.getLogger("indipydriver.ipydriver")
 event_logger = logging.getLogger("indipydriver.events")
 
-_Job: TypeAlias = Callable[[], Awaitable[None]]
-_Key: TypeAlias = tuple[Verb | None, str | None, str | None]
+_Asked: TypeAlias = tuple[str | None, str | None]
+_EVERYTHING: _Asked = (None, None)
+
+LOG_AGAIN: Final = 60.0
+"""Seconds for which a failure of the same kind is only counted."""
 
 
 class Dispatcher:
@@ -49,6 +49,7 @@ class Dispatcher:
         clock: The time in seconds, which never jumps.
         start: Starts a task with a name.
         closed: Called when the link is closed.
+        is_ending: The driver is about to end, so that tasks may be cancelled.
 
     Attributes:
         refused: How many elements have been refused, by kind.
@@ -63,6 +64,7 @@ class Dispatcher:
         clock: Callable[[], float],
         start: Callable[[Coroutine[Any, Any, None], str], object],
         closed: Callable[[Exception | None], None],
+        is_ending: Callable[[], bool],
     ) -> None:
         self.refused: Counter[str] = Counter()
         self._driver = driver
@@ -72,9 +74,40 @@ class Dispatcher:
         self._clock = clock
         self._start = start
         self._closed = closed
-        self._waiting: dict[_Key, deque[_Job]] = {}
-        self._full: set[_Key] = set()
+        self._is_ending = is_ending
+        self._queues = EventQueues(start, self._hold_commands, self._pause_news, is_ending)
+        self._waits_for: set[str] = set()  # why the link is not read
+        self._failures = _Failures(clock)
+        self._requests: dict[_Asked, Frame] = {}  # for definitions, not yet answered
+        self._is_answering = False
+        self._to_be_asked: list[PropertyVector] = []  # for their definitions; vectors cannot be hashed
         self._open = True
+
+    # --- when too much waits ---
+
+    def _hold_commands(self, held: bool) -> None:
+        """Take no more commands. Where the link can tell them from news, these are still read: a roof that moves has
+        to hear of the rain, however many commands clients send.
+        """
+        if isinstance(self._link, MemoryLink):
+            self._link.hold_commands(held)
+        else:
+            self._pause("commands", held)
+
+    def _pause_news(self, paused: bool) -> None:
+        self._pause("news", paused)
+
+    def _pause(self, reason: str, paused: bool) -> None:
+        """Do not read the link, as long as there is a reason."""
+        reasons = self._waits_for
+        if paused:
+            reasons.add(reason)
+            if len(reasons) == 1:
+                self._link.pause_reading()
+        else:
+            reasons.discard(reason)
+            if not reasons:
+                self._link.resume_reading()
 
     # --- called by the link ---
 
@@ -85,7 +118,10 @@ class Dispatcher:
             if log:
                 logger.debug("RX:: %s", text_of(frame))
             if self._open:
-                self._take(frame)
+                try:
+                    self._take(frame)
+                except Exception as error:  # whatever it is, what came with it is taken
+                    self._fail(frame, error)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
         """Count and log what was skipped on the way."""
@@ -100,11 +136,8 @@ class Dispatcher:
     def close(self) -> None:
         """Take no more frames, and forget those that wait."""
         self._open = False
-        for jobs in self._waiting.values():
-            jobs.clear()
-        if self._full:
-            self._full.clear()
-            self._link.resume_reading()
+        self._requests.clear()
+        self._queues.close()
 
     # --- from frames to jobs ---
 
@@ -113,15 +146,21 @@ class Dispatcher:
         match tag.verb:
             case Verb.NEW:
                 if self._vector(device, name) is not None:
-                    self._queue((Verb.NEW, device, name), partial(self._command, frame))
+                    self._queues.put(Key(True, device, name), Job(partial(self._command, frame), frame.size))
             case Verb.GET:
-                self._queue((Verb.GET, None, None), partial(self._definitions, frame))
+                self._take_request(frame)
             case Verb.PING:
                 self._pong(frame)
-            case Verb.DEF | Verb.SET | Verb.DELETE | Verb.MESSAGE:
-                self._take_news(frame)
+            case Verb.DEF | Verb.SET:
+                self._take_values(frame)
+            case Verb.MESSAGE:
+                if self._is_wanted(frame, Address(tag, device or None, name or None)):
+                    self._queues.put_news(device or None, None, Job(partial(self._news, frame), frame.size))
+            case Verb.DELETE:
+                self._take_deletion(frame)
 
-    def _take_news(self, frame: Frame) -> None:
+    def _take_values(self, frame: Frame) -> None:
+        """News of a vector: its definition, or an update."""
         tag, device, name = frame.address
         if tag.verb is Verb.DEF and device in self._driver.data:
             self._count(
@@ -129,12 +168,44 @@ class Dispatcher:
                 "somebody else defines the device %r, which is one of this driver's: ignored",
                 device,
             )
-        elif self._snoops.wants(frame.address):
-            if self._snoops.heard(frame.address, self._clock()):
-                self._outlet.put(encode(messages.EnableBlob(device, name)))
-            if tag.verb is Verb.MESSAGE:
-                name = None
-            self._queue((None, device, name), partial(self._news, frame))
+        elif not device or not name:
+            if self._snoops.all or device:
+                self._refuse(EventException("no device or no name", tag=tag.text, device=device, name=name))
+        elif self._is_wanted(frame, frame.address):
+            is_stream = isinstance(frame, BlobFrame) and frame.is_stream
+            job = Job(partial(self._news, frame), frame.size, is_value=True, is_stream=is_stream)
+            self._queues.put_news(device, name, job)
+
+    def _take_deletion(self, frame: Frame) -> None:
+        """News that a vector or a whole device is gone; which of them it is, only the whole element tells."""
+        if not self._snoops.wants(frame.address):
+            return
+        try:
+            message = decode(frame)
+            event = snoop_event(frame, message)
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            return
+        assert isinstance(message, messages.DelProperty)
+        device, name = message.device, message.name
+        assert device is not None, "without a device it is no event"
+        self._snoops.heard(Address(frame.tag, device, name), self._clock())
+        job = Job(partial(self._snooped, frame, event), frame.size, is_value=name is not None)
+        if name is None:
+            self._queues.put_deletion(device, job)
+        else:
+            self._queues.put_news(device, name, job)
+
+    def _is_wanted(self, frame: Frame, address: Address) -> bool:
+        """The driver watches this; if there are BLOBs to come, they are enabled."""
+        if not self._snoops.wants(address):
+            return False
+        if self._snoops.heard(address, self._clock()):
+            try:
+                self._outlet.put(encode(messages.EnableBlob(address.device, address.name)))
+            except LocalProtocolError as error:  # its BLOBs do not come, all else does
+                self._count("enableBLOB", "the BLOBs of %r %r cannot be enabled: %s", *address[1:], error)
+        return True
 
     def _vector(self, device: str | None, name: str | None) -> PropertyVector | None:
         """The vector, if both it and its device are enabled."""
@@ -144,35 +215,72 @@ class Dispatcher:
         vector: PropertyVector | None = found.data.get(name or "")
         return vector if vector is not None and vector.enable else None
 
-    def _queue(self, key: _Key, job: _Job) -> None:
-        jobs = self._waiting.get(key)
-        if jobs is None:
-            jobs = self._waiting[key] = deque()
-            self._start(self._work(key, jobs), f"events of {key[1]} {key[2]}")
-        jobs.append(job)
-        if len(jobs) >= MAX_WAITING and key not in self._full:
-            self._full.add(key)
-            self._link.pause_reading()
+    # --- requests for definitions ---
 
-    async def _work(self, key: _Key, jobs: deque[_Job]) -> None:
-        """Do the jobs of one queue in turn, until there are none."""
-        while jobs:
-            job = jobs.popleft()
-            if key in self._full and len(jobs) < MAX_WAITING:
-                self._full.discard(key)
-                if not self._full:
-                    self._link.resume_reading()
-            try:
-                await job()
-            except Exception:  # a mistake of this package: the driver is to go on
-                logger.exception("an event of %s %s could not be handled", key[1], key[2])
-        del self._waiting[key]
+    def _take_request(self, frame: Frame) -> None:
+        """A getProperties, whatever its version; "*" is how a server asks for everything.
+
+        Requests that wait are joined, so that there are never more than there are vectors, and so that a
+        flood of them neither stops the reading of the link nor delays a command.
+        """
+        device, name = frame.device or None, frame.name or None
+        asked: _Asked = _EVERYTHING if device is None or device == "*" else (device, name)
+        if asked is not _EVERYTHING:
+            found = self._driver.data.get(device or "")
+            if found is None or (name is not None and name not in found.data):
+                return
+        requests = self._requests
+        if not (_EVERYTHING in requests or (device, None) in requests or asked in requests):
+            if asked is _EVERYTHING:
+                requests.clear()
+            requests[asked] = frame
+        if not self._is_answering:
+            self._is_answering = True
+            self._start(self._answer_requests(), "definitions")
+
+    async def _answer_requests(self) -> None:
+        """Answer what waits. Each answer paces itself, so that commands have their turn every few milliseconds."""
+        try:
+            while self._requests:
+                asked = next(iter(self._requests))
+                frame = self._requests.pop(asked)
+                for vector in self._asked_for(asked):
+                    try:
+                        await self._define(frame, vector)
+                    except Exception as error:
+                        self._failures.log(error, (vector,), "%s %s cannot be defined", vector.devicename, vector.name)
+        finally:
+            self._is_answering = False
+
+    def _asked_for(self, asked: _Asked) -> Iterable[PropertyVector]:
+        device, name = asked
+        devices = [found for found in self._driver.devices() if device in (None, found.devicename)]
+        return [vector for found in devices for vector in found.properties() if name in (None, vector.name)]
+
+    async def _define(self, frame: Frame, vector: PropertyVector) -> None:
+        if not (vector.enable and vector.device.enable):
+            return
+        if self._driver.auto_send_def:
+            await vector._reply()
+        elif not any(vector is waiting for waiting in self._to_be_asked):
+            self._to_be_asked.append(vector)
+            job = Job(partial(self._ask_for_definition, frame, vector))
+            self._queues.put(Key(True, vector.devicename, vector.name), job)
+
+    async def _ask_for_definition(self, frame: Frame, vector: PropertyVector) -> None:
+        """Let the driver answer by itself."""
+        self._to_be_asked = [waiting for waiting in self._to_be_asked if waiting is not vector]
+        if self._vector(vector.devicename, vector.name) is vector:
+            await self._received(getProperties(frame, vector), vector)
 
     # --- jobs ---
 
     async def _command(self, frame: Frame) -> None:
         vector = self._vector(frame.device, frame.name)
         if vector is None:  # disabled meanwhile
+            return
+        if vector.perm == Permission.READ_ONLY:
+            await self._refuse_read_only(frame, vector)
             return
         try:
             message = await self._decoded(frame)
@@ -186,12 +294,25 @@ class Dispatcher:
         vector._is_commanded = True
         await self._received(event, vector)
 
+    async def _refuse_read_only(self, frame: Frame, vector: PropertyVector) -> None:
+        """Say so, and no more: whatever a client sends, the instrument alone says how it is."""
+        reason = "the vector is read-only"
+        self._refuse(EventException(reason, tag=frame.tag.text, device=frame.device, name=frame.name))
+        try:
+            await vector.device.send_device_message(brief(f"{vector.name}: refused: {reason}"))
+        except Exception as error:
+            self._failures.log(error, (vector,), "%s: a message could not be sent", vector.devicename)
+
     async def _received(self, event: Event, vector: PropertyVector) -> None:
         """Hand an event to the driver's rxevent."""
         try:
             await self._driver.rxevent(event)
-        except Exception as error:
-            logger.exception(
+        except (Exception, asyncio.CancelledError) as error:
+            if self._is_cancelled(error):
+                raise
+            self._failures.log(
+                error,
+                (vector,),
                 "%s: rxevent failed with %s for %s %s",
                 type(self._driver).__name__,
                 type(event).__name__,
@@ -199,35 +320,20 @@ class Dispatcher:
                 vector.name,
             )
             if not isinstance(event, getProperties):  # who asks for a definition may know nothing of it yet
-                await self._alert(vector, f"{vector.name}: the driver failed: {type(error).__name__}: {error}")
+                await self._alert(vector, f"{vector.name}: the driver failed: {_words(error)}")
+
+    def _is_cancelled(self, error: BaseException) -> bool:
+        """It is this driver that is to end. Other things that are cancelled, such as a task that was waited for,
+        are failures of the coroutine that lets the exception through.
+        """
+        return isinstance(error, asyncio.CancelledError) and self._is_ending()
 
     async def _alert(self, vector: PropertyVector, text: str) -> None:
-        if len(text) > _LONGEST_TEXT:
-            text = text[: _LONGEST_TEXT - 3] + "..."
         try:
-            await vector._answer(State.ALERT, text)
-        except Exception:
-            logger.exception("%s %s could not be set to Alert", vector.devicename, vector.name)
-
-    async def _definitions(self, frame: Frame) -> None:
-        """Answer a getProperties, whatever its version; "*" is how a server asks for everything."""
-        device, name = frame.device, frame.name
-        devices = [self._driver.data.get(device)] if device and device != "*" else self._driver.devices()
-        for found in devices:
-            if found is None or not found.enable:
-                continue
-            for vector in found.properties():
-                if not vector.enable or (name is not None and device is not None and vector.name != name):
-                    continue
-                if not self._driver.auto_send_def:
-                    event = getProperties(frame, vector)
-                    key = (Verb.NEW, vector.devicename, vector.name)
-                    self._queue(key, partial(self._received, event, vector))
-                    continue
-                try:
-                    await vector._reply()
-                except Exception:
-                    logger.exception("%s %s cannot be defined", found.devicename, vector.name)
+            await vector._answer(State.ALERT, brief(text))
+        except Exception as error:
+            what = "%s %s could not be set to Alert"
+            self._failures.log(error, (vector,), what, vector.devicename, vector.name)
 
     async def _news(self, frame: Frame) -> None:
         """Hand news of another device to the driver's snoopevent."""
@@ -236,10 +342,17 @@ class Dispatcher:
         except RemoteProtocolError as error:
             self._refuse(error)
             return
+        await self._snooped(frame, event)
+
+    async def _snooped(self, frame: Frame, event: Event) -> None:
         try:
             await self._driver.snoopevent(event)
-        except Exception:
-            logger.exception(
+        except (Exception, asyncio.CancelledError) as error:
+            if self._is_cancelled(error):
+                raise
+            self._failures.log(
+                error,
+                (),
                 "%s: snoopevent failed with %s of %s %s",
                 type(self._driver).__name__,
                 type(event).__name__,
@@ -266,8 +379,56 @@ class Dispatcher:
             f"{type(error).__name__} {error.tag}", "%s of %r %r refused: %s", error.tag, error.device, error.name, error
         )
 
+    def _fail(self, frame: Frame, error: Exception) -> None:
+        kind = f"failure {frame.tag.text}"
+        self.refused[kind] += 1
+        if self.refused[kind] == 1:
+            text = "%s of %r %r could not be taken; more of this kind are only counted"
+            event_logger.error(text, frame.tag.text, frame.device, frame.name, exc_info=error)
+
     def _count(self, kind: str, text: str, *args: object) -> None:
         """Log the first of each kind, and count them all."""
         self.refused[kind] += 1
         if self.refused[kind] == 1:
             event_logger.error("%s; more of this kind are only counted", text % args)
+
+
+class _Failures:
+    """Logs what fails again and again with its traceback now and then, and counts it: whoever makes it fail, by
+    commands or by news, must not fill the disk.
+
+    Args:
+        clock: The time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._logged: dict[tuple[object, ...], tuple[float, int]] = {}  # when it may be logged again; how many since
+
+    def log(self, error: BaseException, about: tuple[PropertyVector, ...], text: str, *args: object) -> None:
+        """Log an exception.
+
+        Args:
+            error: The exception; those of another class are another failure.
+            about: The driver's vectors that it concerns.
+            text: What has failed; the same text is the same failure.
+            args: What stands in it.
+        """
+        key = (text, type(error), *map(id, about))
+        now = self._clock()
+        again, count = self._logged.get(key, (now, 0))
+        if now < again:
+            self._logged[key] = again, count + 1
+            return
+        self._logged[key] = now + LOG_AGAIN, 0
+        more = f"; {count} more of this kind since it was last logged" if count else ""
+        logger.error("%s%s", text % args, more, exc_info=error)
+
+
+def _words(error: BaseException) -> str:
+    """The exception in words; its own may be missing, or fail."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

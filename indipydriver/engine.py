@@ -7,10 +7,12 @@ import contextlib
 import logging
 from collections.abc import Coroutine
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .device import check_coroutine
 from .dispatch import Dispatcher
+from .errors import LocalProtocolError
 from .protocol.messages import GetProperties
 from .sending import NotRunning, Outlet
 from .snooping import Snoops
@@ -54,6 +56,10 @@ class Engine:
         # The next are made anew for each run, as they belong to its event loop.
         self._ending = asyncio.Event()
         self._asked = asyncio.Event()  # there is something new to be watched
+        self._runner: asyncio.Task[Any] | None = None  # what serve() runs in
+        self._cancelled_before = 0  # how often that was cancelled before
+        self._is_over = False  # the grace time has been used up: nothing is started any more
+        self._must_not_run = False  # shut down between two runs: the next one is to end at once
 
     @property
     def outlet(self) -> Outlet:
@@ -74,15 +80,18 @@ class Engine:
         if self._phase is _Phase.STARTING:
             if not driver._stop:
                 return
-            self._phase = _Phase.ENDED  # shut down before the run that was expected
-        if self._phase is _Phase.ENDED:
+            self._phase = _Phase.ENDED  # the run that was expected was shut down before it began; this is another
+        if self._phase is _Phase.ENDED and not self._must_not_run:
             driver._stop = False
             for device in driver.devices():
                 device._stop = False
+        self._must_not_run = False
         if self._loop not in (None, loop):  # an Event belongs to the loop in which it was waited for
             driver.stopped, driver.shutdownrequested = asyncio.Event(), asyncio.Event()
         driver.stopped.clear()
-        if not driver._stop:
+        if driver._stop:
+            driver.shutdownrequested.set()
+        else:
             driver.shutdownrequested.clear()
         self._loop = loop
         self._ending, self._asked = asyncio.Event(), asyncio.Event()
@@ -93,7 +102,7 @@ class Engine:
             self.end()
 
     def cancel_preparation(self) -> None:
-        """There will be no run after all."""
+        """There will be no run after all: drop what was kept for it, and say that it has ended."""
         if self._phase is _Phase.STARTING:
             self._driver.shutdown()
             self._finished()
@@ -103,6 +112,9 @@ class Engine:
         if self._phase is not _Phase.STARTING:
             self.prepare()
         self._phase = _Phase.RUNNING
+        self._runner = asyncio.current_task()
+        self._cancelled_before = self._runner.cancelling() if self._runner is not None else 0
+        self._is_over = False
         driver, outlet, clock = self._driver, self.outlet, asyncio.get_running_loop().time
         closed = asyncio.Event()
 
@@ -113,8 +125,10 @@ class Engine:
                     logger.warning("%s: the link is lost: %s", type(driver).__name__, error)
                 driver.shutdown()
 
-        dispatcher = Dispatcher(driver, link, outlet, self.snoops, clock, self._start, link_closed)
+        dispatcher = Dispatcher(driver, link, outlet, self.snoops, clock, self._start, link_closed, self._is_ending)
         self._dispatcher = dispatcher
+        if self._ending.is_set():  # shut down before it began
+            dispatcher.close()
         try:
             link.open(dispatcher)
             outlet.connect(link)
@@ -146,7 +160,8 @@ class Engine:
                 raise
 
     def end(self) -> None:
-        """Begin the end of the run, if there is one: nothing is sent or taken any more."""
+        """Begin the end of the run, if there is one: nothing is sent or taken any more. If not, that of the next."""
+        self._must_not_run = self._phase in (_Phase.FRESH, _Phase.ENDED)
         self._ending.set()
         if self._phase is not _Phase.FRESH and self._outlet is not None:
             self._outlet.close()
@@ -159,7 +174,7 @@ class Engine:
         """Start a coroutine now, or with the next run."""
         coro = check_coroutine(coro)
         if self._group is not None:
-            self._start(coro, what)
+            self._start_user(coro, what)
         else:
             (self._backgrounds if waiting is None else waiting).append(coro)
 
@@ -183,16 +198,49 @@ class Engine:
             return
         logger.info("%s has started with %s", type(driver).__name__, ", ".join(driver.data) or "no devices")
         for coro, what in waiting:
-            self._start(coro, what)
-        self._start(driver.hardware(), "hardware()")
+            self._start_user(coro, what)
+        hardware = driver.hardware()
+        if not asyncio.iscoroutine(hardware):
+            raise TypeError(f"hardware() of {type(driver).__name__} is no coroutine function: write async def hardware")
+        self._start_user(hardware, "hardware()")
 
     def _start(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
-        assert self._group is not None, "tasks are started during a run"
-        task = self._group.create_task(coro, name=what)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
+        """Start a task of the run."""
+        self._create(coro, what, coro)
 
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
+    def _start_user(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
+        """Start what ends the driver if it fails."""
+        self._create(self._supervised(coro, what), what, coro)
+
+    def _create(self, coro: Coroutine[Any, Any, Any], what: str, inner: Coroutine[Any, Any, Any]) -> None:
+        assert self._group is not None, "tasks are started during a run"
+        try:
+            if self._is_over:
+                raise RuntimeError("the grace time is over")
+            task = self._group.create_task(coro, name=what)
+        except RuntimeError as error:  # or the group is about to be left
+            coro.close()
+            inner.close()
+            logger.warning("%s: %s is not started any more: %s", type(self._driver).__name__, what, error)
+            return
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._task_done, inner))
+
+    async def _supervised(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
+        """Run user code that nobody has a reason to cancel before the driver ends."""
+        try:
+            await coro
+        except asyncio.CancelledError as error:
+            if self._is_ending():
+                raise
+            raise RuntimeError(f"{what} was cancelled, or waited for something that was") from error
+
+    def _is_ending(self) -> bool:
+        """The driver is about to end, and its tasks may be cancelled."""
+        return self._driver._stop or (self._runner is not None and self._runner.cancelling() > self._cancelled_before)
+
+    def _task_done(self, coro: Coroutine[Any, Any, Any], task: asyncio.Task[Any]) -> None:
+        coro.close()  # it has ended, or was cancelled before its first step
         if not _has_failed(task):
             self._tasks.discard(task)
             return
@@ -209,7 +257,10 @@ class Engine:
         while True:
             self._asked.clear()
             for device, vector in snoops.due(clock()):
-                await outlet.send(GetProperties(device, vector))
+                try:
+                    await outlet.send(GetProperties(device, vector))
+                except LocalProtocolError:  # snoopvectors is open to everybody
+                    logger.exception("%r of %r cannot be asked for", vector, device)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(snoops.next_due()):
                     await self._asked.wait()
@@ -223,9 +274,17 @@ class Engine:
         deadline = loop.time() + grace
         while self._tasks and (left := deadline - loop.time()) > 0:
             await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        self._is_over = True
+        if not self._tasks:
+            return
+        name = type(self._driver).__name__
         for task in self._tasks:
-            logger.warning("%s: %s has not ended in time: cancelled", type(self._driver).__name__, task.get_name())
+            logger.warning("%s: %s has not ended in time: cancelled", name, task.get_name())
             task.cancel()
+        # To cancel it once more could end the cleaning up of hardware half-way, so it is only waited for.
+        _, deaf = await asyncio.wait(self._tasks, timeout=max(grace, _LEAST_TO_CLOSE))
+        for task in deaf:
+            logger.error("%s: %s goes on though it was cancelled; the driver ends when it does", name, task.get_name())
 
     async def _finish(self, link: Link, closed: asyncio.Event, seconds: float) -> None:
         """Let the last frames out, but not for ever, and be ready for the next run."""
@@ -246,6 +305,7 @@ class Engine:
 
     def _finished(self) -> None:
         self._tasks.clear()
+        self._runner = None
         self._dispatcher = None
         self._phase = _Phase.ENDED
         self._driver.stopped.set()

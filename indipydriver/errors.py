@@ -10,6 +10,7 @@
     |     +- FrameTooLarge                    beyond a limit; the peer is cut off
     +- ValueFormatError (ValueError, TypeError)  text of a number, a time or a word list
     +- DefinitionError (ValueError)           names that are missing, wrong or double
+    |  +- NameTypeError (AttributeError)      a name that is no str
     +- LinkClosed (ConnectionError)           the other end is gone
     +- NotRunning (AttributeError, RuntimeError)  something was sent before the driver runs
     +- SlowPeer                               a peer that does not take what is sent to it
@@ -26,6 +27,7 @@ __all__ = [
     "LinkClosed",
     "LocalProtocolError",
     "MalformedFrame",
+    "NameTypeError",
     "NotRunning",
     "ProtocolError",
     "RemoteProtocolError",
@@ -100,6 +102,10 @@ class ValueFormatError(IndiError, ValueError, TypeError):
 
 class DefinitionError(IndiError, ValueError):
     """A device, vector or member with a missing, wrong or double name."""
+
+
+class NameTypeError(DefinitionError, AttributeError):
+    """A name that is no str; an AttributeError too, as scripts written for the PyPI package may expect."""
 
 
 class LinkClosed(IndiError, ConnectionError):

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections import UserDict
 from collections.abc import Coroutine, Iterator
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from .device import Device
 from .engine import Engine
 from .errors import DefinitionError, LocalProtocolError, RemoteProtocolError
+from .fixed import FixedMapping
 from .propertymembers import getfloat
 from .propertyvectors import timestamp_string
 from .protocol.decode import decode
+from .protocol.encode import encode
 from .protocol.framer import Framer, Limits
 from .protocol.messages import GetProperties, Message
-from .snooping import MIN_TIMEOUT
+from .snooping import MAX_TIMEOUT, MIN_TIMEOUT
 from .transport.link import Link
 from .transport.stdio import open_stdio
+from .vectorbase import human_text
 
 __all__ = ["Device", "IPyDriver"]
 
@@ -29,7 +31,7 @@ __all__ = ["Device", "IPyDriver"]
 _ANY_SIZE = Limits(start_tag=1 << 30, frame=1 << 40, blob=1 << 40)
 
 
-class IPyDriver(UserDict[str, Device]):
+class IPyDriver(FixedMapping[Device]):
     """A driver: a mapping of device names to devices. Subclass it and override rxevent, hardware and snoopevent.
 
     Args:
@@ -72,8 +74,8 @@ class IPyDriver(UserDict[str, Device]):
             for vector in device.properties():
                 vector.driver = self
 
-    def __setitem__(self, devicename: str, device: Device) -> NoReturn:
-        raise KeyError(f"the devices of a driver are given when it is made; {devicename!r} cannot be set")
+    def _whose(self) -> str:
+        return "the devices of a driver"
 
     @property
     def stop(self) -> bool:
@@ -139,17 +141,22 @@ class IPyDriver(UserDict[str, Device]):
         """Watch a vector of another driver; its news come to snoopevent.
 
         Args:
-            timeout: Whole seconds, at least 5, of silence after which it is asked for again.
+            timeout: Whole seconds, from 5 to 10**9, of silence after which it is asked for again.
 
         Raises:
-            ValueError: The timeout is too short or no number, or the device is one of this driver's.
+            ValueError: The timeout is too short, too long or no number, or the device is one of this driver's.
         """
-        seconds = int(timeout)
+        try:
+            seconds = int(timeout)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(f"the timeout of a snoop is a number of seconds, not {timeout!r}") from error
         if seconds < MIN_TIMEOUT:
             raise ValueError(f"the timeout of a snoop is at least {MIN_TIMEOUT} seconds, not {seconds}")
+        if seconds > MAX_TIMEOUT:
+            raise ValueError(f"the timeout of a snoop is at most {MAX_TIMEOUT} seconds")
         if not devicename or not vectorname:
             raise ValueError("a snoop needs the names of a device and of a vector")
-        self._check_foreign(devicename)
+        self._check_foreign(devicename, vectorname)
         self._engine.snoops.watch(devicename, vectorname, seconds)
         self._engine.ask()
 
@@ -161,17 +168,18 @@ class IPyDriver(UserDict[str, Device]):
             vectorname: None: all vectors of the device.
 
         Raises:
-            ValueError: The device is one of this driver's.
+            ValueError: The device is one of this driver's, or a name cannot be sent.
             NotRunning: The driver does not run yet.
         """
+        vectorname = vectorname or None
         if not devicename:
             devicename = vectorname = None
         else:
-            self._check_foreign(devicename)
+            self._check_foreign(devicename, vectorname)
         outlet = self._engine.outlet
         # Recorded before the wait that sending may take: the answer may come meanwhile.
         self._engine.snoops.add(devicename, vectorname)
-        await outlet.send(GetProperties(devicename, vectorname or None))
+        await outlet.send(GetProperties(devicename, vectorname))
 
     async def send_message(self, message: str = "", timestamp: datetime | None = None) -> None:
         """Send a text for people that concerns no single device.
@@ -180,7 +188,7 @@ class IPyDriver(UserDict[str, Device]):
             ValueError: The timestamp is none.
             NotRunning: The driver does not run yet.
         """
-        await self._engine.outlet.send(Message(None, str(message), timestamp_string(timestamp)))
+        await self._engine.outlet.send(Message(None, human_text(message), timestamp_string(timestamp)))
 
     async def send(self, element: ET.Element) -> None:
         """Send any element of INDI, given as an ElementTree element.
@@ -223,6 +231,10 @@ class IPyDriver(UserDict[str, Device]):
         """There will soon be a run in this event loop: what is sent until then is kept for it. For servers."""
         self._engine.prepare()
 
+    def expect_no_run(self) -> None:
+        """There will be no run after all: what was kept for it is dropped, and `stopped` is set. For servers."""
+        self._engine.cancel_preparation()
+
     async def serve(self, link: Link, *, shutdown_grace: float | None = None) -> None:
         """Run the driver over a link, until it is shut down or the link is closed. For servers and tests.
 
@@ -236,14 +248,21 @@ class IPyDriver(UserDict[str, Device]):
         await self._engine.serve(link, self.shutdown_grace if shutdown_grace is None else shutdown_grace)
 
     def shutdown(self) -> None:
-        """Raise the stop flags, of the devices too. What has not ended after the grace time is cancelled."""
+        """Raise the stop flags, of the devices too. What has not ended after the grace time is cancelled.
+
+        Before a run, also between two of them, it ends the next one at once.
+        """
         self._stop = True
         for device in self.data.values():
             device.shutdown()
         self.shutdownrequested.set()
         self._engine.end()
 
-    def _check_foreign(self, devicename: str) -> None:
+    def _check_foreign(self, devicename: str, vectorname: str | None) -> None:
+        for name in (devicename, vectorname):
+            if not isinstance(name, str | None):
+                raise ValueError(f"a name is a str, not {type(name).__name__}")
+        encode(GetProperties(devicename, vectorname))  # what cannot be sent is a ValueError here and now
         if devicename in self.data:
             raise ValueError(f"{devicename!r} is a device of this driver, which has no need to snoop on it")
 

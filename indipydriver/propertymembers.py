@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from .errors import DefinitionError
+from .errors import DefinitionError, NameTypeError, ValueFormatError
 from .protocol.messages import DefMember, OneBlob, OneMember
 from .protocol.tags import State, SwitchState
 from .protocol.values import format_number, getfloat
+from .protocol.wellformed import Limits
 
 __all__ = [
     "BLOBMember",
+    "BLOBSource",
     "LightMember",
     "NumberMember",
     "PropertyMember",
     "SwitchMember",
     "TextMember",
+    "as_text",
     "check_name",
     "getfloat",
 ]
@@ -27,25 +30,58 @@ def check_name(what: str, name: object) -> str:
     """The name of a device, vector or member, if it can be one.
 
     Raises:
-        DefinitionError: It is empty, or not printable ASCII.
-        AttributeError: It is not a str.
+        DefinitionError: It is blank, too long, or not printable ASCII; if it is not a str, it is an AttributeError
+            too.
     """
     if not isinstance(name, str):
-        raise AttributeError(f"the name of a {what} is a str, not {type(name).__name__}")
-    if not (name and name.isascii() and name.isprintable()):
-        raise DefinitionError(f"the name of a {what} is printable ASCII, which {name!r} is not")
-    return name
+        raise NameTypeError(f"the name of a {what} is a str, not {type(name).__name__}")
+    text = as_text(name)
+    if not (text and text.isascii() and text.isprintable()) or text.isspace():
+        raise DefinitionError(f"the name of a {what} is printable ASCII, which {_shown(text)} is not")
+    if len(text) > _LONGEST_NAME:
+        raise DefinitionError(f"the name of a {what} has at most {_LONGEST_NAME} characters, not {len(text)}")
+    return text
 
 
-def _text(value: object) -> str:
+def _shown(value: object) -> str:
+    """The value for an error message, never long."""
+    return f"{value!r:.60}"
+
+
+def _number(what: str, name: str, value: object) -> tuple[str, float]:
+    """A number as text and as float; ValueError if it is not finite, or no number."""
+    if value is not None:
+        text = as_text(value)
+        try:
+            return text, getfloat(text)
+        except ValueFormatError:
+            pass
+    raise ValueError(f"the {what} of {name!r} is a finite number, not {_shown(value)}")
+
+
+def as_text(value: object) -> str:
     """The value as it goes on the wire."""
     if type(value) is str:
         return value
     if value is None:
         return ""
+    if isinstance(value, str):
+        return str.__str__(value)  # str() of an enumeration is the name of its class and its own
     if isinstance(value, bool):
         return str(int(value))
     return str(value)
+
+
+_LONGEST_NAME: Final = Limits().name
+_PLAIN: Final = 1e15  # to smaller numbers, any format fits that fits to zero
+
+
+def _try_format(name: str, format: str, number: float) -> None:
+    """ValueError if a format cannot show a number."""
+    try:
+        format_number(format, number)
+    except ValueFormatError as error:
+        raise ValueError(f"the format of {name!r}: {error}") from None
 
 
 class PropertyMember:
@@ -61,17 +97,26 @@ class PropertyMember:
         changed: The value differs from what was last sent; True for a new member.
 
     Raises:
-        DefinitionError: The name is empty, or not printable ASCII.
+        DefinitionError: The name is blank, too long, or not printable ASCII.
     """
 
     def __init__(self, name: str, label: str | None = None, membervalue: Any = None) -> None:
         self.name = check_name("member", name)
-        self.label = _text(label) or name
+        self.label = label
         self.changed = True
         self._membervalue = self._checked(membervalue)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self._membervalue!r})"
+
+    @property
+    def label(self) -> str:
+        """Text for people; without one it is the name."""
+        return self._label
+
+    @label.setter
+    def label(self, value: str | None) -> None:
+        self._label = as_text(value) or self.name
 
     @property
     def membervalue(self) -> Any:
@@ -87,7 +132,7 @@ class PropertyMember:
 
     def _checked(self, value: Any) -> Any:
         """The value in the form in which it is kept; ValueError if it cannot be one."""
-        return _text(value)
+        return as_text(value)
 
     def _def(self) -> DefMember:
         return DefMember(self.name, self._membervalue, self.label)
@@ -102,9 +147,9 @@ class _WordMember(PropertyMember):
     _words: ClassVar[tuple[str, ...]]
 
     def _checked(self, value: Any) -> str:
-        if value not in self._words:
+        if not (isinstance(value, str) and value in self._words):
             raise ValueError(f"{self.name!r} is one of {', '.join(self._words)}, not {value!r}")
-        return str(value)
+        return as_text(value)
 
 
 class SwitchMember(_WordMember):
@@ -150,6 +195,9 @@ class NumberMember(PropertyMember):
         max: Largest value; there is a range only when min < max.
         step: Step of the value; 0 for none.
         membervalue: A str, which may be sexagesimal, or anything that str makes a number of.
+
+    Raises:
+        ValueError: A number is not finite or none at all, or the format cannot show it; now and later.
     """
 
     def __init__(
@@ -162,14 +210,63 @@ class NumberMember(PropertyMember):
         step: str | float = "0",
         membervalue: str | float = "0",
     ) -> None:
+        self._format = ""
         super().__init__(name, label, membervalue)
-        self.format = _text(format)
-        self.min = _text(min)
-        self.max = _text(max)
-        self.step = _text(step)
+        self.format = format
+        self.min = min
+        self.max = max
+        self.step = step
+
+    @property
+    def format(self) -> str:
+        """How clients show it; a format that cannot show its value raises ValueError."""
+        return self._format
+
+    @format.setter
+    def format(self, value: str) -> None:
+        text = as_text(value)
+        for number in (0.0, self.getfloatvalue()):
+            _try_format(self.name, text, number)
+        self._format = text
+
+    @property
+    def min(self) -> str:
+        """Smallest value a client may set, as str; what is no finite number raises ValueError."""
+        return self._min
+
+    @min.setter
+    def min(self, value: str | float) -> None:
+        self._min, _ = _number("min", self.name, value)
+
+    @property
+    def max(self) -> str:
+        """Largest value, as str; what is no finite number raises ValueError."""
+        return self._max
+
+    @max.setter
+    def max(self, value: str | float) -> None:
+        self._max, _ = _number("max", self.name, value)
+
+    @property
+    def step(self) -> str:
+        """Step of the value, as str; what is no finite number raises ValueError."""
+        return self._step
+
+    @step.setter
+    def step(self, value: str | float) -> None:
+        self._step, _ = _number("step", self.name, value)
+
+    def _checked(self, value: Any) -> str:
+        kind = type(value)
+        if (kind is float or kind is int) and -_PLAIN < value < _PLAIN:  # neither nan nor an infinity is
+            return str(value)
+        text, number = _number("value", self.name, value)
+        if not -_PLAIN < number < _PLAIN:
+            _try_format(self.name, self._format, number)
+        return text
 
     def getfloatvalue(self) -> float:
-        """The value as float; TypeError if it cannot be read."""
+        """The value as float."""
         return getfloat(self._membervalue)
 
     def getformattedvalue(self) -> str:
@@ -178,18 +275,17 @@ class NumberMember(PropertyMember):
 
     def format_number(self, value: float) -> str:
         """Any number as clients show it in this member; a format that is none raises ValueFormatError."""
-        return format_number(self.format, value)
+        return format_number(self._format, value)
 
     def _def(self) -> DefMember:
         # An empty format would be printed as nothing by clients in C.
-        return DefMember(self.name, self._membervalue, self.label, self.format or "%g", self.min, self.max, self.step)
+        return DefMember(
+            self.name, self._membervalue, self._label, self._format or "%g", self._min, self._max, self._step
+        )
 
     def _range(self) -> tuple[float, float] | None:
         """The values that a client may set; None for any."""
-        try:
-            low, high = getfloat(self.min), getfloat(self.max)
-        except TypeError:
-            return None
+        low, high = getfloat(self._min), getfloat(self._max)
         return (low, high) if low < high else None
 
 
@@ -201,7 +297,7 @@ class BLOBMember(PropertyMember):
         blobformat: Suffix such as ".fits". "": that of the file name, with the one before it
             if it is .z, .gz or .fz.
         membervalue: bytes, a path (str or PathLike), a binary file open for reading, or None. Files
-            are read when they are sent.
+            are read when they are sent; a bytearray or memoryview is copied when the send is called.
     """
 
     def __init__(
@@ -213,15 +309,24 @@ class BLOBMember(PropertyMember):
         membervalue: Any = None,
     ) -> None:
         super().__init__(name, label, membervalue)
-        if not isinstance(blobsize, int):
-            raise ValueError(f"blobsize is an int, not {type(blobsize).__name__}")
         self.blobsize = blobsize
-        self.blobformat = _text(blobformat)
+        self.blobformat = as_text(blobformat)
 
     def __repr__(self) -> str:
         value = self._membervalue
         shown = f"{len(value)} bytes" if isinstance(value, (bytes, bytearray, memoryview)) else repr(value)
         return f"{type(self).__name__}({self.name!r}, {shown})"
+
+    @property
+    def blobsize(self) -> int:
+        """What is sent as its size; 0: the length of the data. Anything but an int from 0 raises ValueError."""
+        return self._blobsize
+
+    @blobsize.setter
+    def blobsize(self, value: int) -> None:
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"the blobsize of {self.name!r} is an int from 0, not {_shown(value)}")
+        self._blobsize = int(value)
 
     @property
     def membervalue(self) -> Any:
@@ -273,12 +378,15 @@ class BLOBMember(PropertyMember):
     def _def(self) -> DefMember:
         return DefMember(self.name, "", self.label)
 
-    def _blob(self) -> _Source:
-        """All that is needed to send it, as it is now."""
-        return _Source(self.name, self._membervalue, self.blobsize, self._format())
+    def _blob(self) -> BLOBSource:
+        """All that is needed to send it, as it is now; what could be written to meanwhile is copied."""
+        value = self._membervalue
+        if isinstance(value, (bytearray, memoryview)):
+            value = bytes(value)
+        return BLOBSource(self.name, value, self.blobsize, self._format())
 
 
-class _Source:
+class BLOBSource:
     """A BLOB on its way: may be read and encoded in a thread while the member gets its next value."""
 
     def __init__(self, name: str, value: Any, size: int, format: str) -> None:
@@ -288,12 +396,9 @@ class _Source:
         self._format = format
 
     @property
-    def length(self) -> int | None:
-        """Number of bytes; None when that is known only by reading a file."""
-        value = self._value
-        if isinstance(value, memoryview):
-            return value.nbytes
-        return len(value) if isinstance(value, (bytes, bytearray)) else None
+    def is_file(self) -> bool:
+        """It has to be read from somewhere."""
+        return not isinstance(self._value, bytes)
 
     def read(self) -> OneBlob:
         """The BLOB as it is sent; blocks. ValueError if there is nothing to be read."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from .propertymembers import BLOBMember, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
+from .propertymembers import BLOBMember, BLOBSource, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
 from .protocol.encode import encode
 from .protocol.messages import OneBlob, OneMember, SetVector
 from .protocol.tags import Permission, Rule, State, VectorKind
-from .sending import LARGE, in_thread_if
+from .sending import LARGE, Outlet, in_thread_if
 from .vectorbase import Call, PermittedVector, PropertyVector, ValueVector, named, timestamp_string, word
 
 __all__ = [
@@ -168,8 +170,6 @@ class BLOBVector(PermittedVector):
 
     def set_blobsize(self, membername: str, blobsize: int) -> None:
         """What is sent as the size of a member: that of its data after inflating; 0 for its length."""
-        if not isinstance(blobsize, int):
-            raise ValueError(f"blobsize is an int, not {type(blobsize).__name__}")
         if membername not in self.data:
             raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
         self.data[membername].blobsize = blobsize
@@ -215,38 +215,58 @@ class BLOBVector(PermittedVector):
         """
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
+        sources = [member._blob() for member in named(self.data, members) if member.membervalue is not None]
         async with outlet.turn(self):
-            if not self._is_enabled():
-                return
-            sources = [member._blob() for member in named(self.data, members) if member.membervalue is not None]
-            lengths = [source.length for source in sources]
-            large = None in lengths or sum(filter(None, lengths)) > LARGE
-            frame = await in_thread_if(
-                large, lambda: encode(self._set_message(tuple([source.read() for source in sources]), call))
-            )
-            self._apply(call)
-            outlet.put(frame)
-            self.changed = False
-            self._is_commanded = False
+            if self._is_enabled():
+                await self._send(outlet, sources, call)
         await outlet.pace()
+
+    async def _send(self, outlet: Outlet, sources: Sequence[BLOBSource], call: Call) -> None:
+        """Encode and send. Whatever is assigned while a thread works belongs to the next send."""
+        start = self._set_message((), call)
+        state, timeout, message = self._state, self._timeout, self._message
+        flags = self.changed, self._is_commanded
+        self.changed = self._is_commanded = False
+        is_sent = False
+        try:
+            blobs = await _read(sources)
+            large = sum(len(blob.data) for blob in blobs) > LARGE
+            frame = await in_thread_if(large, lambda: encode(replace(start, members=blobs)))
+            if self._is_enabled():  # still
+                outlet.put(frame)
+                is_sent = True
+        finally:
+            if not is_sent:
+                self.changed, self._is_commanded = self.changed or flags[0], self._is_commanded or flags[1]
+        if is_sent:
+            if call.state and self._state is state:
+                self._state = call.state
+            if call.timeout is not None and self._timeout == timeout:
+                self._timeout = call.timeout
+            if call.message and self._message == message:
+                self._message = call.message
 
     def _set_message(self, blobs: tuple[OneBlob, ...], call: Call) -> SetVector:
         assert self.devicename is not None
-        timeout = self._timeout if call.timeout is None else call.timeout
         return SetVector(
             VectorKind.BLOB,
             self.devicename,
             self.name,
             blobs,
             call.state or self._state,
-            None if self.perm == Permission.READ_ONLY else timeout,
+            self._sent_timeout(call),
             call.timestamp,
             call.message,
         )
 
-    async def _reply(self) -> None:
-        async with self._outlet().turn(self):
-            await super()._reply()
-
     async def _answer(self, state: State, message: str) -> None:
         await self.send_setVectorMembers(message=message, state=state)
+
+
+async def _read(sources: Sequence[BLOBSource]) -> tuple[OneBlob, ...]:
+    """What is to be sent; files, of which nobody knows how long they take, are read in a thread of the author's."""
+
+    def read() -> tuple[OneBlob, ...]:
+        return tuple([source.read() for source in sources])
+
+    return await asyncio.to_thread(read) if any(source.is_file for source in sources) else read()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from .errors import NotRunning
@@ -14,13 +15,16 @@ from .protocol.frame import Batch, BlobFrame, Frame
 from .protocol.messages import AnyMessage
 from .transport.link import Link
 
-__all__ = ["HIGH_WATER", "LARGE", "NotRunning", "Outlet", "in_thread_if", "text_of"]
+__all__ = ["HIGH_WATER", "LARGE", "LONGEST_TEXT", "NotRunning", "Outlet", "brief", "in_thread_if", "text_of"]
 
 HIGH_WATER: Final = 4 * 1024 * 1024
 """Bytes in the link beyond which a send waits: a frame of a video, or thousands of updates."""
 
 LARGE: Final = 256 * 1024
 """Bytes beyond which encoding and decoding go to a thread: about a millisecond of work."""
+
+LONGEST_TEXT: Final = 250
+"""Bytes of a message about an error: libindi takes 254, and a server above drops what is beyond 4 KiB."""
 
 _LONGEST_BURST: Final = 0.005
 """Seconds of sending without a turn for the others of the event loop."""
@@ -31,10 +35,15 @@ logger = logging.getLogger("indipydriver.ipydriver")
 
 _T = TypeVar("_T")
 
+# Of our own: calls that block in threads of a driver hold up no BLOB, of this driver or another.
+_threads = ThreadPoolExecutor(2, thread_name_prefix="indi-driver-blob")
+
 
 async def in_thread_if(large: bool, work: Callable[[], _T]) -> _T:
-    """The result of some work, done in a thread if it is large."""
-    return await asyncio.to_thread(work) if large else work()
+    """The result of some work, done in a thread if it is large. The work only computes, and waits for nothing."""
+    if not large:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
 def text_of(frame: Frame) -> str:
@@ -42,6 +51,14 @@ def text_of(frame: Frame) -> str:
     if isinstance(frame, BlobFrame) and frame.size > _LONGEST_LOGGED:
         return f"{frame.skeleton.decode(errors='replace')} ({frame.size} bytes)"
     return frame.raw.decode(errors="replace")
+
+
+def brief(text: str) -> str:
+    """The text, cut to what fits into a message."""
+    data = text.encode(errors="replace")
+    if len(data) <= LONGEST_TEXT:
+        return text
+    return data[: LONGEST_TEXT - 3].decode(errors="ignore") + "..."
 
 
 class Outlet:

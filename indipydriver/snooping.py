@@ -12,10 +12,13 @@ from typing import Final
 from .protocol.frame import Address
 from .protocol.tags import VectorKind, Verb
 
-__all__ = ["MIN_TIMEOUT", "Snoops"]
+__all__ = ["MAX_TIMEOUT", "MIN_TIMEOUT", "Snoops"]
 
 MIN_TIMEOUT: Final = 5
 """Seconds of silence before a driver may ask again: each time costs the other driver a definition."""
+
+MAX_TIMEOUT: Final = 10**9
+"""Seconds, some 30 years: whoever means never watches without a timeout."""
 
 _NEWS: Final = frozenset({Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE})
 # A timer may fire a moment before it is due by the clock that is read afterwards.

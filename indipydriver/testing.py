@@ -140,7 +140,8 @@ class DriverHarness:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._task is not None
-        self.driver.shutdown()
+        if not self._task.done():  # else it would be the next run that is shut down
+            self.driver.shutdown()
         await asyncio.wait([self._task])
         if error is None:
             self._task.result()

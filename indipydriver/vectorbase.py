@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import UserDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from .errors import DefinitionError
-from .propertymembers import PropertyMember, check_name
+from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
 from .protocol.frame import Frame
 from .protocol.messages import DefVector, DelProperty, OneMember, SetVector
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from .device import Device
     from .ipydriver import IPyDriver
 
-__all__ = ["Call", "PermittedVector", "PropertyVector", "ValueVector", "named", "timestamp_string", "word"]
+__all__ = [
+    "Call",
+    "PermittedVector",
+    "PropertyVector",
+    "ValueVector",
+    "human_text",
+    "named",
+    "seconds",
+    "timestamp_string",
+    "word",
+]
 
 logger = logging.getLogger("indipydriver.propertyvectors")
 
@@ -38,12 +49,28 @@ def timestamp_string(timestamp: datetime | None = None) -> str:
     return format_timestamp(timestamp)
 
 
+def human_text(message: Any) -> str:
+    """A text for people; None is none."""
+    return as_text(message)
+
+
 def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
     """One of a list of words; ValueError if it is none of them."""
     try:
         return words(text)
     except ValueError:
         raise ValueError(f"the {what} of {vector!r} is one of {', '.join(words)}, not {text!r}") from None
+
+
+def seconds(value: Any, vector: str) -> str:
+    """A timeout as it goes on the wire; ValueError if it is no finite number of seconds from 0."""
+    text = str(int(value)) if isinstance(value, bool) else str(value).strip()
+    try:
+        if 0 <= float(text) < math.inf and text.isascii() and "_" not in text:
+            return text
+    except ValueError:
+        pass
+    raise ValueError(f"the timeout of {vector!r} is a finite number of seconds, 0 or more, not {value!r:.60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +92,6 @@ class PropertyVector(UserDict[str, Any]):
 
     Attributes:
         name: Printable ASCII, unique in its device.
-        label: Text for people; an empty one is sent as the name.
-        group: Text by which clients group vectors.
         vectortype: The name of the class.
         enable: While False, nothing is sent and commands are ignored.
         devicename: None until it is in a Device.
@@ -85,8 +110,8 @@ class PropertyVector(UserDict[str, Any]):
     def __init__(self, name: str, label: str, group: str, state: str, members: Iterable[PropertyMember]) -> None:
         super().__init__()
         self.name = check_name("vector", name)
-        self.label = "" if label is None else str(label)
-        self.group = "" if group is None else str(group)
+        self.label = label
+        self.group = group
         self.vectortype = type(self).__name__
         self.enable = True
         self.devicename: str | None = None
@@ -107,6 +132,24 @@ class PropertyVector(UserDict[str, Any]):
             self.data[member.name] = member
 
     @property
+    def label(self) -> str:
+        """Text for people; an empty one is sent as the name."""
+        return self._label
+
+    @label.setter
+    def label(self, value: str | None) -> None:
+        self._label = human_text(value)
+
+    @property
+    def group(self) -> str:
+        """Text by which clients group vectors."""
+        return self._group
+
+    @group.setter
+    def group(self, value: str | None) -> None:
+        self._group = human_text(value)
+
+    @property
     def state(self) -> str:
         """One of Idle, Ok, Busy and Alert; anything else raises ValueError."""
         return self._state.value
@@ -120,12 +163,17 @@ class PropertyVector(UserDict[str, Any]):
 
     @property
     def timeout(self) -> str:
-        """Seconds that a change takes at most, as str; "0" means at once, or unknown."""
+        """Seconds that a change takes at most, as str; "0" means at once, or unknown.
+
+        What is no finite number from 0 raises ValueError.
+        """
         return self._timeout
 
     @timeout.setter
     def timeout(self, value: Any) -> None:
-        timeout = str(value)
+        self._set_timeout(seconds(value, self.name))
+
+    def _set_timeout(self, timeout: str) -> None:
         if timeout != self._timeout:
             self._timeout = timeout
             self.changed = True
@@ -137,7 +185,7 @@ class PropertyVector(UserDict[str, Any]):
 
     @message.setter
     def message(self, value: Any) -> None:
-        message = "" if value is None else str(value)
+        message = human_text(value)
         if message and message != self._message:
             self._message = message
             self.changed = True
@@ -163,6 +211,10 @@ class PropertyVector(UserDict[str, Any]):
             raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
         self.data[membername].membervalue = value
 
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # that of UserDict would replace members by values
+        self.update(other)
+        return self
+
     async def send_defVector(
         self,
         message: str = "",
@@ -185,10 +237,11 @@ class PropertyVector(UserDict[str, Any]):
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
+            frame = self._def_frame(call)
             self._apply(call)
-            outlet.put(self._def_frame(call))
+            outlet.put(frame)
             self.changed = False
-            await outlet.pace()
+        await outlet.pace()
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
         """Delete the vector at the clients and disable it. Sent also when it is disabled."""
@@ -234,23 +287,34 @@ class PropertyVector(UserDict[str, Any]):
 
     def _checked(self, message: Any, timestamp: Any, timeout: Any, state: Any) -> Call:
         return Call(
-            "" if message is None else str(message),
+            human_text(message),
             format_timestamp(timestamp),
-            None if timeout is None else str(timeout),
+            None if timeout is None else seconds(timeout, self.name),
             word(State, state, "state", self.name) if state else None,
         )
 
     def _apply(self, call: Call) -> None:
         """Make the arguments of a send those of the vector."""
         if call.timeout is not None:
-            self.timeout = call.timeout
+            self._set_timeout(call.timeout)
         if call.state:
             self.state = call.state
         self.message = call.message
 
-    def _sent_timeout(self) -> str | None:
+    def _is_news(self, call: Call) -> bool:
+        """The vector is not as it was last sent, or will not be once the arguments of a send are its own."""
+        return bool(
+            self.changed
+            or (call.state and call.state != self._state)
+            or (call.timeout is not None and call.timeout != self._timeout)
+            or (call.message and call.message != self._message)
+        )
+
+    def _sent_timeout(self, call: Call) -> str | None:
         """What clients cannot set takes no time."""
-        return None if self.perm == Permission.READ_ONLY else self._timeout
+        if self.perm == Permission.READ_ONLY:
+            return None
+        return self._timeout if call.timeout is None else call.timeout
 
     def _def_frame(self, call: Call) -> Frame:
         assert self.devicename is not None
@@ -259,16 +323,20 @@ class PropertyVector(UserDict[str, Any]):
                 self._kind,
                 self.devicename,
                 self.name,
-                self._state,
+                call.state or self._state,
                 tuple([member._def() for member in self.data.values()]),
-                self.label,
-                self.group,
+                self._label,
+                self._group,
                 *self._perm_and_rule(),
-                self._sent_timeout(),
+                self._sent_timeout(call),
                 call.timestamp,
                 call.message,
             )
         )
+
+    def check_definition(self) -> None:
+        """Raise LocalProtocolError if no receiver would take the definition: it is too long, for example."""
+        self._def_frame(self._checked("", None, None, None))
 
     def _perm_and_rule(self) -> tuple[Permission | None, Rule | None]:
         return Permission(self.perm), None
@@ -315,14 +383,13 @@ class ValueVector(PropertyVector):
         """
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
-        if not self._is_enabled():
-            return
-        self._apply(call)
-        members = [member for member in self.data.values() if allvalues or member.changed]
-        if allvalues or members or self.changed or self._is_commanded:
-            await self._send(outlet, members, call)
-        elif self.driver is not None and self.driver.debug_enable:
-            logger.debug("%s %s: nothing to send, as nothing has changed", self.devicename, self.name)
+        if self._is_enabled():
+            members = [member for member in self.data.values() if allvalues or member.changed]
+            if allvalues or members or self._is_commanded or self._is_news(call):
+                self._send(outlet, members, call)
+            elif self.driver is not None and self.driver.debug_enable:
+                logger.debug("%s %s: nothing to send, as nothing has changed", self.devicename, self.name)
+        await outlet.pace()  # whatever has been sent: a loop may do nothing else
 
     async def send_setVectorMembers(
         self,
@@ -348,30 +415,30 @@ class ValueVector(PropertyVector):
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
-            self._apply(call)
-            await self._send(outlet, named(self.data, members), call)
+            self._send(outlet, named(self.data, members), call)
+        await outlet.pace()
 
-    async def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
+    def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
+        """Encode, which may raise; only then is anything changed."""
         assert self.devicename is not None
-        outlet.put(
-            encode(
-                SetVector(
-                    self._kind,
-                    self.devicename,
-                    self.name,
-                    self._ones(members),
-                    self._state,
-                    self._sent_timeout(),
-                    call.timestamp,
-                    call.message,
-                )
+        frame = encode(
+            SetVector(
+                self._kind,
+                self.devicename,
+                self.name,
+                self._ones(members),
+                call.state or self._state,
+                self._sent_timeout(call),
+                call.timestamp,
+                call.message,
             )
         )
+        self._apply(call)
+        outlet.put(frame)
         self.changed = False
         self._is_commanded = False
         for member in members:
             member.changed = False
-        await outlet.pace()
 
     def _ones(self, members: Sequence[PropertyMember]) -> tuple[OneMember, ...]:
         return tuple([member._one() for member in members])

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from ..errors import FrameTooLarge, MalformedFrame
-from .frame import Address, BlobFrame
+from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, mend_update, tidied
+from .frame import BlobFrame, parts
 from .scan import SOUND, START, START_TAG
 from .tags import TAGS
 from .wellformed import Limits, check, encoding_of, excerpt, repair
 
-__all__ = ["BLOB_TAGS", "BlobCollector"]
+__all__ = ["BLOB_TAGS", "BlobAsSent", "BlobCollector"]
 
 BLOB_TAGS: Final = frozenset(tag.text.encode() for tag in TAGS.values() if tag.is_blob)
 
-_CONTROL: Final = bytes(c for c in range(32) if c not in b"\t\n\r") + b"\x7f"
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _SMALL: Final = 4096
 _PIECE: Final = 1 << 16
 _XML_SPACE: Final = b" \t\r\n"
@@ -26,6 +27,7 @@ class BlobCollector:
     The tags go to a skeleton, which is checked like any element; the base64 text between them is kept
     in the pieces in which it came and only searched for what XML would not take as text.  As soon as
     something is wrong nothing is kept any more, but the bytes still count, up to the end of the element.
+    What comes out is in a form that all readers take, see :mod:`indipydriver.protocol.blobtags`.
 
     Args:
         tag: Its name.
@@ -35,7 +37,12 @@ class BlobCollector:
     Attributes:
         size: Bytes taken so far.
         rest: Where to go on after :meth:`feed` has raised MalformedFrame, or returned.
+        takes_descriptors: The link hands over descriptors, so data may be attached.
+        as_sent: The members stay as they are.
     """
+
+    takes_descriptors: ClassVar[bool] = False
+    as_sent: ClassVar[bool] = False
 
     def __init__(self, tag: bytes, start_tag: bytes, limits: Limits) -> None:
         self.rest: tuple[bytes, int] = (b"", 0)
@@ -43,10 +50,15 @@ class BlobCollector:
         self._tag = tag
         self._start_tag = start_tag
         self._limits = limits
+        self._is_command = tag.startswith(b"new")
+        self._strict = limits.strict_blobs or (self._is_command and not self.as_sent)
         self._chunks: list[bytes] = [start_tag]
         self._small = bytearray()  # pieces too small to be kept one by one
         self._skeleton: list[bytes] = [start_tag]
+        self._starts: list[int] = []  # where the start tags of the members are in the skeleton
         self._spans: list[tuple[int, int]] = []
+        self._spaced: set[int] = set()  # members with white space in their text, if that is looked for
+        self._padding = 0  # how many "=" the text has had, if that is looked for
         self._inside = -1  # offset at which the base64 text began, or -1 outside a oneBLOB
         self._part = bytearray()  # a tag whose ">" has not come
         self._trouble = ""
@@ -98,7 +110,7 @@ class BlobCollector:
         """A "<" that begins no whole tag: -1 when it may still become one, else where to go on."""
         sound = SOUND.match(data, begin)
         end = sound.end() if sound else begin + 1
-        if sound is None and (end == len(data) or data[begin:] == b"</"):
+        if sound is None and (end == len(data) or (end + 1 == len(data) and data.endswith(b"</"))):
             end = len(data)
         elif sound is None or data.startswith(b"<", end):
             self._spoil("a comment, a declaration or a broken tag in a BLOB")
@@ -129,10 +141,13 @@ class BlobCollector:
             self._inside = -1
         elif self._inside >= 0:
             self._spoil("an element inside a member")
-        elif tag.endswith(b"/>"):
-            self._spans.append((end, end))
         else:
-            self._inside = end
+            self._starts.append(len(self._skeleton) - 1)
+            if tag.endswith(b"/>"):
+                self._spans.append((end, end))
+            else:
+                self._inside = end
+                self._padding = 0
         if len(self._spans) > self._limits.members:
             self._spoil(f"more than {self._limits.members} members")
 
@@ -146,8 +161,22 @@ class BlobCollector:
                 self._spoil("text beside the oneBLOB elements")
         elif data.find(b"&", pos, end) >= 0 or not (data.isascii() or data[pos:end].isascii()):
             self._spoil("bytes in a BLOB that are not base64")
-        elif self._limits.strict_blobs and len(data[pos:end].translate(None, _CONTROL)) != end - pos:
-            self._spoil("control characters in a BLOB")
+        elif self._strict:
+            others = data[pos:end].translate(None, _BASE64)
+            if others.strip(_XML_SPACE):
+                self._spoil("bytes in a BLOB that are not base64")
+            elif others:
+                self._spaced.add(len(self._starts) - 1)
+            if self._padding or data.find(b"=", pos, end) >= 0:
+                self._pad(data[pos:end])
+
+    def _pad(self, text: bytes) -> None:
+        """Padding has begun: nothing else may follow, and there are at most two."""
+        if not self._padding:
+            text = text[text.index(b"=") :]
+        self._padding += text.count(b"=")
+        if self._padding > 2 or text.translate(None, b"=" + _XML_SPACE):
+            self._spoil("base64 that goes on after its padding")
 
     def _take(self, data: bytes, pos: int, end: int) -> None:
         size = end - pos
@@ -192,7 +221,8 @@ class BlobCollector:
         """The finished frame.
 
         Raises:
-            MalformedFrame: A tag is not well-formed, or there is something that is not base64.
+            MalformedFrame: A tag is not well-formed, there is something that is not base64, or what a tag says of
+                the data is not true and cannot be mended.
         """
         if self._trouble:
             raise self._malformed(self._trouble)
@@ -200,24 +230,89 @@ class BlobCollector:
         skeleton = b"".join(self._skeleton)
         mended = repair(skeleton)
         address = check(mended, self._limits)
-        if mended != skeleton:
-            return self._mended(address, mended, encoding_of(skeleton))
-        return BlobFrame(address, self._chunks, skeleton, self._spans)
+        encoding = None if mended == skeleton else encoding_of(skeleton)
+        tags: list[bytes] = []
+        texts: list[list[bytes] | None] = []
+        for index, pieces in enumerate(parts(self._chunks, self._spans)):
+            tag = self._skeleton[self._starts[index]]
+            try:
+                tag, text = self._member(index, repair(tag, encoding) if encoding else tag, pieces)
+            except MalformedFrame as fault:
+                raise self._malformed(fault.reason) from None
+            tags.append(tag)
+            texts.append(text)
+        if (
+            encoding is None
+            and all(text is None for text in texts)
+            and tags == [self._skeleton[start] for start in self._starts]
+        ):
+            return BlobFrame(address, self._chunks, skeleton, self._spans)
+        return self._rebuilt(tags, texts, encoding)
 
-    def _mended(self, address: Address, skeleton: bytes, encoding: str) -> BlobFrame:
-        """The frame with its tags re-encoded; the base64 text stays as it is."""
-        raw = b"".join(self._chunks)
-        self._chunks.clear()  # it may be large
+    def _member(self, index: int, tag: bytes, pieces: list[memoryview]) -> tuple[bytes, list[bytes] | None]:
+        """The start tag of a member as it goes on, and its text, or None when that stays as it is."""
+        if self.as_sent:
+            return tag, None
+        start, end = self._spans[index]
+        length = end - start
+        # By the tag as it came, by which the descriptors are counted: mending could make one that has none.
+        if self.takes_descriptors and is_attached(self._skeleton[self._starts[index]]):
+            if tidied(pieces)[1].characters:
+                raise MalformedFrame("an attached BLOB with data")
+            return mend_attached(tag, self._is_command), None
+        text = None if self._strict and index in self._spaced else look_at(pieces, length)
+        kept: list[bytes] | None = None
+        if text is None or not (self._strict or fits(tag, text)):
+            kept, text = tidied(pieces)
+            if text.characters == length:
+                kept = None
+        return (mend_command if self._is_command else mend_update)(tag, text), kept
+
+    def _rebuilt(self, tags: list[bytes], texts: list[list[bytes] | None], encoding: str | None) -> BlobFrame:
+        """The frame with these start tags and texts in the place of its own.
+
+        Raises:
+            MalformedFrame: So it is beyond a limit.
+        """
+        between = zip(
+            [0, *(end for _, end in self._spans)], [*(start for start, _ in self._spans), self.size], strict=True
+        )
+        members = parts(self._chunks, self._spans)
         chunks: list[bytes] = []
+        skeleton: list[bytes] = []
         spans: list[tuple[int, int]] = []
-        last = size = 0
-        for start, end in self._spans:
-            tags = repair(raw[last:start], encoding)
-            text = raw[start:end]
-            chunks += [tags, text]
-            size += len(tags)
-            spans.append((size, size + len(text)))
-            size += len(text)
-            last = end
-        chunks.append(repair(raw[last:], encoding))
-        return BlobFrame(address, [chunk for chunk in chunks if chunk], skeleton, spans)
+        size = 0
+        for index, pieces in enumerate(parts(self._chunks, between)):
+            markup = b"".join(pieces)
+            if index < len(tags):
+                markup = markup[: -len(self._skeleton[self._starts[index]])]
+            if encoding:
+                markup = repair(markup, encoding)
+            if index < len(tags):
+                markup += tags[index]
+            chunks.append(markup)
+            skeleton.append(markup)
+            size += len(markup)
+            if index < len(tags):
+                text = texts[index]
+                whole = next(members)
+                chunks += [_bytes_of(piece) for piece in whole] if text is None else text
+                begin = size
+                size += sum(map(len, whole)) if text is None else sum(map(len, text))
+                spans.append((begin, size))
+        if size > self._limits.blob:
+            raise self._malformed(f"a BLOB of more than {self._limits.blob} bytes")
+        mended = b"".join(skeleton)
+        return BlobFrame(check(mended, self._limits), chunks, mended, spans)
+
+
+class BlobAsSent(BlobCollector):
+    """One that leaves the members as they are, for whoever judges the peer."""
+
+    as_sent = True
+
+
+def _bytes_of(piece: memoryview) -> bytes:
+    """The bytes of a view; they are not copied when it is a view of all of them."""
+    whole = piece.obj
+    return whole if isinstance(whole, bytes) and len(piece) == len(whole) else bytes(piece)

@@ -6,14 +6,12 @@ Lenient with definitions and updates, as far as real drivers need it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
 from typing import Final
 from xml.etree import ElementTree as ET
 
 from ..errors import MalformedFrame, ValueFormatError
-from .frame import BlobFrame, Frame
+from .frame import BlobFrame, Frame, parts
 from .messages import (
     AnyMessage,
     DefMember,
@@ -32,7 +30,7 @@ from .tags import Rule, State, VectorKind, Verb
 from .values import decode_base64, parse_blob_mode, parse_perm, parse_rule, parse_state, parse_switch
 from .wellformed import excerpt
 
-__all__ = ["decode", "root"]
+__all__ = ["decode", "root", "texts_of"]
 
 _LONGEST_SIZE: Final = 18  # digits of a number of bytes
 _SWITCH_WORDS: Final = {"On": "On", "Off": "Off"}
@@ -285,7 +283,7 @@ def _read_blobs(reader: _Reader) -> Iterator[OneBlob]:
     if not isinstance(frame, BlobFrame):
         texts = [[memoryview(text.encode())] for _, _, text in members]
     elif len(frame.spans) == len(members):
-        texts = _pieces(frame)
+        texts = texts_of(frame)
     else:
         raise reader.fault("its spans do not fit its members")
     for (name, attributes, _), pieces in zip(members, texts, strict=True):
@@ -307,20 +305,9 @@ def _read_blobs(reader: _Reader) -> Iterator[OneBlob]:
         yield OneBlob(name, data, size, attributes.get("format", "").strip())
 
 
-def _pieces(frame: BlobFrame) -> Iterator[Sequence[memoryview]]:
+def texts_of(frame: BlobFrame) -> Iterator[Sequence[memoryview]]:
     """The base64 text of each oneBLOB, in pieces; nothing is copied."""
-    chunks = frame.chunks
-    ends = list(accumulate(map(len, chunks)))
-    for start, end in frame.spans:
-        pieces: list[memoryview] = []
-        index = bisect_right(ends, start)
-        position = start
-        while position < end:
-            base = ends[index] - len(chunks[index])
-            pieces.append(memoryview(chunks[index])[position - base : end - base])
-            position = ends[index]
-            index += 1
-        yield pieces
+    return parts(frame.chunks, frame.spans)
 
 
 def _count(text: str | None) -> int | None:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..errors import LocalProtocolError
+from ..errors import LocalProtocolError, MalformedFrame
+from .blobtags import LARGEST_COUNT, LONGEST_FORMAT, is_compressed
 from .frame import Address, BlobFrame, Frame, address
 from .messages import (
     AnyMessage,
@@ -33,8 +34,15 @@ from .messages import (
 )
 from .tags import TAGS, BlobMode, Permission, Rule, State, SwitchState, Tag, VectorKind
 from .values import clean_text, encode_base64
+from .wellformed import Limits, check, check_size
 
 __all__ = ["encode"]
+
+_LIMITS: Final = Limits()
+_MEMBER: Final = len("<oneText />")  # bytes; the shortest there is
+_FEW: Final = _MEMBER * _LIMITS.members  # bytes; with fewer there cannot be too many members
+_PASSING: Final = _LIMITS.passing_frame
+_LONG_ATTRIBUTE: Final = re.compile(rb'="[^"]{%d}' % (_LIMITS.name + 1))
 
 _STATES: Final = frozenset(State)
 _PERMISSIONS: Final = frozenset(Permission)
@@ -87,20 +95,41 @@ def encode(message: AnyMessage) -> Frame:
 
     Empty optional attributes are left out, an empty label is sent as the name, and
     a getProperties always asks for version 1.7.  Line ends and tabs in attributes become blanks;
-    characters that XML cannot carry are removed.
+    characters that XML cannot carry are removed.  The size of a BLOB that is not compressed is that of its data.
 
     Raises:
         LocalProtocolError: INDI 1.7 does not allow it: a name is missing, a word is none of its list,
-            or an attribute or member does not belong there.
+            or an attribute or member does not belong there.  Or no receiver would take it, by the
+            defaults of :class:`~indipydriver.protocol.wellformed.Limits`.
     """
     try:
         writer = _WRITERS[type(message)]
     except KeyError:
         raise LocalProtocolError(f"{type(message).__name__} is not a message") from None
     try:
-        return writer(message)
+        frame = writer(message)
     except (TypeError, AttributeError) as error:
         raise LocalProtocolError(f"a value of the wrong type in {type(message).__name__}: {error}") from error
+    # Without a long attribute only very many bytes can be beyond a limit: 0.4 us for 300 bytes.
+    markup = frame.skeleton if isinstance(frame, BlobFrame) else frame.raw
+    if len(markup) > _FEW or _LONG_ATTRIBUTE.search(markup) or frame.size > _PASSING:
+        _check_limits(frame)
+    return frame
+
+
+def _check_limits(frame: Frame) -> None:
+    """Raises LocalProtocolError when the frame is beyond the limits of those who are to take it."""
+    try:
+        if isinstance(frame, BlobFrame):
+            if frame.size > _LIMITS.blob:
+                raise MalformedFrame(f"a BLOB of more than {_LIMITS.blob} bytes")
+            check(frame.skeleton, _LIMITS)
+        else:
+            check_size(frame.raw, _LIMITS)
+            check(frame.raw, _LIMITS)
+    except MalformedFrame as fault:
+        where = " ".join(repr(part) for part in (frame.device, frame.name) if part)
+        raise LocalProtocolError(f"{frame.tag.text} {where[:80]}: nobody would take it: {fault.reason}") from None
 
 
 # --- escaping --------------------------------------------------------------------------
@@ -162,9 +191,9 @@ def _refuse_state(state: object, tag: Tag, name: str) -> None:
 
 def _check_names(tag: Tag, device: str | None, name: str | None) -> None:
     """Both are there."""
-    if not device:
+    if not device or device.isspace():
         raise LocalProtocolError(f"{tag.text} without a device")
-    if not name:
+    if not name or name.isspace():
         raise LocalProtocolError(f"{tag.text} of {device!r} without a name")
 
 
@@ -212,7 +241,7 @@ def _encode_set(message: SetVector) -> Frame:
     shape = _SETS[message.kind]
     tag = shape.tag
     device, name, state = message.device, message.name, message.state
-    if not device or not name:
+    if not device or not name or device.isspace() or name.isspace():
         _check_names(tag, device, name)
     if state is not None and state not in _STATES:
         _refuse_state(state, tag, name)
@@ -294,9 +323,7 @@ def _encode_blobs(shape: _Shape, message: SetVector | NewVector) -> BlobFrame:
             _refuse_member(shape, member.name, "")
         if not member.data:
             raise LocalProtocolError(f"{shape.tag.text}: {member.name!r} is empty; leave it out to send the state only")
-        size = len(member.data) if member.size is None else member.size
-        if size < 0:
-            raise LocalProtocolError(f"{shape.tag.text}: the size of {member.name!r} is {size}")
+        size = _blob_size(shape, member)
         markup += f'{shape.child_head}{member.name}" format="{member.format}" size="{size}">'
         piece, text = markup.encode(), encode_base64(member.data)
         chunks += (piece, text)
@@ -309,6 +336,16 @@ def _encode_blobs(shape: _Shape, message: SetVector | NewVector) -> BlobFrame:
     chunks.append(piece)
     tags.append(piece)
     return BlobFrame(where, chunks, b"".join(tags), spans)
+
+
+def _blob_size(shape: _Shape, member: OneBlob) -> int:
+    size = member.size
+    if size is not None and not 0 <= size <= LARGEST_COUNT:
+        raise LocalProtocolError(f"{shape.tag.text}: the size of {member.name!r} is {size}")
+    format = member.format.encode()
+    if len(format) > LONGEST_FORMAT:
+        raise LocalProtocolError(f"{shape.tag.text}: the format of {member.name!r} is longer than {LONGEST_FORMAT}")
+    return size if size and is_compressed(format) else len(member.data)
 
 
 def _encode_def(message: DefVector) -> Frame:
@@ -374,8 +411,16 @@ def _def_member(shape: _Shape, member: DefMember) -> str:
 # --- the others ------------------------------------------------------------------------
 
 
+def _refuse_blank(where: Address) -> None:
+    """A name of white space alone is none: receivers take it for absent."""
+    for name in (where.device, where.name):
+        if name and name.isspace():
+            raise LocalProtocolError(f"{where.tag.text}: {name!r} is not a name")
+
+
 def _empty_element(where: Address, *attributes: tuple[str, str | None]) -> Frame:
     """The frame of an element without content; attributes without a text are left out."""
+    _refuse_blank(where)
     written = "".join([f' {key}="{text}"' for key, text in attributes if text])
     return Frame(where, f"<{where.tag.text}{written} />".encode())
 
@@ -426,7 +471,9 @@ def _encode_enable_blob(message: EnableBlob) -> Frame:
     safe: EnableBlob = _safe(message)
     name = f' name="{safe.name}"' if safe.name else ""
     raw = f'<enableBLOB device="{safe.device}"{name}>{safe.mode}</enableBLOB>'
-    return Frame(address("enableBLOB", message.device, message.name or None), raw.encode())
+    where = address("enableBLOB", message.device, message.name or None)
+    _refuse_blank(where)
+    return Frame(where, raw.encode())
 
 
 def _encode_ping(message: Ping) -> Frame:

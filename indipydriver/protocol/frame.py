@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from .tags import TAGS, Tag
 
-__all__ = ["Address", "Batch", "BlobFrame", "Frame", "address"]
+__all__ = ["Address", "Batch", "BlobFrame", "Frame", "address", "parts"]
 
 _STREAM: Final = re.compile(rb"""\sformat\s*=\s*(?:"[^"]*stream|'[^']*stream)""")
 
@@ -128,9 +130,29 @@ class BlobFrame(Frame):
         return self._chunks
 
     @property
+    def in_files(self) -> int:
+        """Bytes in files that go along with it."""
+        return 0
+
+    @property
     def is_stream(self) -> bool:
         """A video frame, of which only the newest matters: a format says ``stream`` (as indiserver tells it)."""
         return _STREAM.search(self.skeleton) is not None
+
+
+def parts(chunks: Sequence[bytes], spans: Iterable[tuple[int, int]]) -> Iterator[list[memoryview]]:
+    """What lies in each of these spans of some bytes in pieces, in pieces; nothing is copied."""
+    ends = list(accumulate(map(len, chunks)))
+    for start, end in spans:
+        pieces: list[memoryview] = []
+        index = bisect_right(ends, start)
+        position = start
+        while position < end:
+            base = ends[index] - len(chunks[index])
+            pieces.append(memoryview(chunks[index])[position - base : end - base])
+            position = ends[index]
+            index += 1
+        yield pieces
 
 
 class Batch:
@@ -147,9 +169,10 @@ class Batch:
         frames: The frames; empty when sealed.
         blob: The BlobFrame, if it is one.
         size: Length in bytes, with a newline behind each frame.
+        weight: Bytes that this process holds as long as the batch waits: its size, and that of attached files.
     """
 
-    __slots__ = ("_buffers", "blob", "frames", "size")
+    __slots__ = ("_buffers", "blob", "frames", "size", "weight")
 
     def __init__(self, frames: list[Frame], sealed: bool = False) -> None:
         first = frames[0]
@@ -164,6 +187,7 @@ class Batch:
             self.size = first.size + 1
         else:
             self.size = sum([frame.size for frame in frames]) + len(frames)
+        self.weight = self.size if self.blob is None else self.size + self.blob.in_files
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Batch:
@@ -172,7 +196,7 @@ class Batch:
         batch.frames = []
         batch.blob = None
         batch._buffers = [data]
-        batch.size = len(data)
+        batch.size = batch.weight = len(data)
         return batch
 
     @property

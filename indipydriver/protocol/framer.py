@@ -14,11 +14,11 @@ import re
 from typing import Final
 
 from ..errors import FrameTooLarge, MalformedFrame, RemoteProtocolError
-from .blobs import BLOB_TAGS, BlobCollector
+from .blobs import BLOB_TAGS, BlobAsSent, BlobCollector
 from .frame import Address, Frame
 from .scan import KNOWN, SOUND, START, START_TAG, WS
 from .tags import TAGS
-from .wellformed import COMMON, COMMON_DEFINITION, NEVER, Limits, check, excerpt, make_address, repair
+from .wellformed import COMMON, COMMON_DEFINITION, NEVER, Limits, check, check_size, excerpt, make_address, repair
 
 __all__ = ["Framer", "Limits"]
 
@@ -41,25 +41,30 @@ class Framer:
 
     Args:
         limits: What it may send; see :class:`Limits`.
+        as_sent: Leave the members of BLOB vectors as they are, for whoever judges the peer.
 
     Attributes:
         faults: What was wrong since the list was last emptied, the first `MAX_FAULTS` and whatever
             made it fail; the user empties it.
         dropped: How many elements and runs of junk have been dropped so far.
-        failed: Set when the peer went beyond a limit after which there is no going on;
+        failed: Set when the peer went beyond a limit, or did something, after which there is no going on;
             from then on everything is ignored.
     """
 
     MAX_FAULTS: Final = 16
+    _collector: type[BlobCollector] = BlobCollector
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, as_sent: bool = False) -> None:
         self.limits = limits or Limits()
         self.faults: list[RemoteProtocolError] = []
         self.dropped = 0
-        self.failed: FrameTooLarge | None = None
+        self.failed: RemoteProtocolError | None = None
         self._common, self._common_definition = COMMON, COMMON_DEFINITION
         if not self.limits.as_wide_as_common:
             self._common = self._common_definition = NEVER
+        self._passing_frame = self.limits.passing_frame
+        if as_sent:
+            self._collector = BlobAsSent
         self._held = bytearray()  # the beginning of an element whose end has not come
         self._searched = 0  # offset in _held before which there is nothing to find
         self._wanted: re.Pattern[bytes] | bytes = b""  # what must come before it is worth looking again
@@ -118,6 +123,7 @@ class Framer:
         match_shape, match_other = self._common.match, self._common_definition.match
         addresses = self._addresses
         limits = self.limits
+        passing = self._passing_frame
         append = frames.append
         done = b"", 0
         while True:
@@ -133,9 +139,13 @@ class Framer:
                 raw, tag, device, name = match.group(1, 2, 3, 4)
                 if self._junk:
                     self._end_junk()
-                if len(raw) > limits.frame:
-                    self._fail("element", len(raw), limits.frame, raw)
-                    return done
+                if len(raw) > passing:
+                    if len(raw) > limits.frame:
+                        self._fail("element", len(raw), limits.frame, raw)
+                        return done
+                    self._judge(raw, frames)
+                    pos = match.end()
+                    continue
                 append(Frame(addresses.get((tag, device, name)) or self._address((tag, device, name)), raw))
                 pos = match.end()
             if len(data) - pos < 3 and not self._junk and not data[pos:].strip():
@@ -164,7 +174,7 @@ class Framer:
                 return done
             if data[end - 2] != 0x2F:  # not "/>"
                 if name in BLOB_TAGS:
-                    self._blob = BlobCollector(name, start[0], limits)
+                    self._blob = self._collector(name, start[0], limits)
                     return self._feed_blob(data, end, frames)
                 found = _END_OR_START[name].search(data, end)
                 if found is None:
@@ -275,12 +285,14 @@ class Framer:
 
     def _judge(self, raw: bytes, frames: list[Frame]) -> None:
         """Append the frame if the element is well-formed, or can be made so."""
-        match = self._common_definition.fullmatch(raw)
-        if match is not None:
-            tag, device, name = match.group(2, 3, 4)
-            frames.append(Frame(self._address((tag, device, name)), raw))
-            return
         try:
+            if len(raw) > self._passing_frame:
+                check_size(raw, self.limits)
+            match = self._common_definition.fullmatch(raw)
+            if match is not None:
+                tag, device, name = match.group(2, 3, 4)
+                frames.append(Frame(self._address((tag, device, name)), raw))
+                return
             if raw.isascii() and b"&#" not in raw and b"<!" not in raw:
                 try:
                     frames.append(Frame(check(raw, self.limits), raw))
@@ -291,6 +303,8 @@ class Framer:
                         raise
             else:
                 mended = repair(raw)
+            if len(mended) > self._passing_frame:
+                check_size(mended, self.limits)
             frames.append(Frame(check(mended, self.limits), mended))
         except MalformedFrame as fault:
             self._drop(fault)

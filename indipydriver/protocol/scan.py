@@ -7,7 +7,7 @@ from typing import Final
 
 from .tags import TAGS
 
-__all__ = ["KNOWN", "SOUND", "START", "START_TAG", "WS"]
+__all__ = ["KNOWN", "SOUND", "START", "START_TAG", "VIA", "WS"]
 
 # Python 3.11.2 mistakes possessive groups (gh-106052); possessive classes and counts it gets right.
 
@@ -30,3 +30,10 @@ SOUND: Final = re.compile(_TAG)
 
 START_TAG: Final = re.compile(_TAG + rb">")
 """A whole tag, of either end of an element.  Group 1 is its name."""
+
+VIA: Final = re.compile(
+    rb"""(<[A-Za-z]+(?:\s+(?!via[\s=])[^\s"'<>=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)(\s+via\s*=\s*("[^"]*"|'[^']*'))"""
+)
+"""An element up to its ``via`` attribute, attribute by attribute, as text in a value may look like one.
+
+Groups: what stands before it, the attribute, its value."""

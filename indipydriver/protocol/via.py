@@ -4,6 +4,9 @@ A getProperties or a message without device belongs to nobody, and a definition 
 just gone, so ownership cannot keep them from going round in a ring of servers. Each of our servers adds its name to
 the attribute ``via`` when it passes such an element to another server, and drops one that has its own name in it.
 The attribute is ours; INDI 1.7 lets a receiver ignore attributes it does not know, and indiserver passes them on.
+
+What passes the door of a server leaves room for the attribute (see :class:`Limits`), so it never makes an element
+larger than the next server takes.
 """
 
 from __future__ import annotations
@@ -12,29 +15,47 @@ import re
 from typing import Final
 
 from .frame import Frame
+from .scan import VIA
+from .wellformed import VIA_ROOM
 
-__all__ = ["MAX_HOPS", "came_through", "with_via"]
+__all__ = ["MAX_HOPS", "came_through", "hops_of", "server_name", "with_via", "without_via"]
 
 MAX_HOPS: Final = 32
 """Servers one element may pass: far beyond any tree, so what comes further is going round."""
 
-# Attribute by attribute, as text in a value may look like one.  Groups: up to `via`, the attribute, its value.
-_VIA: Final = re.compile(
-    rb"""(<[A-Za-z]+(?:\s+(?!via[\s=])[^\s"'<>=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)(\s+via\s*=\s*("[^"]*"|'[^']*'))"""
-)
+_LONGEST_NAME: Final = 40  # of a host; with a dash and eight hexadecimal digits, 32 of them fit into VIA_ROOM
+_LONGEST_HOP: Final = 63
+_ROOM: Final = VIA_ROOM - len(' via=""')
+
 _NAME: Final = re.compile(rb"<[A-Za-z]+")
 _HOP: Final = re.compile(rb"[A-Za-z0-9_.-]+")
+_NO_HOP: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-def _hops(frame: Frame) -> list[str]:
-    match = _VIA.match(frame.raw)
+def server_name(host: str) -> str:
+    """A host's name as ``via`` can carry it: letters, digits and ``_ . -``, 1 to 40 of them."""
+    return _NO_HOP.sub("-", host[:_LONGEST_NAME]) or "-"
+
+
+def _hop(server: str) -> str:
+    return _NO_HOP.sub("-", server[:_LONGEST_HOP]) or "-"
+
+
+def hops_of(frame: Frame) -> list[str]:
+    """The servers that this element has passed, in order."""
+    if b"via" not in frame.raw:  # as nearly always
+        return []
+    match = VIA.match(frame.raw)
     return [hop.decode("ascii") for hop in _HOP.findall(match[3])] if match else []
 
 
 def came_through(frame: Frame, server: str) -> bool:
-    """Has this element passed this server before, or too many others?"""
-    hops = _hops(frame)
-    return server in hops or len(hops) >= MAX_HOPS
+    """Has this element passed this server before, or more others than ``via`` can hold?"""
+    hops = hops_of(frame)
+    if not hops:
+        return False
+    hop = _hop(server)
+    return hop in hops or len(hops) >= MAX_HOPS or sum(map(len, hops)) + len(hops) + len(hop) > _ROOM
 
 
 def with_via(frame: Frame, server: str, after: Frame | None = None) -> Frame:
@@ -42,11 +63,24 @@ def with_via(frame: Frame, server: str, after: Frame | None = None) -> Frame:
 
     Args:
         frame: A getProperties, a message or a definition.
-        server: Letters, digits, ``_ . -``.
+        server: Its name; what ``via`` cannot carry is replaced as by :func:`server_name`.
         after: The element whose way it continues, if that is another one.
     """
-    hops = " ".join([*_hops(after or frame), server]).encode("ascii")
-    raw = _VIA.sub(rb"\1", frame.raw, count=1)
+    hops = [*hops_of(after or frame), _hop(server)]
+    written = " ".join(hops)
+    while len(written) > _ROOM:  # of an element that came_through() would have dropped
+        written = written.partition(" ")[2]
+    raw = without_via(frame).raw
     start = _NAME.match(raw)
-    assert start is not None, "a frame begins with its tag"
-    return Frame(frame.address, start[0] + b' via="' + hops + b'"' + raw[start.end() :])
+    if start is None:  # no element at all
+        return frame
+    return Frame(frame.address, start[0] + b' via="' + written.encode("ascii") + b'"' + raw[start.end() :])
+
+
+def without_via(frame: Frame) -> Frame:
+    """The element without its ``via`` attribute; the same object when it has none."""
+    raw = frame.raw
+    if b"via" not in raw:
+        return frame
+    match = VIA.match(raw)
+    return Frame(frame.address, match[1] + raw[match.end() :], frame.reply) if match else frame

@@ -15,35 +15,47 @@ from xml.parsers import expat
 
 from ..errors import MalformedFrame
 from .frame import Address
-from .tags import TAGS
+from .scan import VIA
+from .tags import TAGS, Tag, Verb
 
 __all__ = [
     "COMMON",
     "COMMON_DEFINITION",
     "NEVER",
+    "VIA_ROOM",
     "Limits",
     "check",
+    "check_size",
     "encoding_of",
     "excerpt",
     "make_address",
     "repair",
+    "via_size",
 ]
+
+
+VIA_ROOM: Final = 2048
+"""Bytes by which an element may still grow between servers, by its ``via`` attribute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what one peer may send.  The largest seen in 150 real drivers stand beside them.
 
+    Beyond `frame`, `blob`, `start_tag` and `junk` the peer is cut off, beyond the others the element is dropped.
+    The same bounds hold where an element goes to, and it may grow on its way: when it is mended, and by ``via``.
+    So an element that passes must, as it goes on, leave room below `frame` and `start_tag`, else it is dropped too.
+
     Attributes:
         frame: Bytes of an element without BLOB data (seen: 2.8 KB).
         blob: Bytes of a setBLOBVector or newBLOBVector, as base64.
         start_tag: Bytes of one start tag.
         junk: Bytes between elements that belong to none, in a row.
-        attributes: Attributes of one start tag (seen: 10).
+        attributes: Attributes of one start tag, ``via`` aside (seen: 10).
         attribute_value: Bytes of one attribute value.
         name: Bytes of a device, property or member name (libindi cuts at 63).
         members: Children of one element (seen: 18).
-        strict_blobs: Look for control characters in BLOB data, which no XML parser takes. It costs 0.7 ms for a
+        strict_blobs: Look at each byte of the BLOB data in updates, as is done in commands. It costs 0.7 ms for a
             MiB, as much as all the rest, so drivers and servers are trusted with that.
     """
 
@@ -58,13 +70,23 @@ class Limits:
     strict_blobs: bool = False
 
     @property
+    def passing_frame(self) -> int:
+        """Bytes of an element, without BLOB data, that may be passed on."""
+        return self.frame - min(VIA_ROOM, self.frame >> 3)
+
+    @property
+    def passing_tag(self) -> int:
+        """Bytes of a start tag that may be passed on, its ``via`` aside."""
+        return self.start_tag - min(VIA_ROOM, self.start_tag >> 3)
+
+    @property
     def as_wide_as_common(self) -> bool:
         """`COMMON` and `COMMON_DEFINITION` match nothing that is beyond these limits."""
         return (
             self.name >= _COMMON_VALUE
             and self.attribute_value >= _COMMON_VALUE
             and self.members >= _COMMON_MEMBERS
-            and self.start_tag >= _COMMON_START_TAG
+            and self.passing_tag >= _COMMON_START_TAG
             and self.attributes >= _COMMON_ATTRIBUTES
         )
 
@@ -151,7 +173,35 @@ def excerpt(data: bytes, length: int = 80) -> str:
 
 def make_address(tag: bytes, device: bytes, name: bytes) -> Address:
     """The address from what `COMMON` matched, the attribute values without their quotes."""
-    return Address(TAGS[tag.decode("ascii")], device.decode("ascii"), name.decode("ascii"))
+    return _addressed(TAGS[tag.decode("ascii")], device.decode("ascii"), name.decode("ascii"))
+
+
+_WITH_DEVICE: Final = (Verb.DELETE, Verb.ENABLE_BLOB)
+
+
+def _addressed(tag: Tag, device: str | None, name: str | None) -> Address:
+    """The address of an element; a name that is empty, or only white space, is none.
+
+    Where a name may be absent, an empty one is absent; elsewhere it becomes "", which belongs to nobody.  A deletion
+    with an empty name, as libindi's receiver simulator sends it, does not mean the whole device.
+
+    Raises:
+        MalformedFrame: A property without its device, where all devices would be meant without the name.
+    """
+    if device and name and not device.isspace() and not name.isspace():
+        return Address(tag, device, name)
+    if device is not None and not device.strip():
+        device = "" if tag.kind else None
+    if name is not None and not name.strip():
+        name = "" if tag.kind or tag.verb is Verb.DELETE else None
+    if device is None and name is not None and tag.verb in _WITH_DEVICE:
+        raise MalformedFrame("a name without a device", tag=tag.text, name=name)
+    if device is None and tag.verb is Verb.GET:
+        name = None  # all are asked for
+    return Address(tag, device, name)
+
+
+_BLOB_VECTORS: Final = frozenset(tag.text for tag in TAGS.values() if tag.is_blob)
 
 
 class _Judge:
@@ -172,11 +222,16 @@ class _Judge:
             self.attributes = attributes
         elif self.depth > 2:
             raise MalformedFrame("an element inside a member")
+        elif tag in TAGS or (tag == "oneBLOB") is not (self.tag in _BLOB_VECTORS):
+            # An element of INDI begins a new one for the next reader, wherever it stands: it would not be the one that
+            # has been judged here.  libindi reads the attributes of a oneBLOB wherever it stands, and those of others
+            # only in their vectors.
+            raise MalformedFrame(f"a <{tag[:40]}> in a <{self.tag[:40]}>")
         else:
             self.members += 1
             if self.members > limits.members:
                 raise MalformedFrame(f"more than {limits.members} members")
-        if len(attributes) > limits.attributes:
+        if len(attributes) - ("via" in attributes) > limits.attributes:
             raise MalformedFrame(f"more than {limits.attributes} attributes")
         for key, value in attributes.items():
             limit = limits.name if key in ("name", "device") else limits.attribute_value
@@ -196,20 +251,38 @@ class _Judge:
         raise MalformedFrame("a processing instruction inside an element")
 
 
+def _check_tags(raw: bytes, limits: Limits) -> None:
+    for match in _ANY_TAG.finditer(raw):
+        size = len(match[0]) + 1  # with its ">"
+        if size > limits.start_tag or (size > limits.passing_tag and size - via_size(match[0]) > limits.passing_tag):
+            raise MalformedFrame(f"a tag of more than {limits.passing_tag} bytes", excerpt=excerpt(raw))
+
+
+def via_size(raw: bytes) -> int:
+    """Bytes of the element's ``via`` attribute."""
+    match = VIA.match(raw)
+    return len(match[2]) if match else 0
+
+
+def check_size(raw: bytes, limits: Limits) -> None:
+    """Raises MalformedFrame when an element without BLOB data is too large to be passed on."""
+    size = len(raw)
+    if size > limits.frame or (size > limits.passing_frame and size - via_size(raw) > limits.passing_frame):
+        raise MalformedFrame(f"an element of more than {limits.passing_frame} bytes", excerpt=excerpt(raw))
+
+
 def check(raw: bytes, limits: Limits) -> Address:
     """The address of a well-formed element.
 
     Args:
-        raw: The element from its ``<`` to its ``>``, in UTF-8.
-        limits: What its parts may measure.
+        raw: The element from its ``<`` to its ``>``, in UTF-8; of a BLOB vector its tags.
+        limits: What its parts may measure; its whole is for :func:`check_size`.
 
     Raises:
         MalformedFrame: It is not well-formed, not an element of INDI, or beyond a limit.
     """
-    if len(raw) > limits.start_tag:
-        for tag_match in _ANY_TAG.finditer(raw):
-            if len(tag_match[0]) > limits.start_tag:
-                raise MalformedFrame(f"a tag of more than {limits.start_tag} bytes", excerpt=excerpt(raw))
+    if len(raw) > limits.passing_tag:
+        _check_tags(raw, limits)
     judge = _Judge(limits)
     parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = judge.start
@@ -227,7 +300,11 @@ def check(raw: bytes, limits: Limits) -> Address:
     tag = TAGS.get(judge.tag)
     if tag is None:
         raise MalformedFrame(f"<{judge.tag[:40]}> is not an element of INDI", excerpt=excerpt(raw))
-    return Address(tag, judge.attributes.get("device"), judge.attributes.get("name"))
+    try:
+        return _addressed(tag, judge.attributes.get("device"), judge.attributes.get("name"))
+    except MalformedFrame as error:
+        error.excerpt = excerpt(raw)
+        raise
 
 
 _CONTROL: Final = bytes(c for c in range(32) if c not in b"\t\n\r") + b"\x7f"

@@ -1,202 +1,184 @@
-"""BLOBs handed over as file descriptors, on Linux's local sockets.
+"""Links over local sockets that pass BLOBs as file descriptors.
 
-A libindi driver whose standard output is an AF_UNIX socket does not encode its BLOBs: the element says
-``attached="true"`` and is empty, and a descriptor of a memory file with the bytes comes along with it (SCM_RIGHTS).
-Clients on a local socket may get the same descriptor; for all others the bytes are encoded, once.
-Observed with libindi 1.9.9: descriptors come in the order of their elements, no later than the end of the
-element, at most 16 in one message; the file may be longer than the BLOB, so ``len`` or ``size`` counts.
+A libindi driver whose standard output is an AF_UNIX socket does not encode its BLOBs: a descriptor of a memory file
+with the bytes comes along with the element (SCM_RIGHTS).  Clients on a local socket may get the same descriptor; for
+all others the bytes are encoded, once.
+Observed with libindi 1.9.9: descriptors come in the order of their elements, behind the first byte of the element and
+no later than its end, at most 16 in one message.
+
+Nothing but this order tells which descriptor belongs to which element.  So a BLOB that is merely malformed is dropped
+with its own descriptors; but when it cannot be told which these are, the link ends: one picture would be taken for
+another from then on.
 """
 
 from __future__ import annotations
 
 import array
-import binascii
-import contextlib
-import os
-import re
+import errno
 import socket
-import stat
-import threading
+import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 from ..errors import MalformedFrame
-from ..protocol.frame import Address, BlobFrame, Frame
+from ..protocol.blobs import BlobCollector
+from ..protocol.frame import Batch, BlobFrame, Frame
 from ..protocol.framer import Framer, Limits
 from ..protocol.wellformed import excerpt
 from .descriptor import DescriptorLink
+from .link import LOW_WATER, SLICE
+from .memoryfile import (
+    MAX_DESCRIPTORS,
+    AttachedFrame,
+    Descriptor,
+    Tagged,
+    attached_members,
+    is_attached,
+    length_in_base64,
+    length_of_file,
+    told_length,
+)
 
-__all__ = ["AttachedFrame", "Descriptor", "PassingLink"]
+__all__ = ["MAX_DESCRIPTORS", "MAX_IN_FLIGHT", "MAX_WAITING", "AttachedFrame", "Descriptor", "PassingLink"]
 
-MAX_DESCRIPTORS: Final = 16
-"""Descriptors in one message, and waiting for their element: libindi's bound."""
-
-_ATTACHED: Final = re.compile(rb"""\sattached\s*=\s*(?:"true"|'true')""")
-_ENCLEN: Final = re.compile(rb"""\senclen\s*=\s*(?:"[^"]*"|'[^']*')""")
-_LENGTH: Final = re.compile(rb"""\s(len|size)\s*=\s*(?:"\s*([0-9]{1,15})\s*"|'\s*([0-9]{1,15})\s*')""")
-_CHILD: Final = re.compile(rb"""<oneBLOB(?=[\s/>])(?:[^"'>]*+(?:"[^"]*+"|'[^']*+'))*[^"'>]*+>""")
-_READ: Final = 3 << 16  # a multiple of 3, so that the pieces of base64 can be joined; 256 KiB of base64
-
-
-class Descriptor:
-    """A file descriptor that is closed when nobody needs it any more."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            os.close(self.fd)
+MAX_WAITING: Final = 4 * MAX_DESCRIPTORS
+"""Descriptors of one peer whose element has not ended; of a member each, more than any camera has."""
 
 
-class Tagged(bytes):
-    """Bytes with which descriptors go along."""
-
-    descriptors: Sequence[Descriptor] = ()
-
-
-class AttachedFrame(BlobFrame):
-    """A BLOB vector whose data is in files.
-
-    Args:
-        address: Its address.
-        raw: The element with its empty, attached oneBLOBs.
-        descriptors: One for each attached oneBLOB, in order.
-        lengths: How many bytes of each file are the BLOB.
-
-    Attributes:
-        descriptors: One for each attached oneBLOB, in order.
-    """
-
-    __slots__ = ("_inline", "_lock", "descriptors", "lengths")
-
-    def __init__(self, address: Address, raw: bytes, descriptors: Sequence[Descriptor], lengths: Sequence[int]) -> None:
-        tagged = Tagged(raw)
-        tagged.descriptors = tuple(descriptors)
-        super().__init__(address, [tagged], raw, [(0, 0)] * len(lengths))
-        self.descriptors = tagged.descriptors
-        self.lengths = tuple(lengths)
-        self._inline: BlobFrame | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def encoded(self) -> BlobFrame | None:
-        """The inline form, if it has been made."""
-        return self._inline
-
-    def inline(self) -> BlobFrame:
-        """The same vector with its data as base64; made once, takes about 1 ms per MB: call it in a thread.
-
-        The files are read, not mapped: whoever owns one could shorten it meanwhile, and touching a mapping behind
-        its end would kill this process.
-
-        Raises:
-            MalformedFrame: A file has become shorter than was said.
-        """
-        with self._lock:
-            if self._inline is None:
-                self._inline = self._encode()
-            return self._inline
-
-    def _encode(self) -> BlobFrame:
-        raw = b"".join(self._chunks)
-        chunks: list[bytes] = []
-        skeleton: list[bytes] = []
-        spans: list[tuple[int, int]] = []
-        size = last = index = 0
-        for child in _CHILD.finditer(raw):
-            if not _ATTACHED.search(child[0]):
-                continue
-            start = _ENCLEN.sub(b"", _ATTACHED.sub(b"", child[0])).rstrip(b">").rstrip().rstrip(b"/") + b">"
-            tags = raw[last : child.start()] + start
-            end = raw.find(b"</oneBLOB", child.end())
-            closed = child[0].endswith(b"/>")
-            last = child.end() if closed else end
-            chunks.append(tags)
-            skeleton.append(tags)
-            size += len(tags)
-            begin = size
-            for piece in _base64_of(self.descriptors[index].fd, self.lengths[index]):
-                chunks.append(piece)
-                size += len(piece)
-            spans.append((begin, size))
-            index += 1
-            if closed:
-                chunks.append(b"</oneBLOB>")
-                skeleton.append(b"</oneBLOB>")
-                size += 10
-        chunks.append(raw[last:])
-        skeleton.append(raw[last:])
-        return BlobFrame(self.address, chunks, b"".join(skeleton), spans)
+MAX_IN_FLIGHT: Final = 32 << 20
+"""Bytes in files that were sent to a peer and that it has not read, before another is sent.  The kernel keeps them
+alive, some 200 for each socket, and lets nobody pass a descriptor when one user has more of them on their way
+than a process may open (usually 1024): a few clients that do not read would stop all cameras."""
 
 
-def _base64_of(fd: int, length: int) -> list[bytes]:
-    pieces = []
-    offset = 0
-    while offset < length:
-        data = os.pread(fd, min(_READ, length - offset), offset)
-        if not data:
-            raise MalformedFrame(f"the file of an attached BLOB ends after {offset} of {length} bytes")
-        while len(data) % 3 and offset + len(data) < length:  # a short read
-            more = os.pread(fd, min(_READ, length - offset - len(data)), offset + len(data))
-            if not more:
-                break
-            data += more
-        pieces.append(binascii.b2a_base64(data, newline=False))
-        offset += len(data)
-    return pieces
+_TRUNCATED: Final = int(getattr(socket, "MSG_CTRUNC", 0))  # of an enumeration, each use would take a microsecond
+
+
+class _CountingCollector(BlobCollector):
+    """A collector that knows how many descriptors belong to the element, even if it is to be dropped."""
+
+    takes_descriptors = True
+
+    def __init__(self, tag: bytes, start_tag: bytes, limits: Limits) -> None:
+        super().__init__(tag, start_tag, limits)
+        self.attached = 0
+        self.broken = False  # something in it cannot be read, which may have been an attached member
+
+    def _note_tag(self, tag: bytes, name: bytes, begin: int, end: int) -> None:
+        if name == b"oneBLOB" and is_attached(tag):
+            self.attached += 1
+        super()._note_tag(tag, name, begin, end)
+
+    def _no_tag(self, data: bytes, first: int, begin: int) -> int:
+        end = super()._no_tag(data, first, begin)
+        if end >= 0:
+            self.broken = True
+        return end
+
+    def _unfinished(self, data: bytes, first: int, begin: int) -> None:
+        self.broken = True
+        super()._unfinished(data, first, begin)
 
 
 class _AttachingFramer(Framer):
     """A framer that gives attached BLOBs their descriptors."""
 
-    def __init__(self, limits: Limits | None, waiting: deque[Descriptor]) -> None:
+    _collector = _CountingCollector
+
+    def __init__(self, limits: Limits | None) -> None:
         super().__init__(limits)
-        self._waiting = waiting
+        self.waiting: deque[tuple[int, Descriptor]] = deque()  # with the offset in the stream by which it had come
+        self.gave = False  # what was fed last has completed an element with descriptors
+        self._fed = 0
+
+    def take_descriptors(self, fds: Sequence[int], count: int) -> None:
+        """Descriptors that have come with the next so many bytes of the stream."""
+        self.waiting += [(self._fed + count, Descriptor(fd)) for fd in fds]
+        if len(self.waiting) > MAX_WAITING:
+            self.distrust(f"more than {MAX_WAITING} descriptors before their elements")
+
+    def distrust(self, reason: str, sample: bytes = b"") -> None:
+        """Which descriptor belongs to which element cannot be told any more: there is no going on."""
+        if self.failed is None:
+            self.failed = MalformedFrame(reason, excerpt=excerpt(sample))
+            self.faults.append(self.failed)
+        self.waiting.clear()
+        self._held.clear()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        self.gave = False
+        self._fed += len(data)
+        frames = super().feed(data)
+        # The kernel ends a read behind the message that has descriptors; a read that has filled the buffer may have
+        # ended within it.
+        if self.waiting and not self.unfinished and len(data) < SLICE:
+            self.distrust("a descriptor that belongs to no element")
+        if self.failed:  # perhaps an element before the one that showed it has the descriptor of that one
+            return [frame for frame in frames if not isinstance(frame, AttachedFrame)]
+        return frames
 
     def _feed_blob(self, data: bytes, pos: int, frames: list[Frame]) -> tuple[bytes, int]:
-        count = len(frames)
+        blob = self._blob
+        assert isinstance(blob, _CountingCollector)
+        before = len(frames)
         rest = super()._feed_blob(data, pos, frames)
-        if len(frames) > count:
-            frame = frames[-1]
-            if isinstance(frame, BlobFrame) and b"attached" in frame.skeleton:
-                try:
-                    frames[-1] = self._framed(frame)
-                except MalformedFrame as fault:
-                    frames.pop()
-                    self._drop(fault)
+        if self._blob is None and not self.failed and (blob.attached or blob.broken):
+            frame = frames.pop() if len(frames) > before else None
+            began = self._fed - (len(rest[0]) - rest[1]) - blob.size
+            whole = self._attach(frame, blob, began)
+            if self.failed:
+                return b"", 0
+            if whole is not None:
+                self.gave = True
+                frames.append(whole)
         return rest
 
-    def _framed(self, frame: BlobFrame) -> BlobFrame:
-        """The frame, with its descriptors if it has attached data.
-
-        Raises:
-            MalformedFrame: A descriptor is missing, is no file, or is shorter than the BLOB.
-        """
-        children = [child[0] for child in _CHILD.finditer(frame.skeleton) if _ATTACHED.search(child[0])]
-        if not children:
+    def _attach(self, frame: Frame | None, blob: _CountingCollector, began: int) -> Frame | None:
+        """The frame with its descriptors; None if it, or what it was to be, is dropped, and they with it."""
+        waiting = self.waiting
+        sample = frame.skeleton if isinstance(frame, BlobFrame) else b""
+        if blob.broken:
+            if blob.attached or waiting:
+                self.distrust("an attached BLOB that is broken off")
             return frame
-        descriptors: list[Descriptor] = []
-        lengths: list[int] = []
-        for child in children:
-            if not self._waiting:
-                raise MalformedFrame("an attached BLOB without its descriptor", excerpt=excerpt(frame.skeleton))
-            descriptor = self._waiting.popleft()
-            told = {match[1]: int(match[2] or match[3]) for match in _LENGTH.finditer(child)}
-            length = told.get(b"len", told.get(b"size", -1))
-            status = os.fstat(descriptor.fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise MalformedFrame("the descriptor of an attached BLOB is no file", excerpt=excerpt(frame.skeleton))
-            if not 0 <= length <= min(status.st_size, self.limits.blob):
-                raise MalformedFrame(
-                    f"an attached BLOB of {length} bytes in a file of {status.st_size}", excerpt=excerpt(frame.skeleton)
-                )
-            descriptors.append(descriptor)
-            lengths.append(length)
-        return AttachedFrame(frame.address, frame.raw, descriptors, lengths)
+        if len(waiting) < blob.attached:
+            self.distrust("an attached BLOB without its descriptor", sample)
+            return None
+        taken = [waiting.popleft() for _ in range(blob.attached)]
+        if taken[0][0] <= began:
+            self.distrust("a descriptor that belongs to no element", sample)
+            return None
+        if frame is None:  # malformed, which has been said already
+            return None
+        assert isinstance(frame, BlobFrame)
+        tags = attached_members(frame.skeleton)
+        if len(tags) != blob.attached:
+            self.distrust("an attached BLOB that was hidden", sample)
+            return None
+        fault = self._fault(frame, tags, [descriptor for _, descriptor in taken])
+        if fault:
+            self._drop(MalformedFrame(fault, tag=frame.tag.text, excerpt=excerpt(sample)))
+            return None
+        lengths = [told_length(tag) for tag in tags]
+        return AttachedFrame(frame.address, frame.raw, [descriptor for _, descriptor in taken], lengths)
+
+    def _fault(self, frame: BlobFrame, tags: list[bytes], descriptors: list[Descriptor]) -> str:
+        """What is wrong with the files of a frame, if anything."""
+        size = frame.size
+        for tag, descriptor in zip(tags, descriptors, strict=True):
+            try:
+                available = length_of_file(descriptor)
+            except MalformedFrame as error:
+                return error.reason
+            length = told_length(tag)
+            if not 0 <= length <= available:
+                return f"an attached BLOB of {length} bytes in a file of {available}"
+            size += length_in_base64(length)
+        # As it may have to go on as base64, to a server that has the same limit.
+        if size > self.limits.blob:
+            return f"attached BLOBs that are {size} bytes as base64, and {self.limits.blob} are allowed"
+        return ""
 
 
 class PassingLink(DescriptorLink):
@@ -206,46 +188,100 @@ class PassingLink(DescriptorLink):
         label: Who is at the other end, for logs.
         sock: A connected, non-blocking AF_UNIX stream socket.
         linger: See :class:`DescriptorLink`.
-        limits: What the peer may send; `limits.blob` also bounds an attached BLOB.
+        limits: What the peer may send; `limits.blob` also bounds an attached BLOB, by its length as base64.
+
+    `unsent` counts the files that wait with their elements.
     """
 
     def __init__(self, label: str, sock: socket.socket, *, linger: float = 0.0, limits: Limits | None = None) -> None:
         super().__init__(label, sock=sock, linger=linger, limits=limits)
         self._socket = sock
         self._recvmsg_into = sock.recvmsg_into
-        self._waiting: deque[Descriptor] = deque()
         self._ancillary = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
         self._flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-        self._framer = _AttachingFramer(limits, self._waiting)
+        self._framer = self._attaching = _AttachingFramer(limits)
         self._read_into = self._receive
         self._write_some = self._transmit
+        self._in_flight = 0  # bytes in files that the peer may not have read
+
+    def write(self, batch: Batch) -> None:
+        before = self.unsent
+        super().write(batch)
+        if batch.weight != batch.size and self.unsent != before:
+            self.unsent += batch.weight - batch.size
+            self._above_water = self._above_water or self.unsent > LOW_WATER
 
     def _receive(self) -> int:
-        count, ancillary, _, _ = self._recvmsg_into((self._view,), self._ancillary, self._flags)
-        if ancillary:
-            self._keep(ancillary)
+        count, ancillary, flags, _ = self._recvmsg_into((self._view,), self._ancillary, self._flags)
+        if ancillary or flags & _TRUNCATED:
+            framer = self._attaching
+            for level, kind, data in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                    fds = array.array("i")
+                    fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+                    framer.take_descriptors(fds, count)
+            if flags & _TRUNCATED:
+                framer.distrust(
+                    f"descriptors were lost: more than {MAX_DESCRIPTORS} in one message, or too many open files"
+                )
         return count
 
-    def _keep(self, ancillary: list[tuple[int, int, bytes]]) -> None:
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds = array.array("i")
-                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-                self._waiting += map(Descriptor, fds)
-        while len(self._waiting) > 4 * MAX_DESCRIPTORS:  # a peer that sends descriptors and no elements
-            self._waiting.popleft()
+    def _hand_on(self, frames: list[Frame]) -> None:
+        """What follows a BLOB with descriptors comes after they are closed, if nobody needs them: a driver that gets
+        the answer to its ping may count on it."""
+        if not self._attaching.gave:
+            super()._hand_on(frames)
+            return
+        while frames:
+            count = next((n for n, frame in enumerate(frames, 1) if isinstance(frame, AttachedFrame)), len(frames))
+            part = frames[:count]
+            del frames[:count]
+            super()._hand_on(part)
+            part.clear()
+            if self._ended:
+                return
 
     def _transmit(self, buffers: Sequence[bytes | memoryview]) -> int:
         first = buffers[0]
         if isinstance(first, Tagged) and first.descriptors:
-            fds = array.array("i", [descriptor.fd for descriptor in first.descriptors])
-            return self._socket.sendmsg(buffers, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+            return self._pass(first, buffers)
         return self._socket.send(first) if len(buffers) == 1 else self._socket.sendmsg(buffers)
+
+    def _pass(self, first: Tagged, buffers: Sequence[bytes | memoryview]) -> int:
+        """Send with descriptors, which go with the first byte."""
+        if self._in_flight and _all_is_read(self._socket):
+            self._in_flight = 0
+        if self._in_flight >= MAX_IN_FLIGHT:
+            self._must_wait = True
+            return 0
+        fds = array.array("i", [descriptor.fd for descriptor in first.descriptors])
+        try:
+            count = self._socket.sendmsg(buffers, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:  # this user's processes have too many on their way
+                raise
+            self._must_wait = True
+            return 0
+        self.unsent -= first.in_files
+        self._in_flight += first.in_files
+        return count
 
     def _next_slice(self) -> list[bytes | memoryview]:
         """As usual, but a buffer with descriptors comes first in its slice, so that they go along with it."""
         buffers = super()._next_slice()
         for index in range(1, len(buffers)):
-            if isinstance(buffers[index], Tagged):
+            if isinstance(self._out[index], Tagged):
                 return buffers[:index]
         return buffers
+
+
+def _all_is_read(sock: socket.socket) -> bool:
+    """Has the other end of a local socket read all that was sent?"""
+    if not sys.platform.startswith("linux"):
+        return True
+    import fcntl
+    import termios
+
+    unread = array.array("i", [0])
+    fcntl.ioctl(sock, termios.TIOCOUTQ, unread)
+    return unread[0] == 0

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from ..protocol.framer import Limits
 from .framed import FramedLink
@@ -31,6 +34,9 @@ class _Buffer(threading.local):
 
 
 _buffer = _Buffer()
+_FIRST_RETRY: Final = 0.002
+_LAST_RETRY: Final = 0.25
+"""Seconds between two tries to send what must wait though the descriptor is writable."""
 _RESETTING = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -55,8 +61,7 @@ class DescriptorLink(FramedLink):
         pipes: Or two non-blocking descriptors: to read from, to write to.
         shared: The socket's blocking mode belongs to somebody else too (a standard input that was
             inherited), so it is left alone and every call says itself that it must not wait.
-        linger: How long a peer that has ended its sending side is still sent to, in seconds after
-            the last bytes that came from it: ``printf ... | nc`` wants its answers.  0: not at all.
+        linger: See :class:`FramedLink`.
         limits: What the peer may send.
 
     The descriptors are closed with the link.
@@ -80,9 +85,11 @@ class DescriptorLink(FramedLink):
         self._reading = False
         self._writing = False
         self._sending = False
-        self._got_end = False
-        self._last_data = 0.0
         self._lingering: asyncio.TimerHandle | None = None
+        self._must_wait = False  # set by a write: nothing goes out now, though the descriptor is writable
+        self._retry: asyncio.TimerHandle | None = None
+        self._retry_time = _FIRST_RETRY
+        self._write_error: OSError | None = None  # the peer takes nothing any more, but there may be more to read
         self._loop: asyncio.AbstractEventLoop
         self._read_into: Callable[[], int]
         self._write_some: Callable[[Sequence[bytes | memoryview]], int]
@@ -101,11 +108,6 @@ class DescriptorLink(FramedLink):
                 os.write(write_fd, buffers[0]) if len(buffers) == 1 else os.writev(write_fd, buffers)
             )
 
-    @property
-    def lingering(self) -> bool:
-        """The peer sends no more; it is only still sent to."""
-        return self._got_end
-
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
@@ -118,7 +120,8 @@ class DescriptorLink(FramedLink):
         self.flush()
 
     def flush(self) -> None:
-        if self._out and not (self._writing or self._sending) and self._receiver is not None and not self._ended:
+        waits = self._writing or self._sending or self._retry is not None
+        if self._out and not waits and self._receiver is not None and not self._ended:
             self._send()
 
     def pause_reading(self) -> None:
@@ -127,7 +130,9 @@ class DescriptorLink(FramedLink):
 
     def resume_reading(self) -> None:
         self._paused = False
-        if not self._ended and not self._got_end and not self._closing and self._receiver is not None:
+        if self._write_error is not None:
+            self._loop.call_soon(self._read_rest, self._write_error)
+        elif not self._ended and not self._got_end and not self._closing and self._receiver is not None:
             self._watch()
 
     def close(self) -> None:
@@ -167,6 +172,11 @@ class DescriptorLink(FramedLink):
             self._reading = False
             self._loop.remove_reader(self._read_fd)
 
+    def _unwatch_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._write_fd)
+
     def _readable(self) -> None:
         try:
             count = self._read_into()
@@ -177,7 +187,7 @@ class DescriptorLink(FramedLink):
             return
         if count:
             if self.linger:
-                self._last_data = self._loop.time()
+                self.last_received = self._loop.time()
             self._received(bytes(self._view[:count]))
         else:
             self._end_of_input()
@@ -186,15 +196,28 @@ class DescriptorLink(FramedLink):
         """The peer sends no more; perhaps it still wants the answers to what it has sent."""
         self._got_end = True
         self._unwatch()
-        wait = self._last_data + self.linger - self._loop.time()
-        if self.linger and self._last_data and wait > 0:
+        wait = self.last_received + self.linger - self._loop.time()
+        if not self.linger or not self.last_received or self.unfinished or self._hung_up():
+            self._end(None)
+        elif self.input_ended is not None:
+            self.input_ended()
+        elif wait > 0:
             self._lingering = self._loop.call_later(wait, self.close)
         else:
             self._end(None)
 
+    def _hung_up(self) -> bool:
+        """Has the peer closed its end, and not only ended its sending side?  Only a local socket can tell."""
+        if self._sock is None or self._sock.family in _RESETTING or not sys.platform.startswith("linux"):
+            return False
+        poll = select.poll()
+        poll.register(self._read_fd, 0)
+        return any(event & select.POLLHUP for _, event in poll.poll(0))
+
     def _send(self) -> None:
         """Write about a slice; the rest when the descriptor takes it, so that other links get their turn."""
         room = SLICE
+        self._must_wait = False
         try:
             while self._out and room > 0:
                 buffers = self._next_slice()
@@ -208,6 +231,7 @@ class DescriptorLink(FramedLink):
         except OSError as error:  # whoever writes is not told from within its own call
             self._drop_queue()
             self._closing = True
+            self._unwatch_writing()
             self._loop.call_soon(self._read_rest, error)
             return
         if self._above_water:
@@ -218,21 +242,38 @@ class DescriptorLink(FramedLink):
                 self._sending = False
             if self._ended:
                 return
+        if self._must_wait:
+            self._send_later()
+            return
+        self._retry_time = _FIRST_RETRY
         if self._out:
             if not self._writing:
                 self._writing = True
                 self._loop.add_writer(self._write_fd, self._send)
         elif self._writing:
-            self._writing = False
-            self._loop.remove_writer(self._write_fd)
+            self._unwatch_writing()
         if self._closing and not self._out:
             self._end_soon()
+
+    def _send_later(self) -> None:
+        """Try again after a while: that the descriptor is writable means nothing now."""
+        self._unwatch_writing()
+        if self._retry is None:
+            self._retry = self._loop.call_later(self._retry_time, self._try_again)
+            self._retry_time = min(2 * self._retry_time, _LAST_RETRY)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._send()
 
     def _read_rest(self, error: OSError) -> None:
         """The peer takes nothing any more; what it said before that still counts."""
         for _ in range(64):
-            if self._ended or self._paused:
-                break
+            if self._ended:
+                return
+            if self._paused:
+                self._write_error = error
+                return
             try:
                 count = self._read_into()
             except OSError:
@@ -244,11 +285,10 @@ class DescriptorLink(FramedLink):
 
     def _release(self) -> None:
         self._unwatch()
-        if self._writing:
-            self._writing = False
-            self._loop.remove_writer(self._write_fd)
-        if self._lingering is not None:
-            self._lingering.cancel()
+        self._unwatch_writing()
+        for timer in (self._lingering, self._retry):
+            if timer is not None:
+                timer.cancel()
         if self._sock is not None:
             if self._closing and self._receiver is not None and self._sock.family in _RESETTING:
                 self._discard_input()

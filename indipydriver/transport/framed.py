@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from ..errors import MalformedFrame
-from ..protocol.frame import Batch
+from ..protocol.frame import Batch, Frame
 from ..protocol.framer import Framer, Limits
 from .link import LOW_WATER, SLICE, Receiver
-from .progress import ProgressWatch
+from .progress import ProgressWatch, UnfinishedTotal
 
 __all__ = ["FramedLink"]
 
@@ -19,7 +20,17 @@ class FramedLink:
     Args:
         label: Who is at the other end, for logs.
         limits: What the peer may send.
+
+    Attributes:
+        linger: How long a peer that has ended its sending side is still sent to, in seconds after the last bytes
+            that came from it: ``printf ... | nc`` wants its answers.  0: not at all.
+        last_received: When those came, in the loop's time; kept only if `linger` is set.
+        input_ended: Called when a peer has ended its sending side between two elements and may still be sent to;
+            whoever sets it ends the link.  Without it, the link ends itself when `linger` is over.
     """
+
+    peer_paused: bool = False  # nobody can know
+    takes_commands: bool = True
 
     def __init__(self, label: str, limits: Limits | None = None) -> None:
         self.label = label
@@ -34,21 +45,40 @@ class FramedLink:
         self._ended = False  # link_closed has been called
         self._paused = False  # the user does not want to read now
         self._progress: ProgressWatch | None = None
+        self.linger = 0.0
+        self.last_received = 0.0
+        self.input_ended: Callable[[], None] | None = None
+        self._got_end = False  # the peer sends no more
 
     @property
     def unfinished(self) -> int:
         """Bytes of an element whose end has not come; 0 between elements."""
         return self._framer.unfinished
 
-    def demand_progress(self, patience: float) -> None:
-        """End the link when an unfinished element neither ends nor grows by 1 KiB in this many seconds; 0: never."""
-        self._progress = ProgressWatch(patience, self._too_slow) if patience else None
+    @property
+    def lingering(self) -> bool:
+        """The peer sends no more; it is only still sent to."""
+        return self._got_end
+
+    def demand_progress(self, patience: float, total: UnfinishedTotal | None = None) -> None:
+        """End the link when an unfinished element does not go on as :class:`ProgressWatch` says.
+
+        Args:
+            patience: Seconds in which it must end or grow; 0: any time.
+            total: What this link and others may hold open together.
+        """
+        if patience or total is not None:
+            self._progress = ProgressWatch(patience, self._too_slow, total, self._give_up)
 
     def _too_slow(self, text: str) -> None:
         assert self._progress is not None
         if self._paused:  # by us: perhaps it has gone on, and we have not read it
             self._progress.start()
-        elif not self._ended:
+        else:
+            self._give_up(text)
+
+    def _give_up(self, text: str) -> None:
+        if not self._ended:
             assert self._receiver is not None
             fault = MalformedFrame(text)
             self._receiver.fault_received(fault)
@@ -69,16 +99,21 @@ class FramedLink:
         framer = self._framer
         self.bytes_received += len(data)
         frames = framer.feed(data)
-        if self._progress is not None:
-            self._progress.received(self.bytes_received, framer.unfinished, bool(frames))
-        if frames:
-            receiver.frames_received(frames)
+        finished = bool(frames)
+        if finished:
+            self._hand_on(frames)
         if framer.faults:
             faults, framer.faults = framer.faults, []
             for fault in faults:
                 receiver.fault_received(fault)
             if framer.failed and not self._ended:
                 self._end(framer.failed)
+        if self._progress is not None and not self._ended:  # as the last thing: it may end the link
+            self._progress.received(self.bytes_received, framer.unfinished, finished)
+
+    def _hand_on(self, frames: list[Frame]) -> None:
+        assert self._receiver is not None
+        self._receiver.frames_received(frames)
 
     def _next_slice(self) -> list[bytes | memoryview]:
         """The buffers to write next: about SLICE bytes, still in the queue until they are `_sent`."""

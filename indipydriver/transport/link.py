@@ -28,7 +28,7 @@ class Receiver(Protocol):
         """The peer sent something that was skipped.  After a FrameTooLarge the link closes itself."""
 
     def link_drained(self) -> None:
-        """``unsent`` has fallen to LOW_WATER or less, after having been above it."""
+        """``unsent`` has fallen to LOW_WATER or less, after having been above it; or commands are taken again."""
 
     def link_closed(self, error: Exception | None) -> None:
         """Called once, as the last thing.  None is a normal end, from either side."""
@@ -46,6 +46,15 @@ class Link(Protocol):
     @property
     def unsent(self) -> int:
         """Bytes that have been written to the link and not yet left this process."""
+
+    @property
+    def peer_paused(self) -> bool:
+        """The other end has paused reading: it is busy, not gone.  Known only of links within a process."""
+
+    @property
+    def takes_commands(self) -> bool:
+        """Commands may be written now.  While they may not, the other end still takes news; when they may again,
+        ``link_drained`` is called.  Always so but for links within a process."""
 
     @property
     def bytes_received(self) -> int:

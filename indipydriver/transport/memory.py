@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from ..protocol.frame import Batch, Frame
-from .link import LOW_WATER, Receiver
+from .link import LOW_WATER, SLICE, Receiver
 
 __all__ = ["MemoryLink", "memory_pair"]
 
@@ -24,7 +24,7 @@ def memory_pair(label_a: str, label_b: str) -> tuple[MemoryLink, MemoryLink]:
 
 
 class MemoryLink:
-    """One end.  What is written here is delivered at the other end in the next loop turn."""
+    """One end.  What is written here is delivered at the other end from the next loop turn on."""
 
     _other: MemoryLink
 
@@ -37,14 +37,24 @@ class MemoryLink:
         self._inbox: deque[Batch] = deque()  # written by the other end, not yet delivered here
         self._inbox_size = 0
         self._paused = False
+        self._holds_commands = False
         self._scheduled = False
         self._writer_waits = False  # the other end was above LOW_WATER
+        self._closing = False  # no more is written or read; it ends when the other end has taken the rest
         self._ending = False  # the other end has closed: deliver the rest, then end
         self._ended = False
 
     @property
     def unsent(self) -> int:
         return self._other._inbox_size
+
+    @property
+    def peer_paused(self) -> bool:
+        return self._other._paused
+
+    @property
+    def takes_commands(self) -> bool:
+        return not self._other._holds_commands
 
     @property
     def bytes_sent(self) -> int:
@@ -59,7 +69,7 @@ class MemoryLink:
 
     def write(self, batch: Batch) -> None:
         other = self._other
-        if self._ended or self._ending or other._ended or not batch.size:
+        if self._closing or self._ended or self._ending or other._ended or not batch.size:
             return
         other._inbox.append(batch)
         other._inbox_size += batch.size
@@ -77,10 +87,32 @@ class MemoryLink:
         self._paused = False
         self._schedule()
 
+    def hold_commands(self, held: bool) -> None:
+        """Ask the other end to keep its commands to itself; what has been written already is delivered.
+
+        News go on coming meanwhile, which they would not while reading is paused.
+        """
+        if held == self._holds_commands:
+            return
+        self._holds_commands = held
+        if not held and self._loop is not None:
+            self._loop.call_soon(self._tell_drained)
+
+    def _tell_drained(self) -> None:
+        """The other end may go on; if it has commands, it writes them."""
+        other = self._other
+        if other._receiver is not None and not other._ended and self._inbox_size <= LOW_WATER:
+            other._receiver.link_drained()
+
     def close(self) -> None:
-        if not self._ended:
-            self._other._ending = True
-            self._other._schedule()
+        if self._ended or self._closing:
+            return
+        other = self._other
+        self._closing = other._ending = True
+        self._inbox.clear()
+        self._inbox_size = 0
+        other._schedule()
+        if not other._inbox or other._loop is None:  # nothing waits, or there is nobody to take it
             self._end_soon()
 
     def abort(self) -> None:
@@ -90,6 +122,7 @@ class MemoryLink:
             other._inbox.clear()
             other._inbox_size = 0
             self.close()
+            self._end_soon()
 
     def _end_soon(self) -> None:
         if not self._ended:
@@ -98,6 +131,8 @@ class MemoryLink:
             self._inbox_size = 0
             if self._loop is not None:
                 self._loop.call_soon(self._tell_closed)
+            if self._other._closing:
+                self._other._end_soon()
 
     def _tell_closed(self) -> None:
         if self._receiver is not None:
@@ -109,18 +144,15 @@ class MemoryLink:
             self._loop.call_soon(self._deliver)
 
     def _deliver(self) -> None:
+        """Hand over some of what waits: a receiver that pauses the link keeps the rest at the writer's end."""
         self._scheduled = False
-        if self._ended:
+        if self._ended or self._closing:
+            if self._ending:
+                self._end_soon()
             return
         if self._inbox and not self._paused:
-            frames: list[Frame] = []
-            for batch in self._inbox:
-                frames += batch.frames
-            self.bytes_received += self._inbox_size
-            self._inbox.clear()
-            self._inbox_size = 0
             assert self._receiver is not None
-            self._receiver.frames_received(frames)
+            self._receiver.frames_received(self._portion())
             if self._writer_waits and self._inbox_size <= LOW_WATER:
                 self._writer_waits = False
                 if self._other._receiver is not None and not self._other._ended:
@@ -129,3 +161,16 @@ class MemoryLink:
             self._end_soon()
         elif not self._paused:
             self._schedule()
+
+    def _portion(self) -> list[Frame]:
+        """The frames of the next SLICE, and at least one batch."""
+        inbox = self._inbox
+        batch = inbox.popleft()
+        frames, size = list(batch.frames), batch.size
+        while inbox and size + inbox[0].size <= SLICE:
+            batch = inbox.popleft()
+            frames += batch.frames
+            size += batch.size
+        self._inbox_size -= size
+        self.bytes_received += size
+        return frames

@@ -1,4 +1,4 @@
-"""Finds peers that hold an element open without going on with it."""
+"""Finds peers that hold an element open without going on with it, or hold too much of it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,78 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["MIN_PROGRESS", "ProgressWatch"]
+__all__ = ["GROWTH", "MIN_PROGRESS", "ProgressWatch", "UnfinishedTotal"]
 
 MIN_PROGRESS: Final = 1024
 """Bytes by which an unfinished element must grow in the time allowed: 34 bytes a second for 30 s, less than any
 line that carries INDI; a peer that writes one byte now and then keeps a buffer and a place for ever otherwise."""
+GROWTH: Final = 32
+"""And by at least this part of its size: 1 MiB in 30 s for an element of 32 MiB.  So the time for which a peer can
+hold a large element open has an end, as the element grows with it up to its limit."""
+
+
+class UnfinishedTotal:
+    """Bounds what several peers together hold open: when it is too much, the largest element ends.
+
+    Args:
+        limit: Bytes.
+
+    Attributes:
+        used: Bytes of unfinished elements at the moment.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._watches: set[ProgressWatch] = set()
+
+    def changed(self, watch: ProgressWatch, by: int) -> None:
+        """The unfinished element of a peer has grown by so many bytes, or shrunk."""
+        self.used += by
+        if watch.unfinished:
+            self._watches.add(watch)
+        else:
+            self._watches.discard(watch)
+        while self.used > self.limit and self._watches:
+            largest = max(self._watches, key=lambda each: each.unfinished)
+            largest.give_up(
+                f"{largest.unfinished} bytes of an unfinished element, the largest of {len(self._watches)} "
+                f"that together are more than {self.limit}"
+            )
 
 
 class ProgressWatch:
-    """The rule that an unfinished element must end, or grow by MIN_PROGRESS, in a given time.
+    """The rule that an unfinished element must end, or grow by MIN_PROGRESS and 1/GROWTH, in a given time.
 
     A timer runs only while an element is unfinished: a peer that is idle between elements costs nothing.
 
     Args:
-        patience: The time, in seconds.
-        expired: Called, once, when the rule is broken, with a description.
+        patience: The time, in seconds; 0: any.
+        expired: Called when the time is over, with a description.
+        total: What others hold open counts too.
+        gave_up: Called when that is too much and this peer has the largest element, with a description.
+
+    Attributes:
+        unfinished: Bytes of the unfinished element, 0 between elements.
     """
 
-    __slots__ = ("_another", "_expired", "_mark", "_patience", "_seen", "_timer", "_unfinished")
+    __slots__ = ("_another", "_expired", "_gave_up", "_mark", "_patience", "_seen", "_timer", "_total", "unfinished")
 
-    def __init__(self, patience: float, expired: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        patience: float,
+        expired: Callable[[str], None],
+        total: UnfinishedTotal | None = None,
+        gave_up: Callable[[str], None] | None = None,
+    ) -> None:
+        self.unfinished = 0
         self._patience = patience
         self._expired = expired
+        self._total = total
+        self._gave_up = gave_up or expired
         self._timer: asyncio.TimerHandle | None = None
         self._mark = -1  # bytes that had come when the time began
         self._seen = 0
-        self._unfinished = 0
         self._another = False  # another element has begun since the time began
 
     def received(self, total: int, unfinished: int, finished: bool) -> None:
@@ -43,32 +89,50 @@ class ProgressWatch:
             finished: It completed an element.
         """
         self._seen = total
-        self._unfinished = unfinished
-        if not unfinished:
-            self.stop()
+        if unfinished != self.unfinished:
+            self._set(unfinished)
+        if not self.unfinished:
+            self._stop_timer()
         elif self._timer is None:
             self.start()
         elif finished:
             self._another = True
 
     def stop(self) -> None:
-        """Nothing is unfinished, or the link has ended."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """The link has ended."""
+        self._stop_timer()
+        if self.unfinished:
+            self._set(0)
 
     def start(self) -> None:
         """Give the element that is unfinished all of the time from now on."""
         self._mark = self._seen
         self._another = False
-        self._timer = asyncio.get_running_loop().call_later(self._patience, self._look)
+        if self._patience:
+            self._timer = asyncio.get_running_loop().call_later(self._patience, self._look)
+
+    def give_up(self, text: str) -> None:
+        """The element takes more than there is room for."""
+        self._gave_up(text)
+        self.stop()
+
+    def _set(self, unfinished: int) -> None:
+        by = unfinished - self.unfinished
+        self.unfinished = unfinished
+        if self._total is not None:
+            self._total.changed(self, by)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _look(self) -> None:
         self._timer = None
-        if self._another or self._seen - self._mark >= MIN_PROGRESS:
+        least = max(MIN_PROGRESS, self.unfinished // GROWTH)
+        if self._another or self._seen - self._mark >= least:
             self.start()
         else:
             self._expired(
-                f"{self._unfinished} bytes of an unfinished element, "
-                f"and fewer than {MIN_PROGRESS} more in {self._patience:g} s"
+                f"{self.unfinished} bytes of an unfinished element, and fewer than {least} more in {self._patience:g} s"
             )

@@ -41,8 +41,16 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
         stdout: Where to write.
         linger: How long the answers to what came last are waited for when the input ends, in seconds.
         limits: What the peer may send.
+
+    Raises:
+        OSError: Standard input or output was closed when this process began: whatever has its number now belongs to
+            somebody else.
     """
     label = "standard input"
+    for fd, number, stream in ((stdin, 0, sys.__stdin__), (stdout, 1, sys.__stdout__)):
+        if fd == number and (stream is None or stream.closed):
+            text = f"standard {'output' if number else 'input'} is closed: a driver speaks to its server through it"
+            raise OSError(errno.EBADF, text)
     in_mode, out_mode = os.fstat(stdin), os.fstat(stdout)
     if stat.S_ISSOCK(in_mode.st_mode) and os.path.samestat(in_mode, out_mode) and hasattr(socket, "MSG_DONTWAIT"):
         return DescriptorLink(

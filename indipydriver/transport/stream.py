@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from ..protocol.framer import Limits
+from .descriptor import tune_socket
 from .framed import FramedLink
 from .link import SLICE, Receiver
 
@@ -19,21 +21,30 @@ class StreamLink(FramedLink, asyncio.Protocol):
     Args:
         label: Who is at the other end, for logs.
         limits: What the peer may send.
+        linger: See :class:`FramedLink`; it has no effect with TLS.
     """
 
-    def __init__(self, label: str, limits: Limits | None = None) -> None:
+    def __init__(self, label: str, limits: Limits | None = None, *, linger: float = 0.0) -> None:
         super().__init__(label, limits)
+        self.linger = linger
         self._transport: asyncio.Transport | None = None
         self._clogged = False  # the transport has asked us to wait
         self._sending = False
         self._stopped = False  # the transport does not read
         self._early: list[bytes] = []  # what came before open()
+        self._half_closes = False
+        self._lingering: asyncio.TimerHandle | None = None
 
     # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._half_closes = transport.get_extra_info("sslcontext") is None  # TLS cannot
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            with contextlib.suppress(OSError):  # it has gone already, which will be told
+                tune_socket(sock)
         transport.set_write_buffer_limits(high=SLICE, low=0)
         if self._closing:
             transport.abort()
@@ -45,10 +56,29 @@ class StreamLink(FramedLink, asyncio.Protocol):
                 self._stopped = True
                 self._transport.pause_reading()
         elif not self._closing and not self._ended:
+            if self.linger:
+                self.last_received = asyncio.get_running_loop().time()
             self._received(bytes(data))
 
     def eof_received(self) -> bool:
-        return False  # TLS cannot be half closed
+        self._got_end = True
+        if not self._half_closes or not self.linger or not self.last_received:
+            return False
+        if self._closing or self._ended or self._receiver is None or self.unfinished:
+            return False
+        loop = asyncio.get_running_loop()
+        wait = self.last_received + self.linger - loop.time()
+        if self.input_ended is not None:
+            loop.call_soon(self._tell_input_ended)  # the transport is in the middle of a read
+        elif wait > 0:
+            self._lingering = loop.call_later(wait, self.close)
+        else:
+            return False
+        return True
+
+    def _tell_input_ended(self) -> None:
+        if self.input_ended is not None and not self._ended:
+            self.input_ended()
 
     def pause_writing(self) -> None:
         self._clogged = True
@@ -87,13 +117,15 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     def resume_reading(self) -> None:
         self._paused = False
-        if self._receiver is not None:
+        if self._receiver is not None and not self._ended:
             self._start_transport()
 
     def _stop_transport(self) -> None:
         # Not before open(): asyncio's TLS would hold back the end of its handshake.
         transport = self._transport
-        if self._receiver is not None and not self._stopped and transport is not None and not transport.is_closing():
+        if self._receiver is None or self._got_end or self._stopped:
+            return
+        if transport is not None and not transport.is_closing():
             self._stopped = True
             transport.pause_reading()
 
@@ -150,5 +182,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
             transport.close()
 
     def _release(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.abort()

@@ -1,0 +1,33 @@
+"""Mappings whose names are settled when they are made: a driver's devices, a device's vectors."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from typing import Any, NoReturn, Self, TypeVar
+
+__all__ = ["FixedMapping"]
+
+_T = TypeVar("_T")
+
+
+class FixedMapping(UserDict[str, _T]):
+    """A mapping that can be read only; whatever would change it raises KeyError."""
+
+    def _whose(self) -> str:
+        """What is in it, for error messages, such as "the devices of a driver"."""
+        raise NotImplementedError
+
+    def __setitem__(self, name: str, value: _T) -> NoReturn:
+        raise KeyError(f"{self._whose()} are given when it is made; {name!r} cannot be set")
+
+    def __delitem__(self, name: str) -> NoReturn:
+        raise KeyError(f"{self._whose()} are given when it is made; send_delProperty() withdraws {name!r} from clients")
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # that of UserDict writes past __setitem__
+        self.update(other)
+        return self
+
+    def clear(self) -> None:
+        """Raise KeyError, if there is anything in it."""
+        for name in self.data:  # that of MutableMapping takes the KeyError for the end
+            del self[name]

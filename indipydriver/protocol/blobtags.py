@@ -1,0 +1,279 @@
+"""The members of a BLOB vector in a form that all readers take.
+
+Attributes of a oneBLOB that do not fit its text end programs that trust them (observed with libindi 1.9.9): a ``size``
+that is no count ends indiserver, an ``enclen`` that is too small ends indiserver and its clients, one that is right
+with text that is not in libindi's own lines makes them deaf.  So either the text is one line and there is no
+``enclen``, or it is in lines of 72 characters and ``enclen`` is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from ..errors import MalformedFrame
+
+__all__ = [
+    "LARGEST_COUNT",
+    "LONGEST_FORMAT",
+    "Base64",
+    "fits",
+    "is_attached",
+    "is_compressed",
+    "look_at",
+    "mend_attached",
+    "mend_command",
+    "mend_update",
+    "tidied",
+]
+
+_WHITE_SPACE: Final = b" \t\r\n"
+# Not from within white space, and without trying again: the time is linear in the length of the tag.
+_ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s++([^\s"'<>=]++)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
+_LINE: Final = 72  # characters of a line, as libindi's drivers break them
+_LARGE: Final = 1 << 18  # bytes beyond which not every line is looked at
+_EACH: Final = 64  # lines of a large text, of which the end of one is looked at: so its bytes need not all be read
+_LEAST: Final = 1024  # bytes in which the white space of a text shows, as no line is longer
+_LONGEST_TAIL: Final = 16
+LARGEST_COUNT: Final = (1 << 31) - 1  # libindi reads counts into an int
+_PAGE: Final = 1 << 20  # to which indiserver rounds up what it reserves for a BLOB
+LONGEST_FORMAT: Final = 63  # bytes that libindi keeps; it does not end longer ones
+# libindi's indentation before an end tag.  Its readers reserve a byte for each line, and not much more.
+_TAILS: Final = (b"", b"\n", b"\n ", b"\n  ")
+
+
+class Base64(NamedTuple):
+    """What is known of a base64 text.
+
+    Attributes:
+        characters: Without white space; a multiple of four.
+        size: Bytes when decoded.
+        lines: It stands in libindi's lines, for which ``enclen`` works.
+    """
+
+    characters: int
+    size: int
+    lines: bool
+
+
+def look_at(pieces: Sequence[memoryview], length: int) -> Base64 | None:
+    """What a text looks like at its ends and where its lines should end; None when that does not tell.
+
+    It looks at its beginning, its end and its line ends, of a large text at one in 64, so a text that has white space
+    elsewhere may pass.
+
+    Args:
+        pieces: The text, cut anywhere.
+        length: Their length.
+    """
+    head = _first(pieces, _LEAST)
+    body = head.lstrip(_WHITE_SPACE)
+    lead = len(head) - len(body)
+    end = _first([piece[::-1] for piece in reversed(pieces)], _LONGEST_TAIL)[::-1]
+    kept = end.rstrip(_WHITE_SPACE)
+    tail = len(end) - len(kept)
+    if not body or not kept:
+        return Base64(0, 0, head in _TAILS) if length <= _LONGEST_TAIL else None
+    core = length - lead - tail
+    body = body[:core]
+    line = body.find(b"\n")
+    breaks = 0
+    if line >= 0:
+        breaks = (core - 1) // (_LINE + 1)
+        if line != _LINE or not _in_lines(pieces, lead, lead + core):
+            return None
+    characters = core - breaks
+    if characters % 4 or len(body.translate(None, b" \t\r")) != len(body):
+        return None
+    padding = len(kept) - len(kept.rstrip(b"="))
+    lines = (
+        (line >= 0 or core <= _LINE)
+        and head[:lead] in (b"", b"\n")
+        and end[len(kept) :] in _TAILS
+        and length >= characters + characters // _LINE
+    )
+    return Base64(characters, characters // 4 * 3 - min(padding, 2), lines)
+
+
+def _first(pieces: Sequence[memoryview], count: int) -> bytes:
+    found = b""
+    for piece in pieces:
+        found += bytes(piece[: count - len(found)])
+        if len(found) == count:
+            break
+    return found
+
+
+def _in_lines(pieces: Sequence[memoryview], begin: int, end: int) -> bool:
+    """Is there a line end after 72 characters between these offsets, wherever one is looked for?"""
+    step = (_LINE + 1) * (_EACH if end - begin > _LARGE else 1)
+    offset = 0
+    for piece in pieces:
+        first = (begin + _LINE - offset) % step if offset > begin + _LINE else begin + _LINE - offset
+        ends = bytes(piece[first : max(0, end - offset) : step])
+        if ends.count(b"\n") != len(ends):
+            return False
+        offset += len(piece)
+    return True
+
+
+def tidied(pieces: Sequence[memoryview]) -> tuple[list[bytes], Base64]:
+    """The text as one line.
+
+    Raises:
+        MalformedFrame: Its characters do not make up groups of four.
+    """
+    kept = [text for piece in pieces if (text := bytes(piece).translate(None, _WHITE_SPACE))]
+    characters = sum(map(len, kept))
+    if characters % 4:
+        raise MalformedFrame("base64 that does not end with a group of four characters")
+    end = b"".join([text[-2:] for text in kept[-2:]])[-2:]
+    padding = len(end) - len(end.rstrip(b"="))
+    return kept, Base64(characters, characters // 4 * 3 - padding, characters < _LINE)
+
+
+# --- tags ------------------------------------------------------------------------------
+
+Attributes = dict[bytes, bytes]
+
+
+def _attributes(tag: bytes) -> Attributes:
+    return {match[1]: match[2] if match[2] is not None else match[3] for match in _ATTRIBUTE.finditer(tag)}
+
+
+def is_attached(tag: bytes) -> bool:
+    """Does its data come along as a descriptor?"""
+    return b"attached" in tag and _attributes(tag).get(b"attached") == b"true"
+
+
+def _count(text: bytes | None) -> int | None:
+    """A number of bytes; None when there is none that every reader takes."""
+    text = text.strip(_WHITE_SPACE) if text else b""
+    count = int(text) if text.isdigit() and len(text) <= 18 else -1
+    return count if 0 <= count <= LARGEST_COUNT else None
+
+
+def is_compressed(format: bytes) -> bool:
+    """Its size is not that of its data: zlib (``.z``), and what packs within a format (``.fz``, ``.gz``, ``.xz``)."""
+    return format.rstrip().lower().endswith(b"z")
+
+
+def _is_compressed(attributes: Attributes) -> bool:
+    return is_compressed(attributes.get(b"format", b""))
+
+
+def _rewritten(tag: bytes, changes: dict[bytes, bytes | None]) -> bytes:
+    """The tag with these attributes, or, for None, without them; the same object when they are so already."""
+    missing = {key: value for key, value in changes.items() if value is not None}
+
+    def write(match: re.Match[bytes]) -> bytes:
+        if match[1] not in changes:
+            return match[0]
+        missing.pop(match[1], None)
+        value = changes[match[1]]
+        return b"" if value is None else b' %s="%s"' % (match[1], value)
+
+    attributes = _attributes(tag)
+    if all(attributes.get(key) == value for key, value in changes.items()):
+        return tag
+    written = _ATTRIBUTE.sub(write, tag)
+    added = b"".join(b' %s="%s"' % item for item in missing.items())
+    end = len(b"<oneBLOB")
+    return written[:end] + added + written[end:] if added else written
+
+
+def _check_format(attributes: Attributes) -> None:
+    if len(attributes.get(b"format", b"")) > LONGEST_FORMAT:
+        raise MalformedFrame(f"the format of a BLOB is longer than {LONGEST_FORMAT}")
+
+
+def _check_command(attributes: Attributes) -> None:
+    """What must be right in a command before its data is looked at."""
+    if _count(attributes.get(b"size")) is None:
+        what = "whose size is not a number of bytes" if b"size" in attributes else "without its size"
+        raise MalformedFrame(f"a BLOB {what}")
+    if b"len" in attributes and _count(attributes[b"len"]) is None:
+        raise MalformedFrame("a BLOB whose len is not a number of bytes")
+
+
+def mend_command(tag: bytes, text: Base64) -> bytes:
+    """The start tag of a member of a command.
+
+    Clients count carelessly, and an upload that is lost is worse than a number that is mended, so a ``size`` that does
+    not fit the data is made to, as in updates.  What tells that the data itself is not whole cannot be mended.
+
+    Raises:
+        MalformedFrame: A count is missing or no number, there is no data, or its ``len`` says that it was longer.
+    """
+    attributes = _attributes(tag)
+    _check_format(attributes)
+    _check_command(attributes)
+    length = _count(attributes.get(b"len"))
+    if not text.size:
+        raise MalformedFrame("an empty BLOB in a command")
+    if length is not None and length != text.size and not (_is_compressed(attributes) and length < text.size):
+        raise MalformedFrame(f"a BLOB of {text.size} bytes whose len is {length}")
+    return _mended(tag, attributes, text)
+
+
+def fits(tag: bytes, text: Base64) -> bool:
+    """Does the ``size`` in this start tag bear out what has been seen of the text?"""
+    attributes = _attributes(tag)
+    size = _count(attributes.get(b"size"))
+    return size == text.size or bool(size and text.size and _is_compressed(attributes))
+
+
+def mend_update(tag: bytes, text: Base64) -> bytes:
+    """The start tag of a member of an update.  What does not fit its data is made to.
+
+    Raises:
+        MalformedFrame: Its format is one that ends programs.
+    """
+    attributes = _attributes(tag)
+    _check_format(attributes)
+    return _mended(tag, attributes, text)
+
+
+def _mended(tag: bytes, attributes: Attributes, text: Base64) -> bytes:
+    """The tag with what has been found; `len` may say that the data was cut or padded on its way, so it stays."""
+    size, length = _count(attributes.get(b"size")), _count(attributes.get(b"len"))
+    if size is None or not fits(tag, text):
+        size = text.size
+    told = attributes.get(b"enclen")
+    enclen = told if text.lines and told == b"%d" % text.characters else None
+    return _rewritten(
+        tag,
+        {
+            b"size": b"%d" % _room(size, text.size),
+            b"len": None if length is None else b"%d" % length,
+            b"enclen": enclen,
+            b"attached": None,
+        },
+    )
+
+
+def _room(size: int, length: int) -> int:
+    """This size of compressed data, or its length where indiserver, which decodes into a buffer of this size, rounded
+    up, would write behind it."""
+    return length if -(-size // _PAGE) * _PAGE < length else size
+
+
+def mend_attached(tag: bytes, is_command: bool) -> bytes:
+    """The start tag of a member whose data comes along as a descriptor.
+
+    Raises:
+        MalformedFrame: It does not say how long its data is.
+    """
+    attributes = _attributes(tag)
+    _check_format(attributes)
+    if is_command:
+        _check_command(attributes)
+    size, length = _count(attributes.get(b"size")), _count(attributes.get(b"len"))
+    if size is None:
+        size = length
+    if size is None:
+        raise MalformedFrame("an attached BLOB without its size")
+    if length is not None:
+        size = _room(size, length) if size and _is_compressed(attributes) else length
+    return _rewritten(tag, {b"size": b"%d" % size, b"len": None if length is None else b"%d" % length, b"enclen": None})

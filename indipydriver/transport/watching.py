@@ -1,0 +1,27 @@
+"""What the event loop can do with descriptors: on POSIX it watches them, on Windows it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Final
+
+__all__ = ["can_watch_descriptors"]
+
+_NO_DESCRIPTOR: Final = 1 << 30
+
+
+def can_watch_descriptors(loop: asyncio.AbstractEventLoop) -> bool:
+    """May links read and write descriptors that this loop watches?  Where not, asyncio's transports do it.
+
+    The loop is asked and its class is not looked at: there are loops of other makers.
+    """
+    if not (hasattr(os, "readv") and hasattr(os, "writev")):
+        return False
+    try:
+        loop.remove_reader(_NO_DESCRIPTOR)
+    except NotImplementedError:
+        return False
+    except (OSError, ValueError):  # it has looked for the descriptor
+        pass
+    return True
