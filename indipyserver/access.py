@@ -15,7 +15,7 @@ from .words import split_host_and_port
 if TYPE_CHECKING:
     from .ipyserver import IPyServer
 
-__all__ = ["Access", "Listen", "add_options"]
+__all__ = ["Access", "Listen", "add_options", "context_to_other_servers"]
 
 _TLS: Final = "tls://"
 _READ_ONLY: Final = "read-only"
@@ -98,7 +98,7 @@ class Access:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.audit: bool = options.audit
-        self._cert, self._key, self._ca = options.tls_cert, options.tls_key, options.tls_ca
+        self._cert, self._key = options.tls_cert, options.tls_key
         self._listens: list[Listen] = options.listen
         for name in ("tls_key", "tls_client_ca"):
             if getattr(options, name) is not None and self._cert is None:
@@ -128,14 +128,18 @@ class Access:
                 devices=rights.devices or None,
             )
 
-    def to_other_servers(self) -> ssl.SSLContext:
-        """For links to servers that are named ``@tls://``.
 
-        Raises:
-            ValueError: A file cannot be read, or is not what it should be.
-        """
-        try:
-            return client_context(self._ca, self._cert, self._key)
-        except OSError as error:  # SSLError is one
-            why = getattr(error, "reason", None) or error.strerror or error
-            raise ValueError(f"the files for TLS cannot be used: {why}") from None
+def context_to_other_servers(options: argparse.Namespace) -> ssl.SSLContext:
+    """For links to servers that are named ``@tls://``.
+
+    Args:
+        options: From the parser.
+
+    Raises:
+        ValueError: A file cannot be read, or is not what it should be.
+    """
+    try:
+        return client_context(options.tls_ca, options.tls_cert, options.tls_key)
+    except OSError as error:  # SSLError is one
+        why = getattr(error, "reason", None) or error.strerror or error
+        raise ValueError(f"the files for TLS cannot be used: {why}") from None

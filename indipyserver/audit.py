@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
 from xml.etree import ElementTree as ET
 
@@ -16,6 +17,7 @@ __all__ = ["AuditLog"]
 
 logger = logging.getLogger(__name__)
 
+_MARKS: Final = re.compile(r"[\\']")
 _VALUE: Final = 64
 _LINE: Final = 1000
 _OWNERS: Final = (Role.DRIVER, Role.REMOTE)
@@ -24,9 +26,10 @@ _OWNERS: Final = (Role.DRIVER, Role.REMOTE)
 class AuditLog:
     """Logs each ``new*`` of a client that reached the owner of its device, at INFO on ``indipyserver.audit``.
 
-    A line is ``<client>: <device>.<property> <member>='<value>' ...``, with control characters escaped.  What was
-    refused for want of rights is in the server's own log; what the driver itself then makes of a command (a number
-    out of range, say) is not known here.  Values of Text properties are shown as they are, passwords too.
+    A line is ``<client>: <device>.<property> <member>='<value>' ...``, with control characters escaped, and also quotes
+    and backslashes, so that no value and no name can look like another member.  What was refused for want of rights is
+    in the server's own log; what the driver itself then makes of a command (a number out of range, say) is not known
+    here.  Values of Text properties are shown as they are, passwords too.
 
     It is one of the switchboard's followers.
 
@@ -73,4 +76,5 @@ class AuditLog:
 
 
 def _safe(text: str) -> str:
+    text = _MARKS.sub(r"\\\g<0>", text)
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -20,6 +20,10 @@ class Backoff:
         self._longest = longest
         self._healthy = healthy
 
+    def fresh(self) -> Backoff:
+        """Another one with the same times, that has seen no failure."""
+        return Backoff(self._first, self._longest, self._healthy)
+
     def next(self, lived: float) -> float:
         """Seconds to wait, after something that lived this long (in seconds) has failed."""
         if lived >= self._healthy:

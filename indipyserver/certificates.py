@@ -47,6 +47,11 @@ def client_context(ca: File | None = None, cert: File | None = None, key: File |
     """
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca is not None:
+        # As of Python 3.13 the certificate itself will do, but a CA without an extension for its key usage, as many
+        # that people have made for themselves, will not.  Both are the same with every version here.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if cert is not None:
         context.load_cert_chain(cert, key, _no_password)
     return context

@@ -15,20 +15,21 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from . import version
-from .access import Access, add_options
+from .access import Access, add_options, context_to_other_servers
 from .check import run_check
-from .console import attach, message_tracer, verbose_level
+from .console import attach, message_tracer, replace_closed_streams, verbose_level
 from .demo import demo_words
 from .fifo import Fifo
 from .ipyserver import MAX_CONNECTIONS, IPyServer
-from .listener import bind_unix
 from .messagelog import MessageLog
 from .outbox import OutboxLimits
 from .roster import RESTARTS, Roster
+from .sockets import bind_unix
 from .words import DEFAULT_PORT, Word, parse_word
 
 __all__ = ["build_parser", "main"]
@@ -178,6 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 after --help and --version, 2 for wrong usage, 1 if it cannot serve, or has nothing
         left to serve, and 128 and its number after a signal; for --check see :func:`run_check`.
     """
+    replace_closed_streams()
     parser = build_parser(_program_name())
     try:
         options = parser.parse_intermixed_args(argv)
@@ -197,7 +199,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else _STATUS_USAGE
     if options.check is not None:
         return run_check(
-            options.check, timeout=options.timeout, act=options.act, json=options.json, verbose=options.verbose
+            options.check,
+            timeout=options.timeout,
+            act=options.act,
+            json=options.json,
+            verbose=options.verbose,
+            to_other_servers=partial(context_to_other_servers, options),
         )
     level = verbose_level(options.verbose)
     if options.log_level is not None:
@@ -258,7 +265,7 @@ class _Command:
             audit=access.audit,
         )
         access.add_listeners(self._server)
-        self._roster = Roster(self._server, options.restarts, access.to_other_servers)
+        self._roster = Roster(self._server, options.restarts, partial(context_to_other_servers, options))
 
     def _listen_locally(self) -> socket.socket | None:
         name = self._options.unix_socket
@@ -277,9 +284,12 @@ class _Command:
         greet = message_tracer(options.verbose)
         if greet is not None:
             server.board.greeters.append(greet)
+        kept = contextlib.ExitStack()
         if options.log_dir is not None:
-            server.board.watchers.append(MessageLog(options.log_dir))
-        with self._local or contextlib.nullcontext(), self._handling_signals():
+            log = MessageLog(options.log_dir)
+            server.board.watchers.append(log)
+            kept.callback(log.close)
+        with kept, self._local or contextlib.nullcontext(), self._handling_signals():
             self._start_words()
             if not self._roster.words and options.fifo is None:
                 logger.error("there is nothing to serve")
@@ -365,9 +375,7 @@ class _Command:
 
     def _end_at_once(self) -> None:
         for driver in self._server.exdrivers:
-            if driver.process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(driver.process.pid, signal.SIGKILL)
+            driver.kill()
         os._exit(self._status)
 
 

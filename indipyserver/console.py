@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from typing import Final, TextIO
@@ -13,10 +14,12 @@ from indipydriver.protocol.frame import BlobFrame, Frame
 
 from .peer import Peer
 
-__all__ = ["LogFormatter", "attach", "is_terminal", "message_tracer", "verbose_level"]
+__all__ = ["LogFormatter", "attach", "is_terminal", "message_tracer", "replace_closed_streams", "verbose_level"]
 
 traffic = logging.getLogger("indipyserver.traffic")
 
+_STDOUT: Final = 1
+_STDERR: Final = 2
 _RESET: Final = "\x1b[0m"
 _DIM: Final = "\x1b[2m"
 _COLOURS: Final = {logging.DEBUG: _DIM, logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m"}
@@ -45,6 +48,20 @@ class LogFormatter(logging.Formatter):
             return f"{when}: {text}"
         colour = _COLOURS.get(record.levelno, "")
         return f"{_DIM}{when}:{_RESET} {colour}{text}{_RESET if colour else ''}"
+
+
+def replace_closed_streams() -> None:
+    """Have standard streams that were closed when this process began lead nowhere.
+
+    Their numbers would be given to the next sockets, and whatever writes to standard error would write to a client.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(fd)
+    if sys.stdout is None:
+        sys.stdout = open(_STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(_STDERR, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def is_terminal(stream: TextIO) -> bool:

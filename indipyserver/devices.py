@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.tags import VectorKind
 
-__all__ = ["MAX_DEVICES", "MAX_PROPERTIES", "DeviceRecord", "DeviceTable", "Property"]
+__all__ = ["MAX_DEFINED", "MAX_DEVICES", "MAX_PROPERTIES", "DeviceRecord", "DeviceTable", "Property"]
 
 MAX_DEVICES: Final = 500
 """Devices one party may own."""
 MAX_PROPERTIES: Final = 2000
 """Properties one device may have."""
+MAX_DEFINED: Final = 50_000
+"""Properties all devices of one party may have: with the longest names they take about 64 MiB of memory."""
 
 P = TypeVar("P")
 
@@ -25,19 +27,25 @@ class Property(Generic[P]):
     """One defined property.
 
     Attributes:
-        definition: The last definition.
+        definition: What tells the last definition from others; not kept of devices in this process.
         missing: The parties that have asked for it and not been given this definition since.
+        unseen: Those of them, clients and servers above, that have never been given a definition of it.
+        changed: Something has been said of it since the definition.
+        kind: The kind of vector.
         is_blob: It is a BLOB vector.
-        enabled: Its owner, another server, has been asked for the data.
+        takers: Those who want the data of a BLOB that comes from another server.
     """
 
-    __slots__ = ("definition", "enabled", "is_blob", "missing")
+    __slots__ = ("changed", "definition", "is_blob", "kind", "missing", "takers", "unseen")
 
-    def __init__(self, definition: Frame) -> None:
-        self.definition = definition
+    def __init__(self, kind: VectorKind) -> None:
+        self.definition = (0, 0, 0)
         self.missing: set[P] = set()
-        self.is_blob = definition.tag.kind is VectorKind.BLOB
-        self.enabled = False
+        self.unseen: set[P] = set()
+        self.changed = False
+        self.kind = kind
+        self.is_blob = kind is VectorKind.BLOB
+        self.takers: set[P] = set()
 
 
 class DeviceRecord(Generic[P]):
@@ -50,9 +58,10 @@ class DeviceRecord(Generic[P]):
         fixed: The owner keeps it even when it deletes all of it: a driver in this process.
         seen: Something of it has been shown to others.
         properties: What is defined, by name.
+        refused: The parties whose definitions of it were refused, as it has an owner.
     """
 
-    __slots__ = ("circles", "fixed", "owner", "properties", "seen")
+    __slots__ = ("circles", "fixed", "owner", "properties", "refused", "seen")
 
     def __init__(self, owner: P, fixed: bool) -> None:
         self.circles = False
@@ -60,6 +69,12 @@ class DeviceRecord(Generic[P]):
         self.fixed = fixed
         self.seen = not fixed
         self.properties: dict[str, Property[P]] = {}
+        self.refused: set[P] = set()
+
+    @property
+    def vacant(self) -> bool:
+        """Its owner has deleted it, and whoever defines it may have it."""
+        return not (self.fixed or self.seen)
 
 
 class DeviceTable(Generic[P]):
@@ -67,8 +82,12 @@ class DeviceTable(Generic[P]):
 
     def __init__(self) -> None:
         self._records: dict[str, DeviceRecord[P]] = {}
-        self._counts: dict[P, int] = {}
-        self._blobs: set[tuple[str, str]] = set()
+        self._owned: dict[P, dict[str, None]] = {}
+        self._defined: dict[P, int] = {}
+        self._blobs: dict[str, dict[str, Property[P]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
 
     def __contains__(self, device: str) -> bool:
         return device in self._records
@@ -79,33 +98,50 @@ class DeviceTable(Generic[P]):
     def get(self, device: str) -> DeviceRecord[P] | None:
         return self._records.get(device)
 
+    def property(self, device: str, name: str) -> Property[P] | None:
+        """A defined property, or None."""
+        record = self._records.get(device)
+        return None if record is None else record.properties.get(name)
+
     def of(self, owner: P) -> list[str]:
         """The names of the devices of one party."""
-        return [device for device, record in self._records.items() if record.owner is owner]
+        return list(self._owned.get(owner, ()))
+
+    def count(self, owner: P) -> int:
+        """How many properties are defined of the devices of one party."""
+        return self._defined.get(owner, 0)
+
+    def shown_by(self, owner: P) -> list[str]:
+        """Those of them of which others have been shown something."""
+        return [device for device in self._owned.get(owner, ()) if self._records[device].seen]
 
     def claim(self, device: str, owner: P, *, fixed: bool = False) -> bool:
-        """Make a party the owner of a device nobody owns; False if it owns MAX_DEVICES already."""
-        count = self._counts.get(owner, 0)
-        if count >= MAX_DEVICES and not fixed:
-            return False
-        self._counts[owner] = count + 1
+        """Make a party the owner of a device nobody owns; False if it owns MAX_DEVICES already.
+
+        Those it has deleted make room.
+        """
+        owned = self._owned.setdefault(owner, {})
+        if len(owned) >= MAX_DEVICES and not fixed:
+            vacant = self._vacant(owner)
+            if vacant is None:
+                return False
+            self.pop(vacant)
+        owned[device] = None
         self._records[device] = DeviceRecord(owner, fixed)
         return True
 
-    def transfer(self, device: str, owner: P) -> None:
-        """Give a device to another owner; what is defined stays."""
-        record = self._records[device]
-        self._counts[record.owner] -= 1
-        self._counts[owner] = self._counts.get(owner, 0) + 1
-        record.owner = owner
-        for prop in record.properties.values():
-            prop.enabled = False
+    def has_room(self, owner: P) -> bool:
+        """May this party have one more device?"""
+        return len(self._owned.get(owner, ())) < MAX_DEVICES or self._vacant(owner) is not None
+
+    def _vacant(self, owner: P) -> str | None:
+        return next((name for name in self._owned[owner] if self._records[name].vacant), None)
 
     def pop(self, device: str) -> DeviceRecord[P] | None:
         """Remove a device."""
         record = self._records.pop(device, None)
         if record is not None:
-            self._counts[record.owner] -= 1
+            del self._owned[record.owner][device]
             self._drop_properties(device, record)
         return record
 
@@ -127,70 +163,92 @@ class DeviceTable(Generic[P]):
         return False
 
     def _drop_properties(self, device: str, record: DeviceRecord[P]) -> None:
-        for name, prop in record.properties.items():
-            if prop.is_blob:
-                self._blobs.discard((device, name))
+        self._blobs.pop(device, None)
+        self._defined[record.owner] = self._defined.get(record.owner, 0) - len(record.properties)
         record.properties.clear()
 
     def define(self, device: str, name: str, frame: Frame) -> tuple[Property[P] | None, bool]:
         """Note a definition.
 
         Returns:
-            The property, or None if the device has MAX_PROPERTIES already; and whether the definition is
-            news to those who have the one before.  The answer of a driver in this process to a getProperties
-            never is; of others, it is news if anything but the timestamp differs.
+            The property, or None if the device has MAX_PROPERTIES, or its owner MAX_DEFINED, already; and whether
+            the definition is news to those who have the one before.  The answer of a driver in this process to a
+            getProperties never is; of others, it is news if anything but the timestamp differs, or if something else
+            has been said of the property since.
         """
         record = self._records[device]
         record.seen = True
+        kind = frame.tag.kind
+        assert kind is not None
         prop = record.properties.get(name)
+        if prop is not None and prop.kind is not kind:  # another property of the same name
+            self.undefine(device, name)
+            prop = None
         if prop is None:
-            if len(record.properties) >= MAX_PROPERTIES:
+            defined = self._defined.get(record.owner, 0)
+            if len(record.properties) >= MAX_PROPERTIES or defined >= MAX_DEFINED:
                 return None, False
-            prop = record.properties[name] = Property(frame)
+            self._defined[record.owner] = defined + 1
+            prop = record.properties[name] = Property(kind)
             if prop.is_blob:
-                self._blobs.add((device, name))
+                self._blobs.setdefault(device, {})[name] = prop
+            if not record.fixed:
+                _same(prop, frame.raw)
             return prop, True
-        old = prop.definition
-        prop.definition = frame
-        if frame.reply:
-            return prop, False
+        changed, prop.changed = prop.changed, False
         if record.fixed:
-            return prop, True
-        return prop, old.raw != frame.raw and _without_time(old.raw) != _without_time(frame.raw)
+            return prop, not frame.reply
+        same = _same(prop, frame.raw)
+        return prop, (changed or not same) and not frame.reply
 
-    def undefine(self, device: str, name: str) -> None:
-        """The property is gone."""
+    def undefine(self, device: str, name: str) -> Property[P] | None:
+        """The property is gone; returns it, if there was one."""
         record = self._records.get(device)
-        if record is not None and record.properties.pop(name, None) is not None:
-            self._blobs.discard((device, name))
+        prop = None if record is None else record.properties.pop(name, None)
+        if record is not None and prop is not None:
+            self._defined[record.owner] -= 1
+            if prop.is_blob:
+                self._blobs[device].pop(name, None)
+        return prop
 
-    def properties(self, device: str | None, name: str | None) -> list[Property[P]]:
-        """The defined properties that a request covers."""
-        if device is None:
-            return [prop for record in self._records.values() for prop in record.properties.values()]
-        record = self._records.get(device)
-        if record is None:
-            return []
+    def defined(self, device: str | None, name: str | None) -> list[tuple[str, str, Property[P]]]:
+        """The defined properties that a request covers: device, name, property."""
+        records = self._records
+        devices = list(records) if device is None else [device] if device in records else []
+        if name is not None and device is not None:
+            return [(d, name, prop) for d in devices if (prop := records[d].properties.get(name)) is not None]
+        return [(d, n, prop) for d in devices for n, prop in records[d].properties.items()]
+
+    def with_blobs(self) -> Iterable[str]:
+        """The devices that have, or have had, BLOB properties."""
+        return self._blobs
+
+    def blobs(self, device: str, name: str | None = None) -> list[tuple[str, Property[P]]]:
+        """The BLOB properties of a device, or one of them: name, property."""
+        found = self._blobs.get(device, {})
         if name is None:
-            return list(record.properties.values())
-        prop = record.properties.get(name)
-        return [] if prop is None else [prop]
-
-    def blobs(self) -> list[tuple[str, str, P, Property[P]]]:
-        """The BLOB properties: device, name, owner, property."""
-        found = []
-        for device, name in sorted(self._blobs):
-            record = self._records[device]
-            found.append((device, name, record.owner, record.properties[name]))
-        return found
+            return list(found.items())
+        return [(name, found[name])] if name in found else []
 
     def forget(self, party: P) -> None:
         """The party is gone: nothing is missing to it any more."""
-        self._counts.pop(party, None)
+        self._owned.pop(party, None)
+        self._defined.pop(party, None)
         for record in self._records.values():
+            record.refused.discard(party)
             for prop in record.properties.values():
                 prop.missing.discard(party)
+                prop.unseen.discard(party)
 
 
-def _without_time(raw: bytes) -> bytes:
-    return _TIMESTAMP.sub(b"", raw, count=1)
+def _same(prop: Property[P], raw: bytes) -> bool:
+    """Is a definition the same as the last one but for its timestamp?  It is the last one now.
+
+    Definitions are not kept, as they may be long and many: their hashes, which nobody can foresee, tell them apart.
+    """
+    before, its_hash = prop.definition, hash(raw)
+    if its_hash == before[0]:
+        return True
+    timeless = _TIMESTAMP.sub(b"", raw, count=1) if b"timestamp=" in raw else raw
+    prop.definition = its_hash, hash(timeless), len(timeless)
+    return prop.definition[1:] == before[1:]

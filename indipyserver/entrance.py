@@ -9,8 +9,10 @@ import ssl as tls
 from collections.abc import Iterable
 from typing import Final
 
-from .listener import Listener, bind
+from .arguments import checked_hosts, checked_port
+from .listener import Listener
 from .rights import EVERYTHING, Rights
+from .sockets import bind_any_port, is_tcp
 
 __all__ = ["Entrance", "warn_of_open_doors"]
 
@@ -27,7 +29,11 @@ class Entrance:
         rights: What its clients may see and do.
 
     Attributes:
-        listeners: What accepts there while the server runs.
+        listener: What accepts there while the server runs, else None.
+
+    Raises:
+        TypeError: An argument has a wrong type.
+        ValueError: There is no such port, or an address has a NUL in it.
     """
 
     def __init__(
@@ -35,22 +41,22 @@ class Entrance:
     ) -> None:
         if ssl is not None and not isinstance(ssl, tls.SSLContext):
             raise TypeError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
-        self.hosts = [host] if isinstance(host, str) else list(host)
+        self.hosts = checked_hosts(host)
         self.ssl = ssl
         self.rights = rights
-        self.listeners: list[Listener] = []
-        self._port = port
+        self.listener: Listener | None = None
+        self._port = checked_port(port)
 
     @property
     def sockets(self) -> list[socket.socket]:
         """The sockets it listens on."""
-        return [sock for listener in self.listeners for sock in listener.sockets]
+        return self.listener.sockets if self.listener is not None else []
 
     @property
     def port(self) -> int:
         """The TCP port; while the server runs, the one that 0 became."""
         for sock in self.sockets:
-            if sock.fileno() >= 0:
+            if sock.fileno() >= 0 and is_tcp(sock):
                 return int(sock.getsockname()[1])
         return self._port
 
@@ -60,17 +66,7 @@ class Entrance:
         Raises:
             OSError: It cannot be listened on; nothing is left open.
         """
-        sockets: list[socket.socket] = []
-        port = self._port
-        try:
-            for host in self.hosts:
-                sockets += bind(host, port)
-                port = sockets[0].getsockname()[1]
-        except BaseException:
-            for sock in sockets:
-                sock.close()
-            raise
-        return sockets
+        return bind_any_port(self.hosts, self._port)
 
 
 _ADVICE: Final = (

@@ -20,6 +20,8 @@ import stat
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from indipydriver.transport.watching import can_watch_descriptors
+
 from .roster import Roster
 from .words import RemoteWord, Word, parse_word
 
@@ -155,8 +157,8 @@ class Lines:
 
     @property
     def unfinished(self) -> bool:
-        """A line has begun and not ended."""
-        return bool(self._rest)
+        """A line has begun and not ended, be it one that is too long."""
+        return bool(self._rest) or self._skipping
 
     def feed(self, data: bytes) -> list[str | CommandError]:
         """The lines that end in here, and what is wrong with those that cannot be read."""
@@ -175,8 +177,9 @@ class Lines:
         return found
 
     def finish(self) -> list[str | CommandError]:
-        """No more follows for now: what has come of the last line is the line."""
+        """No more follows for now: what has come of the last line is the line, and what comes next is another."""
         rest, self._rest = self._rest, b""
+        self._skipping = False
         return [self._decode(rest)] if rest else []
 
     def _decode(self, line: bytes) -> str | CommandError:
@@ -208,20 +211,31 @@ class Fifo:
         self._fd = -1
         self._timer: asyncio.TimerHandle | None = None
         self._latest: dict[str, asyncio.Task[None]] = {}  # by word
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         """Begin to read; needs the running event loop.
 
         Raises:
-            OSError: There is none, it is something else, or it may not be read.
+            OSError: There is none, it is something else, it may not be read, another process reads it, or this
+            platform has no FIFOs that an event loop can watch.
         """
-        if not hasattr(os, "mkfifo"):
-            raise OSError(errno.ENOTSUP, "this platform has no FIFOs")
+        loop = asyncio.get_running_loop()
+        if not hasattr(os, "mkfifo") or not can_watch_descriptors(loop):
+            raise OSError(errno.ENOTSUP, "this platform has no FIFOs that can be watched")
         if not stat.S_ISFIFO(os.stat(self.path).st_mode):
             raise OSError(errno.EINVAL, "it is not a FIFO")
         # Open for writing too, so that there is never an end of file when a writer goes.
-        self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
-        asyncio.get_running_loop().add_reader(self._fd, self._readable)
+        fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISFIFO(os.fstat(fd).st_mode):  # replaced meanwhile
+                raise OSError(errno.EINVAL, "it is not a FIFO")
+            _lock(fd)
+            loop.add_reader(fd, self._readable)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
 
     async def close(self) -> None:
         """Read no more, and give up what is not done yet."""
@@ -230,7 +244,7 @@ class Fifo:
             os.close(self._fd)
             self._fd = -1
         self._cancel_timer()
-        tasks = list(self._latest.values())
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -240,6 +254,10 @@ class Fifo:
         try:
             data = os.read(self._fd, _READ)
         except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            logger.error("FIFO %s can be read no more: %s", self.path, error.strerror)
+            asyncio.get_running_loop().remove_reader(self._fd)
             return
         self._handle(self._lines.feed(data))
         self._cancel_timer()
@@ -270,6 +288,8 @@ class Fifo:
         word = command.word if isinstance(command, Stop) else command.word.text
         task = asyncio.get_running_loop().create_task(self._carry_out(command, self._latest.get(word)), name="FIFO")
         self._latest[word] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: self._latest.pop(word) if self._latest.get(word) is task else None)
 
     async def _carry_out(self, command: Command, before: asyncio.Task[None] | None) -> None:
@@ -288,3 +308,17 @@ class Fifo:
                 )
         except (ValueError, ImportError, LookupError) as error:
             logger.error("FIFO %s: %s", self.path, error.args[0] if isinstance(error, LookupError) else error)
+
+
+def _lock(fd: int) -> None:
+    """Two readers of one FIFO would each get some pieces of the commands."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another process reads it") from None
+    except OSError as error:  # not every system can lock a FIFO
+        logger.debug("a FIFO cannot be locked: %s", error)

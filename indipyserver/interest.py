@@ -28,8 +28,10 @@ class Interest:
     """
 
     __slots__ = (
+        "_asked",
         "_blob_default",
         "_blob_devices",
+        "_blob_names",
         "_blob_properties",
         "_partly",
         "devices",
@@ -44,60 +46,88 @@ class Interest:
         self.devices: set[str] = set()
         self.properties: set[tuple[str, str]] = set()
         self._partly: set[str] = set()  # devices of which some property was asked for
+        self._asked: set[tuple[str, str | None]] = set()  # what getProperties named, and not only other elements
         self._blob_default = BlobMode.NEVER
         self._blob_devices: dict[str, BlobMode] = {}
-        self._blob_properties: dict[tuple[str, str], BlobMode] = {}
+        self._blob_properties: dict[str, dict[str, BlobMode]] = {}  # by device, then by name
+        self._blob_names = 0  # in both of them
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.devices) or bool(self.properties)
 
-    def ask(self, device: str | None, name: str | None = None) -> bool:
+    def ask(self, device: str | None, name: str | None = None, *, definitions: bool = True) -> bool:
         """Note what a getProperties, an enableBLOB or a command concerns; True if that is new.
 
         More than MAX_INTERESTS names are not kept: nobody but a flood asks for so many.
+
+        Args:
+            device: The device, or None for all.
+            name: The property, or None for all of the device.
+            definitions: It is a getProperties, which definitions answer.
         """
         if device is None:
             new = not self.everything
             self.everything = True
-        elif self.full:
-            new = False
-        elif name is None:
+            return new
+        if self.full:
+            return False
+        if name is None:
             new = device not in self.devices
             self.devices.add(device)
         else:
             new = (device, name) not in self.properties
             self.properties.add((device, name))
             self._partly.add(device)
+        if definitions and (device, name) not in self._asked:
+            self._asked.add((device, name))
+            new = True
         return new
+
+    def asked(self, device: str, name: str | None) -> bool:
+        """Has a getProperties for this property come; without a name, for this whole device?"""
+        return self.everything or (device, None) in self._asked or (device, name) in self._asked
 
     @property
     def full(self) -> bool:
         """No further names are kept."""
-        return len(self.devices) + len(self.properties) >= MAX_INTERESTS
+        return len(self.devices) + len(self.properties) + self._blob_names >= MAX_INTERESTS
 
-    def enable_blob(self, device: str | None, name: str | None, mode: BlobMode) -> None:
+    def enable_blob(self, device: str | None, name: str | None, mode: BlobMode) -> bool:
         """Set the BLOB mode of one property, of a device, or (without device, seen in the wild) of all.
 
         A mode for a device replaces those set before for its properties, and so on upwards: the newest
         counts, as in indiserver, but a device's mode stays its own (INDI 1.7), where indiserver's
-        is that of the whole connection.
+        is that of the whole connection.  When :attr:`full`, modes of further names are not kept.
+
+        Returns:
+            Whether it changes what this peer gets besides the data of BLOBs.
         """
         if device is None:
+            only = BlobMode.ONLY in (mode, self._blob_default, *self._blob_devices.values())
+            changed = only and (mode is not self._blob_default or bool(self._blob_devices))
             self._blob_default = mode
             self._blob_devices.clear()
             self._blob_properties.clear()
-        elif self.full:
-            return
-        elif name is None:
+            self._blob_names = 0
+            return changed
+        if name is not None:
+            modes = self._blob_properties.get(device, {})
+            if name in modes or not self.full:
+                self._blob_names += name not in modes
+                modes[name] = mode
+                self._blob_properties[device] = modes
+            return False
+        self._blob_names -= len(self._blob_properties.pop(device, ()))
+        before = self._device_mode(device)
+        if device in self._blob_devices or not self.full:
+            self._blob_names += device not in self._blob_devices
             self._blob_devices[device] = mode
-            for key in [key for key in self._blob_properties if key[0] == device]:
-                del self._blob_properties[key]
-        else:
-            self._blob_properties[device, name] = mode
+        return before is not self._device_mode(device) and BlobMode.ONLY in (before, mode)
 
     def blob_mode(self, device: str, name: str) -> BlobMode:
         """The mode for the BLOBs of one property."""
-        mode = self._blob_properties.get((device, name))
+        modes = self._blob_properties.get(device)
+        mode = modes.get(name) if modes else None
         return mode if mode is not None else self._device_mode(device)
 
     def _device_mode(self, device: str) -> BlobMode:
@@ -110,6 +140,12 @@ class Interest:
         if self.everything or device in self.devices:
             return True
         return device in self._partly if name is None else (device, name) in self.properties
+
+    def includes(self, device: str, name: str | None) -> bool:
+        """Has it asked for this property, or without a name for this whole device, with what it has asked for?"""
+        if self.everything or device in self.devices:
+            return True
+        return name is not None and (device, name) in self.properties
 
     def names(self, device: str, name: str | None) -> bool:
         """As :meth:`covers`, but only if it named the device: asking for everything does not count."""

@@ -10,26 +10,28 @@ import socket
 import ssl as tls
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from indipydriver.errors import DefinitionError
 from indipydriver.protocol.framer import Limits
 from indipydriver.protocol.values import format_timestamp
-from indipydriver.transport.link import Link
+from indipydriver.protocol.via import server_name
 
+from .arguments import checked_integer, checked_seconds, checked_type
 from .audit import AuditLog
 from .backoff import Backoff
-from .entrance import Entrance, warn_of_open_doors
+from .clientele import Clientele
+from .entrance import Entrance
 from .exdriver import ExDriver
 from .keepalive import Keepalive
-from .listener import CLIENT_LIMITS, PROGRESS_TIME, Listener, bind_unix, where
+from .listener import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Listener
 from .localdriver import LocalDriver, PythonDriver
 from .outbox import OutboxLimits
+from .parts import Parts
 from .peer import HANG_TIME, Peer
 from .reception import Reception, is_lingering
 from .remote import RemoteConnection
-from .rights import EVERYTHING, Rights
+from .rights import Rights
 from .signals import on_signal
 from .stats import ServerStats, take_stats
 from .switchboard import Switchboard
@@ -57,15 +59,17 @@ class IPyServer:
         client_limits: What a client may send.
         hang_time: Seconds after which a driver that takes nothing is cut off; 0: never.
         shutdown_grace: Seconds that drivers and clients get to end when the server stops.
-        unix_socket: Listen on this local socket too, see :func:`bind_unix`; or on a bound one, for one run.
+        unix_socket: Listen on this local socket too, see :func:`.sockets.bind_unix`; or on a bound one, for one run.
         unix_any_user: Every user of this machine may use it, and not only our own and root.
         ssl: Clients must use TLS (:mod:`indipyserver.certificates`); :meth:`add_listener` makes a plain one beside.
-        progress_time: Seconds in which what a client has begun must end or grow by 1 KiB; 0: any time.
+        progress_time: Seconds in which what a client has begun must end or grow by 1 KiB and by 1/32; 0: any time.
+        unfinished_total: Bytes of what all clients together have begun and not ended; beyond it, the largest goes.
         audit: Log each command that is passed on, at INFO on ``indipyserver.audit``.
 
     Raises:
         TypeError: Something among the drivers is not a driver, or an argument has a wrong type.
-        ValueError: Two drivers have a device of the same name, or maxconnections is less than 1.
+        ValueError: Two drivers have a device of the same name, there is no such port, maxconnections is less
+            than 1, or a time is negative or not finite.
 
     Attributes:
         drivers: The IPyDrivers.
@@ -75,6 +79,7 @@ class IPyServer:
         started: Set when clients can connect.
         stopped: Set when everything has ended.
         on_deserted: Called when the last driver has ended by itself, and there is no link to a server.
+        port: The port to listen on; while the server runs, the one that 0 became.
     """
 
     def __init__(
@@ -91,29 +96,31 @@ class IPyServer:
         unix_any_user: bool = False,
         ssl: tls.SSLContext | None = None,
         progress_time: float = PROGRESS_TIME,
+        unfinished_total: int = UNFINISHED_TOTAL,
         audit: bool = False,
     ) -> None:
-        if not isinstance(maxconnections, int):
-            raise TypeError(f"maxconnections must be an integer, not {type(maxconnections).__name__}")
-        if maxconnections < 1:
-            raise ValueError("maxconnections must be 1 or more")
+        self._entrance = Entrance(host, port, ssl)
+        checked_type("limits", limits, OutboxLimits, type(None))
+        checked_type("client_limits", client_limits, Limits)
+        checked_type("unix_socket", unix_socket, str, socket.socket, type(None))
         self.drivers: list[PythonDriver] = []
         self.exdrivers: list[ExDriver] = []
         self.remotes: list[RemoteConnection] = []
         self.devices: dict[str, Any] = {}
-        self.host = host
+        self.host: str | Iterable[str] = host if isinstance(host, str) else self._entrance.hosts
         self.port = port
-        self.maxconnections = maxconnections
+        self.maxconnections = checked_integer("maxconnections", maxconnections, 1)
         self.limits = limits or OutboxLimits()
         self.client_limits = client_limits
-        self.hang_time = hang_time
-        self.shutdown_grace = shutdown_grace
+        self.hang_time = checked_seconds("hang_time", hang_time)
+        self.shutdown_grace = checked_seconds("shutdown_grace", shutdown_grace)
         self.unix_socket = unix_socket
         self.unix_any_user = unix_any_user
         self.ssl = ssl
-        self.progress_time = progress_time
+        self.progress_time = checked_seconds("progress_time", progress_time)
+        self.unfinished_total = checked_integer("unfinished_total", unfinished_total, 1)
         self.on_deserted: Callable[[], None] | None = None
-        self.board = Switchboard(f"{socket.gethostname() or 'server'}-{secrets.token_hex(4)}")
+        self.board = Switchboard(f"{server_name(socket.gethostname())}-{secrets.token_hex(4)}")
         self.reception = Reception(self.board)
         if audit:
             self.board.followers.append(AuditLog())
@@ -122,12 +129,9 @@ class IPyServer:
         self._shutdown = asyncio.Event()
         self._keepalive = Keepalive(self.board)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._group: asyncio.TaskGroup | None = None
-        self._parts: list[LocalDriver | ExDriver | RemoteConnection] = []
-        self._tasks: dict[LocalDriver | ExDriver | RemoteConnection, asyncio.Task[None]] = {}
+        self._parts = Parts(self.board, self._deserted)
         self._entrances: list[Entrance] = []
-        self._listeners: list[Listener] = []
-        self._terminated = False
+        self._clientele: Clientele | None = None
         for driver in drivers:
             self.add_driver(driver)
 
@@ -138,17 +142,20 @@ class IPyServer:
 
         Raises:
             TypeError: It is not a driver.
-            ValueError: One of its devices is served already.
+            ValueError: It or one of its devices is served already.
+            RuntimeError: The server runs, and so does the driver, for somebody else; nothing is changed.
         """
         if not hasattr(driver, "data") or not hasattr(driver, "serve"):
             raise TypeError(f"a driver must be an IPyDriver, not {type(driver).__name__}")
+        if any(driver is other for other in self.drivers):
+            raise ValueError("this driver is served already")
         for name in driver.data:
             if name in self.devices:
                 raise DefinitionError(f"two drivers have a device named {name!r}")
+        part = LocalDriver(self.board, driver, self.limits, self.hang_time)
+        self._parts.add(part)
         self.devices.update(driver.data)
         self.drivers.append(driver)
-        part = LocalDriver(self.board, driver, self.limits, self.hang_time)
-        self._add(part)
         return part
 
     def add_exdriver(
@@ -200,8 +207,8 @@ class IPyServer:
             hang_time=self.hang_time,
             backoff=backoff,
         )
+        self._parts.add(part)
         self.exdrivers.append(part)
-        self._add(part)
         return part
 
     def add_remote(
@@ -245,8 +252,8 @@ class IPyServer:
             backoff=backoff,
             hang_time=self.hang_time,
         )
+        self._parts.add(part)
         self.remotes.append(part)
-        self._add(part)
         return part
 
     def add_listener(
@@ -272,12 +279,14 @@ class IPyServer:
 
         Raises:
             OSError: The server runs, and cannot listen there.
-            ValueError: The patterns are empty.
+            TypeError: An argument has a wrong type.
+            ValueError: The patterns are empty, there is no host, or no such port.
         """
         entrance = Entrance(host, port, ssl, Rights.of(read_only, devices))
-        if self._group is not None:
-            self._listen(entrance, entrance.bind()).start()
-            warn_of_open_doors([entrance])
+        if not entrance.hosts:
+            raise ValueError("a listener needs a host, a name or an address, to listen on")
+        if self._clientele is not None:
+            self._clientele.let_in(entrance)
         self._entrances.append(entrance)
         return entrance
 
@@ -290,52 +299,19 @@ class IPyServer:
         Raises:
             ValueError: It is not served here.
         """
-        for known in self._parts:
-            if known is part or (isinstance(known, LocalDriver) and known.driver is part):
-                break
-        else:
-            raise ValueError(f"{part!r} is not served here")
-        self._parts.remove(known)
+        known = self._parts.find(part)
         if isinstance(known, LocalDriver):
             self.drivers.remove(known.driver)
             for name in known.devices:
                 self.devices.pop(name, None)
-            known.driver.shutdown()
         elif isinstance(known, ExDriver):
             self.exdrivers.remove(known)
         else:
             self.remotes.remove(known)
-        task = self._tasks.get(known)
-        if task is not None:
-            if isinstance(known, LocalDriver):
-                await asyncio.wait((task,), timeout=self.shutdown_grace)
-            task.cancel()
-            await asyncio.wait((task,))
+        await self._parts.remove(known, self.shutdown_grace)
 
-    def _add(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
-        self._parts.append(part)
-        if self._group is not None and not self.stop:
-            self._start_part(part)
-
-    def _start_part(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
-        assert self._group is not None
-        if isinstance(part, LocalDriver):
-            part.driver.expect_run()  # what other coroutines send before its task begins is kept
-        task = self._group.create_task(self._run_part(part), name=part.label)
-        self._tasks[part] = task
-        task.add_done_callback(lambda _: self._part_ended(part))
-
-    async def _run_part(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
-        """One part may fail, even in a way that nobody has foreseen; the others go on."""
-        try:
-            await part.run()
-        except Exception as error:
-            logger.exception("%s has failed; the others go on", part.label)
-            self.board.announce(f"{part.label} has failed: {error!r}")
-
-    def _part_ended(self, part: LocalDriver | ExDriver | RemoteConnection) -> None:
-        self._tasks.pop(part, None)
-        if not self._tasks and not self.stop and self.on_deserted is not None:
+    def _deserted(self) -> None:
+        if not self.stop and self.on_deserted is not None:
             self.on_deserted()
 
     # What scripts look at
@@ -346,12 +322,17 @@ class IPyServer:
         return self._shutdown.is_set()
 
     @property
-    def keepalive(self) -> int | None:
-        """Seconds without traffic after which clients get a message; 0 or None: never."""
+    def keepalive(self) -> float | None:
+        """Seconds without traffic after which clients get a message; None, 0 or less: never.
+
+        Raises:
+            TypeError: Set to something that is no number.
+            ValueError: Set to a number that is not finite.
+        """
         return self._keepalive.interval
 
     @keepalive.setter
-    def keepalive(self, seconds: int | None) -> None:
+    def keepalive(self, seconds: float | None) -> None:
         self._keepalive.interval = seconds
 
     def stats(self) -> ServerStats:
@@ -371,7 +352,11 @@ class IPyServer:
     @property
     def server(self) -> Listener | None:
         """What accepts the clients, with its ``sockets``; None while it does not run."""
-        return self._listeners[0] if self._listeners else None
+        return next(iter(self._listeners), None)
+
+    @property
+    def _listeners(self) -> list[Listener]:
+        return self._clientele.listeners if self._clientele is not None else []
 
     @property
     def connectionpool(self) -> list[Peer]:
@@ -389,8 +374,8 @@ class IPyServer:
             ValueError: The timestamp is not a datetime.
         """
         text = format_timestamp(timestamp)
-        if self._group is not None:
-            self.board.announce(message, text)
+        if self._clientele is not None:
+            self.board.deliver(None, self.board.router.site_message(message, text))
 
     # Life
 
@@ -414,8 +399,10 @@ class IPyServer:
 
         Raises:
             OSError: It cannot listen, for example as the port is taken.
+            ValueError: There is nothing to listen on.
+            RuntimeError: It runs already.
         """
-        if self._group is not None:
+        if self._clientele is not None:
             raise RuntimeError("this server runs already")
         self._renew_events()
         if self._shutdown.is_set():
@@ -423,43 +410,56 @@ class IPyServer:
             self.stopped.set()
             return
         port = self.port
-        bound = self._bind()
+        terminated: list[bool] = []
+        clientele = self._admit_clients()
         self.stopped.clear()
-        self._terminated = False
-        keepalive: list[asyncio.Task[None]] = []
-        unhandle = self._handle_signals()
+        unhandle = self._handle_signals(terminated)
         try:
-            async with asyncio.TaskGroup() as self._group:
-                try:
-                    for entrance, sockets in bound:
-                        self._listen(entrance, sockets)
-                    warn_of_open_doors(entrance for entrance, _ in bound)
-                    self.port = self.sockets[0].getsockname()[1]
-                    for part in self._parts:
-                        self._start_part(part)
-                    keepalive.append(self._group.create_task(self._keepalive.run(), name="keepalive"))
-                    for listener in self._listeners:
-                        listener.start()
-                    self.started.set()
-                    await self._shutdown.wait()
-                finally:
-                    for task in keepalive:
-                        task.cancel()
-                    await self._close_down()
+            self._clientele = clientele
+            self.port = self._entrance.port
+            await self._serve(clientele)
         finally:
             unhandle()
-            self._group = None
-            self._listeners.clear()
-            for entrance in self._entrances:
-                entrance.listeners = []
-            self._tasks.clear()
+            clientele.end()
+            self._clientele = None
+            self._parts.forget()
             self.port = port
             self.started.clear()
             self._shutdown.clear()
             self.stopped.set()
             logger.info("the server has stopped")
-        if self._terminated:
+        if terminated:
             raise SystemExit(128 + signal.SIGTERM)
+
+    async def _serve(self, clientele: Clientele) -> None:
+        async with asyncio.TaskGroup() as group:
+            keepalive = group.create_task(self._keepalive.run(), name="keepalive")
+            try:
+                self._parts.start(group)
+                clientele.start()
+                self.started.set()
+                await self._shutdown.wait()
+            finally:
+                keepalive.cancel()
+                clientele.close()
+                deadline = asyncio.get_running_loop().time() + self.shutdown_grace
+                await self._parts.stop(deadline)
+                await clientele.say_goodbye(deadline)
+
+    def _admit_clients(self) -> Clientele:
+        self._entrance = Entrance(self.host, self.port, self.ssl)
+        return Clientele(
+            self.board,
+            self.reception,
+            [self._entrance, *self._entrances],
+            unix_socket=self.unix_socket,
+            any_user=self.unix_any_user,
+            most=self.maxconnections,
+            outbox=self.limits,
+            limits=self.client_limits,
+            progress_time=self.progress_time,
+            unfinished_total=self.unfinished_total,
+        )
 
     def _renew_events(self) -> None:
         """asyncio's events belong to the loop that first waited for them; a second run may have another."""
@@ -471,48 +471,13 @@ class IPyServer:
                 self._shutdown.set()
         self._loop = loop
 
-    def _bind(self) -> list[tuple[Entrance, list[socket.socket]]]:
-        bound: list[tuple[Entrance, list[socket.socket]]] = []
-        try:
-            for entrance in (Entrance(self.host, self.port, self.ssl), *self._entrances):
-                bound += [(entrance, entrance.bind())]
-            if self.unix_socket is not None:
-                local = self.unix_socket
-                sock = bind_unix(local, self.unix_any_user) if isinstance(local, str) else local
-                bound.append((Entrance((), 0), [sock]))
-        except BaseException:
-            for _, sockets in bound:
-                for sock in sockets:
-                    sock.close()
-            raise
-        return bound
-
-    def _listen(self, entrance: Entrance, sockets: list[socket.socket]) -> Listener:
-        listener = Listener(
-            sockets,
-            partial(self._accepted, rights=entrance.rights),
-            context=entrance.ssl,
-            limits=self.client_limits,
-            any_user=self.unix_any_user,
-            progress_time=self.progress_time,
-        )
-        entrance.listeners = [listener]
-        self._listeners.append(listener)
-        for sock in sockets:
-            rights = f" ({entrance.rights})" if entrance.rights.limited else ""
-            logger.info("listening on %s%s%s", where(sock), " with TLS" if entrance.ssl is not None else "", rights)
-        return listener
-
-    def _accepted(self, link: Link, rights: Rights = EVERYTHING) -> bool:
-        return self.reception.admit(link, self.maxconnections, self.limits, rights)
-
-    def _handle_signals(self) -> Callable[[], None]:
+    def _handle_signals(self, terminated: list[bool]) -> Callable[[], None]:
         """SIGTERM is shutdown(), and a second one ends the process at once; SIGUSR1 logs the statistics."""
 
         def terminate() -> None:
             logger.warning("SIGTERM: the server stops")
             undo[0]()
-            self._terminated = True
+            terminated.append(True)
             self._shutdown.set()
 
         undo = [on_signal("SIGTERM", terminate), on_signal("SIGUSR1", self.log_stats)]
@@ -522,35 +487,3 @@ class IPyServer:
                 each()
 
         return undo_all
-
-    async def _close_down(self) -> None:
-        """Accept no more; tell drivers and give them time; send what waits for clients; end the rest."""
-        deadline = asyncio.get_running_loop().time() + self.shutdown_grace
-        await asyncio.sleep(0)  # a driver that was started in this turn of the loop has to run before it can end
-        for listener in self._listeners:
-            listener.close()
-        local = []
-        others = []
-        for part, task in list(self._tasks.items()):
-            if isinstance(part, LocalDriver):
-                part.driver.shutdown()
-                local.append(task)
-            else:
-                task.cancel()
-                others.append(task)
-        await _wait_until(deadline, local)
-        for task in local:
-            task.cancel()
-        await _wait_until(None, [*local, *others])
-        for peer in self.board.peers:
-            peer.link.close()
-        await self.board.wait_until_empty(deadline)
-        for peer in self.board.peers:
-            peer.link.abort()
-        await asyncio.sleep(0)
-
-
-async def _wait_until(deadline: float | None, tasks: list[asyncio.Task[None]]) -> None:
-    if tasks:
-        timeout = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
-        await asyncio.wait(tasks, timeout=timeout)

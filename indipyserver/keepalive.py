@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+from typing import Final
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import Message
@@ -14,26 +16,40 @@ from .switchboard import Switchboard, now
 __all__ = ["Keepalive"]
 
 
+LEAST: Final = 0.05
+"""Seconds: a shorter interval counts as this one, as otherwise nothing else would get a turn."""
+
+
 class Keepalive:
     """Sends "Keep alive message" to all clients after some seconds without traffic.
 
     Args:
         board: The server's peers.
-        interval: Seconds; 0 or None: never.
+        interval: Seconds; None, 0 or less: never.
     """
 
-    def __init__(self, board: Switchboard, interval: int | None = 30) -> None:
+    def __init__(self, board: Switchboard, interval: float | None = 30) -> None:
         self._board = board
         self._interval = interval
         self._changed: asyncio.Event | None = None
 
     @property
-    def interval(self) -> int | None:
-        """Seconds without traffic; it can be changed while it runs."""
+    def interval(self) -> float | None:
+        """Seconds without traffic; it can be changed while it runs.
+
+        Raises:
+            TypeError: Set to something that is no number.
+            ValueError: Set to a number that is not finite.
+        """
         return self._interval
 
     @interval.setter
-    def interval(self, seconds: int | None) -> None:
+    def interval(self, seconds: float | None) -> None:
+        if seconds is not None:
+            if not isinstance(seconds, int | float):
+                raise TypeError(f"keepalive must be a number of seconds or None, not {type(seconds).__name__}")
+            if not math.isfinite(seconds):
+                raise ValueError(f"keepalive must be a finite number of seconds or None, not {seconds}")
         self._interval = seconds
         if self._changed is not None:
             self._changed.set()
@@ -45,13 +61,18 @@ class Keepalive:
         self._changed = changed
         while True:
             changed.clear()
-            wait = max(0.0, board.last_traffic + self._interval - loop.time()) if self._interval else None
-            if wait == 0.0:
-                clients = tuple(peer for peer in board.clients if peer.role is Role.CLIENT)
-                board.last_traffic = loop.time()
-                if clients:
-                    board.deliver(None, [([encode(Message(None, "Keep alive message", now()))], clients)])
-                continue
+            interval = self._interval or 0
+            wait = board.last_traffic + max(interval, LEAST) - loop.time() if interval > 0 else None
+            if wait is not None and wait <= 0:
+                self._send()
+                wait = LEAST
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await changed.wait()
+
+    def _send(self) -> None:
+        board = self._board
+        clients = tuple(peer for peer in board.clients if peer.role is Role.CLIENT)
+        board.last_traffic = asyncio.get_running_loop().time()
+        if clients:
+            board.deliver(None, [([encode(Message(None, "Keep alive message", now()))], clients)])

@@ -3,136 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
 import socket
 import ssl
-import stat
 import struct
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Final
 
 from indipydriver.protocol.framer import Limits
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink, tune_socket
-from indipydriver.transport.link import Link
+from indipydriver.transport.progress import UnfinishedTotal
 from indipydriver.transport.stream import StreamLink
+from indipydriver.transport.watching import can_watch_descriptors
 
-__all__ = ["CLIENT_LIMITS", "LINGER", "PROGRESS_TIME", "Listener", "bind", "bind_unix", "where"]
+from .handshakes import Handshakes
+from .lingering import ClientLink
+from .lograte import LogRate
+from .sockets import FileOf, is_tcp
+
+__all__ = ["CLIENT_LIMITS", "PROGRESS_TIME", "READ_ONLY_BLOB", "UNFINISHED_TOTAL", "Listener"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 CLIENT_LIMITS = Limits(blob=64 << 20, strict_blobs=True)
 """What a client may send: as a driver, but a BLOB of 64 MiB at most, and with every byte of it looked at."""
-PROGRESS_TIME = 30.0
-"""Seconds in which an unfinished element of a client must end or grow by 1 KiB."""
-LINGER = 5.0
-"""Seconds after its last request during which a client that has ended its sending side still gets answers."""
-_HANDSHAKES = 64  # at the same time; further clients wait to be accepted
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets on every address of a host, all with the same port.
-
-    Args:
-        host: A name or address; "" for all interfaces.
-        port: 0 for any free one.
-
-    Raises:
-        OSError: The port is taken on one of them, or there is no such address.
-    """
-    try:
-        infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise socket.gaierror(error.errno, f"cannot listen on {host!r}: {error.strerror}") from None
-    sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    try:
-        for family, kind, proto, _, address in dict.fromkeys(infos):
-            try:
-                sock = socket.socket(family, kind, proto)
-            except OSError as error:  # this kernel has no IPv6
-                missing = error
-                continue
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if len(sockets) > 1 and port == 0:
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            try:
-                sock.bind(address)
-            except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL:
-                    text = f"cannot listen on {host or 'all interfaces'} port {int(address[1])}: {error.strerror}"
-                    raise OSError(error.errno, text) from None
-                missing = error
-                sockets.pop().close()
-                continue
-            sock.listen(128)
-            sock.setblocking(False)
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
-    if not sockets:
-        raise missing or OSError(errno.EADDRNOTAVAIL, f"{host!r} has no address to listen on")
-    return sockets
-
-
-def bind_unix(name: str, any_user: bool = False) -> socket.socket:
-    """A listening local socket (AF_UNIX).
-
-    On Linux it has a name in the abstract space and no file, as indiserver's, where libindi's clients look
-    for it.  Elsewhere it is a file that only its owner can use; one that nobody listens on is replaced.
-
-    Args:
-        name: For example ``/tmp/indiserver``.
-        any_user: The file is for everybody; who may use an abstract name is decided when he connects.
-
-    Raises:
-        OSError: The name is taken, or this platform has no local sockets.
-    """
-    if not hasattr(socket, "AF_UNIX"):
-        raise OSError(errno.EAFNOSUPPORT, "this platform has no local sockets")
-    abstract = sys.platform.startswith("linux")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if abstract:
-            sock.bind("\0" + name.removeprefix("\0"))
-        else:
-            _bind_file(sock, name, 0o111 if any_user else 0o177)
-        sock.listen(128)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"cannot listen on the local socket {name}: {error.strerror or error}") from None
-    return sock
-
-
-def _bind_file(sock: socket.socket, path: str, umask: int) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                if probe.connect_ex(path) == errno.ECONNREFUSED:
-                    os.unlink(path)
-    before = os.umask(umask)
-    try:
-        sock.bind(path)
-    finally:
-        os.umask(before)
-
-
-def where(sock: socket.socket) -> str:
-    """What a socket listens on, in words."""
-    address = sock.getsockname()
-    if isinstance(address, tuple):
-        return f"{address[0]} port {address[1]}"
-    name = address.decode(errors="replace") if isinstance(address, bytes) else address
-    return f"the local socket {name.removeprefix(chr(0))}"
+READ_ONLY_BLOB: Final = 64 << 10
+"""Bytes of a BLOB of a client that may only look: it may not send any, so one is only to be refused with a message."""
+UNFINISHED_TOTAL: Final = 256 << 20
+"""Bytes of all elements that clients of a server have begun and not ended: four uploads of the largest size."""
+PROGRESS_TIME: Final = 30.0
+"""Seconds in which an unfinished element of a client must end or grow by 1 KiB and by 1/32 of its size."""
+_AT_ONCE: Final = 64  # connections that are accepted before others get their turn
+_PAUSE: Final = 1.0
+"""Seconds without accepting after an error that another try would only repeat: no descriptors, no memory."""
+_OF_THE_CONNECTION = tuple(
+    getattr(errno, name)
+    for name in (
+        "ECONNABORTED EPROTO ENETDOWN ENOPROTOOPT EHOSTDOWN ENONET EHOSTUNREACH EOPNOTSUPP ENETUNREACH EPERM ECONNRESET"
+    ).split()
+    if hasattr(errno, name)
+)
+"""Errors of accept() that concern the connection that was to be accepted (accept(2) of Linux), and not the others."""
 
 
 class Listener:
@@ -140,125 +54,202 @@ class Listener:
 
     Args:
         sockets: Listening sockets, non-blocking; closed with the listener.
-        accepted: Called with the link of each new client; it opens the link, or returns False to refuse it.
+        accepted: Called with the link of each new client and its address; it opens the link, or returns False
+            to refuse it.
         context: For TLS.
         limits: What a client may send.
         any_user: On local sockets, accept every user of this machine, and not only our own and root.
-        progress_time: Seconds in which an unfinished element must end or grow by 1 KiB; 0: any time.
+        progress_time: Seconds in which an unfinished element must end or grow; 0: any time.
+        unfinished: What the clients may leave unfinished together.
+        rate: Limits what is logged about each address.
     """
 
     def __init__(
         self,
         sockets: list[socket.socket],
-        accepted: Callable[[Link], bool],
+        accepted: Callable[[ClientLink, str], bool],
         *,
         context: ssl.SSLContext | None = None,
         limits: Limits = CLIENT_LIMITS,
         any_user: bool = False,
         progress_time: float = PROGRESS_TIME,
+        unfinished: UnfinishedTotal | None = None,
+        rate: LogRate | None = None,
     ) -> None:
         self.sockets = sockets
+        self._files = list(map(FileOf, sockets))
         self._accepted = accepted
-        self._context = context
         self._limits = limits
         self._any_user = any_user
         self._progress_time = progress_time
+        self._unfinished = unfinished
+        self._rate = rate or LogRate()
         self._loop = asyncio.get_running_loop()
-        self._timers: set[asyncio.TimerHandle] = set()
-        self._handshakes: set[asyncio.Task[None]] = set()
-        self._full: set[socket.socket] = set()  # not accepting until a handshake has ended
+        self._watches = can_watch_descriptors(self._loop)
+        self._handshakes = Handshakes(context, self._connected, self._rate) if context is not None else None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._may_accept = asyncio.Event()
+        self._closed = False
 
     def start(self) -> None:
         """Begin to accept."""
-        for sock in self.sockets:
-            self._loop.add_reader(sock, self._accept, sock)
+        if not self._watches:
+            for sock in self.sockets:  # closed when nobody waits for it any more
+                self._keep(self._accept_all(sock)).add_done_callback(lambda _, sock=sock: sock.close())  # type: ignore[misc]
+        self._resume()
 
     def close(self) -> None:
         """Accept no more; the clients that are there stay."""
-        for timer in self._timers:
-            timer.cancel()
-        for task in self._handshakes:
+        if self._closed:
+            return
+        self._pause()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._handshakes is not None:
+            self._handshakes.close()
+        self._loop.call_soon(self._cancel_tasks)  # what has been accepted already comes first
+        if self._watches or not self._tasks:  # a task that accepts has to end before its socket is closed
+            for sock in self.sockets:
+                sock.close()
+        for file in self._files:
+            file.remove()
+
+    def _cancel_tasks(self) -> None:
+        for task in self._tasks:
             task.cancel()
-        for sock in self.sockets:
-            self._loop.remove_reader(sock)
-            path = sock.getsockname() if sock.fileno() >= 0 and not _is_tcp(sock) else b""
-            sock.close()
-            if isinstance(path, str) and path:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+
+    def _resume(self) -> None:
+        if not self._closed and not self._may_accept.is_set():
+            self._may_accept.set()
+            if self._watches:
+                for sock in self.sockets:
+                    self._loop.add_reader(sock, self._accept, sock)
+
+    def _pause(self, seconds: float = 0.0) -> None:
+        """Accept no more, for some seconds or for good."""
+        if self._may_accept.is_set():
+            self._may_accept.clear()
+            if self._watches:
+                for sock in self.sockets:
+                    self._loop.remove_reader(sock)
+        if seconds:
+            self._timer = self._loop.call_later(seconds, self._resume)
+
+    # Where the loop watches descriptors
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(64):  # of those that wait; the others get their turn in between
-            if len(self._handshakes) >= _HANDSHAKES:
-                self._loop.remove_reader(listening)
-                self._full.add(listening)
+        for _ in range(_AT_ONCE):  # of those that wait; the others get their turn in between
+            if not self._may_accept.is_set():
                 return
             try:
                 sock, address = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno not in _OUT_OF_DESCRIPTORS:
-                    raise
-                logger.error("no more clients can be accepted for a second: %s", error.strerror)
-                self._loop.remove_reader(listening)
-                timer = self._loop.call_later(1.0, self._resume, listening)
-                self._timers = {t for t in self._timers if not t.cancelled() and t.when() > self._loop.time()} | {timer}
-                return
-            tune_socket(sock)
-            if _is_tcp(listening):
-                label = f"client {_name(address)}"
-            else:
-                pid, user = _at_the_other_end(sock)
-                label = f"client process {pid} of user {user}" if pid else "client on the local socket"
-                if not self._any_user and user not in (None, 0, os.geteuid()):
-                    logger.warning("%s is refused: the local socket is for user %d only", label, os.geteuid())
-                    sock.close()
-                    continue
-            if self._context is None:
-                if _is_tcp(listening) or not hasattr(socket, "SCM_RIGHTS"):
-                    link = DescriptorLink(label, sock=sock, linger=LINGER, limits=self._limits)
-                else:  # libindi's clients hand BLOBs over as descriptors there
-                    link = PassingLink(label, sock, linger=LINGER, limits=self._limits)
-                link.demand_progress(self._progress_time)
-                if not self._accepted(link):
-                    link.abort()
-            else:
-                task = self._loop.create_task(self._handshake(sock, label, self._context))
-                self._handshakes.add(task)
-                task.add_done_callback(self._handshake_ended)
+                if self._has_failed(error):
+                    self._pause(_PAUSE)
+                continue
+            self._take(listening, sock, address)
 
-    def _handshake_ended(self, task: asyncio.Task[None]) -> None:
-        self._handshakes.discard(task)
-        for listening in self._full:
-            self._resume(listening)
-        self._full.clear()
+    # Where it does not
 
-    def _resume(self, listening: socket.socket) -> None:
-        if listening.fileno() >= 0:
-            self._loop.add_reader(listening, self._accept, listening)
-
-    async def _handshake(self, sock: socket.socket, label: str, context: ssl.SSLContext) -> None:
-        link = StreamLink(label, self._limits)
-        link.demand_progress(self._progress_time)
-        try:
-            await self._loop.connect_accepted_socket(lambda: link, sock, ssl=context, ssl_handshake_timeout=10)
-        except (OSError, ssl.SSLError) as error:
-            logger.warning("%s: no TLS: %s", label, error or type(error).__name__)
-            with contextlib.suppress(OSError):
+    async def _accept_all(self, listening: socket.socket) -> None:
+        while True:
+            await self._may_accept.wait()
+            try:
+                sock, address = await self._loop.sock_accept(listening)
+            except OSError as error:
+                if self._has_failed(error):
+                    self._pause(_PAUSE)
+                await asyncio.sleep(0)
+                continue
+            if self._closed:
                 sock.close()
+                return
+            self._take(listening, sock, address)
+            await asyncio.sleep(0)
+
+    # On both
+
+    def _has_failed(self, error: OSError) -> bool:
+        """Accepting has failed; True if it would fail again at once."""
+        again = error.errno not in _OF_THE_CONNECTION
+        if self._rate.allows(""):
+            text = "no more clients can be accepted for a second" if again else "a connection was lost before its time"
+            logger.error("%s: %s", text, error.strerror or error)
+        return again
+
+    def _take(self, listening: socket.socket, sock: socket.socket, address: object) -> None:
+        """Make a client of a connection."""
+        try:
+            tune_socket(sock)
+            label, host = self._identify(listening, sock, address)
+        except OSError as error:  # macOS: the client has gone already
+            logger.info("a connection ended as soon as it was there: %s", error.strerror or error)
+            sock.close()
             return
-        if not self._accepted(link):
+        if not label:
+            sock.close()
+        elif self._handshakes is not None:
+            self._handshakes.begin(sock, self._stream(label), host)
+        elif not self._watches:
+            task = self._keep(self._connect(sock, self._stream(label), host))
+            task.add_done_callback(lambda task: sock.close() if task.cancelled() else None)  # perhaps before it began
+        else:
+            link: ClientLink
+            if is_tcp(listening) or not hasattr(socket, "SCM_RIGHTS"):
+                link = DescriptorLink(label, sock=sock, limits=self._limits)
+            else:  # libindi's clients hand BLOBs over as descriptors there
+                link = PassingLink(label, sock, limits=self._limits)
+            self._connected(link, host)
+
+    def _identify(self, listening: socket.socket, sock: socket.socket, address: object) -> tuple[str, str]:
+        """The name of a client for logs, "" if it may not come in, and its address."""
+        if isinstance(address, tuple) and is_tcp(listening):
+            return f"client {_name(address)}", str(address[0])
+        pid, user = _at_the_other_end(sock)
+        label = f"client process {pid} of user {user}" if pid else "client on the local socket"
+        host = f"user {user}"
+        if not self._any_user and user not in (None, 0, os.geteuid()):
+            if self._rate.allows(host):
+                logger.warning("%s is refused: the local socket is for user %d only", label, os.geteuid())
+            label = ""
+        return label, host
+
+    def _stream(self, label: str) -> StreamLink:
+        return StreamLink(label, self._limits)
+
+    async def _connect(self, sock: socket.socket, link: StreamLink, host: str) -> None:
+        """Have asyncio serve a connection without TLS."""
+        try:
+            await self._loop.connect_accepted_socket(lambda: link, sock)
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError):
+                raise
+            logger.info("%s ended as soon as it was there: %s", link.label, error.strerror or error)
+            return
+        self._connected(link, host)
+
+    def _connected(self, link: ClientLink, host: str) -> bool:
+        link.demand_progress(self._progress_time, self._unfinished)
+        taken = self._accepted(link, host)
+        if not taken:
             link.abort()
+        return taken
+
+    def _keep(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine, name="accepting")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
 
-def _name(address: tuple[str, int]) -> str:
+def _name(address: tuple[object, ...]) -> str:
     host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_tcp(sock: socket.socket) -> bool:
-    return sock.family in (socket.AF_INET, socket.AF_INET6)
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
 def _at_the_other_end(sock: socket.socket) -> tuple[int, int | None]:

@@ -16,6 +16,7 @@ from .outbox import OutboxLimits
 from .party import Role
 from .peer import HANG_TIME, Peer
 from .switchboard import Switchboard
+from .texts import LONGEST_LABEL, brief, describe
 
 __all__ = ["LocalDriver", "PythonDriver"]
 
@@ -28,6 +29,7 @@ class PythonDriver(Protocol):
     def devices(self) -> Iterable[object]: ...
     def keys(self) -> Iterable[str]: ...
     def expect_run(self) -> None: ...
+    def expect_no_run(self) -> None: ...
     async def serve(self, link: Link) -> None: ...
     def shutdown(self) -> None: ...
 
@@ -47,7 +49,7 @@ class LocalDriver:
     ) -> None:
         self.driver = driver
         self.devices = list(driver.keys())
-        self.label = f"{type(driver).__name__} ({', '.join(self.devices)})"
+        self.label = brief(f"{type(driver).__name__} ({', '.join(self.devices)})", LONGEST_LABEL)
         self.peer: Peer | None = None
         self._board = board
         self._limits = limits
@@ -55,9 +57,17 @@ class LocalDriver:
 
     async def run(self) -> None:
         """Serve until the driver ends, of itself or because of an error, which is logged and told to clients."""
+        board = self._board
+        for device in self.devices:
+            if not board.router.may_claim(device):
+                text = f"{self.label} is not served: the device {device!r} is already there"
+                logger.error("%s", text)
+                board.announce(text, about=self.devices)
+                self.driver.expect_no_run()
+                return
         ours, theirs = memory_pair(self.label, "the server")
         peer = self.peer = Peer(
-            self._board,
+            board,
             ours,
             Role.DRIVER,
             limits=self._limits,
@@ -65,36 +75,35 @@ class LocalDriver:
             in_process=True,
             hang_time=self._hang_time,
         )
-        board = self._board
-        for device in self.devices:
-            if device in board.router.devices:
-                text = f"{self.label} is not served: the device {device!r} is already there"
-                logger.error("%s", text)
-                board.announce(text)
-                return
-        board.add(peer)
-        for device in self.devices:
-            board.router.claim(device, peer)
-        logger.info("%s is served", self.label)
-        if any(party.interest.covers(device, None) for party in board.router.parties for device in self.devices):
-            board.send(peer, encode(GetProperties()))  # somebody was here first
         reason = "the driver has ended"
         try:
+            self._introduce(peer)
             await self.driver.serve(theirs)
         except asyncio.CancelledError:
             reason = "the driver has been stopped"
             raise
         except BaseExceptionGroup as group:
-            reason = f"the driver has failed: {_first(group)!r}"
+            reason = f"the driver has failed: {describe(_first(group))}"
             logger.exception("%s has failed; the others go on", self.label)
-            if not isinstance(group, ExceptionGroup):
+            if group.subgroup((KeyboardInterrupt, SystemExit)) is not None:  # the program is to end
                 raise
         except Exception as error:
-            reason = f"the driver has failed: {error!r}"
+            reason = f"the driver has failed: {describe(error)}"
             logger.exception("%s has failed; the others go on", self.label)
         finally:
-            board.deliver(None, board.router.detach(peer, f"{self.label}: {reason}"))
+            self.driver.expect_no_run()  # if it was not run
             ours.abort()
+            board.remove(peer, reason)
+
+    def _introduce(self, peer: Peer) -> None:
+        """Make the driver a peer that owns its devices."""
+        board = self._board
+        board.add(peer)
+        for device in self.devices:
+            board.deliver(None, board.router.claim(device, peer))
+        logger.info("%s is served", self.label)
+        if any(party.interest.covers(device, None) for party in board.router.parties for device in self.devices):
+            board.send(peer, encode(GetProperties()))  # somebody was here first
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Final, TypeAlias
 from xml.etree import ElementTree as ET
 
 from indipydriver.protocol.frame import BlobFrame, Frame
@@ -20,8 +22,14 @@ __all__ = ["MessageLog"]
 logger = logging.getLogger(__name__)
 
 SUFFIX: Final = ".islog"
+MOST_WAITING: Final = 4 << 20
+"""Bytes of messages that may wait for the disk: tens of thousands of them."""
+FLUSH: Final = 2.0
+"""Seconds that a disk gets at the end to take what waits."""
 _DATE: Final = re.compile(r"(?a:\d{4}-\d\d-\d\d)")
 _SPEAKERS: Final = (Role.DRIVER, Role.REMOTE)
+_Entry: TypeAlias = tuple[str, bytes]
+"""A day, and a line for its file."""
 
 
 def _utc_now() -> datetime:
@@ -36,36 +44,93 @@ class MessageLog:
     a ``message``, a definition, an update, a deletion.  Control characters become blanks, so that a message
     is one line.
 
-    It is one of the switchboard's watchers.  When the directory cannot be written to, that is logged once
-    and the messages are lost, until it can be again.
+    It is one of the switchboard's watchers.  A thread writes, so that a slow disk holds up nobody.  When the
+    directory cannot be written to, or the disk is so slow that too much waits, that is logged once and the
+    messages are lost, until it can be again.
 
     Args:
         directory: Where the files go.
         clock: The time now, in UTC.
+        most: Bytes of messages that may wait for the disk.
+
+    Attributes:
+        lost: Messages that were lost since something was last written.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], clock: Callable[[], datetime] = _utc_now, *, most: int = MOST_WAITING
+    ) -> None:
         self.directory = os.fspath(directory)
         self.lost = 0
         self._clock = clock
+        self._most = most
+        self._changed = threading.Condition()  # guards what follows
+        self._waiting: list[_Entry] = []
+        self._size = 0  # bytes that wait or are being written
+        self._thread: threading.Thread | None = None
 
     def __call__(self, source: Peer, frames: list[Frame]) -> None:
         """Log what is to be logged among these frames."""
         if source.role not in _SPEAKERS:
             return
-        days: dict[str, list[str]] = {}
         for frame in frames:
             # A BLOB is not joined for this: all its attributes are in its skeleton.
             raw = frame.skeleton if isinstance(frame, BlobFrame) else frame.raw
             if b"message" in raw:
                 entry = self._entry(raw)
                 if entry is not None:
-                    day, line = entry
-                    days.setdefault(day, []).append(line)
-        for day, lines in days.items():
-            self._append(day, lines)
+                    self._put(entry)
 
-    def _entry(self, raw: bytes) -> tuple[str, str] | None:
+    def flush(self, timeout: float = FLUSH) -> bool:
+        """Wait until everything is written or lost; False if that takes more than so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._size, timeout)
+
+    def close(self, timeout: float = FLUSH) -> None:
+        """Write what waits, and end the thread; what a disk does not take in so many seconds is lost.
+
+        A message that comes later starts another.
+        """
+        atexit.unregister(self.close)
+        if not self.flush(timeout):
+            with self._changed:
+                self._size -= _size(self._waiting)
+                self._waiting.clear()
+            logger.warning("messages of drivers cannot be written to %s in time: the last are lost", self.directory)
+        with self._changed:
+            thread, self._thread = self._thread, None
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(timeout)
+
+    def _put(self, entry: _Entry) -> None:
+        size = len(entry[1])
+        with self._changed:
+            if self._size + size > self._most:
+                self._lose(1, f"{self.directory} takes them too slowly")
+                return
+            if self._thread is None:
+                try:
+                    self._start()
+                except RuntimeError as error:
+                    self._lose(1, f"no thread can be started: {error}")
+                    return
+            self._waiting.append(entry)
+            self._size += size
+            self._changed.notify_all()
+
+    def _start(self) -> None:
+        # A disk that never answers must not keep the process.
+        thread = threading.Thread(target=self._work, name="message log", daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            self._thread = None
+            raise
+        atexit.register(self.close)
+
+    def _entry(self, raw: bytes) -> _Entry | None:
         """The day and the line of an element, if it has a message."""
         try:
             element = ET.fromstring(raw)
@@ -79,22 +144,52 @@ class MessageLog:
         if not _is_date(day):
             timestamp = self._clock().strftime("%Y-%m-%dT%H:%M:%S")
             day = timestamp[:10]
-        return day, f"{_one_line(timestamp)}: {_one_line(element.get('device', ''))}: {_one_line(message)}\n"
+        line = f"{_one_line(timestamp)}: {_one_line(element.get('device', ''))}: {_one_line(message)}\n"
+        return day, line.encode("utf-8", "replace")
 
-    def _append(self, day: str, lines: list[str]) -> None:
-        path = os.path.join(self.directory, day + SUFFIX)
-        data = "".join(lines).encode("utf-8", "replace")
-        try:
-            with open(path, "ab") as file:  # each time anew: it may be moved away at any time
-                file.write(data)
-        except OSError as error:
-            if not self.lost:
-                logger.warning("messages of drivers cannot be written to %s: %s; they are lost", path, error.strerror)
-            self.lost += len(lines)
-            return
-        if self.lost:
-            logger.warning("messages of drivers can be written to %s again; %d were lost", path, self.lost)
-            self.lost = 0
+    # In the thread
+
+    def _work(self) -> None:
+        thread = threading.current_thread()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._thread is not thread)
+                if not self._waiting:
+                    return
+                entries, self._waiting = self._waiting, []
+            try:
+                self._write(entries)
+            finally:
+                with self._changed:
+                    self._size -= _size(entries)
+                    self._changed.notify_all()
+
+    def _write(self, entries: list[_Entry]) -> None:
+        days: dict[str, list[bytes]] = {}
+        for day, line in entries:
+            days.setdefault(day, []).append(line)
+        for day, lines in days.items():
+            path = os.path.join(self.directory, day + SUFFIX)
+            try:
+                with open(path, "ab") as file:  # each time anew: it may be moved away at any time
+                    file.write(b"".join(lines))
+            except OSError as error:
+                with self._changed:
+                    self._lose(len(lines), f"{path} cannot be written to: {error.strerror}")
+                continue
+            with self._changed:
+                lost, self.lost = self.lost, 0
+            if lost:
+                logger.warning("messages of drivers can be written to %s again; %d were lost", path, lost)
+
+    def _lose(self, count: int, why: str) -> None:
+        if not self.lost:
+            logger.warning("messages of drivers are lost: %s", why)
+        self.lost += count
+
+
+def _size(entries: list[_Entry]) -> int:
+    return sum(len(line) for _, line in entries)
 
 
 def _is_date(text: str) -> bool:

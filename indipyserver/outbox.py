@@ -53,7 +53,7 @@ class Outbox:
     bytes would take twice the memory that is accounted for.
 
     Attributes:
-        queued: What waits, in bytes.
+        queued: What waits, in bytes, with the files of attached BLOBs.
         replaced: How many stream frames have been dropped for newer ones.
     """
 
@@ -71,30 +71,39 @@ class Outbox:
     def __bool__(self) -> bool:
         return self.queued > 0
 
-    def put(self, batch: Batch, in_link: int = 0) -> Verdict:
+    def put(self, batch: Batch, in_link: int = 0, *, always: bool = False) -> Verdict:
         """Add to the end.
 
         Args:
             batch: What to add; one batch may pass the limit, the next one finds it passed.
             in_link: Bytes that have left the outbox but not this process.
+            always: Add it even when the limit has been passed.
+
+        Returns:
+            What became of it; after OVERFLOW the outbox is as it was before.
         """
         waiting = self.queued + in_link
         entry: list[Batch | None] = [batch]
         verdict = Verdict.QUEUED
         frame = batch.blob
-        if self._stream_limit and frame is not None and frame.is_stream:
-            key = (frame.device, frame.name)
-            older = self._streams.get(key)
-            if older is not None and older[0] is not None and waiting + batch.size > self._stream_limit:
-                self.queued -= older[0].size
+        stream = (frame.device, frame.name) if self._stream_limit and frame is not None and frame.is_stream else None
+        older: list[Batch | None] | None = None
+        if stream is not None:
+            older = self._streams.get(stream)
+            if older is not None and older[0] is not None and waiting + batch.weight > self._stream_limit:
+                waiting -= older[0].weight
+                verdict = Verdict.REPLACED
+        if waiting > self._total and not always:
+            return Verdict.OVERFLOW
+        if stream is not None:
+            if verdict is Verdict.REPLACED:
+                assert older is not None
+                assert older[0] is not None
+                self.queued -= older[0].weight
                 older[0] = None
                 self.replaced += 1
-                waiting = self.queued + in_link
-                verdict = Verdict.REPLACED
-            self._streams[key] = entry
-        if waiting > self._total:
-            return Verdict.OVERFLOW
-        self.queued += batch.size
+            self._streams[stream] = entry
+        self.queued += batch.weight
         if batch.size < _SMALL and not batch.frames and frame is None:
             self._tail += batch.buffers[0]
             if len(self._tail) >= _TAIL:
@@ -118,7 +127,7 @@ class Outbox:
             entry = entries.popleft()
             batch, entry[0] = entry[0], None
             if batch is not None:
-                self.queued -= batch.size
+                self.queued -= batch.weight
                 return batch
             if not entries:
                 self._close_tail()

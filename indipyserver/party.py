@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from indipydriver.protocol.frame import Address, Frame
 
+from .asked import Asked, Requested
 from .interest import Interest
 from .rights import EVERYTHING, DeviceFilter, Rights
 
-__all__ = ["Delivery", "Party", "Role"]
+__all__ = ["COMMANDERS", "SERVERS", "Delivery", "Party", "Role"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -27,6 +29,15 @@ class Role(Enum):
     """A server that we have connected to."""
 
 
+COMMANDERS: Final = (Role.CLIENT, Role.UPSTREAM)
+SERVERS: Final = (Role.UPSTREAM, Role.REMOTE)
+_MAX_NAMED: Final = 16  # devices that are named in the log, of which one peer has had something refused
+
+
+def _always() -> bool:
+    return True
+
+
 class Party:
     """What the router knows of one peer.
 
@@ -38,7 +49,12 @@ class Party:
         takes_blobs: BLOBs may pass between this server and that one.
         rights: What it may see and do; see :meth:`restrict`.
         complaints: What it did wrong, by kind, and how often; each kind is logged once.
+        may_log: Asked before something it did wrong is logged: those who come back again and again would fill the log.
         routes: Who receives what it sends, by address; the router fills and clears it.
+        asked: What it has been asked for and has not answered yet.
+        requested: What it has asked for lately.
+        told_blobs: The BLOB properties that it, a server, has been asked to send.
+        passes_on: It is a server, though it has asked for one device only, as a client does.
     """
 
     def __init__(self, label: str, role: Role, *, only_device: str | None = None, takes_blobs: bool = True) -> None:
@@ -49,8 +65,14 @@ class Party:
         self.takes_blobs = takes_blobs
         self.rights = EVERYTHING
         self.complaints: dict[str, int] = {}
+        self.may_log: Callable[[], bool] = _always
         self.routes: dict[Address, tuple[Party, ...]] = {}
+        self.asked = Asked()
+        self.requested = Requested()
+        self.told_blobs: set[tuple[str, str]] = set()
+        self.passes_on = False
         self.serial = 0  # order of arrival
+        self._refused: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<{self.label}>"
@@ -64,17 +86,44 @@ class Party:
         """This client has introduced itself as a server."""
         self.role = Role.UPSTREAM
 
+    @property
+    def is_server(self) -> bool:
+        """What it receives may come back through other servers."""
+        return self.passes_on or self.role in SERVERS
+
+    @property
+    def is_above(self) -> bool:
+        """It is a server that has connected to us."""
+        return self.passes_on or self.role is Role.UPSTREAM
+
+    @property
+    def public_label(self) -> str:
+        """Who it is, for messages: nobody is told the addresses of clients."""
+        if self.role in COMMANDERS:
+            return "a client" if self.role is Role.CLIENT else "a server above"
+        return self.label
+
     def may_see(self, device: str | None) -> bool:
         """Does this device exist for it?"""
         exists = self.interest.exists
         return exists is None or device is None or exists(device)
 
     def complain(self, kind: str, text: str, level: int = logging.WARNING) -> bool:
-        """Count something it did wrong; log it, and return True, if it is the first of its kind."""
+        """Count something it did wrong; True if it is the first of its kind: then it is logged, if it may be."""
         count = self.complaints[kind] = self.complaints.get(kind, 0) + 1
-        if count == 1:
+        if count == 1 and self.may_log():
             logger.log(level, "%s %s (further cases are only counted)", self.label, text)
         return count == 1
+
+    def complain_of(self, device: str, kind: str, text: str) -> bool:
+        """As :meth:`complain`, at ERROR, and once for each device, as long as these are few."""
+        first = device not in self._refused and len(self._refused) < _MAX_NAMED
+        self.complaints[kind] = self.complaints.get(kind, 0) + 1
+        if first:
+            self._refused.add(device)
+            if self.may_log():
+                logger.error("%s %s (further cases are only counted)", self.label, text)
+        return first
 
 
 Delivery: TypeAlias = "tuple[list[Frame], tuple[Party, ...]]"

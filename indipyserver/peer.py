@@ -9,14 +9,16 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from indipydriver.errors import FrameTooLarge, RemoteProtocolError, SlowPeer
-from indipydriver.protocol.frame import Batch, Frame
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Address, Batch, Frame
+from indipydriver.protocol.messages import Message
 from indipydriver.protocol.tags import Verb
 from indipydriver.transport.attached import PassingLink
-from indipydriver.transport.descriptor import DescriptorLink
+from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.link import LOW_WATER, Link
 
 from .outbox import Outbox, OutboxLimits, Verdict
-from .party import Delivery, Party, Role
+from .party import Party, Role
 
 __all__ = ["HANG_TIME", "Peer", "tracer"]
 
@@ -26,6 +28,7 @@ HANG_TIME: Final = 30.0
 """Seconds after which a driver that takes nothing of what waits for it is declared hung."""
 _FAULTS_IN_A_ROW: Final = 32
 _DATA = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
+_MAX_DELETIONS: Final = 10_000  # kept for a driver that is behind with what it snoops
 
 
 class Board(Protocol):
@@ -40,8 +43,11 @@ class Board(Protocol):
     def refresh(self, peer: Peer) -> None:
         """Some of what it snoops on did not reach it."""
 
-    def announce(self, text: str) -> None:
-        """A message for everybody."""
+    def announce(self, text: str, *, about: Party) -> None:
+        """A message for everybody who may see the devices of this party."""
+
+    def send(self, peer: Peer, frame: Frame) -> None:
+        """One frame for one peer."""
 
 
 class Peer(Party):
@@ -66,7 +72,6 @@ class Peer(Party):
         dropped: Frames that were not queued for it, or replaced, as it was too slow.
         since: When it came, in seconds since the epoch.
         last_error: The last thing that went wrong with it, or "".
-        deferred: What it has sent and waits until a BLOB before it has been encoded; the switchboard's.
         takes_descriptors: It can be given attached BLOBs.
         trace: If set, called with "to" or "from" and each frame.
     """
@@ -94,7 +99,6 @@ class Peer(Party):
         self.dropped = 0
         self.since = time.time()
         self.last_error = ""
-        self.deferred: list[Delivery] | None = None
         self.takes_descriptors = role is Role.CLIENT and isinstance(link, PassingLink)
         self.trace: Callable[[str, Frame], None] | None = None
         self.closed = False
@@ -106,16 +110,23 @@ class Peer(Party):
         self._commands: Outbox | None = None if role is Role.CLIENT else Outbox(1 << 62)
         self._hang_time = hang_time
         self._watchdog: asyncio.TimerHandle | None = None
-        self._taken = 0  # what it had taken when the watchdog last looked
+        self._progress = 0  # when the watchdog last looked
+        self._given = 0  # batches of commands that the link has been given
+        self._news_first = False  # of commands and news that wait
+        self._warned = False  # those who wait for it have been told
+        self._is_busy = False  # that has been told to all
         self._holding: set[Peer] = set()  # senders of commands that are not read until it has taken some
         self._held_by: set[object] = set()
+        self._behind = False  # with what it snoops: it gets no more of that until it has taken what waits
         self._left_out = 0  # snooped frames it did not get since it fell behind
+        self._deletions: set[Address] = set()  # those that were kept since then
+        self._closing = False
         self._faults = 0  # in a row
 
     def is_a_server(self) -> None:
         """Its devices have to go as soon as it does: it may be back at once."""
         super().is_a_server()
-        if isinstance(self.link, DescriptorLink):
+        if isinstance(self.link, FramedLink):
             self.link.linger = 0.0
 
     # Sending
@@ -131,53 +142,68 @@ class Peer(Party):
 
         Args:
             batch: The frames, which may be sealed.
-            frames: The same frames.
+            frames: The same frames: either all commands and requests, or all news.
         """
-        if self.closed:
+        if self.closed or self._closing:
             return
+        commands = self._commands
+        if commands is None or frames[0].address.tag.verb in _DATA:
+            if self._behind:
+                self._leave_out(frames)
+                return
+            if not self._outbox and self.link.unsent <= LOW_WATER:
+                self.link.write(batch)
+            elif not self._queue(batch, frames):
+                return
+        elif not commands and self.link.unsent <= LOW_WATER and self.link.takes_commands:
+            self.link.write(batch)
+            self._given += 1
+        else:
+            commands.put(batch)
+        self.sent += len(frames)
         if self.trace is not None:
             for frame in frames:
                 self.trace("to", frame)
-        first, count = frames[0], len(frames)
-        link = self.link
-        commands = self._commands
-        if commands is None:
-            if not self._outbox and link.unsent <= LOW_WATER:
-                link.write(batch)
-            else:
-                self._queue(self._outbox, batch, count)
-        elif first.address.tag.verb in _DATA:
-            if self._left_out:
-                self._left_out += count
-                self.dropped += count
-                return
-            self._queue(self._outbox, batch, count)
-        elif not commands and link.unsent <= LOW_WATER:
-            link.write(batch)
-        else:
-            commands.put(batch)
-        self.sent += count
 
-    def _queue(self, outbox: Outbox, batch: Batch, count: int) -> None:
-        if self._commands is not None and not outbox and self.link.unsent <= LOW_WATER:
-            self.link.write(batch)
-            return
-        verdict = outbox.put(batch, self.link.unsent)
+    def _queue(self, batch: Batch, frames: list[Frame]) -> bool:
+        """Keep it until the link takes it; False if it is too much."""
+        verdict = self._outbox.put(batch, self.link.unsent)
         if verdict is Verdict.REPLACED:
             self.dropped += 1
         elif verdict is Verdict.OVERFLOW:
-            self.dropped += count
             if self._commands is None:
+                self.dropped += len(frames)
                 self.cut(SlowPeer(self.label, self.queued, self._limits.total))
             else:
-                self._left_out = count
+                self._leave_out(frames)
+            return False
+        return True
+
+    def _leave_out(self, frames: list[Frame]) -> None:
+        """Drop news for a driver that is behind, except deletions: nobody answers for what is gone."""
+        self._behind = True
+        deletions = [frame for frame in frames if self._is_new_deletion(frame)]
+        self._left_out += len(frames) - len(deletions)
+        self.dropped += len(frames) - len(deletions)
+        if deletions:
+            self._outbox.put(Batch(deletions, sealed=not self.in_process), always=True)
+            self.sent += len(deletions)
+
+    def _is_new_deletion(self, frame: Frame) -> bool:
+        """It says that something is gone, for the first time since the driver fell behind."""
+        kept = self._deletions
+        if frame.address.tag.verb is not Verb.DELETE or frame.address in kept or len(kept) >= _MAX_DELETIONS:
+            return False
+        kept.add(frame.address)
+        return True
 
     def flush(self) -> None:
         """Send what the link takes now."""
         self.link.flush()
         if self._commands is not None and self._watchdog is None and self._hang_time and self.queued:
-            self._taken = self.link.bytes_sent
-            self._watchdog = asyncio.get_running_loop().call_later(self._hang_time, self._watch)
+            self._progress = self._progress_now()
+            self._warned = self._is_busy = False
+            self._watchdog = asyncio.get_running_loop().call_later(self._hang_time / 2, self._watch)
 
     @property
     def congested(self) -> bool:
@@ -212,40 +238,109 @@ class Peer(Party):
         """The link asks for more."""
         link = self.link
         while link.unsent <= LOW_WATER:
-            batch = (self._commands.pop() if self._commands is not None else None) or self._outbox.pop()
+            batch = self._next()
             if batch is None:
                 break
             link.write(batch)
         link.flush()
         if self._holding and not self.congested:
             self._let_go()
-        if self._left_out and not self._outbox:
+        if self._closing:
+            self._close_when_empty()
+        elif self._behind and not self._outbox:
             logger.warning("%s was too slow: %d snooped elements were left out", self.label, self._left_out)
+            self._behind = False
             self._left_out = 0
+            self._deletions.clear()
             self._board.refresh(self)
 
+    def _next(self) -> Batch | None:
+        """What is to be sent next: commands and news take turns, so that no flood of one keeps the other back."""
+        commands = self._commands
+        if commands is None or not commands or not self.link.takes_commands:
+            return self._outbox.pop()
+        self._news_first = not self._news_first
+        batch = self._outbox.pop() if self._news_first else None
+        if batch is None:
+            batch = commands.pop()
+            self._given += 1
+        return batch
+
+    def _progress_now(self) -> int:
+        """A number that changes while the peer is alive.
+
+        A server below may take nothing because one of its drivers takes nothing; what its other drivers send
+        shows that the server itself is well. A driver that takes news, but none of the commands that wait for it,
+        is busy with those that it has.
+        """
+        link = self.link
+        if not link.takes_commands:
+            return self._given
+        return link.bytes_sent + link.bytes_received if self.role is Role.REMOTE else link.bytes_sent
+
     def _watch(self) -> None:
-        """Has it taken anything since the last look?"""
+        """Twice in the time after which a peer counts as hung: has it taken anything since the last look?"""
         self._watchdog = None
         if self.closed or not self.queued:
             return
-        if self.link.bytes_sent == self._taken:
-            logger.error("%s has taken nothing for %g seconds: hung", self.label, self._hang_time)
-            self._board.announce(f"{self.label} hangs: it has taken nothing for {self._hang_time:g} seconds")
-            self.cut(SlowPeer(self.label, self.queued, self._limits.commands))
-        else:
+        if self._progress_now() != self._progress:
             self.flush()
+        elif not self._warned:
+            self._warned = True
+            for sender in tuple(self._holding):  # to a server above this is also a sign that this one is well
+                self._tell(sender, "takes nothing at the moment: commands wait for it")
+            self._watchdog = asyncio.get_running_loop().call_later(self._hang_time / 2, self._watch)
+        elif self.link.peer_paused or not self.link.takes_commands:
+            self._tell_busy()
+            self._watchdog = asyncio.get_running_loop().call_later(self._hang_time / 2, self._watch)
+        else:
+            logger.error("%s has taken nothing for %g seconds: hung", self.label, self._hang_time)
+            text = f"{self.label} hangs: it has taken nothing for {self._hang_time:g} seconds"
+            self._board.announce(text, about=self)
+            self.cut(SlowPeer(self.label, self.queued, self._limits.commands))
+
+    def close(self) -> None:
+        """Take no more, send what waits, then end the link."""
+        if not self.closed:
+            self._closing = True
+            self._close_when_empty()
+
+    def _close_when_empty(self) -> None:
+        if not self._outbox and not self._commands:
+            self.link.close()
+
+    def _tell_busy(self) -> None:
+        """A driver in this process handles what it has taken; to end it could leave a roof half-way, so it is not."""
+        if not self._is_busy:
+            self._is_busy = True
+            senders = ", ".join(sorted(sender.label for sender in self._holding)) or "nobody"
+            text = f"{self.label} is busy: it has taken nothing for {self._hang_time:g} seconds"
+            logger.warning("%s; %d bytes wait for it; held up: %s", text, self.queued, senders)
+            self._board.announce(text, about=self)
+        for sender in tuple(self._holding):
+            if sender.role is Role.UPSTREAM:  # or it would take this server for hung
+                self._tell(sender, "is still busy")
+
+    def _tell(self, sender: Peer, text: str) -> None:
+        """Tell somebody whose commands wait how it is; the label can name devices that are hidden from them."""
+        who = "The driver of a device" if sender.rights.devices else self.label
+        self._board.send(sender, encode(Message(None, f"{who} {text}")))
 
     def cut(self, error: Exception) -> None:
         """End the link at once, dropping what waits."""
         if not self.closed:
-            logger.warning("%s is cut off: %s", self.label, error)
+            if self.may_log():
+                logger.warning("%s is cut off: %s", self.label, error)
             self.last_error = str(error)
-            self._outbox.clear()
-            if self._commands is not None:
-                self._commands.clear()
+            self._drop_what_waits()
             self.closed = True
             self.link.abort()
+
+    def _drop_what_waits(self) -> None:
+        """At once: peer and link refer to each other, so it would be kept until the next garbage collection."""
+        self._outbox.clear()
+        if self._commands is not None:
+            self._commands.clear()
 
     # Called by the link
 
@@ -272,6 +367,7 @@ class Peer(Party):
     def link_closed(self, error: Exception | None) -> None:
         """The link has ended: the peer goes, and with it what it owned."""
         self.closed = True
+        self._drop_what_waits()
         if self._watchdog is not None:
             self._watchdog.cancel()
         self._let_go()
@@ -281,7 +377,7 @@ class Peer(Party):
         self._held_by.clear()
         if error is not None:
             self.last_error = str(error)
-        if isinstance(error, FrameTooLarge):
+        if isinstance(error, FrameTooLarge) and self.may_log():
             logger.error("%s is cut off: %s", self.label, error)
         if not self._stays:
             self._board.remove(self, error)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
+from typing import Final
 
-from indipydriver.transport.descriptor import DescriptorLink
-from indipydriver.transport.link import Link
+from indipydriver.transport.framed import FramedLink
 
+from .lingering import LINGER, ClientLink, Lingering
+from .lograte import LogRate
 from .outbox import OutboxLimits
 from .party import Role
 from .peer import Peer
 from .rights import Rights
 from .switchboard import Switchboard
 
-__all__ = ["Reception", "is_lingering"]
+__all__ = ["SILENCE", "Reception", "is_lingering"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
+
+SILENCE: Final = 2.0
+"""Seconds after which a client that has not yet sent one element gives way to others, where places are short: INDI
+begins with a getProperties of the client."""
 
 
 def is_lingering(peer: Peer) -> bool:
     """It sends no more and only waits for its last answers."""
-    return isinstance(peer.link, DescriptorLink) and peer.link.lingering
+    return isinstance(peer.link, FramedLink) and peer.link.lingering
 
 
 class Reception:
@@ -33,45 +40,67 @@ class Reception:
     Attributes:
         served: Clients accepted so far.
         refused: Clients refused so far, as there were too many.
+        rate: Limits what is logged about each address.
     """
 
     def __init__(self, board: Switchboard) -> None:
         self.served = 0
         self.refused = 0
+        self.rate = LogRate()
         self._board = board
+        self._lingering = Lingering()
+        self._silent: dict[Peer, float] = {}  # those that may have sent nothing yet, and when they came
         self._refused_in_a_row = 0
 
-    def admit(self, link: Link, most: int, limits: OutboxLimits, rights: Rights) -> bool:
+    def admit(self, link: ClientLink, host: str, most: int, limits: OutboxLimits, rights: Rights) -> bool:
         """Take a client in; False if there are too many.
 
         Args:
             link: Its link, not yet open.
-            most: Clients at the same time.  One that only waits for its last answers gives way.
+            host: Its address.
+            most: Clients at the same time.  One that only waits for its last answers gives way, or else one that
+                has been here for SILENCE and has not said a word.
             limits: How much may wait for it.
             rights: What it may see and do.
         """
-        clients = [peer for peer in self._board.clients if not peer.closed]
-        if len(clients) >= most:
-            for peer in filter(is_lingering, clients):
-                peer.closed = True
-                peer.link.abort()
-                break
-            else:
-                self.refused += 1
-                if not self._refused_in_a_row:
-                    logger.warning("%s is refused: there are %d clients, the limit", link.label, most)
-                self._refused_in_a_row += 1
-                return False
+        clients = sum(not peer.closed for peer in self._board.clients)
+        if clients >= most and not (self._lingering.cut_oldest() or self._cut_silent()):
+            self.refused += 1
+            if not self._refused_in_a_row and self.rate.allows(host):
+                logger.warning("%s is refused: there are %d clients, the limit", link.label, most)
+            self._refused_in_a_row += 1
+            return False
         if self._refused_in_a_row:
-            logger.warning("%d clients were refused; now there is room again", self._refused_in_a_row)
+            if self.rate.allows(host):
+                logger.warning("%d clients were refused; now there is room again", self._refused_in_a_row)
             self._refused_in_a_row = 0
-        peer = Peer(self._board, link, Role.CLIENT, limits=limits, on_closed=partial(_gone, link))
+        peer = Peer(self._board, link, Role.CLIENT, limits=limits, on_closed=lambda error: self._gone(peer, error))
         peer.restrict(rights)
+        peer.may_log = partial(self.rate.allows, host)
+        link.linger = LINGER
+        link.input_ended = partial(self._lingering.begin, peer)
         self.served += 1
         logger.info("connection received from %s", link.label)
+        self._silent[peer] = asyncio.get_running_loop().time()
         self._board.add(peer)
         return True
 
+    def _cut_silent(self) -> bool:
+        """Cut off the client that has been silent longest, if there is one."""
+        latest = asyncio.get_running_loop().time() - SILENCE
+        for peer, since in list(self._silent.items()):
+            if since > latest:
+                break
+            del self._silent[peer]
+            if not (peer.received or peer.closed):
+                if peer.may_log():
+                    logger.warning("%s gives way to another client: it has not said a word", peer.label)
+                peer.closed = True
+                peer.link.abort()
+                return True
+        return False
 
-def _gone(link: Link, error: Exception | None) -> None:
-    logger.info("connection from %s closed%s", link.label, f": {error}" if error is not None else "")
+    def _gone(self, peer: Peer, error: Exception | None) -> None:
+        self._lingering.ended(peer)
+        self._silent.pop(peer, None)
+        logger.info("connection from %s closed%s", peer.label, f": {error}" if error is not None else "")

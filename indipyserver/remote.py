@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
+from typing import Final
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.framer import Limits
 from indipydriver.protocol.messages import GetProperties
-from indipydriver.transport.descriptor import DescriptorLink, tune_socket
+from indipydriver.protocol.via import with_via
+from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
+from indipydriver.transport.watching import can_watch_descriptors
 
 from .backoff import Backoff
+from .connecting import NameService, connect
 from .outbox import OutboxLimits
 from .party import Role
 from .peer import HANG_TIME, Peer, tracer
 from .switchboard import Switchboard
+from .texts import LONGEST_LABEL, brief
 
 __all__ = ["RemoteConnection"]
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for one try to connect."""
+"""Seconds to look a name up, and as many to connect to one of its addresses."""
 _ASK_PLAINLY = 1.0  # PyPI's indipyserver does not know device="*" and defines nothing
+_CAUSE: Final = 120  # bytes of a cause: the text that it ends is told whole
 
 
 class RemoteConnection:
@@ -43,8 +48,11 @@ class RemoteConnection:
         context: For TLS.
         server_hostname: The name in the server's certificate, if not the host.
         limits: How much may wait for it.
-        backoff: How long to wait before connecting again.
+        backoff: How long to wait before connecting again; each run begins with a fresh one like it.
         hang_time: Seconds without taking anything after which the link is cut.
+
+    Raises:
+        ValueError: The host is empty, or there is no such port.
     """
 
     def __init__(
@@ -62,14 +70,16 @@ class RemoteConnection:
         backoff: Backoff | None = None,
         hang_time: float = HANG_TIME,
     ) -> None:
+        if not host or not 0 < port < 65536:
+            raise ValueError(f"a remote server has a host and a port from 1 to 65535, not {host!r} and {port!r}")
         self.host = host
         self.port = port
         self.device = device
         self.blob_enable = bool(blob_enable)
         self.peer: Peer | None = None
         self.connects = 0
-        self.where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.label = f"remote {device}@{self.where}" if device else f"remote {self.where}"
+        self.where = brief(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", LONGEST_LABEL)
+        self.label = brief(f"remote {device}@{self.where}" if device else f"remote {self.where}", LONGEST_LABEL)
         self._board = board
         self._debug = debug_enable
         self._context = context
@@ -77,7 +87,9 @@ class RemoteConnection:
         self._limits = limits
         self._backoff = backoff or Backoff(1.0, 30.0, 10.0)
         self._hang_time = hang_time
+        self._names = NameService()
         self._status = ""
+        self._short = False  # the last link ended at once, without one element: there is no server of INDI behind it
 
     @property
     def connected(self) -> bool:
@@ -92,59 +104,73 @@ class RemoteConnection:
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""
         loop = asyncio.get_running_loop()
+        backoff = self._backoff.fresh()
+        self.connects = 0
+        self._status = ""
+        self._short = False
         self._tell(f"Attempting to connect to {self.where}")
         while True:
-            started = loop.time()
+            lived = 0.0
             try:
-                # Not wait_for: in Python 3.11 it forgets a cancellation that comes as it ends.
-                async with asyncio.timeout(CONNECT_TIMEOUT):
-                    link = await self._connect()
+                link = await self._connect()
             except ConnectionRefusedError:
                 self._tell(f"Connection refused on {self.where}")
             except TimeoutError:
                 self._tell(f"Connection failed on {self.where}: no answer in {CONNECT_TIMEOUT:g} s")
-            except (OSError, ssl.SSLError) as error:
-                self._tell(f"Connection failed on {self.where}: {error.strerror or error}")
+            except (OSError, ValueError) as error:  # also of TLS, and of a name that cannot be one
+                cause = brief(str(getattr(error, "strerror", None) or error or type(error).__name__), _CAUSE)
+                self._tell(f"Connection failed on {self.where}: {cause}")
             else:
-                self._tell(f"Connected to {self.where}")
+                if not self._short:
+                    self._tell_connected()
                 self.connects += 1
+                begin = loop.time()
                 error_of_link = await self._live(link)
-                cause = f": {error_of_link}" if error_of_link is not None else ""
-                self._tell(f"Connection Lost on {self.where}{cause}")
-            await asyncio.sleep(self._backoff.next(loop.time() - started))
+                lived = loop.time() - begin
+                cause = f": {brief(str(error_of_link), _CAUSE)}" if error_of_link is not None else ""
+                if not self._short:
+                    self._tell(f"Connection Lost on {self.where}{cause}")
+                self._short = lived < _ASK_PLAINLY and not (self.peer and self.peer.received)
+            await asyncio.sleep(backoff.next(lived))
+
+    def _tell_connected(self) -> None:
+        self._short = False
+        self._tell(f"Connected to {self.where}")
 
     def _tell(self, text: str) -> None:
         """Log and announce a change of state; the same state again is no news."""
         if text != self._status:
             self._status = text
             logger.warning("%s", text)
-            self._board.announce(text)
+            self._board.announce(text, about=self.devices)
 
     async def _connect(self) -> Link:
-        loop = asyncio.get_running_loop()
-        if self._context is not None:
-            link = StreamLink(self.label, Limits())
-            name = self._server_hostname or self.host
-            await loop.create_connection(
-                lambda: link, self.host, self.port, ssl=self._context, server_hostname=name, happy_eyeballs_delay=0.25
-            )
-            return link
-        infos = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        last: OSError | None = None
-        for family, kind, proto, _, address in infos:
-            sock = socket.socket(family, kind, proto)
+        # Not wait_for: in Python 3.11 it forgets a cancellation that comes as it ends.
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                addresses = await self._names.look_up(self.host, self.port)
+        except TimeoutError:
+            text = f"the name has not been looked up in {CONNECT_TIMEOUT:g} s"
+            raise socket.gaierror(socket.EAI_AGAIN, text) from None
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            sock = await connect(addresses)
             try:
-                tune_socket(sock)
-                await loop.sock_connect(sock, address)
-            except OSError as error:
-                sock.close()
-                last = error
+                return await self._link(sock)
             except BaseException:
                 sock.close()
                 raise
-            else:
-                return DescriptorLink(self.label, sock=sock)
-        raise last or OSError(f"{self.host!r} has no address")
+
+    async def _link(self, sock: socket.socket) -> Link:
+        """The link over a socket that is connected."""
+        loop = asyncio.get_running_loop()
+        if self._context is None and can_watch_descriptors(loop):
+            return DescriptorLink(self.label, sock=sock)
+        link = StreamLink(self.label, Limits())
+        name = None
+        if self._context is not None:  # the zone of an address is no part of what a certificate names
+            name = self._server_hostname or self.host.partition("%")[0]
+        await loop.create_connection(lambda: link, sock=sock, ssl=self._context, server_hostname=name)
+        return link
 
     async def _live(self, link: Link) -> Exception | None:
         """One life of the link; returns why it ended."""
@@ -165,13 +191,15 @@ class RemoteConnection:
             peer.trace = tracer(logger, to="TX", come="RX")
         try:
             self._board.add(peer)
-            # With "*" we introduce ourselves as a server; indiserver does the same.
-            self._board.send(peer, encode(GetProperties(self.device or "*")))
-            if self.device is None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_ASK_PLAINLY):
-                        return await asyncio.shield(ended)
-                if not self.devices:
+            # With "*" we introduce ourselves as a server; indiserver does the same.  For one device the `via` does it.
+            introduction = encode(GetProperties(self.device or "*"))
+            if self.device is not None:
+                introduction = with_via(introduction, self._board.router.name)
+            self._board.send(peer, introduction)
+            await asyncio.wait((ended,), timeout=_ASK_PLAINLY)
+            if not ended.done():
+                self._tell_connected()
+                if self.device is None and not self.devices:
                     self._board.send(peer, encode(GetProperties()))
             return await ended
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import logging
@@ -114,16 +115,24 @@ class Roster:
             context = self._to_other_servers() if word.tls else None
             parts = [server.add_remote(word.host, word.port, blob_enable=True, device=word.device, ssl=context)]
         else:
-            parts = self._add_drivers(load_drivers(word))
+            parts = self._add_drivers(word, load_drivers(word))
         self._entries.append(_Entry(word.text, parts, name))
 
-    def _add_drivers(self, drivers: list[Any]) -> list[Any]:
+    def _add_drivers(self, word: PythonWord, drivers: list[Any]) -> list[Any]:
         server = self._server
         names = [name for driver in drivers for name in driver.data]
         for name in names:
-            if names.count(name) > 1 or name in server.devices or name in server.board.router.devices:
+            if names.count(name) > 1 or name in server.devices or not server.board.router.may_claim(name):
                 raise ValueError(f"there is a device named {name!r} already")
-        return [server.add_driver(driver) for driver in drivers]
+        parts: list[Any] = []
+        try:
+            for driver in drivers:
+                parts.append(server.add_driver(driver))  # noqa: PERF401 - those before one that fails are needed
+        except RuntimeError as error:  # it is run by somebody else
+            if parts:
+                self._entries.append(_Entry(word.text, parts))
+            raise ValueError(f"{word.text!r}: {error}") from error
+        return parts
 
     async def stop(self, word: str, name: str | None = None) -> None:
         """Stop the first that was started with this very word, and wait until it has ended.
@@ -144,7 +153,8 @@ class Roster:
             raise LookupError(f"{which} is not running; there is {running}")
         self._entries.remove(entry)
         for part in entry.parts:
-            await self._server.remove(part)
+            with contextlib.suppress(ValueError):  # a script has removed it
+                await self._server.remove(part)
 
 
 def load_drivers(word: PythonWord) -> list[Any]:

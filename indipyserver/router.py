@@ -11,28 +11,32 @@ interested: clients, servers above, drivers that snoop, and a server below whose
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.frame import Address, BlobFrame, Frame
+from indipydriver.protocol.frame import Address, Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message, Ping
-from indipydriver.protocol.tags import BlobMode, Verb
-from indipydriver.protocol.via import came_through, with_via
+from indipydriver.protocol.tags import TAGS, VectorKind, Verb
+from indipydriver.protocol.via import came_through, hops_of, with_via, without_via
 
+from .announcing import Announcing, gone_for_limited
+from .asking import Asking, requests_of, subject
+from .bloblinks import BlobLinks
 from .devices import DeviceTable
-from .interest import Interest
-from .party import Delivery, Party, Role
+from .onlyblobs import OnlyBlobs
+from .party import COMMANDERS, SERVERS, Delivery, Party, Role
+from .routes import Routes, has_data
 
 __all__ = ["Router"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
-
-_ROUTES: int = 8192  # addresses remembered for one party; one that invents names starts again
-_COMMANDERS = (Role.CLIENT, Role.UPSTREAM)
-_SERVERS = (Role.UPSTREAM, Role.REMOTE)
+_SETS = {kind: TAGS[f"set{kind}Vector"] for kind in VectorKind}
+_SERIAL = attrgetter("serial")
 
 
 class Router:
@@ -40,14 +44,21 @@ class Router:
 
     Args:
         name: The name of this server in ``via`` attributes; unlike that of any other server.
+        clock: Seconds, from any beginning on.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.devices: DeviceTable[Party] = DeviceTable()
+        self._clock = clock
+        self._answers = 0  # changes whenever a request that waited for an answer may have had it
         self._parties: list[Party] = []
+        self._asking = Asking(name, self.devices, self._parties, clock)
+        self._routes = Routes(self.devices, self._parties)
+        self._announcing = Announcing(name, self.devices, self._parties)
+        self._blobs = BlobLinks(self.devices)
+        self._only = OnlyBlobs(self.devices)
         self._serial = 0
-        self._receivers: dict[tuple[Party, ...], tuple[Party, ...]] = {}
         self._handlers: dict[Verb, Callable[[Party, Frame, list[Delivery]], tuple[Party, ...]]] = {
             Verb.GET: self._get_properties,
             Verb.ENABLE_BLOB: self._enable_blob,
@@ -70,35 +81,63 @@ class Router:
         self._serial += 1
         party.serial = self._serial
         self._parties.append(party)
-        self._forget_routes()
+        self._answers += 1
+        self._routes.forget()
 
     def detach(self, party: Party, reason: str = "") -> list[Delivery]:
         """The party is gone; returns the deletion of its devices for those who are interested in them."""
         if party not in self._parties:
             return []
         self._parties.remove(party)
+        self._answers += 1
         out: list[Delivery] = []
         for device in self.devices.of(party):
+            self._asking.ask_refused(device, out)
             out += self.release(device, reason)
         self.devices.forget(party)
-        self._forget_routes()
-        self._ask_links_for_blobs(out)
+        self._only.forget(party)
+        self._routes.forget()
+        self._blobs.left(party, out)
         return out
 
-    def claim(self, device: str, party: Party) -> None:
-        """Give a party a device for as long as it is attached, before it has defined it."""
+    def may_claim(self, device: str) -> bool:
+        """Would :meth:`claim` give this device to a new driver?
+
+        Nobody below has it.  What a server above calls its own it cannot keep from a driver here.
+        """
+        record = self.devices.get(device)
+        return record is None or record.vacant or record.owner.role is Role.UPSTREAM
+
+    def claim(self, device: str, party: Party) -> list[Delivery]:
+        """Give a party a device for as long as it is attached, before it has defined it.
+
+        Returns:
+            The deletion of what a server above had defined of it, for those who have seen that.
+
+        Raises:
+            ValueError: It belongs to somebody else; see :meth:`may_claim`.
+        """
+        if not self.may_claim(device):
+            raise ValueError(f"the device {device!r} is already there")
+        out: list[Delivery] = []
+        self._take_over(device, out)
         self.devices.claim(device, party, fixed=True)
-        self._forget_routes()
+        return out
+
+    def _take_over(self, device: str, out: list[Delivery]) -> None:
+        """Take a device from its owner, who is still there, for another one."""
+        self._answers += 1
+        self._blobs.stop(device, out)
+        out += self.release(device, f"{device} is served by another driver or server from now on")
 
     def release(self, device: str, reason: str = "") -> list[Delivery]:
         """Take a device from its owner; returns its deletion for those who are interested."""
         record = self.devices.pop(device)
-        self._forget_routes()
+        self._routes.forget()
         if record is None or not record.seen:
             return []
         frame = encode(DelProperty(device, message=reason or None))
-        receivers = self._wanting(frame.address, record.owner)
-        return [([frame], receivers)] if receivers else []
+        return gone_for_limited(frame, self._routes.wanting(frame.address, record.owner))
 
     def process(self, source: Party, frames: Iterable[Frame]) -> list[Delivery]:
         """What to send to whom, now that these frames have come from this party."""
@@ -110,7 +149,11 @@ class Router:
             receivers = routes.get(frame.address)
             if receivers is None:
                 before = len(out)
-                receivers = self._handlers[frame.address.tag.verb](source, frame, out)
+                try:
+                    receivers = self._handlers[frame.address.tag.verb](source, frame, out)
+                except Exception:  # a mistake of this package must not cost what came with this frame
+                    logger.exception("%s sent %r, which could not be routed", source.label, frame)
+                    continue
                 if len(out) != before:
                     last = ()
             if not receivers:
@@ -124,98 +167,59 @@ class Router:
                 last = receivers if plain else ()
         return out
 
-    def site_message(self, text: str, timestamp: str | None = None) -> list[Delivery]:
-        """A message of this server itself, to everybody."""
-        out: list[Delivery] = []
-        frame = encode(Message(None, text, timestamp))
-        receivers = self._site_wide(frame, None, out)
-        if receivers:
-            out.append(([frame], receivers))
-        return out
+    def site_message(
+        self, text: str, timestamp: str | None = None, about: Party | Iterable[str] | None = None
+    ) -> list[Delivery]:
+        """A message of this server itself, to everybody; see :meth:`Announcing.message`."""
+        return self._announcing.message(text, timestamp, about)
 
     def refresh(self, party: Party) -> list[Delivery]:
         """Ask again for all that a party is interested in, as some of it did not reach it."""
         out: list[Delivery] = []
-        for request in _requests(party.interest):
-            self._ask_around(party, encode(request), out)
+        for request in requests_of(party.interest):
+            self._want(party, request.device, request.name)
+            self._asking.ask_around(party, encode(request), out)
         return out
 
     # Requests
 
     def _get_properties(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
-        _, device, name = frame.address
-        if came_through(frame, self.name):
+        device, name = subject(frame)
+        if (frame.device or "").startswith("*") and source.role is Role.CLIENT:
+            source.is_a_server()
+            self._routes.forget()
+            may = "may not" if source.rights.read_only else "may"
+            logger.info("%s is a server: it %s define devices", source.label, may)
+            self._asking.tell_standing_requests(source, out)
+        elif source.role is Role.CLIENT and not source.passes_on and hops_of(frame):
+            source.passes_on = True  # a server that wants one device says no more than that
+            self._routes.forget()
+        if came_through(frame, self.name) or not source.may_see(device):
             return ()
-        if device is not None and device.startswith("*"):
-            if source.role is Role.CLIENT:
-                source.is_a_server()
-                self._forget_routes()
-                may = "may not" if source.rights.read_only else "may"
-                logger.info("%s is a server: it %s define devices", source.label, may)
-                self._want(source, None, None)
-                self._tell_standing_requests(source, out)
-            device = name = None
-        if not source.may_see(device):
+        if source.requested.repeats(device, name, frozenset(hops_of(frame)), self._answers, self._clock()):
             return ()
         self._want(source, device, name)
-        self._ask_around(source, frame, out)
-        self._ask_links_for_blobs(out)
+        self._asking.ask_around(source, frame, out)
+        self._blobs.wishes_changed(source, device, name, out)
         return ()
 
-    def _ask_around(self, source: Party, frame: Frame, out: list[Delivery]) -> None:
-        """Pass a getProperties to whoever may answer it."""
-        _, device, name = frame.address
-        if device is not None and device.startswith("*"):
-            device = name = None
-        snoops = source.role in (Role.DRIVER, Role.REMOTE)
-        if device is not None:
-            record = self.devices.get(device)
-            if record is not None:
-                owner = record.owner
-                if owner is not source or source.role is Role.DRIVER:
-                    plain = encode(GetProperties(device, name))
-                    out.append(
-                        ([plain if owner.role is Role.DRIVER else with_via(plain, self.name, after=frame)], (owner,))
-                    )
-            elif snoops:
-                plain = encode(GetProperties(device, name))
-                self._send_up(with_via(plain, self.name, after=frame), source, out)
-            return
-        plain = encode(GetProperties())
-        drivers = [p for p in self._parties if p.role is Role.DRIVER and p is not source]
-        if drivers:
-            out.append(([plain], self._intern(drivers)))
-        for remote in [p for p in self._parties if p.role is Role.REMOTE and p is not source]:
-            request = plain if remote.only_device is None else encode(GetProperties(remote.only_device))
-            out.append(([with_via(request, self.name, after=frame)], (remote,)))
-        if snoops:
-            self._send_up(with_via(plain, self.name, after=frame), source, out)
-
-    def _send_up(self, frame: Frame, source: Party | None, out: list[Delivery]) -> None:
-        above = [p for p in self._parties if p.role is Role.UPSTREAM and p is not source]
-        if above:
-            out.append(([frame], self._intern(above)))
-
-    def _tell_standing_requests(self, upstream: Party, out: list[Delivery]) -> None:
-        """A server above has come: what snooping drivers want may be there."""
-        for party in self._parties:
-            if party.role not in (Role.DRIVER, Role.REMOTE):
-                continue
-            for request in _requests(party.interest):
-                record = None if request.device is None else self.devices.get(request.device)
-                if record is None:
-                    out.append(([with_via(encode(request), self.name)], (upstream,)))
-
-    def _want(self, source: Party, device: str | None, name: str | None) -> None:
+    def _want(self, source: Party, device: str | None, name: str | None, *, definitions: bool = True) -> None:
         """Note an interest; what it covers and is defined is missing to this party until it is defined again."""
         interest = source.interest
-        if interest.full and device is not None:
+        if device is not None and source.role in COMMANDERS:
+            known = interest.asked(device, name) if definitions else interest.includes(device, name)
+        else:
+            known = False  # of a driver it matters which devices it has named, even if it gets everything
+        if not known and interest.full and device is not None:
             source.complain("interests", "asks for more properties than can be kept: the new ones are ignored")
             return
-        if interest.ask(device, name):
-            self._forget_routes()
-        for prop in self.devices.properties(device, name):
-            prop.missing.add(source)
+        for defined, its_name, prop in self.devices.defined(device, name):
+            if source.may_see(defined):
+                prop.missing.add(source)
+                if definitions and source.role in COMMANDERS and not interest.asked(defined, its_name):
+                    prop.unseen.add(source)
+        if not known and interest.ask(device, name, definitions=definitions):
+            self._routes.forget()
 
     def _enable_blob(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
         try:
@@ -224,26 +228,18 @@ class Router:
             source.complain("enableBLOB", f"sent an enableBLOB that is ignored: {error}")
             return ()
         assert isinstance(request, EnableBlob)
-        if source.role in _COMMANDERS:
-            if request.device is not None and not source.interest.covers(request.device, request.name):
-                self._want(source, request.device, request.name)
-        elif request.device is not None and not source.interest.covers(request.device, request.name):
-            return ()  # from a driver it must follow the getProperties it belongs to
-        source.interest.enable_blob(request.device, request.name, request.mode)
-        self._forget_routes()
-        self._ask_links_for_blobs(out)
+        if request.device is not None and not source.interest.covers(request.device, request.name):
+            if source.role not in COMMANDERS:
+                return ()  # from a driver it must follow the getProperties it belongs to
+            self._want(source, request.device, request.name, definitions=False)
+        if source.interest.full:
+            source.complain("interests", "enables BLOBs of more properties than can be kept: the new ones are ignored")
+        if source.interest.enable_blob(request.device, request.name, request.mode):
+            self._routes.forget()
+            for device in self._only.mode_changed(source, request.device, request.mode):
+                self._asking.ask_around(source, encode(GetProperties(device)), out)
+        self._blobs.wishes_changed(source, request.device, request.name, out)
         return ()
-
-    def _ask_links_for_blobs(self, out: list[Delivery]) -> None:
-        """Have each BLOB property of another server sent to us if and only if somebody here wants it."""
-        for device, name, owner, prop in self.devices.blobs():
-            if owner.role not in _SERVERS or not owner.takes_blobs:
-                continue
-            wanted = any(p.interest.wants_blob(device, name) for p in self._parties if p is not owner and p.takes_blobs)
-            if wanted != prop.enabled:
-                prop.enabled = wanted
-                mode = BlobMode.ALSO if wanted else BlobMode.NEVER
-                out.append(([encode(EnableBlob(device, name, mode))], (owner,)))
 
     # Commands
 
@@ -254,29 +250,32 @@ class Router:
             return ()
         record = self.devices.get(device)
         owner = record.owner if record is not None else None
-        if source.role not in _COMMANDERS:
+        with_data = has_data(frame)
+        if source.role not in COMMANDERS:
             if owner is not source:
                 # In a ring of servers the echo of a command comes round: no cause for alarm.
                 level = logging.DEBUG if source.role is Role.REMOTE else logging.WARNING
                 source.complain("command", f"sent a command to {device!r}; only clients command: dropped", level)
                 return ()
-            return self._remember(source, frame, self._wanting(frame.address, source, among=self._commanders()))
+            among = self._routes.commanders() if source.takes_blobs or not with_data else ()
+            receivers = self._routes.wanting(frame.address, source, among=among, with_data=with_data)
+            return self._routes.remember(source, frame, self._routes.intern_for_command(receivers))
         if source.rights.limited and not self._may_command(source, device, out):
             return ()
         if not source.interest.covers(device, name):
-            self._want(source, device, name)
-        if record is not None and record.circles and source.role is Role.UPSTREAM:
+            self._want(source, device, name, definitions=False)
+            self._blobs.wishes_changed(source, device, name, out)
+        if record is not None and record.circles and source.is_above:
             source.complain("circles", f"commands {device!r}, which comes round through it: dropped")
             return ()
         if owner is source or (owner is not None and owner.role is Role.UPSTREAM):
             text = f"{device} belongs to a server above this one; it can only be commanded there"
             out.append(([encode(Message(device, text))], (source,)))
             return ()
-        with_data = isinstance(frame, BlobFrame) and bool(frame.spans)
-        receivers = self._wanting(frame.address, source, among=self._commanders(), with_data=with_data)
+        receivers = self._routes.wanting(frame.address, source, among=self._routes.commanders(), with_data=with_data)
         if owner is not None and (owner.takes_blobs or not with_data):
-            receivers = self._intern([owner, *(p for p in receivers if p is not owner)])
-        return self._remember(source, frame, receivers)
+            receivers = (owner, *(p for p in receivers if p is not owner))
+        return self._routes.remember(source, frame, self._routes.intern_for_command(receivers))
 
     def _may_command(self, source: Party, device: str, out: list[Delivery]) -> bool:
         if not source.may_see(device):
@@ -293,32 +292,32 @@ class Router:
     def _owned(self, source: Party, frame: Frame, out: list[Delivery], *, claim: bool) -> bool:
         """May this party speak for this device?  A device nobody owns can be claimed."""
         device = frame.address.device
-        if not self._may_define(source, frame):
-            return False
         if not device:
             source.complain("nameless", f"sent a {frame.tag.text} without device: dropped")
+            return False
+        if not self._may_define(source, frame):
             return False
         if source.only_device is not None and device != source.only_device:
             return False
         record = self.devices.get(device)
+        if record is not None and record.owner is source:
+            return True
+        # What a server above shows us cannot be commanded from here; the way down to it can.
+        below = source.role is not Role.UPSTREAM
+        if claim and (record is None or (below and (record.vacant or record.owner.role is Role.UPSTREAM))):
+            if not self.devices.has_room(source):
+                source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
+                return False
+            self._take_over(device, out)
+            return self.devices.claim(device, source)
         if record is None:
-            if claim:
-                if not self.devices.claim(device, source):
-                    source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
-                    return False
-                self._forget_routes()
-            return True
-        if record.owner is source:
-            return True
-        if claim and record.owner.role is Role.UPSTREAM and source.role is not Role.UPSTREAM:
-            # What a server above shows us cannot be commanded from here; the way down to it can.
-            self.devices.transfer(device, source)
-            self._forget_routes()
             return True
         if frame.tag.verb is Verb.DEF:
-            text = f"defines {device!r}, which is already served by {record.owner.label}: refused"
-            if source.complain(f"device {device}", text, logging.ERROR):
-                out += self.site_message(f"{source.label} {text}")
+            record.refused.add(source)
+            text = f"defines {device!r}, which is already served by"
+            if source.complain_of(device, "taken", f"{text} {record.owner.label}: refused"):
+                told = f"{source.public_label} {text} {record.owner.public_label}: refused"
+                out += self.site_message(told, about=(device,))
         return False
 
     def _may_define(self, source: Party, frame: Frame) -> bool:
@@ -329,37 +328,37 @@ class Router:
 
     def _definition(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
         _, device, name = frame.address
-        if not name:
-            source.complain("nameless", "defined a property without name: dropped")
+        if not device or not name:
+            source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
             return ()
-        if source.role in _SERVERS and came_through(frame, self.name):
-            text = f"brings back {device!r}, which it has from here: a loop of servers, refused"
-            record = self.devices.get(device) if device else None
-            if record is not None and record.owner is source and not record.circles:
-                record.circles = True
-                self._forget_routes()
-            if source.complain(f"device {device}", text, logging.ERROR):
-                out += self.site_message(f"{source.label} {text}")
+        if source.role in SERVERS and came_through(frame, self.name):
+            if self._may_define(source, frame):
+                self._brought_back(source, device, out)
             return ()
         if not self._owned(source, frame, out, claim=True):
             return ()
-        assert device is not None
+        if source.asked.waiting:
+            self._answered(source, device, name)
+        known = self.devices.property(device, name)
         prop, news = self.devices.define(device, name, frame)
         if prop is None:
             source.complain("properties", f"defines more properties of {device!r} than are allowed: dropped")
             return ()
-        if news:
-            prop.missing.clear()
-            receivers = self._wanting(frame.address, source)
-        elif prop.missing:
-            receivers = self._wanting(frame.address, source, among=sorted(prop.missing, key=_serial))
+        # From now on those who get it hear of changes, and the first change has to be noted.
+        if source.routes:
+            source.routes.pop(Address(_SETS[prop.kind], device, name), None)
+        receivers: tuple[Party, ...] = ()
+        if news or prop.missing:
+            among = None if news else sorted(prop.missing, key=_SERIAL)
+            receivers = self._routes.wanting(frame.address, source, among=among)
             prop.missing.difference_update(receivers)
-        else:
-            receivers = ()
-        receivers = self._servers_first(frame, receivers, out)
-        if prop.is_blob and source.role in _SERVERS:
+            prop.unseen.difference_update(receivers)
+            self._only.defined(frame.address, prop, source, among=among, new=prop is not known)
+        if receivers:
+            receivers = self._to_servers_and_others(frame, receivers, out)
+        if prop.is_blob and prop is not known:
             out_blobs: list[Delivery] = []
-            self._ask_links_for_blobs(out_blobs)
+            self._blobs.defined(device, name, self._parties, out_blobs)
             if out_blobs:
                 if receivers:
                     out.append(([frame], receivers))
@@ -367,25 +366,58 @@ class Router:
                 return ()
         return receivers
 
+    def _brought_back(self, source: Party, device: str, out: list[Delivery]) -> None:
+        """A definition has passed this server before."""
+        record = self.devices.get(device)
+        if record is not None and record.owner is source and not record.circles:
+            record.circles = True
+            self._routes.forget()
+        text = f"brings back {device!r}, which it has from here: a loop of servers, refused"
+        if source.complain_of(device, "loop", text):
+            out += self.site_message(f"{source.public_label} {text}", about=(device,))
+
+    def _answered(self, source: Party, device: str, name: str | None) -> None:
+        """An owner has said what a property is, or that it is gone: what is asked from now on is passed on again."""
+        if source.asked.answered(device, name):
+            self._answers += 1
+
     def _set(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
-        if not frame.address.name:
-            source.complain("nameless", f"sent a {frame.tag.text} without name: dropped")
+        _, device, name = frame.address
+        if not device or not name:
+            source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
             return ()
         # A server has to define a device before it speaks for it: only definitions know the way they have come.
-        if not self._owned(source, frame, out, claim=source.role not in _SERVERS):
+        if not self._owned(source, frame, out, claim=source.role not in SERVERS):
             return ()
-        if source.role in _SERVERS and self.devices.get(frame.address.device or "") is None:
+        if device not in self.devices:
             return ()
-        with_data = isinstance(frame, BlobFrame) and bool(frame.spans)
+        with_data = has_data(frame)
         if with_data and not source.takes_blobs:
             return ()
-        return self._remember(source, frame, self._wanting(frame.address, source, with_data=with_data))
+        receivers = self._routes.wanting(frame.address, source, among=self._prepared(device, name), with_data=with_data)
+        return self._routes.remember(source, frame, receivers)
+
+    def _prepared(self, device: str, name: str) -> Iterable[Party] | None:
+        """Those who can make sense of news of a property, None for all; notes that it has changed.
+
+        Clients that have asked for its definition get that first. The others, and drivers that snoop, know what
+        they want without.
+        """
+        prop = self.devices.property(device, name)
+        if prop is not None:
+            prop.changed = True
+            return [party for party in self._parties if party not in prop.unseen] if prop.unseen else None
+        return [
+            party for party in self._parties if party.role not in COMMANDERS or not party.interest.asked(device, name)
+        ]
 
     def _delete(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
         _, device, name = frame.address
         if not device:  # "forget everything", which one party can only say of its own
-            if self._may_define(source, frame):
-                for owned in self.devices.of(source):
+            if name:  # which of its devices is meant?
+                source.complain("nameless", "deleted a property without its device: dropped")
+            elif self._may_define(source, frame):
+                for owned in self.devices.shown_by(source):
                     out += self.process(source, [encode(DelProperty(owned))])
             return ()
         if name == "":  # libindi's receiver simulator sends it; the whole device is not meant
@@ -393,13 +425,19 @@ class Router:
             return ()
         if not self._owned(source, frame, out, claim=False):
             return ()
-        if source.role in _SERVERS and device not in self.devices:
+        if source.role in SERVERS and device not in self.devices:
             return ()  # in a loop of servers this is our own, come round
-        receivers = self._wanting(frame.address, source)
-        if name is not None:
-            self.devices.undefine(device, name)
-        elif self.devices.clear(device, keep=source.role is Role.DRIVER):
-            self._forget_routes()
+        self._answered(source, device, name)
+        receivers = self._routes.wanting(frame.address, source)
+        if name is None:
+            self._asking.ask_refused(device, out)
+            self.devices.clear(device, keep=source.role is Role.DRIVER)
+            self._routes.forget()
+            if source.role in SERVERS:  # that server may have written the reason, which names more than the device
+                out += gone_for_limited(frame, receivers)
+                return ()
+        elif (prop := self.devices.undefine(device, name)) is not None:
+            source.routes.pop(Address(_SETS[prop.kind], device, name), None)
         return receivers
 
     def _message(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
@@ -407,39 +445,42 @@ class Router:
         if device:
             if not self._owned(source, frame, out, claim=False):
                 return ()
-            receivers = self._wanting(frame.address, source)
-            if device in self.devices:
-                return receivers
-            if source.role in _SERVERS and came_through(frame, self.name):
-                return ()
-            return self._servers_first(frame, receivers, out)
+            receivers = self._routes.wanting(frame.address, source)
+            if device not in self.devices:
+                if source.role in SERVERS and came_through(frame, self.name):
+                    return ()
+                return self._to_servers_and_others(frame, receivers, out)
+            return self._plainly(frame, receivers, out)
         if not self._may_define(source, frame):
             return ()
-        if source.role in _SERVERS and came_through(frame, self.name):
+        if source.only_device is not None:
+            return ()  # a link for one device; what concerns none comes round through others
+        if source.role in SERVERS and came_through(frame, self.name):
             return ()
-        return self._site_wide(frame, source, out)
+        receivers = self._announcing.to_all(frame, source, out, devices=self.devices.of(source))
+        return self._plainly(frame, self._routes.intern(receivers), out)
 
-    def _servers_first(self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]) -> tuple[Party, ...]:
-        """Send what no owner keeps from going round to the servers among these, with our name in it.
+    def _to_servers_and_others(
+        self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]
+    ) -> tuple[Party, ...]:
+        """Keep an element that no owner keeps from going round: servers get it with our name in it, others without any.
 
         Returns:
-            The others.
+            Those who are still to get the frame as it is.
         """
-        servers = [p for p in receivers if p.role in _SERVERS]
-        if not servers:
-            return receivers
-        out.append(([with_via(frame, self.name)], self._intern(servers)))
-        return self._intern(p for p in receivers if p.role not in _SERVERS)
+        servers = [p for p in receivers if p.is_server]
+        if servers:
+            out.append(([with_via(frame, self.name)], self._routes.intern(servers)))
+            receivers = self._routes.intern(p for p in receivers if not p.is_server)
+        return self._plainly(frame, receivers, out)
 
-    def _site_wide(self, frame: Frame, source: Party | None, out: list[Delivery]) -> tuple[Party, ...]:
-        """All clients, drivers that snoop on everything, and (unless it came from above) servers above."""
-        if source is None or source.role is not Role.UPSTREAM:
-            self._send_up(with_via(frame, self.name), source, out)
-        return self._intern(
-            p
-            for p in self._parties
-            if p is not source and (p.role is Role.CLIENT or (p.role is Role.DRIVER and p.interest.everything))
-        )
+    def _plainly(self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]) -> tuple[Party, ...]:
+        """Who is no server is not shown which way an element came; returns those who are to get it as it is."""
+        plain = without_via(frame)
+        if plain is frame or not receivers:
+            return receivers
+        out.append(([plain], receivers))
+        return ()
 
     # Flow control of libindi
 
@@ -454,69 +495,6 @@ class Router:
         out.append(([encode(Ping(ping.uid, reply=True))], (source,)))
         return ()
 
-    def _pong(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    @staticmethod
+    def _pong(_source: Party, _frame: Frame, _out: list[Delivery]) -> tuple[Party, ...]:
         return ()
-
-    # Receivers
-
-    def _wanting(
-        self,
-        address: Address,
-        source: Party | None,
-        *,
-        among: Iterable[Party] | None = None,
-        with_data: bool = False,
-    ) -> tuple[Party, ...]:
-        """The parties (or those among some) that are interested in this address.
-
-        A driver may snoop on its own devices, if it says so; nobody else hears himself.
-        """
-        device, name = address.device, address.name
-        assert device is not None
-        parties = self._parties if among is None else among
-        record = self.devices.get(device)
-        if record is not None and record.circles:
-            parties = [party for party in parties if party.role is not Role.UPSTREAM]
-        return self._intern(
-            [
-                party
-                for party in parties
-                if party.interest.wants(address, with_data)
-                and (party is not source or (party.role is Role.DRIVER and party.interest.names(device, name)))
-                and (party.takes_blobs or not with_data)
-            ]
-        )
-
-    def _commanders(self) -> list[Party]:
-        return [party for party in self._parties if party.role in _COMMANDERS]
-
-    def _intern(self, parties: Iterable[Party]) -> tuple[Party, ...]:
-        """One object for each combination, so that runs of frames with the same receivers are found by identity."""
-        receivers = tuple(parties)
-        return self._receivers.setdefault(receivers, receivers) if receivers else ()
-
-    def _remember(self, source: Party, frame: Frame, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
-        """Use the same receivers for this address until something changes.  BLOBs are asked anew."""
-        if not isinstance(frame, BlobFrame):
-            if len(source.routes) >= _ROUTES:
-                source.routes.clear()
-            source.routes[frame.address] = receivers
-        return receivers
-
-    def _forget_routes(self) -> None:
-        self._receivers.clear()
-        for party in self._parties:
-            party.routes.clear()
-
-
-def _serial(party: Party) -> int:
-    return party.serial
-
-
-def _requests(interest: Interest) -> list[GetProperties]:
-    """The requests that make up an interest."""
-    if interest.everything:
-        return [GetProperties()]
-    return [GetProperties(device) for device in sorted(interest.devices)] + [
-        GetProperties(device, name) for device, name in sorted(interest.properties) if device not in interest.devices
-    ]

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from indipydriver.errors import DriverExited, MalformedFrame
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.frame import Batch, Frame
+from indipydriver.protocol.frame import Batch, BlobFrame, Frame
 from indipydriver.protocol.messages import Message
+from indipydriver.protocol.tags import Verb
 from indipydriver.protocol.values import format_timestamp
-from indipydriver.transport.attached import AttachedFrame
+from indipydriver.transport.memoryfile import AttachedFrame
 
-from .party import Delivery, Party, Role
+from .backlog import IN_LOOP, Backlog, convert, converted, needs_conversion
+from .party import COMMANDERS, Delivery, Party
 from .peer import Peer
 from .router import Router
+from .texts import brief
 
 __all__ = ["Switchboard"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
+
+# Of our own, so that a slow name server or a driver's `asyncio.to_thread` holds up no BLOB.
+_threads = ThreadPoolExecutor(2, thread_name_prefix="indi-blob")
 
 
 class Switchboard:
@@ -43,7 +50,8 @@ class Switchboard:
         self.followers: list[Callable[[Peer, list[Delivery]], None]] = []
         self.greeters: list[Callable[[Peer], None]] = []
         self._removed: asyncio.Future[None] | None = None
-        self._encoding: set[asyncio.Task[None]] = set()
+        self._backlogs: dict[Peer | None, Backlog] = {}  # by who has sent it
+        self._converting: set[asyncio.Task[None]] = set()
 
     @property
     def peers(self) -> list[Peer]:
@@ -53,7 +61,7 @@ class Switchboard:
     @property
     def clients(self) -> list[Peer]:
         """The peers that have connected to us."""
-        return [peer for peer in self.peers if peer.role in (Role.CLIENT, Role.UPSTREAM)]
+        return [peer for peer in self.peers if peer.role in COMMANDERS]
 
     def add(self, peer: Peer) -> None:
         """A new peer; opens its link."""
@@ -62,13 +70,17 @@ class Switchboard:
         self.router.attach(peer)
         peer.link.open(peer)
 
-    def remove(self, peer: Peer, error: Exception | None) -> None:
-        """The peer's link has ended: those who are interested see its devices deleted."""
+    def remove(self, peer: Peer, error: Exception | str | None) -> None:
+        """The peer's link has ended, for this reason: those who are interested see its devices deleted.
+
+        Nothing that the link still brings is taken: there would be nobody to withdraw it.
+        """
+        peer.closed = True
         if isinstance(error, DriverExited):
             reason = str(error)
         else:
-            reason = f"{peer.label}: {error}" if error is not None else f"{peer.label} is gone"
-        self.deliver(None, self.router.detach(peer, reason))
+            reason = f"{peer.public_label}: {error}" if error is not None else f"{peer.public_label} is gone"
+        self.deliver(peer if peer in self._backlogs else None, self.router.detach(peer, brief(reason)))
         if self._removed is not None and not self._removed.done():
             self._removed.set_result(None)
 
@@ -92,35 +104,35 @@ class Switchboard:
 
     def deliver(self, source: Peer | None, deliveries: list[Delivery]) -> None:
         """Queue frames for their receivers, then flush each receiver once."""
-        if source is not None and source.deferred is not None:
-            source.deferred += deliveries
-            return
-        if len(deliveries) == 1 and len(deliveries[0][1]) == 1 and deliveries[0][0][0].__class__ is not AttachedFrame:
+        if (
+            len(deliveries) == 1
+            and len(deliveries[0][1]) == 1
+            and deliveries[0][0][0].__class__ is Frame
+            and not self._backlogs
+        ):
             # One frame for one peer is what most wake-ups bring: 1.5 us of 10 are saved by not collecting.
             frames, (peer,) = deliveries[0]
             assert isinstance(peer, Peer)
-            peer.put(Batch(frames, sealed=not peer.in_process), frames)
-            self._flush(peer, source)
-            self.last_traffic = asyncio.get_running_loop().time()
-            return
+            if peer is not source:
+                peer.put(Batch(frames, sealed=not peer.in_process), frames)
+                self._flush(peer, source)
+                self.last_traffic = asyncio.get_running_loop().time()
+                return
         touched: dict[Party, None] = {}
-        for index, (frames, receivers) in enumerate(deliveries):
-            if frames[0].__class__ is AttachedFrame:
-                if not self._put_attached(frames[0], receivers, touched):
-                    assert source is not None
-                    self._defer(source, frames[0], deliveries[index:])
-                    break
+        for frames, parties in deliveries:
+            receivers: Sequence[Party] = parties
+            if self._backlogs:
+                receivers = self._not_held_up(source, frames, receivers)
+            first = frames[0]
+            if isinstance(first, BlobFrame):
+                receivers = self._put_converted(source, first, receivers, touched)
+            elif first.address.tag.verb is Verb.PONG and receivers:
+                self._backlog_of(source).add(frames, [source] if source is not None else [])
                 continue
-            shared: Batch | None = None
-            for peer in receivers:
-                assert isinstance(peer, Peer)
-                if peer.in_process:
-                    peer.put(Batch(frames), frames)
-                else:
-                    if shared is None:
-                        shared = Batch(frames, sealed=True)
-                    peer.put(shared, frames)
-                touched[peer] = None
+            _put(frames, receivers, touched)
+        self._flush_all(touched, source)
+
+    def _flush_all(self, touched: Iterable[Party], source: Peer | None) -> None:
         for peer in touched:
             assert isinstance(peer, Peer)
             self._flush(peer, source)
@@ -128,53 +140,148 @@ class Switchboard:
             self.last_traffic = asyncio.get_running_loop().time()
 
     def _flush(self, peer: Peer, source: Peer | None) -> None:
-        """Send what has been put; a client that commands faster than the driver takes it has to wait."""
+        """Send what has been put.
+
+        A client that commands faster than the driver takes it has to wait, and so has a driver that asks for
+        more answers than it takes.
+        """
         peer.flush()
-        if source is not None and source.role in (Role.CLIENT, Role.UPSTREAM) and peer.congested:
+        if source is not None and (source is peer or source.role in COMMANDERS) and peer.congested:
             peer.hold(source)
 
-    def _put_attached(self, frame: Frame, receivers: Iterable[Party], touched: dict[Party, None]) -> bool:
-        """Give descriptors to those who take them and base64 to the others; False if it is not yet encoded."""
-        assert isinstance(frame, AttachedFrame)
-        peers = [peer for peer in receivers if isinstance(peer, Peer)]
-        inline = frame.encoded
-        if inline is None and not all(peer.takes_descriptors for peer in peers):
-            return False
-        for peer in peers:
-            form: Frame = frame if inline is None or peer.takes_descriptors else inline
-            peer.put(Batch([form], sealed=not peer.in_process), [form])
-            touched[peer] = None
-        return True
+    # BLOBs of which some receivers take the other form
 
-    def _defer(self, source: Peer, frame: Frame, deliveries: list[Delivery]) -> None:
-        """Have a BLOB encoded in a thread; what the same peer has sent after it waits, to keep the order."""
-        assert isinstance(frame, AttachedFrame)
-        source.deferred = deliveries
-        source.pause(frame.descriptors)
-        task = asyncio.get_running_loop().create_task(self._encode(source, frame))
-        self._encoding.add(task)
-        task.add_done_callback(self._encoding.discard)
+    def _put_converted(
+        self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Party], touched: dict[Party, None]
+    ) -> list[Party]:
+        """Give the attached form of a BLOB, or the inline one, to those who take the other one than it has.
 
-    async def _encode(self, source: Peer, frame: AttachedFrame) -> None:
+        Returns:
+            The receivers who take it as it is.
+        """
+        others: list[Peer] = []
+        same: list[Party] = []
+        for peer in receivers:
+            assert isinstance(peer, Peer)
+            if needs_conversion(frame, peer):
+                others.append(peer)
+            else:
+                same.append(peer)
+        if not others:
+            return same
+        form: BlobFrame | Exception | None = frame.encoded if isinstance(frame, AttachedFrame) else None
+        if form is None and (sum(frame.lengths) if isinstance(frame, AttachedFrame) else frame.size) <= IN_LOOP:
+            form = converted(frame)
+        if form is None:
+            backlog = self._backlog_of(source)
+            backlog.add([frame], others, to_convert=True)
+            if source is not None:
+                source.pause(backlog)
+        else:
+            _put(self._without_fault(source, form), others, touched)
+        return same
+
+    def _backlog_of(self, source: Peer | None) -> Backlog:
+        """What waits of this source; a new one begins to move in the next turn of the loop."""
+        backlog = self._backlogs.get(source)
+        if backlog is not None:
+            return backlog
+        backlog = self._backlogs[source] = Backlog(source)
+        task = asyncio.get_running_loop().create_task(self._work_off(backlog))
+        self._converting.add(task)
+        task.add_done_callback(self._converting.discard)
+        return backlog
+
+    async def _work_off(self, backlog: Backlog) -> None:
+        loop = asyncio.get_running_loop()
+        source = backlog.source
         try:
-            await asyncio.to_thread(frame.inline)
-        except MalformedFrame as fault:
-            source.fault_received(fault)
-            if source.deferred:
-                del source.deferred[0]
+            # What was before a ping is done when it is answered: a connection that was made or closed before it may
+            # be among the events that the loop handles after it.
+            await asyncio.sleep(0)
+            touched: dict[Party, None] = {}
+            while backlog.entries:
+                entry = backlog.entries[0]
+                if entry.to_convert:
+                    self._flush_all(touched, source)
+                    touched.clear()
+                    (frame,) = entry.frames
+                    assert isinstance(frame, BlobFrame)
+                    box: list[BlobFrame | Exception] = [frame]
+                    del frame
+                    await loop.run_in_executor(_threads, convert, box)
+                    entry.frames = self._without_fault(source, box.pop())
+                backlog.pop()
+                _put(entry.frames, entry.receivers, touched)
+                del entry  # whoever gets the answer to a ping may count the descriptors
+            self._flush_all(touched, source)
         finally:
-            waiting, source.deferred = source.deferred or [], None
-            source.resume(frame.descriptors)
-        if not source.closed:
-            self.deliver(source, waiting)
+            del self._backlogs[source]
+            if source is not None:
+                source.resume(backlog)
+
+    def _without_fault(self, source: Peer | None, form: BlobFrame | Exception) -> list[Frame]:
+        """The BLOB to be delivered, or nothing but a complaint."""
+        if not isinstance(form, Exception):
+            return [form]
+        if isinstance(form, MalformedFrame) and source is not None:
+            source.fault_received(form)
+        elif isinstance(form, (MalformedFrame, OSError)):
+            if source is not None:
+                source.complain("blob", f"sent a BLOB that cannot be read: {form}")
+        else:
+            logger.error("a BLOB is dropped: %r", form)
+        return []
+
+    def _not_held_up(self, source: Peer | None, frames: list[Frame], receivers: Iterable[Party]) -> list[Party]:
+        """The receivers that need not wait for a BLOB; the others get the frames behind it."""
+        free: list[Party] = []
+        later: dict[Backlog, list[Peer]] = {}
+        backlogs = list(self._backlogs.values())
+        if (own := self._backlogs.get(source)) is not None:
+            backlogs.insert(0, own)  # what it sends stays in order, whoever else holds a receiver up
+        for peer in receivers:
+            assert isinstance(peer, Peer)
+            for backlog in backlogs:
+                if backlog.holds_up(peer, source):
+                    later.setdefault(backlog, []).append(peer)
+                    break
+            else:
+                free.append(peer)
+        for backlog, peers in later.items():
+            first = frames[0]
+            if isinstance(first, BlobFrame):
+                for peer in peers:
+                    backlog.add(frames, [peer], to_convert=needs_conversion(first, peer))
+            else:
+                backlog.add(frames, peers)
+        return free
+
+    async def settle(self, deadline: float) -> None:
+        """Wait until no BLOB waits to be converted, or until this time of the loop."""
+        if self._converting:
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait(self._converting, timeout=max(0.0, left))
 
     def send(self, peer: Peer, frame: Frame) -> None:
         """Send one frame to one peer."""
         self.deliver(None, [([frame], (peer,))])
 
-    def announce(self, text: str, timestamp: str | None = None) -> None:
-        """A message without device to everybody who may want it."""
-        self.deliver(None, self.router.site_message(text, timestamp or now()))
+    def announce(self, text: str, *, about: Party | Iterable[str] | None = None) -> None:
+        """Say in a message without device what the server has noticed, to everybody who may want it.
+
+        It is cut to a length that all clients show; a failure to send it is logged, and ends nothing.
+
+        Args:
+            text: The text.
+            about: The peer, or the devices, that it concerns, so that listeners which show some devices only do not
+                name others; None: it concerns nobody in particular.
+        """
+        text = brief(text)
+        try:
+            self.deliver(None, self.router.site_message(text, now(), about))
+        except Exception:
+            logger.exception("clients cannot be told: %s", text)
 
     def tell_interested(self, device: str, text: str) -> None:
         """A message of one device, for those who are interested in it."""
@@ -186,6 +293,22 @@ class Switchboard:
     def refresh(self, peer: Peer) -> None:
         """Ask again for what a peer snoops on."""
         self.deliver(None, self.router.refresh(peer))
+
+
+def _put(frames: list[Frame], receivers: Iterable[Party], touched: dict[Party, None]) -> None:
+    """Queue frames for receivers, joined once for all that get bytes."""
+    if not frames:
+        return
+    shared: Batch | None = None
+    for peer in receivers:
+        assert isinstance(peer, Peer)
+        if peer.in_process:
+            peer.put(Batch(frames), frames)
+        else:
+            if shared is None:
+                shared = Batch(frames, sealed=True)
+            peer.put(shared, frames)
+        touched[peer] = None
 
 
 def now() -> str:

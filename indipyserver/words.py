@@ -111,7 +111,7 @@ def split_host_and_port(where: str, default: int | None) -> tuple[str, int]:
         host, colon, port = where.partition(":")
         if ":" in port:
             raise ValueError(f"an IPv6 address is written in brackets, @[{where}] or @[ADDRESS]:PORT")
-    if not host or any(c.isspace() for c in host):
+    if not host or any(c.isspace() or not c.isprintable() for c in host):
         raise ValueError("another server is written DEVICE@HOST:PORT, or @HOST:PORT for all its devices")
     if not colon and default is not None:
         return host, default

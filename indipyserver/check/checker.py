@@ -295,11 +295,11 @@ class Checker:
                 self.findings.add("attribute-missing", f"<{tag.text}> has no {key}", device, name)
             else:
                 self._judge_name(text, key, device, name)
-        return device or None, name or None
+        return _unless_blank(device), _unless_blank(name)
 
     def _judge_name(self, text: str, what: str, *where: str | None) -> None:
-        if not text:
-            self.findings.add("name-empty", f"the {what} is ''", *where)
+        if not text.strip():
+            self.findings.add("name-empty", f"the {what} is {text!r}", *where)
         if _too_long(text):
             self.findings.add("name-too-long", f"the {what} has {len(text.encode())} bytes", *where)
         if not text.isascii():
@@ -330,8 +330,8 @@ class Checker:
                 self.findings.add("child-unknown", f"<{child.tag[:40]}> in a {tag.text}", device, name)
             elif child.get("name") is None:
                 self.findings.add("attribute-missing", f"a {tag.child} has no name", device, name)
-            elif child.get("name") == "":
-                self.findings.add("name-empty", "a member is named ''", device, name)
+            elif not child.get("name", "").strip():
+                self.findings.add("name-empty", f"a member is named {child.get('name')!r}", device, name)
             else:
                 yield child
 
@@ -370,6 +370,11 @@ class Checker:
             return None
         self.findings.add("word-spelling", f"{what} {text[:40]!r}, not {word.value!r}", *where)
         return word.value
+
+
+def _unless_blank(name: str | None) -> str | None:
+    """A name; None for one of white space alone, which no command can carry."""
+    return name if name and name.strip() else None
 
 
 def _too_long(text: str) -> bool:

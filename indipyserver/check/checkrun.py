@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import io
 import re
+import ssl
+from collections.abc import Callable
 from typing import Final
 
 from indipydriver.protocol.messages import EnableBlob, GetProperties, NewVector, OneMember, Ping
 from indipydriver.protocol.tags import VectorKind
 
+from ..certificates import client_context
 from ..words import PythonWord, Word, parse_word
 from .checkreport import Report
 from .commands import FOREIGN_DEVICE, different, out_of_range, reason_to_spare, same_values, unknown_member, with_value
@@ -30,13 +33,20 @@ _INTEGER: Final = re.compile(r"\s*[0-9]+\s*")
 _INFO_MEMBERS: Final = {"DRIVER_NAME", "DRIVER_EXEC", "DRIVER_VERSION", "DRIVER_INTERFACE"}
 
 
-async def check(word: str | Word, *, timeout: float = DEFAULT_TIMEOUT, act: bool = False) -> Report:
+async def check(
+    word: str | Word,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    act: bool = False,
+    to_other_servers: Callable[[], ssl.SSLContext] = client_context,
+) -> Report:
     """Start what a word names, play a client, stop it again.
 
     Args:
         word: A program, a Python callable or a server, as the command takes it.
         timeout: Seconds that it gets to answer.
         act: Also send commands that may make the device do something.
+        to_other_servers: Makes the context for a server that is named ``@tls://``.
 
     Returns:
         What was seen.
@@ -47,7 +57,7 @@ async def check(word: str | Word, *, timeout: float = DEFAULT_TIMEOUT, act: bool
     """
     if isinstance(word, str):
         word = parse_word(word)
-    subject = open_subject(word)
+    subject = open_subject(word, to_other_servers)
     run = _Script(subject, timeout, act)
     printed = io.StringIO()
     grace = max(timeout, _LEAST_GRACE)

@@ -6,9 +6,13 @@ import asyncio
 import contextlib
 import logging
 import signal
+import ssl
 import sys
 import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+from ..certificates import client_context
 from ..console import attach, is_terminal, verbose_level
 from ..words import Word
 from .checkreport import Report, as_json, as_text
@@ -21,7 +25,13 @@ _STATUS_CANNOT_RUN = 2
 
 
 def run_check(
-    word: Word, *, timeout: float = DEFAULT_TIMEOUT, act: bool = False, json: bool = False, verbose: int = 0
+    word: Word,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    act: bool = False,
+    json: bool = False,
+    verbose: int = 0,
+    to_other_servers: Callable[[], ssl.SSLContext] = client_context,
 ) -> int:
     """Check what a word names and print the report.
 
@@ -31,6 +41,7 @@ def run_check(
         act: Also send commands that may make the device do something.
         json: Print JSON.
         verbose: Log what happens, more with each.
+        to_other_servers: Makes the context for a server that is named ``@tls://``.
 
     Returns:
         The exit status: 0 fine, 1 errors or warnings, 2 it cannot be started or reached, 128 and its number
@@ -40,7 +51,7 @@ def run_check(
     detach = attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL)
     ended: list[int] = []
     try:
-        report = asyncio.run(_run(word, timeout, act, ended))
+        report = asyncio.run(_run(check(word, timeout=timeout, act=act, to_other_servers=to_other_servers), ended))
     except CannotRun as error:
         sys.stderr.write(f"{error}\n")
         return _STATUS_CANNOT_RUN
@@ -56,7 +67,7 @@ def run_check(
     return report.status
 
 
-async def _run(word: Word, timeout: float, act: bool, ended: list[int]) -> Report:
+async def _run(checking: Coroutine[Any, Any, Report], ended: list[int]) -> Report:
     """The check, which SIGTERM cancels so that the driver is stopped too."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -68,4 +79,4 @@ async def _run(word: Word, timeout: float, act: bool, ended: list[int]) -> Repor
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(signal.SIGTERM, end)
-    return await check(word, timeout=timeout, act=act)
+    return await checking

@@ -8,7 +8,9 @@ import logging
 import os
 import shutil
 import signal
+import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from indipydriver.errors import RemoteProtocolError
@@ -19,6 +21,8 @@ from indipydriver.protocol.messages import AnyMessage, GetProperties
 from indipydriver.protocol.tags import Verb
 from indipydriver.transport.memory import MemoryLink, memory_pair
 
+from ..certificates import client_context
+from ..connecting import NameService, connect
 from ..roster import load_drivers
 from ..words import ProgramWord, PythonWord, RemoteWord, Word
 
@@ -29,6 +33,7 @@ logger = logging.getLogger("indipyserver.check")
 _READ: Final = 1 << 18
 _CONNECT_TIMEOUT: Final = 10.0
 _KILL_AFTER: Final = 2.0
+_FAREWELL: Final = 2.0  # seconds in which a server has to take what we have sent last
 _STDERR_LINES: Final = 20
 
 
@@ -72,13 +77,24 @@ class Subject(Protocol):
         """End its input; False if it had to be killed."""
 
 
-def open_subject(word: Word) -> Subject:
-    """What a word names, not yet started."""
+def open_subject(word: Word, to_other_servers: Callable[[], ssl.SSLContext] = client_context) -> Subject:
+    """What a word names, not yet started.
+
+    Args:
+        word: A program, a Python callable or a server.
+        to_other_servers: Makes the context of a link with TLS.
+
+    Raises:
+        CannotRun: The files for TLS cannot be used.
+    """
     if isinstance(word, ProgramWord):
         return _Program(word)
-    if isinstance(word, RemoteWord):
-        return _Server(word)
-    return _Python(word)
+    if isinstance(word, PythonWord):
+        return _Python(word)
+    try:
+        return _Server(word, to_other_servers() if word.tls else None)
+    except (OSError, ValueError) as error:
+        raise CannotRun(str(error)) from None
 
 
 class _Stream:
@@ -95,9 +111,9 @@ class _Stream:
             self._writer.write(encode(message).raw + b"\n")
 
     async def _read(self, reader: asyncio.StreamReader, listener: Listener) -> None:
-        framer = Framer(Limits(blob=1 << 30))
+        framer = Framer(Limits(blob=1 << 30), as_sent=True)
         data = b""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # also of TLS: the peer has gone, and the judge sees that it has
             while data := await reader.read(_READ):
                 listener.bytes_received(data)
                 self._hand_on(framer, data, listener)
@@ -201,27 +217,41 @@ class _Server(_Stream):
     kind = "server"
     is_server = True
 
-    def __init__(self, word: RemoteWord) -> None:
+    def __init__(self, word: RemoteWord, context: ssl.SSLContext | None) -> None:
         super().__init__()
         self._word = word
+        self._context = context
         self.device = word.device
 
     async def start(self, listener: Listener) -> None:
         word = self._word
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
-                reader, self._writer = await asyncio.open_connection(word.host, word.port, limit=_READ)
+                reader, self._writer = await self._connect()
         except TimeoutError:
             raise CannotRun(f"{word.host}:{word.port} does not answer") from None
-        except OSError as error:
-            raise CannotRun(f"{word.host}:{word.port} cannot be reached: {error.strerror or error}") from None
+        except (OSError, ValueError) as error:  # also of TLS, and of a name that cannot be one
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise CannotRun(f"{word.host}:{word.port} cannot be reached: {why}") from None
         self._reading = asyncio.create_task(self._read(reader, listener))
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        word = self._word
+        sock = await connect(await NameService().look_up(word.host, word.port))
+        name = word.host.partition("%")[0] if self._context is not None else None
+        try:
+            return await asyncio.open_connection(sock=sock, limit=_READ, ssl=self._context, server_hostname=name)
+        except BaseException:
+            sock.close()
+            raise
 
     async def finish(self, timeout: float) -> bool:
         if self._writer is not None:
             self._writer.close()
             with contextlib.suppress(OSError):
-                await self._writer.wait_closed()
+                async with asyncio.timeout(_FAREWELL):
+                    await self._writer.wait_closed()
+            self._writer.transport.abort()  # it may have stopped reading
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait((self._reading,))

@@ -1,0 +1,118 @@
+"""Who is told what of devices that not everybody may see.  Sans-I/O.
+
+A listener can show some devices only.  For who has come through it there are no others, so texts that may name
+others do not go there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.messages import DelProperty, Message
+from indipydriver.protocol.via import with_via
+
+from .devices import DeviceTable
+from .party import COMMANDERS, Delivery, Party, Role
+
+__all__ = ["Announcing", "gone_for_limited"]
+
+_MAX_NAMED: Final = 4  # devices that one message names
+
+
+class Announcing:
+    """What goes to everybody who may see what it speaks of.
+
+    Args:
+        name: The name of this server in ``via`` attributes.
+        devices: All devices.
+        parties: All parties; the router's own list.
+    """
+
+    def __init__(self, name: str, devices: DeviceTable[Party], parties: list[Party]) -> None:
+        self._name = name
+        self._devices = devices
+        self._parties = parties
+
+    def message(
+        self, text: str, timestamp: str | None = None, about: Party | Iterable[str] | None = None
+    ) -> list[Delivery]:
+        """A message of this server itself, to everybody.
+
+        Args:
+            text: The text.
+            timestamp: When; None: not said.
+            about: The party, or the devices, that it concerns: those who may see some devices only are not told the
+                text, as it names more than these.  None: it is for everybody.
+        """
+        out: list[Delivery] = []
+        frame = encode(Message(None, text, timestamp))
+        if about is None:
+            receivers = self.to_all(frame, None, out)
+        else:
+            receivers = self.to_all(frame, None, out, devices=())
+            out += _for_limited(_concerns(about, self._devices), self._parties, timestamp)
+        if receivers:
+            out.append(([frame], receivers))
+        return out
+
+    def to_all(
+        self, frame: Frame, source: Party | None, out: list[Delivery], devices: Collection[str] | None = None
+    ) -> tuple[Party, ...]:
+        """All clients, drivers that snoop on everything, and (unless it came from above) servers above.
+
+        Args:
+            frame: An element without device.
+            source: Who sent it; None: this server.
+            out: Where what goes to servers above is added.
+            devices: Those it may speak of: who may not see all of them does not get it.  None: for everybody.
+
+        Returns:
+            The others.
+        """
+        parties = [p for p in self._parties if p is not source and (devices is None or _knows(p, devices))]
+        if source is None or source.role is not Role.UPSTREAM:
+            above = tuple(p for p in parties if p.is_above)
+            if above:
+                out.append(([with_via(frame, self._name)], above))
+        return tuple(
+            p
+            for p in parties
+            if (p.role is Role.CLIENT and not p.passes_on) or (p.role is Role.DRIVER and p.interest.everything)
+        )
+
+
+def _concerns(about: Party | Iterable[str], devices: DeviceTable[Party]) -> list[str]:
+    """The devices that a text about a party, or about some devices, is about."""
+    return devices.of(about) if isinstance(about, Party) else list(about)
+
+
+def _knows(party: Party, devices: Collection[str]) -> bool:
+    """May this party see these devices, all and at least one?  Who may see everything may see them always."""
+    return not party.rights.devices or (bool(devices) and all(map(party.may_see, devices)))
+
+
+def _for_limited(devices: Collection[str], parties: Iterable[Party], timestamp: str | None) -> list[Delivery]:
+    """What those are told who may see some devices only: that it concerns those of these that they may see."""
+    out: list[Delivery] = []
+    for party in parties:
+        if party.role in COMMANDERS and party.rights.devices:
+            seen = [device for device in devices if party.may_see(device)]
+            if seen:
+                text = f"Something has changed with the driver or server of {', '.join(seen[:_MAX_NAMED])}"
+                if len(seen) > _MAX_NAMED:
+                    text += f" and {len(seen) - _MAX_NAMED} more"
+                out.append(([encode(Message(None, text, timestamp))], (party,)))
+    return out
+
+
+def gone_for_limited(deletion: Frame, receivers: tuple[Party, ...]) -> list[Delivery]:
+    """The deletion of a device, whose reason those are not told who may see some devices only."""
+    limited = tuple(party for party in receivers if party.rights.devices)
+    if not limited:
+        return [([deletion], receivers)] if receivers else []
+    bare = encode(DelProperty(deletion.device, message="its driver or server has ended"))
+    others = tuple(party for party in receivers if not party.rights.devices)
+    return [([bare], limited), *([([deletion], others)] if others else [])]

@@ -1,0 +1,78 @@
+"""What scripts pass to a server, checked when they do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+__all__ = ["checked_hosts", "checked_integer", "checked_port", "checked_seconds", "checked_type"]
+
+
+def checked_integer(what: str, value: int, least: int) -> int:
+    """A whole number from `least` on.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is less.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{what} must be an integer, not {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{what} must be {least} or more")
+    return value
+
+
+def checked_port(port: int) -> int:
+    """A port to listen on, 0 for any.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: There is no such port.
+    """
+    if checked_integer("port", port, 0) > 65535:
+        raise ValueError(f"port must be from 0 to 65535, not {port}")
+    return port
+
+
+def checked_hosts(host: str | Iterable[str]) -> list[str]:
+    """The names and addresses to listen on.
+
+    Raises:
+        TypeError: It is neither a text nor several texts.
+        ValueError: A text has a NUL in it.
+    """
+    try:
+        hosts = [host] if isinstance(host, str) else list(host)
+    except TypeError:
+        hosts = [host]  # type: ignore[list-item]  # which is refused below
+    for each in hosts:
+        if not isinstance(each, str):
+            raise TypeError(f"host must be a name or an address, or several of these, not {type(each).__name__}")
+        if "\0" in each:
+            raise ValueError(f"host must be a name or an address, not {each!r}")
+    return hosts
+
+
+def checked_seconds(what: str, seconds: float) -> float:
+    """A time, 0 or more.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is negative or not finite.
+    """
+    if not isinstance(seconds, int | float):
+        raise TypeError(f"{what} must be a number of seconds, not {type(seconds).__name__}")
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"{what} must be a finite number of seconds, 0 or more, not {seconds}")
+    return seconds
+
+
+def checked_type(what: str, value: object, *types: type) -> None:
+    """See that an argument is of one of these types.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(value, types):
+        names = " or ".join("None" if each is type(None) else each.__name__ for each in types)
+        raise TypeError(f"{what} must be {names}, not {type(value).__name__}")

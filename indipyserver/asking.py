@@ -1,0 +1,130 @@
+"""Passing on what somebody asks for to those who may answer it.  Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.messages import GetProperties
+from indipydriver.protocol.via import hops_of, with_via
+
+from .devices import DeviceTable
+from .interest import Interest
+from .party import SERVERS, Delivery, Party, Role
+
+__all__ = ["Asking", "requests_of", "subject"]
+
+
+class Asking:
+    """Sends requests on.
+
+    Args:
+        name: The name of this server in ``via`` attributes.
+        devices: All devices.
+        parties: All parties; the router's own list.
+        clock: Seconds, from any beginning on.
+    """
+
+    def __init__(
+        self, name: str, devices: DeviceTable[Party], parties: list[Party], clock: Callable[[], float]
+    ) -> None:
+        self._name = name
+        self._devices = devices
+        self._parties = parties
+        self._clock = clock
+
+    def ask_around(self, source: Party, frame: Frame, out: list[Delivery]) -> None:
+        """Pass a getProperties to whoever may answer it, and does not owe that answer already."""
+        device, name = subject(frame)
+        snoops = source.role in (Role.DRIVER, Role.REMOTE)
+        if device is not None:
+            record = self._devices.get(device)
+            if record is not None:
+                if record.owner is not source or source.role is Role.DRIVER:
+                    self._ask(record.owner, device, name, source, frame, out)
+            elif snoops:
+                self._send_up(encode(GetProperties(device, name)), source, frame, out)
+            return
+        now = self._clock()
+        others = [p for p in self._parties if p is not source]
+        drivers = [p for p in others if p.role is Role.DRIVER and p.asked.pass_on(None, None, source.serial, now)]
+        if drivers:
+            out.append(([encode(GetProperties())], tuple(drivers)))
+        for server in others:
+            if server.role is Role.REMOTE:
+                self._ask(server, server.only_device, None, source, frame, out)
+            elif server.role is Role.UPSTREAM and not snoops:
+                for owned in self._devices.of(server):
+                    self._ask(server, owned, None, source, frame, out)
+        if snoops:
+            self._send_up(encode(GetProperties()), source, frame, out)
+
+    def _ask(
+        self, owner: Party, device: str | None, name: str | None, source: Party, frame: Frame, out: list[Delivery]
+    ) -> None:
+        """Pass a request to one owner.
+
+        Args:
+            owner: Who is to answer it.
+            device: What the owner is asked for; None for all it has.
+            name: The property; None for all of the device.
+            source: Who asks.
+            frame: The request that came from the source, which may have passed other servers.
+            out: Where what is sent is added.
+        """
+        way = frozenset(hops_of(frame)) if owner.role in SERVERS else frozenset()
+        request = owner.asked.pass_on(device, name, source.serial, self._clock(), way)
+        if request is not None:
+            passed = encode(request)
+            out.append(([with_via(passed, self._name, after=frame) if owner.role in SERVERS else passed], (owner,)))
+
+    def _send_up(self, request: Frame, source: Party, frame: Frame, out: list[Delivery]) -> None:
+        """Pass what somebody here snoops on to the servers above that may answer it."""
+        above = tuple(p for p in self._parties if p is not source and _may_be_asked(p, request.device))
+        if above:
+            out.append(([with_via(request, self._name, after=frame)], above))
+
+    def ask_refused(self, device: str, out: list[Delivery]) -> None:
+        """A device is given up by its owner: ask those whose definitions of it were refused.
+
+        Also those who owe an answer: it may have been refused a moment ago.
+        """
+        record = self._devices.get(device)
+        if record is not None and record.refused:
+            request = encode(GetProperties(device))
+            along = with_via(request, self._name)
+            parties = sorted(record.refused, key=lambda party: party.serial)
+            out += [([along if party.role in SERVERS else request], (party,)) for party in parties]
+
+    def tell_standing_requests(self, upstream: Party, out: list[Delivery]) -> None:
+        """A server above has come: what snooping drivers want may be there."""
+        for party in self._parties:
+            if party.role not in (Role.DRIVER, Role.REMOTE):
+                continue
+            for request in requests_of(party.interest):
+                record = None if request.device is None else self._devices.get(request.device)
+                if record is None and _may_be_asked(upstream, request.device):
+                    out.append(([with_via(encode(request), self._name)], (upstream,)))
+
+
+def subject(frame: Frame) -> tuple[str | None, str | None]:
+    """What a getProperties asks for: device and name, each None for all.  "*" is how servers ask for everything."""
+    _, device, name = frame.address
+    if not device or device.startswith("*"):
+        return None, None
+    return device, name or None
+
+
+def _may_be_asked(party: Party, device: str | None) -> bool:
+    """Is it a server above that could define this device here?  The others are not told what is looked for."""
+    return party.role is Role.UPSTREAM and not party.rights.read_only and party.may_see(device)
+
+
+def requests_of(interest: Interest) -> list[GetProperties]:
+    """The requests that make up an interest."""
+    if interest.everything:
+        return [GetProperties()]
+    return [GetProperties(device) for device in sorted(interest.devices)] + [
+        GetProperties(device, name) for device, name in sorted(interest.properties) if device not in interest.devices
+    ]

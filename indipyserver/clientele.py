@@ -1,0 +1,149 @@
+"""The clients of one run of a server: from the sockets they connect to until the last has got what waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import socket
+from collections.abc import Iterable
+from functools import partial
+
+from indipydriver.protocol.framer import Limits
+from indipydriver.transport.progress import UnfinishedTotal
+
+from .entrance import Entrance, warn_of_open_doors
+from .lingering import ClientLink
+from .listener import READ_ONLY_BLOB, Listener
+from .outbox import OutboxLimits
+from .reception import Reception
+from .rights import EVERYTHING, Rights
+from .sockets import bind_unix, where
+from .switchboard import Switchboard
+
+__all__ = ["Clientele"]
+
+logger = logging.getLogger("indipyserver.ipyserver")
+
+
+class Clientele:
+    """Listens on all entrances, takes clients in, and sees them off.
+
+    Args:
+        board: The server's peers.
+        reception: Makes peers of their links.
+        entrances: What to listen on.
+        unix_socket: A local socket to listen on too, or its name.
+        any_user: It is for every user of this machine.
+        most: Clients at the same time.
+        outbox: How much may wait for one.
+        limits: What one may send.
+        progress_time: Seconds in which what one has begun must end or grow; 0: any time.
+        unfinished_total: Bytes of what all have begun and not ended.
+
+    Attributes:
+        listeners: What accepts them.
+
+    Raises:
+        OSError: It cannot listen on one of them; nothing is left open.
+        ValueError: There is nothing to listen on.
+    """
+
+    def __init__(
+        self,
+        board: Switchboard,
+        reception: Reception,
+        entrances: Iterable[Entrance],
+        *,
+        unix_socket: str | socket.socket | None,
+        any_user: bool,
+        most: int,
+        outbox: OutboxLimits,
+        limits: Limits,
+        progress_time: float,
+        unfinished_total: int,
+    ) -> None:
+        self.listeners: list[Listener] = []
+        self._board = board
+        self._reception = reception
+        self._any_user = any_user
+        self._most = most
+        self._outbox = outbox
+        self._limits = limits
+        self._progress_time = progress_time
+        self._unfinished = UnfinishedTotal(unfinished_total)
+        self._entrances: list[Entrance] = []
+        try:
+            for entrance in entrances:
+                self._open(entrance, entrance.bind())
+            if unix_socket is not None:
+                local = bind_unix(unix_socket, any_user) if isinstance(unix_socket, str) else unix_socket
+                self._open(Entrance((), 0), [local])
+            if not any(listener.sockets for listener in self.listeners):
+                raise ValueError("there is nothing to listen on: no host, no local socket, and no other listener")
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Begin to accept clients."""
+        warn_of_open_doors(self._entrances)
+        for listener in self.listeners:
+            listener.start()
+
+    def let_in(self, entrance: Entrance) -> None:
+        """Listen on one more.
+
+        Raises:
+            OSError: That is not possible.
+        """
+        self._open(entrance, entrance.bind()).start()
+        warn_of_open_doors([entrance])
+
+    def close(self) -> None:
+        """Accept no more; those who are there stay."""
+        for listener in self.listeners:
+            listener.close()
+
+    async def say_goodbye(self, deadline: float) -> None:
+        """Let all peers have what waits for them, until this time of the loop, then end their links."""
+        await self._board.settle(deadline)
+        for peer in self._board.peers:
+            peer.close()
+        await self._board.wait_until_empty(deadline)
+        self.end()
+        await asyncio.sleep(0)
+
+    def end(self) -> None:
+        """End all at once, however the run has ended."""
+        self.close()
+        for peer in self._board.peers:
+            peer.link.abort()
+        for entrance in self._entrances:
+            entrance.listener = None
+
+    def _open(self, entrance: Entrance, sockets: list[socket.socket]) -> Listener:
+        rights = entrance.rights
+        limits = self._limits
+        if rights.read_only:
+            limits = dataclasses.replace(limits, blob=min(limits.blob, READ_ONLY_BLOB))
+        listener = Listener(
+            sockets,
+            partial(self._accepted, rights=rights),
+            context=entrance.ssl,
+            limits=limits,
+            any_user=self._any_user,
+            progress_time=self._progress_time,
+            unfinished=self._unfinished,
+            rate=self._reception.rate,
+        )
+        entrance.listener = listener
+        self.listeners.append(listener)
+        self._entrances.append(entrance)
+        for sock in sockets:
+            limited = f" ({rights})" if rights.limited else ""
+            logger.info("listening on %s%s%s", where(sock), " with TLS" if entrance.ssl is not None else "", limited)
+        return listener
+
+    def _accepted(self, link: ClientLink, host: str, rights: Rights = EVERYTHING) -> bool:
+        return self._reception.admit(link, host, self._most, self._outbox, rights)

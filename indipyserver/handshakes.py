@@ -1,0 +1,206 @@
+"""TLS handshakes of clients: those that say nothing cost those that do nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from indipydriver.transport.stream import StreamLink
+from indipydriver.transport.watching import can_watch_descriptors
+
+from .lograte import LogRate, network_of
+
+__all__ = ["Handshakes"]
+
+logger = logging.getLogger("indipyserver.ipyserver")
+
+MOST: Final = 64
+"""Handshakes at the same time."""
+SHARE: Final = 32
+"""And of one address."""
+MOST_WAITING: Final = 256
+"""Connections that wait for a handshake; with one more, one that has sent nothing is closed."""
+WAITING_SHARE: Final = 96
+"""And of one address: KStars opens some tens of connections at once."""
+TIME: Final = 10.0
+"""Seconds that a handshake may take, and that a connection may wait for it."""
+SILENT_TIME: Final = 0.2
+"""Seconds after which one whose client has sent nothing gives way to one whose client has: TLS begins with a message
+of the client, which comes with the connection."""
+SLOW_TIME: Final = 2.0
+"""Seconds after which one that has begun gives way: several times the way round the world, on a busy machine."""
+_LOOK: Final = 0.025  # seconds until those that wait are looked at again
+
+
+@dataclass(eq=False, slots=True)
+class _Handshake:
+    sock: socket.socket
+    link: StreamLink
+    host: str
+    network: str
+    since: float  # its arrival, then its beginning
+    silent: bool  # its client has sent nothing, as far as is known
+    task: asyncio.Task[None] | None = None
+
+    def look(self) -> bool:
+        """Has its client sent nothing yet?"""
+        if self.silent:
+            try:
+                self.silent = not self.sock.recv(1, socket.MSG_PEEK)
+            except OSError:  # nothing yet, or it has gone
+                pass
+        return self.silent
+
+
+class Handshakes:
+    """Makes links of connections to a listener with TLS.
+
+    Args:
+        context: For TLS.
+        connected: Called with each link and the address of its client; returns False to refuse it.
+        rate: Limits what is logged about each address.
+    """
+
+    def __init__(self, context: ssl.SSLContext, connected: Callable[[StreamLink, str], bool], rate: LogRate) -> None:
+        self._context = context
+        self._connected = connected
+        self._rate = rate
+        self._loop = asyncio.get_running_loop()
+        self._watches = can_watch_descriptors(self._loop)
+        self._running: list[_Handshake] = []  # the oldest first
+        self._waiting: list[_Handshake] = []
+        self._ending: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, sock: socket.socket, link: StreamLink, host: str) -> None:
+        """A client has connected.
+
+        Args:
+            sock: The connection.
+            link: For it, when the handshake is done.
+            host: Its address.
+        """
+        new = _Handshake(sock, link, host, network_of(host), self._loop.time(), self._watches)
+        self._waiting.append(new)
+        own = [each for each in self._waiting if each.network == new.network]
+        if len(own) > WAITING_SHARE:
+            self._refuse(next((each for each in own if each.look()), new))
+        elif len(self._waiting) > MOST_WAITING:
+            self._refuse(next((each for each in self._waiting if each.look()), new))
+        self._start_waiting()
+
+    def close(self) -> None:
+        """End them all."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for handshake in self._waiting:
+            handshake.sock.close()
+        self._waiting.clear()
+        for handshake in list(self._running):
+            self._end(handshake)
+
+    def _start_waiting(self) -> None:
+        """Start those for which there is room, or can be made."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for handshake in list(self._waiting):
+            crowd = self._crowd(handshake.network)
+            if not crowd or (not handshake.look() and self._make_room(crowd)):
+                self._start(handshake)
+            elif handshake.since + TIME < self._loop.time():
+                self._refuse(handshake)
+        if self._waiting:
+            self._timer = self._loop.call_later(_LOOK, self._start_waiting)
+
+    def _start(self, handshake: _Handshake) -> None:
+        self._waiting.remove(handshake)
+        handshake.since = self._loop.time()
+        task = handshake.task = self._loop.create_task(self._run(handshake), name="TLS handshake")
+        self._running.append(handshake)
+        task.add_done_callback(lambda _: self._ended(handshake))
+
+    def _refuse(self, handshake: _Handshake) -> None:
+        """Close one that waits."""
+        self._log(handshake, "too many clients want it at once")
+        self._waiting.remove(handshake)
+        handshake.sock.close()
+
+    def _crowd(self, network: str) -> list[_Handshake]:
+        """Those of which one has to end before one of this address can begin; none if there is room."""
+        among = [each for each in self._running if each.network == network]
+        if len(among) < SHARE:
+            among = self._running if len(self._running) >= MOST else []
+        return among
+
+    def _make_room(self, crowd: list[_Handshake]) -> bool:
+        """End the oldest that can give way, a silent one if there is any."""
+        now = self._loop.time()
+        late = [each for each in crowd if now > each.since + (SILENT_TIME if each.look() else SLOW_TIME)]
+        if not late:
+            return False
+        oldest = next((each for each in late if each.silent), late[0])
+        self._log(oldest, "it gives way to another")
+        self._end(oldest)
+        return True
+
+    def _end(self, handshake: _Handshake) -> None:
+        self._running.remove(handshake)
+        assert handshake.task is not None
+        handshake.task.cancel()
+        self._ending.add(handshake.task)
+        handshake.task.add_done_callback(self._ending.discard)
+        handshake.task.add_done_callback(lambda _: handshake.sock.close())  # it may not even have begun
+
+    def _ended(self, handshake: _Handshake) -> None:
+        if handshake in self._running:
+            self._running.remove(handshake)
+        self._start_waiting()
+
+    def _log(self, handshake: _Handshake, why: str) -> None:
+        if self._rate.allows(handshake.host):
+            logger.warning("%s: no TLS: %s", handshake.link.label, why)
+
+    async def _run(self, handshake: _Handshake) -> None:
+        sock, link = handshake.sock, handshake.link
+        why = ""
+        try:
+            async with asyncio.timeout(TIME):
+                if self._watches and not await self._has_begun(sock):
+                    logger.info("%s has gone again without a word", link.label)
+                    sock.close()
+                    return
+                handshake.silent = False
+                await self._loop.connect_accepted_socket(
+                    lambda: link, sock, ssl=self._context, ssl_handshake_timeout=TIME
+                )
+        except TimeoutError:
+            why = f"no handshake in {TIME:g} s"
+        except OSError as error:  # also of TLS
+            why = str(error) or type(error).__name__
+        except BaseException:
+            sock.close()
+            raise
+        if why:
+            self._log(handshake, why)
+            with contextlib.suppress(OSError):
+                sock.close()
+        elif not self._connected(link, handshake.host):
+            link.abort()
+
+    async def _has_begun(self, sock: socket.socket) -> bool:
+        """Wait for the first byte of the client; False if it ends the connection in its place."""
+        readable = self._loop.create_future()
+        fd = sock.fileno()
+        self._loop.add_reader(fd, lambda: None if readable.done() else readable.set_result(None))
+        try:
+            await readable
+        finally:
+            self._loop.remove_reader(fd)
+        return bool(sock.recv(1, socket.MSG_PEEK))

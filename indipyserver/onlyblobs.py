@@ -1,0 +1,76 @@
+"""Definitions that the BLOB mode ``Only`` keeps from those who have asked for them.  Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from indipydriver.protocol.frame import Address
+from indipydriver.protocol.tags import BlobMode
+
+from .devices import DeviceTable, Property
+from .party import COMMANDERS, Party
+
+__all__ = ["OnlyBlobs"]
+
+
+class OnlyBlobs:
+    """Remembers of which devices definitions did not reach a party, so that it can have them when its mode changes.
+
+    Args:
+        devices: All devices.
+    """
+
+    def __init__(self, devices: DeviceTable[Party]) -> None:
+        self._devices = devices
+        self._left_out: dict[Party, set[str]] = {}  # who has set the mode, and the devices
+
+    def defined(
+        self, address: Address, prop: Property[Party], source: Party, *, among: Iterable[Party] | None, new: bool
+    ) -> None:
+        """A definition has been passed on.
+
+        Args:
+            address: Its address.
+            prop: The property.
+            source: Who has defined it.
+            among: Those whom it was meant for; None: all.
+            new: Nobody has been given a definition of this property before.
+        """
+        if not self._left_out:  # as nearly always
+            return
+        _, device, name = address
+        assert device is not None
+        meant = self._left_out if among is None else among
+        for party in meant:
+            devices = self._left_out.get(party)
+            if devices is None or party is source or not party.interest.asked(device, name):
+                continue
+            if party.interest.covers(device, name) and not party.interest.wants(address):
+                prop.missing.add(party)
+                if new and party.role in COMMANDERS:
+                    prop.unseen.add(party)
+                devices.add(device)
+                if len(devices) > len(self._devices):
+                    devices.intersection_update(self._devices)
+
+    def mode_changed(self, party: Party, device: str | None, mode: BlobMode) -> list[str]:
+        """A party has set its mode for a device, or for all.
+
+        Returns:
+            The devices that it has to be told about again.
+        """
+        if mode is BlobMode.ONLY:
+            self._left_out.setdefault(party, set())
+            return []
+        left_out = self._left_out.get(party)
+        if left_out is None:
+            return []
+        again = set(left_out) if device is None else left_out & {device}
+        left_out -= again
+        if device is None:  # no device has a mode of its own now
+            del self._left_out[party]
+        return sorted(device for device in again if device in self._devices)
+
+    def forget(self, party: Party) -> None:
+        """This party is gone."""
+        self._left_out.pop(party, None)

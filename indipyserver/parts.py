@@ -1,0 +1,136 @@
+"""What a server serves, while it runs: each part is started, ends and is stopped without touching the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from .exdriver import ExDriver
+from .localdriver import LocalDriver
+from .remote import RemoteConnection
+from .switchboard import Switchboard
+from .texts import describe
+
+__all__ = ["Part", "Parts"]
+
+logger = logging.getLogger("indipyserver.ipyserver")
+
+Part: TypeAlias = LocalDriver | ExDriver | RemoteConnection
+
+
+class Parts:
+    """The drivers, programs and links to other servers that a server serves.
+
+    Args:
+        board: The server's peers.
+        deserted: Called when the last part has ended by itself.
+    """
+
+    def __init__(self, board: Switchboard, deserted: Callable[[], None]) -> None:
+        self._board = board
+        self._deserted = deserted
+        self._parts: list[Part] = []
+        self._tasks: dict[Part, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self._parts)
+
+    def add(self, part: Part) -> None:
+        """Serve one more; at once if the server runs.
+
+        Raises:
+            RuntimeError: It is a driver that is run by somebody else.
+        """
+        if self._group is not None:
+            self._start(part)
+        self._parts.append(part)
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """The server runs from now on."""
+        self._group = group
+        for part in self._parts:
+            try:
+                self._start(part)
+            except RuntimeError as error:
+                logger.error("%s is not served: %s", part.label, error)
+
+    def find(self, thing: Any) -> Part:
+        """The part that this is, or whose driver it is.
+
+        Raises:
+            ValueError: It is not served here.
+        """
+        for part in self._parts:
+            if part is thing or (isinstance(part, LocalDriver) and part.driver is thing):
+                return part
+        raise ValueError(f"{thing!r} is not served here")
+
+    async def remove(self, part: Part, grace: float) -> None:
+        """Serve it no more, and wait until it has ended.
+
+        Args:
+            part: One of these.
+            grace: Seconds that a driver in this process gets to end.
+        """
+        self._parts.remove(part)
+        task = self._tasks.pop(part, None)
+        if task is None:
+            return
+        if isinstance(part, LocalDriver):  # one that does not run would be ended in its next run
+            part.driver.shutdown()
+        try:
+            if isinstance(part, LocalDriver):
+                await asyncio.wait((task,), timeout=grace)
+        finally:  # also if whoever removes it is cancelled
+            task.cancel()
+        await asyncio.wait((task,))
+
+    async def stop(self, deadline: float) -> None:
+        """End all, and start no more; drivers in this process get until this time of the loop."""
+        self._group = None
+        await asyncio.sleep(0)  # a driver that was started in this turn of the loop has to run before it can end
+        local, others = [], []
+        for part, task in list(self._tasks.items()):
+            if isinstance(part, LocalDriver):
+                part.driver.shutdown()
+                local.append(task)
+            else:
+                task.cancel()
+                others.append(task)
+        if local:
+            await asyncio.wait(local, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        for task in local:
+            task.cancel()
+        if tasks := [*local, *others]:
+            await asyncio.wait(tasks)
+
+    def forget(self) -> None:
+        """The run is over, however it has ended."""
+        self._group = None
+        self._tasks.clear()
+
+    def _start(self, part: Part) -> None:
+        assert self._group is not None
+        if isinstance(part, LocalDriver):
+            part.driver.expect_run()  # what other coroutines send before its task begins is kept
+        task = self._tasks[part] = self._group.create_task(self._run(part), name=part.label)
+        task.add_done_callback(lambda _: self._ended(part))
+
+    async def _run(self, part: Part) -> None:
+        """One part may fail, even in a way that nobody has foreseen; the others go on."""
+        try:
+            await part.run()
+        except Exception as error:
+            logger.exception("%s has failed; the others go on", part.label)
+            self._board.announce(f"{part.label} has failed: {describe(error)}", about=part.devices)
+
+    def _ended(self, part: Part) -> None:
+        if self._tasks.pop(part, None) is None or self._tasks or self._group is None:
+            return  # it was removed, others are left, or all end
+        try:
+            self._deserted()
+        except Exception:
+            logger.exception("on_deserted has failed")

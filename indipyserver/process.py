@@ -1,0 +1,349 @@
+"""A program as a child of this process: how it is started, and how it is ended with all that it has started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from indipydriver.transport.attached import PassingLink
+from indipydriver.transport.descriptor import DescriptorLink
+from indipydriver.transport.link import Link
+
+__all__ = ["Child", "Started", "start"]
+
+_PIPE_SIZE: Final = 1 << 20  # the most Linux gives without privilege; fewer wake-ups for BLOBs
+_PR_SET_PDEATHSIG: Final = 1
+_MOMENT: Final = 0.2  # seconds in which a process that has been killed ends
+
+
+class Child:
+    """A process that leads a group of its own.
+
+    Its status is collected only after the last signal to its group: until then its number can be nobody else's.
+
+    Args:
+        process: Has just been started, in a session of its own.
+        lifeline: A descriptor whose closing ends the group, or -1; see :func:`_hold_alive`.
+
+    Attributes:
+        process: The process.
+        exited: Done when it has ended; its status may not have been collected.
+        remains: What :meth:`stop` could not end, in words, or "".
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], lifeline: int = -1) -> None:
+        self.process = process
+        self.remains = ""
+        self._lifeline = lifeline
+        self._loop = asyncio.get_running_loop()
+        self._pidfd = -1
+        self.exited: asyncio.Future[None] = self._loop.create_future()
+        self._watch()
+
+    async def wait(self, timeout: float) -> bool:
+        """Has it ended, after at most this many seconds?"""
+        if not self.exited.done():
+            await asyncio.wait((self.exited,), timeout=timeout)
+        return self.exited.done()
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to its group; False if that is not permitted, as with programs of other users."""
+        if self.process.returncode is None:
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                return False
+        return True
+
+    async def stop(self, grace: float) -> None:
+        """Its standard input is closed: give it time to end, then insist, then end it and all it has started.
+
+        A process that may not be signalled, or that the kernel does not let go, is left; see :attr:`remains`.
+
+        Args:
+            grace: Seconds for each of the three steps.
+        """
+        permitted = True
+        try:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                if await self.wait(grace):
+                    break
+                permitted = self.signal(number)
+            if not await self.wait(grace):
+                why = "although it was killed" if permitted else "as this server is not permitted to end it"
+                self.remains = f"process {self.process.pid} goes on {why}"
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its group, now and without waiting."""
+        self.signal(signal.SIGKILL)
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+        if self.process.poll() is None:  # its status is still to be collected
+            with contextlib.suppress(OSError):  # no more threads: subprocess does it when it starts the next one
+                _in_thread(self.process.wait, f"end of {self.process.pid}")
+        elif not self.remains:
+            self._look_for_remains()
+        self._watched()
+
+    def _look_for_remains(self) -> None:
+        if sys.platform == "darwin":  # it says of processes that have ended too that they may not be signalled
+            return
+        try:
+            os.killpg(self.process.pid, 0)
+        except PermissionError:
+            self.remains = f"processes of the group {self.process.pid} go on, which this server is not permitted to end"
+        except ProcessLookupError:
+            pass
+
+    def _watch(self) -> None:
+        """Have `exited` done when it ends; with a thread of its own where the event loop cannot watch a process."""
+        with contextlib.suppress(AttributeError, OSError):  # not Linux, before 5.3, or forbidden in a container
+            self._pidfd = os.pidfd_open(self.process.pid)
+            self._loop.add_reader(self._pidfd, self._has_exited)
+            return
+        loop, pid, told = self._loop, self.process.pid, self._has_exited
+
+        def wait() -> None:
+            _wait_for(pid)
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+                loop.call_soon_threadsafe(told)
+
+        _in_thread(wait, f"wait for {pid}")
+
+    def _has_exited(self) -> None:
+        self._watched()
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+    def _watched(self) -> None:
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def _in_thread(function: Callable[[], object], name: str) -> None:
+    """Call something that may wait for ever in a thread that keeps neither anybody else nor the end of the process."""
+    try:
+        threading.Thread(target=function, name=name, daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, f"no thread: {error}") from error
+
+
+def _wait_for(pid: int) -> None:
+    """Wait until a child has ended, without collecting its status."""
+    if hasattr(os, "waitid"):
+        with contextlib.suppress(ChildProcessError):  # somebody else has collected it
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    elif sys.platform != "linux" and sys.platform != "win32":  # macOS
+        queue = select.kqueue()
+        with contextlib.suppress(ProcessLookupError), contextlib.closing(queue):
+            event = select.kevent(
+                pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD | select.KQ_EV_ONESHOT, select.KQ_NOTE_EXIT
+            )
+            queue.control([event], 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A program that has just been started.
+
+    Attributes:
+        child: Its process.
+        link: To its standard input and output.
+        errors: A non-blocking descriptor to read its standard error from.
+    """
+
+    child: Child
+    link: Link
+    errors: int
+
+
+def start(label: str, program: str, args: Sequence[str], env: Mapping[str, str], *, pipes: bool) -> Started:
+    """Start a program in a session of its own; it ends when this process does.
+
+    Args:
+        label: Who it is, for logs.
+        program: Name or path; looked up on PATH, no shell.
+        args: Its arguments.
+        env: Environment variables beside those of this process.
+        pipes: Give it two pipes also where it could have a local socket.
+
+    Raises:
+        OSError: It cannot be started; nothing of it is left.
+        ValueError: An argument or a variable cannot be passed to any program.
+    """
+    found = _find(program)
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
+        # One local socket for both, as indiserver has it: then libindi hands BLOBs over as descriptors.
+        link: Link
+        if pipes or not sys.platform.startswith("linux"):
+            read, its_out = _pipe(ours, its)
+            its_in, write = _pipe(its, ours)
+            os.set_blocking(read, False)
+            os.set_blocking(write, False)
+            _widen_pipe(read)
+            link = DescriptorLink(label, pipes=(read, write))
+        else:
+            sock, its_sock = socket.socketpair()
+            ours.callback(sock.close)
+            its.callback(its_sock.close)
+            its_in = its_out = its_sock.fileno()
+            _widen_socket(sock)
+            link = PassingLink(label, sock)
+        errors, its_errors = _pipe(ours, its)
+        os.set_blocking(errors, False)
+        _require_watching(errors)
+        held, lifeline = _pipe(its, ours) if sys.platform.startswith("linux") else (-1, -1)
+        process = _popen([program, *args], found, (its_in, its_out, its_errors), {**os.environ, **env}, held)
+        try:
+            _hold_alive(held, process.pid)
+            child = Child(process, lifeline)
+        except BaseException:
+            _end(process)
+            raise
+        ours.pop_all()
+    return Started(child, link, errors)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program that has only just been started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it is of another user, and sees the end of its input
+        process.wait(_MOMENT)
+
+
+def _popen(
+    command: list[str], found: str, stdio: tuple[int, int, int], env: dict[str, str], held: int
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            executable=found,
+            stdin=stdio[0],
+            stdout=stdio[1],
+            stderr=stdio[2],
+            env=env,
+            pass_fds=(held,) if held >= 0 else (),
+            start_new_session=True,
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, nothing that could wait for a thread
+        )
+    except subprocess.SubprocessError as error:
+        raise OSError(errno.EAGAIN, str(error)) from error
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            raise OSError(errno.ENOEXEC, "it is neither a binary of this machine nor has it a #! line", found) from None
+        if error.errno == errno.ENOENT and os.path.exists(found):
+            raise FileNotFoundError(errno.ENOENT, "what its #! line names is missing", found) from None
+        raise
+
+
+def _find(program: str) -> str:
+    """The file of a program.
+
+    Raises:
+        OSError: There is none that could be executed.
+    """
+    if not hasattr(os, "killpg"):
+        raise OSError(errno.ENOSYS, "programs can be drivers on POSIX systems only; Python drivers run everywhere")
+    found = shutil.which(program)
+    if found is not None:
+        return found
+    if os.path.dirname(program):
+        if os.path.isdir(program):
+            raise IsADirectoryError(errno.EISDIR, "it is a directory", program)
+        if os.path.exists(program):
+            raise PermissionError(errno.EACCES, "it is not executable (chmod +x)", program)
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", program)
+    raise FileNotFoundError(f"there is no program {program!r} on the PATH")
+
+
+def _require_watching(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        loop.remove_reader(fd)
+    except NotImplementedError:
+        text = "programs can be drivers only where the event loop watches descriptors, as on POSIX systems"
+        raise OSError(errno.ENOSYS, text) from None
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed with the one and the other stack."""
+    read, write = os.pipe()
+    reader.callback(os.close, read)
+    writer.callback(os.close, write)
+    return read, write
+
+
+def _widen_pipe(fd: int) -> None:
+    """Ask for a larger pipe, for fewer wake-ups with BLOBs; if there is none to be had, the usual size does."""
+    if sys.platform.startswith("linux"):
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+
+
+def _widen_socket(sock: socket.socket) -> None:
+    """The same for a local socket, whose size is that of the sender's buffer: ours for commands only."""
+    sock.setblocking(False)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_SIZE)
+
+
+def _hold_alive(held: int, group: int) -> None:
+    """On Linux the kernel kills the group when the other end of a pipe is closed, which a SIGKILL of us does too.
+
+    PR_SET_PDEATHSIG reaches the program itself, and not what it has started, such as the driver behind a script.  The
+    pipe does, as long as any process of the group has kept the descriptor `held` that it has inherited: the end of the
+    pipe is an event of that descriptor, whose signal is set to SIGKILL and whose owner to the group.
+
+    Args:
+        held: The end to read from, which the program has inherited.
+        group: The number of the group.
+    """
+    if sys.platform.startswith("linux"):
+        import fcntl
+
+        with contextlib.suppress(OSError):  # the program is of another user: it has to mind the end of its input
+            fcntl.fcntl(held, fcntl.F_SETOWN, -group)
+            fcntl.fcntl(held, fcntl.F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(held, fcntl.F_SETFL, os.O_ASYNC)
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """On Linux the kernel kills the driver when this process dies, even by SIGKILL."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        import ctypes
+
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+    except (ImportError, OSError, AttributeError):  # a Python without ctypes: the lifeline is left
+        return None
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return before_exec

@@ -1,0 +1,104 @@
+"""Who receives an element, and the memory of that.  Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from indipydriver.protocol.frame import Address, BlobFrame, Frame
+
+from .devices import DeviceTable
+from .party import COMMANDERS, Party, Role
+
+__all__ = ["MAX_ROUTES", "Routes", "has_data"]
+
+MAX_ROUTES: Final = 8192
+"""Addresses remembered for one party, and combinations of receivers; beyond them all are found out anew."""
+
+
+class Routes:
+    """Finds the receivers of an element by its address.
+
+    Args:
+        devices: All devices.
+        parties: All parties; the router's own list.
+    """
+
+    def __init__(self, devices: DeviceTable[Party], parties: list[Party]) -> None:
+        self._devices = devices
+        self._parties = parties
+        self._receivers: dict[tuple[Party, ...], tuple[Party, ...]] = {}
+        self._commanded: dict[tuple[Party, ...], tuple[Party, ...]] = {}
+        self._sources: set[Party] = set()  # those whose routes are remembered
+
+    def wanting(
+        self,
+        address: Address,
+        source: Party | None,
+        *,
+        among: Iterable[Party] | None = None,
+        with_data: bool = False,
+    ) -> tuple[Party, ...]:
+        """The parties (or those among some) that are interested in this address.
+
+        A driver may snoop on its own devices, if it says so; nobody else hears himself.
+        """
+        device, name = address.device, address.name
+        assert device is not None
+        parties = self._parties if among is None else among
+        record = self._devices.get(device)
+        if record is not None and record.circles:
+            parties = [party for party in parties if not party.is_above]
+        return self.intern(
+            [
+                party
+                for party in parties
+                if party.interest.wants(address, with_data)
+                and (party is not source or (party.role is Role.DRIVER and party.interest.names(device, name)))
+                and (party.takes_blobs or not with_data)
+            ]
+        )
+
+    def commanders(self) -> list[Party]:
+        """Those who may send commands, and hear those of others."""
+        return [party for party in self._parties if party.role in COMMANDERS]
+
+    def intern(self, parties: Iterable[Party]) -> tuple[Party, ...]:
+        """One object for each combination, so that runs of frames with the same receivers are found by identity."""
+        receivers = tuple(parties)
+        if len(self._receivers) >= MAX_ROUTES:
+            self._receivers.clear()
+        return self._receivers.setdefault(receivers, receivers) if receivers else ()
+
+    def intern_for_command(self, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
+        """As :meth:`intern`, but other objects than those for news: news and commands never share a run."""
+        if len(self._commanded) >= MAX_ROUTES:
+            self._commanded.clear()
+        return self._commanded.setdefault(receivers, receivers)
+
+    def remember(self, source: Party, frame: Frame, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
+        """Use the same receivers for this address until something changes.
+
+        A BLOB vector is looked at each time: whether it has data in it, which not everybody wants, is not in its
+        address.
+        """
+        if not frame.tag.is_blob:
+            if len(source.routes) >= MAX_ROUTES:
+                source.routes.clear()
+            elif not source.routes:
+                self._sources.add(source)
+            source.routes[frame.address] = receivers
+        return receivers
+
+    def forget(self) -> None:
+        """Something has changed: who gets what is found out anew."""
+        self._receivers.clear()
+        self._commanded.clear()
+        for party in self._sources:
+            party.routes.clear()
+        self._sources.clear()
+
+
+def has_data(frame: Frame) -> bool:
+    """It is a BLOB vector with data in it, which only those get who have enabled it."""
+    return isinstance(frame, BlobFrame) and bool(frame.spans)

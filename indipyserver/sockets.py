@@ -1,0 +1,197 @@
+"""Sockets that clients connect to: TCP on all addresses of a host, and local sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["FileOf", "bind", "bind_any_port", "bind_unix", "is_tcp", "where"]
+
+_TRIES: Final = 20  # ports that are tried when any is wanted, and what is free on one address is taken on another
+_BACKLOG: Final = 128
+_ANYWHERE: Final = ("", "0.0.0.0", "::")
+_ONLY_US: Final[int | None] = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+"""On Windows, where SO_REUSEADDR lets any other program listen on the same port and take the clients."""
+
+
+def bind_any_port(hosts: Iterable[str], port: int) -> list[socket.socket]:
+    """Listening sockets on every address of several hosts, all with the same port.
+
+    An address that several of them have is listened on once.
+
+    Args:
+        hosts: Names or addresses; "" for all interfaces.
+        port: 0 for any one that is free on all of them.
+
+    Raises:
+        OSError: The port is taken on one of them, or there is no such address; nothing is left open.
+    """
+    hosts = sorted(hosts, key=lambda host: host not in _ANYWHERE)  # which cannot be bound after another of its kind
+    for tries_left in reversed(range(_TRIES if port == 0 else 1)):
+        sockets: list[socket.socket] = []
+        try:
+            for host in hosts:
+                sockets += bind(host, sockets[0].getsockname()[1] if sockets else port, sockets)
+        except OSError as error:
+            _close(sockets)
+            if error.errno != errno.EADDRINUSE or not tries_left:
+                raise
+        else:
+            return sockets
+    raise AssertionError("the last try returns or raises")
+
+
+def bind(host: str, port: int, others: Iterable[socket.socket] = ()) -> list[socket.socket]:
+    """Listening sockets on every address of a host, all with the same port.
+
+    Args:
+        host: A name or address; "" for all interfaces.
+        port: 0 for any free one.
+        others: What listens on this port already; what they cover is left out.
+
+    Raises:
+        OSError: The port is taken on one of them, or there is no such address.
+    """
+    try:
+        infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise socket.gaierror(error.errno, f"cannot listen on {host!r}: {error.strerror}") from None
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, f"cannot listen on {host!r}: it cannot be a name") from None
+    covered = {(sock.family, sock.getsockname()[0]) for sock in others}
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    left_out = False
+    try:
+        for family, kind, proto, _, address in dict.fromkeys(infos):
+            if not covered.isdisjoint((family, each) for each in (address[0], *_ANYWHERE)):
+                left_out = True
+                continue
+            try:
+                sock = socket.socket(family, kind, proto)
+            except OSError as error:  # this kernel has no IPv6
+                missing = error
+                continue
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, _ONLY_US or socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if len(sockets) > 1 and port == 0:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            try:
+                sock.bind(address)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    text = f"cannot listen on {host or 'all interfaces'} port {int(address[1])}: {error.strerror}"
+                    raise OSError(error.errno, text) from None
+                missing = error
+                sockets.pop().close()
+                continue
+            sock.listen(_BACKLOG)
+            sock.setblocking(False)
+    except BaseException:
+        _close(sockets)
+        raise
+    if not sockets and not left_out:
+        raise missing or OSError(errno.EADDRNOTAVAIL, f"{host!r} has no address to listen on")
+    return sockets
+
+
+def bind_unix(name: str, any_user: bool = False) -> socket.socket:
+    """A listening local socket (AF_UNIX).
+
+    On Linux it has a name in the abstract space and no file, as indiserver's, where libindi's clients look
+    for it.  Elsewhere it is a file that only its owner can use; one that nobody listens on is replaced.
+
+    Args:
+        name: For example ``/tmp/indiserver``.
+        any_user: The file is for everybody; who may use an abstract name is decided when he connects.
+
+    Raises:
+        OSError: The name is taken, or this platform has no local sockets.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "this platform has no local sockets")
+    abstract = sys.platform.startswith("linux")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if abstract:
+            sock.bind("\0" + name.removeprefix("\0"))
+        else:
+            _bind_file(sock, name, 0o666 if any_user else 0o600)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on the local socket {name}: {error.strerror or error}") from None
+    return sock
+
+
+def _bind_file(sock: socket.socket, path: str, mode: int) -> None:
+    try:
+        sock.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not _is_abandoned(path):
+            raise
+        os.unlink(path)
+        sock.bind(path)
+    os.chmod(path, mode)  # nobody can connect before it listens
+
+
+def _is_abandoned(path: str) -> bool:
+    """It is a local socket that nobody listens on."""
+    with contextlib.suppress(OSError):
+        before = os.stat(path)
+        if stat.S_ISSOCK(before.st_mode):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                refused = probe.connect_ex(path) == errno.ECONNREFUSED
+            return refused and os.path.samestat(before, os.stat(path))  # and nobody has replaced it meanwhile
+    return False
+
+
+class FileOf:
+    """The file of a local socket, to be removed with it, unless it is another's by then.
+
+    Args:
+        sock: A listening socket; those without a file are no trouble.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        name = sock.getsockname() if not is_tcp(sock) else ""
+        self._path = name if isinstance(name, str) else ""
+        self._file: os.stat_result | None = None
+        if self._path:
+            with contextlib.suppress(OSError):
+                self._file = os.stat(self._path)
+
+    def remove(self) -> None:
+        """Remove it, after the socket has been closed."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                if os.path.samestat(self._file, os.stat(self._path)):
+                    os.unlink(self._path)
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def where(sock: socket.socket) -> str:
+    """What a socket listens on, in words."""
+    address = sock.getsockname()
+    if isinstance(address, tuple):
+        return f"{address[0]} port {address[1]}"
+    name = address.decode(errors="replace") if isinstance(address, bytes) else address
+    return f"the local socket {name.removeprefix(chr(0))}"
+
+
+def is_tcp(sock: socket.socket) -> bool:
+    """It is IPv4 or IPv6."""
+    return sock.family in (socket.AF_INET, socket.AF_INET6)
