@@ -1,8 +1,17 @@
-"""What every test shares: where it has to, a test that is skipped counts as failed."""
+"""What every test shares: where it has to, a test that is skipped counts as failed.
+
+Property tests draw the same examples in each run; with INDI_LONG set they search for new ones.  A test that fails now
+and then, on somebody else's change, teaches nobody anything.
+"""
 
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile("search" if os.environ.get("INDI_LONG") else "repeatable")
 
 NOTHING_MAY_BE_SKIPPED = bool(os.environ.get("INDI_REQUIRE_INTEROP"))
 

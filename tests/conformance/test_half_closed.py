@@ -1,6 +1,7 @@
 """Peers that have said all they had to say, and standard input and output of every kind."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import pty
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.transport.descriptor import DescriptorLink
+from indipydriver.transport.link import Link
 from indipydriver.transport.stdio import ThreadLink, open_stdio
+from indipydriver.transport.stream import StreamLink
 
-from .links import PATIENCE, Recorder, blob, number, tcp_sockets, turns
+from .links import PATIENCE, Recorder, blob, number, tcp_sockets, text, turns
 
 
 def run(check, *arguments) -> None:
@@ -24,8 +27,22 @@ def run(check, *arguments) -> None:
     assert os.listdir("/proc/self/fd") == before
 
 
+async def descriptor_link(sock: socket.socket, linger: float) -> Link:
+    return DescriptorLink("client", sock=sock, linger=linger)
+
+
+async def stream_link(sock: socket.socket, linger: float) -> Link:
+    link = StreamLink("client", linger=linger)
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: link, sock)
+    return link
+
+
+every_kind = pytest.mark.parametrize("make", [descriptor_link, stream_link])
+
+
+@every_kind
 @pytest.mark.parametrize("answers", [1, 100_000])
-def test_a_half_closed_client_gets_its_answers(answers):
+def test_a_half_closed_client_gets_its_answers(make, answers):
     """``printf ... | nc`` wants them."""
 
     async def check() -> None:
@@ -42,7 +59,7 @@ def test_a_half_closed_client_gets_its_answers(answers):
             link.flush()
 
         recorder.on_frames = answer
-        link = DescriptorLink("client", sock=here, linger=0.2)
+        link = await make(here, 0.2)
         link.open(recorder)
         with client:
             client.send(b"<getProperties version='1.7'/>")
@@ -54,6 +71,55 @@ def test_a_half_closed_client_gets_its_answers(answers):
         assert received == batch.buffers[0]
         assert await recorder.until_closed() is None
         assert recorder.wrong == []
+
+    run(check)
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"<getProp", b"<newBLOBVector device='A' name='b'><oneBLOB name='x' size='9' format='.x'>AAAA"],
+)
+def test_who_has_said_nothing_or_half_an_element_is_not_waited_for(make, said):
+    async def check() -> None:
+        here, client = tcp_sockets()
+        recorder = Recorder()
+        link = await make(here, 1000)
+        link.input_ended = lambda: recorder.wrong.append("asked what is to become of it")
+        link.open(recorder)
+        with client:
+            client.send(said)
+            client.shutdown(socket.SHUT_WR)
+            assert await recorder.until_closed() is None
+            assert recorder.wrong == []
+
+    run(check)
+
+
+@every_kind
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_whoever_wants_to_decides_what_becomes_of_a_half_closed_client(make, how):
+    async def check() -> None:
+        here, client = tcp_sockets()
+        recorder = Recorder()
+        link = await make(here, 0.001)
+        told = []
+        link.input_ended = lambda: told.append(link.lingering)
+        link.open(recorder)
+        with client:
+            client.send(b"<getProperties version='1.7'/>\n")
+            client.shutdown(socket.SHUT_WR)
+            await recorder.until(lambda: recorder.frames)
+            for _ in range(5):
+                await asyncio.sleep(0.01)
+                link.pause_reading()
+                link.resume_reading()
+            assert told == [True]
+            assert recorder.closed == []
+            link.write(Batch([number(1)], sealed=True))
+            getattr(link, how)()
+            assert await recorder.until_closed() is None
+            assert bool(client.recv(1)) == (how == "close")
 
     run(check)
 
@@ -70,12 +136,13 @@ def test_a_client_that_never_said_a_word_is_not_waited_for():
     run(check)
 
 
+@every_kind
 @pytest.mark.parametrize("how", ["close", "abort"])
-def test_lingering_can_be_cut_short(how):
+def test_lingering_can_be_cut_short(make, how):
     async def check() -> None:
         here, client = tcp_sockets()
         recorder = Recorder()
-        link = DescriptorLink("client", sock=here, linger=1000)
+        link = await make(here, 1000)
         link.open(recorder)
         with client:
             client.send(b"<getProperties version='1.7'/>")
@@ -104,6 +171,77 @@ def test_a_peer_that_resets_is_heard_to_the_end():
         error = await recorder.until_closed()
         assert recorder.frames == [number(1)]
         assert error is None or isinstance(error, BrokenPipeError)
+
+    run(check)
+
+
+@pytest.mark.parametrize("sockets", [tcp_sockets, socket.socketpair])
+def test_a_paused_peer_that_goes_while_something_waits_for_it_is_heard_to_the_end(sockets):
+    """It had stopped reading long before, so the loop waits for it to take more."""
+
+    async def check() -> None:
+        here, there = sockets()
+        here.setblocking(False)
+        recorder = Recorder()
+        link = DescriptorLink("peer", sock=here)
+        link.open(recorder)
+        link.pause_reading()
+        recorder.may_read = False
+        link.write(Batch([blob(8 << 20)], sealed=True))
+        link.flush()
+        await turns(20)
+        assert link.unsent
+        for i in range(20):
+            there.sendall(number(i).raw)
+        there.close()
+        await asyncio.sleep(0.05)
+        assert not recorder.closed
+        recorder.may_read = True
+        link.resume_reading()
+        error = await recorder.until_closed()
+        assert isinstance(error, ConnectionError)
+        assert recorder.frames == [number(i) for i in range(20)]
+        assert not recorder.wrong
+
+    run(check)
+
+
+def test_a_peer_that_is_gone_can_be_paused_while_it_is_heard_to_the_end():
+    async def check() -> None:
+        here, there = socket.socketpair()
+        for end in (here, there):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+            end.setblocking(False)
+        recorder = Recorder()
+        link = DescriptorLink("peer", sock=here)
+
+        def pause(_: list[Frame]) -> None:
+            recorder.may_read = False
+            link.pause_reading()
+
+        link.open(recorder)
+        link.pause_reading()
+        sent = []
+        with contextlib.suppress(BlockingIOError):
+            for i in range(1000):
+                there.send(text(i, 4096).raw)
+                sent.append(text(i, 4096))
+        there.close()
+        link.write(Batch([number(0)], sealed=True))
+        link.flush()
+        recorder.on_frames = pause
+        rounds = 0
+        while not recorder.closed:
+            rounds += 1
+            before = len(recorder.frames)
+            recorder.may_read = True
+            link.resume_reading()
+            await recorder.until(lambda before=before: len(recorder.frames) > before or recorder.closed)
+            await turns()
+        assert recorder.frames == sent
+        assert rounds >= 2
+        assert isinstance(recorder.closed[0], BrokenPipeError)
+        assert not recorder.wrong
 
     run(check)
 

@@ -138,7 +138,7 @@ async def test_a_client_that_is_stopped_and_goes_on_has_lost_nothing():
                 if i == 250:
                     await eventually(lambda: server.board.clients[0].queued > MIB)
                     client.signal(signal.SIGCONT)
-                vector["t"] = f"{i:06}" + "x" * 20_000
+                vector["t"] = f"{i:06}" + "x" * 60_000  # more than the kernel may hold
                 await vector.send_setVector()
             assert await client.wait() == 0
             assert client.stdout().endswith("True\n")
@@ -361,11 +361,13 @@ async def test_the_message_log_on_a_full_disk(caplog, tmp_path):
         for i in range(5):
             await driver["A"].send_device_message(f"lost {i}", timestamp=old)
             await client.expect(match("message", message=f"lost {i}"))
+        assert log.flush()
         assert log.lost == 5
         path.unlink()
         await driver["A"].send_device_message("kept", timestamp=old)
         await client.expect(match("message", message="kept"))
         await still_served(server.port)
+    log.close()
     assert path.read_text().count("\n") == 1
     assert "No space left" in caplog.text
     assert "5 were lost" in caplog.text

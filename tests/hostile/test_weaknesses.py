@@ -5,6 +5,7 @@ import base64
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -88,10 +89,11 @@ async def test_w6_wrapped_blobs_of_awkward_sizes_arrive_whole(size, tmp_path):
     script = misbehaving(
         "import base64\n"
         f"data = base64.encodebytes(bytes(range(256)) * ({size} // 256) + b'z' * ({size} % 256))\n"
-        "asked(3)\n"
-        "out(\"<defBLOBVector device='C' name='img' state='Ok' perm='ro'><defBLOB name='b'/></defBLOBVector>\\n\")\n"
         "held = b''\n"
-        "while b'new' not in held: held += os.read(0, 4096)\n"
+        "while b'new' not in held:\n"
+        "    held = os.read(0, 4096)\n"
+        "    if b'getProperties' in held:\n"
+        "        out(\"<defBLOBVector device='C' name='img' state='Ok' perm='ro'><defBLOB name='b'/></defBLOBVector>\\n\")\n"
         f"out(\"<setBLOBVector device='C' name='img' state='Ok'><oneBLOB name='b' size='{size}' format='.x'>\")\n"
         "view = memoryview(data)\n"
         "while view: view = view[os.write(1, view[:262144]):]\n"
@@ -101,8 +103,10 @@ async def test_w6_wrapped_blobs_of_awkward_sizes_arrive_whole(size, tmp_path):
     server = IPyServer(host="127.0.0.1", port=0, unix_socket=f"/tmp/test-{os.getpid()}-{size}")
     server.add_exdriver(*script)
     async with running(server), IndiClient(server.port) as client:
-        reader, writer = await asyncio.open_unix_connection(f"\0/tmp/test-{os.getpid()}-{size}", limit=1 << 20)
-        writer.write(b"<getProperties version='1.7'/><enableBLOB device='C'>Also</enableBLOB>")
+        local = socket.socket(socket.AF_UNIX)
+        local.settimeout(20)
+        local.connect(f"\0/tmp/test-{os.getpid()}-{size}")
+        local.sendall(b"<getProperties version='1.7'/><enableBLOB device='C'>Also</enableBLOB>")
         await client.get_properties()
         await client.expect(match("defBLOBVector"))
         await client.enable_blob("C")
@@ -110,13 +114,23 @@ async def test_w6_wrapped_blobs_of_awkward_sizes_arrive_whole(size, tmp_path):
         await client.send("<newTextVector device='C' name='go'><oneText name='x'>1</oneText></newTextVector>")
         element = await client.expect(match("setBLOBVector"), timeout=30)
         assert len(base64.b64decode(element[0].text)) == size
-        local = b""
-        async with asyncio.timeout(20):
-            while b"</setBLOBVector>" not in local[-100:]:
-                local += await reader.read(1 << 20)
-        text = local[local.index(b"format='.x'>") + 12 : local.index(b"</oneBLOB>")]
-        assert len(base64.b64decode(text)) == size
-        writer.close()
+        with local:
+            element, files = await asyncio.to_thread(attached_by, local)
+        assert b'attached="true"' in element
+        (file,) = files
+        with os.fdopen(file, "rb") as data:
+            data.seek(0)
+            assert data.read(size) == bytes(range(256)) * (size // 256) + b"z" * (size % 256)
+
+
+def attached_by(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """What has come until the end of a BLOB vector, and the descriptors that came along."""
+    held, files = b"", []
+    while b"</setBLOBVector>" not in held[-100:]:
+        data, fds, _, _ = socket.recv_fds(sock, 65536, 16)
+        held += data
+        files += fds
+    return held, files
 
 
 @asynchronous

@@ -49,6 +49,26 @@ async def test_the_audit_log_has_a_line_for_each_command_that_was_passed_on(capl
     ]
 
 
+@pytest.mark.parametrize(
+    ("member", "value", "shown"),
+    [
+        ("t", "x' PARK='On", r"t='x\' PARK=\'On'"),
+        ("t='x' PARK", "On", r"t=\'x\' PARK='On'"),
+        ("t", "two\nlines", r"t='two\nlines'"),
+        ("t", r"one\nline", r"t='one\\nline'"),
+        ("t", "\\", r"t='\\'"),
+    ],
+)
+@asynchronous
+async def test_no_value_and_no_name_looks_like_another_member(member, value, shown, caplog):
+    caplog.set_level(logging.INFO, "indipyserver.audit")
+    async with running_server(echo_driver("A"), audit=True) as server, IndiClient(server.port) as client:
+        await client.send(new_vector("Text", "A", "name", **{member: value}))
+        await client.settle()
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "indipyserver.audit"]
+    assert line.endswith(f": A.name {shown}")
+
+
 @asynchronous
 async def test_many_members_are_counted(caplog):
     caplog.set_level(logging.INFO, "indipyserver.audit")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -11,7 +12,19 @@ from pathlib import Path
 import pytest
 
 from indipyserver.demo import demo_words
-from tests.support import ROOT, IndiClient, asynchronous, eventually, gone, match, new_vector, run, started
+from tests.support import (
+    ROOT,
+    IndiClient,
+    asynchronous,
+    eventually,
+    free_port,
+    gone,
+    match,
+    new_vector,
+    run,
+    started,
+    wait_for_port,
+)
 
 COMMAND = (sys.executable, "-m", "indipyserver")
 LED = "examples.led:make_driver"
@@ -157,6 +170,7 @@ async def test_messages_of_drivers_are_kept(tmp_path, echo):
             await client.expect(match("defTextVector", device="Echo"))
             await client.send(new_vector("Text", "Echo", "T", PID="?") + "\n")
             await client.expect(match("setTextVector", message="has it"))
+        await eventually(lambda: list(directory.iterdir()) and next(directory.iterdir()).read_text())
         (file,) = directory.iterdir()
         assert re.fullmatch(r"\d{4}-\d\d-\d\d\.islog", file.name)
         assert re.fullmatch(r"[-\dT:]{19}: Echo: has it\n", file.read_text())
@@ -190,9 +204,18 @@ async def test_log_level_overrules_verbose(echo):
 # How it ends
 
 
+@pytest.fixture
+def hangup_ends():
+    """SIGHUP as usual for what is started: under nohup the tests inherit that it is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=lambda x: str(int(x))
 )
+@pytest.mark.usefixtures("hangup_ends")
 @asynchronous
 async def test_a_signal_ends_it_cleanly(number, status, echo):
     with server(echo, LED) as program:
@@ -230,6 +253,22 @@ async def test_a_second_signal_ends_it_at_once(tmp_path):
         program.signal(signal.SIGTERM)
         assert await program.wait(1.5) == 143  # the driver would have been given four seconds
         await eventually(lambda: gone(driver))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("redirection", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-", ">&-"])
+@asynchronous
+async def test_it_serves_without_standard_streams_as_a_daemon_does(redirection, echo):
+    """And what is written to standard error goes to nobody."""
+    port = free_port()
+    command = f"exec {shlex.join(COMMAND)} -p {port} --no-unix-socket {shlex.quote(echo)} {redirection}"
+    with started("sh", "-c", command, cwd=ROOT) as program:
+        await wait_for_port(port, program)
+        async with IndiClient(port) as client:
+            await client.get_properties()
+            await client.expect(match("def.*Vector"))
+        program.signal(signal.SIGTERM)
+        assert await program.wait() == 143
 
 
 @asynchronous

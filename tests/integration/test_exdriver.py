@@ -533,7 +533,9 @@ async def test_no_descriptors_are_left() -> None:
             pid = (await about(client))["pid"]
             if before:
                 inside = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-                assert len([name for name in inside if name.startswith(("socket", "pipe"))]) <= 3
+                assert (
+                    len([name for name in inside if name.startswith(("socket", "pipe"))]) <= 4
+                )  # stdio and the lifeline
             await client.send(command("kill"))
             await about(client)
             await server.remove(driver)

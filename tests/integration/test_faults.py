@@ -278,7 +278,6 @@ async def test_w18_repeated_snoop_requests_reach_no_client() -> None:
 
 
 REFUSED = {
-    "read only": (new_vector("Text", "A", "ro", t1="x"), "setTextVector", "ro"),
     "too large": (new_vector("Number", "A", "nu", n1="11"), "setNumberVector", "nu"),
     "too small": (new_vector("Number", "A", "nu", n1="-0.1"), "setNumberVector", "nu"),
     "no number": (new_vector("Number", "A", "nu", n1="five"), "setNumberVector", "nu"),
@@ -300,6 +299,22 @@ async def test_w20_what_is_not_allowed_does_not_reach_rxevent(case: str) -> None
         assert answer.get("message")
         assert driver.commands == []
         assert len(answer) >= 1  # with its old values
+
+
+@asynchronous
+async def test_a_command_for_what_is_read_only_is_answered_to_all_by_a_message() -> None:
+    """Any client could turn the state of a sensor to Alert, for everybody."""
+    driver = Instrument()
+    async with running_server(driver) as server, IndiClient(server.port) as client, IndiClient(server.port) as other:
+        for each in (client, other):
+            await each.get_properties()
+            await each.expect(match("defBLOBVector", device="A"))
+        await client.send(new_vector("Text", "A", "ro", t1="x"))
+        for each in (client, other):
+            answer = await each.expect(match("message", device="A"))
+            assert answer.get("message") == "ro: refused: the vector is read-only"
+            assert [element.tag for element in await each.settle() if element.tag.startswith("set")] == []
+        assert driver.commands == []
 
 
 def resident() -> int:

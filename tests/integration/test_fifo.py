@@ -1,5 +1,6 @@
 """Drivers started and stopped while the server runs, through its FIFO."""
 
+import asyncio
 import os
 import re
 import sys
@@ -7,6 +8,7 @@ import textwrap
 
 import pytest
 
+from indipyserver.fifo import Fifo
 from tests.support import ROOT, IndiClient, asynchronous, eventually, gone, match, run, started
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
@@ -205,6 +207,32 @@ async def test_a_driver_that_stays_is_asked_before_it_is_killed(fifo, tmp_path):
             await client.expect(match("delProperty", device="Echo"), timeout=10)
             assert gone(pid)
             assert "terminated" in program.stderr()
+
+
+@asynchronous
+async def test_all_that_is_not_done_yet_is_given_up_with_the_fifo(fifo):
+    """Not only the latest command for each word, but also those that it has waited for."""
+    begun, ended = [], []
+
+    class Slow:
+        words = ()
+
+        async def stop(self, word, name):
+            begun.append(word)
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ended.append(word)
+
+    reading = Fifo(fifo, Slow())
+    reading.open()
+    before = asyncio.all_tasks()
+    write(fifo, "stop a\n" * 100 + "stop b\nstop a\n")
+    await eventually(lambda: begun == ["a", "b"])
+    await reading.close()
+    assert begun == ["a", "b"]
+    assert sorted(ended) == ["a", "b"]
+    assert asyncio.all_tasks() == before
 
 
 @asynchronous

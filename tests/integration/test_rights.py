@@ -1,7 +1,11 @@
 """Listeners with fewer rights: what is seen, what is refused, and that nothing leaks."""
 
+import asyncio
+import sys
+
 import pytest
 
+import indipydriver as ipd
 from indipyserver import IPyServer
 from indipyserver.rights import Rights
 from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running
@@ -131,3 +135,58 @@ def test_rights_in_words_and_wrong_ones():
     for wrong in ([], "", ["A", ""]):
         with pytest.raises(ValueError, match="patterns"):
             Rights.of(devices=wrong)
+
+
+@asynchronous
+async def test_nothing_names_a_device_that_a_guest_may_not_see():
+    """Neither what drivers snoop on, nor what becomes of programs, drivers and links."""
+
+    class Roof(ipd.IPyDriver):
+        async def hardware(self):
+            self.snoop("SecretMount", "PARK")
+
+    class Failing(ipd.IPyDriver):
+        async def hardware(self):
+            await asyncio.sleep(0.05)
+            raise RuntimeError("the SecretDome is stuck")
+
+    roof, failing = Roof(ipd.Device("Roof", [])), Failing(*echo_driver("SecretDome").data.values())
+    server = IPyServer(roof, echo_driver("Weather"), host="127.0.0.1", port=0)
+    door = server.add_listener("127.0.0.1", devices=["Weather*"])
+    async with running(server), IndiClient(server.port) as client, IndiClient(door.port) as guest:
+        await client.get_properties()
+        await guest.send("<getProperties version='1.7' device='*'/>")
+        await guest.get_properties()
+        await guest.expect(match("defNumberVector", device="Weather"))
+        server.add_driver(failing)
+        await client.expect(match("delProperty", device="SecretDome"))
+        server.add_exdriver(sys.executable, "-c", "raise SystemExit(3)", name="SecretCamera", restarts=0)
+        await client.expect(lambda e: e.tag == "message" and "given up" in (e.get("message") or ""))
+        server.add_exdriver("/no/such/Secret", name="SecretCamera")
+        await client.expect(lambda e: e.tag == "message" and "cannot be started" in (e.get("message") or ""))
+        remote = server.add_remote("127.0.0.1", 9, device="SecretSpectrograph")
+        await client.expect(lambda e: e.tag == "message" and "127.0.0.1:9" in (e.get("message") or ""))
+        await server.remove(remote)
+        await server.send_message("good night")
+        await guest.expect(match("message", message="good night"))
+        assert not any("Secret" in value or ":9" in value for e in guest.received for value in e.attrib.values())
+
+
+@asynchronous
+async def test_a_driver_starts_although_a_server_above_has_defined_its_device():
+    async with (
+        running(IPyServer(host="127.0.0.1", port=0)) as server,
+        IndiClient(server.port) as forger,
+        IndiClient(server.port) as client,
+    ):
+        await client.get_properties()
+        await forger.send("<getProperties version='1.7' device='*'/>")
+        await forger.send("<defLightVector device='Roof' name='fake' state='Ok'/>")
+        await client.expect(match("defLightVector", device="Roof", name="fake"))
+        driver = echo_driver("Roof")
+        server.add_driver(driver)
+        await client.expect(match("delProperty", device="Roof"))
+        await client.expect(match("defNumberVector", device="Roof", name="pos"))
+        await client.send(new_vector("Number", "Roof", "pos", n=3))
+        await client.expect(match("setNumberVector", device="Roof", values={"n": "3"}))
+        assert driver.executed == [("Roof", "pos", {"n": "3"})]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import subprocess
 import warnings
 
 import pytest
@@ -156,9 +157,49 @@ async def test_handshakes_that_do_not_come_hold_up_nobody_for_long(caplog):
         assert server.stats().clients_served == 1
 
 
-def test_a_key_with_a_password_is_refused_and_not_asked_for(tmp_path):
-    import subprocess
+@pytest.mark.parametrize("trusted", ["its certificate itself", "its CA", "a CA without key usage"])
+@asynchronous
+async def test_what_may_be_trusted_is_the_same_with_every_version_of_python(trusted, tmp_path):
+    """Python 3.13 takes the certificate itself, whoever has issued it, and no CA of before without an extension."""
+    directory = certificates()
+    context, ca = of_server(), directory / "ca.pem"
+    if trusted == "its certificate itself":
+        ca = directory / "server.pem"
+    elif trusted == "a CA without key usage":
+        ca, server = plain_certificates(tmp_path)
+        context = server_context(server)
+    async with running_server(echo_driver("A"), ssl=context) as server:
+        async with IndiClient(server.port, "localhost", ssl=client_context(ca)) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector"))
+        for other in ("other_ca.pem", "client.pem"):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                async with IndiClient(server.port, "localhost", ssl=client_context(directory / other)):
+                    pass
+    strict = getattr(ssl, "VERIFY_X509_STRICT", 0)
+    assert not client_context(ca).verify_flags & strict  # as on 3.11, so that this test says something there too
+    assert client_context().verify_flags == ssl.create_default_context().verify_flags
 
+
+def plain_certificates(directory):
+    """A CA as people make it by hand, and a server's certificate with its key in one file."""
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True)
+
+    (directory / "ext").write_text("subjectAltName=DNS:localhost")
+    for name in ("ca", "server"):
+        kind = ["-x509"] if name == "ca" else []
+        openssl("req", *kind, "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key",
+            "-out", f"{name}.csr")  # fmt: skip
+    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.csr", "-CAkey", "ca.key", "-set_serial", "7", "-extfile",
+        "ext", "-out", "server.crt")  # fmt: skip
+    together = directory / "server.pem"
+    together.write_bytes((directory / "server.crt").read_bytes() + (directory / "server.key").read_bytes())
+    return directory / "ca.csr", together
+
+
+def test_a_key_with_a_password_is_refused_and_not_asked_for(tmp_path):
     path = tmp_path / "locked.key"
     subprocess.run(
         ["openssl", "ec", "-in", certificates() / "server.key", "-aes256", "-passout", "pass:x", "-out", path],

@@ -13,7 +13,7 @@ import pytest
 
 from examples.led import SimulatedLED, make_driver
 from indipyserver import listener
-from indipyserver.listener import bind_unix
+from indipyserver.sockets import bind_unix
 from tests.support import ROOT, IndiClient, asynchronous, eventually, match, new_vector, running_server, started
 from tests.support.client import parse
 

@@ -82,6 +82,7 @@ REASONS = {
     "only": "`Only` concerns the device it was sent for",
     "unknown": "Unknown elements are dropped",
     "forged": "A client cannot speak for a device",
+    "undefined": "A definition comes before what is said of it",
     "end": "The end of a driver is told with its reason, and to everybody",
 }
 
@@ -98,13 +99,14 @@ all asks again | property | - defNumberVector alpha.number | answers
 messages | property | + message alpha | property
 an update while all wants only BLOBs | all | + setTextVector beta.text | only
 an update of beta meanwhile | all | + setNumberVector beta.number | only
-all redefined, unchanged | all | - def alpha.*, - setTextVector beta.text | answers
-all redefined, unchanged | device | - def alpha.* | answers
-all redefined, unchanged | property | - defNumberVector alpha.number | answers
+all redefined, unchanged | all | - defLightVector alpha.light | answers
+all redefined, unchanged | device | - defLightVector alpha.light | answers
 an unknown element | all | - somethingNew alpha.text | unknown
 an unknown element | device | - somethingNew alpha.text | unknown
 a client sets | all | - setTextVector beta.text | forged
 the device is deleted | property | + delProperty alpha | property
+the device is defined again | all | - setTextVector alpha.text | undefined
+the device is defined again | device | - setTextVector alpha.text | undefined
 the driver ends and is restarted | all | - delProperty alpha, + delProperty alpha, + message | end
 the driver ends and is restarted | device | - delProperty alpha, + delProperty alpha, + message | end
 the driver ends and is restarted | property | + delProperty alpha, + message | end

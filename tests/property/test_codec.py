@@ -49,7 +49,7 @@ _CHARACTERS = st.one_of(
     st.characters(exclude_categories=["Cs"], exclude_characters="\r\ufffe\uffff\x7f", min_codepoint=32),
 )
 _LINE = st.text(_CHARACTERS, max_size=20).map(lambda text: text.replace("\n", " ").replace("\t", " "))
-_NAME = _LINE.filter(bool)
+_NAME = _LINE.filter(str.strip)
 _OPTIONAL = st.none() | _NAME
 
 
@@ -73,12 +73,14 @@ _VALUES = {
     VectorKind.LIGHT: st.sampled_from([word.value for word in State]),
     VectorKind.BLOB: st.just(""),
 }
+_DATA = st.binary(min_size=1, max_size=200)
 _BLOB = st.builds(
-    OneBlob,
+    lambda name, data, format: OneBlob(name, data, len(data), format),
     name=_NAME,
-    data=st.binary(min_size=1, max_size=200),
-    size=st.integers(0, 1 << 40),
-    format=st.sampled_from(["", ".fits", ".fits.z", ".stream", ".<&>"]),
+    data=_DATA,
+    format=st.sampled_from(["", ".fits", ".stream", ".<&>"]),
+) | st.builds(
+    OneBlob, name=_NAME, data=_DATA, size=st.integers(1, (1 << 31) - 1), format=st.sampled_from([".fits.z", ".FZ"])
 )
 
 

@@ -80,15 +80,16 @@ def elements(draw):
     tag = TAGS[draw(st.sampled_from(sorted(TAGS)))]
     quote = draw(st.sampled_from("\"'"))
     attributes = "".join(
-        f"{draw(st.sampled_from([' ', '  ']))}{key}={quote}{draw(escaped)}{quote}"
-        for key in ("device", "name", "state", "message")
-        if draw(st.booleans())
+        # A deletion with a name and no device is dropped, so the device has a name.
+        f"{draw(st.sampled_from([' ', '  ']))}{key}={quote}{'D' * (key == 'device')}{draw(escaped)}{quote}"
+        for key in draw(st.sampled_from([(), ("device",), ("device", "name"), ("device", "name", "state", "message")]))
     )
     if tag.child is None:
         return f"<{tag.text}{attributes}/>".encode()
     value = st.just("QUJD") if tag.is_blob else escaped
+    size = f" size={quote}3{quote}" if tag.is_blob else ""
     children = "".join(
-        f"<{tag.child} name={quote}{draw(words)}{quote}>{draw(value)}</{tag.child}>"
+        f"<{tag.child} name={quote}{draw(words)}{quote}{size}>{draw(value)}</{tag.child}>"
         for _ in range(draw(st.integers(0, 3)))
     )
     return f"<{tag.text}{attributes}>{children}</{tag.text}>".encode()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
-from indipydriver.protocol.messages import Message, OneBlob, SetVector
+from indipydriver.protocol.messages import OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipyserver.outbox import Outbox, Verdict
 
@@ -16,7 +16,8 @@ LIMIT, STREAM = 20_000, 5_000
 
 def batch(kind: str, size: int, number: int) -> Batch:
     if kind == "text":
-        return Batch([encode(Message("D", f"{number:06d}" + "x" * size))], sealed=True)
+        text = (OneMember("m", f"{number:06d}" + "x" * size),)
+        return Batch([encode(SetVector(VectorKind.TEXT, "D", "t", text, State.OK))], sealed=True)
     data = f"{number:06d}".encode() + bytes(size)
     return Batch(
         [encode(SetVector(VectorKind.BLOB, "D", "p", (OneBlob("m", data, size, kind),), State.OK))], sealed=True
@@ -32,9 +33,9 @@ steps = st.lists(
 )
 
 
-@given(steps)
-def test_like_a_list(script: list[tuple[str, int]]) -> None:
-    outbox = Outbox(LIMIT, STREAM)
+@given(steps, st.sampled_from([3_000, LIMIT]))
+def test_like_a_list(script: list[tuple[str, int]], limit: int) -> None:
+    outbox = Outbox(limit, STREAM)
     model: list[tuple[str, bytes]] = []
     for number, (kind, size) in enumerate(script):
         if kind == "pop":
@@ -50,15 +51,15 @@ def test_like_a_list(script: list[tuple[str, int]]) -> None:
             new = batch(kind, size, number)
             waiting = sum(len(raw) for _, raw in model)
             expected = Verdict.QUEUED
-            if kind == ".stream" and waiting + new.size > STREAM:
-                older = [entry for entry in model if entry[0] == kind]
-                if older:
-                    model.remove(older[-1])
-                    waiting -= len(older[-1][1])
-                    expected = Verdict.REPLACED
-            if waiting > LIMIT:
+            older = [entry for entry in model if entry[0] == kind] if kind == ".stream" else []
+            if older and waiting + new.size > STREAM:
+                waiting -= len(older[-1][1])
+                expected = Verdict.REPLACED
+            if waiting > limit:
                 expected = Verdict.OVERFLOW
-            else:
+            if expected is Verdict.REPLACED:
+                model.remove(older[-1])
+            if expected is not Verdict.OVERFLOW:
                 model.append((kind, b"".join(new.buffers)))
             assert outbox.put(new) is expected
         assert outbox.queued == sum(len(raw) for _, raw in model)

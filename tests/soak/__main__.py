@@ -5,12 +5,14 @@ import asyncio
 import sys
 
 from .night import Night
+from .server import PLANTS
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=15.0, help="how long (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of all choices (default: %(default)s)")
+    parser.add_argument("--plant", choices=PLANTS, default="", help="a fault to plant, to see that it is noticed")
     options = parser.parse_args()
     if not 0 < options.minutes <= 24 * 60:
         parser.error("minutes must be more than 0, and a day at most")
@@ -19,7 +21,7 @@ def main() -> int:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    report = asyncio.run(Night(options.minutes * 60, options.seed, tell).run())
+    report = asyncio.run(Night(options.minutes * 60, options.seed, tell, options.plant).run())
     tell(report.text())
     return 1 if report.wrong else 0
 

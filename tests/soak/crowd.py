@@ -23,7 +23,9 @@ class Ledger:
     def __init__(self) -> None:
         self.certain: dict[tuple[int, str], list[int]] = {}
         self.perhaps: dict[tuple[int, str], list[int]] = {}
+        self.uploads: dict[tuple[str, bool], list[int]] = {}  # by device, and whether certain
         self.sent = 0
+        self.forbidden = 0
 
     def note(self, client: int, device: str, value: int, certain: bool) -> None:
         self.sent += 1
@@ -53,12 +55,22 @@ class Client:
         self.lost = ""
         self._pongs: dict[str, asyncio.Event] = {}
         self._serial = 0
+        self._text = b""
 
     async def __aenter__(self) -> "Client":
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
         self._task = asyncio.create_task(self._receive())
-        self.writer.write(b"<getProperties version='1.7'/>\n")
+        await self.send(b"<getProperties version='1.7'/>\n")
         return self
+
+    async def send(self, data: bytes) -> None:
+        """Send this, as fast as it is taken."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def unsent(self) -> int:
+        """Bytes that have not left this process."""
+        return self.writer.transport.get_write_buffer_size()
 
     async def __aexit__(self, *_: object) -> None:
         if self.rng.random() < 0.5 and self.writer.can_write_eof():
@@ -70,16 +82,19 @@ class Client:
         await asyncio.gather(self.writer.wait_closed(), return_exceptions=True)
 
     async def _receive(self) -> None:
-        held = b""
         try:
             while data := await self.reader.read(1 << 18):
-                held += data
-                cut = held.rfind(b"\n") + 1
-                self._take(held[:cut])
-                held = held[cut:]
+                self.received(data)
             self.lost = "the server has closed the connection"
         except ConnectionError as error:
             self.lost = repr(error)
+
+    def received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._text += data
+        cut = self._text.rfind(b"\n") + 1
+        self._take(self._text[:cut])
+        self._text = self._text[cut:]
 
     def _take(self, text: bytes) -> None:
         for match in re.finditer(
@@ -104,23 +119,21 @@ class Client:
             value = self.id * 100_000 + self._serial
             self.ledger.note(self.id, device, value, certain)
             batch.append(command(device, value))
-        self.writer.write(b"".join(batch))
-        await self.writer.drain()
+        await self.send(b"".join(batch))
 
     async def settle(self, timeout: float = 30) -> None:
         """The server has read all that was sent to it; AssertionError if it does not say so."""
         self._serial += 1
         uid = f"{self.id}-{self._serial}"
         event = self._pongs[uid] = asyncio.Event()
-        self.writer.write(f"<pingRequest uid='{uid}'/>\n".encode())
+        await self.send(f"<pingRequest uid='{uid}'/>\n".encode())
         try:
             await asyncio.wait_for(event.wait(), timeout)
         except TimeoutError:
             reading = self._task.exception() if self._task.done() and not self._task.cancelled() else self._task
-            sock = self.writer.get_extra_info("sockname")
             raise AssertionError(
-                f"client {self.id} from {sock} at port {self.port}: no answer in {timeout} s; {self.elements} elements, "
-                f"{self.writer.transport.get_write_buffer_size()} bytes unsent, {self.lost or 'not cut off'}, {reading!r}"
+                f"client {self.id} at port {self.port}: no answer in {timeout} s; {self.elements} elements, "
+                f"{self.unsent()} bytes unsent, {self.lost or 'not cut off'}, {reading!r}"
             ) from None
 
     async def live(self, seconds: float, stop: asyncio.Event) -> None:

@@ -1,66 +1,60 @@
 """The soak itself: builds the tree, lets clients and faults loose on it, and looks at what is left.
 
-                      top                 2 drivers in the process, 2 programs
+                      top                 3 drivers in the process, 4 programs
                      /   \\
-       proxy: cuts  /     \\  proxy: splits, delays, stalls, but loses nothing
-                 left     right           each: 3 drivers in the process, 5 programs
+       proxy: cuts  /     \\  proxy: splits, delays, stalls, but loses nothing; TLS
+                 left     right           each: 3 drivers in the process, 7 programs
+
+Each server has devices with a number (one driver in the process, programs), two cameras and two snoopers (one of each
+in the process), and listeners: plain, TLS, read only, for some devices only, and a local socket.
 
 Two programs of `left` are sick: they are killed again and again. Commands to them, and those that go from `top` to
 `left` over the link that is cut, may be lost, but are never executed twice or out of order. All others are executed
-exactly once.
+exactly once. Every picture is the right one, in its order, and over healthy ways none is lost but those of streams.
 """
 
 import asyncio
 import contextlib
 import os
 import random
-import signal
+import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tests.support import IndiClient, match
-from tests.support.faults import FaultProxy, echo_program
-from tests.support.victim import Victim, victim
+from tests.support import IndiClient, match, new_vector, values_of
+from tests.support.certificates import trusting
+from tests.support.faults import FaultProxy
+from tests.support.victim import Victim
 
-from .crowd import VANDALS, Client, Ledger, vandal
+from .chaos import Chaos
+from .crowd import Client, Ledger
+from .report import Report
+from .server import served
+from .viewers import Viewer
 
 CLIENTS = 50
+VIEWERS = 0.3  # of them look at pictures, and send some
+WAYS = ("plain", "TLS", "read only", "some devices", "local socket")
+PATTERNS = {"top": ["T*", "RC*", "R0"], "left": ["L0", "L3", "LC*"], "right": ["R0", "R5", "RC*"]}
+WATCHED = {  # by the snooper in the process, and by the program: what is near, below, above; and over the link that is cut
+    "top": (["T0", "T2", "R0", "R4", "L0"], ["T1", "R1", "L1"]),
+    "left": (["L0", "L4", "T1"], ["L1", "L5", "T0"]),
+    "right": (["R0", "R4", "T0"], ["R1", "R5", "T1"]),
+}
 QUIET = 40.0  # seconds for everything to come to rest
 MEMORY = 32.0  # MiB that a server may be larger than before: what its allocator keeps, and caches
 
 
-@dataclass
-class Report:
-    """What happened, and what was wrong: nothing, it is hoped."""
-
-    seed: int
-    seconds: float
-    clients: int = 0
-    commands: int = 0
-    certain: int = 0
-    executed: int = 0
-    elements: int = 0
-    compared: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    servers: dict[str, dict[str, float]] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
-
-    def text(self) -> str:
-        lines = [
-            f"seed {self.seed}, {self.seconds:.0f} s",
-            f"{self.clients} clients came and went; they received {self.elements} elements",
-            f"{self.commands} commands, {self.certain} of them on healthy ways; {self.executed} executed",
-            f"{self.compared} values that clients knew at the end compared with the drivers'",
-            f"{sum(self.faults.values())} faults: " + ", ".join(f"{n} {k}" for k, n in sorted(self.faults.items())),
-        ]
-        lines += [
-            f"{name}: " + ", ".join(f"{k} {v:g}" for k, v in sorted(each.items()))
-            for name, each in self.servers.items()
-        ]
-        return "\n".join([*lines, f"{len(self.wrong)} things went wrong", *self.wrong[:40]])
+def open_files(pid: int) -> Counter[str]:
+    """The descriptors of a process, by what they are."""
+    found: Counter[str] = Counter()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found[re.sub(r"\d+", "", os.readlink(path))] += 1
+    return found
 
 
 class Night:
@@ -70,16 +64,20 @@ class Night:
         seconds: How long clients and faults go on.
         seed: Of all choices.
         tell: Called with a line now and then.
+        plant: A fault to plant in the server on the right; see `server.PLANTS`.
     """
 
-    def __init__(self, seconds: float, seed: int, tell: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, seconds: float, seed: int, tell: Callable[[str], None] = lambda line: None, plant: str = ""
+    ) -> None:
         self.seconds = seconds
         self.rng = random.Random(seed)
         self.tell = tell
+        self.plant = plant
         self.report = Report(seed, seconds)
         self.ledger = Ledger()
         self.stop = asyncio.Event()
-        self.vandals: set[asyncio.Task[None]] = set()
+        self.open: dict[str, Counter[str]] = {}  # of each server, by what they are
         self.devices: dict[str, list[str]] = {
             "top": [f"T{i}" for i in range(4)],
             "left": [f"L{i}" for i in range(8)],
@@ -88,6 +86,8 @@ class Night:
         self.all_devices = [device for devices in self.devices.values() for device in devices]
         self.local = {"top": 2, "left": 3, "right": 3}
         self.sick = ["L6", "L7"]
+        self.cameras = {name: [f"{name[0].upper()}C0", f"{name[0].upper()}C1"] for name in self.devices}
+        self.snoopers = {name: [f"{name[0].upper()}S0", f"{name[0].upper()}S1"] for name in self.devices}
 
     async def run(self) -> Report:
         """All of it; always returns, with what went wrong in the report."""
@@ -97,24 +97,47 @@ class Night:
                 await self._build(stack)
                 await self._ready()
                 before = await self._unvisited()
-                chaos = asyncio.create_task(self._chaos())
+                self.opened = dict(self.open)
+                await self._cameras(True)
+                chaos = Chaos(self.rng, self.servers, self.links, self.devices, self.sick)
+                self.report.faults = chaos.faults
+                running = asyncio.create_task(chaos.run())
                 crowd = [asyncio.create_task(self._guest(random.Random(self.rng.random()))) for _ in range(CLIENTS)]
-                passed = 0.0
-                while passed < self.seconds:
-                    step = min(30.0, self.seconds - passed)
-                    await asyncio.sleep(step)
-                    passed += step
-                    self.tell(f"{passed:.0f} s: {self.ledger.sent} commands, {sum(self.report.faults.values())} faults")
-                await self._heal(chaos)
+                await self._pass()
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+                await chaos.heal()
+                await self._attempt("to find all devices again", self._ready())
                 self.stop.set()
                 for task in crowd:
-                    try:
-                        await asyncio.wait_for(task, QUIET + 20)
-                    except (AssertionError, OSError, TimeoutError) as error:
-                        self.report.wrong.append(f"a client failed: {error!r}")
-                await self._compare()
-                await self._at_rest(before)
+                    await self._attempt("of a client", asyncio.wait_for(task, QUIET + 20))
+                await self._attempt("to stop the cameras", self._cameras(False))
+                self._compare()
+                self._compare_uploads()
+                await self._attempt("to ask the snoopers", self._ask_snoopers())
+                await self._attempt("to come to rest", self._at_rest(before))
         return self.report
+
+    async def _pass(self) -> None:
+        """Let the time go by."""
+        passed = 0.0
+        while passed < self.seconds:
+            step = min(30.0, self.seconds - passed)
+            await asyncio.sleep(step)
+            passed += step
+            faults = sum(self.report.faults.values())
+            memory = ", ".join(f"{name} {server.memory():.0f}" for name, server in self.servers.items())
+            self.tell(
+                f"{passed:.0f} s: {self.ledger.sent} commands, {self.report.pictures} pictures, {faults} faults; "
+                f"MiB: {memory}; {len(self.report.wrong)} wrong so far"
+            )
+
+    async def _attempt(self, what: str, work: Awaitable[None]) -> None:
+        """A step of the end; when it fails, that is one more thing that went wrong."""
+        try:
+            await work
+        except (AssertionError, OSError, TimeoutError) as error:
+            self.report.wrong.append(f"the attempt {what} failed: {str(error)[:2000] or repr(error)}")
 
     # The tree
 
@@ -122,35 +145,67 @@ class Night:
         self.servers: dict[str, Victim] = {}
         self.links: dict[str, FaultProxy] = {}
         for name in ("left", "right"):
-            self.servers[name] = await stack.enter_async_context(victim(**self._options(name)))
-            self.links[name] = await stack.enter_async_context(FaultProxy(self.servers[name].port, self.report.seed))
-        remotes = [self.links["left"].port, self.links["right"].port]
-        self.servers["top"] = await stack.enter_async_context(victim(remotes=remotes, **self._options("top")))
+            self.servers[name] = await stack.enter_async_context(served(**self._options(name)))
+            port = self._port(name, "TLS" if name == "right" else "plain")
+            self.links[name] = await stack.enter_async_context(FaultProxy(int(port), self.report.seed))
+        remotes = [(self.links["left"].port, False), (self.links["right"].port, True)]
+        self.servers["top"] = await stack.enter_async_context(served(**{**self._options("top"), "remotes": remotes}))
 
     def _options(self, name: str) -> dict[str, object]:
         count = self.local[name]
-        programs = [echo_program(device, str(self.directory / device)) for device in self.devices[name][count:]]
+        cameras, snoopers, watched = self.cameras[name], self.snoopers[name], WATCHED[name]
         return {
-            "devices": self.devices[name][:count],
-            "exdrivers": programs,
-            "driver_options": {"restarts": 1_000_000},
-            "executed_dir": str(self.directory),
-            "maxconnections": 200,
+            "directory": str(self.directory),
+            "echoes": self.devices[name][:count],
+            "echo_programs": self.devices[name][count:],
+            "cameras": cameras[:1],
+            "camera_programs": cameras[1:],
+            "snoopers": [(snoopers[0], watched[0], cameras)],
+            "snooper_programs": [(snoopers[1], watched[1])],
+            "remotes": [],
+            "listeners": [{"tls": True}, {"read_only": True}, {"devices": PATTERNS[name]}],
+            "unix_socket": self._socket(name),
+            "plant": self.plant if name == "right" else "",
         }
+
+    def _socket(self, name: str) -> str:
+        return f"{self.directory}/{name}"
+
+    def _port(self, name: str, way: str) -> int | str:
+        server = self.servers[name]
+        if way == "local socket":
+            return self._socket(name)
+        return [server.port, *server.more_ports][WAYS.index(way)]
+
+    def _below(self, name: str) -> list[str]:
+        """The servers whose devices are to be seen there."""
+        return list(self.servers) if name == "top" else [name]
+
+    async def _cameras(self, running: bool) -> None:
+        """Have all cameras take pictures, or stop."""
+        for name, server in self.servers.items():
+            async with IndiClient(server.port) as client:
+                for camera in self.cameras[name]:
+                    await client.get_properties(device=camera)
+                    wanted = {"s": "On" if running else "Off"}
+                    await client.send(new_vector("Switch", camera, "run", **wanted))
+                    answer = match("(def|set)SwitchVector", device=camera, name="run", values=wanted)
+                    await client.expect(answer, timeout=QUIET)
 
     async def _ready(self) -> None:
         """Every server knows every device that it is to know."""
         for name, server in self.servers.items():
             wanted = self.all_devices if name == "top" else self.devices[name]
             async with IndiClient(server.port) as client:
-                for device in wanted:
+                others = [d for each in self._below(name) for d in self.cameras[each] + self.snoopers[each]]
+                for device in wanted + others:
                     await self._until_defined(client, device)
 
     async def _until_defined(self, client: IndiClient, device: str) -> None:
         for _ in range(40):
             await client.get_properties(device=device)
             try:
-                await client.expect(match("defNumberVector", device=device), timeout=0.5)
+                await client.expect(match("def(Number|Text)Vector", device=device), timeout=0.5)
                 return
             except AssertionError:
                 continue
@@ -166,7 +221,10 @@ class Night:
             unsafe = self.devices["left"] if name == "top" else []
             if name == "left":
                 safe, unsafe = [d for d in safe if d not in self.sick], self.sick
-            client = Client(self.servers[name].port, safe, unsafe, self.ledger, rng)
+            if rng.random() < VIEWERS:
+                client: Client = self._viewer(name, safe, unsafe, rng)
+            else:
+                client = Client(self.servers[name].port, safe, unsafe, self.ledger, rng)
             client.place = name  # type: ignore[attr-defined]
             self.report.clients += 1
             async with client:
@@ -175,10 +233,45 @@ class Night:
                 await client.settle()
                 if client.lost:
                     raise AssertionError(f"client {client.id} of {name} was cut off: {client.lost}")
+                self._note_pictures(client)
                 if self.stop.is_set():
                     await self._last(client)
                     return
             self.report.elements += client.elements
+
+    def _viewer(self, name: str, safe: list[str], unsafe: list[str], rng: random.Random) -> Viewer:
+        """A client that looks at pictures, on some way into this server."""
+        way = rng.choice(WAYS)
+        cameras = [camera for each in self._below(name) for camera in self.cameras[each]]
+        everything = {d for each in self._below(name) for d in self.devices[each] + self.snoopers[each]} | set(cameras)
+        visible: set[str] | None = None
+        if way == "some devices":
+            visible = {d for d in everything if any(fnmatchcase(d, pattern) for pattern in PATTERNS[name])}
+            safe, unsafe = [d for d in safe if d in visible], [d for d in unsafe if d in visible]
+        self.report.viewers[way] += 1
+        return Viewer(
+            self._port(name, way),
+            safe,
+            unsafe,
+            self.ledger,
+            rng,
+            tls=trusting() if way == "TLS" else None,
+            read_only=way == "read only",
+            visible=visible,
+            hidden=everything - visible if visible is not None else frozenset(),
+            cameras=cameras,
+            complete={camera for camera in cameras if name != "top" or camera[0] != "L"},
+        )
+
+    def _note_pictures(self, client: Client) -> None:
+        if isinstance(client, Viewer):
+            self.report.pictures += client.album.good
+            self.report.replaced += client.album.replaced
+            where = f"viewer {client.id} of {client.place} at {client.port}"  # type: ignore[attr-defined]
+            self.report.wrong += [f"{where}: {text}" for text in dict.fromkeys(client.wrong + client.album.wrong[:5])]
+            client.album.good = client.album.replaced = 0
+            client.wrong.clear()
+            client.album.wrong.clear()
 
     async def _last(self, client: Client) -> None:
         """When all has come to rest: does it know the values that the drivers have?"""
@@ -189,13 +282,16 @@ class Night:
             wrong = {
                 device: (client.state.get(device), value)
                 for device in devices
-                if device not in self.sick and client.state.get(device) != (value := self._value(device))
+                if device not in self.sick
+                and (not isinstance(client, Viewer) or client.visible is None or device in client.visible)
+                and client.state.get(device) != (value := self._value(device))
             }
             if not wrong and self._all_executed():
                 break
             await asyncio.sleep(0.5)
         self.report.compared += len(devices)
         self.report.elements += client.elements
+        self._note_pictures(client)
         if wrong:
             self.report.wrong.append(f"client {client.id} of {place} knows (known, true): {wrong}")
 
@@ -216,96 +312,9 @@ class Night:
             for (_, device), values in list(self.ledger.certain.items())[-200:]
         )
 
-    # Faults
-
-    async def _chaos(self) -> None:
-        """One fault after the other, about two a second, until cancelled."""
-        while True:
-            await asyncio.sleep(self.rng.uniform(0.1, 0.9))
-            fault = self.rng.choice(
-                [self._cut, self._cut, self._slow, self._stall, self._stop_driver, self._kill_driver, self._stop_server]
-                + [self._vandal] * 5
-            )
-            with contextlib.suppress(OSError):
-                self.report.faults[await fault()] += 1
-
-    async def _cut(self) -> str:
-        link = self.links["left"]
-        how = self.rng.choice(["cut", "cut later", "closed twice", "refused"])
-        if how == "cut":
-            link.cut()
-        elif how == "cut later":
-            link.cut_after(self.rng.randint(1, 5000))
-        elif how == "closed twice":
-            link.close_twice()
-        else:
-            link.refuse()
-            link.cut()
-            await asyncio.sleep(self.rng.uniform(0.1, 1))
-            link.refuse(False)
-        return f"link {how}"
-
-    async def _slow(self) -> str:
-        link = self.links[self.rng.choice(["left", "right"])]
-        link.split, link.delay = self.rng.choice([1, 16, 100, 1000]), self.rng.choice([0.0, 0.001])
-        await asyncio.sleep(self.rng.uniform(0.2, 1))
-        link.split, link.delay = 0, 0.0
-        return "link slow and in pieces"
-
-    async def _stall(self) -> str:
-        link = self.links[self.rng.choice(["left", "right"])]
-        link.stall()
-        await asyncio.sleep(self.rng.uniform(0.2, 1.5))
-        link.flow()
-        return "link stalled"
-
-    async def _stopped(self, pid: int) -> None:
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            await asyncio.sleep(self.rng.uniform(0.1, 0.8))
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-    async def _stop_driver(self) -> str:
-        children = self.servers[self.rng.choice(list(self.servers))].program.children()
-        if children:
-            await self._stopped(self.rng.choice(children))
-        return "driver stopped for a while"
-
-    async def _stop_server(self) -> str:
-        await self._stopped(self.servers[self.rng.choice(list(self.servers))].pid)
-        return "server stopped for a while"
-
-    async def _kill_driver(self) -> str:
-        device = self.rng.choice(self.sick)
-        for pid in self.servers["left"].program.children():
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-3].decode() == device:
-                    os.kill(pid, signal.SIGKILL)
-        return "driver killed"
-
-    async def _vandal(self) -> str:
-        name = self.rng.choice(list(self.servers))
-        kind = self.rng.choice(VANDALS)
-        if len(self.vandals) < 8:
-            rng = random.Random(self.rng.random())
-            task = asyncio.create_task(vandal(kind, self.servers[name].port, self.devices[name], rng))
-            self.vandals.add(task)
-            task.add_done_callback(self.vandals.discard)
-        return f"client: {kind}"
-
-    async def _heal(self, chaos: "asyncio.Task[None]") -> None:
-        chaos.cancel()
-        await asyncio.gather(chaos, *self.vandals, return_exceptions=True)
-        for link in self.links.values():
-            link.split, link.delay = 0, 0.0
-            link.refuse(False)
-            link.flow()
-        await self._ready()
-
     # What is left
 
-    async def _compare(self) -> None:
+    def _compare(self) -> None:
         """Each certain command was executed once and in order; the others at most once and in order."""
         report = self.report
         report.commands = self.ledger.sent
@@ -337,13 +346,65 @@ class Night:
             if set(executed) - known - {0}:
                 report.wrong.append(f"{device}: nobody sent {sorted(set(executed) - known)[:5]}")
 
+    def _compare_uploads(self) -> None:
+        """Each picture that was sent to a camera over a healthy way has come there whole, once and in order."""
+        self.report.forbidden = self.ledger.forbidden
+        for (camera, certain), serials in self.ledger.uploads.items():
+            lines: list[str] = []
+            with contextlib.suppress(FileNotFoundError):
+                lines = (self.directory / f"{camera}.uploads").read_text().splitlines()
+            self.report.wrong += [f"{camera} upload: {line}" for line in lines if not line.isdigit()][:5]
+            got = [int(line) for line in lines if line.isdigit()]
+            if len(set(got)) != len(got):
+                self.report.wrong.append(f"{camera}: a picture was sent once and came twice")
+            by_client: dict[int, list[int]] = {}
+            for serial in got:
+                by_client.setdefault(serial // 100_000, []).append(serial)
+            if any(each != sorted(each) for each in by_client.values()):
+                self.report.wrong.append(f"{camera}: pictures came out of order")
+            if certain:
+                self.report.uploads += len(serials)
+                if missing := set(serials) - set(got):
+                    self.report.wrong.append(f"{camera}: {len(missing)} pictures did not come: {sorted(missing)[:5]}")
+
+    async def _ask_snoopers(self) -> None:
+        """Do they know the values that the drivers have, and were their pictures right?"""
+        for name, server in self.servers.items():
+            async with IndiClient(server.port) as client:
+                for snooper, watched in zip(self.snoopers[name], WATCHED[name], strict=True):
+                    wrong = await self._unlike(client, snooper, watched)
+                    self.report.snooped += len(watched)
+                    if wrong:
+                        self.report.wrong.append(f"{snooper} knows (known, true): {wrong}")
+                await client.get_properties(device=self.snoopers[name][0], name="album")
+                album = values_of(
+                    await client.expect(match("defTextVector", device=self.snoopers[name][0], name="album"))
+                )
+                self.report.pictures += int(album["good"])
+                if album["wrong"]:
+                    self.report.wrong.append(f"{self.snoopers[name][0]}: {album['wrong']}")
+                if not int(album["good"]):
+                    self.report.wrong.append(f"{self.snoopers[name][0]} has seen no pictures")
+
+    async def _unlike(self, client: IndiClient, snooper: str, watched: list[str]) -> dict[str, tuple[str | None, str]]:
+        wrong: dict[str, tuple[str | None, str]] = {}
+        for _ in range(int(QUIET / 2)):
+            await client.get_properties(device=snooper, name="seen")
+            known = values_of(await client.expect(match("defTextVector", device=snooper, name="seen")))
+            wrong = {d: (known.get(d), self._value(d)) for d in watched if known.get(d) != self._value(d)}
+            if not wrong:
+                break
+            await asyncio.sleep(0.5)
+        return wrong
+
     async def _figures(self) -> dict[str, dict[str, float]]:
         figures = {}
         for name, server in self.servers.items():
             tasks, peers = await server.tasks_and_peers()
+            self.open[name] = open_files(server.pid)
             figures[name] = {
                 "memory": round(server.memory(), 1),
-                "descriptors": server.descriptors(),
+                "descriptors": sum(self.open[name].values()),
                 "processes": len(server.program.children()),
                 "tasks": tasks,
                 "peers": peers,
@@ -353,7 +414,9 @@ class Night:
     async def _unvisited(self) -> dict[str, dict[str, float]]:
         """The figures with no clients, but for the links between the servers."""
         expected = {
-            name: 1 + len(self.devices[name]) - self.local[name] + (2 if name == "top" else 1) for name in self.servers
+            # The drivers in the process, the programs, and the links to other servers.
+            name: 3 + len(self.devices[name]) - self.local[name] + 2 + (2 if name == "top" else 1)
+            for name in self.servers
         }
         for _ in range(int(QUIET * 2)):
             figures = await self._figures()
@@ -365,7 +428,7 @@ class Night:
     async def _at_rest(self, before: dict[str, dict[str, float]]) -> None:
         """Memory, descriptors, tasks, peers and processes are back where they were."""
         kept = ("descriptors", "processes", "tasks", "peers")
-        after = before
+        after, opened = before, self.opened
         for _ in range(int(QUIET)):
             after = await self._figures()
             if all(after[name][key] == before[name][key] for name in before for key in kept):
@@ -374,7 +437,8 @@ class Night:
         for name, server in self.servers.items():
             for key in kept:
                 if after[name][key] != before[name][key]:
-                    self.report.wrong.append(f"{name}: {key} were {before[name][key]}, are {after[name][key]}")
+                    more = f": {dict(self.open[name] - opened[name])}" if key == "descriptors" else ""
+                    self.report.wrong.append(f"{name}: {key} were {before[name][key]}, are {after[name][key]}{more}")
             if after[name]["memory"] - before[name]["memory"] > MEMORY:
                 self.report.wrong.append(f"{name}: memory was {before[name]['memory']}, is {after[name]['memory']} MiB")
             if not server.alive:

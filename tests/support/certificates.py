@@ -22,7 +22,7 @@ def _key(path: Path) -> list[str]:
 def _authority(directory: Path, name: str) -> None:
     _openssl(
         "req", "-x509", *_key(directory / f"{name}.key"), "-out", directory / f"{name}.pem",
-        "-subj", f"/CN={name}", "-days", "30",
+        "-subj", f"/CN={name}", "-days", "30", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
     )  # fmt: skip
 
 

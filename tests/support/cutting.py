@@ -9,7 +9,7 @@ from indipydriver.protocol.framer import Framer, Limits
 
 PIECES = (1 << 30, 1, 8, 300)
 NUMBER = b'<setNumberVector device="D" name="N" state="Ok"><oneNumber name="x">1</oneNumber></setNumberVector>'
-BLOB_START = b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='1' format='.x'>"
+BLOB_START = b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='1' format='.z'>"
 BLOB_END = b"</oneBLOB></setBLOBVector>"
 TAIL = b"\n<pingReply uid='the tail'/>"
 

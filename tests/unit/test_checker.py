@@ -23,7 +23,7 @@ NOW = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 def judged(*texts, server=False):
     """A judge that has heard these bytes to their end."""
     checker = Checker(server=server, clock=lambda: NOW)
-    framer = Framer()
+    framer = Framer(as_sent=True)
     for text in texts:
         data = text if isinstance(text, bytes) else text.encode()
         checker.bytes_received(data)
@@ -128,6 +128,9 @@ def test_what_is_right_is_left_alone(texts):
         ("attribute-missing", (number(step=None),)),
         ("name-empty", (vector("Text", '<defText name="A">x</defText>', device=""),)),
         ("name-empty", (TEXT, '<delProperty device="D" name=""/>')),
+        ("name-empty", (vector("Text", '<defText name="A">x</defText>', device=" "),)),
+        ("name-empty", (vector("Text", '<defText name="A">x</defText>', name=" "),)),
+        ("name-empty", (vector("Text", '<defText name=" ">x</defText>'),)),
         ("name-too-long", (vector("Text", '<defText name="A">x</defText>', name="N" * 64),)),
         ("name-not-ascii", (vector("Text", '<defText name="°">x</defText>'),)),
         ("label-too-long", (vector("Text", '<defText name="A">x</defText>', label="°" * 32),)),

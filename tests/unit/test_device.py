@@ -41,15 +41,6 @@ def test_wrong_names():
         ipd.Device("Dev", [vector(), vector()])
 
 
-def test_vectors_cannot_be_assigned():
-    """Fault 42: this raised TypeError, as the method that should forbid it took too few arguments."""
-    device = ipd.Device("Dev", [vector()])
-    with pytest.raises(KeyError):
-        device["other"] = vector("other")
-    del device["tx"]
-    assert list(device) == []
-
-
 def test_methods_to_override_do_nothing():
     device = ipd.Device("Dev", [])
     asyncio.run(device.devhardware(1, two=2))

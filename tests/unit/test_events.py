@@ -144,15 +144,24 @@ def test_what_the_vector_does_not_allow(vector, kind, body, reason):
         (switches(), "Switch", '<oneSwitch name="">On</oneSwitch>'),
         (switches(), "Switch", '<oneText name="a">On</oneText>'),
         (numbers(), "Number", '<oneNumber name="a"> </oneNumber>'),
-        (blobs(), "BLOB", '<oneBLOB name="a" size="4" format=".x"></oneBLOB>'),
-        (blobs(), "BLOB", '<oneBLOB name="a" format=".x">ZGF0YQ==</oneBLOB>'),
-        (blobs(), "BLOB", '<oneBLOB name="a" size="four" format=".x">ZGF0YQ==</oneBLOB>'),
-        (blobs(), "BLOB", '<oneBLOB name="a" size="4" format=".x">?</oneBLOB>'),
     ],
 )
 def test_what_is_no_command(vector, kind, body):
     with pytest.raises(MalformedFrame):
         command(new(kind, body), vector)
+
+
+@pytest.mark.parametrize("attributes", ['size="4"', "", 'size="four"', 'size="3"'])
+@pytest.mark.parametrize("text", ["", "?", "ZGF0YQ=="])
+def test_what_is_no_blob_command(attributes, text):
+    """Some of it does not pass the framer; here it comes from one that leaves BLOBs as they are."""
+    framer = Framer(as_sent=True)
+    (frame,) = framer.feed(new("BLOB", f'<oneBLOB name="a" {attributes} format=".x">{text}</oneBLOB>').encode())
+    if text == "ZGF0YQ==" and attributes in ('size="4"', 'size="3"'):
+        decode(frame)
+    else:
+        with pytest.raises(MalformedFrame):
+            events.new_event(frame, decode(frame), blobs())
 
 
 @pytest.mark.parametrize(
@@ -164,7 +173,7 @@ def test_what_the_rules_allow(rule, values):
     assert list(command(new("Switch", body), switches(rule)).values()) == [first, second]
 
 
-@pytest.mark.parametrize("limits", [{"min": 0, "max": 0}, {"min": 5, "max": 1}, {"min": "low", "max": 10}])
+@pytest.mark.parametrize("limits", [{"min": 0, "max": 0}, {"min": 5, "max": 1}])
 def test_without_a_range_any_number_will_do(limits):
     assert command(new("Number", '<oneNumber name="a">1e6</oneNumber>'), numbers(**limits))["a"] == "1e6"
 

@@ -1,10 +1,14 @@
 """The grammar of the FIFO: what indiserver understands, and what is refused where it went astray."""
 
+import asyncio
+import errno
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indipyserver.fifo import MAX_LINE, CommandError, Lines, Start, Stop, parse_command
+from indipyserver.fifo import MAX_LINE, CommandError, Fifo, Lines, Start, Stop, parse_command
 from indipyserver.words import ProgramWord, PythonWord, RemoteWord
 
 CCD = ProgramWord("indi_ccd")
@@ -119,6 +123,77 @@ def test_a_line_that_is_too_long_at_once():
     assert short == "stop y"
 
 
+@pytest.mark.parametrize("pieces", [[9000], [4000, 4000, 4000], [9000, 1, 20_000], [8193]])
+@pytest.mark.parametrize("late_end", ["", "x\n"])
+def test_a_line_that_is_too_long_and_has_no_end_leaves_the_next_writers_alone(pieces, late_end):
+    lines = Lines()
+    found = [line for piece in pieces for line in lines.feed(b"x" * piece)]
+    found += lines.feed(late_end.encode())
+    assert [type(line) for line in found] == [CommandError]
+    assert lines.unfinished == (not late_end)  # then the time in which more may come is limited
+    assert lines.finish() == []
+    assert not lines.unfinished
+    assert lines.feed(b"stop camera\nstop mount\n") == ["stop camera", "stop mount"]
+
+
 def test_a_line_that_is_not_utf8():
     (error,) = Lines().feed(b"start \xff\n")
     assert "UTF-8" in str(error)
+
+
+@pytest.fixture
+def path(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    return str(tmp_path / "fifo")
+
+
+def open_and_close(*paths):
+    async def check() -> None:
+        fifos = [Fifo(path, None) for path in paths]
+        try:
+            for fifo in fifos:
+                fifo.open()
+        finally:
+            for fifo in fifos:
+                await fifo.close()
+
+    asyncio.run(check())
+
+
+def test_two_readers_of_one_fifo_would_share_the_commands_out_so_the_second_is_refused(path):
+    with pytest.raises(OSError, match="another process reads it"):
+        open_and_close(path, path)
+    open_and_close(path)  # and nothing has stayed open
+
+
+def test_what_is_no_fifo_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="not a FIFO"):
+        open_and_close(str(tmp_path / "file"))
+    with pytest.raises(FileNotFoundError):
+        open_and_close(str(tmp_path / "none"))
+
+
+def test_where_nothing_watches_descriptors_a_fifo_is_refused(path, monkeypatch):
+    monkeypatch.delattr(os, "readv")
+    with pytest.raises(OSError, match="no FIFOs"):
+        open_and_close(path)
+
+
+def test_a_fifo_that_cannot_be_read_any_more_is_reported_once_and_costs_no_time(path, monkeypatch, caplog):
+    async def check() -> None:
+        fifo = Fifo(path, None)
+        fifo.open()
+
+        def failing(fd: int, count: int) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr("indipyserver.fifo.os.read", failing)
+        with open(path, "wb", buffering=0) as writer:
+            writer.write(b"stop x\n")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await fifo.close()
+
+    asyncio.run(check())
+    assert len([record for record in caplog.records if "read no more" in record.getMessage()]) == 1

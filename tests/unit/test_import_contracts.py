@@ -27,10 +27,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.protocol.*",
         "indipydriver.transport.*",
         # a driver
-        "indipydriver.sending indipydriver.propertymembers",
+        "indipydriver.sending indipydriver.propertymembers indipydriver.fixed",
         "indipydriver.vectorbase",
         "indipydriver.propertyvectors",
-        "indipydriver.device indipydriver.events indipydriver.snooping",
+        "indipydriver.device indipydriver.events indipydriver.snooping indipydriver.eventqueues",
         "indipydriver.dispatch",
         "indipydriver.engine",
         "indipydriver.ipydriver indipydriver.virtualtime",
@@ -39,17 +39,23 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         # the server
         (
             "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words "
-            "indipyserver.rights indipyserver.signals indipyserver.certificates indipyserver.demo"
+            "indipyserver.asked indipyserver.rights indipyserver.signals indipyserver.certificates indipyserver.demo "
+            "indipyserver.texts indipyserver.connecting "
+            "indipyserver.arguments indipyserver.lograte indipyserver.sockets"
         ),
-        "indipyserver.party",
+        "indipyserver.party indipyserver.process indipyserver.stderrlog",
+        "indipyserver.announcing indipyserver.asking indipyserver.bloblinks indipyserver.onlyblobs indipyserver.routes",
         "indipyserver.router indipyserver.outbox",
         "indipyserver.peer",
+        "indipyserver.backlog",
         "indipyserver.switchboard",
         (
-            "indipyserver.listener indipyserver.localdriver indipyserver.exdriver indipyserver.remote "
-            "indipyserver.keepalive indipyserver.reception"
+            "indipyserver.localdriver indipyserver.exdriver indipyserver.remote "
+            "indipyserver.keepalive indipyserver.lingering indipyserver.handshakes"
         ),
+        "indipyserver.listener indipyserver.reception indipyserver.parts",
         "indipyserver.messagelog indipyserver.console indipyserver.audit indipyserver.stats indipyserver.entrance",
+        "indipyserver.clientele",
         "indipyserver.ipyserver",
         "indipyserver",
         # the command, which uses the server as a script does
@@ -71,10 +77,17 @@ SANS_IO = (
     "indipydriver.protocol",
     "indipydriver.snooping",
     "indipyserver.router",
+    "indipyserver.announcing",
+    "indipyserver.asked",
+    "indipyserver.asking",
+    "indipyserver.bloblinks",
+    "indipyserver.onlyblobs",
+    "indipyserver.routes",
     "indipyserver.interest",
     "indipyserver.rights",
     "indipyserver.devices",
     "indipyserver.backoff",
+    "indipyserver.texts",
     "indipyserver.outbox",
     *(f"indipyserver.check.{part}" for part in "rules model numbers blobs wire commands checker checkreport".split()),
 )

@@ -1,6 +1,8 @@
 """The message log: indiserver's format, and files nobody but us can name."""
 
 import logging
+import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +18,9 @@ DRIVER = Party("driver", Role.DRIVER)
 def logged(tmp_path, xml, role=Role.DRIVER):
     frames = Framer().feed(xml.encode() if isinstance(xml, str) else xml)
     assert frames
-    MessageLog(tmp_path, clock=lambda: NOW)(Party("somebody", role), frames)
+    log = MessageLog(tmp_path, clock=lambda: NOW)
+    log(Party("somebody", role), frames)
+    log.close()
     return {path.name: path.read_text() for path in tmp_path.rglob("*")}
 
 
@@ -93,10 +97,12 @@ def test_a_directory_that_cannot_be_written_to_is_one_warning(tmp_path, caplog):
     log = MessageLog(directory, clock=lambda: NOW)
     for _ in range(3):
         log(DRIVER, Framer().feed(b'<message message="hello"/>'))
+        assert log.flush()
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "No such file" in caplog.text
     directory.mkdir()
     log(DRIVER, Framer().feed(b'<message message="back"/>'))
+    log.close()
     assert "3 were lost" in caplog.text
     assert len(caplog.records) == 2
     assert (directory / "2024-02-29.islog").read_text() == "2024-02-29T23:59:58: : back\n"
@@ -108,5 +114,83 @@ def test_a_full_disk_is_one_warning(tmp_path, caplog):
     log = MessageLog(tmp_path, clock=lambda: NOW)
     for _ in range(3):
         log(DRIVER, Framer().feed(b'<message message="hello"/>'))
+        assert log.flush()
+    log.close()
     assert len(caplog.records) == 1
     assert "No space left" in caplog.text
+
+
+@pytest.fixture
+def slow(tmp_path, monkeypatch):
+    """A log on a disk that takes nothing until it is told to."""
+    may_write = threading.Event()
+
+    def opened(path, mode):
+        assert may_write.wait(10)
+        return open(path, mode)
+
+    monkeypatch.setattr("indipyserver.messagelog.open", opened, raising=False)
+    yield MessageLog(tmp_path, clock=lambda: NOW, most=1000), may_write
+    may_write.set()
+
+
+def test_a_disk_that_takes_nothing_holds_up_nobody(slow, tmp_path, caplog):
+    log, may_write = slow
+    begin = time.monotonic()
+    for number in range(1000):
+        log(DRIVER, Framer().feed(b'<message message="%d"/>' % number))
+    assert time.monotonic() - begin < 2
+    assert not log.flush(0.01)
+    assert log.lost
+    assert len(caplog.records) == 1
+    assert "too slowly" in caplog.text
+    lost = log.lost
+    may_write.set()
+    assert log.flush()
+    log(DRIVER, Framer().feed(b'<message message="after"/>'))
+    log.close()
+    lines = (tmp_path / "2024-02-29.islog").read_text().splitlines()
+    assert len(lines) == 1001 - lost
+    assert [line.rpartition(" ")[2] for line in lines] == [*map(str, range(1000 - lost)), "after"]
+    assert f"{lost} were lost" in caplog.text
+
+
+def test_without_a_thread_messages_are_lost_and_nothing_else_until_there_is_one(tmp_path, caplog, monkeypatch):
+    """Who sends the message is not to be told that this machine has no more threads."""
+
+    def cannot(_):
+        raise RuntimeError("can't start new thread")
+
+    log = MessageLog(tmp_path, clock=lambda: NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", cannot)
+        for _ in range(2):
+            log(DRIVER, Framer().feed(b'<message message="lost"/>'))
+    assert log.lost == 2
+    assert caplog.text.count("can't start new thread") == 1
+    log(DRIVER, Framer().feed(b'<message message="after"/>'))
+    log.close()
+    assert (tmp_path / "2024-02-29.islog").read_text().endswith(": after\n")
+    assert "2 were lost" in caplog.text
+
+
+def test_a_disk_that_never_answers_does_not_keep_the_end(slow, caplog):
+    log, _ = slow
+    for _ in range(3):
+        log(DRIVER, Framer().feed(b'<message message="hello"/>'))
+    begin = time.monotonic()
+    log.close(0.05)
+    assert time.monotonic() - begin < 2
+    assert "in time" in caplog.text
+
+
+def test_nothing_is_left_behind_when_it_is_closed_and_it_can_be_used_again(tmp_path):
+    log = MessageLog(tmp_path, clock=lambda: NOW)
+    before = set(threading.enumerate())  # a slow disk's thread of another test may still end
+    for number in range(3):
+        log(DRIVER, Framer().feed(b'<message message="%d"/>' % number))
+        assert len(set(threading.enumerate()) - before) == 1
+        log.close()
+        assert not set(threading.enumerate()) - before
+    assert len((tmp_path / "2024-02-29.islog").read_text().splitlines()) == 3
+    log.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.messages import Message, OneBlob, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipyserver.outbox import Outbox, Verdict
@@ -13,7 +13,8 @@ from indipyserver.outbox import Outbox, Verdict
 
 def text(size: int = 100, sealed: bool = True) -> Batch:
     frame = encode(Message("D", "x"))
-    return Batch([encode(Message("D", "x" * (1 + size - frame.size - 1)))], sealed=sealed)
+    padding = b" " * (size - frame.size - 1)  # more than an attribute may hold
+    return Batch([Frame(frame.address, frame.raw.replace(b"/>", padding + b"/>"))], sealed=sealed)
 
 
 def image(name: str = "video", format: str = ".stream", size: int = 1000, fill: bytes = b"\0") -> Batch:
@@ -86,3 +87,56 @@ def test_frames_for_a_driver_in_this_process_stay_frames() -> None:
     for batch in batches:
         outbox.put(batch)
     assert [outbox.pop() for _ in range(4)] == [*batches, None]
+
+
+def test_a_stream_frame_that_is_refused_leaves_no_trace() -> None:
+    """It was remembered as the one that waits: the next one took its size off what waited."""
+    outbox = Outbox(1000, stream_limit=500)
+    first = image(size=1200)
+    assert outbox.put(first) is Verdict.QUEUED
+    other = image("other", size=600)
+    for _ in range(3):
+        assert outbox.put(other) is Verdict.OVERFLOW
+        assert outbox.queued == first.size
+    assert outbox.replaced == 0
+    assert everything(outbox) == b"".join(first.buffers)
+    assert outbox.queued == 0
+    assert outbox.put(other) is Verdict.QUEUED
+    assert outbox.queued == other.size
+
+
+def test_a_frame_of_a_stream_that_does_not_fit_leaves_the_one_that_waits() -> None:
+    outbox = Outbox(1000, stream_limit=500)
+    older, data = image(fill=b"\1", size=100), image(format=".fits", size=2000)
+    assert outbox.put(older) is Verdict.QUEUED
+    assert outbox.put(data) is Verdict.QUEUED
+    assert outbox.put(image(fill=b"\2", size=100)) is Verdict.OVERFLOW
+    assert outbox.queued == older.size + data.size
+    assert everything(outbox) == b"".join(b"".join(batch.buffers) for batch in (older, data))
+
+
+def test_what_must_not_be_lost_is_queued_beyond_the_limit() -> None:
+    outbox = Outbox(1000)
+    while outbox.put(text(500)) is Verdict.QUEUED:
+        pass
+    before, last = outbox.queued, text(300)
+    assert outbox.put(last, always=True) is Verdict.QUEUED
+    assert outbox.queued == before + last.size
+    assert everything(outbox).endswith(b"".join(last.buffers))
+
+
+def test_the_limits_count_what_a_batch_holds_and_not_only_its_bytes() -> None:
+    """The element of an attached BLOB is short, its file is not."""
+    outbox = Outbox(10_000, stream_limit=5000)
+    for expected in (Verdict.QUEUED, Verdict.REPLACED, Verdict.REPLACED):
+        frame = image(size=10)
+        frame.weight = 4000
+        assert outbox.put(frame) is expected
+        assert outbox.queued == 4000
+    while outbox.queued <= 10_000:
+        data = image(format=".fits", size=10)
+        data.weight = 4000
+        assert outbox.put(data) is Verdict.QUEUED
+    assert outbox.put(text()) is Verdict.OVERFLOW
+    everything(outbox)
+    assert outbox.queued == 0

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
 import pytest
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, Frame
-from indipydriver.protocol.messages import Message, NewVector, OneMember
+from indipydriver.protocol.messages import DelProperty, NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.transport.link import LOW_WATER, Receiver
+from indipydriver.virtualtime import VirtualTimeLoop
 from indipyserver.outbox import OutboxLimits
-from indipyserver.party import Role
+from indipyserver.party import Party, Role
 from indipyserver.peer import Peer
+from indipyserver.rights import Rights
 
 
 class FakeLink:
@@ -19,10 +25,12 @@ class FakeLink:
 
     def __init__(self) -> None:
         self.label = "fake"
+        self.peer_paused = False
+        self.takes_commands = True
         self.unsent = 0
         self.bytes_received = self.bytes_sent = 0
         self.written: list[Batch] = []
-        self.paused = self.aborted = False
+        self.paused = self.aborted = self.closed = False
         self._above = False
         self.receiver: Receiver
 
@@ -44,7 +52,7 @@ class FakeLink:
         self.paused = False
 
     def close(self) -> None:
-        pass
+        self.closed = True
 
     def abort(self) -> None:
         self.aborted = True
@@ -64,6 +72,9 @@ class Board:
     def __init__(self) -> None:
         self.refreshed = 0
         self.announced: list[str] = []
+        self.told: list[Peer] = []
+        self.texts: list[bytes] = []
+        self.cut = False
 
     def process(self, source: Peer, frames: list[Frame]) -> None:
         pass
@@ -74,8 +85,12 @@ class Board:
     def refresh(self, peer: Peer) -> None:
         self.refreshed += 1
 
-    def announce(self, text: str) -> None:
+    def announce(self, text: str, *, about: Party) -> None:
         self.announced.append(text)
+
+    def send(self, peer: Peer, frame: Frame) -> None:
+        self.told.append(peer)
+        self.texts.append(frame.raw)
 
 
 def sized(size: int, *, data: bool = True) -> list[Frame]:
@@ -83,15 +98,15 @@ def sized(size: int, *, data: bool = True) -> list[Frame]:
 
     def frame(text: str) -> Frame:
         if data:
-            return encode(Message("D", text))
+            return encode(SetVector(VectorKind.TEXT, "D", "p", (OneMember("m", text),)))
         return encode(NewVector(VectorKind.TEXT, "D", "p", (OneMember("m", text),)))
 
     return [frame("x" * (1 + size - frame("x").size - 1))]
 
 
-def make(role: Role, **limits: int) -> tuple[Peer, FakeLink, Board]:
+def make(role: Role, *, hang_time: float = 0, **limits: int) -> tuple[Peer, FakeLink, Board]:
     link, board = FakeLink(), Board()
-    peer = Peer(board, link, role, limits=OutboxLimits(**limits), hang_time=0)
+    peer = Peer(board, link, role, limits=OutboxLimits(**limits), hang_time=hang_time)
     link.open(peer)
     return peer, link, board
 
@@ -118,6 +133,19 @@ def test_what_waits_goes_on_however_much_was_left(role: Role, data: bool, first:
     assert b"".join(b"".join(batch.buffers) for batch in link.written) == b"".join(
         frame.raw + b"\n" for frame in [*sized(first, data=data), *second, *third]
     )
+
+
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.DRIVER])
+def test_what_waits_for_a_peer_that_goes_by_itself_is_let_go(role: Role) -> None:
+    """Descriptors of BLOBs and many megabytes once stayed until the next garbage collection."""
+    peer, link, _ = make(role)
+    put(peer, sized(LOW_WATER + 1))
+    put(peer, sized(20_000))
+    put(peer, sized(20_000, data=False))
+    link.unsent = 0  # as a link does at its end
+    assert peer.queued
+    peer.link_closed(None)
+    assert peer.queued == 0
 
 
 def test_a_client_that_is_too_far_behind_is_cut() -> None:
@@ -168,3 +196,161 @@ def test_a_driver_that_goes_lets_its_senders_go_on() -> None:
     driver.hold(client)
     driver.link_closed(None)
     assert not sender.paused
+
+
+def deletion(device: str, name: str | None = None) -> list[Frame]:
+    return [encode(DelProperty(device, name))]
+
+
+def test_deletions_are_not_left_out_as_nobody_answers_for_what_is_gone() -> None:
+    driver, link, board = make(Role.DRIVER, snoop=10_000)
+    put(driver, sized(LOW_WATER + 1))
+    put(driver, sized(20_000))  # left out
+    for _ in range(3):
+        put(driver, [*deletion("Dome"), *sized(300), *deletion("Mount", "PARK")])
+    put(driver, sized(300))
+    assert driver.dropped == 1 + 3 + 4 + 1  # the repeated deletions too
+    written = len(link.written)
+    link.take(link.unsent)
+    assert [frame for batch in link.written[written:] for frame in batch.buffers] == [
+        b"".join(frame.raw + b"\n" for frame in [*deletion("Dome"), *deletion("Mount", "PARK")])
+    ]
+    assert board.refreshed == 1
+    put(driver, deletion("Dome"))  # after that a deletion is news again
+    assert len(link.written) == written + 2
+
+
+def test_the_deletions_kept_for_a_driver_that_is_behind_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indipyserver.peer._MAX_DELETIONS", 10)
+    driver, _, _ = make(Role.DRIVER, snoop=10_000)
+    put(driver, sized(LOW_WATER + 1))
+    for number in range(100):
+        put(driver, deletion(f"D{number}"))
+    put(driver, sized(20_000))
+    queued = driver.queued
+    for number in range(100):
+        put(driver, deletion(f"E{number}"))
+    assert driver.queued - queued <= 10 * (deletion("E99")[0].size + 1)
+
+
+def test_what_was_left_out_does_not_count_as_sent() -> None:
+    driver, _, _ = make(Role.DRIVER, snoop=10_000)
+    put(driver, sized(LOW_WATER + 1))
+    put(driver, [*sized(20_000), *sized(300)])
+    assert (driver.sent, driver.dropped) == (1, 2)
+    client, _, _ = make(Role.CLIENT, total=10_000)
+    put(client, sized(LOW_WATER + 1))
+    put(client, sized(300))
+    assert (client.sent, client.dropped) == (1, 1)
+
+
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.DRIVER])
+def test_closing_sends_what_waits_and_then_ends_the_link(role: Role) -> None:
+    peer, link, _ = make(role)
+    batches = [sized(LOW_WATER + 1), sized(2 * LOW_WATER), sized(300)]
+    for frames in batches:
+        put(peer, frames)
+    peer.close()
+    put(peer, sized(300))  # too late
+    assert not link.closed
+    while link.unsent:
+        link.take(link.unsent)
+    assert link.closed
+    assert b"".join(b"".join(batch.buffers) for batch in link.written) == b"".join(
+        frame.raw + b"\n" for frames in batches for frame in frames
+    )
+
+
+def test_closing_ends_the_link_at_once_when_nothing_waits() -> None:
+    peer, link, _ = make(Role.CLIENT)
+    peer.close()
+    assert link.closed
+
+
+@pytest.fixture
+def clock() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop in virtual time."""
+    with contextlib.closing(VirtualTimeLoop()) as loop:
+        yield loop
+
+
+HANG_TIME = 30.0
+
+
+def watched(loop: asyncio.AbstractEventLoop, role: Role, then: Callable[[FakeLink], None], seconds: float) -> Board:
+    """A peer that is given more than it takes; what it does every 10 s; what became of it is in the board."""
+
+    async def run() -> Board:
+        peer, link, board = make(role, hang_time=HANG_TIME)
+        client, _, _ = make(Role.CLIENT)
+        put(peer, sized(LOW_WATER + 1, data=False))
+        put(peer, sized(2 * LOW_WATER, data=False))
+        peer.hold(client)
+        peer.flush()
+        for _ in range(int(seconds // 10)):
+            await asyncio.sleep(10)
+            then(link)
+        board.cut = link.aborted
+        peer.link_closed(None)
+        return board
+
+    return loop.run_until_complete(run())
+
+
+def test_a_driver_that_takes_nothing_is_hung_and_those_who_wait_for_it_are_told_before(
+    clock: asyncio.AbstractEventLoop,
+) -> None:
+    board = watched(clock, Role.DRIVER, lambda link: None, 40)
+    assert board.cut
+    assert len(board.told) == 1
+    assert "hangs" in board.announced[0]
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_those_who_wait_are_not_told_of_devices_that_are_hidden_from_them(
+    clock: asyncio.AbstractEventLoop, busy: bool
+) -> None:
+    async def run() -> list[bytes]:
+        link, board = FakeLink(), Board()
+        link.peer_paused = busy
+        limits = OutboxLimits()
+        peer = Peer(board, link, Role.DRIVER, limits=limits, hang_time=HANG_TIME, label="Echo (Mount, Secret)")
+        link.open(peer)
+        for devices in ((), ("Mount*",)):
+            waiting, _, _ = make(Role.CLIENT)
+            waiting.restrict(Rights(devices=devices))
+            waiting.is_a_server()
+            peer.hold(waiting)
+        put(peer, sized(3 * LOW_WATER, data=False))
+        peer.flush()
+        await asyncio.sleep(HANG_TIME + 5)
+        peer.link_closed(None)
+        return board.texts
+
+    texts = clock.run_until_complete(run())
+    assert len(texts) == (4 if busy else 2)
+    assert sum(b"Echo (Mount, Secret) " in text for text in texts) == len(texts) / 2
+    assert sum(b"Secret" in text for text in texts) == len(texts) / 2
+
+
+def test_a_driver_that_sends_and_takes_nothing_is_hung(clock: asyncio.AbstractEventLoop) -> None:
+    def send(link: FakeLink) -> None:
+        link.bytes_received += 100
+
+    assert watched(clock, Role.DRIVER, send, 40).cut
+
+
+def test_a_driver_that_takes_a_little_is_not_hung(clock: asyncio.AbstractEventLoop) -> None:
+    board = watched(clock, Role.DRIVER, lambda link: link.take(10), 200)
+    assert not board.cut
+    assert not board.announced
+
+
+def test_a_server_below_that_still_sends_is_not_hung(clock: asyncio.AbstractEventLoop) -> None:
+    """One of its drivers takes nothing; the others are well, and must not go with it."""
+
+    def send(link: FakeLink) -> None:
+        link.bytes_received += 100
+
+    assert not watched(clock, Role.REMOTE, send, 200).cut
+    assert watched(clock, Role.REMOTE, lambda link: None, 40).cut

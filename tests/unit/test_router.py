@@ -11,82 +11,19 @@ from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.framer import Framer
 from indipydriver.protocol.messages import (
     AnyMessage,
-    DefMember,
-    DefVector,
     DelProperty,
     EnableBlob,
     GetProperties,
     Message,
     NewVector,
     OneBlob,
-    OneMember,
     Ping,
     SetVector,
 )
-from indipydriver.protocol.tags import BlobMode, Permission, State, VectorKind
+from indipydriver.protocol.tags import BlobMode, State
 from indipyserver.interest import MAX_INTERESTS
 from indipyserver.party import Party, Role
-from indipyserver.router import Router
-
-TEXT, BLOB = VectorKind.TEXT, VectorKind.BLOB
-
-
-def define(device: str, name: str, kind: VectorKind = TEXT, value: str = "x", timestamp: str | None = None) -> Frame:
-    members = (DefMember("m", "" if kind is BLOB else value),)
-    return encode(DefVector(kind, device, name, State.OK, members, perm=Permission.READ_WRITE, timestamp=timestamp))
-
-
-def update(device: str, name: str, value: str = "x") -> Frame:
-    return encode(SetVector(TEXT, device, name, (OneMember("m", value),), State.OK))
-
-
-def blob(device: str, name: str, data: bytes = b"image") -> Frame:
-    return encode(SetVector(BLOB, device, name, (OneBlob("m", data, len(data), ".fits"),), State.OK))
-
-
-def command(device: str, name: str) -> Frame:
-    return encode(NewVector(TEXT, device, name, (OneMember("m", "y"),)))
-
-
-class Site:
-    """A router, and what each party has received from it."""
-
-    def __init__(self, name: str = "here") -> None:
-        self.router = Router(name)
-        self.inbox: dict[Party, list[Frame]] = {}
-
-    def add(self, label: str, role: Role = Role.CLIENT, **kwargs: object) -> Party:
-        party = Party(label, role, **kwargs)  # type: ignore[arg-type]
-        self.router.attach(party)
-        self.inbox[party] = []
-        return party
-
-    def driver(self, device: str, *names: str) -> Party:
-        """A driver with a device whose properties it has defined."""
-        party = self.add(f"driver of {device}", Role.DRIVER)
-        self.send(party, *(define(device, name) for name in names or ("p",)))
-        return party
-
-    def client(self, *asks: GetProperties) -> Party:
-        party = self.add(f"client {len(self.inbox)}")
-        self.send(party, *asks)
-        return party
-
-    def send(self, source: Party, *what: Frame | AnyMessage) -> None:
-        frames = [item if isinstance(item, Frame) else encode(item) for item in what]
-        for out, receivers in self.router.process(source, frames):
-            for party in receivers:
-                self.inbox[party] += out
-
-    def take(self, party: Party) -> list[str]:
-        """What the party has received since the last look, as "tag device name"."""
-        frames, self.inbox[party] = self.inbox[party], []
-        return [" ".join(filter(None, (f.tag.text, f.device, f.name))) for f in frames]
-
-    def quiet(self) -> None:
-        for party in self.inbox:
-            self.inbox[party] = []
-
+from tests.support.routing import BLOB, Site, blob, command, define, update
 
 ALL = GetProperties()
 
@@ -130,6 +67,7 @@ def test_a_plain_get_properties_opens_everything_whatever_came_before(first: Any
     driver = site.driver("A", "p")
     client = site.client()
     site.send(client, first, ALL)
+    site.answer()
     site.quiet()
     site.send(driver, update("A", "p"))
     assert site.take(client) == ["setTextVector A p"]
@@ -138,7 +76,8 @@ def test_a_plain_get_properties_opens_everything_whatever_came_before(first: Any
 def test_definitions_go_to_those_who_miss_them() -> None:
     site = Site()
     driver = site.driver("A", "p", "q")
-    early, late = site.client(ALL), site.client()
+    early, late = site.add("early"), site.add("late")
+    site.send(early, ALL)
     site.send(driver, define("A", "p", timestamp="2026-01-01T00:00:00"), define("A", "q"))
     assert site.take(early) == ["defTextVector A p", "defTextVector A q"]
     site.send(late, ALL)
@@ -387,11 +326,11 @@ def test_versions_are_normalised_towards_drivers() -> None:
     driver = site.driver("A")
     client = site.client()
     site.send(
-        client, *Framer().feed(b"<getProperties/><getProperties version='2.0' device='A' name='p' switch='2.0'/>")
+        client, *Framer().feed(b"<getProperties version='2.0' device='A' name='p' switch='2.0'/><getProperties/>")
     )
     assert [frame.raw for frame in site.inbox[driver]] == [
-        b'<getProperties version="1.7" />',
         b'<getProperties version="1.7" device="A" name="p" />',
+        b'<getProperties version="1.7" />',
     ]
 
 
@@ -610,7 +549,7 @@ def test_a_device_that_circles_through_indiserver_is_shown_to_clients_only() -> 
     assert site.take(above) == []
 
 
-def test_a_driver_that_deletes_its_device_still_has_it() -> None:
+def test_a_driver_that_deletes_its_device_still_has_it_until_another_defines_it() -> None:
     site = Site()
     driver, other = site.driver("A", "p"), site.add("other", Role.DRIVER)
     client = site.client(ALL)
@@ -618,10 +557,14 @@ def test_a_driver_that_deletes_its_device_still_has_it() -> None:
     site.quiet()
     site.send(client, command("A", "p"), GetProperties("A"))
     assert site.take(driver) == ["newTextVector A p", "getProperties A"]
+    site.send(driver, define("A", "p"), DelProperty("A"))
+    assert site.take(client) == ["defTextVector A p", "delProperty A"]
     site.send(other, define("A", "p", value="of another"))
-    assert site.take(client) == ["message"]
-    site.send(driver, define("A", "p"))
     assert site.take(client) == ["defTextVector A p"]
+    site.send(client, command("A", "p"))
+    assert (site.take(driver), site.take(other)) == ([], ["newTextVector A p"])
+    site.send(driver, define("A", "p"))
+    assert site.take(client) == ["message"]
 
 
 def test_any_kind_of_blob_goes_alone_in_its_delivery() -> None:

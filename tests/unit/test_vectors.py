@@ -170,9 +170,6 @@ def test_numbers_of_a_vector():
     assert vector.getformattedvalue("n1") == "   5.000"
     with pytest.raises(KeyError):
         vector.getfloatvalue("no")
-    vector["n1"] = "text"
-    with pytest.raises(TypeError):
-        vector.getfloatvalue("n1")
 
 
 def test_blobsize():
@@ -446,6 +443,7 @@ async def test_the_size_is_that_of_each_blob():
             vector["b1"] = data
             await vector.send_setVectorMembers(members=["b1"])
         vector.set_blobsize("b1", 99)
+        vector.data["b1"].blobformat = ".z"  # a size of its own means something only for data that is compressed
         await vector.send_setVectorMembers(members=["b1"])
         sizes = [raw.partition(' size="')[2].partition('"')[0] for raw in await h.taken()]
         assert sizes == ["11", "25", "99"]

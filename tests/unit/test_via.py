@@ -4,7 +4,7 @@ import pytest
 
 from indipydriver.protocol.frame import Frame, address
 from indipydriver.protocol.framer import Framer
-from indipydriver.protocol.via import MAX_HOPS, came_through, with_via
+from indipydriver.protocol.via import MAX_HOPS, came_through, server_name, with_via, without_via
 
 
 def frame(raw: bytes) -> Frame:
@@ -61,3 +61,28 @@ def test_hops_are_bounded():
         site_wide = with_via(site_wide, f"server{i}")
     assert came_through(site_wide, "one")
     assert frame(site_wide.raw) == site_wide
+
+
+@pytest.mark.parametrize("raw", PLAIN)
+def test_the_way_can_be_left_out_again(raw):
+    plain = frame(raw)
+    assert without_via(plain) is plain
+    assert without_via(with_via(plain, "one")) == plain
+    viaduct = frame(b"<message viaduct='via' message='via=\"one\"'/>")
+    assert without_via(viaduct) is viaduct
+
+
+@pytest.mark.parametrize(
+    "host", ["buero-pc", "my host", "Büro-PC", 'a"b', "a&b", "", "日本", "\udcff", "h" * 300, "a\x00b"]
+)
+def test_the_name_of_any_host_can_be_carried(host):
+    name = server_name(host)
+    assert 1 <= len(name) <= 40
+    passed = with_via(frame(PLAIN[0]), name)
+    assert came_through(passed, name)
+    assert frame(passed.raw) == passed
+
+
+def test_a_usual_name_stays_as_it_is():
+    assert server_name("pi4.obs_1-north") == "pi4.obs_1-north"
+    assert server_name("Büro-PC") == "B-ro-PC"

@@ -1,0 +1,232 @@
+"""Start and end of a server, whatever happens in between: nothing is left behind, and only what fails ends."""
+
+import asyncio
+import logging
+import os
+import socket
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.transport.memory import memory_pair
+from indipyserver import IPyServer
+from tests.support import IndiClient, asynchronous, eventually, match, running, running_server
+from tests.support.drivers import echo_driver
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+class Stubborn(ipd.IPyDriver):
+    """Its hardware does not end when it is told to."""
+
+    shutdown_grace = 0.3
+
+    async def hardware(self) -> None:
+        await asyncio.sleep(1000)
+
+
+@asynchronous
+async def test_a_driver_that_is_run_by_somebody_else_is_refused_and_nothing_is_changed():
+    driver = echo_driver("A")
+    link, _ = memory_pair("one", "other")
+    elsewhere = asyncio.create_task(driver.serve(link))
+    await asyncio.sleep(0)
+    async with running_server(echo_driver("B")) as server:
+        with pytest.raises(RuntimeError, match="runs already"):
+            server.add_driver(driver)
+        assert driver not in server.drivers
+        assert list(server.devices) == ["B"]
+        with pytest.raises(ValueError, match="not served"):
+            await server.remove(driver)
+        driver.shutdown()
+        await elsewhere
+        server.add_driver(driver)
+        async with IndiClient(server.port) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector", device="A"))
+
+
+@asynchronous
+async def test_one_that_is_run_elsewhere_when_the_server_starts_does_not_keep_the_others_from_it(caplog):
+    driver = echo_driver("A")
+    server = IPyServer(driver, echo_driver("B"), host="127.0.0.1", port=0)
+    link, _ = memory_pair("one", "other")
+    elsewhere = asyncio.create_task(driver.serve(link))
+    await asyncio.sleep(0)
+    async with running(server), IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.expect(match("defTextVector", device="B"))
+    assert "runs already" in caplog.text
+    driver.shutdown()
+    await elsewhere
+
+
+def test_a_driver_is_served_once():
+    driver = ipd.IPyDriver()  # without devices whose names would tell
+    server = IPyServer(driver)
+    with pytest.raises(ValueError, match="served already"):
+        server.add_driver(driver)
+
+
+@asynchronous
+async def test_a_part_that_fails_in_a_way_nobody_has_foreseen_ends_alone(monkeypatch, caplog):
+    """Even if clients cannot be told so."""
+    server = IPyServer(echo_driver("A"), host="127.0.0.1", port=0)
+    part = server.add_exdriver("nothing")
+
+    async def fail() -> None:
+        raise LookupError("unforeseen")
+
+    def cannot(text: str, timestamp: str | None = None, about: object = None) -> None:
+        raise UnicodeEncodeError("ascii", text, 0, 1, "unforeseen too")
+
+    monkeypatch.setattr(part, "run", fail)
+    monkeypatch.setattr(server.board.router, "site_message", cannot)
+    async with running(server), IndiClient(server.port) as client:
+        await eventually(lambda: "clients cannot be told" in caplog.text)
+        await client.get_properties()
+        await client.expect(match("defTextVector", device="A"))
+    assert "unforeseen" in caplog.text
+
+
+@pytest.mark.parametrize("host", ["Büro-PC", "John's MacBook", 'a"b', "a&b<c>", "", "x" * 300, "\udcff"])
+@asynchronous
+async def test_any_name_of_the_machine_will_do(host, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    async with running_server(echo_driver("A")) as below:
+        above = IPyServer(host="127.0.0.1", port=0)
+        above.add_remote("127.0.0.1", below.port)
+        async with running(above), IndiClient(above.port) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector", device="A"))
+            await below.send_message("hello")
+            element = await client.expect(match("message", message="hello"))
+            assert element.get("via", "x").isascii()
+
+
+# Cancellation
+
+
+@pytest.mark.parametrize("turns", range(12))
+@asynchronous
+async def test_cancelled_at_any_moment_it_leaves_nothing_behind(turns):
+    before = descriptors()
+    server = IPyServer(
+        Stubborn(ipd.Device("A", [])), host="127.0.0.1", port=0, shutdown_grace=0.2, unix_socket=f"life-{os.getpid()}"
+    )
+    server.add_remote("127.0.0.1", 1)
+    task = asyncio.create_task(server.asyncrun())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
+    assert server.sockets == []
+    assert not server.started.is_set()
+    await eventually(lambda: len(asyncio.all_tasks()) == 1)
+    await eventually(lambda: descriptors() == before)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 20])
+@asynchronous
+async def test_cancelled_twice_it_still_closes_what_it_has_opened(turns):
+    before = descriptors()
+    driver = Stubborn(ipd.Device("A", []))
+    server = IPyServer(driver, host="127.0.0.1", port=0, shutdown_grace=30)
+    entrance = server.add_listener("127.0.0.1")
+    task = asyncio.create_task(server.asyncrun())
+    await server.started.wait()
+    with socket.create_connection(("127.0.0.1", entrance.port)):
+        await eventually(lambda: server.board.clients)
+        task.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+    await eventually(lambda: descriptors() == before)
+    await eventually(lambda: not server.board.peers)
+    server.port = 0
+    async with running(server):  # and it can run again
+        pass
+
+
+@asynchronous
+async def test_what_is_added_while_the_server_ends_is_kept_for_the_next_run():
+    server = IPyServer(Stubborn(ipd.Device("A", [])), host="127.0.0.1", port=0, shutdown_grace=0.3)
+    task = asyncio.create_task(server.asyncrun())
+    await server.started.wait()
+    task.cancel()
+    await asyncio.sleep(0.05)
+    late = echo_driver("B")
+    server.add_driver(late)
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
+    async with running(server), IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.expect(match("defTextVector", device="B"))
+
+
+@asynchronous
+async def test_whoever_removes_a_driver_may_be_cancelled():
+    driver = Stubborn(ipd.Device("A", []))
+    async with running_server(driver, echo_driver("B"), shutdown_grace=30) as server:
+        removing = asyncio.create_task(server.remove(driver))
+        await asyncio.sleep(0.05)
+        removing.cancel()
+        await asyncio.wait([removing], timeout=5)
+        assert removing.cancelled()
+        await eventually(lambda: ["(B)" in peer.label for peer in server.board.peers] == [True])
+
+
+# When nothing is left
+
+
+@asynchronous
+async def test_removing_the_last_driver_is_not_its_own_end():
+    calls: list[str] = []
+    async with running_server(echo_driver("A")) as server:
+        server.on_deserted = lambda: calls.append("deserted")
+        await server.remove(server.drivers[0])
+        await asyncio.sleep(0.05)
+    assert calls == []
+
+
+@asynchronous
+async def test_cancelling_the_server_is_not_the_end_of_the_drivers_by_themselves():
+    calls: list[str] = []
+    server = IPyServer(echo_driver("A"), host="127.0.0.1", port=0)
+    server.on_deserted = lambda: calls.append("deserted")
+    task = asyncio.create_task(server.asyncrun())
+    await server.started.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert calls == []
+
+
+@asynchronous
+async def test_when_the_last_driver_ends_another_may_be_added_or_it_may_fail(caplog):
+    caplog.set_level(logging.ERROR)
+    first = echo_driver("A")
+    calls: list[str] = []
+
+    async with running_server(first) as server:
+
+        def deserted() -> None:
+            calls.append("deserted")
+            if len(calls) == 1:
+                server.add_driver(echo_driver("B"))
+            else:
+                raise LookupError("no more drivers")
+
+        server.on_deserted = deserted
+        first.shutdown()
+        async with IndiClient(server.port) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector", device="B"))
+            server.drivers[-1].shutdown()
+            await eventually(lambda: "no more drivers" in caplog.text)
+            await client.settle()
+    assert calls == ["deserted"] * 2

@@ -1,0 +1,67 @@
+"""What clients can have the server keep: less if they may only look, and a limited amount together."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from indipyserver.listener import READ_ONLY_BLOB
+from tests.support import IndiClient, asynchronous, eventually, match, running_server
+from tests.support.drivers import echo_driver
+
+BEGINNING = b"<newBLOBVector device='A' name='image'><oneBLOB name='b' size='100000' format='.x'>"
+END = b"</oneBLOB></newBLOBVector>"
+
+
+def held(server) -> int:
+    return sum(peer.link.unfinished for peer in server.board.clients)
+
+
+@asynchronous
+async def test_a_client_that_may_only_look_cannot_have_a_large_blob_kept():
+    async with running_server(echo_driver("A")) as server:
+        window = server.add_listener("127.0.0.1", 0, read_only=True)
+        async with IndiClient(window.port) as client:
+            with contextlib.suppress(ConnectionError):
+                await client.send(BEGINNING + b"A" * (2 * READ_ONLY_BLOB))
+            await asyncio.wait_for(client.closed.wait(), 5)
+        async with IndiClient(server.port) as client:  # and one that may command can
+            await client.send(BEGINNING + b"A" * (2 * READ_ONLY_BLOB))
+            await eventually(lambda: held(server) > READ_ONLY_BLOB)
+            assert not client.closed.is_set()
+
+
+@asynchronous
+async def test_a_small_blob_of_a_client_that_may_only_look_is_refused_with_a_message():
+    async with running_server(echo_driver("A")) as server:
+        window = server.add_listener("127.0.0.1", 0, read_only=True)
+        async with IndiClient(window.port) as client:
+            await client.get_properties()
+            await client.expect(match("defBLOBVector"))
+            await client.send(BEGINNING.replace(b"100000", b"750") + b"A" * 1000 + END)
+            await client.expect(match("message|setBLOBVector"))
+            await client.settle()
+
+
+@pytest.mark.parametrize("progress_time", [0, 30])
+@asynchronous
+async def test_what_all_clients_have_begun_is_limited_and_the_largest_goes(progress_time):
+    mib = 1 << 20
+    async with (
+        running_server(echo_driver("A"), unfinished_total=4 * mib, progress_time=progress_time) as server,
+        IndiClient(server.port) as one,
+        IndiClient(server.port) as two,
+        IndiClient(server.port) as three,
+    ):
+        await one.send(BEGINNING + b"A" * mib)
+        await two.send(BEGINNING + b"A" * (2 * mib))
+        await eventually(lambda: held(server) >= 3 * mib)
+        await three.send(BEGINNING + b"A" * (3 * mib // 2))
+        await eventually(two.closed.is_set)
+        assert not one.closed.is_set()
+        assert not three.closed.is_set()
+        await eventually(lambda: held(server) >= 5 * mib // 2)
+        for client in (one, three):  # these can go on
+            await client.send(END)
+            await client.settle()
+        assert held(server) == 0

@@ -1,0 +1,301 @@
+"""Connections that say nothing: they give way to those who do, and cost nobody a place or time."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from indipyserver import handshakes, lingering, reception
+from indipyserver.certificates import server_context
+from tests.support import IndiClient, asynchronous, eventually, match, running_server
+from tests.support.certificates import certificates, trusting
+from tests.support.drivers import echo_driver
+
+
+def of_server() -> ssl.SSLContext:
+    return server_context(certificates() / "server.pem", certificates() / "server.key")
+
+
+@contextlib.contextmanager
+def silent(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """So many connections that say nothing."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(count)]
+
+
+async def connect(port: int) -> float:
+    """The time an honest TLS handshake takes, in seconds; the client is served."""
+    begin = time.monotonic()
+    async with IndiClient(port, "localhost", ssl=trusting()) as client:
+        took = time.monotonic() - begin
+        await client.get_properties()
+        await client.expect(match("defTextVector"))
+    return took
+
+
+def closed(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+# TLS
+
+
+@pytest.mark.parametrize("count", [handshakes.SHARE, 64, 100])
+@asynchronous
+async def test_silent_connections_do_not_delay_an_honest_handshake(count):
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        await connect(server.port)
+        with silent(server.port, count):
+            await asyncio.sleep(0.3)
+            assert min([await connect(server.port) for _ in range(3)]) < 0.1
+
+
+@asynchronous
+async def test_connections_that_have_begun_a_handshake_and_go_no_further_do_not_delay_it_for_long(monkeypatch):
+    monkeypatch.setattr(handshakes, "SLOW_TIME", 0.1)
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        with silent(server.port, handshakes.SHARE) as stuck:
+            for sock in stuck:
+                sock.send(b"\x16\x03\x01\x02\x00\x01")
+            await asyncio.sleep(0.2)
+            assert await connect(server.port) < 1.0
+            await eventually(lambda: any(map(closed, stuck)))
+
+
+@asynchronous
+async def test_many_honest_clients_that_come_at_once_are_all_served():
+    """KStars opens a connection for each BLOB property, after a restart of the server all at once."""
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        await asyncio.gather(*(connect(server.port) for _ in range(3 * handshakes.SHARE)))
+        assert server.stats().clients_served == 3 * handshakes.SHARE
+
+
+@asynchronous
+async def test_an_address_with_too_many_connections_loses_some_and_costs_the_others_nothing(caplog):
+    count = handshakes.SHARE + handshakes.WAITING_SHARE + 30
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        with contextlib.ExitStack() as stack:
+            stuck: list[socket.socket] = []
+            for _ in range(count):
+                stuck += stack.enter_context(silent(server.port, 1))
+                stuck[-1].send(b"\x16\x03\x01\x02\x00\x01")
+                await asyncio.sleep(0.001)
+            await eventually(lambda: sum(map(closed, stuck)) >= 30)
+            assert sum(map(closed, stuck)) < count / 2
+    assert "too many clients" in caplog.text
+
+
+@asynchronous
+async def test_a_handshake_that_never_ends_is_given_up(monkeypatch, caplog):
+    monkeypatch.setattr(handshakes, "TIME", 0.2)
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        with silent(server.port, 2) as (one, two):
+            two.send(b"\x16\x03\x01\x02\x00\x01")
+            await eventually(lambda: closed(one) and closed(two))
+            await eventually(lambda: caplog.text.count("no handshake in 0.2 s") == 2)
+
+
+@asynchronous
+async def test_one_address_that_fails_again_and_again_does_not_fill_the_log(caplog):
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        for _ in range(60):
+            with silent(server.port, 1) as (sock,):
+                sock.send(b"GET / HTTP/1.1\r\n\r\n")
+                await eventually(lambda sock=sock: closed(sock))
+        await connect(server.port)
+    assert 1 <= caplog.text.count("no TLS") <= 10
+
+
+@asynchronous
+async def test_who_looks_whether_the_port_is_open_is_no_warning(caplog):
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        with silent(server.port, 3):
+            await asyncio.sleep(0.05)
+        await connect(server.port)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@asynchronous
+async def test_the_server_ends_while_handshakes_are_under_way_and_others_wait():
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        stack = contextlib.ExitStack()
+        stack.enter_context(silent(server.port, 2 * handshakes.MOST))
+        await asyncio.sleep(0.02)
+    with stack:
+        pass
+    assert len(asyncio.all_tasks()) == 1
+
+
+# Places
+
+
+@asynchronous
+async def test_clients_that_have_not_said_a_word_give_way_when_places_are_short(monkeypatch, caplog):
+    monkeypatch.setattr(reception, "SILENCE", 1.0)
+    async with running_server(echo_driver("A"), maxconnections=3) as server:
+        with silent(server.port, 3) as sockets:
+            await eventually(lambda: len(server.board.clients) == 3)
+            async with IndiClient(server.port) as early:  # they are new, and may be about to speak
+                await asyncio.wait_for(early.closed.wait(), 5)
+            await asyncio.sleep(1.1)
+            for count in (1, 2, 3):
+                async with IndiClient(server.port) as client:
+                    await client.get_properties()
+                    await client.expect(match("defTextVector"))
+                    assert sum(map(closed, sockets)) >= 1
+                assert count == 1 or len(server.board.clients) <= 3
+    assert "has not said a word" in caplog.text
+
+
+@asynchronous
+async def test_clients_that_have_spoken_once_keep_their_places(monkeypatch):
+    monkeypatch.setattr(reception, "SILENCE", 0.05)
+    async with (
+        running_server(echo_driver("A"), maxconnections=2) as server,
+        IndiClient(server.port) as one,
+        IndiClient(server.port) as two,
+    ):
+        for client in (one, two):
+            await client.get_properties()
+            await client.settle()
+        await asyncio.sleep(0.2)
+        async with IndiClient(server.port) as third:
+            await asyncio.wait_for(third.closed.wait(), 5)
+        await one.settle()
+        await two.settle()
+
+
+@asynchronous
+async def test_without_need_a_silent_client_stays(monkeypatch):
+    monkeypatch.setattr(reception, "SILENCE", 0.01)
+    async with running_server(echo_driver("A"), maxconnections=2) as server:
+        with silent(server.port, 1) as (sock,):
+            await asyncio.sleep(0.1)
+            async with IndiClient(server.port) as client:
+                await client.settle()
+            assert not closed(sock)
+
+
+@asynchronous
+async def test_a_client_that_is_refused_again_and_again_does_not_fill_the_log(caplog):
+    async with running_server(echo_driver("A"), maxconnections=1) as server, IndiClient(server.port) as only:
+        await only.settle()
+        for _ in range(50):
+            async with IndiClient(server.port) as refused:
+                await asyncio.wait_for(refused.closed.wait(), 5)
+        assert server.stats().clients_refused == 50
+    assert len(caplog.records) < 5
+
+
+@asynchronous
+async def test_a_client_that_comes_back_with_the_same_mistake_does_not_fill_the_log(caplog):
+    async with running_server(echo_driver("A")) as server:
+        for _ in range(50):
+            async with IndiClient(server.port) as client:
+                await client.send("<nonsense this is/><getProperties version='1.7'/>")
+                await client.expect(match("defTextVector"))
+        assert server.stats().clients_served == 50
+    assert 1 <= caplog.text.count("was skipped") <= 10
+
+
+# Clients that send no more
+
+
+async def half_closed(port: int, said: bytes) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.send(said)
+    sock.shutdown(socket.SHUT_WR)
+    sock.setblocking(False)
+    return sock
+
+
+async def read_all(sock: socket.socket) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = b""
+    with sock:
+        async with asyncio.timeout(10):
+            while piece := await loop.sock_recv(sock, 1 << 20):
+                data += piece
+    return data
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"<getProperties version='1.7'/><newTextVector device='A' na",
+        b"<newBLOBVector device='A' name='x'><oneBLOB name='b' size='9' format='.x'>AAAA",
+        b"<message message='hello'/>\n",
+    ],
+)
+@asynchronous
+async def test_who_has_no_answers_to_come_is_closed_at_once(said):
+    async with running_server(echo_driver("A")) as server:
+        begin = time.monotonic()
+        await read_all(await half_closed(server.port, said))
+        assert time.monotonic() - begin < lingering.LINGER / 5
+        await eventually(lambda: not server.board.clients)
+
+
+@asynchronous
+async def test_who_has_asked_gets_the_answers_and_the_reply_to_a_ping():
+    async with running_server(echo_driver("A")) as server:
+        sock = await half_closed(server.port, b"<getProperties version='1.7'/>")
+        reply = await read_all(await half_closed(server.port, b"<pingRequest uid='7'/>"))
+        assert b"pingReply" in reply
+        await eventually(lambda: any(map(reception.is_lingering, server.board.clients)))
+        assert server.connectionpool == []
+        assert b"defTextVector" in await read_all(sock)
+
+
+@asynchronous
+async def test_only_so_many_linger_and_the_oldest_gives_way():
+    async with running_server(echo_driver("A")) as server:
+        sockets = []
+        for _ in range(lingering.MOST_LINGERING + 5):
+            sockets.append(await half_closed(server.port, b"<getProperties version='1.7' device='Nothing'/>"))
+            await eventually(lambda: all(map(reception.is_lingering, server.board.clients)))
+        await eventually(lambda: sum(map(closed, sockets)) == 5)
+        assert [closed(sock) for sock in sockets[:6]] == [True] * 5 + [False]
+        assert len(server.board.clients) == lingering.MOST_LINGERING
+        for sock in sockets:
+            sock.close()
+
+
+@asynchronous
+async def test_a_half_closed_client_that_reads_slowly_gets_all_and_one_that_takes_nothing_is_cut_off(monkeypatch):
+    monkeypatch.setattr(lingering, "LINGER", 0.3)
+    monkeypatch.setattr(reception, "LINGER", 0.3)
+    driver = echo_driver("A")
+    async with running_server(driver) as server:
+
+        async def client() -> socket.socket:
+            said = b"<getProperties version='1.7'/><enableBLOB device='A'>Also</enableBLOB>"
+            return await half_closed(server.port, said)
+
+        deaf, slow = await client(), await client()
+        await eventually(lambda: len(server.board.clients) == 2 and server.board.clients[1].received == 2)
+        vector = driver["A"]["image"]
+        vector["b"] = bytes(12 << 20)
+        await vector.send_setVectorMembers(members=["b"])
+        data = b""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(15):
+            while piece := await loop.sock_recv(slow, 1 << 18):
+                data += piece
+                await asyncio.sleep(0.01)
+        assert data.rstrip().endswith(b"</setBLOBVector>")
+        await eventually(lambda: not server.board.clients)
+        deaf.close()
+        slow.close()

@@ -1,0 +1,94 @@
+"""Names and texts that nobody would take are refused where they are given, not when they are to be sent."""
+
+import enum
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.errors import DefinitionError
+from indipydriver.testing import DriverHarness, driver_test
+
+
+def text_vector(name="v", label="", group="", members=()):
+    return ipd.TextVector(name, label, group, "rw", "Ok", members)
+
+
+@pytest.mark.parametrize("name", ["", " ", "   ", "x" * 257])
+def test_a_name_is_neither_blank_nor_too_long(name):
+    for make in (lambda: ipd.Device(name, []), lambda: text_vector(name), lambda: ipd.TextMember(name)):
+        with pytest.raises(DefinitionError):
+            make()
+
+
+@driver_test
+async def test_the_longest_name_can_be_sent():
+    name = "<" * 64
+    driver = ipd.IPyDriver(ipd.Device(name, [text_vector(name, members=[ipd.TextMember(name)])]))
+    async with DriverHarness(driver) as h:
+        assert h.property(name, name).defined
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        text_vector(label="x" * 5000),
+        text_vector(group="x" * 5000),
+        text_vector(members=[ipd.TextMember("m", "x" * 5000)]),
+        text_vector(members=[ipd.TextMember(f"m{n}") for n in range(1025)]),
+        text_vector(members=[ipd.TextMember("m", membervalue="x" * (1 << 20))]),
+    ],
+    ids=["label", "group", "label of a member", "members", "value"],
+)
+def test_a_device_has_no_vector_that_cannot_be_defined(vector):
+    with pytest.raises(DefinitionError, match="nobody would take it"):
+        ipd.Device("D", [vector])
+
+
+def test_a_vector_is_in_one_device():
+    vector = text_vector()
+    ipd.Device("A", [vector])
+    ipd.Device("A", [vector])  # made again
+    with pytest.raises(DefinitionError, match="is in the device 'A'"):
+        ipd.Device("B", [vector])
+    assert vector.devicename == "A"
+
+
+class Word(str, enum.Enum):  # noqa: UP042 - as in scripts from before StrEnum
+    UP = "On"
+    FINE = "Ok"
+    NAME = "a name"
+
+
+@driver_test
+async def test_the_words_of_an_enumeration_are_their_values():
+    driver = ipd.IPyDriver(
+        ipd.Device(
+            Word.NAME,
+            [
+                ipd.SwitchVector("s", "", "", "rw", "AnyOfMany", Word.FINE, [ipd.SwitchMember("m", None, Word.UP)]),
+                ipd.LightVector("l", "", "", Word.FINE, [ipd.LightMember("m", None, Word.FINE)]),
+                text_vector("t", label=Word.UP, group=Word.UP, members=[ipd.TextMember(Word.NAME, Word.UP, Word.UP)]),
+            ],
+        )
+    )
+    async with DriverHarness(driver) as h:
+        h.assert_values("a name", "s", m="On")
+        h.assert_values("a name", "l", m="Ok")
+        h.assert_values("a name", "t", {"a name": "On"})
+        definition = h.property("a name", "t").definition
+        assert (definition.label, definition.group, definition.members[0].label) == ("On", "On", "On")
+        await driver["a name"]["t"].send_setVector(message=Word.UP)
+        await h.settle()
+        assert h.property("a name", "t").message == "On"
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [10**9 + 1, 10**400, 1e300, float("inf"), float("nan"), 4.9, "x", None],
+    ids=lambda value: f"{value!r:.20}",
+)
+def test_a_snoop_that_would_never_be_due_is_refused(timeout):
+    driver = ipd.IPyDriver(ipd.Device("D", [text_vector()]))
+    with pytest.raises(ValueError, match=r"timeout|int"):
+        driver.snoop("Other", "v", timeout)
+    assert driver.snoopvectors == {}

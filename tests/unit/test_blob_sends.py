@@ -1,0 +1,258 @@
+"""BLOBs that a thread reads and encodes: what happens meanwhile neither overtakes them nor gets lost."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.messages import DefVector, DelProperty, GetProperties, SetVector
+from indipydriver.sending import LARGE
+from indipydriver.testing import DriverHarness, driver_test
+
+
+def blobs(name="IMG"):
+    return ipd.BLOBVector(name, "", "", "ro", "Ok", [ipd.BLOBMember("b", blobformat=".x")])
+
+
+class Camera(ipd.IPyDriver):
+    def __init__(self):
+        self.image = blobs()
+        self.number = ipd.NumberVector("N", "", "", "rw", "Ok", [ipd.NumberMember("n")])
+        super().__init__(ipd.Device("C", [self.image, blobs("OTHER"), self.number]))
+
+    def send(self, value=None, **arguments):
+        """A send that has reached its thread."""
+        if value is not None:
+            self.image["b"] = value
+        return asyncio.create_task(self.image.send_setVectorMembers(members=["b"], **arguments))
+
+
+class SlowFile:
+    """A file of which every reading waits until the test says so."""
+
+    def __init__(self, content=b"x"):
+        self.content = content
+        self.may_end = threading.Event()
+
+    def seek(self, position):
+        pass
+
+    def read(self):
+        assert self.may_end.wait(10)
+        return self.content
+
+
+@contextlib.asynccontextmanager
+async def camera():
+    async with DriverHarness(Camera()) as h:
+        h.frames.clear()
+        h.messages.clear()
+        yield h, h.driver
+
+
+def kinds(h):
+    return [type(message) for message in h.messages]
+
+
+async def in_thread(file):
+    """Let a send get as far as its thread."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not file.may_end.is_set()
+
+
+@driver_test
+async def test_the_deletion_of_a_device_takes_its_turn():
+    async with camera() as (h, driver):
+        file = SlowFile()
+        sending = driver.send(file)
+        await in_thread(file)
+        deleting = asyncio.create_task(driver["C"].send_delProperty("unplugged"))
+        await in_thread(file)
+        assert driver["C"].enable
+        file.may_end.set()
+        await asyncio.gather(sending, deleting)
+        await driver.image.send_setVectorMembers(members=["b"])  # it is gone
+        await h.settle()
+        assert kinds(h) == [SetVector, DelProperty]
+
+
+@driver_test
+async def test_without_a_blob_under_way_a_deletion_waits_for_nothing():
+    async with camera() as (h, driver):
+        coro = driver["C"].send_delProperty()
+        with pytest.raises(StopIteration):
+            coro.send(None)
+        assert not driver["C"].enable
+        await h.settle()
+        assert kinds(h) == [DelProperty]
+
+
+@pytest.mark.parametrize("what", ["device", "vector", "deleted vector"])
+@driver_test
+async def test_what_is_disabled_while_a_thread_encodes_is_not_sent(what):
+    async with camera() as (h, driver):
+        file = SlowFile()
+        sending = driver.send(file, state="Alert", message="not sent", timeout=5)
+        await in_thread(file)
+        if what == "deleted vector":
+            deleting = asyncio.create_task(driver.image.send_delProperty())  # takes its turn
+            await in_thread(file)
+        (driver["C"] if what == "device" else driver.image).enable = False
+        file.may_end.set()
+        await sending
+        if what == "deleted vector":
+            await deleting
+        await h.settle()
+        assert kinds(h) == ([DelProperty] if what == "deleted vector" else [])
+        assert (driver.image.state, driver.image.timeout, driver.image.message) == ("Ok", "0", "")
+
+
+@driver_test
+async def test_a_device_that_is_defined_again_gets_no_blob_before_its_definition():
+    async with camera() as (h, driver):
+        file = SlowFile()
+        sending = driver.send(file)
+        await in_thread(file)
+
+        async def again():
+            await driver["C"].send_delProperty()
+            driver["C"].enable = True
+            await driver.image.send_defVector()
+
+        redefining = asyncio.create_task(again())
+        await in_thread(file)
+        file.may_end.set()
+        await asyncio.gather(sending, redefining)
+        await h.settle()
+        assert kinds(h) == [SetVector, DelProperty, DefVector]
+
+
+@driver_test
+async def test_what_is_assigned_while_a_thread_encodes_stays():
+    async with camera() as (h, driver):
+        image = driver.image
+        image.changed = True
+        file = SlowFile(b"first")
+        sending = driver.send(file, state="Ok", timeout=1, message="sent")
+        await in_thread(file)
+        assert not image.changed
+        image["b"] = b"second"
+        image.state = "Alert"
+        image.timeout = 7
+        file.may_end.set()
+        await sending
+        await h.settle()
+        (sent,) = h.messages
+        assert (sent.members[0].data, sent.state, sent.message) == (b"first", "Ok", "sent")
+        assert (image.state, image.timeout, image.message) == ("Alert", "7", "sent")
+        assert image.changed
+        await driver.send()
+        await h.settle()
+        assert (h.messages[-1].members[0].data, h.messages[-1].state) == (b"second", "Alert")
+        assert not image.changed
+
+
+@driver_test
+async def test_what_was_told_to_a_send_is_that_of_the_vector_afterwards():
+    async with camera() as (h, driver):
+        file = SlowFile()
+        file.may_end.set()
+        await driver.send(file, state="Busy", timeout=3, message="sent")
+        assert (driver.image.state, driver.image.timeout, driver.image.message) == ("Busy", "3", "sent")
+        assert not driver.image.changed
+        await h.settle()
+
+
+@pytest.mark.parametrize("how", ["unreadable", "cancelled"])
+@driver_test
+async def test_a_send_that_fails_has_changed_nothing(how):
+    async with camera() as (h, driver):
+        driver.image.changed = True
+        file = SlowFile(b"" if how == "unreadable" else b"x")
+        sending = driver.send(file, state="Alert", timeout=3, message="not sent")
+        await in_thread(file)
+        if how == "cancelled":
+            sending.cancel()
+        else:
+            file.may_end.set()
+        with pytest.raises((ValueError, asyncio.CancelledError)):
+            await sending
+        file.may_end.set()
+        assert (driver.image.state, driver.image.timeout, driver.image.message) == ("Ok", "0", "")
+        assert driver.image.changed
+        await h.settle()
+        assert h.messages == []
+        await driver.send(b"next")  # nobody keeps the turn
+        await h.settle()
+        assert h.messages[0].members[0].data == b"next"
+
+
+@driver_test
+async def test_the_value_is_that_of_the_call_however_long_its_turn_is_away():
+    async with camera() as (h, driver):
+        file = SlowFile(b"first")
+        sends = [driver.send(file)]
+        await in_thread(file)
+        for value in (b"second", b"third"):
+            sends.append(driver.send(value))
+            await in_thread(file)
+        driver.image["b"] = b"never sent"
+        file.may_end.set()
+        await asyncio.gather(*sends)
+        await h.settle()
+        assert [message.members[0].data for message in h.messages] == [b"first", b"second", b"third"]
+
+
+@pytest.mark.parametrize("size", [100, 4 * LARGE])
+@pytest.mark.parametrize("view", [bytearray, memoryview])
+@driver_test
+async def test_a_buffer_may_be_written_to_as_soon_as_it_has_been_sent(size, view):
+    """A camera fills the same buffer with its next picture."""
+    async with camera() as (h, driver):
+        buffer = bytearray(b"1" * size)
+        sending = driver.send(view(buffer))
+        await asyncio.sleep(0)  # the send has been called
+        buffer[:] = b"2" * size
+        await sending
+        await h.settle()
+        assert h.messages[0].members[0].data == b"1" * size
+
+
+@driver_test
+async def test_other_vectors_wait_for_no_thread():
+    async with camera() as (h, driver):
+        file = SlowFile()
+        sending = driver.send(file)
+        await in_thread(file)
+        await driver.number.send_setVector()
+        await driver["C"]["OTHER"].send_setVectorMembers(state="Busy")
+        assert not sending.done()
+        file.may_end.set()
+        await sending
+        await h.settle()
+        assert [message.name for message in h.messages] == ["N", "OTHER", "IMG"]
+
+
+@driver_test
+async def test_who_asks_for_definitions_waits_for_no_thread():
+    """A file on a disk that hangs would hold up those of all vectors."""
+    async with camera() as (h, driver):
+        file = SlowFile()
+        sending = driver.send(file, state="Busy")
+        await in_thread(file)
+        h._link.write(Batch([encode(GetProperties())]))
+        h._link.flush()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not file.may_end.is_set()
+        assert [message.name for message in h.messages] == ["IMG", "OTHER", "N"]
+        assert h.messages[0].state == "Ok"
+        file.may_end.set()
+        await sending
+        await h.settle()
+        assert h.property("C", "IMG").state == "Busy"

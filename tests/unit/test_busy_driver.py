@@ -1,0 +1,138 @@
+"""A driver of the server's process that takes nothing is busy, not hung: it is never ended for that."""
+
+import asyncio
+import logging
+
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.messages import NewVector, OneMember, SetVector
+from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.testing import run
+from indipydriver.transport.memory import memory_pair
+from indipyserver.outbox import OutboxLimits
+from indipyserver.party import Role
+from indipyserver.peer import Peer
+
+
+class Board:
+    def __init__(self):
+        self.announced = []
+        self.refreshed = 0
+        self.removed = []
+
+    def process(self, source, frames):
+        pass
+
+    def remove(self, peer, error):
+        self.removed.append(error)
+
+    def refresh(self, peer):
+        self.refreshed += 1
+
+    def announce(self, text, about=None):
+        self.announced.append(text)
+
+    def send(self, peer, frame):
+        pass
+
+
+class Driver:
+    def __init__(self, link):
+        self.link = link
+        self.received = 0
+        self.closed = False
+
+    def frames_received(self, frames):
+        self.received += len(frames)
+
+    def link_drained(self):
+        pass
+
+    def link_closed(self, error):
+        self.closed = True
+
+
+COMMAND = [encode(NewVector(VectorKind.TEXT, "D", "p", (OneMember("m", "x" * 100_000),)))]
+NEWS = [encode(SetVector(VectorKind.TEXT, "Other", "t", (OneMember("m", "x" * 100_000),), State.OK))]
+
+
+def test_a_busy_driver_is_named_once_and_never_ended(caplog):
+    async def test():
+        board = Board()
+        ours, theirs = memory_pair("Roof", "the server")
+        limits = OutboxLimits(snoop=1 << 20)
+        peer = Peer(board, ours, Role.DRIVER, limits=limits, in_process=True, hang_time=10)
+        there, _ = memory_pair("a laptop", "b")
+        client = Peer(board, there, Role.CLIENT, limits=limits)
+        driver = Driver(theirs)
+        ours.open(peer)
+        theirs.open(driver)
+        theirs.pause_reading()
+        for _ in range(20):
+            for frames in (COMMAND, NEWS):
+                peer.put(Batch(frames), frames)
+        peer.flush()
+        assert peer.congested
+        peer.hold(client)
+        await asyncio.sleep(1000)
+        assert not peer.closed
+        assert not driver.closed
+        assert len([text for text in board.announced if "Roof is busy" in text]) == 1
+        assert "held up: a laptop" in caplog.text
+        assert there._paused  # senders wait
+        assert peer.dropped > 0  # and news is left out
+        theirs.resume_reading()
+        await asyncio.sleep(1)
+        assert peer.queued == 0
+        assert not there._paused
+        assert board.refreshed == 1
+        await asyncio.sleep(1000)
+        assert not peer.closed
+        theirs.pause_reading()  # at another time it is named again
+        peer.put(Batch(COMMAND), COMMAND)
+        peer.flush()
+        await asyncio.sleep(100)
+        assert len([text for text in board.announced if "Roof is busy" in text]) == 2
+
+    run(test)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_what_takes_nothing_and_has_not_paused_is_still_hung():
+    async def test():
+        board = Board()
+        ours, _ = memory_pair("Dead", "the server")  # its other end is never opened
+        peer = Peer(board, ours, Role.DRIVER, limits=OutboxLimits(), in_process=True, hang_time=10)
+        ours.open(peer)
+        peer.put(Batch(COMMAND), COMMAND)
+        peer.flush()
+        await asyncio.sleep(100)
+        assert peer.closed
+        assert peer.last_error
+
+    run(test)
+
+
+def test_a_server_above_that_waits_hears_that_this_one_is_well():
+    async def test():
+        board = Board()
+        told = []
+        board.send = lambda peer, frame: told.append((peer.label, frame.raw.count(b"is still busy")))
+        ours, theirs = memory_pair("Roof", "the server")
+        peer = Peer(board, ours, Role.DRIVER, limits=OutboxLimits(), in_process=True, hang_time=10)
+        senders = [
+            Peer(board, memory_pair(label, "b")[0], role, limits=OutboxLimits())
+            for label, role in (("above", Role.UPSTREAM), ("a laptop", Role.CLIENT))
+        ]
+        ours.open(peer)
+        theirs.open(Driver(theirs))
+        theirs.pause_reading()
+        peer.put(Batch(COMMAND), COMMAND)
+        peer.flush()
+        for sender in senders:
+            peer.hold(sender)
+        await asyncio.sleep(1000)
+        assert len([label for label, count in told if label == "above" and count]) > 100
+        assert [label for label, count in told if label == "a laptop" and count] == []
+
+    run(test)

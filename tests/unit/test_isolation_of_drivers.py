@@ -1,0 +1,237 @@
+"""What the code of one driver does costs no other driver anything: its threads, its exceptions, its log."""
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.dispatch import LOG_AGAIN
+from indipydriver.protocol.messages import NewVector, OneBlob, OneMember, SetVector
+from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.testing import DriverHarness, driver_test, run
+from indipyserver import IPyServer
+from tests.support.client import IndiClient
+
+LARGE = b"x" * 1_000_000
+
+
+def texts(*names):
+    return [ipd.TextVector(name, "", "", "rw", "Ok", [ipd.TextMember("t")]) for name in names]
+
+
+# --- threads ---------------------------------------------------------------------------
+
+
+class Blocking(ipd.IPyDriver):
+    """All threads that asyncio has for everybody wait, as for serial ports where nobody answers."""
+
+    def __init__(self):
+        super().__init__(ipd.Device("D", [ipd.BLOBVector("b", "", "", "rw", "Ok", [ipd.BLOBMember("m")])]))
+        self.answer = threading.Event()
+        self.received = asyncio.Event()
+
+    async def hardware(self):
+        await asyncio.gather(*[asyncio.to_thread(self.answer.wait) for _ in range(100)])
+
+    async def rxevent(self, event):
+        if event["m"] == LARGE:
+            self.received.set()
+
+
+def test_large_blobs_need_none_of_the_threads_that_drivers_use():
+    async def test():
+        driver = Blocking()
+        async with DriverHarness(driver) as h:
+            try:
+                async with asyncio.timeout(10):
+                    driver["D"]["b"]["m"] = LARGE
+                    await driver["D"]["b"].send_setVectorMembers(members=["m"])
+                    await h.wait_for("D", "b", values={"m": LARGE})
+                    await h.send(NewVector(VectorKind.BLOB, "D", "b", (OneBlob("m", LARGE, len(LARGE), ".x"),)))
+                    await driver.received.wait()
+            finally:
+                driver.answer.set()
+
+    run(test, real_time=True)
+
+
+class StuckFile:
+    """A file of a disk that does not answer."""
+
+    def __init__(self):
+        self.answer = threading.Event()
+
+    def seek(self, position):
+        pass
+
+    def read(self):
+        self.answer.wait()
+        return b"late"
+
+
+def test_files_that_cannot_be_read_hold_up_no_other_blob():
+    async def test():
+        driver = ipd.IPyDriver(
+            ipd.Device("D", [ipd.BLOBVector(f"b{n}", "", "", "ro", "Ok", [ipd.BLOBMember("m")]) for n in range(20)])
+        )
+        file = StuckFile()
+        async with DriverHarness(driver) as h:
+            sends = []
+            for vector in driver["D"].properties()[1:]:
+                vector["m"] = file
+                sends.append(asyncio.create_task(vector.send_setVectorMembers(members=["m"])))
+            await h.settle()
+            try:
+                driver["D"]["b0"]["m"] = LARGE
+                async with asyncio.timeout(10):
+                    await driver["D"]["b0"].send_setVectorMembers(members=["m"])
+                assert len(sends) == 19
+                assert not any(task.done() for task in sends)
+            finally:
+                file.answer.set()
+            await asyncio.gather(*sends)
+            await h.wait_for("D", "b19", values={"m": b"late"})
+
+    run(test, real_time=True)
+
+
+# --- exceptions ------------------------------------------------------------------------
+
+
+class Panic(BaseException):
+    """As extensions in other languages raise: no Exception."""
+
+
+class Panicking(ipd.IPyDriver):
+    def __init__(self, where, name="D"):
+        super().__init__(ipd.Device(name, texts("v", "w")))
+        self.where = where
+        self.done = []
+        self.snoopall = True
+        if where == "background":
+            self.add_background(self.fail("background"))
+
+    async def fail(self, where):
+        if where == self.where:
+            await asyncio.sleep(0.01)
+            raise Panic("at the disco")
+
+    async def hardware(self):
+        await self.fail("hardware")
+        await asyncio.sleep(3600)
+
+    async def rxevent(self, event):
+        if event["t"] == "bad":
+            await self.fail("rxevent")
+        self.done.append(event["t"])
+
+    async def snoopevent(self, event):
+        if event["t"] == "bad":
+            await self.fail("snoopevent")
+        self.done.append(event["t"])
+
+
+@pytest.mark.parametrize("where", ["hardware", "background", "rxevent"])
+def test_what_is_no_exception_ends_its_driver_alone(where, caplog):
+    async def test():
+        good = Panicking("nowhere", "Good")
+        good.shutdown_grace = 0.1
+        bad = Panicking(where, "Bad")
+        bad.shutdown_grace = 0.1
+        server = IPyServer(bad, good, port=0)
+        running = asyncio.create_task(server.asyncrun())
+        await server.started.wait()
+        async with asyncio.timeout(10), IndiClient(server.port) as client:
+            await client.send("<newTextVector device='Bad' name='v'><oneText name='t'>bad</oneText></newTextVector>")
+            await bad.stopped.wait()
+            await asyncio.sleep(0.1)
+            assert not running.done()
+            assert not good.stop
+            server.shutdown()
+            await running
+
+    run(test, real_time=True)
+    assert "at the disco" in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_who_ends_the_program_ends_it(error):
+    class Ending(ipd.IPyDriver):
+        async def rxevent(self, event):
+            raise error
+
+    async def test():
+        async with DriverHarness(Ending(ipd.Device("D", texts("v")))) as h:
+            await h.set_text("D", "v", t="x")
+            await h.advance(1)
+
+    with pytest.raises(error):
+        run(test)
+
+
+# --- the log ---------------------------------------------------------------------------
+
+
+class Failing(ipd.IPyDriver):
+    def __init__(self):
+        super().__init__(ipd.Device("D", texts("v", "w")))
+        self.snoopall = True
+
+    async def rxevent(self, event):
+        float(event["t"])
+        raise KeyError(event["t"])
+
+    async def snoopevent(self, event):
+        float(event["t"])
+
+
+def errors(caplog):
+    return [r for r in caplog.records if r.levelno >= logging.ERROR and r.name.startswith("indipydriver")]
+
+
+@driver_test
+async def test_commands_that_fail_again_and_again_are_logged_once_and_counted(caplog):
+    async with DriverHarness(Failing()) as h:
+        for _ in range(1000):
+            await h.set_text("D", "v", t="abc")
+        assert h.property("D", "v").updates == 1000  # the clients are told each time
+        (record,) = errors(caplog)
+        assert record.exc_info
+        await h.set_text("D", "w", t="abc")  # of another vector
+        await h.set_text("D", "v", t="1")  # with another exception
+        assert len(errors(caplog)) == 3
+        await h.advance(LOG_AGAIN + 1)
+        await h.set_text("D", "v", t="abc")
+        assert len(errors(caplog)) == 4
+        assert "999 more" in errors(caplog)[-1].getMessage()
+
+
+@driver_test
+async def test_news_that_fail_again_and_again_are_logged_once_and_counted(caplog):
+    async with DriverHarness(Failing()) as h:
+        for n in range(1000):
+            await h.send(SetVector(VectorKind.TEXT, "Other", f"p{n}", (OneMember("t", "abc"),), State.OK))
+        assert len(errors(caplog)) == 1
+
+
+@driver_test
+async def test_a_vector_that_cannot_be_defined_is_logged_once_however_often_it_is_asked_for(caplog):
+    driver = ipd.IPyDriver(ipd.Device("D", texts("v", "w")))
+    driver["D"]["v"].label = "x" * 5000
+    async with DriverHarness(driver) as h:
+        for _ in range(100):
+            await h.get_properties()
+        assert h.property("D", "w").defined
+        assert len(errors(caplog)) == 1
+
+
+@driver_test
+async def test_what_a_refusal_cannot_say_is_logged_once(caplog):
+    driver = ipd.IPyDriver(ipd.Device("D", texts("v")))
+    async with DriverHarness(driver) as h:
+        driver["D"]["v"]["t"] = "x" * (2 << 20)  # no update can be sent
+        for _ in range(100):
+            await h.set_number("D", "v", t=1)
+        assert len([record for record in errors(caplog) if "could not be set to Alert" in record.getMessage()]) == 1

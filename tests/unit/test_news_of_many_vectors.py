@@ -1,0 +1,83 @@
+"""What other devices make a driver keep is bounded, however many vectors they have."""
+
+import asyncio
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver import eventqueues
+from indipydriver.eventqueues import JOB_WEIGHT, MAX_HELD_BYTES, MAX_NEWS_BYTES
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.messages import DelProperty, OneBlob, OneMember, SetVector
+from indipydriver.protocol.tags import VectorKind
+from indipydriver.testing import DriverHarness, driver_test
+
+PART = 900_000
+
+
+class Slow(ipd.IPyDriver):
+    def __init__(self):
+        super().__init__(ipd.Device("D", [ipd.TextVector("v", "", "", "rw", "Ok", [ipd.TextMember("t")])]))
+        self.snoopall = True
+        self.begun = []
+        self.seconds = 10.0
+
+    async def snoopevent(self, event):
+        self.begun.append(event.vectorname)
+        await asyncio.sleep(self.seconds)
+
+
+def text(name, size, device="Other"):
+    return encode(SetVector(VectorKind.TEXT, device, name, (OneMember("t", "x" * size),)))
+
+
+async def put(h, frames):
+    for frame in frames:
+        h._link.write(Batch([frame]))
+    h._link.flush()
+    await h.settle()
+
+
+def queues(h):
+    return h.driver._engine._dispatcher._queues
+
+
+@pytest.mark.parametrize("size", [200_000, 10])
+@driver_test
+async def test_the_first_events_of_very_many_vectors_are_bounded_together(size, monkeypatch):
+    limit = 4 << 20
+    monkeypatch.setattr(eventqueues, "MAX_HELD_BYTES", limit)
+    async with DriverHarness(Slow(), shutdown_grace=0) as h:
+        number = 8 * limit // max(size, JOB_WEIGHT)
+        await put(h, [text(f"p{n}", size) for n in range(number)])
+        assert h._drivers_link._paused
+        assert len(h.driver.begun) < number / 2
+        h.driver.seconds = 0.0
+        await h.advance(100)
+        assert h.driver.begun == [f"p{n}" for n in range(number)]
+        assert queues(h)._held == 0
+        assert queues(h)._queues == {}
+        assert not h._drivers_link._paused
+
+
+@driver_test
+async def test_one_large_event_that_is_handled_holds_up_nothing():
+    """A picture of any size is being saved, and the rain is heard."""
+    async with DriverHarness(Slow(), shutdown_grace=0) as h:
+        data = b"x" * (MAX_HELD_BYTES + MAX_NEWS_BYTES)
+        await put(h, [encode(SetVector(VectorKind.BLOB, "Camera", "b", (OneBlob("m", data, len(data), ".fits"),)))])
+        await put(h, [text(f"p{n}", 10) for n in range(100)])
+        assert len(h.driver.begun) == 101
+        assert not h._drivers_link._paused
+
+
+@driver_test
+async def test_what_is_void_is_not_held():
+    async with DriverHarness(Slow(), shutdown_grace=0) as h:
+        await put(h, [text(f"p{n % 10}", PART, "Gone") for n in range(20)])
+        assert queues(h)._held > 15 * PART
+        await put(h, [encode(DelProperty("Gone"))])
+        assert queues(h)._held < 11 * PART
+        await h.advance(100)
+        assert queues(h)._held == queues(h)._news == 0

@@ -1,0 +1,141 @@
+"""The BLOB mode Only keeps definitions from a client, which gets them when it wants more than BLOBs again."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
+from indipydriver.protocol.tags import BlobMode
+from indipyserver.party import Party
+from tests.support.routing import BLOB, Site, blob, define, elements, update
+
+ALL = GetProperties()
+
+
+def modes(device: str | None, *words: str) -> list[Frame]:
+    where = f" device='{device}'" if device else ""
+    return elements("".join(f"<enableBLOB{where}>{word}</enableBLOB>" for word in words).encode())
+
+
+def site_of(asks: GetProperties = ALL) -> tuple[Site, Party, Party]:
+    """A driver of A with a property, and a client that has been given its definition."""
+    site = Site()
+    driver, client = site.driver("A", "p"), site.client(asks)
+    site.quiet()
+    return site, driver, client
+
+
+@pytest.mark.parametrize("asks", [ALL, GetProperties("A")])
+@pytest.mark.parametrize("where", ["A", None])
+@pytest.mark.parametrize("back", ["Also", "Never"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        [define("A", "p", value="changed")],
+        [define("A", "new")],
+        [update("A", "p"), define("A", "p")],
+        [DelProperty("A", "p"), define("A", "p")],
+        [DelProperty("A"), define("A", "p")],
+    ],
+)
+def test_what_was_defined_meanwhile_is_asked_for(
+    asks: GetProperties, where: str | None, back: str, said: list[Frame]
+) -> None:
+    site, driver, client = site_of(asks)
+    site.send(client, *modes(where, "Only"))
+    site.send(driver, *said)
+    assert "defTextVector" not in "".join(site.take(client))
+    site.send(client, *modes(where, back))
+    assert site.take(driver) == ["getProperties A"]
+    site.answer()
+    assert {line for line in site.take(client) if "def" in line} >= {f"defTextVector A {said[-1].name}"}
+    site.send(driver, update("A", "p"))
+    assert site.take(client) == ["setTextVector A p"]
+
+
+def test_no_news_of_a_property_that_was_never_shown() -> None:
+    site, driver, client = site_of()
+    site.send(client, *modes("A", "Only"))
+    site.send(driver, define("A", "new"))
+    site.send(client, *modes("A", "Also"))
+    site.send(driver, update("A", "new"), update("A", "p"))
+    assert site.take(client) == ["setTextVector A p"]
+    site.send(driver, define("A", "new"), update("A", "new"))
+    assert site.take(client) == ["defTextVector A new", "setTextVector A new"]
+
+
+def test_an_owner_that_answers_only_once_is_heard_if_it_was_before() -> None:
+    """The client has an older definition; nobody knows whether a newer one will ever come."""
+    site, driver, client = site_of()
+    site.send(client, *modes("A", "Only"))
+    site.send(driver, define("A", "p", value="changed"))
+    site.send(client, *modes("A", "Also"))
+    site.send(driver, update("A", "p"))
+    assert site.take(client) == ["setTextVector A p"]
+
+
+def test_each_device_is_asked_for_when_its_mode_changes() -> None:
+    site, driver, client = site_of()
+    other = site.driver("B")
+    site.send(client, *modes("A", "Only"), *modes("B", "Only"))
+    site.send(driver, define("A", "new"))
+    site.send(other, define("B", "new"))
+    site.quiet()
+    site.send(client, *modes("B", "Also"))
+    assert (site.take(driver), site.take(other)) == ([], ["getProperties B"])
+    site.now += 10
+    site.send(client, *modes(None, "Never"))
+    assert (site.take(driver), site.take(other)) == (["getProperties A"], [])
+
+
+def test_blobs_are_defined_meanwhile_and_nothing_is_asked_for() -> None:
+    site, driver, client = site_of()
+    site.send(client, *modes("A", "Only"))
+    site.send(driver, define("A", "image", BLOB), blob("A", "image"))
+    assert site.take(client) == ["defBLOBVector A image", "setBLOBVector A image"]
+    site.send(client, *modes("A", "Also"))
+    assert site.take(driver) == []
+
+
+def test_who_has_not_asked_for_definitions_gets_none() -> None:
+    site, driver, _ = site_of()
+    client = site.add("pictures only")
+    site.send(client, *modes("A", "Only"))
+    site.send(driver, define("A", "new"))
+    site.send(client, *modes("A", "Also"))
+    assert site.take(driver) == []
+    site.send(driver, update("A", "new"))
+    assert site.take(client) == ["setTextVector A new"]
+
+
+def test_changing_the_mode_again_and_again_costs_little() -> None:
+    """However many properties there are; the limit is ten times what it takes."""
+    site = Site()
+    for n in range(10):
+        site.driver(f"D{n}", *(f"p{k}" for k in range(1000)))
+    client = site.add("client")
+    site.send(client, ALL)  # to which nobody gives an answer
+    begin = time.process_time()
+    site.send(client, *modes(None, *["Only", "Also"] * 500))
+    assert time.process_time() - begin < 1.0
+
+
+def test_devices_that_come_and_go_leave_nothing_behind() -> None:
+    site, driver, client = site_of()
+    site.send(client, *modes(None, "Only"))
+    for n in range(2000):
+        site.send(driver, define(f"D{n}", "p"), DelProperty(f"D{n}"))
+    (left_out,) = site.router._only._left_out.values()
+    assert len(left_out) <= len(site.router.devices)
+    site.leave(client)
+    assert site.router._only._left_out == {}
+
+
+def test_a_named_property_in_the_mode_only_keeps_nothing_from_anybody() -> None:
+    site, driver, client = site_of()
+    site.send(client, EnableBlob("A", "image", BlobMode.ONLY))
+    site.send(driver, define("A", "new"))
+    assert site.take(client) == ["defTextVector A new"]

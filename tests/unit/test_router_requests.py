@@ -1,0 +1,330 @@
+"""Requests for definitions: who is asked, who is answered, and that a flood of them costs little."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Frame, address
+from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
+from indipyserver.asked import ANSWER_TIME, MAX_NAMED, Asked
+from indipyserver.party import Party, Role
+from tests.support.routing import Site, command, define, elements, update
+
+ALL = GetProperties()
+NAMES = ("p", "q", "r")
+
+
+def reply(device: str, name: str, value: str = "x") -> Frame:
+    """The answer of a driver in the server's process."""
+    frame = define(device, name, value=value)
+    frame.reply = True
+    return frame
+
+
+def answer(site: Site, driver: Party, device: str = "A", names: tuple[str, ...] = NAMES) -> None:
+    site.send(driver, *(reply(device, name) for name in names))
+
+
+def test_equal_requests_wait_for_one_answer_that_serves_all_who_asked() -> None:
+    site = Site()
+    driver = site.driver("A", *NAMES)
+    clients = [site.add(f"client {n}") for n in range(5)]
+    for client in clients:
+        site.send(client, ALL, ALL)
+    assert site.take(driver) == ["getProperties"]
+    answer(site, driver)
+    for client in clients:
+        assert site.take(client) == [f"defTextVector A {name}" for name in NAMES]
+
+
+def test_who_asks_in_the_middle_of_an_answer_gets_all_of_it() -> None:
+    site = Site()
+    driver = site.driver("A", *NAMES)
+    early, late = site.add("early"), site.add("late")
+    site.send(early, ALL)
+    site.send(driver, reply("A", "p"))
+    site.send(late, ALL)
+    assert site.take(driver) == ["getProperties"] * 2
+    site.send(driver, reply("A", "q"), reply("A", "r"))
+    answer(site, driver)
+    assert site.take(early) == [f"defTextVector A {name}" for name in NAMES]
+    assert sorted(site.take(late)) == [f"defTextVector A {name}" for name in NAMES]
+
+
+@pytest.mark.parametrize(
+    ("waits", "asked", "passed"),
+    [
+        (ALL, GetProperties("A"), []),
+        (ALL, GetProperties("A", "p"), []),
+        (GetProperties("A"), GetProperties("A", "p"), []),
+        (GetProperties("A", "p"), GetProperties("A", "q"), ["getProperties A q"]),
+        (GetProperties("A", "p"), GetProperties("A"), ["getProperties A"]),
+        (GetProperties("A"), ALL, ["getProperties"]),
+        (GetProperties("B"), GetProperties("A"), ["getProperties A"]),
+    ],
+)
+def test_a_request_that_waits_covers_what_is_part_of_it(
+    waits: GetProperties, asked: GetProperties, passed: list[str]
+) -> None:
+    site = Site()
+    driver = site.driver("A", *NAMES)
+    site.send(driver, define("B", "p"))
+    one, two = site.add("one"), site.add("two")
+    site.send(one, waits)
+    site.take(driver)
+    site.send(two, asked)
+    assert site.take(driver) == passed
+    answer(site, driver)
+    names = NAMES if asked.name is None else (asked.name,)
+    assert site.take(two) == [f"defTextVector A {name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    "said", [define("A", "p", value="new"), encode(DelProperty("A", "p")), encode(DelProperty("A"))]
+)
+def test_whatever_an_owner_says_of_what_it_was_asked_for_ends_the_waiting(said: Frame) -> None:
+    site = Site()
+    driver, client, other = site.driver("A", *NAMES), site.add("client"), site.add("other")
+    site.send(client, GetProperties("A", "p"))
+    site.send(driver, said)
+    site.take(driver)
+    for asks in (client, other):
+        site.send(asks, GetProperties("A", "p"))
+    assert site.take(driver) == ["getProperties A p"]
+
+
+def test_what_is_never_answered_is_asked_again_when_somebody_repeats_it_later() -> None:
+    site = Site()
+    driver = site.driver("A")
+    one, two = site.add("one"), site.add("two")
+    site.send(one, GetProperties("A", "nothing"))
+    site.send(two, GetProperties("A", "nothing"))
+    assert site.take(driver) == ["getProperties A nothing"]
+    site.now += ANSWER_TIME
+    site.send(one, GetProperties("A", "nothing"))
+    site.send(one, GetProperties("A", "nothing"))
+    assert site.take(driver) == ["getProperties A nothing"]
+
+
+def test_an_owner_that_comes_back_is_asked_again() -> None:
+    site = Site()
+    client = site.client(ALL)
+    for _ in range(2):
+        driver = site.driver("A")
+        site.send(client, GetProperties("A"))
+        assert site.take(driver) == ["getProperties A"]
+        site.leave(driver)
+
+
+def test_a_client_that_introduces_itself_as_a_server_after_asking_is_one() -> None:
+    site = Site()
+    site.driver("A")
+    client = site.add("client")
+    site.send(client, ALL, GetProperties("*"))
+    assert client.role is Role.UPSTREAM
+
+
+def test_a_whole_device_is_asked_for_after_one_of_its_properties() -> None:
+    site = Site()
+    driver = site.driver("A", *NAMES)
+    client = site.add("client")
+    site.send(client, GetProperties("A", "p"))
+    answer(site, driver)
+    site.take(client)
+    site.send(client, GetProperties("A"))
+    answer(site, driver)
+    site.send(driver, update("A", "q"))
+    assert site.take(client) == [*(f"defTextVector A {name}" for name in NAMES), "setTextVector A q"]
+
+
+def test_a_flood_of_requests_is_one_request_to_the_owner_and_costs_little() -> None:
+    """As many as fit into one read, each for all of many properties; the limit is ten times what it takes."""
+    site = Site()
+    names = tuple(f"p{n}" for n in range(1000))
+    driver = site.driver("A", *names)
+    flooder, other = site.add("flooder"), site.client(ALL)
+    site.quiet()
+    flood = elements(b"<getProperties version='1.7'/>" * 17_000)
+    begin = time.process_time()
+    site.send(flooder, *flood)
+    assert time.process_time() - begin < 1.0
+    assert site.take(driver) == ["getProperties"]
+    site.send(other, command("A", "p0"))
+    assert site.take(driver) == ["newTextVector A p0"]
+
+
+def test_requests_for_many_names_become_one_for_their_device() -> None:
+    site = Site()
+    driver = site.driver("A", *NAMES)
+    client, other = site.add("client"), site.add("other")
+    site.send(client, *(GetProperties("A", f"invented {n}") for n in range(1000)))
+    assert site.take(driver) == [*(f"getProperties A invented {n}" for n in range(MAX_NAMED)), "getProperties A"]
+    site.send(other, GetProperties("A", "q"))
+    answer(site, driver)
+    assert site.take(other) == ["defTextVector A q"]
+    assert site.take(client) == []
+
+
+# Empty attributes
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        (b"<getProperties version='1.7' device=''/>", "getProperties"),
+        (b"<getProperties version='1.7' device='' name='X'/>", "getProperties"),
+        (b"<getProperties version='1.7' name='X'/>", "getProperties"),
+        (b"<getProperties version='1.7' device='A' name=''/>", "getProperties A"),
+    ],
+)
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.DRIVER, Role.REMOTE])
+def test_an_empty_name_in_a_request_is_as_good_as_none(text: bytes, passed: str, role: Role) -> None:
+    site = Site()
+    driver = site.driver("A", *NAMES)
+    above = site.above()
+    asker = site.add("asker", role)
+    site.send(driver, define("A", "before"))
+    answer(site, driver)
+    site.quiet()
+    site.send(asker, *elements(text))
+    assert site.take(driver) == [passed]
+    assert site.take(above) == (["getProperties"] if passed == "getProperties" and role is not Role.CLIENT else [])
+    answer(site, driver)
+    site.send(driver, update("A", "q"))
+    assert site.take(asker) == [*(f"defTextVector A {name}" for name in NAMES), "setTextVector A q"]
+
+
+def test_frames_with_empty_names_that_did_not_pass_a_framer_are_understood_too() -> None:
+
+    site = Site()
+    driver, client = site.driver("A"), site.add("client")
+    site.send(client, Frame(address("getProperties", "", "X"), b"<getProperties version='1.7' device='' name='X'/>"))
+    assert site.take(driver) == ["getProperties"]
+    assert client.interest.everything
+
+
+@pytest.mark.parametrize("text", [b"<delProperty device='' name='p'/>", b"<delProperty name='p'/>"])
+def test_a_deletion_that_names_a_property_but_no_device_deletes_nothing(text: bytes) -> None:
+    site = Site()
+    driver, client = site.driver("A", *NAMES), site.client(ALL)
+    site.quiet()
+    site.send(driver, *elements(text))
+    assert site.take(client) == []
+
+
+def test_a_deletion_without_device_in_this_process_deletes_nothing() -> None:
+    """The framer lets no such element through; a frame that a driver makes itself passes no framer."""
+    site = Site()
+    driver, client = site.driver("A", *NAMES), site.client(ALL)
+    site.quiet()
+    for device in (None, ""):
+        site.send(driver, Frame(address("delProperty", device, "p"), b"<delProperty name='p'/>"))
+    assert site.take(client) == []
+    assert driver.complaints == {"nameless": 2}
+
+
+def test_a_deletion_with_an_empty_device_and_no_name_is_that_of_all_own_devices() -> None:
+    site = Site()
+    driver, client = site.driver("A"), site.client(ALL)
+    site.driver("B")
+    site.quiet()
+    site.send(driver, *elements(b"<delProperty device=''/>"))
+    assert site.take(client) == ["delProperty A"]
+
+
+# Other servers
+
+
+def test_what_a_server_above_has_defined_is_asked_of_it_for_clients_that_come_later() -> None:
+    site = Site()
+    above = site.above()
+    site.send(above, define("Sky", "p"))
+    site.quiet()
+    client = site.add("client")
+    site.send(client, ALL)
+    assert site.take(above) == ["getProperties Sky"]
+    site.send(above, define("Sky", "p"), update("Sky", "p"))
+    assert site.take(client) == ["defTextVector Sky p", "setTextVector Sky p"]
+
+
+def request(*hops: str) -> list[Frame]:
+    way = f" via='{' '.join(hops)}'" if hops else ""
+    return elements(f"<getProperties version='1.7' device='R' name='p'{way}/>".encode())
+
+
+def test_a_request_that_came_through_other_servers_does_not_stand_for_one_that_did_not() -> None:
+    """The server below drops what has come through itself."""
+    site = Site()
+    remote = site.add("remote", Role.REMOTE)
+    site.send(remote, define("R", "p"))
+    above, client, other = site.above(), site.add("client"), site.add("other")
+    site.now += 10
+    site.quiet()
+    site.send(above, *request("x", "below"))
+    site.send(client, *request())
+    site.send(other, *request())
+    site.send(above, *request("y"))
+    assert [line for line in site.raw(remote).splitlines() if line] == [
+        b'<getProperties via="x below here" version="1.7" device="R" name="p" />',
+        b'<getProperties via="here" version="1.7" device="R" name="p" />',
+    ]
+
+
+def test_who_asks_twice_is_heard_if_the_first_request_had_come_another_way() -> None:
+    """The server below has dropped the first, which had come through it."""
+    site = Site()
+    remote, above = site.add("remote", Role.REMOTE), site.above()
+    site.send(remote, define("R", "p"))
+    site.now += 10
+    site.quiet()
+    site.send(above, *request("below", "above"), *request("above"), *request("above"), *request("x", "above"))
+    assert [line for line in site.raw(remote).splitlines() if line] == [
+        b'<getProperties via="below above here" version="1.7" device="R" name="p" />',
+        b'<getProperties via="above here" version="1.7" device="R" name="p" />',
+    ]
+    site.send(above, *request("here", "above"))
+    assert site.take(remote) == []
+
+
+def test_a_flood_of_invented_ways_costs_little() -> None:
+    """The limit is ten times what it takes."""
+    site = Site()
+    site.driver("A", *(f"p{n}" for n in range(1000)))
+    flooder = site.add("flooder")
+    flood = [frame for n in range(10_000) for frame in elements(b"<getProperties version='1.7' via='x%d'/>" % n)]
+    begin = time.process_time()
+    site.send(flooder, *flood)
+    assert time.process_time() - begin < 1.0
+
+
+def test_ways_that_are_invented_are_passed_on_a_few_times_only() -> None:
+    site = Site()
+    remote = site.add("remote", Role.REMOTE)
+    site.send(remote, define("R", "p"))
+    above = site.above(read_only=True)
+    site.now += 10
+    site.quiet()
+    for n in range(1000):
+        site.send(above, *request(f"x{n}"))
+    assert len(site.take(remote)) < 10
+
+
+def test_snooped_blobs_are_enabled_although_the_request_for_them_waits() -> None:
+    site = Site()
+    driver, snooper = site.driver("A"), site.add("snooper", Role.DRIVER)
+    site.send(snooper, GetProperties("A", "image"), EnableBlob("A", "image"))
+    site.send(snooper, GetProperties("A", "image"), EnableBlob("A", "image"))
+    assert site.take(driver) == ["getProperties A image"]
+    assert snooper.interest.wants_blob("A", "image")
+
+
+def test_what_waits_is_bounded_by_the_devices_of_the_owner() -> None:
+    asked = Asked()
+    for n in range(10_000):
+        asked.pass_on("A", f"p{n}", 1, 0.0)
+    assert len(asked.waiting) == MAX_NAMED + 1
+    assert asked.answered("A", None)
+    assert len(asked.waiting) == 0

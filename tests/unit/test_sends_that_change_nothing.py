@@ -1,0 +1,134 @@
+"""Sends that have nothing to send, or cannot be sent: the loop goes on, and the vector is as it was."""
+
+import asyncio
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.testing import DriverHarness, driver_test, run
+
+
+def driver_with_all_kinds():
+    return ipd.IPyDriver(
+        ipd.Device(
+            "D",
+            [
+                ipd.SwitchVector("switch", "", "", "rw", "AnyOfMany", "Ok", [ipd.SwitchMember("m")]),
+                ipd.LightVector("light", "", "", "Ok", [ipd.LightMember("m")]),
+                ipd.TextVector("text", "", "", "rw", "Ok", [ipd.TextMember("m", membervalue="old")]),
+                ipd.NumberVector("number", "", "", "rw", "Ok", [ipd.NumberMember("m")]),
+                ipd.BLOBVector("blob", "", "", "rw", "Ok", [ipd.BLOBMember("m")]),
+            ],
+        )
+    )
+
+
+KINDS = ("switch", "light", "text", "number", "blob")
+
+
+async def turns_during(send, seconds=0.05):
+    """How many turns the others of the event loop get while something is sent again and again."""
+    loop = asyncio.get_running_loop()
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    end = loop.time() + seconds
+    while loop.time() < end:
+        await send()
+    task.cancel()
+    return turns
+
+
+def sends(vector):
+    for name in ("send_defVector", "send_setVector", "send_setVectorMembers"):
+        if hasattr(vector, name):
+            yield getattr(vector, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", ["vector", "device"])
+def test_a_loop_that_sends_what_is_disabled_leaves_the_others_their_turns(kind, what):
+    async def test():
+        async with DriverHarness(driver_with_all_kinds()) as h:
+            vector = h.driver["D"][kind]
+            (vector if what == "vector" else vector.device).enable = False
+            for send in sends(vector):
+                assert await turns_during(send) > 0
+
+    run(test, real_time=True)
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_a_loop_in_which_nothing_changes_leaves_the_others_their_turns(kind):
+    async def test():
+        async with DriverHarness(driver_with_all_kinds()) as h:
+            vector = h.driver["D"][kind]
+            await vector.send_setVector()
+            assert await turns_during(lambda: vector.send_setVector(allvalues=False)) > 0
+            assert h.property("D", kind).updates == 1
+
+    run(test, real_time=True)
+
+
+def test_messages_of_a_disabled_device_leave_the_others_their_turns():
+    async def test():
+        async with DriverHarness(driver_with_all_kinds()) as h:
+            device = h.driver["D"]
+            device.enable = False
+            assert await turns_during(lambda: device.send_device_message("hello")) > 0
+
+    run(test, real_time=True)
+
+
+def content(vector):
+    flags = [member.changed for member in vector.data.values()]
+    return vector.state, vector.timeout, vector.message, vector.changed, vector._is_commanded, flags
+
+
+WRONG = [{"message": "x" * 5000}, {"message": "é" * 3000}]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("wrong", WRONG, ids=["long", "long in bytes"])
+@driver_test
+async def test_what_nobody_would_take_changes_nothing(kind, wrong):
+    async with DriverHarness(driver_with_all_kinds()) as h:
+        vector = h.driver["D"][kind]
+        vector._is_commanded = True
+        before, sent = content(vector), len(h.frames)
+        for send in sends(vector):
+            with pytest.raises(ValueError, match="nobody would take it"):
+                await send(state="Alert", timeout=7, **wrong)
+            assert content(vector) == before
+        await h.settle()
+        assert len(h.frames) == sent
+
+
+@driver_test
+async def test_a_text_that_is_too_long_changes_no_state():
+    async with DriverHarness(driver_with_all_kinds()) as h:
+        vector = h.driver["D"]["text"]
+        await vector.send_setVector()
+        vector["m"] = "x" * (2 << 20)
+        before = content(vector)
+        for arguments in ({"allvalues": True}, {"allvalues": False}):
+            with pytest.raises(ValueError, match="nobody would take it"):
+                await vector.send_setVector(state="Busy", **arguments)
+            assert content(vector) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@driver_test
+async def test_members_that_are_none_change_nothing(kind):
+    async with DriverHarness(driver_with_all_kinds()) as h:
+        vector = h.driver["D"][kind]
+        before = content(vector)
+        with pytest.raises(TypeError):
+            await vector.send_setVectorMembers(state="Alert", members=5)
+        assert content(vector) == before
