@@ -21,8 +21,10 @@ class DriveDriver(ipd.IPyDriver):
     async def send_compressed(self, data):
         blob = self["Drive"]["GIVE"]
         blob.set_blobsize("FILE", len(data))
+        blob.data["FILE"].blobformat = ".bin.z"
         await self.send_bytes(zlib.compress(data))
         blob.set_blobsize("FILE", 0)  # from now on the length again
+        blob.data["FILE"].blobformat = ""
 
     # receiving
     async def rxevent(self, event):

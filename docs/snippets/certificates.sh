@@ -2,7 +2,7 @@
 set -e
 # the commands
 openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=my observatory" \
-    -keyout ca.key -out ca.pem
+    -addext "keyUsage=critical,keyCertSign,cRLSign" -keyout ca.key -out ca.pem
 
 for name in pier.local office.local; do
     openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout $name.key -out $name.csr
