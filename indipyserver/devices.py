@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
@@ -19,8 +18,6 @@ MAX_DEFINED: Final = 50_000
 """Properties all devices of one party may have: with the longest names they take about 64 MiB of memory."""
 
 P = TypeVar("P")
-
-_TIMESTAMP: Final = re.compile(rb"""\stimestamp=(?:"[^"]*"|'[^']*')""")
 
 
 class Property(Generic[P]):
@@ -249,6 +246,15 @@ def _same(prop: Property[P], raw: bytes) -> bool:
     before, its_hash = prop.definition, hash(raw)
     if its_hash == before[0]:
         return True
-    timeless = _TIMESTAMP.sub(b"", raw, count=1) if b"timestamp=" in raw else raw
+    timeless = _without_timestamp(raw)
     prop.definition = its_hash, hash(timeless), len(timeless)
     return prop.definition[1:] == before[1:]
+
+
+def _without_timestamp(raw: bytes) -> bytes:
+    """A definition without its timestamp, found by plain searches: an expression takes four times as long."""
+    begin = raw.find(b"timestamp=") - 1
+    if begin < 0 or raw[begin] not in b" \t\r\n" or raw[begin + 11] not in b"\"'":
+        return raw
+    end = raw.find(raw[begin + 11 : begin + 12], begin + 12)
+    return raw[:begin] + raw[end + 1 :] if end > 0 else raw

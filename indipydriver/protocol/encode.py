@@ -40,8 +40,8 @@ __all__ = ["encode"]
 
 _LIMITS: Final = Limits()
 _MEMBER: Final = len("<oneText />")  # bytes; the shortest there is
-_FEW: Final = _MEMBER * _LIMITS.members  # bytes; with fewer there cannot be too many members
 _PASSING: Final = _LIMITS.passing_frame
+_FEW: Final = min(_MEMBER * _LIMITS.members, _PASSING)  # bytes; with fewer there cannot be too many members
 _LONG_ATTRIBUTE: Final = re.compile(rb'="[^"]{%d}' % (_LIMITS.name + 1))
 
 _STATES: Final = frozenset(State)
@@ -111,8 +111,11 @@ def encode(message: AnyMessage) -> Frame:
     except (TypeError, AttributeError) as error:
         raise LocalProtocolError(f"a value of the wrong type in {type(message).__name__}: {error}") from error
     # Without a long attribute only very many bytes can be beyond a limit: 0.4 us for 300 bytes.
-    markup = frame.skeleton if isinstance(frame, BlobFrame) else frame.raw
-    if len(markup) > _FEW or _LONG_ATTRIBUTE.search(markup) or frame.size > _PASSING:
+    if isinstance(frame, BlobFrame):
+        markup = frame.skeleton
+        if len(markup) > _FEW or _LONG_ATTRIBUTE.search(markup) or frame.size > _PASSING:
+            _check_limits(frame)
+    elif len(frame.raw) > _FEW or _LONG_ATTRIBUTE.search(frame.raw):
         _check_limits(frame)
     return frame
 

@@ -94,6 +94,25 @@ def test_definitions_go_to_those_who_miss_them() -> None:
     assert site.take(early) == site.take(late) == ["delProperty A q", "defTextVector A q"]
 
 
+@pytest.mark.parametrize("stamp", [b' timestamp="%d"', b" timestamp='%d'", b'\n\ttimestamp="%d"'])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_definition_of_which_only_the_timestamp_is_new_is_no_news(stamp: bytes, place: str) -> None:
+    def defined(time: int, label: bytes = b"x") -> list[Frame]:
+        rest = b' device="A" name="p" label="%s" state="Ok" perm="ro"' % label
+        start = stamp % time + rest if place == "first" else rest + stamp % time
+        return Framer().feed(b"<defTextVector%s><defText name='m'>timestamp=1</defText></defTextVector>" % start)
+
+    site = Site()
+    driver, client = site.add("driver", Role.DRIVER), site.add("client")
+    site.send(client, ALL)
+    site.send(driver, *defined(1))
+    assert site.take(client) == ["defTextVector A p"]
+    site.send(driver, *defined(2))
+    assert site.take(client) == []
+    site.send(driver, *defined(2, label=b"y"))
+    assert site.take(client) == ["defTextVector A p"]
+
+
 def test_the_answer_of_a_driver_in_this_process_goes_to_who_asked_even_if_it_has_changed() -> None:
     site = Site()
     driver = site.add("driver", Role.DRIVER)
