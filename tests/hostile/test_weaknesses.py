@@ -1,4 +1,4 @@
-"""What brings indiserver down, makes it hang or loses something there (W1 to W19): here it does none of these."""
+"""What brings indiserver down, makes it hang or loses something there: here it does none of these."""
 
 import asyncio
 import base64
@@ -28,7 +28,7 @@ async def still_served(port: int, device: str = "A") -> None:
 
 
 @asynchronous
-async def test_w1_versions_end_no_driver():
+async def test_versions_end_no_driver():
     strict = misbehaving(
         "define('S')\n"
         "held = b''\n"
@@ -50,7 +50,7 @@ async def test_w1_versions_end_no_driver():
         assert "restart" not in server.log
 
 
-BLOBS = {  # W2, W3, W4, W5
+BLOBS = {  # indiserver aborts, exits, overruns its memory or swallows what comes next
     "size is no number": "size='many' format='.x'>QUJD",
     "size out of range": "size='99999999999999999999999' format='.x'>QUJD",
     "size is negative": "size='-5' format='.x'>QUJD",
@@ -66,7 +66,7 @@ BLOBS = {  # W2, W3, W4, W5
 @pytest.mark.parametrize("what", BLOBS)
 @pytest.mark.parametrize("pieces", [0, 7])
 @asynchronous
-async def test_w2_to_w5_wrong_blob_attributes(what, pieces):
+async def test_wrong_blob_attributes_end_nothing(what, pieces):
     """The server relays or drops them; behind them everything is understood as before."""
     driver = echo_driver("A")
     async with running_server(driver) as server:
@@ -85,7 +85,7 @@ async def test_w2_to_w5_wrong_blob_attributes(what, pieces):
 
 @pytest.mark.parametrize("size", [MIB, 3 * MIB - 1, 20 * MIB])
 @asynchronous
-async def test_w6_wrapped_blobs_of_awkward_sizes_arrive_whole(size, tmp_path):
+async def test_wrapped_blobs_of_awkward_sizes_arrive_whole(size, tmp_path):
     script = misbehaving(
         "import base64\n"
         f"data = base64.encodebytes(bytes(range(256)) * ({size} // 256) + b'z' * ({size} % 256))\n"
@@ -134,7 +134,7 @@ def attached_by(sock: socket.socket) -> tuple[bytes, list[int]]:
 
 
 @asynchronous
-async def test_w7_a_driver_that_snoops_its_own_device():
+async def test_a_driver_that_snoops_its_own_device():
     selfish = misbehaving(
         "define('Me')\n"
         "out(\"<getProperties version='1.7' device='Me'/>\")\n"
@@ -158,7 +158,7 @@ async def test_w7_a_driver_that_snoops_its_own_device():
 
 
 @asynchronous
-async def test_w8_a_remote_that_stops_or_has_no_name():
+async def test_a_remote_that_stops_or_has_no_name():
     async with victim(devices=["Far"]) as far, victim(remotes=[far.port]) as server, IndiClient(server.port) as client:
         await client.get_properties()
         await client.expect(match("defNumberVector", device="Far", name="pos"))
@@ -171,11 +171,11 @@ async def test_w8_a_remote_that_stops_or_has_no_name():
         await still_served(server.port)
 
 
-# W9, more clients than descriptors: test_threats.py, the connection flood.
+# More clients than descriptors: test_threats.py, the connection flood.
 
 
 @asynchronous
-async def test_w10_deep_nesting_costs_no_time():
+async def test_deep_nesting_costs_no_time():
     async with victim() as server:
         async with IndiClient(server.port) as client:
             with contextlib.suppress(ConnectionError):
@@ -190,7 +190,7 @@ async def test_w10_deep_nesting_costs_no_time():
     ["<newTextVector device='A' name='name'><oneText name='t'>x", "<getProperties & device=", "a & b", "<", "</"],
 )
 @asynchronous
-async def test_w11_something_unterminated_does_not_make_a_connection_mute(broken, caplog):
+async def test_something_unterminated_does_not_make_a_connection_mute(broken, caplog):
     async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
         await client.send(f"{broken}\n")
         await client.get_properties()
@@ -199,7 +199,7 @@ async def test_w11_something_unterminated_does_not_make_a_connection_mute(broken
 
 
 @asynchronous
-async def test_w12_long_and_binary_lines_on_stderr_are_logged_and_read_on(caplog):
+async def test_long_and_binary_lines_on_stderr_are_logged_and_read_on(caplog):
     driver = misbehaving(
         "define('E')\n"
         "os.write(2, b'y' * 1023 + b'\\n' + b'z' * 200_000 + b'\\n')\n"
@@ -217,7 +217,7 @@ async def test_w12_long_and_binary_lines_on_stderr_are_logged_and_read_on(caplog
 
 
 @asynchronous
-async def test_w13_a_long_backlog_costs_linear_time():
+async def test_a_long_backlog_costs_linear_time():
     """A client that is 40 MiB behind and then reads on: no time goes into the length of its queue."""
     driver = echo_driver("A")
     async with running_server(driver) as server:
@@ -252,7 +252,7 @@ def hangs(element) -> bool:
 
 
 @asynchronous
-async def test_w14_a_stuck_driver_costs_bounded_memory_and_is_ended():
+async def test_a_stuck_driver_costs_bounded_memory_and_is_ended():
     stuck = misbehaving("asked(2)\ndefine('Stuck')\ntime.sleep(1000)")
     async with (
         victim(exdrivers=[stuck], driver_options={"restarts": 100}, hang_time=1.0) as server,
@@ -280,11 +280,11 @@ async def test_w14_a_stuck_driver_costs_bounded_memory_and_is_ended():
         await asyncio.gather(task, return_exceptions=True)
 
 
-# W15, anybody commands everything: test_rights.py, test_tls.py, and the forgeries in test_threats.py.
+# Anybody commands everything: test_rights.py, test_tls.py, and the forgeries in test_threats.py.
 
 
 @asynchronous
-async def test_w16_a_crash_loop_is_slowed_down_and_comes_back(tmp_path):
+async def test_a_crash_loop_is_slowed_down_and_comes_back(tmp_path):
     flag = tmp_path / "healthy"
     driver = misbehaving(f"if not os.path.exists({str(flag)!r}): sys.exit(3)\ndefine('Back')\nsys.stdin.read()")
     async with (
@@ -300,7 +300,7 @@ async def test_w16_a_crash_loop_is_slowed_down_and_comes_back(tmp_path):
 
 
 @asynchronous
-async def test_w17_a_half_closed_client_gets_its_answers():
+async def test_a_half_closed_client_gets_its_answers():
     async with running_server(echo_driver("A")) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"<getProperties version='1.7'/>")
@@ -313,7 +313,7 @@ async def test_w17_a_half_closed_client_gets_its_answers():
 
 
 @asynchronous
-async def test_w18_two_servers_on_one_machine():
+async def test_two_servers_on_one_machine():
     from tests.support import started
 
     name = f"/tmp/test-two-{os.getpid()}"
@@ -332,7 +332,7 @@ async def test_w18_two_servers_on_one_machine():
 
 
 @asynchronous
-async def test_w19_blob_modes_of_two_clients_of_a_chain_do_not_disturb_each_other():
+async def test_blob_modes_of_two_clients_of_a_chain_do_not_disturb_each_other():
     driver = echo_driver("Far")
     async with running_server(driver) as below:
         above = IPyServer(host="127.0.0.1", port=0)

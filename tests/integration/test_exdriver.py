@@ -127,7 +127,7 @@ async def test_a_file_that_cannot_be_executed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", ["/bin/true", "/bin/false"])
 @asynchronous
-async def test_w35_a_program_that_exits_at_once_is_given_up(program: str) -> None:
+async def test_a_program_that_exits_at_once_is_given_up(program: str) -> None:
     """With one client connected it ended the server."""
     async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
         await client.get_properties()
@@ -141,7 +141,7 @@ async def test_w35_a_program_that_exits_at_once_is_given_up(program: str) -> Non
 # Ending and coming back
 
 
-def test_w16_a_crash_loop_is_slowed_and_given_up_with_a_message(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_crash_loop_is_slowed_and_given_up_with_a_message(caplog: pytest.LogCaptureFixture) -> None:
     """indiserver burns ten restarts in less than a second, and tells nobody."""
 
     async def run() -> float:
@@ -167,7 +167,7 @@ def test_w16_a_crash_loop_is_slowed_and_given_up_with_a_message(caplog: pytest.L
     ("what", "reason"), [("exit 7", "status 7"), ("exit 0", "status 0"), ("kill", "signal 9"), ("close-stdout", "")]
 )
 @WAYS
-def test_w21_a_driver_that_ends_is_deleted_with_a_reason_and_restarted(
+def test_a_driver_that_ends_is_deleted_with_a_reason_and_restarted(
     what: str, reason: str, pipes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its devices stayed on the screen, and it was not restarted."""
@@ -234,7 +234,7 @@ async def test_snoopers_are_told_and_served_again() -> None:
 
 
 @WAYS
-def test_w14_a_driver_that_stops_reading_is_declared_hung(pipes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_stops_reading_is_declared_hung(pipes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waited for it grew without bound, and nobody was told."""
     monkeypatch.setattr(indipyserver.exdriver, "GRACE", 0.2)
 
@@ -262,7 +262,7 @@ def test_w14_a_driver_that_stops_reading_is_declared_hung(pipes: bool, monkeypat
 # What it writes
 
 
-def test_w12_standard_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_standard_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A line of 1024 bytes closed it in indiserver; one over 64 KiB, or not UTF-8, cut the driver off at PyPI's."""
 
     async def run() -> None:
@@ -296,7 +296,7 @@ def test_w12_standard_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 @WAYS
 @asynchronous
-async def test_w11_malformed_output_costs_only_itself(pipes: bool) -> None:
+async def test_malformed_output_costs_only_itself(pipes: bool) -> None:
     """One odd byte, declaration or ampersand and the driver was cut off for good."""
     async with obeying(pipes=pipes) as (_, client, pid):
         await client.send(command("malformed"))
@@ -323,7 +323,7 @@ def test_debug_enable_logs_what_comes_and_goes(caplog: pytest.LogCaptureFixture)
 
 
 @asynchronous
-async def test_w1_whatever_a_client_asks_the_driver_gets_version_1_7() -> None:
+async def test_whatever_a_client_asks_the_driver_gets_version_1_7() -> None:
     """libindi's drivers exit when the version is missing, or higher than theirs."""
     async with obeying() as (_, client, pid):
         for request in (
@@ -337,13 +337,13 @@ async def test_w1_whatever_a_client_asks_the_driver_gets_version_1_7() -> None:
 
 
 BLOBS = {  # what a driver says of 6 (or 60) bytes; what arrives must be whole, and so must what comes after it
-    "W2 a size that is no number": ("size='six'", "aW1hZ2Vz"),
-    "W2 a size out of range": ("size='99999999999999999999999'", "aW1hZ2Vz"),
-    "W3 a negative size": ("size='-6'", "aW1hZ2Vz"),
-    "W4 an enclen that is too small": ("size='6' enclen='1'", "aW1hZ2Vz"),
-    "W4 a negative enclen": ("size='6' enclen='-8'", "aW1hZ2Vz"),
-    "W5 a true enclen and no breaks": ("size='60' enclen='80'", "aW1hZ2Vz" * 10),
-    "W6 broken lines": ("size='60' enclen='80'", "aW1hZ2Vz\\naW1hZ2Vz\\n" * 5),
+    "a size that is no number": ("size='six'", "aW1hZ2Vz"),
+    "a size out of range": ("size='99999999999999999999999'", "aW1hZ2Vz"),
+    "a negative size": ("size='-6'", "aW1hZ2Vz"),
+    "an enclen that is too small": ("size='6' enclen='1'", "aW1hZ2Vz"),
+    "a negative enclen": ("size='6' enclen='-8'", "aW1hZ2Vz"),
+    "a true enclen and no breaks": ("size='60' enclen='80'", "aW1hZ2Vz" * 10),
+    "broken lines": ("size='60' enclen='80'", "aW1hZ2Vz\\naW1hZ2Vz\\n" * 5),
 }
 
 
@@ -374,15 +374,14 @@ async def test_blobs_that_ended_indiserver(case: str, pipes: bool) -> None:
             await client.send(new_vector("Text", "Odd", "t", a="1") + "\n")
             await client.expect(match("setTextVector", device="Odd", values={"a": "x"}))
         assert driver.restarted == 0
-        for element in client.received:
-            if element.tag == "setBLOBVector":
-                assert base64.b64decode(element[0].text or "") in (b"images", b"images" * 10)
-        assert case[:2] in ("W2", "W3") or sum(map(match("setBLOBVector"), client.received)) == 2
+        whole = base64.b64decode(text.replace("\\n", ""))
+        data = [base64.b64decode(e[0].text or "") for e in client.received if e.tag == "setBLOBVector"]
+        assert data == [whole, whole]
 
 
 @WAYS
 @asynchronous
-async def test_w26_what_a_driver_says_costs_no_task_for_each_element(pipes: bool) -> None:
+async def test_what_a_driver_says_costs_no_task_for_each_element(pipes: bool) -> None:
     """It was read 100 bytes at a time, and each element made one task for each client, driver and remote."""
     script = (
         "import sys\n"
@@ -410,7 +409,7 @@ async def test_w26_what_a_driver_says_costs_no_task_for_each_element(pipes: bool
 
 
 @asynchronous
-async def test_w7_a_driver_that_snoops_on_itself_and_a_client_that_sets_it() -> None:
+async def test_a_driver_that_snoops_on_itself_and_a_client_that_sets_it() -> None:
     """The same message was queued twice, and the server hung."""
     script = (
         "import sys\n"
@@ -454,7 +453,7 @@ def test_removing_leaves_no_process(args: tuple[str, ...], pipes: bool, monkeypa
     asyncio.run(run())
 
 
-def test_w35_shutdown_ends_living_dead_and_waiting_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shutdown_ends_living_dead_and_waiting_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead one made shutdown raise, so that clients and the listener were left."""
     monkeypatch.setattr(indipyserver.exdriver, "GRACE", 0.2)
     pids: list[int] = []

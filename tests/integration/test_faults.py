@@ -94,19 +94,19 @@ async def is_alive(client: IndiClient) -> None:
 
 
 BAD_INPUT = {
-    "W1 the tag of another kind ended the server": "<newTextVector device='A' name='sw'><oneText name='s1'>On</oneText></newTextVector>",
-    "W2 a definition by a client ended the server": "<defTextVector device='A' name='z' state='Ok' perm='rw'><defText name='a'>x</defText></defTextVector>",
-    "W5 deep nesting ended the server": "<newTextVector device='A' name='tx'>"
+    "the tag of another kind ended the server": "<newTextVector device='A' name='sw'><oneText name='s1'>On</oneText></newTextVector>",
+    "a definition by a client ended the server": "<defTextVector device='A' name='z' state='Ok' perm='rw'><defText name='a'>x</defText></defTextVector>",
+    "deep nesting ended the server": "<newTextVector device='A' name='tx'>"
     + "<a>" * 3000
     + "</a>" * 3000
     + "</newTextVector>",
-    "W11 a declaration": "<?xml version=\"1.0\" encoding='utf-8'?>",
-    "W11 an unknown entity": "<newTextVector device='A' name='tx'><oneText name='t1'>&bad;</oneText></newTextVector>",
-    "W11 an end tag of nothing": "</root>",
-    "W11 a wrong end tag": "<newTextVector device='A' name='tx'><oneText name='t1'>x</oneNumber></newTextVector>",
-    "W12 no blob mode": "<enableBLOB device='A'/>",
-    "W16 text between elements": " junk ",
-    "W19 no version": "<getProperties device='nobody'/>",
+    "a declaration": "<?xml version=\"1.0\" encoding='utf-8'?>",
+    "an unknown entity": "<newTextVector device='A' name='tx'><oneText name='t1'>&bad;</oneText></newTextVector>",
+    "an end tag of nothing": "</root>",
+    "a wrong end tag": "<newTextVector device='A' name='tx'><oneText name='t1'>x</oneNumber></newTextVector>",
+    "no BLOB mode": "<enableBLOB device='A'/>",
+    "text between elements": " junk ",
+    "no version": "<getProperties device='nobody'/>",
     "a light cannot be set": "<newLightVector device='A' name='li'><oneLight name='l1'>Ok</oneLight></newLightVector>",
     "no member": "<newNumberVector device='A' name='nu'></newNumberVector>",
     "an unknown member": "<newNumberVector device='A' name='nu'><oneNumber name='x'>1</oneNumber></newNumberVector>",
@@ -131,7 +131,7 @@ async def test_bad_input_costs_nobody_anything(case: str) -> None:
 
 
 @asynchronous
-async def test_w11_latin1_is_understood() -> None:
+async def test_latin1_is_understood() -> None:
     """Any byte that is not UTF-8 cost the client its connection."""
     driver = Instrument()
     async with running_server(driver) as server, IndiClient(server.port) as client:
@@ -143,7 +143,7 @@ async def test_w11_latin1_is_understood() -> None:
 
 
 @asynchronous
-async def test_w3_messages_of_a_snooped_device_are_delivered() -> None:
+async def test_messages_of_a_snooped_device_are_delivered() -> None:
     """A message of a snooped device ended the server."""
     snooper, other = Instrument("S"), Instrument("A")
     async with running_server(snooper, other) as server, IndiClient(server.port) as client:
@@ -169,7 +169,7 @@ class Failing(Instrument):
 
 
 @asynchronous
-async def test_w4_one_driver_failing_leaves_the_others() -> None:
+async def test_one_driver_failing_leaves_the_others() -> None:
     """An exception in any coroutine of any driver ended them all."""
     failing, good = Failing("F"), Instrument("A")
     async with running_server(failing, good) as server, IndiClient(server.port) as client:
@@ -184,7 +184,7 @@ async def test_w4_one_driver_failing_leaves_the_others() -> None:
 
 
 @asynchronous
-async def test_w4_hardware_failing_ends_its_driver_alone() -> None:
+async def test_hardware_failing_ends_its_driver_alone() -> None:
     """The same; and the operator was not told."""
     failing, good = Failing("F", hardware=True), Instrument("A")
     async with running_server(good) as server, IndiClient(server.port) as client:
@@ -196,7 +196,7 @@ async def test_w4_hardware_failing_ends_its_driver_alone() -> None:
 
 
 @asynchronous
-async def test_w6_clients_that_close_free_their_place_at_once() -> None:
+async def test_clients_that_close_free_their_place_at_once() -> None:
     """A closed client took a whole processor, and its place among maxconnections."""
     async with running_server(Instrument(), maxconnections=2) as server:
         for _ in range(10):
@@ -212,7 +212,7 @@ async def test_w6_clients_that_close_free_their_place_at_once() -> None:
 
 
 @asynchronous
-async def test_w6_a_half_closed_client_gets_its_answers() -> None:
+async def test_a_half_closed_client_gets_its_answers() -> None:
     """And kept a processor busy while it stayed."""
     async with running_server(Instrument()) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -235,7 +235,7 @@ async def test_one_connection_too_many_is_closed_and_logged() -> None:
         await is_alive(first)
 
 
-def test_w8_a_taken_port_raises() -> None:
+def test_a_taken_port_raises() -> None:
     """asyncrun returned None and the process ended with status 0."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -246,7 +246,7 @@ def test_w8_a_taken_port_raises() -> None:
 
 
 @asynchronous
-async def test_w17_answers_go_to_who_asked() -> None:
+async def test_answers_go_to_who_asked() -> None:
     """A client that had asked for nothing, or for one property, got everything."""
     driver = Instrument()
     async with AsyncExitStack() as stack:
@@ -264,7 +264,7 @@ async def test_w17_answers_go_to_who_asked() -> None:
 
 
 @asynchronous
-async def test_w18_repeated_snoop_requests_reach_no_client() -> None:
+async def test_repeated_snoop_requests_reach_no_client() -> None:
     """With snoop(timeout=5) every client got the request and the answer every five seconds."""
     snooper, other = Instrument("S"), Instrument("A")
     async with running_server(snooper, other) as server, IndiClient(server.port) as client:
@@ -288,7 +288,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 @asynchronous
-async def test_w20_what_is_not_allowed_does_not_reach_rxevent(case: str) -> None:
+async def test_what_is_not_allowed_does_not_reach_rxevent(case: str) -> None:
     """All of these were handed to the driver."""
     command, tag, name = REFUSED[case]
     driver = Instrument()
@@ -347,7 +347,7 @@ class Flood(Instrument):
 
 
 @asynchronous
-async def test_w22_a_client_that_never_reads_is_cut_and_others_are_not_slowed() -> None:
+async def test_a_client_that_never_reads_is_cut_and_others_are_not_slowed() -> None:
     """Its queue grew until the end of memory."""
     driver = Flood()
     limit = 8 * MIB
@@ -376,7 +376,7 @@ async def test_w22_a_client_that_never_reads_is_cut_and_others_are_not_slowed() 
 
 
 @asynchronous
-async def test_w23_input_is_bounded() -> None:
+async def test_input_is_bounded() -> None:
     """200 MB of an element that never ended were all kept."""
     async with running_server(Instrument()) as server, IndiClient(server.port) as good:
         await good.get_properties()
@@ -400,7 +400,7 @@ async def test_w23_input_is_bounded() -> None:
 
 
 @asynchronous
-async def test_w24_a_large_blob_does_not_stop_the_loop() -> None:
+async def test_a_large_blob_does_not_stop_the_loop() -> None:
     """30 MB to four clients stopped everything for half a second."""
     driver = Instrument()
     async with AsyncExitStack() as stack:
@@ -431,7 +431,7 @@ async def test_w24_a_large_blob_does_not_stop_the_loop() -> None:
 
 
 @asynchronous
-async def test_w31_commands_for_one_vector_come_in_order() -> None:
+async def test_commands_for_one_vector_come_in_order() -> None:
     """Two commands ran side by side, and the second could end first."""
 
     class Slow(Instrument):
@@ -460,7 +460,7 @@ class Endless(Instrument):
 
 
 @asynchronous
-async def test_w32_w33_shutdown_ends_and_stopped_means_stopped() -> None:
+async def test_shutdown_ends_and_stopped_means_stopped() -> None:
     """A background loop, an idle remote or a stalled client kept the server running for ever."""
     server = IPyServer(Endless(), Endless("B"), host="127.0.0.1", port=0, shutdown_grace=0.3)
     server.drivers[0].shutdown_grace = server.drivers[1].shutdown_grace = 0.2  # type: ignore[attr-defined]
@@ -481,7 +481,7 @@ async def test_w32_w33_shutdown_ends_and_stopped_means_stopped() -> None:
     assert all(t is asyncio.current_task() for t in asyncio.all_tasks())
 
 
-def test_w34_a_server_runs_again() -> None:
+def test_a_server_runs_again() -> None:
     """The second run ended at once, or at its first background coroutine."""
     driver = Instrument()
     server = IPyServer(driver, host="127.0.0.1", port=0)

@@ -265,7 +265,7 @@ async def test_a_blob_crosses_a_link_only_if_somebody_beyond_enabled_it() -> Non
 
 
 @asynchronous
-async def test_w19_two_clients_with_different_modes_do_not_starve_each_other() -> None:
+async def test_two_clients_with_different_modes_do_not_starve_each_other() -> None:
     """The last mode counted for all clients of a server; Only cut everything else off for all of them."""
     async with chain("Top", "Middle", "Bottom") as (top, _, bottom), contextlib.AsyncExitStack() as stack:
         also, never, only = [await stack.enter_async_context(top.client()) for _ in range(3)]
@@ -443,7 +443,7 @@ async def test_blobs_flow_again_after_a_link_was_lost() -> None:
 
 
 @asynchronous
-async def test_w51_a_change_of_state_is_told_once() -> None:
+async def test_a_change_of_state_is_told_once() -> None:
     """Every retry sent four messages to all clients."""
     leaf = Place("Leaf")
     await leaf.start()
@@ -471,7 +471,7 @@ async def test_w51_a_change_of_state_is_told_once() -> None:
 
 
 @asynchronous
-async def test_w51_a_name_with_markup_breaks_nothing() -> None:
+async def test_a_name_with_markup_breaks_nothing() -> None:
     """The text about the state of the link could not be parsed."""
     async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
         await client.get_properties()
@@ -482,7 +482,7 @@ async def test_w51_a_name_with_markup_breaks_nothing() -> None:
 
 
 @asynchronous
-async def test_w8_a_remote_that_cannot_be_found_or_reached_ends_nothing() -> None:
+async def test_a_remote_that_cannot_be_found_or_reached_ends_nothing() -> None:
     """A name that did not resolve, or a refused connection, ended the server."""
     async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
         await client.get_properties()
@@ -525,7 +525,7 @@ LOOPS = {"itself": ("A",), "two": ("A", "B"), "three": ("A", "B", "C")}
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_w14_a_loop_of_servers_is_quiet(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_of_servers_is_quiet(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """Elements went round for ever, or the servers ended."""
     names = LOOPS[kind]
 
@@ -659,7 +659,7 @@ async def test_a_loop_heals_when_a_server_of_it_comes_back() -> None:
 
 @pytest.mark.parametrize("kind", ["driver and remote", "two remotes"])
 @asynchronous
-async def test_w13_a_device_of_two_links_stays_with_the_first(kind: str) -> None:
+async def test_a_device_of_two_links_stays_with_the_first(kind: str) -> None:
     """A device that was known ended the server."""
     first, second = Place("Same"), Place("Same")
     middle = Place("Same", second) if kind == "driver and remote" else Place("Other", first, second)
@@ -691,7 +691,7 @@ for line in sys.stdin:
 """
 
 
-def test_w13_two_exdrivers_with_one_device(caplog: pytest.LogCaptureFixture) -> None:
+def test_two_exdrivers_with_one_device(caplog: pytest.LogCaptureFixture) -> None:
     """They ended the server."""
 
     async def run() -> None:
@@ -717,7 +717,7 @@ def test_w13_two_exdrivers_with_one_device(caplog: pytest.LogCaptureFixture) -> 
 
 
 @asynchronous
-async def test_w52_links_are_added_and_removed_while_the_server_runs() -> None:
+async def test_links_are_added_and_removed_while_the_server_runs() -> None:
     """Added after the start, they had no effect."""
     leaf = Place("Leaf")
     async with standing(leaf), running_server(echo_driver("A")) as server, IndiClient(server.port) as client:

@@ -208,7 +208,7 @@ async def test_ours_below_indiserver(tmp_path: Path) -> None:
             await bottom.start()
             await connect(client, CCD)
             await expose(client)
-        # indiserver above ends when the server below it does (W8), but ours below does not mind that it is gone.
+        # indiserver above ends when the server below it does, but ours below does not mind that it is gone.
         top = Place(tmp_path, f"{CCD}@127.0.0.1:{middle.port}", kind="indiserver")
         async with standing(top), IndiClient(top.port) as client:
             await client.get_properties()

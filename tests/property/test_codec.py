@@ -1,6 +1,6 @@
 """Whatever is sent arrives: decode(encode(m)) == m, and numbers, times and base64 come back.
 
-What XML, libindi's reader or decision D12 take away is stated as the limits of each strategy.
+What XML, libindi's reader or this encoder's cleaning of text take away is stated as the limits of each strategy.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_what_commands_have_in_common():
 
 
 def test_an_event_cannot_be_assigned_to():
-    """Fault 42: this raised TypeError."""
+    """It used to raise TypeError."""
     with pytest.raises(KeyError):
         command(new("Switch", '<oneSwitch name="a">On</oneSwitch>'), switches())["a"] = "Off"
     with pytest.raises(KeyError):
@@ -86,7 +86,7 @@ def test_an_event_cannot_be_assigned_to():
     ("text", "value"), [(" x ", " x "), ("", ""), ("\n  two words\n   ", "two words"), ("a\nb", "a\nb")]
 )
 def test_a_text_is_stripped_only_of_what_a_pretty_printer_added(text, value):
-    """Fault 47: texts that came through indiserver had line ends and blanks around them."""
+    """Texts that came through indiserver used to have line ends and blanks around them."""
     assert command(new("Text", f'<oneText name="a">{text}</oneText>'), texts())["a"] == value
 
 
@@ -129,7 +129,7 @@ def test_blobs():
     ],
 )
 def test_what_the_vector_does_not_allow(vector, kind, body, reason):
-    """Faults 1 and 20: the first of these ended the server; the others reached the driver."""
+    """The first of these used to end the server; the others reached the driver."""
     with pytest.raises(events.EventException, match=reason) as caught:
         command(new(kind, body), vector)
     assert (caught.value.device, caught.value.name) == ("D", "v")
@@ -189,7 +189,7 @@ def test_without_a_range_any_number_will_do(limits):
     ],
 )
 def test_timestamps(text, time):
-    """Fault 46: a fraction with Z was unreadable, and offsets were dropped instead of converted."""
+    """A fraction with Z used to be unreadable, and offsets were dropped instead of converted."""
     event = command(new("Text", '<oneText name="a"/>', f'timestamp="{text}"'), texts())
     assert event.timestamp == datetime.fromisoformat(time).replace(tzinfo=UTC)
 
@@ -205,7 +205,7 @@ def test_a_missing_timestamp_is_now_and_an_unreadable_one_is_none():
 
 
 def test_a_message():
-    """Fault 3: this event could not even be made, and the attempt ended the server."""
+    """This event could not even be made, and the attempt ended the server."""
     event = news('<message device="D" message="hi" timestamp="2026-01-02T03:04:05"/>')
     assert isinstance(event, ipd.Message)
     assert isinstance(event, events.SnoopEvent)
@@ -238,7 +238,7 @@ def test_a_definition_of_switches():
 
 
 def test_a_definition_of_numbers():
-    """Fault 50: one with the default format of this package's own numbers was refused."""
+    """One with the default format of this package's own numbers used to be refused."""
     event = news(
         '<defNumberVector device="D" name="v" state="Ok" perm="ro"><defNumber name="a" format="" min="" max="10">'
         "\n 5 \n</defNumber></defNumberVector>"
@@ -282,7 +282,7 @@ def test_definitions_of_the_others():
     ],
 )
 def test_what_is_no_news(xml):
-    """Fault 15: a definition without a value ended the server."""
+    """A definition without a value used to end the server."""
     with pytest.raises(MalformedFrame):
         news(xml)
 
@@ -316,7 +316,7 @@ def test_updates():
 
 @pytest.mark.parametrize("kind", ["Switch", "Text", "Number", "Light", "BLOB"])
 def test_an_update_of_the_state_only(kind):
-    """Decision D20: it was kept from snoopevent."""
+    """It used to be kept from snoopevent."""
     event = news(f'<set{kind}Vector device="D" name="v" state="Alert"/>')
     assert (dict(event), event.state) == ({}, "Alert")
 

@@ -37,7 +37,7 @@ def test_all_that_is_announced_is_there(module):
 
 
 def test_the_server_is_found_here_too():
-    """Decision D14: older scripts look for it here."""
+    """Older scripts look for it here."""
     from indipydriver import IPyServer
 
     assert IPyServer is indipyserver.IPyServer

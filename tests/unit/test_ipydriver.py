@@ -107,7 +107,7 @@ def test_two_devices_of_one_name():
 
 
 def test_devices_cannot_be_assigned():
-    """Fault 42: this raised TypeError, as the method that should forbid it took too few arguments."""
+    """It used to raise TypeError, as the method that should forbid it took too few arguments."""
     driver = ipd.IPyDriver(device())
     with pytest.raises(KeyError):
         driver["Dev"] = device()
@@ -121,7 +121,7 @@ def test_a_background_is_a_coroutine_object():
 
 
 def test_wrong_snoops_raise():
-    """Fault 39, for snooping: they were only logged."""
+    """They used to be logged only, and a script had no way to notice."""
     driver = ipd.IPyDriver(device())
     for arguments in [("Dev", "x"), ("Other", "x", 4), ("Other", "x", "soon"), ("", "x"), ("Other", "")]:
         with pytest.raises(ValueError, match=r"snoop|timeout|literal"):
@@ -162,7 +162,7 @@ async def test_who_asks_gets_definitions(asked, answered):
 )
 @driver_test
 async def test_the_version_does_not_matter(xml):
-    """Fault 19: a getProperties without version, or of another, was dropped without a word."""
+    """A getProperties without version, or of another, used to be dropped without a word."""
     async with DriverHarness(Recorder()) as h:
         h.frames.clear()
         for frame in frames_of(xml):
@@ -186,7 +186,7 @@ async def test_what_is_disabled_is_not_defined():
 
 @driver_test
 async def test_one_bad_vector_does_not_cut_the_answer_short(caplog):
-    """Fault 9: after the first vector that could not be sent, the rest of them was left out."""
+    """After the first vector that could not be sent, the rest of them used to be left out."""
     driver = Recorder()
     driver["Dev"]["tx"].data["t1"].name = ""
     async with DriverHarness(driver) as h:
@@ -281,7 +281,7 @@ async def test_commands_reach_rxevent():
 )
 @driver_test
 async def test_what_is_not_allowed_is_refused_with_a_reason(vector, xml, text, caplog):
-    """Faults 1 and 20: such commands reached the driver, or ended the server; the client waited for ever."""
+    """Such commands used to reach the driver, or to end the server; the client waited for ever."""
     async with DriverHarness(Recorder()) as h:
         before = dict(h.property("Dev", vector).values)
         (frame,) = Framer(as_sent=True).feed(xml.encode())  # by a server that lets it pass
@@ -323,7 +323,7 @@ async def test_no_client_can_change_the_state_of_what_is_read_only(vector, xml, 
 
 @driver_test
 async def test_commands_for_one_vector_are_handled_in_order():
-    """Fault 31: the second was finished before the first, if that took longer."""
+    """The second used to be finished before the first, if that took longer."""
 
     class Slow(Recorder):
         async def rxevent(self, event):
@@ -416,7 +416,7 @@ class Failing(Recorder):
 
 @driver_test
 async def test_an_exception_in_rxevent_is_told_to_the_clients(caplog):
-    """Fault 4: it ended all drivers and the server."""
+    """It used to end all drivers and the server."""
     async with DriverHarness(Failing()) as h:
         await h.set_text("Dev", "tx", t1="x")
         h.assert_state("Dev", "tx", "Alert")
@@ -433,7 +433,7 @@ async def test_an_exception_in_rxevent_is_told_to_the_clients(caplog):
 
 @driver_test
 async def test_an_exception_in_snoopevent_is_logged(caplog):
-    """Fault 4: it ended all drivers and the server."""
+    """It used to end all drivers and the server."""
     driver = Failing()
     driver.snoopall = True
     async with DriverHarness(driver) as h:
@@ -445,7 +445,7 @@ async def test_an_exception_in_snoopevent_is_logged(caplog):
 
 @pytest.mark.parametrize("how", ["hardware", "background", "device background", "late background"])
 def test_an_exception_in_hardware_or_a_background_ends_this_driver(how):
-    """Fault 4: it ended all drivers; here serve raises, and the server goes on without this one."""
+    """It used to end all drivers; now serve raises, and the server goes on without this one."""
 
     async def fail():
         await asyncio.sleep(1)
@@ -511,7 +511,7 @@ OTHER = DefVector(
 
 @driver_test
 async def test_messages_and_state_only_updates_are_snooped():
-    """Fault 3: a message of a watched device ended the server."""
+    """A message of a watched device used to end the server."""
     driver = Recorder()
     driver.snoop("Other", "v")
     async with DriverHarness(driver) as h:
@@ -548,7 +548,7 @@ async def test_it_asks_in_time():
 
 @driver_test
 async def test_the_wall_clock_may_jump(monkeypatch):
-    """Fault 41: the timers of snoops went by it, so a step of the clock delayed or flooded them."""
+    """The timers of snoops used to go by it, so a step of the clock delayed or flooded them."""
     driver = Recorder()
     driver.snoop("Other", "v", timeout=10)
     async with DriverHarness(driver) as h:
@@ -560,7 +560,7 @@ async def test_the_wall_clock_may_jump(monkeypatch):
 
 @driver_test
 async def test_snoops_that_begin_in_snoopevent():
-    """Fault 41: to add one while the timers were gone through ended the server."""
+    """To add one while the timers were gone through used to end the server."""
 
     class Curious(Recorder):
         async def snoopevent(self, event):
@@ -590,7 +590,7 @@ async def test_asking_once():
 
 @driver_test
 async def test_snooped_blobs_are_enabled():
-    """Fault 48: under indiserver their contents never came."""
+    """Under indiserver their contents never came, as nobody asked for them."""
     driver = Recorder()
     driver.snoop("Other", "img")
     async with DriverHarness(driver) as h:
@@ -604,7 +604,7 @@ async def test_snooped_blobs_are_enabled():
 
 @driver_test
 async def test_a_definition_of_our_device_by_somebody_else(caplog):
-    """Fault 2: it ended the server; here it is logged once and ignored."""
+    """It used to end the server; now it is logged once and ignored."""
     driver = Recorder()
     driver.snoopall = True
     async with DriverHarness(driver) as h:
@@ -648,7 +648,7 @@ async def test_elements_of_ones_own():
 
 
 def test_a_reader_that_stalls_holds_up_only_the_sender():
-    """Fault 30: a blocked standard output stopped the whole driver, its hardware too."""
+    """A blocked standard output used to stop the whole driver, its hardware too."""
 
     class Chatty(Recorder):
         sent = 0
@@ -738,7 +738,7 @@ async def test_xml_is_logged_on_request(caplog):
 
 @driver_test
 async def test_the_end_of_the_link_is_the_end_of_the_driver():
-    """Fault 27: the end of standard input was not noticed, and drivers lived on without a server."""
+    """The end of standard input used to go unnoticed, and drivers lived on without a server."""
     driver = Recorder()
     ours, theirs = memory_pair("driver", "test")
     task = asyncio.create_task(driver.serve(theirs))
@@ -757,7 +757,7 @@ async def test_the_end_of_the_link_is_the_end_of_the_driver():
 @pytest.mark.parametrize("how", ["hardware", "background", "rxevent"])
 @driver_test
 async def test_what_does_not_end_is_cancelled_after_the_grace_time(how, caplog):
-    """Fault 32: a loop that never looks at the stop flag kept everything from ending."""
+    """A loop that never looks at the stop flag used to keep everything from ending."""
     cancelled = []
 
     class Endless(Recorder):
@@ -845,7 +845,7 @@ async def test_a_second_cancellation_forces_the_end():
 
 @pytest.mark.parametrize("same_loop", [True, False])
 def test_a_second_run(same_loop):
-    """Fault 34: flags stayed set, and backgrounds could not be started again."""
+    """Flags used to stay set, and backgrounds could not be started again."""
     ran = []
 
     class Twice(Recorder):
@@ -888,7 +888,7 @@ def test_a_second_run(same_loop):
 
 
 def test_a_shutdown_before_the_run_is_not_forgotten():
-    """Fault 34: the run cleared the flag and went on for ever."""
+    """The run used to clear the flag, and went on for ever."""
 
     async def never():
         raise AssertionError("started")
@@ -955,7 +955,7 @@ async def test_an_expected_run_that_does_not_come():
 
 @driver_test
 async def test_an_idle_driver_does_nothing():
-    """Fault 29: it woke up a hundred times a second."""
+    """It used to wake up a hundred times a second."""
     driver = Recorder()
     driver.snoop("Other", "v", timeout=3600)
     async with DriverHarness(driver):

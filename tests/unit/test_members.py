@@ -43,13 +43,13 @@ def test_a_number_is_read(text, number):
 
 @pytest.mark.parametrize(("text", "number"), [("12  30", 12.5), ("- 5", -5.0), ("-  12 30", -12.5)])
 def test_runs_of_blanks_are_one_separator_and_may_follow_the_sign(text, number):
-    """Fault 44: two blanks shifted the fields, and a blank after the sign made minutes of degrees."""
+    """Two blanks used to shift the fields, and a blank after the sign made minutes of degrees."""
     assert getfloat(text) == pytest.approx(number)
 
 
 @pytest.mark.parametrize("text", ["1_000", "nan", "inf", "-inf", "1e400"])
 def test_python_spellings_and_what_is_not_finite_are_no_numbers(text):
-    """Fault 44: texts went through that no other peer reads."""
+    """Texts used to go through that no other peer reads."""
     with pytest.raises(TypeError):
         getfloat(text)
 
@@ -86,7 +86,7 @@ def test_a_name_that_is_no_str_is_an_attribute_error():
 @pytest.mark.parametrize("cls", [SwitchMember, LightMember])
 @pytest.mark.parametrize("value", ["", None, "on", "OK", 1])
 def test_a_wrong_word_raises_at_once(cls, value):
-    """Faults 9 and 39: the constructor took any word, which broke the answers to clients later."""
+    """The constructor used to take any word, which broke the answers to clients later."""
     with pytest.raises(ValueError, match="is one of"):
         cls("a", "", value)
     member = cls("a")
@@ -98,7 +98,7 @@ def test_a_wrong_word_raises_at_once(cls, value):
 
 @pytest.mark.parametrize(("value", "text"), [(5, "5"), (None, ""), (1.5, "1.5"), (Path("/a"), "/a")])
 def test_a_text_that_is_none_is_converted(value, text):
-    """Fault 9: a number in a text member could not be serialised."""
+    """A number in a text member could not be serialised."""
     member = TextMember("a")
     member.membervalue = value
     assert member.membervalue == text
@@ -138,12 +138,12 @@ def test_a_number_is_kept_as_text():
     ],
 )
 def test_sexagesimal_with_full_carry(format, value, text):
-    """Fault 43: 60 seconds or minutes were shown instead of the next minute or degree."""
+    """60 seconds or minutes used to be shown instead of the next minute or degree."""
     assert NumberMember("a", format=format, membervalue=value).getformattedvalue() == text
 
 
 def test_every_second_of_a_day_is_shown_as_itself():
-    """Fault 43: 622 of them were not."""
+    """622 of them were not, once."""
     member = NumberMember("a", format="%9.6m")
     for second in range(0, 86400, 7):
         hours, rest = divmod(second, 3600)
@@ -152,7 +152,7 @@ def test_every_second_of_a_day_is_shown_as_itself():
 
 
 def test_an_empty_format_is_general():
-    """Fault 50: the default format could not be shown, and clients in C printed nothing."""
+    """The default format could not be shown, and clients in C printed nothing."""
     member = NumberMember("a", membervalue=2.5)
     assert member.getformattedvalue() == "2.5"
     assert member._def().format == "%g"
@@ -160,7 +160,7 @@ def test_an_empty_format_is_general():
 
 
 def test_a_blob_may_be_taken_back():
-    """Fault 38: once set, it could not be None again."""
+    """Once set, it could not be None again."""
     member = BLOBMember("a", membervalue=b"x")
     member.changed = False
     member.membervalue = None
@@ -184,7 +184,7 @@ def test_bytes_of_a_blob(tmp_path):
 
 
 def test_an_open_file_may_be_sent_again():
-    """Fault 38: it was closed after the first time."""
+    """It used to be closed after the first time."""
     file = io.BytesIO(b"data")
     assert [BLOBMember.getbytes(file) for _ in range(3)] == [b"data"] * 3
     assert not file.closed
@@ -209,7 +209,7 @@ def test_what_holds_no_bytes_is_a_value_error(tmp_path):
     ],
 )
 def test_the_format_is_that_of_the_file_name(file, format):
-    """Fault 45: all that stood behind any dot was taken."""
+    """All that stood behind any dot used to be taken."""
     assert BLOBMember("a", membervalue=Path(file))._format() == format
     assert BLOBMember("a", membervalue=f"/tmp/x.y/{file}")._format() == format
     assert BLOBMember("a", blobformat=".own", membervalue=file)._format() == ".own"

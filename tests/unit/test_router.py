@@ -27,8 +27,8 @@ from tests.support.routing import BLOB, Site, blob, command, define, update
 
 ALL = GetProperties()
 
-# What a driver of A says, and which of the five clients of INDISERVER.md's table hears it.  With decision D10,
-# a client of one property also hears what concerns its whole device.
+# What a driver of A says, and which of five clients hears it, each named by what it has asked for.
+# A client of one property also hears what concerns its whole device.
 SAID = {
     "set A.p": (update("A", "p"), "all A A.p"),
     "set A.q": (update("A", "q"), "all A"),

@@ -26,7 +26,7 @@ def test_nothing_is_watched_at_first():
     ],
 )
 def test_what_is_wanted(device, name, wanted):
-    """Decision D20: who watches a vector also hears of its device; fault 3 was about such messages."""
+    """Who watches a vector also hears messages about its device."""
     snoops = Snoops()
     snoops.add(device, name)
     news = {
@@ -76,7 +76,7 @@ def test_a_timer_is_kept_when_it_is_asked_for_once_more():
 
 
 def test_new_watches_while_the_due_ones_are_gone_through():
-    """Fault 41: a snoop() at that moment ended everything, as the table changed under a loop over it."""
+    """A snoop() at that moment used to end everything, as the table changed under a loop over it."""
     snoops = Snoops()
     snoops.watch("A", "x", 10)
     for device, name in snoops.due(0.0):
@@ -85,7 +85,7 @@ def test_new_watches_while_the_due_ones_are_gone_through():
 
 
 def test_blobs_are_enabled_once_for_each_definition():
-    """Fault 48: without this, no BLOB comes from indiserver."""
+    """Without this, no BLOB comes from indiserver."""
     snoops = Snoops()
     snoops.add("A", None)
     definition = address("defBLOBVector", "A", "x")
@@ -99,7 +99,7 @@ def test_blobs_are_enabled_once_for_each_definition():
 
 
 def test_on_a_new_link_all_is_asked_for_again():
-    """Fault 34: nothing was reset between two runs."""
+    """Nothing used to be reset between two runs."""
     snoops = Snoops()
     snoops.watch("A", "x", 10)
     snoops.due(1000.0)

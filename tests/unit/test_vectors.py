@@ -106,7 +106,7 @@ def test_it_is_a_mapping_of_values():
 
 
 def test_mistakes_raise_and_change_nothing():
-    """Fault 39: they were written to a log, and a script had no way to notice."""
+    """They used to be written to a log, and a script had no way to notice."""
     vector = switches()
     with pytest.raises(KeyError):
         vector["no"] = "On"
@@ -124,7 +124,7 @@ def test_mistakes_raise_and_change_nothing():
 
 @pytest.mark.parametrize("wrong", [{"state": "Fine"}, {"state": None}, {"perm": "w"}, {"rule": "Any"}])
 def test_a_vector_cannot_be_made_wrong(wrong):
-    """Fault 9: a wrong word in the constructor ended the server at the next getProperties."""
+    """A wrong word in the constructor used to end the server at the next getProperties."""
     right = {"name": "v", "label": "", "group": "", "perm": "rw", "rule": "AnyOfMany", "state": "Ok"}
     ipd.SwitchVector(**right, switchmembers=[])
     with pytest.raises(ValueError, match="'v'"):
@@ -184,7 +184,7 @@ def test_blobsize():
 
 
 def test_timestamps():
-    """Decision D19: any zone is converted."""
+    """Any zone is converted."""
     for time in (
         TIME,
         TIME.replace(tzinfo=UTC),
@@ -253,7 +253,7 @@ async def test_an_update_with_everything():
 
 @driver_test
 async def test_text_goes_out_as_utf_8():
-    """Fault 49: it went out as decimal references, which clients in C show as they are."""
+    """It used to go out as decimal references, which clients in C show as they are."""
     vector = texts()
     async with harness(vector) as h:
         vector["t1"] = "café"
@@ -263,7 +263,7 @@ async def test_text_goes_out_as_utf_8():
 
 @driver_test
 async def test_what_xml_cannot_carry_is_left_out():
-    """Fault 10: such characters went out raw, and clients lost their connection."""
+    """Such characters used to go out raw, and clients lost their connection."""
     vector = texts()
     async with harness(vector) as h:
         vector.update({"t1": "a\x01b", "t2": "a\ud800b"})
@@ -276,7 +276,7 @@ async def test_what_xml_cannot_carry_is_left_out():
 
 @driver_test
 async def test_label_and_group_may_be_none():
-    """Fault 9: None could not be serialised, at the next getProperties everything ended."""
+    """None could not be serialised; at the next getProperties everything ended."""
     async with harness(ipd.TextVector("v", None, None, "rw", "Ok", [ipd.TextMember("a")])) as h:
         await h.driver["Dev"]["v"].send_defVector()
         assert ' name="v" label="v" state="Ok"' in (await h.taken())[0].replace(' group=""', "")
@@ -310,7 +310,7 @@ async def test_lights_have_no_timeout_and_read_only_vectors_do_not_show_theirs()
 
 @driver_test
 async def test_a_message_goes_out_once():
-    """Fault 37: it appeared again in all later updates, and as new to clients that came later."""
+    """It used to appear again in all later updates, and as new to clients that came later."""
     vector = texts()
     async with harness(vector) as h:
         await vector.send_setVector(message="careful")
@@ -322,7 +322,7 @@ async def test_a_message_goes_out_once():
 
 @driver_test
 async def test_only_changes():
-    """Decision D2: a vector in state Ok was sent again and again."""
+    """A vector in state Ok used to be sent again and again."""
     vector = numbers()
     async with harness(vector) as h:
         await vector.send_setVector()
@@ -347,7 +347,7 @@ async def test_only_changes():
 
 @driver_test
 async def test_a_command_wants_an_answer_even_if_nothing_changes():
-    """Decision D2: the client shows Busy until there is one."""
+    """The client shows Busy until there is one."""
     vector = numbers()
     async with harness(vector) as h:
         await vector.send_setVector()
@@ -374,7 +374,7 @@ async def test_who_asks_later_does_not_keep_a_change_from_the_others():
 @pytest.mark.parametrize("make", ALL)
 @driver_test
 async def test_a_send_with_a_wrong_argument_changes_nothing(make):
-    """Fault 40: the timeout, message and state were taken over before the mistake was seen."""
+    """The timeout, message and state used to be taken over before the mistake was seen."""
     vector = make()
     async with harness(vector) as h:
         before = (vector.state, vector.timeout, vector.message)
@@ -436,7 +436,7 @@ async def test_a_blob():
 
 @driver_test
 async def test_the_size_is_that_of_each_blob():
-    """Fault 36: the size of the first one was kept for all that followed."""
+    """The size of the first one used to be kept for all that followed."""
     vector = blobs()
     async with harness(vector) as h:
         for data in (b"x" * 11, b"x" * 25):
@@ -451,7 +451,7 @@ async def test_the_size_is_that_of_each_blob():
 
 @driver_test
 async def test_files(tmp_path):
-    """Fault 38: an open file could be sent once; the second time the client got an empty update."""
+    """An open file could be sent once; the second time the client got an empty update."""
     vector = blobs()
     (tmp_path / "a.fits").write_bytes(b"data")
     async with harness(vector) as h:
@@ -466,7 +466,7 @@ async def test_files(tmp_path):
 
 @driver_test
 async def test_a_file_that_cannot_be_read_is_not_an_answer():
-    """Fault 38: an empty update went out, which acknowledges a command."""
+    """An empty update used to go out, which acknowledges a command."""
     vector = blobs()
     async with harness(vector) as h:
         vector["b1"] = "/nowhere/at/all.fits"
@@ -493,7 +493,7 @@ async def test_updates_of_a_blob_vector_stay_in_order_while_a_thread_encodes():
 
 @driver_test
 async def test_a_large_blob_leaves_the_loop_to_others():
-    """Fault 24, for the driver's part: base64 was made in the event loop."""
+    """Base64 used to be made in the event loop, which held up all else in the driver."""
     vector = blobs()
     async with harness(vector) as h:
         loop = asyncio.get_running_loop()
