@@ -15,19 +15,20 @@ import pytest
 from indipyserver import IPyServer
 from indipyserver.backoff import Backoff
 from indipyserver.messagelog import MessageLog
-from tests.support import IndiClient, asynchronous, eventually, gone, match, new_vector, running, running_server
+from tests.support import (
+    IndiClient,
+    asynchronous,
+    eventually,
+    gone,
+    match,
+    new_vector,
+    running,
+    running_server,
+    still_served,
+)
 from tests.support.drivers import echo_driver
 from tests.support.faults import FaultProxy, echo_program, misbehaving
 from tests.support.victim import MIB, victim
-
-
-async def still_served(port: int, device: str = "A") -> None:
-    async with IndiClient(port) as client:
-        await client.get_properties(device=device)
-        await client.expect(match("defNumberVector", device=device, name="pos"), timeout=15)
-        value = str(time.monotonic_ns() % 1_000_000)
-        await client.send(new_vector("Number", device, "pos", n=value))
-        await client.expect(match("setNumberVector", device=device, values={"n": value}), timeout=15)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

@@ -17,19 +17,18 @@ from indipydriver.protocol.wellformed import VIA_ROOM
 from indipyserver import IPyServer
 from indipyserver.devices import MAX_DEVICES, MAX_PROPERTIES
 from indipyserver.outbox import OutboxLimits
-from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running, running_server
+from tests.support import (
+    IndiClient,
+    asynchronous,
+    eventually,
+    match,
+    new_vector,
+    running,
+    running_server,
+    still_served,
+)
 from tests.support.drivers import echo_driver
 from tests.support.victim import MIB, victim
-
-
-async def still_served(port: int, device: str = "A") -> None:
-    """A client that behaves gets definitions, and has a command executed."""
-    async with IndiClient(port) as client:
-        await client.get_properties(device=device)
-        await client.expect(match("defNumberVector", device=device, name="pos"), timeout=15)
-        value = str(time.monotonic_ns() % 1_000_000)
-        await client.send(new_vector("Number", device, "pos", n=value))
-        await client.expect(match("setNumberVector", device=device, values={"n": value}), timeout=15)
 
 
 async def send_until_cut(client: IndiClient, data: bytes, most: int) -> int:

@@ -11,7 +11,7 @@ It needs no fixtures and no plugin; a test imports what it uses:
             await client.expect(match("defSwitchVector", device="LED"))
 """
 
-from .client import IndiClient, match, new_vector, parse, values_of
+from .client import IndiClient, match, new_vector, parse, still_served, values_of
 from .programs import ROOT, Finished, Program, free_port, gone, require, run, serving, started, wait_for_port
 from .servers import asynchronous, eventually, running, running_server
 
@@ -33,6 +33,7 @@ __all__ = [
     "running_server",
     "serving",
     "started",
+    "still_served",
     "values_of",
     "wait_for_port",
 ]

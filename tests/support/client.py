@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Iterator
 from ssl import SSLContext
 from xml.etree import ElementTree as ET
@@ -169,3 +170,13 @@ class IndiClient:
         await self.send(f"<pingRequest uid='{uid}'/>")
         await self.expect(match("pingReply", uid=uid))
         return self.received[begin : self._taken - 1]
+
+
+async def still_served(port: int, device: str = "A") -> None:
+    """A client that behaves gets definitions of a device of an echo driver, and has a command executed."""
+    async with IndiClient(port) as client:
+        await client.get_properties(device=device)
+        await client.expect(match("defNumberVector", device=device, name="pos"), timeout=15)
+        value = str(time.monotonic_ns() % 1_000_000)
+        await client.send(new_vector("Number", device, "pos", n=value))
+        await client.expect(match("setNumberVector", device=device, values={"n": value}), timeout=15)

@@ -20,7 +20,7 @@ class Echo(ipd.IPyDriver):
             if self.log_dir is not None and event.vectorname == "pos":
                 with open(f"{self.log_dir}/{event.devicename}", "a") as file:
                     file.write(f"{event['n']}\n")
-            if event.vectorname == "image":
+            if isinstance(event, ipd.newBLOBVector):
                 event.vector.state = "Ok"
                 await event.vector.send_setVectorMembers(state="Ok")
                 return
