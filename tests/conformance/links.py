@@ -10,7 +10,6 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.frame import Batch, Frame, address
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.transport.attached import PassingLink
@@ -20,70 +19,9 @@ from indipydriver.transport.memory import memory_pair
 from indipydriver.transport.stdio import ThreadLink, open_stdio
 from indipydriver.transport.stream import StreamLink
 from tests.support.certificates import certificates, trusting
+from tests.support.links import PATIENCE, Recorder, turns
 
-PATIENCE = 5  # seconds that a test waits for what takes milliseconds
 LIMITS = Limits(frame=1 << 17)
-
-
-class Recorder:
-    """A receiver that writes down what it is told, and what it should not have been told."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-        self.faults: list[RemoteProtocolError] = []
-        self.drained = 0
-        self.closed: list[Exception | None] = []
-        self.wrong: list[str] = []
-        self.may_read = True
-        self.on_frames: Callable[[list[Frame]], None] = lambda frames: None
-        self.on_drained: Callable[[], None] = lambda: None
-        self.on_closed: Callable[[], None] = lambda: None
-        self._news = asyncio.Event()
-
-    def frames_received(self, frames: list[Frame]) -> None:
-        self._called("frames_received")
-        if not self.may_read:
-            self.wrong.append("frames while reading was paused")
-        self.frames += frames
-        self.on_frames(frames)
-
-    def fault_received(self, fault: RemoteProtocolError) -> None:
-        self._called("fault_received")
-        self.faults.append(fault)
-
-    def link_drained(self) -> None:
-        self._called("link_drained")
-        self.drained += 1
-        self.on_drained()
-
-    def link_closed(self, error: Exception | None) -> None:
-        self._called("link_closed")
-        self.closed.append(error)
-        self.on_closed()
-
-    def _called(self, what: str) -> None:
-        if self.closed:
-            self.wrong.append(f"{what} after link_closed")
-        self._news.set()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait for news that make the condition true."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
-
-    async def until_closed(self) -> Exception | None:
-        await self.until(lambda: self.closed)
-        await turns()
-        assert len(self.closed) == 1
-        return self.closed[0]
-
-
-async def turns(count: int = 5) -> None:
-    """Let the loop go round: what should not happen would have happened."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 @dataclass

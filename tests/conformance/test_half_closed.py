@@ -17,8 +17,9 @@ from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 from indipydriver.transport.stdio import ThreadLink, open_stdio
 from indipydriver.transport.stream import StreamLink
+from tests.support.links import PATIENCE, Recorder, turns
 
-from .links import PATIENCE, Recorder, blob, number, tcp_sockets, text, turns
+from .links import blob, number, tcp_sockets, text
 
 
 def run(check, *arguments) -> None:

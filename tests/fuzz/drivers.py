@@ -19,6 +19,7 @@ from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.messages import DefVector, OneMember, Ping, SetVector
 from indipydriver.protocol.tags import Verb
 from indipydriver.virtualtime import VirtualTimeLoop
+from tests.support.links import FakeLink
 
 from .inputs import SEPARATOR, silent
 
@@ -45,7 +46,7 @@ class Subject(ipd.IPyDriver):
 
     behaviour = 0
 
-    def __init__(self, link: FakeLink) -> None:
+    def __init__(self, link: FuzzerLink) -> None:
         super().__init__(*map(_device, DEVICES))
         self.link = link
         self.busy: dict[tuple[str, str], int] = {}  # how many commands of a vector had come when its event began
@@ -127,54 +128,47 @@ def _device(name: str) -> ipd.Device:
     return ipd.Device(name, [vectors[each] for each in DEVICES[name]])
 
 
-class FakeLink:
-    """Delivers frames one by one unless it is paused, and keeps what is written."""
+class FuzzerLink(FakeLink):
+    """Delivers frames one by one unless it is paused, and ends as soon as it is told to."""
 
-    label = "the fuzzer"
+    receiver: Any
 
     def __init__(self) -> None:
-        self.unsent = 0
-        self.bytes_received = 0
-        self.bytes_sent = 0
-        self.written: list[Frame] = []
+        super().__init__("the fuzzer", takes_all=True)
         self.inbox: deque[Frame] = deque()
         self.commands: Counter[tuple[str | None, str | None]] = Counter()  # delivered, by vector
-        self.paused = False
-        self.closed = False
-        self.receiver: Any = None
-        self._scheduled = False
+        self._opened = self._scheduled = False
 
     def open(self, receiver: Any) -> None:
-        self.receiver = receiver
+        super().open(receiver)
+        self._opened = True
         self._schedule()
 
     def write(self, batch: Batch) -> None:
         if not self.closed:
-            self.written += batch.frames
-
-    def flush(self) -> None:
-        pass
-
-    def pause_reading(self) -> None:
-        self.paused = True
+            super().write(batch)
 
     def resume_reading(self) -> None:
-        self.paused = False
+        super().resume_reading()
         self._schedule()
 
     def close(self) -> None:
         if not self.closed:
-            self.closed = True
+            super().close()
             asyncio.get_running_loop().call_soon(self.receiver.link_closed, None)
 
     abort = close
+
+    def said(self) -> list[Frame]:
+        """All that was written."""
+        return [frame for batch in self.written for frame in batch.frames]
 
     def deliver(self, frames: list[Frame]) -> None:
         self.inbox += frames
         self._schedule()
 
     def _schedule(self) -> None:
-        if self.inbox and self.receiver is not None and not self._scheduled:
+        if self.inbox and self._opened and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._deliver)
 
@@ -189,7 +183,7 @@ class FakeLink:
     def congest(self, size: int) -> None:
         """The other end takes nothing, or all."""
         self.unsent = size
-        if not size and self.receiver is not None:
+        if not size and self._opened:
             self.receiver.link_drained()
 
 
@@ -207,7 +201,7 @@ def driver(data: bytes) -> None:
 
 
 async def _scenario(records: list[bytes]) -> None:
-    link = FakeLink()
+    link = FuzzerLink()
     subject = Subject(link)
     running = asyncio.create_task(subject.serve(link, shutdown_grace=5))
     framer = Framer(LIMITS)
@@ -224,10 +218,10 @@ async def _scenario(records: list[bytes]) -> None:
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left, f"tasks are left: {left}"
     assert link.closed
-    _is_acceptable(link.written)
+    _is_acceptable(link.said())
 
 
-async def _step(record: bytes, framer: Framer, link: FakeLink, subject: Subject) -> Framer:
+async def _step(record: bytes, framer: Framer, link: FuzzerLink, subject: Subject) -> Framer:
     action, choice = record[0] % 16, record[0] // 16
     if action == 9:
         subject.behaviour = choice % _BEHAVIOURS
@@ -248,13 +242,13 @@ async def _step(record: bytes, framer: Framer, link: FakeLink, subject: Subject)
     return Framer(LIMITS) if framer.failed else framer
 
 
-def _bounded(link: FakeLink, subject: Subject) -> None:
+def _bounded(link: FuzzerLink, subject: Subject) -> None:
     for key, before in subject.busy.items():
         assert link.commands[key] - before <= _MOST, f"{link.commands[key] - before} commands wait for {key}"
     assert len(link.receiver.refused) <= 100, "kinds of refusals have been invented"
 
 
-async def _calm(link: FakeLink, subject: Subject) -> None:
+async def _calm(link: FuzzerLink, subject: Subject) -> None:
     """Nothing is wrong any more, and time enough has passed for all that waits."""
     subject.behaviour = 0
     subject.auto_send_def = True
@@ -270,8 +264,8 @@ async def _calm(link: FakeLink, subject: Subject) -> None:
             vector.enable = True
 
 
-async def _answers(link: FakeLink) -> None:
-    begin = len(link.written)
+async def _answers(link: FuzzerLink) -> None:
+    begin = len(link.said())
     lines = ["<getProperties version='1.7'/><pingRequest uid='last'/>"]
     for device, names in DEVICES.items():
         for name in names:
@@ -284,7 +278,7 @@ async def _answers(link: FakeLink) -> None:
             )
     link.deliver(Framer().feed("".join(lines).encode()))
     await asyncio.sleep(_MOMENT)
-    said = [decode(frame) for frame in link.written[begin:]]
+    said = [decode(frame) for frame in link.said()[begin:]]
     assert Ping("last", reply=True) in said, "the ping is not answered"
     for device, names in DEVICES.items():
         defined = {each.name for each in said if isinstance(each, DefVector) and each.device == device}

@@ -18,6 +18,7 @@ from indipydriver.protocol.messages import OneBlob, SetVector
 from indipydriver.transport.attached import AttachedFrame, PassingLink
 from indipyserver import IPyServer
 from tests.support import IndiClient, asynchronous, eventually, match, running
+from tests.support.links import Recorder
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are passed on Linux")
 
@@ -147,34 +148,13 @@ async def test_a_client_on_the_local_socket_gets_the_descriptor_and_one_on_tcp_b
         assert base64.b64decode(blob[0].text or "") == data(300_000)
 
 
-class Inbox:
-    """Notes what a link delivers."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-        self.faults: list[Exception] = []
-        self.closed = asyncio.Event()
-
-    def frames_received(self, frames: list[Frame]) -> None:
-        self.frames += frames
-
-    def fault_received(self, fault: Exception) -> None:
-        self.faults.append(fault)
-
-    def link_drained(self) -> None:
-        pass
-
-    def link_closed(self, error: Exception | None) -> None:
-        self.closed.set()
-
-
 @asynchronous
 async def test_descriptors_go_along_with_their_element_among_others() -> None:
     ends = socket.socketpair()
     for end in ends:
         end.setblocking(False)
     here, there = PassingLink("there", ends[0]), PassingLink("here", ends[1])
-    inbox, other = Inbox(), Inbox()
+    inbox, other = Recorder(), Recorder()
     here.open(other)
     there.open(inbox)
     before = count_descriptors()
@@ -205,7 +185,7 @@ async def test_descriptors_go_along_with_their_element_among_others() -> None:
         assert b"".join(inline.chunks) == inline.raw
     assert not inbox.faults
     here.close()
-    await asyncio.wait_for(inbox.closed.wait(), 5)
+    await inbox.until_closed()
     frames.clear()
     inbox.frames.clear()
     await eventually(lambda: count_descriptors() <= before)

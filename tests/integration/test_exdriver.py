@@ -141,23 +141,20 @@ async def test_a_program_that_exits_at_once_is_given_up(program: str) -> None:
 # Ending and coming back
 
 
-def test_a_crash_loop_is_slowed_and_given_up_with_a_message(caplog: pytest.LogCaptureFixture) -> None:
+@asynchronous
+async def test_a_crash_loop_is_slowed_and_given_up_with_a_message(caplog: pytest.LogCaptureFixture) -> None:
     """indiserver burns ten restarts in less than a second, and tells nobody."""
-
-    async def run() -> float:
-        async with running_server() as server, IndiClient(server.port) as client:
-            await client.get_properties()
-            begin = time.monotonic()
-            obedient(server, "dies", restarts=4, backoff=Backoff(0.05, 0.2))
-            for wait in ("0.05", "0.1", "0.2", "0.2"):
-                message = await client.expect(match("message"))
-                assert f"it is restarted in {wait} s" in (message.get("message") or "")
-                assert "status 3" in (message.get("message") or "")
+    async with running_server() as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        begin = time.monotonic()
+        obedient(server, "dies", restarts=4, backoff=Backoff(0.05, 0.2))
+        for wait in ("0.05", "0.1", "0.2", "0.2"):
             message = await client.expect(match("message"))
-            assert "given up after 4 restarts" in (message.get("message") or "")
-            return time.monotonic() - begin
-
-    assert asyncio.run(run()) >= 0.55
+            assert f"it is restarted in {wait} s" in (message.get("message") or "")
+            assert "status 3" in (message.get("message") or "")
+        message = await client.expect(match("message"))
+        assert "given up after 4 restarts" in (message.get("message") or "")
+        assert time.monotonic() - begin >= 0.55
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert any("given up" in text for text in errors)
     assert sum("cannot find the device" in record.getMessage() for record in caplog.records) == 5
@@ -167,24 +164,21 @@ def test_a_crash_loop_is_slowed_and_given_up_with_a_message(caplog: pytest.LogCa
     ("what", "reason"), [("exit 7", "status 7"), ("exit 0", "status 0"), ("kill", "signal 9"), ("close-stdout", "")]
 )
 @WAYS
-def test_a_driver_that_ends_is_deleted_with_a_reason_and_restarted(
+@asynchronous
+async def test_a_driver_that_ends_is_deleted_with_a_reason_and_restarted(
     what: str, reason: str, pipes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its devices stayed on the screen, and it was not restarted."""
     monkeypatch.setattr(indipyserver.exdriver, "GRACE", 0.2)
-
-    async def run() -> None:
-        async with obeying(pipes=pipes) as (server, client, pid):
-            await client.send(command(what))
-            deleted = await client.expect(match("delProperty", device="Obedient", name=None))
-            assert reason in (deleted.get("message") or "missing")
-            second = int((await about(client))["pid"])
-            assert second != pid
-            assert gone(pid)
-            await answers(client, "again")
-            assert server.exdrivers[0].restarted == 1
-
-    asyncio.run(run())
+    async with obeying(pipes=pipes) as (server, client, pid):
+        await client.send(command(what))
+        deleted = await client.expect(match("delProperty", device="Obedient", name=None))
+        assert reason in (deleted.get("message") or "missing")
+        second = int((await about(client))["pid"])
+        assert second != pid
+        assert gone(pid)
+        await answers(client, "again")
+        assert server.exdrivers[0].restarted == 1
 
 
 @WAYS
@@ -234,38 +228,36 @@ async def test_snoopers_are_told_and_served_again() -> None:
 
 
 @WAYS
-def test_a_driver_that_stops_reading_is_declared_hung(pipes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@asynchronous
+async def test_a_driver_that_stops_reading_is_declared_hung(pipes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waited for it grew without bound, and nobody was told."""
     monkeypatch.setattr(indipyserver.exdriver, "GRACE", 0.2)
-
-    async def run() -> None:
-        async with obeying(pipes=pipes, hang_time=0.4) as (server, client, pid), IndiClient(server.port) as flood:
-            await client.send(command("hang"))
-            await client.expect(match("setTextVector", values={"what": "hanging"}))
-            await client.send(new_vector("Number", "A", "pos", n=1))
-            await client.expect(match("setNumberVector", device="A"))
-            large = command("x" * 500_000).encode()
-            filling = asyncio.create_task(flood.send(large * 30))
-            message = await client.expect(match("message"), timeout=10)
-            assert "hangs" in (message.get("message") or "")
-            await client.expect(match("delProperty", device="Obedient"))
-            assert int((await about(client))["pid"]) != pid
-            assert gone(pid)
-            peer = server.exdrivers[0].peer
-            assert peer is not None
-            filling.cancel()
-            await asyncio.gather(filling, return_exceptions=True)
-
-    asyncio.run(run())
+    async with obeying(pipes=pipes, hang_time=0.4) as (server, client, pid), IndiClient(server.port) as flood:
+        await client.send(command("hang"))
+        await client.expect(match("setTextVector", values={"what": "hanging"}))
+        await client.send(new_vector("Number", "A", "pos", n=1))
+        await client.expect(match("setNumberVector", device="A"))
+        large = command("x" * 500_000).encode()
+        filling = asyncio.create_task(flood.send(large * 30))
+        message = await client.expect(match("message"), timeout=10)
+        assert "hangs" in (message.get("message") or "")
+        await client.expect(match("delProperty", device="Obedient"))
+        assert int((await about(client))["pid"]) != pid
+        assert gone(pid)
+        peer = server.exdrivers[0].peer
+        assert peer is not None
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
 
 
 # What it writes
 
 
-def test_standard_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+@asynchronous
+async def test_standard_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A line of 1024 bytes closed it in indiserver; one over 64 KiB, or not UTF-8, cut the driver off at PyPI's."""
 
-    async def run() -> None:
+    with caplog.at_level(logging.DEBUG, "indipyserver.exdriver"):
         async with obeying() as (_, client, _):
             for text in ("[INFO] going on", "[DEBUG] a detail", "an ERROR happened", "just words"):
                 await client.send(command(f"stderr {text}"))
@@ -277,9 +269,6 @@ def test_standard_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
             await client.send(command("exit 0"))
             await about(client)
             await eventually(lambda: any("without an end" in record.getMessage() for record in caplog.records))
-
-    with caplog.at_level(logging.DEBUG, "indipyserver.exdriver"):
-        asyncio.run(run())
     lines = {
         record.getMessage(): record.levelname for record in caplog.records if record.name == "indipyserver.exdriver"
     }
@@ -306,15 +295,13 @@ async def test_malformed_output_costs_only_itself(pipes: bool) -> None:
         assert not gone(pid)
 
 
-def test_debug_enable_logs_what_comes_and_goes(caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> None:
+@asynchronous
+async def test_debug_enable_logs_what_comes_and_goes(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "indipyserver.exdriver"):
         async with obeying(debug_enable=True) as (server, client, _):
             await answers(client, "hello")
             async with IndiClient(server.port) as quiet:
                 await quiet.settle()
-
-    with caplog.at_level(logging.DEBUG, "indipyserver.exdriver"):
-        asyncio.run(run())
     lines = [r.getMessage() for r in caplog.records if r.name == "indipyserver.exdriver" and r.levelno == logging.DEBUG]
     assert any(re.match(r"RX:: <getProperties version=.1\.7.", line) for line in lines)
     assert any(line.startswith("RX:: <newTextVector") and "hello" in line for line in lines)
@@ -433,44 +420,38 @@ async def test_a_driver_that_snoops_on_itself_and_a_client_that_sets_it() -> Non
 
 @pytest.mark.parametrize("args", [(), ("stubborn",)], ids=["willing", "stubborn"])
 @WAYS
-def test_removing_leaves_no_process(args: tuple[str, ...], pipes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@asynchronous
+async def test_removing_leaves_no_process(args: tuple[str, ...], pipes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indipyserver.exdriver, "GRACE", 0.2)
-
-    async def run() -> None:
-        async with obeying(*args, pipes=pipes) as (server, client, pid):
-            await client.send(command("child"))
-            child = int((await client.expect(match("setTextVector", name="do")))[0].text or "")
-            await server.remove(server.exdrivers[0])
-            await client.expect(match("delProperty", device="Obedient"))
-            assert server.exdrivers == []
-            assert gone(pid)
-            await eventually(lambda: gone(child))
-            await client.send(new_vector("Number", "A", "pos", n=1))
-            await client.expect(match("setNumberVector", device="A"))
-            obedient(server)  # and again
-            assert int((await about(client))["pid"]) != pid
-
-    asyncio.run(run())
+    async with obeying(*args, pipes=pipes) as (server, client, pid):
+        await client.send(command("child"))
+        child = int((await client.expect(match("setTextVector", name="do")))[0].text or "")
+        await server.remove(server.exdrivers[0])
+        await client.expect(match("delProperty", device="Obedient"))
+        assert server.exdrivers == []
+        assert gone(pid)
+        await eventually(lambda: gone(child))
+        await client.send(new_vector("Number", "A", "pos", n=1))
+        await client.expect(match("setNumberVector", device="A"))
+        obedient(server)  # and again
+        assert int((await about(client))["pid"]) != pid
 
 
-def test_shutdown_ends_living_dead_and_waiting_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
+@asynchronous
+async def test_shutdown_ends_living_dead_and_waiting_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead one made shutdown raise, so that clients and the listener were left."""
     monkeypatch.setattr(indipyserver.exdriver, "GRACE", 0.2)
     pids: list[int] = []
-
-    async def run() -> None:
-        async with obeying() as (server, client, pid):
-            pids.append(pid)
-            obedient(server, "stubborn", name="Stubborn")
-            pids.append(int((await about(client, "Stubborn"))["pid"]))
-            server.add_exdriver("/bin/false", restarts=0)
-            await client.expect(lambda e: "given up" in (e.get("message") or ""))
-            server.add_exdriver("/bin/false", backoff=Backoff(60.0, 60.0))
-            await client.expect(lambda e: "restarted in 60 s" in (e.get("message") or ""))
-            server.shutdown()
-            await client.closed.wait()
-
-    asyncio.run(run())
+    async with obeying() as (server, client, pid):
+        pids.append(pid)
+        obedient(server, "stubborn", name="Stubborn")
+        pids.append(int((await about(client, "Stubborn"))["pid"]))
+        server.add_exdriver("/bin/false", restarts=0)
+        await client.expect(lambda e: "given up" in (e.get("message") or ""))
+        server.add_exdriver("/bin/false", backoff=Backoff(60.0, 60.0))
+        await client.expect(lambda e: "restarted in 60 s" in (e.get("message") or ""))
+        server.shutdown()
+        await client.closed.wait()
     assert all(map(gone, pids))
 
 

@@ -90,7 +90,6 @@ BAD_INPUT = {
     + "</a>" * 3000
     + "</newTextVector>",
     "a declaration": "<?xml version=\"1.0\" encoding='utf-8'?>",
-    "an unknown entity": "<newTextVector device='A' name='tx'><oneText name='t1'>&bad;</oneText></newTextVector>",
     "an end tag of nothing": "</root>",
     "a wrong end tag": "<newTextVector device='A' name='tx'><oneText name='t1'>x</oneNumber></newTextVector>",
     "no BLOB mode": "<enableBLOB device='A'/>",
@@ -117,6 +116,17 @@ async def test_bad_input_costs_nobody_anything(case: str) -> None:
         assert not any(element.tag in ("root", "z") for element in good.received)
         await eventually(lambda: len(driver.executed) >= 2)
         assert driver.executed == [("A", "tx", {"t1": "alive"})] * 2  # of either client one, and no bad input
+
+
+@asynchronous
+async def test_an_unknown_entity_is_taken_as_text() -> None:
+    """It cost the client its connection."""
+    driver = Instrument()
+    async with running_server(driver) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.send("<newTextVector device='A' name='tx'><oneText name='t1'>&bad;</oneText></newTextVector>")
+        await client.expect(match("setTextVector", values={"t1": "&bad;"}))
+        await is_alive(client)
 
 
 @asynchronous
@@ -224,14 +234,15 @@ async def test_one_connection_too_many_is_closed_and_logged() -> None:
         await is_alive(first)
 
 
-def test_a_taken_port_raises() -> None:
+@asynchronous
+async def test_a_taken_port_raises() -> None:
     """asyncrun returned None and the process ended with status 0."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         server = IPyServer(Instrument(), host="127.0.0.1", port=taken.getsockname()[1])
         with pytest.raises(OSError, match="cannot listen"):
-            asyncio.run(server.asyncrun())
+            await server.asyncrun()
 
 
 @asynchronous

@@ -143,7 +143,8 @@ def refusing(error: type[OSError] | None, real: Any = os.killpg) -> Any:
     ids=["of another user", "in the kernel"],
 )
 @WAYS
-def test_a_program_that_cannot_be_ended_is_let_go_and_said_to_go_on(
+@asynchronous
+async def test_a_program_that_cannot_be_ended_is_let_go_and_said_to_go_on(
     error: type[OSError] | None,
     words: str,
     pipes: bool,
@@ -153,7 +154,15 @@ def test_a_program_that_cannot_be_ended_is_let_go_and_said_to_go_on(
     """Under sudo no signal reaches it; one that waits for its USB device in the kernel does not end by any."""
     pids = []
 
-    async def run() -> None:
+    class _OsWith:
+        def __init__(self, **changes: Any) -> None:
+            self.__dict__.update(changes)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(os, name)
+
+    monkeypatch.setattr(indipyserver.process, "_hold_alive", lambda *_: None)
+    try:
         async with running_server(echo_driver("A")) as server:
             part = stubborn(server, pipes=pipes)
             async with seen_by_client(server) as client:
@@ -166,17 +175,6 @@ def test_a_program_that_cannot_be_ended_is_let_go_and_said_to_go_on(
                 deleted = await client.expect(match("delProperty", device="D"))
                 assert "goes on" in (deleted.get("message") or "")
                 assert part.peer not in server.board.peers
-
-    class _OsWith:
-        def __init__(self, **changes: Any) -> None:
-            self.__dict__.update(changes)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(os, name)
-
-    monkeypatch.setattr(indipyserver.process, "_hold_alive", lambda *_: None)
-    try:
-        asyncio.run(run())
         assert any(words in record.getMessage() and "goes on" in record.getMessage() for record in caplog.records)
     finally:
         for pid in pids:
@@ -185,11 +183,12 @@ def test_a_program_that_cannot_be_ended_is_let_go_and_said_to_go_on(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_a_program_of_another_user_ends_with_its_input_or_is_left(caplog: pytest.LogCaptureFixture) -> None:
+@asynchronous
+async def test_a_program_of_another_user_ends_with_its_input_or_is_left(caplog: pytest.LogCaptureFixture) -> None:
     """The real thing: the server gives its privileges up after it has started the program."""
     processes = []
 
-    async def run() -> None:
+    try:
         async with running_server() as server:
             part = stubborn(server)
             async with seen_by_client(server) as client:
@@ -200,9 +199,6 @@ def test_a_program_of_another_user_ends_with_its_input_or_is_left(caplog: pytest
                 finally:
                     os.setresuid(0, 0, 0)
                 await client.expect(match("delProperty", device="D"))
-
-    try:
-        asyncio.run(run())
         assert "not permitted" in caplog.text
     finally:
         for process in processes:
@@ -364,33 +360,33 @@ REFUSED: dict[str, tuple[str, list[str], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_why_a_program_cannot_be_started_is_told(case: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@asynchronous
+async def test_why_a_program_cannot_be_started_is_told(
+    case: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     program, args, options, words = REFUSED[case]
     program = program.replace("DIR", str(tmp_path))
     for name, text, mode in (("text", "no", 0o755), ("plain", "#!/bin/sh\n", 0o644), ("orphan", "#!/no/ne\n", 0o755)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(mode)
-
-    async def run() -> None:
-        async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
-            await client.get_properties()
-            await client.expect(match("defNumberVector", device="A"))
-            before = descriptors()
-            part = server.add_exdriver(program, *args, **options)
-            message = await client.expect(match("message"))
-            assert "cannot be started" in (message.get("message") or "")
-            assert part.process is None
-            assert descriptors() == before
-            await client.settle()
-
-    asyncio.run(run())
+    async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.expect(match("defNumberVector", device="A"))
+        before = descriptors()
+        part = server.add_exdriver(program, *args, **options)
+        message = await client.expect(match("message"))
+        assert "cannot be started" in (message.get("message") or "")
+        assert part.process is None
+        assert descriptors() == before
+        await client.settle()
     told = [record for record in caplog.records if "cannot be started" in record.getMessage()]
     assert [record.levelno for record in told] == [logging.ERROR]
     assert words in told[0].getMessage()
 
 
 @linux
-def test_what_the_machine_lacks_is_logged_once_and_not_with_each_try(
+@asynchronous
+async def test_what_the_machine_lacks_is_logged_once_and_not_with_each_try(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries = []
@@ -403,14 +399,10 @@ def test_what_the_machine_lacks_is_logged_once_and_not_with_each_try(
 
     monkeypatch.setattr(indipyserver.exdriver, "_LACK_TIME", 0.01)
     monkeypatch.setattr(indipyserver.exdriver, "start", failing)
-
-    async def run() -> None:
-        async with running_server() as server:
-            stubborn(server)
-            async with seen_by_client(server):
-                pass
-
-    asyncio.run(run())
+    async with running_server() as server:
+        stubborn(server)
+        async with seen_by_client(server):
+            pass
     assert len(tries) == 6
     assert caplog.text.count("in a moment perhaps") == 1
 

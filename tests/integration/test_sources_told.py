@@ -245,7 +245,8 @@ async def test_a_program_that_is_cut_off_for_what_it_sends_ends_the_command_when
     assert result.stderr.splitlines()[-1].endswith("good bye")
 
 
-def test_the_last_lines_of_a_flood_are_logged_though_the_program_has_ended(
+@asynchronous
+async def test_the_last_lines_of_a_flood_are_logged_though_the_program_has_ended(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(indipyserver.exdriver, "GRACE", 1.0)
@@ -254,12 +255,8 @@ def test_the_last_lines_of_a_flood_are_logged_though_the_program_has_ended(
     )
     server = IPyServer(host="127.0.0.1", port=0)
     server.add_exdriver(sys.executable, "-c", program, restarts=0)
-
-    async def go() -> None:
-        async with running(server):
-            await eventually(lambda: "given up" in caplog.text, timeout=15)
-
-    asyncio.run(go())
+    async with running(server):
+        await eventually(lambda: "given up" in caplog.text, timeout=15)
     lines = [record.getMessage() for record in caplog.records if record.name == "indipyserver.exdriver"]
     assert any("cannot find the camera" in line for line in lines)
     assert sum("retrying" in line for line in lines) < 1500

@@ -525,55 +525,52 @@ LOOPS = {"itself": ("A",), "two": ("A", "B"), "three": ("A", "B", "C")}
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_a_loop_of_servers_is_quiet(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+@asynchronous
+async def test_a_loop_of_servers_is_quiet(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """Elements went round for ever, or the servers ended."""
     names = LOOPS[kind]
-
-    async def run() -> None:
-        async with Loop(*names) as loop, contextlib.AsyncExitStack() as stack:
-            await quiet(*loop.servers)
-            clients = [await stack.enter_async_context(place.client()) for place in loop.places]
-            for client in clients:
-                await client.get_properties()
-                await see(client, *names)
-            await quiet(*loop.servers)
-            for client in clients:
-                assert definitions(client) == {(name, prop): 1 for name in names for prop in PROPERTIES}
-            # Everybody commands everything: each command is executed once, and its answer is seen once.
-            number = 0
-            for client in clients:
-                for name in names:
-                    number += 1
-                    await client.send(new_vector("Number", name, "pos", n=number))
-                    wanted = match("setNumberVector", device=name, values={"n": str(number)})
-                    for other in clients:
-                        await eventually(lambda o=other, w=wanted: any(map(w, o.received)))
-            await quiet(*loop.servers)
-            for place in loop.places:
-                assert len(place.driver.executed) == len(names)
-            for client in clients:
-                answers = Counter(
-                    values["n"]
-                    for e in client.received
-                    if e.tag == "setNumberVector"
-                    for values in [{c.get("name"): (c.text or "").strip() for c in e}]
-                )
-                assert answers == {str(n): 1 for n in range(1, number + 1)}
-            # BLOBs too.
-            for client in clients:
-                await client.enable_blob(names[0])
-                await client.settle()
-            await quiet(*loop.servers)
-            await picture(loop.places[0])
-            for client in clients:
-                await client.expect(match("setBLOBVector", device=names[0]))
-            await loop.servers[0].send_message("to everybody")
-            await quiet(*loop.servers)
-            assert [pictures(client) for client in clients] == [1] * len(clients)
-            for client in clients:
-                assert sum(map(match("message", message="to everybody"), client.received)) == 1
-
-    asyncio.run(run())
+    async with Loop(*names) as loop, contextlib.AsyncExitStack() as stack:
+        await quiet(*loop.servers)
+        clients = [await stack.enter_async_context(place.client()) for place in loop.places]
+        for client in clients:
+            await client.get_properties()
+            await see(client, *names)
+        await quiet(*loop.servers)
+        for client in clients:
+            assert definitions(client) == {(name, prop): 1 for name in names for prop in PROPERTIES}
+        # Everybody commands everything: each command is executed once, and its answer is seen once.
+        number = 0
+        for client in clients:
+            for name in names:
+                number += 1
+                await client.send(new_vector("Number", name, "pos", n=number))
+                wanted = match("setNumberVector", device=name, values={"n": str(number)})
+                for other in clients:
+                    await eventually(lambda o=other, w=wanted: any(map(w, o.received)))
+        await quiet(*loop.servers)
+        for place in loop.places:
+            assert len(place.driver.executed) == len(names)
+        for client in clients:
+            answers = Counter(
+                values["n"]
+                for e in client.received
+                if e.tag == "setNumberVector"
+                for values in [{c.get("name"): (c.text or "").strip() for c in e}]
+            )
+            assert answers == {str(n): 1 for n in range(1, number + 1)}
+        # BLOBs too.
+        for client in clients:
+            await client.enable_blob(names[0])
+            await client.settle()
+        await quiet(*loop.servers)
+        await picture(loop.places[0])
+        for client in clients:
+            await client.expect(match("setBLOBVector", device=names[0]))
+        await loop.servers[0].send_message("to everybody")
+        await quiet(*loop.servers)
+        assert [pictures(client) for client in clients] == [1] * len(clients)
+        for client in clients:
+            assert sum(map(match("message", message="to everybody"), client.received)) == 1
     refusals = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert {text.split()[0] for text in refusals} == {"remote"}
     assert len(refusals) == len(names)
@@ -691,25 +688,22 @@ for line in sys.stdin:
 """
 
 
-def test_two_exdrivers_with_one_device(caplog: pytest.LogCaptureFixture) -> None:
+@asynchronous
+async def test_two_exdrivers_with_one_device(caplog: pytest.LogCaptureFixture) -> None:
     """They ended the server."""
-
-    async def run() -> None:
-        async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
-            await client.get_properties()
-            first = server.add_exdriver(sys.executable, "-c", ONE_DEVICE.format("first"))
-            await client.expect(match("defTextVector", device="Twin", values={"a": "first"}))
-            server.add_exdriver(sys.executable, "-c", ONE_DEVICE.format("second"))
-            await client.expect(lambda e: e.tag == "message" and "already served" in (e.get("message") or ""))
-            await client.send(new_vector("Text", "Twin", "who", a="x") + "\n")
-            await client.expect(match("setTextVector", device="Twin", values={"a": "first"}))
-            await client.send(new_vector("Number", "A", "pos", n=1))
-            await client.expect(match("setNumberVector", device="A"))
-            assert not any(map(match(device="Twin", values={"a": "second"}), client.received))
-            await server.remove(first)
-            await client.expect(match("delProperty", device="Twin"))
-
-    asyncio.run(run())
+    async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        first = server.add_exdriver(sys.executable, "-c", ONE_DEVICE.format("first"))
+        await client.expect(match("defTextVector", device="Twin", values={"a": "first"}))
+        server.add_exdriver(sys.executable, "-c", ONE_DEVICE.format("second"))
+        await client.expect(lambda e: e.tag == "message" and "already served" in (e.get("message") or ""))
+        await client.send(new_vector("Text", "Twin", "who", a="x") + "\n")
+        await client.expect(match("setTextVector", device="Twin", values={"a": "first"}))
+        await client.send(new_vector("Number", "A", "pos", n=1))
+        await client.expect(match("setNumberVector", device="A"))
+        assert not any(map(match(device="Twin", values={"a": "second"}), client.received))
+        await server.remove(first)
+        await client.expect(match("delProperty", device="Twin"))
     assert len([r for r in caplog.records if r.levelno == logging.ERROR and "already served" in r.getMessage()]) == 1
 
 

@@ -9,6 +9,9 @@ It needs no fixtures and no plugin; a test imports what it uses:
         async with running_server(driver) as server, IndiClient(server.port) as client:
             await client.send("<getProperties version='1.7'/>")
             await client.expect(match("defSwitchVector", device="LED"))
+
+A test that is a coroutine is decorated: with `asynchronous` where sockets and processes take their time, with
+`indipydriver.testing.driver_test` where time is virtual. Only a test of what outlives an event loop calls asyncio.run.
 """
 
 from .client import IndiClient, match, new_vector, parse, still_served, values_of

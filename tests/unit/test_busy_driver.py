@@ -12,45 +12,7 @@ from indipydriver.transport.memory import memory_pair
 from indipyserver.outbox import OutboxLimits
 from indipyserver.party import Role
 from indipyserver.peer import Peer
-
-
-class Board:
-    def __init__(self):
-        self.announced = []
-        self.refreshed = 0
-        self.removed = []
-
-    def process(self, source, frames):
-        pass
-
-    def remove(self, peer, error):
-        self.removed.append(error)
-
-    def refresh(self, peer):
-        self.refreshed += 1
-
-    def announce(self, text, about=None):
-        self.announced.append(text)
-
-    def send(self, peer, frame):
-        pass
-
-
-class Driver:
-    def __init__(self, link):
-        self.link = link
-        self.received = 0
-        self.closed = False
-
-    def frames_received(self, frames):
-        self.received += len(frames)
-
-    def link_drained(self):
-        pass
-
-    def link_closed(self, error):
-        self.closed = True
-
+from tests.support.links import Board, Recorder
 
 COMMAND = [encode(NewVector(VectorKind.TEXT, "D", "p", (OneMember("m", "x" * 100_000),)))]
 NEWS = [encode(SetVector(VectorKind.TEXT, "Other", "t", (OneMember("m", "x" * 100_000),), State.OK))]
@@ -64,7 +26,7 @@ def test_a_busy_driver_is_named_once_and_never_ended(caplog):
         peer = Peer(board, ours, Role.DRIVER, limits=limits, in_process=True, hang_time=10)
         there, _ = memory_pair("a laptop", "b")
         client = Peer(board, there, Role.CLIENT, limits=limits)
-        driver = Driver(theirs)
+        driver = Recorder()
         ours.open(peer)
         theirs.open(driver)
         theirs.pause_reading()
@@ -125,7 +87,7 @@ def test_a_server_above_that_waits_hears_that_this_one_is_well():
             for label, role in (("above", Role.UPSTREAM), ("a laptop", Role.CLIENT))
         ]
         ours.open(peer)
-        theirs.open(Driver(theirs))
+        theirs.open(Recorder())
         theirs.pause_reading()
         peer.put(Batch(COMMAND), COMMAND)
         peer.flush()

@@ -1,6 +1,5 @@
 """Devices."""
 
-import asyncio
 from datetime import datetime
 
 import pytest
@@ -41,11 +40,12 @@ def test_wrong_names():
         ipd.Device("Dev", [vector(), vector()])
 
 
-def test_methods_to_override_do_nothing():
+@driver_test
+async def test_methods_to_override_do_nothing():
     device = ipd.Device("Dev", [])
-    asyncio.run(device.devhardware(1, two=2))
-    asyncio.run(device.devrxevent(None, 1, two=2))
-    asyncio.run(device.devsnoopevent(None, 1, two=2))
+    await device.devhardware(1, two=2)
+    await device.devrxevent(None, 1, two=2)
+    await device.devsnoopevent(None, 1, two=2)
 
 
 def test_a_background_is_a_coroutine_object():
@@ -60,11 +60,12 @@ def test_a_background_is_a_coroutine_object():
         device.add_background(5)
 
 
-def test_sends_without_a_driver_say_so():
+@driver_test
+async def test_sends_without_a_driver_say_so():
     device = ipd.Device("Dev", [])
     for send in (device.send_device_message, device.send_delProperty):
         with pytest.raises(AttributeError, match="in no driver"):
-            asyncio.run(send())
+            await send()
 
 
 @driver_test

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from indipyserver.fifo import MAX_LINE, CommandError, Fifo, Lines, Start, Stop, parse_command
 from indipyserver.words import ProgramWord, PythonWord, RemoteWord
+from tests.support import asynchronous
 
 CCD = ProgramWord("indi_ccd")
 
@@ -147,53 +148,51 @@ def path(tmp_path):
     return str(tmp_path / "fifo")
 
 
-def open_and_close(*paths):
-    async def check() -> None:
-        fifos = [Fifo(path, None) for path in paths]
-        try:
-            for fifo in fifos:
-                fifo.open()
-        finally:
-            for fifo in fifos:
-                await fifo.close()
-
-    asyncio.run(check())
+async def open_and_close(*paths):
+    fifos = [Fifo(path, None) for path in paths]
+    try:
+        for fifo in fifos:
+            fifo.open()
+    finally:
+        for fifo in fifos:
+            await fifo.close()
 
 
-def test_two_readers_of_one_fifo_would_share_the_commands_out_so_the_second_is_refused(path):
+@asynchronous
+async def test_two_readers_of_one_fifo_would_share_the_commands_out_so_the_second_is_refused(path):
     with pytest.raises(OSError, match="another process reads it"):
-        open_and_close(path, path)
-    open_and_close(path)  # and nothing has stayed open
+        await open_and_close(path, path)
+    await open_and_close(path)  # and nothing has stayed open
 
 
-def test_what_is_no_fifo_is_refused(tmp_path):
+@asynchronous
+async def test_what_is_no_fifo_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="not a FIFO"):
-        open_and_close(str(tmp_path / "file"))
+        await open_and_close(str(tmp_path / "file"))
     with pytest.raises(FileNotFoundError):
-        open_and_close(str(tmp_path / "none"))
+        await open_and_close(str(tmp_path / "none"))
 
 
-def test_where_nothing_watches_descriptors_a_fifo_is_refused(path, monkeypatch):
+@asynchronous
+async def test_where_nothing_watches_descriptors_a_fifo_is_refused(path, monkeypatch):
     monkeypatch.delattr(os, "readv")
     with pytest.raises(OSError, match="no FIFOs"):
-        open_and_close(path)
+        await open_and_close(path)
 
 
-def test_a_fifo_that_cannot_be_read_any_more_is_reported_once_and_costs_no_time(path, monkeypatch, caplog):
-    async def check() -> None:
-        fifo = Fifo(path, None)
-        fifo.open()
+@asynchronous
+async def test_a_fifo_that_cannot_be_read_any_more_is_reported_once_and_costs_no_time(path, monkeypatch, caplog):
+    fifo = Fifo(path, None)
+    fifo.open()
 
-        def failing(fd: int, count: int) -> bytes:
-            raise OSError(errno.EIO, "Input/output error")
+    def failing(fd: int, count: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
 
-        monkeypatch.setattr("indipyserver.fifo.os.read", failing)
-        with open(path, "wb", buffering=0) as writer:
-            writer.write(b"stop x\n")
-        for _ in range(20):
-            await asyncio.sleep(0)
-        await fifo.close()
-
-    asyncio.run(check())
+    monkeypatch.setattr("indipyserver.fifo.os.read", failing)
+    with open(path, "wb", buffering=0) as writer:
+        writer.write(b"stop x\n")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await fifo.close()
     assert len([record for record in caplog.records if "read no more" in record.getMessage()]) == 1

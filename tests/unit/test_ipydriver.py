@@ -31,6 +31,7 @@ from indipydriver.sending import HIGH_WATER
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.link import SLICE
 from indipydriver.transport.memory import memory_pair
+from tests.support import links
 
 
 def device(name="Dev"):
@@ -120,7 +121,8 @@ def test_a_background_is_a_coroutine_object():
             driver.add_background(wrong)
 
 
-def test_wrong_snoops_raise():
+@driver_test
+async def test_wrong_snoops_raise():
     """They used to be logged only, and a script had no way to notice."""
     driver = ipd.IPyDriver(device())
     for arguments in [("Dev", "x"), ("Other", "x", 4), ("Other", "x", "soon"), ("", "x"), ("Other", "")]:
@@ -128,9 +130,9 @@ def test_wrong_snoops_raise():
             driver.snoop(*arguments)
     assert driver.snoopvectors == {}
     with pytest.raises(ValueError, match="device of this driver"):
-        asyncio.run(driver.send_getProperties("Dev"))
+        await driver.send_getProperties("Dev")
     with pytest.raises(AttributeError, match="does not run yet"):
-        asyncio.run(driver.send_message("x"))
+        await driver.send_message("x")
 
 
 # --- definitions -----------------------------------------------------------------------
@@ -694,16 +696,9 @@ def test_a_flood_leaves_the_others_their_turn():
     async def test():
         driver = Flood()
         ours, theirs = memory_pair("driver", "test")
-        got = []
-
-        class Peer:
-            def frames_received(self, frames):
-                got.append(len(frames))
-
-            def link_closed(self, error):
-                pass
-
-        ours.open(Peer())
+        got, recorder = [], links.Recorder()
+        recorder.on_frames = got.append
+        ours.open(recorder)
         task = asyncio.create_task(driver.serve(theirs, shutdown_grace=0))
         began = time.monotonic()
         for _ in range(20):
@@ -983,19 +978,12 @@ async def test_the_last_frames_leave_before_the_link_is_closed():
 
     driver = Farewell()
     ours, theirs = memory_pair("driver", "test")
-    got = []
-
-    class Peer:
-        def frames_received(self, frames):
-            got.extend(frames)
-
-        def link_closed(self, error):
-            got.append("closed")
-
-    ours.open(Peer())
+    got = links.Recorder()
+    ours.open(got)
     task = asyncio.create_task(driver.serve(theirs))
     ours.write(Batch([encode(NewVector(VectorKind.TEXT, "Dev", "tx", (OneMember("t1", "x"),)))]))
     ours.flush()
     await task
-    assert [b'message="bye"' in frame.raw for frame in got[:-1]] == [True]
-    assert got[-1] == "closed"
+    assert [b'message="bye"' in frame.raw for frame in got.frames] == [True]
+    assert got.closed == [None]
+    assert got.wrong == []

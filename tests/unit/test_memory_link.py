@@ -11,26 +11,23 @@ from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import run
 from indipydriver.transport.link import LOW_WATER, SLICE
 from indipydriver.transport.memory import memory_pair
+from tests.support.links import Recorder
 
 
-class Receiver:
+class Receiver(Recorder):
+    """Notes the size of each portion, and may stop reading after so many of them."""
+
     def __init__(self, link=None, pause_after=None):
+        super().__init__()
         self.portions = []
         self.link = link
         self.pause_after = pause_after
-        self.drained = 0
-        self.closed = False
 
     def frames_received(self, frames):
+        super().frames_received(frames)
         self.portions.append(sum(frame.size for frame in frames))
         if self.pause_after == len(self.portions):
             self.link.pause_reading()
-
-    def link_drained(self):
-        self.drained += 1
-
-    def link_closed(self, error):
-        self.closed = True
 
 
 def batch(size, count=1):

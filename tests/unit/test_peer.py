@@ -12,85 +12,13 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.messages import DelProperty, NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import VectorKind
-from indipydriver.transport.link import LOW_WATER, Receiver
+from indipydriver.transport.link import LOW_WATER
 from indipydriver.virtualtime import VirtualTimeLoop
 from indipyserver.outbox import OutboxLimits
-from indipyserver.party import Party, Role
+from indipyserver.party import Role
 from indipyserver.peer import Peer
 from indipyserver.rights import Rights
-
-
-class FakeLink:
-    """Takes what it is told to, when it is told to, as links do: drained is reported once."""
-
-    def __init__(self) -> None:
-        self.label = "fake"
-        self.peer_paused = False
-        self.takes_commands = True
-        self.unsent = 0
-        self.bytes_received = self.bytes_sent = 0
-        self.written: list[Batch] = []
-        self.paused = self.aborted = self.closed = False
-        self._above = False
-        self.receiver: Receiver
-
-    def open(self, receiver: Receiver) -> None:
-        self.receiver = receiver
-
-    def write(self, batch: Batch) -> None:
-        self.written.append(batch)
-        self.unsent += batch.size
-        self._above = self._above or self.unsent > LOW_WATER
-
-    def flush(self) -> None:
-        pass
-
-    def pause_reading(self) -> None:
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.aborted = True
-
-    def take(self, count: int) -> None:
-        """The other end takes so many bytes."""
-        self.unsent -= count
-        self.bytes_sent += count
-        if self._above and self.unsent <= LOW_WATER:
-            self._above = False
-            self.receiver.link_drained()
-
-
-class Board:
-    """Notes what a peer tells its switchboard."""
-
-    def __init__(self) -> None:
-        self.refreshed = 0
-        self.announced: list[str] = []
-        self.told: list[Peer] = []
-        self.texts: list[bytes] = []
-        self.cut = False
-
-    def process(self, source: Peer, frames: list[Frame]) -> None:
-        pass
-
-    def remove(self, peer: Peer, error: Exception | None) -> None:
-        pass
-
-    def refresh(self, peer: Peer) -> None:
-        self.refreshed += 1
-
-    def announce(self, text: str, *, about: Party) -> None:
-        self.announced.append(text)
-
-    def send(self, peer: Peer, frame: Frame) -> None:
-        self.told.append(peer)
-        self.texts.append(frame.raw)
+from tests.support.links import Board, FakeLink
 
 
 def sized(size: int, *, data: bool = True) -> list[Frame]:

@@ -6,6 +6,7 @@ import ssl
 import pytest
 
 from indipyserver import IPyServer
+from tests.support import asynchronous
 
 INFINITE, NAN = float("inf"), float("nan")
 
@@ -80,31 +81,27 @@ def test_hosts_that_can_be_gone_through_once_are_kept():
     assert IPyServer(host=iter(["localhost", "::1"])).host == ["localhost", "::1"]
 
 
-def test_a_server_with_nothing_to_listen_on_says_so():
-    async def check() -> None:
-        server = IPyServer(host=[], port=0)
-        with pytest.raises(ValueError, match="nothing to listen on"):
-            await server.asyncrun()
-        entrance = server.add_listener("127.0.0.1")
-        task = asyncio.create_task(server.asyncrun())
-        await server.started.wait()
-        assert entrance.port > 0
-        assert server.port == 0
-        server.shutdown()
-        await task
-
-    asyncio.run(check())
+@asynchronous
+async def test_a_server_with_nothing_to_listen_on_says_so():
+    server = IPyServer(host=[], port=0)
+    with pytest.raises(ValueError, match="nothing to listen on"):
+        await server.asyncrun()
+    entrance = server.add_listener("127.0.0.1")
+    task = asyncio.create_task(server.asyncrun())
+    await server.started.wait()
+    assert entrance.port > 0
+    assert server.port == 0
+    server.shutdown()
+    await task
 
 
-def test_what_is_changed_later_is_checked_when_it_runs():
-    async def check() -> None:
-        server = IPyServer(port=0)
-        server.port = 70000
-        with pytest.raises(ValueError, match="port"):
-            await server.asyncrun()
-        server.port = 0
-        server.host = 5  # type: ignore[assignment]
-        with pytest.raises(TypeError, match="host"):
-            await server.asyncrun()
-
-    asyncio.run(check())
+@asynchronous
+async def test_what_is_changed_later_is_checked_when_it_runs():
+    server = IPyServer(port=0)
+    server.port = 70000
+    with pytest.raises(ValueError, match="port"):
+        await server.asyncrun()
+    server.port = 0
+    server.host = 5  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="host"):
+        await server.asyncrun()

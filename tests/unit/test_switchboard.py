@@ -12,12 +12,11 @@ from typing import ClassVar
 
 import pytest
 
-from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame, address
 from indipydriver.protocol.framer import Framer
 from indipydriver.transport.attached import AttachedFrame, Descriptor
 from indipydriver.transport.descriptor import DescriptorLink
-from indipydriver.transport.link import Link, Receiver
+from indipydriver.transport.link import Link
 from indipyserver import switchboard
 from indipyserver.backlog import IN_LOOP, convert
 from indipyserver.localdriver import LocalDriver
@@ -26,62 +25,30 @@ from indipyserver.party import Role
 from indipyserver.peer import Peer
 from indipyserver.switchboard import Switchboard
 from tests.support import asynchronous, eventually
+from tests.support.links import FakeLink, Recorder
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory files are Linux's")
 
 LARGE = IN_LOOP + 3
 
 
-class FakeLink:
-    """Keeps what is written."""
+class Words(FakeLink):
+    """A link whose other end takes everything, and notes the words that tests look for."""
 
     def __init__(self, label: str) -> None:
-        self.label = label
-        self.unsent = self.bytes_received = self.bytes_sent = 0
-        self.takes_commands = True
+        super().__init__(label, takes_all=True)
         self.got: list[str] = []
-        self.paused = False
-        self.receiver: Receiver
-
-    def open(self, receiver: Receiver) -> None:
-        self.receiver = receiver
 
     def write(self, batch: Batch) -> None:
+        super().write(batch)
         text = b"".join(batch.buffers)
         for word in (b"attached", b"QUFB", b"pingReply", b"delProperty", b"after1", b"after2", b"other"):
             if word in text:
                 self.got.append(word.decode())
 
-    def flush(self) -> None:
-        pass
-
-    def pause_reading(self) -> None:
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
-
-    def close(self) -> None:
-        pass
-
     def abort(self) -> None:
+        super().abort()
         self.receiver.link_closed(None)
-
-
-class FakePeer:
-    """The other end of a link, which takes everything."""
-
-    def frames_received(self, frames: list[Frame]) -> None:
-        pass
-
-    def fault_received(self, fault: RemoteProtocolError) -> None:
-        pass
-
-    def link_drained(self) -> None:
-        pass
-
-    def link_closed(self, error: Exception | None) -> None:
-        pass
 
 
 class Table:
@@ -99,8 +66,8 @@ class Table:
         self.feed(self.driver, b"<defBLOBVector device='C' name='IMG'><defBLOB name='b'/></defBLOBVector>")
         self.feed(self.other, b"<defTextVector device='O' name='t'><defText name='b'>x</defText></defTextVector>")
 
-    def peer(self, label: str, role: Role) -> tuple[Peer, FakeLink]:
-        link = FakeLink(label)
+    def peer(self, label: str, role: Role) -> tuple[Peer, Words]:
+        link = Words(label)
         peer = Peer(self.board, link, role, limits=OutboxLimits(), hang_time=0)
         self.board.add(peer)
         return peer, link
@@ -251,7 +218,7 @@ class BriefDriver:
         pass
 
     async def serve(self, link: Link) -> None:
-        link.open(FakePeer())
+        link.open(Recorder())
         for frame in (
             *Framer().feed(b"<defBLOBVector device='C' name='IMG'><defBLOB name='b'/></defBLOBVector>"),
             BLOB,

@@ -12,6 +12,7 @@ from indipydriver.protocol.messages import GetProperties, NewVector, OneMember, 
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.memory import memory_pair
+from tests.support.links import Recorder
 
 
 def device():
@@ -181,15 +182,7 @@ async def test_who_cancels_every_task_there_is_ends_the_driver_without_an_error(
     """As asyncio.run does in the end."""
     driver = Odd(None)
     ours, theirs = memory_pair("driver", "test")
-
-    class Sink:
-        def frames_received(self, frames):
-            pass
-
-        def link_closed(self, error):
-            pass
-
-    ours.open(Sink())
+    ours.open(Recorder())
     task = asyncio.create_task(driver.serve(theirs, shutdown_grace=1))
     await asyncio.sleep(1)
     dispatcher = driver._engine._dispatcher
@@ -499,12 +492,13 @@ async def test_a_test_kit_that_ends_after_its_driver_leaves_the_next_run_alone()
         assert not driver.stop
 
 
-def test_before_any_run_there_is_nothing_to_be_refused():
+@driver_test
+async def test_before_any_run_there_is_nothing_to_be_refused():
     driver = Plain(device())
     driver.expect_no_run()
     assert not driver.stop
     with pytest.raises(NotRunning):
-        asyncio.run(driver.send_message("x"))
+        await driver.send_message("x")
 
 
 @driver_test

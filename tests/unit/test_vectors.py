@@ -76,19 +76,21 @@ def test_attributes(make):
 
 
 @pytest.mark.parametrize("make", ALL)
-def test_a_send_without_a_driver_says_so(make):
+@driver_test
+async def test_a_send_without_a_driver_says_so(make):
     vector = make()
     for send in (vector.send_defVector, vector.send_setVectorMembers, vector.send_delProperty):
         with pytest.raises(AttributeError, match="in no driver") as caught:
-            asyncio.run(send())
+            await send()
         assert isinstance(caught.value, IndiError)
 
 
-def test_a_send_before_the_run_says_so():
+@driver_test
+async def test_a_send_before_the_run_says_so():
     vector = texts()
     ipd.IPyDriver(ipd.Device("Dev", [vector]))
     with pytest.raises(AttributeError, match="does not run yet"):
-        asyncio.run(vector.send_setVector())
+        await vector.send_setVector()
 
 
 def test_it_is_a_mapping_of_values():
