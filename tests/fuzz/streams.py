@@ -16,6 +16,7 @@ from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.messages import AnyMessage, DefVector, GetProperties, NewVector, SetVector
 from indipydriver.protocol.tags import TAGS, VectorKind, Verb
 from indipydriver.protocol.values import getfloat, parse_timestamp
+from tests.support.measured import allowed
 
 __all__ = ["cost", "decoder", "framer"]
 
@@ -88,7 +89,7 @@ def cost(data: bytes) -> None:
         if short < _LEAST:
             return
         long = _time(stream[: _BASE * _FACTOR], step)
-        if long <= short * _FACTOR * _SLACK:
+        if long <= short * _FACTOR * allowed(_SLACK):
             return
     raise AssertionError(
         f"{_BASE} bytes in pieces of {step} take {short:.3f} s of CPU, {_FACTOR} times as many {long:.3f} s"

@@ -17,6 +17,7 @@ from indipyserver.backoff import Backoff
 from indipyserver.messagelog import MessageLog
 from tests.support import (
     IndiClient,
+    allowed,
     asynchronous,
     eventually,
     gone,
@@ -251,6 +252,7 @@ async def test_a_driver_that_dies_in_the_middle_of_a_frame_and_comes_back():
         await still_served(server.port)
 
 
+@pytest.mark.measured
 @asynchronous
 async def test_a_driver_that_floods_starves_nobody():
     flood = misbehaving(
@@ -266,8 +268,8 @@ async def test_a_driver_that_floods_starves_nobody():
                 begin = time.monotonic()
                 await client.send(new_vector("Number", "A", "pos", n=i))
                 await client.expect(match("setNumberVector", device="A", values={"n": str(i)}))
-                assert time.monotonic() - begin < 1
-            assert server.memory() - before < 16
+                assert time.monotonic() - begin < allowed(1)
+            assert server.memory() - before < allowed(16)
 
 
 @asynchronous

@@ -6,6 +6,7 @@ from tests.soak.night import Night
 from tests.support import asynchronous
 
 
+@pytest.mark.measured
 @pytest.mark.timeout(180)
 @asynchronous
 async def test_half_a_minute_of_a_rough_night():

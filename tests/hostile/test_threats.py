@@ -19,6 +19,7 @@ from indipyserver.devices import MAX_DEVICES, MAX_PROPERTIES
 from indipyserver.outbox import OutboxLimits
 from tests.support import (
     IndiClient,
+    allowed,
     asynchronous,
     eventually,
     match,
@@ -100,6 +101,7 @@ async def test_an_element_may_have_1_mib_less_the_room_for_its_way_and_not_a_byt
         await still_served(server.port)
 
 
+@pytest.mark.measured
 @asynchronous
 async def test_an_element_without_end_is_cut_and_its_memory_is_bounded():
     async with victim() as server:
@@ -108,7 +110,7 @@ async def test_an_element_without_end_is_cut_and_its_memory_is_bounded():
             await client.send(b"<newTextVector device='A' name='name'><oneText name='t'>")
             sent = await send_until_cut(client, b"x" * 65536, 200 * MIB)
         assert sent < 64 * MIB  # what the kernel took before the connection ended
-        assert server.peak() - before < 8
+        assert server.peak() - before < allowed(8)
         await eventually(lambda: "the limit is 1048576" in server.log)  # written behind the reset
         await still_served(server.port)
 
@@ -135,6 +137,7 @@ async def test_a_blob_of_a_client_has_a_limit(size, taken):
         await still_served(server.port)
 
 
+@pytest.mark.measured
 @asynchronous
 async def test_a_blob_without_end_is_cut_at_64_mib():
     async with victim() as server:
@@ -143,9 +146,9 @@ async def test_a_blob_without_end_is_cut_at_64_mib():
             await client.send(b"<newBLOBVector device='A' name='image'><oneBLOB name='b' size='1' format='.x'>")
             sent = await send_until_cut(client, b"A" * 262144, 400 * MIB)
         assert 64 * MIB <= sent < 128 * MIB
-        assert server.peak() - before < 64 * 1.3 + 8
+        assert server.peak() - before < 64 + allowed(64 * 0.3 + 8)
         await still_served(server.port)
-        await eventually(lambda: server.memory() - before < 24)
+        await eventually(lambda: server.memory() - before < allowed(24))
 
 
 @pytest.mark.parametrize(
@@ -196,6 +199,7 @@ def test_attributes_names_and_members_have_limits(element, taken):
     assert [f.tag.text for f in framer.feed(b"<getProperties version='1.7'/>")] == ["getProperties"]
 
 
+@pytest.mark.measured
 @asynchronous
 async def test_an_attribute_bomb_costs_little():
     """300 000 attributes in one tag: cut at 16 KiB, long before expat would have seen it."""
@@ -205,7 +209,7 @@ async def test_an_attribute_bomb_costs_little():
             with contextlib.suppress(ConnectionError):
                 await client.send(bomb)
             await asyncio.wait_for(client.closed.wait(), 5)
-        assert server.cpu() < 2
+        assert server.cpu() < allowed(2)
         await still_served(server.port)
 
 
@@ -263,6 +267,7 @@ async def test_junk_in_a_row_is_limited_to_64_kib(size, taken):
 # Time
 
 
+@pytest.mark.measured
 @asynchronous
 async def test_slow_loris_is_cut_and_idle_clients_are_not():
     """Three that hold half an element open (silent, one byte now and then, and one that goes on), and one idle."""
@@ -272,7 +277,7 @@ async def test_slow_loris_is_cut_and_idle_clients_are_not():
         for client in (silent, drip, honest):
             await client.send(half)
         begin = time.monotonic()
-        while time.monotonic() - begin < 2 and not (silent.closed.is_set() and drip.closed.is_set()):
+        while time.monotonic() - begin < allowed(2) and not (silent.closed.is_set() and drip.closed.is_set()):
             if not drip.closed.is_set():
                 with contextlib.suppress(ConnectionError):
                     await drip.send(b"x")
@@ -280,7 +285,7 @@ async def test_slow_loris_is_cut_and_idle_clients_are_not():
             await asyncio.sleep(0.05)
         assert silent.closed.is_set()
         assert drip.closed.is_set()
-        assert 0.3 < time.monotonic() - begin < 2
+        assert 0.3 < time.monotonic() - begin < allowed(2)
         await honest.send(b"</oneText></newTextVector>")
         await honest.settle()
         await idle.settle()
@@ -301,6 +306,7 @@ async def test_no_timer_runs_between_elements():
         assert peer.link._progress._timer is None
 
 
+@pytest.mark.measured
 def test_framing_is_linear_whatever_the_pieces():
     """Pieces of 8 bytes, as libindi's indiserver reads and writes: twice the bytes cost twice the time, not four times."""
 
@@ -315,7 +321,7 @@ def test_framing_is_linear_whatever_the_pieces():
         return time.process_time() - begin
 
     cost(100_000)
-    assert min(cost(1 << 20) for _ in range(3)) < 3.2 * min(cost(1 << 19) for _ in range(3)) + 0.01
+    assert min(cost(1 << 20) for _ in range(3)) < allowed(3.2) * min(cost(1 << 19) for _ in range(3)) + 0.01
 
 
 def test_a_whole_element_is_never_held_back():
@@ -493,6 +499,7 @@ async def test_log_lines_cannot_be_forged(caplog):
         assert "\n" not in record.getMessage()
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     "text", ["%999999f", "%n", "%s%s%s", "%*d", "%.999999999f", "%9999999999999m", "%9.99999999m", "", "%"]
 )
@@ -505,7 +512,7 @@ def test_a_number_format_is_data_and_not_printf(text):
     except (ValueError, TypeError):
         shown = ""
     assert len(shown) <= 1024
-    assert time.process_time() - begin < 0.5
+    assert time.process_time() - begin < allowed(0.5)
 
 
 # Connections
@@ -527,6 +534,7 @@ async def test_one_client_too_many_is_closed_at_once():
         await still_served(server.port)
 
 
+@pytest.mark.measured
 @asynchronous
 async def test_a_connection_flood_pauses_at_the_descriptor_limit_and_recovers():
     async with victim(maxconnections=10_000, nofile=64) as server, IndiClient(server.port) as early:
@@ -538,13 +546,14 @@ async def test_a_connection_flood_pauses_at_the_descriptor_limit_and_recovers():
         await early.send(new_vector("Number", "A", "pos", n=5))
         await early.expect(match("setNumberVector", values={"n": "5"}))
         await asyncio.sleep(1.2)
-        assert server.cpu() - cpu < 0.5  # it does not spin
+        assert server.cpu() - cpu < allowed(0.5)  # it does not spin
         for _, writer in crowd:
             writer.close()
         await still_served(server.port)
         await eventually(lambda: server.descriptors() < 20, timeout=10)
 
 
+@pytest.mark.measured
 @asynchronous
 async def test_many_thousand_short_connections_leave_nothing_behind():
     async with victim() as server:
@@ -560,4 +569,4 @@ async def test_many_thousand_short_connections_leave_nothing_behind():
                 writer.transport.abort()
         await still_served(server.port)
         await eventually(lambda: server.descriptors() <= descriptors, timeout=10)
-        assert server.memory() - memory < 8
+        assert server.memory() - memory < allowed(8)

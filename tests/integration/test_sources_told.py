@@ -17,7 +17,18 @@ import indipyserver.exdriver
 from indipyserver import IPyServer
 from indipyserver.backoff import Backoff
 from indipyserver.roster import Roster
-from tests.support import ROOT, IndiClient, asynchronous, eventually, match, new_vector, run, running, running_server
+from tests.support import (
+    ROOT,
+    IndiClient,
+    allowed,
+    asynchronous,
+    eventually,
+    match,
+    new_vector,
+    run,
+    running,
+    running_server,
+)
 from tests.support.drivers import echo_device, echo_driver
 
 INTRODUCTION = "<getProperties version='1.7' device='*'/>"
@@ -97,7 +108,8 @@ async def test_a_program_with_a_name_of_any_length_and_bytes_goes_at_the_server_
     Path(path).chmod(0o755)
     async with running_server() as below, running_server() as above, IndiClient(above.port) as client:
         await client.get_properties()
-        above.add_remote("127.0.0.1", below.port)
+        remote = above.add_remote("127.0.0.1", below.port)
+        await eventually(lambda: remote.connected)  # else the program may have gone before anybody hears of it
         below.add_exdriver(path, restarts=1, name="n" * 300, backoff=Backoff(0.3))
         for _ in range(2):
             await client.expect(match("defLightVector", device="D"), timeout=10)
@@ -263,6 +275,7 @@ async def test_the_last_lines_of_a_flood_are_logged_though_the_program_has_ended
     assert any("were not logged" in line for line in lines)
 
 
+@pytest.mark.measured
 @asynchronous
 async def test_a_line_between_two_floods_is_not_lost_and_a_flood_holds_nobody_up(
     caplog: pytest.LogCaptureFixture,
@@ -285,6 +298,6 @@ async def test_a_line_between_two_floods_is_not_lost_and_a_flood_holds_nobody_up
             await client.settle()
             times.append(time.monotonic() - begin)
             await asyncio.sleep(0.01)
-            assert sum(times) < 5
+            assert sum(times) < allowed(5)
     assert [n for n in range(20) if f"said {n} between" not in caplog.text] == []
-    assert statistics.median(times) < 0.05, "5 ms are usual at most; the machine may be busy"
+    assert statistics.median(times) < allowed(0.05), "5 ms are usual at most; the machine may be busy"

@@ -27,6 +27,7 @@ from pathlib import Path
 from tests.support import IndiClient, match, new_vector, values_of
 from tests.support.certificates import trusting
 from tests.support.faults import FaultProxy
+from tests.support.measured import allowed
 from tests.support.victim import Victim
 
 from .chaos import Chaos
@@ -439,7 +440,7 @@ class Night:
                 if after[name][key] != before[name][key]:
                     more = f": {dict(self.open[name] - opened[name])}" if key == "descriptors" else ""
                     self.report.wrong.append(f"{name}: {key} were {before[name][key]}, are {after[name][key]}{more}")
-            if after[name]["memory"] - before[name]["memory"] > MEMORY:
+            if after[name]["memory"] - before[name]["memory"] > allowed(MEMORY):
                 self.report.wrong.append(f"{name}: memory was {before[name]['memory']}, is {after[name]['memory']} MiB")
             if not server.alive:
                 self.report.wrong.append(f"{name} has ended")

@@ -15,6 +15,7 @@ A test that is a coroutine is decorated: with `asynchronous` where sockets and p
 """
 
 from .client import IndiClient, match, new_vector, parse, still_served, values_of
+from .measured import allowed
 from .programs import ROOT, Finished, Program, free_port, gone, require, run, serving, started, wait_for_port
 from .servers import asynchronous, eventually, running, running_server
 
@@ -23,6 +24,7 @@ __all__ = [
     "Finished",
     "IndiClient",
     "Program",
+    "allowed",
     "asynchronous",
     "eventually",
     "free_port",

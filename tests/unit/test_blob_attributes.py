@@ -11,6 +11,7 @@ from indipydriver.protocol.decode import decode
 from indipydriver.protocol.frame import BlobFrame
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.messages import NewVector, OneBlob
+from tests.support import allowed
 from tests.support.cutting import TAIL, alike, outcome_of, texts
 
 DATA = bytes(range(250)) * 4
@@ -313,9 +314,10 @@ def test_what_goes_out_comes_in_again_unchanged():
             assert outcome_of([frame.raw]).raws == [frame.raw]
 
 
+@pytest.mark.measured
 def test_the_time_for_a_tag_grows_with_its_length_only():
     blanks = b" " * 14_000
     tag = b"<oneBLOB" + blanks + b"name='b'" + blanks[:200] + b"size='x' attached='no'/>"
     started = time.perf_counter()
     outcome_of([b"<setBLOBVector device='D' name='B'>" + tag * 20 + b"</setBLOBVector>"])
-    assert time.perf_counter() - started < 10  # a second for each, if it grew with the square
+    assert time.perf_counter() - started < allowed(10)  # a second for each, if it grew with the square

@@ -11,6 +11,7 @@ from indipydriver.protocol.frame import Frame, address
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
 from indipyserver.asked import ANSWER_TIME, MAX_NAMED, Asked
 from indipyserver.party import Party, Role
+from tests.support import allowed
 from tests.support.routing import Site, command, define, elements, update
 
 ALL = GetProperties()
@@ -140,6 +141,7 @@ def test_a_whole_device_is_asked_for_after_one_of_its_properties() -> None:
     assert site.take(client) == [*(f"defTextVector A {name}" for name in NAMES), "setTextVector A q"]
 
 
+@pytest.mark.measured
 def test_a_flood_of_requests_is_one_request_to_the_owner_and_costs_little() -> None:
     """As many as fit into one read, each for all of many properties; the limit is ten times what it takes."""
     site = Site()
@@ -150,7 +152,7 @@ def test_a_flood_of_requests_is_one_request_to_the_owner_and_costs_little() -> N
     flood = elements(b"<getProperties version='1.7'/>" * 17_000)
     begin = time.process_time()
     site.send(flooder, *flood)
-    assert time.process_time() - begin < 1.0
+    assert time.process_time() - begin < allowed(1.0)
     assert site.take(driver) == ["getProperties"]
     site.send(other, command("A", "p0"))
     assert site.take(driver) == ["newTextVector A p0"]
@@ -289,6 +291,7 @@ def test_who_asks_twice_is_heard_if_the_first_request_had_come_another_way() -> 
     assert site.take(remote) == []
 
 
+@pytest.mark.measured
 def test_a_flood_of_invented_ways_costs_little() -> None:
     """The limit is ten times what it takes."""
     site = Site()
@@ -297,7 +300,7 @@ def test_a_flood_of_invented_ways_costs_little() -> None:
     flood = [frame for n in range(10_000) for frame in elements(b"<getProperties version='1.7' via='x%d'/>" % n)]
     begin = time.process_time()
     site.send(flooder, *flood)
-    assert time.process_time() - begin < 1.0
+    assert time.process_time() - begin < allowed(1.0)
 
 
 def test_ways_that_are_invented_are_passed_on_a_few_times_only() -> None:

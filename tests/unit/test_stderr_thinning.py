@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indipyserver.stderrlog import LINES_PER_SECOND, LONGEST_LINE, Thinner
+from tests.support import allowed
 
 
 def texts(lines):
@@ -115,6 +116,7 @@ def test_nothing_unprintable_is_logged():
     assert line == "\ufffd\\x00\\x1b[31m café"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("line", [b"a\n", b"\n", b"x" * 100 + b"\n", bytes(range(256)) * 40 + b"\n", b"y" * 8192])
 def test_lines_that_are_only_counted_cost_next_to_nothing(line):
     data = (line * (8192 // len(line) + 1))[:8192]
@@ -124,7 +126,7 @@ def test_lines_that_are_only_counted_cost_next_to_nothing(line):
     begin = time.process_time()
     for _ in range(1000):
         thinner.feed(data, 0.0)
-    assert time.process_time() - begin < 0.5  # of a second for 8 MB: some 20 ms are usual
+    assert time.process_time() - begin < allowed(0.5)  # of a second for 8 MB: some 20 ms are usual
 
 
 @given(st.lists(st.tuples(st.binary(max_size=200), st.floats(0.0, 0.5)), max_size=40))

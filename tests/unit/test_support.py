@@ -1,10 +1,11 @@
-"""The test client is itself tested, without a server."""
+"""The test client is itself tested, without a server; and that tests keep to what they share."""
 
+import ast
 import asyncio
 
 import pytest
 
-from tests.support import IndiClient, asynchronous, match, new_vector, parse, values_of
+from tests.support import ROOT, IndiClient, asynchronous, match, new_vector, parse, values_of
 from tests.support.client import Cutter
 
 STREAM = (
@@ -52,3 +53,18 @@ async def test_expecting():
         with pytest.raises(AssertionError, match="closed the connection"):
             await client.expect(match("message"))
     assert len(client.received) == 3
+
+
+def test_what_has_a_threshold_is_marked_as_measured_and_nothing_else():
+    marked, with_threshold = set(), set()
+    for path in (ROOT / "tests").glob("*/test_*.py"):
+        for test in ast.parse(path.read_text()).body:
+            if isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef):
+                name = f"{path.parent.name}/{path.name}::{test.name}"
+                if any(ast.unparse(each) == "pytest.mark.measured" for each in test.decorator_list):
+                    marked.add(name)
+                if any(isinstance(each, ast.Call) and ast.unparse(each.func) == "allowed" for each in ast.walk(test)):
+                    with_threshold.add(name)
+    assert with_threshold
+    assert marked - with_threshold == {"hostile/test_soak.py::test_half_a_minute_of_a_rough_night"}  # in its helpers
+    assert with_threshold - marked == set()
