@@ -336,6 +336,7 @@ async def test_a_start_that_fails_half_way_leaves_nothing(
                 start("x", "/bin/cat", [], {}, pipes=pipes)
         else:
             begun = start("x", "/bin/cat", [], {}, pipes=pipes)
+            assert left
             begun.link.abort()
             os.close(begun.errors)
             await begun.child.stop(5.0)
