@@ -4,7 +4,8 @@
     python3 -m tests tests/unit -x      whatever follows goes to pytest
 
 The environment is `.venv` in the repository; it is used again the next time and refreshed when
-pyproject.toml has changed. With INDI_REQUIRE_INTEROP=1 a test that would be skipped fails.
+pyproject.toml has changed. With INDI_REQUIRE_INTEROP=1 a test that would be skipped fails. With CI=true a run of
+everything also measures what it covers of the parts that do no I/O, and fails when that is too little: tests/cover.py.
 """
 
 import hashlib
@@ -57,8 +58,9 @@ def main() -> int:
         else:
             print("tests: pip's own words are above; it needs to reach a package index")
         return 2
-    print("tests: running pytest", *sys.argv[1:], flush=True)
-    command = [environment_python(), "-m", "pytest", *sys.argv[1:]]
+    covered = os.environ.get("CI") == "true" and not sys.argv[1:]
+    print("tests: running pytest", *sys.argv[1:], *["and measuring coverage"] * covered, flush=True)
+    command = [environment_python(), "-m", "tests.cover" if covered else "pytest", *sys.argv[1:]]
     # The programs of the environment (indipyserver among them) come before those of the machine.
     path = os.pathsep.join([str(environment_python().parent), os.environ.get("PATH", os.defpath)])
     try:
