@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from indipydriver.protocol.framer import Framer
+from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.tags import VectorKind
 from indipyserver.check.checker import Checker
 from indipyserver.check.checkreport import Report, as_json, as_text
-from indipyserver.check.commands import different, out_of_range, reason_to_spare, same_values, with_value
+from indipyserver.check.commands import (
+    different,
+    out_of_range,
+    reason_to_spare,
+    same_values,
+    unknown_member,
+    with_value,
+)
 from indipyserver.check.model import Member, Property
 from indipyserver.check.rules import RULES, Findings, Severity
 from indipyserver.check.wire import ByteWatch
@@ -95,6 +102,9 @@ def blob(data, text=None, **attributes):
         (BLOB, blob(b"packed", size="100", format=".fits.fz")),
         (BLOB, blob(b"x" * 60, text="eHh4eHh4\n" * 10)),
         (TEXT, '<delProperty device="D" name="P"/>', TEXT),
+        (vector("Text", '<defText name="A">x</defText>', timeout="60"),),
+        (SWITCH.replace("OneOfMany", "AtMostOne").replace(">On<", ">Off<"),),
+        (SWITCH.replace("OneOfMany", "AnyOfMany").replace(">Off<", ">On<"),),
         (TEXT, '<delProperty device="D"/>'),
         ('<message device="D" message="fine" timestamp="2026-05-01T12:00:05.25"/>',),
         ('<getProperties device="Other" version="1.7"/>', '<pingRequest uid="SetBLOB/1"/>'),
@@ -126,6 +136,9 @@ def test_what_is_right_is_left_alone(texts):
         ("attribute-missing", (vector("Text", '<defText name="A">x</defText>', name=None),)),
         ("attribute-missing", (vector("Switch", SWITCHES, rule=None),)),
         ("attribute-missing", (number(step=None),)),
+        ("attribute-missing", (number(format=None),)),
+        ("attribute-missing", (TEXT, vector("Text", one("Text", ("A", "y")), "set", name=None))),
+        ("attribute-missing", (TEXT, vector("Text", "<oneText>y</oneText>", "set"))),
         ("name-empty", (vector("Text", '<defText name="A">x</defText>', device=""),)),
         ("name-empty", (TEXT, '<delProperty device="D" name=""/>')),
         ("name-empty", (vector("Text", '<defText name="A">x</defText>', device=" "),)),
@@ -134,6 +147,8 @@ def test_what_is_right_is_left_alone(texts):
         ("name-too-long", (vector("Text", '<defText name="A">x</defText>', name="N" * 64),)),
         ("name-not-ascii", (vector("Text", '<defText name="°">x</defText>'),)),
         ("label-too-long", (vector("Text", '<defText name="A">x</defText>', label="°" * 32),)),
+        ("label-too-long", (TEXT.replace('label="A"', f'label="{"A" * 64}"'),)),
+        ("label-too-long", (number(format=" " * 64 + "%g"),)),
         ("message-too-long", (TEXT, f'<message device="D" message="{"m" * 255}"/>')),
         ("word-unknown", (vector("Text", '<defText name="A">x</defText>', state="Fine"),)),
         ("word-unknown", (SWITCH.replace("Off", "Of"),)),
@@ -145,6 +160,7 @@ def test_what_is_right_is_left_alone(texts):
         ("timestamp-form", (vector("Text", '<defText name="A">x</defText>', timestamp="2026-05-01T12:00:00Z"),)),
         ("timestamp-zone", (vector("Text", '<defText name="A">x</defText>', timestamp="2026-05-01T14:00:00"),)),
         ("timeout-form", (vector("Text", '<defText name="A">x</defText>', timeout="soon"),)),
+        ("timeout-form", (vector("Text", '<defText name="A">x</defText>', timeout="-1"),)),
         ("members-missing", (vector("Text", ""),)),
         ("member-duplicate", (vector("Text", '<defText name="A">x</defText><defText name="A">y</defText>'),)),
         ("label-missing", (vector("Text", '<defText name="A">x</defText>', label=None),)),
@@ -227,6 +243,16 @@ def test_bytes_may_be_cut_anywhere(size):
     }  # fmt: skip
 
 
+def test_a_character_may_be_cut_behind_many_others():
+    findings = Findings()
+    watch = ByteWatch(findings)
+    data = "\u00e9".encode() * 200
+    watch.feed(data + data[:1])
+    watch.feed(data[1:] + b" end")
+    watch.end()
+    assert list(findings) == []
+
+
 def test_the_same_fault_in_one_place_is_counted():
     findings = list(judged(number("11"), vector("Number", one("Number", ("A", "12")), "set")).findings)
     assert [(finding.code, finding.count, finding.where) for finding in findings] == [
@@ -264,7 +290,15 @@ def test_bad_values():
     assert sent(with_value(prop(A="1", B="2"), "B", "no")) == [("A", "1"), ("B", "no")]
     assert different(prop(A="1")) == ("A", "6.2512")
     assert different(prop("Switch", rule="OneOfMany", A="On", B="Off")) == ("A", "Off")
+    assert different(prop(A="1")) != different(prop(A="9"))
+    assert different(prop("Text", A="x"))[0] == "A"
     assert different(prop("Light", A="Ok")) is None
+    assert different(prop()) is None
+    assert sent(unknown_member(prop("Switch", A="On"))) == [("NO_SUCH_MEMBER", "On")]
+    without_range = prop(A="1")
+    without_range.members["A"].max = None
+    assert out_of_range(without_range) == []
+    assert different(without_range) == ("A", "2.2345")
 
 
 @pytest.mark.parametrize(
@@ -337,6 +371,45 @@ def test_the_json():
         "source": RULES["number-format"].source,
     }  # fmt: skip
     assert made["timing"]["slowest"] == {"seconds": 0.25, "device": "D", "property": "P"}
+
+
+def test_the_text_says_what_was_done_and_left_out():
+    made = Report(
+        "word",
+        "program",
+        devices={"D": 1},
+        startup=0.5,
+        spared=[(("D", "GO"), "it would move"), (("D", "PARK"), "it would move"), (("E", "GO"), "it would move")],
+        blobs=[(("D", "P"), 12)],
+        stderr=["cannot\x07 open"],
+    )
+    lines = as_text(made).splitlines()
+    assert "  cannot\\x07 open" in lines
+    assert "commands  0 sent, 0 answered" in lines
+    assert any(line.endswith("; the first definition after 500 ms") for line in lines)
+    assert "BLOBs     D.P 12 bytes" in lines
+    assert "spared    GO, PARK: it would move" in lines
+    assert json.loads(as_json(made))["timing"]["slowest"] is None
+
+
+def test_of_one_fault_in_very_many_places_a_few_are_shown():
+    texts = [number("nan").replace('name="P"', f'name="P{n}"') for n in range(10)]
+    assert "            and in 2 more places (all of them: --json)" in as_text(report(*texts)).splitlines()
+
+
+def test_findings_are_not_kept_without_end(monkeypatch):
+    monkeypatch.setattr(Findings, "MOST", 3)
+    checker = judged(*(number("nan").replace('name="P"', f'name="P{n}"') for n in range(10)))
+    assert len(checker.findings) == sum(len(checker.findings.of(severity)) for severity in Severity) == 3
+
+
+def test_what_is_too_large_for_a_frame_is_a_fault_of_its_own():
+    checker = Checker(server=False, clock=lambda: NOW)
+    framer = Framer(Limits(start_tag=100), as_sent=True)
+    framer.feed(b"<defTextVector device='D' name='" + b"x" * 200)
+    for fault in framer.faults:
+        checker.fault_received(fault)
+    assert [finding.code for finding in checker.findings] == ["too-large"]
 
 
 def test_every_rule_is_complete_and_documented():
