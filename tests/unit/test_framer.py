@@ -12,31 +12,31 @@ from tests.support import allowed
 from tests.support.cutting import BLOB_END, BLOB_START, NUMBER, TAIL, alike, outcome_of, text_vector, texts
 
 JUNK = "text that belongs to no element"
-# What real peers do, numbered: what is sent, what comes out, reasons of the faults.
+# What real peers do: what is sent, what comes out, reasons of the faults.
 DEVIATIONS = [
     pytest.param(
         b"<?xml version='1.0'?>\n" + NUMBER + b"\n<?xml version='1.0'?>\n" + NUMBER,
         [NUMBER, NUMBER],
         [],
-        id="1-xml-declarations",
+        id="xml-declarations",
     ),
     pytest.param(
         b"<message device='D' message='mixed \"dq\" > in sq'/>" + b'<message device="it\'s"/>',
         [b"<message device='D' message='mixed \"dq\" > in sq'/>", b'<message device="it\'s"/>'],
         [],
-        id="2-both-quotes",
+        id="both-quotes",
     ),
     pytest.param(
         NUMBER.replace(b" ", b"\n\t  ").replace(b">", b"\n>"),
         [NUMBER.replace(b" ", b"\n\t  ").replace(b">", b"\n>")],
         [],
-        id="3-odd-space",
+        id="odd-space",
     ),
     pytest.param(
         text_vector(b"\n      two words \n   next\n  "),
         [text_vector(b"\n      two words \n   next\n  ")],
         [],
-        id="4-padded",
+        id="padded",
     ),
     pytest.param(
         b'<setTextVector device="D" name="T"><oneText name="UTC"/></setTextVector>'
@@ -48,13 +48,13 @@ DEVIATIONS = [
             text_vector(b" \n"),
         ],
         [],
-        id="5-empty-values",
+        id="empty-values",
     ),
     pytest.param(
         b"<defTextVector device='D' name='T' state='Ok' perm='ro'><defText name='t'/></defTextVector>",
         [b"<defTextVector device='D' name='T' state='Ok' perm='ro'><defText name='t'/></defTextVector>"],
         [],
-        id="6-missing-attributes",
+        id="missing-attributes",
     ),
     pytest.param(
         b"<setSwitchVector device='' name=''>\n</setSwitchVector><defNumberVector device='D' name='N'>"
@@ -64,13 +64,13 @@ DEVIATIONS = [
             b"<defNumberVector device='D' name='N'><defNumber name='' format='' min='9' max='1' step='0'>5</defNumber></defNumberVector>",
         ],
         [],
-        id="7-empty-names",
+        id="empty-names",
     ),
     pytest.param(
         NUMBER + b"<delProperty device='D'/>" + NUMBER + NUMBER,
         [NUMBER, b"<delProperty device='D'/>", NUMBER, NUMBER],
         [],
-        id="8-no-definition",
+        id="no-definition",
     ),
     pytest.param(
         b"<defSwitchVector device='D' name='S' state='Ok' perm='rw' rule='OneOfMany'><defSwitch name='a'>On</defSwitch>"
@@ -82,47 +82,45 @@ DEVIATIONS = [
             )
         ],
         [],
-        id="9-two-of-one-of-many",
+        id="two-of-one-of-many",
     ),
     pytest.param(
         NUMBER.replace(b'"D"', b'"F1"') + NUMBER.replace(b'"D"', b'"F2"'),
         [NUMBER.replace(b'"D"', b'"F1"'), NUMBER.replace(b'"D"', b'"F2"')],
         [],
-        id="10-two-devices",
+        id="two-devices",
     ),
-    pytest.param(NUMBER.replace(b'"N"', b'"x"'), [NUMBER.replace(b'"N"', b'"x"')], [], id="11-named-like-a-member"),
+    pytest.param(NUMBER.replace(b'"N"', b'"x"'), [NUMBER.replace(b'"N"', b'"x"')], [], id="named-like-a-member"),
     pytest.param(
         b"<!-- tricky > <b> <message device='no'/> -->" + text_vector(b"x<!-- y > z -->z"),
         [text_vector(b"xz")],
         [],
-        id="12-comments",
+        id="comments",
     ),
     pytest.param(
         text_vector(b"\xb0C") + text_vector("°C".encode()),
         [text_vector("°C".encode()), text_vector("°C".encode())],
         [],
-        id="13-latin-1-and-utf-8",
+        id="latin-1-and-utf-8",
     ),
     pytest.param(
         text_vector(b"a&#176;&#xB5;&#60;&#38;lt;"),
         [text_vector("a°µ&lt;&amp;lt;".encode())],
         [],
-        id="14-numeric-references",
+        id="numeric-references",
     ),
     pytest.param(
-        text_vector(b"A & B &amp; C&nbsp;"), [text_vector(b"A &amp; B &amp; C&amp;nbsp;")], [], id="15-bare-ampersand"
+        text_vector(b"A & B &amp; C&nbsp;"), [text_vector(b"A &amp; B &amp; C&amp;nbsp;")], [], id="bare-ampersand"
     ),
     pytest.param(
         b"<message device='D' message='5 < 6 > 4 <b'/>",
         [b"<message device='D' message='5 &lt; 6 > 4 &lt;b'/>"],
         [],
-        id="16-less-than",
+        id="less-than",
     ),
-    pytest.param(text_vector(b"a\x00\x1b[1mb\x07\tc"), [text_vector(b"a[1mb\tc")], [], id="17-control-bytes"),
-    pytest.param(
-        b"fs_sexa: 12 \n" + NUMBER + b" < 3 <b>\n" + NUMBER, [NUMBER, NUMBER], [JUNK, JUNK], id="18-stray-text"
-    ),
-    pytest.param(NUMBER * 5, [NUMBER] * 5, [], id="19-many-at-once"),
+    pytest.param(text_vector(b"a\x00\x1b[1mb\x07\tc"), [text_vector(b"a[1mb\tc")], [], id="control-bytes"),
+    pytest.param(b"fs_sexa: 12 \n" + NUMBER + b" < 3 <b>\n" + NUMBER, [NUMBER, NUMBER], [JUNK, JUNK], id="stray-text"),
+    pytest.param(NUMBER * 5, [NUMBER] * 5, [], id="many-at-once"),
     pytest.param(
         b"<setBLOBVector device='D' name='B'><oneBLOB name='b' size='60000' format='.x'>"
         + b"QUJD" * 200_00
@@ -133,47 +131,47 @@ DEVIATIONS = [
             + b"</oneBLOB></setBLOBVector>"
         ],
         [],
-        id="20-blob",
+        id="blob",
     ),
     pytest.param(
         b"<foo device='D'><bar/></foo><newLightVector device='D' name='L'><oneLight name='l'>Ok</oneLight></newLightVector>"
         b'<newLightVector device="D" name="L"></newLightVector>' + NUMBER.replace(b"state", b"hints='x' state"),
         [NUMBER.replace(b"state", b"hints='x' state")],
         [JUNK],
-        id="21-unknown",
+        id="unknown",
     ),
     pytest.param(
         NUMBER.replace(b"state", b"device='E' state") + NUMBER,
         [NUMBER],
         ["bad XML: duplicate attribute: line 1, column 37"],
-        id="22-duplicate-attribute",
+        id="duplicate-attribute",
     ),
     pytest.param(
         text_vector(b"<![CDATA[x]]>") + b"<!DOCTYPE x [<!ENTITY e 'zzz'>]>" + NUMBER,
         [NUMBER],
         ["a CDATA section", JUNK],
-        id="23-cdata-doctype",
+        id="cdata-doctype",
     ),
     pytest.param(
         b"<setSwitchVector device='D' name='S' state='OK'><oneSwitch name='s'> On </oneSwitch></setSwitchVector>",
         [b"<setSwitchVector device='D' name='S' state='OK'><oneSwitch name='s'> On </oneSwitch></setSwitchVector>"],
         [],
-        id="24-odd-words",
+        id="odd-words",
     ),
-    pytest.param(NUMBER.replace(b">1<", b">-nan<"), [NUMBER.replace(b">1<", b">-nan<")], [], id="25-nan"),
+    pytest.param(NUMBER.replace(b">1<", b">-nan<"), [NUMBER.replace(b">1<", b">-nan<")], [], id="nan"),
     pytest.param(
         b"<setBLOBVector device='D' name='B'><oneBLOB name='b'>QUJD</oneBLOB></setBLOBVector>",
         [b"<setBLOBVector device='D' name='B'><oneBLOB size=\"3\" name='b'>QUJD</oneBLOB></setBLOBVector>"],
         [],
-        id="26-no-size",
+        id="no-size",
     ),
     pytest.param(
         b"<message timestamp='2026-01-02 03:04:05.6Z'/>",
         [b"<message timestamp='2026-01-02 03:04:05.6Z'/>"],
         [],
-        id="27-timestamps",
+        id="timestamps",
     ),
-    pytest.param(NUMBER + text_vector(b"x") + NUMBER, [NUMBER, text_vector(b"x"), NUMBER], [], id="28-any-order"),
+    pytest.param(NUMBER + text_vector(b"x") + NUMBER, [NUMBER, text_vector(b"x"), NUMBER], [], id="any-order"),
 ]
 
 
@@ -185,10 +183,6 @@ def test_deviations(sent, expected, reasons, tail):
     outcome = alike(sent + tail)
     assert outcome.raws == expected + [tail.strip()] * bool(tail)
     assert outcome.reasons == reasons
-
-
-def test_all_28_are_there():
-    assert [int(case.id.partition("-")[0]) for case in DEVIATIONS] == list(range(1, 29))
 
 
 def test_addresses():

@@ -294,3 +294,16 @@ def test_the_repair_of_a_large_element_takes_no_longer_than_it_should(content):
     assert time.process_time() - begin < allowed(
         5
     )  # seconds; with a search that starts over at each of them it takes minutes
+
+
+def test_the_limits_hold_where_another_element_begins():
+    """What is unfinished is dropped there, or the link is cut when it had passed its limit, however it is cut."""
+    limits = Limits(frame=2000, start_tag=1000)
+    unfinished = b"<setTextVector device='D' name='T'><oneText name='t'>"
+    assert not fails(unfinished + b"x" * 1000 + TAIL, limits)
+    assert fails(unfinished + b"x" * 3000 + TAIL, limits)
+    assert not fails(b"<setTextVector a='" + b"x" * 100 + TAIL, limits)
+    assert fails(b"<setTextVector a='" + b"x" * 2000 + TAIL, limits)
+    in_a_blob = b"<setBLOBVector device='D' name='B'><oneBLOB name='"
+    assert not fails(in_a_blob + b"x" * 100 + TAIL, limits)
+    assert fails(in_a_blob + b"x" * 2000 + TAIL, limits)

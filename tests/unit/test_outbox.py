@@ -140,3 +140,17 @@ def test_the_limits_count_what_a_batch_holds_and_not_only_its_bytes() -> None:
     assert outbox.put(text()) is Verdict.OVERFLOW
     everything(outbox)
     assert outbox.queued == 0
+
+
+def test_what_was_put_together_is_bounded_and_comes_out_in_order() -> None:
+    """Many small batches wait as a few larger ones."""
+    outbox = Outbox(1 << 20)
+    batches = [text(1000) for _ in range(200)]
+    for batch in batches:
+        assert outbox.put(batch) is Verdict.QUEUED
+    sizes = []
+    while (got := outbox.pop()) is not None:
+        sizes.append(got.size)
+    assert sum(sizes) == sum(batch.size for batch in batches)
+    assert 2 <= len(sizes) <= 8
+    assert max(sizes) < 70_000

@@ -605,3 +605,45 @@ def test_any_kind_of_blob_goes_alone_in_its_delivery() -> None:
         assert [receivers for _, receivers in deliveries] == [(client,)] * 6
         assert [run for run, _ in deliveries] == [[frame] for frame in frames]
     assert other.address not in driver.routes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<setTextVector name='p'><oneText name='m'>y</oneText></setTextVector>",
+        b"<setTextVector device='A'><oneText name='m'>y</oneText></setTextVector>",
+        b"<defTextVector name='p' state='Ok' perm='rw'><defText name='m'>y</defText></defTextVector>",
+        b"<delProperty device='A' name=''/>",
+    ],
+)
+def test_what_does_not_say_of_what_it_speaks_changes_nothing(text: bytes) -> None:
+    site = Site()
+    driver, client = site.driver("A"), site.client(ALL)
+    site.quiet()
+    (frame,) = Framer(as_sent=True).feed(text)
+    site.send(driver, frame)
+    assert site.take(client) == []
+    assert driver.complaints == {"nameless": 1}
+    assert site.router.devices.property("A", "p") is not None
+
+
+def test_who_may_not_delete_a_device_cannot_delete_everything_either() -> None:
+    site = Site()
+    site.driver("A")
+    client, forger = site.client(ALL), site.client(ALL)
+    site.quiet()
+    site.send(forger, *Framer().feed(b"<delProperty/>"))
+    assert site.take(client) == []
+    assert forger.complaints == {"delProperty": 1}
+
+
+def test_no_picture_comes_over_a_link_without_blobs() -> None:
+    site = Site()
+    remote = site.add("remote", Role.REMOTE, takes_blobs=False)
+    client = site.client(ALL, EnableBlob("A"))  # type: ignore[arg-type]
+    site.send(remote, define("A", "image", BLOB))
+    site.quiet()
+    site.send(remote, blob("A", "image"))
+    assert site.take(client) == []
+    site.send(remote, encode(SetVector(BLOB, "A", "image", (), State.BUSY)))
+    assert site.take(client) == ["setBLOBVector A image"]
