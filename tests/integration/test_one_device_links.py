@@ -8,23 +8,8 @@ import contextlib
 import indipydriver as ipd
 from indipyserver import IPyServer
 from indipyserver.backoff import Backoff
-from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running
+from tests.support import IndiClient, asynchronous, eventually, match, new_vector, quiet, running
 from tests.support.drivers import echo_driver
-
-
-def received(*servers: IPyServer) -> int:
-    return sum(peer.received for server in servers for peer in server.board.peers)
-
-
-async def quiet(*servers: IPyServer, window: float = 0.25) -> None:
-    """Wait for a window in which no element comes from anybody; AssertionError if there is none soon."""
-    seen = -1
-    for _ in range(12):
-        before, seen = seen, received(*servers)
-        if before == seen:
-            return
-        await asyncio.sleep(window)
-    raise AssertionError(f"never quiet: {seen} elements by now")
 
 
 async def each_others(stack: contextlib.AsyncExitStack, *devices: str, count: int = 2) -> list[IPyServer]:

@@ -16,7 +16,7 @@ import pytest
 import indipydriver as ipd
 from indipyserver import IPyServer
 from indipyserver.backoff import Backoff
-from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running, running_server
+from tests.support import IndiClient, asynchronous, eventually, match, new_vector, quiet, running, running_server
 from tests.support.drivers import Echo, echo_device, echo_driver
 
 PROPERTIES = ("pos", "name", "lamp", "image")
@@ -108,21 +108,6 @@ async def see(client: IndiClient, *devices: str) -> None:
 
 def definitions(client: IndiClient) -> Counter[tuple[str | None, str | None]]:
     return Counter((e.get("device"), e.get("name")) for e in client.received if e.tag.startswith("def"))
-
-
-def traffic(*servers: IPyServer) -> int:
-    return sum(peer.received for server in servers for peer in server.board.peers)
-
-
-async def quiet(*servers: IPyServer, window: float = 0.25) -> None:
-    """Wait for a window in which no element comes from anybody; AssertionError if there is none soon."""
-    seen = -1
-    for _ in range(12):
-        before, seen = seen, traffic(*servers)
-        if before == seen:
-            return
-        await asyncio.sleep(window)
-    raise AssertionError(f"never quiet: {seen} elements by now")
 
 
 # What is seen and what is done

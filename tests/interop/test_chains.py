@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from collections import Counter
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 
 import indipydriver as ipd
-from indipyserver import IPyServer
 from indipyserver.backoff import Backoff
 from tests.support import (
     ROOT,
@@ -25,6 +23,7 @@ from tests.support import (
     gone,
     match,
     new_vector,
+    quiet,
     require,
     running_server,
     started,
@@ -253,26 +252,15 @@ async def test_two_of_ours_that_name_each_other_through_indiserver_are_quiet(tmp
             await connect(client, WHEEL)
             await client.send(new_vector("Number", "A", "pos", n=1))
             await comes(client, "setNumberVector", device="A", values={"n": "1"})
-            await quiet(ours)
+            await quiet(ours, window=0.5)
             ours.add_exdriver(sys.executable, "-c", BRIEF, restarts=0)
             await eventually(lambda: any("given up" in (e.get("message") or "") for e in client.received), 15)
-            await quiet(ours)
+            await quiet(ours, window=0.5)
             assert ours.drivers[0].executed == [("A", "pos", {"n": "1"})]  # type: ignore[attr-defined]
 
 
 BRIEF = """print("<defTextVector device='Brief' name='t' state='Ok' perm='ro'><defText name='a'>x</defText></defTextVector>"
 "<message device='Brief' message='bye'/>")"""
-
-
-async def quiet(server: IPyServer, window: float = 0.5) -> None:
-    """Wait for a window in which nothing comes from anybody."""
-    seen = -1
-    for _ in range(20):
-        before, seen = seen, sum(peer.received for peer in server.board.peers)
-        if before == seen:
-            return
-        await asyncio.sleep(window)
-    raise AssertionError(f"never quiet: {seen} elements by now")
 
 
 # PyPI's indipyserver at the other end
@@ -324,7 +312,7 @@ async def test_pypis_server_above(pypi_python: str, tmp_path: Path) -> None:
             driver["Ours"]["image"]["b"] = b"picture"
             await driver["Ours"]["image"].send_setVectorMembers(members=["b"])
             await comes(client, "setBLOBVector", device="Ours", name="image")
-            await quiet(below)
+            await quiet(below, window=0.5)
 
 
 # Mixed

@@ -17,7 +17,7 @@ A test that is a coroutine is decorated: with `asynchronous` where sockets and p
 from .client import IndiClient, match, new_vector, parse, still_served, values_of
 from .measured import allowed
 from .programs import ROOT, Finished, Program, free_port, gone, require, run, serving, started, wait_for_port
-from .servers import asynchronous, eventually, running, running_server
+from .servers import asynchronous, eventually, quiet, running, running_server
 
 __all__ = [
     "ROOT",
@@ -32,6 +32,7 @@ __all__ = [
     "match",
     "new_vector",
     "parse",
+    "quiet",
     "require",
     "run",
     "running",

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import sys
-from collections.abc import AsyncIterator
 
 SLICE = 65536
 
@@ -126,12 +125,6 @@ class FaultProxy:
                     await asyncio.sleep(self._random.uniform(0, self.delay))
                 writer.write(data[start : start + step])
                 await writer.drain()
-
-
-@contextlib.asynccontextmanager
-async def fault_proxy(target: int) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(target) as proxy:
-        yield proxy
 
 
 _PRELUDE = r"""

@@ -59,3 +59,14 @@ async def running(server: IPyServer) -> AsyncIterator[IPyServer]:
         server.shutdown()
         async with asyncio.timeout(GRACE):
             await task
+
+
+async def quiet(*servers: IPyServer, window: float = 0.25) -> None:
+    """Wait for a window in which no element comes from anybody; AssertionError if there is none soon."""
+    seen = -1
+    for _ in range(20):
+        before, seen = seen, sum(peer.received for server in servers for peer in server.board.peers)
+        if before == seen:
+            return
+        await asyncio.sleep(window)
+    raise AssertionError(f"never quiet: {seen} elements by now")
