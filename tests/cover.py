@@ -1,9 +1,9 @@
 """pytest, with the branch coverage of the parts that do no I/O; `python -m tests` uses it in CI for a full run.
 
-    python -m tests.cover tests/unit tests/property tests/conformance
+    python -m tests.cover tests/unit
 
-The files are those of the table SANS_IO in tests/unit/test_import_contracts.py. Only tests of these directories
-count, and none that is marked `measured`: the others run at full speed. Below FLOOR the run fails.
+The files are those of the table SANS_IO in tests/unit/test_import_contracts.py. Only tests of the directories COUNTS
+are traced, and none that is marked `measured`: the others run at full speed. Below FLOOR the run fails.
 """
 
 import sys
@@ -16,7 +16,7 @@ import pytest
 from tests.unit.test_import_contracts import SANS_IO
 
 ROOT = Path(__file__).resolve().parent.parent
-COUNTS = ("unit", "property", "conformance")
+COUNTS = ("unit",)
 FLOOR = 98.0  # per cent of all lines and branches
 
 

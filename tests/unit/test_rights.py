@@ -30,3 +30,12 @@ def test_a_device_is_judged_by_its_name_however_many_were_judged_before(monkeypa
     assert there("[x]")
     assert not there("mount")
     assert len(there._known) <= 10
+
+
+def test_devices_are_given_as_one_pattern_several_or_none() -> None:
+    assert Rights.of(True, None) == Rights(True)
+    assert Rights.of(False, "Mount*") == Rights(devices=("Mount*",))
+    assert Rights.of(False, ["Mount*", "Dome"]) == Rights(devices=("Mount*", "Dome"))
+    for wrong in ([], "", ["Mount*", ""]):
+        with pytest.raises(ValueError, match="None stands for all devices"):
+            Rights.of(False, wrong)
