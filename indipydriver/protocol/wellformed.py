@@ -247,6 +247,10 @@ class _Judge:
     def cdata(self) -> None:
         raise MalformedFrame("a CDATA section")
 
+    def comment(self, *args: object) -> None:
+        # repair() takes comments out; this one is made of what was around another one, or around a bad reference.
+        raise MalformedFrame("a comment")
+
     def instruction(self, *args: object) -> None:
         raise MalformedFrame("a processing instruction inside an element")
 
@@ -289,6 +293,7 @@ def check(raw: bytes, limits: Limits) -> Address:
     parser.EndElementHandler = judge.end
     parser.StartDoctypeDeclHandler = judge.doctype
     parser.StartCdataSectionHandler = judge.cdata
+    parser.CommentHandler = judge.comment
     parser.ProcessingInstructionHandler = judge.instruction
     try:
         parser.Parse(raw, True)

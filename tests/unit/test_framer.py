@@ -280,6 +280,12 @@ def test_the_start_of_an_element_is_one_even_in_quotes():
     assert outcome.reasons == ["broken start tag", JUNK]
 
 
+@pytest.mark.parametrize("text", [b"<!-&#0;- x -->", b"<!<!-- x -->-- y -->", b"<!-&#1;- \xe9 -->"])
+def test_a_comment_that_mending_would_make_does_not_come_out(text):
+    outcome = alike(text_vector(text) + NUMBER)
+    assert outcome.raws == [NUMBER]
+
+
 def test_an_end_tag_in_a_comment_ends_the_element():
     """The known limit of framing by the first end tag."""
     outcome = alike(text_vector(b"a<!-- </setTextVector> -->b") + TAIL)
