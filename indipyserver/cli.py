@@ -29,6 +29,7 @@ from .ipyserver import MAX_CONNECTIONS, IPyServer
 from .messagelog import MessageLog
 from .outbox import OutboxLimits
 from .roster import RESTARTS, Roster
+from .signals import again_at_once
 from .sockets import bind_unix
 from .words import DEFAULT_PORT, Word, parse_word
 
@@ -359,6 +360,7 @@ class _Command:
             except (NotImplementedError, RuntimeError):  # not on this platform; Ctrl-C works nevertheless
                 break
             handled.append(number)
+            again_at_once(number, partial(self._end_at_once, number))
         try:
             yield
         finally:
@@ -367,16 +369,18 @@ class _Command:
 
     def _end(self, number: signal.Signals) -> None:
         if self._ending:
-            self._end_at_once()
+            self._end_at_once(number)
         self._ending = True
         self._status = 128 + number
         logger.info("%s: the server stops; once more to end it at once", number.name)
         self._server.shutdown()
 
-    def _end_at_once(self) -> None:
-        for driver in self._server.exdrivers:
-            driver.kill()
-        os._exit(self._status)
+    def _end_at_once(self, number: signal.Signals) -> None:
+        try:
+            for driver in self._server.exdrivers:
+                driver.kill()
+        finally:
+            os._exit(128 + number)
 
 
 def _open(fifo: Fifo) -> bool:

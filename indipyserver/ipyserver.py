@@ -480,7 +480,7 @@ class IPyServer:
             terminated.append(True)
             self._shutdown.set()
 
-        undo = [on_signal("SIGTERM", terminate), on_signal("SIGUSR1", self.log_stats)]
+        undo = [on_signal("SIGTERM", terminate, once=True), on_signal("SIGUSR1", self.log_stats)]
 
         def undo_all() -> None:
             for each in undo:
