@@ -5,8 +5,9 @@ import contextlib
 import logging
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -185,6 +186,88 @@ async def test_without_need_a_silent_client_stays(monkeypatch):
             async with IndiClient(server.port) as client:
                 await client.settle()
             assert not closed(sock)
+
+
+@contextlib.contextmanager
+def speaking(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """So many connections that have said a word, and so do not give way as silent ones do."""
+    with silent(port, count) as sockets:
+        for sock in sockets:
+            sock.send(b"<pingRequest uid='1'/>")
+        yield sockets
+
+
+@contextlib.asynccontextmanager
+async def from_address(address: str, port: int) -> AsyncIterator[bool]:
+    """A connection from there; is it served?"""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    try:
+        writer.write(b"<pingRequest uid='1'/>")
+        served = False
+        with contextlib.suppress(ConnectionError):
+            served = bool(await asyncio.wait_for(reader.read(1), 5))
+        yield served
+    finally:
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+from_another_address = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="this machine has one loopback address only"
+)
+
+
+@from_another_address
+@pytest.mark.parametrize("connect", [speaking, silent])
+@asynchronous
+async def test_one_address_cannot_take_all_places(connect, monkeypatch, caplog):
+    """Whatever its connections say, or do not say, and however young they are."""
+    monkeypatch.setattr(reception, "SILENCE", 60)
+    share = reception.SHARE
+    async with running_server(echo_driver("A"), maxconnections=2 * share) as server:
+        with connect(server.port, 2 * share) as sockets:
+            await eventually(lambda: server.stats().clients_served == 2 * share)
+            async with contextlib.AsyncExitStack() as stack:
+                for _ in range(share):
+                    assert await stack.enter_async_context(from_address("127.0.0.2", server.port))
+                await eventually(lambda: sum(map(closed, sockets)) == share)
+                assert not any(map(closed, sockets[:share]))  # those that were here first stay
+                for address in ("127.0.0.1", "127.0.0.2", "127.0.0.3"):  # and nobody has more than a share now
+                    async with from_address(address, server.port) as served:
+                        assert not served
+    assert "gives way to a client from another address" in caplog.text
+
+
+@from_another_address
+@asynchronous
+async def test_a_few_places_are_whose_they_are():
+    async with running_server(echo_driver("A"), maxconnections=3) as server:
+        with speaking(server.port, 3) as sockets:
+            await eventually(lambda: all(peer.received for peer in server.board.clients))
+            async with from_address("127.0.0.2", server.port) as served:
+                assert not served
+            assert not any(map(closed, sockets))
+
+
+@asynchronous
+async def test_guests_keep_out_nobody_who_may_command(caplog):
+    async with running_server(echo_driver("A"), maxconnections=3) as server:
+        guests = server.add_listener("127.0.0.1", read_only=True)
+        async with IndiClient(server.port) as first:
+            await first.settle()
+            with speaking(guests.port, 2) as sockets:
+                await eventually(lambda: server.stats().clients_served == 3)
+                async with IndiClient(guests.port) as guest:
+                    await asyncio.wait_for(guest.closed.wait(), 5)
+                assert not any(map(closed, sockets))
+                async with IndiClient(server.port) as second, IndiClient(server.port) as third:
+                    await second.settle()
+                    await third.settle()
+                    await eventually(lambda: all(map(closed, sockets)))
+                    async with IndiClient(server.port) as fourth:
+                        await asyncio.wait_for(fourth.closed.wait(), 5)
+                    await first.settle()
+    assert "gives way to a client with all rights" in caplog.text
 
 
 @asynchronous
