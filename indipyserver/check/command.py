@@ -62,7 +62,9 @@ def run_check(
     finally:
         detach()
     with contextlib.suppress(BrokenPipeError):
-        sys.stdout.write(as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout)))
+        text = as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout))
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     return report.status
 

@@ -127,6 +127,8 @@ _TABLE: Final = (
          "Write elements with an XML library or with indipydriver, and escape & < > and quotes in text."),
     Rule("too-large", _E, "this server's limits", "elements and start tags of a sane size",
          "Send large data as a BLOB; look for an element that is never closed."),
+    Rule("too-many", _E, "this server's limits", "a sane number of devices and properties",
+         "Servers drop what is beyond their limits; look for a loop that makes new names."),
     Rule("cut-short", _E, _INDI, "whole elements up to the end of the stream",
          "Flush standard output before the driver ends, and write each element in one piece."),
     Rule("bare-ampersand", _W, "INDI 1.7; libindi's parser swallows text up to the next semicolon", "&amp; for every &",
