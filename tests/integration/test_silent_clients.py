@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from indipydriver.transport.stream import StreamLink
 from indipyserver import handshakes, lingering, reception
 from indipyserver.certificates import server_context
+from indipyserver.lograte import LogRate
 from tests.support import IndiClient, asynchronous, eventually, match, running_server
 from tests.support.certificates import certificates, trusting
 from tests.support.drivers import echo_driver
@@ -136,6 +138,48 @@ async def test_the_server_ends_while_handshakes_are_under_way_and_others_wait():
     with stack:
         pass
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("then", ["another comes", "all end"])
+@asynchronous
+async def test_who_has_just_ended_his_handshake_keeps_his_socket(then, monkeypatch, caplog):
+    """In the same turn of the loop: its number would be given to the next connection."""
+    monkeypatch.setattr(handshakes, "SHARE", 1)
+    monkeypatch.setattr(handshakes, "SLOW_TIME", -1)
+    loop = asyncio.get_running_loop()
+
+    def connected(link: StreamLink, host: str) -> bool:
+        loop.call_soon(next_one)  # after which the loop hears that the handshake has ended
+        return True
+
+    def next_one() -> None:
+        if then == "another comes":
+            under_way.begin(socks[1], StreamLink("another"), "127.0.0.1")
+        else:
+            under_way.close()
+
+    under_way = handshakes.Handshakes(of_server(), connected, LogRate())
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = listening.getsockname()[1]
+        first = asyncio.create_task(asyncio.open_connection("localhost", port, ssl=trusting()))
+        listening.setblocking(False)
+        socks = [(await loop.sock_accept(listening))[0]]
+        other = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        other.send(b"\x16\x03\x01\x02\x00\x01")
+        socks.append((await loop.sock_accept(listening))[0])
+        for sock in socks:
+            sock.setblocking(False)
+        under_way.begin(socks[0], StreamLink("first"), "127.0.0.1")
+        _, writer = await first
+        await asyncio.sleep(0.05)
+        assert socks[0].fileno() >= 0
+        assert "gives way" not in caplog.text
+        under_way.close()
+        writer.transport.abort()
+        await eventually(lambda: all(sock.fileno() < 0 for sock in socks) or then == "all end")
+        socks[1].close()
+        await eventually(lambda: socks[0].fileno() < 0)
 
 
 # Places
