@@ -288,6 +288,7 @@ class _Command:
         kept = contextlib.ExitStack()
         if options.log_dir is not None:
             log = MessageLog(options.log_dir)
+            log.look()
             server.board.watchers.append(log)
             kept.callback(log.close)
         with kept, self._local or contextlib.nullcontext(), self._handling_signals():
