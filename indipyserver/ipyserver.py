@@ -190,6 +190,9 @@ class IPyServer:
 
         Returns:
             What :meth:`remove` takes.
+
+        Raises:
+            TypeError: An argument has a wrong type.
         """
         part = ExDriver(
             self.board,
@@ -238,6 +241,9 @@ class IPyServer:
 
         Returns:
             What :meth:`remove` takes.
+
+        Raises:
+            ValueError: The host is empty, there is no such port, or no device can have that name.
         """
         part = RemoteConnection(
             self.board,
