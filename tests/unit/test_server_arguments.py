@@ -87,7 +87,7 @@ def test_an_option_of_a_program_of_a_wrong_type_is_refused_where_it_is_given(opt
 @pytest.mark.parametrize("device", ["", " ", "a\0b", "\ud800", "x" * 300])
 def test_a_device_of_another_server_has_a_name_that_can_be_sent(device):
     server = IPyServer()
-    with pytest.raises(ValueError, match="name|device"):
+    with pytest.raises(ValueError, match=r"name|device"):
         server.add_remote("localhost", device=device)
     assert server.remotes == []
 
