@@ -454,6 +454,7 @@ class IPyServer:
 
     def _admit_clients(self) -> Clientele:
         self._entrance = Entrance(self.host, self.port, self.ssl)
+        self.reception = Reception(self.board)  # it counts the clients of one run
         return Clientele(
             self.board,
             self.reception,
