@@ -45,6 +45,7 @@ _STATUS_FAILURE: Final = 1
 _STATUS_USAGE: Final = 2
 _SHOWN_WORDS: Final = 8
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+_ALL_HOSTS: Final = ("*", "0.0.0.0", "::")
 
 _DESCRIPTION: Final = """\
 Serve INDI drivers to INDI clients.
@@ -96,6 +97,13 @@ def _word(text: str) -> Word:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _host(text: str) -> str:
+    """A name or an address; for scripts, "" stands for all interfaces, but here it is a variable that was not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("a host has a name or an address; 0.0.0.0 or :: stands for all")
+    return text
+
+
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -127,7 +135,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add = parser.add_argument_group("where").add_argument
     add("-p", "--port", type=_Number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
         help="TCP port; 0: any free one, which the first line of the log names (default: %(default)s)")  # fmt: skip
-    add("--host", action="append", metavar="HOST",
+    add("--host", action="append", type=_host, metavar="HOST",
         help="listen on this name or address, 0.0.0.0 or :: for all; may be repeated (default: localhost)")  # fmt: skip
     add("-u", "--unix-socket", default=None, metavar="NAME",
         help=f"listen on this local socket too, abstract on Linux (default: {UNIX_SOCKET}, if it is free)")  # fmt: skip
@@ -342,9 +350,9 @@ class _Command:
             words[_SHOWN_WORDS:] = [f"{len(words) - _SHOWN_WORDS} more"]
         what = ", ".join(words) or f"nothing yet (write to {options.fifo})"
         hosts = options.host or ["localhost"]
-        where = " and ".join("all interfaces" if host in ("*", "", "0.0.0.0", "::") else host for host in hosts)
+        where = " and ".join("all interfaces" if host in _ALL_HOSTS else host for host in hosts)
         only = ", for this machine only (see --host)" if set(hosts) <= set(_LOCAL_HOSTS) else ""
-        local = next((f"-h {host} " for host in hosts if host not in ("*", "", "0.0.0.0", "::", *_LOCAL_HOSTS)), "")
+        local = next((f"-h {host} " for host in hosts if host not in (*_ALL_HOSTS, *_LOCAL_HOSTS)), "")
         if options.tls_cert:
             look = f"another indipyserver with @tls://HOST:{server.port}, or any other INDI client that speaks TLS"
         else:

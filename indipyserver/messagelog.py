@@ -61,7 +61,7 @@ class MessageLog:
     def __init__(
         self, directory: str | os.PathLike[str], clock: Callable[[], datetime] = _utc_now, *, most: int = MOST_WAITING
     ) -> None:
-        self.directory = os.fspath(directory)
+        self.directory = os.fspath(directory) or os.curdir
         self.lost = 0
         self._clock = clock
         self._most = most
