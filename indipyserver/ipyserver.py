@@ -299,6 +299,8 @@ class IPyServer:
     async def remove(self, part: Any) -> None:
         """Stop serving something that was added, and wait until it has ended; clients see its devices go.
 
+        A driver that goes on after it has been cancelled is not waited for.
+
         Args:
             part: What add_driver, add_exdriver or add_remote returned, or an IPyDriver.
 

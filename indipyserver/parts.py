@@ -19,7 +19,8 @@ logger = logging.getLogger("indipyserver.ipyserver")
 
 Part: TypeAlias = LocalDriver | ExDriver | RemoteConnection
 LAST_GRACE: Final = 2.0
-"""Seconds in which a driver in this process that has been cancelled ends; then nobody waits for it any more."""
+"""Seconds in which a driver in this process that has been cancelled ends; then nobody waits for it any more, and if it
+still cleans up, it may do so."""
 
 
 class Parts:
@@ -141,5 +142,5 @@ async def _end(part: Part, task: asyncio.Task[None]) -> None:
     """Wait until something that has been cancelled has ended; a driver that goes on nevertheless is let go."""
     _, late = await asyncio.wait((task,), timeout=LAST_GRACE if isinstance(part, LocalDriver) else None)
     if late and isinstance(part, LocalDriver):
-        logger.error("%s goes on although it was cancelled: it must let CancelledError pass, or end", part.label)
+        logger.warning("%s has not ended %g s after it was cancelled: it is let go", part.label, LAST_GRACE)
         part.let_go()
