@@ -16,6 +16,7 @@ from indipydriver.errors import DefinitionError
 from indipydriver.protocol.framer import Limits
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.protocol.via import server_name
+from indipydriver.transport.calling import call_in_loop
 
 from .arguments import checked_integer, checked_seconds, checked_type
 from .audit import AuditLog
@@ -390,14 +391,14 @@ class IPyServer:
     def shutdown(self, shutdownmessage: str = "") -> None:
         """Have :meth:`asyncrun` end: drivers are told, clients get what waits for them.
 
-        Called before the run, it ends the run as soon as it has begun.
+        Called before the run, it ends the run as soon as it has begun. Any thread and any signal handler may call it.
 
         Args:
             shutdownmessage: Logged at ERROR if given.
         """
         if shutdownmessage:
             logger.error("%s", shutdownmessage)
-        self._shutdown.set()
+        call_in_loop(self._loop, self._shutdown.set)
 
     async def asyncrun(self) -> None:
         """Serve until :meth:`shutdown`, cancellation or SIGTERM; it can be run again.
