@@ -10,6 +10,9 @@ import pytest
 
 from examples import camera, led, observatory, snooping, stdio_driver, thermostat
 from examples.pictures import BLOCK
+from indipydriver.protocol.messages import DefMember, DefVector, GetProperties
+from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.testing import DriverHarness, driver_test
 from tests.support import (
     ROOT,
     IndiClient,
@@ -213,6 +216,23 @@ async def test_the_roof_closes_when_it_rains_and_stays_closed():
         await eventually(lambda: roof.dry)
         await client.send(new_vector("Switch", "Roof", "DOME_SHUTTER", SHUTTER_OPEN="On"))
         await roof_is(client, 100)
+
+
+@driver_test
+async def test_the_roof_stays_open_as_long_as_a_quiet_sensor_answers():
+    rain = (DefMember("RAIN", "Ok"),)
+    answer = DefVector(VectorKind.LIGHT, "Rain Sensor", "WEATHER_STATUS", State.OK, rain)
+    async with DriverHarness(snooping.make_roof()) as harness:
+        await harness.send(answer)
+        await harness.set_switch("Roof", "DOME_SHUTTER", SHUTTER_OPEN="On")
+        for _ in range(20):
+            asked = harness.messages.count(GetProperties("Rain Sensor", "WEATHER_STATUS"))
+            await harness.advance(31)
+            assert harness.messages.count(GetProperties("Rain Sensor", "WEATHER_STATUS")) == asked + 1
+            await harness.send(answer)
+        harness.assert_values("Roof", "ROOF_POSITION", OPEN="100")
+        await harness.advance(100)
+        harness.assert_values("Roof", "ROOF_POSITION", OPEN="0")
 
 
 @asynchronous
