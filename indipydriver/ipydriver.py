@@ -202,8 +202,11 @@ class IPyDriver(FixedMapping[Device]):
         """
         outlet = self._engine.outlet
         try:
-            frames = Framer(_ANY_SIZE).feed(ET.tostring(element, encoding="utf-8", xml_declaration=False))
-            (message,) = [decode(frame) for frame in frames]
+            framer = Framer(_ANY_SIZE)
+            frames = framer.feed(ET.tostring(element, encoding="utf-8", xml_declaration=False))
+            if framer.faults or len(frames) != 1:
+                raise framer.faults[0] if framer.faults else LocalProtocolError("it is no element of INDI")
+            message = decode(frames[0])
         except (ValueError, RemoteProtocolError) as error:
             raise LocalProtocolError(f"<{element.tag}> cannot be sent: {error}") from error
         await outlet.send(message)
