@@ -181,16 +181,16 @@ class Engine:
     def add_background(
         self, coro: Coroutine[Any, Any, Any], what: str, waiting: list[Coroutine[Any, Any, Any]] | None = None
     ) -> None:
-        """Start a coroutine now, or with the next run."""
+        """Start a coroutine now, or with the next run; any thread may call this."""
         coro = check_coroutine(coro)
         if self._group is not None:
-            self._start_user(coro, what)
+            call_in_loop(self._loop, partial(self._start_user, coro, what))
         else:
             (self._backgrounds if waiting is None else waiting).append(coro)
 
     def ask(self) -> None:
-        """There is something new to be watched."""
-        self._asked.set()
+        """There is something new to be watched; any thread may call this."""
+        call_in_loop(self._loop, self._asked.set)
 
     # --- tasks ---
 
@@ -226,9 +226,8 @@ class Engine:
         self._create(self._supervised(coro, what), what, coro)
 
     def _create(self, coro: Coroutine[Any, Any, Any], what: str, inner: Coroutine[Any, Any, Any]) -> None:
-        assert self._group is not None, "tasks are started during a run"
         try:
-            if self._is_over:
+            if self._group is None or self._is_over:
                 raise RuntimeError("the grace time is over")
             task = self._group.create_task(coro, name=what)
         except RuntimeError as error:  # or the group is about to be left

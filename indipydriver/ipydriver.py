@@ -133,7 +133,7 @@ class IPyDriver(FixedMapping[Device]):
     # --- what the driver does ---
 
     def add_background(self, coro: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine as long as the driver runs; its failure ends the driver.
+        """Run a coroutine as long as the driver runs; its failure ends the driver. Any thread may call this.
 
         Raises:
             TypeError: It is not a coroutine object.

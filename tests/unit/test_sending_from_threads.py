@@ -8,7 +8,7 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.errors import LocalProtocolError
-from indipydriver.protocol.messages import DelProperty, Message, SetVector
+from indipydriver.protocol.messages import DelProperty, GetProperties, Message, SetVector
 from indipydriver.testing import DriverHarness, driver_test, run
 
 
@@ -113,3 +113,45 @@ async def test_an_element_that_cannot_be_sent_is_refused_with_the_reason(xml, sa
         with pytest.raises(LocalProtocolError, match=says):
             await h.driver.send(ET.fromstring(xml))
         assert h.messages == []
+
+
+@pytest.mark.parametrize("whose", ["driver", "device"])
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_a_thread_begins_begins_at_once(whose, debug):
+    """As the callback of a GPIO library does."""
+
+    async def test():
+        asyncio.get_running_loop().set_debug(debug)
+        driver = make_driver()
+        begun = asyncio.Event()
+
+        async def background():
+            begun.set()
+
+        async with DriverHarness(driver) as h:
+            owner = driver if whose == "driver" else driver["D"]
+            await asyncio.sleep(0.1)
+            in_a_thread(lambda: owner.add_background(background()))
+            async with asyncio.timeout(10):
+                await begun.wait()
+            in_a_thread(lambda: driver.snoop("Other", "v"))
+            await h.wait_until(lambda: GetProperties("Other", "v") in h.messages, timeout=10)
+
+    run(test, real_time=True)
+
+
+def test_what_a_thread_begins_when_the_run_has_ended_is_closed(caplog):
+    async def test():
+        driver = make_driver()
+
+        async def background():
+            raise AssertionError("the run is over")
+
+        async with DriverHarness(driver):
+            engine = driver._engine
+        coro = background()
+        engine._start_user(coro, "late")  # as the loop calls it for a thread that was late
+        assert coro.cr_frame is None
+        assert "late is not started any more" in caplog.text
+
+    run(test)
