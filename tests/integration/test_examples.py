@@ -95,9 +95,9 @@ async def test_the_room_reaches_its_target():
     async with running_server(thermostat.make_driver(period=0.01)) as server, IndiClient(server.port) as client:
         await client.get_properties()
         await client.expect(match("defNumberVector", name="TARGET"))
+        await client.expect(match("(def|set)LightVector", name="HEATER", values={"HEATER": "Busy"}))
         await client.send(new_vector("Number", "Thermostat", "TARGET", TARGET=16))
         await client.expect(match("setNumberVector", name="TARGET", state="Busy"))
-        await client.expect(match("setLightVector", name="HEATER", values={"HEATER": "Busy"}))
         reached = await client.expect(match("setNumberVector", name="TARGET", state="Ok"), timeout=20)
         assert "reached" in reached.get("message", "")
         measured = await client.expect(match("setNumberVector", name="TEMPERATURE"))
