@@ -23,6 +23,7 @@ from .sending import LARGE, Outlet, brief, in_thread_if, text_of
 from .snooping import Snoops
 from .transport.link import Link
 from .transport.memory import MemoryLink
+from .transport.memoryfile import AttachedFrame
 
 if TYPE_CHECKING:
     from .ipydriver import IPyDriver
@@ -163,7 +164,7 @@ class Dispatcher:
         match tag.verb:
             case Verb.NEW:
                 if self._vector(device, name) is not None:
-                    self._queues.put(Key(True, device, name), Job(partial(self._command, frame), frame.size))
+                    self._queues.put(Key(True, device, name), Job(partial(self._command, frame), _held_by(frame)))
             case Verb.GET:
                 self._take_request(frame)
             case Verb.PING:
@@ -190,7 +191,7 @@ class Dispatcher:
             if self._snoops.all or device:
                 self._refuse(EventException("no device or no name", tag=tag.text, device=device, name=name))
         elif self._is_wanted(frame, frame.address):
-            self._queues.put_news(device, name, Job(partial(self._news, frame), frame.size, _kind(frame)))
+            self._queues.put_news(device, name, Job(partial(self._news, frame), _held_by(frame), _kind(frame)))
 
     def _take_deletion(self, frame: Frame) -> None:
         """News that a vector or a whole device is gone; which of them it is, only the whole element tells."""
@@ -299,7 +300,7 @@ class Dispatcher:
             await self._refuse_read_only(frame, vector)
             return
         try:
-            message = await self._decoded(frame)
+            frame, message = await self._decoded(frame)
             assert isinstance(message, messages.NewVector)
             event = new_event(frame, message, vector)
         except RemoteProtocolError as error:
@@ -354,7 +355,7 @@ class Dispatcher:
     async def _news(self, frame: Frame) -> None:
         """Hand news of another device to the driver's snoopevent."""
         try:
-            event = snoop_event(frame, await self._decoded(frame))
+            event = snoop_event(*await self._decoded(frame))
         except RemoteProtocolError as error:
             self._refuse(error)
             return
@@ -385,8 +386,10 @@ class Dispatcher:
         assert isinstance(ping, messages.Ping)
         self._outlet.put(encode(messages.Ping(ping.uid, reply=True)))
 
-    async def _decoded(self, frame: Frame) -> messages.AnyMessage:
-        return await in_thread_if(frame.size > LARGE, partial(decode, frame))
+    async def _decoded(self, frame: Frame) -> tuple[Frame, messages.AnyMessage]:
+        """The frame, with its data in it wherever that has been, and what it means."""
+        size = sum(frame.lengths) if isinstance(frame, AttachedFrame) else frame.size
+        return await in_thread_if(size > LARGE, partial(_read, frame))
 
     # --- what was wrong ---
 
@@ -417,6 +420,21 @@ def _kind(frame: Frame) -> Kind:
     if tag.kind is not VectorKind.BLOB:
         return Kind.UPDATE
     return Kind.FRAME if isinstance(frame, BlobFrame) and frame.is_stream else Kind.EXPOSURE
+
+
+def _held_by(frame: Frame) -> int:
+    """Bytes that a frame keeps in memory, with those of its files."""
+    return frame.size + frame.in_files if isinstance(frame, BlobFrame) else frame.size
+
+
+def _read(frame: Frame) -> tuple[Frame, messages.AnyMessage]:
+    if isinstance(frame, AttachedFrame):
+        try:
+            frame = frame.inline()
+        except OSError as error:
+            reason = f"{frame.tag.text}: the file of an attached BLOB cannot be read: {error}"
+            raise MalformedFrame(reason, tag=frame.tag.text, device=frame.device, name=frame.name) from None
+    return frame, decode(frame)
 
 
 class _Failures:

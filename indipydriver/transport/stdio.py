@@ -1,9 +1,9 @@
 """Frames over this process's standard input and output, whatever they are.
 
-indiserver gives a driver one socket as both; an IPyServer gives it two pipes; a person gives it a
-terminal or a file.  The blocking mode belongs to the open file, which the parent or the shell may share,
-so it is never changed: a socket is told with every call not to wait, a pipe is opened a second time
-through ``/proc``, and the rest is left to two threads.
+A server gives a driver one local socket as both, or two pipes; a person gives it a terminal or a file.  Through a
+local socket, indiserver hands BLOBs over as descriptors.  The blocking mode belongs to the open file, which the parent
+or the shell may share, so it is never changed: a socket is told with every call not to wait, a pipe is opened a second
+time through ``/proc``, and the rest is left to two threads.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from ..protocol.framer import Limits
+from .attached import PassingLink
 from .descriptor import DescriptorLink
 from .framed import FramedLink
 from .link import SLICE, Link, Receiver
@@ -53,9 +54,10 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
             raise OSError(errno.EBADF, text)
     in_mode, out_mode = os.fstat(stdin), os.fstat(stdout)
     if stat.S_ISSOCK(in_mode.st_mode) and os.path.samestat(in_mode, out_mode) and hasattr(socket, "MSG_DONTWAIT"):
-        return DescriptorLink(
-            label, sock=socket.socket(fileno=os.dup(stdin)), shared=True, linger=linger, limits=limits
-        )
+        sock = socket.socket(fileno=os.dup(stdin))
+        if sock.family == getattr(socket, "AF_UNIX", None) and hasattr(socket, "SCM_RIGHTS"):
+            return PassingLink(label, sock, shared=True, lenient=True, linger=linger, limits=limits)
+        return DescriptorLink(label, sock=sock, shared=True, linger=linger, limits=limits)
     if stat.S_ISFIFO(in_mode.st_mode) and stat.S_ISFIFO(out_mode.st_mode):
         pipes = _reopen(stdin, stdout)
         if pipes is not None:
