@@ -9,7 +9,7 @@ from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, m
 from .frame import BlobFrame, parts
 from .scan import SOUND, START, START_TAG
 from .tags import TAGS
-from .wellformed import Limits, check, encoding_of, excerpt, repair
+from .wellformed import Limits, check, check_size, encoding_of, excerpt, repair
 
 __all__ = ["BLOB_TAGS", "BlobAsSent", "BlobCollector"]
 
@@ -55,6 +55,8 @@ class BlobCollector:
         self._chunks: list[bytes] = [start_tag]
         self._small = bytearray()  # pieces too small to be kept one by one
         self._skeleton: list[bytes] = [start_tag]
+        self._markup = len(start_tag)  # bytes of all tags
+        self._most_markup = limits.passing_frame
         self._starts: list[int] = []  # where the start tags of the members are in the skeleton
         self._spans: list[tuple[int, int]] = []
         self._spaced: set[int] = set()  # members with white space in their text, if that is looked for
@@ -133,6 +135,9 @@ class BlobCollector:
         if self._trouble:
             return
         self._skeleton.append(tag)
+        self._markup += len(tag)
+        if self._markup > self._most_markup:
+            self._spoil(f"tags of more than {self._most_markup} bytes in a BLOB")
         if tag.startswith(b"</"):
             if self._inside >= 0:
                 self._spans.append((self._inside, begin))
@@ -203,6 +208,7 @@ class BlobCollector:
             self._trouble = reason
             self._chunks.clear()
             self._small.clear()
+            self._skeleton.clear()
 
     def _unfinished(self, data: bytes, first: int, begin: int) -> None:
         """Another element begins."""
@@ -229,6 +235,7 @@ class BlobCollector:
         self._flush_small()
         skeleton = b"".join(self._skeleton)
         mended = repair(skeleton)
+        check_size(mended, self._limits)
         address = check(mended, self._limits)
         encoding = None if mended == skeleton else encoding_of(skeleton)
         tags: list[bytes] = []
@@ -303,6 +310,7 @@ class BlobCollector:
         if size > self._limits.blob:
             raise self._malformed(f"a BLOB of more than {self._limits.blob} bytes")
         mended = b"".join(skeleton)
+        check_size(mended, self._limits)
         return BlobFrame(check(mended, self._limits), chunks, mended, spans)
 
 

@@ -47,7 +47,7 @@ class Limits:
     So an element that passes must, as it goes on, leave room below `frame` and `start_tag`, else it is dropped too.
 
     Attributes:
-        frame: Bytes of an element without BLOB data (seen: 2.8 KB).
+        frame: Bytes of an element without BLOB data (seen: 2.8 KB).  One with data is dropped when its tags are more.
         blob: Bytes of a setBLOBVector or newBLOBVector, as base64.
         start_tag: Bytes of one start tag.
         junk: Bytes between elements that belong to none, in a row.
@@ -256,6 +256,8 @@ class _Judge:
 
 
 def _check_tags(raw: bytes, limits: Limits) -> None:
+    if raw.count(b"<") > 4 * (limits.members + 1):  # by far; the others are counted when they have been looked at
+        raise MalformedFrame(f"more tags than {limits.members} members have", excerpt=excerpt(raw))
     for match in _ANY_TAG.finditer(raw):
         size = len(match[0]) + 1  # with its ">"
         if size > limits.start_tag or (size > limits.passing_tag and size - via_size(match[0]) > limits.passing_tag):
