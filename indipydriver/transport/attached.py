@@ -31,7 +31,7 @@ from ..protocol.frame import Batch, BlobFrame, Frame
 from ..protocol.framer import Framer, Limits
 from ..protocol.wellformed import excerpt
 from .descriptor import DescriptorLink
-from .link import LOW_WATER, SLICE
+from .link import LOW_WATER
 from .memoryfile import (
     MAX_DESCRIPTORS,
     AttachedFrame,
@@ -99,6 +99,7 @@ class _AttachingFramer(Framer):
         super().__init__(limits)
         self._lenient = lenient
         self.waiting: deque[tuple[int, Descriptor]] = deque()  # with the offset in the stream by which it had come
+        self.may_be_cut = False  # what is fed next may end within a message
         self.gave = False  # what was fed last has completed an element with descriptors
         self._doubtful = False  # or had too few descriptors, or too many
         self._fed = 0
@@ -123,7 +124,7 @@ class _AttachingFramer(Framer):
         frames = super().feed(data)
         # The kernel ends a read behind the message that has descriptors; a read that has filled the buffer may have
         # ended within it.
-        if self.waiting and not self.unfinished and len(data) < SLICE:
+        if self.waiting and not self.unfinished and not self.may_be_cut:
             self._left_over()
         # Perhaps an element before the one that showed it has the descriptor of that one.
         if self.failed or self._doubtful:
@@ -254,6 +255,7 @@ class PassingLink(DescriptorLink):
 
     def _receive(self) -> int:
         count, ancillary, flags, _ = self._recvmsg_into((self._view,), self._ancillary, self._flags_in)
+        self._attaching.may_be_cut = count == len(self._view)
         if ancillary or flags & _TRUNCATED:
             framer = self._attaching
             for level, kind, data in ancillary:
