@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from ..errors import FrameTooLarge, MalformedFrame
 from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, mend_update, tidied
 from .frame import BlobFrame, parts
-from .scan import SOUND, START, START_TAG
+from .scan import SOUND, START, START_TAG, TagWatch
 from .tags import TAGS
 from .wellformed import Limits, check, check_size, encoding_of, excerpt, repair
 
@@ -63,6 +63,7 @@ class BlobCollector:
         self._padding = 0  # how many "=" the text has had, if that is looked for
         self._inside = -1  # offset at which the base64 text began, or -1 outside a oneBLOB
         self._part = bytearray()  # a tag whose ">" has not come
+        self._watch: TagWatch | None = None  # its end, if it has begun
         self._trouble = ""
 
     def feed(self, data: bytes, pos: int) -> tuple[bytes, int] | None:
@@ -77,7 +78,7 @@ class BlobCollector:
         """
         if self._part:
             self._part += data[pos:]
-            if len(self._part) <= self._limits.start_tag and b">" not in data:
+            if len(self._part) <= self._limits.start_tag and (b">" not in data or not self._worth_looking()):
                 return None
             data, pos = bytes(self._part), 0
             self._part.clear()
@@ -108,6 +109,9 @@ class BlobCollector:
                 self.rest = data, pos
                 return self.rest
 
+    def _worth_looking(self) -> bool:
+        return self._watch is None or self._watch.is_over(self._part)
+
     def _no_tag(self, data: bytes, first: int, begin: int) -> int:
         """A "<" that begins no whole tag: -1 when it may still become one, else where to go on."""
         sound = SOUND.match(data, begin)
@@ -128,6 +132,7 @@ class BlobCollector:
             raise self._tag_too_large(len(data) - begin)
         self._take(data, first, begin)
         self._part += memoryview(data)[begin:]
+        self._watch = TagWatch(sound.end() - begin, len(self._part)) if sound else None
         return -1
 
     def _note_tag(self, tag: bytes, name: bytes, begin: int, end: int) -> None:

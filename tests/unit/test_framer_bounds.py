@@ -275,6 +275,26 @@ def test_time_is_linear(before, endless, size):
     assert cost(4 * count) < 12 * max(cost(count), 0.001)
 
 
+@pytest.mark.parametrize(
+    "before",
+    [b"<setTextVector device='", b"<setBLOBVector device='", b"<setBLOBVector device='D'><oneBLOB name='"],
+    ids=["vector", "BLOB vector", "BLOB"],
+)
+@pytest.mark.parametrize("endless", [b">", b"/>", b"'a='>", b"''", b"'\">\"'", b"< />"])
+def test_a_tag_that_comes_byte_by_byte_is_looked_at_once(before, endless):
+    def cost(filling: bytes) -> float:
+        framer = Framer()
+        pieces = in_pieces(before + filling * (15_000 // len(filling)), 1)
+        begin = time.process_time()
+        for piece in pieces:
+            framer.feed(piece)
+        assert framer.unfinished
+        assert not framer.faults
+        return time.process_time() - begin
+
+    assert cost(endless) < 8 * max(cost(b"v"), 0.02)  # looked at as a whole each time, it is thirty times
+
+
 @pytest.mark.parametrize("endless", [b"<", b"</", b"< ", b"<!", b"<a<", b"<?", b"</a>"])
 def test_the_time_for_a_large_read_is_linear_in_what_begins_no_tag_in_a_blob(endless):
     def cost(count: int) -> float:
