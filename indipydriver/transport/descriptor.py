@@ -287,6 +287,7 @@ class DescriptorLink(FramedLink):
 
     def _read_rest(self, error: OSError) -> None:
         """The peer takes nothing any more; what it said before that still counts."""
+        self._view = _buffer.view
         for _ in range(64):
             if self._ended:
                 return
@@ -319,6 +320,7 @@ class DescriptorLink(FramedLink):
 
     def _discard_input(self) -> None:
         """What has come in and is not read makes TCP reset the connection, and what was just sent be lost."""
+        self._view = _buffer.view
         with contextlib.suppress(OSError):
             for _ in range(64):
                 if not self._read_into():
