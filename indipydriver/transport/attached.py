@@ -110,6 +110,14 @@ class _AttachingFramer(Framer):
         if len(self.waiting) > MAX_WAITING:
             self.distrust(f"more than {MAX_WAITING} descriptors before their elements")
 
+    def lost(self) -> None:
+        """Descriptors of the next bytes have not come."""
+        reason = f"descriptors were lost: more than {MAX_DESCRIPTORS} in one message, or too many open files"
+        if self._lenient:  # their element will lack them
+            self._drop(MalformedFrame(reason))
+        else:
+            self.distrust(reason)
+
     def distrust(self, reason: str, sample: bytes = b"") -> None:
         """Which descriptor belongs to which element cannot be told any more: there is no going on."""
         if self.failed is None:
@@ -264,9 +272,7 @@ class PassingLink(DescriptorLink):
                     fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
                     framer.take_descriptors(fds, count)
             if flags & _TRUNCATED:
-                framer.distrust(
-                    f"descriptors were lost: more than {MAX_DESCRIPTORS} in one message, or too many open files"
-                )
+                framer.lost()
         return count
 
     def _hand_on(self, frames: list[Frame]) -> None:
