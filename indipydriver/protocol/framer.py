@@ -296,7 +296,7 @@ class Framer:
                 tag, device, name = match.group(2, 3, 4)
                 frames.append(Frame(self._address((tag, device, name)), raw))
                 return
-            if raw.isascii() and b"&#" not in raw and b"<!" not in raw:
+            if raw.isascii() and b"&#" not in raw and b"<!" not in raw and b"\x7f" not in raw:
                 try:
                     frames.append(Frame(check(raw, self.limits), raw))
                     return

@@ -472,3 +472,11 @@ def test_unfinished():
     assert framer.unfinished == len(BLOB_START) + 100
     framer.feed(BLOB_END)
     assert framer.unfinished == 0
+
+
+@pytest.mark.parametrize("label", [b"L", "é".encode(), b"\xe9", b"&#65;", b"a & b"])
+def test_a_name_does_not_depend_on_what_stands_beside_it(label):
+    """A control character is taken out of it everywhere, or the definition and the updates have different names."""
+    definition = b"<defTextVector device='D\x7f' name='T' label='" + label + b"' state='Ok' perm='ro'></defTextVector>"
+    outcome = alike(definition + b"<setTextVector device='D\x7f' name='T'></setTextVector>" + TAIL)
+    assert [frame.device for frame in outcome.frames[:2]] == ["D", "D"]
