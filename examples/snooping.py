@@ -4,7 +4,7 @@
     indi_setprop Roof.DOME_SHUTTER.SHUTTER_OPEN=On
     indi_setprop 'Rain Sensor.SIMULATION.RAIN=On'       and the roof closes
 
-They know nothing of each other but a name, and need not run in one process, or on one machine. If the sensor says
+They know each other only by name, and need not run in one process, or on one machine. If the sensor says
 nothing for too long, the roof closes as well.
 """
 
@@ -77,7 +77,7 @@ class RoofDriver(ipd.IPyDriver):
         await shutter.send_setVector(state="Busy", message=message)
 
     async def hardware(self):
-        """The motor: ten per cent of the way at a time. And the watch over the sensor."""
+        """The motor, which moves ten percent at a time, and the watch over the sensor."""
         shutter, position = self["Roof"]["DOME_SHUTTER"], self["Roof"]["ROOF_POSITION"]
         while not self.stop:
             await asyncio.sleep(self.driverdata["period"])

@@ -154,7 +154,7 @@ async def test_an_exposure_is_aborted_and_the_next_one_works():
         await client.expect(match("setNumberVector", name="CCD_EXPOSURE", state="Busy"))
 
         await client.send(new_vector("Number", "Camera", "CCD_EXPOSURE", CCD_EXPOSURE_VALUE=1))
-        await client.expect(match("setNumberVector", message="An exposure is under way: abort it first"))
+        await client.expect(match("setNumberVector", message="An exposure is in progress: abort it first"))
 
         await client.send(new_vector("Switch", "Camera", "CCD_ABORT_EXPOSURE", ABORT="On"))
         await client.expect(match("setNumberVector", name="CCD_EXPOSURE", state="Idle"))
@@ -346,7 +346,7 @@ async def test_it_runs_from_a_bare_checkout(name, way, tmp_path):
 @asynchronous
 async def test_the_readme_command_serves_three_devices():
     with started(sys.executable, "-S", "-m", "examples", "--port", "0", cwd=ROOT) as program:
-        await eventually(lambda: "Ctrl-C ends it" in program.stdout() or program.process.poll() is not None, 15)
+        await eventually(lambda: "Press Ctrl-C to stop" in program.stdout() or program.process.poll() is not None, 15)
         greeting = re.search(r"Serving three INDI devices on localhost:(\d+)", program.stdout())
         assert greeting, program.stderr()
         async with IndiClient(int(greeting[1])) as client:

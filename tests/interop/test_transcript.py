@@ -82,8 +82,8 @@ REASONS = {
     "only": "`Only` concerns the device it was sent for",
     "unknown": "Unknown elements are dropped",
     "forged": "A client cannot speak for a device",
-    "undefined": "A definition comes before what is said of it",
-    "end": "The end of a driver is told with its reason, and to everybody",
+    "undefined": "A definition comes before any update",
+    "end": "The end of a driver is reported with its reason, and to everybody",
 }
 
 # Step | client | what indiserver sends and we do not (-), what we send and indiserver does not (+) | reason.
