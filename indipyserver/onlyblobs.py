@@ -1,4 +1,4 @@
-"""Definitions that the BLOB mode ``Only`` keeps from those who have asked for them.  Sans-I/O."""
+"""News that the BLOB mode ``Only`` keeps from those who have asked for them.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ __all__ = ["OnlyBlobs"]
 
 
 class OnlyBlobs:
-    """Remembers of which devices definitions did not reach a party, so that it can have them when its mode changes.
+    """Remembers of which devices news did not reach a party, so that it can have definitions when its mode changes.
+
+    What it has missed it is given a definition of first, as if it had never seen any.
 
     Args:
         devices: All devices.
@@ -24,19 +26,25 @@ class OnlyBlobs:
         self._devices = devices
         self._left_out: dict[Party, set[str]] = {}  # who has set the mode, and the devices
 
-    def defined(
-        self, address: Address, prop: Property[Party], source: Party, *, among: Iterable[Party] | None, new: bool
+    def passed(
+        self,
+        address: Address,
+        prop: Property[Party],
+        source: Party,
+        *,
+        among: Iterable[Party] | None = None,
+        news: bool = True,
     ) -> None:
-        """A definition has been passed on.
+        """A definition, or an update that is not remembered to have come before, has been passed on.
 
         Args:
             address: Its address.
             prop: The property.
-            source: Who has defined it.
+            source: Who has sent it.
             among: Those whom it was meant for; None: all.
-            new: Nobody has been given a definition of this property before.
+            news: It is no mere repetition of the last definition.
         """
-        if not self._left_out:  # as nearly always
+        if not self._left_out or address.tag.is_blob:  # as nearly always
             return
         _, device, name = address
         assert device is not None
@@ -47,7 +55,7 @@ class OnlyBlobs:
                 continue
             if party.interest.covers(device, name) and not party.interest.wants(address):
                 prop.missing.add(party)
-                if new and party.role in COMMANDERS:
+                if news and party.role in COMMANDERS:
                     prop.unseen.add(party)
                 devices.add(device)
                 if len(devices) > len(self._devices):

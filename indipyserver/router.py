@@ -353,7 +353,7 @@ class Router:
             receivers = self._routes.wanting(frame.address, source, among=among)
             prop.missing.difference_update(receivers)
             prop.unseen.difference_update(receivers)
-            self._only.defined(frame.address, prop, source, among=among, new=prop is not known)
+            self._only.passed(frame.address, prop, source, among=among, news=news)
         if receivers:
             receivers = self._to_servers_and_others(frame, receivers, out)
         if prop.is_blob and prop is not known:
@@ -394,18 +394,22 @@ class Router:
         with_data = has_data(frame)
         if with_data and not source.takes_blobs:
             return ()
-        receivers = self._routes.wanting(frame.address, source, among=self._prepared(device, name), with_data=with_data)
+        receivers = self._routes.wanting(frame.address, source, among=self._prepared(source, frame), with_data=with_data)
         return self._routes.remember(source, frame, receivers)
 
-    def _prepared(self, device: str, name: str) -> Iterable[Party] | None:
+    def _prepared(self, source: Party, frame: Frame) -> Iterable[Party] | None:
         """Those who can make sense of news of a property, None for all; notes that it has changed.
 
         Clients that have asked for its definition get that first. The others, and drivers that snoop, know what
         they want without.
         """
+        _, device, name = frame.address
+        assert device is not None
+        assert name is not None
         prop = self.devices.property(device, name)
         if prop is not None:
             prop.changed = True
+            self._only.passed(frame.address, prop, source)
             return [party for party in self._parties if party not in prop.unseen] if prop.unseen else None
         return [
             party for party in self._parties if party.role not in COMMANDERS or not party.interest.asked(device, name)

@@ -419,7 +419,7 @@ class Site(Elements):
                 continue
             shown = actor.view.get(key)
             only = actor.mode(key[0], None) == "Only" and not key[1].startswith("img")
-            if key in actor.stale or (only and shown is None):
+            if only and (shown is None or key in actor.missing):
                 continue
             assert shown is not None, f"{actor} does not know {key}"
             if key[1].startswith("img"):

@@ -234,6 +234,8 @@ def test_a_mode_that_changes_nothing_else_leaves_the_routes(
     site.quiet()
     site.send(client, mode)
     assert bool(driver.routes) is not forgets
+    site.answer()
+    site.quiet()
     site.send(driver, update("A", "p"))
     assert bool(site.take(client)) is (client.interest.blob_mode("A", "x") is not BlobMode.ONLY)
 
@@ -250,6 +252,8 @@ def test_a_mode_for_all_devices_counts_for_what_else_is_sent() -> None:
     site.quiet()
     for mode, heard in ((b"Also", True), (b"Only", False), (b"Never", True)):
         site.send(client, *all_of(mode))
+        site.answer()
+        site.quiet()
         site.send(driver, update("A", "p"))
         assert bool(site.take(client)) is heard
 
