@@ -79,9 +79,7 @@ class Asking:
             passed = encode(request)
             out.append(([with_via(passed, self._name, after=frame) if owner.role in SERVERS else passed], (owner,)))
 
-    def _send_up(
-        self, device: str | None, name: str | None, source: Party, frame: Frame, out: list[Delivery]
-    ) -> None:
+    def _send_up(self, device: str | None, name: str | None, source: Party, frame: Frame, out: list[Delivery]) -> None:
         """Pass what somebody here snoops on to the servers above that may answer it."""
         for server in self._parties:
             if server is not source and _may_be_asked(server, device):

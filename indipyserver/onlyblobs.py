@@ -29,7 +29,7 @@ class OnlyBlobs:
     def passed(
         self,
         address: Address,
-        prop: Property[Party],
+        prop: Property,
         source: Party,
         *,
         among: Iterable[Party] | None = None,
@@ -54,9 +54,9 @@ class OnlyBlobs:
             if devices is None or party is source or not party.interest.asked(device, name):
                 continue
             if party.interest.covers(device, name) and not party.interest.wants(address):
-                prop.missing.add(party)
+                prop.missing |= party.bit
                 if news and party.role in COMMANDERS:
-                    prop.unseen.add(party)
+                    prop.unseen |= party.bit
                 devices.add(device)
                 if len(devices) > len(self._devices):
                     devices.intersection_update(self._devices)

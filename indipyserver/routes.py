@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 from indipydriver.protocol.frame import Address, BlobFrame, Frame
@@ -10,10 +11,13 @@ from indipydriver.protocol.frame import Address, BlobFrame, Frame
 from .devices import DeviceTable
 from .party import COMMANDERS, Party, Role
 
-__all__ = ["MAX_ROUTES", "Routes", "has_data"]
+__all__ = ["MAX_ROUTES", "Routes", "bits_of", "has_data"]
 
 MAX_ROUTES: Final = 8192
 """Addresses remembered for one party, and combinations of receivers; beyond them all are found out anew."""
+
+_FEW: Final = 8
+_SERIAL = attrgetter("serial")
 
 
 class Routes:
@@ -30,6 +34,18 @@ class Routes:
         self._receivers: dict[tuple[Party, ...], tuple[Party, ...]] = {}
         self._commanded: dict[tuple[Party, ...], tuple[Party, ...]] = {}
         self._sources: set[Party] = set()  # those whose routes are remembered
+        self._seats: dict[int, Party] = {}
+
+    def seat(self, party: Party) -> None:
+        """Give a new party a bit: the lowest that is free."""
+        taken = bits_of(self._seats.values())
+        party.bit = ~taken & (taken + 1)
+        self._seats[party.bit] = party
+
+    def unseat(self, party: Party) -> None:
+        """The party is gone, and nothing is kept of it."""
+        del self._seats[party.bit]
+        party.bit = 0
 
     def wanting(
         self,
@@ -58,6 +74,21 @@ class Routes:
                 and (party.takes_blobs or not with_data)
             ]
         )
+
+    def among(self, bits: int) -> list[Party]:
+        """The parties of a set that is kept as a number, in the order in which they came."""
+        if bits.bit_count() > _FEW:
+            return [party for party in self._parties if party.bit & bits]
+        found = []
+        while bits:
+            lowest = bits & -bits
+            found.append(self._seats[lowest])
+            bits ^= lowest
+        return sorted(found, key=_SERIAL)
+
+    def but(self, bits: int) -> list[Party]:
+        """All parties that are not in such a set."""
+        return [party for party in self._parties if not party.bit & bits]
 
     def commanders(self) -> list[Party]:
         """Those who may send commands, and hear those of others."""
@@ -97,6 +128,14 @@ class Routes:
         for party in self._sources:
             party.routes.clear()
         self._sources.clear()
+
+
+def bits_of(parties: Iterable[Party]) -> int:
+    """A set of parties as a number."""
+    bits = 0
+    for party in parties:
+        bits |= party.bit
+    return bits
 
 
 def has_data(frame: Frame) -> bool:

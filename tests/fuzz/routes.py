@@ -179,6 +179,8 @@ def _may_get(source: Party | None, party: Party, frame: Frame, theirs: bool) -> 
 
 def _bounded(router: Router, bounds: dict[str, int]) -> None:
     owned: dict[int, int] = {}
+    bits = sum(party.bit for party in router.parties)
+    assert bits.bit_count() == len(router.parties)
     for device in router.devices:
         record = router.devices.get(device)
         assert record is not None
@@ -186,7 +188,8 @@ def _bounded(router: Router, bounds: dict[str, int]) -> None:
         assert len(record.properties) <= bounds["MAX_PROPERTIES"]
         owned[id(record.owner)] = owned.get(id(record.owner), 0) + 1
         for prop in record.properties.values():
-            assert prop.missing <= set(router.parties), "missing to somebody who is not here"
+            kept = prop.missing | prop.unseen | prop.takers
+            assert not kept & ~bits, "something is kept of somebody who is not here"
     claimed = 2
     assert all(count <= bounds["MAX_DEVICES"] + claimed for count in owned.values()), "too many devices"
     for party in router.parties:
