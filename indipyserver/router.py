@@ -435,7 +435,8 @@ class Router:
             return ()
         if not self._owned(source, frame, out, claim=False):
             return ()
-        if source.role in SERVERS and device not in self.devices:
+        record = self.devices.get(device)
+        if source.role in SERVERS and (record is None or came_through(frame, self.name)):
             return ()  # in a loop of servers this is our own, come round
         self._answered(source, device, name)
         receivers = self._routes.wanting(frame.address, source)
@@ -443,12 +444,14 @@ class Router:
             self._asking.ask_refused(device, out)
             self.devices.clear(device, keep=source.role is Role.DRIVER)
             self._routes.forget()
-            if source.role in SERVERS:  # that server may have written the reason, which names more than the device
-                out += gone_for_limited(frame, receivers)
-                return ()
         elif (prop := self.devices.undefine(device, name)) is not None:
             source.routes.pop(Address(_SETS[prop.kind], device, name), None)
-        return receivers
+        goes_round = (record is not None and record.circles) or bool(hops_of(frame))
+        if name is None and source.role in SERVERS:  # it may have written the reason, which names more than the device
+            told = gone_for_limited(frame, receivers)
+            out += self._ways.of_each(told, out) if goes_round else told
+            return ()
+        return self._ways.to_servers_and_others(frame, receivers, out) if goes_round else receivers
 
     def _message(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
         device = frame.address.device

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Final
 
 from indipydriver.protocol.frame import Address, BlobFrame, Frame
+from indipydriver.protocol.tags import Verb
 
 from .devices import DeviceTable
 from .party import COMMANDERS, Party, Role
@@ -63,7 +64,7 @@ class Routes:
         assert device is not None
         parties = self._parties if among is None else among
         record = self._devices.get(device)
-        if record is not None and record.circles:
+        if record is not None and record.circles and address.tag.verb is not Verb.DELETE:
             parties = [party for party in parties if not party.is_above]
         return self.intern(
             [

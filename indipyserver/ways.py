@@ -37,6 +37,11 @@ class Ways:
             receivers = self._routes.intern(p for p in receivers if not p.is_server)
         return self.plainly(frame, receivers, out)
 
+    def of_each(self, deliveries: list[Delivery], out: list[Delivery]) -> list[Delivery]:
+        """As :meth:`to_servers_and_others` for deliveries of one frame each; returns those that are left."""
+        left = [(frames, self.to_servers_and_others(frames[0], parties, out)) for frames, parties in deliveries]
+        return [(frames, parties) for frames, parties in left if parties]
+
     def plainly(self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]) -> tuple[Party, ...]:
         """Who is no server is not shown which way an element came; returns those who are to get it as it is."""
         plain = without_via(frame)

@@ -1,8 +1,9 @@
 """The way an element has taken through a tree of servers.
 
 A getProperties or a message without device belongs to nobody, and a definition may come round when the device has
-just gone, so ownership cannot keep them from going round in a ring of servers. Each of our servers adds its name to
-the attribute ``via`` when it passes such an element to another server, and drops one that has its own name in it.
+just gone, so ownership cannot keep them from going round in a ring of servers; nor can it keep the deletion of what
+comes round over the link of its owner. Each of our servers adds its name to the attribute ``via`` when it passes such
+an element to another server, and drops one that has its own name in it.
 The attribute is ours; INDI 1.7 lets a receiver ignore attributes it does not know, and indiserver passes them on.
 
 What passes the door of a server leaves room for the attribute (see :class:`Limits`), so it never makes an element
