@@ -23,16 +23,39 @@ class BlobLinks:
 
     Args:
         devices: All devices.
+
+    Attributes:
+        modes: What modes were set for in this read, and whether that has still to be looked at: see :meth:`mode_set`.
     """
 
     def __init__(self, devices: DeviceTable[Party]) -> None:
         self._devices = devices
+        self.modes: dict[tuple[str | None, str | None], bool] = {}
 
     def defined(self, device: str, name: str, parties: Iterable[Party], out: list[Delivery]) -> None:
         """A BLOB property has been defined for the first time."""
         for _, owner, prop in self._distant(device, name):
             prop.takers = bits_of(party for party in parties if _takes(party, owner, device, name))
             self._ask(device, name, owner, prop, out)
+
+    def mode_set(self, party: Party, device: str | None, name: str | None, out: list[Delivery]) -> None:
+        """A party has set a mode.  The second time in one read it counts when the read has been routed.
+
+        A mode can concern thousands of properties, and one read hold hundreds of modes that contradict each other.
+        """
+        key = device, name
+        if key in self.modes:
+            self.modes[key] = True
+        else:
+            self.modes[key] = False
+            self.wishes_changed(party, device, name, out)
+
+    def read(self, party: Party, out: list[Delivery]) -> None:
+        """All that came in one read from this party has been routed."""
+        for (device, name), changed in self.modes.items():
+            if changed:
+                self.wishes_changed(party, device, name, out)
+        self.modes.clear()
 
     def wishes_changed(self, party: Party, device: str | None, name: str | None, out: list[Delivery]) -> None:
         """What this party wants of a property, of a device, or of all of them may have changed."""

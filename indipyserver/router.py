@@ -167,6 +167,8 @@ class Router:
                 run = [frame]
                 out.append((run, receivers))
                 last = receivers if plain else ()
+        if self._blobs.modes:
+            self._blobs.read(source, out)
         return out
 
     def site_message(
@@ -240,7 +242,7 @@ class Router:
             self._routes.forget()
             for device in self._only.mode_changed(source, request.device, request.mode):
                 self._asking.ask_around(source, encode(GetProperties(device)), out)
-        self._blobs.wishes_changed(source, request.device, request.name, out)
+        self._blobs.mode_set(source, request.device, request.name, out)
         return ()
 
     # Commands
