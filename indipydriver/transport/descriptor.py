@@ -288,6 +288,7 @@ class DescriptorLink(FramedLink):
     def _read_rest(self, error: OSError) -> None:
         """The peer takes nothing any more; what it said before that still counts."""
         self._view = _buffer.view
+        self._tell_drained()  # it may not be read until something has been taken
         for _ in range(64):
             if self._ended:
                 return
