@@ -40,7 +40,7 @@ class Property:
     __slots__ = ("changed", "definition", "is_blob", "kind", "missing", "takers", "unseen")
 
     def __init__(self, kind: VectorKind) -> None:
-        self.definition = (0, 0, 0)
+        self.definition = (0, 0)
         self.missing = 0
         self.unseen = 0
         self.changed = False
@@ -249,12 +249,10 @@ def _same(prop: Property, raw: bytes) -> bool:
 
     Definitions are not kept, as they may be long and many: their hashes, which nobody can foresee, tell them apart.
     """
-    before, its_hash = prop.definition, hash(raw)
-    if its_hash == before[0]:
-        return True
+    before = prop.definition
     timeless = _without_timestamp(raw)
-    prop.definition = its_hash, hash(timeless), len(timeless)
-    return prop.definition[1:] == before[1:]
+    prop.definition = hash(timeless), len(timeless)
+    return prop.definition == before
 
 
 def _without_timestamp(raw: bytes) -> bytes:

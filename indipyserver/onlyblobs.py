@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from indipydriver.protocol.frame import Address
 from indipydriver.protocol.tags import BlobMode
 
 from .devices import DeviceTable, Property
 from .party import COMMANDERS, Party
+from .routes import EVERYBODY
 
 __all__ = ["OnlyBlobs"]
 
@@ -26,13 +25,17 @@ class OnlyBlobs:
         self._devices = devices
         self._left_out: dict[Party, set[str]] = {}  # who has set the mode, and the devices
 
+    def __bool__(self) -> bool:
+        """Has anybody set the mode?  Nearly always nobody has."""
+        return bool(self._left_out)
+
     def passed(
         self,
         address: Address,
         prop: Property,
         source: Party,
         *,
-        among: Iterable[Party] | None = None,
+        among: int = EVERYBODY,
         news: bool = True,
     ) -> None:
         """A definition, or an update that is not remembered to have come before, has been passed on.
@@ -41,17 +44,15 @@ class OnlyBlobs:
             address: Its address.
             prop: The property.
             source: Who has sent it.
-            among: Those whom it was meant for; None: all.
+            among: Those whom it was meant for.
             news: It is no mere repetition of the last definition.
         """
-        if not self._left_out or address.tag.is_blob:  # as nearly always
+        if address.tag.is_blob:
             return
         _, device, name = address
         assert device is not None
-        meant = self._left_out if among is None else among
-        for party in meant:
-            devices = self._left_out.get(party)
-            if devices is None or party is source or not party.interest.asked(device, name):
+        for party, devices in self._left_out.items():
+            if not party.bit & among or party is source or not party.interest.asked(device, name):
                 continue
             if party.interest.covers(device, name) and not party.interest.wants(address):
                 prop.missing |= party.bit

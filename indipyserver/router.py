@@ -28,7 +28,7 @@ from .bloblinks import BlobLinks
 from .devices import DeviceTable
 from .onlyblobs import OnlyBlobs
 from .party import COMMANDERS, SERVERS, Delivery, Party, Role
-from .routes import Routes, bits_of, has_data
+from .routes import EVERYBODY, Routes, bits_of, has_data
 from .ways import Ways
 
 __all__ = ["Router"]
@@ -343,7 +343,7 @@ class Router:
             return ()
         if source.asked.waiting:
             self._answered(source, device, name)
-        known = self.devices.property(device, name)
+        known = self.devices.property(device, name) if frame.address.tag.is_blob else None
         prop, news = self.devices.define(device, name, frame)
         if prop is None:
             source.complain("properties", f"defines more properties of {device!r} than are allowed: dropped")
@@ -353,13 +353,14 @@ class Router:
             source.routes.pop(Address(_SETS[prop.kind], device, name), None)
         receivers: tuple[Party, ...] = ()
         if news or prop.missing:
-            among = None if news else self._routes.among(prop.missing)
-            receivers = self._routes.wanting(frame.address, source, among=among)
+            among = EVERYBODY if news else prop.missing
+            receivers = self._routes.wanting_definition(frame.address, source, among)
             if prop.missing:
                 others = ~bits_of(receivers)
                 prop.missing &= others
                 prop.unseen &= others
-            self._only.passed(frame.address, prop, source, among=among, news=news)
+            if self._only:
+                self._only.passed(frame.address, prop, source, among=among, news=news)
         if receivers:
             receivers = self._ways.to_servers_and_others(frame, receivers, out)
         if prop.is_blob and prop is not known:
@@ -417,7 +418,8 @@ class Router:
         prop = self.devices.property(device, name)
         if prop is not None:
             prop.changed = True
-            self._only.passed(frame.address, prop, source)
+            if self._only:
+                self._only.passed(frame.address, prop, source)
             return self._routes.but(prop.unseen) if prop.unseen else None
         return [
             party for party in self._parties if party.role not in COMMANDERS or not party.interest.asked(device, name)

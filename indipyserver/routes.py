@@ -12,10 +12,13 @@ from indipydriver.protocol.tags import Verb
 from .devices import DeviceTable
 from .party import COMMANDERS, Party, Role
 
-__all__ = ["MAX_ROUTES", "Routes", "bits_of", "has_data"]
+__all__ = ["EVERYBODY", "MAX_ROUTES", "Routes", "bits_of", "has_data"]
 
 MAX_ROUTES: Final = 8192
 """Addresses remembered for one party, and combinations of receivers; beyond them all are found out anew."""
+
+EVERYBODY: Final = -1
+"""All parties, as a set that is kept as a number."""
 
 _FEW: Final = 8
 _SERIAL = attrgetter("serial")
@@ -35,6 +38,8 @@ class Routes:
         self._receivers: dict[tuple[Party, ...], tuple[Party, ...]] = {}
         self._commanded: dict[tuple[Party, ...], tuple[Party, ...]] = {}
         self._sources: set[Party] = set()  # those whose routes are remembered
+        self._defined: dict[tuple[str, int], tuple[Party, ...]] = {}  # who gets all that is defined of a device
+        self._servers: dict[tuple[Party, ...], tuple[Party, ...]] = {}  # those among some receivers
         self._seats: dict[int, Party] = {}
 
     def seat(self, party: Party) -> None:
@@ -76,6 +81,29 @@ class Routes:
             ]
         )
 
+    def wanting_definition(self, address: Address, source: Party, among: int = EVERYBODY) -> tuple[Party, ...]:
+        """The parties (or those among some) that are interested in what the owner of a device defines.
+
+        Definitions come in runs, and nearly always the same parties want all of those of one device.
+        """
+        device = address.device
+        assert device is not None
+        receivers = self._defined.get((device, among))
+        if receivers is None:
+            receivers = self.wanting(address, source, among=None if among == EVERYBODY else self.among(among))
+            if all(p.interest.is_whole(device) and (p is not source or not p.interest) for p in self._parties):
+                if len(self._defined) >= MAX_ROUTES:
+                    self._defined.clear()
+                self._defined[device, among] = receivers
+        return receivers
+
+    def servers_among(self, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
+        """Those of them who may bring back what they get."""
+        servers = self._servers.get(receivers)
+        if servers is None:
+            servers = self._servers[receivers] = self.intern(party for party in receivers if party.is_server)
+        return servers
+
     def among(self, bits: int) -> list[Party]:
         """The parties of a set that is kept as a number, in the order in which they came."""
         if bits.bit_count() > _FEW:
@@ -100,6 +128,7 @@ class Routes:
         receivers = tuple(parties)
         if len(self._receivers) >= MAX_ROUTES:
             self._receivers.clear()
+            self._servers.clear()
         return self._receivers.setdefault(receivers, receivers) if receivers else ()
 
     def intern_for_command(self, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
@@ -126,6 +155,8 @@ class Routes:
         """Something has changed: who gets what is found out anew."""
         self._receivers.clear()
         self._commanded.clear()
+        self._defined.clear()
+        self._servers.clear()
         for party in self._sources:
             party.routes.clear()
         self._sources.clear()

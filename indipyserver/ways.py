@@ -31,9 +31,9 @@ class Ways:
         Returns:
             Those who are still to get the frame as it is.
         """
-        servers = [p for p in receivers if p.is_server]
+        servers = self._routes.servers_among(receivers)
         if servers:
-            out.append(([with_via(frame, self._name)], self._routes.intern(servers)))
+            out.append(([with_via(frame, self._name)], servers))
             receivers = self._routes.intern(p for p in receivers if not p.is_server)
         return self.plainly(frame, receivers, out)
 
