@@ -123,8 +123,7 @@ class _World:
             self.take(source, self.router.process(source, frames), frames)
             return
         for frame in frames:
-            for party in self.router.parties:
-                party.routes.clear()
+            self.router._routes.forget()
             self.take(source, self.router.process(source, [frame]), [frame])
 
     def take(self, source: Party | None, deliveries: list[Delivery], sent: list[Frame] | tuple[()]) -> None:
