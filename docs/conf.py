@@ -1,4 +1,4 @@
-"""Sphinx builds the documentation with this: ``python3 -m sphinx -W docs docs/_build/html``."""
+"""The configuration of Sphinx: ``python3 -m sphinx -W docs docs/_build/html`` builds the documentation."""
 
 import sys
 import tomllib
@@ -43,7 +43,7 @@ pygments_dark_style = "nord-darker"
 
 
 def tidy(app, doctree):
-    """Parts of files end where the next part begins, and their blank lines belong to neither."""
+    """Remove the blank lines at the end of included parts of files."""
     from docutils import nodes
 
     for block in doctree.findall(nodes.literal_block):

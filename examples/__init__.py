@@ -1,1 +1,1 @@
-"""Instruments to read, run and start from; ``python3 -m examples`` serves three of them."""
+"""Example instruments to read, run and adapt; ``python3 -m examples`` serves three of them."""

@@ -1,4 +1,4 @@
-"""An instrument to look at: a thermostat, a camera and an LED, served at once.
+"""Serve example instruments: a thermostat, a camera and an LED.
 
 python3 -m examples [--host HOST] [--port PORT]
 """
@@ -15,22 +15,22 @@ GREETING = """\
 Serving three INDI devices on {host}:{port}
 
   Thermostat   set TARGET, and watch the room warm up
-  Camera       connect it, expose, get a picture of the stars; or abort
+  Camera       connect it, take an image of the stars, or abort the exposure
   LED          switch LIGHT
 
-To look at them, in another terminal:
+To try them, in another terminal:
 
-  indi_getprop -p {port} -m                        everything, as it changes (Debian: apt install indi-bin)
+  indi_getprop -p {port} -m                        all values, as they change (Debian: apt install indi-bin)
   indi_setprop -p {port} Thermostat.TARGET.TARGET=22
-  pip install indipyterm && indipyterm --port {port}   a client in the terminal
+  pip install indipyterm && indipyterm --port {port}   a terminal client
   KStars: Tools, Devices, Device Manager, Client; add the host {host} with port {port}, and connect
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 """
 
 
 async def serve(host, port):
-    """Run the three drivers until the program is interrupted."""
+    """Serve the three drivers until the program is interrupted."""
     server = IPyServer(thermostat.make_driver(), camera.make_driver(), led.make_driver(), host=host, port=port)
     running = asyncio.create_task(server.asyncrun())
     started = asyncio.create_task(server.started.wait())
@@ -50,7 +50,7 @@ def main():
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(arguments.host, arguments.port))
     except OSError as error:
-        sys.exit(f"{error.strerror or error}; to use another: python3 -m examples --port 7625")
+        sys.exit(f"{error.strerror or error}; to use another port: python3 -m examples --port 7625")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A camera: connect, expose, watch the countdown, get a picture of the stars; or abort.
+"""A camera: connect it, take an image of the stars, watch the countdown, abort an exposure.
 
     python3 examples/camera.py
     indi_setprop Camera.CONNECTION.CONNECT=On
     indi_setprop Camera.CCD_EXPOSURE.CCD_EXPOSURE_VALUE=2
-    indi_getprop -t 5 Camera.CCD1.CCD1        writes the next picture to Camera.CCD1.CCD1.fits
+    indi_getprop -t 5 Camera.CCD1.CCD1        writes the next image to Camera.CCD1.CCD1.fits
 
-The properties have the names that INDI's cameras share, so KStars and other clients know what they mean.
+The properties have the standard names of INDI cameras, so KStars and other clients recognise them.
 """
 
 import asyncio
@@ -26,27 +26,27 @@ WIDTH, HEIGHT = 640, 480
 
 
 class CameraDriver(ipd.IPyDriver):
-    abort = None  # while an exposure is under way: the event that ends it early
+    abort = None  # during an exposure: the event that ends it early
 
     async def rxevent(self, event):
         match event.vectorname:
             case "CONNECTION":
                 await self.connect(event.vector, event.get("CONNECT") == "On")
             case "CCD_EXPOSURE" if self.abort is None:
-                # The exposure takes its time, and the next command is to be heard meanwhile.
+                # In the background, so that further commands are handled during the exposure.
                 self.abort = asyncio.Event()
                 self.add_background(self.expose(event.getfloatvalue("CCD_EXPOSURE_VALUE")))
             case "CCD_EXPOSURE":
-                await event.vector.send_setVector(message="An exposure is under way: abort it first")
+                await event.vector.send_setVector(message="An exposure is in progress: abort it first")
             case "CCD_ABORT_EXPOSURE":
                 if self.abort:
                     self.abort.set()
-                # A button: it springs back at once.
+                # The switch is a button: it goes back to Off at once.
                 event.vector["ABORT"] = "Off"
                 await event.vector.send_setVector(state="Ok")
 
     async def connect(self, connection, wanted):
-        """What there is to operate is defined when a client connects the device, and deleted afterwards."""
+        """Define the other vectors when a client connects the device, and delete them when it disconnects."""
         connection["CONNECT"], connection["DISCONNECT"] = ("On", "Off") if wanted else ("Off", "On")
         await connection.send_setVector(state="Ok" if wanted else "Idle")
         if not wanted and self.abort:
@@ -61,7 +61,7 @@ class CameraDriver(ipd.IPyDriver):
                 await vector.send_delProperty()
 
     async def expose(self, seconds):
-        """Count down to the end of the exposure and send the picture."""
+        """Count down to the end of the exposure, and send the image."""
         exposure = self["Camera"]["CCD_EXPOSURE"]
         begin, abort = datetime.now(UTC), self.abort
         end = time.monotonic() + seconds
@@ -75,7 +75,7 @@ class CameraDriver(ipd.IPyDriver):
             await exposure.send_setVector(state="Idle", message="The exposure has been aborted")
         else:
             image = self["Camera"]["CCD1"]
-            # Work that takes more than a moment belongs in a thread: the others are served meanwhile.
+            # A long computation belongs in a thread, so that nothing else has to wait.
             image["CCD1"] = await asyncio.to_thread(take_picture, seconds, begin)
             await image.send_setVectorMembers(state="Ok", members=["CCD1"])
             await exposure.send_setVector(state="Ok")
@@ -83,7 +83,7 @@ class CameraDriver(ipd.IPyDriver):
 
 
 def take_picture(seconds, begin):
-    """What a real driver would read out of its hardware, as a FITS file."""
+    """What a real driver would read from its hardware, as a FITS file."""
     pixels = pictures.star_field(WIDTH, HEIGHT, seconds)
     return pictures.fits(
         pixels,
@@ -119,7 +119,7 @@ def make_driver():
             ipd.TextMember("DRIVER_NAME", label="Name", membervalue="Camera"),
             ipd.TextMember("DRIVER_EXEC", label="Program", membervalue="camera.py"),
             ipd.TextMember("DRIVER_VERSION", label="Version", membervalue="1.0"),
-            ipd.TextMember("DRIVER_INTERFACE", label="Interface", membervalue="2"),  # 2 means: a camera
+            ipd.TextMember("DRIVER_INTERFACE", label="Interface", membervalue="2"),  # 2 stands for a camera
         ],
     )
     exposure = ipd.NumberVector(

@@ -5,8 +5,8 @@ Start it, and switch it from another terminal:
     python3 examples/led.py
     indi_setprop LED.LIGHT.LAMP=On
 
-On a Raspberry Pi with gpiozero this is a real LED at GPIO 17. Anywhere else gpiozero's mock pins take its
-place, and where gpiozero is not installed a plain object does. The driver is the same in all three cases.
+On a Raspberry Pi with gpiozero this is a real LED at GPIO 17. On other machines, gpiozero's mock pins take its place,
+or a plain object if gpiozero is not installed. The driver is the same in all three cases.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from indipyserver import IPyServer
 
 
 class SimulatedLED:
-    """As much of gpiozero's LED as the driver below uses."""
+    """The part of gpiozero's LED that the driver uses."""
 
     is_lit = False
 
@@ -35,21 +35,21 @@ class SimulatedLED:
 
 
 def open_led(pin=17):
-    """The LED at this GPIO pin, or the best substitute that this machine has."""
+    """The LED at this GPIO pin, or the best substitute on this machine."""
     try:
         import gpiozero
         from gpiozero.pins.mock import MockFactory
     except ImportError:
         return SimulatedLED()
     try:
-        with warnings.catch_warnings(action="ignore"):  # it names each library it tries in vain
+        with warnings.catch_warnings(action="ignore"):  # it warns about each pin library that fails
             return gpiozero.LED(pin)
     except gpiozero.exc.BadPinFactory:  # there are no pins here
         return gpiozero.LED(pin, pin_factory=MockFactory())
 
 
 class LEDDriver(ipd.IPyDriver):
-    """Does what the client asks, and tells it what has become of it."""
+    """Switches the LED as the client asks, and reports the result."""
 
     async def rxevent(self, event):
         match event:
@@ -70,8 +70,8 @@ def make_driver(led=None):
         "LIGHT",
         label="Light",
         group="Main",
-        perm="rw",  # clients may read it and write it
-        rule="AnyOfMany",  # a switch of its own: it may be on or off
+        perm="rw",  # clients may read and write it
+        rule="AnyOfMany",  # the switch may be on or off
         state="Ok",
         switchmembers=[lamp],
     )

@@ -1,11 +1,11 @@
-"""One driver with several devices, each of which looks after itself.
+"""One driver with several devices, each in a class of its own.
 
     python3 examples/observatory.py
     indi_setprop Focuser.ABS_FOCUS_POSITION.FOCUS_ABSOLUTE_POSITION=20000
     indi_setprop 'Filter Wheel.FILTER_SLOT.FILTER_SLOT_VALUE=3'
     indi_setprop 'Flat Panel.FLAT_LIGHT_CONTROL.FLAT_LIGHT_ON=On'
 
-A driver that grows is cut into devices like these: the driver only passes on what comes in.
+This is a way to structure a large driver: the driver itself only passes events on to its devices.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ FILTERS = ("Luminance", "Red", "Green", "Blue", "H-alpha")
 
 
 class ObservatoryDriver(ipd.IPyDriver):
-    """Gives each event to the device it is for, and runs the loops of all devices side by side."""
+    """Passes each event to its device, and runs the loops of all devices concurrently."""
 
     async def rxevent(self, event):
         await self[event.devicename].devrxevent(event)
@@ -35,7 +35,7 @@ class ObservatoryDriver(ipd.IPyDriver):
 
 
 class Focuser(ipd.Device):
-    """Moves 500 steps at a time, and can be stopped on the way."""
+    """Moves 500 steps at a time, and can be stopped."""
 
     def __init__(self, name="Focuser", start=10_000):
         position = ipd.NumberMember("FOCUS_ABSOLUTE_POSITION", "Steps", "%.0f", 0, 50_000, 500, start)
@@ -105,7 +105,7 @@ class FilterWheel(ipd.Device):
 
 
 class FlatPanel(ipd.Device):
-    """A lamp with a brightness. It needs no loop: what it is told happens at once."""
+    """A dimmable lamp. It needs no loop: commands take effect at once."""
 
     def __init__(self, name="Flat Panel"):
         brightness = ipd.NumberMember("FLAT_LIGHT_INTENSITY_VALUE", "Brightness", "%.0f", 0, 255, 1, 128)

@@ -1,7 +1,7 @@
-"""Makes the camera's pictures: stars with noise, and the FITS file around them.
+"""The camera's images: stars with noise, as a FITS file.
 
-FITS is the picture format of astronomy: a header of 80-character lines in blocks of 2880 bytes, and behind
-it the pixels, most significant byte first.
+FITS is the image format of astronomy: a header of 80-character lines in blocks of 2880 bytes, followed by the pixels,
+most significant byte first.
 """
 
 import random
@@ -15,15 +15,15 @@ BLOCK = 2880
 def star_field(width, height, seconds, seed=1, stars=60):
     """Brightness of `width * height` pixels, row by row, as 16-bit numbers.
 
-    The stars of a `seed` are always the same and the noise never is; a longer exposure is a brighter one.
+    The same `seed` gives the same stars, with different noise. A longer exposure gives brighter stars.
     """
-    # Adding up random numbers for each pixel would take long; drawing them from a short list does not.
+    # Drawing from a short list is much faster than computing random noise for each pixel.
     noise = [max(0, round(random.gauss(800, 30))) for _ in range(1024)]
     pixels = array("H", random.choices(noise, k=width * height))
     sky = random.Random(seed)
     for _ in range(stars):
         x, y = sky.uniform(0, width), sky.uniform(0, height)
-        peak = seconds * 500 / sky.uniform(0.05, 1.0)  # few are bright, many are faint
+        peak = seconds * 500 / sky.uniform(0.05, 1.0)  # few bright stars, many faint ones
         radius = 1.6
         for row in range(max(0, int(y) - 8), min(height, int(y) + 9)):
             for column in range(max(0, int(x) - 8), min(width, int(x) + 9)):
@@ -44,7 +44,7 @@ def fits(pixels, width, height, **keywords):
         "NAXIS": 2,
         "NAXIS1": width,
         "NAXIS2": height,
-        "BZERO": 32768,  # 16-bit numbers have a sign in FITS: these are stored less 32768
+        "BZERO": 32768,  # FITS has signed 16-bit numbers only: the pixels are stored minus 32768
         "BSCALE": 1,
         **{name.replace("_", "-"): value for name, value in keywords.items()},
     }
@@ -68,5 +68,5 @@ def _card(name, value):
 
 
 def _fill(data, filler):
-    """`data` up to a whole number of blocks."""
+    """`data`, padded to a whole number of blocks."""
     return data + filler * (-len(data) % BLOCK)

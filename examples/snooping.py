@@ -4,7 +4,8 @@
     indi_setprop Roof.DOME_SHUTTER.SHUTTER_OPEN=On
     indi_setprop 'Rain Sensor.SIMULATION.RAIN=On'       and the roof closes
 
-They know nothing of each other but a name, and need not run in one process, or on one machine.
+They know each other only by name, and need not run in one process, or on one machine. If the sensor says
+nothing for too long, the roof closes as well.
 """
 
 import asyncio
@@ -39,10 +40,12 @@ class RoofDriver(ipd.IPyDriver):
 
     position = target = 0  # in per cent: 0 is closed
     dry = False
+    heard = 0.0  # when the sensor was last heard, in seconds
+    longest_silence = 75.0  # it is asked after 30 seconds, and once more
 
     def __init__(self, *devices, **driverdata):
         super().__init__(*devices, **driverdata)
-        self.snoop("Rain Sensor", "WEATHER_STATUS")
+        self.snoop("Rain Sensor", "WEATHER_STATUS", timeout=30)
 
     async def rxevent(self, event):
         match event:
@@ -59,6 +62,7 @@ class RoofDriver(ipd.IPyDriver):
     async def snoopevent(self, event):
         match event:
             case ipd.defLightVector() | ipd.setLightVector():
+                self.heard = asyncio.get_running_loop().time()
                 self.dry = event.get("RAIN", "Ok" if self.dry else "Alert") == "Ok"
             case ipd.delProperty():  # the sensor is gone
                 self.dry = False
@@ -73,10 +77,14 @@ class RoofDriver(ipd.IPyDriver):
         await shutter.send_setVector(state="Busy", message=message)
 
     async def hardware(self):
-        """The motor: ten per cent of the way at a time."""
+        """The motor, which moves ten percent at a time, and the watch over the sensor."""
         shutter, position = self["Roof"]["DOME_SHUTTER"], self["Roof"]["ROOF_POSITION"]
         while not self.stop:
             await asyncio.sleep(self.driverdata["period"])
+            if self.dry and asyncio.get_running_loop().time() - self.heard > self.longest_silence:
+                self.dry = False
+                if self.target > 0:
+                    await self.move(0, message="The rain sensor is silent: closing the roof")
             if self.position != self.target:
                 self.position += 10 if self.target > self.position else -10
                 position["OPEN"] = self.position

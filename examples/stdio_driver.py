@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""A driver that is run by another server, over its standard input and output.
+"""A driver that another server runs, over its standard input and output.
 
     indiserver examples/stdio_driver.py
 
-It has one vector of every kind, counts while it works, and sends 5 MB when asked to:
+It has one vector of every kind, counts all the time, and sends 5 MB on request:
 
     indi_setprop Echo.SEND.SEND=On
     indi_getprop -t 5 Echo.BLOB.DATA
 
-What goes to standard output belongs to the protocol, so such a program prints nothing: it logs.
+Standard output belongs to the protocol, so such a program never prints; it logs.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ PAYLOAD_SIZE = 5_000_000
 
 
 def payload():
-    """The bytes that go out on request: random, but the same ones every time."""
+    """The bytes that are sent on request: random, but the same every time."""
     return random.Random(7624).randbytes(PAYLOAD_SIZE)
 
 
 class EchoDriver(ipd.IPyDriver):
-    """Gives back what it gets."""
+    """Sends back what it receives."""
 
     async def rxevent(self, event):
         match event:
@@ -48,7 +48,7 @@ class EchoDriver(ipd.IPyDriver):
             case ipd.newSwitchVector(vectorname="SEND"):
                 await event.vector.send_setVector(state="Busy")
                 await self.send_blob(payload(), ".bin")
-                await event.vector.send_setVector(state="Ok")  # the button itself stays off
+                await event.vector.send_setVector(state="Ok")  # the switch itself stays Off
             case ipd.newBLOBVector():
                 _size, suffix = event.sizeformat["DATA"]
                 await self.send_blob(event["DATA"], suffix)
@@ -60,7 +60,7 @@ class EchoDriver(ipd.IPyDriver):
         await blob.send_setVectorMembers(state="Ok", members=["DATA"])
 
     async def hardware(self):
-        """Count, twenty times a second: other vectors go out while a large one does."""
+        """Count twenty times a second, to show that a large BLOB does not hold up other vectors."""
         counter = self["Echo"]["COUNTER"]
         while not self.stop:
             await asyncio.sleep(0.05)

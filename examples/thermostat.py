@@ -1,10 +1,10 @@
-"""A thermostat: numbers that a client reads, one that it sets, and a loop that does the work.
+"""A thermostat: numbers to read, a number to set, and a control loop.
 
     python3 examples/thermostat.py
     indi_setprop Thermostat.TARGET.TARGET=22
     indi_getprop -m Thermostat.TEMPERATURE.ROOM
 
-The room is simulated, and warms up quickly so that there is something to see.
+The room is simulated. It warms up quickly, so that you can watch.
 """
 
 import asyncio
@@ -28,21 +28,21 @@ class Room:
         self.heating = False
 
     def step(self, seconds):
-        """Let time go by: the heater gives 0.6 degrees a second, the walls lose 2 % of the difference."""
+        """Simulate time: the heater adds 0.6 degrees a second, the walls lose 2 % of the difference to the outside."""
         gain = 0.6 if self.heating else 0.0
         self.temperature += seconds * (gain - 0.02 * (self.temperature - self.outside))
 
 
 class ThermostatDriver(ipd.IPyDriver):
     async def rxevent(self, event):
-        """A client has set the target. It stays Busy until the room is as warm as that."""
+        """Handle a new target. It stays Busy until the room reaches it."""
         match event:
             case ipd.newNumberVector(vectorname="TARGET"):
                 event.vector["TARGET"] = event.getfloatvalue("TARGET")
                 await event.vector.send_setVector(state="Busy")
 
     async def hardware(self):
-        """Measure, switch the heater, report; for as long as the driver runs."""
+        """Measure, switch the heater and report, as long as the driver runs."""
         room, period = self.driverdata["room"], self.driverdata["period"]
         device = self["Thermostat"]
         temperature, target, heater = device["TEMPERATURE"], device["TARGET"], device["HEATER"]
@@ -51,7 +51,7 @@ class ThermostatDriver(ipd.IPyDriver):
             room.step(period)
 
             difference = target.getfloatvalue("TARGET") - room.temperature
-            if abs(difference) > 0.3:  # in between it stays as it is, so that it does not chatter
+            if abs(difference) > 0.3:  # close to the target the heater stays as it is, so that it does not chatter
                 room.heating = difference > 0
 
             temperature["ROOM"] = f"{room.temperature:.2f}"

@@ -87,7 +87,7 @@ class Device(FixedMapping[PropertyVector]):
         return list(self.data.values())
 
     def add_background(self, coro: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine as long as the driver runs; its failure ends the driver.
+        """Run a coroutine as long as the driver runs; its failure ends the driver. Any thread may call this.
 
         Raises:
             TypeError: It is not a coroutine object.

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .errors import LocalProtocolError, MalformedFrame, RemoteProtocolError
-from .eventqueues import EventQueues, Job, Key
+from .eventqueues import EventQueues, Job, Key, Kind
 from .events import Event, EventException, getProperties, new_event, snoop_event
 from .propertyvectors import PropertyVector
 from .protocol import messages
 from .protocol.decode import decode
 from .protocol.encode import encode
 from .protocol.frame import Address, BlobFrame, Frame
-from .protocol.tags import Permission, State, Verb
+from .protocol.tags import Permission, State, VectorKind, Verb
 from .sending import LARGE, Outlet, brief, in_thread_if, text_of
 from .snooping import Snoops
 from .transport.link import Link
 from .transport.memory import MemoryLink
+from .transport.memoryfile import AttachedFrame
 
 if TYPE_CHECKING:
     from .ipydriver import IPyDriver
@@ -75,7 +77,9 @@ class Dispatcher:
         self._start = start
         self._closed = closed
         self._is_ending = is_ending
-        self._queues = EventQueues(start, self._hold_commands, self._pause_news, is_ending)
+        self._queues = EventQueues(start, self._hold_commands, self._pause_news, self._left_out, is_ending)
+        self._log_left_out = -math.inf  # not before this time
+        self._left_out_since = 0  # when it was last logged
         self._waits_for: set[str] = set()  # why the link is not read
         self._failures = _Failures(clock)
         self._requests: dict[_Asked, Frame] = {}  # for definitions, not yet answered
@@ -108,6 +112,20 @@ class Dispatcher:
             reasons.discard(reason)
             if not reasons:
                 self._link.resume_reading()
+
+    def _left_out(self, device: str | None, name: str | None, count: int, ask: bool) -> None:
+        """Old news did not reach snoopevent, as it is too slow; what they told of is asked for once more."""
+        now = self._clock()
+        self._left_out_since += count
+        if now >= self._log_left_out:
+            text = "%s: snoopevent is too slow: %d old news were left out, the last of %s %s"
+            logger.warning(text, type(self._driver).__name__, self._left_out_since, device, name or "")
+            self._log_left_out, self._left_out_since = now + LOG_AGAIN, 0
+        if ask:
+            try:
+                self._outlet.put(encode(messages.GetProperties(device, name)))
+            except LocalProtocolError as error:
+                self._count("getProperties", "%r %r cannot be asked for: %s", device, name, error)
 
     # --- called by the link ---
 
@@ -146,7 +164,7 @@ class Dispatcher:
         match tag.verb:
             case Verb.NEW:
                 if self._vector(device, name) is not None:
-                    self._queues.put(Key(True, device, name), Job(partial(self._command, frame), frame.size))
+                    self._queues.put(Key(True, device, name), Job(partial(self._command, frame), _held_by(frame)))
             case Verb.GET:
                 self._take_request(frame)
             case Verb.PING:
@@ -155,7 +173,8 @@ class Dispatcher:
                 self._take_values(frame)
             case Verb.MESSAGE:
                 if self._is_wanted(frame, Address(tag, device or None, name or None)):
-                    self._queues.put_news(device or None, None, Job(partial(self._news, frame), frame.size))
+                    job = Job(partial(self._news, frame), frame.size, Kind.MESSAGE)
+                    self._queues.put_news(device or None, None, job)
             case Verb.DELETE:
                 self._take_deletion(frame)
 
@@ -172,9 +191,7 @@ class Dispatcher:
             if self._snoops.all or device:
                 self._refuse(EventException("no device or no name", tag=tag.text, device=device, name=name))
         elif self._is_wanted(frame, frame.address):
-            is_stream = isinstance(frame, BlobFrame) and frame.is_stream
-            job = Job(partial(self._news, frame), frame.size, is_value=True, is_stream=is_stream)
-            self._queues.put_news(device, name, job)
+            self._queues.put_news(device, name, Job(partial(self._news, frame), _held_by(frame), _kind(frame)))
 
     def _take_deletion(self, frame: Frame) -> None:
         """News that a vector or a whole device is gone; which of them it is, only the whole element tells."""
@@ -190,7 +207,7 @@ class Dispatcher:
         device, name = message.device, message.name
         assert device is not None, "without a device it is no event"
         self._snoops.heard(Address(frame.tag, device, name), self._clock())
-        job = Job(partial(self._snooped, frame, event), frame.size, is_value=name is not None)
+        job = Job(partial(self._snooped, frame, event), frame.size, Kind.DELETION)
         if name is None:
             self._queues.put_deletion(device, job)
         else:
@@ -283,7 +300,7 @@ class Dispatcher:
             await self._refuse_read_only(frame, vector)
             return
         try:
-            message = await self._decoded(frame)
+            frame, message = await self._decoded(frame)
             assert isinstance(message, messages.NewVector)
             event = new_event(frame, message, vector)
         except RemoteProtocolError as error:
@@ -338,7 +355,7 @@ class Dispatcher:
     async def _news(self, frame: Frame) -> None:
         """Hand news of another device to the driver's snoopevent."""
         try:
-            event = snoop_event(frame, await self._decoded(frame))
+            event = snoop_event(*await self._decoded(frame))
         except RemoteProtocolError as error:
             self._refuse(error)
             return
@@ -369,8 +386,10 @@ class Dispatcher:
         assert isinstance(ping, messages.Ping)
         self._outlet.put(encode(messages.Ping(ping.uid, reply=True)))
 
-    async def _decoded(self, frame: Frame) -> messages.AnyMessage:
-        return await in_thread_if(frame.size > LARGE, partial(decode, frame))
+    async def _decoded(self, frame: Frame) -> tuple[Frame, messages.AnyMessage]:
+        """The frame, with its data in it wherever that has been, and what it means."""
+        size = sum(frame.lengths) if isinstance(frame, AttachedFrame) else frame.size
+        return await in_thread_if(size > LARGE, partial(_read, frame))
 
     # --- what was wrong ---
 
@@ -391,6 +410,31 @@ class Dispatcher:
         self.refused[kind] += 1
         if self.refused[kind] == 1:
             event_logger.error("%s; more of this kind are only counted", text % args)
+
+
+def _kind(frame: Frame) -> Kind:
+    """Of a definition or an update."""
+    tag = frame.address.tag
+    if tag.verb is Verb.DEF:
+        return Kind.DEFINITION
+    if tag.kind is not VectorKind.BLOB:
+        return Kind.UPDATE
+    return Kind.FRAME if isinstance(frame, BlobFrame) and frame.is_stream else Kind.EXPOSURE
+
+
+def _held_by(frame: Frame) -> int:
+    """Bytes that a frame keeps in memory, with those of its files."""
+    return frame.size + frame.in_files if isinstance(frame, BlobFrame) else frame.size
+
+
+def _read(frame: Frame) -> tuple[Frame, messages.AnyMessage]:
+    if isinstance(frame, AttachedFrame):
+        try:
+            frame = frame.inline()
+        except OSError as error:
+            reason = f"{frame.tag.text}: the file of an attached BLOB cannot be read: {error}"
+            raise MalformedFrame(reason, tag=frame.tag.text, device=frame.device, name=frame.name) from None
+    return frame, decode(frame)
 
 
 class _Failures:

@@ -16,12 +16,13 @@ from .errors import LocalProtocolError
 from .protocol.messages import GetProperties
 from .sending import NotRunning, Outlet
 from .snooping import Snoops
+from .transport.calling import call_in_loop
 from .transport.link import Link
 
 if TYPE_CHECKING:
     from .ipydriver import IPyDriver
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "split_exits"]
 
 _LEAST_TO_CLOSE: Final = 1.0
 """Seconds in which the last frames must leave, even when the grace time has been used up."""
@@ -160,8 +161,17 @@ class Engine:
                 raise
 
     def end(self) -> None:
-        """Begin the end of the run, if there is one: nothing is sent or taken any more. If not, that of the next."""
+        """Begin the end of the run, if there is one: nothing is sent or taken any more. If not, that of the next.
+
+        The button of a GPIO library or a signal handler may call this.
+        """
         self._must_not_run = self._phase in (_Phase.FRESH, _Phase.ENDED)
+        call_in_loop(self._loop, self._end)
+
+    def _end(self) -> None:
+        if not self._driver._stop:
+            return  # meanwhile the run is over, and the next has begun
+        self._driver.shutdownrequested.set()
         self._ending.set()
         if self._phase is not _Phase.FRESH and self._outlet is not None:
             self._outlet.close()
@@ -171,16 +181,16 @@ class Engine:
     def add_background(
         self, coro: Coroutine[Any, Any, Any], what: str, waiting: list[Coroutine[Any, Any, Any]] | None = None
     ) -> None:
-        """Start a coroutine now, or with the next run."""
+        """Start a coroutine now, or with the next run; any thread may call this."""
         coro = check_coroutine(coro)
         if self._group is not None:
-            self._start_user(coro, what)
+            call_in_loop(self._loop, partial(self._start_user, coro, what))
         else:
             (self._backgrounds if waiting is None else waiting).append(coro)
 
     def ask(self) -> None:
-        """There is something new to be watched."""
-        self._asked.set()
+        """There is something new to be watched; any thread may call this."""
+        call_in_loop(self._loop, self._asked.set)
 
     # --- tasks ---
 
@@ -199,23 +209,25 @@ class Engine:
         logger.info("%s has started with %s", type(driver).__name__, ", ".join(driver.data) or "no devices")
         for coro, what in waiting:
             self._start_user(coro, what)
-        hardware = driver.hardware()
+        try:
+            hardware = driver.hardware()
+        except SystemExit as error:
+            raise _exited("hardware()", error) from error
         if not asyncio.iscoroutine(hardware):
             raise TypeError(f"hardware() of {type(driver).__name__} is no coroutine function: write async def hardware")
         self._start_user(hardware, "hardware()")
 
     def _start(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
         """Start a task of the run."""
-        self._create(coro, what, coro)
+        self._create(_guarded(coro, what), what, coro)
 
     def _start_user(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
         """Start what ends the driver if it fails."""
         self._create(self._supervised(coro, what), what, coro)
 
     def _create(self, coro: Coroutine[Any, Any, Any], what: str, inner: Coroutine[Any, Any, Any]) -> None:
-        assert self._group is not None, "tasks are started during a run"
         try:
-            if self._is_over:
+            if self._group is None or self._is_over:
                 raise RuntimeError("the grace time is over")
             task = self._group.create_task(coro, name=what)
         except RuntimeError as error:  # or the group is about to be left
@@ -229,7 +241,7 @@ class Engine:
     async def _supervised(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
         """Run user code that nobody has a reason to cancel before the driver ends."""
         try:
-            await coro
+            await _guarded(coro, what)
         except asyncio.CancelledError as error:
             if self._is_ending():
                 raise
@@ -289,15 +301,15 @@ class Engine:
     async def _finish(self, link: Link, closed: asyncio.Event, seconds: float) -> None:
         """Let the last frames out, but not for ever, and be ready for the next run."""
         self._group = None
-        self._driver.shutdown()
         try:
             link.close()
+            self._driver.shutdown()
             if seconds:
                 async with asyncio.timeout(seconds):
                     await closed.wait()
         except TimeoutError:
             link.abort()
-        except asyncio.CancelledError:
+        except BaseException:  # it is cancelled, or a shutdown() of the author's fails
             link.abort()
             raise
         finally:
@@ -313,3 +325,26 @@ class Engine:
 
 def _has_failed(task: asyncio.Task[Any]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is not None
+
+
+async def _guarded(coro: Coroutine[Any, Any, Any], what: str) -> None:
+    """Run a coroutine; sys.exit() in it is its failure, as asyncio would end the whole program, with all it serves."""
+    try:
+        await coro
+    except SystemExit as error:
+        raise _exited(what, error) from error
+
+
+def _exited(what: str, error: SystemExit) -> RuntimeError:
+    return RuntimeError(f"{what} called sys.exit({'' if error.code is None else repr(error.code)})")
+
+
+def split_exits(
+    group: BaseExceptionGroup[BaseException],
+) -> tuple[SystemExit | None, BaseExceptionGroup[BaseException] | None]:
+    """The sys.exit() among the failures of a run, if there is one, and the other failures."""
+    exits, others = group.split(lambda error: isinstance(error.__cause__, SystemExit))
+    leaf: BaseException | None = exits
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return (leaf.__cause__ if leaf is not None and isinstance(leaf.__cause__, SystemExit) else None), others

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 __all__ = [
@@ -16,9 +18,11 @@ __all__ = [
     "MAX_NEWS_BYTES",
     "MAX_STREAM_BYTES",
     "MAX_WAITING",
+    "PATIENCE",
     "EventQueues",
     "Job",
     "Key",
+    "Kind",
 ]
 
 MAX_WAITING: Final = 256
@@ -41,7 +45,28 @@ JOB_WEIGHT: Final = 4096
 MAX_STREAM_BYTES: Final = 5 << 20
 """Bytes of news of one vector beyond which a newer frame of a video replaces the one that waits."""
 
+PATIENCE: Final = 1.0
+"""Seconds that news wait for a driver that is behind; then old values are left out, so that it hears the others."""
+
 logger = logging.getLogger("indipydriver.ipydriver")
+
+
+class Kind(Enum):
+    """What an event is, as far as it matters for those that wait beside it."""
+
+    COMMAND = auto()
+    DEFINITION = auto()
+    UPDATE = auto()
+    FRAME = auto()  # of a video, of which only the newest matters
+    EXPOSURE = auto()
+    DELETION = auto()
+    MESSAGE = auto()
+
+
+_MAY_MISS: Final = frozenset({Kind.DEFINITION, Kind.UPDATE, Kind.FRAME, Kind.MESSAGE})
+"""What may be left out: the present values can be asked for, but no exposure, and not what is gone."""
+
+_TELLS_VALUES: Final = frozenset({Kind.DEFINITION, Kind.UPDATE})
 
 
 class Key(NamedTuple):
@@ -65,9 +90,9 @@ class Job:
     Attributes:
         run: Handles it.
         size: Bytes that it keeps in memory.
-        is_value: It tells of a vector, so it is void once the device has been deleted.
-        is_stream: A frame of a video, of which only the newest matters.
+        kind: What it is.
         after: Jobs that have to be done before.
+        instead: It was left out: who would wait for it waits for this one.
         is_begun: It is being handled, or has been.
         is_done: It has been handled, or dropped.
         number: Jobs are numbered in the order in which they came.
@@ -75,9 +100,9 @@ class Job:
 
     run: Callable[[], Awaitable[None]]
     size: int = 0
-    is_value: bool = False
-    is_stream: bool = False
+    kind: Kind = Kind.COMMAND
     after: tuple[Job, ...] = ()
+    instead: Job | None = None
     is_begun: bool = False
     is_done: bool = False
     number: int = 0
@@ -85,6 +110,8 @@ class Job:
 
     async def wait_for(self, other: Job) -> None:
         """Wait until another one is done; those that wait for the same one go on in the order in which they came."""
+        while other.instead is not None:
+            other = other.instead
         if not other.is_done:
             waiter = other._waiters[self.number] = asyncio.get_running_loop().create_future()
             await waiter
@@ -98,17 +125,34 @@ class Job:
                 waiter.set_result(None)
         self._waiters.clear()
 
+    def leave_out(self, before: Job | None) -> None:
+        """It will not be handled; those that wait for it wait for the one before it, which is."""
+        if before is not None:
+            self.instead = before
+            before._waiters |= self._waiters
+            self._waiters.clear()
+        self.finish()
+
 
 class _Queue:
-    """The jobs of one key; `behind` is the bytes of all that wait but the first, which may be of any size."""
+    """The jobs of one key.
 
-    __slots__ = ("behind", "current", "jobs", "key")
+    Attributes:
+        behind: Bytes of all that wait but the first, which may be of any size.
+        current: The job that is being handled, or waits for others.
+        is_slow: Something has been left out since it was last empty.
+        asked: When the present values were last asked for, in the loop's time; -inf: they have come.
+    """
+
+    __slots__ = ("asked", "behind", "current", "is_slow", "jobs", "key")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.jobs: deque[Job] = deque()
         self.behind = 0
         self.current: Job | None = None
+        self.is_slow = False
+        self.asked = -math.inf
 
     def append(self, job: Job) -> None:
         if self.jobs:
@@ -145,6 +189,8 @@ class EventQueues:
         start: Starts a task with a name.
         hold: Called when too many commands wait (True), and when there is room again (False).
         pause: The same for news.
+        left_out: Called with the device, the vector or None, and a number of news that were left out; and whether
+            the present values have to be asked for.
         is_ending: The driver is about to end, so that tasks may be cancelled.
     """
 
@@ -153,15 +199,18 @@ class EventQueues:
         start: Callable[[Coroutine[Any, Any, None], str], object],
         hold: Callable[[bool], None],
         pause: Callable[[bool], None],
+        left_out: Callable[[str | None, str | None, int, bool], None],
         is_ending: Callable[[], bool],
     ) -> None:
         self._start = start
         self._hold = hold
         self._pause = pause
+        self._left_out = left_out
         self._is_ending = is_ending
         self._queues: dict[Key, _Queue] = {}
         self._full_commands: set[Key] = set()
         self._full_news: set[Key | None] = set()  # None: news as a whole
+        self._patience: dict[Key | None, asyncio.TimerHandle] = {}  # of what has been full, and is not half empty
         self._news = 0  # bytes that count against MAX_NEWS_BYTES
         self._held = 0  # bytes that count against MAX_HELD_BYTES
         self._deletions: dict[str, Job] = {}  # of whole devices, not yet handled
@@ -179,12 +228,16 @@ class EventQueues:
         if queue is None:
             queue = self._queues[key] = _Queue(key)
         before = queue.behind
-        if job.is_stream and queue.behind + job.size > MAX_STREAM_BYTES:
+        if job.kind is Kind.FRAME and queue.behind + job.size > MAX_STREAM_BYTES:
             self._drop_older_frame(queue)
         queue.append(job)
         if not key.is_command:
             self._held += _weight(job)
+            if job.kind is Kind.DEFINITION:
+                queue.asked = -math.inf
         self._account(queue, before)
+        if queue.is_slow and (key in self._full_news or None in self._full_news):
+            self._leave_out(queue)
         if is_new:
             self._start(self._work(queue), _named(key))
 
@@ -215,6 +268,9 @@ class EventQueues:
                 self._finish(queue, job)
             queue.clear()
         self._deletions.clear()
+        for timer in self._patience.values():
+            timer.cancel()
+        self._patience.clear()
         if self._full_commands:
             self._full_commands.clear()
             self._hold(False)
@@ -233,21 +289,50 @@ class EventQueues:
         return tuple([job for job in lasts if job is not None])
 
     def _void(self, queue: _Queue) -> None:
-        """Drop the values that have not reached the driver."""
-        before = queue.behind
-        kept = [job for job in queue.jobs if not job.is_value]
-        current = queue.current
+        """Drop the values that have not reached the driver; messages and deletions of the device are none."""
+        if queue.key.name is None:
+            return
+        before, current = queue.behind, queue.current
         for job in (*queue.jobs, *([current] if current is not None and not current.is_begun else [])):
-            if job.is_value:
-                self._finish(queue, job)
+            self._finish(queue, job)
+        queue.clear()
+        self._account(queue, before)
+
+    def _relieve(self, key: Key | None) -> None:
+        """News have been kept back for long enough: leave out what is old in this queue, or in all."""
+        del self._patience[key]
+        for queue in [self._queues[key]] if key is not None else list(self._queues.values()):
+            if not queue.key.is_command:
+                self._leave_out(queue)
+
+    def _leave_out(self, queue: _Queue) -> None:
+        """Drop what may be missed, except for the newest, and say so.
+
+        A definition tells all values. An update may tell some, so those that were left out have to be asked for.
+        """
+        old = [job for job in queue.jobs if job.kind in _MAY_MISS]
+        if len(old) < 2:
+            return
+        before, newest = queue.behind, old.pop()
+        kept = [job for job in queue.jobs if job is newest or job.kind not in _MAY_MISS]
+        for job in old:
+            self._held -= _weight(job)
+            job.leave_out(queue.current)
         queue.clear()
         for job in kept:
             queue.append(job)
+        queue.is_slow = True
         self._account(queue, before)
+        is_told = newest.kind is Kind.DEFINITION or kept[-1].kind is Kind.DELETION
+        now = asyncio.get_running_loop().time()
+        ask = not is_told and any(job.kind in _TELLS_VALUES for job in old) and now - queue.asked >= PATIENCE
+        if ask:
+            queue.asked = now
+        self._left_out(queue.key.device, queue.key.name, len(old), ask)
 
     def _drop_older_frame(self, queue: _Queue) -> None:
         for job in reversed(queue.jobs):
-            if job.is_stream:
+            if job.kind is Kind.FRAME:
                 queue.remove(job)
                 self._finish(queue, job)
                 return
@@ -266,9 +351,21 @@ class EventQueues:
             _mark(self._full_commands, key, is_full, self._hold)
         else:
             self._news += queue.behind - before
-            _mark(self._full_news, key, len(queue.jobs) >= MAX_WAITING, self._pause)
-            is_full = self._news > MAX_NEWS_BYTES or self._held > MAX_HELD_BYTES
-            _mark(self._full_news, None, is_full, self._pause)
+            waiting = len(queue.jobs)
+            self._mark_news(key, waiting >= MAX_WAITING, waiting < MAX_WAITING // 2)
+            news, held = self._news, self._held
+            has_room = news < MAX_NEWS_BYTES // 2 and held < MAX_HELD_BYTES // 2
+            self._mark_news(None, news > MAX_NEWS_BYTES or held > MAX_HELD_BYTES, has_room)
+
+    def _mark_news(self, key: Key | None, is_full: bool, has_room: bool) -> None:
+        """A queue, or news as a whole, is full; it is waited with until it has room, but not for ever."""
+        if not self._open or not (is_full or key in self._patience or key in self._full_news):
+            return
+        _mark(self._full_news, key, is_full, self._pause)
+        if is_full and key not in self._patience:
+            self._patience[key] = asyncio.get_running_loop().call_later(PATIENCE, self._relieve, key)
+        elif has_room and key in self._patience:
+            self._patience.pop(key).cancel()
 
     # --- the tasks ---
 
@@ -290,6 +387,8 @@ class EventQueues:
                 self._start(self._work(queue), _named(queue.key))
             else:
                 del self._queues[queue.key]
+                if queue.key in self._patience:
+                    self._patience.pop(queue.key).cancel()
 
     async def _do(self, queue: _Queue, job: Job) -> None:
         key = queue.key

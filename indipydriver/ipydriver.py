@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Coroutine, Iterator
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from .device import Device
-from .engine import Engine
+from .engine import Engine, split_exits
 from .errors import DefinitionError, LocalProtocolError, RemoteProtocolError
 from .fixed import FixedMapping
 from .propertymembers import getfloat
@@ -26,6 +27,8 @@ from .transport.stdio import open_stdio
 from .vectorbase import human_text
 
 __all__ = ["Device", "IPyDriver"]
+
+logger = logging.getLogger(__name__)
 
 # Of what the driver itself sends, only INDI's grammar is checked.
 _ANY_SIZE = Limits(start_tag=1 << 30, frame=1 << 40, blob=1 << 40)
@@ -130,7 +133,7 @@ class IPyDriver(FixedMapping[Device]):
     # --- what the driver does ---
 
     def add_background(self, coro: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine as long as the driver runs; its failure ends the driver.
+        """Run a coroutine as long as the driver runs; its failure ends the driver. Any thread may call this.
 
         Raises:
             TypeError: It is not a coroutine object.
@@ -199,8 +202,11 @@ class IPyDriver(FixedMapping[Device]):
         """
         outlet = self._engine.outlet
         try:
-            frames = Framer(_ANY_SIZE).feed(ET.tostring(element, encoding="utf-8", xml_declaration=False))
-            (message,) = [decode(frame) for frame in frames]
+            framer = Framer(_ANY_SIZE)
+            frames = framer.feed(ET.tostring(element, encoding="utf-8", xml_declaration=False))
+            if framer.faults or len(frames) != 1:
+                raise framer.faults[0] if framer.faults else LocalProtocolError("it is no element of INDI")
+            message = decode(frames[0])
         except (ValueError, RemoteProtocolError) as error:
             raise LocalProtocolError(f"<{element.tag}> cannot be sent: {error}") from error
         await outlet.send(message)
@@ -217,6 +223,7 @@ class IPyDriver(FixedMapping[Device]):
 
         Raises:
             ExceptionGroup: What hardware() or a background raised.
+            SystemExit: A coroutine of the driver called sys.exit().
         """
         self._engine.prepare()
         try:
@@ -225,7 +232,15 @@ class IPyDriver(FixedMapping[Device]):
             self._engine.cancel_preparation()
             raise
         with self._shutdown_on_sigterm():
-            await self.serve(link, shutdown_grace=shutdown_grace)
+            try:
+                await self.serve(link, shutdown_grace=shutdown_grace)
+            except BaseExceptionGroup as group:
+                program_exit, others = split_exits(group)
+                if program_exit is None:
+                    raise
+                if others is not None:
+                    logger.error("what failed beside sys.exit():", exc_info=others)
+                raise program_exit from None  # the driver is the whole program
 
     def expect_run(self) -> None:
         """There will soon be a run in this event loop: what is sent until then is kept for it. For servers."""
@@ -243,19 +258,19 @@ class IPyDriver(FixedMapping[Device]):
             shutdown_grace: In place of the attribute, in seconds.
 
         Raises:
-            ExceptionGroup: What hardware() or a background raised.
+            ExceptionGroup: What hardware() or a background raised, or that a coroutine called sys.exit().
         """
         await self._engine.serve(link, self.shutdown_grace if shutdown_grace is None else shutdown_grace)
 
     def shutdown(self) -> None:
         """Raise the stop flags, of the devices too. What has not ended after the grace time is cancelled.
 
-        Before a run, also between two of them, it ends the next one at once.
+        Before a run, also between two of them, it ends the next one at once. Any thread and any signal handler
+        may call it.
         """
         self._stop = True
         for device in self.data.values():
             device.shutdown()
-        self.shutdownrequested.set()
         self._engine.end()
 
     def _check_foreign(self, devicename: str, vectorname: str | None) -> None:

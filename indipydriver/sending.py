@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
 from typing import Final, TypeVar
 
 from .errors import NotRunning
@@ -64,7 +66,8 @@ def brief(text: str) -> str:
 class Outlet:
     """Where the devices and vectors of one driver send to, during one run of it.
 
-    Until there is a link, frames are kept for it; after the end they are dropped.
+    Until there is a link, frames are kept for it; after the end they are dropped. It belongs to the thread of
+    the running event loop; what is sent in another one is handed over.
 
     Args:
         is_logged: Asked for each frame whether its XML is to be logged.
@@ -72,6 +75,8 @@ class Outlet:
 
     def __init__(self, is_logged: Callable[[], bool]) -> None:
         self._is_logged = is_logged
+        self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._link: Link | None = None
         self._held: list[Frame] = []
         self._held_size = 0
@@ -103,6 +108,10 @@ class Outlet:
         """Send a frame now, whatever waits already."""
         if not self._open:
             return
+        if get_ident() != self._thread:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+                self._loop.call_soon_threadsafe(self.put, frame)
+            return
         if self._is_logged():
             logger.debug("TX:: %s", text_of(frame))
         link = self._link
@@ -115,6 +124,10 @@ class Outlet:
 
     async def pace(self) -> None:
         """Wait while too much waits in the link, and give the others their turn when it is time."""
+        if get_ident() != self._thread:
+            if self._waiting > HIGH_WATER:  # nobody can wake another loop
+                await asyncio.sleep(_LONGEST_BURST)
+            return
         if self._waiting > HIGH_WATER:
             while self._open and self._waiting > HIGH_WATER:
                 self._room.clear()
@@ -133,7 +146,15 @@ class Outlet:
         await self.pace()
 
     def turn(self, sender: object) -> asyncio.Lock:
-        """The lock that keeps the frames of one sender in order while a thread encodes some of them."""
+        """The lock that keeps the frames of one sender in order while a thread encodes some of them.
+
+        Raises:
+            RuntimeError: This is another thread, where nobody could wait for it.
+        """
+        if self._open and get_ident() != self._thread:
+            raise RuntimeError(
+                "BLOBs are sent in the driver's event loop: asyncio.run_coroutine_threadsafe(..., loop) hands them over"
+            )
         return self._turns.setdefault(id(sender), asyncio.Lock())
 
     @property

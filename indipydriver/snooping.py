@@ -81,7 +81,7 @@ class Snoops:
             return True
         if name is not None and tag.verb is not Verb.MESSAGE:
             return (device, name) in self.vectors
-        return any(device == watched for watched, _ in self.vectors)
+        return any(device == watched for watched, _ in tuple(self.vectors))
 
     def heard(self, address: Address, now: float) -> bool:
         """Note that news have come.  True if BLOBs of this vector must now be enabled, once."""
@@ -106,7 +106,7 @@ class Snoops:
     def due(self, now: float) -> list[tuple[str, str]]:
         """The vectors to ask for at this time; their timers start again."""
         found: list[tuple[str, str]] = []
-        for key, timer in self.vectors.items():
+        for key, timer in tuple(self.vectors.items()):  # a thread may add to them meanwhile
             if timer and sum(timer) <= now + _EARLY:
                 timer[1] = now
                 found.append(key)
@@ -117,4 +117,4 @@ class Snoops:
         return min(self._times(), default=None)
 
     def _times(self) -> Iterator[float]:
-        return (sum(timer) for timer in self.vectors.values() if timer)
+        return (sum(timer) for timer in tuple(self.vectors.values()) if timer)

@@ -19,6 +19,7 @@ lost the first.
 """
 MAX_NAMED: Final = 64
 """Requests that wait; beyond them one for the whole device takes the place of those for its properties."""
+_MOST: Final = 512  # requests that wait, of any kind: those beyond are passed on each time
 _WAYS: Final = 4  # ways through other servers that the requests of one peer for the same thing may have taken
 _REQUESTS: Final = 256  # the last requests of one peer that are remembered, to know them again
 
@@ -82,12 +83,15 @@ class Asked:
             if request is not None and now - request.since < ANSWER_TIME and request.serves(asker, way):
                 return None
         if len(waiting) >= MAX_NAMED:
-            for key in [key for key, request in waiting.items() if now - request.since >= ANSWER_TIME]:
-                del waiting[key]
+            while waiting and now - waiting[key := next(iter(waiting))].since >= ANSWER_TIME:
+                del waiting[key]  # the oldest
             if name is not None and len(waiting) >= MAX_NAMED:
                 return self.pass_on(device, None, asker, now, way)
+            if len(waiting) >= _MOST:
+                return GetProperties(device, name)
         request = waiting.get((device, name))
         if request is None or now - request.since >= ANSWER_TIME:
+            waiting.pop((device, name), None)
             request = waiting[device, name] = _Request(now)
         request.ways.append((asker, way))
         return GetProperties(device, name)

@@ -44,7 +44,7 @@ class Asking:
                 if record.owner is not source or source.role is Role.DRIVER:
                     self._ask(record.owner, device, name, source, frame, out)
             elif snoops:
-                self._send_up(encode(GetProperties(device, name)), source, frame, out)
+                self._send_up(device, name, source, frame, out)
             return
         now = self._clock()
         others = [p for p in self._parties if p is not source]
@@ -58,7 +58,7 @@ class Asking:
                 for owned in self._devices.of(server):
                     self._ask(server, owned, None, source, frame, out)
         if snoops:
-            self._send_up(encode(GetProperties()), source, frame, out)
+            self._send_up(None, None, source, frame, out)
 
     def _ask(
         self, owner: Party, device: str | None, name: str | None, source: Party, frame: Frame, out: list[Delivery]
@@ -79,11 +79,11 @@ class Asking:
             passed = encode(request)
             out.append(([with_via(passed, self._name, after=frame) if owner.role in SERVERS else passed], (owner,)))
 
-    def _send_up(self, request: Frame, source: Party, frame: Frame, out: list[Delivery]) -> None:
+    def _send_up(self, device: str | None, name: str | None, source: Party, frame: Frame, out: list[Delivery]) -> None:
         """Pass what somebody here snoops on to the servers above that may answer it."""
-        above = tuple(p for p in self._parties if p is not source and _may_be_asked(p, request.device))
-        if above:
-            out.append(([with_via(request, self._name, after=frame)], above))
+        for server in self._parties:
+            if server is not source and _may_be_asked(server, device):
+                self._ask(server, device, name, source, frame, out)
 
     def ask_refused(self, device: str, out: list[Delivery]) -> None:
         """A device is given up by its owner: ask those whose definitions of it were refused.

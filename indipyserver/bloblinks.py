@@ -11,6 +11,7 @@ from indipydriver.protocol.tags import BlobMode
 
 from .devices import DeviceTable, Property
 from .party import SERVERS, Delivery, Party
+from .routes import bits_of
 
 __all__ = ["BlobLinks"]
 
@@ -22,16 +23,39 @@ class BlobLinks:
 
     Args:
         devices: All devices.
+
+    Attributes:
+        modes: What modes were set for in this read, and whether that has still to be looked at: see :meth:`mode_set`.
     """
 
     def __init__(self, devices: DeviceTable[Party]) -> None:
         self._devices = devices
+        self.modes: dict[tuple[str | None, str | None], bool] = {}
 
     def defined(self, device: str, name: str, parties: Iterable[Party], out: list[Delivery]) -> None:
         """A BLOB property has been defined for the first time."""
         for _, owner, prop in self._distant(device, name):
-            prop.takers = {party for party in parties if _takes(party, owner, device, name)}
+            prop.takers = bits_of(party for party in parties if _takes(party, owner, device, name))
             self._ask(device, name, owner, prop, out)
+
+    def mode_set(self, party: Party, device: str | None, name: str | None, out: list[Delivery]) -> None:
+        """A party has set a mode.  The second time in one read it counts when the read has been routed.
+
+        A mode can concern thousands of properties, and one read hold hundreds of modes that contradict each other.
+        """
+        key = device, name
+        if key in self.modes:
+            self.modes[key] = True
+        else:
+            self.modes[key] = False
+            self.wishes_changed(party, device, name, out)
+
+    def read(self, party: Party, out: list[Delivery]) -> None:
+        """All that came in one read from this party has been routed."""
+        for (device, name), changed in self.modes.items():
+            if changed:
+                self.wishes_changed(party, device, name, out)
+        self.modes.clear()
 
     def wishes_changed(self, party: Party, device: str | None, name: str | None, out: list[Delivery]) -> None:
         """What this party wants of a property, of a device, or of all of them may have changed."""
@@ -39,33 +63,33 @@ class BlobLinks:
         for each in devices:
             for found, owner, prop in self._distant(each, name):
                 if _takes(party, owner, each, found):
-                    prop.takers.add(party)
+                    prop.takers |= party.bit
                 else:
-                    prop.takers.discard(party)
+                    prop.takers &= ~party.bit
                 self._ask(each, found, owner, prop, out)
 
     def left(self, party: Party, out: list[Delivery]) -> None:
         """This party wants nothing any more."""
         for device in self._devices.with_blobs():
             for name, owner, prop in self._distant(device, None):
-                if party in prop.takers:
-                    prop.takers.discard(party)
+                if prop.takers & party.bit:
+                    prop.takers &= ~party.bit
                     self._ask(device, name, owner, prop, out)
 
     def stop(self, device: str, out: list[Delivery]) -> None:
         """The device is taken from its owner, who need not send its BLOBs any more."""
         for name, owner, prop in self._distant(device, None):
-            prop.takers.clear()
+            prop.takers = 0
             self._ask(device, name, owner, prop, out)
 
-    def _distant(self, device: str, name: str | None) -> list[tuple[str, Party, Property[Party]]]:
+    def _distant(self, device: str, name: str | None) -> list[tuple[str, Party, Property]]:
         """The BLOB properties of this device, if they come over a link that lets BLOBs pass: name, owner, property."""
         record = self._devices.get(device)
         if record is None or record.owner.role not in SERVERS or not record.owner.takes_blobs:
             return []
         return [(found, record.owner, prop) for found, prop in self._devices.blobs(device, name)]
 
-    def _ask(self, device: str, name: str, owner: Party, prop: Property[Party], out: list[Delivery]) -> None:
+    def _ask(self, device: str, name: str, owner: Party, prop: Property, out: list[Delivery]) -> None:
         told = owner.told_blobs
         key = device, name
         if bool(prop.takers) == (key in told):

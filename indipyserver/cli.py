@@ -29,6 +29,7 @@ from .ipyserver import MAX_CONNECTIONS, IPyServer
 from .messagelog import MessageLog
 from .outbox import OutboxLimits
 from .roster import RESTARTS, Roster
+from .signals import again_at_once
 from .sockets import bind_unix
 from .words import DEFAULT_PORT, Word, parse_word
 
@@ -44,6 +45,7 @@ _STATUS_FAILURE: Final = 1
 _STATUS_USAGE: Final = 2
 _SHOWN_WORDS: Final = 8
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+_ALL_HOSTS: Final = ("*", "0.0.0.0", "::")
 
 _DESCRIPTION: Final = """\
 Serve INDI drivers to INDI clients.
@@ -95,6 +97,13 @@ def _word(text: str) -> Word:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _host(text: str) -> str:
+    """A name or an address; for scripts, "" stands for all interfaces, but here it is a variable that was not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("a host has a name or an address; 0.0.0.0 or :: stands for all")
+    return text
+
+
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -126,7 +135,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add = parser.add_argument_group("where").add_argument
     add("-p", "--port", type=_Number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
         help="TCP port; 0: any free one, which the first line of the log names (default: %(default)s)")  # fmt: skip
-    add("--host", action="append", metavar="HOST",
+    add("--host", action="append", type=_host, metavar="HOST",
         help="listen on this name or address, 0.0.0.0 or :: for all; may be repeated (default: localhost)")  # fmt: skip
     add("-u", "--unix-socket", default=None, metavar="NAME",
         help=f"listen on this local socket too, abstract on Linux (default: {UNIX_SOCKET}, if it is free)")  # fmt: skip
@@ -287,6 +296,7 @@ class _Command:
         kept = contextlib.ExitStack()
         if options.log_dir is not None:
             log = MessageLog(options.log_dir)
+            log.look()
             server.board.watchers.append(log)
             kept.callback(log.close)
         with kept, self._local or contextlib.nullcontext(), self._handling_signals():
@@ -340,9 +350,9 @@ class _Command:
             words[_SHOWN_WORDS:] = [f"{len(words) - _SHOWN_WORDS} more"]
         what = ", ".join(words) or f"nothing yet (write to {options.fifo})"
         hosts = options.host or ["localhost"]
-        where = " and ".join("all interfaces" if host in ("*", "", "0.0.0.0", "::") else host for host in hosts)
+        where = " and ".join("all interfaces" if host in _ALL_HOSTS else host for host in hosts)
         only = ", for this machine only (see --host)" if set(hosts) <= set(_LOCAL_HOSTS) else ""
-        local = next((f"-h {host} " for host in hosts if host not in ("*", "", "0.0.0.0", "::", *_LOCAL_HOSTS)), "")
+        local = next((f"-h {host} " for host in hosts if host not in (*_ALL_HOSTS, *_LOCAL_HOSTS)), "")
         if options.tls_cert:
             look = f"another indipyserver with @tls://HOST:{server.port}, or any other INDI client that speaks TLS"
         else:
@@ -359,6 +369,7 @@ class _Command:
             except (NotImplementedError, RuntimeError):  # not on this platform; Ctrl-C works nevertheless
                 break
             handled.append(number)
+            again_at_once(number, partial(self._end_at_once, number))
         try:
             yield
         finally:
@@ -367,16 +378,18 @@ class _Command:
 
     def _end(self, number: signal.Signals) -> None:
         if self._ending:
-            self._end_at_once()
+            self._end_at_once(number)
         self._ending = True
         self._status = 128 + number
         logger.info("%s: the server stops; once more to end it at once", number.name)
         self._server.shutdown()
 
-    def _end_at_once(self) -> None:
-        for driver in self._server.exdrivers:
-            driver.kill()
-        os._exit(self._status)
+    def _end_at_once(self, number: signal.Signals) -> None:
+        try:
+            for driver in self._server.exdrivers:
+                driver.kill()
+        finally:
+            os._exit(128 + number)
 
 
 def _open(fifo: Fifo) -> bool:

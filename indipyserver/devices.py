@@ -20,13 +20,17 @@ MAX_DEFINED: Final = 50_000
 P = TypeVar("P")
 
 
-class Property(Generic[P]):
+class Property:
     """One defined property.
+
+    Sets of parties are numbers, each party a bit of them: there can be many properties, and a set of each would take
+    some kilobytes.
 
     Attributes:
         definition: What tells the last definition from others; not kept of devices in this process.
         missing: The parties that have asked for it and not been given this definition since.
-        unseen: Those of them, clients and servers above, that have never been given a definition of it.
+        unseen: Those of them, clients and servers above, that have never been given a definition of it, or have missed
+            news of it.
         changed: Something has been said of it since the definition.
         kind: The kind of vector.
         is_blob: It is a BLOB vector.
@@ -36,13 +40,13 @@ class Property(Generic[P]):
     __slots__ = ("changed", "definition", "is_blob", "kind", "missing", "takers", "unseen")
 
     def __init__(self, kind: VectorKind) -> None:
-        self.definition = (0, 0, 0)
-        self.missing: set[P] = set()
-        self.unseen: set[P] = set()
+        self.definition = (0, 0)
+        self.missing = 0
+        self.unseen = 0
         self.changed = False
         self.kind = kind
         self.is_blob = kind is VectorKind.BLOB
-        self.takers: set[P] = set()
+        self.takers = 0
 
 
 class DeviceRecord(Generic[P]):
@@ -65,7 +69,7 @@ class DeviceRecord(Generic[P]):
         self.owner = owner
         self.fixed = fixed
         self.seen = not fixed
-        self.properties: dict[str, Property[P]] = {}
+        self.properties: dict[str, Property] = {}
         self.refused: set[P] = set()
 
     @property
@@ -81,7 +85,7 @@ class DeviceTable(Generic[P]):
         self._records: dict[str, DeviceRecord[P]] = {}
         self._owned: dict[P, dict[str, None]] = {}
         self._defined: dict[P, int] = {}
-        self._blobs: dict[str, dict[str, Property[P]]] = {}
+        self._blobs: dict[str, dict[str, Property]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -95,7 +99,7 @@ class DeviceTable(Generic[P]):
     def get(self, device: str) -> DeviceRecord[P] | None:
         return self._records.get(device)
 
-    def property(self, device: str, name: str) -> Property[P] | None:
+    def property(self, device: str, name: str) -> Property | None:
         """A defined property, or None."""
         record = self._records.get(device)
         return None if record is None else record.properties.get(name)
@@ -164,7 +168,7 @@ class DeviceTable(Generic[P]):
         self._defined[record.owner] = self._defined.get(record.owner, 0) - len(record.properties)
         record.properties.clear()
 
-    def define(self, device: str, name: str, frame: Frame) -> tuple[Property[P] | None, bool]:
+    def define(self, device: str, name: str, frame: Frame) -> tuple[Property | None, bool]:
         """Note a definition.
 
         Returns:
@@ -198,7 +202,7 @@ class DeviceTable(Generic[P]):
         same = _same(prop, frame.raw)
         return prop, (changed or not same) and not frame.reply
 
-    def undefine(self, device: str, name: str) -> Property[P] | None:
+    def undefine(self, device: str, name: str) -> Property | None:
         """The property is gone; returns it, if there was one."""
         record = self._records.get(device)
         prop = None if record is None else record.properties.pop(name, None)
@@ -208,7 +212,7 @@ class DeviceTable(Generic[P]):
                 self._blobs[device].pop(name, None)
         return prop
 
-    def defined(self, device: str | None, name: str | None) -> list[tuple[str, str, Property[P]]]:
+    def defined(self, device: str | None, name: str | None) -> list[tuple[str, str, Property]]:
         """The defined properties that a request covers: device, name, property."""
         records = self._records
         devices = list(records) if device is None else [device] if device in records else []
@@ -220,35 +224,35 @@ class DeviceTable(Generic[P]):
         """The devices that have, or have had, BLOB properties."""
         return self._blobs
 
-    def blobs(self, device: str, name: str | None = None) -> list[tuple[str, Property[P]]]:
+    def blobs(self, device: str, name: str | None = None) -> list[tuple[str, Property]]:
         """The BLOB properties of a device, or one of them: name, property."""
         found = self._blobs.get(device, {})
         if name is None:
             return list(found.items())
         return [(name, found[name])] if name in found else []
 
-    def forget(self, party: P) -> None:
-        """The party is gone: nothing is missing to it any more."""
+    def forget(self, party: P, bit: int) -> None:
+        """The party is gone, and its bit may be that of another one: nothing is missing to it any more."""
+        others = ~bit
         self._owned.pop(party, None)
         self._defined.pop(party, None)
         for record in self._records.values():
             record.refused.discard(party)
             for prop in record.properties.values():
-                prop.missing.discard(party)
-                prop.unseen.discard(party)
+                prop.missing &= others
+                prop.unseen &= others
+                prop.takers &= others
 
 
-def _same(prop: Property[P], raw: bytes) -> bool:
+def _same(prop: Property, raw: bytes) -> bool:
     """Is a definition the same as the last one but for its timestamp?  It is the last one now.
 
     Definitions are not kept, as they may be long and many: their hashes, which nobody can foresee, tell them apart.
     """
-    before, its_hash = prop.definition, hash(raw)
-    if its_hash == before[0]:
-        return True
+    before = prop.definition
     timeless = _without_timestamp(raw)
-    prop.definition = its_hash, hash(timeless), len(timeless)
-    return prop.definition[1:] == before[1:]
+    prop.definition = hash(timeless), len(timeless)
+    return prop.definition == before
 
 
 def _without_timestamp(raw: bytes) -> bytes:

@@ -15,6 +15,7 @@ from indipydriver.errors import DriverExited, IndiError
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import GetProperties
 
+from .arguments import checked_type
 from .backoff import Backoff
 from .outbox import OutboxLimits
 from .party import Role
@@ -54,6 +55,9 @@ class ExDriver:
         pipes: Give it two pipes also where it could have a local socket (Linux); then BLOBs come as base64.
         hang_time: Seconds without taking anything after which it is declared hung.
         backoff: How long to wait before a restart; each run begins with a fresh one like it.
+
+    Raises:
+        TypeError: An argument has a wrong type.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class ExDriver:
         hang_time: float = HANG_TIME,
         backoff: Backoff | None = None,
     ) -> None:
+        checked_type("restarts", restarts, int)
         self.program = program
         self.args = args
         self.name = name
@@ -93,6 +98,8 @@ class ExDriver:
         for key, value in (("INDIDEV", name), ("INDICONFIG", config), ("INDISKEL", skeleton), ("INDIPREFIX", prefix)):
             if value is not None:
                 self._env[key] = value
+        for key, value in self._env.items():
+            checked_type(f"the environment variable {key}", value, str, bytes, os.PathLike)
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:

@@ -110,6 +110,7 @@ class Handshakes:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._running = [each for each in self._running if each.task is None or not each.task.done()]
         for handshake in list(self._waiting):
             crowd = self._crowd(handshake.network)
             if not crowd or (not handshake.look() and self._make_room(crowd)):
@@ -153,6 +154,8 @@ class Handshakes:
     def _end(self, handshake: _Handshake) -> None:
         self._running.remove(handshake)
         assert handshake.task is not None
+        if handshake.task.done():  # in this turn of the loop: the socket is its client's now
+            return
         handshake.task.cancel()
         self._ending.add(handshake.task)
         handshake.task.add_done_callback(self._ending.discard)

@@ -153,6 +153,12 @@ class Interest:
             return True
         return device in self._partly if name is None else (device, name) in self.properties
 
+    def is_whole(self, device: str) -> bool:
+        """Does it want all that is defined of this device, or nothing?"""
+        if self._device_mode(device) is BlobMode.ONLY:
+            return False
+        return self.everything or device in self.devices or device not in self._partly
+
     def wants_blob(self, device: str, name: str) -> bool:
         """Is the data of this BLOB property to be sent?"""
         return self.covers(device, name) and self.blob_mode(device, name) is not BlobMode.NEVER

@@ -16,6 +16,7 @@ from indipydriver.errors import DefinitionError
 from indipydriver.protocol.framer import Limits
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.protocol.via import server_name
+from indipydriver.transport.calling import call_in_loop
 
 from .arguments import checked_integer, checked_seconds, checked_type
 from .audit import AuditLog
@@ -190,6 +191,9 @@ class IPyServer:
 
         Returns:
             What :meth:`remove` takes.
+
+        Raises:
+            TypeError: An argument has a wrong type.
         """
         part = ExDriver(
             self.board,
@@ -238,6 +242,9 @@ class IPyServer:
 
         Returns:
             What :meth:`remove` takes.
+
+        Raises:
+            ValueError: The host is empty, there is no such port, or no device can have that name.
         """
         part = RemoteConnection(
             self.board,
@@ -292,6 +299,8 @@ class IPyServer:
 
     async def remove(self, part: Any) -> None:
         """Stop serving something that was added, and wait until it has ended; clients see its devices go.
+
+        A driver that goes on after it has been cancelled is not waited for.
 
         Args:
             part: What add_driver, add_exdriver or add_remote returned, or an IPyDriver.
@@ -382,14 +391,14 @@ class IPyServer:
     def shutdown(self, shutdownmessage: str = "") -> None:
         """Have :meth:`asyncrun` end: drivers are told, clients get what waits for them.
 
-        Called before the run, it ends the run as soon as it has begun.
+        Called before the run, it ends the run as soon as it has begun. Any thread and any signal handler may call it.
 
         Args:
             shutdownmessage: Logged at ERROR if given.
         """
         if shutdownmessage:
             logger.error("%s", shutdownmessage)
-        self._shutdown.set()
+        call_in_loop(self._loop, self._shutdown.set)
 
     async def asyncrun(self) -> None:
         """Serve until :meth:`shutdown`, cancellation or SIGTERM; it can be run again.
@@ -448,6 +457,7 @@ class IPyServer:
 
     def _admit_clients(self) -> Clientele:
         self._entrance = Entrance(self.host, self.port, self.ssl)
+        self.reception = Reception(self.board)  # it counts the clients of one run
         return Clientele(
             self.board,
             self.reception,
@@ -480,7 +490,7 @@ class IPyServer:
             terminated.append(True)
             self._shutdown.set()
 
-        undo = [on_signal("SIGTERM", terminate), on_signal("SIGUSR1", self.log_stats)]
+        undo = [on_signal("SIGTERM", terminate, once=True), on_signal("SIGUSR1", self.log_stats)]
 
         def undo_all() -> None:
             for each in undo:

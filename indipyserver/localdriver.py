@@ -95,6 +95,12 @@ class LocalDriver:
             ours.abort()
             board.remove(peer, reason)
 
+    def let_go(self) -> None:
+        """It does not end: its devices go nevertheless, and nothing of it is heard any more."""
+        if self.peer is not None:
+            self.peer.link.abort()
+            self._board.remove(self.peer, "the driver has been stopped")
+
     def _introduce(self, peer: Peer) -> None:
         """Make the driver a peer that owns its devices."""
         board = self._board

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import re
@@ -60,7 +61,7 @@ class MessageLog:
     def __init__(
         self, directory: str | os.PathLike[str], clock: Callable[[], datetime] = _utc_now, *, most: int = MOST_WAITING
     ) -> None:
-        self.directory = os.fspath(directory)
+        self.directory = os.fspath(directory) or os.curdir
         self.lost = 0
         self._clock = clock
         self._most = most
@@ -80,6 +81,11 @@ class MessageLog:
                 entry = self._entry(raw)
                 if entry is not None:
                     self._put(entry)
+
+    def look(self) -> None:
+        """Say in the log, without waiting for the disk, if nothing can be written there now."""
+        with contextlib.suppress(RuntimeError):  # no more threads
+            threading.Thread(target=self._look, name="message log?", daemon=True).start()
 
     def flush(self, timeout: float = FLUSH) -> bool:
         """Wait until everything is written or lost; False if that takes more than so many seconds."""
@@ -147,7 +153,18 @@ class MessageLog:
         line = f"{_one_line(timestamp)}: {_one_line(element.get('device', ''))}: {_one_line(message)}\n"
         return day, line.encode("utf-8", "replace")
 
-    # In the thread
+    # In a thread
+
+    def _look(self) -> None:
+        if not os.path.exists(self.directory):
+            why = "there is no such directory"
+        elif not os.path.isdir(self.directory):
+            why = "it is no directory"
+        elif not os.access(self.directory, os.W_OK | os.X_OK):
+            why = "this user may not write there"
+        else:
+            return
+        logger.warning("messages of drivers cannot be written to %s: %s", self.directory, why)
 
     def _work(self) -> None:
         thread = threading.current_thread()

@@ -1,20 +1,21 @@
-"""Definitions that the BLOB mode ``Only`` keeps from those who have asked for them.  Sans-I/O."""
+"""News that the BLOB mode ``Only`` keeps from those who have asked for them.  Sans-I/O."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from indipydriver.protocol.frame import Address
 from indipydriver.protocol.tags import BlobMode
 
 from .devices import DeviceTable, Property
 from .party import COMMANDERS, Party
+from .routes import EVERYBODY
 
 __all__ = ["OnlyBlobs"]
 
 
 class OnlyBlobs:
-    """Remembers of which devices definitions did not reach a party, so that it can have them when its mode changes.
+    """Remembers of which devices news did not reach a party, so that it can have definitions when its mode changes.
+
+    What it has missed it is given a definition of first, as if it had never seen any.
 
     Args:
         devices: All devices.
@@ -24,31 +25,39 @@ class OnlyBlobs:
         self._devices = devices
         self._left_out: dict[Party, set[str]] = {}  # who has set the mode, and the devices
 
-    def defined(
-        self, address: Address, prop: Property[Party], source: Party, *, among: Iterable[Party] | None, new: bool
+    def __bool__(self) -> bool:
+        """Has anybody set the mode?  Nearly always nobody has."""
+        return bool(self._left_out)
+
+    def passed(
+        self,
+        address: Address,
+        prop: Property,
+        source: Party,
+        *,
+        among: int = EVERYBODY,
+        news: bool = True,
     ) -> None:
-        """A definition has been passed on.
+        """A definition, or an update that is not remembered to have come before, has been passed on.
 
         Args:
             address: Its address.
             prop: The property.
-            source: Who has defined it.
-            among: Those whom it was meant for; None: all.
-            new: Nobody has been given a definition of this property before.
+            source: Who has sent it.
+            among: Those whom it was meant for.
+            news: It is no mere repetition of the last definition.
         """
-        if not self._left_out:  # as nearly always
+        if address.tag.is_blob:
             return
         _, device, name = address
         assert device is not None
-        meant = self._left_out if among is None else among
-        for party in meant:
-            devices = self._left_out.get(party)
-            if devices is None or party is source or not party.interest.asked(device, name):
+        for party, devices in self._left_out.items():
+            if not party.bit & among or party is source or not party.interest.asked(device, name):
                 continue
             if party.interest.covers(device, name) and not party.interest.wants(address):
-                prop.missing.add(party)
-                if new and party.role in COMMANDERS:
-                    prop.unseen.add(party)
+                prop.missing |= party.bit
+                if news and party.role in COMMANDERS:
+                    prop.unseen |= party.bit
                 devices.add(device)
                 if len(devices) > len(self._devices):
                     devices.intersection_update(self._devices)

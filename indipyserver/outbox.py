@@ -34,6 +34,7 @@ class OutboxLimits:
 
 _SMALL: Final = 4096
 _TAIL: Final = 64 << 10
+_MANY: Final = 64
 
 
 class Verdict(Enum):
@@ -57,7 +58,7 @@ class Outbox:
         replaced: How many stream frames have been dropped for newer ones.
     """
 
-    __slots__ = ("_entries", "_stream_limit", "_streams", "_tail", "_total", "queued", "replaced")
+    __slots__ = ("_empty", "_entries", "_stream_limit", "_streams", "_tail", "_total", "queued", "replaced")
 
     def __init__(self, total: int, stream_limit: int = 0) -> None:
         self.queued = 0
@@ -65,6 +66,7 @@ class Outbox:
         self._total = total
         self._stream_limit = stream_limit
         self._entries: deque[list[Batch | None]] = deque()
+        self._empty = 0  # those of them whose frames were replaced
         self._tail = bytearray()  # the last of what waits, if small
         self._streams: dict[tuple[str | None, str | None], list[Batch | None]] = {}
 
@@ -102,6 +104,10 @@ class Outbox:
                 self.queued -= older[0].weight
                 older[0] = None
                 self.replaced += 1
+                self._empty += 1
+                if self._empty > max(_MANY, len(self._entries) // 2):
+                    self._entries = deque(each for each in self._entries if each[0] is not None)
+                    self._empty = 0
             self._streams[stream] = entry
         self.queued += batch.weight
         if batch.size < _SMALL and not batch.frames and frame is None:
@@ -129,6 +135,7 @@ class Outbox:
             if batch is not None:
                 self.queued -= batch.weight
                 return batch
+            self._empty -= 1
             if not entries:
                 self._close_tail()
         self._streams.clear()
@@ -139,4 +146,5 @@ class Outbox:
         self._entries.clear()
         self._streams.clear()
         self._tail.clear()
+        self._empty = 0
         self.queued = 0

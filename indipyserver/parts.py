@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .exdriver import ExDriver
 from .localdriver import LocalDriver
@@ -18,6 +18,9 @@ __all__ = ["Part", "Parts"]
 logger = logging.getLogger("indipyserver.ipyserver")
 
 Part: TypeAlias = LocalDriver | ExDriver | RemoteConnection
+LAST_GRACE: Final = 2.0
+"""Seconds in which a driver in this process that has been cancelled ends; then nobody waits for it any more, and if it
+still cleans up, it may do so."""
 
 
 class Parts:
@@ -86,26 +89,25 @@ class Parts:
                 await asyncio.wait((task,), timeout=grace)
         finally:  # also if whoever removes it is cancelled
             task.cancel()
-        await asyncio.wait((task,))
+        await _end(part, task)
 
     async def stop(self, deadline: float) -> None:
         """End all, and start no more; drivers in this process get until this time of the loop."""
         self._group = None
         await asyncio.sleep(0)  # a driver that was started in this turn of the loop has to run before it can end
-        local, others = [], []
-        for part, task in list(self._tasks.items()):
+        tasks = dict(self._tasks)
+        local = []
+        for part, task in tasks.items():
             if isinstance(part, LocalDriver):
                 part.driver.shutdown()
                 local.append(task)
             else:
                 task.cancel()
-                others.append(task)
         if local:
             await asyncio.wait(local, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         for task in local:
             task.cancel()
-        if tasks := [*local, *others]:
-            await asyncio.wait(tasks)
+        await asyncio.gather(*(_end(part, task) for part, task in tasks.items()))
 
     def forget(self) -> None:
         """The run is over, however it has ended."""
@@ -134,3 +136,11 @@ class Parts:
             self._deserted()
         except Exception:
             logger.exception("on_deserted has failed")
+
+
+async def _end(part: Part, task: asyncio.Task[None]) -> None:
+    """Wait until something that has been cancelled has ended; a driver that goes on nevertheless is let go."""
+    _, late = await asyncio.wait((task,), timeout=LAST_GRACE if isinstance(part, LocalDriver) else None)
+    if late and isinstance(part, LocalDriver):
+        logger.warning("%s has not ended %g s after it was cancelled: it is let go", part.label, LAST_GRACE)
+        part.let_go()

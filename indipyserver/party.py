@@ -55,6 +55,7 @@ class Party:
         requested: What it has asked for lately.
         told_blobs: The BLOB properties that it, a server, has been asked to send.
         passes_on: It is a server, though it has asked for one device only, as a client does.
+        bit: Stands for it in sets of parties that are kept as numbers; no other party that is attached has it.
     """
 
     def __init__(self, label: str, role: Role, *, only_device: str | None = None, takes_blobs: bool = True) -> None:
@@ -72,6 +73,7 @@ class Party:
         self.told_blobs: set[tuple[str, str]] = set()
         self.passes_on = False
         self.serial = 0  # order of arrival
+        self.bit = 0
         self._refused: set[str] = set()
 
     def __repr__(self) -> str:

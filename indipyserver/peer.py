@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -25,7 +26,8 @@ __all__ = ["HANG_TIME", "Peer", "tracer"]
 logger = logging.getLogger("indipyserver.ipyserver")
 
 HANG_TIME: Final = 30.0
-"""Seconds after which a driver that takes nothing of what waits for it is declared hung."""
+"""Seconds after which a driver that takes nothing of what waits for it is declared hung; whatever is set in its place,
+a server above hears before this time is over that this one is well."""
 _FAULTS_IN_A_ROW: Final = 32
 _DATA = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
 _MAX_DELETIONS: Final = 10_000  # kept for a driver that is behind with what it snoops
@@ -61,7 +63,7 @@ class Peer(Party):
         label: Who it is, for logs and messages; by default the link's.
         on_closed: Called when the link has ended and the peer is detached, with the reason.
         in_process: The link carries frames and not bytes.
-        hang_time: Seconds without progress after which a driver is cut off; 0: never.
+        hang_time: Seconds without progress after which a driver is cut off; 0: never, but it is told that it is busy.
         stays: The peer is not removed when its link ends; whoever made it does that, with a reason.
         only_device: See :class:`Party`.
         takes_blobs: See :class:`Party`.
@@ -109,11 +111,14 @@ class Peer(Party):
         self._outbox = Outbox(limits.total if role is Role.CLIENT else limits.snoop, limits.stream)
         self._commands: Outbox | None = None if role is Role.CLIENT else Outbox(1 << 62)
         self._hang_time = hang_time
+        patience = hang_time or HANG_TIME
+        self._looks = 2 * max(1, math.ceil(patience / HANG_TIME))  # of the watchdog, until the driver is hung
+        self._look_time = patience / self._looks
         self._watchdog: asyncio.TimerHandle | None = None
         self._progress = 0  # when the watchdog last looked
         self._given = 0  # batches of commands that the link has been given
         self._news_first = False  # of commands and news that wait
-        self._warned = False  # those who wait for it have been told
+        self._looks_in_vain = 0  # of the watchdog, since it has taken something
         self._is_busy = False  # that has been told to all
         self._holding: set[Peer] = set()  # senders of commands that are not read until it has taken some
         self._held_by: set[object] = set()
@@ -200,10 +205,11 @@ class Peer(Party):
     def flush(self) -> None:
         """Send what the link takes now."""
         self.link.flush()
-        if self._commands is not None and self._watchdog is None and self._hang_time and self.queued:
+        if self._commands is not None and self._watchdog is None and self.queued:
             self._progress = self._progress_now()
-            self._warned = self._is_busy = False
-            self._watchdog = asyncio.get_running_loop().call_later(self._hang_time / 2, self._watch)
+            self._looks_in_vain = 0
+            self._is_busy = False
+            self._look_again()
 
     @property
     def congested(self) -> bool:
@@ -279,25 +285,34 @@ class Peer(Party):
         return link.bytes_sent + link.bytes_received if self.role is Role.REMOTE else link.bytes_sent
 
     def _watch(self) -> None:
-        """Twice in the time after which a peer counts as hung: has it taken anything since the last look?"""
+        """At least twice in the time after which a peer counts as hung: has it taken anything since the last look?"""
         self._watchdog = None
         if self.closed or not self.queued:
             return
         if self._progress_now() != self._progress:
             self.flush()
-        elif not self._warned:
-            self._warned = True
+            return
+        self._looks_in_vain += 1
+        if self._looks_in_vain == 1:
             for sender in tuple(self._holding):  # to a server above this is also a sign that this one is well
                 self._tell(sender, "takes nothing at the moment: commands wait for it")
-            self._watchdog = asyncio.get_running_loop().call_later(self._hang_time / 2, self._watch)
-        elif self.link.peer_paused or not self.link.takes_commands:
+        elif self._looks_in_vain < self._looks:
+            self._tell_servers()
+        elif not self._hang_time or self.link.peer_paused or not self.link.takes_commands:
             self._tell_busy()
-            self._watchdog = asyncio.get_running_loop().call_later(self._hang_time / 2, self._watch)
         else:
-            logger.error("%s has taken nothing for %g seconds: hung", self.label, self._hang_time)
-            text = f"{self.label} hangs: it has taken nothing for {self._hang_time:g} seconds"
-            self._board.announce(text, about=self)
-            self.cut(SlowPeer(self.label, self.queued, self._limits.commands))
+            self._cut_hung()
+            return
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._watchdog = asyncio.get_running_loop().call_later(self._look_time, self._watch)
+
+    def _cut_hung(self) -> None:
+        logger.error("%s has taken nothing for %g seconds: hung", self.label, self._hang_time)
+        text = f"{self.label} hangs: it has taken nothing for {self._hang_time:g} seconds"
+        self._board.announce(text, about=self)
+        self.cut(TimeoutError(f"it has taken nothing for {self._hang_time:g} seconds of {self.queued} bytes"))
 
     def close(self) -> None:
         """Take no more, send what waits, then end the link."""
@@ -314,11 +329,15 @@ class Peer(Party):
         if not self._is_busy:
             self._is_busy = True
             senders = ", ".join(sorted(sender.label for sender in self._holding)) or "nobody"
-            text = f"{self.label} is busy: it has taken nothing for {self._hang_time:g} seconds"
+            text = f"{self.label} is busy: it has taken nothing for {self._look_time * self._looks:g} seconds"
             logger.warning("%s; %d bytes wait for it; held up: %s", text, self.queued, senders)
             self._board.announce(text, about=self)
+        self._tell_servers()
+
+    def _tell_servers(self) -> None:
+        """A server above would take this one for hung."""
         for sender in tuple(self._holding):
-            if sender.role is Role.UPSTREAM:  # or it would take this server for hung
+            if sender.role is Role.UPSTREAM:
                 self._tell(sender, "is still busy")
 
     def _tell(self, sender: Peer, text: str) -> None:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from functools import partial
 from typing import Final
 
 from indipydriver.transport.framed import FramedLink
 
 from .lingering import LINGER, ClientLink, Lingering
-from .lograte import LogRate
+from .lograte import LogRate, network_of
 from .outbox import OutboxLimits
 from .party import Role
 from .peer import Peer
 from .rights import Rights
 from .switchboard import Switchboard
 
-__all__ = ["SILENCE", "Reception", "is_lingering"]
+__all__ = ["SHARE", "SILENCE", "Reception", "is_lingering"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 SILENCE: Final = 2.0
 """Seconds after which a client that has not yet sent one element gives way to others, where places are short: INDI
 begins with a getProperties of the client."""
+SHARE: Final = 16
+"""Places that nobody from another address can take from one; where there are more than twice as many, half of them."""
 
 
 def is_lingering(peer: Peer) -> bool:
@@ -50,6 +53,7 @@ class Reception:
         self._board = board
         self._lingering = Lingering()
         self._silent: dict[Peer, float] = {}  # those that may have sent nothing yet, and when they came
+        self._networks: dict[Peer, str] = {}  # of all that are here, the youngest last
         self._refused_in_a_row = 0
 
     def admit(self, link: ClientLink, host: str, most: int, limits: OutboxLimits, rights: Rights) -> bool:
@@ -59,12 +63,14 @@ class Reception:
             link: Its link, not yet open.
             host: Its address.
             most: Clients at the same time.  One that only waits for its last answers gives way, or else one that
-                has been here for SILENCE and has not said a word.
+                has been here for SILENCE and has not said a word; one that may not do everything, to one that may;
+                and one of an address that has more than its share, to one of another.
             limits: How much may wait for it.
             rights: What it may see and do.
         """
         clients = sum(not peer.closed for peer in self._board.clients)
-        if clients >= most and not (self._lingering.cut_oldest() or self._cut_silent()):
+        network = network_of(host)
+        if clients >= most and not self._make_room(network, rights, max(SHARE, most // 2)):
             self.refused += 1
             if not self._refused_in_a_row and self.rate.allows(host):
                 logger.warning("%s is refused: there are %d clients, the limit", link.label, most)
@@ -82,8 +88,18 @@ class Reception:
         self.served += 1
         logger.info("connection received from %s", link.label)
         self._silent[peer] = asyncio.get_running_loop().time()
+        self._networks[peer] = network
         self._board.add(peer)
         return True
+
+    def _make_room(self, network: str, rights: Rights, share: int) -> bool:
+        """Cut somebody off for a client from this network, if anybody has to give way to it."""
+        return (
+            self._lingering.cut_oldest()
+            or self._cut_silent()
+            or (not rights.limited and self._cut_youngest(self._guests(), "a client with all rights"))
+            or self._cut_youngest(self._crowd(network, rights, share), "a client from another address")
+        )
 
     def _cut_silent(self) -> bool:
         """Cut off the client that has been silent longest, if there is one."""
@@ -93,14 +109,37 @@ class Reception:
                 break
             del self._silent[peer]
             if not (peer.received or peer.closed):
-                if peer.may_log():
-                    logger.warning("%s gives way to another client: it has not said a word", peer.label)
-                peer.closed = True
-                peer.link.abort()
+                self._cut(peer, "another client: it has not said a word")
                 return True
         return False
+
+    def _guests(self) -> list[Peer]:
+        return [peer for peer in self._networks if peer.rights.limited and not peer.closed]
+
+    def _crowd(self, network: str, rights: Rights, share: int) -> list[Peer]:
+        """Clients of the address that has most, if that is more than its share, and not for one of themselves."""
+        clients = [(peer, origin) for peer, origin in self._networks.items() if not peer.closed]
+        largest, count = max(
+            Counter(origin for _, origin in clients).items(), key=lambda item: item[1], default=("", 0)
+        )
+        if count <= share or largest == network:
+            return []
+        crowd = [peer for peer, origin in clients if origin == largest]
+        return [peer for peer in crowd if peer.rights.limited] if rights.limited else crowd
+
+    def _cut_youngest(self, peers: list[Peer], whom: str) -> bool:
+        if peers:
+            self._cut(peers[-1], whom)
+        return bool(peers)
+
+    def _cut(self, peer: Peer, whom: str) -> None:
+        if peer.may_log():
+            logger.warning("%s gives way to %s", peer.label, whom)
+        peer.closed = True
+        peer.link.abort()
 
     def _gone(self, peer: Peer, error: Exception | None) -> None:
         self._lingering.ended(peer)
         self._silent.pop(peer, None)
+        self._networks.pop(peer, None)
         logger.info("connection from %s closed%s", peer.label, f": {error}" if error is not None else "")

@@ -52,7 +52,7 @@ class RemoteConnection:
         hang_time: Seconds without taking anything after which the link is cut.
 
     Raises:
-        ValueError: The host is empty, or there is no such port.
+        ValueError: The host is empty, there is no such port, or no device can have that name.
     """
 
     def __init__(
@@ -72,6 +72,11 @@ class RemoteConnection:
     ) -> None:
         if not host or not 0 < port < 65536:
             raise ValueError(f"a remote server has a host and a port from 1 to 65535, not {host!r} and {port!r}")
+        if device is not None and not device.strip():
+            raise ValueError(f"a device of a remote server has a name, not {device!r}; None stands for all")
+        # With "*" we introduce ourselves as a server; indiserver does the same.  For one device the `via` does it.
+        introduction = encode(GetProperties(device or "*"))
+        self._introduction = introduction if device is None else with_via(introduction, board.router.name)
         self.host = host
         self.port = port
         self.device = device
@@ -191,11 +196,7 @@ class RemoteConnection:
             peer.trace = tracer(logger, to="TX", come="RX")
         try:
             self._board.add(peer)
-            # With "*" we introduce ourselves as a server; indiserver does the same.  For one device the `via` does it.
-            introduction = encode(GetProperties(self.device or "*"))
-            if self.device is not None:
-                introduction = with_via(introduction, self._board.router.name)
-            self._board.send(peer, introduction)
+            self._board.send(peer, self._introduction)
             await asyncio.wait((ended,), timeout=_ASK_PLAINLY)
             if not ended.done():
                 self._tell_connected()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from operator import attrgetter
 
 from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.decode import decode
@@ -21,7 +20,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Address, Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message, Ping
 from indipydriver.protocol.tags import TAGS, VectorKind, Verb
-from indipydriver.protocol.via import came_through, hops_of, with_via, without_via
+from indipydriver.protocol.via import came_through, hops_of
 
 from .announcing import Announcing, gone_for_limited
 from .asking import Asking, requests_of, subject
@@ -29,14 +28,14 @@ from .bloblinks import BlobLinks
 from .devices import DeviceTable
 from .onlyblobs import OnlyBlobs
 from .party import COMMANDERS, SERVERS, Delivery, Party, Role
-from .routes import Routes, has_data
+from .routes import EVERYBODY, Routes, bits_of, has_data
+from .ways import Ways
 
 __all__ = ["Router"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 _SETS = {kind: TAGS[f"set{kind}Vector"] for kind in VectorKind}
-_SERIAL = attrgetter("serial")
 
 
 class Router:
@@ -55,6 +54,7 @@ class Router:
         self._parties: list[Party] = []
         self._asking = Asking(name, self.devices, self._parties, clock)
         self._routes = Routes(self.devices, self._parties)
+        self._ways = Ways(name, self._routes)
         self._announcing = Announcing(name, self.devices, self._parties)
         self._blobs = BlobLinks(self.devices)
         self._only = OnlyBlobs(self.devices)
@@ -80,6 +80,7 @@ class Router:
         """A new party, which is interested in nothing yet."""
         self._serial += 1
         party.serial = self._serial
+        self._routes.seat(party)
         self._parties.append(party)
         self._answers += 1
         self._routes.forget()
@@ -94,10 +95,11 @@ class Router:
         for device in self.devices.of(party):
             self._asking.ask_refused(device, out)
             out += self.release(device, reason)
-        self.devices.forget(party)
+        self._blobs.left(party, out)
+        self.devices.forget(party, party.bit)
         self._only.forget(party)
         self._routes.forget()
-        self._blobs.left(party, out)
+        self._routes.unseat(party)
         return out
 
     def may_claim(self, device: str) -> bool:
@@ -165,6 +167,8 @@ class Router:
                 run = [frame]
                 out.append((run, receivers))
                 last = receivers if plain else ()
+        if self._blobs.modes:
+            self._blobs.read(source, out)
         return out
 
     def site_message(
@@ -215,9 +219,9 @@ class Router:
             return
         for defined, its_name, prop in self.devices.defined(device, name):
             if source.may_see(defined):
-                prop.missing.add(source)
+                prop.missing |= source.bit
                 if definitions and source.role in COMMANDERS and not interest.asked(defined, its_name):
-                    prop.unseen.add(source)
+                    prop.unseen |= source.bit
         if not known and interest.ask(device, name, definitions=definitions):
             self._routes.forget()
 
@@ -238,7 +242,7 @@ class Router:
             self._routes.forget()
             for device in self._only.mode_changed(source, request.device, request.mode):
                 self._asking.ask_around(source, encode(GetProperties(device)), out)
-        self._blobs.wishes_changed(source, request.device, request.name, out)
+        self._blobs.mode_set(source, request.device, request.name, out)
         return ()
 
     # Commands
@@ -339,7 +343,7 @@ class Router:
             return ()
         if source.asked.waiting:
             self._answered(source, device, name)
-        known = self.devices.property(device, name)
+        known = self.devices.property(device, name) if frame.address.tag.is_blob else None
         prop, news = self.devices.define(device, name, frame)
         if prop is None:
             source.complain("properties", f"defines more properties of {device!r} than are allowed: dropped")
@@ -349,13 +353,16 @@ class Router:
             source.routes.pop(Address(_SETS[prop.kind], device, name), None)
         receivers: tuple[Party, ...] = ()
         if news or prop.missing:
-            among = None if news else sorted(prop.missing, key=_SERIAL)
-            receivers = self._routes.wanting(frame.address, source, among=among)
-            prop.missing.difference_update(receivers)
-            prop.unseen.difference_update(receivers)
-            self._only.defined(frame.address, prop, source, among=among, new=prop is not known)
+            among = EVERYBODY if news else prop.missing
+            receivers = self._routes.wanting_definition(frame.address, source, among)
+            if prop.missing:
+                others = ~bits_of(receivers)
+                prop.missing &= others
+                prop.unseen &= others
+            if self._only:
+                self._only.passed(frame.address, prop, source, among=among, news=news)
         if receivers:
-            receivers = self._to_servers_and_others(frame, receivers, out)
+            receivers = self._ways.to_servers_and_others(frame, receivers, out)
         if prop.is_blob and prop is not known:
             out_blobs: list[Delivery] = []
             self._blobs.defined(device, name, self._parties, out_blobs)
@@ -394,19 +401,26 @@ class Router:
         with_data = has_data(frame)
         if with_data and not source.takes_blobs:
             return ()
-        receivers = self._routes.wanting(frame.address, source, among=self._prepared(device, name), with_data=with_data)
+        receivers = self._routes.wanting(
+            frame.address, source, among=self._prepared(source, frame), with_data=with_data
+        )
         return self._routes.remember(source, frame, receivers)
 
-    def _prepared(self, device: str, name: str) -> Iterable[Party] | None:
+    def _prepared(self, source: Party, frame: Frame) -> Iterable[Party] | None:
         """Those who can make sense of news of a property, None for all; notes that it has changed.
 
         Clients that have asked for its definition get that first. The others, and drivers that snoop, know what
         they want without.
         """
+        _, device, name = frame.address
+        assert device is not None
+        assert name is not None
         prop = self.devices.property(device, name)
         if prop is not None:
             prop.changed = True
-            return [party for party in self._parties if party not in prop.unseen] if prop.unseen else None
+            if self._only:
+                self._only.passed(frame.address, prop, source)
+            return self._routes.but(prop.unseen) if prop.unseen else None
         return [
             party for party in self._parties if party.role not in COMMANDERS or not party.interest.asked(device, name)
         ]
@@ -425,7 +439,8 @@ class Router:
             return ()
         if not self._owned(source, frame, out, claim=False):
             return ()
-        if source.role in SERVERS and device not in self.devices:
+        record = self.devices.get(device)
+        if source.role in SERVERS and (record is None or came_through(frame, self.name)):
             return ()  # in a loop of servers this is our own, come round
         self._answered(source, device, name)
         receivers = self._routes.wanting(frame.address, source)
@@ -433,12 +448,14 @@ class Router:
             self._asking.ask_refused(device, out)
             self.devices.clear(device, keep=source.role is Role.DRIVER)
             self._routes.forget()
-            if source.role in SERVERS:  # that server may have written the reason, which names more than the device
-                out += gone_for_limited(frame, receivers)
-                return ()
         elif (prop := self.devices.undefine(device, name)) is not None:
             source.routes.pop(Address(_SETS[prop.kind], device, name), None)
-        return receivers
+        goes_round = (record is not None and record.circles) or bool(hops_of(frame))
+        if name is None and source.role in SERVERS:  # it may have written the reason, which names more than the device
+            told = gone_for_limited(frame, receivers)
+            out += self._ways.of_each(told, out) if goes_round else told
+            return ()
+        return self._ways.to_servers_and_others(frame, receivers, out) if goes_round else receivers
 
     def _message(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
         device = frame.address.device
@@ -449,8 +466,8 @@ class Router:
             if device not in self.devices:
                 if source.role in SERVERS and came_through(frame, self.name):
                     return ()
-                return self._to_servers_and_others(frame, receivers, out)
-            return self._plainly(frame, receivers, out)
+                return self._ways.to_servers_and_others(frame, receivers, out)
+            return self._ways.plainly(frame, receivers, out)
         if not self._may_define(source, frame):
             return ()
         if source.only_device is not None:
@@ -458,29 +475,7 @@ class Router:
         if source.role in SERVERS and came_through(frame, self.name):
             return ()
         receivers = self._announcing.to_all(frame, source, out, devices=self.devices.of(source))
-        return self._plainly(frame, self._routes.intern(receivers), out)
-
-    def _to_servers_and_others(
-        self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]
-    ) -> tuple[Party, ...]:
-        """Keep an element that no owner keeps from going round: servers get it with our name in it, others without any.
-
-        Returns:
-            Those who are still to get the frame as it is.
-        """
-        servers = [p for p in receivers if p.is_server]
-        if servers:
-            out.append(([with_via(frame, self.name)], self._routes.intern(servers)))
-            receivers = self._routes.intern(p for p in receivers if not p.is_server)
-        return self._plainly(frame, receivers, out)
-
-    def _plainly(self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]) -> tuple[Party, ...]:
-        """Who is no server is not shown which way an element came; returns those who are to get it as it is."""
-        plain = without_via(frame)
-        if plain is frame or not receivers:
-            return receivers
-        out.append(([plain], receivers))
-        return ()
+        return self._ways.plainly(frame, self._routes.intern(receivers), out)
 
     # Flow control of libindi
 

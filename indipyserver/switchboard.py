@@ -251,8 +251,10 @@ class Switchboard:
         for backlog, peers in later.items():
             first = frames[0]
             if isinstance(first, BlobFrame):
-                for peer in peers:
-                    backlog.add(frames, [peer], to_convert=needs_conversion(first, peer))
+                converting = {peer for peer in peers if needs_conversion(first, peer)}
+                for to_convert in (False, True):  # all of one form at once, as each is made once
+                    if chosen := [peer for peer in peers if (peer in converting) is to_convert]:
+                        backlog.add(frames, chosen, to_convert=to_convert)
             else:
                 backlog.add(frames, peers)
         return free

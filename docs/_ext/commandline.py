@@ -1,4 +1,4 @@
-"""The directive ``commandline``: the reference of the command, made from its argparse parser."""
+"""The directive ``commandline``: generates the reference of the command from its argparse parser."""
 
 import argparse
 import textwrap
@@ -22,7 +22,7 @@ def expanded(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
 
 
 def invocation(action: argparse.Action) -> str:
-    """A flag in all its spellings, with what follows it."""
+    """A flag in all its spellings, with its value."""
     value = ""
     if action.nargs != 0:
         value = " " + (str(action.metavar) if action.metavar else "|".join(map(str, action.choices or ("VALUE",))))
@@ -30,7 +30,7 @@ def invocation(action: argparse.Action) -> str:
 
 
 def synopsis(parser: argparse.ArgumentParser | None = None) -> str:
-    """How it is called, and what its words mean, as Markdown."""
+    """The usage, and the meaning of the arguments, as Markdown."""
     parser = parser or build_parser()
     usage, description = parser.format_usage().strip(), str(parser.description).strip()
     return f"```text\n{usage}\n```\n\n```{{code-block}} text\n:class: small\n\n{description}\n```"
@@ -66,7 +66,7 @@ def setup(app):
     from sphinx.util.docutils import SphinxDirective
 
     class CommandLine(SphinxDirective):
-        """Stands for one of the parts."""
+        """Inserts one of the parts."""
 
         required_arguments = 1
 

@@ -1,7 +1,7 @@
-"""The directive ``diagram``: a drawing by graphviz inside the page, where it takes the colours of the page.
+"""The directive ``diagram``: draws a graphviz file as inline SVG, in the colours of the page.
 
-Its argument is a file in the folder ``diagrams``, its content the caption. Nodes and edges may have the classes
-that ``_static/pages.css`` knows: ``driver``, ``server``, ``client``, ``quiet``.
+Its argument is a file in the folder ``diagrams``, its content the caption. Nodes and edges may have the classes that
+``_static/pages.css`` defines: ``driver``, ``server``, ``client``, ``quiet``, and ``strong`` for edges.
 """
 
 import re
@@ -13,11 +13,11 @@ FOLDER = Path(__file__).parents[1] / "diagrams"
 
 
 def draw(source: str) -> str:
-    """The SVG of a graph, without what a page does not need.
+    """The SVG of a graph, without colours, comments, titles and ids.
 
     Raises:
-        FileNotFoundError: There is no graphviz.
-        subprocess.CalledProcessError: It is no graph.
+        FileNotFoundError: graphviz is not installed.
+        subprocess.CalledProcessError: The source is not a valid graph.
     """
     graph = source.replace("{", '{ bgcolor="transparent"; fontname="Helvetica"; ', 1)
     done = subprocess.run(["dot", "-Tsvg"], input=graph, capture_output=True, text=True, check=True)
@@ -33,7 +33,7 @@ def setup(app):
     from sphinx.util.docutils import SphinxDirective
 
     class Diagram(SphinxDirective):
-        """One drawing with its caption."""
+        """A drawing with its caption."""
 
         required_arguments = 1
         has_content = True
@@ -45,7 +45,7 @@ def setup(app):
             try:
                 svg = draw(path.read_text(encoding="utf-8"))
             except FileNotFoundError:
-                raise self.error("graphviz is needed to draw this: apt-get install graphviz") from None
+                raise self.error("drawing this needs graphviz: apt-get install graphviz") from None
             except subprocess.CalledProcessError as error:
                 raise self.error(f"{path.name}: {error.stderr}") from None
             svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(caption, quote=True)}" ', 1)

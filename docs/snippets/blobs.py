@@ -1,4 +1,4 @@
-"""A drive for files: gives one, takes one."""
+"""A file store: sends files, and keeps those that clients send."""
 
 import asyncio
 import zlib
@@ -23,7 +23,7 @@ class DriveDriver(ipd.IPyDriver):
         blob.set_blobsize("FILE", len(data))
         blob.data["FILE"].blobformat = ".bin.z"
         await self.send_bytes(zlib.compress(data))
-        blob.set_blobsize("FILE", 0)  # from now on the length again
+        blob.set_blobsize("FILE", 0)  # from now on, the length of the data again
         blob.data["FILE"].blobformat = ""
 
     # receiving
@@ -32,7 +32,7 @@ class DriveDriver(ipd.IPyDriver):
             case ipd.newBLOBVector(vectorname="TAKE"):
                 size, suffix = event.sizeformat["FILE"]
                 await asyncio.to_thread(Path("received" + suffix).write_bytes, event["FILE"])
-                await event.vector.send_setVectorMembers(state="Ok", message=f"{size} bytes have been kept")
+                await event.vector.send_setVectorMembers(state="Ok", message=f"{size} bytes saved")
 
 
 # the vectors

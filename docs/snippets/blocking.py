@@ -8,7 +8,7 @@ from indipyserver import IPyServer
 
 
 class Library:
-    """As a maker ships it: each call takes its time."""
+    """As its vendor ships it: each call blocks."""
 
     position = 1000
 
@@ -27,7 +27,7 @@ class FocuserDriver(ipd.IPyDriver):
         self.lock = asyncio.Lock()
 
     async def call(self, function, *args):
-        """Call the library in a thread, once at a time."""
+        """Call the library in a thread, one call at a time."""
         async with self.lock:
             return await asyncio.to_thread(function, *args)
 

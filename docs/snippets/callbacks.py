@@ -8,7 +8,7 @@ from indipyserver import IPyServer
 
 
 class Library:
-    """As a maker ships it."""
+    """As its vendor ships it."""
 
     def start(self, callback):
         threading.Thread(target=lambda: [callback(20.0 + n) for n in range(3)], daemon=True).start()

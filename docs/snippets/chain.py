@@ -1,4 +1,4 @@
-"""The office: all instruments of the dome, and the mount of the pier."""
+"""The office: serves all instruments in the dome, and the mount on the pier."""
 
 import asyncio
 

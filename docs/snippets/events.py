@@ -1,4 +1,4 @@
-"""What comes in, told apart by patterns."""
+"""Events, told apart by class patterns."""
 
 import asyncio
 

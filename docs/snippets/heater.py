@@ -8,7 +8,7 @@ from indipyserver import IPyServer
 
 # the hardware
 class Heater:
-    """Stands for the real thing: a heater on a glass plate with a thermometer."""
+    """Simulates a heater on a glass plate, with a thermometer."""
 
     def __init__(self):
         self.glass = 10.0  # degrees Celsius
@@ -71,7 +71,7 @@ def make_driver():
             )
         ],
     )
-    target.timeout = 60  # seconds that it may take at most
+    target.timeout = 60  # seconds
     temperature = ipd.NumberVector(
         "TEMPERATURE",
         label="Temperature, °C",

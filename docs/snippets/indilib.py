@@ -1,4 +1,4 @@
-"""Two simulated cameras, one of them with its own configuration."""
+"""Two simulated cameras, one with its own configuration."""
 
 import asyncio
 

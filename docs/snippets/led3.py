@@ -1,4 +1,4 @@
-"""An LED on GPIO pin 17, or one that only says what it does."""
+"""An LED on GPIO pin 17, or a substitute that prints what it does."""
 
 import asyncio
 

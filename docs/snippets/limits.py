@@ -1,4 +1,4 @@
-"""Other bounds than the usual ones."""
+"""A server with other limits than the defaults."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A driver that shows what it sends and gets."""
+"""A driver that logs what it sends and receives."""
 
 import asyncio
 import logging

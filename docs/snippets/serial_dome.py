@@ -1,4 +1,4 @@
-"""A dome that answers questions on a serial port, such as "AZ?" with "123.4"."""
+"""A dome on a serial port, which answers questions such as "AZ?" with "123.4"."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ class DomeDriver(ipd.IPyDriver):
     port = None
 
     async def ask(self, question):
-        """One question and its answer; nobody else talks in between."""
+        """Send one question and return its answer; nothing else is sent in between."""
         async with self.driverdata["lock"]:
             return await asyncio.to_thread(self.ask_and_block, question)
 

@@ -1,4 +1,4 @@
-"""An LED, a heater, a driver of indilib, and whatever another computer serves."""
+"""An LED, a heater, one of libindi's drivers, and everything that another computer serves."""
 
 import asyncio
 

@@ -8,7 +8,7 @@ class LEDDriver(ipd.IPyDriver):
     async def rxevent(self, event):
         match event:
             case ipd.newSwitchVector(devicename="LED", vectorname="LIGHT"):
-                event.vector["LAMP"] = event["LAMP"]  # here the hardware is told
+                event.vector["LAMP"] = event["LAMP"]  # switch the hardware here
                 await event.vector.send_setVector(state="Ok")
 
 

@@ -1,4 +1,4 @@
-"""A camera that takes pictures of a grey wedge."""
+"""A camera that takes images of a grey wedge."""
 
 import asyncio
 import sys
@@ -10,9 +10,9 @@ from indipyserver import IPyServer
 WIDTH, HEIGHT = 320, 240
 
 
-# a picture
+# an image
 def take_picture(seconds):
-    """What the sensor would give, as a FITS file of 16-bit numbers."""
+    """What the sensor would deliver, as a FITS file of 16-bit numbers."""
     step = int(200 * seconds)
     line = [min(65535, 1000 + step * (column % 64)) for column in range(WIDTH)]
     pixels = line * HEIGHT
@@ -29,13 +29,13 @@ def take_picture(seconds):
     ]
     header = "".join(card.ljust(80) for card in cards).encode("ascii")
     data = array("h", [pixel - 32768 for pixel in pixels])
-    if sys.byteorder == "little":  # FITS has the high byte first
+    if sys.byteorder == "little":  # FITS stores the high byte first
         data.byteswap()
     return fill(header, b" ") + fill(data.tobytes(), b"\0")
 
 
 def fill(data, filler):
-    """FITS comes in blocks of 2880 bytes."""
+    """FITS files consist of blocks of 2880 bytes."""
     return data + filler * (-len(data) % 2880)
 
 
@@ -51,7 +51,7 @@ class CameraDriver(ipd.IPyDriver):
                 self.exposing = True
                 self.add_background(self.expose(event.getfloatvalue("CCD_EXPOSURE_VALUE")))
             case "CCD_EXPOSURE":
-                await event.vector.send_setVector(message="There is an exposure already")
+                await event.vector.send_setVector(message="An exposure is already in progress")
 
     # the connection
     async def connect(self, wanted):

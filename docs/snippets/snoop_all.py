@@ -1,4 +1,4 @@
-"""Writes down all that happens to a mount."""
+"""Records everything that happens to a mount."""
 
 import asyncio
 

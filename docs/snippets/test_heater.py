@@ -6,7 +6,7 @@ from indipydriver.testing import DriverHarness, run
 
 
 # the first test
-def test_it_tells_what_it_has():
+def test_it_defines_its_properties():
     async def session():
         async with DriverHarness(make_driver()) as harness:
             harness.assert_state("Dew Heater", "TARGET", "Ok")
@@ -28,7 +28,7 @@ def test_it_warms_up():
     run(session)
 
 
-# what must not be
+# refused values
 def test_it_does_not_fry_the_glass():
     async def session():
         async with DriverHarness(make_driver()) as harness:

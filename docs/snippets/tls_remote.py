@@ -1,4 +1,4 @@
-"""The office: serves what the pier serves, to this machine."""
+"""The office: serves the devices of the pier to this machine."""
 
 import asyncio
 

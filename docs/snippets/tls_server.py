@@ -1,4 +1,4 @@
-"""The pier: for the network with TLS and certificates, for this machine without."""
+"""The pier: serves the network with TLS and certificates, and this machine without."""
 
 import asyncio
 

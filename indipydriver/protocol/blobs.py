@@ -7,9 +7,9 @@ from typing import ClassVar, Final
 from ..errors import FrameTooLarge, MalformedFrame
 from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, mend_update, tidied
 from .frame import BlobFrame, parts
-from .scan import SOUND, START, START_TAG
+from .scan import SOUND, START, START_TAG, TagWatch
 from .tags import TAGS
-from .wellformed import Limits, check, encoding_of, excerpt, repair
+from .wellformed import Limits, check, check_size, encoding_of, excerpt, repair
 
 __all__ = ["BLOB_TAGS", "BlobAsSent", "BlobCollector"]
 
@@ -55,12 +55,15 @@ class BlobCollector:
         self._chunks: list[bytes] = [start_tag]
         self._small = bytearray()  # pieces too small to be kept one by one
         self._skeleton: list[bytes] = [start_tag]
+        self._markup = len(start_tag)  # bytes of all tags
+        self._most_markup = limits.passing_frame
         self._starts: list[int] = []  # where the start tags of the members are in the skeleton
         self._spans: list[tuple[int, int]] = []
         self._spaced: set[int] = set()  # members with white space in their text, if that is looked for
         self._padding = 0  # how many "=" the text has had, if that is looked for
         self._inside = -1  # offset at which the base64 text began, or -1 outside a oneBLOB
         self._part = bytearray()  # a tag whose ">" has not come
+        self._watch: TagWatch | None = None  # its end, if it has begun
         self._trouble = ""
 
     def feed(self, data: bytes, pos: int) -> tuple[bytes, int] | None:
@@ -75,7 +78,7 @@ class BlobCollector:
         """
         if self._part:
             self._part += data[pos:]
-            if len(self._part) <= self._limits.start_tag and b">" not in data:
+            if len(self._part) <= self._limits.start_tag and (b">" not in data or not self._worth_looking()):
                 return None
             data, pos = bytes(self._part), 0
             self._part.clear()
@@ -106,6 +109,9 @@ class BlobCollector:
                 self.rest = data, pos
                 return self.rest
 
+    def _worth_looking(self) -> bool:
+        return self._watch is None or self._watch.is_over(self._part)
+
     def _no_tag(self, data: bytes, first: int, begin: int) -> int:
         """A "<" that begins no whole tag: -1 when it may still become one, else where to go on."""
         sound = SOUND.match(data, begin)
@@ -126,6 +132,7 @@ class BlobCollector:
             raise self._tag_too_large(len(data) - begin)
         self._take(data, first, begin)
         self._part += memoryview(data)[begin:]
+        self._watch = TagWatch(sound.end() - begin, len(self._part)) if sound else None
         return -1
 
     def _note_tag(self, tag: bytes, name: bytes, begin: int, end: int) -> None:
@@ -133,6 +140,9 @@ class BlobCollector:
         if self._trouble:
             return
         self._skeleton.append(tag)
+        self._markup += len(tag)
+        if self._markup > self._most_markup:
+            self._spoil(f"tags of more than {self._most_markup} bytes in a BLOB")
         if tag.startswith(b"</"):
             if self._inside >= 0:
                 self._spans.append((self._inside, begin))
@@ -203,6 +213,7 @@ class BlobCollector:
             self._trouble = reason
             self._chunks.clear()
             self._small.clear()
+            self._skeleton.clear()
 
     def _unfinished(self, data: bytes, first: int, begin: int) -> None:
         """Another element begins."""
@@ -229,6 +240,7 @@ class BlobCollector:
         self._flush_small()
         skeleton = b"".join(self._skeleton)
         mended = repair(skeleton)
+        check_size(mended, self._limits)
         address = check(mended, self._limits)
         encoding = None if mended == skeleton else encoding_of(skeleton)
         tags: list[bytes] = []
@@ -303,6 +315,7 @@ class BlobCollector:
         if size > self._limits.blob:
             raise self._malformed(f"a BLOB of more than {self._limits.blob} bytes")
         mended = b"".join(skeleton)
+        check_size(mended, self._limits)
         return BlobFrame(check(mended, self._limits), chunks, mended, spans)
 
 

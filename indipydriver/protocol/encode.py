@@ -126,6 +126,7 @@ def _check_limits(frame: Frame) -> None:
         if isinstance(frame, BlobFrame):
             if frame.size > _LIMITS.blob:
                 raise MalformedFrame(f"a BLOB of more than {_LIMITS.blob} bytes")
+            check_size(frame.skeleton, _LIMITS)
             check(frame.skeleton, _LIMITS)
         else:
             check_size(frame.raw, _LIMITS)

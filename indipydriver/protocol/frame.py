@@ -101,7 +101,7 @@ class BlobFrame(Frame):
             as offsets into :attr:`raw`.
     """
 
-    __slots__ = ("_chunks", "_size", "skeleton", "spans")
+    __slots__ = ("__weakref__", "_chunks", "_size", "skeleton", "spans")
 
     def __init__(
         self,

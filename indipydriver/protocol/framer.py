@@ -16,7 +16,7 @@ from typing import Final
 from ..errors import FrameTooLarge, MalformedFrame, RemoteProtocolError
 from .blobs import BLOB_TAGS, BlobAsSent, BlobCollector
 from .frame import Address, Frame
-from .scan import KNOWN, SOUND, START, START_TAG, WS
+from .scan import KNOWN, SOUND, START, START_TAG, WS, TagWatch
 from .tags import TAGS
 from .wellformed import COMMON, COMMON_DEFINITION, NEVER, Limits, check, check_size, excerpt, make_address, repair
 
@@ -69,6 +69,7 @@ class Framer:
         self._searched = 0  # offset in _held before which there is nothing to find
         self._wanted: re.Pattern[bytes] | bytes = b""  # what must come before it is worth looking again
         self._maybe_empty = False  # or, as its start tag has not ended, "/>" may come
+        self._tag: TagWatch | None = None  # or it is this start tag that has to end
         self._patience = 0  # what _held may measure until it is looked at in any case
         self._blob: BlobCollector | None = None
         self._junk = 0  # bytes of junk in a row
@@ -107,6 +108,8 @@ class Framer:
     def _worth_looking(self) -> bool:
         """Could the bytes held contain what is waited for?  Searches only what is new."""
         held, wanted = self._held, self._wanted
+        if self._tag is not None:
+            return self._tag.is_over(held)
         if isinstance(wanted, bytes):
             found = held.find(wanted, self._searched) >= 0
         else:
@@ -243,9 +246,8 @@ class Framer:
         if not data.startswith(b"<", resume):  # the bytes end here, perhaps within a quoted value
             following = START.search(data, resume)
             if following is None:
-                wanted = b">" if name in BLOB_TAGS else _END_OR_START[name]
-                self._hold(data, pos, wanted, "unfinished start tag", self.limits.start_tag)
-                self._maybe_empty = True
+                if self._hold(data, pos, b">", "unfinished start tag", self.limits.start_tag):
+                    self._tag = TagWatch(resume - pos, len(data) - pos)
                 return -1
             resume, seen = following.start(), following.end()
         size = seen + 1 - pos
@@ -279,6 +281,7 @@ class Framer:
         self._held += memoryview(data)[pos:]
         self._wanted = wanted
         self._maybe_empty = False
+        self._tag = None
         self._patience = limit
         self._searched = max(0, size - _OVERLAP)
         return True
@@ -293,7 +296,7 @@ class Framer:
                 tag, device, name = match.group(2, 3, 4)
                 frames.append(Frame(self._address((tag, device, name)), raw))
                 return
-            if raw.isascii() and b"&#" not in raw and b"<!" not in raw:
+            if raw.isascii() and b"&#" not in raw and b"<!" not in raw and b"\x7f" not in raw:
                 try:
                     frames.append(Frame(check(raw, self.limits), raw))
                     return

@@ -1,4 +1,4 @@
-"""The regular expressions that find tags in a stream of bytes."""
+"""What finds tags in a stream of bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from .tags import TAGS
 
-__all__ = ["KNOWN", "SOUND", "START", "START_TAG", "VIA", "WS"]
+__all__ = ["KNOWN", "SOUND", "START", "START_TAG", "VIA", "WS", "TagWatch"]
 
 # Python 3.11.2 mistakes possessive groups (gh-106052); possessive classes and counts it gets right.
 
@@ -20,7 +20,8 @@ KNOWN: Final = "|".join(sorted(TAGS, key=len, reverse=True)).encode()
 # A quoted value may hold anything but its quote, and the start of an element: then its quote is missing.
 _NO_START: Final = rb"(?:<(?!(?:" + KNOWN + rb")[\s/>])%s)*"
 _QUOTED: Final = rb'"[^"<]*+' + _NO_START % rb'[^"<]*+' + rb'"' + rb"|'[^'<]*+" + _NO_START % rb"[^'<]*+" + rb"'"
-_TAG: Final = rb"</?([A-Za-z]++)[^\"'<>]*+(?:(?:" + _QUOTED + rb")[^\"'<>]*+)*"
+_REST: Final = rb"[^\"'<>]*+(?:(?:" + _QUOTED + rb")[^\"'<>]*+)*"
+_TAG: Final = rb"</?([A-Za-z]++)" + _REST
 
 START: Final = re.compile(rb"<(?:" + KNOWN + rb")(?=[\s/>])")
 """The start of an element of INDI; what follows the name must end the name."""
@@ -31,9 +32,50 @@ SOUND: Final = re.compile(_TAG)
 START_TAG: Final = re.compile(_TAG + rb">")
 """A whole tag, of either end of an element.  Group 1 is its name."""
 
+_MORE: Final = re.compile(_REST)
+_OVERLAP: Final = 32  # no start of an element is longer
+
 VIA: Final = re.compile(
     rb"""(<[A-Za-z]+(?:\s+(?!via[\s=])[^\s"'<>=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)(\s+via\s*=\s*("[^"]*"|'[^']*'))"""
 )
 """An element up to its ``via`` attribute, attribute by attribute, as text in a value may look like one.
 
 Groups: what stands before it, the attribute, its value."""
+
+
+class TagWatch:
+    """Looks for the end of a tag that comes in pieces, at each of its bytes about once.
+
+    Args:
+        sound: How many of the bytes that have come are sound; what follows, if anything, is a value whose
+            closing quote has not come.
+        size: How many have come.
+    """
+
+    __slots__ = ("_searched", "_sound")
+
+    def __init__(self, sound: int, size: int) -> None:
+        self._sound = sound
+        self._searched = size if sound < size else 0  # bytes in which there is no closing quote; 0: there is none open
+
+    def is_over(self, held: bytearray) -> bool:
+        """With the bytes that have come since: has the tag ended, or can it not be sound any more?"""
+        size = len(held)
+        if self._searched:
+            begin = max(self._sound + 1, self._searched - _OVERLAP)
+            if START.search(held, begin) is not None:
+                return True
+            quote = held.find(held[self._sound], max(begin, self._searched))
+            self._searched = size
+            if quote < 0:
+                return False
+        more = _MORE.match(held, self._sound)
+        assert more is not None
+        self._sound = more.end()
+        self._searched = 0
+        if self._sound == size:
+            return False
+        if held[self._sound] in b"<>":
+            return True
+        self._searched = size
+        return START.search(held, self._sound) is not None

@@ -295,13 +295,13 @@ parse_blob_mode: Final = _reader("a BLOB mode", BlobMode)
 
 # --- text ------------------------------------------------------------------------------
 
-# What XML 1.0 does not allow.
-_NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# What XML 1.0 does not allow, and DEL, which receivers that mend an element take out of it.
+_NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """The text with only what XML can carry: tab, LF and CR are all that is left of C0.
+    """The text with only what XML can carry: tab, LF and CR are all that is left of C0, and no DEL.
 
     A lone surrogate, as in a file name that is not UTF-8, becomes ``?``.
     """

@@ -1,8 +1,9 @@
 """The way an element has taken through a tree of servers.
 
 A getProperties or a message without device belongs to nobody, and a definition may come round when the device has
-just gone, so ownership cannot keep them from going round in a ring of servers. Each of our servers adds its name to
-the attribute ``via`` when it passes such an element to another server, and drops one that has its own name in it.
+just gone, so ownership cannot keep them from going round in a ring of servers; nor can it keep the deletion of what
+comes round over the link of its owner. Each of our servers adds its name to the attribute ``via`` when it passes such
+an element to another server, and drops one that has its own name in it.
 The attribute is ours; INDI 1.7 lets a receiver ignore attributes it does not know, and indiserver passes them on.
 
 What passes the door of a server leaves room for the attribute (see :class:`Limits`), so it never makes an element
@@ -41,11 +42,14 @@ def _hop(server: str) -> str:
     return _NO_HOP.sub("-", server[:_LONGEST_HOP]) or "-"
 
 
+def _find(raw: bytes) -> re.Match[bytes] | None:
+    """The attribute, if there is one, as nearly always there is not: no start tag goes beyond the next ``<``."""
+    return VIA.match(raw) if raw.find(b"via", 0, raw.find(b"<", 1)) >= 0 else None
+
+
 def hops_of(frame: Frame) -> list[str]:
     """The servers that this element has passed, in order."""
-    if b"via" not in frame.raw:  # as nearly always
-        return []
-    match = VIA.match(frame.raw)
+    match = _find(frame.raw)
     return [hop.decode("ascii") for hop in _HOP.findall(match[3])] if match else []
 
 
@@ -80,7 +84,5 @@ def with_via(frame: Frame, server: str, after: Frame | None = None) -> Frame:
 def without_via(frame: Frame) -> Frame:
     """The element without its ``via`` attribute; the same object when it has none."""
     raw = frame.raw
-    if b"via" not in raw:
-        return frame
-    match = VIA.match(raw)
+    match = _find(raw)
     return Frame(frame.address, match[1] + raw[match.end() :], frame.reply) if match else frame

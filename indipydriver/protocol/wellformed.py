@@ -47,7 +47,7 @@ class Limits:
     So an element that passes must, as it goes on, leave room below `frame` and `start_tag`, else it is dropped too.
 
     Attributes:
-        frame: Bytes of an element without BLOB data (seen: 2.8 KB).
+        frame: Bytes of an element without BLOB data (seen: 2.8 KB).  One with data is dropped when its tags are more.
         blob: Bytes of a setBLOBVector or newBLOBVector, as base64.
         start_tag: Bytes of one start tag.
         junk: Bytes between elements that belong to none, in a row.
@@ -247,11 +247,17 @@ class _Judge:
     def cdata(self) -> None:
         raise MalformedFrame("a CDATA section")
 
+    def comment(self, *args: object) -> None:
+        # repair() takes comments out; this one is made of what was around another one, or around a bad reference.
+        raise MalformedFrame("a comment")
+
     def instruction(self, *args: object) -> None:
         raise MalformedFrame("a processing instruction inside an element")
 
 
 def _check_tags(raw: bytes, limits: Limits) -> None:
+    if raw.count(b"<") > 4 * (limits.members + 1):  # by far; the others are counted when they have been looked at
+        raise MalformedFrame(f"more tags than {limits.members} members have", excerpt=excerpt(raw))
     for match in _ANY_TAG.finditer(raw):
         size = len(match[0]) + 1  # with its ">"
         if size > limits.start_tag or (size > limits.passing_tag and size - via_size(match[0]) > limits.passing_tag):
@@ -289,6 +295,7 @@ def check(raw: bytes, limits: Limits) -> Address:
     parser.EndElementHandler = judge.end
     parser.StartDoctypeDeclHandler = judge.doctype
     parser.StartCdataSectionHandler = judge.cdata
+    parser.CommentHandler = judge.comment
     parser.ProcessingInstructionHandler = judge.instruction
     try:
         parser.Parse(raw, True)

@@ -9,6 +9,10 @@ no later than its end, at most 16 in one message.
 Nothing but this order tells which descriptor belongs to which element.  So a BLOB that is merely malformed is dropped
 with its own descriptors; but when it cannot be told which these are, the link ends: one picture would be taken for
 another from then on.
+
+A server that passes on what its clients send is not to blame for it: indiserver puts the data of a ``oneBLOB`` into a
+file wherever it stands, in elements that are none of INDI's too, and leaves an ``attached`` that is not in its place.
+It sends each element on its own, so what is too much or too few there concerns that element only.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from ..protocol.frame import Batch, BlobFrame, Frame
 from ..protocol.framer import Framer, Limits
 from ..protocol.wellformed import excerpt
 from .descriptor import DescriptorLink
-from .link import LOW_WATER, SLICE
+from .link import LOW_WATER
 from .memoryfile import (
     MAX_DESCRIPTORS,
     AttachedFrame,
@@ -82,14 +86,22 @@ class _CountingCollector(BlobCollector):
 
 
 class _AttachingFramer(Framer):
-    """A framer that gives attached BLOBs their descriptors."""
+    """A framer that gives attached BLOBs their descriptors.
+
+    Args:
+        limits: What the peer may send.
+        lenient: Descriptors that are missing, or left over, are no reason not to go on.
+    """
 
     _collector = _CountingCollector
 
-    def __init__(self, limits: Limits | None) -> None:
+    def __init__(self, limits: Limits | None, lenient: bool = False) -> None:
         super().__init__(limits)
+        self._lenient = lenient
         self.waiting: deque[tuple[int, Descriptor]] = deque()  # with the offset in the stream by which it had come
+        self.may_be_cut = False  # what is fed next may end within a message
         self.gave = False  # what was fed last has completed an element with descriptors
+        self._doubtful = False  # or had too few descriptors, or too many
         self._fed = 0
 
     def take_descriptors(self, fds: Sequence[int], count: int) -> None:
@@ -97,6 +109,14 @@ class _AttachingFramer(Framer):
         self.waiting += [(self._fed + count, Descriptor(fd)) for fd in fds]
         if len(self.waiting) > MAX_WAITING:
             self.distrust(f"more than {MAX_WAITING} descriptors before their elements")
+
+    def lost(self) -> None:
+        """Descriptors of the next bytes have not come."""
+        reason = f"descriptors were lost: more than {MAX_DESCRIPTORS} in one message, or too many open files"
+        if self._lenient:  # their element will lack them
+            self._drop(MalformedFrame(reason))
+        else:
+            self.distrust(reason)
 
     def distrust(self, reason: str, sample: bytes = b"") -> None:
         """Which descriptor belongs to which element cannot be told any more: there is no going on."""
@@ -107,16 +127,32 @@ class _AttachingFramer(Framer):
         self._held.clear()
 
     def feed(self, data: bytes) -> list[Frame]:
-        self.gave = False
+        self.gave = self._doubtful = False
         self._fed += len(data)
         frames = super().feed(data)
         # The kernel ends a read behind the message that has descriptors; a read that has filled the buffer may have
         # ended within it.
-        if self.waiting and not self.unfinished and len(data) < SLICE:
-            self.distrust("a descriptor that belongs to no element")
-        if self.failed:  # perhaps an element before the one that showed it has the descriptor of that one
+        if self.waiting and not self.unfinished and not self.may_be_cut:
+            self._left_over()
+        # Perhaps an element before the one that showed it has the descriptor of that one.
+        if self.failed or self._doubtful:
             return [frame for frame in frames if not isinstance(frame, AttachedFrame)]
         return frames
+
+    def _left_over(self, began: int | None = None, sample: bytes = b"") -> None:
+        """There are descriptors that came before an element began, or that have none at all."""
+        reason = "a descriptor that belongs to no element"
+        self._doubt(reason, sample)
+        while self.waiting and (began is None or self.waiting[0][0] <= began):
+            self.waiting.popleft()
+
+    def _doubt(self, reason: str, sample: bytes) -> None:
+        """Either there is no going on, or what comes with the next bytes will be right again."""
+        if self._lenient:
+            self._doubtful = True
+            self._drop(MalformedFrame(reason, excerpt=excerpt(sample)))
+        else:
+            self.distrust(reason, sample)
 
     def _feed_blob(self, data: bytes, pos: int, frames: list[Frame]) -> tuple[bytes, int]:
         blob = self._blob
@@ -142,13 +178,15 @@ class _AttachingFramer(Framer):
             if blob.attached or waiting:
                 self.distrust("an attached BLOB that is broken off")
             return frame
+        if waiting and waiting[0][0] <= began and (self._lenient or len(waiting) >= blob.attached):
+            self._left_over(began, sample)
+            if self.failed:
+                return None
         if len(waiting) < blob.attached:
-            self.distrust("an attached BLOB without its descriptor", sample)
+            self._doubt("an attached BLOB without its descriptor", sample)
+            waiting.clear()
             return None
         taken = [waiting.popleft() for _ in range(blob.attached)]
-        if taken[0][0] <= began:
-            self.distrust("a descriptor that belongs to no element", sample)
-            return None
         if frame is None:  # malformed, which has been said already
             return None
         assert isinstance(frame, BlobFrame)
@@ -186,20 +224,32 @@ class PassingLink(DescriptorLink):
 
     Args:
         label: Who is at the other end, for logs.
-        sock: A connected, non-blocking AF_UNIX stream socket.
+        sock: A connected AF_UNIX stream socket, non-blocking unless `shared`.
+        shared: See :class:`DescriptorLink`.
+        lenient: The peer passes on what others send: descriptors that are missing, or left over, do not end the link.
         linger: See :class:`DescriptorLink`.
         limits: What the peer may send; `limits.blob` also bounds an attached BLOB, by its length as base64.
 
     `unsent` counts the files that wait with their elements.
     """
 
-    def __init__(self, label: str, sock: socket.socket, *, linger: float = 0.0, limits: Limits | None = None) -> None:
-        super().__init__(label, sock=sock, linger=linger, limits=limits)
+    def __init__(
+        self,
+        label: str,
+        sock: socket.socket,
+        *,
+        shared: bool = False,
+        lenient: bool = False,
+        linger: float = 0.0,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(label, sock=sock, shared=shared, linger=linger, limits=limits)
         self._socket = sock
         self._recvmsg_into = sock.recvmsg_into
         self._ancillary = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-        self._flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-        self._framer = self._attaching = _AttachingFramer(limits)
+        self._flags_out = socket.MSG_DONTWAIT if shared else 0
+        self._flags_in = getattr(socket, "MSG_CMSG_CLOEXEC", 0) | self._flags_out
+        self._framer = self._attaching = _AttachingFramer(limits, lenient)
         self._read_into = self._receive
         self._write_some = self._transmit
         self._in_flight = 0  # bytes in files that the peer may not have read
@@ -212,7 +262,8 @@ class PassingLink(DescriptorLink):
             self._above_water = self._above_water or self.unsent > LOW_WATER
 
     def _receive(self) -> int:
-        count, ancillary, flags, _ = self._recvmsg_into((self._view,), self._ancillary, self._flags)
+        count, ancillary, flags, _ = self._recvmsg_into((self._view,), self._ancillary, self._flags_in)
+        self._attaching.may_be_cut = count == len(self._view)
         if ancillary or flags & _TRUNCATED:
             framer = self._attaching
             for level, kind, data in ancillary:
@@ -221,9 +272,7 @@ class PassingLink(DescriptorLink):
                     fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
                     framer.take_descriptors(fds, count)
             if flags & _TRUNCATED:
-                framer.distrust(
-                    f"descriptors were lost: more than {MAX_DESCRIPTORS} in one message, or too many open files"
-                )
+                framer.lost()
         return count
 
     def _hand_on(self, frames: list[Frame]) -> None:
@@ -245,7 +294,8 @@ class PassingLink(DescriptorLink):
         first = buffers[0]
         if isinstance(first, Tagged) and first.descriptors:
             return self._pass(first, buffers)
-        return self._socket.send(first) if len(buffers) == 1 else self._socket.sendmsg(buffers)
+        flags = self._flags_out
+        return self._socket.send(first, flags) if len(buffers) == 1 else self._socket.sendmsg(buffers, (), flags)
 
     def _pass(self, first: Tagged, buffers: Sequence[bytes | memoryview]) -> int:
         """Send with descriptors, which go with the first byte."""
@@ -256,7 +306,8 @@ class PassingLink(DescriptorLink):
             return 0
         fds = array.array("i", [descriptor.fd for descriptor in first.descriptors])
         try:
-            count = self._socket.sendmsg(buffers, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
+            count = self._socket.sendmsg(buffers, ancillary, self._flags_out)
         except OSError as error:
             if error.errno != errno.ETOOMANYREFS:  # this user's processes have too many on their way
                 raise

@@ -2,6 +2,9 @@
 
 Twice as fast as an asyncio transport for BLOBs and nearly so for round trips: one system call into one
 buffer that all links share, no copies on the way out.
+
+How much is read at once depends on how long it takes to handle: a BLOB comes in slices of 256 KiB, and a flood of short
+elements, of which as many bytes may take seconds, in less, so that the other links have their turns.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Final
 
 from ..protocol.framer import Limits
@@ -34,6 +38,11 @@ class _Buffer(threading.local):
 
 
 _buffer = _Buffer()
+_FIRST_READ: Final = 32 << 10
+_LEAST_READ: Final = 4 << 10
+"""Bytes that a new link reads at once, and that any link does."""
+_LONGEST_TURN: Final = 0.05
+"""Seconds that it should take to handle what was read at once."""
 _FIRST_RETRY: Final = 0.002
 _LAST_RETRY: Final = 0.25
 """Seconds between two tries to send what must wait though the descriptor is writable."""
@@ -111,7 +120,7 @@ class DescriptorLink(FramedLink):
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
-        self._view = _buffer.view
+        self._view = _buffer.view[:_FIRST_READ]
         if self._ended:  # it was closed before it was opened
             self._loop.call_soon(receiver.link_closed, None)
             return
@@ -178,6 +187,7 @@ class DescriptorLink(FramedLink):
             self._loop.remove_writer(self._write_fd)
 
     def _readable(self) -> None:
+        began = monotonic()
         try:
             count = self._read_into()
         except (BlockingIOError, InterruptedError):
@@ -189,8 +199,17 @@ class DescriptorLink(FramedLink):
             if self.linger:
                 self.last_received = self._loop.time()
             self._received(bytes(self._view[:count]))
+            taken = monotonic() - began
+            if taken > _LONGEST_TURN:
+                self._read_at_once(int(count * _LONGEST_TURN / taken))
+            elif count == len(self._view) < SLICE and taken < _LONGEST_TURN / 2:
+                self._read_at_once(2 * count)
         else:
             self._end_of_input()
+
+    def _read_at_once(self, count: int) -> None:
+        """Read about so many bytes the next time."""
+        self._view = _buffer.view[: max(_LEAST_READ, count)]
 
     def _end_of_input(self) -> None:
         """The peer sends no more; perhaps it still wants the answers to what it has sent."""
@@ -268,6 +287,8 @@ class DescriptorLink(FramedLink):
 
     def _read_rest(self, error: OSError) -> None:
         """The peer takes nothing any more; what it said before that still counts."""
+        self._view = _buffer.view
+        self._tell_drained()  # it may not be read until something has been taken
         for _ in range(64):
             if self._ended:
                 return
@@ -300,6 +321,7 @@ class DescriptorLink(FramedLink):
 
     def _discard_input(self) -> None:
         """What has come in and is not read makes TCP reset the connection, and what was just sent be lost."""
+        self._view = _buffer.view
         with contextlib.suppress(OSError):
             for _ in range(64):
                 if not self._read_into():

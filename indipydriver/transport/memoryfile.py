@@ -15,6 +15,7 @@ import re
 import stat
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -184,7 +185,7 @@ class AttachedFrame(BlobFrame):
         head.descriptors = self.descriptors
         head.in_files = self._in_files
         super().__init__(address, [head, raw[_HEAD:]] if len(raw) > _HEAD else [head], skeleton, spans)
-        self._inline: BlobFrame | None = None
+        self._inline: weakref.ref[BlobFrame] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -198,11 +199,14 @@ class AttachedFrame(BlobFrame):
 
     @property
     def encoded(self) -> BlobFrame | None:
-        """The inline form, if it has been made."""
-        return self._inline
+        """The inline form, while somebody needs it.
+
+        Whoever it waits for has counted it; what waits in the attached form counts its files only.
+        """
+        return self._inline() if self._inline is not None else None
 
     def inline(self) -> BlobFrame:
-        """The same vector with its data as base64; made once, takes about 1 ms per MB.
+        """The same vector with its data as base64; made once while anybody needs it, takes about 1 ms per MB.
 
         The files are read, not mapped: whoever owns one could shorten it meanwhile, and touching a mapping behind
         its end would kill this process.
@@ -212,9 +216,11 @@ class AttachedFrame(BlobFrame):
             OSError: A file cannot be read.
         """
         with self._lock:
-            if self._inline is None:
-                self._inline = self._encode()
-            return self._inline
+            form = self.encoded
+            if form is None:
+                form = self._encode()
+                self._inline = weakref.ref(form)
+            return form
 
     def _encode(self) -> BlobFrame:
         raw = self.raw

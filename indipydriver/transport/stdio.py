@@ -1,15 +1,14 @@
 """Frames over this process's standard input and output, whatever they are.
 
-indiserver gives a driver one socket as both; an IPyServer gives it two pipes; a person gives it a
-terminal or a file.  The blocking mode belongs to the open file, which the parent or the shell may share,
-so it is never changed: a socket is told with every call not to wait, a pipe is opened a second time
-through ``/proc``, and the rest is left to two threads.
+A server gives a driver one local socket as both, or two pipes; a person gives it a terminal or a file.  Through a
+local socket, indiserver hands BLOBs over as descriptors.  The blocking mode belongs to the open file, which the parent
+or the shell may share, so it is never changed: a socket is told with every call not to wait, a pipe is opened a second
+time through ``/proc``, and the rest is left to two threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import select
@@ -18,9 +17,11 @@ import stat
 import sys
 import threading
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import ClassVar, Final
 
 from ..protocol.framer import Limits
+from .attached import PassingLink
 from .descriptor import DescriptorLink
 from .framed import FramedLink
 from .link import SLICE, Link, Receiver
@@ -53,9 +54,10 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
             raise OSError(errno.EBADF, text)
     in_mode, out_mode = os.fstat(stdin), os.fstat(stdout)
     if stat.S_ISSOCK(in_mode.st_mode) and os.path.samestat(in_mode, out_mode) and hasattr(socket, "MSG_DONTWAIT"):
-        return DescriptorLink(
-            label, sock=socket.socket(fileno=os.dup(stdin)), shared=True, linger=linger, limits=limits
-        )
+        sock = socket.socket(fileno=os.dup(stdin))
+        if sock.family == getattr(socket, "AF_UNIX", None) and hasattr(socket, "SCM_RIGHTS"):
+            return PassingLink(label, sock, shared=True, lenient=True, linger=linger, limits=limits)
+        return DescriptorLink(label, sock=sock, shared=True, linger=linger, limits=limits)
     if stat.S_ISFIFO(in_mode.st_mode) and stat.S_ISFIFO(out_mode.st_mode):
         pipes = _reopen(stdin, stdout)
         if pipes is not None:
@@ -95,6 +97,92 @@ def _write_some(fd: int, data: memoryview) -> int:
             select.select([], [fd], [])
 
 
+class _Reader:
+    """Reads a descriptor in a thread, a piece at a time, whenever it is asked to.
+
+    A read cannot be interrupted. What it brings when its link has ended belongs to the next link of the same open file,
+    as in the second run of a driver.
+    """
+
+    _left_behind: ClassVar[dict[tuple[int, int, int], _Reader]] = {}  # in a read, or with what it has brought
+
+    @classmethod
+    def of(cls, fd: int) -> _Reader:
+        """The reader of a descriptor."""
+        try:
+            mode = os.fstat(fd)
+        except OSError:  # reading it will say so
+            return cls(fd, (fd, -1, -1))
+        key = fd, mode.st_dev, mode.st_ino  # the number alone may be that of another file by now
+        return cls._left_behind.pop(key, None) or cls(fd, key)
+
+    def __init__(self, fd: int, key: tuple[int, int, int]) -> None:
+        self._fd = fd
+        self._key = key
+        self._lock = threading.RLock()  # for what follows
+        self._asked: threading.Semaphore | None = None  # of the thread, if there is one
+        self._is_reading = False
+        self._deliver: Callable[[bytes | OSError], None] | None = None
+        self._left: bytes | None = None
+
+    def ask(self, deliver: Callable[[bytes | OSError], None]) -> None:
+        """Read a piece, and call this with it, b"" at the end or an error; in any thread."""
+        with self._lock:
+            self._deliver = deliver
+            left, self._left = self._left, None
+            if left is None:
+                if not self._is_reading:
+                    self._is_reading = True
+                    self._thread().release()
+                return
+        deliver(left)
+
+    def leave(self, left: bytes | None = None) -> None:
+        """The link has ended.
+
+        Args:
+            left: What it has not taken.
+        """
+        with self._lock:
+            self._deliver = None
+            self._left = left or self._left
+            self._left_behind[self._key] = self
+            if not self._is_reading:
+                self._stop()
+
+    def _thread(self) -> threading.Semaphore:
+        if self._asked is None:
+            self._asked = threading.Semaphore(0)
+            threading.Thread(target=self._run, args=(self._asked,), name=f"reader of {self._fd}", daemon=True).start()
+        return self._asked
+
+    def _stop(self) -> None:
+        if self._left is None:
+            self._left_behind.pop(self._key, None)
+        if self._asked is not None:
+            self._asked.release()
+            self._asked = None
+
+    def _run(self, asked: threading.Semaphore) -> None:
+        while True:
+            asked.acquire()
+            with self._lock:
+                if self._asked is not asked:
+                    return
+            piece: bytes | OSError
+            try:
+                piece = _read_some(self._fd)
+            except OSError as error:
+                piece = error
+            with self._lock:
+                self._is_reading = False
+                if self._deliver is not None:
+                    self._deliver(piece)  # before anybody else can ask
+                else:
+                    self._left = piece if isinstance(piece, bytes) and piece else None
+                    self._stop()
+
+
 class ThreadLink(FramedLink):
     """A link over two descriptors that may block: one thread reads, one writes.
 
@@ -114,8 +202,8 @@ class ThreadLink(FramedLink):
         self._stdin = stdin
         self._stdout = stdout
         self._loop: asyncio.AbstractEventLoop
-        self._may_read = threading.Semaphore(1)  # one piece on its way to the loop at a time
-        self._kept: bytes | None = None  # one that came when reading had been paused
+        self._reader: _Reader | None = None
+        self._kept: bytes | None = None  # a piece that came when reading had been paused
         self._pieces: deque[bytes] = deque()  # for the writing thread
         self._some_pieces = threading.Semaphore(0)
 
@@ -125,8 +213,9 @@ class ThreadLink(FramedLink):
         if self._ended:  # it was closed before it was opened
             self._loop.call_soon(receiver.link_closed, None)
             return
-        for work in (self._read, self._write):
-            threading.Thread(target=work, name=f"{self.label} {work.__name__}", daemon=True).start()
+        threading.Thread(target=self._write, name=f"{self.label} writer", daemon=True).start()
+        self._reader = _Reader.of(self._stdin)
+        self._reader.ask(self._deliver)
         self.flush()
 
     def flush(self) -> None:
@@ -168,37 +257,44 @@ class ThreadLink(FramedLink):
             self._loop.call_soon(self._end, None)
 
     def _release(self) -> None:
-        # The threads are daemons: a read of a terminal cannot be interrupted.
-        self._may_read.release()
+        if self._reader is not None:
+            self._reader.leave(self._kept)
+            self._kept = None
         self._some_pieces.release()
 
-    def _call(self, function: object, *args: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
-            self._loop.call_soon_threadsafe(function, *args)  # type: ignore[arg-type]
+    def _call(self, function: Callable[..., object], *args: object) -> bool:
+        """Have the loop call it; False if the loop has been closed."""
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            return False
+        return True
 
-    def _read(self) -> None:
-        while True:
-            self._may_read.acquire()
-            if self._ended:
-                return
-            try:
-                data = _read_some(self._stdin)
-            except OSError as error:
-                # A terminal that has been hung up says EIO.
-                self._call(self._end_of_input if error.errno == errno.EIO else self._end, error)
-                return
-            if not data:
-                self._call(self._end_of_input, None)
-                return
-            self._call(self._take, data)
+    def _deliver(self, piece: bytes | OSError) -> None:
+        """Called in the reader's thread."""
+        if not self._call(self._take, piece):
+            self._give_back(piece)
 
-    def _take(self, data: bytes) -> None:
-        if self._paused:
-            self._kept = data
-        elif not self._ended:
-            if not self._closing:
-                self._received(data)
-            self._may_read.release()
+    def _give_back(self, piece: bytes | OSError) -> None:
+        assert self._reader is not None
+        if isinstance(piece, bytes) and piece:
+            self._reader.leave(piece)
+
+    def _take(self, piece: bytes | OSError) -> None:
+        assert self._reader is not None
+        if self._ended:
+            self._give_back(piece)
+        elif isinstance(piece, OSError):
+            # A terminal that has been hung up says EIO.
+            (self._end_of_input if piece.errno == errno.EIO else self._end)(piece)
+        elif not piece:
+            self._end_of_input(None)
+        elif self._paused or self._closing:
+            self._kept = piece
+        else:
+            self._received(piece)
+            if not self._ended:
+                self._reader.ask(self._deliver)
 
     def _end_of_input(self, _: OSError | None) -> None:
         """Answers may come yet to what was read last."""

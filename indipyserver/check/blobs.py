@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import zlib
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from indipydriver.errors import ValueFormatError
+from indipydriver.protocol.blobtags import LARGEST_COUNT
 from indipydriver.protocol.frame import BlobFrame, Frame
-from indipydriver.protocol.values import decode_base64, inflate
+from indipydriver.protocol.values import decode_base64
 
 from .rules import Findings
 
@@ -16,6 +18,7 @@ __all__ = ["judge_blobs"]
 
 _FORMAT: Final = re.compile(r"(?:\.[A-Za-z0-9_+-]{1,32}){1,4}")
 _WHITE_SPACE: Final = b" \t\r\n\x0b\x0c"
+_PIECE: Final = 1 << 16  # bytes that are inflated at once, to at most 16 times as many
 
 
 def judge_blobs(findings: Findings, frame: Frame, element: Element) -> list[int]:
@@ -90,7 +93,7 @@ class _Judge:
     def _judge_size(self, size: int, data: bytes, format: str) -> None:
         if format.endswith(".z"):
             try:
-                real = len(inflate(data, max(size, 1 << 20) * 2))
+                real = _inflated_size(data, min(max(size, 1 << 20) * 2, LARGEST_COUNT))
             except ValueFormatError as error:
                 self._add("blob-inflate", str(error))
                 return
@@ -98,3 +101,26 @@ class _Judge:
                 self._add("blob-size", f"size={size}, but it inflates to {real} bytes")
         elif not format.endswith(".fz") and size != len(data):
             self._add("blob-size", f"size={size}, but the data has {len(data)} bytes")
+
+
+def _inflated_size(data: bytes, limit: int) -> int:
+    """How many bytes a zlib stream holds; they are only counted, as a few bytes can stand for gigabytes.
+
+    Raises:
+        ValueFormatError: It is no such stream, ends too early, or holds more than the limit.
+    """
+    inflater = zlib.decompressobj()
+    size = 0
+    try:
+        for start in range(0, len(data), _PIECE):
+            piece = data[start : start + _PIECE]
+            while piece and not inflater.eof:
+                size += len(inflater.decompress(piece, 16 * _PIECE))
+                if size > limit:
+                    raise ValueFormatError(f"a zlib stream of more than {limit} bytes")
+                piece = inflater.unconsumed_tail
+    except zlib.error as error:
+        raise ValueFormatError(f"not a zlib stream: {error}") from None
+    if not inflater.eof:
+        raise ValueFormatError("a zlib stream without its end")
+    return size

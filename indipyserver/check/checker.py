@@ -38,6 +38,7 @@ _LONGEST_NAME: Final = 63
 _LONGEST_MESSAGE: Final = 254
 _LONGEST_UID: Final = 64
 _TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?")
+_MOST_KEPT: Final = 1000  # sizes of BLOBs of one property, and replies to pings
 _CLOCK_ERROR: Final = 600.0  # seconds; the nearest time zones are 15 minutes apart
 
 
@@ -53,7 +54,7 @@ class Checker:
         properties: What is defined at the moment.
         messages: How many messages came, by device; None: those of no device.
         last_message: The text of the last one of each.
-        blobs: The sizes of all BLOBs that came, by property.
+        blobs: The sizes of the BLOBs that came, by property.
         frames: How many elements came, by tag.
         bytes: How many bytes came.
         pongs: The uids of replies to pings.
@@ -215,7 +216,8 @@ class Checker:
         if kind is VectorKind.BLOB:
             sizes = judge_blobs(self.findings, frame, element)
             if sizes:
-                self.blobs.setdefault((device, name), []).extend(sizes)
+                kept = self.blobs.setdefault((device, name), [])
+                kept += sizes[: _MOST_KEPT - len(kept)]
         known = self.properties.get((device, name))
         if known is None:
             add("update-undefined", f"<{tag.text}> of a property that is not defined", device, name)
@@ -282,7 +284,7 @@ class Checker:
         uid = element.get("uid")
         if not uid or len(uid.encode()) > _LONGEST_UID:
             self.findings.add("ping-uid", f"{tag.text} with uid={uid and uid[:80]!r}")
-        elif tag.verb is Verb.PONG:
+        elif tag.verb is Verb.PONG and len(self.pongs) < _MOST_KEPT:
             self.pongs.append(uid)
 
     # Their parts

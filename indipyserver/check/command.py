@@ -8,12 +8,12 @@ import logging
 import signal
 import ssl
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..certificates import client_context
 from ..console import attach, is_terminal, verbose_level
+from ..signals import on_signal
 from ..words import Word
 from .checkreport import Report, as_json, as_text
 from .checkrun import DEFAULT_TIMEOUT, check
@@ -62,21 +62,21 @@ def run_check(
     finally:
         detach()
     with contextlib.suppress(BrokenPipeError):
-        sys.stdout.write(as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout)))
+        text = as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout))
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     return report.status
 
 
 async def _run(checking: Coroutine[Any, Any, Report], ended: list[int]) -> Report:
     """The check, which SIGTERM cancels so that the driver is stopped too."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task = asyncio.current_task()
     assert task is not None
 
     def end() -> None:
         ended.append(signal.SIGTERM)
         task.cancel()
 
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(signal.SIGTERM, end)
+    on_signal("SIGTERM", end, once=True)
     return await checking

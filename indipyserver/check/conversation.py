@@ -15,6 +15,7 @@ from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import EnableBlob, GetProperties, NewVector, Ping
 from indipydriver.protocol.tags import Verb
 
+from ..devices import MAX_DEFINED, MAX_DEVICES, MAX_PROPERTIES
 from .checker import Checker
 from .checkreport import Report
 from .model import Key
@@ -28,7 +29,7 @@ QUIET: Final = 0.4
 
 
 class Ended(Exception):
-    """The subject is gone, so there is nothing more to ask."""
+    """The subject is gone, or there is no end to what it sends: there is nothing more to ask."""
 
 
 class Conversation:
@@ -38,6 +39,7 @@ class Conversation:
         checker: The judge.
         finishing: The end of the subject is expected.
         ended_early: It ended before that.
+        enough: It has spoken of more names than a server keeps, and is not listened to any more.
         last_sent: What was sent to it last.
         teasing: It is being sent members that it has not defined.
         definitions: How often each property was defined.
@@ -51,6 +53,7 @@ class Conversation:
         self.checker = Checker(server=subject.is_server)
         self.finishing = False
         self.ended_early = False
+        self.enough = False
         self.last_sent = "nothing"
         self.teasing = False
         self.subject = subject
@@ -61,6 +64,8 @@ class Conversation:
         self.definitions: Counter[Key] = Counter()
         self.updates: Counter[Key] = Counter()
         self._all: dict[Key, None] = {}
+        self._names: dict[str, set[str]] = {}  # by device
+        self._count = 0  # of all names
         self._changed = 0.0  # when a property was last defined or deleted
         self.answers: dict[Key, float] = {}
         self.pending: dict[Key, tuple[int, float]] = {}
@@ -77,9 +82,11 @@ class Conversation:
     def frames_received(self, frames: list[Frame]) -> None:
         now = self._loop.time()
         for frame in frames:
-            self.checker.received(frame)
             tag, device, name = frame.address
             key = (device or "", name or "")
+            if self.enough or self._is_too_much(*key):
+                break
+            self.checker.received(frame)
             if tag.verb in (Verb.DEF, Verb.DELETE):
                 self._changed = now
                 if tag.verb is Verb.DEF:
@@ -99,6 +106,25 @@ class Conversation:
                     self.result.answered += 1
         self._news.set()
 
+    def _is_too_much(self, device: str, name: str) -> bool:
+        """One name more is remembered, unless there are as many as a server keeps."""
+        names = self._names.get(device)
+        if names is not None and name in names:
+            return False
+        if names is None and len(self._names) > MAX_DEVICES:
+            text = f"more than {MAX_DEVICES} devices"
+        elif names is not None and len(names) > MAX_PROPERTIES:
+            text = f"more than {MAX_PROPERTIES} properties of {device!r}"
+        elif self._count > MAX_DEFINED:
+            text = f"more than {MAX_DEFINED} properties"
+        else:
+            self._names.setdefault(device, set()).add(name)
+            self._count += 1
+            return False
+        self.enough = True
+        self.checker.findings.add("too-many", f"{text}; the check ends there")
+        return True
+
     def closed(self, unfinished: int) -> None:
         self.ended_early = self.ended_early or not self.finishing
         self.checker.ended(unfinished)
@@ -115,7 +141,7 @@ class Conversation:
         """Wait until something is so; False if it is not in time, Ended if it cannot be any more."""
         deadline = self._loop.time() + timeout
         while not condition():
-            if self.ended_early:
+            if self.ended_early or self.enough:
                 raise Ended
             self._news.clear()
             try:
@@ -130,7 +156,7 @@ class Conversation:
         limit = self._loop.time() + 10 * self.timeout
         since = self._loop.time()
         while (left := max(self._changed, since) + quiet - self._loop.time()) > 0 and self._loop.time() < limit:
-            if self.ended_early:
+            if self.ended_early or self.enough:
                 raise Ended
             await asyncio.sleep(left)
 

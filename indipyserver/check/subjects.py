@@ -35,6 +35,7 @@ _CONNECT_TIMEOUT: Final = 10.0
 _KILL_AFTER: Final = 2.0
 _FAREWELL: Final = 2.0  # seconds in which a server has to take what we have sent last
 _STDERR_LINES: Final = 20
+_MOST_UNSENT: Final = 16 << 20  # bytes for one that takes nothing, and perhaps asks for answers without end
 
 
 class CannotRun(Exception):
@@ -107,8 +108,9 @@ class _Stream:
         self._reading: asyncio.Task[None] | None = None
 
     def send(self, message: AnyMessage) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(encode(message).raw + b"\n")
+        writer = self._writer
+        if writer is not None and not writer.is_closing() and writer.transport.get_write_buffer_size() < _MOST_UNSENT:
+            writer.write(encode(message).raw + b"\n")
 
     async def _read(self, reader: asyncio.StreamReader, listener: Listener) -> None:
         framer = Framer(Limits(blob=1 << 30), as_sent=True)

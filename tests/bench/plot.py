@@ -1,4 +1,4 @@
-"""Draws how cost grows, and writes the table of figures into the page that explains them.
+"""Draws how cost grows, and writes the tables of figures into the page that explains them.
 
     python -m tests.bench.plot [FIGURES.json] [--page PAGE.md]
 
@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from .table import tables
+from .table import by_server, cpu, latency, memory, number, plain, rate, storm
 
 DOCS = Path(__file__).parents[2] / "docs" / "explanation"
 SHOWN = (
@@ -127,6 +127,16 @@ def draw(report: dict[str, Any], directory: Path) -> None:
     plot.save(directory / "storm.svg", crowds, log=False)
 
 
+def _parts(entries: Sequence[dict[str, Any]]) -> str:
+    """The table of what runs alone, without a server."""
+    rows = []
+    for entry in entries:
+        figures = entry["figures"]["ours"]
+        title = ", ".join(filter(None, (entry["title"], figures.get("note"))))
+        rows.append([title, number(figures.get("rate")), cpu(figures), entry["unit"]])
+    return plain(["what", "per second", "µs", "per"], rows)
+
+
 def fill(page: Path, report: dict[str, Any]) -> None:
     """Put what a run has found between the marks in the page."""
     conditions = report["conditions"]
@@ -137,8 +147,12 @@ def fill(page: Path, report: dict[str, Any]) -> None:
             f"{conditions['processors']} processors shared with other work, "
             f"medians of {conditions['runs']} runs."
         ),
-        "servers": tables(report, which=SHOWN),
-        "parts": tables({**report, "contenders": ["ours"]}, which=parts),
+        "processor time": by_server(report, SHOWN, cpu, unit="µs per"),
+        "rates": by_server(report, SHOWN, rate),
+        "latencies": by_server(report, SHOWN, latency),
+        "storms": by_server(report, [name for name in SHOWN if name.startswith("storm")], storm),
+        "memory": by_server(report, SHOWN, memory),
+        "parts": _parts([report["benchmarks"][name] for name in parts]),
     }
     text = page.read_text(encoding="utf-8")
     for name, content in contents.items():

@@ -1,6 +1,6 @@
 """Figures as a table in Markdown."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Figures = dict[str, Any]
@@ -76,3 +76,59 @@ def tables(report: Figures, earlier: Figures | None = None, which: Iterable[str]
             rows.append(row)
     keep = [i for i, title in enumerate(header) if i < 2 or title == "per" or any(row[i] for row in rows)]
     return markdown([header[i] for i in keep], [[row[i] for i in keep] for row in rows])
+
+
+def by_server(report: Figures, which: Iterable[str], cell: Callable[[Figures], str], unit: str = "") -> str:
+    """A narrow table: a row for each benchmark, a column for each server.
+
+    Args:
+        report: What a run has written to its --json file.
+        which: The benchmarks with these names, as far as there is anything in a cell.
+        cell: The text for the figures of one server.
+        unit: Title of a second column with the unit of each benchmark; "" for none.
+    """
+    rows = []
+    for name in which:
+        entry = report["benchmarks"].get(name, {"figures": {}})
+        cells = [cell(entry["figures"].get(server, {})) for server in report["contenders"]]
+        if any(cells):
+            rows.append([entry["title"], *([entry["unit"]] if unit else []), *cells])
+    header = ["what", *([unit] if unit else []), *report["contenders"]]
+    keep = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    return plain([header[i] for i in keep], [[row[i] for i in keep] for row in rows])
+
+
+def plain(header: list[str], rows: list[list[str]]) -> str:
+    """All columns but the first are numbers."""
+    rule = ["---", *("---:" for _ in header[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
+
+
+def cpu(figures: Figures) -> str:
+    """Processor time, and how far the runs lie apart."""
+    if figures.get("cpu") is None:
+        return ""
+    spread = figures.get("spread")
+    return number(figures["cpu"]) + ("" if spread is None else f" ±{spread * 50:.0f}%")
+
+
+def rate(figures: Figures) -> str:
+    """How many a second, or how far it came."""
+    return str(figures.get("failure") or number(figures.get("rate")))
+
+
+def memory(figures: Figures) -> str:
+    """Resident megabytes."""
+    return number(figures.get("memory"))
+
+
+def latency(figures: Figures) -> str:
+    """The median, and what one in a hundred exceeds."""
+    return "" if figures.get("p50") is None else f"{figures['p50']:.3f} / {figures['p99']:.3f}"
+
+
+def storm(figures: Figures) -> str:
+    """How long it took, and how many times what is needed was sent; or how far it came."""
+    if not figures.get("sent"):
+        return str(figures.get("failure", ""))
+    return f"{figures['seconds']:.2f} s, {str(figures['note']).removesuffix(' what is needed')}"

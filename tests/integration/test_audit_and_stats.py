@@ -118,6 +118,17 @@ async def test_stats_count_what_passes():
 
 
 @asynchronous
+async def test_clients_are_counted_in_each_run_anew():
+    server = IPyServer(echo_driver("A"), host="127.0.0.1", port=0)
+    for count in (2, 1):
+        async with running(server):
+            for _ in range(count):
+                async with IndiClient(server.port) as client:
+                    await client.settle()
+        assert server.stats().clients_served == count
+
+
+@asynchronous
 async def test_restarts_of_a_program_are_counted():
     server = IPyServer(host="127.0.0.1", port=0)
     from indipyserver.backoff import Backoff

@@ -177,6 +177,22 @@ async def test_messages_of_drivers_are_kept(tmp_path, echo):
         assert re.fullmatch(r"[-\dT:]{19}: Echo: has it\n", file.read_text())
 
 
+@pytest.mark.parametrize(
+    ("name", "says"), [("missing", "there is no such directory"), ("a file", "it is no directory"), ("log", "")]
+)
+@asynchronous
+async def test_a_directory_for_messages_that_cannot_be_used_is_named_at_the_start(tmp_path, name, says):
+    (tmp_path / "a file").touch()
+    (tmp_path / "log").mkdir()
+    with server("-l", str(tmp_path / name), LED) as program:
+        await start_line(program)  # it serves nevertheless
+        if says:
+            await eventually(lambda: f"cannot be written to {tmp_path / name}: {says}" in program.stderr())
+        program.signal(signal.SIGTERM)
+        await program.wait()
+        assert ("cannot be written" in program.stderr()) == bool(says)
+
+
 # What it logs
 
 

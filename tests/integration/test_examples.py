@@ -10,6 +10,9 @@ import pytest
 
 from examples import camera, led, observatory, snooping, stdio_driver, thermostat
 from examples.pictures import BLOCK
+from indipydriver.protocol.messages import DefMember, DefVector, GetProperties
+from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.testing import DriverHarness, driver_test
 from tests.support import (
     ROOT,
     IndiClient,
@@ -92,9 +95,9 @@ async def test_the_room_reaches_its_target():
     async with running_server(thermostat.make_driver(period=0.01)) as server, IndiClient(server.port) as client:
         await client.get_properties()
         await client.expect(match("defNumberVector", name="TARGET"))
+        await client.expect(match("(def|set)LightVector", name="HEATER", values={"HEATER": "Busy"}))
         await client.send(new_vector("Number", "Thermostat", "TARGET", TARGET=16))
         await client.expect(match("setNumberVector", name="TARGET", state="Busy"))
-        await client.expect(match("setLightVector", name="HEATER", values={"HEATER": "Busy"}))
         reached = await client.expect(match("setNumberVector", name="TARGET", state="Ok"), timeout=20)
         assert "reached" in reached.get("message", "")
         measured = await client.expect(match("setNumberVector", name="TEMPERATURE"))
@@ -151,7 +154,7 @@ async def test_an_exposure_is_aborted_and_the_next_one_works():
         await client.expect(match("setNumberVector", name="CCD_EXPOSURE", state="Busy"))
 
         await client.send(new_vector("Number", "Camera", "CCD_EXPOSURE", CCD_EXPOSURE_VALUE=1))
-        await client.expect(match("setNumberVector", message="An exposure is under way: abort it first"))
+        await client.expect(match("setNumberVector", message="An exposure is in progress: abort it first"))
 
         await client.send(new_vector("Switch", "Camera", "CCD_ABORT_EXPOSURE", ABORT="On"))
         await client.expect(match("setNumberVector", name="CCD_EXPOSURE", state="Idle"))
@@ -213,6 +216,23 @@ async def test_the_roof_closes_when_it_rains_and_stays_closed():
         await eventually(lambda: roof.dry)
         await client.send(new_vector("Switch", "Roof", "DOME_SHUTTER", SHUTTER_OPEN="On"))
         await roof_is(client, 100)
+
+
+@driver_test
+async def test_the_roof_stays_open_as_long_as_a_quiet_sensor_answers():
+    rain = (DefMember("RAIN", "Ok"),)
+    answer = DefVector(VectorKind.LIGHT, "Rain Sensor", "WEATHER_STATUS", State.OK, rain)
+    async with DriverHarness(snooping.make_roof()) as harness:
+        await harness.send(answer)
+        await harness.set_switch("Roof", "DOME_SHUTTER", SHUTTER_OPEN="On")
+        for _ in range(20):
+            asked = harness.messages.count(GetProperties("Rain Sensor", "WEATHER_STATUS"))
+            await harness.advance(31)
+            assert harness.messages.count(GetProperties("Rain Sensor", "WEATHER_STATUS")) == asked + 1
+            await harness.send(answer)
+        harness.assert_values("Roof", "ROOF_POSITION", OPEN="100")
+        await harness.advance(100)
+        harness.assert_values("Roof", "ROOF_POSITION", OPEN="0")
 
 
 @asynchronous
@@ -326,7 +346,7 @@ async def test_it_runs_from_a_bare_checkout(name, way, tmp_path):
 @asynchronous
 async def test_the_readme_command_serves_three_devices():
     with started(sys.executable, "-S", "-m", "examples", "--port", "0", cwd=ROOT) as program:
-        await eventually(lambda: "Ctrl-C ends it" in program.stdout() or program.process.poll() is not None, 15)
+        await eventually(lambda: "Press Ctrl-C to stop" in program.stdout() or program.process.poll() is not None, 15)
         greeting = re.search(r"Serving three INDI devices on localhost:(\d+)", program.stdout())
         assert greeting, program.stderr()
         async with IndiClient(int(greeting[1])) as client:

@@ -9,7 +9,7 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.transport.memory import memory_pair
-from indipyserver import IPyServer
+from indipyserver import IPyServer, parts
 from tests.support import IndiClient, asynchronous, eventually, match, running, running_server
 from tests.support.drivers import echo_driver
 
@@ -230,3 +230,65 @@ async def test_when_the_last_driver_ends_another_may_be_added_or_it_may_fail(cap
             await eventually(lambda: "no more drivers" in caplog.text)
             await client.settle()
     assert calls == ["deserted"] * 2
+
+
+class Endless(Stubborn):
+    """Its hardware swallows its cancellation, as a bare `except:` does, until it may end."""
+
+    may_end = False
+
+    async def hardware(self) -> None:
+        while not self.may_end:
+            try:
+                await asyncio.sleep(0.05)
+            except BaseException:
+                pass
+
+
+def endless() -> Endless:
+    return Endless(ipd.Device("E", [ipd.LightVector("l", "", "", "Ok", [ipd.LightMember("m")])]))
+
+
+@asynchronous
+async def test_a_driver_that_swallows_its_cancellation_can_be_removed(monkeypatch, caplog):
+    monkeypatch.setattr(parts, "LAST_GRACE", 0.1)
+    driver = endless()
+    async with (
+        running_server(driver, echo_driver("A"), shutdown_grace=0.1) as server,
+        IndiClient(server.port) as client,
+    ):
+        try:
+            await client.get_properties()
+            await client.expect(match("defLightVector", device="E"))
+            await asyncio.wait_for(server.remove(driver), 10)
+            await client.expect(match("delProperty", device="E"))
+            assert "Endless (E) has not ended 0.1 s after it was cancelled" in caplog.text
+            with pytest.raises(RuntimeError, match="runs already"):
+                server.add_driver(driver)
+            await client.get_properties(device="A", name="lamp")
+            await client.expect(match("defSwitchVector", device="A"))
+            driver.may_end = True
+            await eventually(lambda: not any(task.get_name() == "Endless (E)" for task in asyncio.all_tasks()))
+            server.add_driver(driver)
+            await client.expect(match("defLightVector", device="E"))
+        finally:
+            driver.may_end = True
+
+
+@asynchronous
+async def test_a_driver_that_swallows_its_cancellation_holds_up_only_its_own_end(monkeypatch, caplog):
+    monkeypatch.setattr(parts, "LAST_GRACE", 0.1)
+    driver = endless()
+    try:
+        async with running_server(driver, echo_driver("A"), shutdown_grace=0.1) as server:
+            async with IndiClient(server.port) as client:
+                await client.get_properties()
+                await client.expect(match("defLightVector", device="E"))
+                server.shutdown()
+                await client.expect(match("delProperty", device="E"))
+                await asyncio.wait_for(client.closed.wait(), 5)
+            assert "Endless (E) has not ended 0.1 s after it was cancelled" in caplog.text
+            driver.may_end = True
+            await asyncio.wait_for(server.stopped.wait(), 5)
+    finally:
+        driver.may_end = True

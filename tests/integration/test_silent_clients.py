@@ -5,13 +5,16 @@ import contextlib
 import logging
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from indipydriver.transport.stream import StreamLink
 from indipyserver import handshakes, lingering, reception
 from indipyserver.certificates import server_context
+from indipyserver.lograte import LogRate
 from tests.support import IndiClient, allowed, asynchronous, eventually, match, running_server
 from tests.support.certificates import certificates, trusting
 from tests.support.drivers import echo_driver
@@ -139,6 +142,48 @@ async def test_the_server_ends_while_handshakes_are_under_way_and_others_wait():
     assert len(asyncio.all_tasks()) == 1
 
 
+@pytest.mark.parametrize("then", ["another comes", "all end"])
+@asynchronous
+async def test_who_has_just_ended_his_handshake_keeps_his_socket(then, monkeypatch, caplog):
+    """In the same turn of the loop: its number would be given to the next connection."""
+    monkeypatch.setattr(handshakes, "SHARE", 1)
+    monkeypatch.setattr(handshakes, "SLOW_TIME", -1)
+    loop = asyncio.get_running_loop()
+
+    def connected(link: StreamLink, host: str) -> bool:
+        loop.call_soon(next_one)  # after which the loop hears that the handshake has ended
+        return True
+
+    def next_one() -> None:
+        if then == "another comes":
+            under_way.begin(socks[1], StreamLink("another"), "127.0.0.1")
+        else:
+            under_way.close()
+
+    under_way = handshakes.Handshakes(of_server(), connected, LogRate())
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = listening.getsockname()[1]
+        first = asyncio.create_task(asyncio.open_connection("localhost", port, ssl=trusting()))
+        listening.setblocking(False)
+        socks = [(await loop.sock_accept(listening))[0]]
+        other = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        other.send(b"\x16\x03\x01\x02\x00\x01")
+        socks.append((await loop.sock_accept(listening))[0])
+        for sock in socks:
+            sock.setblocking(False)
+        under_way.begin(socks[0], StreamLink("first"), "127.0.0.1")
+        _, writer = await first
+        await asyncio.sleep(0.05)
+        assert socks[0].fileno() >= 0
+        assert "gives way" not in caplog.text
+        under_way.close()
+        writer.transport.abort()
+        await eventually(lambda: all(sock.fileno() < 0 for sock in socks) or then == "all end")
+        socks[1].close()
+        await eventually(lambda: socks[0].fileno() < 0)
+
+
 # Places
 
 
@@ -187,6 +232,88 @@ async def test_without_need_a_silent_client_stays(monkeypatch):
             async with IndiClient(server.port) as client:
                 await client.settle()
             assert not closed(sock)
+
+
+@contextlib.contextmanager
+def speaking(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """So many connections that have said a word, and so do not give way as silent ones do."""
+    with silent(port, count) as sockets:
+        for sock in sockets:
+            sock.send(b"<pingRequest uid='1'/>")
+        yield sockets
+
+
+@contextlib.asynccontextmanager
+async def from_address(address: str, port: int) -> AsyncIterator[bool]:
+    """A connection from there; is it served?"""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    try:
+        writer.write(b"<pingRequest uid='1'/>")
+        served = False
+        with contextlib.suppress(ConnectionError):
+            served = bool(await asyncio.wait_for(reader.read(1), 5))
+        yield served
+    finally:
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+from_another_address = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="this machine has one loopback address only"
+)
+
+
+@from_another_address
+@pytest.mark.parametrize("connect", [speaking, silent])
+@asynchronous
+async def test_one_address_cannot_take_all_places(connect, monkeypatch, caplog):
+    """Whatever its connections say, or do not say, and however young they are."""
+    monkeypatch.setattr(reception, "SILENCE", 60)
+    share = reception.SHARE
+    async with running_server(echo_driver("A"), maxconnections=2 * share) as server:
+        with connect(server.port, 2 * share) as sockets:
+            await eventually(lambda: server.stats().clients_served == 2 * share)
+            async with contextlib.AsyncExitStack() as stack:
+                for _ in range(share):
+                    assert await stack.enter_async_context(from_address("127.0.0.2", server.port))
+                await eventually(lambda: sum(map(closed, sockets)) == share)
+                assert not any(map(closed, sockets[:share]))  # those that were here first stay
+                for address in ("127.0.0.1", "127.0.0.2", "127.0.0.3"):  # and nobody has more than a share now
+                    async with from_address(address, server.port) as served:
+                        assert not served
+    assert "gives way to a client from another address" in caplog.text
+
+
+@from_another_address
+@asynchronous
+async def test_a_few_places_are_whose_they_are():
+    async with running_server(echo_driver("A"), maxconnections=3) as server:
+        with speaking(server.port, 3) as sockets:
+            await eventually(lambda: all(peer.received for peer in server.board.clients))
+            async with from_address("127.0.0.2", server.port) as served:
+                assert not served
+            assert not any(map(closed, sockets))
+
+
+@asynchronous
+async def test_guests_keep_out_nobody_who_may_command(caplog):
+    async with running_server(echo_driver("A"), maxconnections=3) as server:
+        guests = server.add_listener("127.0.0.1", read_only=True)
+        async with IndiClient(server.port) as first:
+            await first.settle()
+            with speaking(guests.port, 2) as sockets:
+                await eventually(lambda: server.stats().clients_served == 3)
+                async with IndiClient(guests.port) as guest:
+                    await asyncio.wait_for(guest.closed.wait(), 5)
+                assert not any(map(closed, sockets))
+                async with IndiClient(server.port) as second, IndiClient(server.port) as third:
+                    await second.settle()
+                    await third.settle()
+                    await eventually(lambda: all(map(closed, sockets)))
+                    async with IndiClient(server.port) as fourth:
+                        await asyncio.wait_for(fourth.closed.wait(), 5)
+                    await first.settle()
+    assert "gives way to a client with all rights" in caplog.text
 
 
 @asynchronous

@@ -4,6 +4,7 @@ Each of them works with every example.
 """
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import signal
@@ -293,6 +294,23 @@ async def test_five_megabytes_under_indiserver(tmp_path):
     (file,) = tmp_path.iterdir()
     assert file.name == "Echo.BLOB.DATA.bin"
     assert hashlib.sha256(file.read_bytes()).digest() == hashlib.sha256(stdio_driver.payload()).digest()
+
+
+@asynchronous
+async def test_an_upload_under_indiserver():
+    """indiserver puts it into a memory file, whose descriptor it gives to the driver."""
+    async with echo_under_indiserver() as (port, _), IndiClient(port) as client:
+        await client.get_properties()
+        await client.expect(match("defBLOBVector", device="Echo", name="BLOB"), 15)
+        await client.enable_blob("Echo")
+        for size in (3, 100_000, 3_000_000):
+            data = stdio_driver.payload()[:size]
+            member = f'<oneBLOB name="DATA" size="{size}" format=".bin">{base64.b64encode(data).decode()}</oneBLOB>'
+            # Its client may have put a oneBLOB where there is no room for one.
+            await client.send(f'<newTextVector device="Echo" name="TEXT">{member}</newTextVector>')
+            await client.send(f'<newBLOBVector device="Echo" name="BLOB">{member}</newBLOBVector>')
+            answer = await client.expect(match("setBLOBVector", device="Echo", name="BLOB"), 20)
+            assert base64.b64decode(answer[0].text) == data
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])

@@ -80,14 +80,15 @@ REASONS = {
     "answers": "Definitions go to those who miss them",
     "property": "A client of one property hears what happens to its device",
     "only": "`Only` concerns the device it was sent for",
+    "again": "Who comes back from `Only` is given what it has missed",
     "unknown": "Unknown elements are dropped",
     "forged": "A client cannot speak for a device",
-    "undefined": "A definition comes before what is said of it",
-    "end": "The end of a driver is told with its reason, and to everybody",
+    "undefined": "A definition comes before any update",
+    "end": "The end of a driver is reported with its reason, and to everybody",
 }
 
 # Step | client | what indiserver sends and we do not (-), what we send and indiserver does not (+) | reason.
-# A star stands for all five properties.
+# A star stands for all five properties, a plus for those that change.
 DIFFERENCES = """
 all asks | all | - setTextVector beta.text | answers
 device asks | all | - def alpha.*, - setTextVector beta.text | answers
@@ -99,8 +100,14 @@ all asks again | property | - defNumberVector alpha.number | answers
 messages | property | + message alpha | property
 an update while all wants only BLOBs | all | + setTextVector beta.text | only
 an update of beta meanwhile | all | + setNumberVector beta.number | only
-all redefined, unchanged | all | - defLightVector alpha.light | answers
-all redefined, unchanged | device | - defLightVector alpha.light | answers
+all wants everything again | all | + def alpha.+, + setTextVector beta.text | again
+all wants everything again | device | + def alpha.+ | again
+all wants everything again | property | + defNumberVector alpha.number | again
+all redefined, unchanged | all | - defLightVector alpha.light, - defBLOBVector alpha.image, - defNumberVector alpha.number, \
+- defSwitchVector alpha.switch, - setTextVector beta.text | answers
+all redefined, unchanged | device | - defLightVector alpha.light, - defBLOBVector alpha.image, \
+- defNumberVector alpha.number, - defSwitchVector alpha.switch | answers
+all redefined, unchanged | property | - defNumberVector alpha.number | answers
 an unknown element | all | - somethingNew alpha.text | unknown
 an unknown element | device | - somethingNew alpha.text | unknown
 a client sets | all | - setTextVector beta.text | forged
@@ -114,6 +121,7 @@ the driver ends and is restarted | nothing | + message | end
 """
 DEFINITIONS = ("defNumberVector .number", "defTextVector .text", "defSwitchVector .switch", "defLightVector .light",
                "defBLOBVector .image")  # fmt: skip
+CHANGING = [definition for definition in DEFINITIONS if "Light" not in definition]
 
 
 def normal(element: Element) -> str:
@@ -139,8 +147,9 @@ def expected() -> dict[tuple[str, str], list[str]]:
         words: list[str] = []
         for element in map(str.strip, elements.split(",")):
             sign, tag, *where = element.split()
-            if where and where[0].endswith(".*"):
-                words += [f"{sign} {d.replace(' ', ' ' + where[0][:-2])}" for d in DEFINITIONS]
+            if where and where[0].endswith((".*", ".+")):
+                which = DEFINITIONS if where[0].endswith("*") else CHANGING
+                words += [f"{sign} {d.replace(' ', ' ' + where[0][:-2])}" for d in which]
             else:
                 words.append(f"{sign} {tag} {''.join(where)}")
         found[step, client] = sorted(words)

@@ -153,6 +153,16 @@ LAST_TO_LEAVE: list[Step] = [
 """Nobody is left who wants the BLOBs of another server."""
 TOO_LATE: list[Step] = [("rate", 1, 0), ("flood", 0, (0, 0), 4, ""), ("source", 0, [("state", (0, 0), "Ok", True)])]
 """Much waits for a client when the server ends its connection."""
+PICTURES_ONLY: list[Step] = [
+    ("answers", 0, False),
+    ("client", 0, [("mode", (0, 0), "device", "Only")]),
+    ("source", 0, [("set", (0, 0), "Busy", 0), ("define", (0, 1), "Ok", "change")]),
+    ("client", 0, [("mode", (0, 0), "device", "Never")]),
+    ("source", 0, [("state", (0, 0), "Ok", False), ("state", (0, 1), "Ok", False)]),
+    ("answers", 0, True),
+    ("quiet",),
+]
+"""A client wants pictures only for a time; more is said before it is given the definitions that it has missed."""
 STORM: list[Step] = [("busy", 0, True), ("storm", 0, (4, 0), True), ("busy", 0, False), ("quiet",)]
 """More commands come for a driver of this process than its queue takes."""
 ORDERS: list[Step] = [
@@ -181,7 +191,7 @@ TO_THE_BRIM: list[Step] = [
 
 SHUT: list[Step] = [*TOO_LATE, ("shut", 0, 100_000)]
 
-BEGINNINGS = [WITH_COMMANDS, PICTURES, LAST_TO_LEAVE, SHUT]
+BEGINNINGS = [WITH_COMMANDS, PICTURES, LAST_TO_LEAVE, PICTURES_ONLY, SHUT]
 WITH_LOCALS = [*BEGINNINGS, STORM, ORDERS]
 WITH_SOCKETS = [PICTURES, SHUT, ANSWER, TO_THE_BRIM]
 

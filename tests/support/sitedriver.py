@@ -138,7 +138,8 @@ def said_by(frame: Frame) -> Said:
     payloads = tuple(base64.b64decode(child.text or "") for child in element) if data else ()
     serial = serial_of(element.get("timestamp"))
     return Said(
-        verb, element.get("device"), element.get("name"), serial, frame.raw, data, False, element.get("state"), value, payloads
+        verb, element.get("device"), element.get("name"), serial, frame.raw, data, False, element.get("state"), value,
+        payloads, reply=frame.reply,
     )  # fmt: skip
 
 

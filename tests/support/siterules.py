@@ -56,6 +56,7 @@ class Said:
         payloads: The bytes of its BLOBs.
         files: Descriptors that go along with it.
         doubtful: Not everybody can be given it: a file cannot be read.
+        reply: A driver of this process answers a getProperties with it.
     """
 
     verb: str
@@ -70,6 +71,7 @@ class Said:
     payloads: tuple[bytes, ...] = ()
     files: tuple[int, ...] = ()
     doubtful: bool = False
+    reply: bool = False
 
     def __repr__(self) -> str:
         words = [self.verb, repr(self.device), repr(self.name), f"#{self.serial}", self.state or "", self.value or ""]
@@ -78,10 +80,17 @@ class Said:
 
 @dataclass(slots=True)
 class Property:
-    """What its owner says of it; a state of None is not known for sure."""
+    """What its owner says of it; a state of None is not known for sure.
+
+    Attributes:
+        defined: State and value of the last definition.
+        changed: Something has been said of it since.
+    """
 
     state: str | None
     value: str | None
+    defined: tuple[str | None, str | None] = (None, None)
+    changed: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -91,9 +100,10 @@ class Party:
     Attributes:
         asked: What it has asked for with getProperties: (None, None), (device, None), (device, name).
         wants: That, and what its commands and enableBLOBs concern.
-        stale: Properties of which it has missed some news, as its mode was Only.
-        missing: Properties that it is interested in and that were not defined to it since.
-        unseen: Those that a client has asked for and has never been given: it gets no news of them before.
+        missing: Properties that it is interested in and that were not defined to it since, or of which it has missed
+            something, as its mode was Only.
+        unseen: Those of them that a client has asked for and has never been given, or of which it has missed news: it
+            gets no news of them before.
         owed: What it must still get, in order, for each source and class.
         allowed: All that it may get.
         refused: Commands of which it must be told that they are refused, by device.
@@ -105,7 +115,6 @@ class Party:
     asked: set[tuple[str | None, str | None]] = field(default_factory=set)
     wants: set[tuple[str | None, str | None]] = field(default_factory=set)
     modes: dict[tuple[str | None, str | None], str] = field(default_factory=dict)
-    stale: set[tuple[str, str]] = field(default_factory=set)
     missing: set[tuple[str, str]] = field(default_factory=set)
     unseen: set[tuple[str, str]] = field(default_factory=set)
     owed: dict[tuple[Party, str], list[Said]] = field(default_factory=dict)
@@ -191,7 +200,6 @@ class Rules:
         for party in self.parties:
             party.missing.discard(key)
             party.unseen.discard(key)
-            party.stale.discard(key)
             if party.kind is Kind.LOCAL:  # what it has not yet looked at is void
                 for lane in party.owed:
                     party.owed[lane] = [said for said in party.owed[lane] if (said.device, said.name) != key]
@@ -266,19 +274,21 @@ class Rules:
             return
         known = self.truth.get((device, name))
         self.vacant.discard(device)
-        news = known is None or (known.state, known.value) != (said.state, said.value)
-        self.truth[device, name] = Property(said.state, said.value)
-        if news:
-            self._outdated(source, said)
+        now = said.state, said.value
+        if known is None:
+            news = True
+        elif source.kind is Kind.LOCAL:
+            news = not said.reply
+        else:
+            news = known.changed or known.defined != now
+        self.truth[device, name] = Property(*now, now)
+        self._missed(source, said, news)
         for party in self._interested(source, said):
-            if not news and (device, name) in party.stale:  # see _outdated
-                party.allowed[said.serial] = source
-            elif news or (device, name) in party.missing:
+            if news or (device, name) in party.missing:
                 party.missing.discard((device, name))
                 party.unseen.discard((device, name))
-                party.stale.discard((device, name))
                 self._owe(party, source, said, "data")
-            else:
+            elif not party.commands:  # it may have been behind: then all is asked for again
                 party.allowed[said.serial] = source
 
     def _set(self, source: Party, said: Said) -> None:
@@ -293,28 +303,30 @@ class Rules:
         if known is not None:
             known.state = known.state and (said.state or known.state)
             known.value = said.value or known.value
-        self._outdated(source, said)
+            known.changed = True
+            self._missed(source, said, True)
         for party in self._interested(source, said):
-            if (device, name) in party.stale:
-                party.allowed[said.serial] = source
-            elif (device, name) in party.unseen:
+            if (device, name) in party.unseen:
                 continue
-            elif known is not None:
+            if known is not None:
                 self._owe(party, source, said, "data")
             elif not party.commands or not party.covers(device, name, party.asked):
                 party.allowed[said.serial] = source
 
-    def _outdated(self, source: Party, said: Said) -> None:
-        """Who gets BLOBs only is not told this.
-
-        Not settled: with another mode it may then get news of a property that was never defined to it, and is not
-        given the definition.
-        """
+    def _missed(self, source: Party, said: Said, news: bool) -> None:
+        """Who gets BLOBs only is not told this: it is given a definition before anything else, when it wants more."""
         assert said.device
         assert said.name
+        key = said.device, said.name
+        if said.name.startswith("img"):
+            return
         for party in self.parties:
-            if party.covers(said.device, said.name, party.wants) and party.mode(said.device, None) == "Only":
-                party.stale.add((said.device, said.name))
+            if party is source or party.mode(said.device, None) != "Only" or not party.covers(*key, party.asked):
+                continue
+            if news:
+                party.missing.add(key)
+                if party.commands:
+                    party.unseen.add(key)
 
     def _del(self, source: Party, said: Said) -> None:
         device, name = said.device, said.name

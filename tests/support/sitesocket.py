@@ -75,15 +75,19 @@ class SocketEnd:
         return not self._waiting
 
     def feed(self, read: list[Said]) -> None:
-        """Send this: with its descriptors in one go, if that is allowed."""
-        files = tuple(file for said in read for file in said.files)
+        """Send this: what has descriptors in one go, but for what comes before it, as they come with its first byte."""
         if self.ended or self._finished:
-            _close(files)
+            _close(tuple(file for said in read for file in said.files))
             return
-        if len(files) <= 16:
-            self._waiting.append((b"\n".join([said.raw for said in read]) + b"\n", files))
-        else:
-            self._waiting += [(said.raw + b"\n", said.files) for said in read]
+        data = b""
+        files: tuple[int, ...] = ()
+        for said in read:
+            if data and said.files:
+                self._waiting.append((data, files))
+                data, files = b"", ()
+            data += said.raw + b"\n"
+            files = files or said.files
+        self._waiting.append((data, files))
         self._send()
 
     def _send(self) -> None:

@@ -175,3 +175,14 @@ def test_video_frames_are_known_in_both_forms() -> None:
     assert frame.is_stream
     assert attached_form(frame).is_stream
     assert not attached_form(inline(member(b"QUJD"))).is_stream
+
+
+def test_the_inline_form_is_kept_as_long_as_somebody_needs_it() -> None:
+    """Who waits for the attached form has not counted it."""
+    frame = attached_form(inline(member(base64.b64encode(DATA))))
+    form = frame.inline()
+    assert frame.inline() is form
+    assert frame.encoded is form
+    del form
+    assert frame.encoded is None
+    assert members_of(frame.inline()) == [("b", DATA)]

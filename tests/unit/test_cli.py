@@ -78,6 +78,7 @@ def test_short_flags_may_be_clustered():
         ("-r -1 driver", "not from 0"),
         ("--max-clients 0 driver", "not from 1"),
         ("-p", "expected one argument"),
+        ("--host= driver", "0.0.0.0 or :: stands for all"),
         ("-x driver", "unrecognized arguments: -x"),
         ("--fif o driver", "unrecognized arguments: --fif"),
         ("driver dev@", "DEVICE@HOST:PORT"),

@@ -1,4 +1,4 @@
-"""Commands that nobody has time for hold up neither news of other devices nor commands for other vectors."""
+"""Commands that nobody has time for hold up no news of other devices, and none of them is lost."""
 
 import asyncio
 import logging

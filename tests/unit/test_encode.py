@@ -368,6 +368,7 @@ REFUSED: Sequence[tuple[object, str]] = [
     (SetVector(TEXT, "D", "v", (OneMember("m", 5),)), "wrong type"),  # type: ignore[arg-type]
     (SetVector(TEXT, "D\n", "v", ()), "cannot be sent"),
     (SetVector(TEXT, "D", "v", (OneMember("m\0", "x"),)), "cannot be sent"),
+    (SetVector(TEXT, "D\x7f", "v", ()), "cannot be sent"),
     (SetVector(BLOB, "D", "v", (OneMember("m", "x"),)), "not OneBlob"),
     (SetVector(BLOB, "D", "v", (OneBlob("m", b""),)), "is empty"),
     (SetVector(BLOB, "D", "v", (OneBlob("", b"x"),)), "without a name"),

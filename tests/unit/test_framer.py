@@ -275,6 +275,12 @@ def test_the_start_of_an_element_is_one_even_in_quotes():
     assert outcome.reasons == ["broken start tag", JUNK]
 
 
+@pytest.mark.parametrize("text", [b"<!-&#0;- x -->", b"<!<!-- x -->-- y -->", b"<!-&#1;- \xe9 -->"])
+def test_a_comment_that_mending_would_make_does_not_come_out(text):
+    outcome = alike(text_vector(text) + NUMBER)
+    assert outcome.raws == [NUMBER]
+
+
 def test_an_end_tag_in_a_comment_ends_the_element():
     """The known limit of framing by the first end tag."""
     outcome = alike(text_vector(b"a<!-- </setTextVector> -->b") + TAIL)
@@ -462,3 +468,11 @@ def test_unfinished():
     assert framer.unfinished == len(BLOB_START) + 100
     framer.feed(BLOB_END)
     assert framer.unfinished == 0
+
+
+@pytest.mark.parametrize("label", [b"L", "é".encode(), b"\xe9", b"&#65;", b"a & b"])
+def test_a_name_does_not_depend_on_what_stands_beside_it(label):
+    """A control character is taken out of it everywhere, or the definition and the updates have different names."""
+    definition = b"<defTextVector device='D\x7f' name='T' label='" + label + b"' state='Ok' perm='ro'></defTextVector>"
+    outcome = alike(definition + b"<setTextVector device='D\x7f' name='T'></setTextVector>" + TAIL)
+    assert [frame.device for frame in outcome.frames[:2]] == ["D", "D"]

@@ -120,6 +120,23 @@ def test_a_tag_in_a_blob_is_bounded():
     assert fails(start + sized(b"<oneBLOB name='b' x='", b"", 100_000), limits)
 
 
+@pytest.mark.parametrize("filling", [b"a", b"&", b"\xe9"])
+def test_the_tags_of_a_blob_are_bounded_together(filling):
+    """By what an element without data may measure: all of them are looked at when its end has come."""
+    limits = Limits(frame=16_000, start_tag=8000, members=10)
+
+    def blob(size: int) -> bytes:
+        member = sized(b"<oneBLOB name='b' size='3' x='", b"'>", size, filling) + b"QUJD" * 5000 + b"</oneBLOB>"
+        return b"<setBLOBVector device='D' name='B'>" + 7 * member + b"</setBLOBVector>"
+
+    factor = {b"a": 1, b"&": 5, b"\xe9": 2}[filling]  # as the next peer gets it
+    assert len(alike(blob(1700 // factor) + TAIL, limits).frames) == 2
+    for size in (2500 // factor, 2500, 5000):
+        outcome = alike(blob(size) + TAIL, limits)
+        assert outcome.raws == [TAIL.strip()]
+        assert "more than 14000 bytes" in outcome.reasons[0]
+
+
 @pytest.mark.parametrize("members", [5, 6, 100])
 @pytest.mark.parametrize(
     ("before", "member", "after"),
@@ -262,6 +279,27 @@ def test_time_is_linear(before, endless, size):
 
 
 @pytest.mark.measured
+@pytest.mark.parametrize(
+    "before",
+    [b"<setTextVector device='", b"<setBLOBVector device='", b"<setBLOBVector device='D'><oneBLOB name='"],
+    ids=["vector", "BLOB vector", "BLOB"],
+)
+@pytest.mark.parametrize("endless", [b">", b"/>", b"'a='>", b"''", b"'\">\"'", b"< />"])
+def test_a_tag_that_comes_byte_by_byte_is_looked_at_once(before, endless):
+    def cost(filling: bytes) -> float:
+        framer = Framer()
+        pieces = in_pieces(before + filling * (15_000 // len(filling)), 1)
+        begin = time.process_time()
+        for piece in pieces:
+            framer.feed(piece)
+        assert framer.unfinished
+        assert not framer.faults
+        return time.process_time() - begin
+
+    assert cost(endless) < allowed(8) * max(cost(b"v"), 0.02)  # looked at as a whole each time, it is thirty times
+
+
+@pytest.mark.measured
 @pytest.mark.parametrize("endless", [b"<", b"</", b"< ", b"<!", b"<a<", b"<?", b"</a>"])
 def test_the_time_for_a_large_read_is_linear_in_what_begins_no_tag_in_a_blob(endless):
     def cost(count: int) -> float:
@@ -272,6 +310,10 @@ def test_the_time_for_a_large_read_is_linear_in_what_begins_no_tag_in_a_blob(end
         return time.process_time() - begin
 
     assert cost(1 << 20) < allowed(24) * max(cost(1 << 17), 0.001)  # eight times, and not 64 times
+
+
+def test_far_too_many_tags_are_not_looked_at():
+    assert alike(text_vector(b"<" * 20_000)).reasons == ["more tags than 1024 members have"]
 
 
 @pytest.mark.measured

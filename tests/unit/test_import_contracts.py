@@ -44,7 +44,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             "indipyserver.arguments indipyserver.lograte indipyserver.sockets"
         ),
         "indipyserver.party indipyserver.process indipyserver.stderrlog",
-        "indipyserver.announcing indipyserver.asking indipyserver.bloblinks indipyserver.onlyblobs indipyserver.routes",
+        "indipyserver.routes",
+        "indipyserver.announcing indipyserver.asking indipyserver.bloblinks indipyserver.onlyblobs indipyserver.ways",
         "indipyserver.router indipyserver.outbox",
         "indipyserver.peer",
         "indipyserver.backlog",
@@ -83,6 +84,7 @@ SANS_IO = (
     "indipyserver.bloblinks",
     "indipyserver.onlyblobs",
     "indipyserver.routes",
+    "indipyserver.ways",
     "indipyserver.interest",
     "indipyserver.rights",
     "indipyserver.devices",

@@ -2,15 +2,20 @@
 
 import asyncio
 import logging
+import sys
 import threading
 
 import pytest
 
 import indipydriver as ipd
+from indipydriver import ipydriver
 from indipydriver.dispatch import LOG_AGAIN
-from indipydriver.protocol.messages import NewVector, OneBlob, OneMember, SetVector
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.messages import GetProperties, NewVector, OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test, run
+from indipydriver.transport.memory import memory_pair
 from indipyserver import IPyServer
 from tests.support.client import IndiClient
 
@@ -105,9 +110,10 @@ class Panic(BaseException):
 
 
 class Panicking(ipd.IPyDriver):
-    def __init__(self, where, name="D"):
+    def __init__(self, where, name="D", error=None):
         super().__init__(ipd.Device(name, texts("v", "w")))
         self.where = where
+        self.error = error or Panic("at the disco")
         self.done = []
         self.snoopall = True
         if where == "background":
@@ -116,7 +122,7 @@ class Panicking(ipd.IPyDriver):
     async def fail(self, where):
         if where == self.where:
             await asyncio.sleep(0.01)
-            raise Panic("at the disco")
+            raise self.error
 
     async def hardware(self):
         await self.fail("hardware")
@@ -134,11 +140,12 @@ class Panicking(ipd.IPyDriver):
 
 
 @pytest.mark.parametrize("where", ["hardware", "background", "rxevent"])
-def test_what_is_no_exception_ends_its_driver_alone(where, caplog):
+@pytest.mark.parametrize("error", [Panic("at the disco"), SystemExit(3)])
+def test_what_is_no_exception_ends_its_driver_alone(where, error, caplog):
     async def test():
         good = Panicking("nowhere", "Good")
         good.shutdown_grace = 0.1
-        bad = Panicking(where, "Bad")
+        bad = Panicking(where, "Bad", error)
         bad.shutdown_grace = 0.1
         server = IPyServer(bad, good, port=0)
         running = asyncio.create_task(server.asyncrun())
@@ -153,22 +160,131 @@ def test_what_is_no_exception_ends_its_driver_alone(where, caplog):
             await running
 
     run(test, real_time=True)
-    assert "at the disco" in caplog.text
+    assert ("at the disco" if isinstance(error, Panic) else "called sys.exit(3)") in caplog.text
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_who_ends_the_program_ends_it(error):
+def test_who_interrupts_the_program_ends_it():
     class Ending(ipd.IPyDriver):
         async def rxevent(self, event):
-            raise error
+            raise KeyboardInterrupt
 
     async def test():
         async with DriverHarness(Ending(ipd.Device("D", texts("v")))) as h:
             await h.set_text("D", "v", t="x")
             await h.advance(1)
 
-    with pytest.raises(error):
+    with pytest.raises(KeyboardInterrupt):
         run(test)
+
+
+class Exiting(ipd.IPyDriver):
+    """Calls sys.exit() somewhere."""
+
+    def __init__(self, where, status):
+        super().__init__(ipd.Device("D", texts("v")))
+        self.where = where
+        self.status = status
+        self.cleaned_up = False
+        self.snoopall = True
+        self.auto_send_def = where != "definition"
+        if where == "device":
+            self["D"].add_background(self.leave("device"))
+
+    async def leave(self, where):
+        if where == self.where:
+            sys.exit(self.status)
+        if f"{where} in a thread" == self.where:
+            await asyncio.to_thread(sys.exit, self.status)
+
+    async def hardware(self):
+        await self.leave("hardware")
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.cleaned_up = True
+
+    async def rxevent(self, event):
+        await self.leave("definition" if isinstance(event, ipd.getProperties) else "rxevent")
+
+    async def snoopevent(self, event):
+        await self.leave("snoopevent")
+
+
+async def make_it_exit(link):
+    link.write(Batch([encode(GetProperties())]))
+    link.write(Batch([encode(NewVector(VectorKind.TEXT, "D", "v", (OneMember("t", "x"),)))]))
+    link.write(Batch([encode(SetVector(VectorKind.TEXT, "Other", "p", (OneMember("t", "x"),), State.OK))]))
+    link.flush()
+    await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["hardware", "hardware in a thread", "device", "rxevent", "snoopevent", "snoopevent in a thread", "definition"],
+)
+@pytest.mark.parametrize("status", [3, 0, None, "the camera is on fire"])
+def test_sys_exit_in_a_driver_that_is_the_program_ends_it_with_that_status(where, status, monkeypatch, caplog):
+    async def test():
+        driver = Exiting(where, status)
+        ours, theirs = memory_pair("driver", "test")
+        ours.open(Sink())
+        monkeypatch.setattr(ipydriver, "open_stdio", lambda: theirs)
+        running = asyncio.create_task(make_it_exit(ours))
+        try:
+            await driver.asyncrun()
+        finally:
+            assert driver.stopped.is_set()
+            assert driver.cleaned_up is not where.startswith("hardware")
+            assert asyncio.get_running_loop().time() < 2
+            running.cancel()
+
+    with pytest.raises(SystemExit) as caught:
+        run(test)
+    assert caught.value.code == status
+    assert "called sys.exit(" in caplog.text
+
+
+class Sink:
+    def frames_received(self, frames):
+        pass
+
+    def link_closed(self, error):
+        pass
+
+
+def test_what_fails_beside_sys_exit_is_logged(monkeypatch, caplog):
+    class Both(ipd.IPyDriver):
+        async def hardware(self):
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                raise OSError("the motor does not stop")
+
+        async def leave(self):
+            sys.exit(3)
+
+    async def test():
+        driver = Both()
+        driver.add_background(driver.leave())
+        monkeypatch.setattr(ipydriver, "open_stdio", lambda: memory_pair("driver", "test")[1])
+        await driver.asyncrun()
+
+    with pytest.raises(SystemExit) as caught:
+        run(test)
+    assert caught.value.code == 3
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert "the motor does not stop" in str(record.exc_info[1].exceptions)
+
+
+def test_hardware_that_is_no_coroutine_function_may_exit_too(monkeypatch):
+    class Plain(ipd.IPyDriver):
+        def hardware(self):
+            sys.exit(4)
+
+    monkeypatch.setattr(ipydriver, "open_stdio", lambda: memory_pair("driver", "test")[1])
+    with pytest.raises(SystemExit) as caught:
+        run(Plain().asyncrun)
+    assert caught.value.code == 4
 
 
 # --- the log ---------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from indipydriver.protocol.encode import encode
@@ -65,6 +67,46 @@ def test_the_newest_frame_of_a_stream_replaces_the_one_that_waits() -> None:
     assert outbox.replaced == 2
     assert outbox.queued == data.size + newest.size + image("other").size
     assert everything(outbox) == b"".join(b"".join(b.buffers) for b in (data, newest, image("other")))
+
+
+def test_frames_that_were_replaced_leave_nothing_behind() -> None:
+    """Whoever watches a video and sleeps is never cut off: newer frames take the place of older ones, all night."""
+    outbox = Outbox(1 << 20, stream_limit=2000)
+    outbox.put(image(format=".fits", size=3000))
+    frames = [image(name) for name in ("video", "other")]
+    for frame in frames:
+        outbox.put(frame)
+    tracemalloc.start()
+    try:
+        for _ in range(20_000):
+            for frame in frames:
+                assert outbox.put(frame) is Verdict.REPLACED
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
+
+
+def test_what_waits_keeps_its_order_however_many_frames_are_replaced() -> None:
+    outbox = Outbox(1 << 30, stream_limit=1)
+    expected: list[Batch] = []
+    newest: dict[str, Batch] = {}
+    for n in range(2000):
+        name = f"video {n % 7}"
+        batch = image(name, fill=bytes([n % 256])) if n % 5 else image(format=".fits", fill=bytes([n % 256]))
+        if n % 5 and name in newest and newest[name] in expected:
+            expected.remove(newest[name])
+        if n % 5:
+            newest[name] = batch
+        expected.append(batch)
+        outbox.put(batch)
+        if not n % 9:
+            assert outbox.pop() is expected.pop(0)
+        assert outbox.queued == sum(each.weight for each in expected)
+    while expected:
+        assert outbox.pop() is expected.pop(0)
+    assert outbox.pop() is None
+    assert outbox.queued == 0
 
 
 def test_below_the_stream_limit_nothing_is_replaced_and_zero_turns_it_off() -> None:

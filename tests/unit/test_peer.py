@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -282,3 +283,42 @@ def test_a_server_below_that_still_sends_is_not_hung(clock: asyncio.AbstractEven
 
     assert not watched(clock, Role.REMOTE, send, 200).cut
     assert watched(clock, Role.REMOTE, lambda link: None, 40).cut
+
+
+@pytest.mark.parametrize(("hang_time", "end"), [(0, None), (30, 30), (50, 50), (120, 120), (1e-320, 0)])
+def test_a_server_above_hears_often_enough_that_this_one_is_well_however_long_a_driver_may_hang(
+    clock: asyncio.AbstractEventLoop, hang_time: float, end: float | None
+) -> None:
+    """It would cut the link after HANG_TIME, with the devices of all other drivers."""
+    heard: list[float] = []
+
+    async def run() -> tuple[Board, float]:
+        peer, link, board = make(Role.DRIVER, hang_time=hang_time)
+        above, _, _ = make(Role.CLIENT)
+        above.is_a_server()
+        board.send = lambda sender, frame: heard.append(clock.time())  # type: ignore[method-assign]
+        put(peer, sized(2 * LOW_WATER, data=False))
+        peer.hold(above)
+        begin = clock.time()
+        heard.append(begin)
+        peer.flush()
+        while not link.aborted and clock.time() < begin + 300:
+            await asyncio.sleep(0.25)
+        peer.link_closed(None)
+        return board, clock.time() - begin
+
+    board, lived = clock.run_until_complete(run())
+    assert lived == pytest.approx(300 if end is None else end, abs=0.5)
+    assert max((later - before for before, later in itertools.pairwise(heard)), default=0) <= HANG_TIME / 2
+    assert len(heard) > 1 or not end
+    assert len(board.announced) == 1
+    assert ("is busy: it has taken nothing for 30 seconds" in board.announced[0]) == (end is None)
+
+
+def test_the_log_says_what_was_too_much_for_a_peer(
+    clock: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It once spoke of a limit in bytes that had not been passed."""
+    watched(clock, Role.DRIVER, lambda link: None, 40)
+    assert "fake is cut off: it has taken nothing for 30 seconds" in caplog.text
+    assert "limit" not in caplog.text

@@ -568,6 +568,43 @@ def test_a_device_that_circles_through_indiserver_is_shown_to_clients_only() -> 
     assert site.take(above) == []
 
 
+@pytest.mark.parametrize("name", ["p", None])
+def test_the_deletion_of_what_circles_is_told_to_servers_above_and_ends_when_it_comes_round(name: str | None) -> None:
+    """They were shown it before that was known. What it deletes may be defined again before it comes round."""
+    site = Site("here")
+    above, remote, client = server_above(site), site.add("remote", Role.REMOTE), site.client(ALL)
+    limited = site.above(devices=("R",))
+    site.send(remote, define("R", "p"), define("R", "q"))
+    site.send(remote, *from_a_server(b"<defTextVector via='here' device='R' name='p' state='Ok' perm='rw'/>"))
+    site.quiet()
+    site.send(remote, DelProperty("R", name))
+    gone = f"delProperty R {name or ''}".rstrip()
+    assert site.take(client) == site.take(limited) == [gone]
+    (passed_on,) = site.inbox[above]
+    assert b' via="here"' in passed_on.raw
+    assert site.take(above) == [gone]
+    site.send(remote, define("R", "p"))
+    site.quiet()
+    site.send(remote, passed_on)
+    assert [site.take(each) for each in (client, above, limited)] == [[], [], []]
+    assert site.router.devices.property("R", "p") is not None
+
+
+@pytest.mark.parametrize("name", ["p", None])
+def test_a_deletion_that_tells_its_way_goes_on_telling_it_to_servers_only(name: str | None) -> None:
+    site = Site("here")
+    above, remote, client = server_above(site), site.add("remote", Role.REMOTE), site.client(ALL)
+    driver = site.add("snooper", Role.DRIVER)
+    site.send(driver, ALL)
+    site.send(remote, define("R", "p"))
+    site.quiet()
+    words = b"device='R'" + (b" name='p'" if name else b"")
+    site.send(remote, *from_a_server(b"<delProperty via='there' " + words + b"/>"))
+    assert b' via="there here"' in site.raw(above)
+    assert b"via" not in site.raw(client) + site.raw(driver)
+    assert site.router.devices.property("R", "p") is None
+
+
 def test_a_driver_that_deletes_its_device_still_has_it_until_another_defines_it() -> None:
     site = Site()
     driver, other = site.driver("A", "p"), site.add("other", Role.DRIVER)

@@ -21,7 +21,7 @@ from indipydriver.protocol.tags import BlobMode, State
 from indipyserver.interest import MAX_INTERESTS, Interest
 from indipyserver.party import Party, Role
 from tests.support import allowed
-from tests.support.routing import BLOB, Site, blob, define, elements, update
+from tests.support.routing import BLOB, Site, blob, command, define, elements, update
 
 ALL = GetProperties()
 EMPTY = {
@@ -191,6 +191,36 @@ def test_a_server_with_very_many_blobs_costs_as_much_for_each_of_them(role: Role
     assert len(site.take(server)) == 2 * 12_000
 
 
+@pytest.mark.measured
+@pytest.mark.parametrize("role", [Role.REMOTE, "above"])
+def test_modes_that_contradict_each_other_in_one_read_cost_little(role: Role | str) -> None:
+    """The limit is ten times what it takes."""
+    site = Site()
+    server = site.above() if role == "above" else site.add("remote", Role.REMOTE)
+    site.send(server, *(define("A", f"p{n}", BLOB) for n in range(1000)))
+    client = site.client(ALL)
+    site.quiet()
+    for last in (b"Also", b"Never"):
+        begin = time.process_time()
+        flood = [*all_of(b"Also"), *all_of(b"Never"), *all_of(b"Only")] * 200 + all_of(last)
+        site.send(client, *flood)
+        assert time.process_time() - begin < allowed(2)
+        seen = asked(site, server)
+        assert len(seen) <= 3 * 1000
+        assert seen[-1][2] == last
+
+
+def test_a_mode_that_changes_in_one_read_ends_as_the_last_one_says() -> None:
+    site = Site()
+    remote = remote_with(site, "A", "B")
+    client = site.client(ALL)
+    site.quiet()
+    site.send(client, EnableBlob("A"), EnableBlob("B"), EnableBlob("A", None, BlobMode.NEVER), command("A", "p"))
+    assert asked(site, remote) == [("A", "image", b"Also"), ("B", "image", b"Also"), ("A", "image", b"Never")]
+    site.send(client, EnableBlob("A", None, BlobMode.NEVER), EnableBlob("A"), EnableBlob("B", "image", BlobMode.NEVER))
+    assert asked(site, remote) == [("B", "image", b"Never"), ("A", "image", b"Also")]
+
+
 def test_what_servers_are_remembered_to_have_been_asked_for_is_bounded() -> None:
     site = Site()
     remote, client = site.add("remote", Role.REMOTE), site.client(ALL)
@@ -237,6 +267,8 @@ def test_a_mode_that_changes_nothing_else_leaves_the_routes(
     site.quiet()
     site.send(client, mode)
     assert bool(driver.routes) is not forgets
+    site.answer()
+    site.quiet()
     site.send(driver, update("A", "p"))
     assert bool(site.take(client)) is (client.interest.blob_mode("A", "x") is not BlobMode.ONLY)
 
@@ -253,6 +285,8 @@ def test_a_mode_for_all_devices_counts_for_what_else_is_sent() -> None:
     site.quiet()
     for mode, heard in ((b"Also", True), (b"Only", False), (b"Never", True)):
         site.send(client, *all_of(mode))
+        site.answer()
+        site.quiet()
         site.send(driver, update("A", "p"))
         assert bool(site.take(client)) is heard
 

@@ -15,7 +15,7 @@ from indipyserver import routes
 from indipyserver.interest import MAX_INTERESTS
 from indipyserver.party import Party, Role
 from tests.support import allowed
-from tests.support.routing import Site, command, define, elements, update
+from tests.support.routing import BLOB, Site, command, define, elements, update
 
 ALL = GetProperties()
 FAR = " ".join("x" * 1 for _ in range(MAX_HOPS)).encode()
@@ -251,3 +251,39 @@ def test_names_that_differ_in_case_or_blanks_are_different_devices() -> None:
     for name, owner in owners.items():
         site.send(client, command(name, "p"))
         assert [party.label for party in owners.values() if site.take(party)] == [owner.label]
+
+
+def test_what_very_many_properties_are_kept_for_is_little_however_many_clients_ask() -> None:
+    """A server that defines all it may, and never answers; each client took some 200 bytes for each property."""
+    site = Site()
+    remote = site.add("remote", Role.REMOTE)
+    site.send(remote, *(define(f"D{n % 10}", f"p{n}", BLOB) for n in range(2000)))
+    asks = [encode(ALL), *elements(b"<enableBLOB>Also</enableBLOB>")]
+    tracemalloc.start()
+    try:
+        for n in range(127):
+            site.send(site.add(f"client {n}"), *asks)
+        site.quiet()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 4_000_000
+    site.answer()
+    assert all(len(frames) == 2000 for party, frames in site.inbox.items() if party is not remote)
+
+
+def test_who_takes_the_place_of_another_is_not_taken_for_him() -> None:
+    site = Site()
+    driver, stays = site.driver("A", "p"), site.client(ALL)
+    for n in range(3):
+        gone, late = site.add(f"gone {n}"), site.add(f"late {n}")
+        site.send(gone, ALL)
+        site.send(late, command("A", "p"))
+        site.leave(gone)
+        new = site.add(f"new {n}")
+        site.send(new, command("A", "p"))
+        site.quiet()
+        site.send(driver, update("A", "p"))  # who has only named it gets it without a definition
+        assert site.take(new) == site.take(late) == site.take(stays) == ["setTextVector A p"]
+        assert len({party.bit for party in site.router.parties}) == len(site.router.parties)
+    assert max(party.bit for party in site.router.parties) < 1 << len(site.router.parties) + 1

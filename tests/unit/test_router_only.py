@@ -9,7 +9,7 @@ import pytest
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
 from indipydriver.protocol.tags import BlobMode
-from indipyserver.party import Party
+from indipyserver.party import Party, Role
 from tests.support import allowed
 from tests.support.routing import BLOB, Site, blob, define, elements, update
 
@@ -68,14 +68,49 @@ def test_no_news_of_a_property_that_was_never_shown() -> None:
     assert site.take(client) == ["defTextVector A new", "setTextVector A new"]
 
 
-def test_an_owner_that_answers_only_once_is_heard_if_it_was_before() -> None:
-    """The client has an older definition; nobody knows whether a newer one will ever come."""
+@pytest.mark.parametrize("remembered", [False, True])
+@pytest.mark.parametrize("said", [define("A", "p", value="changed"), update("A", "p", "changed")])
+def test_a_definition_comes_before_the_first_update_after_it(said: Frame, remembered: bool) -> None:
+    """An update can hold some members only, so the others would stay as they were before the mode was set."""
+    site, driver, client = site_of()
+    other = site.client(ALL)
+    site.send(client, *modes("A", "Only"))
+    if remembered:
+        site.send(driver, update("A", "p"))
+    site.send(driver, said)
+    assert site.take(client) == []
+    site.send(client, *modes("A", "Also"))
+    assert site.take(driver)[-1] == "getProperties A"
+    site.take(other)
+    site.send(driver, update("A", "p"))
+    assert site.take(client) == []
+    assert site.take(other) == ["setTextVector A p"]
+    site.send(driver, define("A", "p"), update("A", "p"))
+    assert site.take(client) == ["defTextVector A p", "setTextVector A p"]
+
+
+def test_who_has_missed_nothing_hears_of_it_at_once() -> None:
     site, driver, client = site_of()
     site.send(client, *modes("A", "Only"))
-    site.send(driver, define("A", "p", value="changed"))
+    site.answer()  # as it was before
     site.send(client, *modes("A", "Also"))
     site.send(driver, update("A", "p"))
     assert site.take(client) == ["setTextVector A p"]
+
+
+def test_a_driver_that_snoops_goes_on_with_updates_and_is_given_the_definition_too() -> None:
+    site = Site()
+    driver, snooper = site.driver("A", "p"), site.add("snooper", Role.DRIVER)
+    site.send(snooper, GetProperties("A"), *modes("A", "Only"))
+    site.answer()
+    site.send(driver, update("A", "p"))
+    assert site.take(snooper) == []
+    site.quiet()
+    site.now += 10
+    site.send(snooper, *modes("A", "Never"))
+    assert site.take(driver) == ["getProperties A"]
+    site.send(driver, update("A", "p"), define("A", "p"))
+    assert site.take(snooper) == ["setTextVector A p", "defTextVector A p"]
 
 
 def test_each_device_is_asked_for_when_its_mode_changes() -> None:

@@ -141,6 +141,34 @@ def test_a_whole_device_is_asked_for_after_one_of_its_properties() -> None:
     assert site.take(client) == [*(f"defTextVector A {name}" for name in NAMES), "setTextVector A q"]
 
 
+def test_who_asks_again_is_answered_by_a_server_above_that_has_answered_before() -> None:
+    """Also while somebody else, who was asked along with it, has not answered the first request."""
+    site = Site()
+    driver, above, snooper = site.driver("A"), site.above(), site.add("below", Role.REMOTE)
+    site.send(above, define("M", "p"))
+    site.quiet()
+    for _ in range(2):
+        site.send(snooper, ALL)
+        assert site.take(above) == ["getProperties"]
+        site.send(snooper, ALL)
+        assert site.take(above) == []
+        site.send(above, define("M", "p"))
+        assert site.take(snooper) == ["defTextVector M p"]
+    assert site.take(driver) == []  # it still owes the answer to the first request of all
+
+
+@pytest.mark.measured
+def test_what_servers_above_are_remembered_to_have_been_asked_for_is_bounded() -> None:
+    """The limit is ten times what it takes."""
+    site = Site()
+    above, snooper = site.above(), site.add("below", Role.REMOTE)
+    begin = time.process_time()
+    site.send(snooper, *(GetProperties(f"D{n}") for n in range(9_000)))
+    assert len(site.take(above)) == 9_000
+    assert len(above.asked.waiting) <= 512
+    assert time.process_time() - begin < allowed(5)
+
+
 @pytest.mark.measured
 def test_a_flood_of_requests_is_one_request_to_the_owner_and_costs_little() -> None:
     """As many as fit into one read, each for all of many properties; the limit is ten times what it takes."""

@@ -77,6 +77,22 @@ def test_what_makes_sense_is_taken(arguments):
     IPyServer(**arguments)
 
 
+@pytest.mark.parametrize("options", [{"restarts": "3"}, {"restarts": None}, {"env": {"A": 1}}, {"name": 5}])
+def test_an_option_of_a_program_of_a_wrong_type_is_refused_where_it_is_given(options):
+    server = IPyServer()
+    with pytest.raises(TypeError, match=next(iter(options)) if "restarts" in options else "environment variable"):
+        server.add_exdriver("true", **options)
+    assert server.exdrivers == []
+
+
+@pytest.mark.parametrize("device", ["", " ", "a\0b", "\ud800", "x" * 300])
+def test_a_device_of_another_server_has_a_name_that_can_be_sent(device):
+    server = IPyServer()
+    with pytest.raises(ValueError, match=r"name|device"):
+        server.add_remote("localhost", device=device)
+    assert server.remotes == []
+
+
 def test_hosts_that_can_be_gone_through_once_are_kept():
     assert IPyServer(host=iter(["localhost", "::1"])).host == ["localhost", "::1"]
 

@@ -141,6 +141,24 @@ async def test_several_blobs_keep_their_order() -> None:
     assert table.to_tcp.got == ["QUFB", "after1", "QUFB", "after2", "QUFB", "QUFB"]
 
 
+@asynchronous
+async def test_the_inline_form_is_made_once_for_all_who_have_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[AttachedFrame] = []
+    encode = AttachedFrame._encode
+    monkeypatch.setattr(AttachedFrame, "_encode", lambda frame: made.append(frame) or encode(frame))
+    table = Table()
+    more = [table.peer(f"tcp{number}", Role.CLIENT) for number in range(3)]
+    for client, _ in more:
+        table.feed(client, b"<getProperties version='1.7'/><enableBLOB device='C'>Also</enableBLOB>")
+    table.feed(table.driver, b"<defBLOBVector device='C' name='IMG'><defBLOB name='b'/></defBLOBVector>")
+    for _, link in more:
+        link.got.clear()
+    table.driver.frames_received([attached(LARGE), attached(LARGE), attached(20)])
+    await eventually(lambda: all(link.got == ["QUFB"] * 3 for link in (table.to_tcp, *(link for _, link in more))))
+    assert len(made) == 3
+    assert table.to_local.got == ["attached"] * 3
+
+
 FAULTS: dict[str, Callable[[], BlobFrame]] = {
     "a file that cannot be read": lambda: attached(LARGE, flags=os.O_WRONLY),
     "a small one that cannot be read": lambda: attached(20, flags=os.O_WRONLY),

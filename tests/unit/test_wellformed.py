@@ -87,6 +87,7 @@ def test_a_failure_does_not_try_all_combinations(pattern, raw, kind, members):
         (b"<message><![CDATA[x]]></message>", "a CDATA section"),
         (b"<message><?pi x?></message>", "a processing instruction"),
         (b"<!DOCTYPE message><message/>", "a DOCTYPE"),
+        (b"<message><!-- which repair() takes out --></message>", "a comment"),
         (b"<message a='\xff'/>", "not well-formed"),
     ],
 )

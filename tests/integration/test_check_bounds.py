@@ -1,0 +1,156 @@
+"""What a check keeps and writes is bounded, whatever it is shown, and its report can always be read."""
+
+import asyncio
+import base64
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import pytest
+
+from indipydriver.errors import RemoteProtocolError
+from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.framer import Framer, Limits
+from indipydriver.protocol.messages import NewVector, OneMember
+from indipydriver.protocol.tags import VectorKind
+from indipyserver.check.checker import Checker
+from indipyserver.check.checkrun import check
+from indipyserver.check.subjects import open_subject
+from indipyserver.words import parse_word
+from tests.support import ROOT, allowed, asynchronous
+
+
+def program(path: Path, text: str) -> str:
+    path.write_text(f"#!{sys.executable}\n{textwrap.dedent(text)}", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+DEFINITION = (
+    "<defTextVector device='{}' name='{}' state='Ok' perm='ro' label='l' group='g'><defText name='t'/></defTextVector>"
+)
+UPDATE = "<setTextVector device='{}' name='{}' state='Ok'><oneText name='t'/></setTextVector>"
+MESSAGE = "<message device='{}' message='x'/>"
+
+
+@pytest.mark.parametrize(
+    ("element", "device", "name", "says"),
+    [
+        (DEFINITION, "D", "T%d", "more than 2000 properties of 'D'"),
+        (UPDATE, "D", "T%d", "more than 2000 properties of 'D'"),
+        (DEFINITION, "D%d", "T", "more than 500 devices"),
+        (MESSAGE, "D%d", "", "more than 500 devices"),
+    ],
+)
+@asynchronous
+async def test_a_driver_with_names_without_end_is_left_alone_soon(
+    tmp_path: Path, element: str, device: str, name: str, says: str
+) -> None:
+    path = program(
+        tmp_path / "endless",
+        f"""
+        import itertools
+        print("{DEFINITION.format("D", "T")}")
+        for number in itertools.count():
+            print("{element.format(device, name)}" % number)
+        """,
+    )
+    async with asyncio.timeout(30):
+        report = await check(path, timeout=0.5)
+    assert [finding.seen for finding in report.findings if finding.code == "too-many"] == [
+        f"{says}; the check ends there"
+    ]
+    assert report.status == 1
+    assert report.frames < 5000
+
+
+class Deaf:
+    """Somebody who hears what comes, and minds nothing of it."""
+
+    def bytes_received(self, data: bytes) -> None: ...
+    def frames_received(self, frames: list[Frame]) -> None: ...
+    def fault_received(self, fault: RemoteProtocolError) -> None: ...
+    def closed(self, unfinished: int) -> None: ...
+
+
+@pytest.mark.measured
+@asynchronous
+async def test_what_is_checked_and_takes_nothing_is_sent_no_more_than_a_few_megabytes() -> None:
+    """Whoever asks for the answers to pings without end, for example."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        subject = open_subject(parse_word(f"@127.0.0.1:{deaf.getsockname()[1]}"))
+        await subject.start(Deaf())
+        tracemalloc.start()
+        try:
+            for _ in range(100):
+                subject.send(NewVector(VectorKind.TEXT, "D", "T", (OneMember("t", "x" * 1_000_000),)))
+            assert tracemalloc.get_traced_memory()[0] < allowed(30 << 20)
+        finally:
+            tracemalloc.stop()
+            await subject.finish(0.0)
+
+
+def judged(size: int, data: bytes) -> dict[str, str]:
+    """What is said of a compressed BLOB that says that it has so many bytes."""
+    checker = Checker()
+    text = (
+        "<defBLOBVector device='D' name='B' state='Ok' perm='ro' label='l' group='g'><defBLOB name='b'/></defBLOBVector>"
+        f"<setBLOBVector device='D' name='B' state='Ok'><oneBLOB name='b' size='{size}' format='.x.z'>"
+        f"{base64.b64encode(data).decode()}</oneBLOB></setBLOBVector>"
+    )
+    for frame in Framer(Limits(blob=1 << 30), as_sent=True).feed(text.encode()):
+        checker.received(frame)
+    return {finding.code: finding.seen for finding in checker.findings}
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 1 << 20, 5_000_000])
+def test_the_size_of_a_compressed_blob_is_counted(size: int) -> None:
+    for data in (bytes(size), os.urandom(size)):
+        compressed = zlib.compress(data)
+        assert judged(size, compressed) == {}
+        assert judged(size, compressed + b"\0\0") == {}
+        assert judged(size + 1, compressed) == {"blob-size": f"size={size + 1}, but it inflates to {size} bytes"}
+        assert judged(size, compressed[:-1]) == {"blob-inflate": "a zlib stream without its end"}
+
+
+@pytest.mark.measured
+def test_a_few_bytes_that_stand_for_many_take_no_memory() -> None:
+    packer = zlib.compressobj(1)
+    bomb = b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(200)), packer.flush()])
+    tracemalloc.start()
+    try:
+        assert judged(10**15, bomb) == {"blob-size": f"size={10**15}, but it inflates to {200 << 20} bytes"}
+        assert judged(1000, bomb) == {"blob-inflate": "a zlib stream of more than 2097152 bytes"}
+        assert tracemalloc.get_traced_memory()[1] < allowed(30 << 20)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path, encoding: str) -> None:
+    path = program(
+        tmp_path / "foreign",
+        """
+        import sys
+        name = "B\\u00fcro \\u65e5"
+        text = f"<defTextVector device='{name}' name='T' state='Ok' perm='ro' label='l' group='g'><defText name='t'/></defTextVector>"
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.flush()
+        sys.stdin.read()
+        """,
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "indipyserver", "--check", path, "--timeout", "0.2"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.stderr == b""
+    assert "device    B\u00fcro \u65e5: 1 property".encode(encoding, "backslashreplace") in done.stdout

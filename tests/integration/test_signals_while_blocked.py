@@ -1,0 +1,77 @@
+"""A driver that holds up the event loop, as with a serial port that never answers, does not hold up the end."""
+
+import asyncio
+import signal
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, Program, asynchronous, eventually, started
+
+COMMAND = (sys.executable, "-m", "indipyserver", "-p", "0", "--no-unix-socket")
+AT_ITS_START = """
+    import time
+
+    def make_driver():
+        print("blocked", flush=True)
+        time.sleep(60)
+"""
+LATER = """
+    import time
+    from indipydriver import IPyDriver
+
+    class Blocking(IPyDriver):
+        async def hardware(self):
+            print("blocked", flush=True)
+            time.sleep(60)
+
+    def make_driver():
+        return Blocking()
+"""
+SERVER = """
+    import asyncio
+    from indipyserver import IPyServer
+
+    asyncio.run(IPyServer(make_driver(), host="127.0.0.1", port=0).asyncrun())
+"""
+
+
+async def insist(program: Program, number: int) -> int:
+    """Send it a signal again and again, as a person does; returns how it has ended."""
+    await eventually(lambda: "blocked" in program.stdout() + program.stderr(), timeout=20)
+    async with asyncio.timeout(10):
+        while program.process.poll() is None:
+            program.signal(number)
+            await asyncio.sleep(0.1)
+    return await program.wait()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@pytest.mark.parametrize("text", [AT_ITS_START, LATER], ids=["at its start", "later"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@asynchronous
+async def test_a_second_signal_ends_the_command(tmp_path: Path, text: str, number: signal.Signals) -> None:
+    path = tmp_path / "blocking.py"
+    path.write_text(textwrap.dedent(text))
+    with started(*COMMAND, f"{path}:make_driver", cwd=ROOT) as program:
+        assert await insist(program, number) == 128 + number
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@asynchronous
+async def test_a_second_sigterm_ends_a_check(tmp_path: Path) -> None:
+    path = tmp_path / "blocking.py"
+    path.write_text(
+        textwrap.dedent(AT_ITS_START.replace("flush=True", "file=sys.stderr").replace("time", "sys, time", 1))
+    )
+    with started(*COMMAND[:3], "--check", f"{path}:make_driver", cwd=ROOT) as program:
+        assert await insist(program, signal.SIGTERM) == -signal.SIGTERM
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@asynchronous
+async def test_a_second_sigterm_ends_a_script() -> None:
+    with started(sys.executable, "-c", textwrap.dedent(LATER) + textwrap.dedent(SERVER), cwd=ROOT) as program:
+        assert await insist(program, signal.SIGTERM) == -signal.SIGTERM

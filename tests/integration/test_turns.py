@@ -1,0 +1,99 @@
+"""How much a link reads at once: as much as its receiver handles without holding up the others of the event loop."""
+
+import os
+import sys
+
+import pytest
+
+from indipydriver.errors import RemoteProtocolError
+from indipydriver.protocol.frame import Frame
+from indipydriver.transport import descriptor
+from indipydriver.transport.descriptor import DescriptorLink
+from indipydriver.transport.link import SLICE
+from tests.support import asynchronous, eventually
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pipe of a given size")
+
+TEXT = b"<setTextVector device='D' name='T' state='Ok'><oneText name='t'>x</oneText></setTextVector>\n"
+
+
+class Receiver:
+    """Notes how much comes at once, and takes its time for each frame, by a clock of its own."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds  # for a frame
+        self.now = 0.0
+        self.turns: list[float] = []
+        self.frames = 0
+        self.hurries_after = 1 << 30  # frames
+        self.closed = False
+
+    def frames_received(self, frames: list[Frame]) -> None:
+        self.frames += len(frames)
+        self.turns.append(len(frames) * self.seconds)
+        self.now += self.turns[-1]
+        if self.frames > self.hurries_after:
+            self.seconds = 0
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        raise AssertionError(fault)
+
+    def link_drained(self) -> None:
+        pass
+
+    def link_closed(self, error: Exception | None) -> None:
+        self.closed = True
+
+
+async def read(receiver: Receiver, data: bytes, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let a link read some bytes that have come in; returns how many it has read at once."""
+    import fcntl
+
+    monkeypatch.setattr(descriptor, "monotonic", lambda: receiver.now)
+    (incoming, far_out), (far_in, outgoing) = os.pipe(), os.pipe()
+    for fd in (incoming, far_out, outgoing):
+        os.set_blocking(fd, False)
+    fcntl.fcntl(far_out, fcntl.F_SETPIPE_SZ, 1 << 20)
+    link = DescriptorLink("peer", pipes=(incoming, outgoing))
+    counts: list[int] = []
+    received = link._received
+    monkeypatch.setattr(link, "_received", lambda data: counts.append(len(data)) or received(data))  # type: ignore[func-returns-value]
+    for begin in range(0, len(data), 1 << 20):
+        piece = data[begin : begin + (1 << 20)]
+        assert os.write(far_out, piece) == len(piece)
+        if not begin:
+            link.open(receiver)
+        await eventually(lambda begin=begin, piece=piece: sum(counts) == begin + len(piece))  # type: ignore[misc]
+    link.abort()
+    await eventually(lambda: receiver.closed)
+    os.close(far_out)
+    os.close(far_in)
+    return counts
+
+
+@asynchronous
+async def test_what_is_handled_quickly_is_read_in_large_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = Receiver(seconds=0)
+    counts = await read(receiver, TEXT * 10_000, monkeypatch)
+    assert counts[:4] == [SLICE // 8, SLICE // 4, SLICE // 2, SLICE]
+    assert receiver.frames == 10_000
+
+
+@pytest.mark.parametrize("seconds", [0.0002, 0.0005])
+@asynchronous
+async def test_a_turn_of_what_takes_long_is_short(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = Receiver(seconds)
+    await read(receiver, TEXT * 20_000, monkeypatch)
+    assert receiver.frames == 20_000
+    assert receiver.turns[0] < 0.2
+    assert max(receiver.turns[1:]) < 0.07
+
+
+@asynchronous
+async def test_it_is_read_in_large_slices_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = Receiver(seconds=0.002)
+    receiver.hurries_after = 2000
+    counts = await read(receiver, TEXT * 20_000, monkeypatch)
+    assert receiver.frames == 20_000
+    assert 4096 in counts
+    assert SLICE in counts[counts.index(4096) :]

@@ -1,0 +1,157 @@
+"""A send in another thread, with an event loop of its own there, arrives at once or says what to do instead."""
+
+import asyncio
+import threading
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.errors import LocalProtocolError
+from indipydriver.protocol.messages import DelProperty, GetProperties, Message, SetVector
+from indipydriver.testing import DriverHarness, driver_test, run
+
+
+def make_driver():
+    text = ipd.TextVector("v", "", "", "rw", "Ok", [ipd.TextMember("t")])
+    blob = ipd.BLOBVector("b", "", "", "ro", "Ok", [ipd.BLOBMember("m", membervalue=b"x")])
+    return ipd.IPyDriver(ipd.Device("D", [text, blob]), ipd.Device("E", []))
+
+
+def in_a_thread(function):
+    """Run it in a thread and return what it raised; the event loop that waits for it has nothing else to do."""
+    raised = []
+
+    def work():
+        try:
+            function()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, raised
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_is_sent_in_another_event_loop_arrives_at_once_and_in_order(debug):
+    async def test():
+        asyncio.get_running_loop().set_debug(debug)
+        driver = make_driver()
+
+        async def send():
+            for n in range(100):
+                driver["D"]["v"]["t"] = str(n)
+                await driver["D"]["v"].send_setVector()
+            await driver["E"].send_delProperty()
+            await driver.send_message("done")
+
+        async with DriverHarness(driver) as h:
+            h.messages.clear()
+            thread, raised = in_a_thread(lambda: asyncio.run(send()))
+            await h.wait_until(lambda: "done" in h.texts, timeout=10)
+            thread.join()
+            assert raised == []
+            assert [type(message) for message in h.messages] == [SetVector] * 100 + [DelProperty, Message]
+            assert [m.members[0].value for m in h.messages[:100]] == [str(n) for n in range(100)]
+            assert driver._engine.outlet._burst is None
+
+    run(test, real_time=True)
+
+
+def test_blobs_are_not_sent_in_another_event_loop():
+    async def test():
+        driver = make_driver()
+        vector = driver["D"]["b"]
+        async with DriverHarness(driver) as h:
+            h.messages.clear()
+            for send in (vector.send_setVectorMembers, vector.send_defVector, driver["D"].send_delProperty):
+                thread, raised = in_a_thread(lambda send=send: asyncio.run(send()))
+                thread.join()
+                assert [type(error) for error in raised] == [RuntimeError]
+                assert "run_coroutine_threadsafe" in str(raised[0])
+            loop = asyncio.get_running_loop()
+            in_a_thread(lambda: asyncio.run_coroutine_threadsafe(vector.send_setVectorMembers(members="m"), loop))
+            await h.wait_for("D", "b", values={"m": b"x"}, timeout=10)
+            assert len(h.messages) == 1
+
+    run(test, real_time=True)
+
+
+def test_after_the_end_nothing_is_sent_from_anywhere():
+    driver = make_driver()
+
+    async def first():
+        async with DriverHarness(driver):
+            pass
+
+    async def later():
+        await driver["D"]["v"].send_setVector()
+        await driver["D"]["b"].send_setVectorMembers()
+        await driver["D"].send_delProperty()
+        await driver.send_message("x")
+
+    run(first)
+    asyncio.run(later())
+    thread, raised = in_a_thread(lambda: asyncio.run(later()))
+    thread.join()
+    assert raised == []
+
+
+@pytest.mark.parametrize(
+    ("xml", "says"),
+    [
+        ("<x/>", "it is no element of INDI"),
+        ("<message device='D' message='" + "y" * 5000 + "'/>", "is longer than 4096"),
+        ("<defTextVector/>", "no name"),
+    ],
+)
+@driver_test
+async def test_an_element_that_cannot_be_sent_is_refused_with_the_reason(xml, says):
+    async with DriverHarness(make_driver()) as h:
+        h.messages.clear()
+        with pytest.raises(LocalProtocolError, match=says):
+            await h.driver.send(ET.fromstring(xml))
+        assert h.messages == []
+
+
+@pytest.mark.parametrize("whose", ["driver", "device"])
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_a_thread_begins_begins_at_once(whose, debug):
+    """As the callback of a GPIO library does."""
+
+    async def test():
+        asyncio.get_running_loop().set_debug(debug)
+        driver = make_driver()
+        begun = asyncio.Event()
+
+        async def background():
+            begun.set()
+
+        async with DriverHarness(driver) as h:
+            owner = driver if whose == "driver" else driver["D"]
+            await asyncio.sleep(0.1)
+            in_a_thread(lambda: owner.add_background(background()))
+            async with asyncio.timeout(10):
+                await begun.wait()
+            in_a_thread(lambda: driver.snoop("Other", "v"))
+            await h.wait_until(lambda: GetProperties("Other", "v") in h.messages, timeout=10)
+
+    run(test, real_time=True)
+
+
+def test_what_a_thread_begins_when_the_run_has_ended_is_closed(caplog):
+    async def test():
+        driver = make_driver()
+
+        async def background():
+            raise AssertionError("the run is over")
+
+        async with DriverHarness(driver):
+            engine = driver._engine
+        coro = background()
+        engine._start_user(coro, "late")  # as the loop calls it for a thread that was late
+        assert coro.cr_frame is None
+        assert "late is not started any more" in caplog.text
+
+    run(test)

@@ -1,0 +1,128 @@
+"""shutdown() may be called by any thread and by any signal handler, as a button or a script does."""
+
+import asyncio
+import os
+import signal
+import threading
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.testing import run
+from indipydriver.transport.memory import memory_pair
+from indipyserver import IPyServer
+
+
+class Waiting(ipd.IPyDriver):
+    async def hardware(self):
+        await self.shutdownrequested.wait()
+
+
+def driver_alone():
+    driver = Waiting(ipd.Device("D", []))
+    return driver.shutdown, driver.serve(memory_pair("driver", "test")[1])
+
+
+def whole_server():
+    server = IPyServer(Waiting(ipd.Device("D", [])), port=0)
+    server.keepalive = None
+    return server.shutdown, server.asyncrun()
+
+
+def from_a_thread(shutdown):
+    threading.Timer(0.1, shutdown).start()
+
+
+def from_another_loop(shutdown):
+    async def call():
+        shutdown()
+
+    threading.Timer(0.1, lambda: asyncio.run(call())).start()
+
+
+def from_a_signal_handler(shutdown):
+    signal.signal(signal.SIGUSR2, lambda *_: shutdown())
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR2)).start()
+
+
+@pytest.mark.parametrize("what", [driver_alone, whole_server])
+@pytest.mark.parametrize("how", [from_a_thread, from_another_loop, from_a_signal_handler])
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_idle_loop_notices_at_once(what, how, debug):
+    async def test():
+        asyncio.get_running_loop().set_debug(debug)  # then asyncio says so if a thread touches what it must not
+        shutdown, running = what()
+        how(shutdown)
+        async with asyncio.timeout(10):
+            await running
+
+    before = signal.getsignal(signal.SIGUSR2)
+    try:
+        run(test, real_time=True)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_the_stop_flags_are_raised_before_shutdown_returns():
+    async def test():
+        driver = Waiting(ipd.Device("D", []))
+        running = asyncio.create_task(driver.serve(memory_pair("driver", "test")[1]))
+        await asyncio.sleep(0.1)
+        thread = threading.Thread(target=driver.shutdown)
+        thread.start()
+        thread.join()
+        assert driver.stop
+        assert driver["D"].stop
+        await running
+
+    run(test, real_time=True)
+
+
+def test_a_shutdown_that_comes_when_the_next_run_has_begun_ends_it_not():
+    async def test():
+        driver = Waiting(ipd.Device("D", []))
+        first = asyncio.create_task(driver.serve(memory_pair("driver", "test")[1]))
+        await asyncio.sleep(0.1)
+        engine = driver._engine
+        driver.shutdown()
+        await first
+        second = asyncio.create_task(driver.serve(memory_pair("driver", "test")[1]))
+        await asyncio.sleep(0.1)
+        engine._end()  # as the loop calls it for a thread that was late
+        await asyncio.sleep(0.1)
+        assert not second.done()
+        assert not driver.shutdownrequested.is_set()
+        driver.shutdown()
+        await second
+
+    run(test)
+
+
+def test_after_a_shutdown_of_the_authors_that_fails_the_driver_can_run_again():
+    class Failing(Waiting):
+        fails = True
+
+        def shutdown(self):
+            super().shutdown()
+            if self.fails:
+                raise OSError("the pins are gone")
+
+    async def test():
+        driver = Failing(ipd.Device("D", []))
+        _, theirs = memory_pair("driver", "test")
+        running = asyncio.create_task(driver.serve(theirs))
+        await asyncio.sleep(0.1)
+        with pytest.raises(OSError, match="pins"):
+            driver.shutdown()
+        with pytest.raises(OSError, match="pins"):
+            await running
+        assert driver.stopped.is_set()
+        assert theirs._ended
+        driver.fails = False
+        running = asyncio.create_task(driver.serve(memory_pair("driver", "test")[1]))
+        await asyncio.sleep(0.1)
+        assert not running.done()
+        driver.shutdown()
+        await running
+
+    run(test)
