@@ -75,8 +75,11 @@ def test_any_bytes_give_frames_or_faults():
         for frame in frames:
             met[type(frame)] += 1
             parser = expat.ParserCreate("utf-8")
+            tags = []
+            parser.StartElementHandler = lambda _, attributes, tags=tags: tags.append(attributes)
             parser.Parse(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw, True)
             assert TAGS[frame.tag.text] is frame.tag
+            assert (frame.device, frame.name) == (tags[0].get("device"), tags[0].get("name"))
             assert frame.raw.strip() == frame.raw
             # What has come out once comes out again as it is.
             again = outcome_of([frame.raw], limits)
