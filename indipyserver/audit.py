@@ -15,7 +15,7 @@ from .peer import Peer
 
 __all__ = ["AuditLog"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("indipyserver.audit")
 
 _MARKS: Final = re.compile(r"[\\']")
 _VALUE: Final = 64

@@ -35,7 +35,7 @@ from .words import DEFAULT_PORT, Word, parse_word
 
 __all__ = ["build_parser", "main"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("indipyserver.cli")
 
 UNIX_SOCKET: Final = "/tmp/indiserver"
 """Where libindi's clients look."""

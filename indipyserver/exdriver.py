@@ -27,7 +27,7 @@ from .texts import LONGEST_LABEL, brief
 
 __all__ = ["ExDriver"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("indipyserver.exdriver")
 
 GRACE: Final = 2.0
 """Seconds between closing a driver's standard input, SIGTERM and SIGKILL, and after that until it is left alone."""

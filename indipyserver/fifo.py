@@ -27,7 +27,7 @@ from .words import RemoteWord, Word, parse_word
 
 __all__ = ["Command", "CommandError", "Fifo", "Lines", "Start", "Stop", "parse_command"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("indipyserver.fifo")
 
 MAX_LINE: Final = 8192
 """Bytes of one line: a command with three long paths in it is shorter."""

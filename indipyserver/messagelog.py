@@ -20,7 +20,7 @@ from .peer import Peer
 
 __all__ = ["MessageLog"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("indipyserver.messagelog")
 
 SUFFIX: Final = ".islog"
 MOST_WAITING: Final = 4 << 20

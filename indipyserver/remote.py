@@ -27,7 +27,7 @@ from .texts import LONGEST_LABEL, brief
 
 __all__ = ["RemoteConnection"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("indipyserver.remote")
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to look a name up, and as many to connect to one of its addresses."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Roster", "load_drivers"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("indipyserver.cli")
 
 RESTARTS: Final = 10
 """Restarts of one driver, as indiserver's."""
