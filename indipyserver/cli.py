@@ -369,7 +369,7 @@ class _Command:
             except (NotImplementedError, RuntimeError):  # not on this platform; Ctrl-C works nevertheless
                 break
             handled.append(number)
-            again_at_once(number, partial(self._end_at_once, number))
+        again_at_once(handled, self._end_at_once)
         try:
             yield
         finally:
@@ -377,8 +377,8 @@ class _Command:
                 loop.remove_signal_handler(number)
 
     def _end(self, number: signal.Signals) -> None:
-        if self._ending:
-            self._end_at_once(number)
+        if self._ending:  # see again_at_once
+            return
         self._ending = True
         self._status = 128 + number
         logger.info("%s: the server stops; once more to end it at once", number.name)

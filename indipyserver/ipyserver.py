@@ -486,7 +486,6 @@ class IPyServer:
 
         def terminate() -> None:
             logger.warning("SIGTERM: the server stops")
-            undo[0]()
             terminated.append(True)
             self._shutdown.set()
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
 
-__all__ = ["again_at_once", "on_signal"]
+__all__ = ["AGAIN", "again_at_once", "on_signal"]
+
+AGAIN: Final = 0.5
+"""Seconds after the first signal in which others count as the same: a terminal that is closed sends two in one moment,
+and so does timeout(1)."""
 
 
 def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Callable[[], None]:
@@ -16,7 +22,8 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
     Args:
         name: For example ``SIGUSR1``.
         call: What to call, in the event loop.
-        once: Only the first time; the next signal ends the process at once, also while the event loop is held up.
+        once: Only the first time; the signal again, after :data:`AGAIN`, ends the process at once, also while the
+            event loop is held up.
 
     Returns:
         Undoes it.
@@ -29,12 +36,20 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
     ):
         return lambda: None
     loop = asyncio.get_running_loop()
+    came = False
+
+    def handle() -> None:
+        nonlocal came
+        if not (once and came):
+            came = True
+            call()
+
     try:
-        loop.add_signal_handler(number, call)
+        loop.add_signal_handler(number, handle)
     except (NotImplementedError, RuntimeError):  # not on this platform
         return lambda: None
     if once:
-        _set(number, lambda: _set(number, None))
+        again_at_once([number], _end_by)
 
     def undo() -> None:
         if not loop.is_closed():
@@ -43,28 +58,32 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
     return undo
 
 
-def again_at_once(number: signal.Signals, call: Callable[[], None]) -> None:
-    """Have something called at once when a signal comes that the event loop handles, and has come before.
+def again_at_once(numbers: Iterable[signal.Signals], call: Callable[[signal.Signals], None]) -> None:
+    """Have something called at once when one of these signals comes, and one of them came :data:`AGAIN` before.
 
-    The event loop calls nothing while a driver holds it up.  What is set here is called in between two instructions of
-    that driver, in the main thread, so it may do little more than end the process.
+    The event loop, which handles them, calls nothing while a driver holds it up.  What is set here is called in between
+    two instructions of that driver, in the main thread, so it may do little more than end the process.
+
+    Args:
+        numbers: The signals.
+        call: Called with the one that came.
     """
-    came = False
+    first: list[float] = []  # when it came
 
-    def count() -> None:
-        nonlocal came
-        if came:
-            call()
-        came = True
+    def count(number: int, frame: object) -> None:
+        now = time.monotonic()
+        if not first:
+            first.append(now)
+        elif now >= first[0] + AGAIN:
+            call(signal.Signals(number))
 
-    _set(number, count)
-
-
-def _set(number: signal.Signals, call: Callable[[], None] | None) -> None:
-    """Have something called between two instructions, None: what the signal does by default, beside the event loop.
-
-    That is woken by the signal's number in a pipe, whoever handles the signal.
-    """
-    signal.signal(number, signal.SIG_DFL if call is None else lambda *_: call())
-    if call is not None:
+    for number in numbers:
+        # The event loop is woken by the signal's number in a pipe, whoever handles the signal.
+        signal.signal(number, count)
         signal.siginterrupt(number, False)  # as the event loop has it
+
+
+def _end_by(number: signal.Signals) -> None:
+    """What the signal does by default."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)

@@ -1,5 +1,6 @@
 """The command as a process: what it serves, what it says, and how it ends."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from indipyserver.demo import demo_words
+from indipyserver.signals import AGAIN
 from tests.support import (
     ROOT,
     IndiClient,
@@ -268,6 +270,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path):
             driver = int((await client.expect(match("defTextVector", device="S")))[0].text)
         program.signal(signal.SIGTERM)
         await eventually(lambda: "once more" in program.stderr())
+        await asyncio.sleep(1.1 * AGAIN)
         program.signal(signal.SIGTERM)
         assert await program.wait(allowed(1.5)) == 143  # the driver would have been given four seconds
         await eventually(lambda: gone(driver))

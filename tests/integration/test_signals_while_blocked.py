@@ -75,3 +75,38 @@ async def test_a_second_sigterm_ends_a_check(tmp_path: Path) -> None:
 async def test_a_second_sigterm_ends_a_script() -> None:
     with started(sys.executable, "-c", textwrap.dedent(LATER) + textwrap.dedent(SERVER), cwd=ROOT) as program:
         assert await insist(program, signal.SIGTERM) == -signal.SIGTERM
+
+
+ORDERLY = """
+    import time
+    from indipydriver import IPyDriver
+
+    class Orderly(IPyDriver):
+        async def hardware(self):
+            print("blocked", flush=True)
+            time.sleep(1)
+            await self.shutdownrequested.wait()
+            print("parked", flush=True)
+
+    def make_driver():
+        return Orderly()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@pytest.mark.parametrize("by", ["command", "script"])
+@asynchronous
+async def test_two_signals_in_one_moment_are_one(tmp_path: Path, by: str) -> None:
+    """timeout(1) sends it to the process and to its group, and a terminal that is closed to both too."""
+    path = tmp_path / "orderly.py"
+    path.write_text(textwrap.dedent(ORDERLY))
+    words = [*COMMAND, f"{path}:make_driver"]
+    if by == "script":
+        words = [sys.executable, "-c", textwrap.dedent(ORDERLY) + textwrap.dedent(SERVER)]
+    with started(*words, cwd=ROOT) as program:
+        await eventually(lambda: "blocked" in program.stdout(), timeout=20)
+        for _ in range(2):
+            program.signal(signal.SIGTERM)
+            await asyncio.sleep(0.02)  # one that waits takes another in
+        assert await program.wait() == 143
+        assert "parked" in program.stdout()
