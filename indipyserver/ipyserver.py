@@ -33,6 +33,7 @@ from .peer import HANG_TIME, Peer
 from .reception import Reception, is_lingering
 from .remote import RemoteConnection
 from .rights import Rights
+from .runevent import RunEvent
 from .signals import on_signal
 from .stats import ServerStats, take_stats
 from .switchboard import Switchboard
@@ -125,9 +126,9 @@ class IPyServer:
         self.reception = Reception(self.board)
         if audit:
             self.board.followers.append(AuditLog())
-        self.started = asyncio.Event()
-        self.stopped = asyncio.Event()
-        self._shutdown = asyncio.Event()
+        self.started = RunEvent()
+        self.stopped = RunEvent()
+        self._shutdown = RunEvent()
         self._keepalive = Keepalive(self.board)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._parts = Parts(self.board, self._deserted)
@@ -413,7 +414,7 @@ class IPyServer:
         """
         if self._clientele is not None:
             raise RuntimeError("this server runs already")
-        self._renew_events()
+        self._loop = asyncio.get_running_loop()
         if self._shutdown.is_set():
             self._shutdown.clear()
             self.stopped.set()
@@ -470,16 +471,6 @@ class IPyServer:
             progress_time=self.progress_time,
             unfinished_total=self.unfinished_total,
         )
-
-    def _renew_events(self) -> None:
-        """asyncio's events belong to the loop that first waited for them; a second run may have another."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop:
-            shutdown = self._shutdown.is_set()
-            self.started, self.stopped, self._shutdown = asyncio.Event(), asyncio.Event(), asyncio.Event()
-            if shutdown:
-                self._shutdown.set()
-        self._loop = loop
 
     def _handle_signals(self, terminated: list[bool]) -> Callable[[], None]:
         """SIGTERM is shutdown(), and a second one ends the process at once; SIGUSR1 logs the statistics."""

@@ -292,3 +292,25 @@ async def test_a_driver_that_swallows_its_cancellation_holds_up_only_its_own_end
             await asyncio.wait_for(server.stopped.wait(), 5)
     finally:
         driver.may_end = True
+
+
+def test_each_run_may_be_in_an_event_loop_of_its_own():
+    server = IPyServer(echo_driver("A"), host="127.0.0.1", port=0, unix_socket=None)
+
+    async def once(expected: str):
+        running = asyncio.create_task(server.asyncrun())
+        waiting = asyncio.create_task(server.started.wait())
+        if expected == "waits first":
+            running.cancel()
+            running = asyncio.create_task(server.asyncrun())
+        await asyncio.wait_for(waiting, 5)
+        async with IndiClient(server.port) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector", device="A"))
+        server.shutdown()
+        await running
+        assert server.stopped.is_set()
+        assert not server.started.is_set()
+
+    for order in ("", "", "waits first", ""):
+        asyncio.run(once(order))

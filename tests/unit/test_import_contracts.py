@@ -40,7 +40,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         (
             "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words "
             "indipyserver.asked indipyserver.rights indipyserver.signals indipyserver.certificates indipyserver.demo "
-            "indipyserver.texts indipyserver.connecting "
+            "indipyserver.texts indipyserver.connecting indipyserver.runevent "
             "indipyserver.arguments indipyserver.lograte indipyserver.sockets"
         ),
         "indipyserver.party indipyserver.process indipyserver.stderrlog",
