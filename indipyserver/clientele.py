@@ -13,6 +13,7 @@ from indipydriver.protocol.framer import Limits
 from indipydriver.transport.progress import UnfinishedTotal
 
 from .entrance import Entrance, warn_of_open_doors
+from .handshakes import Handshakes
 from .lingering import ClientLink
 from .listener import READ_ONLY_BLOB, Listener
 from .outbox import OutboxLimits
@@ -72,6 +73,7 @@ class Clientele:
         self._limits = limits
         self._progress_time = progress_time
         self._unfinished = UnfinishedTotal(unfinished_total)
+        self._handshakes = Handshakes(reception.rate)
         self._entrances: list[Entrance] = []
         try:
             for entrance in entrances:
@@ -136,6 +138,7 @@ class Clientele:
             progress_time=self._progress_time,
             unfinished=self._unfinished,
             rate=self._reception.rate,
+            handshakes=self._handshakes,
         )
         entrance.listener = listener
         self.listeners.append(listener)

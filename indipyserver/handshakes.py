@@ -16,7 +16,7 @@ from indipydriver.transport.watching import can_watch_descriptors
 
 from .lograte import LogRate, network_of
 
-__all__ = ["Handshakes"]
+__all__ = ["Door", "Handshakes"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -38,8 +38,22 @@ SLOW_TIME: Final = 2.0
 _LOOK: Final = 0.025  # seconds until those that wait are looked at again
 
 
+@dataclass(eq=False, frozen=True, slots=True)
+class Door:
+    """One of the listeners with TLS of a server.
+
+    Attributes:
+        context: For TLS.
+        connected: Called with each link and the address of its client; returns False to refuse it.
+    """
+
+    context: ssl.SSLContext
+    connected: Callable[[StreamLink, str], bool]
+
+
 @dataclass(eq=False, slots=True)
 class _Handshake:
+    door: Door
     sock: socket.socket
     link: StreamLink
     host: str
@@ -59,17 +73,13 @@ class _Handshake:
 
 
 class Handshakes:
-    """Makes links of connections to a listener with TLS.
+    """Makes links of connections to the listeners with TLS of a server, which have their places in common.
 
     Args:
-        context: For TLS.
-        connected: Called with each link and the address of its client; returns False to refuse it.
         rate: Limits what is logged about each address.
     """
 
-    def __init__(self, context: ssl.SSLContext, connected: Callable[[StreamLink, str], bool], rate: LogRate) -> None:
-        self._context = context
-        self._connected = connected
+    def __init__(self, rate: LogRate) -> None:
         self._rate = rate
         self._loop = asyncio.get_running_loop()
         self._watches = can_watch_descriptors(self._loop)
@@ -78,15 +88,16 @@ class Handshakes:
         self._ending: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, sock: socket.socket, link: StreamLink, host: str) -> None:
+    def begin(self, door: Door, sock: socket.socket, link: StreamLink, host: str) -> None:
         """A client has connected.
 
         Args:
+            door: Where.
             sock: The connection.
             link: For it, when the handshake is done.
             host: Its address.
         """
-        new = _Handshake(sock, link, host, network_of(host), self._loop.time(), self._watches)
+        new = _Handshake(door, sock, link, host, network_of(host), self._loop.time(), self._watches)
         self._waiting.append(new)
         own = [each for each in self._waiting if each.network == new.network]
         if len(own) > WAITING_SHARE:
@@ -95,15 +106,14 @@ class Handshakes:
             self._refuse(next((each for each in self._waiting if each.look()), new))
         self._start_waiting()
 
-    def close(self) -> None:
-        """End them all."""
-        if self._timer is not None:
-            self._timer.cancel()
-        for handshake in self._waiting:
+    def close(self, door: Door) -> None:
+        """End those of this listener."""
+        for handshake in [each for each in self._waiting if each.door is door]:
+            self._waiting.remove(handshake)
             handshake.sock.close()
-        self._waiting.clear()
-        for handshake in list(self._running):
+        for handshake in [each for each in self._running if each.door is door]:
             self._end(handshake)
+        self._start_waiting()
 
     def _start_waiting(self) -> None:
         """Start those for which there is room, or can be made."""
@@ -171,7 +181,7 @@ class Handshakes:
             logger.warning("%s: no TLS: %s", handshake.link.label, why)
 
     async def _run(self, handshake: _Handshake) -> None:
-        sock, link = handshake.sock, handshake.link
+        sock, link, door = handshake.sock, handshake.link, handshake.door
         why = ""
         try:
             async with asyncio.timeout(TIME):
@@ -181,7 +191,7 @@ class Handshakes:
                     return
                 handshake.silent = False
                 await self._loop.connect_accepted_socket(
-                    lambda: link, sock, ssl=self._context, ssl_handshake_timeout=TIME
+                    lambda: link, sock, ssl=door.context, ssl_handshake_timeout=TIME
                 )
         except TimeoutError:
             why = f"no handshake in {TIME:g} s"
@@ -194,7 +204,7 @@ class Handshakes:
             self._log(handshake, why)
             with contextlib.suppress(OSError):
                 sock.close()
-        elif not self._connected(link, handshake.host):
+        elif not door.connected(link, handshake.host):
             link.abort()
 
     async def _has_begun(self, sock: socket.socket) -> bool:

@@ -19,7 +19,7 @@ from indipydriver.transport.progress import UnfinishedTotal
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 
-from .handshakes import Handshakes
+from .handshakes import Door, Handshakes
 from .lingering import ClientLink
 from .lograte import LogRate
 from .sockets import FileOf, is_tcp
@@ -62,6 +62,7 @@ class Listener:
         progress_time: Seconds in which an unfinished element must end or grow; 0: any time.
         unfinished: What the clients may leave unfinished together.
         rate: Limits what is logged about each address.
+        handshakes: Those of all listeners of the server.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Listener:
         progress_time: float = PROGRESS_TIME,
         unfinished: UnfinishedTotal | None = None,
         rate: LogRate | None = None,
+        handshakes: Handshakes | None = None,
     ) -> None:
         self.sockets = sockets
         self._files = list(map(FileOf, sockets))
@@ -86,7 +88,8 @@ class Listener:
         self._rate = rate or LogRate()
         self._loop = asyncio.get_running_loop()
         self._watches = can_watch_descriptors(self._loop)
-        self._handshakes = Handshakes(context, self._connected, self._rate) if context is not None else None
+        self._handshakes = handshakes or Handshakes(self._rate)
+        self._door = Door(context, self._connected) if context is not None else None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_accept = asyncio.Event()
@@ -107,8 +110,8 @@ class Listener:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._handshakes is not None:
-            self._handshakes.close()
+        if self._door is not None:
+            self._handshakes.close(self._door)
         self._loop.call_soon(self._cancel_tasks)  # what has been accepted already comes first
         if self._watches or not self._tasks:  # a task that accepts has to end before its socket is closed
             for sock in self.sockets:
@@ -192,8 +195,8 @@ class Listener:
             return
         if not label:
             sock.close()
-        elif self._handshakes is not None:
-            self._handshakes.begin(sock, self._stream(label), host)
+        elif self._door is not None:
+            self._handshakes.begin(self._door, sock, self._stream(label), host)
         elif not self._watches:
             task = self._keep(self._connect(sock, self._stream(label), host))
             task.add_done_callback(lambda task: sock.close() if task.cancelled() else None)  # perhaps before it began

@@ -156,11 +156,12 @@ async def test_who_has_just_ended_his_handshake_keeps_his_socket(then, monkeypat
 
     def next_one() -> None:
         if then == "another comes":
-            under_way.begin(socks[1], StreamLink("another"), "127.0.0.1")
+            under_way.begin(door, socks[1], StreamLink("another"), "127.0.0.1")
         else:
-            under_way.close()
+            under_way.close(door)
 
-    under_way = handshakes.Handshakes(of_server(), connected, LogRate())
+    door = handshakes.Door(of_server(), connected)
+    under_way = handshakes.Handshakes(LogRate())
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         port = listening.getsockname()[1]
@@ -172,16 +173,29 @@ async def test_who_has_just_ended_his_handshake_keeps_his_socket(then, monkeypat
         socks.append((await loop.sock_accept(listening))[0])
         for sock in socks:
             sock.setblocking(False)
-        under_way.begin(socks[0], StreamLink("first"), "127.0.0.1")
+        under_way.begin(door, socks[0], StreamLink("first"), "127.0.0.1")
         _, writer = await first
         await asyncio.sleep(0.05)
         assert socks[0].fileno() >= 0
         assert "gives way" not in caplog.text
-        under_way.close()
+        under_way.close(door)
         writer.transport.abort()
         await eventually(lambda: all(sock.fileno() < 0 for sock in socks) or then == "all end")
         socks[1].close()
         await eventually(lambda: socks[0].fileno() < 0)
+
+
+@asynchronous
+async def test_all_listeners_together_take_in_no_more_silent_connections_than_one(caplog):
+    """And who wants a handshake at any of them gets it."""
+    async with running_server(echo_driver("A"), ssl=of_server()) as server:
+        doors = [server.add_listener("127.0.0.1", ssl=of_server()) for _ in range(3)]
+        with contextlib.ExitStack() as stack:
+            socks = [sock for door in doors for sock in stack.enter_context(silent(door.port, 100))]
+            room = handshakes.SHARE + handshakes.WAITING_SHARE
+            await eventually(lambda: sum(map(closed, socks)) >= len(socks) - room, timeout=5)
+            await asyncio.gather(*(connect(port) for port in (server.port, doors[0].port, doors[2].port)))
+    assert len(asyncio.all_tasks()) == 1
 
 
 # Places
