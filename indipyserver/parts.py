@@ -89,7 +89,8 @@ class Parts:
                 await asyncio.wait((task,), timeout=grace)
         finally:  # also if whoever removes it is cancelled
             task.cancel()
-        await _end(part, task)
+            over = _end(part, task)
+        await over
 
     async def stop(self, deadline: float) -> None:
         """End all, and start no more; drivers in this process get until this time of the loop."""
@@ -138,9 +139,27 @@ class Parts:
             logger.exception("on_deserted has failed")
 
 
-async def _end(part: Part, task: asyncio.Task[None]) -> None:
-    """Wait until something that has been cancelled has ended; a driver that goes on nevertheless is let go."""
-    _, late = await asyncio.wait((task,), timeout=LAST_GRACE if isinstance(part, LocalDriver) else None)
-    if late and isinstance(part, LocalDriver):
-        logger.warning("%s has not ended %g s after it was cancelled: it is let go", part.label, LAST_GRACE)
-        part.let_go()
+def _end(part: Part, task: asyncio.Task[None]) -> asyncio.Future[None]:
+    """Done when something that has been cancelled has ended; a driver that goes on nevertheless is let go.
+
+    That happens also if nobody waits for it.
+    """
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    timer: asyncio.TimerHandle | None = None
+
+    def ended(_: object) -> None:
+        if timer is not None:
+            timer.cancel()
+        if not over.done():
+            over.set_result(None)
+
+    def let_go(driver: LocalDriver) -> None:
+        logger.warning("%s has not ended %g s after it was cancelled: it is let go", driver.label, LAST_GRACE)
+        driver.let_go()
+        ended(None)
+
+    task.add_done_callback(ended)
+    if isinstance(part, LocalDriver):
+        timer = loop.call_later(LAST_GRACE, let_go, part)
+    return over

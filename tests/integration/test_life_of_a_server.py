@@ -276,6 +276,25 @@ async def test_a_driver_that_swallows_its_cancellation_can_be_removed(monkeypatc
 
 
 @asynchronous
+async def test_a_driver_that_swallows_its_cancellation_goes_also_if_nobody_waits_for_that(monkeypatch, caplog):
+    monkeypatch.setattr(parts, "LAST_GRACE", 0.1)
+    driver = endless()
+    async with (
+        running_server(driver, echo_driver("A"), shutdown_grace=60) as server,
+        IndiClient(server.port) as client,
+    ):
+        try:
+            await client.get_properties()
+            await client.expect(match("defLightVector", device="E"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(server.remove(driver), 0.05)
+            await client.expect(match("delProperty", device="E"))
+            assert "Endless (E) has not ended 0.1 s after it was cancelled" in caplog.text
+        finally:
+            driver.may_end = True
+
+
+@asynchronous
 async def test_a_driver_that_swallows_its_cancellation_holds_up_only_its_own_end(monkeypatch, caplog):
     monkeypatch.setattr(parts, "LAST_GRACE", 0.1)
     driver = endless()
