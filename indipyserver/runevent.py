@@ -1,9 +1,12 @@
-"""An event of something that can be run again, perhaps in another event loop."""
+"""An event of something that can be run again, perhaps in another event loop or thread."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Literal
+
+from indipydriver.transport.calling import call_in_loop
 
 __all__ = ["RunEvent"]
 
@@ -16,11 +19,12 @@ class RunEvent(asyncio.Event):
         self._futures: set[asyncio.Future[None]] = set()
 
     def set(self) -> None:
-        """It has happened: wake those who wait."""
+        """It has happened: wake those who wait, in whatever thread they do."""
         super().set()
-        for future in self._futures:
-            if not (future.done() or future.get_loop().is_closed()):
-                future.set_result(None)
+        for future in tuple(self._futures):
+            loop = future.get_loop()
+            if not loop.is_closed():
+                call_in_loop(loop, partial(_wake, future))
 
     async def wait(self) -> Literal[True]:
         """Wait until it has happened."""
@@ -28,7 +32,13 @@ class RunEvent(asyncio.Event):
             future = asyncio.get_running_loop().create_future()
             self._futures.add(future)
             try:
-                await future
+                if not self.is_set():  # in another thread, meanwhile
+                    await future
             finally:
                 self._futures.discard(future)
         return True
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import socket
+import threading
+from typing import Any
 
 import pytest
 
@@ -333,3 +335,26 @@ def test_each_run_may_be_in_an_event_loop_of_its_own():
 
     for order in ("", "", "waits first", ""):
         asyncio.run(once(order))
+
+
+@asynchronous
+async def test_started_and_stopped_may_be_waited_for_in_another_thread_than_the_servers():
+    loop = asyncio.get_running_loop()
+
+    async def woken(task: asyncio.Task[Any]):
+        """By what it waits for, and not by the timer at the end."""
+        end = loop.time() + 5
+        await asyncio.wait((task,), timeout=5)
+        assert loop.time() < end
+
+    server = IPyServer(echo_driver("A"), host="127.0.0.1", port=0)
+    waiting = asyncio.create_task(server.started.wait())
+    await asyncio.sleep(0)
+    thread = threading.Thread(target=lambda: asyncio.run(server.asyncrun()), daemon=True)
+    thread.start()
+    await woken(waiting)
+    waiting = asyncio.create_task(server.stopped.wait())
+    await asyncio.sleep(0)
+    server.shutdown()
+    await woken(waiting)
+    await asyncio.to_thread(thread.join, 5)
