@@ -113,6 +113,16 @@ def test_a_definition_of_which_only_the_timestamp_is_new_is_no_news(stamp: bytes
     assert site.take(client) == ["defTextVector A p"]
 
 
+def test_a_text_that_looks_like_a_timestamp_is_news() -> None:
+    site = Site()
+    driver, client = site.add("driver", Role.DRIVER), site.add("client")
+    site.send(client, ALL)
+    for time in (1, 2):
+        text = b'<defTextVector device="A" name="p" state="Ok" perm="ro"><defText name="m"> timestamp="%d"</defText>'
+        site.send(driver, *Framer().feed(text % time + b"</defTextVector>"))
+        assert site.take(client) == ["defTextVector A p"]
+
+
 def test_the_answer_of_a_driver_in_this_process_goes_to_who_asked_even_if_it_has_changed() -> None:
     site = Site()
     driver = site.add("driver", Role.DRIVER)
