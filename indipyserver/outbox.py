@@ -134,6 +134,9 @@ class Outbox:
             batch, entry[0] = entry[0], None
             if batch is not None:
                 self.queued -= batch.weight
+                blob = batch.blob
+                if blob is not None and self._streams.get((blob.device, blob.name)) is entry:
+                    del self._streams[blob.device, blob.name]
                 return batch
             self._empty -= 1
             if not entries:

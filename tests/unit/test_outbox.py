@@ -87,6 +87,21 @@ def test_frames_that_were_replaced_leave_nothing_behind() -> None:
     assert kept < 100_000
 
 
+def test_streams_whose_frames_have_been_taken_leave_nothing_behind() -> None:
+    """A client may lag behind a little for hours, and each video be of another property."""
+    outbox = Outbox(1 << 20, stream_limit=2000)
+    outbox.put(image("video"))
+    tracemalloc.start()
+    try:
+        for n in range(2000):
+            outbox.put(image(f"video {n}"))
+            assert outbox.pop() is not None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 50_000
+
+
 def test_what_waits_keeps_its_order_however_many_frames_are_replaced() -> None:
     outbox = Outbox(1 << 30, stream_limit=1)
     expected: list[Batch] = []
