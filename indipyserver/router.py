@@ -212,8 +212,8 @@ class Router:
         interest = source.interest
         if device is not None and source.role in COMMANDERS:
             known = interest.asked(device, name) if definitions else interest.includes(device, name)
-        else:
-            known = False  # of a driver it matters which devices it has named, even if it gets everything
+        else:  # of a driver it matters which devices it has named, even if it gets everything
+            known = device is not None and (device in interest.devices or (device, name) in interest.properties)
         if not known and interest.full and device is not None:
             source.complain("interests", "asks for more properties than can be kept: the new ones are ignored")
             return

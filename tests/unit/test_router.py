@@ -383,6 +383,19 @@ def test_nobody_keeps_names_without_end() -> None:
     assert client.complaints == {"interests": 10}
 
 
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.DRIVER])
+def test_who_has_asked_for_as_much_as_is_kept_may_ask_for_that_again(role: Role) -> None:
+    site = Site()
+    site.driver("device 1")
+    asks = site.add("asks", role)
+    site.send(asks, *(GetProperties(f"device {i}") for i in range(MAX_INTERESTS)))
+    for _ in range(2):
+        site.answer()
+        assert site.take(asks) == ["defTextVector device 1 p"]
+        site.send(asks, GetProperties("device 1"))
+    assert not asks.complaints
+
+
 # Trees
 
 
