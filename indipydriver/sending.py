@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import Final, TypeVar
 
 from .errors import NotRunning
@@ -17,7 +17,7 @@ from .protocol.frame import Batch, BlobFrame, Frame
 from .protocol.messages import AnyMessage
 from .transport.link import Link
 
-__all__ = ["HIGH_WATER", "LARGE", "LONGEST_TEXT", "NotRunning", "Outlet", "brief", "in_thread_if", "text_of"]
+__all__ = ["HIGH_WATER", "LARGE", "LONGEST_TEXT", "Burst", "NotRunning", "Outlet", "brief", "in_thread_if", "text_of"]
 
 HIGH_WATER: Final = 4 * 1024 * 1024
 """Bytes in the link beyond which a send waits: a frame of a video, or thousands of updates."""
@@ -29,7 +29,13 @@ LONGEST_TEXT: Final = 250
 """Bytes of a message about an error: libindi takes 254, and a server above drops what is beyond 4 KiB."""
 
 _LONGEST_BURST: Final = 0.005
-"""Seconds of sending without a turn for the others of the event loop."""
+"""Seconds of work without a turn for the others of the event loop."""
+
+_MOST_HANDED_OVER: Final = 64
+"""Frames from other threads that the event loop has not yet taken; with more, a send there waits."""
+
+_LONGEST_WAIT: Final = 1.0
+"""Seconds for which a send in another thread waits: the event loop may wait for that thread."""
 
 _LONGEST_LOGGED: Final = 64 * 1024
 
@@ -63,6 +69,25 @@ def brief(text: str) -> str:
     return data[: LONGEST_TEXT - 3].decode(errors="ignore") + "..."
 
 
+class Burst:
+    """Work of one kind in one turn of the event loop."""
+
+    def __init__(self) -> None:
+        self.began: float | None = None
+
+    async def breathe(self) -> None:
+        """Give the others their turn when it is time."""
+        now = time.monotonic()
+        if self.began is None:
+            self.began = now
+            asyncio.get_running_loop().call_soon(self._turn_over)
+        elif now - self.began > _LONGEST_BURST:
+            await asyncio.sleep(0)
+
+    def _turn_over(self) -> None:
+        self.began = None
+
+
 class Outlet:
     """Where the devices and vectors of one driver send to, during one run of it.
 
@@ -82,7 +107,9 @@ class Outlet:
         self._held_size = 0
         self._open = True
         self._room = asyncio.Event()
-        self._burst: float | None = None  # when the first frame of this loop turn went out
+        self._burst = Burst()
+        self._handed_over = 0  # frames from other threads that wait for the loop
+        self._lock = Lock()  # for their number
         self._turns: dict[int, asyncio.Lock] = {}
 
     def connect(self, link: Link) -> None:
@@ -109,8 +136,10 @@ class Outlet:
         if not self._open:
             return
         if get_ident() != self._thread:
+            with self._lock:
+                self._handed_over += 1
             with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
-                self._loop.call_soon_threadsafe(self.put, frame)
+                self._loop.call_soon_threadsafe(self._take_over, frame)
             return
         if self._is_logged():
             logger.debug("TX:: %s", text_of(frame))
@@ -122,23 +151,31 @@ class Outlet:
             link.write(Batch([frame]))
             link.flush()
 
+    def _take_over(self, frame: Frame) -> None:
+        with self._lock:
+            self._handed_over -= 1
+        self.put(frame)
+
     async def pace(self) -> None:
         """Wait while too much waits in the link, and give the others their turn when it is time."""
         if get_ident() != self._thread:
-            if self._waiting > HIGH_WATER:  # nobody can wake another loop
-                await asyncio.sleep(_LONGEST_BURST)
-            return
-        if self._waiting > HIGH_WATER:
-            while self._open and self._waiting > HIGH_WATER:
+            await self._pace_in_thread()
+        elif self._waiting > HIGH_WATER:
+            while True:
                 self._room.clear()
+                if not self._open or self._waiting <= HIGH_WATER:  # a signal handler may just have closed it
+                    break
                 await self._room.wait()
-            return
-        now = time.monotonic()
-        if self._burst is None:
-            self._burst = now
-            asyncio.get_running_loop().call_soon(self._turn_over)
-        elif now - self._burst > _LONGEST_BURST:
-            await asyncio.sleep(0)
+        else:
+            await self._burst.breathe()
+
+    async def _pace_in_thread(self) -> None:
+        deadline = time.monotonic() + _LONGEST_WAIT
+        await asyncio.sleep(0)
+        while self._open and (self._handed_over > _MOST_HANDED_OVER or self._waiting > HIGH_WATER):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(_LONGEST_BURST)  # nobody can wake another loop
 
     async def send(self, message: AnyMessage) -> None:
         """Encode a message and send it."""
@@ -160,6 +197,3 @@ class Outlet:
     @property
     def _waiting(self) -> int:
         return self._held_size if self._link is None else self._link.unsent
-
-    def _turn_over(self) -> None:
-        self._burst = None

@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+import time
 from xml.etree import ElementTree as ET
 
 import pytest
 
 import indipydriver as ipd
+from indipydriver import sending
 from indipydriver.errors import LocalProtocolError
 from indipydriver.protocol.messages import DelProperty, GetProperties, Message, SetVector
 from indipydriver.testing import DriverHarness, driver_test, run
@@ -54,7 +56,61 @@ def test_what_is_sent_in_another_event_loop_arrives_at_once_and_in_order(debug):
             assert raised == []
             assert [type(message) for message in h.messages] == [SetVector] * 100 + [DelProperty, Message]
             assert [m.members[0].value for m in h.messages[:100]] == [str(n) for n in range(100)]
-            assert driver._engine.outlet._burst is None
+            assert driver._engine.outlet._burst.began is None
+
+    run(test, real_time=True)
+
+
+def test_a_thread_that_sends_without_a_pause_is_no_faster_than_the_event_loop_and_leaves_time_for_others():
+    async def test():
+        driver = make_driver()
+        waiting = []
+        turns = []
+
+        async def send():
+            async def other():
+                while True:
+                    turns.append(1)
+                    await asyncio.sleep(0.001)
+
+            beside = asyncio.create_task(other())
+            for _ in range(500):
+                await driver["D"]["v"].send_setVector()
+            beside.cancel()
+
+        class Server(DriverHarness):
+            def frames_received(self, frames):
+                super().frames_received(frames)
+                waiting.append(driver._engine.outlet._handed_over)
+                time.sleep(0.002)
+
+        async with Server(driver) as h:
+            thread, raised = in_a_thread(lambda: asyncio.run(send()))
+            await h.wait_until(lambda: h.property("D", "v").updates == 500, timeout=60)
+            thread.join()
+            assert raised == []
+            assert max(waiting) <= 65
+            assert len(turns) > 5
+
+    run(test, real_time=True)
+
+
+def test_an_event_loop_that_waits_for_a_thread_which_sends_waits_not_for_ever(monkeypatch):
+    monkeypatch.setattr(sending, "_LONGEST_WAIT", 0.01)
+
+    async def test():
+        driver = make_driver()
+
+        async def send():
+            for _ in range(100):
+                await driver["D"]["v"].send_setVector()
+
+        async with DriverHarness(driver) as h:
+            thread, raised = in_a_thread(lambda: asyncio.run(send()))
+            thread.join(60)
+            assert not thread.is_alive()
+            assert raised == []
+            await h.wait_until(lambda: h.property("D", "v").updates == 100, timeout=10)
 
     run(test, real_time=True)
 
