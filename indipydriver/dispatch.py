@@ -152,9 +152,8 @@ class Dispatcher:
         self._closed(error)
 
     def close(self) -> None:
-        """Take no more frames, and forget those that wait."""
+        """Take no more frames, and forget those that wait. A signal handler may call this at any place."""
         self._open = False
-        self._requests.clear()
         self._queues.close()
 
     # --- from frames to jobs ---
@@ -258,7 +257,7 @@ class Dispatcher:
     async def _answer_requests(self) -> None:
         """Answer what waits. Each answer paces itself, so that commands have their turn every few milliseconds."""
         try:
-            while self._requests:
+            while self._requests and self._open:
                 asked = next(iter(self._requests))
                 frame = self._requests.pop(asked)
                 for vector in self._asked_for(asked):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections import deque
@@ -214,6 +215,7 @@ class EventQueues:
         self._news = 0  # bytes that count against MAX_NEWS_BYTES
         self._held = 0  # bytes that count against MAX_HELD_BYTES
         self._deletions: dict[str, Job] = {}  # of whole devices, not yet handled
+        self._loop = asyncio.get_running_loop()
         self._count = 0  # of all jobs
         self._open = True
 
@@ -261,12 +263,19 @@ class EventQueues:
         self.put(Key(False, device, None), job)
 
     def close(self) -> None:
-        """Forget all that waits; what is being handled goes on."""
-        self._open = False
+        """Handle nothing more; what is being handled goes on.
+
+        A signal handler may call this at any place of the other methods, so it changes nothing else.
+        """
+        if self._open:
+            self._open = False
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._forget)
+
+    def _forget(self) -> None:
+        """Forget all that waits."""
         for queue in self._queues.values():
-            for job in queue.jobs:
-                self._finish(queue, job)
-            queue.clear()
+            self._drop_all(queue)
         self._deletions.clear()
         for timer in self._patience.values():
             timer.cancel()
@@ -287,6 +296,11 @@ class EventQueues:
         """The last news of each vector of a device, if they are not done."""
         lasts = [queue.last for queue in self._news_queues(device) if queue.key.name is not None]
         return tuple([job for job in lasts if job is not None])
+
+    def _drop_all(self, queue: _Queue) -> None:
+        for job in queue.jobs:
+            self._finish(queue, job)
+        queue.clear()
 
     def _void(self, queue: _Queue) -> None:
         """Drop the values that have not reached the driver; messages and deletions of the device are none."""
@@ -386,6 +400,7 @@ class EventQueues:
             if queue.jobs and self._open:  # user code has cancelled this task: another one goes on
                 self._start(self._work(queue), _named(queue.key))
             else:
+                self._drop_all(queue)
                 del self._queues[queue.key]
                 if queue.key in self._patience:
                     self._patience.pop(queue.key).cancel()

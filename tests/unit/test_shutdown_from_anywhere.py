@@ -3,12 +3,17 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 
 import pytest
 
 import indipydriver as ipd
-from indipydriver.testing import run
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.messages import DelProperty, GetProperties, Message, NewVector, OneMember, SetVector
+from indipydriver.protocol.tags import VectorKind
+from indipydriver.testing import DriverHarness, run
 from indipydriver.transport.memory import memory_pair
 from indipyserver import IPyServer
 
@@ -126,3 +131,69 @@ def test_after_a_shutdown_of_the_authors_that_fails_the_driver_can_run_again():
         await running
 
     run(test)
+
+
+MODULES = ("dispatch.py", "eventqueues.py", "sending.py")
+NEWS = [
+    *[encode(NewVector(VectorKind.TEXT, "D", name, (OneMember("t", "x"),))) for name in "vvw"],
+    *[encode(SetVector(VectorKind.TEXT, "Other", name, (OneMember("t", "x"),))) for name in "ppq"],
+    *[encode(message) for message in (Message("Other", "m"), DelProperty("Other", "q"), DelProperty("Other"))],
+    encode(SetVector(VectorKind.TEXT, "Other", "p", (OneMember("t", "x"),))),
+    *[encode(GetProperties("D", name)) for name in "vw"],
+]
+
+
+class Careful(Waiting):
+    """Puts its hardware in order before it ends."""
+
+    is_in_order = False
+
+    async def rxevent(self, event):
+        await event.vector.send_setVector()
+
+    async def hardware(self):
+        await super().hardware()
+        await asyncio.sleep(1)
+        self.is_in_order = True
+
+
+async def interrupted(place):
+    """Shut the driver down from a signal handler, at the place with this number; False if there are not so many.
+
+    Handlers run where functions are called or return, as functions of sys.setprofile() do.
+    """
+    vectors = [ipd.TextVector(name, "", "", "rw", "Ok", [ipd.TextMember("t")]) for name in "vw"]
+    driver = Careful(ipd.Device("D", vectors))
+    driver.snoopall = True
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    left = place
+
+    def profile(frame, *_):
+        nonlocal left
+        if frame.f_code.co_filename.endswith(MODULES):
+            left -= 1
+            if left == 0:
+                sys.setprofile(None)
+                driver.shutdown()
+
+    async with DriverHarness(driver) as h:
+        before = sys.getprofile()
+        sys.setprofile(profile)
+        try:
+            h._link.write(Batch(NEWS))
+            h._link.flush()
+            for _ in range(20):
+                await asyncio.sleep(0)
+        finally:
+            sys.setprofile(before)
+    assert driver.is_in_order
+    assert errors == []
+    return left <= 0
+
+
+def test_wherever_a_signal_interrupts_the_driver_it_ends_in_order():
+    place = 1
+    while run(interrupted, place):
+        place += 1
+    assert place > 500
