@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
@@ -109,17 +109,25 @@ class Job:
     number: int = 0
     _waiters: dict[int, asyncio.Future[None]] = field(default_factory=dict)
 
+    @property
+    def resolved(self) -> Job:
+        """The one to wait for: itself, or the one before it if it was left out."""
+        job = self
+        while job.instead is not None:
+            job = job.instead
+        return job
+
     async def wait_for(self, other: Job) -> None:
         """Wait until another one is done; those that wait for the same one go on in the order in which they came."""
-        while other.instead is not None:
-            other = other.instead
+        other = other.resolved
         if not other.is_done:
             waiter = other._waiters[self.number] = asyncio.get_running_loop().create_future()
             await waiter
 
     def finish(self) -> None:
-        """It is done; a chain of jobs is not kept alive by the last."""
+        """It is done; a chain of jobs is not kept alive by the last, nor what they handle by those that wait."""
         self.is_done = True
+        self.run = _nothing
         self.after = ()
         for _, waiter in sorted(self._waiters.items()):
             if not waiter.done():
@@ -177,11 +185,6 @@ class _Queue:
         self.jobs.clear()
         self.behind = 0
 
-    @property
-    def last(self) -> Job | None:
-        """The job that came last and is not done."""
-        return self.jobs[-1] if self.jobs else self.current
-
 
 class EventQueues:
     """The queues of one driver, during one run.
@@ -215,6 +218,10 @@ class EventQueues:
         self._news = 0  # bytes that count against MAX_NEWS_BYTES
         self._held = 0  # bytes that count against MAX_HELD_BYTES
         self._deletions: dict[str, Job] = {}  # of whole devices, not yet handled
+        # By device and vector: the last news since the last message or deletion of the device, as that one waits for
+        # all before it, and the queues with news since its last deletion, as that has emptied them.
+        self._last: dict[str | None, dict[str, Job]] = {}
+        self._filled: dict[str | None, dict[str, _Queue]] = {}
         self._loop = asyncio.get_running_loop()
         self._count = 0  # of all jobs
         self._open = True
@@ -242,12 +249,15 @@ class EventQueues:
             self._leave_out(queue)
         if is_new:
             self._start(self._work(queue), _named(key))
+        if not key.is_command and key.name is not None:
+            self._last.setdefault(key.device, {})[key.name] = job
+            self._filled.setdefault(key.device, {})[key.name] = queue
 
     def put_news(self, device: str | None, name: str | None, job: Job) -> None:
         """Add news of a vector, or a message."""
         deletion = self._deletions.get(device or "")
         if name is None:
-            job.after = self._unfinished(device)  # old values are not to come behind a message about them
+            job.after = self._take_last(device)  # old values are not to come behind a message about them
         elif deletion is not None:
             job.after = (deletion,)
         self.put(Key(False, device, name), job)
@@ -256,9 +266,9 @@ class EventQueues:
         """A whole device is gone: what waits of it is void, what is being handled comes first, the rest after."""
         if not self._open:
             return
-        for queue in self._news_queues(device):
+        for queue in self._filled.pop(device, {}).values():
             self._void(queue)
-        job.after = self._unfinished(device)
+        job.after = self._take_last(device)
         self._deletions[device] = job
         self.put(Key(False, device, None), job)
 
@@ -289,13 +299,9 @@ class EventQueues:
 
     # --- what waits ---
 
-    def _news_queues(self, device: str | None) -> Iterator[_Queue]:
-        return (queue for key, queue in self._queues.items() if not key.is_command and key.device == device)
-
-    def _unfinished(self, device: str | None) -> tuple[Job, ...]:
-        """The last news of each vector of a device, if they are not done."""
-        lasts = [queue.last for queue in self._news_queues(device) if queue.key.name is not None]
-        return tuple([job for job in lasts if job is not None])
+    def _take_last(self, device: str | None) -> tuple[Job, ...]:
+        """What a message or deletion of a device has to wait for."""
+        return tuple(self._last.pop(device, {}).values())
 
     def _drop_all(self, queue: _Queue) -> None:
         for job in queue.jobs:
@@ -304,12 +310,12 @@ class EventQueues:
 
     def _void(self, queue: _Queue) -> None:
         """Drop the values that have not reached the driver; messages and deletions of the device are none."""
-        if queue.key.name is None:
-            return
         before, current = queue.behind, queue.current
-        for job in (*queue.jobs, *([current] if current is not None and not current.is_begun else [])):
-            self._finish(queue, job)
+        for job in queue.jobs:
+            self._omit(job, current)
         queue.clear()
+        if current is not None and not current.is_begun:
+            self._finish(queue, current)
         self._account(queue, before)
 
     def _relieve(self, key: Key | None) -> None:
@@ -327,11 +333,18 @@ class EventQueues:
         old = [job for job in queue.jobs if job.kind in _MAY_MISS]
         if len(old) < 2:
             return
-        before, newest = queue.behind, old.pop()
-        kept = [job for job in queue.jobs if job is newest or job.kind not in _MAY_MISS]
-        for job in old:
-            self._held -= _weight(job)
-            job.leave_out(queue.current)
+        before, newest, previous = queue.behind, old.pop(), queue.current
+        kept: list[Job] = []
+        inherited: tuple[Job, ...] = ()  # what is left out would have waited for these
+        for job in queue.jobs:
+            if job is newest or job.kind not in _MAY_MISS:
+                job.after = _unfinished(inherited + job.after) if inherited else job.after
+                inherited = ()
+                kept.append(job)
+                previous = job
+            else:
+                inherited += job.after
+                self._omit(job, previous)
         queue.clear()
         for job in kept:
             queue.append(job)
@@ -345,11 +358,19 @@ class EventQueues:
         self._left_out(queue.key.device, queue.key.name, len(old), ask)
 
     def _drop_older_frame(self, queue: _Queue) -> None:
-        for job in reversed(queue.jobs):
+        frame, before, previous = None, None, queue.current
+        for job in queue.jobs:
             if job.kind is Kind.FRAME:
-                queue.remove(job)
-                self._finish(queue, job)
-                return
+                frame, before = job, previous
+            previous = job
+        if frame is not None:
+            queue.remove(frame)
+            self._omit(frame, before)
+
+    def _omit(self, job: Job, before: Job | None) -> None:
+        """Leave out news."""
+        self._held -= _weight(job)
+        job.leave_out(before)
 
     def _finish(self, queue: _Queue, job: Job) -> None:
         """It has been handled, or is dropped: it keeps no memory any more."""
@@ -400,10 +421,22 @@ class EventQueues:
             if queue.jobs and self._open:  # user code has cancelled this task: another one goes on
                 self._start(self._work(queue), _named(queue.key))
             else:
-                self._drop_all(queue)
-                del self._queues[queue.key]
-                if queue.key in self._patience:
-                    self._patience.pop(queue.key).cancel()
+                self._end(queue)
+
+    def _end(self, queue: _Queue) -> None:
+        """There is no task for it any more."""
+        key = queue.key
+        self._drop_all(queue)
+        del self._queues[key]
+        if key in self._patience:
+            self._patience.pop(key).cancel()
+        if not key.is_command and key.name is not None:
+            for of_device in (self._last, self._filled):
+                names = of_device.get(key.device)
+                if names is not None:
+                    names.pop(key.name, None)
+                    if not names:
+                        del of_device[key.device]
 
     async def _do(self, queue: _Queue, job: Job) -> None:
         key = queue.key
@@ -435,6 +468,15 @@ def _mark(full: set[Any], key: Key | None, is_full: bool, tell: Callable[[bool],
         full.discard(key)
         if not full:
             tell(False)
+
+
+def _unfinished(jobs: Iterable[Job]) -> tuple[Job, ...]:
+    """Those to wait for, each of them once."""
+    return tuple(dict.fromkeys(job.resolved for job in jobs if not job.resolved.is_done))
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _weight(job: Job) -> int:

@@ -9,7 +9,7 @@ from indipydriver import eventqueues
 from indipydriver.eventqueues import JOB_WEIGHT, MAX_HELD_BYTES, MAX_NEWS_BYTES
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
-from indipydriver.protocol.messages import DelProperty, OneBlob, OneMember, SetVector
+from indipydriver.protocol.messages import DelProperty, Message, OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.testing import DriverHarness, driver_test
 
@@ -59,6 +59,26 @@ async def test_the_first_events_of_very_many_vectors_are_bounded_together(size, 
         assert queues(h)._held == 0
         assert queues(h)._queues == {}
         assert not h._drivers_link._paused
+
+
+@pytest.mark.parametrize("news", [Message("Other", "x"), DelProperty("Other")])
+@driver_test
+async def test_messages_and_deletions_cost_little_while_many_vectors_are_busy(news):
+    """Each waits only for what has come since the one before it."""
+    async with DriverHarness(Slow(), shutdown_grace=0) as h:
+        await put(h, [text(f"p{n}", 10) for n in range(200)])
+        await put(h, [encode(news)] * 100)
+        queue = queues(h)._queues[False, "Other", None]
+        assert len(queue.current.after) == 200
+        assert [len(job.after) for job in queue.jobs] == [0] * 99
+        assert queues(h)._last == {}
+        await h.advance(5)
+        await put(h, [text("p0", 10)])
+        h.driver.begun.clear()
+        h.driver.seconds = 0.0
+        await h.advance(100)
+        assert h.driver.begun.count(None) == 100
+        assert queues(h)._last == queues(h)._filled == {}
 
 
 @driver_test

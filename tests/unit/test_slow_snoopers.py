@@ -205,6 +205,31 @@ async def test_a_message_still_comes_after_the_value_before_it():
         assert sorted(h.driver.heard[1:]) == ["failed", "set v=new"]
 
 
+@pytest.mark.parametrize("size", [1, 3 << 20])
+@driver_test
+async def test_a_message_still_comes_after_the_picture_before_it(size):
+    """Though a value, or a frame of a video that was replaced, came between that one and the message."""
+    async with DriverHarness(Slow(5.0), shutdown_grace=0) as h:
+        frames = 2 if size > 1 else MAX_WAITING
+        old = [picture("p", str(n) * size, ".stream") for n in range(frames - 1)]
+        new = picture("p", "n" * size, ".stream")
+        await put(h, picture("p", "now"), picture("p", "kept"), *old, Message("Other", "done"), new)
+        await h.advance(8)
+        assert h.driver.heard == ["set p=now", "set p=kept"]
+        await h.advance(20)
+        assert "done" in h.driver.heard
+
+
+@driver_test
+async def test_of_messages_that_are_left_out_the_newest_still_comes_after_the_values_before_them():
+    async with DriverHarness(Slow(5.0), shutdown_grace=0) as h:
+        await put(h, text("v", 1), text("v", 2), *[Message("Other", str(n)) for n in range(MAX_WAITING * 2)])
+        await h.advance(8)
+        assert h.driver.heard == ["set v=1", "set v=2"]
+        await h.advance(20)
+        assert h.driver.heard == ["set v=1", "set v=2", "0", str(MAX_WAITING * 2 - 1)]
+
+
 @driver_test
 async def test_of_a_flood_of_messages_the_newest_is_heard():
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
