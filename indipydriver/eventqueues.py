@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
+from .sending import Burst
+
 __all__ = [
     "JOB_WEIGHT",
     "MAX_COMMAND_BYTES",
@@ -222,6 +224,7 @@ class EventQueues:
         # all before it, and the queues with news since its last deletion, as that has emptied them.
         self._last: dict[str | None, dict[str, Job]] = {}
         self._filled: dict[str | None, dict[str, _Queue]] = {}
+        self._burst = Burst()
         self._loop = asyncio.get_running_loop()
         self._count = 0  # of all jobs
         self._open = True
@@ -416,6 +419,8 @@ class EventQueues:
                 await self._do(queue, job)
                 queue.current = None
                 self._account(queue, queue.behind)  # it keeps no memory any more
+                if queue.jobs:
+                    await self._burst.breathe()  # the code of the author may never wait
         finally:
             queue.current = None
             if queue.jobs and self._open:  # user code has cancelled this task: another one goes on

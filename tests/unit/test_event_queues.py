@@ -1,6 +1,7 @@
 """What waits for the coroutines of a driver: in which order it is handled, what is joined, and how much may wait."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -452,3 +453,32 @@ async def test_a_link_that_waits_for_two_queues_goes_on_when_both_have_room():
         await h.advance(1000)
         assert not held(h)
         assert len(driver.begun) == 2 * (MAX_WAITING + 5)
+
+
+# --- turns -----------------------------------------------------------------------------
+
+
+def work(seconds):
+    """Something that blocks the event loop."""
+    time.sleep(seconds)
+
+
+@driver_test
+async def test_events_that_wait_for_nothing_leave_the_others_their_turn():
+    class Busy(ipd.IPyDriver):
+        handled = 0
+
+        async def rxevent(self, event):
+            self.handled += 1
+            work(0.001)
+
+    driver = Busy(ipd.Device("D", vectors("v", "w")))
+    async with DriverHarness(driver) as h:
+        h._link.write(Batch([encode(command(str(n), name)) for n in range(100) for name in "vw"]))
+        h._link.flush()
+        steps = []
+        while driver.handled < 200:
+            before = driver.handled
+            await asyncio.sleep(0)
+            steps.append(driver.handled - before)
+        assert max(steps) <= 10
