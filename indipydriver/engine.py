@@ -82,10 +82,10 @@ class Engine:
             if not driver._stop:
                 return
             self._phase = _Phase.ENDED  # the run that was expected was shut down before it began; this is another
-        if self._phase is _Phase.ENDED and not self._must_not_run:
-            driver._stop = False
-            for device in driver.devices():
-                device._stop = False
+        if self._phase is _Phase.ENDED:
+            self._set_flags(False)
+            if self._must_not_run:  # asked last: a thread or a signal handler may shut it down just now
+                self._set_flags(True)
         self._must_not_run = False
         if self._loop not in (None, loop):  # an Event belongs to the loop in which it was waited for
             driver.stopped, driver.shutdownrequested = asyncio.Event(), asyncio.Event()
@@ -101,6 +101,11 @@ class Engine:
         self._phase = _Phase.STARTING
         if driver._stop:  # shutdown() has come first
             self.end()
+
+    def _set_flags(self, stop: bool) -> None:
+        self._driver._stop = stop
+        for device in self._driver.devices():
+            device._stop = stop
 
     def cancel_preparation(self) -> None:
         """There will be no run after all: drop what was kept for it, and say that it has ended."""
@@ -160,17 +165,22 @@ class Engine:
                 await self._wind_down(asking, grace)
                 raise
 
+    def announce_end(self) -> None:
+        """The flags are about to be raised; if there is no run, they are those of the next."""
+        self._must_not_run = self._phase in (_Phase.FRESH, _Phase.ENDED)
+
     def end(self) -> None:
         """Begin the end of the run, if there is one: nothing is sent or taken any more. If not, that of the next.
 
         The button of a GPIO library or a signal handler may call this.
         """
-        self._must_not_run = self._phase in (_Phase.FRESH, _Phase.ENDED)
         call_in_loop(self._loop, self._end)
 
     def _end(self) -> None:
         if not self._driver._stop:
             return  # meanwhile the run is over, and the next has begun
+        if self._phase not in (_Phase.FRESH, _Phase.ENDED):
+            self._must_not_run = False  # it was announced while this run was prepared
         self._driver.shutdownrequested.set()
         self._ending.set()
         if self._phase is not _Phase.FRESH and self._outlet is not None:

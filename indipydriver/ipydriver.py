@@ -268,6 +268,7 @@ class IPyDriver(FixedMapping[Device]):
         Before a run, also between two of them, it ends the next one at once. Any thread and any signal handler
         may call it.
         """
+        self._engine.announce_end()
         self._stop = True
         for device in self.data.values():
             device.shutdown()

@@ -197,3 +197,50 @@ def test_wherever_a_signal_interrupts_the_driver_it_ends_in_order():
     while run(interrupted, place):
         place += 1
     assert place > 500
+
+
+async def shut_down_while_prepared(place):
+    """Shut a driver down at this instruction of what prepares its second run; False if there are not so many."""
+    driver = Waiting(ipd.Device("D", []))
+    driver.shutdown()
+    await driver.serve(memory_pair("driver", "test")[1])
+    left = place
+
+    def trace(frame, event, _):
+        nonlocal left
+        if frame.f_code.co_name != "prepare":
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                driver.shutdown()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        driver.expect_run()
+    finally:
+        sys.settrace(before)
+    if left > 0:
+        driver.shutdown()
+        driver.expect_no_run()
+        return False
+    async with asyncio.timeout(10):
+        await driver.serve(memory_pair("driver", "test")[1])
+    third = asyncio.create_task(driver.serve(memory_pair("driver", "test")[1]))
+    await asyncio.sleep(1)
+    assert not third.done()
+    assert not driver["D"].stop
+    driver.shutdown()
+    await third
+    return True
+
+
+def test_a_shutdown_between_two_runs_is_never_lost_and_never_counts_twice():
+    place = 1
+    while run(shut_down_while_prepared, place):
+        place += 1
+    assert place > 50
