@@ -12,7 +12,7 @@ another from then on.
 
 A server that passes on what its clients send is not to blame for it: indiserver puts the data of a ``oneBLOB`` into a
 file wherever it stands, in elements that are none of INDI's too, and leaves an ``attached`` that is not in its place.
-It sends each element on its own, so what is too much or too few there concerns that element only.
+It sends each element on its own, so what is too much or too few there, or cannot be read, concerns that element only.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class _AttachingFramer(Framer):
 
     Args:
         limits: What the peer may send.
-        lenient: Descriptors that are missing, or left over, are no reason not to go on.
+        lenient: Descriptors that are missing, left over, or of an element that cannot be read, are no reason not to go
+            on.
     """
 
     _collector = _CountingCollector
@@ -176,7 +177,8 @@ class _AttachingFramer(Framer):
         sample = frame.skeleton if isinstance(frame, BlobFrame) else b""
         if blob.broken:
             if blob.attached or waiting:
-                self.distrust("an attached BLOB that is broken off")
+                self._doubt("an attached BLOB that is broken off", sample)
+                waiting.clear()
             return frame
         if waiting and waiting[0][0] <= began and (self._lenient or len(waiting) >= blob.attached):
             self._left_over(began, sample)
@@ -226,7 +228,8 @@ class PassingLink(DescriptorLink):
         label: Who is at the other end, for logs.
         sock: A connected AF_UNIX stream socket, non-blocking unless `shared`.
         shared: See :class:`DescriptorLink`.
-        lenient: The peer passes on what others send: descriptors that are missing, or left over, do not end the link.
+        lenient: The peer passes on what others send: descriptors that are missing, left over, or of an element that
+            cannot be read, do not end the link.
         linger: See :class:`DescriptorLink`.
         limits: What the peer may send; `limits.blob` also bounds an attached BLOB, by its length as base64.
 

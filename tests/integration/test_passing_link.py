@@ -244,6 +244,12 @@ OF_A_SERVER: dict[str, tuple[bytes, int]] = {
     "one with an inline BLOB": UNCERTAIN["one with an inline BLOB"][0],
     "one with what is no element of INDI": (b"<foo device='C'>" + attached("b", 8) + b"</foo>", 1),
     "one on its own": (attached("b", 8), 1),
+    "one before an element of INDI": (vector("BAD", attached("b", 8), TEXT), 1),
+    "one after an element of INDI": (vector("BAD", TEXT, attached("b", 8)), 1),
+    "one before another vector with one": (vector("BAD", attached("b", 8), vector("BAD", attached("c", 8))), 2),
+    "one before what we cannot read": (vector("BAD", attached("b", 8), b"<_x/>"), 1),
+    "one after what we cannot read": (vector("BAD", b"<_x/>", attached("b", 8)), 1),
+    "one within what we cannot read": (vector("BAD", b"<_x>", attached("b", 8), b"</_x>"), 1),
 }
 
 
