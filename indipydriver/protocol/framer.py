@@ -129,6 +129,10 @@ class Framer:
         passing = self._passing_frame
         append = frames.append
         done = b"", 0
+        if self._junk:  # of the bytes before these; the white space behind it counts too
+            pos = self._skip(data, pos)
+            if pos < 0:
+                return done
         while True:
             # The shapes that nearly all traffic has, framed, checked and read by one match.  Definitions come in
             # runs, so whichever shape has matched last is tried first.

@@ -74,6 +74,16 @@ def test_junk_is_bounded():
         assert fails(junk * (100_000 // size), limits)
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3, 50])
+@pytest.mark.parametrize("element", [NUMBER, b"<message message='m'/>", b"<?xml version='1.0'?>" + NUMBER])
+def test_white_space_behind_junk_counts_however_it_is_cut(element, cut):
+    for blanks in (98, 99):
+        data = b"ab" + b" " * blanks + element
+        framer = Framer(Limits(junk=100))
+        frames = framer.feed(data[:cut]) + framer.feed(data[cut:])
+        assert (len(frames), framer.failed is None) == ((1, True) if blanks == 98 else (0, False))
+
+
 def test_junk_is_counted_in_a_row_only():
     assert len(alike((b"a" * 4000 + NUMBER) * 4, Limits(junk=5000)).frames) == 4
 
