@@ -54,7 +54,9 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
             raise OSError(errno.EBADF, text)
     in_mode, out_mode = os.fstat(stdin), os.fstat(stdout)
     if stat.S_ISSOCK(in_mode.st_mode) and os.path.samestat(in_mode, out_mode) and hasattr(socket, "MSG_DONTWAIT"):
-        sock = socket.socket(fileno=os.dup(stdin))
+        # Where the type says so, socket.setdefaulttimeout() in a driver changes neither the mode nor what a call does.
+        never_waits = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
+        sock = socket.socket(type=never_waits, fileno=os.dup(stdin))
         if sock.family == getattr(socket, "AF_UNIX", None) and hasattr(socket, "SCM_RIGHTS"):
             return PassingLink(label, sock, shared=True, lenient=True, linger=linger, limits=limits)
         return DescriptorLink(label, sock=sock, shared=True, linger=linger, limits=limits)

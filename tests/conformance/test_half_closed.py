@@ -391,6 +391,26 @@ def test_a_reader_that_is_gone():
     run(check)
 
 
+def test_stdio_of_a_socket_keeps_its_blocking_mode_whatever_the_default_timeout():
+    async def check() -> None:
+        ours, theirs = socket.socketpair()
+        socket.setdefaulttimeout(5.0)
+        try:
+            link = open_stdio(ours.fileno(), ours.fileno(), linger=0)
+        finally:
+            socket.setdefaulttimeout(None)
+        assert os.get_blocking(ours.fileno())
+        recorder = Recorder()
+        link.open(recorder)
+        theirs.sendall(number(1).raw)
+        theirs.close()
+        assert await recorder.until_closed() is None
+        assert recorder.frames == [number(1)]
+        ours.close()
+
+    run(check)
+
+
 def test_stdio_of_pipes_keeps_the_blocking_mode_of_what_it_was_given():
     async def check() -> None:
         (stdin, write_there), (read_there, stdout) = os.pipe(), os.pipe()
