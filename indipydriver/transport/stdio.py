@@ -16,6 +16,7 @@ import socket
 import stat
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
@@ -99,6 +100,22 @@ def _write_some(fd: int, data: memoryview) -> int:
             select.select([], [fd], [])
 
 
+_File = tuple[int, int, int]
+
+
+def _file_of(fd: int) -> _File:
+    """An open descriptor; the number alone may be that of another file by now."""
+    try:
+        status = os.fstat(fd)
+    except OSError:  # reading or writing it will say so
+        return fd, -1, -1
+    return fd, status.st_dev, status.st_ino
+
+
+_writers: Final[weakref.WeakValueDictionary[_File, threading.Lock]] = weakref.WeakValueDictionary()
+"""Held by whoever writes: a write cannot be interrupted either, and goes on when its link has ended."""
+
+
 class _Reader:
     """Reads a descriptor in a thread, a piece at a time, whenever it is asked to.
 
@@ -106,19 +123,15 @@ class _Reader:
     as in the second run of a driver.
     """
 
-    _left_behind: ClassVar[dict[tuple[int, int, int], _Reader]] = {}  # in a read, or with what it has brought
+    _left_behind: ClassVar[dict[_File, _Reader]] = {}  # in a read, or with what it has brought
 
     @classmethod
     def of(cls, fd: int) -> _Reader:
         """The reader of a descriptor."""
-        try:
-            mode = os.fstat(fd)
-        except OSError:  # reading it will say so
-            return cls(fd, (fd, -1, -1))
-        key = fd, mode.st_dev, mode.st_ino  # the number alone may be that of another file by now
+        key = _file_of(fd)
         return cls._left_behind.pop(key, None) or cls(fd, key)
 
-    def __init__(self, fd: int, key: tuple[int, int, int]) -> None:
+    def __init__(self, fd: int, key: _File) -> None:
         self._fd = fd
         self._key = key
         self._lock = threading.RLock()  # for what follows
@@ -215,7 +228,8 @@ class ThreadLink(FramedLink):
         if self._ended:  # it was closed before it was opened
             self._loop.call_soon(receiver.link_closed, None)
             return
-        threading.Thread(target=self._write, name=f"{self.label} writer", daemon=True).start()
+        may_write = _writers.setdefault(_file_of(self._stdout), threading.Lock())
+        threading.Thread(target=self._write, args=(may_write,), name=f"{self.label} writer", daemon=True).start()
         self._reader = _Reader.of(self._stdin)
         self._reader.ask(self._deliver)
         self.flush()
@@ -305,18 +319,19 @@ class ThreadLink(FramedLink):
         else:
             self.close()
 
-    def _write(self) -> None:
+    def _write(self, may_write: threading.Lock) -> None:
         while True:
             self._some_pieces.acquire()
-            if self._ended:
-                return
-            view = memoryview(self._pieces[0])
-            try:
-                while view:
-                    view = view[_write_some(self._stdout, view) :]
-            except OSError as error:
-                self._call(self._end, error)
-                return
+            with may_write:
+                if self._ended:
+                    return
+                view = memoryview(self._pieces[0])
+                try:
+                    while view:
+                        view = view[_write_some(self._stdout, view) :]
+                except OSError as error:
+                    self._call(self._end, error)
+                    return
             self._call(self._written)
 
     def _written(self) -> None:

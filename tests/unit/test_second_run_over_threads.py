@@ -9,6 +9,7 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch, Frame, address
 from indipydriver.protocol.messages import NewVector, OneMember
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.transport.stdio import ThreadLink
@@ -118,3 +119,59 @@ def test_what_was_read_while_the_link_was_paused_is_for_the_next(pipes):
 
     asyncio.run(test())
     assert driver.heard == ["0", "1"]
+
+
+class Closing:
+    """What a link tells is no matter here, but for its end."""
+
+    def __init__(self):
+        self.closed = asyncio.Event()
+
+    def frames_received(self, frames):
+        pass
+
+    def fault_received(self, fault):
+        pass
+
+    def link_drained(self):
+        pass
+
+    def link_closed(self, error):
+        self.closed.set()
+
+
+def test_what_the_first_run_has_begun_to_write_is_whole_before_the_second_writes():
+    reader, to_driver = os.pipe()
+    from_driver, writer = os.pipe()
+    first = Frame(address("message"), b"<message message='" + b"a" * 200_000 + b"'/>")
+    second = Frame(address("message"), b"<message message='" + b"b" * 3000 + b"'/>")
+    expected = first.raw + b"\n" + (second.raw + b"\n") * 20
+
+    async def runs():
+        link, receiver = ThreadLink("the server", reader, writer), Closing()
+        link.open(receiver)
+        link.write(Batch([first]))
+        link.flush()
+        start = await asyncio.to_thread(os.read, from_driver, 100)  # it is being written
+        link.abort()
+        await receiver.closed.wait()
+        link, receiver = ThreadLink("the server", reader, writer), Closing()
+        link.open(receiver)
+        for _ in range(20):
+            link.write(Batch([second]))
+        link.flush()
+        got = start
+        while len(got) < len(expected):
+            got += await asyncio.to_thread(os.read, from_driver, 4096)
+        link.abort()
+        await receiver.closed.wait()
+        return got
+
+    async def bounded():
+        async with asyncio.timeout(20):
+            return await runs()
+
+    assert asyncio.run(bounded()) == expected
+    os.close(to_driver)
+    for fd in (reader, from_driver, writer):
+        os.close(fd)
