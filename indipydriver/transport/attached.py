@@ -12,7 +12,8 @@ another from then on.
 
 A server that passes on what its clients send is not to blame for it: indiserver puts the data of a ``oneBLOB`` into a
 file wherever it stands, in elements that are none of INDI's too, and leaves an ``attached`` that is not in its place.
-It sends each element on its own, so what is too much or too few there, or cannot be read, concerns that element only.
+It sends each element on its own, so it can be told which descriptors belong to it, and what is too much or too few
+there, or cannot be read, concerns that element only.
 """
 
 from __future__ import annotations
@@ -102,7 +103,6 @@ class _AttachingFramer(Framer):
         self.waiting: deque[tuple[int, Descriptor]] = deque()  # with the offset in the stream by which it had come
         self.may_be_cut = False  # what is fed next may end within a message
         self.gave = False  # what was fed last has completed an element with descriptors
-        self._doubtful = False  # or had too few descriptors, or too many
         self._fed = 0
 
     def take_descriptors(self, fds: Sequence[int], count: int) -> None:
@@ -128,15 +128,14 @@ class _AttachingFramer(Framer):
         self._held.clear()
 
     def feed(self, data: bytes) -> list[Frame]:
-        self.gave = self._doubtful = False
+        self.gave = False
         self._fed += len(data)
         frames = super().feed(data)
         # The kernel ends a read behind the message that has descriptors; a read that has filled the buffer may have
         # ended within it.
         if self.waiting and not self.unfinished and not self.may_be_cut:
             self._left_over()
-        # Perhaps an element before the one that showed it has the descriptor of that one.
-        if self.failed or self._doubtful:
+        if self.failed:  # perhaps an element before the one that showed it has the descriptor of that one
             return [frame for frame in frames if not isinstance(frame, AttachedFrame)]
         return frames
 
@@ -148,9 +147,8 @@ class _AttachingFramer(Framer):
             self.waiting.popleft()
 
     def _doubt(self, reason: str, sample: bytes) -> None:
-        """Either there is no going on, or what comes with the next bytes will be right again."""
+        """Either there is no going on, or it concerns one element only."""
         if self._lenient:
-            self._doubtful = True
             self._drop(MalformedFrame(reason, excerpt=excerpt(sample)))
         else:
             self.distrust(reason, sample)
@@ -163,13 +161,28 @@ class _AttachingFramer(Framer):
         if self._blob is None and not self.failed and (blob.attached or blob.broken):
             frame = frames.pop() if len(frames) > before else None
             began = self._fed - (len(rest[0]) - rest[1]) - blob.size
+            later = self._of_later_elements(rest)
             whole = self._attach(frame, blob, began)
             if self.failed:
                 return b"", 0
+            self.waiting += later
             if whole is not None:
                 self.gave = True
                 frames.append(whole)
         return rest
+
+    def _of_later_elements(self, rest: tuple[bytes, int]) -> list[tuple[int, Descriptor]]:
+        """Take off what does not belong to the element that has just ended, as far as that can be told.
+
+        When each element is sent on its own, the descriptors that have come with a read are of the element with which
+        it ends: the kernel puts no other message behind one with descriptors.
+        """
+        if not self._lenient or not rest[0][rest[1] :].strip():
+            return []
+        later = [each for each in self.waiting if each[0] == self._fed]
+        for _ in later:
+            self.waiting.pop()
+        return later
 
     def _attach(self, frame: Frame | None, blob: _CountingCollector, began: int) -> Frame | None:
         """The frame with its descriptors; None if it, or what it was to be, is dropped, and they with it."""
@@ -187,6 +200,9 @@ class _AttachingFramer(Framer):
         if len(waiting) < blob.attached:
             self._doubt("an attached BLOB without its descriptor", sample)
             waiting.clear()
+            return None
+        if self._lenient and len(waiting) > blob.attached:
+            self._left_over(None, sample)
             return None
         taken = [waiting.popleft() for _ in range(blob.attached)]
         if frame is None:  # malformed, which has been said already

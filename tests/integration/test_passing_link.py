@@ -17,6 +17,7 @@ from indipydriver.protocol.decode import decode
 from indipydriver.protocol.frame import Batch, Frame, address
 from indipydriver.protocol.framer import Limits
 from indipydriver.protocol.messages import OneBlob, SetVector
+from indipydriver.transport import descriptor
 from indipydriver.transport.attached import MAX_IN_FLIGHT, AttachedFrame, Descriptor, PassingLink
 from indipydriver.transport.link import LOW_WATER, SLICE
 from indipydriver.transport.memoryfile import FILE_WEIGHT
@@ -257,10 +258,15 @@ def reached(link: PassingLink, count: int) -> bool:
     return link.bytes_received >= count
 
 
-@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
+@pytest.mark.parametrize("at_once", [0, 70, 110, 150, 190, SLICE], ids=lambda size: f"in {size}" if size else "single")
 @pytest.mark.parametrize("what", OF_A_SERVER)
 @asynchronous
-async def test_a_server_that_passes_on_odd_elements_is_still_heard(what: str, at_once: bool) -> None:
+async def test_a_server_that_passes_on_odd_elements_is_still_heard(
+    what: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one, or all together, read in pieces of so many bytes."""
+    for name in ("SLICE", "_FIRST_READ", "_LEAST_READ"):
+        monkeypatch.setattr(descriptor, name, at_once or SLICE)
     async with Ends(lenient=True) as ends:
         if at_once:
             ends.link.pause_reading()
@@ -275,9 +281,7 @@ async def test_a_server_that_passes_on_odd_elements_is_still_heard(what: str, at
         ends.link.resume_reading()
         await eventually(lambda: ("END", []) in ends.receiver.seen)
         pictures = [seen for seen in ends.receiver.seen if seen[1] not in ([], [b"ABC"])]
-        assert all(seen in PICTURES for seen in pictures)
-        assert pictures[-1] == PICTURES[0]
-        assert len(pictures) == 21 or at_once
+        assert pictures == [PICTURES[n % 3] for n in range(20)] + PICTURES[:1]
         assert ends.receiver.faults
         assert not ends.receiver.closed
         gc.collect()
