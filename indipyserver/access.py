@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .certificates import client_context, server_context
-from .rights import Rights
+from .routing.rights import Rights
 from .words import split_host_and_port
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from .demo import demo_words
 from .fifo import Fifo
 from .ipyserver import MAX_CONNECTIONS, IPyServer
 from .messagelog import MessageLog
-from .outbox import OutboxLimits
 from .roster import RESTARTS, Roster
+from .routing.outbox import OutboxLimits
 from .signals import again_at_once
 from .sockets import bind_unix
 from .words import DEFAULT_PORT, Word, parse_word

@@ -16,9 +16,9 @@ from .entrance import Entrance, warn_of_open_doors
 from .handshakes import Handshakes
 from .lingering import ClientLink
 from .listener import READ_ONLY_BLOB, Listener
-from .outbox import OutboxLimits
 from .reception import Reception
-from .rights import EVERYTHING, Rights
+from .routing.outbox import OutboxLimits
+from .routing.rights import EVERYTHING, Rights
 from .sockets import bind_unix, where
 from .switchboard import Switchboard
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from .arguments import checked_hosts, checked_port
 from .listener import Listener
-from .rights import EVERYTHING, Rights
+from .routing.rights import EVERYTHING, Rights
 from .sockets import bind_any_port, is_tcp
 
 __all__ = ["Entrance", "warn_of_open_doors"]

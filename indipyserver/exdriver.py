@@ -17,10 +17,10 @@ from indipydriver.protocol.messages import GetProperties
 
 from .arguments import checked_type
 from .backoff import Backoff
-from .outbox import OutboxLimits
-from .party import Role
 from .peer import HANG_TIME, Peer, tracer
 from .process import Child, Started, start
+from .routing.endpoint import Role
+from .routing.outbox import OutboxLimits
 from .stderrlog import StderrLog
 from .switchboard import Switchboard
 from .texts import LONGEST_LABEL, brief

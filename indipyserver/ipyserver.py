@@ -27,12 +27,12 @@ from .exdriver import ExDriver
 from .keepalive import Keepalive
 from .listener import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Listener
 from .localdriver import LocalDriver, PythonDriver
-from .outbox import OutboxLimits
 from .parts import Parts
 from .peer import HANG_TIME, Peer
 from .reception import Reception, is_lingering
 from .remote import RemoteConnection
-from .rights import Rights
+from .routing.outbox import OutboxLimits
+from .routing.rights import Rights
 from .runevent import RunEvent
 from .signals import on_signal
 from .stats import ServerStats, take_stats

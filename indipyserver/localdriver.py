@@ -12,9 +12,9 @@ from indipydriver.protocol.messages import GetProperties
 from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 
-from .outbox import OutboxLimits
-from .party import Role
 from .peer import HANG_TIME, Peer
+from .routing.endpoint import Role
+from .routing.outbox import OutboxLimits
 from .switchboard import Switchboard
 from .texts import LONGEST_LABEL, brief, describe
 

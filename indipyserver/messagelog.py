@@ -15,8 +15,8 @@ from xml.etree import ElementTree as ET
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 
-from .party import Role
 from .peer import Peer
+from .routing.endpoint import Role
 
 __all__ = ["MessageLog"]
 

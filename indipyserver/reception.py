@@ -12,10 +12,10 @@ from indipydriver.transport.framed import FramedLink
 
 from .lingering import LINGER, ClientLink, Lingering
 from .lograte import LogRate, network_of
-from .outbox import OutboxLimits
-from .party import Role
 from .peer import Peer
-from .rights import Rights
+from .routing.endpoint import Role
+from .routing.outbox import OutboxLimits
+from .routing.rights import Rights
 from .switchboard import Switchboard
 
 __all__ = ["SHARE", "SILENCE", "Reception", "is_lingering"]

@@ -19,9 +19,9 @@ from indipydriver.transport.watching import can_watch_descriptors
 
 from .backoff import Backoff
 from .connecting import NameService, connect
-from .outbox import OutboxLimits
-from .party import Role
 from .peer import HANG_TIME, Peer, tracer
+from .routing.endpoint import Role
+from .routing.outbox import OutboxLimits
 from .switchboard import Switchboard
 from .texts import LONGEST_LABEL, brief
 

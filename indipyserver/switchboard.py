@@ -16,9 +16,9 @@ from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.memoryfile import AttachedFrame
 
 from .backlog import IN_LOOP, Backlog, convert, converted, needs_conversion
-from .party import COMMANDERS, Delivery, Party
 from .peer import Peer
-from .router import Router
+from .routing.endpoint import COMMANDERS, Delivery, Party
+from .routing.router import Router
 from .texts import brief
 
 __all__ = ["Switchboard"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from indipyserver import IPyServer
 from indipyserver.listener import CLIENT_LIMITS
-from indipyserver.outbox import OutboxLimits
+from indipyserver.routing.outbox import OutboxLimits
 
 MIB = 1 << 20
 

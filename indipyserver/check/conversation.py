@@ -15,7 +15,7 @@ from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import EnableBlob, GetProperties, NewVector, Ping
 from indipydriver.protocol.tags import Verb
 
-from ..devices import MAX_DEFINED, MAX_DEVICES, MAX_PROPERTIES
+from ..routing.devices import MAX_DEFINED, MAX_DEVICES, MAX_PROPERTIES
 from .checker import Checker
 from .checkreport import Report
 from .model import Key

@@ -8,8 +8,8 @@ from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.framer import Framer
-from indipyserver.party import Party, Role
-from indipyserver.router import Router
+from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.router import Router
 
 from . import messages
 from .benchmark import Benchmark, Result, Scale

@@ -16,9 +16,9 @@ from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.messages import EnableBlob
 from indipydriver.protocol.tags import BlobMode, Verb
-from indipyserver.party import Delivery, Party, Role
-from indipyserver.rights import Rights
-from indipyserver.router import Router
+from indipyserver.routing.endpoint import Delivery, Party, Role
+from indipyserver.routing.rights import Rights
+from indipyserver.routing.router import Router
 
 from .inputs import SEPARATOR, silent
 
@@ -31,11 +31,11 @@ _ACTIONS: Final = (_FRAMES,) * 16 + (_COMES_OR_GOES, _COMES_OR_GOES, _REFRESH, _
 _DATA: Final = frozenset({Verb.DEF, Verb.SET, Verb.NEW, Verb.DELETE})
 _COMPLAINTS: Final = 40  # kinds: each is a line in the log, and a peer must not be able to invent them
 _TIGHT: Final = {
-    ("indipyserver.interest", "MAX_INTERESTS"): 6,
-    ("indipyserver.devices", "MAX_DEVICES"): 3,
-    ("indipyserver.devices", "MAX_PROPERTIES"): 3,
-    ("indipyserver.devices", "MAX_DEFINED"): 8,
-    ("indipyserver.routes", "MAX_ROUTES"): 4,
+    ("indipyserver.routing.interest", "MAX_INTERESTS"): 6,
+    ("indipyserver.routing.devices", "MAX_DEVICES"): 3,
+    ("indipyserver.routing.devices", "MAX_PROPERTIES"): 3,
+    ("indipyserver.routing.devices", "MAX_DEFINED"): 8,
+    ("indipyserver.routing.routes", "MAX_ROUTES"): 4,
 }
 """Bounds that a short program reaches."""
 

@@ -79,7 +79,7 @@ async def test_pieces_of_any_size_in_both_directions(split):
 @asynchronous
 async def test_a_half_open_client_costs_its_outbox_and_then_goes():
     """The client's machine has vanished: nothing comes back any more, not even an end."""
-    from indipyserver.outbox import OutboxLimits
+    from indipyserver.routing.outbox import OutboxLimits
 
     driver = echo_driver("A")
     async with (

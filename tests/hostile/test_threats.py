@@ -15,8 +15,8 @@ import pytest
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.wellformed import VIA_ROOM
 from indipyserver import IPyServer
-from indipyserver.devices import MAX_DEVICES, MAX_PROPERTIES
-from indipyserver.outbox import OutboxLimits
+from indipyserver.routing.devices import MAX_DEVICES, MAX_PROPERTIES
+from indipyserver.routing.outbox import OutboxLimits
 from tests.support import (
     IndiClient,
     allowed,

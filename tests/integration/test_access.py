@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from indipyserver.access import Listen
-from indipyserver.rights import Rights
+from indipyserver.routing.rights import Rights
 from indipyserver.words import RemoteWord, parse_word
 from tests.support import ROOT, IndiClient, asynchronous, eventually, match, new_vector, run, started
 from tests.support.certificates import certificates, trusting

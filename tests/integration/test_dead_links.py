@@ -13,9 +13,9 @@ from indipydriver.protocol.messages import NewVector, OneMember
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
-from indipyserver.outbox import OutboxLimits
-from indipyserver.party import Role
 from indipyserver.peer import Peer
+from indipyserver.routing.endpoint import Role
+from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.switchboard import Switchboard
 from tests.support import asynchronous, eventually
 

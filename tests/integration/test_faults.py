@@ -34,7 +34,7 @@ from indipydriver import (
     TextVector,
 )
 from indipyserver import IPyServer
-from indipyserver.outbox import OutboxLimits
+from indipyserver.routing.outbox import OutboxLimits
 from tests.support import (
     IndiClient,
     allowed,

@@ -419,7 +419,7 @@ class _Unwatching(asyncio.SelectorEventLoop):
 
 
 def test_a_link_where_the_event_loop_watches_no_descriptors(caplog: pytest.LogCaptureFixture) -> None:
-    from indipyserver.outbox import OutboxLimits
+    from indipyserver.routing.outbox import OutboxLimits
     from indipyserver.switchboard import Switchboard
 
     got = bytearray()

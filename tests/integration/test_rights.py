@@ -7,7 +7,7 @@ import pytest
 
 import indipydriver as ipd
 from indipyserver import IPyServer
-from indipyserver.rights import Rights
+from indipyserver.routing.rights import Rights
 from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running
 from tests.support.drivers import echo_driver
 

@@ -15,8 +15,8 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import GetProperties
 from indipydriver.protocol.tags import Verb
-from indipyserver.party import Delivery, Party, Role
-from indipyserver.router import Router
+from indipyserver.routing.endpoint import Delivery, Party, Role
+from indipyserver.routing.router import Router
 from tests.support.routing import define
 
 NAMES = "ABCD"

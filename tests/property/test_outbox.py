@@ -12,7 +12,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
-from indipyserver.outbox import Outbox, Verdict
+from indipyserver.routing.outbox import Outbox, Verdict
 
 STREAM = 5_000
 

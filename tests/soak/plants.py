@@ -64,7 +64,7 @@ def _other_data(raw: bytes) -> bytes:
 
 
 def _without_rights(server: Any) -> None:
-    from indipyserver.rights import EVERYTHING
+    from indipyserver.routing.rights import EVERYTHING
 
     for entrance in server._entrances:
         entrance.rights = EVERYTHING

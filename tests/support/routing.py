@@ -16,9 +16,9 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind, Verb
-from indipyserver.party import Delivery, Party, Role
-from indipyserver.rights import Rights
-from indipyserver.router import Router
+from indipyserver.routing.endpoint import Delivery, Party, Role
+from indipyserver.routing.rights import Rights
+from indipyserver.routing.router import Router
 
 TEXT, BLOB = VectorKind.TEXT, VectorKind.BLOB
 

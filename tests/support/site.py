@@ -24,11 +24,11 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import GetProperties
 from indipydriver.transport.link import LOW_WATER
-from indipyserver.outbox import OutboxLimits
-from indipyserver.party import Role
 from indipyserver.peer import Peer
-from indipyserver.rights import Rights
-from indipyserver.router import Router
+from indipyserver.routing.endpoint import Role
+from indipyserver.routing.outbox import OutboxLimits
+from indipyserver.routing.rights import Rights
+from indipyserver.routing.router import Router
 from indipyserver.switchboard import Switchboard
 
 from .siteactor import Actor

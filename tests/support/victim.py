@@ -108,7 +108,7 @@ async def serve(
     from indipyserver import IPyServer
     from indipyserver.backoff import Backoff
     from indipyserver.messagelog import MessageLog
-    from indipyserver.outbox import OutboxLimits
+    from indipyserver.routing.outbox import OutboxLimits
 
     from .drivers import echo_driver
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from indipyserver.party import Delivery, Party
+from indipyserver.routing.endpoint import Delivery, Party
 from indipyserver.switchboard import Switchboard
 from indipyserver.texts import LONGEST
 

@@ -9,9 +9,9 @@ from indipydriver.protocol.messages import NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import run
 from indipydriver.transport.memory import memory_pair
-from indipyserver.outbox import OutboxLimits
-from indipyserver.party import Role
 from indipyserver.peer import Peer
+from indipyserver.routing.endpoint import Role
+from indipyserver.routing.outbox import OutboxLimits
 from tests.support.links import Board, Recorder
 
 COMMAND = [encode(NewVector(VectorKind.TEXT, "D", "p", (OneMember("m", "x" * 100_000),)))]

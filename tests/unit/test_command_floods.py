@@ -13,9 +13,9 @@ from indipydriver.protocol.messages import NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.memory import memory_pair
-from indipyserver.outbox import OutboxLimits
-from indipyserver.party import Role
 from indipyserver.peer import Peer
+from indipyserver.routing.endpoint import Role
+from indipyserver.routing.outbox import OutboxLimits
 
 
 class Roof(ipd.IPyDriver):

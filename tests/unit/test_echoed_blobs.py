@@ -4,8 +4,8 @@ import pytest
 
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.framer import Framer
-from indipyserver.party import Party, Role
-from indipyserver.router import Router
+from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.router import Router
 
 DEFINITION = b"<defBLOBVector device='A' name='b' state='Ok' perm='rw'><defBLOB name='m'/></defBLOBVector>"
 COMMAND = b"<newBLOBVector device='A' name='b'><oneBLOB name='m' size='3' format='.x'>QUJD</oneBLOB></newBLOBVector>"

@@ -38,15 +38,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.testing",
         # the server
         (
-            "indipyserver.interest indipyserver.devices indipyserver.backoff indipyserver.words "
-            "indipyserver.asked indipyserver.rights indipyserver.signals indipyserver.certificates indipyserver.demo "
+            "indipyserver.routing.interest indipyserver.routing.devices indipyserver.backoff indipyserver.words "
+            "indipyserver.routing.pending indipyserver.routing.rights indipyserver.signals indipyserver.certificates indipyserver.demo "
             "indipyserver.texts indipyserver.connecting indipyserver.runevent "
             "indipyserver.arguments indipyserver.lograte indipyserver.sockets"
         ),
-        "indipyserver.party indipyserver.process indipyserver.stderrlog",
-        "indipyserver.routes",
-        "indipyserver.announcing indipyserver.asking indipyserver.bloblinks indipyserver.onlyblobs indipyserver.ways",
-        "indipyserver.router indipyserver.outbox",
+        "indipyserver.routing.endpoint indipyserver.process indipyserver.stderrlog",
+        "indipyserver.routing.routes",
+        "indipyserver.routing.announcements indipyserver.routing.requests indipyserver.routing.bloblinks indipyserver.routing.onlyblobs indipyserver.routing.ways",
+        "indipyserver.routing.router indipyserver.routing.outbox",
         "indipyserver.peer",
         "indipyserver.backlog",
         "indipyserver.switchboard",
@@ -74,23 +74,23 @@ LAZY_SERVER = "indipydriver"
 
 # Parts that do no I/O and know no event loop, and what they must therefore not import.
 SANS_IO = (
-    "indipyserver.party",
+    "indipyserver.routing.endpoint",
     "indipydriver.protocol",
     "indipydriver.snooping",
-    "indipyserver.router",
-    "indipyserver.announcing",
-    "indipyserver.asked",
-    "indipyserver.asking",
-    "indipyserver.bloblinks",
-    "indipyserver.onlyblobs",
-    "indipyserver.routes",
-    "indipyserver.ways",
-    "indipyserver.interest",
-    "indipyserver.rights",
-    "indipyserver.devices",
+    "indipyserver.routing.router",
+    "indipyserver.routing.announcements",
+    "indipyserver.routing.pending",
+    "indipyserver.routing.requests",
+    "indipyserver.routing.bloblinks",
+    "indipyserver.routing.onlyblobs",
+    "indipyserver.routing.routes",
+    "indipyserver.routing.ways",
+    "indipyserver.routing.interest",
+    "indipyserver.routing.rights",
+    "indipyserver.routing.devices",
     "indipyserver.backoff",
     "indipyserver.texts",
-    "indipyserver.outbox",
+    "indipyserver.routing.outbox",
     *(f"indipyserver.check.{part}" for part in "rules model numbers blobs wire commands checker checkreport".split()),
 )
 IO_MODULES = frozenset(
@@ -336,7 +336,7 @@ def planted(text: str, module: str, *others: str) -> list[str]:
     [
         ("indipydriver.protocol.framer", "import asyncio", "does no I/O"),
         ("indipydriver.protocol.framer", "from asyncio.streams import StreamReader", "does no I/O"),
-        ("indipyserver.router", "def f():\n    import socket", "does no I/O"),
+        ("indipyserver.routing.router", "def f():\n    import socket", "does no I/O"),
         ("indipydriver.snooping", "import threading", "does no I/O"),
         ("indipydriver.protocol.decode", "import logging", "to be logged"),
         ("indipyserver.peer", "from indipydriver import IPyDriver", "by their shape"),
@@ -365,8 +365,8 @@ def planted(text: str, module: str, *others: str) -> list[str]:
         ("indipydriver.propertyvectors", "from .ipydriver import IPyDriver", "not below"),
         ("indipydriver.propertyvectors", "from . import IPyDriver", "not below"),
         ("indipyserver.remote", "from .exdriver import ExDriver", "not below"),
-        ("indipyserver.outbox", "from .router import Router", "not below"),
-        ("indipyserver.interest", "from .peer import Peer", "not below"),
+        ("indipyserver.routing.outbox", "from .router import Router", "not below"),
+        ("indipyserver.routing.interest", "from .peer import Peer", "not below"),
         ("indipyserver.surprise", "", "in no layer"),
     ],
 )

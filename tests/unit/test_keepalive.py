@@ -7,7 +7,7 @@ import pytest
 
 from indipyserver import IPyServer
 from indipyserver.keepalive import LEAST, Keepalive
-from indipyserver.party import Party, Role
+from indipyserver.routing.endpoint import Party, Role
 from tests.support import asynchronous
 
 

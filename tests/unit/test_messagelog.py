@@ -9,7 +9,7 @@ import pytest
 
 from indipydriver.protocol.framer import Framer
 from indipyserver.messagelog import MessageLog
-from indipyserver.party import Party, Role
+from indipyserver.routing.endpoint import Party, Role
 from tests.support import allowed
 
 NOW = datetime(2024, 2, 29, 23, 59, 58, 987654, UTC)

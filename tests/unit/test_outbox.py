@@ -10,7 +10,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.messages import Message, OneBlob, SetVector
 from indipydriver.protocol.tags import State, VectorKind
-from indipyserver.outbox import Outbox, Verdict
+from indipyserver.routing.outbox import Outbox, Verdict
 
 
 def text(size: int = 100, sealed: bool = True) -> Batch:

@@ -15,10 +15,10 @@ from indipydriver.protocol.messages import DelProperty, NewVector, OneMember, Se
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.transport.link import LOW_WATER
 from indipydriver.virtualtime import VirtualTimeLoop
-from indipyserver.outbox import OutboxLimits
-from indipyserver.party import Role
 from indipyserver.peer import Peer
-from indipyserver.rights import Rights
+from indipyserver.routing.endpoint import Role
+from indipyserver.routing.outbox import OutboxLimits
+from indipyserver.routing.rights import Rights
 from tests.support.links import Board, FakeLink
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from indipyserver import rights
-from indipyserver.rights import DeviceFilter, Rights
+from indipyserver.routing import rights
+from indipyserver.routing.rights import DeviceFilter, Rights
 
 
 @pytest.mark.parametrize(

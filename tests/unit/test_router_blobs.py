@@ -18,8 +18,8 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import BlobMode, State
-from indipyserver.interest import MAX_INTERESTS, Interest
-from indipyserver.party import Party, Role
+from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.interest import MAX_INTERESTS, Interest
 from tests.support import allowed
 from tests.support.routing import BLOB, Site, blob, command, define, elements, update
 

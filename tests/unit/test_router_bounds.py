@@ -10,10 +10,10 @@ import pytest
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import DelProperty, GetProperties, Message
 from indipydriver.protocol.via import MAX_HOPS
-from indipyserver import devices as table
-from indipyserver import routes
-from indipyserver.interest import MAX_INTERESTS
-from indipyserver.party import Party, Role
+from indipyserver.routing import devices as table
+from indipyserver.routing import routes
+from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.interest import MAX_INTERESTS
 from tests.support import allowed
 from tests.support.routing import BLOB, Site, command, define, elements, update
 

@@ -6,7 +6,7 @@ import pytest
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import DelProperty, GetProperties, Message
-from indipyserver.party import Party, Role
+from indipyserver.routing.endpoint import Party, Role
 from tests.support.routing import Site, command, define, elements, update
 
 ALL = GetProperties()

@@ -9,7 +9,7 @@ import pytest
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
 from indipydriver.protocol.tags import BlobMode
-from indipyserver.party import Party, Role
+from indipyserver.routing.endpoint import Party, Role
 from tests.support import allowed
 from tests.support.routing import BLOB, Site, blob, define, elements, update
 

@@ -20,8 +20,8 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
-from indipyserver.party import Party, Role
-from indipyserver.router import Router
+from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.router import Router
 
 TEXT, BLOB = VectorKind.TEXT, VectorKind.BLOB
 EVERYTHING = GetProperties()

@@ -9,8 +9,8 @@ import pytest
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame, address
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
-from indipyserver.asked import ANSWER_TIME, MAX_NAMED, Asked
-from indipyserver.party import Party, Role
+from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.pending import ANSWER_TIME, MAX_NAMED, Asked
 from tests.support import allowed
 from tests.support.routing import Site, command, define, elements, update
 

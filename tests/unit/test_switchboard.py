@@ -20,9 +20,9 @@ from indipydriver.transport.link import Link
 from indipyserver import switchboard
 from indipyserver.backlog import IN_LOOP, convert
 from indipyserver.localdriver import LocalDriver
-from indipyserver.outbox import OutboxLimits
-from indipyserver.party import Role
 from indipyserver.peer import Peer
+from indipyserver.routing.endpoint import Role
+from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.switchboard import Switchboard
 from tests.support import asynchronous, eventually
 from tests.support.links import FakeLink, Recorder

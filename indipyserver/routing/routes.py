@@ -10,7 +10,7 @@ from indipydriver.protocol.frame import Address, BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 
 from .devices import DeviceTable
-from .party import COMMANDERS, Party, Role
+from .endpoint import COMMANDERS, Party, Role
 
 __all__ = ["EVERYBODY", "MAX_ROUTES", "Routes", "bits_of", "has_data"]
 

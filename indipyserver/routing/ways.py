@@ -5,7 +5,7 @@ from __future__ import annotations
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.via import with_via, without_via
 
-from .party import Delivery, Party
+from .endpoint import Delivery, Party
 from .routes import Routes
 
 __all__ = ["Ways"]

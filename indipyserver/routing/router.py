@@ -22,12 +22,12 @@ from indipydriver.protocol.messages import DelProperty, EnableBlob, GetPropertie
 from indipydriver.protocol.tags import TAGS, VectorKind, Verb
 from indipydriver.protocol.via import came_through, hops_of
 
-from .announcing import Announcing, gone_for_limited
-from .asking import Asking, requests_of, subject
+from .announcements import Announcing, gone_for_limited
 from .bloblinks import BlobLinks
 from .devices import DeviceTable
+from .endpoint import COMMANDERS, SERVERS, Delivery, Party, Role
 from .onlyblobs import OnlyBlobs
-from .party import COMMANDERS, SERVERS, Delivery, Party, Role
+from .requests import Asking, requests_of, subject
 from .routes import EVERYBODY, Routes, bits_of, has_data
 from .ways import Ways
 

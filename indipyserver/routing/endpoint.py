@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 
 from indipydriver.protocol.frame import Address, Frame
 
-from .asked import Asked, Requested
 from .interest import Interest
+from .pending import Asked, Requested
 from .rights import EVERYTHING, DeviceFilter, Rights
 
 __all__ = ["COMMANDERS", "SERVERS", "Delivery", "Party", "Role"]

@@ -10,8 +10,8 @@ from indipydriver.protocol.messages import GetProperties
 from indipydriver.protocol.via import hops_of, with_via
 
 from .devices import DeviceTable
+from .endpoint import SERVERS, Delivery, Party, Role
 from .interest import Interest
-from .party import SERVERS, Delivery, Party, Role
 
 __all__ = ["Asking", "requests_of", "subject"]
 

@@ -15,7 +15,7 @@ from indipydriver.protocol.messages import DelProperty, Message
 from indipydriver.protocol.via import with_via
 
 from .devices import DeviceTable
-from .party import COMMANDERS, Delivery, Party, Role
+from .endpoint import COMMANDERS, Delivery, Party, Role
 
 __all__ = ["Announcing", "gone_for_limited"]
 

@@ -10,7 +10,7 @@ from indipydriver.protocol.messages import EnableBlob
 from indipydriver.protocol.tags import BlobMode
 
 from .devices import DeviceTable, Property
-from .party import SERVERS, Delivery, Party
+from .endpoint import SERVERS, Delivery, Party
 from .routes import bits_of
 
 __all__ = ["BlobLinks"]

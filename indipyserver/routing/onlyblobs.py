@@ -6,7 +6,7 @@ from indipydriver.protocol.frame import Address
 from indipydriver.protocol.tags import BlobMode
 
 from .devices import DeviceTable, Property
-from .party import COMMANDERS, Party
+from .endpoint import COMMANDERS, Party
 from .routes import EVERYBODY
 
 __all__ = ["OnlyBlobs"]
