@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 
-from .peer import Peer
+from .relay.peer import Peer
 from .routing.endpoint import Delivery, Role
 
 __all__ = ["AuditLog"]

@@ -17,10 +17,10 @@ from .handshakes import Handshakes
 from .lingering import ClientLink
 from .listener import READ_ONLY_BLOB, Listener
 from .reception import Reception
+from .relay.switchboard import Switchboard
 from .routing.outbox import OutboxLimits
 from .routing.rights import EVERYTHING, Rights
 from .sockets import bind_unix, where
-from .switchboard import Switchboard
 
 __all__ = ["Clientele"]
 

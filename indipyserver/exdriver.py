@@ -17,12 +17,12 @@ from indipydriver.protocol.messages import GetProperties
 
 from .arguments import checked_type
 from .backoff import Backoff
-from .peer import HANG_TIME, Peer, tracer
 from .process import Child, Started, start
+from .relay.peer import HANG_TIME, Peer, tracer
+from .relay.switchboard import Switchboard
 from .routing.endpoint import Role
 from .routing.outbox import OutboxLimits
 from .stderrlog import StderrLog
-from .switchboard import Switchboard
 from .texts import LONGEST_LABEL, brief
 
 __all__ = ["ExDriver"]

@@ -24,19 +24,19 @@ from .backoff import Backoff
 from .clientele import Clientele
 from .entrance import Entrance
 from .exdriver import ExDriver
-from .keepalive import Keepalive
 from .listener import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Listener
 from .localdriver import LocalDriver, PythonDriver
 from .parts import Parts
-from .peer import HANG_TIME, Peer
 from .reception import Reception, is_lingering
+from .relay.keepalive import Keepalive
+from .relay.peer import HANG_TIME, Peer
+from .relay.switchboard import Switchboard
 from .remote import RemoteConnection
 from .routing.outbox import OutboxLimits
 from .routing.rights import Rights
 from .runevent import RunEvent
 from .signals import on_signal
 from .stats import ServerStats, take_stats
-from .switchboard import Switchboard
 
 __all__ = ["MAX_CONNECTIONS", "IPyServer"]
 

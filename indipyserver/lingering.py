@@ -9,7 +9,7 @@ from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.stream import StreamLink
 
-from .peer import Peer
+from .relay.peer import Peer
 from .routing.endpoint import Role
 
 __all__ = ["LINGER", "MOST_LINGERING", "ClientLink", "Lingering"]

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 
-from .peer import Peer
+from .relay.peer import Peer
 from .routing.endpoint import Role
 
 __all__ = ["MessageLog"]

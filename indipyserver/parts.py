@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 
 from .exdriver import ExDriver
 from .localdriver import LocalDriver
+from .relay.switchboard import Switchboard
 from .remote import RemoteConnection
-from .switchboard import Switchboard
 from .texts import describe
 
 __all__ = ["Part", "Parts"]

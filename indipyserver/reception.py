@@ -12,11 +12,11 @@ from indipydriver.transport.framed import FramedLink
 
 from .lingering import LINGER, ClientLink, Lingering
 from .lograte import LogRate, network_of
-from .peer import Peer
+from .relay.peer import Peer
+from .relay.switchboard import Switchboard
 from .routing.endpoint import Role
 from .routing.outbox import OutboxLimits
 from .routing.rights import Rights
-from .switchboard import Switchboard
 
 __all__ = ["SHARE", "SILENCE", "Reception", "is_lingering"]
 

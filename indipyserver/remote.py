@@ -19,10 +19,10 @@ from indipydriver.transport.watching import can_watch_descriptors
 
 from .backoff import Backoff
 from .connecting import NameService, connect
-from .peer import HANG_TIME, Peer, tracer
+from .relay.peer import HANG_TIME, Peer, tracer
+from .relay.switchboard import Switchboard
 from .routing.endpoint import Role
 from .routing.outbox import OutboxLimits
-from .switchboard import Switchboard
 from .texts import LONGEST_LABEL, brief
 
 __all__ = ["RemoteConnection"]

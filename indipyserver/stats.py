@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .localdriver import LocalDriver
-from .peer import Peer
+from .relay.peer import Peer
 from .remote import RemoteConnection
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from indipydriver.protocol.messages import NewVector, OneMember
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
-from indipyserver.peer import Peer
+from indipyserver.relay.peer import Peer
+from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
-from indipyserver.switchboard import Switchboard
 from tests.support import asynchronous, eventually
 
 BIG = encode(NewVector(VectorKind.TEXT, "A", "p", (OneMember("m", "x" * 300_000),)))

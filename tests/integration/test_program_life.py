@@ -422,8 +422,8 @@ def test_where_there_are_no_programs_as_drivers_that_is_said(
     lacking: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from indipyserver.exdriver import ExDriver
+    from indipyserver.relay.switchboard import Switchboard
     from indipyserver.routing.outbox import OutboxLimits
-    from indipyserver.switchboard import Switchboard
 
     before = descriptors() if os.path.isdir("/proc/self/fd") else set()
     loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()

@@ -419,8 +419,8 @@ class _Unwatching(asyncio.SelectorEventLoop):
 
 
 def test_a_link_where_the_event_loop_watches_no_descriptors(caplog: pytest.LogCaptureFixture) -> None:
+    from indipyserver.relay.switchboard import Switchboard
     from indipyserver.routing.outbox import OutboxLimits
-    from indipyserver.switchboard import Switchboard
 
     got = bytearray()
 

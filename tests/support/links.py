@@ -6,7 +6,7 @@ from collections.abc import Callable
 from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.transport.link import LOW_WATER, Receiver
-from indipyserver.peer import Peer
+from indipyserver.relay.peer import Peer
 from indipyserver.routing.endpoint import Party
 
 __all__ = ["PATIENCE", "Board", "FakeLink", "Recorder", "turns"]

@@ -24,12 +24,12 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import GetProperties
 from indipydriver.transport.link import LOW_WATER
-from indipyserver.peer import Peer
+from indipyserver.relay.peer import Peer
+from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.routing.rights import Rights
 from indipyserver.routing.router import Router
-from indipyserver.switchboard import Switchboard
 
 from .siteactor import Actor
 from .sitedriver import LocalActor, said_by, serial_of

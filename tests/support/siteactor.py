@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from indipyserver.peer import Peer
+from indipyserver.relay.peer import Peer
 
 from .client import Cutter
 from .sitelink import SiteLink

@@ -14,7 +14,7 @@ from indipydriver import BLOBMember, BLOBVector, Device, IPyDriver, TextMember, 
 from indipydriver.events import Event
 from indipydriver.protocol.frame import Frame
 from indipyserver.localdriver import LocalDriver
-from indipyserver.peer import Peer
+from indipyserver.relay.peer import Peer
 
 from .client import Cutter
 from .siterules import Kind, Party, Said

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
+from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Delivery, Party
-from indipyserver.switchboard import Switchboard
 from indipyserver.texts import LONGEST
 
 

@@ -9,7 +9,7 @@ from indipydriver.protocol.messages import NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import run
 from indipydriver.transport.memory import memory_pair
-from indipyserver.peer import Peer
+from indipyserver.relay.peer import Peer
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
 from tests.support.links import Board, Recorder

@@ -13,7 +13,7 @@ from indipydriver.protocol.messages import NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.memory import memory_pair
-from indipyserver.peer import Peer
+from indipyserver.relay.peer import Peer
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
 

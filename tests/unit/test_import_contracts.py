@@ -47,12 +47,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipyserver.routing.routes",
         "indipyserver.routing.announcements indipyserver.routing.requests indipyserver.routing.bloblinks indipyserver.routing.onlyblobs indipyserver.routing.ways",
         "indipyserver.routing.router indipyserver.routing.outbox",
-        "indipyserver.peer",
-        "indipyserver.backlog",
-        "indipyserver.switchboard",
+        "indipyserver.relay.peer",
+        "indipyserver.relay.attachments",
+        "indipyserver.relay.switchboard",
         (
             "indipyserver.localdriver indipyserver.exdriver indipyserver.remote "
-            "indipyserver.keepalive indipyserver.lingering indipyserver.handshakes"
+            "indipyserver.relay.keepalive indipyserver.lingering indipyserver.handshakes"
         ),
         "indipyserver.listener indipyserver.reception indipyserver.parts",
         "indipyserver.messagelog indipyserver.console indipyserver.audit indipyserver.stats indipyserver.entrance",
@@ -339,10 +339,10 @@ def planted(text: str, module: str, *others: str) -> list[str]:
         ("indipyserver.routing.router", "def f():\n    import socket", "does no I/O"),
         ("indipydriver.snooping", "import threading", "does no I/O"),
         ("indipydriver.protocol.decode", "import logging", "to be logged"),
-        ("indipyserver.peer", "from indipydriver import IPyDriver", "by their shape"),
-        ("indipyserver.peer", "import indipydriver.device", "by their shape"),
-        ("indipyserver.peer", "if TYPE_CHECKING:\n    from indipydriver.device import Device", "by their shape"),
-        ("indipydriver.device", "import indipyserver.peer", "only its __init__"),
+        ("indipyserver.relay.peer", "from indipydriver import IPyDriver", "by their shape"),
+        ("indipyserver.relay.peer", "import indipydriver.device", "by their shape"),
+        ("indipyserver.relay.peer", "if TYPE_CHECKING:\n    from indipydriver.device import Device", "by their shape"),
+        ("indipydriver.device", "import indipyserver.relay.peer", "only its __init__"),
         ("indipydriver.device", "def f():\n    import indipyserver", "only its __init__"),
         ("indipydriver", "import indipyserver", "only inside a function"),
         ("indipydriver.ipydriver", "from . import testing", "nothing may"),
@@ -392,7 +392,10 @@ def test_a_broken_rule_is_found(module, text, says):
         ("indipydriver.transport.stdio", "try:\n    import fcntl\nexcept ImportError:\n    fcntl = None"),
         ("indipydriver.transport.stdio", "if sys.platform != 'win32':\n    import termios"),
         ("indipydriver.transport.stdio", "if os.name == 'nt':\n    pass\nelse:\n    import pwd"),
-        ("indipyserver.peer", "from indipydriver.transport import link\nfrom indipydriver.errors import SlowPeer"),
+        (
+            "indipyserver.relay.peer",
+            "from indipydriver.transport import link\nfrom indipydriver.errors import SlowPeer",
+        ),
         ("indipyserver.__main__", "from .cli import main"),
         ("indipyserver.ipyserver", "import asyncio, ssl\nfrom .remote import Remote\nfrom .peer import Peer"),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from indipyserver import IPyServer
-from indipyserver.keepalive import LEAST, Keepalive
+from indipyserver.relay.keepalive import LEAST, Keepalive
 from indipyserver.routing.endpoint import Party, Role
 from tests.support import asynchronous
 

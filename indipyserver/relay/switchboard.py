@@ -15,11 +15,11 @@ from indipydriver.protocol.tags import Verb
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.memoryfile import AttachedFrame
 
-from .backlog import IN_LOOP, Backlog, convert, converted, needs_conversion
+from ..routing.endpoint import COMMANDERS, Delivery, Party
+from ..routing.router import Router
+from ..texts import brief
+from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
 from .peer import Peer
-from .routing.endpoint import COMMANDERS, Delivery, Party
-from .routing.router import Router
-from .texts import brief
 
 __all__ = ["Switchboard"]
 

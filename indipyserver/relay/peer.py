@@ -18,8 +18,8 @@ from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.link import LOW_WATER, Link
 
-from .routing.endpoint import Party, Role
-from .routing.outbox import Outbox, OutboxLimits, Verdict
+from ..routing.endpoint import Party, Role
+from ..routing.outbox import Outbox, OutboxLimits, Verdict
 
 __all__ = ["HANG_TIME", "Peer", "tracer"]
 

@@ -10,7 +10,7 @@ from typing import Final
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import Message
 
-from .routing.endpoint import Role
+from ..routing.endpoint import Role
 from .switchboard import Switchboard, now
 
 __all__ = ["Keepalive"]
