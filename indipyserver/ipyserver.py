@@ -20,22 +20,22 @@ from indipydriver.transport.calling import call_in_loop
 
 from .arguments import checked_integer, checked_seconds, checked_type
 from .audit import AuditLog
-from .backoff import Backoff
 from .clientele import Clientele
 from .entrance import Entrance
-from .exdriver import ExDriver
 from .listener import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Listener
-from .localdriver import LocalDriver, PythonDriver
-from .parts import Parts
 from .reception import Reception, is_lingering
 from .relay.keepalive import Keepalive
 from .relay.peer import HANG_TIME, Peer
 from .relay.switchboard import Switchboard
-from .remote import RemoteConnection
 from .routing.outbox import OutboxLimits
 from .routing.rights import Rights
 from .runevent import RunEvent
 from .signals import on_signal
+from .sources.backoff import Backoff
+from .sources.exdriver import ExDriver
+from .sources.localdriver import LocalDriver, PythonDriver
+from .sources.remote import RemoteConnection
+from .sources.sources import Parts
 from .stats import ServerStats, take_stats
 
 __all__ = ["MAX_CONNECTIONS", "IPyServer"]

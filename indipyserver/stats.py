@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .localdriver import LocalDriver
 from .relay.peer import Peer
-from .remote import RemoteConnection
+from .sources.localdriver import LocalDriver
+from .sources.remote import RemoteConnection
 
 if TYPE_CHECKING:
-    from .exdriver import ExDriver
+    from .sources.exdriver import ExDriver
 
 __all__ = ["DriverStats", "PeerStats", "ServerStats", "take_stats"]
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import pytest
 
 from indipyserver import IPyServer
-from indipyserver.backoff import Backoff
 from indipyserver.messagelog import MessageLog
+from indipyserver.sources.backoff import Backoff
 from tests.support import (
     IndiClient,
     allowed,

@@ -131,7 +131,7 @@ async def test_clients_are_counted_in_each_run_anew():
 @asynchronous
 async def test_restarts_of_a_program_are_counted():
     server = IPyServer(host="127.0.0.1", port=0)
-    from indipyserver.backoff import Backoff
+    from indipyserver.sources.backoff import Backoff
 
     server.add_exdriver(sys.executable, "-c", "import sys; sys.exit(3)", restarts=2, backoff=Backoff(0.01))
     async with running(server):

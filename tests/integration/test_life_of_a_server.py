@@ -11,7 +11,8 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.transport.memory import memory_pair
-from indipyserver import IPyServer, parts
+from indipyserver import IPyServer
+from indipyserver.sources import sources as parts
 from tests.support import IndiClient, asynchronous, eventually, match, running, running_server
 from tests.support.drivers import echo_driver
 

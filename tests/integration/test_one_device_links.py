@@ -7,7 +7,7 @@ import contextlib
 
 import indipydriver as ipd
 from indipyserver import IPyServer
-from indipyserver.backoff import Backoff
+from indipyserver.sources.backoff import Backoff
 from tests.support import IndiClient, asynchronous, eventually, match, new_vector, quiet, running
 from tests.support.drivers import echo_driver
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-import indipyserver.exdriver
 import indipyserver.process
+import indipyserver.sources.exdriver
 from indipyserver import IPyServer
-from indipyserver.backoff import Backoff
 from indipyserver.process import Child, start
+from indipyserver.sources.backoff import Backoff
 from tests.support import IndiClient, asynchronous, eventually, gone, match, running_server, started
 from tests.support.drivers import echo_driver
 
@@ -39,7 +39,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only th
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indipyserver.exdriver, "GRACE", 0.2)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 0.2)
 
 
 @pytest.fixture
@@ -398,8 +398,8 @@ async def test_what_the_machine_lacks_is_logged_once_and_not_with_each_try(
             raise OSError(errno.EMFILE, "Too many open files")
         return start(*args, **kwargs)
 
-    monkeypatch.setattr(indipyserver.exdriver, "_LACK_TIME", 0.01)
-    monkeypatch.setattr(indipyserver.exdriver, "start", failing)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "_LACK_TIME", 0.01)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "start", failing)
     async with running_server() as server:
         stubborn(server)
         async with seen_by_client(server):
@@ -421,9 +421,9 @@ class _Unwatching(asyncio.SelectorEventLoop):
 def test_where_there_are_no_programs_as_drivers_that_is_said(
     lacking: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from indipyserver.exdriver import ExDriver
     from indipyserver.relay.switchboard import Switchboard
     from indipyserver.routing.outbox import OutboxLimits
+    from indipyserver.sources.exdriver import ExDriver
 
     before = descriptors() if os.path.isdir("/proc/self/fd") else set()
     loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 import indipyserver.connecting
-import indipyserver.remote
+import indipyserver.sources.remote
 from indipyserver import IPyServer
-from indipyserver.backoff import Backoff
 from indipyserver.certificates import server_context
 from indipyserver.connecting import MAX_ADDRESSES, AddressInfo, NameService, connect
-from indipyserver.remote import RemoteConnection
+from indipyserver.sources.backoff import Backoff
+from indipyserver.sources.remote import RemoteConnection
 from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running_server, started
 from tests.support.certificates import certificates, trusting
 from tests.support.drivers import echo_driver
@@ -79,7 +79,7 @@ async def test_an_address_that_does_not_answer_holds_up_no_other(
     others: list[str], names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IPv6 that leads nowhere took all the time there was, with each try."""
-    monkeypatch.setattr(indipyserver.remote, "CONNECT_TIMEOUT", 3.0)
+    monkeypatch.setattr(indipyserver.sources.remote, "CONNECT_TIMEOUT", 3.0)
     with hole() as port:
         below = IPyServer(echo_driver("A"), host="127.0.0.1", port=port)
         run = asyncio.create_task(below.asyncrun())
@@ -232,7 +232,7 @@ async def test_one_look_up_runs_at_a_time_and_its_late_answer_counts(
     names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A resolver that needs longer than a try must not get a new thread with each one, nor be asked in vain."""
-    monkeypatch.setattr(indipyserver.remote, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(indipyserver.sources.remote, "CONNECT_TIMEOUT", 0.1)
     answer = threading.Event()
     asked = []
 
@@ -378,7 +378,7 @@ async def test_pauses_grow_though_each_try_takes_its_whole_time(
     names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time of a try that came to nothing counted as a healthy life of the link."""
-    monkeypatch.setattr(indipyserver.remote, "CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr(indipyserver.sources.remote, "CONNECT_TIMEOUT", 0.05)
     lived: list[float] = []
 
     class Recording(Backoff):

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import indipydriver as ipd
-import indipyserver.exdriver
+import indipyserver.sources.exdriver
 from indipyserver import IPyServer
-from indipyserver.backoff import Backoff
 from indipyserver.roster import Roster
+from indipyserver.sources.backoff import Backoff
 from tests.support import (
     ROOT,
     IndiClient,
@@ -261,7 +261,7 @@ async def test_a_program_that_is_cut_off_for_what_it_sends_ends_the_command_when
 async def test_the_last_lines_of_a_flood_are_logged_though_the_program_has_ended(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(indipyserver.exdriver, "GRACE", 1.0)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 1.0)
     program = (
         "import os\nfor n in range(50): os.write(2, b'retrying\\n' * 1000)\nos.write(2, b'cannot find the camera\\n')"
     )

@@ -15,7 +15,7 @@ import pytest
 
 import indipydriver as ipd
 from indipyserver import IPyServer
-from indipyserver.backoff import Backoff
+from indipyserver.sources.backoff import Backoff
 from tests.support import IndiClient, asynchronous, eventually, match, new_vector, quiet, running, running_server
 from tests.support.drivers import Echo, echo_device, echo_driver
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import indipydriver as ipd
-from indipyserver.backoff import Backoff
+from indipyserver.sources.backoff import Backoff
 from tests.support import (
     ROOT,
     IndiClient,
@@ -38,7 +38,7 @@ PYPI_SERVER = str(ROOT / "tests" / "fixtures" / "drivers" / "pypi_server.py")
 CHAINED = """
 import asyncio, sys
 from indipyserver import IPyServer
-from indipyserver.backoff import Backoff
+from indipyserver.sources.backoff import Backoff
 
 async def main():
     server = IPyServer(host="127.0.0.1", port=int(sys.argv[1]))

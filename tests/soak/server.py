@@ -50,8 +50,8 @@ async def serve(
     plant: str = "",
 ) -> None:
     from indipyserver import IPyServer
-    from indipyserver.backoff import Backoff
     from indipyserver.certificates import client_context, server_context
+    from indipyserver.sources.backoff import Backoff
     from tests.support.drivers import echo_driver
 
     from .drivers import Camera, Snooper

@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 from indipydriver import BLOBMember, BLOBVector, Device, IPyDriver, TextMember, TextVector
 from indipydriver.events import Event
 from indipydriver.protocol.frame import Frame
-from indipyserver.localdriver import LocalDriver
 from indipyserver.relay.peer import Peer
+from indipyserver.sources.localdriver import LocalDriver
 
 from .client import Cutter
 from .siterules import Kind, Party, Said

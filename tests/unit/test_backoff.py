@@ -1,6 +1,6 @@
 """Pauses between tries."""
 
-from indipyserver.backoff import Backoff
+from indipyserver.sources.backoff import Backoff
 
 
 def test_pauses_grow_to_the_longest():

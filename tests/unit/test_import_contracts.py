@@ -38,12 +38,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.testing",
         # the server
         (
-            "indipyserver.routing.interest indipyserver.routing.devices indipyserver.backoff indipyserver.words "
+            "indipyserver.routing.interest indipyserver.routing.devices indipyserver.sources.backoff indipyserver.words "
             "indipyserver.routing.pending indipyserver.routing.rights indipyserver.signals indipyserver.certificates indipyserver.demo "
             "indipyserver.texts indipyserver.connecting indipyserver.runevent "
             "indipyserver.arguments indipyserver.lograte indipyserver.sockets"
         ),
-        "indipyserver.routing.endpoint indipyserver.process indipyserver.stderrlog",
+        "indipyserver.routing.endpoint indipyserver.process indipyserver.sources.stderrlog",
         "indipyserver.routing.routes",
         "indipyserver.routing.announcements indipyserver.routing.requests indipyserver.routing.bloblinks indipyserver.routing.onlyblobs indipyserver.routing.ways",
         "indipyserver.routing.router indipyserver.routing.outbox",
@@ -51,10 +51,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipyserver.relay.attachments",
         "indipyserver.relay.switchboard",
         (
-            "indipyserver.localdriver indipyserver.exdriver indipyserver.remote "
+            "indipyserver.sources.localdriver indipyserver.exdriver indipyserver.remote "
             "indipyserver.relay.keepalive indipyserver.lingering indipyserver.handshakes"
         ),
-        "indipyserver.listener indipyserver.reception indipyserver.parts",
+        "indipyserver.listener indipyserver.reception indipyserver.sources.sources",
         "indipyserver.messagelog indipyserver.console indipyserver.audit indipyserver.stats indipyserver.entrance",
         "indipyserver.clientele",
         "indipyserver.ipyserver",
@@ -88,7 +88,7 @@ SANS_IO = (
     "indipyserver.routing.interest",
     "indipyserver.routing.rights",
     "indipyserver.routing.devices",
-    "indipyserver.backoff",
+    "indipyserver.sources.backoff",
     "indipyserver.texts",
     "indipyserver.routing.outbox",
     *(f"indipyserver.check.{part}" for part in "rules model numbers blobs wire commands checker checkreport".split()),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indipyserver.stderrlog import LINES_PER_SECOND, LONGEST_LINE, Thinner
+from indipyserver.sources.stderrlog import LINES_PER_SECOND, LONGEST_LINE, Thinner
 from tests.support import allowed
 
 

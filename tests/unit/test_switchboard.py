@@ -17,13 +17,13 @@ from indipydriver.protocol.framer import Framer
 from indipydriver.transport.attached import AttachedFrame, Descriptor
 from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
-from indipyserver.localdriver import LocalDriver
 from indipyserver.relay import switchboard
 from indipyserver.relay.attachments import IN_LOOP, convert
 from indipyserver.relay.peer import Peer
 from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
+from indipyserver.sources.localdriver import LocalDriver
 from tests.support import asynchronous, eventually
 from tests.support.links import FakeLink, Recorder
 

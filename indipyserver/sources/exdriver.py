@@ -15,15 +15,15 @@ from indipydriver.errors import DriverExited, IndiError
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import GetProperties
 
-from .arguments import checked_type
+from ..arguments import checked_type
+from ..process import Child, Started, start
+from ..relay.peer import HANG_TIME, Peer, tracer
+from ..relay.switchboard import Switchboard
+from ..routing.endpoint import Role
+from ..routing.outbox import OutboxLimits
+from ..texts import LONGEST_LABEL, brief
 from .backoff import Backoff
-from .process import Child, Started, start
-from .relay.peer import HANG_TIME, Peer, tracer
-from .relay.switchboard import Switchboard
-from .routing.endpoint import Role
-from .routing.outbox import OutboxLimits
 from .stderrlog import StderrLog
-from .texts import LONGEST_LABEL, brief
 
 __all__ = ["ExDriver"]
 

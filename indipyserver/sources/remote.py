@@ -17,13 +17,13 @@ from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 
+from ..connecting import NameService, connect
+from ..relay.peer import HANG_TIME, Peer, tracer
+from ..relay.switchboard import Switchboard
+from ..routing.endpoint import Role
+from ..routing.outbox import OutboxLimits
+from ..texts import LONGEST_LABEL, brief
 from .backoff import Backoff
-from .connecting import NameService, connect
-from .relay.peer import HANG_TIME, Peer, tracer
-from .relay.switchboard import Switchboard
-from .routing.endpoint import Role
-from .routing.outbox import OutboxLimits
-from .texts import LONGEST_LABEL, brief
 
 __all__ = ["RemoteConnection"]
 

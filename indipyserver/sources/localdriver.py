@@ -12,11 +12,11 @@ from indipydriver.protocol.messages import GetProperties
 from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 
-from .relay.peer import HANG_TIME, Peer
-from .relay.switchboard import Switchboard
-from .routing.endpoint import Role
-from .routing.outbox import OutboxLimits
-from .texts import LONGEST_LABEL, brief, describe
+from ..relay.peer import HANG_TIME, Peer
+from ..relay.switchboard import Switchboard
+from ..routing.endpoint import Role
+from ..routing.outbox import OutboxLimits
+from ..texts import LONGEST_LABEL, brief, describe
 
 __all__ = ["LocalDriver", "PythonDriver"]
 

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
+from ..relay.switchboard import Switchboard
+from ..texts import describe
 from .exdriver import ExDriver
 from .localdriver import LocalDriver
-from .relay.switchboard import Switchboard
 from .remote import RemoteConnection
-from .texts import describe
 
 __all__ = ["Part", "Parts"]
 
