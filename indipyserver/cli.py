@@ -22,6 +22,7 @@ from typing import Final
 from . import version
 from .access import Access, add_options, context_to_other_servers
 from .check import run_check
+from .clients.sockets import bind_unix
 from .console import attach, message_tracer, replace_closed_streams, verbose_level
 from .demo import demo_words
 from .fifo import Fifo
@@ -30,7 +31,6 @@ from .messagelog import MessageLog
 from .roster import RESTARTS, Roster
 from .routing.outbox import OutboxLimits
 from .signals import again_at_once
-from .sockets import bind_unix
 from .words import DEFAULT_PORT, Word, parse_word
 
 __all__ = ["build_parser", "main"]

@@ -20,10 +20,10 @@ from indipydriver.transport.calling import call_in_loop
 
 from .arguments import checked_integer, checked_seconds, checked_type
 from .audit import AuditLog
-from .clientele import Clientele
-from .entrance import Entrance
-from .listener import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Listener
-from .reception import Reception, is_lingering
+from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Listener
+from .clients.admission import Reception, is_lingering
+from .clients.clientele import Clientele
+from .clients.listener import Entrance
 from .relay.keepalive import Keepalive
 from .relay.peer import HANG_TIME, Peer
 from .relay.switchboard import Switchboard

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from indipyserver import IPyServer
-from indipyserver.listener import CLIENT_LIMITS
+from indipyserver.clients.acceptor import CLIENT_LIMITS
 from indipyserver.routing.outbox import OutboxLimits
 
 MIB = 1 << 20

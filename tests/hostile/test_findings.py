@@ -9,7 +9,7 @@ from indipydriver.errors import ValueFormatError
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.values import getfloat
 from indipyserver import IPyServer
-from indipyserver.listener import CLIENT_LIMITS
+from indipyserver.clients.acceptor import CLIENT_LIMITS
 from tests.fuzz.streams import framer as check
 from tests.support import asynchronous, eventually, running, running_server
 from tests.support.drivers import echo_driver

@@ -10,8 +10,10 @@ import stat
 import pytest
 
 from indipydriver.transport.link import Link
-from indipyserver import IPyServer, listener, sockets
-from indipyserver.listener import Listener
+from indipyserver import IPyServer
+from indipyserver.clients import acceptor as listener
+from indipyserver.clients import sockets
+from indipyserver.clients.acceptor import Listener
 from tests.support import IndiClient, asynchronous, eventually, free_port, match, running, running_server
 from tests.support.drivers import echo_driver
 

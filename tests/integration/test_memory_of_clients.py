@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from indipyserver.listener import READ_ONLY_BLOB
+from indipyserver.clients.acceptor import READ_ONLY_BLOB
 from tests.support import IndiClient, asynchronous, eventually, match, running_server
 from tests.support.drivers import echo_driver
 

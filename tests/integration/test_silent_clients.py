@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from indipydriver.transport.stream import StreamLink
-from indipyserver import handshakes, lingering, reception
 from indipyserver.certificates import server_context
-from indipyserver.lograte import LogRate
+from indipyserver.clients import admission as reception
+from indipyserver.clients import handshakes, lingering
+from indipyserver.clients.lograte import LogRate
 from tests.support import IndiClient, allowed, asynchronous, eventually, match, running_server
 from tests.support.certificates import certificates, trusting
 from tests.support.drivers import echo_driver

@@ -12,8 +12,8 @@ import uuid
 import pytest
 
 from examples.led import SimulatedLED, make_driver
-from indipyserver import listener
-from indipyserver.sockets import bind_unix
+from indipyserver.clients import acceptor as listener
+from indipyserver.clients.sockets import bind_unix
 from tests.support import ROOT, IndiClient, asynchronous, eventually, match, new_vector, running_server, started
 from tests.support.client import parse
 

@@ -41,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             "indipyserver.routing.interest indipyserver.routing.devices indipyserver.sources.backoff indipyserver.words "
             "indipyserver.routing.pending indipyserver.routing.rights indipyserver.signals indipyserver.certificates indipyserver.demo "
             "indipyserver.texts indipyserver.connecting indipyserver.runevent "
-            "indipyserver.arguments indipyserver.lograte indipyserver.sockets"
+            "indipyserver.arguments indipyserver.clients.lograte indipyserver.clients.sockets"
         ),
         "indipyserver.routing.endpoint indipyserver.process indipyserver.sources.stderrlog",
         "indipyserver.routing.routes",
@@ -52,11 +52,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipyserver.relay.switchboard",
         (
             "indipyserver.sources.localdriver indipyserver.exdriver indipyserver.remote "
-            "indipyserver.relay.keepalive indipyserver.lingering indipyserver.handshakes"
+            "indipyserver.relay.keepalive indipyserver.clients.lingering indipyserver.clients.handshakes"
         ),
-        "indipyserver.listener indipyserver.reception indipyserver.sources.sources",
-        "indipyserver.messagelog indipyserver.console indipyserver.audit indipyserver.stats indipyserver.entrance",
-        "indipyserver.clientele",
+        "indipyserver.clients.acceptor indipyserver.clients.admission indipyserver.sources.sources",
+        "indipyserver.messagelog indipyserver.console indipyserver.audit indipyserver.stats indipyserver.clients.listener",
+        "indipyserver.clients.clientele",
         "indipyserver.ipyserver",
         "indipyserver",
         # the command, which uses the server as a script does

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from indipyserver.lograte import ALL_LINES, LINES, PERIOD, LogRate, network_of
+from indipyserver.clients.lograte import ALL_LINES, LINES, PERIOD, LogRate, network_of
 
 
 class Clock:

@@ -9,8 +9,8 @@ from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.stream import StreamLink
 
-from .relay.peer import Peer
-from .routing.endpoint import Role
+from ..relay.peer import Peer
+from ..routing.endpoint import Role
 
 __all__ = ["LINGER", "MOST_LINGERING", "ClientLink", "Lingering"]
 

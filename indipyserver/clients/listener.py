@@ -9,9 +9,9 @@ import ssl as tls
 from collections.abc import Iterable
 from typing import Final
 
-from .arguments import checked_hosts, checked_port
-from .listener import Listener
-from .routing.rights import EVERYTHING, Rights
+from ..arguments import checked_hosts, checked_port
+from ..routing.rights import EVERYTHING, Rights
+from .acceptor import Listener
 from .sockets import bind_any_port, is_tcp
 
 __all__ = ["Entrance", "warn_of_open_doors"]

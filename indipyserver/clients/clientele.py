@@ -12,14 +12,14 @@ from functools import partial
 from indipydriver.protocol.framer import Limits
 from indipydriver.transport.progress import UnfinishedTotal
 
-from .entrance import Entrance, warn_of_open_doors
+from ..relay.switchboard import Switchboard
+from ..routing.outbox import OutboxLimits
+from ..routing.rights import EVERYTHING, Rights
+from .acceptor import READ_ONLY_BLOB, Listener
+from .admission import Reception
 from .handshakes import Handshakes
 from .lingering import ClientLink
-from .listener import READ_ONLY_BLOB, Listener
-from .reception import Reception
-from .relay.switchboard import Switchboard
-from .routing.outbox import OutboxLimits
-from .routing.rights import EVERYTHING, Rights
+from .listener import Entrance, warn_of_open_doors
 from .sockets import bind_unix, where
 
 __all__ = ["Clientele"]

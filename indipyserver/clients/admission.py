@@ -10,13 +10,13 @@ from typing import Final
 
 from indipydriver.transport.framed import FramedLink
 
+from ..relay.peer import Peer
+from ..relay.switchboard import Switchboard
+from ..routing.endpoint import Role
+from ..routing.outbox import OutboxLimits
+from ..routing.rights import Rights
 from .lingering import LINGER, ClientLink, Lingering
 from .lograte import LogRate, network_of
-from .relay.peer import Peer
-from .relay.switchboard import Switchboard
-from .routing.endpoint import Role
-from .routing.outbox import OutboxLimits
-from .routing.rights import Rights
 
 __all__ = ["SHARE", "SILENCE", "Reception", "is_lingering"]
 
