@@ -27,7 +27,7 @@ from .console import attach, message_tracer, replace_closed_streams, verbose_lev
 from .demo import demo_words
 from .fifo import Fifo
 from .ipyserver import MAX_CONNECTIONS, IPyServer
-from .messagelog import MessageLog
+from .observers.messagelog import MessageLog
 from .roster import RESTARTS, Roster
 from .routing.outbox import OutboxLimits
 from .signals import again_at_once

@@ -19,11 +19,11 @@ from indipydriver.protocol.via import server_name
 from indipydriver.transport.calling import call_in_loop
 
 from .arguments import checked_integer, checked_seconds, checked_type
-from .audit import AuditLog
 from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Listener
 from .clients.admission import Reception, is_lingering
 from .clients.clientele import Clientele
 from .clients.listener import Entrance
+from .observers.audit import AuditLog
 from .relay.keepalive import Keepalive
 from .relay.peer import HANG_TIME, Peer
 from .relay.switchboard import Switchboard

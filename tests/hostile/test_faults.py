@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 from indipyserver import IPyServer
-from indipyserver.messagelog import MessageLog
+from indipyserver.observers.messagelog import MessageLog
 from indipyserver.sources.backoff import Backoff
 from tests.support import (
     IndiClient,

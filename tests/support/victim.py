@@ -106,7 +106,7 @@ async def serve(
     """What runs in the process; prints the ports as a JSON list when clients can connect."""
     from indipydriver.protocol.framer import Limits
     from indipyserver import IPyServer
-    from indipyserver.messagelog import MessageLog
+    from indipyserver.observers.messagelog import MessageLog
     from indipyserver.routing.outbox import OutboxLimits
     from indipyserver.sources.backoff import Backoff
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from indipydriver.protocol.framer import Framer
-from indipyserver.messagelog import MessageLog
+from indipyserver.observers.messagelog import MessageLog
 from indipyserver.routing.endpoint import Party, Role
 from tests.support import allowed
 
@@ -130,7 +130,7 @@ def slow(tmp_path, monkeypatch):
         assert may_write.wait(10)
         return open(path, mode)
 
-    monkeypatch.setattr("indipyserver.messagelog.open", opened, raising=False)
+    monkeypatch.setattr("indipyserver.observers.messagelog.open", opened, raising=False)
     yield MessageLog(tmp_path, clock=lambda: NOW, most=1000), may_write
     may_write.set()
 

@@ -15,8 +15,8 @@ from xml.etree import ElementTree as ET
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 
-from .relay.peer import Peer
-from .routing.endpoint import Role
+from ..relay.peer import Peer
+from ..routing.endpoint import Role
 
 __all__ = ["MessageLog"]
 

@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 
-from .relay.peer import Peer
-from .routing.endpoint import Delivery, Role
+from ..relay.peer import Peer
+from ..routing.endpoint import Delivery, Role
 
 __all__ = ["AuditLog"]
 
