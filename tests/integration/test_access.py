@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from indipyserver.access import Listen
+from indipyserver.cli.access import Listen
 from indipyserver.routing.rights import Rights
 from indipyserver.words import RemoteWord, parse_word
 from tests.support import ROOT, IndiClient, asynchronous, eventually, match, new_vector, run, started

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from indipyserver.demo import demo_words
+from indipyserver.cli.demo import demo_words
 from indipyserver.signals import AGAIN
 from tests.support import (
     ROOT,

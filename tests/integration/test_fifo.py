@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from indipyserver.fifo import Fifo
+from indipyserver.cli.fifo import Fifo
 from tests.support import ROOT, IndiClient, allowed, asynchronous, eventually, gone, match, run, started
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")

@@ -15,7 +15,7 @@ import pytest
 import indipydriver as ipd
 import indipyserver.sources.exdriver
 from indipyserver import IPyServer
-from indipyserver.roster import Roster
+from indipyserver.cli.services import Roster
 from indipyserver.sources.backoff import Backoff
 from tests.support import (
     ROOT,

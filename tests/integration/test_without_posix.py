@@ -14,9 +14,9 @@ import pytest
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 from indipyserver import IPyServer
+from indipyserver.cli.fifo import Fifo
 from indipyserver.clients.acceptor import Listener
 from indipyserver.clients.sockets import bind_unix
-from indipyserver.fifo import Fifo
 from tests.support import IndiClient, allowed, asynchronous, eventually, match, new_vector, running, running_server
 from tests.support.drivers import echo_driver
 from tests.support.proactor import windows_like

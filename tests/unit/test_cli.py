@@ -9,8 +9,8 @@ import pytest
 
 import indipyserver
 from indipydriver.protocol.framer import Framer
-from indipyserver import console
-from indipyserver.cli import build_parser, main
+from indipyserver.cli import console
+from indipyserver.cli.main import build_parser, main
 from indipyserver.words import ProgramWord, PythonWord, RemoteWord, parse_word
 
 

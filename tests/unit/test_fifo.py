@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indipyserver.fifo import MAX_LINE, CommandError, Fifo, Lines, Start, Stop, parse_command
+from indipyserver.cli.fifo import MAX_LINE, CommandError, Fifo, Lines, Start, Stop, parse_command
 from indipyserver.words import ProgramWord, PythonWord, RemoteWord
 from tests.support import asynchronous
 
@@ -189,7 +189,7 @@ async def test_a_fifo_that_cannot_be_read_any_more_is_reported_once_and_costs_no
     def failing(fd: int, count: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("indipyserver.fifo.os.read", failing)
+    monkeypatch.setattr("indipyserver.cli.fifo.os.read", failing)
     with open(path, "wb", buffering=0) as writer:
         writer.write(b"stop x\n")
     for _ in range(20):

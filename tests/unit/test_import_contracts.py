@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         # the server
         (
             "indipyserver.routing.interest indipyserver.routing.devices indipyserver.sources.backoff indipyserver.words "
-            "indipyserver.routing.pending indipyserver.routing.rights indipyserver.signals indipyserver.certificates indipyserver.demo "
+            "indipyserver.routing.pending indipyserver.routing.rights indipyserver.signals indipyserver.certificates indipyserver.cli.demo "
             "indipyserver.texts indipyserver.connecting indipyserver.runevent "
             "indipyserver.arguments indipyserver.clients.lograte indipyserver.clients.sockets"
         ),
@@ -55,12 +55,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             "indipyserver.relay.keepalive indipyserver.clients.lingering indipyserver.clients.handshakes"
         ),
         "indipyserver.clients.acceptor indipyserver.clients.admission indipyserver.sources.sources",
-        "indipyserver.messagelog indipyserver.console indipyserver.audit indipyserver.stats indipyserver.clients.listener",
+        "indipyserver.messagelog indipyserver.cli.console indipyserver.audit indipyserver.stats indipyserver.clients.listener",
         "indipyserver.clients.clientele",
         "indipyserver.ipyserver",
         "indipyserver",
         # the command, which uses the server as a script does
-        "indipyserver.roster indipyserver.access",
+        "indipyserver.cli.services indipyserver.cli.access",
         "indipyserver.fifo indipyserver.check.*",
         "indipyserver.cli",
         "indipyserver.__main__",
@@ -348,7 +348,7 @@ def planted(text: str, module: str, *others: str) -> list[str]:
         ("indipydriver.ipydriver", "from . import testing", "nothing may"),
         ("indipyserver.ipyserver", "from .cli import main", "nothing may"),
         ("indipyserver.cli", "import examples.led", "nothing may"),
-        ("indipyserver.roster", "from .check import check", "nothing may"),
+        ("indipyserver.cli.services", "from .check import check", "nothing may"),
         ("indipyserver.check.checker", "import asyncio", "does no I/O"),
         ("indipyserver.cli", "from tests.support import client", "nothing may"),
         ("indipydriver.device", "import numpy", "not in the standard library"),

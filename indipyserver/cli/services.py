@@ -15,11 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from .certificates import client_context
-from .words import ProgramWord, PythonWord, RemoteWord, Word, parse_word
+from ..certificates import client_context
+from ..words import ProgramWord, PythonWord, RemoteWord, Word, parse_word
 
 if TYPE_CHECKING:
-    from .ipyserver import IPyServer
+    from ..ipyserver import IPyServer
 
 __all__ = ["Roster", "load_drivers"]
 

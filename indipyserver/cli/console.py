@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 
-from .relay.peer import Peer
+from ..relay.peer import Peer
 
 __all__ = ["LogFormatter", "attach", "is_terminal", "message_tracer", "replace_closed_streams", "verbose_level"]
 

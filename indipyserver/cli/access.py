@@ -8,12 +8,12 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .certificates import client_context, server_context
-from .routing.rights import Rights
-from .words import split_host_and_port
+from ..certificates import client_context, server_context
+from ..routing.rights import Rights
+from ..words import split_host_and_port
 
 if TYPE_CHECKING:
-    from .ipyserver import IPyServer
+    from ..ipyserver import IPyServer
 
 __all__ = ["Access", "Listen", "add_options", "context_to_other_servers"]
 

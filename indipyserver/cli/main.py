@@ -19,19 +19,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from . import version
+from .. import version
+from ..check import run_check
+from ..clients.sockets import bind_unix
+from ..ipyserver import MAX_CONNECTIONS, IPyServer
+from ..observers.messagelog import MessageLog
+from ..routing.outbox import OutboxLimits
+from ..signals import again_at_once
+from ..words import DEFAULT_PORT, Word, parse_word
 from .access import Access, add_options, context_to_other_servers
-from .check import run_check
-from .clients.sockets import bind_unix
 from .console import attach, message_tracer, replace_closed_streams, verbose_level
 from .demo import demo_words
 from .fifo import Fifo
-from .ipyserver import MAX_CONNECTIONS, IPyServer
-from .observers.messagelog import MessageLog
-from .roster import RESTARTS, Roster
-from .routing.outbox import OutboxLimits
-from .signals import again_at_once
-from .words import DEFAULT_PORT, Word, parse_word
+from .services import RESTARTS, Roster
 
 __all__ = ["build_parser", "main"]
 

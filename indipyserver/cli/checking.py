@@ -12,12 +12,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..certificates import client_context
-from ..console import attach, is_terminal, verbose_level
+from ..check.checkreport import Report, as_json, as_text
+from ..check.checkrun import DEFAULT_TIMEOUT, check
+from ..check.subjects import CannotRun
 from ..signals import on_signal
 from ..words import Word
-from .checkreport import Report, as_json, as_text
-from .checkrun import DEFAULT_TIMEOUT, check
-from .subjects import CannotRun
+from .console import attach, is_terminal, verbose_level
 
 __all__ = ["run_check"]
 
