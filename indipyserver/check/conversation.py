@@ -17,8 +17,8 @@ from indipydriver.protocol.tags import Verb
 
 from ..routing.devices import MAX_DEFINED, MAX_DEVICES, MAX_PROPERTIES
 from .checker import Checker
-from .checkreport import Report
 from .model import Key
+from .report import Report
 from .rules import Severity
 from .subjects import Subject
 

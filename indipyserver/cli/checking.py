@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..certificates import client_context
-from ..check.checkreport import Report, as_json, as_text
-from ..check.checkrun import DEFAULT_TIMEOUT, check
+from ..check.report import Report, as_json, as_text
+from ..check.run import DEFAULT_TIMEOUT, check
 from ..check.subjects import CannotRun
 from ..signals import on_signal
 from ..words import Word

@@ -19,7 +19,7 @@ from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.messages import NewVector, OneMember
 from indipydriver.protocol.tags import VectorKind
 from indipyserver.check.checker import Checker
-from indipyserver.check.checkrun import check
+from indipyserver.check.run import check
 from indipyserver.check.subjects import open_subject
 from indipyserver.words import parse_word
 from tests.support import ROOT, allowed, asynchronous

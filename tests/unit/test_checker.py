@@ -11,7 +11,6 @@ import pytest
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.tags import VectorKind
 from indipyserver.check.checker import Checker
-from indipyserver.check.checkreport import Report, as_json, as_text
 from indipyserver.check.commands import (
     different,
     out_of_range,
@@ -21,6 +20,7 @@ from indipyserver.check.commands import (
     with_value,
 )
 from indipyserver.check.model import Member, Property
+from indipyserver.check.report import Report, as_json, as_text
 from indipyserver.check.rules import RULES, Findings, Severity
 from indipyserver.check.wire import ByteWatch
 

@@ -15,10 +15,10 @@ from indipydriver.protocol.tags import VectorKind
 
 from ..certificates import client_context
 from ..words import PythonWord, Word, parse_word
-from .checkreport import Report
 from .commands import FOREIGN_DEVICE, different, out_of_range, reason_to_spare, same_values, unknown_member, with_value
 from .conversation import QUIET, Conversation, Ended
 from .model import Key, Property, number
+from .report import Report
 from .subjects import CannotRun, open_subject
 
 __all__ = ["DEFAULT_TIMEOUT", "CannotRun", "check"]
