@@ -14,7 +14,7 @@ from indipydriver.protocol.messages import EnableBlob, GetProperties, NewVector,
 from indipydriver.protocol.tags import VectorKind
 
 from ..certificates import client_context
-from ..words import PythonWord, Word, parse_word
+from ..spec import PythonWord, Word, parse_word
 from .commands import FOREIGN_DEVICE, different, out_of_range, reason_to_spare, same_values, unknown_member, with_value
 from .conversation import QUIET, Conversation, Ended
 from .model import Key, Property, number

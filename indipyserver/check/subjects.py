@@ -24,7 +24,7 @@ from indipydriver.transport.memory import MemoryLink, memory_pair
 from ..certificates import client_context
 from ..cli.services import load_drivers
 from ..connecting import NameService, connect
-from ..words import ProgramWord, PythonWord, RemoteWord, Word
+from ..spec import ProgramWord, PythonWord, RemoteWord, Word
 
 __all__ = ["CannotRun", "Listener", "Subject", "open_subject"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..certificates import client_context, server_context
 from ..routing.rights import Rights
-from ..words import split_host_and_port
+from ..spec import split_host_and_port
 
 if TYPE_CHECKING:
     from ..ipyserver import IPyServer

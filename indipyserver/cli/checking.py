@@ -16,7 +16,7 @@ from ..check.report import Report, as_json, as_text
 from ..check.run import DEFAULT_TIMEOUT, check
 from ..check.subjects import CannotRun
 from ..signals import on_signal
-from ..words import Word
+from ..spec import Word
 from .console import attach, is_terminal, verbose_level
 
 __all__ = ["run_check"]

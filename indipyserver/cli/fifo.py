@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 
 from indipydriver.transport.watching import can_watch_descriptors
 
-from ..words import RemoteWord, Word, parse_word
+from ..spec import RemoteWord, Word, parse_word
 from .services import Roster
 
 __all__ = ["Command", "CommandError", "Fifo", "Lines", "Start", "Stop", "parse_command"]

@@ -26,7 +26,7 @@ from ..ipyserver import MAX_CONNECTIONS, IPyServer
 from ..observers.messagelog import MessageLog
 from ..routing.outbox import OutboxLimits
 from ..signals import again_at_once
-from ..words import DEFAULT_PORT, Word, parse_word
+from ..spec import DEFAULT_PORT, Word, parse_word
 from .access import Access, add_options, context_to_other_servers
 from .console import attach, message_tracer, replace_closed_streams, verbose_level
 from .demo import demo_words

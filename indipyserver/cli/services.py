@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..certificates import client_context
-from ..words import ProgramWord, PythonWord, RemoteWord, Word, parse_word
+from ..spec import ProgramWord, PythonWord, RemoteWord, Word, parse_word
 
 if TYPE_CHECKING:
     from ..ipyserver import IPyServer

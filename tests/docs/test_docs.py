@@ -22,7 +22,7 @@ from indipydriver.protocol.framer import Limits
 from indipyserver import IPyServer
 from indipyserver.cli.main import build_parser
 from indipyserver.routing.outbox import OutboxLimits
-from indipyserver.words import PythonWord
+from indipyserver.spec import PythonWord
 from tests.support import ROOT, IndiClient, asynchronous, match, new_vector, run, running, running_server
 
 DOCS = ROOT / "docs"

@@ -9,7 +9,7 @@ import pytest
 
 from indipyserver.cli.access import Listen
 from indipyserver.routing.rights import Rights
-from indipyserver.words import RemoteWord, parse_word
+from indipyserver.spec import RemoteWord, parse_word
 from tests.support import ROOT, IndiClient, asynchronous, eventually, match, new_vector, run, started
 from tests.support.certificates import certificates, trusting
 

@@ -21,7 +21,7 @@ from indipydriver.protocol.tags import VectorKind
 from indipyserver.check.checker import Checker
 from indipyserver.check.run import check
 from indipyserver.check.subjects import open_subject
-from indipyserver.words import parse_word
+from indipyserver.spec import parse_word
 from tests.support import ROOT, allowed, asynchronous
 
 

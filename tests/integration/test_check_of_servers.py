@@ -12,7 +12,7 @@ import pytest
 from indipyserver.certificates import server_context
 from indipyserver.check import subjects
 from indipyserver.check.subjects import CannotRun, open_subject
-from indipyserver.words import RemoteWord
+from indipyserver.spec import RemoteWord
 from tests.support import asynchronous, run, running_server
 from tests.support.certificates import certificates
 from tests.support.drivers import echo_driver

@@ -11,7 +11,7 @@ import indipyserver
 from indipydriver.protocol.framer import Framer
 from indipyserver.cli import console
 from indipyserver.cli.main import build_parser, main
-from indipyserver.words import ProgramWord, PythonWord, RemoteWord, parse_word
+from indipyserver.spec import ProgramWord, PythonWord, RemoteWord, parse_word
 
 
 def parsed(*argv):

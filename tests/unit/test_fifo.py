@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indipyserver.cli.fifo import MAX_LINE, CommandError, Fifo, Lines, Start, Stop, parse_command
-from indipyserver.words import ProgramWord, PythonWord, RemoteWord
+from indipyserver.spec import ProgramWord, PythonWord, RemoteWord
 from tests.support import asynchronous
 
 CCD = ProgramWord("indi_ccd")

@@ -38,7 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.testing",
         # the server
         (
-            "indipyserver.routing.interest indipyserver.routing.devices indipyserver.sources.backoff indipyserver.words "
+            "indipyserver.routing.interest indipyserver.routing.devices indipyserver.sources.backoff indipyserver.spec "
             "indipyserver.routing.pending indipyserver.routing.rights indipyserver.signals indipyserver.certificates indipyserver.cli.demo "
             "indipyserver.texts indipyserver.connecting indipyserver.runevent "
             "indipyserver.arguments indipyserver.clients.lograte indipyserver.clients.sockets"

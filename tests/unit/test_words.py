@@ -2,7 +2,7 @@
 
 import pytest
 
-from indipyserver.words import RemoteWord, parse_word
+from indipyserver.spec import RemoteWord, parse_word
 
 
 @pytest.mark.parametrize(
