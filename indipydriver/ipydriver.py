@@ -12,7 +12,6 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from .device import Device
-from .engine import Engine, split_exits
 from .errors import DefinitionError, LocalProtocolError, RemoteProtocolError
 from .fixed import FixedMapping
 from .propertymembers import getfloat
@@ -21,7 +20,8 @@ from .protocol.decode import decode
 from .protocol.encode import encode
 from .protocol.framer import Framer, Limits
 from .protocol.messages import GetProperties, Message
-from .snooping import MAX_TIMEOUT, MIN_TIMEOUT
+from .runtime.engine import Engine, split_exits
+from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
 from .transport.link import Link
 from .transport.stdio import open_stdio
 from .vectorbase import human_text

@@ -13,8 +13,8 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indipydriver import eventqueues
-from indipydriver.eventqueues import EventQueues, Job, Key, Kind
+from indipydriver.runtime import eventqueues
+from indipydriver.runtime.eventqueues import EventQueues, Job, Key, Kind
 from indipydriver.testing import run
 
 MAY_MISS = {Kind.DEFINITION, Kind.UPDATE, Kind.FRAME, Kind.MESSAGE}

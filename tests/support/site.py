@@ -19,10 +19,10 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from indipydriver.eventqueues import MAX_COMMAND_BYTES
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import GetProperties
+from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES
 from indipydriver.transport.link import LOW_WATER
 from indipyserver.relay.peer import Peer
 from indipyserver.relay.switchboard import Switchboard

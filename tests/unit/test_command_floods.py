@@ -6,11 +6,11 @@ import logging
 import pytest
 
 import indipydriver as ipd
-from indipydriver.eventqueues import MAX_COMMAND_BYTES, MAX_WAITING
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES, MAX_WAITING
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.memory import memory_pair
 from indipyserver.relay.peer import Peer

@@ -6,7 +6,6 @@ import time
 import pytest
 
 import indipydriver as ipd
-from indipydriver.eventqueues import MAX_COMMAND_BYTES, MAX_NEWS_BYTES, MAX_STREAM_BYTES, MAX_WAITING
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.framer import Framer
@@ -23,6 +22,7 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
+from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES, MAX_NEWS_BYTES, MAX_STREAM_BYTES, MAX_WAITING
 from indipydriver.testing import DriverHarness, driver_test
 
 

@@ -9,7 +9,6 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.errors import DefinitionError, LocalProtocolError, MalformedFrame
-from indipydriver.eventqueues import MAX_WAITING
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, address
 from indipydriver.protocol.framer import Framer
@@ -27,6 +26,7 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
+from indipydriver.runtime.eventqueues import MAX_WAITING
 from indipydriver.sending import HIGH_WATER
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.link import SLICE

@@ -9,11 +9,11 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver import ipydriver
-from indipydriver.dispatch import LOG_AGAIN
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import GetProperties, NewVector, OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.runtime.dispatch import LOG_AGAIN
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.memory import memory_pair
 from indipyserver import IPyServer

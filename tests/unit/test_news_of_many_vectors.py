@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 import indipydriver as ipd
-from indipydriver import eventqueues
-from indipydriver.eventqueues import JOB_WEIGHT, MAX_HELD_BYTES, MAX_NEWS_BYTES
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import DelProperty, Message, OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import VectorKind
+from indipydriver.runtime import eventqueues
+from indipydriver.runtime.eventqueues import JOB_WEIGHT, MAX_HELD_BYTES, MAX_NEWS_BYTES
 from indipydriver.testing import DriverHarness, driver_test
 
 PART = 900_000

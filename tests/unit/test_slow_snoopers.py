@@ -5,8 +5,6 @@ import asyncio
 import pytest
 
 import indipydriver as ipd
-from indipydriver import eventqueues
-from indipydriver.eventqueues import MAX_WAITING, PATIENCE
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import (
@@ -20,6 +18,8 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
+from indipydriver.runtime import eventqueues
+from indipydriver.runtime.eventqueues import MAX_WAITING, PATIENCE
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipyserver import IPyServer
 

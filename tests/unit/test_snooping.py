@@ -5,7 +5,7 @@ import math
 import pytest
 
 from indipydriver.protocol.frame import address
-from indipydriver.snooping import Snoops
+from indipydriver.runtime.snooping import Snoops
 
 
 def test_nothing_is_watched_at_first():

@@ -10,23 +10,23 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from .errors import LocalProtocolError, MalformedFrame, RemoteProtocolError
+from ..errors import LocalProtocolError, MalformedFrame, RemoteProtocolError
+from ..events import Event, EventException, getProperties, new_event, snoop_event
+from ..propertyvectors import PropertyVector
+from ..protocol import messages
+from ..protocol.decode import decode
+from ..protocol.encode import encode
+from ..protocol.frame import Address, BlobFrame, Frame
+from ..protocol.tags import Permission, State, VectorKind, Verb
+from ..sending import LARGE, Outlet, brief, in_thread_if, text_of
+from ..transport.link import Link
+from ..transport.memory import MemoryLink
+from ..transport.memoryfile import AttachedFrame
 from .eventqueues import EventQueues, Job, Key, Kind
-from .events import Event, EventException, getProperties, new_event, snoop_event
-from .propertyvectors import PropertyVector
-from .protocol import messages
-from .protocol.decode import decode
-from .protocol.encode import encode
-from .protocol.frame import Address, BlobFrame, Frame
-from .protocol.tags import Permission, State, VectorKind, Verb
-from .sending import LARGE, Outlet, brief, in_thread_if, text_of
 from .snooping import Snoops
-from .transport.link import Link
-from .transport.memory import MemoryLink
-from .transport.memoryfile import AttachedFrame
 
 if TYPE_CHECKING:
-    from .ipydriver import IPyDriver
+    from ..ipydriver import IPyDriver
 
 __all__ = ["LOG_AGAIN", "Dispatcher"]
 

@@ -10,17 +10,17 @@ from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from .device import check_coroutine
+from ..device import check_coroutine
+from ..errors import LocalProtocolError
+from ..protocol.messages import GetProperties
+from ..sending import NotRunning, Outlet
+from ..transport.calling import call_in_loop
+from ..transport.link import Link
 from .dispatch import Dispatcher
-from .errors import LocalProtocolError
-from .protocol.messages import GetProperties
-from .sending import NotRunning, Outlet
 from .snooping import Snoops
-from .transport.calling import call_in_loop
-from .transport.link import Link
 
 if TYPE_CHECKING:
-    from .ipydriver import IPyDriver
+    from ..ipydriver import IPyDriver
 
 __all__ = ["Engine", "split_exits"]
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from .protocol.frame import Address
-from .protocol.tags import VectorKind, Verb
+from ..protocol.frame import Address
+from ..protocol.tags import VectorKind, Verb
 
 __all__ = ["MAX_TIMEOUT", "MIN_TIMEOUT", "Snoops"]
 
