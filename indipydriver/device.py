@@ -14,7 +14,7 @@ from .propertymembers import check_name, getfloat
 from .propertyvectors import BLOBVector, PropertyVector, timestamp_string
 from .protocol.encode import encode
 from .protocol.messages import DelProperty, Message
-from .sending import NotRunning, Outlet
+from .transport.outlet import NotRunning, Outlet
 from .vectorbase import human_text
 
 if TYPE_CHECKING:

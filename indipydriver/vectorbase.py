@@ -17,7 +17,7 @@ from .protocol.frame import Frame
 from .protocol.messages import DefVector, DelProperty, OneMember, SetVector
 from .protocol.tags import Permission, Rule, State, VectorKind
 from .protocol.values import format_timestamp
-from .sending import NotRunning, Outlet
+from .transport.outlet import NotRunning, Outlet
 
 if TYPE_CHECKING:
     from .device import Device

@@ -18,10 +18,10 @@ from ..protocol.decode import decode
 from ..protocol.encode import encode
 from ..protocol.frame import Address, BlobFrame, Frame
 from ..protocol.tags import Permission, State, VectorKind, Verb
-from ..sending import LARGE, Outlet, brief, in_thread_if, text_of
 from ..transport.link import Link
 from ..transport.memory import MemoryLink
 from ..transport.memoryfile import AttachedFrame
+from ..transport.outlet import LARGE, Outlet, brief, in_thread_if, text_of
 from .eventqueues import EventQueues, Job, Key, Kind
 from .snooping import Snoops
 

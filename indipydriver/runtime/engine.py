@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ..device import check_coroutine
 from ..errors import LocalProtocolError
 from ..protocol.messages import GetProperties
-from ..sending import NotRunning, Outlet
 from ..transport.calling import call_in_loop
 from ..transport.link import Link
+from ..transport.outlet import NotRunning, Outlet
 from .dispatch import Dispatcher
 from .snooping import Snoops
 

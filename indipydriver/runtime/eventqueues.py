@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-from ..sending import Burst
+from ..transport.outlet import Burst
 
 __all__ = [
     "JOB_WEIGHT",

@@ -10,8 +10,8 @@ import indipydriver as ipd
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import DefVector, DelProperty, GetProperties, SetVector
-from indipydriver.sending import LARGE
 from indipydriver.testing import DriverHarness, driver_test
+from indipydriver.transport.outlet import LARGE
 
 
 def blobs(name="IMG"):

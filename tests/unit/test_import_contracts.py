@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.protocol.*",
         "indipydriver.transport.*",
         # a driver
-        "indipydriver.sending indipydriver.propertymembers indipydriver.fixed",
+        "indipydriver.transport.outlet indipydriver.propertymembers indipydriver.fixed",
         "indipydriver.vectorbase",
         "indipydriver.propertyvectors",
         "indipydriver.device indipydriver.events indipydriver.runtime.snooping indipydriver.runtime.eventqueues",

@@ -27,10 +27,10 @@ from indipydriver.protocol.messages import (
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
 from indipydriver.runtime.eventqueues import MAX_WAITING
-from indipydriver.sending import HIGH_WATER
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.link import SLICE
 from indipydriver.transport.memory import memory_pair
+from indipydriver.transport.outlet import HIGH_WATER
 from tests.support import allowed, links
 
 

@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import indipydriver as ipd
-from indipydriver import sending
 from indipydriver.errors import LocalProtocolError
 from indipydriver.protocol.messages import DelProperty, GetProperties, Message, SetVector
 from indipydriver.testing import DriverHarness, driver_test, run
+from indipydriver.transport import outlet as sending
 
 
 def make_driver():

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, get_ident
 from typing import Final, TypeVar
 
-from .errors import NotRunning
-from .protocol.encode import encode
-from .protocol.frame import Batch, BlobFrame, Frame
-from .protocol.messages import AnyMessage
-from .transport.link import Link
+from ..errors import NotRunning
+from ..protocol.encode import encode
+from ..protocol.frame import Batch, BlobFrame, Frame
+from ..protocol.messages import AnyMessage
+from .link import Link
 
 __all__ = ["HIGH_WATER", "LARGE", "LONGEST_TEXT", "Burst", "NotRunning", "Outlet", "brief", "in_thread_if", "text_of"]
 
