@@ -18,7 +18,7 @@ from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.messages import DefVector, OneMember, Ping, SetVector
 from indipydriver.protocol.tags import Verb
-from indipydriver.virtualtime import VirtualTimeLoop
+from indipydriver.testing.virtualtime import VirtualTimeLoop
 from tests.support.links import FakeLink
 
 from .inputs import SEPARATOR, silent

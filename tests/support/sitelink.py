@@ -9,8 +9,8 @@ from typing import Any
 
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.framer import Framer, Limits
+from indipydriver.testing.virtualtime import VirtualTimeLoop
 from indipydriver.transport.link import LOW_WATER, Receiver
-from indipydriver.virtualtime import VirtualTimeLoop
 
 from .siterules import Said
 

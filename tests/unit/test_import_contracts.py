@@ -33,7 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.device indipydriver.events indipydriver.runtime.snooping indipydriver.runtime.eventqueues",
         "indipydriver.runtime.dispatch",
         "indipydriver.runtime.engine",
-        "indipydriver.ipydriver indipydriver.virtualtime",
+        "indipydriver.ipydriver indipydriver.testing.virtualtime",
         "indipydriver",
         "indipydriver.testing",
         # the server
@@ -101,7 +101,7 @@ NO_LOGGING = ("indipydriver.protocol",)
 # Ends of the graph: nothing imports these, but for the named exceptions.
 ENDS = {
     "indipydriver.testing": (),
-    "indipydriver.virtualtime": ("indipydriver.testing",),
+    "indipydriver.testing.virtualtime": ("indipydriver.testing",),
     "indipyserver.cli": ("indipyserver.__main__",),
     "indipyserver.check": ("indipyserver.cli",),
     "tests": (),

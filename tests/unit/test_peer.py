@@ -13,8 +13,8 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.messages import DelProperty, NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import VectorKind
+from indipydriver.testing.virtualtime import VirtualTimeLoop
 from indipydriver.transport.link import LOW_WATER
-from indipydriver.virtualtime import VirtualTimeLoop
 from indipyserver.relay.peer import Peer
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
