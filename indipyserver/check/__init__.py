@@ -1,8 +1,7 @@
 """``indipyserver --check WORD``: is this driver right?  Plays a strict client and reports what it saw."""
 
-from ..cli.checking import run_check
 from .report import Report, as_json, as_text
 from .rules import Finding, Severity
 from .run import CannotRun, check
 
-__all__ = ["CannotRun", "Finding", "Report", "Severity", "as_json", "as_text", "check", "run_check"]
+__all__ = ["CannotRun", "Finding", "Report", "Severity", "as_json", "as_text", "check"]

@@ -22,8 +22,8 @@ from indipydriver.protocol.tags import Verb
 from indipydriver.transport.memory import MemoryLink, memory_pair
 
 from ..certificates import client_context
-from ..cli.services import load_drivers
 from ..connecting import NameService, connect
+from ..loading import load_drivers
 from ..spec import ProgramWord, PythonWord, RemoteWord, Word
 
 __all__ = ["CannotRun", "Listener", "Subject", "open_subject"]

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Final
 
 from .. import version
-from ..check import run_check
 from ..clients.sockets import bind_unix
 from ..ipyserver import MAX_CONNECTIONS, IPyServer
 from ..observers.messagelog import MessageLog
@@ -28,6 +27,7 @@ from ..routing.outbox import OutboxLimits
 from ..signals import again_at_once
 from ..spec import DEFAULT_PORT, Word, parse_word
 from .access import Access, add_options, context_to_other_servers
+from .checking import run_check
 from .console import attach, message_tracer, replace_closed_streams, verbose_level
 from .demo import demo_words
 from .fifo import Fifo
