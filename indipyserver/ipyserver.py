@@ -19,10 +19,10 @@ from indipydriver.protocol.via import server_name
 from indipydriver.transport.calling import call_in_loop
 
 from .arguments import checked_integer, checked_seconds, checked_type
-from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Listener
-from .clients.admission import Reception, is_lingering
+from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Acceptor
+from .clients.admission import Admission, is_lingering
 from .clients.clientele import Clientele
-from .clients.listener import Entrance
+from .clients.listener import Listener
 from .observers.audit import AuditLog
 from .relay.keepalive import Keepalive
 from .relay.peer import HANG_TIME, Peer
@@ -101,7 +101,7 @@ class IPyServer:
         unfinished_total: int = UNFINISHED_TOTAL,
         audit: bool = False,
     ) -> None:
-        self._entrance = Entrance(host, port, ssl)
+        self._listener = Listener(host, port, ssl)
         checked_type("limits", limits, OutboxLimits, type(None))
         checked_type("client_limits", client_limits, Limits)
         checked_type("unix_socket", unix_socket, str, socket.socket, type(None))
@@ -109,7 +109,7 @@ class IPyServer:
         self.exdrivers: list[ExDriver] = []
         self.remotes: list[RemoteConnection] = []
         self.devices: dict[str, Any] = {}
-        self.host: str | Iterable[str] = host if isinstance(host, str) else self._entrance.hosts
+        self.host: str | Iterable[str] = host if isinstance(host, str) else self._listener.hosts
         self.port = port
         self.maxconnections = checked_integer("maxconnections", maxconnections, 1)
         self.limits = limits or OutboxLimits()
@@ -123,7 +123,7 @@ class IPyServer:
         self.unfinished_total = checked_integer("unfinished_total", unfinished_total, 1)
         self.on_deserted: Callable[[], None] | None = None
         self.board = Switchboard(f"{server_name(socket.gethostname())}-{secrets.token_hex(4)}")
-        self.reception = Reception(self.board)
+        self.admission = Admission(self.board)
         if audit:
             self.board.followers.append(AuditLog())
         self.started = RunEvent()
@@ -132,7 +132,7 @@ class IPyServer:
         self._keepalive = Keepalive(self.board)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._parts = Parts(self.board, self._deserted)
-        self._entrances: list[Entrance] = []
+        self._listeners: list[Listener] = []
         self._clientele: Clientele | None = None
         for driver in drivers:
             self.add_driver(driver)
@@ -272,7 +272,7 @@ class IPyServer:
         ssl: tls.SSLContext | None = None,
         read_only: bool = False,
         devices: str | Iterable[str] | None = None,
-    ) -> Entrance:
+    ) -> Listener:
         """Listen on one more port, whose clients may have other rights; also while the server runs.
 
         Args:
@@ -290,13 +290,13 @@ class IPyServer:
             TypeError: An argument has a wrong type.
             ValueError: The patterns are empty, there is no host, or no such port.
         """
-        entrance = Entrance(host, port, ssl, Rights.of(read_only, devices))
-        if not entrance.hosts:
+        listener = Listener(host, port, ssl, Rights.of(read_only, devices))
+        if not listener.hosts:
             raise ValueError("a listener needs a host, a name or an address, to listen on")
         if self._clientele is not None:
-            self._clientele.let_in(entrance)
-        self._entrances.append(entrance)
-        return entrance
+            self._clientele.let_in(listener)
+        self._listeners.append(listener)
+        return listener
 
     async def remove(self, part: Any) -> None:
         """Stop serving something that was added, and wait until it has ended; clients see its devices go.
@@ -347,7 +347,7 @@ class IPyServer:
 
     def stats(self) -> ServerStats:
         """What has passed through, what waits, and what went wrong: a snapshot."""
-        return take_stats(self.board.peers, self._parts, self.reception.served, self.reception.refused)
+        return take_stats(self.board.peers, self._parts, self.admission.served, self.admission.refused)
 
     def log_stats(self) -> None:
         """The same as text in the log, as SIGUSR1 does."""
@@ -357,16 +357,16 @@ class IPyServer:
     @property
     def sockets(self) -> list[socket.socket]:
         """The sockets it listens on."""
-        return [sock for listener in self._listeners for sock in listener.sockets]
+        return [sock for listener in self._acceptors for sock in listener.sockets]
 
     @property
-    def server(self) -> Listener | None:
+    def server(self) -> Acceptor | None:
         """What accepts the clients, with its ``sockets``; None while it does not run."""
-        return next(iter(self._listeners), None)
+        return next(iter(self._acceptors), None)
 
     @property
-    def _listeners(self) -> list[Listener]:
-        return self._clientele.listeners if self._clientele is not None else []
+    def _acceptors(self) -> list[Acceptor]:
+        return self._clientele.acceptors if self._clientele is not None else []
 
     @property
     def connectionpool(self) -> list[Peer]:
@@ -426,7 +426,7 @@ class IPyServer:
         unhandle = self._handle_signals(terminated)
         try:
             self._clientele = clientele
-            self.port = self._entrance.port
+            self.port = self._listener.port
             await self._serve(clientele)
         finally:
             unhandle()
@@ -457,12 +457,12 @@ class IPyServer:
                 await clientele.say_goodbye(deadline)
 
     def _admit_clients(self) -> Clientele:
-        self._entrance = Entrance(self.host, self.port, self.ssl)
-        self.reception = Reception(self.board)  # it counts the clients of one run
+        self._listener = Listener(self.host, self.port, self.ssl)
+        self.admission = Admission(self.board)  # it counts the clients of one run
         return Clientele(
             self.board,
-            self.reception,
-            [self._entrance, *self._entrances],
+            self.admission,
+            [self._listener, *self._listeners],
             unix_socket=self.unix_socket,
             any_user=self.unix_any_user,
             most=self.maxconnections,

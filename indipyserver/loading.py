@@ -11,14 +11,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .spec import PythonWord
+from .spec import PythonSpec
 
 __all__ = ["load_drivers"]
 
 logger = logging.getLogger("indipyserver.cli")
 
 
-def load_drivers(word: PythonWord) -> list[Any]:
+def load_drivers(word: PythonSpec) -> list[Any]:
     """Import some Python code and have it make its drivers.
 
     Raises:

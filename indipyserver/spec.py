@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-__all__ = ["ProgramWord", "PythonWord", "RemoteWord", "Word", "parse_word", "split_host_and_port"]
+__all__ = ["ProgramSpec", "PythonSpec", "RemoteSpec", "Spec", "parse_spec", "split_host_and_port"]
 
 DEFAULT_PORT: Final = 7624
 _PATH: Final = ("/", "./", "../")
@@ -18,14 +18,14 @@ _BRACKETS: Final = re.compile(r"\[(?P<host>[^\[\]]+)\](?P<rest>.*)")
 
 
 @dataclass(frozen=True, slots=True)
-class ProgramWord:
+class ProgramSpec:
     """An executable: a name on PATH, or a path."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteWord:
+class RemoteSpec:
     """A device of another server, or all of them.
 
     Attributes:
@@ -44,7 +44,7 @@ class RemoteWord:
 
 
 @dataclass(frozen=True, slots=True)
-class PythonWord:
+class PythonSpec:
     """Something in Python code that returns one or more drivers when called.
 
     Attributes:
@@ -58,10 +58,10 @@ class PythonWord:
     attribute: str
 
 
-Word: TypeAlias = ProgramWord | RemoteWord | PythonWord
+Spec: TypeAlias = ProgramSpec | RemoteSpec | PythonSpec
 
 
-def parse_word(text: str) -> Word:
+def parse_spec(text: str) -> Spec:
     """Tell what a word names.
 
     An ``@`` makes it a remote server, as in indiserver, unless it begins like a path: ``/``, ``./`` or ``../``.
@@ -75,20 +75,20 @@ def parse_word(text: str) -> Word:
         return _parse_remote(text)
     match = _PYTHON.fullmatch(text)
     if match is not None:
-        return PythonWord(text, match["source"], match["attribute"])
+        return PythonSpec(text, match["source"], match["attribute"])
     if _HOST_AND_PORT.fullmatch(text):
         raise ValueError(f"{text!r} looks like another server, which is written @{text}")
-    return ProgramWord(text)
+    return ProgramSpec(text)
 
 
-def _parse_remote(text: str) -> RemoteWord:
+def _parse_remote(text: str) -> RemoteSpec:
     device, _, where = text.rpartition("@")
     tls = where.startswith(_TLS)
     try:
         host, port = split_host_and_port(where.removeprefix(_TLS), DEFAULT_PORT)
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from None
-    return RemoteWord(text, None if device in ("", "*") else device, host, port, tls)
+    return RemoteSpec(text, None if device in ("", "*") else device, host, port, tls)
 
 
 def split_host_and_port(where: str, default: int | None) -> tuple[str, int]:

@@ -14,7 +14,7 @@ from indipydriver.protocol.messages import EnableBlob, GetProperties, NewVector,
 from indipydriver.protocol.tags import VectorKind
 
 from ..certificates import client_context
-from ..spec import PythonWord, Word, parse_word
+from ..spec import PythonSpec, Spec, parse_spec
 from .commands import FOREIGN_DEVICE, different, out_of_range, reason_to_spare, same_values, unknown_member, with_value
 from .conversation import QUIET, Conversation, Ended
 from .model import Key, Property, number
@@ -34,7 +34,7 @@ _INFO_MEMBERS: Final = {"DRIVER_NAME", "DRIVER_EXEC", "DRIVER_VERSION", "DRIVER_
 
 
 async def check(
-    word: str | Word,
+    word: str | Spec,
     *,
     timeout: float = DEFAULT_TIMEOUT,
     act: bool = False,
@@ -56,14 +56,14 @@ async def check(
         ValueError: It is no such word.
     """
     if isinstance(word, str):
-        word = parse_word(word)
+        word = parse_spec(word)
     subject = open_subject(word, to_other_servers)
     run = _Script(subject, timeout, act)
     printed = io.StringIO()
     grace = max(timeout, _LEAST_GRACE)
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    in_process = isinstance(word, PythonWord)
+    in_process = isinstance(word, PythonSpec)
     with contextlib.redirect_stdout(printed) if in_process else contextlib.nullcontext():
         try:
             await subject.start(run)

@@ -24,7 +24,7 @@ from indipydriver.transport.memory import MemoryLink, memory_pair
 from ..certificates import client_context
 from ..connecting import NameService, connect
 from ..loading import load_drivers
-from ..spec import ProgramWord, PythonWord, RemoteWord, Word
+from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec
 
 __all__ = ["CannotRun", "Listener", "Subject", "open_subject"]
 
@@ -78,7 +78,7 @@ class Subject(Protocol):
         """End its input; False if it had to be killed."""
 
 
-def open_subject(word: Word, to_other_servers: Callable[[], ssl.SSLContext] = client_context) -> Subject:
+def open_subject(word: Spec, to_other_servers: Callable[[], ssl.SSLContext] = client_context) -> Subject:
     """What a word names, not yet started.
 
     Args:
@@ -88,9 +88,9 @@ def open_subject(word: Word, to_other_servers: Callable[[], ssl.SSLContext] = cl
     Raises:
         CannotRun: The files for TLS cannot be used.
     """
-    if isinstance(word, ProgramWord):
+    if isinstance(word, ProgramSpec):
         return _Program(word)
-    if isinstance(word, PythonWord):
+    if isinstance(word, PythonSpec):
         return _Python(word)
     try:
         return _Server(word, to_other_servers() if word.tls else None)
@@ -142,7 +142,7 @@ class _Program(_Stream):
     is_server = False
     device: str | None = None
 
-    def __init__(self, word: ProgramWord) -> None:
+    def __init__(self, word: ProgramSpec) -> None:
         super().__init__()
         self._name = word.text
         self._process: asyncio.subprocess.Process | None = None
@@ -219,7 +219,7 @@ class _Server(_Stream):
     kind = "server"
     is_server = True
 
-    def __init__(self, word: RemoteWord, context: ssl.SSLContext | None) -> None:
+    def __init__(self, word: RemoteSpec, context: ssl.SSLContext | None) -> None:
         super().__init__()
         self._word = word
         self._context = context
@@ -267,7 +267,7 @@ class _Python:
     is_server = False
     device: str | None = None
 
-    def __init__(self, word: PythonWord) -> None:
+    def __init__(self, word: PythonSpec) -> None:
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self.failure: str | None = None
         self._word = word

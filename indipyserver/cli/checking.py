@@ -16,7 +16,7 @@ from ..check.report import Report, as_json, as_text
 from ..check.run import DEFAULT_TIMEOUT, check
 from ..check.subjects import CannotRun
 from ..signals import on_signal
-from ..spec import Word
+from ..spec import Spec
 from .console import attach, is_terminal, verbose_level
 
 __all__ = ["run_check"]
@@ -25,7 +25,7 @@ _STATUS_CANNOT_RUN = 2
 
 
 def run_check(
-    word: Word,
+    word: Spec,
     *,
     timeout: float = DEFAULT_TIMEOUT,
     act: bool = False,

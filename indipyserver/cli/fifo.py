@@ -22,8 +22,8 @@ from typing import Final, TypeAlias
 
 from indipydriver.transport.watching import can_watch_descriptors
 
-from ..spec import RemoteWord, Word, parse_word
-from .services import Roster
+from ..spec import RemoteSpec, Spec, parse_spec
+from .services import Services
 
 __all__ = ["Command", "CommandError", "Fifo", "Lines", "Start", "Stop", "parse_command"]
 
@@ -55,7 +55,7 @@ class Start:
         prefix: For programs: INDIPREFIX; the program is ``<prefix>/bin/<word>``.
     """
 
-    word: Word
+    word: Spec
     name: str | None = None
     config: str | None = None
     skeleton: str | None = None
@@ -106,10 +106,10 @@ def parse_command(line: str) -> Command | None:
             raise CommandError("stop what? The word is empty")
         return Stop(text, options.get("name"))
     try:
-        word = parse_word(text)
+        word = parse_spec(text)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    if options and isinstance(word, RemoteWord):
+    if options and isinstance(word, RemoteSpec):
         raise CommandError(f"{text!r} is on another server, so it takes no options")
     return Start(word, **options)
 
@@ -201,12 +201,12 @@ class Fifo:
 
     Args:
         path: The FIFO, which must exist.
-        roster: What is served.
+        services: What is served.
     """
 
-    def __init__(self, path: str, roster: Roster) -> None:
+    def __init__(self, path: str, services: Services) -> None:
         self.path = path
-        self._roster = roster
+        self._services = services
         self._lines = Lines()
         self._fd = -1
         self._timer: asyncio.TimerHandle | None = None
@@ -297,9 +297,9 @@ class Fifo:
             await asyncio.wait((before,))
         try:
             if isinstance(command, Stop):
-                await self._roster.stop(command.word, command.name)
+                await self._services.stop(command.word, command.name)
             else:
-                self._roster.start(
+                self._services.start(
                     command.word,
                     name=command.name,
                     config=command.config,

@@ -25,13 +25,13 @@ from ..ipyserver import MAX_CONNECTIONS, IPyServer
 from ..observers.messagelog import MessageLog
 from ..routing.outbox import OutboxLimits
 from ..signals import again_at_once
-from ..spec import DEFAULT_PORT, Word, parse_word
+from ..spec import DEFAULT_PORT, Spec, parse_spec
 from .access import Access, add_options, context_to_other_servers
 from .checking import run_check
 from .console import attach, message_tracer, replace_closed_streams, verbose_level
 from .demo import demo_words
 from .fifo import Fifo
-from .services import RESTARTS, Roster
+from .services import RESTARTS, Services
 
 __all__ = ["build_parser", "main"]
 
@@ -90,9 +90,9 @@ class _Number:
         return number
 
 
-def _word(text: str) -> Word:
+def _word(text: str) -> Spec:
     try:
-        return parse_word(text)
+        return parse_spec(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -196,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error("--check serves nothing: it takes its one WORD and no others")
         if options.demo:
             try:
-                options.words += map(parse_word, demo_words())
+                options.words += map(parse_spec, demo_words())
             except FileNotFoundError as error:
                 parser.error(str(error))
         if options.check is None and (options.json or options.act):
@@ -274,7 +274,7 @@ class _Command:
             audit=access.audit,
         )
         access.add_listeners(self._server)
-        self._roster = Roster(self._server, options.restarts, partial(context_to_other_servers, options))
+        self._services = Services(self._server, options.restarts, partial(context_to_other_servers, options))
 
     def _listen_locally(self) -> socket.socket | None:
         name = self._options.unix_socket
@@ -301,10 +301,10 @@ class _Command:
             kept.callback(log.close)
         with kept, self._local or contextlib.nullcontext(), self._handling_signals():
             self._start_words()
-            if not self._roster.words and options.fifo is None:
+            if not self._services.words and options.fifo is None:
                 logger.error("there is nothing to serve")
                 return _STATUS_FAILURE
-            fifo = Fifo(options.fifo, self._roster) if options.fifo is not None else None
+            fifo = Fifo(options.fifo, self._services) if options.fifo is not None else None
             announcing = asyncio.ensure_future(self._announce())
             try:
                 if fifo is None:
@@ -332,7 +332,7 @@ class _Command:
                 os.environ.pop(key, None)
         for word in self._options.words:
             try:
-                self._roster.start(word)
+                self._services.start(word)
             except (ValueError, ImportError) as error:
                 logger.error("%s", error)
 
@@ -345,7 +345,7 @@ class _Command:
         """One line, when clients can connect: what is served, where, and how to look at it."""
         server, options = self._server, self._options
         await server.started.wait()
-        words = [repr(word) if " " in word else word for word in self._roster.words]
+        words = [repr(word) if " " in word else word for word in self._services.words]
         if len(words) > _SHOWN_WORDS:
             words[_SHOWN_WORDS:] = [f"{len(words) - _SHOWN_WORDS} more"]
         what = ", ".join(words) or f"nothing yet (write to {options.fifo})"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..certificates import client_context
 from ..loading import load_drivers
-from ..spec import ProgramWord, PythonWord, RemoteWord, Word, parse_word
+from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, parse_spec
 
 if TYPE_CHECKING:
     from ..ipyserver import IPyServer
 
-__all__ = ["Roster"]
+__all__ = ["Services"]
 
 logger = logging.getLogger("indipyserver.cli")
 
@@ -44,7 +44,7 @@ class _Entry:
         return device == self.name or any(device in part.devices for part in self.parts)
 
 
-class Roster:
+class Services:
     """Starts and stops what words name.
 
     Args:
@@ -71,7 +71,7 @@ class Roster:
 
     def start(
         self,
-        word: str | Word,
+        word: str | Spec,
         *,
         name: str | None = None,
         config: str | None = None,
@@ -81,7 +81,7 @@ class Roster:
         """Serve what a word names; the same word twice is served twice.
 
         Args:
-            word: See :func:`parse_word`.
+            word: See :func:`parse_spec`.
             name: For programs: the name of the device (INDIDEV).
             config: For programs: the configuration file (INDICONFIG).
             skeleton: For programs: the skeleton file (INDISKEL).
@@ -93,12 +93,12 @@ class Roster:
             ImportError: There is no such Python code, or it failed.
         """
         if isinstance(word, str):
-            word = parse_word(word)
+            word = parse_spec(word)
         server = self._server
         if server.stop:
             raise ValueError(f"{word.text!r} is not started: the server stops")
         parts: list[Any]
-        if isinstance(word, ProgramWord):
+        if isinstance(word, ProgramSpec):
             _warn_of_scripts(word.text)
             parts = [
                 server.add_exdriver(
@@ -107,14 +107,14 @@ class Roster:
             ]
         elif name or config or skeleton or prefix:
             raise ValueError(f"{word.text!r} is not a program, so it takes no options")
-        elif isinstance(word, RemoteWord):
+        elif isinstance(word, RemoteSpec):
             context = self._to_other_servers() if word.tls else None
             parts = [server.add_remote(word.host, word.port, blob_enable=True, device=word.device, ssl=context)]
         else:
             parts = self._add_drivers(word, load_drivers(word))
         self._entries.append(_Entry(word.text, parts, name))
 
-    def _add_drivers(self, word: PythonWord, drivers: list[Any]) -> list[Any]:
+    def _add_drivers(self, word: PythonSpec, drivers: list[Any]) -> list[Any]:
         server = self._server
         names = [name for driver in drivers for name in driver.data]
         for name in names:

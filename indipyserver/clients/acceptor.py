@@ -24,7 +24,7 @@ from .lingering import ClientLink
 from .lograte import LogRate
 from .sockets import FileOf, is_tcp
 
-__all__ = ["CLIENT_LIMITS", "PROGRESS_TIME", "READ_ONLY_BLOB", "UNFINISHED_TOTAL", "Listener"]
+__all__ = ["CLIENT_LIMITS", "PROGRESS_TIME", "READ_ONLY_BLOB", "UNFINISHED_TOTAL", "Acceptor"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -49,7 +49,7 @@ _OF_THE_CONNECTION = tuple(
 """Errors of accept() that concern the connection that was to be accepted (accept(2) of Linux), and not the others."""
 
 
-class Listener:
+class Acceptor:
     """Accepts connections and hands their links on.
 
     Args:

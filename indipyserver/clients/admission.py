@@ -18,7 +18,7 @@ from ..routing.rights import Rights
 from .lingering import LINGER, ClientLink, Lingering
 from .lograte import LogRate, network_of
 
-__all__ = ["SHARE", "SILENCE", "Reception", "is_lingering"]
+__all__ = ["SHARE", "SILENCE", "Admission", "is_lingering"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -34,7 +34,7 @@ def is_lingering(peer: Peer) -> bool:
     return isinstance(peer.link, FramedLink) and peer.link.lingering
 
 
-class Reception:
+class Admission:
     """Makes peers of the links of new clients.
 
     Args:

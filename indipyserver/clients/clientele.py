@@ -15,11 +15,11 @@ from indipydriver.transport.progress import UnfinishedTotal
 from ..relay.switchboard import Switchboard
 from ..routing.outbox import OutboxLimits
 from ..routing.rights import EVERYTHING, Rights
-from .acceptor import READ_ONLY_BLOB, Listener
-from .admission import Reception
+from .acceptor import READ_ONLY_BLOB, Acceptor
+from .admission import Admission
 from .handshakes import Handshakes
 from .lingering import ClientLink
-from .listener import Entrance, warn_of_open_doors
+from .listener import Listener, warn_of_open_doors
 from .sockets import bind_unix, where
 
 __all__ = ["Clientele"]
@@ -28,12 +28,12 @@ logger = logging.getLogger("indipyserver.ipyserver")
 
 
 class Clientele:
-    """Listens on all entrances, takes clients in, and sees them off.
+    """Listens on all listeners, takes clients in, and sees them off.
 
     Args:
         board: The server's peers.
-        reception: Makes peers of their links.
-        entrances: What to listen on.
+        admission: Makes peers of their links.
+        listeners: What to listen on.
         unix_socket: A local socket to listen on too, or its name.
         any_user: It is for every user of this machine.
         most: Clients at the same time.
@@ -53,8 +53,8 @@ class Clientele:
     def __init__(
         self,
         board: Switchboard,
-        reception: Reception,
-        entrances: Iterable[Entrance],
+        admission: Admission,
+        listeners: Iterable[Listener],
         *,
         unix_socket: str | socket.socket | None,
         any_user: bool,
@@ -64,24 +64,24 @@ class Clientele:
         progress_time: float,
         unfinished_total: int,
     ) -> None:
-        self.listeners: list[Listener] = []
+        self.acceptors: list[Acceptor] = []
         self._board = board
-        self._reception = reception
+        self._admission = admission
         self._any_user = any_user
         self._most = most
         self._outbox = outbox
         self._limits = limits
         self._progress_time = progress_time
         self._unfinished = UnfinishedTotal(unfinished_total)
-        self._handshakes = Handshakes(reception.rate)
-        self._entrances: list[Entrance] = []
+        self._handshakes = Handshakes(admission.rate)
+        self._listeners: list[Listener] = []
         try:
-            for entrance in entrances:
-                self._open(entrance, entrance.bind())
+            for listener in listeners:
+                self._open(listener, listener.bind())
             if unix_socket is not None:
                 local = bind_unix(unix_socket, any_user) if isinstance(unix_socket, str) else unix_socket
-                self._open(Entrance((), 0), [local])
-            if not any(listener.sockets for listener in self.listeners):
+                self._open(Listener((), 0), [local])
+            if not any(listener.sockets for listener in self.acceptors):
                 raise ValueError("there is nothing to listen on: no host, no local socket, and no other listener")
         except BaseException:
             self.close()
@@ -89,22 +89,22 @@ class Clientele:
 
     def start(self) -> None:
         """Begin to accept clients."""
-        warn_of_open_doors(self._entrances)
-        for listener in self.listeners:
+        warn_of_open_doors(self._listeners)
+        for listener in self.acceptors:
             listener.start()
 
-    def let_in(self, entrance: Entrance) -> None:
+    def let_in(self, listener: Listener) -> None:
         """Listen on one more.
 
         Raises:
             OSError: That is not possible.
         """
-        self._open(entrance, entrance.bind()).start()
-        warn_of_open_doors([entrance])
+        self._open(listener, listener.bind()).start()
+        warn_of_open_doors([listener])
 
     def close(self) -> None:
         """Accept no more; those who are there stay."""
-        for listener in self.listeners:
+        for listener in self.acceptors:
             listener.close()
 
     async def say_goodbye(self, deadline: float) -> None:
@@ -121,32 +121,32 @@ class Clientele:
         self.close()
         for peer in self._board.peers:
             peer.link.abort()
-        for entrance in self._entrances:
-            entrance.listener = None
+        for listener in self._listeners:
+            listener.acceptor = None
 
-    def _open(self, entrance: Entrance, sockets: list[socket.socket]) -> Listener:
-        rights = entrance.rights
+    def _open(self, listener: Listener, sockets: list[socket.socket]) -> Acceptor:
+        rights = listener.rights
         limits = self._limits
         if rights.read_only:
             limits = dataclasses.replace(limits, blob=min(limits.blob, READ_ONLY_BLOB))
-        listener = Listener(
+        acceptor = Acceptor(
             sockets,
             partial(self._accepted, rights=rights),
-            context=entrance.ssl,
+            context=listener.ssl,
             limits=limits,
             any_user=self._any_user,
             progress_time=self._progress_time,
             unfinished=self._unfinished,
-            rate=self._reception.rate,
+            rate=self._admission.rate,
             handshakes=self._handshakes,
         )
-        entrance.listener = listener
-        self.listeners.append(listener)
-        self._entrances.append(entrance)
+        listener.acceptor = listener
+        self.acceptors.append(listener)
+        self._listeners.append(listener)
         for sock in sockets:
             limited = f" ({rights})" if rights.limited else ""
-            logger.info("listening on %s%s%s", where(sock), " with TLS" if entrance.ssl is not None else "", limited)
+            logger.info("listening on %s%s%s", where(sock), " with TLS" if listener.ssl is not None else "", limited)
         return listener
 
     def _accepted(self, link: ClientLink, host: str, rights: Rights = EVERYTHING) -> bool:
-        return self._reception.admit(link, host, self._most, self._outbox, rights)
+        return self._admission.admit(link, host, self._most, self._outbox, rights)

@@ -11,15 +11,15 @@ from typing import Final
 
 from ..arguments import checked_hosts, checked_port
 from ..routing.rights import EVERYTHING, Rights
-from .acceptor import Listener
+from .acceptor import Acceptor
 from .sockets import bind_any_port, is_tcp
 
-__all__ = ["Entrance", "warn_of_open_doors"]
+__all__ = ["Listener", "warn_of_open_doors"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 
-class Entrance:
+class Listener:
     """One of the ways into a server; what ``add_listener`` returns.
 
     Args:
@@ -44,13 +44,13 @@ class Entrance:
         self.hosts = checked_hosts(host)
         self.ssl = ssl
         self.rights = rights
-        self.listener: Listener | None = None
+        self.acceptor: Acceptor | None = None
         self._port = checked_port(port)
 
     @property
     def sockets(self) -> list[socket.socket]:
         """The sockets it listens on."""
-        return self.listener.sockets if self.listener is not None else []
+        return self.acceptor.sockets if self.acceptor is not None else []
 
     @property
     def port(self) -> int:
@@ -75,17 +75,17 @@ _ADVICE: Final = (
 )
 
 
-def warn_of_open_doors(entrances: Iterable[Entrance]) -> None:
+def warn_of_open_doors(listeners: Iterable[Listener]) -> None:
     """One warning for all that is listened on beyond this machine without TLS."""
     where = []
     command = False
-    for entrance in entrances:
-        if entrance.ssl is None:
-            for sock in entrance.sockets:
+    for listener in listeners:
+        if listener.ssl is None:
+            for sock in listener.sockets:
                 address = sock.getsockname()
                 if isinstance(address, tuple) and not _is_loopback(address[0]):
                     where.append(f"{address[0]} port {address[1]}")
-                    command = command or not entrance.rights.read_only
+                    command = command or not listener.rights.read_only
     if where:
         logger.warning(_ADVICE, " and ".join(where), "command every device" if command else "watch every device")
 

@@ -48,7 +48,7 @@ class AuditLog:
         for frames, receivers in deliveries:
             if frames[0].address.tag.verb is Verb.NEW or len(frames) > 1:
                 commands = [frame for frame in frames if frame.address.tag.verb is Verb.NEW]
-                if commands and any(party.role in _OWNERS and party is not source for party in receivers):
+                if commands and any(endpoint.role in _OWNERS and endpoint is not source for endpoint in receivers):
                     for frame in commands:
                         self.lines += 1
                         logger.info("%s: %s", source.label, self._describe(frame))

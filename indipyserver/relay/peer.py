@@ -18,7 +18,7 @@ from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.link import LOW_WATER, Link
 
-from ..routing.endpoint import Party, Role
+from ..routing.endpoint import Endpoint, Role
 from ..routing.outbox import Outbox, OutboxLimits, Verdict
 
 __all__ = ["HANG_TIME", "Peer", "tracer"]
@@ -45,15 +45,15 @@ class Board(Protocol):
     def refresh(self, peer: Peer) -> None:
         """Some of what it snoops on did not reach it."""
 
-    def announce(self, text: str, *, about: Party) -> None:
-        """A message for everybody who may see the devices of this party."""
+    def announce(self, text: str, *, about: Endpoint) -> None:
+        """A message for everybody who may see the devices of this endpoint."""
 
     def send(self, peer: Peer, frame: Frame) -> None:
         """One frame for one peer."""
 
 
-class Peer(Party):
-    """A party with a link.
+class Peer(Endpoint):
+    """An endpoint with a link.
 
     Args:
         board: Brings the frames of all peers together.
@@ -65,8 +65,8 @@ class Peer(Party):
         in_process: The link carries frames and not bytes.
         hang_time: Seconds without progress after which a driver is cut off; 0: never, but it is told that it is busy.
         stays: The peer is not removed when its link ends; whoever made it does that, with a reason.
-        only_device: See :class:`Party`.
-        takes_blobs: See :class:`Party`.
+        only_device: See :class:`Endpoint`.
+        takes_blobs: See :class:`Endpoint`.
 
     Attributes:
         received: Frames that came from it.
@@ -128,9 +128,9 @@ class Peer(Party):
         self._closing = False
         self._faults = 0  # in a row
 
-    def is_a_server(self) -> None:
+    def become_server(self) -> None:
         """Its devices have to go as soon as it does: it may be back at once."""
-        super().is_a_server()
+        super().become_server()
         if isinstance(self.link, FramedLink):
             self.link.linger = 0.0
 

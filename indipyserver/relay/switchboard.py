@@ -15,7 +15,7 @@ from indipydriver.protocol.tags import Verb
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.memoryfile import AttachedFrame
 
-from ..routing.endpoint import COMMANDERS, Delivery, Party
+from ..routing.endpoint import COMMANDERS, Delivery, Endpoint
 from ..routing.router import Router
 from ..texts import brief
 from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
@@ -56,7 +56,7 @@ class Switchboard:
     @property
     def peers(self) -> list[Peer]:
         """All peers, in the order in which they came."""
-        return [party for party in self.router.parties if isinstance(party, Peer)]
+        return [endpoint for endpoint in self.router.endpoints if isinstance(endpoint, Peer)]
 
     @property
     def clients(self) -> list[Peer]:
@@ -118,9 +118,9 @@ class Switchboard:
                 self._flush(peer, source)
                 self.last_traffic = asyncio.get_running_loop().time()
                 return
-        touched: dict[Party, None] = {}
-        for frames, parties in deliveries:
-            receivers: Sequence[Party] = parties
+        touched: dict[Endpoint, None] = {}
+        for frames, endpoints in deliveries:
+            receivers: Sequence[Endpoint] = endpoints
             if self._backlogs:
                 receivers = self._not_held_up(source, frames, receivers)
             first = frames[0]
@@ -132,7 +132,7 @@ class Switchboard:
             _put(frames, receivers, touched)
         self._flush_all(touched, source)
 
-    def _flush_all(self, touched: Iterable[Party], source: Peer | None) -> None:
+    def _flush_all(self, touched: Iterable[Endpoint], source: Peer | None) -> None:
         for peer in touched:
             assert isinstance(peer, Peer)
             self._flush(peer, source)
@@ -152,15 +152,15 @@ class Switchboard:
     # BLOBs of which some receivers take the other form
 
     def _put_converted(
-        self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Party], touched: dict[Party, None]
-    ) -> list[Party]:
+        self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Endpoint], touched: dict[Endpoint, None]
+    ) -> list[Endpoint]:
         """Give the attached form of a BLOB, or the inline one, to those who take the other one than it has.
 
         Returns:
             The receivers who take it as it is.
         """
         others: list[Peer] = []
-        same: list[Party] = []
+        same: list[Endpoint] = []
         for peer in receivers:
             assert isinstance(peer, Peer)
             if needs_conversion(frame, peer):
@@ -199,7 +199,7 @@ class Switchboard:
             # What was before a ping is done when it is answered: a connection that was made or closed before it may
             # be among the events that the loop handles after it.
             await asyncio.sleep(0)
-            touched: dict[Party, None] = {}
+            touched: dict[Endpoint, None] = {}
             while backlog.entries:
                 entry = backlog.entries[0]
                 if entry.to_convert:
@@ -233,9 +233,9 @@ class Switchboard:
             logger.error("a BLOB is dropped: %r", form)
         return []
 
-    def _not_held_up(self, source: Peer | None, frames: list[Frame], receivers: Iterable[Party]) -> list[Party]:
+    def _not_held_up(self, source: Peer | None, frames: list[Frame], receivers: Iterable[Endpoint]) -> list[Endpoint]:
         """The receivers that need not wait for a BLOB; the others get the frames behind it."""
-        free: list[Party] = []
+        free: list[Endpoint] = []
         later: dict[Backlog, list[Peer]] = {}
         backlogs = list(self._backlogs.values())
         if (own := self._backlogs.get(source)) is not None:
@@ -269,7 +269,7 @@ class Switchboard:
         """Send one frame to one peer."""
         self.deliver(None, [([frame], (peer,))])
 
-    def announce(self, text: str, *, about: Party | Iterable[str] | None = None) -> None:
+    def announce(self, text: str, *, about: Endpoint | Iterable[str] | None = None) -> None:
         """Say in a message without device what the server has noticed, to everybody who may want it.
 
         It is cut to a length that all clients show; a failure to send it is logged, and ends nothing.
@@ -288,7 +288,7 @@ class Switchboard:
     def tell_interested(self, device: str, text: str) -> None:
         """A message of one device, for those who are interested in it."""
         frame = encode(Message(device, text, now()))
-        receivers = tuple(p for p in self.router.parties if p.interest.wants(frame.address))
+        receivers = tuple(p for p in self.router.endpoints if p.interest.wants(frame.address))
         if receivers:
             self.deliver(None, [([frame], receivers)])
 
@@ -297,7 +297,7 @@ class Switchboard:
         self.deliver(None, self.router.refresh(peer))
 
 
-def _put(frames: list[Frame], receivers: Iterable[Party], touched: dict[Party, None]) -> None:
+def _put(frames: list[Frame], receivers: Iterable[Endpoint], touched: dict[Endpoint, None]) -> None:
     """Queue frames for receivers, joined once for all that get bytes."""
     if not frames:
         return

@@ -15,7 +15,7 @@ from indipydriver.protocol.messages import DelProperty, Message
 from indipydriver.protocol.via import with_via
 
 from .devices import DeviceTable
-from .endpoint import COMMANDERS, Delivery, Party, Role
+from .endpoint import COMMANDERS, Delivery, Endpoint, Role
 
 __all__ = ["Announcing", "gone_for_limited"]
 
@@ -28,23 +28,23 @@ class Announcing:
     Args:
         name: The name of this server in ``via`` attributes.
         devices: All devices.
-        parties: All parties; the router's own list.
+        endpoints: All endpoints; the router's own list.
     """
 
-    def __init__(self, name: str, devices: DeviceTable[Party], parties: list[Party]) -> None:
+    def __init__(self, name: str, devices: DeviceTable[Endpoint], endpoints: list[Endpoint]) -> None:
         self._name = name
         self._devices = devices
-        self._parties = parties
+        self._endpoints = endpoints
 
     def message(
-        self, text: str, timestamp: str | None = None, about: Party | Iterable[str] | None = None
+        self, text: str, timestamp: str | None = None, about: Endpoint | Iterable[str] | None = None
     ) -> list[Delivery]:
         """A message of this server itself, to everybody.
 
         Args:
             text: The text.
             timestamp: When; None: not said.
-            about: The party, or the devices, that it concerns: those who may see some devices only are not told the
+            about: The endpoint, or the devices, that it concerns: those who may see some devices only are not told the
                 text, as it names more than these.  None: it is for everybody.
         """
         out: list[Delivery] = []
@@ -53,14 +53,14 @@ class Announcing:
             receivers = self.to_all(frame, None, out)
         else:
             receivers = self.to_all(frame, None, out, devices=())
-            out += _for_limited(_concerns(about, self._devices), self._parties, timestamp)
+            out += _for_limited(_concerns(about, self._devices), self._endpoints, timestamp)
         if receivers:
             out.append(([frame], receivers))
         return out
 
     def to_all(
-        self, frame: Frame, source: Party | None, out: list[Delivery], devices: Collection[str] | None = None
-    ) -> tuple[Party, ...]:
+        self, frame: Frame, source: Endpoint | None, out: list[Delivery], devices: Collection[str] | None = None
+    ) -> tuple[Endpoint, ...]:
         """All clients, drivers that snoop on everything, and (unless it came from above) servers above.
 
         Args:
@@ -72,47 +72,47 @@ class Announcing:
         Returns:
             The others.
         """
-        parties = [p for p in self._parties if p is not source and (devices is None or _knows(p, devices))]
+        endpoints = [p for p in self._endpoints if p is not source and (devices is None or _knows(p, devices))]
         if source is None or source.role is not Role.UPSTREAM:
-            above = tuple(p for p in parties if p.is_above)
+            above = tuple(p for p in endpoints if p.is_above)
             if above:
                 out.append(([with_via(frame, self._name)], above))
         return tuple(
             p
-            for p in parties
+            for p in endpoints
             if (p.role is Role.CLIENT and not p.passes_on) or (p.role is Role.DRIVER and p.interest.everything)
         )
 
 
-def _concerns(about: Party | Iterable[str], devices: DeviceTable[Party]) -> list[str]:
-    """The devices that a text about a party, or about some devices, is about."""
-    return devices.of(about) if isinstance(about, Party) else list(about)
+def _concerns(about: Endpoint | Iterable[str], devices: DeviceTable[Endpoint]) -> list[str]:
+    """The devices that a text about an endpoint, or about some devices, is about."""
+    return devices.of(about) if isinstance(about, Endpoint) else list(about)
 
 
-def _knows(party: Party, devices: Collection[str]) -> bool:
-    """May this party see these devices, all and at least one?  Who may see everything may see them always."""
-    return not party.rights.devices or (bool(devices) and all(map(party.may_see, devices)))
+def _knows(endpoint: Endpoint, devices: Collection[str]) -> bool:
+    """May this endpoint see these devices, all and at least one?  Who may see everything may see them always."""
+    return not endpoint.rights.devices or (bool(devices) and all(map(endpoint.may_see, devices)))
 
 
-def _for_limited(devices: Collection[str], parties: Iterable[Party], timestamp: str | None) -> list[Delivery]:
+def _for_limited(devices: Collection[str], endpoints: Iterable[Endpoint], timestamp: str | None) -> list[Delivery]:
     """What those are told who may see some devices only: that it concerns those of these that they may see."""
     out: list[Delivery] = []
-    for party in parties:
-        if party.role in COMMANDERS and party.rights.devices:
-            seen = [device for device in devices if party.may_see(device)]
+    for endpoint in endpoints:
+        if endpoint.role in COMMANDERS and endpoint.rights.devices:
+            seen = [device for device in devices if endpoint.may_see(device)]
             if seen:
                 text = f"Something has changed with the driver or server of {', '.join(seen[:_MAX_NAMED])}"
                 if len(seen) > _MAX_NAMED:
                     text += f" and {len(seen) - _MAX_NAMED} more"
-                out.append(([encode(Message(None, text, timestamp))], (party,)))
+                out.append(([encode(Message(None, text, timestamp))], (endpoint,)))
     return out
 
 
-def gone_for_limited(deletion: Frame, receivers: tuple[Party, ...]) -> list[Delivery]:
+def gone_for_limited(deletion: Frame, receivers: tuple[Endpoint, ...]) -> list[Delivery]:
     """The deletion of a device, whose reason those are not told who may see some devices only."""
-    limited = tuple(party for party in receivers if party.rights.devices)
+    limited = tuple(endpoint for endpoint in receivers if endpoint.rights.devices)
     if not limited:
         return [([deletion], receivers)] if receivers else []
     bare = encode(DelProperty(deletion.device, message="its driver or server has ended"))
-    others = tuple(party for party in receivers if not party.rights.devices)
+    others = tuple(endpoint for endpoint in receivers if not endpoint.rights.devices)
     return [([bare], limited), *([([deletion], others)] if others else [])]

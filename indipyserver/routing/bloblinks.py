@@ -10,7 +10,7 @@ from indipydriver.protocol.messages import EnableBlob
 from indipydriver.protocol.tags import BlobMode
 
 from .devices import DeviceTable, Property
-from .endpoint import SERVERS, Delivery, Party
+from .endpoint import SERVERS, Delivery, Endpoint
 from .routes import bits_of
 
 __all__ = ["BlobLinks"]
@@ -28,18 +28,18 @@ class BlobLinks:
         modes: What modes were set for in this read, and whether that has still to be looked at: see :meth:`mode_set`.
     """
 
-    def __init__(self, devices: DeviceTable[Party]) -> None:
+    def __init__(self, devices: DeviceTable[Endpoint]) -> None:
         self._devices = devices
         self.modes: dict[tuple[str | None, str | None], bool] = {}
 
-    def defined(self, device: str, name: str, parties: Iterable[Party], out: list[Delivery]) -> None:
+    def defined(self, device: str, name: str, endpoints: Iterable[Endpoint], out: list[Delivery]) -> None:
         """A BLOB property has been defined for the first time."""
         for _, owner, prop in self._distant(device, name):
-            prop.takers = bits_of(party for party in parties if _takes(party, owner, device, name))
+            prop.takers = bits_of(endpoint for endpoint in endpoints if _takes(endpoint, owner, device, name))
             self._ask(device, name, owner, prop, out)
 
-    def mode_set(self, party: Party, device: str | None, name: str | None, out: list[Delivery]) -> None:
-        """A party has set a mode.  The second time in one read it counts when the read has been routed.
+    def mode_set(self, endpoint: Endpoint, device: str | None, name: str | None, out: list[Delivery]) -> None:
+        """An endpoint has set a mode.  The second time in one read it counts when the read has been routed.
 
         A mode can concern thousands of properties, and one read hold hundreds of modes that contradict each other.
         """
@@ -48,32 +48,32 @@ class BlobLinks:
             self.modes[key] = True
         else:
             self.modes[key] = False
-            self.wishes_changed(party, device, name, out)
+            self.wishes_changed(endpoint, device, name, out)
 
-    def read(self, party: Party, out: list[Delivery]) -> None:
-        """All that came in one read from this party has been routed."""
+    def read(self, endpoint: Endpoint, out: list[Delivery]) -> None:
+        """All that came in one read from this endpoint has been routed."""
         for (device, name), changed in self.modes.items():
             if changed:
-                self.wishes_changed(party, device, name, out)
+                self.wishes_changed(endpoint, device, name, out)
         self.modes.clear()
 
-    def wishes_changed(self, party: Party, device: str | None, name: str | None, out: list[Delivery]) -> None:
-        """What this party wants of a property, of a device, or of all of them may have changed."""
+    def wishes_changed(self, endpoint: Endpoint, device: str | None, name: str | None, out: list[Delivery]) -> None:
+        """What this endpoint wants of a property, of a device, or of all of them may have changed."""
         devices = self._devices.with_blobs() if device is None else (device,)
         for each in devices:
             for found, owner, prop in self._distant(each, name):
-                if _takes(party, owner, each, found):
-                    prop.takers |= party.bit
+                if _takes(endpoint, owner, each, found):
+                    prop.takers |= endpoint.bit
                 else:
-                    prop.takers &= ~party.bit
+                    prop.takers &= ~endpoint.bit
                 self._ask(each, found, owner, prop, out)
 
-    def left(self, party: Party, out: list[Delivery]) -> None:
-        """This party wants nothing any more."""
+    def left(self, endpoint: Endpoint, out: list[Delivery]) -> None:
+        """This endpoint wants nothing any more."""
         for device in self._devices.with_blobs():
             for name, owner, prop in self._distant(device, None):
-                if prop.takers & party.bit:
-                    prop.takers &= ~party.bit
+                if prop.takers & endpoint.bit:
+                    prop.takers &= ~endpoint.bit
                     self._ask(device, name, owner, prop, out)
 
     def stop(self, device: str, out: list[Delivery]) -> None:
@@ -82,14 +82,14 @@ class BlobLinks:
             prop.takers = 0
             self._ask(device, name, owner, prop, out)
 
-    def _distant(self, device: str, name: str | None) -> list[tuple[str, Party, Property]]:
+    def _distant(self, device: str, name: str | None) -> list[tuple[str, Endpoint, Property]]:
         """The BLOB properties of this device, if they come over a link that lets BLOBs pass: name, owner, property."""
         record = self._devices.get(device)
         if record is None or record.owner.role not in SERVERS or not record.owner.takes_blobs:
             return []
         return [(found, record.owner, prop) for found, prop in self._devices.blobs(device, name)]
 
-    def _ask(self, device: str, name: str, owner: Party, prop: Property, out: list[Delivery]) -> None:
+    def _ask(self, device: str, name: str, owner: Endpoint, prop: Property, out: list[Delivery]) -> None:
         told = owner.told_blobs
         key = device, name
         if bool(prop.takers) == (key in told):
@@ -106,5 +106,5 @@ class BlobLinks:
         out.append(([encode(EnableBlob(device, name, mode))], (owner,)))
 
 
-def _takes(party: Party, owner: Party, device: str, name: str) -> bool:
-    return party is not owner and party.takes_blobs and party.interest.wants_blob(device, name)
+def _takes(endpoint: Endpoint, owner: Endpoint, device: str, name: str) -> bool:
+    return endpoint is not owner and endpoint.takes_blobs and endpoint.interest.wants_blob(device, name)

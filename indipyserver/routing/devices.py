@@ -11,11 +11,11 @@ from indipydriver.protocol.tags import VectorKind
 __all__ = ["MAX_DEFINED", "MAX_DEVICES", "MAX_PROPERTIES", "DeviceRecord", "DeviceTable", "Property"]
 
 MAX_DEVICES: Final = 500
-"""Devices one party may own."""
+"""Devices one endpoint may own."""
 MAX_PROPERTIES: Final = 2000
 """Properties one device may have."""
 MAX_DEFINED: Final = 50_000
-"""Properties all devices of one party may have: with the longest names they take about 64 MiB of memory."""
+"""Properties all devices of one endpoint may have: with the longest names they take about 64 MiB of memory."""
 
 P = TypeVar("P")
 
@@ -23,12 +23,12 @@ P = TypeVar("P")
 class Property:
     """One defined property.
 
-    Sets of parties are numbers, each party a bit of them: there can be many properties, and a set of each would take
+    Sets of endpoints are numbers, each endpoint a bit of them: there can be many properties, and a set of each would take
     some kilobytes.
 
     Attributes:
         definition: What tells the last definition from others; not kept of devices in this process.
-        missing: The parties that have asked for it and not been given this definition since.
+        missing: The endpoints that have asked for it and not been given this definition since.
         unseen: Those of them, clients and servers above, that have never been given a definition of it, or have missed
             news of it.
         changed: Something has been said of it since the definition.
@@ -55,11 +55,11 @@ class DeviceRecord(Generic[P]):
     Attributes:
         circles: It comes round through servers that do not keep it from doing so (indiserver): servers above
             get nothing of it.
-        owner: The party that speaks for it.
+        owner: The endpoint that speaks for it.
         fixed: The owner keeps it even when it deletes all of it: a driver in this process.
         seen: Something of it has been shown to others.
         properties: What is defined, by name.
-        refused: The parties whose definitions of it were refused, as it has an owner.
+        refused: The endpoints whose definitions of it were refused, as it has an owner.
     """
 
     __slots__ = ("circles", "fixed", "owner", "properties", "refused", "seen")
@@ -105,11 +105,11 @@ class DeviceTable(Generic[P]):
         return None if record is None else record.properties.get(name)
 
     def of(self, owner: P) -> list[str]:
-        """The names of the devices of one party."""
+        """The names of the devices of one endpoint."""
         return list(self._owned.get(owner, ()))
 
     def count(self, owner: P) -> int:
-        """How many properties are defined of the devices of one party."""
+        """How many properties are defined of the devices of one endpoint."""
         return self._defined.get(owner, 0)
 
     def shown_by(self, owner: P) -> list[str]:
@@ -117,7 +117,7 @@ class DeviceTable(Generic[P]):
         return [device for device in self._owned.get(owner, ()) if self._records[device].seen]
 
     def claim(self, device: str, owner: P, *, fixed: bool = False) -> bool:
-        """Make a party the owner of a device nobody owns; False if it owns MAX_DEVICES already.
+        """Make an endpoint the owner of a device nobody owns; False if it owns MAX_DEVICES already.
 
         Those it has deleted make room.
         """
@@ -132,7 +132,7 @@ class DeviceTable(Generic[P]):
         return True
 
     def has_room(self, owner: P) -> bool:
-        """May this party have one more device?"""
+        """May this endpoint have one more device?"""
         return len(self._owned.get(owner, ())) < MAX_DEVICES or self._vacant(owner) is not None
 
     def _vacant(self, owner: P) -> str | None:
@@ -231,13 +231,13 @@ class DeviceTable(Generic[P]):
             return list(found.items())
         return [(name, found[name])] if name in found else []
 
-    def forget(self, party: P, bit: int) -> None:
-        """The party is gone, and its bit may be that of another one: nothing is missing to it any more."""
+    def forget(self, endpoint: P, bit: int) -> None:
+        """The endpoint is gone, and its bit may be that of another one: nothing is missing to it any more."""
         others = ~bit
-        self._owned.pop(party, None)
-        self._defined.pop(party, None)
+        self._owned.pop(endpoint, None)
+        self._defined.pop(endpoint, None)
         for record in self._records.values():
-            record.refused.discard(party)
+            record.refused.discard(endpoint)
             for prop in record.properties.values():
                 prop.missing &= others
                 prop.unseen &= others

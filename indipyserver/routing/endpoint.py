@@ -13,13 +13,13 @@ from .interest import Interest
 from .pending import Asked, Requested
 from .rights import EVERYTHING, DeviceFilter, Rights
 
-__all__ = ["COMMANDERS", "SERVERS", "Delivery", "Party", "Role"]
+__all__ = ["COMMANDERS", "SERVERS", "Delivery", "Endpoint", "Role"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 
 class Role(Enum):
-    """What a party is to this server."""
+    """What an endpoint is to this server."""
 
     CLIENT = "client"
     UPSTREAM = "server above"
@@ -38,7 +38,7 @@ def _always() -> bool:
     return True
 
 
-class Party:
+class Endpoint:
     """What the router knows of one peer.
 
     Attributes:
@@ -55,7 +55,7 @@ class Party:
         requested: What it has asked for lately.
         told_blobs: The BLOB properties that it, a server, has been asked to send.
         passes_on: It is a server, though it has asked for one device only, as a client does.
-        bit: Stands for it in sets of parties that are kept as numbers; no other party that is attached has it.
+        bit: Stands for it in sets of endpoints that are kept as numbers; no other endpoint that is attached has it.
     """
 
     def __init__(self, label: str, role: Role, *, only_device: str | None = None, takes_blobs: bool = True) -> None:
@@ -67,7 +67,7 @@ class Party:
         self.rights = EVERYTHING
         self.complaints: dict[str, int] = {}
         self.may_log: Callable[[], bool] = _always
-        self.routes: dict[Address, tuple[Party, ...]] = {}
+        self.routes: dict[Address, tuple[Endpoint, ...]] = {}
         self.asked = Asked()
         self.requested = Requested()
         self.told_blobs: set[tuple[str, str]] = set()
@@ -84,7 +84,7 @@ class Party:
         self.rights = rights
         self.interest.exists = DeviceFilter(rights.devices) if rights.devices else None
 
-    def is_a_server(self) -> None:
+    def become_server(self) -> None:
         """This client has introduced itself as a server."""
         self.role = Role.UPSTREAM
 
@@ -128,5 +128,5 @@ class Party:
         return first
 
 
-Delivery: TypeAlias = "tuple[list[Frame], tuple[Party, ...]]"
-"""Frames, and the parties that receive all of them in this order."""
+Delivery: TypeAlias = "tuple[list[Frame], tuple[Endpoint, ...]]"
+"""Frames, and the endpoints that receive all of them in this order."""

@@ -6,14 +6,14 @@ from indipydriver.protocol.frame import Address
 from indipydriver.protocol.tags import BlobMode
 
 from .devices import DeviceTable, Property
-from .endpoint import COMMANDERS, Party
+from .endpoint import COMMANDERS, Endpoint
 from .routes import EVERYBODY
 
 __all__ = ["OnlyBlobs"]
 
 
 class OnlyBlobs:
-    """Remembers of which devices news did not reach a party, so that it can have definitions when its mode changes.
+    """Remembers of which devices news did not reach an endpoint, so that it can have definitions when its mode changes.
 
     What it has missed it is given a definition of first, as if it had never seen any.
 
@@ -21,9 +21,9 @@ class OnlyBlobs:
         devices: All devices.
     """
 
-    def __init__(self, devices: DeviceTable[Party]) -> None:
+    def __init__(self, devices: DeviceTable[Endpoint]) -> None:
         self._devices = devices
-        self._left_out: dict[Party, set[str]] = {}  # who has set the mode, and the devices
+        self._left_out: dict[Endpoint, set[str]] = {}  # who has set the mode, and the devices
 
     def __bool__(self) -> bool:
         """Has anybody set the mode?  Nearly always nobody has."""
@@ -33,7 +33,7 @@ class OnlyBlobs:
         self,
         address: Address,
         prop: Property,
-        source: Party,
+        source: Endpoint,
         *,
         among: int = EVERYBODY,
         news: bool = True,
@@ -51,35 +51,35 @@ class OnlyBlobs:
             return
         _, device, name = address
         assert device is not None
-        for party, devices in self._left_out.items():
-            if not party.bit & among or party is source or not party.interest.asked(device, name):
+        for endpoint, devices in self._left_out.items():
+            if not endpoint.bit & among or endpoint is source or not endpoint.interest.asked(device, name):
                 continue
-            if party.interest.covers(device, name) and not party.interest.wants(address):
-                prop.missing |= party.bit
-                if news and party.role in COMMANDERS:
-                    prop.unseen |= party.bit
+            if endpoint.interest.covers(device, name) and not endpoint.interest.wants(address):
+                prop.missing |= endpoint.bit
+                if news and endpoint.role in COMMANDERS:
+                    prop.unseen |= endpoint.bit
                 devices.add(device)
                 if len(devices) > len(self._devices):
                     devices.intersection_update(self._devices)
 
-    def mode_changed(self, party: Party, device: str | None, mode: BlobMode) -> list[str]:
-        """A party has set its mode for a device, or for all.
+    def mode_changed(self, endpoint: Endpoint, device: str | None, mode: BlobMode) -> list[str]:
+        """An endpoint has set its mode for a device, or for all.
 
         Returns:
             The devices that it has to be told about again.
         """
         if mode is BlobMode.ONLY:
-            self._left_out.setdefault(party, set())
+            self._left_out.setdefault(endpoint, set())
             return []
-        left_out = self._left_out.get(party)
+        left_out = self._left_out.get(endpoint)
         if left_out is None:
             return []
         again = set(left_out) if device is None else left_out & {device}
         left_out -= again
         if device is None:  # no device has a mode of its own now
-            del self._left_out[party]
+            del self._left_out[endpoint]
         return sorted(device for device in again if device in self._devices)
 
-    def forget(self, party: Party) -> None:
-        """This party is gone."""
-        self._left_out.pop(party, None)
+    def forget(self, endpoint: Endpoint) -> None:
+        """This endpoint is gone."""
+        self._left_out.pop(endpoint, None)

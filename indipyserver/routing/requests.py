@@ -10,7 +10,7 @@ from indipydriver.protocol.messages import GetProperties
 from indipydriver.protocol.via import hops_of, with_via
 
 from .devices import DeviceTable
-from .endpoint import SERVERS, Delivery, Party, Role
+from .endpoint import SERVERS, Delivery, Endpoint, Role
 from .interest import Interest
 
 __all__ = ["Asking", "requests_of", "subject"]
@@ -22,19 +22,19 @@ class Asking:
     Args:
         name: The name of this server in ``via`` attributes.
         devices: All devices.
-        parties: All parties; the router's own list.
+        endpoints: All endpoints; the router's own list.
         clock: Seconds, from any beginning on.
     """
 
     def __init__(
-        self, name: str, devices: DeviceTable[Party], parties: list[Party], clock: Callable[[], float]
+        self, name: str, devices: DeviceTable[Endpoint], endpoints: list[Endpoint], clock: Callable[[], float]
     ) -> None:
         self._name = name
         self._devices = devices
-        self._parties = parties
+        self._endpoints = endpoints
         self._clock = clock
 
-    def ask_around(self, source: Party, frame: Frame, out: list[Delivery]) -> None:
+    def ask_around(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> None:
         """Pass a getProperties to whoever may answer it, and does not owe that answer already."""
         device, name = subject(frame)
         snoops = source.role in (Role.DRIVER, Role.REMOTE)
@@ -47,7 +47,7 @@ class Asking:
                 self._send_up(device, name, source, frame, out)
             return
         now = self._clock()
-        others = [p for p in self._parties if p is not source]
+        others = [p for p in self._endpoints if p is not source]
         drivers = [p for p in others if p.role is Role.DRIVER and p.asked.pass_on(None, None, source.serial, now)]
         if drivers:
             out.append(([encode(GetProperties())], tuple(drivers)))
@@ -61,7 +61,7 @@ class Asking:
             self._send_up(None, None, source, frame, out)
 
     def _ask(
-        self, owner: Party, device: str | None, name: str | None, source: Party, frame: Frame, out: list[Delivery]
+        self, owner: Endpoint, device: str | None, name: str | None, source: Endpoint, frame: Frame, out: list[Delivery]
     ) -> None:
         """Pass a request to one owner.
 
@@ -79,9 +79,11 @@ class Asking:
             passed = encode(request)
             out.append(([with_via(passed, self._name, after=frame) if owner.role in SERVERS else passed], (owner,)))
 
-    def _send_up(self, device: str | None, name: str | None, source: Party, frame: Frame, out: list[Delivery]) -> None:
+    def _send_up(
+        self, device: str | None, name: str | None, source: Endpoint, frame: Frame, out: list[Delivery]
+    ) -> None:
         """Pass what somebody here snoops on to the servers above that may answer it."""
-        for server in self._parties:
+        for server in self._endpoints:
             if server is not source and _may_be_asked(server, device):
                 self._ask(server, device, name, source, frame, out)
 
@@ -94,15 +96,15 @@ class Asking:
         if record is not None and record.refused:
             request = encode(GetProperties(device))
             along = with_via(request, self._name)
-            parties = sorted(record.refused, key=lambda party: party.serial)
-            out += [([along if party.role in SERVERS else request], (party,)) for party in parties]
+            endpoints = sorted(record.refused, key=lambda endpoint: endpoint.serial)
+            out += [([along if endpoint.role in SERVERS else request], (endpoint,)) for endpoint in endpoints]
 
-    def tell_standing_requests(self, upstream: Party, out: list[Delivery]) -> None:
+    def tell_standing_requests(self, upstream: Endpoint, out: list[Delivery]) -> None:
         """A server above has come: what snooping drivers want may be there."""
-        for party in self._parties:
-            if party.role not in (Role.DRIVER, Role.REMOTE):
+        for endpoint in self._endpoints:
+            if endpoint.role not in (Role.DRIVER, Role.REMOTE):
                 continue
-            for request in requests_of(party.interest):
+            for request in requests_of(endpoint.interest):
                 record = None if request.device is None else self._devices.get(request.device)
                 if record is None and _may_be_asked(upstream, request.device):
                     out.append(([with_via(encode(request), self._name)], (upstream,)))
@@ -116,9 +118,9 @@ def subject(frame: Frame) -> tuple[str | None, str | None]:
     return device, name or None
 
 
-def _may_be_asked(party: Party, device: str | None) -> bool:
+def _may_be_asked(endpoint: Endpoint, device: str | None) -> bool:
     """Is it a server above that could define this device here?  The others are not told what is looked for."""
-    return party.role is Role.UPSTREAM and not party.rights.read_only and party.may_see(device)
+    return endpoint.role is Role.UPSTREAM and not endpoint.rights.read_only and endpoint.may_see(device)
 
 
 def requests_of(interest: Interest) -> list[GetProperties]:

@@ -1,7 +1,7 @@
 """Who gets this frame: owners, interests, snoops.  Sans-I/O.
 
 The router is told what came from whom and says what goes to whom.  Everything rests on three tables:
-which party owns a device, what each party is interested in, and (remembered until one of
+which endpoint owns a device, what each endpoint is interested in, and (remembered until one of
 those two changes) who receives what has a certain address.
 
 Commands go down: from a client or a server above to the owner.  Everything else a device says goes to whoever is
@@ -25,7 +25,7 @@ from indipydriver.protocol.via import came_through, hops_of
 from .announcements import Announcing, gone_for_limited
 from .bloblinks import BlobLinks
 from .devices import DeviceTable
-from .endpoint import COMMANDERS, SERVERS, Delivery, Party, Role
+from .endpoint import COMMANDERS, SERVERS, Delivery, Endpoint, Role
 from .onlyblobs import OnlyBlobs
 from .requests import Asking, requests_of, subject
 from .routes import EVERYBODY, Routes, bits_of, has_data
@@ -48,18 +48,18 @@ class Router:
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
-        self.devices: DeviceTable[Party] = DeviceTable()
+        self.devices: DeviceTable[Endpoint] = DeviceTable()
         self._clock = clock
         self._answers = 0  # changes whenever a request that waited for an answer may have had it
-        self._parties: list[Party] = []
-        self._asking = Asking(name, self.devices, self._parties, clock)
-        self._routes = Routes(self.devices, self._parties)
+        self._endpoints: list[Endpoint] = []
+        self._asking = Asking(name, self.devices, self._endpoints, clock)
+        self._routes = Routes(self.devices, self._endpoints)
         self._ways = Ways(name, self._routes)
-        self._announcing = Announcing(name, self.devices, self._parties)
+        self._announcing = Announcing(name, self.devices, self._endpoints)
         self._blobs = BlobLinks(self.devices)
         self._only = OnlyBlobs(self.devices)
         self._serial = 0
-        self._handlers: dict[Verb, Callable[[Party, Frame, list[Delivery]], tuple[Party, ...]]] = {
+        self._handlers: dict[Verb, Callable[[Endpoint, Frame, list[Delivery]], tuple[Endpoint, ...]]] = {
             Verb.GET: self._get_properties,
             Verb.ENABLE_BLOB: self._enable_blob,
             Verb.NEW: self._new,
@@ -72,34 +72,34 @@ class Router:
         }
 
     @property
-    def parties(self) -> list[Party]:
-        """All parties, in the order in which they came."""
-        return self._parties
+    def endpoints(self) -> list[Endpoint]:
+        """All endpoints, in the order in which they came."""
+        return self._endpoints
 
-    def attach(self, party: Party) -> None:
-        """A new party, which is interested in nothing yet."""
+    def attach(self, endpoint: Endpoint) -> None:
+        """A new endpoint, which is interested in nothing yet."""
         self._serial += 1
-        party.serial = self._serial
-        self._routes.seat(party)
-        self._parties.append(party)
+        endpoint.serial = self._serial
+        self._routes.seat(endpoint)
+        self._endpoints.append(endpoint)
         self._answers += 1
         self._routes.forget()
 
-    def detach(self, party: Party, reason: str = "") -> list[Delivery]:
-        """The party is gone; returns the deletion of its devices for those who are interested in them."""
-        if party not in self._parties:
+    def detach(self, endpoint: Endpoint, reason: str = "") -> list[Delivery]:
+        """The endpoint is gone; returns the deletion of its devices for those who are interested in them."""
+        if endpoint not in self._endpoints:
             return []
-        self._parties.remove(party)
+        self._endpoints.remove(endpoint)
         self._answers += 1
         out: list[Delivery] = []
-        for device in self.devices.of(party):
+        for device in self.devices.of(endpoint):
             self._asking.ask_refused(device, out)
             out += self.release(device, reason)
-        self._blobs.left(party, out)
-        self.devices.forget(party, party.bit)
-        self._only.forget(party)
+        self._blobs.left(endpoint, out)
+        self.devices.forget(endpoint, endpoint.bit)
+        self._only.forget(endpoint)
         self._routes.forget()
-        self._routes.unseat(party)
+        self._routes.unseat(endpoint)
         return out
 
     def may_claim(self, device: str) -> bool:
@@ -110,8 +110,8 @@ class Router:
         record = self.devices.get(device)
         return record is None or record.vacant or record.owner.role is Role.UPSTREAM
 
-    def claim(self, device: str, party: Party) -> list[Delivery]:
-        """Give a party a device for as long as it is attached, before it has defined it.
+    def claim(self, device: str, endpoint: Endpoint) -> list[Delivery]:
+        """Give an endpoint a device for as long as it is attached, before it has defined it.
 
         Returns:
             The deletion of what a server above had defined of it, for those who have seen that.
@@ -123,7 +123,7 @@ class Router:
             raise ValueError(f"the device {device!r} is already there")
         out: list[Delivery] = []
         self._take_over(device, out)
-        self.devices.claim(device, party, fixed=True)
+        self.devices.claim(device, endpoint, fixed=True)
         return out
 
     def _take_over(self, device: str, out: list[Delivery]) -> None:
@@ -141,12 +141,12 @@ class Router:
         frame = encode(DelProperty(device, message=reason or None))
         return gone_for_limited(frame, self._routes.wanting(frame.address, record.owner))
 
-    def process(self, source: Party, frames: Iterable[Frame]) -> list[Delivery]:
-        """What to send to whom, now that these frames have come from this party."""
+    def process(self, source: Endpoint, frames: Iterable[Frame]) -> list[Delivery]:
+        """What to send to whom, now that these frames have come from this endpoint."""
         out: list[Delivery] = []
         routes = source.routes
         run: list[Frame] = []
-        last: tuple[Party, ...] = ()
+        last: tuple[Endpoint, ...] = ()
         for frame in frames:
             receivers = routes.get(frame.address)
             if receivers is None:
@@ -172,25 +172,25 @@ class Router:
         return out
 
     def site_message(
-        self, text: str, timestamp: str | None = None, about: Party | Iterable[str] | None = None
+        self, text: str, timestamp: str | None = None, about: Endpoint | Iterable[str] | None = None
     ) -> list[Delivery]:
         """A message of this server itself, to everybody; see :meth:`Announcing.message`."""
         return self._announcing.message(text, timestamp, about)
 
-    def refresh(self, party: Party) -> list[Delivery]:
-        """Ask again for all that a party is interested in, as some of it did not reach it."""
+    def refresh(self, endpoint: Endpoint) -> list[Delivery]:
+        """Ask again for all that an endpoint is interested in, as some of it did not reach it."""
         out: list[Delivery] = []
-        for request in requests_of(party.interest):
-            self._want(party, request.device, request.name)
-            self._asking.ask_around(party, encode(request), out)
+        for request in requests_of(endpoint.interest):
+            self._want(endpoint, request.device, request.name)
+            self._asking.ask_around(endpoint, encode(request), out)
         return out
 
     # Requests
 
-    def _get_properties(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    def _get_properties(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         device, name = subject(frame)
         if (frame.device or "").startswith("*") and source.role is Role.CLIENT:
-            source.is_a_server()
+            source.become_server()
             self._routes.forget()
             may = "may not" if source.rights.read_only else "may"
             logger.info("%s is a server: it %s define devices", source.label, may)
@@ -207,8 +207,8 @@ class Router:
         self._blobs.wishes_changed(source, device, name, out)
         return ()
 
-    def _want(self, source: Party, device: str | None, name: str | None, *, definitions: bool = True) -> None:
-        """Note an interest; what it covers and is defined is missing to this party until it is defined again."""
+    def _want(self, source: Endpoint, device: str | None, name: str | None, *, definitions: bool = True) -> None:
+        """Note an interest; what it covers and is defined is missing to this endpoint until it is defined again."""
         interest = source.interest
         if device is not None and source.role in COMMANDERS:
             known = interest.asked(device, name) if definitions else interest.includes(device, name)
@@ -225,7 +225,7 @@ class Router:
         if not known and interest.ask(device, name, definitions=definitions):
             self._routes.forget()
 
-    def _enable_blob(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    def _enable_blob(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         try:
             request = decode(frame)
         except RemoteProtocolError as error:
@@ -247,7 +247,7 @@ class Router:
 
     # Commands
 
-    def _new(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    def _new(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         _, device, name = frame.address
         if not device or not name:
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
@@ -281,7 +281,7 @@ class Router:
             receivers = (owner, *(p for p in receivers if p is not owner))
         return self._routes.remember(source, frame, self._routes.intern_for_command(receivers))
 
-    def _may_command(self, source: Party, device: str, out: list[Delivery]) -> bool:
+    def _may_command(self, source: Endpoint, device: str, out: list[Delivery]) -> bool:
         if not source.may_see(device):
             source.complain("hidden", "sent a command to a device that it may not see: dropped")
             return False
@@ -293,8 +293,8 @@ class Router:
 
     # What devices say
 
-    def _owned(self, source: Party, frame: Frame, out: list[Delivery], *, claim: bool) -> bool:
-        """May this party speak for this device?  A device nobody owns can be claimed."""
+    def _owned(self, source: Endpoint, frame: Frame, out: list[Delivery], *, claim: bool) -> bool:
+        """May this endpoint speak for this device?  A device nobody owns can be claimed."""
         device = frame.address.device
         if not device:
             source.complain("nameless", f"sent a {frame.tag.text} without device: dropped")
@@ -324,13 +324,13 @@ class Router:
                 out += self.site_message(told, about=(device,))
         return False
 
-    def _may_define(self, source: Party, frame: Frame) -> bool:
+    def _may_define(self, source: Endpoint, frame: Frame) -> bool:
         if source.role is not Role.CLIENT and not source.rights.read_only and source.may_see(frame.device):
             return True
         source.complain(frame.tag.text, f"sent {frame.tag.text}, which it may not send: dropped")
         return False
 
-    def _definition(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    def _definition(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         _, device, name = frame.address
         if not device or not name:
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
@@ -351,7 +351,7 @@ class Router:
         # From now on those who get it hear of changes, and the first change has to be noted.
         if source.routes:
             source.routes.pop(Address(_SETS[prop.kind], device, name), None)
-        receivers: tuple[Party, ...] = ()
+        receivers: tuple[Endpoint, ...] = ()
         if news or prop.missing:
             among = EVERYBODY if news else prop.missing
             receivers = self._routes.wanting_definition(frame.address, source, among)
@@ -365,7 +365,7 @@ class Router:
             receivers = self._ways.to_servers_and_others(frame, receivers, out)
         if prop.is_blob and prop is not known:
             out_blobs: list[Delivery] = []
-            self._blobs.defined(device, name, self._parties, out_blobs)
+            self._blobs.defined(device, name, self._endpoints, out_blobs)
             if out_blobs:
                 if receivers:
                     out.append(([frame], receivers))
@@ -373,7 +373,7 @@ class Router:
                 return ()
         return receivers
 
-    def _brought_back(self, source: Party, device: str, out: list[Delivery]) -> None:
+    def _brought_back(self, source: Endpoint, device: str, out: list[Delivery]) -> None:
         """A definition has passed this server before."""
         record = self.devices.get(device)
         if record is not None and record.owner is source and not record.circles:
@@ -383,12 +383,12 @@ class Router:
         if source.complain_of(device, "loop", text):
             out += self.site_message(f"{source.public_label} {text}", about=(device,))
 
-    def _answered(self, source: Party, device: str, name: str | None) -> None:
+    def _answered(self, source: Endpoint, device: str, name: str | None) -> None:
         """An owner has said what a property is, or that it is gone: what is asked from now on is passed on again."""
         if source.asked.answered(device, name):
             self._answers += 1
 
-    def _set(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    def _set(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         _, device, name = frame.address
         if not device or not name:
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
@@ -406,7 +406,7 @@ class Router:
         )
         return self._routes.remember(source, frame, receivers)
 
-    def _prepared(self, source: Party, frame: Frame) -> Iterable[Party] | None:
+    def _prepared(self, source: Endpoint, frame: Frame) -> Iterable[Endpoint] | None:
         """Those who can make sense of news of a property, None for all; notes that it has changed.
 
         Clients that have asked for its definition get that first. The others, and drivers that snoop, know what
@@ -422,12 +422,14 @@ class Router:
                 self._only.passed(frame.address, prop, source)
             return self._routes.but(prop.unseen) if prop.unseen else None
         return [
-            party for party in self._parties if party.role not in COMMANDERS or not party.interest.asked(device, name)
+            endpoint
+            for endpoint in self._endpoints
+            if endpoint.role not in COMMANDERS or not endpoint.interest.asked(device, name)
         ]
 
-    def _delete(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    def _delete(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         _, device, name = frame.address
-        if not device:  # "forget everything", which one party can only say of its own
+        if not device:  # "forget everything", which one endpoint can only say of its own
             if name:  # which of its devices is meant?
                 source.complain("nameless", "deleted a property without its device: dropped")
             elif self._may_define(source, frame):
@@ -457,7 +459,7 @@ class Router:
             return ()
         return self._ways.to_servers_and_others(frame, receivers, out) if goes_round else receivers
 
-    def _message(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    def _message(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         device = frame.address.device
         if device:
             if not self._owned(source, frame, out, claim=False):
@@ -479,7 +481,7 @@ class Router:
 
     # Flow control of libindi
 
-    def _ping(self, source: Party, frame: Frame, out: list[Delivery]) -> tuple[Party, ...]:
+    def _ping(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         """Answered at once: a libindi camera holds its next BLOB until then."""
         try:
             ping = decode(frame)
@@ -491,5 +493,5 @@ class Router:
         return ()
 
     @staticmethod
-    def _pong(_source: Party, _frame: Frame, _out: list[Delivery]) -> tuple[Party, ...]:
+    def _pong(_source: Endpoint, _frame: Frame, _out: list[Delivery]) -> tuple[Endpoint, ...]:
         return ()

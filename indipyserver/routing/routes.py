@@ -10,15 +10,15 @@ from indipydriver.protocol.frame import Address, BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 
 from .devices import DeviceTable
-from .endpoint import COMMANDERS, Party, Role
+from .endpoint import COMMANDERS, Endpoint, Role
 
 __all__ = ["EVERYBODY", "MAX_ROUTES", "Routes", "bits_of", "has_data"]
 
 MAX_ROUTES: Final = 8192
-"""Addresses remembered for one party, and combinations of receivers; beyond them all are found out anew."""
+"""Addresses remembered for one endpoint, and combinations of receivers; beyond them all are found out anew."""
 
 EVERYBODY: Final = -1
-"""All parties, as a set that is kept as a number."""
+"""All endpoints, as a set that is kept as a number."""
 
 _FEW: Final = 8
 _SERIAL = attrgetter("serial")
@@ -29,85 +29,85 @@ class Routes:
 
     Args:
         devices: All devices.
-        parties: All parties; the router's own list.
+        endpoints: All endpoints; the router's own list.
     """
 
-    def __init__(self, devices: DeviceTable[Party], parties: list[Party]) -> None:
+    def __init__(self, devices: DeviceTable[Endpoint], endpoints: list[Endpoint]) -> None:
         self._devices = devices
-        self._parties = parties
-        self._receivers: dict[tuple[Party, ...], tuple[Party, ...]] = {}
-        self._commanded: dict[tuple[Party, ...], tuple[Party, ...]] = {}
-        self._sources: set[Party] = set()  # those whose routes are remembered
-        self._defined: dict[tuple[str, int], tuple[Party, ...]] = {}  # who gets all that is defined of a device
-        self._servers: dict[tuple[Party, ...], tuple[Party, ...]] = {}  # those among some receivers
-        self._seats: dict[int, Party] = {}
+        self._endpoints = endpoints
+        self._receivers: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}
+        self._commanded: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}
+        self._sources: set[Endpoint] = set()  # those whose routes are remembered
+        self._defined: dict[tuple[str, int], tuple[Endpoint, ...]] = {}  # who gets all that is defined of a device
+        self._servers: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}  # those among some receivers
+        self._seats: dict[int, Endpoint] = {}
 
-    def seat(self, party: Party) -> None:
-        """Give a new party a bit: the lowest that is free."""
+    def seat(self, endpoint: Endpoint) -> None:
+        """Give a new endpoint a bit: the lowest that is free."""
         taken = bits_of(self._seats.values())
-        party.bit = ~taken & (taken + 1)
-        self._seats[party.bit] = party
+        endpoint.bit = ~taken & (taken + 1)
+        self._seats[endpoint.bit] = endpoint
 
-    def unseat(self, party: Party) -> None:
-        """The party is gone, and nothing is kept of it."""
-        del self._seats[party.bit]
-        party.bit = 0
+    def unseat(self, endpoint: Endpoint) -> None:
+        """The endpoint is gone, and nothing is kept of it."""
+        del self._seats[endpoint.bit]
+        endpoint.bit = 0
 
     def wanting(
         self,
         address: Address,
-        source: Party | None,
+        source: Endpoint | None,
         *,
-        among: Iterable[Party] | None = None,
+        among: Iterable[Endpoint] | None = None,
         with_data: bool = False,
-    ) -> tuple[Party, ...]:
-        """The parties (or those among some) that are interested in this address.
+    ) -> tuple[Endpoint, ...]:
+        """The endpoints (or those among some) that are interested in this address.
 
         A driver may snoop on its own devices, if it says so; nobody else hears himself.
         """
         device, name = address.device, address.name
         assert device is not None
-        parties = self._parties if among is None else among
+        endpoints = self._endpoints if among is None else among
         record = self._devices.get(device)
         if record is not None and record.circles and address.tag.verb is not Verb.DELETE:
-            parties = [party for party in parties if not party.is_above]
+            endpoints = [endpoint for endpoint in endpoints if not endpoint.is_above]
         return self.intern(
             [
-                party
-                for party in parties
-                if party.interest.wants(address, with_data)
-                and (party is not source or (party.role is Role.DRIVER and party.interest.names(device, name)))
-                and (party.takes_blobs or not with_data)
+                endpoint
+                for endpoint in endpoints
+                if endpoint.interest.wants(address, with_data)
+                and (endpoint is not source or (endpoint.role is Role.DRIVER and endpoint.interest.names(device, name)))
+                and (endpoint.takes_blobs or not with_data)
             ]
         )
 
-    def wanting_definition(self, address: Address, source: Party, among: int = EVERYBODY) -> tuple[Party, ...]:
-        """The parties (or those among some) that are interested in what the owner of a device defines.
+    def wanting_definition(self, address: Address, source: Endpoint, among: int = EVERYBODY) -> tuple[Endpoint, ...]:
+        """The endpoints (or those among some) that are interested in what the owner of a device defines.
 
-        Definitions come in runs, and nearly always the same parties want all of those of one device.
+        Definitions come in runs, and nearly always the same endpoints want all of those of one device.
         """
         device = address.device
         assert device is not None
         receivers = self._defined.get((device, among))
         if receivers is None:
             receivers = self.wanting(address, source, among=None if among == EVERYBODY else self.among(among))
-            if all(p.interest.is_whole(device) and (p is not source or not p.interest) for p in self._parties):
+            if all(p.interest.is_whole(device) and (p is not source or not p.interest) for p in self._endpoints):
                 if len(self._defined) >= MAX_ROUTES:
                     self._defined.clear()
                 self._defined[device, among] = receivers
         return receivers
 
-    def servers_among(self, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
+    def servers_among(self, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """Those of them who may bring back what they get."""
         servers = self._servers.get(receivers)
         if servers is None:
-            servers = self._servers[receivers] = self.intern(party for party in receivers if party.is_server)
+            servers = self._servers[receivers] = self.intern(endpoint for endpoint in receivers if endpoint.is_server)
         return servers
 
-    def among(self, bits: int) -> list[Party]:
-        """The parties of a set that is kept as a number, in the order in which they came."""
+    def among(self, bits: int) -> list[Endpoint]:
+        """The endpoints of a set that is kept as a number, in the order in which they came."""
         if bits.bit_count() > _FEW:
-            return [party for party in self._parties if party.bit & bits]
+            return [endpoint for endpoint in self._endpoints if endpoint.bit & bits]
         found = []
         while bits:
             lowest = bits & -bits
@@ -115,29 +115,29 @@ class Routes:
             bits ^= lowest
         return sorted(found, key=_SERIAL)
 
-    def but(self, bits: int) -> list[Party]:
-        """All parties that are not in such a set."""
-        return [party for party in self._parties if not party.bit & bits]
+    def but(self, bits: int) -> list[Endpoint]:
+        """All endpoints that are not in such a set."""
+        return [endpoint for endpoint in self._endpoints if not endpoint.bit & bits]
 
-    def commanders(self) -> list[Party]:
+    def commanders(self) -> list[Endpoint]:
         """Those who may send commands, and hear those of others."""
-        return [party for party in self._parties if party.role in COMMANDERS]
+        return [endpoint for endpoint in self._endpoints if endpoint.role in COMMANDERS]
 
-    def intern(self, parties: Iterable[Party]) -> tuple[Party, ...]:
+    def intern(self, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
         """One object for each combination, so that runs of frames with the same receivers are found by identity."""
-        receivers = tuple(parties)
+        receivers = tuple(endpoints)
         if len(self._receivers) >= MAX_ROUTES:
             self._receivers.clear()
             self._servers.clear()
         return self._receivers.setdefault(receivers, receivers) if receivers else ()
 
-    def intern_for_command(self, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
+    def intern_for_command(self, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """As :meth:`intern`, but other objects than those for news: news and commands never share a run."""
         if len(self._commanded) >= MAX_ROUTES:
             self._commanded.clear()
         return self._commanded.setdefault(receivers, receivers)
 
-    def remember(self, source: Party, frame: Frame, receivers: tuple[Party, ...]) -> tuple[Party, ...]:
+    def remember(self, source: Endpoint, frame: Frame, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """Use the same receivers for this address until something changes.
 
         A BLOB vector is looked at each time: whether it has data in it, which not everybody wants, is not in its
@@ -157,16 +157,16 @@ class Routes:
         self._commanded.clear()
         self._defined.clear()
         self._servers.clear()
-        for party in self._sources:
-            party.routes.clear()
+        for endpoint in self._sources:
+            endpoint.routes.clear()
         self._sources.clear()
 
 
-def bits_of(parties: Iterable[Party]) -> int:
-    """A set of parties as a number."""
+def bits_of(endpoints: Iterable[Endpoint]) -> int:
+    """A set of endpoints as a number."""
     bits = 0
-    for party in parties:
-        bits |= party.bit
+    for endpoint in endpoints:
+        bits |= endpoint.bit
     return bits
 
 

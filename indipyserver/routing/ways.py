@@ -5,7 +5,7 @@ from __future__ import annotations
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.via import with_via, without_via
 
-from .endpoint import Delivery, Party
+from .endpoint import Delivery, Endpoint
 from .routes import Routes
 
 __all__ = ["Ways"]
@@ -24,8 +24,8 @@ class Ways:
         self._routes = routes
 
     def to_servers_and_others(
-        self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]
-    ) -> tuple[Party, ...]:
+        self, frame: Frame, receivers: tuple[Endpoint, ...], out: list[Delivery]
+    ) -> tuple[Endpoint, ...]:
         """Keep an element that no owner keeps from going round: servers get it with our name in it, others without any.
 
         Returns:
@@ -39,10 +39,10 @@ class Ways:
 
     def of_each(self, deliveries: list[Delivery], out: list[Delivery]) -> list[Delivery]:
         """As :meth:`to_servers_and_others` for deliveries of one frame each; returns those that are left."""
-        left = [(frames, self.to_servers_and_others(frames[0], parties, out)) for frames, parties in deliveries]
-        return [(frames, parties) for frames, parties in left if parties]
+        left = [(frames, self.to_servers_and_others(frames[0], endpoints, out)) for frames, endpoints in deliveries]
+        return [(frames, endpoints) for frames, endpoints in left if endpoints]
 
-    def plainly(self, frame: Frame, receivers: tuple[Party, ...], out: list[Delivery]) -> tuple[Party, ...]:
+    def plainly(self, frame: Frame, receivers: tuple[Endpoint, ...], out: list[Delivery]) -> tuple[Endpoint, ...]:
         """Who is no server is not shown which way an element came; returns those who are to get it as it is."""
         plain = without_via(frame)
         if plain is frame or not receivers:

@@ -108,7 +108,9 @@ class LocalDriver:
         for device in self.devices:
             board.deliver(None, board.router.claim(device, peer))
         logger.info("%s is served", self.label)
-        if any(party.interest.covers(device, None) for party in board.router.parties for device in self.devices):
+        if any(
+            endpoint.interest.covers(device, None) for endpoint in board.router.endpoints for device in self.devices
+        ):
             board.send(peer, encode(GetProperties()))  # somebody was here first
 
 

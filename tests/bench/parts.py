@@ -8,7 +8,7 @@ from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.framer import Framer
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from indipyserver.routing.router import Router
 
 from . import messages
@@ -103,11 +103,11 @@ def _coding_blob(encoding: bool, _: Contender, scale: Scale) -> Result:
 
 def _routing(clients: int, batch: int, _: Contender, scale: Scale) -> Result:
     router = Router("bench")
-    source = Party("driver", Role.DRIVER)
+    source = Endpoint("driver", Role.DRIVER)
     router.attach(source)
     (get,) = _frames(messages.GET)
     for number in range(clients):
-        client = Party(f"client {number}", Role.CLIENT)
+        client = Endpoint(f"client {number}", Role.CLIENT)
         router.attach(client)
         router.process(client, [get])
     router.process(source, _frames(messages.MOUNT))
@@ -130,10 +130,10 @@ def _storming(_: Contender, scale: Scale) -> Result:
 
     def work() -> None:
         router = Router("bench")
-        source = Party("driver", Role.DRIVER)
+        source = Endpoint("driver", Role.DRIVER)
         router.attach(source)
         for number in range(clients):
-            client = Party(f"client {number}", Role.CLIENT)
+            client = Endpoint(f"client {number}", Role.CLIENT)
             router.attach(client)
             router.process(client, [get])
         delivered = 0

@@ -22,7 +22,7 @@ from indipydriver.protocol.framer import Limits
 from indipyserver import IPyServer
 from indipyserver.cli.main import build_parser
 from indipyserver.routing.outbox import OutboxLimits
-from indipyserver.spec import PythonWord
+from indipyserver.spec import PythonSpec
 from tests.support import ROOT, IndiClient, asynchronous, match, new_vector, run, running, running_server
 
 DOCS = ROOT / "docs"
@@ -68,7 +68,7 @@ serve = IPyServer.asyncrun
 
 async def asyncrun(self):
     self.port, self.host = 0, "localhost"
-    for entrance in getattr(self, "_entrances", []):
+    for entrance in getattr(self, "_listeners", []):
         entrance._port = 0
     async def stop():
         await self.started.wait()
@@ -186,7 +186,7 @@ def test_commands_in_the_text_exist(code):
         if words[0] == "indipyserver":
             options = build_parser().parse_intermixed_args(words[1:])
             for word in options.words:
-                if isinstance(word, PythonWord):
+                if isinstance(word, PythonSpec):
                     names = {"led": "led3", "roof": None, "rain": None, "mydriver": None}
                     stem = names.get(Path(word.source).stem, Path(word.source).stem)
                     assert stem is None or (SNIPPETS / f"{stem}.py").exists(), word
@@ -244,7 +244,7 @@ async def test_the_office_reaches_the_pier_with_tls(certificates, monkeypatch):
     monkeypatch.chdir(certificates)
     pier = load("tls_server").make_server()
     pier.host, pier.port = "127.0.0.1", 0
-    pier._entrances[0]._port = 0
+    pier._listeners[0]._port = 0
     async with running(pier):
         office = load("tls_remote").make_server("127.0.0.1", pier.port)
         office.port = 0
@@ -253,7 +253,7 @@ async def test_the_office_reaches_the_pier_with_tls(certificates, monkeypatch):
             await client.expect(match("defNumberVector", device="Dew Heater"))
             await client.send(new_vector("Number", "Dew Heater", "TARGET", WARMER=2))
             await client.expect(match("setNumberVector", name="TARGET", state="Busy"))
-        async with IndiClient(pier._entrances[0].port) as local:  # without TLS, on the same machine
+        async with IndiClient(pier._listeners[0].port) as local:  # without TLS, on the same machine
             await local.get_properties()
             await local.expect(match("defNumberVector", device="Dew Heater"))
         async with IndiClient(pier.port) as stranger:  # without a certificate

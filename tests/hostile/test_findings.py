@@ -85,7 +85,7 @@ async def test_clients_that_only_wait_for_answers_do_not_let_more_in_than_allowe
             writer.write(b"<getProperties version='1.7'/>")
             writer.write_eof()
             writers.append(writer)
-        await eventually(lambda: server.reception.served + server.reception.refused == 60)
+        await eventually(lambda: server.admission.served + server.admission.refused == 60)
         await eventually(lambda: len(server.board.clients) <= 10, timeout=1)
         for writer in writers:
             writer.transport.abort()

@@ -13,7 +13,7 @@ from indipydriver.transport.link import Link
 from indipyserver import IPyServer
 from indipyserver.clients import acceptor as listener
 from indipyserver.clients import sockets
-from indipyserver.clients.acceptor import Listener
+from indipyserver.clients.acceptor import Acceptor
 from tests.support import IndiClient, asynchronous, eventually, free_port, match, running, running_server
 from tests.support.drivers import echo_driver
 
@@ -52,7 +52,7 @@ async def listening(sock: socket.socket):
         links.append(link)
         return len(links) < 3
 
-    subject = Listener([sock], accepted)
+    subject = Acceptor([sock], accepted)
     subject.start()
     try:
         yield sock.getsockname(), links
@@ -119,7 +119,7 @@ async def test_a_listener_may_be_closed_while_it_accepts():
         subject.close()
         return False
 
-    subject = Listener([sock], accepted)
+    subject = Acceptor([sock], accepted)
     problems: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
     with socket.create_connection(sock.getsockname()), socket.create_connection(sock.getsockname()):
@@ -266,10 +266,10 @@ async def test_a_server_for_a_local_socket_only_keeps_its_port():
 @asynchronous
 async def test_a_listener_that_is_added_while_the_server_runs_ends_with_it():
     async with running_server(echo_driver("A")) as server:
-        entrance = server.add_listener("127.0.0.1", 0)
-        (sock,) = entrance.sockets
-        async with IndiClient(entrance.port) as client:
+        listener = server.add_listener("127.0.0.1", 0)
+        (sock,) = listener.sockets
+        async with IndiClient(listener.port) as client:
             await client.get_properties()
             await client.expect(match("defTextVector"))
     assert sock.fileno() == -1
-    assert entrance.sockets == []
+    assert listener.sockets == []

@@ -9,7 +9,7 @@ import pytest
 
 from indipyserver.cli.access import Listen
 from indipyserver.routing.rights import Rights
-from indipyserver.spec import RemoteWord, parse_word
+from indipyserver.spec import RemoteSpec, parse_spec
 from tests.support import ROOT, IndiClient, asynchronous, eventually, match, new_vector, run, started
 from tests.support.certificates import certificates, trusting
 
@@ -91,5 +91,5 @@ def test_the_forms_of_listen():
 
 
 def test_tls_in_words():
-    assert parse_word("@tls://dome:7625") == RemoteWord("@tls://dome:7625", None, "dome", 7625, True)
-    assert parse_word("Cam@tls://[::1]") == RemoteWord("Cam@tls://[::1]", "Cam", "::1", 7624, True)
+    assert parse_spec("@tls://dome:7625") == RemoteSpec("@tls://dome:7625", None, "dome", 7625, True)
+    assert parse_spec("Cam@tls://[::1]") == RemoteSpec("Cam@tls://[::1]", "Cam", "::1", 7624, True)

@@ -21,7 +21,7 @@ from indipydriver.protocol.tags import VectorKind
 from indipyserver.check.checker import Checker
 from indipyserver.check.run import check
 from indipyserver.check.subjects import open_subject
-from indipyserver.spec import parse_word
+from indipyserver.spec import parse_spec
 from tests.support import ROOT, allowed, asynchronous
 
 
@@ -83,7 +83,7 @@ class Deaf:
 async def test_what_is_checked_and_takes_nothing_is_sent_no_more_than_a_few_megabytes() -> None:
     """Whoever asks for the answers to pings without end, for example."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        subject = open_subject(parse_word(f"@127.0.0.1:{deaf.getsockname()[1]}"))
+        subject = open_subject(parse_spec(f"@127.0.0.1:{deaf.getsockname()[1]}"))
         await subject.start(Deaf())
         tracemalloc.start()
         try:

@@ -12,7 +12,7 @@ import pytest
 from indipyserver.certificates import server_context
 from indipyserver.check import subjects
 from indipyserver.check.subjects import CannotRun, open_subject
-from indipyserver.spec import RemoteWord
+from indipyserver.spec import RemoteSpec
 from tests.support import asynchronous, run, running_server
 from tests.support.certificates import certificates
 from tests.support.drivers import echo_driver
@@ -90,7 +90,7 @@ async def test_all_addresses_of_a_server_count(monkeypatch):
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in ("127.0.0.3", "127.0.0.1")]
 
         monkeypatch.setattr(socket, "getaddrinfo", two)
-        subject = open_subject(RemoteWord("@two", None, "two", server.port))
+        subject = open_subject(RemoteSpec("@two", None, "two", server.port))
         await subject.start(Nobody())
         await subject.finish(1.0)
 
@@ -103,7 +103,7 @@ async def test_a_look_up_without_answer_keeps_neither_the_check_nor_the_end_of_t
     try:
         async with asyncio.timeout(5):
             with pytest.raises(CannotRun, match="does not answer"):
-                await open_subject(RemoteWord("@slow", None, "slow", 7624)).start(Nobody())
+                await open_subject(RemoteSpec("@slow", None, "slow", 7624)).start(Nobody())
             await asyncio.get_running_loop().shutdown_default_executor()  # as at the end of asyncio.run()
     finally:
         answered.set()
@@ -115,7 +115,7 @@ async def test_a_server_that_has_stopped_reading_does_not_keep_the_check(caplog)
     caplog.set_level(logging.CRITICAL)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        subject = open_subject(RemoteWord(f"@127.0.0.1:{port}", None, "127.0.0.1", port))
+        subject = open_subject(RemoteSpec(f"@127.0.0.1:{port}", None, "127.0.0.1", port))
         await subject.start(Nobody())
         deaf, _ = listening.accept()
         with deaf:

@@ -13,7 +13,7 @@ import pytest
 
 from indipydriver.transport.stream import StreamLink
 from indipyserver.certificates import server_context
-from indipyserver.clients import admission as reception
+from indipyserver.clients import admission as admission
 from indipyserver.clients import handshakes, lingering
 from indipyserver.clients.lograte import LogRate
 from tests.support import IndiClient, allowed, asynchronous, eventually, match, running_server
@@ -204,7 +204,7 @@ async def test_all_listeners_together_take_in_no_more_silent_connections_than_on
 
 @asynchronous
 async def test_clients_that_have_not_said_a_word_give_way_when_places_are_short(monkeypatch, caplog):
-    monkeypatch.setattr(reception, "SILENCE", 1.0)
+    monkeypatch.setattr(admission, "SILENCE", 1.0)
     async with running_server(echo_driver("A"), maxconnections=3) as server:
         with silent(server.port, 3) as sockets:
             await eventually(lambda: len(server.board.clients) == 3)
@@ -222,7 +222,7 @@ async def test_clients_that_have_not_said_a_word_give_way_when_places_are_short(
 
 @asynchronous
 async def test_clients_that_have_spoken_once_keep_their_places(monkeypatch):
-    monkeypatch.setattr(reception, "SILENCE", 0.05)
+    monkeypatch.setattr(admission, "SILENCE", 0.05)
     async with (
         running_server(echo_driver("A"), maxconnections=2) as server,
         IndiClient(server.port) as one,
@@ -240,7 +240,7 @@ async def test_clients_that_have_spoken_once_keep_their_places(monkeypatch):
 
 @asynchronous
 async def test_without_need_a_silent_client_stays(monkeypatch):
-    monkeypatch.setattr(reception, "SILENCE", 0.01)
+    monkeypatch.setattr(admission, "SILENCE", 0.01)
     async with running_server(echo_driver("A"), maxconnections=2) as server:
         with silent(server.port, 1) as (sock,):
             await asyncio.sleep(0.1)
@@ -283,8 +283,8 @@ from_another_address = pytest.mark.skipif(
 @asynchronous
 async def test_one_address_cannot_take_all_places(connect, monkeypatch, caplog):
     """Whatever its connections say, or do not say, and however young they are."""
-    monkeypatch.setattr(reception, "SILENCE", 60)
-    share = reception.SHARE
+    monkeypatch.setattr(admission, "SILENCE", 60)
+    share = admission.SHARE
     async with running_server(echo_driver("A"), maxconnections=2 * share) as server:
         with connect(server.port, 2 * share) as sockets:
             await eventually(lambda: server.stats().clients_served == 2 * share)
@@ -399,7 +399,7 @@ async def test_who_has_asked_gets_the_answers_and_the_reply_to_a_ping():
         sock = await half_closed(server.port, b"<getProperties version='1.7'/>")
         reply = await read_all(await half_closed(server.port, b"<pingRequest uid='7'/>"))
         assert b"pingReply" in reply
-        await eventually(lambda: any(map(reception.is_lingering, server.board.clients)))
+        await eventually(lambda: any(map(admission.is_lingering, server.board.clients)))
         assert server.connectionpool == []
         assert b"defTextVector" in await read_all(sock)
 
@@ -410,7 +410,7 @@ async def test_only_so_many_linger_and_the_oldest_gives_way():
         sockets = []
         for _ in range(lingering.MOST_LINGERING + 5):
             sockets.append(await half_closed(server.port, b"<getProperties version='1.7' device='Nothing'/>"))
-            await eventually(lambda: all(map(reception.is_lingering, server.board.clients)))
+            await eventually(lambda: all(map(admission.is_lingering, server.board.clients)))
         await eventually(lambda: sum(map(closed, sockets)) == 5)
         assert [closed(sock) for sock in sockets[:6]] == [True] * 5 + [False]
         assert len(server.board.clients) == lingering.MOST_LINGERING
@@ -421,7 +421,7 @@ async def test_only_so_many_linger_and_the_oldest_gives_way():
 @asynchronous
 async def test_a_half_closed_client_that_reads_slowly_gets_all_and_one_that_takes_nothing_is_cut_off(monkeypatch):
     monkeypatch.setattr(lingering, "LINGER", 0.3)
-    monkeypatch.setattr(reception, "LINGER", 0.3)
+    monkeypatch.setattr(admission, "LINGER", 0.3)
     driver = echo_driver("A")
     async with running_server(driver) as server:
 

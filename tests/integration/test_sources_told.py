@@ -15,7 +15,7 @@ import pytest
 import indipydriver as ipd
 import indipyserver.sources.exdriver
 from indipyserver import IPyServer
-from indipyserver.cli.services import Roster
+from indipyserver.cli.services import Services
 from indipyserver.sources.backoff import Backoff
 from tests.support import (
     ROOT,
@@ -198,13 +198,13 @@ async def test_words_are_not_refused_for_what_a_server_above_has(tmp_path: Path)
         await client.get_properties()
         await squatter.send(INTRODUCTION + "<defLightVector device='Dome' name='x' state='Ok'/>")
         await eventually(lambda: "Dome" in server.board.router.devices)
-        roster = Roster(server)
-        roster.start(f"{tmp_path}/dome.py:one")
+        services = Services(server)
+        services.start(f"{tmp_path}/dome.py:one")
         await client.expect(match("defNumberVector", device="Dome"))
         with pytest.raises(ValueError, match="'Dome' already"):
-            roster.start(f"{tmp_path}/dome.py:two")
-        assert roster.words == [f"{tmp_path}/dome.py:one"]
-        await roster.stop(f"{tmp_path}/dome.py:one")
+            services.start(f"{tmp_path}/dome.py:two")
+        assert services.words == [f"{tmp_path}/dome.py:one"]
+        await services.stop(f"{tmp_path}/dome.py:one")
 
 
 @asynchronous
@@ -220,14 +220,14 @@ async def test_a_word_of_which_one_driver_is_run_elsewhere(tmp_path: Path) -> No
     elsewhere = asyncio.create_task(busy.serve(memory_pair("a", "b")[0]))
     await asyncio.sleep(0)
     async with running_server() as server:
-        roster = Roster(server)
+        services = Services(server)
         with pytest.raises((ValueError, ImportError)):
-            roster.start(word)
+            services.start(word)
         sys.modules["some_drivers"].busy = busy  # type: ignore[attr-defined]
         with pytest.raises(ValueError, match="runs already"):
-            roster.start(word)
-        assert roster.words == [word]
-        await roster.stop(word)
+            services.start(word)
+        assert services.words == [word]
+        await services.stop(word)
         assert "One" not in server.board.router.devices
     busy.shutdown()
     await elsewhere

@@ -15,7 +15,7 @@ from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 from indipyserver import IPyServer
 from indipyserver.cli.fifo import Fifo
-from indipyserver.clients.acceptor import Listener
+from indipyserver.clients.acceptor import Acceptor
 from indipyserver.clients.sockets import bind_unix
 from tests.support import IndiClient, allowed, asynchronous, eventually, match, new_vector, running, running_server
 from tests.support.drivers import echo_driver
@@ -172,8 +172,8 @@ async def test_what_needs_posix_is_refused_with_a_sentence(tmp_path, monkeypatch
         Fifo(str(tmp_path / "fifo"), None).open()
     server = IPyServer(host="127.0.0.1", port=0, unix_socket="name")
     bound = []
-    real = Listener.close
-    monkeypatch.setattr(Listener, "close", lambda self: (bound.extend(self.sockets), real(self)))
+    real = Acceptor.close
+    monkeypatch.setattr(Acceptor, "close", lambda self: (bound.extend(self.sockets), real(self)))
     with pytest.raises(OSError, match="no local sockets"):
         await server.asyncrun()
     assert [sock.fileno() for sock in bound] == [-1]  # what was bound before it failed is closed

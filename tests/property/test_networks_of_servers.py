@@ -15,7 +15,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import GetProperties
 from indipydriver.protocol.tags import Verb
-from indipyserver.routing.endpoint import Delivery, Party, Role
+from indipyserver.routing.endpoint import Delivery, Endpoint, Role
 from indipyserver.routing.router import Router
 from tests.support.routing import define
 
@@ -37,54 +37,54 @@ class Network:
         self.now = 0.0
         self.chance = chance
         self.routers = {name: Router(name, clock=lambda: self.now) for name in NAMES}
-        self.homes: dict[Party, str] = {}
-        self.ends: dict[Party, Party] = {}  # the other end of a link between servers
-        self.queues: dict[Party, deque[Frame]] = {}  # what is on its way to a party
-        self.drivers: dict[Party, str] = {}
-        self.inboxes: dict[Party, list[Frame]] = {}
+        self.homes: dict[Endpoint, str] = {}
+        self.ends: dict[Endpoint, Endpoint] = {}  # the other end of a link between servers
+        self.queues: dict[Endpoint, deque[Frame]] = {}  # what is on its way to an endpoint
+        self.drivers: dict[Endpoint, str] = {}
+        self.inboxes: dict[Endpoint, list[Frame]] = {}
         for above, below in links:
             down = self.add(above, Role.REMOTE, f"{above} to {below}")
             up = self.add(below, Role.CLIENT, f"{below} from {above}")
             self.ends[down], self.ends[up] = up, down
             self.queues[down].append(encode(GetProperties("*")))
 
-    def add(self, server: str, role: Role, label: str) -> Party:
-        party = Party(label, role)
-        self.routers[server].attach(party)
-        self.homes[party] = server
-        self.queues[party] = deque()
-        self.inboxes[party] = []
-        return party
+    def add(self, server: str, role: Role, label: str) -> Endpoint:
+        endpoint = Endpoint(label, role)
+        self.routers[server].attach(endpoint)
+        self.homes[endpoint] = server
+        self.queues[endpoint] = deque()
+        self.inboxes[endpoint] = []
+        return endpoint
 
     def driver(self, server: str, device: str) -> None:
-        party = self.add(server, Role.DRIVER, f"driver of {device}")
-        self.drivers[party] = device
-        self.send(party, [define(device, name) for name in PROPERTIES])
+        endpoint = self.add(server, Role.DRIVER, f"driver of {device}")
+        self.drivers[endpoint] = device
+        self.send(endpoint, [define(device, name) for name in PROPERTIES])
 
-    def send(self, party: Party, frames: list[Frame]) -> None:
-        self.deliver(self.routers[self.homes[party]].process(party, frames))
+    def send(self, endpoint: Endpoint, frames: list[Frame]) -> None:
+        self.deliver(self.routers[self.homes[endpoint]].process(endpoint, frames))
 
     def deliver(self, deliveries: list[Delivery]) -> None:
-        for frames, parties in deliveries:
-            for party in parties:
-                if party in self.ends or party in self.drivers:
-                    self.queues[party] += frames
+        for frames, endpoints in deliveries:
+            for endpoint in endpoints:
+                if endpoint in self.ends or endpoint in self.drivers:
+                    self.queues[endpoint] += frames
                 else:
-                    self.inboxes[party] += frames
+                    self.inboxes[endpoint] += frames
 
     def step(self) -> bool:
         """One element arrives somewhere; False if none is on its way."""
-        busy = [party for party, queue in self.queues.items() if queue]
+        busy = [endpoint for endpoint, queue in self.queues.items() if queue]
         if not busy:
             return False
-        party = self.chance.choice(busy)
-        frame = self.queues[party].popleft()
+        endpoint = self.chance.choice(busy)
+        frame = self.queues[endpoint].popleft()
         self.now += LATENCY
-        if party in self.ends:
-            self.send(self.ends[party], [frame])
-        elif frame.tag.verb is Verb.GET and frame.device in (None, self.drivers[party]):
+        if endpoint in self.ends:
+            self.send(self.ends[endpoint], [frame])
+        elif frame.tag.verb is Verb.GET and frame.device in (None, self.drivers[endpoint]):
             names = [name for name in PROPERTIES if frame.name in (None, name)]
-            self.send(party, [define(self.drivers[party], name) for name in names])
+            self.send(endpoint, [define(self.drivers[endpoint], name) for name in names])
         return True
 
     def settle(self) -> None:

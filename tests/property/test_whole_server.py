@@ -1,4 +1,4 @@
-"""The whole server but for its sockets, with parties that do anything at any time, against the rules of routing.
+"""The whole server but for its sockets, with endpoints that do anything at any time, against the rules of routing.
 
 The script of a run is a list of steps; a failure is shown with the shortest script that brings it about.
 Set INDI_LONG to a number of minutes for a long search that is another one each time.
@@ -33,7 +33,7 @@ KINDS = (
 which = st.integers(0, MOST - 1)
 size = st.sampled_from(SIZES)
 state = st.sampled_from(STATES)
-# 0 is the party's own device, if it has one of its own
+# 0 is the endpoint's own device, if it has one of its own
 place = st.tuples(st.sampled_from([0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5]), st.integers(0, len(NAMES) - 1))
 
 news = st.one_of(

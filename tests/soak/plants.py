@@ -66,7 +66,7 @@ def _other_data(raw: bytes) -> bytes:
 def _without_rights(server: Any) -> None:
     from indipyserver.routing.rights import EVERYTHING
 
-    for entrance in server._entrances:
+    for entrance in server._listeners:
         entrance.rights = EVERYTHING
 
 

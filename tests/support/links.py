@@ -7,7 +7,7 @@ from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.transport.link import LOW_WATER, Receiver
 from indipyserver.relay.peer import Peer
-from indipyserver.routing.endpoint import Party
+from indipyserver.routing.endpoint import Endpoint
 
 __all__ = ["PATIENCE", "Board", "FakeLink", "Recorder", "turns"]
 
@@ -97,7 +97,7 @@ class Board:
     def refresh(self, peer: Peer) -> None:
         self.refreshed += 1
 
-    def announce(self, text: str, *, about: Party) -> None:
+    def announce(self, text: str, *, about: Endpoint) -> None:
         self.announced.append(text)
 
     def send(self, peer: Peer, frame: Frame) -> None:

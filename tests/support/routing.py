@@ -1,4 +1,4 @@
-"""A router whose parties are only names, and what each of them has received."""
+"""A router whose endpoints are only names, and what each of them has received."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind, Verb
-from indipyserver.routing.endpoint import Delivery, Party, Role
+from indipyserver.routing.endpoint import Delivery, Endpoint, Role
 from indipyserver.routing.rights import Rights
 from indipyserver.routing.router import Router
 
@@ -41,40 +41,40 @@ def command(device: str, name: str) -> Frame:
 
 
 class Site:
-    """A router, the time, and what each party has received."""
+    """A router, the time, and what each endpoint has received."""
 
     def __init__(self, name: str = "here") -> None:
         self.now = 0.0
         self.router = Router(name, clock=lambda: self.now)
-        self.inbox: dict[Party, list[Frame]] = {}
-        self.defined: dict[Party, dict[object, Frame]] = {}
+        self.inbox: dict[Endpoint, list[Frame]] = {}
+        self.defined: dict[Endpoint, dict[object, Frame]] = {}
 
-    def add(self, label: str, role: Role = Role.CLIENT, **kwargs: object) -> Party:
-        party = Party(label, role, **kwargs)  # type: ignore[arg-type]
-        self.router.attach(party)
-        self.inbox[party] = []
-        return party
+    def add(self, label: str, role: Role = Role.CLIENT, **kwargs: object) -> Endpoint:
+        endpoint = Endpoint(label, role, **kwargs)  # type: ignore[arg-type]
+        self.router.attach(endpoint)
+        self.inbox[endpoint] = []
+        return endpoint
 
-    def driver(self, device: str, *names: str) -> Party:
+    def driver(self, device: str, *names: str) -> Endpoint:
         """A driver with a device whose properties it has defined."""
-        party = self.add(f"driver of {device}", Role.DRIVER)
-        self.send(party, *(define(device, name) for name in names or ("p",)))
-        return party
+        endpoint = self.add(f"driver of {device}", Role.DRIVER)
+        self.send(endpoint, *(define(device, name) for name in names or ("p",)))
+        return endpoint
 
-    def client(self, *asks: GetProperties) -> Party:
+    def client(self, *asks: GetProperties) -> Endpoint:
         """A client that has asked, and been answered by those who own what it asks for."""
-        party = self.add(f"client {len(self.inbox)}")
-        self.send(party, *asks)
+        endpoint = self.add(f"client {len(self.inbox)}")
+        self.send(endpoint, *asks)
         self.answer()
-        return party
+        return endpoint
 
     def answer(self) -> None:
-        """All parties that have defined something define it again, as they do when they are asked."""
+        """All endpoints that have defined something define it again, as they do when they are asked."""
         for source, frames in list(self.defined.items()):
-            if source in self.router.parties:
+            if source in self.router.endpoints:
                 self.send(source, *frames.values())
 
-    def send(self, source: Party, *what: Frame | AnyMessage) -> None:
+    def send(self, source: Endpoint, *what: Frame | AnyMessage) -> None:
         frames = [item if isinstance(item, Frame) else encode(item) for item in what]
         for frame in frames:
             if frame.tag.verb is Verb.DEF:
@@ -83,43 +83,43 @@ class Site:
 
     def deliver(self, deliveries: list[Delivery]) -> None:
         for out, receivers in deliveries:
-            for party in receivers:
-                if party in self.inbox:
-                    self.inbox[party] += out
+            for endpoint in receivers:
+                if endpoint in self.inbox:
+                    self.inbox[endpoint] += out
 
-    def leave(self, party: Party, reason: str = "") -> None:
-        self.deliver(self.router.detach(party, reason))
-        del self.inbox[party]
+    def leave(self, endpoint: Endpoint, reason: str = "") -> None:
+        self.deliver(self.router.detach(endpoint, reason))
+        del self.inbox[endpoint]
 
-    def above(self, *, read_only: bool = False, devices: tuple[str, ...] = ()) -> Party:
+    def above(self, *, read_only: bool = False, devices: tuple[str, ...] = ()) -> Endpoint:
         """A server that has connected to this one."""
-        party = self.limited(read_only=read_only, devices=devices)
-        self.send(party, GetProperties("*"))
-        assert party.role is Role.UPSTREAM
-        return party
+        endpoint = self.limited(read_only=read_only, devices=devices)
+        self.send(endpoint, GetProperties("*"))
+        assert endpoint.role is Role.UPSTREAM
+        return endpoint
 
-    def limited(self, *asks: GetProperties, read_only: bool = False, devices: tuple[str, ...] = ()) -> Party:
+    def limited(self, *asks: GetProperties, read_only: bool = False, devices: tuple[str, ...] = ()) -> Endpoint:
         """A client of a listener with fewer rights."""
-        party = Party(f"client {len(self.inbox)}", Role.CLIENT)
-        party.restrict(Rights(read_only, devices))
-        self.router.attach(party)
-        self.inbox[party] = []
-        self.send(party, *asks)
-        return party
+        endpoint = Endpoint(f"client {len(self.inbox)}", Role.CLIENT)
+        endpoint.restrict(Rights(read_only, devices))
+        self.router.attach(endpoint)
+        self.inbox[endpoint] = []
+        self.send(endpoint, *asks)
+        return endpoint
 
-    def raw(self, party: Party) -> bytes:
-        """The bytes the party has received since the last look."""
-        frames, self.inbox[party] = self.inbox[party], []
+    def raw(self, endpoint: Endpoint) -> bytes:
+        """The bytes the endpoint has received since the last look."""
+        frames, self.inbox[endpoint] = self.inbox[endpoint], []
         return b"\n".join(frame.raw for frame in frames)
 
-    def take(self, party: Party) -> list[str]:
-        """What the party has received since the last look, as "tag device name"."""
-        frames, self.inbox[party] = self.inbox[party], []
+    def take(self, endpoint: Endpoint) -> list[str]:
+        """What the endpoint has received since the last look, as "tag device name"."""
+        frames, self.inbox[endpoint] = self.inbox[endpoint], []
         return [" ".join(filter(None, (f.tag.text, f.device, f.name))) for f in frames]
 
     def quiet(self) -> None:
-        for party in self.inbox:
-            self.inbox[party] = []
+        for endpoint in self.inbox:
+            self.inbox[endpoint] = []
 
 
 def elements(text: bytes) -> list[Frame]:

@@ -1,8 +1,8 @@
-"""A whole server with parties that do what a script says, and an independent opinion of who must hear what.
+"""A whole server with endpoints that do what a script says, and an independent opinion of who must hear what.
 
 Nothing here opens a socket or takes time: see :mod:`tests.support.sitelink`. What is checked:
 
-* each party gets what :class:`tests.support.siterules.Rules` says, once, in the order of each source, and nothing else;
+* each endpoint gets what :class:`tests.support.siterules.Rules` says, once, in the order of each source, and nothing else;
 * when all that is said has been heard, who has asked knows the state of everything as its owner has said it;
 * what waits is bounded, nothing waits for ever, and nothing stays when all have gone.
 """
@@ -35,7 +35,7 @@ from .siteactor import Actor
 from .sitedriver import LocalActor, said_by, serial_of
 from .siteelements import Elements
 from .sitelink import PatientLoop
-from .siterules import ABOVES, BELOWS, CLIENTS, DRIVERS, HIDDEN, PATTERN, Kind, Party, Rules, Said
+from .siterules import ABOVES, BELOWS, CLIENTS, DRIVERS, HIDDEN, PATTERN, Endpoint, Kind, Rules, Said
 from .sitesizes import sizes
 from .sitesocket import SocketEnd, files_open
 
@@ -63,7 +63,7 @@ _DATA = ("def", "set", "del", "message")
 
 
 class Site(Elements):
-    """A server and its parties."""
+    """A server and its endpoints."""
 
     def __init__(self) -> None:
         super().__init__(f"site{next(_SITES)}")
@@ -146,17 +146,17 @@ class Site(Elements):
     def _watch(self, source: Peer, frames: list[Frame]) -> None:
         """The server reads what somebody has sent whose link is not ours."""
         sockets = [actor for actor in self.actors if isinstance(actor.link, SocketEnd)]
-        for party in [*self.locals, *sockets]:
-            if (party.local.peer if isinstance(party, LocalActor) else party.peer) is source:
+        for endpoint in [*self.locals, *sockets]:
+            if (endpoint.local.peer if isinstance(endpoint, LocalActor) else endpoint.peer) is source:
                 for frame in frames:
                     said = said_by(frame)
                     if said.serial:
                         said = self.said.setdefault(said.serial, said)
-                    self.heard(party, said)
+                    self.heard(endpoint, said)
 
     # What they say
 
-    def heard(self, source: Party, said: Said) -> None:
+    def heard(self, source: Endpoint, said: Said) -> None:
         """The server reads an element."""
         self.rules.hear(source, said)
 
@@ -252,7 +252,7 @@ class Site(Elements):
             os.close(file)
 
     def _excused(self, actor: Actor | LocalActor, said: Said) -> bool:
-        """A slow party may miss some of this."""
+        """A slow endpoint may miss some of this."""
         peer = actor.local.peer if isinstance(actor, LocalActor) else actor.peer
         if peer is None or not peer.dropped or said.verb not in _DATA:
             return False
@@ -343,7 +343,7 @@ class Site(Elements):
         peers = [actor.peer for actor in self.actors]
         bound = (len(peers) + len(self.locals)) * (LIMITS.total + LOW_WATER + read)
         held = sum(files_open(self.name)) if any(isinstance(actor.link, SocketEnd) for actor in self.actors) else 0
-        assert held <= bound, f"{held} bytes of files are open for {len(peers)} parties, more than {bound}"
+        assert held <= bound, f"{held} bytes of files are open for {len(peers)} endpoints, more than {bound}"
         for local in self.locals:
             size = sum(len(said.raw) for owed in local.owed.values() for said in owed if said.verb == "new")
             bound = LIMITS.commands + LOW_WATER + EVENTS + senders * read

@@ -9,7 +9,7 @@ from indipyserver.relay.peer import Peer
 
 from .client import Cutter
 from .sitelink import SiteLink
-from .siterules import Kind, Party, Said
+from .siterules import Endpoint, Kind, Said
 from .sitesocket import SocketEnd
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Actor"]
 
 
-class Actor(Party):
-    """A party with a line to the server.
+class Actor(Endpoint):
+    """An endpoint with a line to the server.
 
     Attributes:
         answers: It answers what it is asked; if not, it does later.
@@ -50,7 +50,7 @@ class Actor(Party):
         self.defined: dict[tuple[str, str], tuple[str, str]] = {}
         self.view: dict[tuple[str, str], list[str | None]] = {}
         self.enabled: dict[tuple[str, str], str] = {}
-        self.last: dict[tuple[Party, str], int] = {}
+        self.last: dict[tuple[Endpoint, str], int] = {}
         self.pongs = 0
         self.cutter = Cutter()
         self.link: SiteLink | SocketEnd

@@ -17,7 +17,7 @@ from indipyserver.relay.peer import Peer
 from indipyserver.sources.localdriver import LocalDriver
 
 from .client import Cutter
-from .siterules import Kind, Party, Said
+from .siterules import Endpoint, Kind, Said
 
 if TYPE_CHECKING:
     from .site import Site
@@ -59,8 +59,8 @@ class SiteDriver(IPyDriver):
         self.actor.told(event)
 
 
-class LocalActor(Party):
-    """The party of such a driver, and what the test knows of it.
+class LocalActor(Endpoint):
+    """The endpoint of such a driver, and what the test knows of it.
 
     Attributes:
         view: What it has been told of others.
@@ -73,7 +73,7 @@ class LocalActor(Party):
         self.site = site
         self.device = device
         self.view: dict[tuple[str, str], list[str | None]] = {}
-        self.last: dict[tuple[Party, str], int] = {}
+        self.last: dict[tuple[Endpoint, str], int] = {}
         self.driver = SiteDriver(device, names)
         self.driver.actor = self
         self.todo: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()

@@ -1,4 +1,4 @@
-"""The elements that parties of a :class:`tests.support.site.Site` send, each with a serial in its timestamp."""
+"""The elements that endpoints of a :class:`tests.support.site.Site` send, each with a serial in its timestamp."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ __all__ = ["MOST", "Play", "Step", "play"]
 Step: TypeAlias = tuple[Any, ...]
 
 MOST = 9
-"""Parties with a line to the server, at most."""
+"""Endpoints with a line to the server, at most."""
 
 
 class Play:

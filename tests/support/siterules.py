@@ -1,6 +1,6 @@
 """Who must hear what, by the decisions about routing alone; it shares no code with the server.
 
-:class:`Rules` is told each element as the server reads it, and notes for each party what it must get, and what it
+:class:`Rules` is told each element as the server reads it, and notes for each endpoint what it must get, and what it
 may get beside that. All else it must not get.
 """
 
@@ -18,7 +18,7 @@ HIDDEN = "Secret"
 
 
 class Kind(Enum):
-    """What a party is."""
+    """What an endpoint is."""
 
     CLIENT = "client"
     LIMITED = "limited client"
@@ -94,8 +94,8 @@ class Property:
 
 
 @dataclass(slots=True, eq=False)
-class Party:
-    """A party as the rules see it.
+class Endpoint:
+    """An endpoint as the rules see it.
 
     Attributes:
         asked: What it has asked for with getProperties: (None, None), (device, None), (device, name).
@@ -117,8 +117,8 @@ class Party:
     modes: dict[tuple[str | None, str | None], str] = field(default_factory=dict)
     missing: set[tuple[str, str]] = field(default_factory=set)
     unseen: set[tuple[str, str]] = field(default_factory=set)
-    owed: dict[tuple[Party, str], list[Said]] = field(default_factory=dict)
-    allowed: dict[int, Party] = field(default_factory=dict)
+    owed: dict[tuple[Endpoint, str], list[Said]] = field(default_factory=dict)
+    allowed: dict[int, Endpoint] = field(default_factory=dict)
     refused: Counter[str | None] = field(default_factory=Counter)
     pings: int = 0
     closing: bool = False
@@ -165,26 +165,26 @@ class Rules:
     """
 
     def __init__(self) -> None:
-        self.parties: list[Party] = []
-        self.owners: dict[str, Party] = {}
+        self.endpoints: list[Endpoint] = []
+        self.owners: dict[str, Endpoint] = {}
         self.vacant: set[str] = set()
         self.truth: dict[tuple[str, str], Property] = {}
 
     # Life
 
-    def came(self, party: Party) -> None:
-        self.parties.append(party)
+    def came(self, endpoint: Endpoint) -> None:
+        self.endpoints.append(endpoint)
 
-    def gone(self, party: Party) -> None:
-        party.closed = True
-        if party in self.parties:
-            self.parties.remove(party)
-        for device in [device for device, owner in self.owners.items() if owner is party]:
+    def gone(self, endpoint: Endpoint) -> None:
+        endpoint.closed = True
+        if endpoint in self.endpoints:
+            self.endpoints.remove(endpoint)
+        for device in [device for device, owner in self.owners.items() if owner is endpoint]:
             self._release(device)
 
-    def claimed(self, party: Party, device: str) -> None:
+    def claimed(self, endpoint: Endpoint, device: str) -> None:
         """A driver of this process has this device, whether it defines it or not."""
-        self.owners[device] = party
+        self.owners[device] = endpoint
 
     def _release(self, device: str) -> None:
         self.owners.pop(device, None)
@@ -197,20 +197,20 @@ class Rules:
 
     def _undefine(self, key: tuple[str, str]) -> None:
         self.truth.pop(key, None)
-        for party in self.parties:
-            party.missing.discard(key)
-            party.unseen.discard(key)
-            if party.kind is Kind.LOCAL:  # what it has not yet looked at is void
-                for lane in party.owed:
-                    party.owed[lane] = [said for said in party.owed[lane] if (said.device, said.name) != key]
+        for endpoint in self.endpoints:
+            endpoint.missing.discard(key)
+            endpoint.unseen.discard(key)
+            if endpoint.kind is Kind.LOCAL:  # what it has not yet looked at is void
+                for lane in endpoint.owed:
+                    endpoint.owed[lane] = [said for said in endpoint.owed[lane] if (said.device, said.name) != key]
 
     # What is said
 
-    def hear(self, source: Party, said: Said) -> None:
+    def hear(self, source: Endpoint, said: Said) -> None:
         """The server reads this element."""
         getattr(self, f"_{said.verb}")(source, said)
 
-    def _get(self, source: Party, said: Said) -> None:
+    def _get(self, source: Endpoint, said: Said) -> None:
         device, name = said.device or None, said.name or None
         if device is None or device == "*":
             device = name = None
@@ -223,7 +223,7 @@ class Rules:
         source.wants.add((device, name))
         source.missing |= {key for key in self.truth if source.covers(*key, {(device, name)})}
 
-    def _mode(self, source: Party, said: Said) -> None:
+    def _mode(self, source: Endpoint, said: Said) -> None:
         device, name = said.device or None, said.name or None
         assert said.value is not None
         if device is None:
@@ -238,18 +238,18 @@ class Rules:
             source.modes = {key: mode for key, mode in source.modes.items() if key[0] != device}
         source.modes[device, name] = said.value
 
-    def _ping(self, source: Party, said: Said) -> None:
+    def _ping(self, source: Endpoint, said: Said) -> None:
         source.pings += 1
 
-    def _new(self, source: Party, said: Said) -> None:
+    def _new(self, source: Endpoint, said: Said) -> None:
         device, name = said.device, said.name
         if not device or not name or not source.sees(device):
             return
         if not source.commands:  # the echo of a command at a server below, and nothing else, may come this way
             if self.owners.get(device) is source and (source.takes_blobs or not said.data):
-                for party in self._interested(source, said):
-                    if party.commands:
-                        party.allowed[said.serial] = source
+                for endpoint in self._interested(source, said):
+                    if endpoint.commands:
+                        endpoint.allowed[said.serial] = source
             return
         if source.kind in (Kind.WATCHER, Kind.WATCHER_ABOVE):
             source.refused[device] += 1
@@ -264,11 +264,11 @@ class Rules:
             return
         if owner is not None and (owner.takes_blobs or not said.data):
             self._owe(owner, source, said, "command")
-        for party in self._interested(source, said):
-            if party.commands:
-                self._owe(party, source, said, "data")
+        for endpoint in self._interested(source, said):
+            if endpoint.commands:
+                self._owe(endpoint, source, said, "data")
 
-    def _def(self, source: Party, said: Said) -> None:
+    def _def(self, source: Endpoint, said: Said) -> None:
         device, name = said.device, said.name
         if not device or not name or not self._speaks(source, said, claim=True):
             return
@@ -283,15 +283,15 @@ class Rules:
             news = known.changed or known.defined != now
         self.truth[device, name] = Property(*now, now)
         self._missed(source, said, news)
-        for party in self._interested(source, said):
-            if news or (device, name) in party.missing:
-                party.missing.discard((device, name))
-                party.unseen.discard((device, name))
-                self._owe(party, source, said, "data")
-            elif not party.commands:  # it may have been behind: then all is asked for again
-                party.allowed[said.serial] = source
+        for endpoint in self._interested(source, said):
+            if news or (device, name) in endpoint.missing:
+                endpoint.missing.discard((device, name))
+                endpoint.unseen.discard((device, name))
+                self._owe(endpoint, source, said, "data")
+            elif not endpoint.commands:  # it may have been behind: then all is asked for again
+                endpoint.allowed[said.serial] = source
 
-    def _set(self, source: Party, said: Said) -> None:
+    def _set(self, source: Endpoint, said: Said) -> None:
         device, name = said.device, said.name
         if not device or not name:
             return
@@ -305,30 +305,34 @@ class Rules:
             known.value = said.value or known.value
             known.changed = True
             self._missed(source, said, True)
-        for party in self._interested(source, said):
-            if (device, name) in party.unseen:
+        for endpoint in self._interested(source, said):
+            if (device, name) in endpoint.unseen:
                 continue
             if known is not None:
-                self._owe(party, source, said, "data")
-            elif not party.commands or not party.covers(device, name, party.asked):
-                party.allowed[said.serial] = source
+                self._owe(endpoint, source, said, "data")
+            elif not endpoint.commands or not endpoint.covers(device, name, endpoint.asked):
+                endpoint.allowed[said.serial] = source
 
-    def _missed(self, source: Party, said: Said, news: bool) -> None:
+    def _missed(self, source: Endpoint, said: Said, news: bool) -> None:
         """Who gets BLOBs only is not told this: it is given a definition before anything else, when it wants more."""
         assert said.device
         assert said.name
         key = said.device, said.name
         if said.name.startswith("img"):
             return
-        for party in self.parties:
-            if party is source or party.mode(said.device, None) != "Only" or not party.covers(*key, party.asked):
+        for endpoint in self.endpoints:
+            if (
+                endpoint is source
+                or endpoint.mode(said.device, None) != "Only"
+                or not endpoint.covers(*key, endpoint.asked)
+            ):
                 continue
             if news:
-                party.missing.add(key)
-                if party.commands:
-                    party.unseen.add(key)
+                endpoint.missing.add(key)
+                if endpoint.commands:
+                    endpoint.unseen.add(key)
 
-    def _del(self, source: Party, said: Said) -> None:
+    def _del(self, source: Endpoint, said: Said) -> None:
         device, name = said.device, said.name
         if not device:
             if not name and self._may_speak(source, said):
@@ -338,18 +342,18 @@ class Rules:
         if name == "" or not self._may_speak(source, said) or self.owners.get(device, source) is not source:
             return
         known = (device, name) in self.truth if name else any(d == device for d, _ in self.truth)
-        for party in self._interested(source, said):
+        for endpoint in self._interested(source, said):
             if known:
-                self._owe(party, source, said, "data")
+                self._owe(endpoint, source, said, "data")
             else:
-                party.allowed[said.serial] = source
+                endpoint.allowed[said.serial] = source
         if self.owners.get(device) is source:
             if name:
                 self._undefine((device, name))
             else:
                 self._deleted(source, device)
 
-    def _deleted(self, source: Party, device: str) -> None:
+    def _deleted(self, source: Endpoint, device: str) -> None:
         """A program keeps the name of a device that it has deleted until somebody else wants it."""
         if source.kind in DRIVERS:
             self._forget(device)
@@ -358,40 +362,40 @@ class Rules:
         else:
             self._release(device)
 
-    def _message(self, source: Party, said: Said) -> None:
+    def _message(self, source: Endpoint, said: Said) -> None:
         if not self._may_speak(source, said):
             return
         if said.device:
             if self.owners.get(said.device, source) is source:
-                for party in self._interested(source, said):
+                for endpoint in self._interested(source, said):
                     if said.device in self.owners:
-                        self._owe(party, source, said, "data")
+                        self._owe(endpoint, source, said, "data")
                     else:
-                        party.allowed[said.serial] = source
+                        endpoint.allowed[said.serial] = source
             return
-        for party in self.parties:
-            if party is source:
+        for endpoint in self.endpoints:
+            if endpoint is source:
                 continue
             if source.kind is Kind.ONLY_A:  # what concerns no device comes round through others
-                party.allowed[said.serial] = source
+                endpoint.allowed[said.serial] = source
             elif (
-                party.kind in (Kind.CLIENT, Kind.WATCHER, Kind.NEIGHBOUR)
-                or (party.kind in DRIVERS and (None, None) in party.wants)
-                or (party.kind is Kind.ABOVE and source.kind not in ABOVES)
+                endpoint.kind in (Kind.CLIENT, Kind.WATCHER, Kind.NEIGHBOUR)
+                or (endpoint.kind in DRIVERS and (None, None) in endpoint.wants)
+                or (endpoint.kind is Kind.ABOVE and source.kind not in ABOVES)
             ):
-                self._owe(party, source, said, "data")
-            elif party.kind not in BELOWS:
-                party.allowed[said.serial] = source
+                self._owe(endpoint, source, said, "data")
+            elif endpoint.kind not in BELOWS:
+                endpoint.allowed[said.serial] = source
 
     # Who
 
-    def _may_speak(self, source: Party, said: Said) -> bool:
+    def _may_speak(self, source: Endpoint, said: Said) -> bool:
         """May it say anything of this device at all?"""
         if source.kind in CLIENTS or source.kind is Kind.WATCHER_ABOVE or not source.sees(said.device):
             return False
         return source.kind is not Kind.ONLY_A or not said.device or said.device == "A"
 
-    def _speaks(self, source: Party, said: Said, *, claim: bool) -> bool:
+    def _speaks(self, source: Endpoint, said: Said, *, claim: bool) -> bool:
         """Does it own this device, or may it take it?"""
         device = said.device
         assert device
@@ -410,51 +414,51 @@ class Rules:
             return True
         return False
 
-    def _interested(self, source: Party, said: Said) -> Iterator[Party]:
+    def _interested(self, source: Endpoint, said: Said) -> Iterator[Endpoint]:
         device, name = said.device, said.name
         assert device
-        for party in self.parties:
-            if not party.covers(device, name, party.wants):
+        for endpoint in self.endpoints:
+            if not endpoint.covers(device, name, endpoint.wants):
                 continue
-            if party is source:
-                named = {(d, n) for d, n in party.wants if d is not None}
-                if party.kind not in DRIVERS or not party.covers(device, name, named):
+            if endpoint is source:
+                named = {(d, n) for d, n in endpoint.wants if d is not None}
+                if endpoint.kind not in DRIVERS or not endpoint.covers(device, name, named):
                     continue
             blob = name is not None and name.startswith("img")
             if said.data:
-                if party.mode(device, name) == "Never" or not party.takes_blobs:
+                if endpoint.mode(device, name) == "Never" or not endpoint.takes_blobs:
                     continue
-            elif party.mode(device, None) == "Only" and said.verb != "del" and not (blob and said.verb != "new"):
+            elif endpoint.mode(device, None) == "Only" and said.verb != "del" and not (blob and said.verb != "new"):
                 continue
-            yield party
+            yield endpoint
 
-    def _owe(self, party: Party, source: Party, said: Said, what: str) -> None:
+    def _owe(self, endpoint: Endpoint, source: Endpoint, said: Said, what: str) -> None:
         """It must get this; a driver of this process only what concerns a property that is there."""
-        if not said.serial or party.closing:
+        if not said.serial or endpoint.closing:
             return
-        party.allowed[said.serial] = source
-        if party.closed or said.doubtful:
+        endpoint.allowed[said.serial] = source
+        if endpoint.closed or said.doubtful:
             return
-        if party.kind is Kind.LOCAL and (
+        if endpoint.kind is Kind.LOCAL and (
             (said.device, said.name) not in self.truth or (said.verb == "new" and said.value is None and not said.data)
         ):
             return
-        party.owed.setdefault(self.lane(source, party, said), []).append(said)
+        endpoint.owed.setdefault(self.lane(source, endpoint, said), []).append(said)
 
     @staticmethod
-    def lane(source: Party, party: Party, said: Said) -> tuple[Party, str]:
-        """Elements of one lane keep their order on the way from one party to another."""
-        what = "command" if said.verb == "new" and not party.commands else "data"
-        if Kind.LOCAL in (source.kind, party.kind):
+    def lane(source: Endpoint, endpoint: Endpoint, said: Said) -> tuple[Endpoint, str]:
+        """Elements of one lane keep their order on the way from one endpoint to another."""
+        what = "command" if said.verb == "new" and not endpoint.commands else "data"
+        if Kind.LOCAL in (source.kind, endpoint.kind):
             what += f" {said.device} {said.name}"
         return source, what
 
-    def wanted(self, owner: Party, device: str, name: str) -> bool:
+    def wanted(self, owner: Endpoint, device: str, name: str) -> bool:
         """Does anybody want the data of this BLOB property from its owner, another server?"""
         return owner.takes_blobs and any(
-            party is not owner
-            and party.takes_blobs
-            and party.covers(device, name, party.wants)
-            and party.mode(device, name) != "Never"
-            for party in self.parties
+            endpoint is not owner
+            and endpoint.takes_blobs
+            and endpoint.covers(device, name, endpoint.wants)
+            and endpoint.mode(device, name) != "Never"
+            for endpoint in self.endpoints
         )

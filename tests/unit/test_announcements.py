@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from indipyserver.relay.switchboard import Switchboard
-from indipyserver.routing.endpoint import Delivery, Party
+from indipyserver.routing.endpoint import Delivery, Endpoint
 from indipyserver.texts import LONGEST
 
 
@@ -30,7 +30,7 @@ def test_an_announcement_is_cut_to_what_all_clients_show(monkeypatch: pytest.Mon
     board = Switchboard("here")
     said: list[str] = []
 
-    def note(text: str, timestamp: str | None = None, about: Party | None = None) -> list[Delivery]:
+    def note(text: str, timestamp: str | None = None, about: Endpoint | None = None) -> list[Delivery]:
         said.append(text)
         return []
 

@@ -11,7 +11,7 @@ import indipyserver
 from indipydriver.protocol.framer import Framer
 from indipyserver.cli import console
 from indipyserver.cli.main import build_parser, main
-from indipyserver.spec import ProgramWord, PythonWord, RemoteWord, parse_word
+from indipyserver.spec import ProgramSpec, PythonSpec, RemoteSpec, parse_spec
 
 
 def parsed(*argv):
@@ -64,7 +64,7 @@ def test_flags(argv, name, value):
 def test_short_flags_may_be_clustered():
     options = parsed("-vvr", "3", "one", "-vp7000", "two")
     assert (options.verbose, options.restarts, options.port) == (3, 3, 7000)
-    assert options.words == [ProgramWord("one"), ProgramWord("two")]
+    assert options.words == [ProgramSpec("one"), ProgramSpec("two")]
 
 
 @pytest.mark.parametrize(
@@ -137,25 +137,25 @@ def test_usage_takes_the_name_of_the_program(path, name, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("indi_simulator_ccd", ProgramWord("indi_simulator_ccd")),
-        ("/opt/my drivers/one", ProgramWord("/opt/my drivers/one")),
-        ("/opt/release@2/driver", ProgramWord("/opt/release@2/driver")),
-        ("./driver.py", ProgramWord("./driver.py")),
-        ("@host", RemoteWord("@host", None, "host")),
-        ("*@host", RemoteWord("*@host", None, "host")),
-        ("@host:1", RemoteWord("@host:1", None, "host", 1)),
-        ("My Cam@host:7625", RemoteWord("My Cam@host:7625", "My Cam", "host", 7625)),
-        ("a@b@host", RemoteWord("a@b@host", "a@b", "host")),
-        ("@[fe80::1%eth0]:65535", RemoteWord("@[fe80::1%eth0]:65535", None, "fe80::1%eth0", 65535)),
-        ("Cam@[::1]", RemoteWord("Cam@[::1]", "Cam", "::1")),
-        ("package.module:make", PythonWord("package.module:make", "package.module", "make")),
-        ("module:Class.make", PythonWord("module:Class.make", "module", "Class.make")),
-        ("dir name/file.py:make", PythonWord("dir name/file.py:make", "dir name/file.py", "make")),
-        ("./a@b/file.py:make", PythonWord("./a@b/file.py:make", "./a@b/file.py", "make")),
+        ("indi_simulator_ccd", ProgramSpec("indi_simulator_ccd")),
+        ("/opt/my drivers/one", ProgramSpec("/opt/my drivers/one")),
+        ("/opt/release@2/driver", ProgramSpec("/opt/release@2/driver")),
+        ("./driver.py", ProgramSpec("./driver.py")),
+        ("@host", RemoteSpec("@host", None, "host")),
+        ("*@host", RemoteSpec("*@host", None, "host")),
+        ("@host:1", RemoteSpec("@host:1", None, "host", 1)),
+        ("My Cam@host:7625", RemoteSpec("My Cam@host:7625", "My Cam", "host", 7625)),
+        ("a@b@host", RemoteSpec("a@b@host", "a@b", "host")),
+        ("@[fe80::1%eth0]:65535", RemoteSpec("@[fe80::1%eth0]:65535", None, "fe80::1%eth0", 65535)),
+        ("Cam@[::1]", RemoteSpec("Cam@[::1]", "Cam", "::1")),
+        ("package.module:make", PythonSpec("package.module:make", "package.module", "make")),
+        ("module:Class.make", PythonSpec("module:Class.make", "module", "Class.make")),
+        ("dir name/file.py:make", PythonSpec("dir name/file.py:make", "dir name/file.py", "make")),
+        ("./a@b/file.py:make", PythonSpec("./a@b/file.py:make", "./a@b/file.py", "make")),
     ],
 )
 def test_words(text, word):
-    assert parse_word(text) == word
+    assert parse_spec(text) == word
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_words(text, word):
 )
 def test_what_is_no_word(text, says):
     with pytest.raises(ValueError, match=re.escape(says)):
-        parse_word(text)
+        parse_spec(text)
 
 
 # The log

@@ -4,7 +4,7 @@ import pytest
 
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.framer import Framer
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from indipyserver.routing.router import Router
 
 DEFINITION = b"<defBLOBVector device='A' name='b' state='Ok' perm='rw'><defBLOB name='m'/></defBLOBVector>"
@@ -17,7 +17,7 @@ def frames(text: bytes) -> list[Frame]:
 
 def test_no_echo_with_data_crosses_a_link_without_blobs() -> None:
     router = Router("here")
-    remote, client = Party("remote", Role.REMOTE, takes_blobs=False), Party("client", Role.CLIENT)
+    remote, client = Endpoint("remote", Role.REMOTE, takes_blobs=False), Endpoint("client", Role.CLIENT)
     router.attach(remote)
     router.attach(client)
     router.process(client, frames(b"<getProperties version='1.7'/><enableBLOB device='A'>Also</enableBLOB>"))
@@ -29,7 +29,7 @@ def test_no_echo_with_data_crosses_a_link_without_blobs() -> None:
 @pytest.mark.parametrize("mode", ["Also", "Only", "Never", None])
 def test_the_echo_of_a_command_with_a_blob_goes_to_those_who_have_enabled_it(role: Role, mode: str | None) -> None:
     router = Router("here")
-    owner, client = Party("owner", role), Party("client", Role.CLIENT)
+    owner, client = Endpoint("owner", role), Endpoint("client", Role.CLIENT)
     router.attach(owner)
     router.attach(client)
     router.process(client, frames(b"<getProperties version='1.7'/>"))
@@ -37,5 +37,5 @@ def test_the_echo_of_a_command_with_a_blob_goes_to_those_who_have_enabled_it(rol
     if mode is not None:
         router.process(client, frames(f"<enableBLOB device='A'>{mode}</enableBLOB>".encode()))
     for _ in range(2):  # also when it is remembered
-        heard = [party for _, receivers in router.process(owner, frames(COMMAND)) for party in receivers]
+        heard = [endpoint for _, receivers in router.process(owner, frames(COMMAND)) for endpoint in receivers]
         assert heard == ([client] if mode in ("Also", "Only") else [])

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indipyserver.cli.fifo import MAX_LINE, CommandError, Fifo, Lines, Start, Stop, parse_command
-from indipyserver.spec import ProgramWord, PythonWord, RemoteWord
+from indipyserver.spec import ProgramSpec, PythonSpec, RemoteSpec
 from tests.support import asynchronous
 
-CCD = ProgramWord("indi_ccd")
+CCD = ProgramSpec("indi_ccd")
 
 
 @pytest.mark.parametrize(
@@ -27,16 +27,16 @@ CCD = ProgramWord("indi_ccd")
             Start(CCD, name="N", config="c.xml", skeleton="s k.xml", prefix="/opt/p"),
         ),
         ('start "indi_ccd" -n "a@b"', Start(CCD, name="a@b")),
-        ('start "/my drivers/ccd"', Start(ProgramWord("/my drivers/ccd"))),
+        ('start "/my drivers/ccd"', Start(ProgramSpec("/my drivers/ccd"))),
         ('start indi_ccd -n "Bob\'s"', Start(CCD, name="Bob's")),
-        ('start "My Cam"@host:7625', Start(RemoteWord("My Cam@host:7625", "My Cam", "host", 7625))),
-        ("start My Cam@host", Start(RemoteWord("My Cam@host", "My Cam", "host"))),
-        ("start @host", Start(RemoteWord("@host", None, "host"))),
-        ("start a.b:make", Start(PythonWord("a.b:make", "a.b", "make"))),
+        ('start "My Cam"@host:7625', Start(RemoteSpec("My Cam@host:7625", "My Cam", "host", 7625))),
+        ("start My Cam@host", Start(RemoteSpec("My Cam@host", "My Cam", "host"))),
+        ("start @host", Start(RemoteSpec("@host", None, "host"))),
+        ("start a.b:make", Start(PythonSpec("a.b:make", "a.b", "make"))),
         ("stop indi_ccd", Stop("indi_ccd")),
         ('stop indi_ccd -n "My Cam"', Stop("indi_ccd", "My Cam")),
         ('stop "My Cam"@host:7625', Stop("My Cam@host:7625")),
-        ("start Größe", Start(ProgramWord("Größe"))),
+        ("start Größe", Start(ProgramSpec("Größe"))),
         ("", None),
         (" \t ", None),
     ],

@@ -347,7 +347,7 @@ def planted(text: str, module: str, *others: str) -> list[str]:
         ("indipydriver.events", "from .device import Device", "not below"),
         ("indipydriver.propertyvectors", "from .ipydriver import IPyDriver", "not below"),
         ("indipydriver.propertyvectors", "from . import IPyDriver", "not below"),
-        ("indipyserver.sources.remote", "from ..clients.listener import Listener", "not below"),
+        ("indipyserver.sources.remote", "from ..clients.listener import Acceptor", "not below"),
         ("indipyserver.routing.outbox", "from ..relay.peer import Peer", "not below"),
         ("indipyserver.routing.interest", "if TYPE_CHECKING:\n    from ..relay.peer import Peer", "not below"),
         ("indipyserver.surprise", "", "in no layer"),

@@ -7,7 +7,7 @@ import pytest
 
 from indipyserver import IPyServer
 from indipyserver.relay.keepalive import LEAST, Keepalive
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from tests.support import asynchronous
 
 
@@ -16,7 +16,7 @@ class Board:
 
     def __init__(self) -> None:
         self.last_traffic = asyncio.get_running_loop().time()
-        self.clients = [Party("client", Role.CLIENT)]
+        self.clients = [Endpoint("client", Role.CLIENT)]
         self.sent = 0
 
     def deliver(self, source: object, deliveries: list[Any]) -> None:

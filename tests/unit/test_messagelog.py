@@ -9,18 +9,18 @@ import pytest
 
 from indipydriver.protocol.framer import Framer
 from indipyserver.observers.messagelog import MessageLog
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from tests.support import allowed
 
 NOW = datetime(2024, 2, 29, 23, 59, 58, 987654, UTC)
-DRIVER = Party("driver", Role.DRIVER)
+DRIVER = Endpoint("driver", Role.DRIVER)
 
 
 def logged(tmp_path, xml, role=Role.DRIVER):
     frames = Framer().feed(xml.encode() if isinstance(xml, str) else xml)
     assert frames
     log = MessageLog(tmp_path, clock=lambda: NOW)
-    log(Party("somebody", role), frames)
+    log(Endpoint("somebody", role), frames)
     log.close()
     return {path.name: path.read_text() for path in tmp_path.rglob("*")}
 

@@ -248,7 +248,7 @@ def test_those_who_wait_are_not_told_of_devices_that_are_hidden_from_them(
         for devices in ((), ("Mount*",)):
             waiting, _, _ = make(Role.CLIENT)
             waiting.restrict(Rights(devices=devices))
-            waiting.is_a_server()
+            waiting.become_server()
             peer.hold(waiting)
         put(peer, sized(3 * LOW_WATER, data=False))
         peer.flush()
@@ -295,7 +295,7 @@ def test_a_server_above_hears_often_enough_that_this_one_is_well_however_long_a_
     async def run() -> tuple[Board, float]:
         peer, link, board = make(Role.DRIVER, hang_time=hang_time)
         above, _, _ = make(Role.CLIENT)
-        above.is_a_server()
+        above.become_server()
         board.send = lambda sender, frame: heard.append(clock.time())  # type: ignore[method-assign]
         put(peer, sized(2 * LOW_WATER, data=False))
         peer.hold(above)

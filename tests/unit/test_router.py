@@ -1,4 +1,4 @@
-"""Who gets what: the router alone, with parties that are only names."""
+"""Who gets what: the router alone, with endpoints that are only names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import BlobMode, State
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from indipyserver.routing.interest import MAX_INTERESTS
 from tests.support.routing import BLOB, Site, blob, command, define, update
 
@@ -183,7 +183,7 @@ def test_what_only_devices_say_is_not_taken_from_a_client(frame: Frame, caplog: 
     site.quiet()
     for _ in range(3):
         site.send(liar, frame)
-    assert [site.take(party) for party in (driver, other, snooper)] == [[], [], []]
+    assert [site.take(endpoint) for endpoint in (driver, other, snooper)] == [[], [], []]
     assert liar.complaints == {frame.tag.text: 3}
     assert len([record for record in caplog.records if frame.tag.text in record.message]) == 1
 
@@ -367,10 +367,10 @@ def test_pings_are_answered_to_whoever_sent_them() -> None:
     site = Site()
     driver, client, other = site.driver("A"), site.client(ALL), site.client(ALL)
     site.quiet()
-    for party in (driver, client):
-        site.send(party, Ping("SetBLOB/7"))
-        assert b'uid="SetBLOB/7"' in site.inbox[party][0].raw
-        assert site.take(party) == ["pingReply"]
+    for endpoint in (driver, client):
+        site.send(endpoint, Ping("SetBLOB/7"))
+        assert b'uid="SetBLOB/7"' in site.inbox[endpoint][0].raw
+        assert site.take(endpoint) == ["pingReply"]
     site.send(client, Ping("x", reply=True))
     assert site.take(other) == site.take(driver) == []
 
@@ -399,10 +399,10 @@ def test_who_has_asked_for_as_much_as_is_kept_may_ask_for_that_again(role: Role)
 # Trees
 
 
-def server_above(site: Site) -> Party:
-    party = site.client(GetProperties("*"))
-    assert party.role is Role.UPSTREAM
-    return party
+def server_above(site: Site) -> Endpoint:
+    endpoint = site.client(GetProperties("*"))
+    assert endpoint.role is Role.UPSTREAM
+    return endpoint
 
 
 def test_a_server_above_gets_everything_but_blobs_and_commands_like_a_client() -> None:
@@ -437,8 +437,8 @@ def test_a_server_below_is_asked_for_blobs_while_somebody_wants_them() -> None:
     site.send(two, EnableBlob("R", None, BlobMode.ONLY))
     assert site.take(remote) == []  # Only is between the client and its own server
     for out, receivers in site.router.detach(two):
-        for party in receivers:
-            site.inbox[party] += out
+        for endpoint in receivers:
+            site.inbox[endpoint] += out
     assert b">Never<" in site.inbox[remote][0].raw
 
 
@@ -497,7 +497,7 @@ def test_site_wide_elements_do_not_go_round() -> None:
     site.quiet()
     been_here = Framer().feed(b'<message via="there here" message="x"/><getProperties version="1.7" via="here"/>')
     site.send(remote, *been_here)
-    assert [site.take(party) for party in (driver, client, above, remote)] == [[], [], [], []]
+    assert [site.take(endpoint) for endpoint in (driver, client, above, remote)] == [[], [], [], []]
     site.send(remote, *Framer().feed(b'<message via="there" message="x"/>'))
     assert b'via="there here"' in site.inbox[above][0].raw
     assert site.take(client) == site.take(above) == ["message"]
@@ -542,8 +542,8 @@ def test_definitions_tell_servers_which_way_they_came_and_do_not_come_back(caplo
     assert b"via" not in site.inbox[client][0].raw
     brought_back = site.inbox[above][0]
     for out, receivers in site.router.detach(driver):
-        for party in receivers:
-            site.inbox[party] += out
+        for endpoint in receivers:
+            site.inbox[endpoint] += out
     assert site.take(above) == ["defTextVector A p", "delProperty A"]
     assert site.take(client) == ["defTextVector A p", "delProperty A"]
     last_words = [

@@ -18,7 +18,7 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import BlobMode, State
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from indipyserver.routing.interest import MAX_INTERESTS, Interest
 from tests.support import allowed
 from tests.support.routing import BLOB, Site, blob, command, define, elements, update
@@ -71,14 +71,14 @@ def test_an_empty_command_opens_no_way_for_the_echo_of_data() -> None:
 # Servers
 
 
-def remote_with(site: Site, *devices: str) -> Party:
+def remote_with(site: Site, *devices: str) -> Endpoint:
     remote = site.add("remote", Role.REMOTE)
     site.send(remote, *(define(device, "image", BLOB) for device in devices))
     site.quiet()
     return remote
 
 
-def asked(site: Site, remote: Party) -> list[tuple[str | None, str | None, bytes]]:
+def asked(site: Site, remote: Endpoint) -> list[tuple[str | None, str | None, bytes]]:
     """What BLOBs it was asked for since the last look."""
     frames, site.inbox[remote] = site.inbox[remote], []
     return [(f.device, f.name, f.raw.split(b">")[1].split(b"<")[0]) for f in frames if f.tag.text == "enableBLOB"]

@@ -12,7 +12,7 @@ from indipydriver.protocol.messages import DelProperty, GetProperties, Message
 from indipydriver.protocol.via import MAX_HOPS
 from indipyserver.routing import devices as table
 from indipyserver.routing import routes
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from indipyserver.routing.interest import MAX_INTERESTS
 from tests.support import allowed
 from tests.support.routing import BLOB, Site, command, define, elements, update
@@ -78,16 +78,16 @@ def test_whatever_a_peer_says_is_logged_a_few_times_only(role: Role | str, caplo
     site.driver("A")
     client = site.client(ALL)
     if role == "limited":
-        party = site.limited(read_only=True, devices=("A",))
+        endpoint = site.limited(read_only=True, devices=("A",))
     elif role is Role.UPSTREAM:
-        party = site.above(read_only=True)
+        endpoint = site.above(read_only=True)
     else:
-        party = site.add("party", role)  # type: ignore[arg-type]
+        endpoint = site.add("endpoint", role)  # type: ignore[arg-type]
     site.quiet()
     caplog.clear()
     for n in range(200):
-        site.send(party, *everything_wrong(n))  # type: ignore[arg-type]
-    assert len(party.complaints) <= 15
+        site.send(endpoint, *everything_wrong(n))  # type: ignore[arg-type]
+    assert len(endpoint.complaints) <= 15
     assert len(caplog.records) <= 40
     own = [frame for frame in site.inbox[client] if b"refused" in frame.raw or b"dropped" in frame.raw]
     assert len(own) <= 40
@@ -241,7 +241,7 @@ def test_ten_thousand_devices_of_twenty_drivers() -> None:
 
 def test_names_that_differ_in_case_or_blanks_are_different_devices() -> None:
     site = Site()
-    owners: dict[str, Party] = {}
+    owners: dict[str, Endpoint] = {}
     for name in ("CCD", "ccd", "CCD ", " CCD", "C CD"):
         owners[name] = site.add(name, Role.DRIVER)
         site.send(owners[name], define(name, "p"))
@@ -250,7 +250,7 @@ def test_names_that_differ_in_case_or_blanks_are_different_devices() -> None:
     site.quiet()
     for name, owner in owners.items():
         site.send(client, command(name, "p"))
-        assert [party.label for party in owners.values() if site.take(party)] == [owner.label]
+        assert [endpoint.label for endpoint in owners.values() if site.take(endpoint)] == [owner.label]
 
 
 def test_what_very_many_properties_are_kept_for_is_little_however_many_clients_ask() -> None:
@@ -269,7 +269,7 @@ def test_what_very_many_properties_are_kept_for_is_little_however_many_clients_a
         tracemalloc.stop()
     assert kept < 4_000_000
     site.answer()
-    assert all(len(frames) == 2000 for party, frames in site.inbox.items() if party is not remote)
+    assert all(len(frames) == 2000 for endpoint, frames in site.inbox.items() if endpoint is not remote)
 
 
 def test_who_takes_the_place_of_another_is_not_taken_for_him() -> None:
@@ -285,5 +285,5 @@ def test_who_takes_the_place_of_another_is_not_taken_for_him() -> None:
         site.quiet()
         site.send(driver, update("A", "p"))  # who has only named it gets it without a definition
         assert site.take(new) == site.take(late) == site.take(stays) == ["setTextVector A p"]
-        assert len({party.bit for party in site.router.parties}) == len(site.router.parties)
-    assert max(party.bit for party in site.router.parties) < 1 << len(site.router.parties) + 1
+        assert len({endpoint.bit for endpoint in site.router.endpoints}) == len(site.router.endpoints)
+    assert max(endpoint.bit for endpoint in site.router.endpoints) < 1 << len(site.router.endpoints) + 1

@@ -6,7 +6,7 @@ import pytest
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import DelProperty, GetProperties, Message
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from tests.support.routing import Site, command, define, elements, update
 
 ALL = GetProperties()
@@ -23,7 +23,7 @@ def test_what_is_snooped_on_is_asked_only_of_those_who_may_define_it(role: Role,
     asks = (GetProperties("SecretMount", "PARK"), GetProperties("Weather"))
     rights = {"all": {}, "weather": {"devices": WEATHER}, "read only": {"read_only": True}}
 
-    def come() -> dict[str, Party]:
+    def come() -> dict[str, Endpoint]:
         return {name: site.above(**kwargs) for name, kwargs in rights.items()}  # type: ignore[arg-type]
 
     if first == "the server above":
@@ -36,7 +36,9 @@ def test_what_is_snooped_on_is_asked_only_of_those_who_may_define_it(role: Role,
         site.send(snooper, *asks)
         site.quiet()
         servers = come()
-    heard = {name: {line for line in site.take(party) if "getProperties" in line} for name, party in servers.items()}
+    heard = {
+        name: {line for line in site.take(endpoint) if "getProperties" in line} for name, endpoint in servers.items()
+    }
     assert heard == {
         "all": {"getProperties SecretMount PARK", "getProperties Weather"},
         "weather": {"getProperties Weather"},
@@ -56,7 +58,7 @@ def test_a_request_for_everything_names_nothing_and_goes_to_all_that_may_define_
 # What the server says of its parts
 
 
-def everybody(site: Site) -> dict[str, Party]:
+def everybody(site: Site) -> dict[str, Endpoint]:
     return {
         "client": site.client(ALL),
         "read only": site.limited(ALL, read_only=True),
@@ -79,10 +81,10 @@ ABOUT = {  # what a message is about: who gets its text; who hears that somethin
 def test_what_the_server_says_of_its_parts_goes_to_those_who_may_see_all(case: str) -> None:
     about, text, hint = ABOUT[case]
     site = Site()
-    parties = everybody(site)
+    endpoints = everybody(site)
     site.quiet()
     site.deliver(site.router.site_message("driver /opt/secret (Secret) ended", about=about))
-    said = {name: site.raw(party) for name, party in parties.items()}
+    said = {name: site.raw(endpoint) for name, endpoint in endpoints.items()}
     assert [name for name, raw in said.items() if b"secret" in raw] == text.split(", ")
     assert [name for name, raw in said.items() if raw and b"secret" not in raw.lower()] == list(
         filter(None, hint.split(", "))
@@ -114,10 +116,10 @@ def test_a_message_without_device_may_be_about_all_devices_of_who_sends_it(
     site = Site()
     source = site.add("source", role)
     site.send(source, *(define(device, "p") for device in devices))
-    parties = everybody(site)
+    endpoints = everybody(site)
     site.quiet()
     site.send(source, Message(None, "the mount is parked"))
-    said = {name for name, party in parties.items() if site.raw(party)}
+    said = {name for name, endpoint in endpoints.items() if site.raw(endpoint)}
     assert said == {"client", "read only", "above"} | ({"weather", "weather above"} if heard else set())
 
 
@@ -125,12 +127,12 @@ def test_the_reason_of_a_deletion_may_name_more_than_the_device() -> None:
     site = Site()
     driver = site.driver("Weather 1")
     site.send(driver, define("Secret", "p"))
-    parties = everybody(site)
+    endpoints = everybody(site)
     site.quiet()
     site.leave(driver, "driver /opt/secret (Secret) ended: exit status 3")
-    assert b"/opt/secret" in site.raw(parties["client"])
+    assert b"/opt/secret" in site.raw(endpoints["client"])
     for name in ("weather", "weather above"):
-        raw = site.raw(parties[name])
+        raw = site.raw(endpoints[name])
         assert b'<delProperty device="Weather 1"' in raw
         assert b"ecret" not in raw
 
@@ -140,28 +142,32 @@ def test_the_reason_that_another_server_gives_for_a_deletion_is_not_shown_to_tho
     site = Site()
     remote = site.add("remote", Role.REMOTE)
     site.send(remote, define("Weather 1", "p"), define("Secret", "p"))
-    parties = everybody(site)
+    endpoints = everybody(site)
     site.quiet()
     site.send(remote, DelProperty("Weather 1", message="Echo (Weather 1, Secret) is gone"))
-    assert b"Secret" in site.raw(parties["client"])
+    assert b"Secret" in site.raw(endpoints["client"])
     for name in ("weather", "weather above"):
-        raw = site.raw(parties[name])
+        raw = site.raw(endpoints[name])
         assert b'<delProperty device="Weather 1"' in raw
         assert b"Secret" not in raw
     driver = site.driver("Weather 2")
     site.answer()
     site.quiet()
     site.send(driver, DelProperty("Weather 2", message="switched off by hand"))
-    assert b"by hand" in site.raw(parties["weather"])
+    assert b"by hand" in site.raw(endpoints["weather"])
 
 
 def test_refused_definitions_do_not_name_hidden_devices() -> None:
     site = Site()
     site.driver("Secret")
-    parties = everybody(site)
+    endpoints = everybody(site)
     site.quiet()
     site.send(site.add("driver of Secret too", Role.DRIVER), define("Secret", "p"))
-    assert [name for name, party in parties.items() if b"Secret" in site.raw(party)] == ["client", "read only", "above"]
+    assert [name for name, endpoint in endpoints.items() if b"Secret" in site.raw(endpoint)] == [
+        "client",
+        "read only",
+        "above",
+    ]
 
 
 # Addresses
@@ -169,11 +175,11 @@ def test_refused_definitions_do_not_name_hidden_devices() -> None:
 
 def test_nobody_is_told_the_address_of_a_client() -> None:
     site = Site()
-    first, second = (Party(f"client 10.0.0.{n}:5555", Role.CLIENT) for n in (1, 2))
-    for party in (first, second):
-        site.router.attach(party)
-        site.inbox[party] = []
-        site.send(party, GetProperties("*"))
+    first, second = (Endpoint(f"client 10.0.0.{n}:5555", Role.CLIENT) for n in (1, 2))
+    for endpoint in (first, second):
+        site.router.attach(endpoint)
+        site.inbox[endpoint] = []
+        site.send(endpoint, GetProperties("*"))
     client = site.client(ALL)
     site.send(first, define("Sky", "p"))
     site.send(second, define("Sky", "p"))

@@ -9,7 +9,7 @@ import pytest
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
 from indipydriver.protocol.tags import BlobMode
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from tests.support import allowed
 from tests.support.routing import BLOB, Site, blob, define, elements, update
 
@@ -21,7 +21,7 @@ def modes(device: str | None, *words: str) -> list[Frame]:
     return elements("".join(f"<enableBLOB{where}>{word}</enableBLOB>" for word in words).encode())
 
 
-def site_of(asks: GetProperties = ALL) -> tuple[Site, Party, Party]:
+def site_of(asks: GetProperties = ALL) -> tuple[Site, Endpoint, Endpoint]:
     """A driver of A with a property, and a client that has been given its definition."""
     site = Site()
     driver, client = site.driver("A", "p"), site.client(asks)

@@ -20,7 +20,7 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from indipyserver.routing.router import Router
 
 TEXT, BLOB = VectorKind.TEXT, VectorKind.BLOB
@@ -45,28 +45,28 @@ def command(device: str, name: str) -> Frame:
 
 
 class Site:
-    """A router, a driver of A with the property p, and what each party was sent."""
+    """A router, a driver of A with the property p, and what each endpoint was sent."""
 
     def __init__(self, *definitions: Frame) -> None:
         self.router = Router("here")
-        self.inbox: dict[Party, list[str]] = {}
+        self.inbox: dict[Endpoint, list[str]] = {}
         self.driver = self.add(Role.DRIVER)
         self.send(self.driver, *(definitions or (define("A", "p"),)))
 
-    def add(self, role: Role = Role.CLIENT) -> Party:
-        party = Party(f"{role.value} {len(self.inbox)}", role)
-        self.router.attach(party)
-        self.inbox[party] = []
-        return party
+    def add(self, role: Role = Role.CLIENT) -> Endpoint:
+        endpoint = Endpoint(f"{role.value} {len(self.inbox)}", role)
+        self.router.attach(endpoint)
+        self.inbox[endpoint] = []
+        return endpoint
 
-    def send(self, source: Party, *what: object) -> None:
+    def send(self, source: Endpoint, *what: object) -> None:
         frames = [item if isinstance(item, Frame) else encode(item) for item in what]  # type: ignore[arg-type]
         for out, receivers in self.router.process(source, frames):
-            for party in receivers:
-                self.inbox[party] += [" ".join(filter(None, (f.tag.text, f.device, f.name))) for f in out]
+            for endpoint in receivers:
+                self.inbox[endpoint] += [" ".join(filter(None, (f.tag.text, f.device, f.name))) for f in out]
 
-    def take(self, party: Party) -> list[str]:
-        taken, self.inbox[party] = self.inbox[party], []
+    def take(self, endpoint: Endpoint) -> list[str]:
+        taken, self.inbox[endpoint] = self.inbox[endpoint], []
         return taken
 
 

@@ -7,7 +7,7 @@ import pytest
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import DelProperty, GetProperties, Message
 from indipyserver.routing.devices import MAX_DEVICES
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from tests.support.routing import Site, command, define, elements, update
 
 ALL = GetProperties()
@@ -120,14 +120,14 @@ def test_who_has_as_many_devices_as_allowed_takes_none_over() -> None:
     assert site.take(client) == []
 
 
-def refused(site: Site, role: Role | str) -> Party:
+def refused(site: Site, role: Role | str) -> Endpoint:
     """A driver or server that has defined A, and was refused."""
-    party = site.above() if role == "above" else site.add("second", Role(role))
-    site.send(party, define("A", "p"))
-    assert site.router.devices.of(party) == []
+    endpoint = site.above() if role == "above" else site.add("second", Role(role))
+    site.send(endpoint, define("A", "p"))
+    assert site.router.devices.of(endpoint) == []
     site.now += 10
     site.quiet()
-    return party
+    return endpoint
 
 
 @pytest.mark.parametrize("first", [Role.DRIVER, Role.REMOTE])
@@ -204,8 +204,8 @@ def test_who_is_no_server_is_not_shown_which_way_an_element_has_come(text: bytes
     site.answer()
     site.quiet()
     site.send(remote, *along(text))  # type: ignore[arg-type]
-    for party in (client, snooper):
-        raw = site.raw(party)
+    for endpoint in (client, snooper):
+        raw = site.raw(endpoint)
         assert raw
         assert b"via=" not in raw
     if b"'R' message" not in text:

@@ -9,7 +9,7 @@ import pytest
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame, address
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
-from indipyserver.routing.endpoint import Party, Role
+from indipyserver.routing.endpoint import Endpoint, Role
 from indipyserver.routing.pending import ANSWER_TIME, MAX_NAMED, Asked
 from tests.support import allowed
 from tests.support.routing import Site, command, define, elements, update
@@ -25,7 +25,7 @@ def reply(device: str, name: str, value: str = "x") -> Frame:
     return frame
 
 
-def answer(site: Site, driver: Party, device: str = "A", names: tuple[str, ...] = NAMES) -> None:
+def answer(site: Site, driver: Endpoint, device: str = "A", names: tuple[str, ...] = NAMES) -> None:
     site.send(driver, *(reply(device, name) for name in names))
 
 

@@ -59,7 +59,7 @@ def test_a_listener_is_refused_when_it_is_added(arguments, error, says):
     server = IPyServer(port=0)
     with pytest.raises(error, match=says):
         server.add_listener(**arguments)
-    assert server._entrances == []
+    assert server._listeners == []
 
 
 @pytest.mark.parametrize(

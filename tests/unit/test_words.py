@@ -2,7 +2,7 @@
 
 import pytest
 
-from indipyserver.spec import RemoteWord, parse_word
+from indipyserver.spec import RemoteSpec, parse_spec
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from indipyserver.spec import RemoteWord, parse_word
     ],
 )
 def test_hosts(text, host, port):
-    word = parse_word(text)
-    assert isinstance(word, RemoteWord)
+    word = parse_spec(text)
+    assert isinstance(word, RemoteSpec)
     assert (word.host, word.port) == (host, port)
 
 
@@ -28,4 +28,4 @@ def test_hosts(text, host, port):
 )
 def test_what_cannot_be_a_host_is_refused_at_once(text):
     with pytest.raises(ValueError):  # noqa: PT011 - each in its own words
-        parse_word(text)
+        parse_spec(text)
