@@ -357,7 +357,7 @@ class IPyServer:
     @property
     def sockets(self) -> list[socket.socket]:
         """The sockets it listens on."""
-        return [sock for listener in self._acceptors for sock in listener.sockets]
+        return [sock for acceptor in self._acceptors for sock in acceptor.sockets]
 
     @property
     def server(self) -> Acceptor | None:

@@ -53,7 +53,7 @@ class Acceptor:
     """Accepts connections and hands their links on.
 
     Args:
-        sockets: Listening sockets, non-blocking; closed with the listener.
+        sockets: Listening sockets, non-blocking; closed with this.
         accepted: Called with the link of each new client and its address; it opens the link, or returns False
             to refuse it.
         context: For TLS.

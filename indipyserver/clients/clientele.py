@@ -28,7 +28,7 @@ logger = logging.getLogger("indipyserver.ipyserver")
 
 
 class Clientele:
-    """Listens on all listeners, takes clients in, and sees them off.
+    """Opens all listeners, takes clients in, and sees them off.
 
     Args:
         board: The server's peers.
@@ -43,7 +43,7 @@ class Clientele:
         unfinished_total: Bytes of what all have begun and not ended.
 
     Attributes:
-        listeners: What accepts them.
+        acceptors: What accepts them.
 
     Raises:
         OSError: It cannot listen on one of them; nothing is left open.
@@ -81,7 +81,7 @@ class Clientele:
             if unix_socket is not None:
                 local = bind_unix(unix_socket, any_user) if isinstance(unix_socket, str) else unix_socket
                 self._open(Listener((), 0), [local])
-            if not any(listener.sockets for listener in self.acceptors):
+            if not any(acceptor.sockets for acceptor in self.acceptors):
                 raise ValueError("there is nothing to listen on: no host, no local socket, and no other listener")
         except BaseException:
             self.close()
@@ -90,8 +90,8 @@ class Clientele:
     def start(self) -> None:
         """Begin to accept clients."""
         warn_of_open_doors(self._listeners)
-        for listener in self.acceptors:
-            listener.start()
+        for acceptor in self.acceptors:
+            acceptor.start()
 
     def let_in(self, listener: Listener) -> None:
         """Listen on one more.
@@ -104,8 +104,8 @@ class Clientele:
 
     def close(self) -> None:
         """Accept no more; those who are there stay."""
-        for listener in self.acceptors:
-            listener.close()
+        for acceptor in self.acceptors:
+            acceptor.close()
 
     async def say_goodbye(self, deadline: float) -> None:
         """Let all peers have what waits for them, until this time of the loop, then end their links."""
@@ -140,13 +140,13 @@ class Clientele:
             rate=self._admission.rate,
             handshakes=self._handshakes,
         )
-        listener.acceptor = listener
-        self.acceptors.append(listener)
+        listener.acceptor = acceptor
+        self.acceptors.append(acceptor)
         self._listeners.append(listener)
         for sock in sockets:
             limited = f" ({rights})" if rights.limited else ""
             logger.info("listening on %s%s%s", where(sock), " with TLS" if listener.ssl is not None else "", limited)
-        return listener
+        return acceptor
 
     def _accepted(self, link: ClientLink, host: str, rights: Rights = EVERYTHING) -> bool:
         return self._admission.admit(link, host, self._most, self._outbox, rights)

@@ -29,7 +29,7 @@ class Listener:
         rights: What its clients may see and do.
 
     Attributes:
-        listener: What accepts there while the server runs, else None.
+        acceptor: What accepts there while the server runs, else None.
 
     Raises:
         TypeError: An argument has a wrong type.

@@ -23,8 +23,8 @@ P = TypeVar("P")
 class Property:
     """One defined property.
 
-    Sets of endpoints are numbers, each endpoint a bit of them: there can be many properties, and a set of each would take
-    some kilobytes.
+    Sets of endpoints are numbers, each endpoint a bit of them: there can be many properties, and a set for each would
+    take some kilobytes.
 
     Attributes:
         definition: What tells the last definition from others; not kept of devices in this process.
