@@ -35,7 +35,7 @@ from .sources.backoff import Backoff
 from .sources.exdriver import ExDriver
 from .sources.localdriver import LocalDriver, PythonDriver
 from .sources.remote import RemoteConnection
-from .sources.sources import Parts
+from .sources.sources import Sources
 from .stats import ServerStats, take_stats
 
 __all__ = ["MAX_CONNECTIONS", "IPyServer"]
@@ -131,7 +131,7 @@ class IPyServer:
         self._shutdown = RunEvent()
         self._keepalive = Keepalive(self.board)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._parts = Parts(self.board, self._deserted)
+        self._sources = Sources(self.board, self._deserted)
         self._listeners: list[Listener] = []
         self._clientele: Clientele | None = None
         for driver in drivers:
@@ -155,7 +155,7 @@ class IPyServer:
             if name in self.devices:
                 raise DefinitionError(f"two drivers have a device named {name!r}")
         part = LocalDriver(self.board, driver, self.limits, self.hang_time)
-        self._parts.add(part)
+        self._sources.add(part)
         self.devices.update(driver.data)
         self.drivers.append(driver)
         return part
@@ -212,7 +212,7 @@ class IPyServer:
             hang_time=self.hang_time,
             backoff=backoff,
         )
-        self._parts.add(part)
+        self._sources.add(part)
         self.exdrivers.append(part)
         return part
 
@@ -260,7 +260,7 @@ class IPyServer:
             backoff=backoff,
             hang_time=self.hang_time,
         )
-        self._parts.add(part)
+        self._sources.add(part)
         self.remotes.append(part)
         return part
 
@@ -309,16 +309,14 @@ class IPyServer:
         Raises:
             ValueError: It is not served here.
         """
-        known = self._parts.find(part)
-        if isinstance(known, LocalDriver):
-            self.drivers.remove(known.driver)
+        known = self._sources.find(part)
+        if any(known.serves(driver) for driver in self.drivers):
+            self.drivers[:] = [driver for driver in self.drivers if not known.serves(driver)]
             for name in known.devices:
                 self.devices.pop(name, None)
-        elif isinstance(known, ExDriver):
-            self.exdrivers.remove(known)
-        else:
-            self.remotes.remove(known)
-        await self._parts.remove(known, self.shutdown_grace)
+        self.exdrivers[:] = [each for each in self.exdrivers if each is not known]
+        self.remotes[:] = [each for each in self.remotes if each is not known]
+        await self._sources.remove(known, self.shutdown_grace)
 
     def _deserted(self) -> None:
         if not self.stop and self.on_deserted is not None:
@@ -347,7 +345,7 @@ class IPyServer:
 
     def stats(self) -> ServerStats:
         """What has passed through, what waits, and what went wrong: a snapshot."""
-        return take_stats(self.board.peers, self._parts, self.admission.served, self.admission.refused)
+        return take_stats(self.board.peers, self._sources, self.admission.served, self.admission.refused)
 
     def log_stats(self) -> None:
         """The same as text in the log, as SIGUSR1 does."""
@@ -432,7 +430,7 @@ class IPyServer:
             unhandle()
             clientele.end()
             self._clientele = None
-            self._parts.forget()
+            self._sources.forget()
             self.port = port
             self.started.clear()
             self._shutdown.clear()
@@ -445,7 +443,7 @@ class IPyServer:
         async with asyncio.TaskGroup() as group:
             keepalive = group.create_task(self._keepalive.run(), name="keepalive")
             try:
-                self._parts.start(group)
+                self._sources.start(group)
                 clientele.start()
                 self.started.set()
                 await self._shutdown.wait()
@@ -453,7 +451,7 @@ class IPyServer:
                 keepalive.cancel()
                 clientele.close()
                 deadline = asyncio.get_running_loop().time() + self.shutdown_grace
-                await self._parts.stop(deadline)
+                await self._sources.stop(deadline)
                 await clientele.say_goodbye(deadline)
 
     def _admit_clients(self) -> Clientele:

@@ -5,14 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .relay.peer import Peer
-from .sources.localdriver import LocalDriver
-from .sources.remote import RemoteConnection
-
-if TYPE_CHECKING:
-    from .sources.exdriver import ExDriver
+from .sources.source import Source
 
 __all__ = ["DriverStats", "PeerStats", "ServerStats", "take_stats"]
 
@@ -113,13 +108,13 @@ class ServerStats:
 
 def take_stats(
     peers: Iterable[Peer],
-    parts: Iterable[LocalDriver | ExDriver | RemoteConnection],
+    sources: Iterable[Source],
     clients_served: int = 0,
     clients_refused: int = 0,
 ) -> ServerStats:
     """A snapshot of these peers and of what is served."""
     return ServerStats(
-        time.time(), tuple(map(_peer, peers)), tuple(map(_driver, parts)), clients_served, clients_refused
+        time.time(), tuple(map(_peer, peers)), tuple(map(_driver, sources)), clients_served, clients_refused
     )
 
 
@@ -140,10 +135,5 @@ def _peer(peer: Peer) -> PeerStats:
     )
 
 
-def _driver(part: LocalDriver | ExDriver | RemoteConnection) -> DriverStats:
-    running = part.peer is not None and not part.peer.closed
-    if isinstance(part, LocalDriver):
-        return DriverStats(part.label, "python", running, 0, tuple(part.devices))
-    if isinstance(part, RemoteConnection):
-        return DriverStats(part.label, "remote", running, max(0, part.connects - 1), tuple(part.devices))
-    return DriverStats(part.label, "program", running, part.restarted, tuple(part.devices))
+def _driver(source: Source) -> DriverStats:
+    return DriverStats(source.label, source.kind, source.running, source.restarted, tuple(source.devices))

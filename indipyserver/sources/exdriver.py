@@ -60,6 +60,8 @@ class ExDriver:
         TypeError: An argument has a wrong type.
     """
 
+    kind = "program"
+
     def __init__(
         self,
         board: Switchboard,
@@ -110,6 +112,26 @@ class ExDriver:
     def devices(self) -> list[str]:
         """The devices it has announced."""
         return self._board.router.devices.of(self.peer) if self.peer is not None else []
+
+    @property
+    def running(self) -> bool:
+        """Its link is up."""
+        return self.peer is not None and not self.peer.closed
+
+    def serves(self, thing: object) -> bool:
+        """It runs nothing that a script could hand over."""
+        return False
+
+    def expect_run(self) -> None:
+        """There is nothing to prepare."""
+
+    def stop(self) -> bool:
+        """It ends when it is cancelled."""
+        return False
+
+    def let_go(self) -> bool:
+        """It always ends when it is cancelled."""
+        return False
 
     def kill(self) -> None:
         """End the process and all it has started at once, without waiting: for a program that ends itself."""

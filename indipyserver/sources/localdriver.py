@@ -44,6 +44,9 @@ class LocalDriver:
         hang_time: Seconds without taking anything after which it is ended; 0: never.
     """
 
+    kind = "python"
+    restarted = 0
+
     def __init__(
         self, board: Switchboard, driver: PythonDriver, limits: OutboxLimits, hang_time: float = HANG_TIME
     ) -> None:
@@ -95,11 +98,30 @@ class LocalDriver:
             ours.abort()
             board.remove(peer, reason)
 
-    def let_go(self) -> None:
+    @property
+    def running(self) -> bool:
+        """Its link is up."""
+        return self.peer is not None and not self.peer.closed
+
+    def serves(self, thing: object) -> bool:
+        """Is this its driver?"""
+        return thing is self.driver
+
+    def expect_run(self) -> None:
+        """From now on, what other coroutines send is kept for the run."""
+        self.driver.expect_run()
+
+    def stop(self) -> bool:
+        """Shut the driver down, which takes a while."""
+        self.driver.shutdown()
+        return True
+
+    def let_go(self) -> bool:
         """It does not end: its devices go nevertheless, and nothing of it is heard any more."""
         if self.peer is not None:
             self.peer.link.abort()
             self._board.remove(self.peer, "the driver has been stopped")
+        return True
 
     def _introduce(self, peer: Peer) -> None:
         """Make the driver a peer that owns its devices."""

@@ -55,6 +55,8 @@ class RemoteConnection:
         ValueError: The host is empty, there is no such port, or no device can have that name.
     """
 
+    kind = "remote"
+
     def __init__(
         self,
         board: Switchboard,
@@ -99,12 +101,37 @@ class RemoteConnection:
     @property
     def connected(self) -> bool:
         """The link is up."""
-        return self.peer is not None and not self.peer.closed
+        return self.running
+
+    @property
+    def restarted(self) -> int:
+        """How often it has been connected to again."""
+        return max(0, self.connects - 1)
 
     @property
     def devices(self) -> list[str]:
         """The devices it has announced."""
         return self._board.router.devices.of(self.peer) if self.peer is not None else []
+
+    @property
+    def running(self) -> bool:
+        """Its link is up."""
+        return self.peer is not None and not self.peer.closed
+
+    def serves(self, thing: object) -> bool:
+        """It runs nothing that a script could hand over."""
+        return False
+
+    def expect_run(self) -> None:
+        """There is nothing to prepare."""
+
+    def stop(self) -> bool:
+        """It ends when it is cancelled."""
+        return False
+
+    def let_go(self) -> bool:
+        """It always ends when it is cancelled."""
+        return False
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""

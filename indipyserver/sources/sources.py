@@ -1,137 +1,130 @@
-"""What a server serves, while it runs: each part is started, ends and is stopped without touching the others."""
+"""All that a server serves, while it runs: each source is started, ends and is stopped without touching the others."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from ..relay.switchboard import Switchboard
 from ..texts import describe
-from .exdriver import ExDriver
-from .localdriver import LocalDriver
-from .remote import RemoteConnection
+from .source import Source
 
-__all__ = ["Part", "Parts"]
+__all__ = ["Sources"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
-Part: TypeAlias = LocalDriver | ExDriver | RemoteConnection
 LAST_GRACE: Final = 2.0
 """Seconds in which a driver in this process that has been cancelled ends; then nobody waits for it any more, and if it
 still cleans up, it may do so."""
 
 
-class Parts:
+class Sources:
     """The drivers, programs and links to other servers that a server serves.
 
     Args:
         board: The server's peers.
-        deserted: Called when the last part has ended by itself.
+        deserted: Called when the last source has ended by itself.
     """
 
     def __init__(self, board: Switchboard, deserted: Callable[[], None]) -> None:
         self._board = board
         self._deserted = deserted
-        self._parts: list[Part] = []
-        self._tasks: dict[Part, asyncio.Task[None]] = {}
+        self._sources: list[Source] = []
+        self._tasks: dict[Source, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
 
-    def __iter__(self) -> Iterator[Part]:
-        return iter(self._parts)
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._sources)
 
-    def add(self, part: Part) -> None:
+    def add(self, source: Source) -> None:
         """Serve one more; at once if the server runs.
 
         Raises:
             RuntimeError: It is a driver that is run by somebody else.
         """
         if self._group is not None:
-            self._start(part)
-        self._parts.append(part)
+            self._start(source)
+        self._sources.append(source)
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """The server runs from now on."""
         self._group = group
-        for part in self._parts:
+        for source in self._sources:
             try:
-                self._start(part)
+                self._start(source)
             except RuntimeError as error:
-                logger.error("%s is not served: %s", part.label, error)
+                logger.error("%s is not served: %s", source.label, error)
 
-    def find(self, thing: Any) -> Part:
-        """The part that this is, or whose driver it is.
+    def find(self, thing: Any) -> Source:
+        """The source that this is, or whose driver it is.
 
         Raises:
             ValueError: It is not served here.
         """
-        for part in self._parts:
-            if part is thing or (isinstance(part, LocalDriver) and part.driver is thing):
-                return part
+        for source in self._sources:
+            if source is thing or source.serves(thing):
+                return source
         raise ValueError(f"{thing!r} is not served here")
 
-    async def remove(self, part: Part, grace: float) -> None:
+    async def remove(self, source: Source, grace: float) -> None:
         """Serve it no more, and wait until it has ended.
 
         Args:
-            part: One of these.
-            grace: Seconds that a driver in this process gets to end.
+            source: One of these.
+            grace: Seconds that one that ends by itself gets.
         """
-        self._parts.remove(part)
-        task = self._tasks.pop(part, None)
+        self._sources.remove(source)
+        task = self._tasks.pop(source, None)
         if task is None:
             return
-        if isinstance(part, LocalDriver):  # one that does not run would be ended in its next run
-            part.driver.shutdown()
         try:
-            if isinstance(part, LocalDriver):
+            if source.stop():
                 await asyncio.wait((task,), timeout=grace)
         finally:  # also if whoever removes it is cancelled
             task.cancel()
-            over = _end(part, task)
+            over = _end(source, task)
         await over
 
     async def stop(self, deadline: float) -> None:
-        """End all, and start no more; drivers in this process get until this time of the loop."""
+        """End all, and start no more; those that end by themselves get until this time of the loop."""
         self._group = None
         await asyncio.sleep(0)  # a driver that was started in this turn of the loop has to run before it can end
         tasks = dict(self._tasks)
-        local = []
-        for part, task in tasks.items():
-            if isinstance(part, LocalDriver):
-                part.driver.shutdown()
-                local.append(task)
+        ending = []
+        for source, task in tasks.items():
+            if source.stop():
+                ending.append(task)
             else:
                 task.cancel()
-        if local:
-            await asyncio.wait(local, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
-        for task in local:
+        if ending:
+            await asyncio.wait(ending, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*(_end(part, task) for part, task in tasks.items()))
+        await asyncio.gather(*(_end(source, task) for source, task in tasks.items()))
 
     def forget(self) -> None:
         """The run is over, however it has ended."""
         self._group = None
         self._tasks.clear()
 
-    def _start(self, part: Part) -> None:
+    def _start(self, source: Source) -> None:
         assert self._group is not None
-        if isinstance(part, LocalDriver):
-            part.driver.expect_run()  # what other coroutines send before its task begins is kept
-        task = self._tasks[part] = self._group.create_task(self._run(part), name=part.label)
-        task.add_done_callback(lambda _: self._ended(part))
+        source.expect_run()
+        task = self._tasks[source] = self._group.create_task(self._run(source), name=source.label)
+        task.add_done_callback(lambda _: self._ended(source))
 
-    async def _run(self, part: Part) -> None:
-        """One part may fail, even in a way that nobody has foreseen; the others go on."""
+    async def _run(self, source: Source) -> None:
+        """One source may fail, even in a way that nobody has foreseen; the others go on."""
         try:
-            await part.run()
+            await source.run()
         except Exception as error:
-            logger.exception("%s has failed; the others go on", part.label)
-            self._board.announce(f"{part.label} has failed: {describe(error)}", about=part.devices)
+            logger.exception("%s has failed; the others go on", source.label)
+            self._board.announce(f"{source.label} has failed: {describe(error)}", about=source.devices)
 
-    def _ended(self, part: Part) -> None:
-        if self._tasks.pop(part, None) is None or self._tasks or self._group is None:
+    def _ended(self, source: Source) -> None:
+        if self._tasks.pop(source, None) is None or self._tasks or self._group is None:
             return  # it was removed, others are left, or all end
         try:
             self._deserted()
@@ -139,27 +132,24 @@ class Parts:
             logger.exception("on_deserted has failed")
 
 
-def _end(part: Part, task: asyncio.Task[None]) -> asyncio.Future[None]:
+def _end(source: Source, task: asyncio.Task[None]) -> asyncio.Future[None]:
     """Done when something that has been cancelled has ended; a driver that goes on nevertheless is let go.
 
     That happens also if nobody waits for it.
     """
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
-    timer: asyncio.TimerHandle | None = None
 
     def ended(_: object) -> None:
-        if timer is not None:
-            timer.cancel()
+        timer.cancel()
         if not over.done():
             over.set_result(None)
 
-    def let_go(driver: LocalDriver) -> None:
-        logger.warning("%s has not ended %g s after it was cancelled: it is let go", driver.label, LAST_GRACE)
-        driver.let_go()
-        ended(None)
+    def let_go() -> None:
+        if source.let_go():
+            logger.warning("%s has not ended %g s after it was cancelled: it is let go", source.label, LAST_GRACE)
+            ended(None)
 
+    timer = loop.call_later(LAST_GRACE, let_go)
     task.add_done_callback(ended)
-    if isinstance(part, LocalDriver):
-        timer = loop.call_later(LAST_GRACE, let_go, part)
     return over

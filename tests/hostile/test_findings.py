@@ -68,7 +68,7 @@ async def test_a_cancellation_that_comes_as_a_connection_fails_is_not_forgotten(
 
     monkeypatch.setattr(remote, "_connect", connect)
     async with running(server):
-        task = server._parts._tasks[remote]
+        task = server._sources._tasks[remote]
         await tried.wait()
         task.cancel()
         await asyncio.wait((task,), timeout=2)

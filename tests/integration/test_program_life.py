@@ -101,7 +101,7 @@ async def test_a_program_whose_task_is_cancelled_while_it_is_removed(delay: floa
         part = stubborn(server)
         async with seen_by_client(server) as client:
             process = part.process
-            task = server._parts._tasks[part]
+            task = server._sources._tasks[part]
             removing = asyncio.create_task(server.remove(part))
             await asyncio.sleep(delay)
             task.cancel()

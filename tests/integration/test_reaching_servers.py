@@ -305,7 +305,7 @@ async def test_whatever_the_name_of_a_server_the_failure_is_told_once_and_tried_
         message = await client.expect(lambda e: "Connection failed" in (e.get("message") or ""), timeout=20)
         assert len((message.get("message") or "").encode()) <= 250
         await asyncio.sleep(0.1)
-        assert not server._parts._tasks[part].done()
+        assert not server._sources._tasks[part].done()
         told = [e for e in client.received if e.tag == "message" and e.get("device") is None]
         assert len(told) <= 3
         await answers(client, "A")

@@ -137,7 +137,7 @@ async def test_what_cannot_be_announced_ends_neither_driver_nor_server(
         await eventually(lambda: "given up after 2 restarts" in caplog.text)
         assert part.restarted == 2
         await eventually(lambda: "Connection refused" in caplog.text)
-        assert not server._parts._tasks[remote].done()
+        assert not server._sources._tasks[remote].done()
         await client.send(new_vector("Number", "A", "pos", n=1))
         await client.expect(match("setNumberVector", device="A"))
         await server.remove(remote)

@@ -1,0 +1,54 @@
+"""What every source is to its server: a driver in this process, a program, or a link to another server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+__all__ = ["Source"]
+
+
+class Source(Protocol):
+    """Something that is served.
+
+    Its :meth:`run` is a task of the server's. To end it, the server calls :meth:`stop` and, where that says so, lets it
+    wind up; then it cancels the task, and calls :meth:`let_go` if that does not end it either.
+    """
+
+    label: str
+    """What it is, for logs and messages."""
+
+    @property
+    def kind(self) -> str:
+        """``python``, ``program`` or ``remote``."""
+
+    @property
+    def running(self) -> bool:
+        """Its link is up."""
+
+    @property
+    def restarted(self) -> int:
+        """How often it has been started, or connected to, again."""
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """The devices it has announced."""
+
+    def serves(self, thing: object) -> bool:
+        """Is this thing, such as a driver, what it runs?"""
+
+    def expect_run(self) -> None:
+        """The server is about to call :meth:`run`.
+
+        Raises:
+            RuntimeError: It is run by somebody else.
+        """
+
+    async def run(self) -> None:
+        """Serve until it has ended by itself, or is cancelled."""
+
+    def stop(self) -> bool:
+        """The server wants it to end; True if it needs a while to do so by itself, and not to be cancelled before."""
+
+    def let_go(self) -> bool:
+        """It goes on though it was cancelled; True if the server need not wait for it any more."""
