@@ -1,13 +1,15 @@
 """The directive ``diagram``: draws a graphviz file as inline SVG, in the colours of the page.
 
-Its argument is a file in the folder ``diagrams``, its content the caption. Nodes and edges may have the classes that
-``_static/pages.css`` defines: ``driver``, ``server``, ``client``, ``quiet``, and ``strong`` for edges.
+Its argument is a file in the folder ``diagrams``, or ``layers``; its content is the caption. Nodes and edges may have
+the classes that ``_static/pages.css`` defines: ``driver``, ``server``, ``client``, ``quiet``, and ``strong`` for edges.
 """
 
 import re
 import subprocess
 from html import escape
 from pathlib import Path
+
+import layers
 
 FOLDER = Path(__file__).parents[1] / "diagrams"
 
@@ -39,11 +41,12 @@ def setup(app):
         has_content = True
 
         def run(self):
-            path = FOLDER / self.arguments[0]
+            is_drawn = self.arguments[0] == "layers"
+            path = layers.TABLE if is_drawn else FOLDER / self.arguments[0]
             self.env.note_dependency(str(path))
             caption = " ".join(self.content)
             try:
-                svg = draw(path.read_text(encoding="utf-8"))
+                svg = draw(layers.graph() if is_drawn else path.read_text(encoding="utf-8"))
             except FileNotFoundError:
                 raise self.error("drawing this needs graphviz: apt-get install graphviz") from None
             except subprocess.CalledProcessError as error:
