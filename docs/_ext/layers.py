@@ -29,8 +29,7 @@ def graph() -> str:
         tops = [_row(lines, package, number, layer) for number, layer in enumerate(layers)]
         lines += [f"{above} -> {below};" for below, above in pairwise(tops)]
         lines.append("}")
-    lower = [name.rpartition(".")[2] for name in table.SERVER_MAY_IMPORT]
-    lines.append(f'indipyserver_0 -> indipydriver_2 [class=strong, xlabel="{", ".join(sorted(lower))} only"];')
+    lines.append("indipyserver_0 -> indipydriver_2 [class=strong];")
     return "\n".join([*lines, "}"])
 
 
