@@ -3,9 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from indipyserver import IPyServer
-from indipyserver.clients.acceptor import CLIENT_LIMITS
-from indipyserver.routing.outbox import OutboxLimits
+from indipyserver import CLIENT_LIMITS, IPyServer, OutboxLimits
 
 MIB = 1 << 20
 

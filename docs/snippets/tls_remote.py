@@ -2,8 +2,7 @@
 
 import asyncio
 
-from indipyserver import IPyServer
-from indipyserver.certificates import client_context
+from indipyserver import IPyServer, client_context
 
 
 def make_server(host="pier.local", port=7625):

@@ -3,8 +3,7 @@
 import asyncio
 
 import heater
-from indipyserver import IPyServer
-from indipyserver.certificates import server_context
+from indipyserver import IPyServer, server_context
 
 
 def make_server():

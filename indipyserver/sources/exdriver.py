@@ -56,6 +56,11 @@ class ExDriver:
         hang_time: Seconds without taking anything after which it is declared hung.
         backoff: How long to wait before a restart; each run begins with a fresh one like it.
 
+    Attributes:
+        restarts: How often it is restarted at most.
+        restarted: How often it has been restarted in this run.
+        label: What it is, for logs and messages.
+
     Raises:
         TypeError: An argument has a wrong type.
     """

@@ -41,7 +41,12 @@ class LocalDriver:
         board: The server's peers.
         driver: An IPyDriver, which is not run by anybody else.
         limits: How much may wait for it.
-        hang_time: Seconds without taking anything after which it is ended; 0: never.
+        hang_time: Seconds without taking anything after which everybody is told that it is busy; 0: 30 s.
+
+    Attributes:
+        driver: The IPyDriver.
+        devices: The names of its devices.
+        label: What it is, for logs and messages.
     """
 
     kind = "python"

@@ -438,12 +438,14 @@ def test_tests_that_are_named_exist():
         assert re.search(rf"^(async )?def {test}\(", text, re.M), (NAMES[page], path, test)
 
 
-def test_modules_and_files_that_are_named_exist():
+def test_modules_loggers_and_files_that_are_named_exist():
+    sources = [path for package in ("indipydriver", "indipyserver") for path in (ROOT / package).rglob("*.py")]
+    loggers = {name for path in sources for name in re.findall(r'getLogger\("([\w.]+)"\)', path.read_text("utf-8"))}
     for path, text in TEXTS.items():
         for name in re.findall(r"`((?:indipydriver|indipyserver|examples)/[\w/]+\.py)`", text):
             assert (ROOT / name).exists(), (NAMES[path], name)
         for name in re.findall(r"`((?:indipydriver|indipyserver)(?:\.\w+)+)`", text):
-            if name not in ("indipydriver.service", "indipyserver.service"):
+            if name not in ("indipydriver.service", "indipyserver.service", *loggers):
                 assert pydoc.locate(name) is not None, (NAMES[path], name)
 
 

@@ -1,5 +1,8 @@
 """The names that scripts import."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 import indipydriver
@@ -34,6 +37,13 @@ def test_the_submodules_offer_theirs():
 @pytest.mark.parametrize("module", [device, events, ipydriver, propertymembers, propertyvectors])
 def test_all_that_is_announced_is_there(module):
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_the_server_offers_what_its_reference_documents():
+    assert all(hasattr(indipyserver, name) for name in indipyserver.__all__)
+    reference = (Path(__file__).parents[2] / "docs" / "reference" / "server-api.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"auto(?:class|function|data):: indipyserver\.(\w+)", reference))
+    assert documented == set(indipyserver.__all__) - {"version"}
 
 
 def test_the_server_is_found_here_too():
