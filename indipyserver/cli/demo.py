@@ -19,7 +19,7 @@ def demo_words(package: Path | None = None) -> list[str]:
     Raises:
         FileNotFoundError: The examples are not there.
     """
-    package = package or Path(__file__).parent
+    package = package or Path(__file__).parents[1]
     for base in (package / "_demo", package.parent):  # as the wheel has it, as the checkout has it
         files = [base / "examples" / f"{name}.py" for name in _EXAMPLES]
         if all(file.is_file() for file in files):
