@@ -12,6 +12,7 @@ from .clients.acceptor import CLIENT_LIMITS
 from .clients.listener import Listener
 from .clients.sockets import bind_unix
 from .ipyserver import IPyServer
+from .relay.observer import Observer
 from .routing.outbox import OutboxLimits
 from .sources.backoff import Backoff
 from .sources.exdriver import ExDriver
@@ -30,6 +31,7 @@ __all__ = [
     "Limits",
     "Listener",
     "LocalDriver",
+    "Observer",
     "OutboxLimits",
     "PeerStats",
     "RemoteConnection",

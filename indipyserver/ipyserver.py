@@ -25,6 +25,7 @@ from .clients.clientele import Clientele
 from .clients.listener import Listener
 from .observers.audit import AuditLog
 from .relay.keepalive import Keepalive
+from .relay.observer import Observer
 from .relay.peer import HANG_TIME, Peer
 from .relay.switchboard import Switchboard
 from .routing.outbox import OutboxLimits
@@ -125,7 +126,7 @@ class IPyServer:
         self.board = Switchboard(f"{server_name(socket.gethostname())}-{secrets.token_hex(4)}")
         self.admission = Admission(self.board)
         if audit:
-            self.board.followers.append(AuditLog())
+            self.board.observe(AuditLog())
         self.started = RunEvent()
         self.stopped = RunEvent()
         self._shutdown = RunEvent()
@@ -321,6 +322,18 @@ class IPyServer:
     def _deserted(self) -> None:
         if not self.stop and self.on_deserted is not None:
             self.on_deserted()
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have something look on at what passes, such as a log; also while the server runs.
+
+        Args:
+            observer: Sees everything from now on, whatever rights clients have.
+
+        Raises:
+            TypeError: It is not an Observer.
+        """
+        checked_type("observer", observer, Observer)
+        self.board.observe(observer)
 
     # What scripts look at
 

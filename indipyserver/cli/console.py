@@ -12,9 +12,10 @@ from typing import Final, TextIO
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 
+from ..relay.observer import Observer
 from ..relay.peer import Peer
 
-__all__ = ["LogFormatter", "attach", "is_terminal", "message_tracer", "replace_closed_streams", "verbose_level"]
+__all__ = ["LogFormatter", "MessageTracer", "attach", "is_terminal", "replace_closed_streams", "verbose_level"]
 
 traffic = logging.getLogger("indipyserver.traffic")
 
@@ -94,26 +95,24 @@ def attach(stream: TextIO, level: int) -> Callable[[], None]:
     return detach
 
 
-def message_tracer(verbose: int) -> Callable[[Peer], None] | None:
-    """For the switchboard's greeters: gives each peer a trace that logs what passes.
+class MessageTracer(Observer):
+    """Gives each peer a trace that logs what passes.
 
     Args:
-        verbose: 2 for one line per message, 3 for the XML too; BLOBs are left out.  Less: None.
+        verbose: 2 for one line per message, 3 for the XML too; BLOBs are left out.
     """
-    if verbose < 2:
-        return None
-    traffic.setLevel(logging.DEBUG)
-    show = _with_xml if verbose > 2 else _summary
 
-    def greet(peer: Peer) -> None:
-        label = peer.label
+    def __init__(self, verbose: int) -> None:
+        traffic.setLevel(logging.DEBUG)
+        self._show = _with_xml if verbose > 2 else _summary
+
+    def peer_added(self, peer: Peer) -> None:
+        label, show = peer.label, self._show
 
         def trace(direction: str, frame: Frame) -> None:
             traffic.debug("%s: %s %s", label, "sent" if direction == "to" else "received", show(frame))
 
         peer.trace = trace
-
-    return greet
 
 
 def _summary(frame: Frame) -> str:

@@ -28,7 +28,7 @@ from ..signals import again_at_once
 from ..spec import DEFAULT_PORT, Spec, parse_spec
 from .access import Access, add_options, context_to_other_servers
 from .checking import run_check
-from .console import attach, message_tracer, replace_closed_streams, verbose_level
+from .console import MessageTracer, attach, replace_closed_streams, verbose_level
 from .demo import demo_words
 from .fifo import Fifo
 from .services import RESTARTS, Services
@@ -290,14 +290,13 @@ class _Command:
         """Serve; returns the exit status."""
         options, server = self._options, self._server
         logging.getLogger("indipyserver").info("started as: %s", shlex.join(sys.argv))
-        greet = message_tracer(options.verbose)
-        if greet is not None:
-            server.board.greeters.append(greet)
+        if options.verbose >= 2:
+            server.add_observer(MessageTracer(options.verbose))
         kept = contextlib.ExitStack()
         if options.log_dir is not None:
             log = MessageLog(options.log_dir)
             log.look()
-            server.board.watchers.append(log)
+            server.add_observer(log)
             kept.callback(log.close)
         with kept, self._local or contextlib.nullcontext(), self._handling_signals():
             self._start_words()

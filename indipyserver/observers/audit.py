@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 
+from ..relay.observer import Observer
 from ..relay.peer import Peer
 from ..routing.endpoint import Delivery, Role
 
@@ -23,15 +24,13 @@ _LINE: Final = 1000
 _OWNERS: Final = (Role.DRIVER, Role.REMOTE)
 
 
-class AuditLog:
+class AuditLog(Observer):
     """Logs each ``new*`` of a client that reached the owner of its device, at INFO on ``indipyserver.audit``.
 
     A line is ``<client>: <device>.<property> <member>='<value>' ...``, with control characters escaped, and also quotes
     and backslashes, so that no value and no name can look like another member.  What was refused for want of rights is
     in the server's own log; what the driver itself then makes of a command (a number out of range, say) is not known
     here.  Values of Text properties are shown as they are, passwords too.
-
-    It is one of the switchboard's followers.
 
     Args:
         value: Characters of a value that are shown.
@@ -43,15 +42,15 @@ class AuditLog:
         self._value = value
         self._line = line
 
-    def __call__(self, source: Peer, deliveries: list[Delivery]) -> None:
+    def routed(self, peer: Peer, deliveries: list[Delivery]) -> None:
         """Log the commands among what is about to be delivered."""
         for frames, receivers in deliveries:
             if frames[0].address.tag.verb is Verb.NEW or len(frames) > 1:
                 commands = [frame for frame in frames if frame.address.tag.verb is Verb.NEW]
-                if commands and any(endpoint.role in _OWNERS and endpoint is not source for endpoint in receivers):
+                if commands and any(endpoint.role in _OWNERS and endpoint is not peer for endpoint in receivers):
                     for frame in commands:
                         self.lines += 1
-                        logger.info("%s: %s", source.label, self._describe(frame))
+                        logger.info("%s: %s", peer.label, self._describe(frame))
 
     def _describe(self, frame: Frame) -> str:
         blob = isinstance(frame, BlobFrame)

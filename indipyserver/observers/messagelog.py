@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 
+from ..relay.observer import Observer
 from ..relay.peer import Peer
 from ..routing.endpoint import Role
 
@@ -37,7 +38,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class MessageLog:
+class MessageLog(Observer):
     """Appends the messages of drivers to ``YYYY-MM-DD.islog`` in a directory.
 
     A line is ``<timestamp>: <device>: <message>``, with the message's own timestamp if it has one that can be
@@ -45,7 +46,7 @@ class MessageLog:
     a ``message``, a definition, an update, a deletion.  Control characters become blanks, so that a message
     is one line.
 
-    It is one of the switchboard's watchers.  A thread writes, so that a slow disk holds up nobody.  When the
+    A thread writes, so that a slow disk holds up nobody.  When the
     directory cannot be written to, or the disk is so slow that too much waits, that is logged once and the
     messages are lost, until it can be again.
 
@@ -70,9 +71,9 @@ class MessageLog:
         self._size = 0  # bytes that wait or are being written
         self._thread: threading.Thread | None = None
 
-    def __call__(self, source: Peer, frames: list[Frame]) -> None:
+    def received(self, peer: Peer, frames: list[Frame]) -> None:
         """Log what is to be logged among these frames."""
-        if source.role not in _SPEAKERS:
+        if peer.role not in _SPEAKERS:
             return
         for frame in frames:
             # A BLOB is not joined for this: all its attributes are in its skeleton.

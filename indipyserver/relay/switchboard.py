@@ -19,6 +19,7 @@ from ..routing.endpoint import COMMANDERS, Delivery, Endpoint
 from ..routing.router import Router
 from ..texts import brief
 from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
+from .observer import Observer
 from .peer import Peer
 
 __all__ = ["Switchboard"]
@@ -38,17 +39,16 @@ class Switchboard:
     Attributes:
         router: Decides who gets what.
         last_traffic: When something was last sent to anybody, in the loop's time.
-        watchers: Called with the source and its frames before they are routed: the message log.
-        followers: Called with the source and what goes to whom, before it is delivered: the audit log.
-        greeters: Called with each new peer before its link is opened.
     """
 
     def __init__(self, name: str) -> None:
         self.router = Router(name)
         self.last_traffic = 0.0
-        self.watchers: list[Callable[[Peer, list[Frame]], None]] = []
-        self.followers: list[Callable[[Peer, list[Delivery]], None]] = []
-        self.greeters: list[Callable[[Peer], None]] = []
+        # Methods of observers, only those that do something.
+        self._greeters: list[Callable[[Peer], None]] = []
+        self._watchers: list[Callable[[Peer, list[Frame]], None]] = []
+        self._followers: list[Callable[[Peer, list[Delivery]], None]] = []
+        self._failed: set[Callable[..., None]] = set()
         self._removed: asyncio.Future[None] | None = None
         self._backlogs: dict[Peer | None, Backlog] = {}  # by who has sent it
         self._converting: set[asyncio.Task[None]] = set()
@@ -63,10 +63,29 @@ class Switchboard:
         """The peers that have connected to us."""
         return [peer for peer in self.peers if peer.role in COMMANDERS]
 
+    def observe(self, observer: Observer) -> None:
+        """Show it from now on what it wants to see."""
+        kind = type(observer)
+        if kind.peer_added is not Observer.peer_added:
+            self._greeters.append(observer.peer_added)
+        if kind.received is not Observer.received:
+            self._watchers.append(observer.received)
+        if kind.routed is not Observer.routed:
+            self._followers.append(observer.routed)
+
+    def _show(self, look: Callable[..., None], *what: object) -> None:
+        """A mistake of an observer must not cost what it looks at."""
+        try:
+            look(*what)
+        except Exception:
+            if look not in self._failed:
+                self._failed.add(look)
+                logger.exception("%s has failed (further failures are not logged)", look.__qualname__)
+
     def add(self, peer: Peer) -> None:
         """A new peer; opens its link."""
-        for greet in self.greeters:
-            greet(peer)
+        for greet in self._greeters:
+            self._show(greet, peer)
         self.router.attach(peer)
         peer.link.open(peer)
 
@@ -94,12 +113,12 @@ class Switchboard:
 
     def process(self, source: Peer, frames: list[Frame]) -> None:
         """Route what has come from a peer."""
-        for watch in self.watchers:
-            watch(source, frames)
+        for watch in self._watchers:
+            self._show(watch, source, frames)
         deliveries = self.router.process(source, frames)
         if deliveries:
-            for follow in self.followers:
-                follow(source, deliveries)
+            for follow in self._followers:
+                self._show(follow, source, deliveries)
             self.deliver(source, deliveries)
 
     def deliver(self, source: Peer | None, deliveries: list[Delivery]) -> None:

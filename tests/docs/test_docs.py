@@ -344,7 +344,7 @@ def test_the_drivers_for_threads_and_ports_work():
 @asynchronous
 async def test_a_link_gives_the_command_another_name(tmp_path):
     (tmp_path / "indipyserver").write_text(
-        f"#!{sys.executable}\nimport sys\nfrom indipyserver.cli import main\nsys.exit(main())\n"
+        f"#!{sys.executable}\nimport sys\nfrom indipyserver.cli.main import main\nsys.exit(main())\n"
     )
     (tmp_path / "indipyserver").chmod(0o755)
     (tmp_path / "indiserver").symlink_to("indipyserver")

@@ -356,7 +356,7 @@ async def test_the_message_log_on_a_full_disk(caplog, tmp_path):
     path.symlink_to("/dev/full")
     driver = echo_driver("A")
     server = IPyServer(driver, host="127.0.0.1", port=0)
-    server.board.watchers.append(log)
+    server.add_observer(log)
     old = datetime(2026, 3, 1, 13, tzinfo=UTC)
     async with running(server), IndiClient(server.port) as client:
         await client.get_properties()

@@ -7,6 +7,8 @@ from typing import Any
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 from indipydriver.transport.attached import AttachedFrame
+from indipyserver import Observer
+from indipyserver.relay.peer import Peer
 
 _EVERY = 40  # the how manieth case is spoilt
 
@@ -73,7 +75,8 @@ def _without_rights(server: Any) -> None:
 def _leak(name: str, server: Any) -> None:
     kept: list[Any] = []
 
-    def leak(peer: Any) -> None:
-        kept.append(os.dup(2) if name == "descriptors" else asyncio.ensure_future(asyncio.sleep(1e6)))
+    class Leak(Observer):
+        def peer_added(self, peer: Peer) -> None:
+            kept.append(os.dup(2) if name == "descriptors" else asyncio.ensure_future(asyncio.sleep(1e6)))
 
-    server.board.greeters.append(leak)
+    server.add_observer(Leak())

@@ -24,6 +24,7 @@ from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import GetProperties
 from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES
 from indipydriver.transport.link import LOW_WATER
+from indipyserver.relay.observer import Observer
 from indipyserver.relay.peer import Peer
 from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Role
@@ -62,6 +63,20 @@ _SITES = itertools.count(1)
 _DATA = ("def", "set", "del", "message")
 
 
+class _Watcher(Observer):
+    """Tells the site what the server reads."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def received(self, peer: Peer, frames: list[Frame]) -> None:
+        try:
+            self._site._watch(peer, frames)
+        except BaseException as error:  # the server would only log it
+            self._site.wrong.append(error)
+            raise
+
+
 class Site(Elements):
     """A server and its endpoints."""
 
@@ -73,7 +88,7 @@ class Site(Elements):
         self.wrong: list[BaseException] = []
         self.limits = LIMITS
         self.locals: list[LocalActor] = []
-        self.board.watchers.append(self._watch)
+        self.board.observe(_Watcher(self))
         self.count = 0
         self.has_sockets = False
         self._largest = 0

@@ -129,7 +129,7 @@ async def serve(
         server.add_remote("127.0.0.1", port, blob_enable=remotes_blob, backoff=Backoff(first_wait, 0.5))
     entrances = [server.add_listener("127.0.0.1", 0, **each) for each in listeners or []]
     if log_dir is not None:
-        server.board.watchers.append(MessageLog(log_dir))
+        server.add_observer(MessageLog(log_dir))
     task = asyncio.ensure_future(server.asyncrun())
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(

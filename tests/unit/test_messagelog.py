@@ -20,7 +20,7 @@ def logged(tmp_path, xml, role=Role.DRIVER):
     frames = Framer().feed(xml.encode() if isinstance(xml, str) else xml)
     assert frames
     log = MessageLog(tmp_path, clock=lambda: NOW)
-    log(Endpoint("somebody", role), frames)
+    log.received(Endpoint("somebody", role), frames)
     log.close()
     return {path.name: path.read_text() for path in tmp_path.rglob("*")}
 
@@ -97,12 +97,12 @@ def test_a_directory_that_cannot_be_written_to_is_one_warning(tmp_path, caplog):
     directory = tmp_path / "later"
     log = MessageLog(directory, clock=lambda: NOW)
     for _ in range(3):
-        log(DRIVER, Framer().feed(b'<message message="hello"/>'))
+        log.received(DRIVER, Framer().feed(b'<message message="hello"/>'))
         assert log.flush()
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "No such file" in caplog.text
     directory.mkdir()
-    log(DRIVER, Framer().feed(b'<message message="back"/>'))
+    log.received(DRIVER, Framer().feed(b'<message message="back"/>'))
     log.close()
     assert "3 were lost" in caplog.text
     assert len(caplog.records) == 2
@@ -114,7 +114,7 @@ def test_a_full_disk_is_one_warning(tmp_path, caplog):
     target.symlink_to("/dev/full")
     log = MessageLog(tmp_path, clock=lambda: NOW)
     for _ in range(3):
-        log(DRIVER, Framer().feed(b'<message message="hello"/>'))
+        log.received(DRIVER, Framer().feed(b'<message message="hello"/>'))
         assert log.flush()
     log.close()
     assert len(caplog.records) == 1
@@ -140,7 +140,7 @@ def test_a_disk_that_takes_nothing_holds_up_nobody(slow, tmp_path, caplog):
     log, may_write = slow
     begin = time.monotonic()
     for number in range(1000):
-        log(DRIVER, Framer().feed(b'<message message="%d"/>' % number))
+        log.received(DRIVER, Framer().feed(b'<message message="%d"/>' % number))
     assert time.monotonic() - begin < allowed(2)
     assert not log.flush(0.01)
     assert log.lost
@@ -149,7 +149,7 @@ def test_a_disk_that_takes_nothing_holds_up_nobody(slow, tmp_path, caplog):
     lost = log.lost
     may_write.set()
     assert log.flush()
-    log(DRIVER, Framer().feed(b'<message message="after"/>'))
+    log.received(DRIVER, Framer().feed(b'<message message="after"/>'))
     log.close()
     lines = (tmp_path / "2024-02-29.islog").read_text().splitlines()
     assert len(lines) == 1001 - lost
@@ -167,10 +167,10 @@ def test_without_a_thread_messages_are_lost_and_nothing_else_until_there_is_one(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", cannot)
         for _ in range(2):
-            log(DRIVER, Framer().feed(b'<message message="lost"/>'))
+            log.received(DRIVER, Framer().feed(b'<message message="lost"/>'))
     assert log.lost == 2
     assert caplog.text.count("can't start new thread") == 1
-    log(DRIVER, Framer().feed(b'<message message="after"/>'))
+    log.received(DRIVER, Framer().feed(b'<message message="after"/>'))
     log.close()
     assert (tmp_path / "2024-02-29.islog").read_text().endswith(": after\n")
     assert "2 were lost" in caplog.text
@@ -180,7 +180,7 @@ def test_without_a_thread_messages_are_lost_and_nothing_else_until_there_is_one(
 def test_a_disk_that_never_answers_does_not_keep_the_end(slow, caplog):
     log, _ = slow
     for _ in range(3):
-        log(DRIVER, Framer().feed(b'<message message="hello"/>'))
+        log.received(DRIVER, Framer().feed(b'<message message="hello"/>'))
     begin = time.monotonic()
     log.close(0.05)
     assert time.monotonic() - begin < allowed(2)
@@ -191,7 +191,7 @@ def test_nothing_is_left_behind_when_it_is_closed_and_it_can_be_used_again(tmp_p
     log = MessageLog(tmp_path, clock=lambda: NOW)
     before = set(threading.enumerate())  # a slow disk's thread of another test may still end
     for number in range(3):
-        log(DRIVER, Framer().feed(b'<message message="%d"/>' % number))
+        log.received(DRIVER, Framer().feed(b'<message message="%d"/>' % number))
         assert len(set(threading.enumerate()) - before) == 1
         log.close()
         assert not set(threading.enumerate()) - before
