@@ -80,7 +80,7 @@ class Sources:
         if task is None:
             return
         try:
-            if source.stop():
+            if _stop(source):
                 await asyncio.wait((task,), timeout=grace)
         finally:  # also if whoever removes it is cancelled
             task.cancel()
@@ -94,7 +94,7 @@ class Sources:
         tasks = dict(self._tasks)
         ending = []
         for source, task in tasks.items():
-            if source.stop():
+            if _stop(source):
                 ending.append(task)
             else:
                 task.cancel()
@@ -130,6 +130,15 @@ class Sources:
             self._deserted()
         except Exception:
             logger.exception("on_deserted has failed")
+
+
+def _stop(source: Source) -> bool:
+    """Tell it to end; True if it is to be waited for. One that fails at that is to be cancelled."""
+    try:
+        return source.stop()
+    except Exception:
+        logger.exception("%s has failed to stop: it is cancelled", source.label)
+        return False
 
 
 def _end(source: Source, task: asyncio.Task[None]) -> asyncio.Future[None]:

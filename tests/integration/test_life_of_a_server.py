@@ -316,6 +316,28 @@ async def test_a_driver_that_swallows_its_cancellation_holds_up_only_its_own_end
         driver.may_end = True
 
 
+class Unstoppable(ipd.IPyDriver):
+    """Its own shutdown() has a mistake."""
+
+    def shutdown(self) -> None:
+        raise RuntimeError("no such pin")
+
+
+@asynchronous
+async def test_a_driver_that_fails_when_it_is_told_to_end_changes_nothing_for_the_others(caplog):
+    failing, removed = (Unstoppable(*echo_driver(name).devices()) for name in ("F", "R"))
+    async with running_server(failing, removed, echo_driver("A")) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.expect(match("defTextVector", device="R"))
+        await server.remove(removed)
+        await client.expect(match("delProperty", device="R"))
+        server.shutdown()
+        await client.expect(match("delProperty", device="F"))
+        await client.expect(match("delProperty", device="A"))
+        await asyncio.wait_for(client.closed.wait(), 5)
+    assert "Unstoppable (F) has failed to stop" in caplog.text
+
+
 def test_each_run_may_be_in_an_event_loop_of_its_own():
     server = IPyServer(echo_driver("A"), host="127.0.0.1", port=0, unix_socket=None)
 
