@@ -104,7 +104,10 @@ class Handshakes:
             self._refuse(next((each for each in own if each.look()), new))
         elif len(self._waiting) > MOST_WAITING:
             self._refuse(next((each for each in self._waiting if each.look()), new))
-        self._start_waiting()
+        if new in self._waiting and not self._is_crowded(new.network):
+            self._start(new)
+        else:
+            self._look_soon()
 
     def close(self, door: Door) -> None:
         """End those of this listener."""
@@ -115,20 +118,24 @@ class Handshakes:
             self._end(handshake)
         self._start_waiting()
 
+    def _look_soon(self) -> None:
+        """Look at those that wait, at all of them at once: in a flood each may be one of hundreds."""
+        if self._waiting and self._timer is None:
+            self._timer = self._loop.call_later(_LOOK, self._start_waiting)
+
     def _start_waiting(self) -> None:
         """Start those for which there is room, or can be made."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._running = [each for each in self._running if each.task is None or not each.task.done()]
+        full: set[str] = set()  # addresses for which none can give way now
         for handshake in list(self._waiting):
-            crowd = self._crowd(handshake.network)
-            if not crowd or (not handshake.look() and self._make_room(crowd)):
+            if not self._is_crowded(handshake.network) or self._has_made_room(handshake, full):
                 self._start(handshake)
             elif handshake.since + TIME < self._loop.time():
                 self._refuse(handshake)
-        if self._waiting:
-            self._timer = self._loop.call_later(_LOOK, self._start_waiting)
+        self._look_soon()
 
     def _start(self, handshake: _Handshake) -> None:
         self._waiting.remove(handshake)
@@ -143,18 +150,23 @@ class Handshakes:
         self._waiting.remove(handshake)
         handshake.sock.close()
 
-    def _crowd(self, network: str) -> list[_Handshake]:
-        """Those of which one has to end before one of this address can begin; none if there is room."""
-        among = [each for each in self._running if each.network == network]
-        if len(among) < SHARE:
-            among = self._running if len(self._running) >= MOST else []
-        return among
+    def _is_crowded(self, network: str) -> bool:
+        """Does one have to end before one of this address can begin?"""
+        running = self._running
+        return len(running) >= MOST or sum(each.network == network for each in running) >= SHARE
 
-    def _make_room(self, crowd: list[_Handshake]) -> bool:
-        """End the oldest that can give way, a silent one if there is any."""
+    def _has_made_room(self, handshake: _Handshake, full: set[str]) -> bool:
+        """End the oldest that can give way to one whose client has begun, a silent one if there is any."""
+        network = handshake.network
+        if network in full or handshake.look():
+            return False
+        crowd = [each for each in self._running if each.network == network]
+        if len(crowd) < SHARE:
+            crowd = self._running
         now = self._loop.time()
         late = [each for each in crowd if now > each.since + (SILENT_TIME if each.look() else SLOW_TIME)]
         if not late:
+            full.add(network)
             return False
         oldest = next((each for each in late if each.silent), late[0])
         self._log(oldest, "it gives way to another")
@@ -174,7 +186,7 @@ class Handshakes:
     def _ended(self, handshake: _Handshake) -> None:
         if handshake in self._running:
             self._running.remove(handshake)
-        self._start_waiting()
+        self._look_soon()
 
     def _log(self, handshake: _Handshake, why: str) -> None:
         if self._rate.allows(handshake.host):

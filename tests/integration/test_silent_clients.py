@@ -186,6 +186,37 @@ async def test_who_has_just_ended_his_handshake_keeps_his_socket(then, monkeypat
         await eventually(lambda: socks[0].fileno() < 0)
 
 
+class Counted(socket.socket):
+    """Counts how often somebody looks whether something has come."""
+
+    looks = 0
+
+    def recv(self, *args: int) -> bytes:
+        Counted.looks += 1
+        return super().recv(*args)
+
+
+@asynchronous
+async def test_a_connection_that_comes_costs_the_same_however_many_wait_for_a_handshake(monkeypatch):
+    """A flood of them would hold up the clients that are there."""
+    monkeypatch.setattr(handshakes, "MOST", 2)
+    monkeypatch.setattr(Counted, "looks", 0)
+    count = 100
+    door = handshakes.Door(of_server(), lambda link, host: True)
+    under_way = handshakes.Handshakes(LogRate())
+    with contextlib.ExitStack() as stack:
+        for number in range(count):
+            ours, its = socket.socketpair()
+            stack.enter_context(its)
+            sock = stack.enter_context(Counted(fileno=ours.detach()))
+            sock.setblocking(False)
+            under_way.begin(door, sock, StreamLink("it"), f"192.0.2.{number}")
+        assert Counted.looks <= count
+        await asyncio.sleep(0)
+        under_way.close(door)
+    await eventually(lambda: len(asyncio.all_tasks()) == 1)
+
+
 @asynchronous
 async def test_all_listeners_together_take_in_no_more_silent_connections_than_one(caplog):
     """And who wants a handshake at any of them gets it."""
