@@ -48,7 +48,7 @@ class Switchboard:
         self._greeters: list[Callable[[Peer], None]] = []
         self._watchers: list[Callable[[Peer, list[Frame]], None]] = []
         self._followers: list[Callable[[Peer, list[Delivery]], None]] = []
-        self._failed: set[Callable[..., None]] = set()
+        self._failed: set[int] = set()  # of these, by their ids
         self._removed: asyncio.Future[None] | None = None
         self._backlogs: dict[Peer | None, Backlog] = {}  # by who has sent it
         self._converting: set[asyncio.Task[None]] = set()
@@ -78,9 +78,10 @@ class Switchboard:
         try:
             look(*what)
         except Exception:
-            if look not in self._failed:
-                self._failed.add(look)
-                logger.exception("%s has failed (further failures are not logged)", look.__qualname__)
+            if id(look) not in self._failed:
+                self._failed.add(id(look))
+                name = getattr(look, "__qualname__", look)  # any callable may stand in the place of a method
+                logger.exception("%s has failed (further failures are not logged)", name)
 
     def add(self, peer: Peer) -> None:
         """A new peer; opens its link."""

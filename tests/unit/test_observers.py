@@ -66,6 +66,29 @@ async def test_an_observer_sees_all_and_its_failures_cost_nothing(
     assert len(logged) == (3 if fails else 0), "each method once"
 
 
+class Odd:
+    """A callable without a name and without a hash."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, *_: object) -> None:
+        raise RuntimeError("cannot look")
+
+
+@asynchronous
+async def test_a_failing_observer_whose_methods_are_other_callables_costs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kind = type("Odd", (Observer,), {"peer_added": Odd(), "received": Odd(), "routed": Odd()})
+    board = Switchboard("here")
+    board.observe(kind())
+    driver, client = peer(board, Role.DRIVER, "driver"), peer(board, Role.CLIENT, "client")
+    client.frames_received(Framer().feed(b"<getProperties version='1.7'/>"))
+    driver.frames_received(Framer().feed(b"<message device='D' message='hello'/>"))
+    assert client.sent == 1
+    assert caplog.text.count("has failed") == 3
+
+
 @asynchronous
 async def test_what_an_observer_does_not_override_is_not_called() -> None:
     board = Switchboard("here")
