@@ -1,4 +1,4 @@
-"""What a check has found, as text for people and as JSON for programs."""
+"""What a check has found, as human-readable text and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def as_json(report: Report) -> str:
 
 
 def as_text(report: Report, *, colour: bool = False) -> str:
-    """The report for people.
+    """The report as text.
 
     Args:
         report: What was found.

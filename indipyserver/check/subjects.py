@@ -55,7 +55,7 @@ class Subject(Protocol):
     """What is checked.
 
     Attributes:
-        kind: What it is, for people.
+        kind: What it is, in words.
         is_server: It is a server and not a driver.
         device: The one device that is wanted, or None for all.
         stderr: The last lines it wrote to standard error.
