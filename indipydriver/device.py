@@ -103,10 +103,10 @@ class Device(FixedMapping[PropertyVector]):
         self._stop = True
 
     async def send_device_message(self, message: str = "", timestamp: datetime | None = None) -> None:
-        """Send a text for people, about this device. Nothing is sent while it is disabled.
+        """Send a human-readable text, about this device. Nothing is sent while it is disabled.
 
         Raises:
-            ValueError: The timestamp is none.
+            ValueError: `timestamp` is not a datetime.
             NotRunning: The driver does not run yet.
         """
         time = timestamp_string(timestamp)
@@ -119,7 +119,7 @@ class Device(FixedMapping[PropertyVector]):
         """Delete the whole device at the clients and disable it. Sent also when it is disabled.
 
         Raises:
-            ValueError: The timestamp is none.
+            ValueError: `timestamp` is not a datetime.
             NotRunning: The driver does not run yet.
         """
         deletion = DelProperty(self.devicename, None, timestamp_string(timestamp), human_text(message))

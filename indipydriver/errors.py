@@ -9,7 +9,7 @@
     |     +- MalformedFrame                   not an INDI element, or not well-formed
     |     +- FrameTooLarge                    beyond a limit; the peer is cut off
     +- ValueFormatError (ValueError, TypeError)  text of a number, a time or a word list
-    +- DefinitionError (ValueError)           names that are missing, wrong or double
+    +- DefinitionError (ValueError)           names that are missing, wrong or duplicate
     |  +- NameTypeError (AttributeError)      a name that is no str
     +- LinkClosed (ConnectionError)           the other end is gone
     +- NotRunning (AttributeError, RuntimeError)  something was sent before the driver runs
@@ -101,7 +101,7 @@ class ValueFormatError(IndiError, ValueError, TypeError):
 
 
 class DefinitionError(IndiError, ValueError):
-    """A device, vector or member with a missing, wrong or double name."""
+    """A device, vector or member with a missing, wrong or duplicate name."""
 
 
 class NameTypeError(DefinitionError, AttributeError):

@@ -237,7 +237,7 @@ class SnoopEvent(Event):
 
 
 class Message(SnoopEvent):
-    """A text for people.
+    """Human-readable text.
 
     Attributes:
         message: The text.
@@ -253,7 +253,7 @@ class delProperty(SnoopEvent):
     """A vector is gone, or with `vectorname` None the whole device.
 
     Attributes:
-        message: Text for people.
+        message: Human-readable text.
     """
 
     def __init__(self, frame: Frame, message: messages.DelProperty) -> None:
@@ -265,10 +265,10 @@ class defVector(SnoopEvent):
     """The definition of a vector.
 
     Attributes:
-        label: Text for people; its name if it has none.
+        label: Human-readable text; its name if it has none.
         group: Text by which clients group vectors.
         state: One of Idle, Ok, Busy and Alert.
-        message: Text for people.
+        message: Human-readable text.
         memberlabels: The label of each member.
     """
 
@@ -365,7 +365,7 @@ class setVector(_MappingEvent, SnoopEvent):
 
     Attributes:
         state: One of Idle, Ok, Busy and Alert; None if it stays as it was.
-        message: Text for people.
+        message: Human-readable text.
     """
 
     def __init__(self, frame: Frame, message: messages.SetVector) -> None:

@@ -141,7 +141,7 @@ class IPyDriver(FixedMapping[Device]):
         self._engine.add_background(coro, "a background of the driver")
 
     def snoop(self, devicename: str, vectorname: str, timeout: float = 30) -> None:
-        """Watch a vector of another driver; its news come to snoopevent.
+        """Watch a vector of another driver; its news comes to snoopevent.
 
         Args:
             timeout: Whole seconds, from 5 to 10**9, of silence after which it is asked for again.
@@ -185,10 +185,10 @@ class IPyDriver(FixedMapping[Device]):
         await outlet.send(GetProperties(devicename, vectorname))
 
     async def send_message(self, message: str = "", timestamp: datetime | None = None) -> None:
-        """Send a text for people that concerns no single device.
+        """Send a human-readable text that concerns no single device.
 
         Raises:
-            ValueError: The timestamp is none.
+            ValueError: `timestamp` is not a datetime.
             NotRunning: The driver does not run yet.
         """
         await self._engine.outlet.send(Message(None, human_text(message), timestamp_string(timestamp)))
@@ -197,7 +197,7 @@ class IPyDriver(FixedMapping[Device]):
         """Send any element of INDI, given as an ElementTree element.
 
         Raises:
-            LocalProtocolError: It is none.
+            LocalProtocolError: It is not an element of INDI, or cannot be sent.
             NotRunning: The driver does not run yet.
         """
         outlet = self._engine.outlet

@@ -89,7 +89,7 @@ class PropertyMember:
 
     Args:
         name: Printable ASCII, unique in its vector.
-        label: Text for people; without one it is the name.
+        label: Human-readable text; without one it is the name.
 
     Attributes:
         name: As given.
@@ -111,7 +111,7 @@ class PropertyMember:
 
     @property
     def label(self) -> str:
-        """Text for people; without one it is the name."""
+        """Human-readable text; without one it is the name."""
         return self._label
 
     @label.setter
@@ -274,7 +274,7 @@ class NumberMember(PropertyMember):
         return self.format_number(self.getfloatvalue())
 
     def format_number(self, value: float) -> str:
-        """Any number as clients show it in this member; a format that is none raises ValueFormatError."""
+        """Any number as clients show it in this member; an invalid format raises ValueFormatError."""
         return format_number(self._format, value)
 
     def _def(self) -> DefMember:

@@ -31,7 +31,7 @@ class SwitchVector(PermittedVector, ValueVector):
 
     Args:
         name: Printable ASCII, unique in its device.
-        label: Text for people.
+        label: Human-readable text.
         group: Text by which clients group vectors.
         perm: "ro", "wo" or "rw".
         rule: "OneOfMany", "AtMostOne" or "AnyOfMany".
@@ -77,7 +77,7 @@ class LightVector(ValueVector):
 
     Args:
         name: Printable ASCII, unique in its device.
-        label: Text for people.
+        label: Human-readable text.
         group: Text by which clients group vectors.
         state: "Idle", "Ok", "Busy" or "Alert".
         lightmembers: The members.
@@ -101,7 +101,7 @@ class TextVector(PermittedVector, ValueVector):
 
     Args:
         name: Printable ASCII, unique in its device.
-        label: Text for people.
+        label: Human-readable text.
         group: Text by which clients group vectors.
         perm: "ro", "wo" or "rw".
         state: "Idle", "Ok", "Busy" or "Alert".
@@ -122,7 +122,7 @@ class NumberVector(PermittedVector, ValueVector):
 
     Args:
         name: Printable ASCII, unique in its device.
-        label: Text for people.
+        label: Human-readable text.
         group: Text by which clients group vectors.
         perm: "ro", "wo" or "rw".
         state: "Idle", "Ok", "Busy" or "Alert".
@@ -153,7 +153,7 @@ class BLOBVector(PermittedVector):
 
     Args:
         name: Printable ASCII, unique in its device.
-        label: Text for people.
+        label: Human-readable text.
         group: Text by which clients group vectors.
         perm: "ro", "wo" or "rw".
         state: "Idle", "Ok", "Busy" or "Alert".
@@ -203,7 +203,7 @@ class BLOBVector(PermittedVector):
         Files are read and large BLOBs are encoded in a thread.
 
         Args:
-            message: Text for people.
+            message: Human-readable text.
             timestamp: None: now.
             timeout: None: as it is.
             state: None: as it is.

@@ -50,12 +50,12 @@ def timestamp_string(timestamp: datetime | None = None) -> str:
 
 
 def human_text(message: Any) -> str:
-    """A text for people; None is none."""
+    """Human-readable text; None counts as empty."""
     return as_text(message)
 
 
 def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
-    """One of a list of words; ValueError if it is none of them."""
+    """One of a list of words; ValueError if it is not one of them."""
     try:
         return words(text)
     except ValueError:
@@ -101,7 +101,7 @@ class PropertyVector(UserDict[str, Any]):
     Raises:
         DefinitionError: The name is empty or not printable ASCII, or two members have one name.
         TypeError: A member is of the wrong class.
-        ValueError: The state is none of the four.
+        ValueError: The state is not one of the four.
     """
 
     _kind: ClassVar[VectorKind]
@@ -133,7 +133,7 @@ class PropertyVector(UserDict[str, Any]):
 
     @property
     def label(self) -> str:
-        """Text for people; an empty one is sent as the name."""
+        """Human-readable text; an empty one is sent as the name."""
         return self._label
 
     @label.setter
@@ -165,7 +165,7 @@ class PropertyVector(UserDict[str, Any]):
     def timeout(self) -> str:
         """Seconds that a change takes at most, as str; "0" means at once, or unknown.
 
-        What is no finite number from 0 raises ValueError.
+        Anything but a finite number of at least 0 raises ValueError.
         """
         return self._timeout
 
@@ -225,7 +225,7 @@ class PropertyVector(UserDict[str, Any]):
         """Define the vector at the clients, with all members.
 
         Args:
-            message: Text for people.
+            message: Human-readable text.
             timestamp: None: now.
             timeout: None: as it is.
             state: None: as it is.
@@ -369,7 +369,7 @@ class ValueVector(PropertyVector):
         """Send the values to the clients.
 
         Args:
-            message: Text for people.
+            message: Human-readable text.
             timestamp: None: now.
             timeout: None: as it is.
             state: None: as it is.
@@ -402,7 +402,7 @@ class ValueVector(PropertyVector):
         """Send some members to the clients; with none, the state only.
 
         Args:
-            message: Text for people.
+            message: Human-readable text.
             timestamp: None: now.
             timeout: None: as it is.
             state: None: as it is.

@@ -18,27 +18,27 @@ __all__ = ["load_drivers"]
 logger = logging.getLogger("indipyserver.cli")
 
 
-def load_drivers(word: PythonSpec) -> list[Any]:
+def load_drivers(spec: PythonSpec) -> list[Any]:
     """Import some Python code and have it make its drivers.
 
     Raises:
         ImportError: There is no such code, it failed, or what it returned are not drivers.
     """
     try:
-        made = _import(word.source)
-        for name in word.attribute.split("."):
+        made = _import(spec.source)
+        for name in spec.attribute.split("."):
             made = getattr(made, name)
         if not _is_driver(made):
             made = made()
         drivers = [made] if _is_driver(made) else list(made)
     except (Exception, SystemExit) as error:
-        logger.debug("%s", word.text, exc_info=True)
-        raise ImportError(f"{word.text!r} gives no driver: {type(error).__name__}: {error}") from error
+        logger.debug("%s", spec.text, exc_info=True)
+        raise ImportError(f"{spec.text!r} gives no driver: {type(error).__name__}: {error}") from error
     for driver in drivers:
         if not _is_driver(driver):
-            raise ImportError(f"{word.text!r} returned something that is not an IPyDriver: {driver!r}")
+            raise ImportError(f"{spec.text!r} returned something that is not an IPyDriver: {driver!r}")
     if not drivers:
-        raise ImportError(f"{word.text!r} returned no driver")
+        raise ImportError(f"{spec.text!r} returned no driver")
     return drivers
 
 

@@ -1,4 +1,4 @@
-"""What the words mean that name drivers: a program, a device of another server, or Python code.  Sans-I/O."""
+"""What the specs mean that name drivers: a program, a device of another server, or Python code.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RemoteSpec:
     """A device of another server, or all of them.
 
     Attributes:
-        text: The word as given.
+        text: The spec as given.
         device: The device, or None for all.
         host: Name or address, without brackets.
         port: Its port.
@@ -48,7 +48,7 @@ class PythonSpec:
     """Something in Python code that returns one or more drivers when called.
 
     Attributes:
-        text: The word as given.
+        text: The spec as given.
         source: A module with dots, or the path of a file that ends in ``.py``.
         attribute: Its name in there, perhaps with dots.
     """
@@ -62,7 +62,7 @@ Spec: TypeAlias = ProgramSpec | RemoteSpec | PythonSpec
 
 
 def parse_spec(text: str) -> Spec:
-    """Tell what a word names.
+    """Tell what a specification names.
 
     An ``@`` makes it a remote server, as in indiserver, unless it begins like a path: ``/``, ``./`` or ``../``.
 

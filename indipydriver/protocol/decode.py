@@ -115,7 +115,7 @@ def decode(frame: Frame) -> AnyMessage:
         frame: A well-formed element.
 
     Raises:
-        MalformedFrame: Something is missing, or is none of the words or forms it may be.
+        MalformedFrame: Something is missing, or is not one of the words or forms it may be.
     """
     reader = _Reader(frame)
     try:

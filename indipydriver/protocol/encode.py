@@ -98,7 +98,7 @@ def encode(message: AnyMessage) -> Frame:
     characters that XML cannot carry are removed.  The size of a BLOB that is not compressed is that of its data.
 
     Raises:
-        LocalProtocolError: INDI 1.7 does not allow it: a name is missing, a word is none of its list,
+        LocalProtocolError: INDI 1.7 does not allow it: a name is missing, a word is not in its list,
             or an attribute or member does not belong there.  Or no receiver would take it, by the
             defaults of :class:`~indipydriver.protocol.wellformed.Limits`.
     """
@@ -416,7 +416,7 @@ def _def_member(shape: _Shape, member: DefMember) -> str:
 
 
 def _refuse_blank(where: Address) -> None:
-    """A name of white space alone is none: receivers take it for absent."""
+    """A name of white space alone counts as absent, as for receivers."""
     for name in (where.device, where.name):
         if name and name.isspace():
             raise LocalProtocolError(f"{where.tag.text}: {name!r} is not a name")

@@ -52,7 +52,7 @@ class DefMember:
     Attributes:
         name: Its name, unique in the vector.
         value: Its value as text; "" for a BLOB.
-        label: Text for people; "" means the name.
+        label: Human-readable text; "" means the name.
         format: Numbers only: printf format for display, or ``%<w>.<f>m``.
         min: Numbers only: smallest value, as text.
         max: Numbers only: largest value; a range is meant only when min < max.
@@ -154,7 +154,7 @@ class DelProperty:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Text for people, of one device or of the whole site."""
+    """Human-readable text, of one device or of the whole site."""
 
     device: str | None = None
     message: str = ""

@@ -180,7 +180,7 @@ _WITH_DEVICE: Final = (Verb.DELETE, Verb.ENABLE_BLOB)
 
 
 def _addressed(tag: Tag, device: str | None, name: str | None) -> Address:
-    """The address of an element; a name that is empty, or only white space, is none.
+    """The address of an element; a name that is empty, or only white space, counts as absent.
 
     Where a name may be absent, an empty one is absent; elsewhere it becomes "", which belongs to nobody.  A deletion
     with an empty name, as libindi's receiver simulator sends it, does not mean the whole device.

@@ -118,7 +118,7 @@ class Dispatcher:
         now = self._clock()
         self._left_out_since += count
         if now >= self._log_left_out:
-            text = "%s: snoopevent is too slow: %d old news were left out, the last of %s %s"
+            text = "%s: snoopevent is too slow: %d old events were left out, the last of %s %s"
             logger.warning(text, type(self._driver).__name__, self._left_out_since, device, name or "")
             self._log_left_out, self._left_out_since = now + LOG_AGAIN, 0
         if ask:

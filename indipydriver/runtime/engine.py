@@ -224,7 +224,9 @@ class Engine:
         except SystemExit as error:
             raise _exited("hardware()", error) from error
         if not asyncio.iscoroutine(hardware):
-            raise TypeError(f"hardware() of {type(driver).__name__} is no coroutine function: write async def hardware")
+            raise TypeError(
+                f"hardware() of {type(driver).__name__} is not a coroutine function: write async def hardware"
+            )
         self._start_user(hardware, "hardware()")
 
     def _start(self, coro: Coroutine[Any, Any, Any], what: str) -> None:

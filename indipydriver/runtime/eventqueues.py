@@ -49,7 +49,7 @@ MAX_STREAM_BYTES: Final = 5 << 20
 """Bytes of news of one vector beyond which a newer frame of a video replaces the one that waits."""
 
 PATIENCE: Final = 1.0
-"""Seconds that news wait for a driver that is behind; then old values are left out, so that it hears the others."""
+"""Seconds that news waits for a driver that is behind; then old values are left out, so that it hears the others."""
 
 logger = logging.getLogger("indipydriver.ipydriver")
 
@@ -196,7 +196,7 @@ class EventQueues:
         hold: Called when too many commands wait (True), and when there is room again (False).
         pause: The same for news.
         left_out: Called with the device, the vector or None, and a number of news that were left out; and whether
-            the present values have to be asked for.
+            the present values have to be requested.
         is_ending: The driver is about to end, so that tasks may be cancelled.
     """
 
@@ -322,7 +322,7 @@ class EventQueues:
         self._account(queue, before)
 
     def _relieve(self, key: Key | None) -> None:
-        """News have been kept back for long enough: leave out what is old in this queue, or in all."""
+        """News has been kept back for long enough: leave out what is old in this queue, or in all."""
         del self._patience[key]
         for queue in [self._queues[key]] if key is not None else list(self._queues.values()):
             if not queue.key.is_command:

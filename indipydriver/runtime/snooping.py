@@ -84,7 +84,7 @@ class Snoops:
         return any(device == watched for watched, _ in tuple(self.vectors))
 
     def heard(self, address: Address, now: float) -> bool:
-        """Note that news have come.  True if BLOBs of this vector must now be enabled, once."""
+        """Note that news has come.  True if BLOBs of this vector must now be enabled, once."""
         tag, device, name = address
         if device is None:
             return False

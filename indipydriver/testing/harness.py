@@ -97,7 +97,7 @@ class DriverHarness:
         driver: The driver.
         frames: All that it has sent, as frames.
         messages: All that it has sent, decoded.
-        texts: The messages for people among them, those in definitions and updates included.
+        texts: The human-readable messages among them, those in definitions and updates included.
         faults: What it has sent that is not INDI.
     """
 

@@ -90,7 +90,7 @@ class MemoryLink:
     def hold_commands(self, held: bool) -> None:
         """Ask the other end to keep its commands to itself; what has been written already is delivered.
 
-        News go on coming meanwhile, which they would not while reading is paused.
+        News keeps coming meanwhile, which it would not while reading is paused.
         """
         if held == self._holds_commands:
             return

@@ -195,10 +195,10 @@ class Conversation:
 
     # The report
 
-    def report(self, word: str, duration: float) -> Report:
+    def report(self, subject: str, duration: float) -> Report:
         """What was seen."""
         report, checker = self.result, self.checker
-        report.word = word
+        report.subject = subject
         report.findings = list(checker.findings)
         report.connected = list(dict.fromkeys(report.connected))
         report.devices = dict(Counter(device for device, _ in self._all))

@@ -1,4 +1,4 @@
-"""What a check has found, as text for people and as JSON for programs."""
+"""What a check has found, as human-readable text and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Report:
     """What was seen in one check.
 
     Attributes:
-        word: What was checked.
+        subject: What was checked.
         kind: A program, a server, or Python.
         findings: The worst first.
         devices: How many properties each device has defined, connected or not.
@@ -41,7 +41,7 @@ class Report:
         stderr: The last lines on standard error.
     """
 
-    word: str
+    subject: str
     kind: str
     findings: list[Finding] = field(default_factory=list)
     devices: dict[str, int] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def as_json(report: Report) -> str:
         slowest = {"seconds": round(seconds, 6), "device": device, "property": name}
     result = {
         "version": 1,
-        "word": report.word,
+        "subject": report.subject,
         "kind": report.kind,
         "status": report.status,
         "counts": {f"{severity.value}s": len(report.of(severity)) for severity in Severity},
@@ -109,13 +109,13 @@ def as_json(report: Report) -> str:
 
 
 def as_text(report: Report, *, colour: bool = False) -> str:
-    """The report for people.
+    """The report as text.
 
     Args:
         report: What was found.
         colour: Show severities by colour.
     """
-    lines = [f"{report.word} ({report.kind}), checked as by a strict INDI 1.7 client and by KStars", ""]
+    lines = [f"{report.subject} ({report.kind}), checked as by a strict INDI 1.7 client and by KStars", ""]
     if report.stderr:
         lines += ["Its last words on standard error:", *(f"  {_printable(line)}" for line in report.stderr), ""]
     groups: dict[str, list[Finding]] = {}

@@ -34,16 +34,16 @@ _INFO_MEMBERS: Final = {"DRIVER_NAME", "DRIVER_EXEC", "DRIVER_VERSION", "DRIVER_
 
 
 async def check(
-    word: str | Spec,
+    spec: str | Spec,
     *,
     timeout: float = DEFAULT_TIMEOUT,
     act: bool = False,
     to_other_servers: Callable[[], ssl.SSLContext] = client_context,
 ) -> Report:
-    """Start what a word names, play a client, stop it again.
+    """Start what a specification names, play a client, stop it again.
 
     Args:
-        word: A program, a Python callable or a server, as the command takes it.
+        spec: A program, a Python callable or a server, as the command takes it.
         timeout: Seconds that it gets to answer.
         act: Also send commands that may make the device do something.
         to_other_servers: Makes the context for a server that is named ``@tls://``.
@@ -53,17 +53,17 @@ async def check(
 
     Raises:
         CannotRun: It cannot be started or reached.
-        ValueError: It is no such word.
+        ValueError: It is no such specification.
     """
-    if isinstance(word, str):
-        word = parse_spec(word)
-    subject = open_subject(word, to_other_servers)
+    if isinstance(spec, str):
+        spec = parse_spec(spec)
+    subject = open_subject(spec, to_other_servers)
     run = _Script(subject, timeout, act)
     printed = io.StringIO()
     grace = max(timeout, _LEAST_GRACE)
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    in_process = isinstance(word, PythonSpec)
+    in_process = isinstance(spec, PythonSpec)
     with contextlib.redirect_stdout(printed) if in_process else contextlib.nullcontext():
         try:
             await subject.start(run)
@@ -85,7 +85,7 @@ async def check(
         checker.findings.add(code, f"it ended after: {run.last_sent}{cause}")
     if printed.getvalue():
         checker.findings.add("prints", repr(printed.getvalue()[:80]))
-    return run.report(word.text, loop.time() - begin)
+    return run.report(spec.text, loop.time() - begin)
 
 
 class _Script(Conversation):

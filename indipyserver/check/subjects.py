@@ -55,7 +55,7 @@ class Subject(Protocol):
     """What is checked.
 
     Attributes:
-        kind: What it is, for people.
+        kind: What it is, in words.
         is_server: It is a server and not a driver.
         device: The one device that is wanted, or None for all.
         stderr: The last lines it wrote to standard error.
@@ -78,22 +78,22 @@ class Subject(Protocol):
         """End its input; False if it had to be killed."""
 
 
-def open_subject(word: Spec, to_other_servers: Callable[[], ssl.SSLContext] = client_context) -> Subject:
-    """What a word names, not yet started.
+def open_subject(spec: Spec, to_other_servers: Callable[[], ssl.SSLContext] = client_context) -> Subject:
+    """What a specification names, not yet started.
 
     Args:
-        word: A program, a Python callable or a server.
+        spec: A program, a Python callable or a server.
         to_other_servers: Makes the context of a link with TLS.
 
     Raises:
         CannotRun: The files for TLS cannot be used.
     """
-    if isinstance(word, ProgramSpec):
-        return _Program(word)
-    if isinstance(word, PythonSpec):
-        return _Python(word)
+    if isinstance(spec, ProgramSpec):
+        return _Program(spec)
+    if isinstance(spec, PythonSpec):
+        return _Python(spec)
     try:
-        return _Server(word, to_other_servers() if word.tls else None)
+        return _Server(spec, to_other_servers() if spec.tls else None)
     except (OSError, ValueError) as error:
         raise CannotRun(str(error)) from None
 
@@ -142,9 +142,9 @@ class _Program(_Stream):
     is_server = False
     device: str | None = None
 
-    def __init__(self, word: ProgramSpec) -> None:
+    def __init__(self, spec: ProgramSpec) -> None:
         super().__init__()
-        self._name = word.text
+        self._name = spec.text
         self._process: asyncio.subprocess.Process | None = None
         self._logging: asyncio.Task[None] | None = None
 
@@ -219,28 +219,28 @@ class _Server(_Stream):
     kind = "server"
     is_server = True
 
-    def __init__(self, word: RemoteSpec, context: ssl.SSLContext | None) -> None:
+    def __init__(self, spec: RemoteSpec, context: ssl.SSLContext | None) -> None:
         super().__init__()
-        self._word = word
+        self._spec = spec
         self._context = context
-        self.device = word.device
+        self.device = spec.device
 
     async def start(self, listener: Listener) -> None:
-        word = self._word
+        spec = self._spec
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 reader, self._writer = await self._connect()
         except TimeoutError:
-            raise CannotRun(f"{word.host}:{word.port} does not answer") from None
+            raise CannotRun(f"{spec.host}:{spec.port} does not answer") from None
         except (OSError, ValueError) as error:  # also of TLS, and of a name that cannot be one
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise CannotRun(f"{word.host}:{word.port} cannot be reached: {why}") from None
+            raise CannotRun(f"{spec.host}:{spec.port} cannot be reached: {why}") from None
         self._reading = asyncio.create_task(self._read(reader, listener))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        word = self._word
-        sock = await connect(await NameService().look_up(word.host, word.port))
-        name = word.host.partition("%")[0] if self._context is not None else None
+        spec = self._spec
+        sock = await connect(await NameService().look_up(spec.host, spec.port))
+        name = spec.host.partition("%")[0] if self._context is not None else None
         try:
             return await asyncio.open_connection(sock=sock, limit=_READ, ssl=self._context, server_hostname=name)
         except BaseException:
@@ -267,16 +267,16 @@ class _Python:
     is_server = False
     device: str | None = None
 
-    def __init__(self, word: PythonSpec) -> None:
+    def __init__(self, spec: PythonSpec) -> None:
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self.failure: str | None = None
-        self._word = word
+        self._spec = spec
         self._ends: list[_End] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, listener: Listener) -> None:
         try:
-            drivers = load_drivers(self._word)
+            drivers = load_drivers(self._spec)
         except (ImportError, ValueError) as error:
             raise CannotRun(str(error)) from None
         for driver in drivers:

@@ -25,7 +25,7 @@ _STATUS_CANNOT_RUN = 2
 
 
 def run_check(
-    word: Spec,
+    spec: Spec,
     *,
     timeout: float = DEFAULT_TIMEOUT,
     act: bool = False,
@@ -33,10 +33,10 @@ def run_check(
     verbose: int = 0,
     to_other_servers: Callable[[], ssl.SSLContext] = client_context,
 ) -> int:
-    """Check what a word names and print the report.
+    """Check what a specification names and print the report.
 
     Args:
-        word: What to check.
+        spec: What to check.
         timeout: Seconds that it gets to answer.
         act: Also send commands that may make the device do something.
         json: Print JSON.
@@ -51,7 +51,7 @@ def run_check(
     detach = attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL)
     ended: list[int] = []
     try:
-        report = asyncio.run(_run(check(word, timeout=timeout, act=act, to_other_servers=to_other_servers), ended))
+        report = asyncio.run(_run(check(spec, timeout=timeout, act=act, to_other_servers=to_other_servers), ended))
     except CannotRun as error:
         sys.stderr.write(f"{error}\n")
         return _STATUS_CANNOT_RUN

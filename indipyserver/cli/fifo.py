@@ -2,8 +2,8 @@
 
 ::
 
-    start WORD [-n "NAME"] [-c "CONFIG"] [-s "SKELETON"] [-p "PREFIX"]
-    stop  WORD [-n "NAME"]
+    start DRIVER [-n "NAME"] [-c "CONFIG"] [-s "SKELETON"] [-p "PREFIX"]
+    stop  DRIVER [-n "NAME"]
 
 What has blanks in it stands in double quotes; all else may.  There are no escapes: a name cannot have a
 double quote in it.  What cannot be understood is logged, and does nothing.
@@ -45,17 +45,17 @@ class CommandError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Serve what a word names.
+    """Serve what a specification names.
 
     Attributes:
-        word: What.
+        spec: What.
         name: For programs: the name of the device (INDIDEV).
         config: For programs: the configuration file (INDICONFIG).
         skeleton: For programs: the skeleton file (INDISKEL).
-        prefix: For programs: INDIPREFIX; the program is ``<prefix>/bin/<word>``.
+        prefix: For programs: INDIPREFIX; the program is ``<prefix>/bin/<spec>``.
     """
 
-    word: Spec
+    spec: Spec
     name: str | None = None
     config: str | None = None
     skeleton: str | None = None
@@ -64,14 +64,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop what was started with this word.
+    """Stop what was started with this spec.
 
     Attributes:
-        word: The word as it was given then.
+        spec: The spec as it was given then.
         name: Only the one that has this device.
     """
 
-    word: str
+    spec: str
     name: str | None = None
 
 
@@ -96,22 +96,22 @@ def parse_command(line: str) -> Command | None:
     if verb not in ("start", "stop"):
         raise CommandError(f"{verb!r} is neither start nor stop")
     if not rest or rest[0].startswith("-"):
-        raise CommandError(f'{verb} what? Write: {verb} WORD [-n "NAME"]')
+        raise CommandError(f'{verb} what? Write: {verb} DRIVER [-n "NAME"]')
     text, options = _read_options(rest)
     if verb == "stop":
         for option, value in options.items():
             if option != "name":
                 raise CommandError(f"stop takes -n only, not the {option} {value!r}")
         if not text:
-            raise CommandError("stop what? The word is empty")
+            raise CommandError("stop what? The spec is empty")
         return Stop(text, options.get("name"))
     try:
-        word = parse_spec(text)
+        spec = parse_spec(text)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    if options and isinstance(word, RemoteSpec):
+    if options and isinstance(spec, RemoteSpec):
         raise CommandError(f"{text!r} is on another server, so it takes no options")
-    return Start(word, **options)
+    return Start(spec, **options)
 
 
 def _split(line: str) -> list[str]:
@@ -127,7 +127,7 @@ def _split(line: str) -> list[str]:
 
 
 def _read_options(tokens: list[str]) -> tuple[str, dict[str, str]]:
-    """The word and the options behind it, by their long names."""
+    """The spec and the options behind it, by their long names."""
     count = next((n for n, token in enumerate(tokens) if token.startswith("-")), len(tokens))
     text = " ".join(tokens[:count])
     if count > 1 and "@" not in tokens[count - 1]:  # indiserver takes `start My Camera@host` without quotes
@@ -197,7 +197,7 @@ class Lines:
 class Fifo:
     """Carries out the commands that are written to a FIFO.
 
-    Those for the same word are carried out one after the other; a driver that is slow to end holds up no others.
+    Those for the same spec are carried out one after the other; a driver that is slow to end holds up no others.
 
     Args:
         path: The FIFO, which must exist.
@@ -210,7 +210,7 @@ class Fifo:
         self._lines = Lines()
         self._fd = -1
         self._timer: asyncio.TimerHandle | None = None
-        self._latest: dict[str, asyncio.Task[None]] = {}  # by word
+        self._latest: dict[str, asyncio.Task[None]] = {}  # by spec
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
@@ -285,22 +285,22 @@ class Fifo:
                 self._enqueue(command)
 
     def _enqueue(self, command: Command) -> None:
-        word = command.word if isinstance(command, Stop) else command.word.text
-        task = asyncio.get_running_loop().create_task(self._carry_out(command, self._latest.get(word)), name="FIFO")
-        self._latest[word] = task
+        spec = command.spec if isinstance(command, Stop) else command.spec.text
+        task = asyncio.get_running_loop().create_task(self._carry_out(command, self._latest.get(spec)), name="FIFO")
+        self._latest[spec] = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._latest.pop(word) if self._latest.get(word) is task else None)
+        task.add_done_callback(lambda _: self._latest.pop(spec) if self._latest.get(spec) is task else None)
 
     async def _carry_out(self, command: Command, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.wait((before,))
         try:
             if isinstance(command, Stop):
-                await self._services.stop(command.word, command.name)
+                await self._services.stop(command.spec, command.name)
             else:
                 self._services.start(
-                    command.word,
+                    command.spec,
                     name=command.name,
                     config=command.config,
                     skeleton=command.skeleton,

@@ -1,4 +1,4 @@
-"""The command ``indipyserver``: serves what its words name, with the flags of indiserver and some more."""
+"""The command ``indipyserver``: serves what its arguments name, with the flags of indiserver and more."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ _MIB: Final = 1 << 20
 _LIMITS: Final = OutboxLimits()
 _STATUS_FAILURE: Final = 1
 _STATUS_USAGE: Final = 2
-_SHOWN_WORDS: Final = 8
+_SHOWN_DRIVERS: Final = 8
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _ALL_HOSTS: Final = ("*", "0.0.0.0", "::")
 
 _DESCRIPTION: Final = """\
 Serve INDI drivers to INDI clients.
 
-Each WORD names what to serve:
+Each DRIVER names what to serve:
 
   indi_simulator_ccd        a program, on PATH or as a path
   @host:port                all devices of another INDI server; the port may be left out, and an IPv6
@@ -90,7 +90,7 @@ class _Number:
         return number
 
 
-def _word(text: str) -> Spec:
+def _spec(text: str) -> Spec:
     try:
         return parse_spec(text)
     except ValueError as error:
@@ -124,12 +124,13 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         prog=prog,
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        usage="%(prog)s [options] WORD [WORD ...]\n       %(prog)s --check WORD [--json] [--timeout SECONDS] [--act]",
+        usage="%(prog)s [options] DRIVER [DRIVER ...]\n"
+        "       %(prog)s --check DRIVER [--json] [--timeout SECONDS] [--act]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("words", metavar="WORD", nargs="*", type=_word, help="what to serve, see above")
+    add("drivers", metavar="DRIVER", nargs="*", type=_spec, help="what to serve, see above")
     add("--demo", action="store_true", help="serve an example too: a thermostat, a camera and an LED")
 
     add = parser.add_argument_group("where").add_argument
@@ -159,8 +160,8 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("at run time").add_argument
     add("-f", "--fifo", metavar="PATH",
-        help="start and stop drivers as lines in this FIFO say: start WORD [-n NAME] [-c CONFIG] [-s SKELETON] "
-        "[-p PREFIX], stop WORD [-n NAME]")  # fmt: skip
+        help="start and stop drivers as lines in this FIFO say: start DRIVER [-n NAME] [-c CONFIG] [-s SKELETON] "
+        "[-p PREFIX], stop DRIVER [-n NAME]")  # fmt: skip
     add("-l", "--log-dir", metavar="DIR", help="append the messages of drivers to DIR/YYYY-MM-DD.islog")
     add("-v", "--verbose", action="count", default=0,
         help="log what happens; -vv: each message too; -vvv: with its XML")  # fmt: skip
@@ -168,7 +169,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--version", action="version", version=f"indipyserver {version}")
 
     add = parser.add_argument_group("check a driver").add_argument
-    add("--check", metavar="WORD", type=_word,
+    add("--check", metavar="DRIVER", type=_spec,
         help="serve nothing: start this driver, talk to it as a strict client, and report what is wrong with it; "
         "exit status 0: fine, 1: errors or warnings, 2: it cannot be started")  # fmt: skip
     add("--json", action="store_true", help="report as JSON")
@@ -192,16 +193,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser(_program_name())
     try:
         options = parser.parse_intermixed_args(argv)
-        if options.check is not None and (options.words or options.fifo is not None):
-            parser.error("--check serves nothing: it takes its one WORD and no others")
+        if options.check is not None and (options.drivers or options.fifo is not None):
+            parser.error("--check serves nothing: it takes its one DRIVER and no others")
         if options.demo:
             try:
-                options.words += map(parse_spec, demo_words())
+                options.drivers += map(parse_spec, demo_words())
             except FileNotFoundError as error:
                 parser.error(str(error))
         if options.check is None and (options.json or options.act):
-            parser.error("--json and --act go with --check WORD")
-        if options.check is None and not options.words and options.fifo is None:
+            parser.error("--json and --act go with --check DRIVER")
+        if options.check is None and not options.drivers and options.fifo is None:
             parser.print_help(sys.stderr)
             return _STATUS_USAGE
     except SystemExit as end:  # argparse has said why
@@ -299,8 +300,8 @@ class _Command:
             server.add_observer(log)
             kept.callback(log.close)
         with kept, self._local or contextlib.nullcontext(), self._handling_signals():
-            self._start_words()
-            if not self._services.words and options.fifo is None:
+            self._start_drivers()
+            if not self._services.specs and options.fifo is None:
                 logger.error("there is nothing to serve")
                 return _STATUS_FAILURE
             fifo = Fifo(options.fifo, self._services) if options.fifo is not None else None
@@ -324,19 +325,19 @@ class _Command:
                     await fifo.close()
         return self._status
 
-    def _start_words(self) -> None:
+    def _start_drivers(self) -> None:
         if self._options.fifo is not None:
             # A driver that the FIFO starts has the name it was given there, or its own.
             for key in ("INDIDEV", "INDICONFIG", "INDISKEL"):
                 os.environ.pop(key, None)
-        for word in self._options.words:
+        for spec in self._options.drivers:
             try:
-                self._services.start(word)
+                self._services.start(spec)
             except (ValueError, ImportError) as error:
                 logger.error("%s", error)
 
     def _deserted(self) -> None:
-        logger.error("all drivers are gone, and there is no FIFO (-f) through which to start others: good bye")
+        logger.error("all drivers are gone, and there is no FIFO (-f) to start others: the server stops")
         self._status = _STATUS_FAILURE
         self._server.shutdown()
 
@@ -344,10 +345,10 @@ class _Command:
         """One line, when clients can connect: what is served, where, and how to look at it."""
         server, options = self._server, self._options
         await server.started.wait()
-        words = [repr(word) if " " in word else word for word in self._services.words]
-        if len(words) > _SHOWN_WORDS:
-            words[_SHOWN_WORDS:] = [f"{len(words) - _SHOWN_WORDS} more"]
-        what = ", ".join(words) or f"nothing yet (write to {options.fifo})"
+        drivers = [repr(spec) if " " in spec else spec for spec in self._services.specs]
+        if len(drivers) > _SHOWN_DRIVERS:
+            drivers[_SHOWN_DRIVERS:] = [f"{len(drivers) - _SHOWN_DRIVERS} more"]
+        what = ", ".join(drivers) or f"nothing yet (write to {options.fifo})"
         hosts = options.host or ["localhost"]
         where = " and ".join("all interfaces" if host in _ALL_HOSTS else host for host in hosts)
         only = ", for this machine only (see --host)" if set(hosts) <= set(_LOCAL_HOSTS) else ""

@@ -1,4 +1,4 @@
-"""What the command serves, by the words it was told: from its arguments, and through its FIFO later."""
+"""What the command serves, by the specs it was told: from its arguments, and through its FIFO later."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ RESTARTS: Final = 10
 
 @dataclass(eq=False, slots=True)
 class _Entry:
-    """One word that is served.
+    """One spec that is served.
 
     Attributes:
-        word: As it was given.
+        spec: As it was given.
         parts: What the server made of it.
         name: The name of the device that was asked for, or None.
     """
 
-    word: str
+    spec: str
     parts: list[Any]
     name: str | None = None
 
@@ -45,7 +45,7 @@ class _Entry:
 
 
 class Services:
-    """Starts and stops what words name.
+    """Starts and stops what specs name.
 
     Args:
         server: Serves it.
@@ -65,56 +65,56 @@ class Services:
         self._entries: list[_Entry] = []
 
     @property
-    def words(self) -> list[str]:
+    def specs(self) -> list[str]:
         """What is served, oldest first."""
-        return [entry.word for entry in self._entries]
+        return [entry.spec for entry in self._entries]
 
     def start(
         self,
-        word: str | Spec,
+        spec: str | Spec,
         *,
         name: str | None = None,
         config: str | None = None,
         skeleton: str | None = None,
         prefix: str | None = None,
     ) -> None:
-        """Serve what a word names; the same word twice is served twice.
+        """Serve what a specification names; the same spec twice is served twice.
 
         Args:
-            word: See :func:`parse_spec`.
+            spec: See :func:`parse_spec`.
             name: For programs: the name of the device (INDIDEV).
             config: For programs: the configuration file (INDICONFIG).
             skeleton: For programs: the skeleton file (INDISKEL).
             prefix: For programs: INDIPREFIX.
 
         Raises:
-            ValueError: The word, or an option with it, makes no sense, a device is served already, or the
+            ValueError: The spec, or an option with it, makes no sense, a device is served already, or the
                 server is about to end.
             ImportError: There is no such Python code, or it failed.
         """
-        if isinstance(word, str):
-            word = parse_spec(word)
+        if isinstance(spec, str):
+            spec = parse_spec(spec)
         server = self._server
         if server.stop:
-            raise ValueError(f"{word.text!r} is not started: the server stops")
+            raise ValueError(f"{spec.text!r} is not started: the server stops")
         parts: list[Any]
-        if isinstance(word, ProgramSpec):
-            _warn_of_scripts(word.text)
+        if isinstance(spec, ProgramSpec):
+            _warn_of_scripts(spec.text)
             parts = [
                 server.add_exdriver(
-                    word.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self._restarts
+                    spec.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self._restarts
                 )
             ]
         elif name or config or skeleton or prefix:
-            raise ValueError(f"{word.text!r} is not a program, so it takes no options")
-        elif isinstance(word, RemoteSpec):
-            context = self._to_other_servers() if word.tls else None
-            parts = [server.add_remote(word.host, word.port, blob_enable=True, device=word.device, ssl=context)]
+            raise ValueError(f"{spec.text!r} is not a program, so it takes no options")
+        elif isinstance(spec, RemoteSpec):
+            context = self._to_other_servers() if spec.tls else None
+            parts = [server.add_remote(spec.host, spec.port, blob_enable=True, device=spec.device, ssl=context)]
         else:
-            parts = self._add_drivers(word, load_drivers(word))
-        self._entries.append(_Entry(word.text, parts, name))
+            parts = self._add_drivers(spec, load_drivers(spec))
+        self._entries.append(_Entry(spec.text, parts, name))
 
-    def _add_drivers(self, word: PythonSpec, drivers: list[Any]) -> list[Any]:
+    def _add_drivers(self, spec: PythonSpec, drivers: list[Any]) -> list[Any]:
         server = self._server
         names = [name for driver in drivers for name in driver.data]
         for name in names:
@@ -126,26 +126,26 @@ class Services:
                 parts.append(server.add_driver(driver))  # noqa: PERF401 - those before one that fails are needed
         except RuntimeError as error:  # it is run by somebody else
             if parts:
-                self._entries.append(_Entry(word.text, parts))
-            raise ValueError(f"{word.text!r}: {error}") from error
+                self._entries.append(_Entry(spec.text, parts))
+            raise ValueError(f"{spec.text!r}: {error}") from error
         return parts
 
-    async def stop(self, word: str, name: str | None = None) -> None:
-        """Stop the first that was started with this very word, and wait until it has ended.
+    async def stop(self, spec: str, name: str | None = None) -> None:
+        """Stop the first that was started with this very spec, and wait until it has ended.
 
         Args:
-            word: The word as it was given at its start.
+            spec: The spec as it was given at its start.
             name: Only one that has this device.
 
         Raises:
             LookupError: There is none.
         """
         for entry in self._entries:
-            if entry.word == word and (name is None or entry.has(name)):
+            if entry.spec == spec and (name is None or entry.has(name)):
                 break
         else:
-            which = f"{word!r} with a device {name!r}" if name is not None else repr(word)
-            running = ", ".join(map(repr, self.words)) or "nothing"
+            which = f"{spec!r} with a device {name!r}" if name is not None else repr(spec)
+            running = ", ".join(map(repr, self.specs)) or "nothing"
             raise LookupError(f"{which} is not running; there is {running}")
         self._entries.remove(entry)
         for part in entry.parts:
@@ -153,13 +153,13 @@ class Services:
                 await self._server.remove(part)
 
 
-def _warn_of_scripts(word: str) -> None:
+def _warn_of_scripts(spec: str) -> None:
     """A Python file that is not executable was meant in one of two ways."""
-    if word.endswith(".py") and os.path.isfile(word) and not os.access(word, os.X_OK):
+    if spec.endswith(".py") and os.path.isfile(spec) and not os.access(spec, os.X_OK):
         logger.error(
             "%s is not executable; to run it as a program: chmod +x %s; "
             "to serve drivers that a function of it returns: %s:FUNCTION",
-            word,
-            word,
-            word,
+            spec,
+            spec,
+            spec,
         )

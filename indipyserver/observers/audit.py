@@ -12,7 +12,7 @@ from indipydriver.protocol.tags import Verb
 
 from ..relay.observer import Observer
 from ..relay.peer import Peer
-from ..routing.endpoint import Delivery, Role
+from ..routing.endpoint import BELOW, Delivery
 
 __all__ = ["AuditLog"]
 
@@ -21,7 +21,6 @@ logger = logging.getLogger("indipyserver.audit")
 _MARKS: Final = re.compile(r"[\\']")
 _VALUE: Final = 64
 _LINE: Final = 1000
-_OWNERS: Final = (Role.DRIVER, Role.REMOTE)
 
 
 class AuditLog(Observer):
@@ -47,7 +46,7 @@ class AuditLog(Observer):
         for frames, receivers in deliveries:
             if frames[0].address.tag.verb is Verb.NEW or len(frames) > 1:
                 commands = [frame for frame in frames if frame.address.tag.verb is Verb.NEW]
-                if commands and any(endpoint.role in _OWNERS and endpoint is not peer for endpoint in receivers):
+                if commands and any(endpoint.role in BELOW and endpoint is not peer for endpoint in receivers):
                     for frame in commands:
                         self.lines += 1
                         logger.info("%s: %s", peer.label, self._describe(frame))

@@ -17,7 +17,7 @@ from indipydriver.protocol.frame import BlobFrame, Frame
 
 from ..relay.observer import Observer
 from ..relay.peer import Peer
-from ..routing.endpoint import Role
+from ..routing.endpoint import BELOW
 
 __all__ = ["MessageLog"]
 
@@ -29,7 +29,6 @@ MOST_WAITING: Final = 4 << 20
 FLUSH: Final = 2.0
 """Seconds that a disk gets at the end to take what waits."""
 _DATE: Final = re.compile(r"(?a:\d{4}-\d\d-\d\d)")
-_SPEAKERS: Final = (Role.DRIVER, Role.REMOTE)
 _Entry: TypeAlias = tuple[str, bytes]
 """A day, and a line for its file."""
 
@@ -73,7 +72,7 @@ class MessageLog(Observer):
 
     def received(self, peer: Peer, frames: list[Frame]) -> None:
         """Log what is to be logged among these frames."""
-        if peer.role not in _SPEAKERS:
+        if peer.role not in BELOW:
             return
         for frame in frames:
             # A BLOB is not joined for this: all its attributes are in its skeleton.

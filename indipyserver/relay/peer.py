@@ -64,7 +64,7 @@ class Peer(Endpoint):
         on_closed: Called when the link has ended and the peer is detached, with the reason.
         in_process: The link carries frames and not bytes.
         hang_time: Seconds without progress after which a driver is cut off; 0: never, but it is told that it is busy.
-        stays: The peer is not removed when its link ends; whoever made it does that, with a reason.
+        stays: The peer is not removed when its link ends; its owner removes it, with a reason.
         only_device: See :class:`Endpoint`.
         takes_blobs: See :class:`Endpoint`.
 

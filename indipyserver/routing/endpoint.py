@@ -13,7 +13,7 @@ from .interest import Interest
 from .pending import Asked, Requested
 from .rights import EVERYTHING, DeviceFilter, Rights
 
-__all__ = ["COMMANDERS", "SERVERS", "Delivery", "Endpoint", "Role"]
+__all__ = ["BELOW", "COMMANDERS", "SERVERS", "Delivery", "Endpoint", "Role"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -31,6 +31,8 @@ class Role(Enum):
 
 COMMANDERS: Final = (Role.CLIENT, Role.UPSTREAM)
 SERVERS: Final = (Role.UPSTREAM, Role.REMOTE)
+BELOW: Final = (Role.DRIVER, Role.REMOTE)
+"""Those whose devices this server serves."""
 _MAX_NAMED: Final = 16  # devices that are named in the log, of which one peer has had something refused
 
 

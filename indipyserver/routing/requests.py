@@ -10,7 +10,7 @@ from indipydriver.protocol.messages import GetProperties
 from indipydriver.protocol.via import hops_of, with_via
 
 from .devices import DeviceTable
-from .endpoint import SERVERS, Delivery, Endpoint, Role
+from .endpoint import BELOW, SERVERS, Delivery, Endpoint, Role
 from .interest import Interest
 
 __all__ = ["Asking", "requests_of", "subject"]
@@ -37,7 +37,7 @@ class Asking:
     def ask_around(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> None:
         """Pass a getProperties to whoever may answer it, and does not owe that answer already."""
         device, name = subject(frame)
-        snoops = source.role in (Role.DRIVER, Role.REMOTE)
+        snoops = source.role in BELOW
         if device is not None:
             record = self._devices.get(device)
             if record is not None:
@@ -102,7 +102,7 @@ class Asking:
     def tell_standing_requests(self, upstream: Endpoint, out: list[Delivery]) -> None:
         """A server above has come: what snooping drivers want may be there."""
         for endpoint in self._endpoints:
-            if endpoint.role not in (Role.DRIVER, Role.REMOTE):
+            if endpoint.role not in BELOW:
                 continue
             for request in requests_of(endpoint.interest):
                 record = None if request.device is None else self._devices.get(request.device)

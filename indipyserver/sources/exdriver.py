@@ -21,8 +21,9 @@ from ..relay.peer import HANG_TIME, Peer, tracer
 from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
-from ..texts import LONGEST_LABEL, brief
+from ..texts import brief
 from .backoff import Backoff
+from .source import Distant
 from .stderrlog import StderrLog
 
 __all__ = ["ExDriver"]
@@ -37,7 +38,7 @@ _LAST_WORDS: Final = 0.5  # seconds to read what it said last, when something th
 _REASON: Final = 200  # bytes of the reason: what becomes of the program stands behind it
 
 
-class ExDriver:
+class ExDriver(Distant):
     """Runs one program, restarts it when it ends, and stops it without leaving a process.
 
     Args:
@@ -85,15 +86,13 @@ class ExDriver:
         backoff: Backoff | None = None,
     ) -> None:
         checked_type("restarts", restarts, int)
+        super().__init__(board, f"driver {program}" + (f" ({name})" if name else ""))
         self.program = program
         self.args = args
         self.name = name
         self.restarts = restarts
         self.restarted = 0
-        self.label = brief(f"driver {program}" + (f" ({name})" if name else ""), LONGEST_LABEL)
-        self.peer: Peer | None = None
         self._child: Child | None = None
-        self._board = board
         self._limits = limits
         self._hang_time = hang_time
         self._debug = debug_enable
@@ -112,31 +111,6 @@ class ExDriver:
     def process(self) -> subprocess.Popen[bytes] | None:
         """The process, while there is one."""
         return self._child.process if self._child is not None else None
-
-    @property
-    def devices(self) -> list[str]:
-        """The devices it has announced."""
-        return self._board.router.devices.of(self.peer) if self.peer is not None else []
-
-    @property
-    def running(self) -> bool:
-        """Its link is up."""
-        return self.peer is not None and not self.peer.closed
-
-    def serves(self, thing: object) -> bool:
-        """It runs nothing that a script could hand over."""
-        return False
-
-    def expect_run(self) -> None:
-        """There is nothing to prepare."""
-
-    def stop(self) -> bool:
-        """It ends when it is cancelled."""
-        return False
-
-    def let_go(self) -> bool:
-        """It always ends when it is cancelled."""
-        return False
 
     def kill(self) -> None:
         """End the process and all it has started at once, without waiting: for a program that ends itself."""

@@ -24,6 +24,7 @@ from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
 from ..texts import LONGEST_LABEL, brief
 from .backoff import Backoff
+from .source import Distant
 
 __all__ = ["RemoteConnection"]
 
@@ -35,7 +36,7 @@ _ASK_PLAINLY = 1.0  # PyPI's indipyserver does not know device="*" and defines n
 _CAUSE: Final = 120  # bytes of a cause: the text that it ends is told whole
 
 
-class RemoteConnection:
+class RemoteConnection(Distant):
     """Keeps a link to another server, and connects again when it is lost.
 
     Args:
@@ -83,11 +84,9 @@ class RemoteConnection:
         self.port = port
         self.device = device
         self.blob_enable = bool(blob_enable)
-        self.peer: Peer | None = None
         self.connects = 0
         self.where = brief(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", LONGEST_LABEL)
-        self.label = brief(f"remote {device}@{self.where}" if device else f"remote {self.where}", LONGEST_LABEL)
-        self._board = board
+        super().__init__(board, f"remote {device}@{self.where}" if device else f"remote {self.where}")
         self._debug = debug_enable
         self._context = context
         self._server_hostname = server_hostname
@@ -107,31 +106,6 @@ class RemoteConnection:
     def restarted(self) -> int:
         """How often it has been connected to again."""
         return max(0, self.connects - 1)
-
-    @property
-    def devices(self) -> list[str]:
-        """The devices it has announced."""
-        return self._board.router.devices.of(self.peer) if self.peer is not None else []
-
-    @property
-    def running(self) -> bool:
-        """Its link is up."""
-        return self.peer is not None and not self.peer.closed
-
-    def serves(self, thing: object) -> bool:
-        """It runs nothing that a script could hand over."""
-        return False
-
-    def expect_run(self) -> None:
-        """There is nothing to prepare."""
-
-    def stop(self) -> bool:
-        """It ends when it is cancelled."""
-        return False
-
-    def let_go(self) -> bool:
-        """It always ends when it is cancelled."""
-        return False
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-__all__ = ["Source"]
+from ..relay.peer import Peer
+from ..relay.switchboard import Switchboard
+from ..texts import LONGEST_LABEL, brief
+
+__all__ = ["Distant", "Source"]
 
 
 class Source(Protocol):
@@ -52,3 +56,42 @@ class Source(Protocol):
 
     def let_go(self) -> bool:
         """It goes on though it was cancelled; True if the server need not wait for it any more."""
+
+
+class Distant:
+    """What programs and links to other servers have in common: a peer that comes and goes.
+
+    Args:
+        board: The server's peers.
+        label: What it is.
+    """
+
+    def __init__(self, board: Switchboard, label: str) -> None:
+        self.label = brief(label, LONGEST_LABEL)
+        self.peer: Peer | None = None
+        self._board = board
+
+    @property
+    def running(self) -> bool:
+        """Its link is up."""
+        return self.peer is not None and not self.peer.closed
+
+    @property
+    def devices(self) -> list[str]:
+        """The devices it has announced."""
+        return self._board.router.devices.of(self.peer) if self.peer is not None else []
+
+    def serves(self, thing: object) -> bool:
+        """It runs nothing that a script could hand over."""
+        return False
+
+    def expect_run(self) -> None:
+        """There is nothing to prepare."""
+
+    def stop(self) -> bool:
+        """It ends when it is cancelled."""
+        return False
+
+    def let_go(self) -> bool:
+        """It always ends when it is cancelled."""
+        return False

@@ -185,7 +185,7 @@ def test_commands_in_the_text_exist(code):
             words = words[1:]
         if words[0] == "indipyserver":
             options = build_parser().parse_intermixed_args(words[1:])
-            for word in options.words:
+            for word in options.drivers:
                 if isinstance(word, PythonSpec):
                     names = {"led": "led3", "roof": None, "rain": None, "mydriver": None}
                     stem = names.get(Path(word.source).stem, Path(word.source).stem)
@@ -205,7 +205,7 @@ def test_the_unit_starts_what_exists():
     program, *words = shlex.split(line)
     assert Path(program).name == "indipyserver"
     options = build_parser().parse_intermixed_args(words)
-    assert [word.text for word in options.words] == ["heater.py:make_driver", "indi_asi_ccd"]
+    assert [word.text for word in options.drivers] == ["heater.py:make_driver", "indi_asi_ccd"]
     assert f"mkfifo -m 660 {options.fifo}" in unit
 
 

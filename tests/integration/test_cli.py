@@ -129,7 +129,7 @@ async def test_under_the_name_of_indiserver(tmp_path, echo):
     link = tmp_path / "indiserver"
     program_file = script(
         tmp_path / "indipyserver", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-        "from indipyserver.cli import main; sys.exit(main())"
+        "from indipyserver.cli.main import main; sys.exit(main())"
     )  # fmt: skip
     link.symlink_to(program_file)
     with started(str(link), "-vp", "0", "--no-unix-socket", echo) as program:
@@ -318,7 +318,7 @@ async def test_when_all_drivers_are_gone_it_says_so(tmp_path):
     assert result.returncode == 1
     assert "given up after 1 restarts" in result.stderr
     assert "no-such-program" in result.stderr
-    assert result.stderr.splitlines()[-1].endswith("good bye")
+    assert result.stderr.splitlines()[-1].endswith("the server stops")
 
 
 @pytest.mark.parametrize(

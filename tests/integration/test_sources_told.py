@@ -203,7 +203,7 @@ async def test_words_are_not_refused_for_what_a_server_above_has(tmp_path: Path)
         await client.expect(match("defNumberVector", device="Dome"))
         with pytest.raises(ValueError, match="'Dome' already"):
             services.start(f"{tmp_path}/dome.py:two")
-        assert services.words == [f"{tmp_path}/dome.py:one"]
+        assert services.specs == [f"{tmp_path}/dome.py:one"]
         await services.stop(f"{tmp_path}/dome.py:one")
 
 
@@ -226,7 +226,7 @@ async def test_a_word_of_which_one_driver_is_run_elsewhere(tmp_path: Path) -> No
         sys.modules["some_drivers"].busy = busy  # type: ignore[attr-defined]
         with pytest.raises(ValueError, match="runs already"):
             services.start(word)
-        assert services.words == [word]
+        assert services.specs == [word]
         await services.stop(word)
         assert "One" not in server.board.router.devices
     busy.shutdown()
@@ -254,7 +254,7 @@ async def test_a_program_that_is_cut_off_for_what_it_sends_ends_the_command_when
     assert result.returncode == 1
     (given_up,) = [line for line in result.stderr.splitlines() if "given up after 0 restarts" in line]
     assert words in given_up, "it is told why"
-    assert result.stderr.splitlines()[-1].endswith("good bye")
+    assert result.stderr.splitlines()[-1].endswith("the server stops")
 
 
 @asynchronous

@@ -64,7 +64,7 @@ def test_flags(argv, name, value):
 def test_short_flags_may_be_clustered():
     options = parsed("-vvr", "3", "one", "-vp7000", "two")
     assert (options.verbose, options.restarts, options.port) == (3, 3, 7000)
-    assert options.words == [ProgramSpec("one"), ProgramSpec("two")]
+    assert options.drivers == [ProgramSpec("one"), ProgramSpec("two")]
 
 
 @pytest.mark.parametrize(
