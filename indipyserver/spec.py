@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-__all__ = ["ProgramSpec", "PythonSpec", "RemoteSpec", "Spec", "parse_spec", "split_host_and_port"]
+__all__ = ["ProgramSpec", "PythonSpec", "RemoteSpec", "Spec", "join_host_and_port", "parse_spec", "split_host_and_port"]
 
 DEFAULT_PORT: Final = 7624
 _PATH: Final = ("/", "./", "../")
@@ -118,3 +118,8 @@ def split_host_and_port(where: str, default: int | None) -> tuple[str, int]:
     if port.isascii() and port.isdigit() and 0 < int(port) < 65536:
         return host, int(port)
     raise ValueError(f"{port!r} is not a port; a port is a number from 1 to 65535")
+
+
+def join_host_and_port(host: object, port: object) -> str:
+    """The opposite of :func:`split_host_and_port`: ``HOST:PORT``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

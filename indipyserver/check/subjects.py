@@ -24,7 +24,7 @@ from indipydriver.transport.memory import MemoryLink, memory_pair
 from ..certificates import client_context
 from ..connecting import NameService, connect
 from ..loading import load_drivers
-from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec
+from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, join_host_and_port
 
 __all__ = ["CannotRun", "Listener", "Subject", "open_subject"]
 
@@ -231,10 +231,10 @@ class _Server(_Stream):
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 reader, self._writer = await self._connect()
         except TimeoutError:
-            raise CannotRun(f"{spec.host}:{spec.port} does not answer") from None
+            raise CannotRun(f"{join_host_and_port(spec.host, spec.port)} does not answer") from None
         except (OSError, ValueError) as error:  # also of TLS, and of a name that cannot be one
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise CannotRun(f"{spec.host}:{spec.port} cannot be reached: {why}") from None
+            raise CannotRun(f"{join_host_and_port(spec.host, spec.port)} cannot be reached: {why}") from None
         self._reading = asyncio.create_task(self._read(reader, listener))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

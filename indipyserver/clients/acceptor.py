@@ -19,6 +19,7 @@ from indipydriver.transport.progress import UnfinishedTotal
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 
+from ..spec import join_host_and_port
 from .handshakes import Door, Handshakes
 from .lingering import ClientLink
 from .lograte import LogRate
@@ -211,7 +212,7 @@ class Acceptor:
     def _identify(self, listening: socket.socket, sock: socket.socket, address: object) -> tuple[str, str]:
         """The name of a client for logs, "" if it may not come in, and its address."""
         if isinstance(address, tuple) and is_tcp(listening):
-            return f"client {_name(address)}", str(address[0])
+            return f"client {join_host_and_port(*address[:2])}", str(address[0])
         pid, user = _at_the_other_end(sock)
         label = f"client process {pid} of user {user}" if pid else "client on the local socket"
         host = f"user {user}"
@@ -248,11 +249,6 @@ class Acceptor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _name(address: tuple[object, ...]) -> str:
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
 def _at_the_other_end(sock: socket.socket) -> tuple[int, int | None]:

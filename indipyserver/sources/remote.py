@@ -22,6 +22,7 @@ from ..relay.peer import HANG_TIME, Peer, tracer
 from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
+from ..spec import join_host_and_port
 from ..texts import LONGEST_LABEL, brief
 from .backoff import Backoff
 from .source import Distant
@@ -85,7 +86,7 @@ class RemoteConnection(Distant):
         self.device = device
         self.blob_enable = bool(blob_enable)
         self.connects = 0
-        self.where = brief(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", LONGEST_LABEL)
+        self.where = brief(join_host_and_port(host, port), LONGEST_LABEL)
         super().__init__(board, f"remote {device}@{self.where}" if device else f"remote {self.where}")
         self._debug = debug_enable
         self._context = context
