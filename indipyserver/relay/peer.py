@@ -11,15 +11,15 @@ from typing import Final, Protocol
 
 from indipydriver.errors import FrameTooLarge, RemoteProtocolError, SlowPeer
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.frame import Address, Batch, Frame
+from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.messages import Message
-from indipydriver.protocol.tags import Verb
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.link import LOW_WATER, Link
 
 from ..routing.endpoint import Endpoint, Role
-from ..routing.outbox import Outbox, OutboxLimits, Verdict
+from ..routing.outbox import OutboxLimits
+from ..routing.queues import Queues
 
 __all__ = ["HANG_TIME", "Peer", "tracer"]
 
@@ -29,8 +29,6 @@ HANG_TIME: Final = 30.0
 """Seconds after which a driver that takes nothing of what waits for it is declared hung; whatever is set in its place,
 a server above hears before this time is over that this one is well."""
 _FAULTS_IN_A_ROW: Final = 32
-_DATA = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
-_MAX_DELETIONS: Final = 10_000  # kept for a driver that is behind with what it snoops
 
 
 class Board(Protocol):
@@ -70,8 +68,6 @@ class Peer(Endpoint):
 
     Attributes:
         received: Frames that came from it.
-        sent: Frames that were queued for it.
-        dropped: Frames that were not queued for it, or replaced, as it was too slow.
         since: When it came, in seconds since the epoch.
         last_error: The last thing that went wrong with it, or "".
         takes_descriptors: It can be given attached BLOBs.
@@ -97,8 +93,6 @@ class Peer(Endpoint):
         self.link = link
         self.in_process = in_process
         self.received = 0
-        self.sent = 0
-        self.dropped = 0
         self.since = time.time()
         self.last_error = ""
         self.takes_descriptors = role is Role.CLIENT and isinstance(link, PassingLink)
@@ -108,23 +102,19 @@ class Peer(Endpoint):
         self._limits = limits
         self._on_closed = on_closed
         self._stays = stays
-        self._outbox = Outbox(limits.total if role is Role.CLIENT else limits.snoop, limits.stream)
-        self._commands: Outbox | None = None if role is Role.CLIENT else Outbox(1 << 62)
+        is_client = role is Role.CLIENT
+        self._queues = Queues(link, limits, low_water=LOW_WATER, for_client=is_client, seal=not in_process)
+        self._is_commanded = not is_client
         self._hang_time = hang_time
         patience = hang_time or HANG_TIME
         self._looks = 2 * max(1, math.ceil(patience / HANG_TIME))  # of the watchdog, until the driver is hung
         self._look_time = patience / self._looks
         self._watchdog: asyncio.TimerHandle | None = None
         self._progress = 0  # when the watchdog last looked
-        self._given = 0  # batches of commands that the link has been given
-        self._news_first = False  # of commands and news that wait
         self._looks_in_vain = 0  # of the watchdog, since it has taken something
         self._is_busy = False  # that has been told to all
         self._holding: set[Peer] = set()  # senders of commands that are not read until it has taken some
         self._held_by: set[object] = set()
-        self._behind = False  # with what it snoops: it gets no more of that until it has taken what waits
-        self._left_out = 0  # snooped frames it did not get since it fell behind
-        self._deletions: set[Address] = set()  # those that were kept since then
         self._closing = False
         self._faults = 0  # in a row
 
@@ -137,10 +127,19 @@ class Peer(Endpoint):
     # Sending
 
     @property
+    def sent(self) -> int:
+        """Frames that were queued for it."""
+        return self._queues.sent
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were not queued for it, or replaced, as it was too slow."""
+        return self._queues.dropped
+
+    @property
     def queued(self) -> int:
-        """Bytes that wait for it, in the outbox and in the link."""
-        waiting = self._outbox.queued + self.link.unsent
-        return waiting if self._commands is None else waiting + self._commands.queued
+        """Bytes that wait for it, in the queues and in the link."""
+        return self._queues.queued
 
     def put(self, batch: Batch, frames: list[Frame]) -> None:
         """Queue frames; the switchboard flushes.
@@ -151,61 +150,17 @@ class Peer(Endpoint):
         """
         if self.closed or self._closing:
             return
-        commands = self._commands
-        if commands is None or frames[0].address.tag.verb in _DATA:
-            if self._behind:
-                self._leave_out(frames)
-                return
-            if not self._outbox and self.link.unsent <= LOW_WATER:
-                self.link.write(batch)
-            elif not self._queue(batch, frames):
-                return
-        elif not commands and self.link.unsent <= LOW_WATER and self.link.takes_commands:
-            self.link.write(batch)
-            self._given += 1
-        else:
-            commands.put(batch)
-        self.sent += len(frames)
-        if self.trace is not None:
+        if not self._queues.put(batch, frames):
+            if self._queues.too_slow:
+                self.cut(SlowPeer(self.label, self.queued, self._limits.total))
+        elif self.trace is not None:
             for frame in frames:
                 self.trace("to", frame)
-
-    def _queue(self, batch: Batch, frames: list[Frame]) -> bool:
-        """Keep it until the link takes it; False if it is too much."""
-        verdict = self._outbox.put(batch, self.link.unsent)
-        if verdict is Verdict.REPLACED:
-            self.dropped += 1
-        elif verdict is Verdict.OVERFLOW:
-            if self._commands is None:
-                self.dropped += len(frames)
-                self.cut(SlowPeer(self.label, self.queued, self._limits.total))
-            else:
-                self._leave_out(frames)
-            return False
-        return True
-
-    def _leave_out(self, frames: list[Frame]) -> None:
-        """Drop news for a driver that is behind, except deletions: nobody answers for what is gone."""
-        self._behind = True
-        deletions = [frame for frame in frames if self._is_new_deletion(frame)]
-        self._left_out += len(frames) - len(deletions)
-        self.dropped += len(frames) - len(deletions)
-        if deletions:
-            self._outbox.put(Batch(deletions, sealed=not self.in_process), always=True)
-            self.sent += len(deletions)
-
-    def _is_new_deletion(self, frame: Frame) -> bool:
-        """It says that something is gone, for the first time since the driver fell behind."""
-        kept = self._deletions
-        if frame.address.tag.verb is not Verb.DELETE or frame.address in kept or len(kept) >= _MAX_DELETIONS:
-            return False
-        kept.add(frame.address)
-        return True
 
     def flush(self) -> None:
         """Send what the link takes now."""
         self.link.flush()
-        if self._commands is not None and self._watchdog is None and self.queued:
+        if self._is_commanded and self._watchdog is None and self.queued:
             self._progress = self._progress_now()
             self._looks_in_vain = 0
             self._is_busy = False
@@ -214,9 +169,7 @@ class Peer(Endpoint):
     @property
     def congested(self) -> bool:
         """More commands wait than are allowed."""
-        # Of less than LOW_WATER the link never says that it has been taken.
-        limit = max(self._limits.commands, LOW_WATER)
-        return self._commands is not None and self._commands.queued + self.link.unsent > limit
+        return self._queues.congested
 
     def hold(self, sender: Peer) -> None:
         """Do not read this sender until there is room for more commands."""
@@ -242,35 +195,15 @@ class Peer(Endpoint):
 
     def link_drained(self) -> None:
         """The link asks for more."""
-        link = self.link
-        while link.unsent <= LOW_WATER:
-            batch = self._next()
-            if batch is None:
-                break
-            link.write(batch)
-        link.flush()
+        self._queues.refill()
+        self.link.flush()
         if self._holding and not self.congested:
             self._let_go()
         if self._closing:
             self._close_when_empty()
-        elif self._behind and not self._outbox:
-            logger.warning("%s was too slow: %d snooped elements were left out", self.label, self._left_out)
-            self._behind = False
-            self._left_out = 0
-            self._deletions.clear()
+        elif left_out := self._queues.catch_up():
+            logger.warning("%s was too slow: %d snooped elements were left out", self.label, left_out)
             self._board.refresh(self)
-
-    def _next(self) -> Batch | None:
-        """What is to be sent next: commands and news take turns, so that no flood of one keeps the other back."""
-        commands = self._commands
-        if commands is None or not commands or not self.link.takes_commands:
-            return self._outbox.pop()
-        self._news_first = not self._news_first
-        batch = self._outbox.pop() if self._news_first else None
-        if batch is None:
-            batch = commands.pop()
-            self._given += 1
-        return batch
 
     def _progress_now(self) -> int:
         """A number that changes while the peer is alive.
@@ -281,7 +214,7 @@ class Peer(Endpoint):
         """
         link = self.link
         if not link.takes_commands:
-            return self._given
+            return self._queues.given
         return link.bytes_sent + link.bytes_received if self.role is Role.REMOTE else link.bytes_sent
 
     def _watch(self) -> None:
@@ -321,7 +254,7 @@ class Peer(Endpoint):
             self._close_when_empty()
 
     def _close_when_empty(self) -> None:
-        if not self._outbox and not self._commands:
+        if not self._queues:
             self.link.close()
 
     def _tell_busy(self) -> None:
@@ -357,9 +290,7 @@ class Peer(Endpoint):
 
     def _drop_what_waits(self) -> None:
         """At once: peer and link refer to each other, so it would be kept until the next garbage collection."""
-        self._outbox.clear()
-        if self._commands is not None:
-            self._commands.clear()
+        self._queues.clear()
 
     # Called by the link
 

@@ -150,7 +150,7 @@ def test_deletions_are_not_left_out_as_nobody_answers_for_what_is_gone() -> None
 
 
 def test_the_deletions_kept_for_a_driver_that_is_behind_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indipyserver.relay.peer._MAX_DELETIONS", 10)
+    monkeypatch.setattr("indipyserver.routing.queues._MAX_DELETIONS", 10)
     driver, _, _ = make(Role.DRIVER, snoop=10_000)
     put(driver, sized(LOW_WATER + 1))
     for number in range(100):
