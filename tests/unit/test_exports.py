@@ -46,6 +46,14 @@ def test_the_server_offers_what_its_reference_documents():
     assert documented == set(indipyserver.__all__) - {"version"}
 
 
+def test_the_server_has_the_modules_of_the_package_on_pypi():
+    from indipyserver import exdriver, ipyserver, remote
+
+    assert ipyserver.IPyServer is indipyserver.IPyServer
+    assert exdriver.ExDriver is indipyserver.ExDriver
+    assert remote.RemoteConnection is indipyserver.RemoteConnection
+
+
 def test_the_server_is_found_here_too():
     """Older scripts look for it here."""
     from indipydriver import IPyServer
