@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-from ..transport.outlet import Burst
+from ..transport.outlet import Turns
 
 __all__ = [
     "JOB_WEIGHT",
@@ -224,7 +224,7 @@ class EventQueues:
         # all before it, and the queues with news since its last deletion, as that has emptied them.
         self._last: dict[str | None, dict[str, Job]] = {}
         self._filled: dict[str | None, dict[str, _Queue]] = {}
-        self._burst = Burst()
+        self._turns = Turns(), Turns()  # of news, of commands: neither waits for the other
         self._loop = asyncio.get_running_loop()
         self._count = 0  # of all jobs
         self._open = True
@@ -411,7 +411,10 @@ class EventQueues:
         """Do the jobs of one queue in turn, until there are none."""
         task = asyncio.current_task()
         assert task is not None
+        turns = self._turns[queue.key.is_command]
         try:
+            if not turns.may_begin():
+                await turns.wait()
             while queue.jobs and not task.cancelling():
                 before = queue.behind
                 job = queue.current = queue.pop()
@@ -419,8 +422,8 @@ class EventQueues:
                 await self._do(queue, job)
                 queue.current = None
                 self._account(queue, queue.behind)  # it keeps no memory any more
-                if queue.jobs:
-                    await self._burst.breathe()  # the code of the author may never wait
+                if queue.jobs and not turns.may_go_on():  # the code of the author may never wait
+                    await turns.wait()
         finally:
             queue.current = None
             if queue.jobs and self._open:  # user code has cancelled this task: another one goes on

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from threading import Lock, get_ident
 from typing import Final, TypeVar
 
@@ -17,7 +19,17 @@ from ..protocol.frame import Batch, BlobFrame, Frame
 from ..protocol.messages import AnyMessage
 from .link import Link
 
-__all__ = ["HIGH_WATER", "LARGE", "LONGEST_TEXT", "Burst", "NotRunning", "Outlet", "brief", "in_thread_if", "text_of"]
+__all__ = [
+    "HIGH_WATER",
+    "LARGE",
+    "LONGEST_TEXT",
+    "NotRunning",
+    "Outlet",
+    "Turns",
+    "brief",
+    "in_thread_if",
+    "text_of",
+]
 
 HIGH_WATER: Final = 4 * 1024 * 1024
 """Bytes in the link beyond which a send waits: a frame of a video, or thousands of updates."""
@@ -30,6 +42,9 @@ LONGEST_TEXT: Final = 250
 
 _LONGEST_BURST: Final = 0.005
 """Seconds of work without a turn for the others of the event loop."""
+
+_AT_ONCE: Final = 8
+"""Tasks out of many that go on in one turn of the event loop, each of them with one piece of work at least."""
 
 _MOST_HANDED_OVER: Final = 64
 """Frames from other threads that the event loop has not yet taken; with more, a send there waits."""
@@ -86,6 +101,45 @@ class Burst:
 
     def _turn_over(self) -> None:
         self.began = None
+
+
+class Turns:
+    """Work of many tasks in the turns of the event loop: when it is time, they wait, and a few go on in each turn."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._line: deque[asyncio.Future[None]] = deque()  # each until its task goes on
+
+    def may_begin(self) -> bool:
+        """A task may do its first piece of work now, with which it overtakes none that waits."""
+        return not self._line and self.may_go_on()
+
+    def may_go_on(self) -> bool:
+        """There is time for another piece of work in this turn; if not, :meth:`wait`."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            asyncio.get_running_loop().call_soon(self._turn_over)
+        return now - self._began <= _LONGEST_BURST
+
+    async def wait(self) -> None:
+        """Wait until it is this task's turn."""
+        place = asyncio.get_running_loop().create_future()
+        self._line.append(place)
+        try:
+            await place
+        finally:
+            self._line.remove(place)
+
+    def _turn_over(self) -> None:
+        if not self._line:
+            self._began = None
+            return
+        self._began = time.monotonic()
+        for place in islice(self._line, _AT_ONCE):
+            if not place.done():
+                place.set_result(None)
+        asyncio.get_running_loop().call_soon(self._turn_over)
 
 
 class Outlet:

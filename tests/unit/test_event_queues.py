@@ -482,3 +482,71 @@ async def test_events_that_wait_for_nothing_leave_the_others_their_turn():
             await asyncio.sleep(0)
             steps.append(driver.handled - before)
         assert max(steps) <= 10
+
+
+class Watching(ipd.IPyDriver):
+    """Notes what it gets, which takes a millisecond each time."""
+
+    def __init__(self):
+        super().__init__(ipd.Device("D", vectors("abort")))
+        self.snoopall = True
+        self.notes = []
+
+    async def snoopevent(self, event):
+        self.notes.append(event.vectorname)
+        work(0.001)
+
+    async def rxevent(self, event):
+        self.notes.append(event.vectorname)
+
+
+def updates(count):
+    """One of each of many vectors."""
+    return [encode(value(f"v{n}", "x")) for n in range(count)]
+
+
+@driver_test
+async def test_the_first_events_of_many_vectors_leave_the_others_their_turn_and_begin_in_order():
+    driver = Watching()
+    async with DriverHarness(driver) as h:
+        h._link.write(Batch(updates(300)))
+        h._link.flush()
+        steps = []
+        while len(driver.notes) < 300:
+            before = len(driver.notes)
+            await asyncio.sleep(0)
+            steps.append(len(driver.notes) - before)
+        assert max(steps) <= 20
+        assert driver.notes == [f"v{n}" for n in range(300)]
+
+
+@driver_test
+async def test_a_command_does_not_wait_for_the_news_of_many_vectors():
+    driver = Watching()
+    async with DriverHarness(driver) as h:
+        h._link.write(Batch([*updates(300), encode(command("now", "abort"))]))
+        h._link.flush()
+        await h.settle()
+        assert driver.notes.index("abort") <= 20
+        assert len(driver.notes) == 301
+
+
+@driver_test
+async def test_what_waits_for_its_turn_is_void_when_its_device_is_gone_or_the_driver_ends():
+    driver = Watching()
+    async with DriverHarness(driver) as h:
+        h._link.write(Batch(updates(300)))
+        h._link.flush()
+        while not driver.notes:
+            await asyncio.sleep(0)
+        await h.send(DelProperty("Other", None, "", ""))
+        assert 1 < len(driver.notes) < 150
+        assert driver.notes[-1] is None
+        driver.notes.clear()
+        h._link.write(Batch(updates(300)))
+        h._link.flush()
+        while not driver.notes:
+            await asyncio.sleep(0)
+        driver.shutdown()
+        await driver.stopped.wait()
+        assert len(driver.notes) < 150
