@@ -18,6 +18,7 @@ from tests.unit.test_import_contracts import SANS_IO
 ROOT = Path(__file__).resolve().parent.parent
 COUNTS = ("unit",)
 FLOOR = 98.0  # per cent of all lines and branches
+TIMEOUT = 600  # seconds for one test: those that feed bytes one by one take many times longer when they are traced
 
 
 def files() -> list[str]:
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
     # Of all that coverage warns of, only this can happen here: a module was imported when tracing had not begun.
     measuring = coverage.Coverage(data_file=None, config_file=False, branch=True, include=files())
     measuring.start()
-    status = int(pytest.main(arguments, plugins=[Tracing(measuring)]))
+    status = int(pytest.main(["-o", f"timeout={TIMEOUT}", *arguments], plugins=[Tracing(measuring)]))
     measuring.stop()
     covered = measuring.report(show_missing=True, skip_covered=True, precision=1)
     if status == 0 and covered < FLOOR:
