@@ -47,20 +47,18 @@ def run_check(
         The exit status: 0 fine, 1 errors or warnings, 2 it cannot be started or reached, 128 and its number
         after a signal.
     """
-    # What a driver logs of the bad commands that it gets is no news here.
-    detach = attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL)
     ended: list[int] = []
-    try:
-        report = asyncio.run(_run(check(spec, timeout=timeout, act=act, to_other_servers=to_other_servers), ended))
-    except CannotRun as error:
-        sys.stderr.write(f"{error}\n")
-        return _STATUS_CANNOT_RUN
-    except asyncio.CancelledError:
-        return 128 + ended[0]
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    finally:
-        detach()
+    # What a driver logs of the bad commands that it gets is no news here.
+    with attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL) as log:
+        try:
+            report = asyncio.run(_run(check(spec, timeout=timeout, act=act, to_other_servers=to_other_servers), ended))
+        except CannotRun as error:
+            log.write_line(str(error))
+            return _STATUS_CANNOT_RUN
+        except asyncio.CancelledError:
+            return 128 + ended[0]
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
     with contextlib.suppress(BrokenPipeError):
         text = as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout))
         encoding = sys.stdout.encoding or "utf-8"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Final, TextIO
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 
 from ..relay.observer import Observer
 from ..relay.peer import Peer
+from .logstream import LogStream
 
 __all__ = ["LogFormatter", "MessageTracer", "attach", "is_terminal", "replace_closed_streams", "verbose_level"]
 
@@ -75,24 +77,23 @@ def verbose_level(verbose: int) -> int:
     return logging.INFO if verbose else logging.WARNING
 
 
-def attach(stream: TextIO, level: int) -> Callable[[], None]:
-    """Have everything that is logged in this process written to a stream.
+@contextlib.contextmanager
+def attach(stream: TextIO, level: int) -> Iterator[LogStream]:
+    """Have everything that is logged in this process written to a stream, as long as the block lasts.
 
-    Returns:
-        Undoes it.
+    Nobody waits for the stream, except at the end of the block, for a moment; see :class:`LogStream`.
     """
     top = logging.getLogger()
     before = top.level
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(LogFormatter(is_terminal(stream)))
-    top.addHandler(handler)
+    log = LogStream(stream, LogFormatter(is_terminal(stream)))
+    top.addHandler(log)
     top.setLevel(level)
-
-    def detach() -> None:
-        top.removeHandler(handler)
+    try:
+        yield log
+    finally:
+        top.removeHandler(log)
         top.setLevel(before)
-
-    return detach
+        log.close()
 
 
 class MessageTracer(Observer):

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -219,20 +219,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = verbose_level(options.verbose)
     if options.log_level is not None:
         level = logging.getLevelNamesMapping()[options.log_level.upper()]
-    detach = attach(sys.stderr, level)
-    logger.setLevel(logging.INFO)  # what it serves and why it ends is always told
-    try:
-        access = Access(options)
-    except (OSError, ValueError) as error:
-        logger.error("%s", getattr(error, "strerror", None) or error)
-        detach()
-        return _STATUS_USAGE
-    try:
-        return asyncio.run(_Command(options, access, _signals()).run())
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    finally:
-        detach()
+    with attach(sys.stderr, level) as log:
+        logger.setLevel(logging.INFO)  # what it serves and why it ends is always told
+        try:
+            access = Access(options)
+        except (OSError, ValueError) as error:
+            logger.error("%s", getattr(error, "strerror", None) or error)
+            return _STATUS_USAGE
+        try:
+            return asyncio.run(_Command(options, access, _signals(), log.flush).run())
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+        except Exception:  # Python would wait for somebody to read its traceback
+            logger.exception("the command has failed")
+            return _STATUS_FAILURE
 
 
 def _program_name() -> str:
@@ -255,11 +255,19 @@ class _Command:
         options: From the parser.
         access: Who may come in.
         signals: Those to handle.
+        flush: Waits a moment until the log is written.
     """
 
-    def __init__(self, options: argparse.Namespace, access: Access, signals: list[signal.Signals]) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        access: Access,
+        signals: list[signal.Signals],
+        flush: Callable[[], None],
+    ) -> None:
         self._options = options
         self._signals = signals
+        self._flush = flush
         self._status = 0
         self._ending = False  # a signal has come
         self._local = self._listen_locally()
@@ -388,6 +396,7 @@ class _Command:
         try:
             for driver in self._server.exdrivers:
                 driver.kill()
+            self._flush()
         finally:
             os._exit(128 + number)
 

@@ -113,9 +113,12 @@ class ExDriver(Distant):
         return self._child.process if self._child is not None else None
 
     def kill(self) -> None:
-        """End the process and all it has started at once, without waiting: for a program that ends itself."""
+        """End the process and all it has started at once, without waiting: for a program that ends itself.
+
+        A signal handler may call it: this sends a signal and no more.
+        """
         if self._child is not None:
-            self._child.kill()
+            self._child.signal(signal.SIGKILL)
 
     async def run(self) -> None:
         """Run it until it is cancelled, has failed too often, or cannot be started at all."""

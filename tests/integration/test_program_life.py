@@ -126,6 +126,23 @@ async def test_all_of_a_program_ends_at_once_when_the_server_cannot_wait() -> No
             part.kill()
 
 
+@asynchronous
+async def test_a_signal_handler_may_end_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have interrupted the start of a thread, and waits for ever if it starts another."""
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("more than a signal")
+
+    async with running_server() as server:
+        part = stubborn(server)
+        async with seen_by_client(server) as client:
+            with monkeypatch.context() as patched:
+                patched.setattr(threading.Thread, "start", refuse)
+                patched.setattr(subprocess.Popen, "poll", refuse)
+                part.kill()
+            await client.expect(match("delProperty", device="D"))
+
+
 # Not permitted, or not possible
 
 
