@@ -7,7 +7,7 @@
     |  +- LocalProtocolError (ValueError)     we were asked to send something illegal
     |  +- RemoteProtocolError                 the peer sent something illegal
     |     +- MalformedFrame                   not an INDI element, or not well-formed
-    |     +- FrameTooLarge                    beyond a limit; the peer is cut off
+    |     +- FrameTooLarge                    beyond a limit; the peer is cut off, or it is skipped
     +- ValueFormatError (ValueError, TypeError)  text of a number, a time or a word list
     +- DefinitionError (ValueError)           names that are missing, wrong or duplicate
     |  +- NameTypeError (AttributeError)      a name that is no str

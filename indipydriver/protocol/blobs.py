@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NoReturn
 
 from ..errors import FrameTooLarge, MalformedFrame
 from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, mend_update, tidied
@@ -35,8 +35,11 @@ class BlobCollector:
         limits: What the peer may send.
 
     Attributes:
+        tag: As given.
         size: Bytes taken so far.
-        rest: Where to go on after :meth:`feed` has raised MalformedFrame, or returned.
+        too_large: FrameTooLarge has been raised.
+        rest: Where to go on after :meth:`feed` has raised, or returned.  What it is behind when it was too large does
+            not depend on how the bytes are cut.
         takes_descriptors: The link hands over descriptors, so data may be attached.
         as_sent: The members stay as they are.
     """
@@ -47,7 +50,8 @@ class BlobCollector:
     def __init__(self, tag: bytes, start_tag: bytes, limits: Limits) -> None:
         self.rest: tuple[bytes, int] = (b"", 0)
         self.size = len(start_tag)
-        self._tag = tag
+        self.too_large = False
+        self.tag = tag
         self._start_tag = start_tag
         self._limits = limits
         self._is_command = tag.startswith(b"new")
@@ -101,10 +105,10 @@ class BlobCollector:
                 continue
             pos = match.end()
             if pos - begin > self._limits.start_tag:
-                raise self._tag_too_large(pos - begin)
+                self._tag_too_large(data, first, begin, pos - begin)
             offset = self.size - first
             self._note_tag(match[0], match[1], offset + begin, offset + pos)
-            if match[1] == self._tag and data.startswith(b"</", begin):
+            if match[1] == self.tag and data.startswith(b"</", begin):
                 self._take(data, first, pos)
                 self.rest = data, pos
                 return self.rest
@@ -121,15 +125,15 @@ class BlobCollector:
         elif sound is None or data.startswith(b"<", end):
             self._spoil("a comment, a declaration or a broken tag in a BLOB")
             if end + 1 - begin > self._limits.start_tag:
-                raise self._tag_too_large(end + 1 - begin)
+                self._tag_too_large(data, first, begin, end + 1 - begin)
             return end
         following = START.search(data, end)
         if following is not None:
             if following.end() + 1 - begin > self._limits.start_tag:
-                raise self._tag_too_large(following.end() + 1 - begin)
+                self._tag_too_large(data, first, begin, following.end() + 1 - begin)
             self._unfinished(data, first, following.start())
         if len(data) - begin > self._limits.start_tag:
-            raise self._tag_too_large(len(data) - begin)
+            self._tag_too_large(data, first, begin, len(data) - begin)
         self._take(data, first, begin)
         self._part += memoryview(data)[begin:]
         self._watch = TagWatch(sound.end() - begin, len(self._part)) if sound else None
@@ -146,7 +150,7 @@ class BlobCollector:
         if tag.startswith(b"</"):
             if self._inside >= 0:
                 self._spans.append((self._inside, begin))
-            elif name != self._tag:
+            elif name != self.tag:
                 self._spoil("an end tag without its start in a BLOB")
             self._inside = -1
         elif self._inside >= 0:
@@ -192,7 +196,8 @@ class BlobCollector:
         size = end - pos
         self.size += size
         if self.size > self._limits.blob:
-            raise FrameTooLarge("BLOB", size=self.size, limit=self._limits.blob, tag=self._tag.decode())
+            self.rest = data, max(pos, end - (self.size - self._limits.blob))  # the first byte that is too much
+            raise self._beyond("BLOB", self.size, self._limits.blob)
         if self._trouble:
             return
         if size < _SMALL or self._small:
@@ -223,10 +228,16 @@ class BlobCollector:
         raise self._malformed(self._trouble or "unfinished BLOB")
 
     def _malformed(self, reason: str) -> MalformedFrame:
-        return MalformedFrame(reason, tag=self._tag.decode(), excerpt=excerpt(self._start_tag))
+        return MalformedFrame(reason, tag=self.tag.decode(), excerpt=excerpt(self._start_tag))
 
-    def _tag_too_large(self, size: int) -> FrameTooLarge:
-        return FrameTooLarge("tag in a BLOB", size=size, limit=self._limits.start_tag, tag=self._tag.decode())
+    def _tag_too_large(self, data: bytes, first: int, begin: int, size: int) -> NoReturn:
+        self._take(data, first, begin)  # which may have been too much before
+        self.rest = data, begin + 1
+        raise self._beyond("tag in a BLOB", size, self._limits.start_tag)
+
+    def _beyond(self, what: str, size: int, limit: int) -> FrameTooLarge:
+        self.too_large = True
+        return FrameTooLarge(what, size=size, limit=limit, tag=self.tag.decode())
 
     def frame(self) -> BlobFrame:
         """The finished frame.

@@ -6,6 +6,9 @@ remembers how far it has searched, and keeps a BLOB in the pieces in which it ca
 Only well-formed elements come out.  Between them it skips white space, XML declarations, comments
 and junk.  The start of an element of INDI begins a new one wherever it stands, but for a comment
 between elements: so a quote or an end tag that is missing costs one element and not the stream.
+
+What is beyond a limit ends the stream; or, of a peer that passes on what others send, it is skipped: what follows its
+first byte is dropped up to its end tag or to the start of an element of INDI, wherever they stand.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ _OVERLAP: Final = 96  # no match of what is waited for is longer
 # What may become a known start tag, a declaration or a comment with the next bytes.
 _NAME_LENGTH: Final = max(map(len, TAGS))
 _CUT_SHORT: Final = re.compile(rb"<(?:[A-Za-z]{0,%d}+|!-?)\Z" % _NAME_LENGTH)
+_TAG_CUT_SHORT: Final = re.compile(rb"</?[A-Za-z]{0,%d}+\s{0,64}+\Z" % _NAME_LENGTH)
 _DECLARATION: Final = re.compile(rb"<\?[^<>]*+(>|)")
 _SAMPLE: Final = 81  # one more than an excerpt shows
 _CACHED_ADDRESSES: Final = 4096
@@ -42,20 +46,22 @@ class Framer:
     Args:
         limits: What it may send; see :class:`Limits`.
         as_sent: Leave the members of BLOB vectors as they are, for whoever judges the peer.
+        lenient: The peer passes on what others send: what is beyond a limit is skipped, as one fault.
 
     Attributes:
         faults: What was wrong since the list was last emptied, the first `MAX_FAULTS` and whatever
             made it fail; the user empties it.
         dropped: How many elements and runs of junk have been dropped so far.
-        failed: Set when the peer went beyond a limit, or did something, after which there is no going on;
-            from then on everything is ignored.
+        failed: Set when the peer went beyond a limit and is not `lenient`, or did something, after which there is no
+            going on; from then on everything is ignored.
     """
 
     MAX_FAULTS: Final = 16
     _collector: type[BlobCollector] = BlobCollector
 
-    def __init__(self, limits: Limits | None = None, *, as_sent: bool = False) -> None:
+    def __init__(self, limits: Limits | None = None, *, as_sent: bool = False, lenient: bool = False) -> None:
         self.limits = limits or Limits()
+        self.lenient = lenient
         self.faults: list[RemoteProtocolError] = []
         self.dropped = 0
         self.failed: RemoteProtocolError | None = None
@@ -72,6 +78,7 @@ class Framer:
         self._tag: TagWatch | None = None  # or it is this start tag that has to end
         self._patience = 0  # what _held may measure until it is looked at in any case
         self._blob: BlobCollector | None = None
+        self._skipping: re.Pattern[bytes] | None = None  # up to this, what is too large
         self._junk = 0  # bytes of junk in a row
         self._junk_sample = b""
         self._addresses: dict[tuple[bytes, bytes, bytes], Address] = {}
@@ -87,7 +94,13 @@ class Framer:
         if self.failed:
             return frames
         pos = 0
-        if self._blob:
+        if self._skipping is not None:
+            data = bytes(self._held) + data
+            self._held.clear()
+            pos = self._pass_over(data, 0)
+            if pos < 0:
+                return frames
+        elif self._blob:
             data, pos = self._feed_blob(data, 0, frames)
         elif self._held:
             held = self._held
@@ -148,8 +161,10 @@ class Framer:
                     self._end_junk()
                 if len(raw) > passing:
                     if len(raw) > limits.frame:
-                        self._fail("element", len(raw), limits.frame, raw)
-                        return done
+                        pos = self._too_large("element", len(raw), limits.frame, data, match.start(1))
+                        if pos < 0:
+                            return done
+                        continue
                     self._judge(raw, frames)
                     pos = match.end()
                     continue
@@ -177,38 +192,49 @@ class Framer:
                 continue
             end = start.end()
             if end - pos > limits.start_tag:
-                self._fail("start tag", end - pos, limits.start_tag, data[pos : pos + _SAMPLE])
-                return done
+                pos = self._too_large("start tag", end - pos, limits.start_tag, data, pos)
+                if pos < 0:
+                    return done
+                continue
             if data[end - 2] != 0x2F:  # not "/>"
                 if name in BLOB_TAGS:
                     self._blob = self._collector(name, start[0], limits)
                     return self._feed_blob(data, end, frames)
                 found = _END_OR_START[name].search(data, end)
                 if found is None:
-                    if self._hold(data, pos, _END_OR_START[name], "unfinished element", limits.frame):
-                        self._searched = max(end - pos, self._searched)
-                    return done
+                    sound = end - pos
+                    pos = self._hold(data, pos, _END_OR_START[name], "unfinished element", limits.frame)
+                    if pos < 0:
+                        self._searched = max(sound, self._searched)
+                        return done
+                    continue
                 end = found.end()
                 if data[found.start() + 1] != 0x2F:  # not "</": another element begins before this one ended
                     if end + 1 - pos > limits.frame:
-                        self._fail("unfinished element", end + 1 - pos, limits.frame, data[pos : pos + _SAMPLE])
-                        return done
+                        pos = self._too_large("unfinished element", end + 1 - pos, limits.frame, data, pos)
+                        if pos < 0:
+                            return done
+                        continue
                     fault = "unfinished element"
                     self._drop(MalformedFrame(fault, tag=name.decode(), excerpt=excerpt(data[pos : found.start()])))
                     pos = found.start()
                     continue
             if end - pos > limits.frame:
-                self._fail("element", end - pos, limits.frame, data[pos : pos + _SAMPLE])
-                return done
+                pos = self._too_large("element", end - pos, limits.frame, data, pos)
+                if pos < 0:
+                    return done
+                continue
             self._judge(data[pos:end], frames)
             pos = end
 
     def _skip(self, data: bytes, pos: int) -> int:
         """Where the next known element starts; -1 when there is none, with the rest held or counted as junk."""
+        limits = self.limits
         while True:
             begin = data.find(b"<", pos)
-            self._count_junk(data[pos:begin] if begin >= 0 else data[pos:])
-            if begin < 0 or self.failed:
+            if not self._count_junk(data[pos:begin] if begin >= 0 else data[pos:]):
+                return self._too_much_junk(data, pos)
+            if begin < 0:
                 return -1
             if START.match(data, begin):
                 return begin
@@ -217,30 +243,27 @@ class Framer:
                 assert declaration is not None
                 pos = declaration.end()
                 if not declaration[1] and pos == len(data):
-                    self._hold(data, begin, b">", "unfinished declaration", self.limits.start_tag)
-                    return -1
-                if pos - begin > self.limits.start_tag:
-                    self._fail("declaration", pos - begin, self.limits.start_tag, data[begin : begin + _SAMPLE])
-                elif not declaration[1]:  # another tag begins before it ended
-                    self._count_junk(data[begin:pos])
+                    return self._hold(data, begin, b">", "unfinished declaration", limits.start_tag)
+                if pos - begin > limits.start_tag:
+                    return self._too_large("declaration", pos - begin, limits.start_tag, data, begin)
+                if not declaration[1] and not self._count_junk(data[begin:pos]):  # another tag begins before it ended
+                    return self._too_much_junk(data, begin)
             elif data.startswith(b"<!--", begin):
-                room = self.limits.junk - self._junk
+                room = limits.junk - self._junk
                 pos = data.find(b"-->", begin + 4) + 3
                 if pos < 3:
-                    self._hold(data, begin, b"-->", "unfinished comment", room)
-                    return -1
-                self._junk += pos - begin  # legal, but not without end
+                    return self._hold(data, begin, b"-->", "unfinished comment", room)
                 if pos - begin > room:
-                    self._fail("comments", self._junk, self.limits.junk, data[begin : begin + _SAMPLE])
+                    return self._too_large("comments", self._junk + pos - begin, limits.junk, data, begin)
+                self._junk += pos - begin  # legal, but not without end
             elif _CUT_SHORT.match(data, begin):
                 self._hold(data, begin, b"", "name", _NAME_LENGTH + 1)
                 self._patience = 0
                 return -1
             else:
-                self._count_junk(data[begin : begin + 1])
                 pos = begin + 1
-            if self.failed:
-                return -1
+                if not self._count_junk(b"<"):
+                    return self._too_much_junk(data, begin)
 
     def _unfinished_start(self, data: bytes, pos: int, name: bytes) -> int:
         """A start tag without an end so far: -1 when it may still come, else where to go on."""
@@ -250,14 +273,14 @@ class Framer:
         if not data.startswith(b"<", resume):  # the bytes end here, perhaps within a quoted value
             following = START.search(data, resume)
             if following is None:
-                if self._hold(data, pos, b">", "unfinished start tag", self.limits.start_tag):
+                behind = self._hold(data, pos, b">", "unfinished start tag", self.limits.start_tag)
+                if behind < 0:
                     self._tag = TagWatch(resume - pos, len(data) - pos)
-                return -1
+                return behind
             resume, seen = following.start(), following.end()
         size = seen + 1 - pos
         if size > self.limits.start_tag:
-            self._fail("start tag", size, self.limits.start_tag, data[pos : pos + _SAMPLE])
-            return -1
+            return self._too_large("start tag", size, self.limits.start_tag, data, pos)
         self._drop(MalformedFrame("broken start tag", tag=name.decode(), excerpt=excerpt(data[pos:resume])))
         return resume
 
@@ -276,19 +299,18 @@ class Framer:
         self._maybe_empty = True
         return True
 
-    def _hold(self, data: bytes, pos: int, wanted: re.Pattern[bytes] | bytes, what: str, limit: int) -> bool:
-        """Keep something unfinished until what is wanted may have come; False when it is too large already."""
+    def _hold(self, data: bytes, pos: int, wanted: re.Pattern[bytes] | bytes, what: str, limit: int) -> int:
+        """Keep something unfinished until what is wanted may have come: -1, or where to go on as for `_too_large`."""
         size = len(data) - pos
         if size > limit:
-            self._fail(what, size, limit, data[pos : pos + _SAMPLE])
-            return False
+            return self._too_large(what, size, limit, data, pos)
         self._held += memoryview(data)[pos:]
         self._wanted = wanted
         self._maybe_empty = False
         self._tag = None
         self._patience = limit
         self._searched = max(0, size - _OVERLAP)
-        return True
+        return -1
 
     def _judge(self, raw: bytes, frames: list[Frame]) -> None:
         """Append the frame if the element is well-formed, or can be made so."""
@@ -328,9 +350,9 @@ class Framer:
             frames.append(blob.frame())
         except FrameTooLarge as fault:
             self._blob = None
-            self.failed = fault.with_traceback(None)  # its frames hold the BLOB
-            self.faults.append(self.failed)
-            return b"", 0
+            data, pos = blob.rest
+            pos = self._give_up(fault.with_traceback(None), data, pos, _END_OR_START[blob.tag])  # it holds the BLOB
+            return (data, pos) if pos >= 0 else (b"", 0)
         except MalformedFrame as fault:
             self._blob = None
             self._drop(fault)
@@ -347,17 +369,21 @@ class Framer:
             address = self._addresses[key] = make_address(tag, device[1:-1], name[1:-1])
         return address
 
-    def _count_junk(self, junk: bytes) -> None:
-        """White space is junk only behind other junk, so that it counts alike however it is cut."""
+    def _count_junk(self, junk: bytes) -> bool:
+        """White space is junk only behind other junk, so that it counts alike however it is cut; False: too much."""
         if not self._junk_sample:
             junk = junk.lstrip()
         if not junk:
-            return
+            return True
         if len(self._junk_sample) < _SAMPLE:
             self._junk_sample += junk[: _SAMPLE - len(self._junk_sample)]
         self._junk += len(junk)
-        if self._junk > self.limits.junk:
-            self._fail("text that belongs to no element", self._junk, self.limits.junk, self._junk_sample)
+        return self._junk <= self.limits.junk
+
+    def _too_much_junk(self, data: bytes, pos: int) -> int:
+        what = "text that belongs to no element"
+        fault = FrameTooLarge(what, size=self._junk, limit=self.limits.junk, excerpt=excerpt(self._junk_sample))
+        return self._give_up(fault, data, pos, START)
 
     def _end_junk(self) -> None:
         """A known element begins: report the run of junk before it, if any, as one fault."""
@@ -371,7 +397,35 @@ class Framer:
         if len(self.faults) < self.MAX_FAULTS:
             self.faults.append(fault)
 
-    def _fail(self, what: str, size: int, limit: int, sample: bytes) -> None:
-        self.failed = FrameTooLarge(what, size=size, limit=limit, excerpt=excerpt(sample))
-        self._held.clear()
-        self.faults.append(self.failed)
+    def _too_large(self, what: str, size: int, limit: int, data: bytes, pos: int) -> int:
+        """Something that begins here is: where to go on behind it, or -1 as for `_give_up`."""
+        fault = FrameTooLarge(what, size=size, limit=limit, excerpt=excerpt(data[pos : pos + _SAMPLE]))
+        start = START.match(data, pos)
+        return self._give_up(fault, data, pos + 1, _END_OR_START[start[0][1:]] if start else START)
+
+    def _give_up(self, fault: FrameTooLarge, data: bytes, pos: int, until: re.Pattern[bytes]) -> int:
+        """Go no further, or skip what is too large, from here on: where it has ended, else -1.
+
+        It depends on no more than where that began, and so not on how the bytes are cut.
+        """
+        self._junk = 0
+        self._junk_sample = b""
+        if self.lenient:
+            self._drop(fault)
+            self._skipping = until
+            return self._pass_over(data, pos)
+        self.failed = fault
+        self.faults.append(fault)
+        return -1
+
+    def _pass_over(self, data: bytes, pos: int) -> int:
+        """Where what is skipped has ended; -1: not in these bytes, and what may be a part of its end is held."""
+        assert self._skipping is not None
+        found = self._skipping.search(data, pos)
+        if found is None:
+            rest = _TAG_CUT_SHORT.search(data, max(pos, len(data) - _OVERLAP))
+            if rest is not None:
+                self._held += rest[0]
+            return -1
+        self._skipping = None
+        return found.end() if found[0].startswith(b"</") else found.start()

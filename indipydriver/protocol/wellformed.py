@@ -42,7 +42,8 @@ VIA_ROOM: Final = 2048
 class Limits:
     """Bounds on what one peer may send.  The largest seen in 150 real drivers stand beside them.
 
-    Beyond `frame`, `blob`, `start_tag` and `junk` the peer is cut off, beyond the others the element is dropped.
+    Beyond `frame`, `blob`, `start_tag` and `junk` the peer is cut off, or, if it passes on what others send, it is
+    skipped; beyond the others the element is dropped.
     The same bounds hold where an element goes to, and it may grow on its way: when it is mended, and by ``via``.
     So an element that passes must, as it goes on, leave room below `frame` and `start_tag`, else it is dropped too.
 

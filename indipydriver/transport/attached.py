@@ -13,7 +13,8 @@ another from then on.
 A server that passes on what its clients send is not to blame for it: indiserver puts the data of a ``oneBLOB`` into a
 file wherever it stands, in elements that are none of INDI's too, and leaves an ``attached`` that is not in its place.
 It sends each element on its own, so it can be told which descriptors belong to it, and what is too much or too few
-there, or cannot be read, concerns that element only.
+there, or cannot be read, concerns that element only.  What is beyond a limit is skipped with the descriptors that come
+with it.
 """
 
 from __future__ import annotations
@@ -92,14 +93,13 @@ class _AttachingFramer(Framer):
     Args:
         limits: What the peer may send.
         lenient: Descriptors that are missing, left over, or of an element that cannot be read, are no reason not to go
-            on.
+            on, nor is what is beyond a limit.
     """
 
     _collector = _CountingCollector
 
     def __init__(self, limits: Limits | None, lenient: bool = False) -> None:
-        super().__init__(limits)
-        self._lenient = lenient
+        super().__init__(limits, lenient=lenient)
         self.waiting: deque[tuple[int, Descriptor]] = deque()  # with the offset in the stream by which it had come
         self.may_be_cut = False  # what is fed next may end within a message
         self.gave = False  # what was fed last has completed an element with descriptors
@@ -114,7 +114,7 @@ class _AttachingFramer(Framer):
     def lost(self) -> None:
         """Descriptors of the next bytes have not come."""
         reason = f"descriptors were lost: more than {MAX_DESCRIPTORS} in one message, or too many open files"
-        if self._lenient:  # their element will lack them
+        if self.lenient:  # their element will lack them
             self._drop(MalformedFrame(reason))
         else:
             self.distrust(reason)
@@ -148,7 +148,7 @@ class _AttachingFramer(Framer):
 
     def _doubt(self, reason: str, sample: bytes) -> None:
         """Either there is no going on, or it concerns one element only."""
-        if self._lenient:
+        if self.lenient:
             self._drop(MalformedFrame(reason, excerpt=excerpt(sample)))
         else:
             self.distrust(reason, sample)
@@ -158,7 +158,7 @@ class _AttachingFramer(Framer):
         assert isinstance(blob, _CountingCollector)
         before = len(frames)
         rest = super()._feed_blob(data, pos, frames)
-        if self._blob is None and not self.failed and (blob.attached or blob.broken):
+        if self._blob is None and not self.failed and not blob.too_large and (blob.attached or blob.broken):
             frame = frames.pop() if len(frames) > before else None
             began = self._fed - (len(rest[0]) - rest[1]) - blob.size
             later = self._of_later_elements(rest)
@@ -171,13 +171,24 @@ class _AttachingFramer(Framer):
                 frames.append(whole)
         return rest
 
+    def _pass_over(self, data: bytes, pos: int) -> int:
+        """What is skipped takes its descriptors along: those that came before what follows it began."""
+        pos = super()._pass_over(data, pos)
+        if self.waiting:
+            end = self._fed - len(self._held)
+            if pos >= 0 and data[pos:].strip():
+                end = self._fed - (len(data) - pos)
+            while self.waiting and self.waiting[0][0] <= end:
+                self.waiting.popleft()
+        return pos
+
     def _of_later_elements(self, rest: tuple[bytes, int]) -> list[tuple[int, Descriptor]]:
         """Take off what does not belong to the element that has just ended, as far as that can be told.
 
         When each element is sent on its own, the descriptors that have come with a read are of the element with which
         it ends: the kernel puts no other message behind one with descriptors.
         """
-        if not self._lenient or not rest[0][rest[1] :].strip():
+        if not self.lenient or not rest[0][rest[1] :].strip():
             return []
         later = [each for each in self.waiting if each[0] == self._fed]
         for _ in later:
@@ -193,7 +204,7 @@ class _AttachingFramer(Framer):
                 self._doubt("an attached BLOB that is broken off", sample)
                 waiting.clear()
             return frame
-        if waiting and waiting[0][0] <= began and (self._lenient or len(waiting) >= blob.attached):
+        if waiting and waiting[0][0] <= began and (self.lenient or len(waiting) >= blob.attached):
             self._left_over(began, sample)
             if self.failed:
                 return None
@@ -201,7 +212,7 @@ class _AttachingFramer(Framer):
             self._doubt("an attached BLOB without its descriptor", sample)
             waiting.clear()
             return None
-        if self._lenient and len(waiting) > blob.attached:
+        if self.lenient and len(waiting) > blob.attached:
             self._left_over(None, sample)
             return None
         taken = [waiting.popleft() for _ in range(blob.attached)]
@@ -245,7 +256,7 @@ class PassingLink(DescriptorLink):
         sock: A connected AF_UNIX stream socket, non-blocking unless `shared`.
         shared: See :class:`DescriptorLink`.
         lenient: The peer passes on what others send: descriptors that are missing, left over, or of an element that
-            cannot be read, do not end the link.
+            cannot be read, do not end the link, nor does what is beyond a limit.
         linger: See :class:`DescriptorLink`.
         limits: What the peer may send; `limits.blob` also bounds an attached BLOB, by its length as base64.
 
@@ -262,7 +273,7 @@ class PassingLink(DescriptorLink):
         linger: float = 0.0,
         limits: Limits | None = None,
     ) -> None:
-        super().__init__(label, sock=sock, shared=shared, linger=linger, limits=limits)
+        super().__init__(label, sock=sock, shared=shared, lenient=lenient, linger=linger, limits=limits)
         self._socket = sock
         self._recvmsg_into = sock.recvmsg_into
         self._ancillary = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)

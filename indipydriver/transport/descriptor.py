@@ -70,6 +70,7 @@ class DescriptorLink(FramedLink):
         pipes: Or two non-blocking descriptors: to read from, to write to.
         shared: The socket's blocking mode belongs to somebody else too (a standard input that was
             inherited), so it is left alone and every call says itself that it must not wait.
+        lenient: See :class:`FramedLink`.
         linger: See :class:`FramedLink`.
         limits: What the peer may send.
 
@@ -83,10 +84,11 @@ class DescriptorLink(FramedLink):
         sock: socket.socket | None = None,
         pipes: tuple[int, int] | None = None,
         shared: bool = False,
+        lenient: bool = False,
         linger: float = 0.0,
         limits: Limits | None = None,
     ) -> None:
-        super().__init__(label, limits)
+        super().__init__(label, limits, lenient=lenient)
         if (sock is None) == (pipes is None):
             raise ValueError("a DescriptorLink needs either a socket or two pipe ends")
         self._sock = sock

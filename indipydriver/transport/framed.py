@@ -20,6 +20,7 @@ class FramedLink:
     Args:
         label: Who is at the other end, for logs.
         limits: What the peer may send.
+        lenient: The peer passes on what others send: what is beyond a limit is skipped, and does not end the link.
 
     Attributes:
         linger: How long a peer that has ended its sending side is still sent to, in seconds after the last bytes
@@ -32,13 +33,13 @@ class FramedLink:
     peer_paused: bool = False  # nobody can know
     takes_commands: bool = True
 
-    def __init__(self, label: str, limits: Limits | None = None) -> None:
+    def __init__(self, label: str, limits: Limits | None = None, *, lenient: bool = False) -> None:
         self.label = label
         self.bytes_received = 0
         self.bytes_sent = 0
         self.unsent = 0
         self._receiver: Receiver | None = None
-        self._framer = Framer(limits)
+        self._framer = Framer(limits, lenient=lenient)
         self._out: deque[bytes | memoryview] = deque()
         self._above_water = False
         self._closing = False  # no more writes are taken
@@ -93,7 +94,7 @@ class FramedLink:
             self._above_water = True
 
     def _received(self, data: bytes) -> None:
-        """Frame what has come in and hand it on.  After a FrameTooLarge the link ends."""
+        """Frame what has come in and hand it on.  After a FrameTooLarge the link ends, unless it is lenient."""
         receiver = self._receiver
         assert receiver is not None
         framer = self._framer

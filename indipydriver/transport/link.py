@@ -25,7 +25,8 @@ class Receiver(Protocol):
         """Complete, well-formed frames, in the order in which they came."""
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
-        """The peer sent something that was skipped.  After a FrameTooLarge the link closes itself."""
+        """The peer sent something that was skipped.  After a FrameTooLarge the link closes itself,
+        unless its peer passes on what others send."""
 
     def link_drained(self) -> None:
         """``unsent`` has fallen to LOW_WATER or less, after having been above it; or commands are taken again."""

@@ -36,7 +36,8 @@ LINGER: Final = 1.0
 def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limits: Limits | None = None) -> Link:
     """A link over two descriptors of any kind, by default standard input and output.
 
-    The descriptors themselves stay open and as they are.
+    The descriptors themselves stay open and as they are.  At the other end is a server, which passes on what its
+    clients send, or a person: what is beyond a limit is skipped, and does not end the link.
 
     Args:
         stdin: Where to read.
@@ -60,12 +61,12 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
         sock = socket.socket(type=never_waits, fileno=os.dup(stdin))
         if sock.family == getattr(socket, "AF_UNIX", None) and hasattr(socket, "SCM_RIGHTS"):
             return PassingLink(label, sock, shared=True, lenient=True, linger=linger, limits=limits)
-        return DescriptorLink(label, sock=sock, shared=True, linger=linger, limits=limits)
+        return DescriptorLink(label, sock=sock, shared=True, lenient=True, linger=linger, limits=limits)
     if stat.S_ISFIFO(in_mode.st_mode) and stat.S_ISFIFO(out_mode.st_mode):
         pipes = _reopen(stdin, stdout)
         if pipes is not None:
-            return DescriptorLink(label, pipes=pipes, linger=linger, limits=limits)
-    return ThreadLink(label, stdin, stdout, linger=linger, limits=limits)
+            return DescriptorLink(label, pipes=pipes, lenient=True, linger=linger, limits=limits)
+    return ThreadLink(label, stdin, stdout, lenient=True, linger=linger, limits=limits)
 
 
 def _reopen(stdin: int, stdout: int) -> tuple[int, int] | None:
@@ -205,14 +206,22 @@ class ThreadLink(FramedLink):
         label: Who is at the other end, for logs.
         stdin: Where to read; not closed by the link.
         stdout: Where to write; not closed by the link.
+        lenient: See :class:`FramedLink`.
         linger: How long the answers to what came last are waited for when the input ends, in seconds.
         limits: What the peer may send.
     """
 
     def __init__(
-        self, label: str, stdin: int, stdout: int, *, linger: float = 0.0, limits: Limits | None = None
+        self,
+        label: str,
+        stdin: int,
+        stdout: int,
+        *,
+        lenient: bool = False,
+        linger: float = 0.0,
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(label, limits)
+        super().__init__(label, limits, lenient=lenient)
         self._linger = linger
         self._stdin = stdin
         self._stdout = stdout

@@ -8,7 +8,7 @@ from indipydriver.errors import FrameTooLarge, MalformedFrame
 from indipydriver.protocol.frame import Batch
 from indipydriver.transport.link import LOW_WATER
 
-from .links import KINDS, OF_BYTES, Pair, blob, conforming, number, text, turns
+from .links import KINDS, LENIENT, OF_BYTES, Pair, blob, conforming, number, text, turns
 
 every_link = pytest.mark.parametrize("kind", KINDS)
 every_link_of_bytes = pytest.mark.parametrize("kind", OF_BYTES)
@@ -339,7 +339,7 @@ def test_a_fault_is_told(kind):
     conforming(kind, check)
 
 
-@every_link_of_bytes
+@pytest.mark.parametrize("kind", sorted(set(OF_BYTES) - set(LENIENT)))
 def test_too_much_ends_the_link(kind):
     async def check(pair: Pair) -> None:
         pair.open()
@@ -350,6 +350,20 @@ def test_too_much_ends_the_link(kind):
         assert pair.here.faults == [error]
         assert pair.here.frames == [number(1)]
         await pair.there.until_closed()
+
+    conforming(kind, check)
+
+
+@pytest.mark.parametrize("kind", LENIENT)
+def test_too_much_is_skipped_by_links_whose_peer_passes_on_what_others_send(kind):
+    async def check(pair: Pair) -> None:
+        pair.open()
+        pair.peer.write(Batch.of_bytes(number(1).raw + b"junk" * 40_000 + number(2).raw))
+        pair.peer.flush()
+        await pair.here.until(lambda: len(pair.here.frames) == 2 and pair.here.faults)
+        assert pair.here.frames == [number(1), number(2)]
+        assert [type(fault) for fault in pair.here.faults] == [FrameTooLarge]
+        assert pair.here.closed == []
 
     conforming(kind, check)
 

@@ -28,12 +28,13 @@ _TAGS: Final = tuple(TAGS.values())
 
 
 def framer(data: bytes) -> None:
-    """The first two bytes choose how the rest is cut, and the limits."""
+    """The first two bytes choose how the rest is cut, the limits, and whether they end the stream."""
     if len(data) < 2:
         return
     limits = Limits() if data[1] & 1 else SMALL
     step, text = data[0] % 64 + 1, data[2:]
-    whole, cut = Framer(limits), Framer(limits)
+    lenient = bool(data[1] & 2)
+    whole, cut = Framer(limits, lenient=lenient), Framer(limits, lenient=lenient)
     frames = whole.feed(text)
     pieces: list[Frame] = []
     for start in range(0, len(text), step):

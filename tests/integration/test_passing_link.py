@@ -251,7 +251,23 @@ OF_A_SERVER: dict[str, tuple[bytes, int]] = {
     "one before what we cannot read": (vector("BAD", attached("b", 8), b"<_x/>"), 1),
     "one after what we cannot read": (vector("BAD", b"<_x/>", attached("b", 8)), 1),
     "one within what we cannot read": (vector("BAD", b"<_x>", attached("b", 8), b"</_x>"), 1),
+    "one before too large a tag": (vector("BAD", attached("b", 8), b"<x a='%s'/>" % (b"x" * 2000)), 1),
+    "one after too large a tag": (vector("BAD", b"<x a='%s'/>" % (b"x" * 2000), attached("b", 8)), 1),
+    "one before a tag that does not end": (vector("BAD", attached("b", 8), b"<x a='%s" % (b"x" * 2000)), 1),
+    "one within too large an element": (
+        TEXT.replace(b">x<", b">%s<" % (b"x" * 3000)).replace(b"</s", attached("b", 8) + b"</s"),
+        1,
+    ),
+    "one behind too large a start tag": (vector("BAD' label='%s" % ("x" * 2000), attached("b", 8)), 1),
+    "one in too large a BLOB": (
+        vector("BAD", b"<oneBLOB name='a'>%s</oneBLOB>" % (b"QUJD" * 1000), attached("b", 8)),
+        1,
+    ),
+    "one in what is too much that is none of INDI": (b"<foo>%s</foo>\n" % (b"x" * 2000 + attached("b", 8)), 1),
 }
+
+
+OF_A_SERVER_LIMITS = Limits(frame=2500, blob=3000, start_tag=1000, junk=1000)
 
 
 def reached(link: PassingLink, count: int) -> bool:
@@ -267,7 +283,7 @@ async def test_a_server_that_passes_on_odd_elements_is_still_heard(
     """One by one, or all together, read in pieces of so many bytes."""
     for name in ("SLICE", "_FIRST_READ", "_LEAST_READ"):
         monkeypatch.setattr(descriptor, name, at_once or SLICE)
-    async with Ends(lenient=True) as ends:
+    async with Ends(lenient=True, limits=OF_A_SERVER_LIMITS) as ends:
         if at_once:
             ends.link.pause_reading()
         data, count = OF_A_SERVER[what]
@@ -287,6 +303,19 @@ async def test_a_server_that_passes_on_odd_elements_is_still_heard(
         gc.collect()
         before = len(os.listdir("/proc/self/fd"))
     assert len(os.listdir("/proc/self/fd")) == before - 2
+
+
+@pytest.mark.parametrize("what", [what for what in OF_A_SERVER if "too" in what and what != "one too many"])
+@asynchronous
+async def test_what_is_too_large_takes_its_descriptors_along_and_is_one_fault(what: str) -> None:
+    async with Ends(lenient=True, limits=OF_A_SERVER_LIMITS) as ends:
+        data, count = OF_A_SERVER[what]
+        for n in range(3):
+            ends.send(data, *(memory(b"wrong!!!") for _ in range(count)))
+            await eventually(partial(reached, ends.link, (n + 1) * len(data) + n * len(GOOD[0])))
+            ends.send(GOOD[n], memory(b"picture%d" % n))
+        await eventually(lambda: [seen for seen in ends.receiver.seen if seen[1]] == PICTURES)
+        assert len(ends.receiver.faults) == 3, ends.receiver.faults
 
 
 @pytest.mark.parametrize("lenient", [False, True], ids=["strict", "lenient"])

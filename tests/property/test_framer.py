@@ -61,6 +61,37 @@ def test_any_cut_gives_the_same(data, places, limits):
     assert without_sizes(outcome_of([data[i : i + 1] for i in range(len(data))], limits)) == without_sizes(whole)
 
 
+# Most of it is beyond some limit.
+TINY = Limits(frame=180, blob=200, start_tag=140, junk=40, members=4, name=20, attributes=6, attribute_value=40)
+LARGE = [
+    b"x" * 90,
+    b"a='" + b"y" * 99,
+    b"<!--" + b"z" * 40,
+    b"<x a='",
+    b"<?" + b"d" * 99,
+    b"</newBLOBVector",
+    b" " * 63,
+]
+too_large = st.lists(
+    st.deferred(lambda: elements() | blobs()) | st.sampled_from(FRAGMENTS + 3 * LARGE) | st.binary(max_size=3),
+    max_size=20,
+).map(b"".join)
+
+
+@given(streams | elements_and_others | too_large, st.lists(st.integers(0, 10_000), max_size=8), st.sampled_from([SMALL, TINY]))  # fmt: skip
+def test_any_cut_gives_the_same_where_what_is_too_large_is_skipped(data, places, limits):
+    data += TAIL
+    whole = outcome_of([data], limits, lenient=True)
+    assert without_sizes(outcome_of(cut(data, places), limits, lenient=True)) == without_sizes(whole)
+    bytewise = outcome_of([data[i : i + 1] for i in range(len(data))], limits, lenient=True)
+    assert without_sizes(bytewise) == without_sizes(whole)
+    # Nothing else is lost: up to the first that is too large it is as ever, and what follows comes again.
+    strict = outcome_of([data], limits)
+    assert whole.raws[: len(strict.raws)] == strict.raws
+    again = outcome_of([data + TAIL], limits, lenient=True).raws
+    assert again[-1] == TAIL.strip() or b"<!--" in data
+
+
 def test_any_bytes_give_frames_or_faults():
     met = Counter()
 

@@ -46,8 +46,8 @@ def in_pieces(data: bytes, size: int) -> list[bytes]:
     return [data[i : i + size] for i in range(0, len(data), size)]
 
 
-def outcome_of(pieces: Iterable[bytes], limits: Limits | None = None) -> Outcome:
-    framer = Framer(limits)
+def outcome_of(pieces: Iterable[bytes], limits: Limits | None = None, *, lenient: bool = False) -> Outcome:
+    framer = Framer(limits, lenient=lenient)
     frames: list[Frame] = []
     for piece in pieces:
         frames += framer.feed(piece)
@@ -59,11 +59,11 @@ def outcome_of(pieces: Iterable[bytes], limits: Limits | None = None) -> Outcome
     return Outcome(frames, faults, framer.dropped, framer.unfinished)
 
 
-def alike(data: bytes, limits: Limits | None = None) -> Outcome:
+def alike(data: bytes, limits: Limits | None = None, *, lenient: bool = False) -> Outcome:
     """The outcome, which must not depend on how the bytes are cut."""
-    first = outcome_of([data], limits)
+    first = outcome_of([data], limits, lenient=lenient)
     for size in PIECES[1:]:
-        other = outcome_of(in_pieces(data, size), limits)
+        other = outcome_of(in_pieces(data, size), limits, lenient=lenient)
         assert [f.address for f in other.frames] == [f.address for f in first.frames], size
         assert other.raws == first.raws, size
         assert [spans(f) for f in other.frames] == [spans(f) for f in first.frames], size
