@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from indipydriver.errors import FrameTooLarge, MalformedFrame
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.framer import Framer, Limits
-from indipydriver.protocol.tags import TAGS
+from indipydriver.protocol.tags import TAGS, Verb
 from indipydriver.protocol.wellformed import COMMON, COMMON_DEFINITION, check, make_address
 from tests.support.cutting import TAIL, outcome_of, spans
 
@@ -100,8 +100,10 @@ def named(*names):
 def test_any_bytes_give_frames_or_faults():
     met = Counter()
 
-    @settings(max_examples=200)
-    @given(st.binary(max_size=200) | streams | elements_and_others, st.sampled_from([SMALL, Limits()]))
+    @settings(max_examples=300)
+    @given(
+        st.binary(max_size=200) | streams | elements_and_others | too_large, st.sampled_from([SMALL, TINY, Limits()])
+    )
     def frames_or_faults(data, limits):
         framer = Framer(limits)
         frames = framer.feed(data)
@@ -115,7 +117,10 @@ def test_any_bytes_give_frames_or_faults():
             parser.StartElementHandler = lambda _, attributes, tags=tags: tags.append(attributes)
             parser.Parse(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw, True)
             assert TAGS[frame.tag.text] is frame.tag
-            assert named(frame.device, frame.name) == named(tags[0].get("device"), tags[0].get("name"))
+            device, name = named(tags[0].get("device"), tags[0].get("name"))
+            if frame.tag.verb is Verb.GET and device is None:
+                name = None  # all are asked for
+            assert named(frame.device, frame.name) == [device, name]
             assert frame.raw.strip() == frame.raw
             # What has come out once comes out again as it is.
             again = outcome_of([frame.raw], limits)
