@@ -190,6 +190,7 @@ def test_a_line_above_the_bound_is_taken_if_nothing_waits(pipe, log_to):
 
 
 @posix
+@pytest.mark.measured
 def test_a_flush_ends_though_nobody_reads(pipe, log_to, short_flush):
     log = log_to(pipe.stream)
     pipe.fill()
@@ -380,6 +381,7 @@ def test_a_process_whose_log_nobody_reads_ends_by_itself(pipe):
 
 
 @posix
+@pytest.mark.measured
 def test_an_idle_log_takes_no_time(pipe, log_to):
     log = log_to(pipe.stream)
     log.handle(record("text"))
@@ -390,6 +392,7 @@ def test_an_idle_log_takes_no_time(pipe, log_to):
 
 
 @posix
+@pytest.mark.measured
 def test_a_signal_handler_can_flush_wherever_it_comes():
     program = """
         import logging, os, signal, sys, threading, time
