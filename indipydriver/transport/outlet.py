@@ -84,30 +84,15 @@ def brief(text: str) -> str:
     return data[: LONGEST_TEXT - 3].decode(errors="ignore") + "..."
 
 
-class Burst:
-    """Work of one kind in one turn of the event loop."""
+class Turns:
+    """Work of many tasks in the turns of the event loop: when it is time, they wait, and a few go on in each turn.
+
+    Attributes:
+        began: When the first piece of work of this turn began, in seconds; None: there was none yet.
+    """
 
     def __init__(self) -> None:
         self.began: float | None = None
-
-    async def breathe(self) -> None:
-        """Give the others their turn when it is time."""
-        now = time.monotonic()
-        if self.began is None:
-            self.began = now
-            asyncio.get_running_loop().call_soon(self._turn_over)
-        elif now - self.began > _LONGEST_BURST:
-            await asyncio.sleep(0)
-
-    def _turn_over(self) -> None:
-        self.began = None
-
-
-class Turns:
-    """Work of many tasks in the turns of the event loop: when it is time, they wait, and a few go on in each turn."""
-
-    def __init__(self) -> None:
-        self._began: float | None = None
         self._line: deque[asyncio.Future[None]] = deque()  # each until its task goes on
 
     def may_begin(self) -> bool:
@@ -117,10 +102,10 @@ class Turns:
     def may_go_on(self) -> bool:
         """There is time for another piece of work in this turn; if not, :meth:`wait`."""
         now = time.monotonic()
-        if self._began is None:
-            self._began = now
+        if self.began is None:
+            self.began = now
             asyncio.get_running_loop().call_soon(self._turn_over)
-        return now - self._began <= _LONGEST_BURST
+        return now - self.began <= _LONGEST_BURST
 
     async def wait(self) -> None:
         """Wait until it is this task's turn."""
@@ -133,9 +118,9 @@ class Turns:
 
     def _turn_over(self) -> None:
         if not self._line:
-            self._began = None
+            self.began = None
             return
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         for place in islice(self._line, _AT_ONCE):
             if not place.done():
                 place.set_result(None)
@@ -161,7 +146,7 @@ class Outlet:
         self._held_size = 0
         self._open = True
         self._room = asyncio.Event()
-        self._burst = Burst()
+        self._burst = Turns()
         self._handed_over = 0  # frames from other threads that wait for the loop
         self._lock = Lock()  # for their number
         self._turns: dict[int, asyncio.Lock] = {}
@@ -220,8 +205,8 @@ class Outlet:
                 if not self._open or self._waiting <= HIGH_WATER:  # a signal handler may just have closed it
                     break
                 await self._room.wait()
-        else:
-            await self._burst.breathe()
+        elif not self._burst.may_go_on():
+            await asyncio.sleep(0)
 
     async def _pace_in_thread(self) -> None:
         deadline = time.monotonic() + _LONGEST_WAIT

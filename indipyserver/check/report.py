@@ -7,6 +7,7 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..texts import printable
 from .model import Key
 from .rules import Finding, Severity
 
@@ -117,7 +118,7 @@ def as_text(report: Report, *, colour: bool = False) -> str:
     """
     lines = [f"{report.subject} ({report.kind}), checked as by a strict INDI 1.7 client and by KStars", ""]
     if report.stderr:
-        lines += ["Its last words on standard error:", *(f"  {_printable(line)}" for line in report.stderr), ""]
+        lines += ["Its last words on standard error:", *(f"  {printable(line)}" for line in report.stderr), ""]
     groups: dict[str, list[Finding]] = {}
     for finding in report.findings:
         groups.setdefault(finding.code, []).append(finding)
@@ -136,7 +137,7 @@ def _group(group: list[Finding], colour: bool) -> list[str]:
     for finding in group[:_SHOWN]:
         where = f"{finding.where}: " if finding.where else ""
         times = f" ({finding.count} times)" if finding.count > 1 else ""
-        lines += _wrapped("  seen      ", _printable(f"{where}{finding.seen}{times}"))
+        lines += _wrapped("  seen      ", printable(f"{where}{finding.seen}{times}"))
     if len(group) > _SHOWN:
         lines.append(f"            and in {len(group) - _SHOWN} more places (all of them: --json)")
     lines += _wrapped("  expected  ", f"{rule.expected} [{rule.source}]")
@@ -148,32 +149,28 @@ def _wrapped(head: str, text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def _summary(report: Report) -> list[str]:
     lines = []
     for device, count in report.devices.items():
         connected = ", connected" if device in report.connected else ""
-        lines.append(f"device    {_printable(device)}: {_number(count, 'property', 'properties')}{connected}")
+        lines.append(f"device    {printable(device)}: {_number(count, 'property', 'properties')}{connected}")
     lines.append(f"commands  {report.commands} sent, {report.answered} answered")
     if report.median is not None and report.slowest is not None:
         seconds, key = report.slowest
-        where = _printable(".".join(key))
+        where = printable(".".join(key))
         lines[-1] += f"; usually in {_seconds(report.median)}, slowest {_seconds(seconds)} ({where})"
     lines.append(f"received  {_number(report.frames, 'element')}, {report.bytes} bytes, in {report.duration:.1f} s")
     if report.startup is not None:
         lines[-1] += f"; the first definition after {_seconds(report.startup)}"
     if report.blobs:
         sizes = ", ".join(f"{'.'.join(key)} {size} bytes" for key, size in report.blobs[:_SHOWN])
-        lines.append(f"BLOBs     {_printable(sizes)}")
+        lines.append(f"BLOBs     {printable(sizes)}")
     if report.spared:
         reasons: dict[str, list[str]] = {}
         for (_, name), why in report.spared:
             reasons.setdefault(why, []).append(name)
         for why, names in reasons.items():
-            lines += _wrapped("spared    ", _printable(f"{', '.join(dict.fromkeys(names))}: {why}"))
+            lines += _wrapped("spared    ", printable(f"{', '.join(dict.fromkeys(names))}: {why}"))
     counts = ", ".join(_number(len(report.of(severity)), severity.value) for severity in Severity)
     verdict = "not right" if report.of(Severity.ERROR) else "could be better" if report.status else "fine"
     lines += ["", f"{verdict}: {counts}"]

@@ -13,6 +13,7 @@ from indipydriver.protocol.tags import Verb
 from ..relay.observer import Observer
 from ..relay.peer import Peer
 from ..routing.endpoint import BELOW, Delivery
+from ..texts import printable
 
 __all__ = ["AuditLog"]
 
@@ -74,5 +75,4 @@ class AuditLog(Observer):
 
 
 def _safe(text: str) -> str:
-    text = _MARKS.sub(r"\\\g<0>", text)
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return printable(_MARKS.sub(r"\\\g<0>", text))

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from indipydriver.errors import DriverExited, MalformedFrame
-from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
-from indipydriver.protocol.messages import Message
 from indipydriver.protocol.tags import Verb
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.memoryfile import AttachedFrame
@@ -304,13 +302,6 @@ class Switchboard:
             self.deliver(None, self.router.site_message(text, now(), about))
         except Exception:
             logger.exception("clients cannot be told: %s", text)
-
-    def tell_interested(self, device: str, text: str) -> None:
-        """A message of one device, for those who are interested in it."""
-        frame = encode(Message(device, text, now()))
-        receivers = tuple(p for p in self.router.endpoints if p.interest.wants(frame.address))
-        if receivers:
-            self.deliver(None, [([frame], receivers)])
 
     def refresh(self, peer: Peer) -> None:
         """Ask again for what a peer snoops on."""
