@@ -80,7 +80,7 @@ class Dispatcher:
         self._queues = EventQueues(start, self._hold_commands, self._pause_news, self._left_out, is_ending)
         self._log_left_out = -math.inf  # not before this time
         self._left_out_since = 0  # when it was last logged
-        self._waits_for: set[str] = set()  # why the link is not read
+        self._waits_for: set[object] = set()  # why the link is not read
         self._failures = _Failures(clock)
         self._requests: dict[_Asked, Frame] = {}  # for definitions, not yet answered
         self._is_answering = False
@@ -89,19 +89,19 @@ class Dispatcher:
 
     # --- when too much waits ---
 
-    def _hold_commands(self, held: bool) -> None:
-        """Take no more commands. Where the link can tell them from news, these are still read: a roof that moves has
-        to hear of the rain, however many commands clients send.
+    def _hold_commands(self, key: Key, held: bool) -> None:
+        """Take no more commands for a vector. Where the link can tell them from the rest, that is still read: a roof
+        that moves has to hear of the rain, and that it is to stop, however many commands clients send.
         """
         if isinstance(self._link, MemoryLink):
-            self._link.hold_commands(held)
+            self._link.set_full(key.device, key.name, held)
         else:
-            self._pause("commands", held)
+            self._pause(key, held)
 
     def _pause_news(self, paused: bool) -> None:
         self._pause("news", paused)
 
-    def _pause(self, reason: str, paused: bool) -> None:
+    def _pause(self, reason: object, paused: bool) -> None:
         """Do not read the link, as long as there is a reason."""
         reasons = self._waits_for
         if paused:

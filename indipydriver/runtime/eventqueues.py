@@ -193,7 +193,7 @@ class EventQueues:
 
     Args:
         start: Starts a task with a name.
-        hold: Called when too many commands wait (True), and when there is room again (False).
+        hold: Called with a key of commands when too many of them wait (True), and when there is room again (False).
         pause: The same for news.
         left_out: Called with the device, the vector or None, and a number of news that were left out; and whether
             the present values have to be requested.
@@ -203,7 +203,7 @@ class EventQueues:
     def __init__(
         self,
         start: Callable[[Coroutine[Any, Any, None], str], object],
-        hold: Callable[[bool], None],
+        hold: Callable[[Key, bool], None],
         pause: Callable[[bool], None],
         left_out: Callable[[str | None, str | None, int, bool], None],
         is_ending: Callable[[], bool],
@@ -293,9 +293,9 @@ class EventQueues:
         for timer in self._patience.values():
             timer.cancel()
         self._patience.clear()
-        if self._full_commands:
-            self._full_commands.clear()
-            self._hold(False)
+        full, self._full_commands = self._full_commands, set()
+        for key in full:
+            self._hold(key, False)
         if self._full_news:
             self._full_news.clear()
             self._pause(False)
@@ -386,7 +386,9 @@ class EventQueues:
         key = queue.key
         if key.is_command:
             is_full = len(queue.jobs) >= MAX_WAITING or queue.behind > MAX_COMMAND_BYTES
-            _mark(self._full_commands, key, is_full, self._hold)
+            if is_full is not (key in self._full_commands):
+                (self._full_commands.add if is_full else self._full_commands.discard)(key)
+                self._hold(key, is_full)
         else:
             self._news += queue.behind - before
             waiting = len(queue.jobs)

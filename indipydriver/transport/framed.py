@@ -31,7 +31,7 @@ class FramedLink:
     """
 
     peer_paused: bool = False  # nobody can know
-    takes_commands: bool = True
+    full_vectors: frozenset[tuple[str | None, str | None]] = frozenset()  # all is one stream
 
     def __init__(self, label: str, limits: Limits | None = None, *, lenient: bool = False) -> None:
         self.label = label

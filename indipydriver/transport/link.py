@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, Protocol
 
 from ..errors import RemoteProtocolError
@@ -29,7 +30,8 @@ class Receiver(Protocol):
         unless its peer passes on what others send."""
 
     def link_drained(self) -> None:
-        """``unsent`` has fallen to LOW_WATER or less, after having been above it; or commands are taken again."""
+        """``unsent`` has fallen to LOW_WATER or less, after having been above it; or a vector that was
+        full has room again."""
 
     def link_closed(self, error: Exception | None) -> None:
         """Called once, as the last thing.  None is a normal end, from either side."""
@@ -53,9 +55,9 @@ class Link(Protocol):
         """The other end has paused reading: it is busy, not gone.  Known only of links within a process."""
 
     @property
-    def takes_commands(self) -> bool:
-        """Commands may be written now.  While they may not, the other end still takes news; when they may again,
-        ``link_drained`` is called.  Always so but for links within a process."""
+    def full_vectors(self) -> Collection[tuple[str | None, str | None]]:
+        """Vectors, by device and name, for which the other end takes no commands now, while it takes all else.  When
+        one has room again, ``link_drained`` is called.  None but on links within a process."""
 
     @property
     def bytes_received(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 
 from ..protocol.frame import Batch, Frame
 from .link import LOW_WATER, SLICE, Receiver
@@ -37,7 +38,7 @@ class MemoryLink:
         self._inbox: deque[Batch] = deque()  # written by the other end, not yet delivered here
         self._inbox_size = 0
         self._paused = False
-        self._holds_commands = False
+        self._full_vectors: set[tuple[str | None, str | None]] = set()
         self._scheduled = False
         self._writer_waits = False  # the other end was above LOW_WATER
         self._closing = False  # no more is written or read; it ends when the other end has taken the rest
@@ -53,8 +54,8 @@ class MemoryLink:
         return self._other._paused
 
     @property
-    def takes_commands(self) -> bool:
-        return not self._other._holds_commands
+    def full_vectors(self) -> Collection[tuple[str | None, str | None]]:
+        return self._other._full_vectors
 
     @property
     def bytes_sent(self) -> int:
@@ -87,16 +88,17 @@ class MemoryLink:
         self._paused = False
         self._schedule()
 
-    def hold_commands(self, held: bool) -> None:
-        """Ask the other end to keep its commands to itself; what has been written already is delivered.
+    def set_full(self, device: str | None, name: str | None, is_full: bool) -> None:
+        """Ask the other end to keep commands for this vector to itself, or to go on.
 
-        News keeps coming meanwhile, which it would not while reading is paused.
+        What has been written already is delivered, and so is all else: while reading is paused, nothing is.
         """
-        if held == self._holds_commands:
-            return
-        self._holds_commands = held
-        if not held and self._loop is not None:
-            self._loop.call_soon(self._tell_drained)
+        if is_full:
+            self._full_vectors.add((device, name))
+        elif (device, name) in self._full_vectors:
+            self._full_vectors.discard((device, name))
+            if self._loop is not None:
+                self._loop.call_soon(self._tell_drained)
 
     def _tell_drained(self) -> None:
         """The other end may go on; if it has commands, it writes them."""

@@ -56,14 +56,16 @@ class Entry:
     Attributes:
         frames: The frames; a BLOB goes alone.
         receivers: Who gets them.
+        sender: Who has sent them, which may be another one than the backlog is of.
         to_convert: It is a BLOB, and they take its other form.
     """
 
-    __slots__ = ("frames", "receivers", "to_convert")
+    __slots__ = ("frames", "receivers", "sender", "to_convert")
 
-    def __init__(self, frames: list[Frame], receivers: list[Peer], to_convert: bool) -> None:
+    def __init__(self, frames: list[Frame], receivers: list[Peer], sender: Peer | None, to_convert: bool) -> None:
         self.frames = frames
         self.receivers = receivers
+        self.sender = sender
         self.to_convert = to_convert
 
 
@@ -82,9 +84,11 @@ class Backlog:
         self.entries: deque[Entry] = deque()
         self._waiting: Counter[Peer] = Counter()
 
-    def add(self, frames: list[Frame], receivers: Iterable[Peer], *, to_convert: bool = False) -> None:
+    def add(
+        self, frames: list[Frame], receivers: Iterable[Peer], sender: Peer | None, *, to_convert: bool = False
+    ) -> None:
         """Add to the end."""
-        entry = Entry(frames, list(receivers), to_convert)
+        entry = Entry(frames, list(receivers), sender, to_convert)
         self.entries.append(entry)
         self._waiting.update(entry.receivers)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from indipydriver.errors import FrameTooLarge, RemoteProtocolError, SlowPeer
@@ -141,16 +141,17 @@ class Peer(Endpoint):
         """Bytes that wait for it, in the queues and in the link."""
         return self._queues.queued
 
-    def put(self, batch: Batch, frames: list[Frame]) -> None:
+    def put(self, batch: Batch, frames: list[Frame], sender: Endpoint | None = None) -> None:
         """Queue frames; the switchboard flushes.
 
         Args:
             batch: The frames, which may be sealed.
             frames: The same frames: either all commands and requests, or all news.
+            sender: Who commands or requests; None: this server.
         """
         if self.closed or self._closing:
             return
-        if not self._queues.put(batch, frames):
+        if not self._queues.put(batch, frames, sender):
             if self._queues.too_slow:
                 self.cut(SlowPeer(self.label, self.queued, self._limits.total))
         elif self.trace is not None:
@@ -166,21 +167,21 @@ class Peer(Endpoint):
             self._is_busy = False
             self._look_again()
 
-    @property
-    def congested(self) -> bool:
-        """More commands wait than are allowed."""
-        return self._queues.congested
+    def hold_if_congested(self, sender: Peer) -> None:
+        """Do not read this sender while more of its commands wait than are allowed."""
+        if self._queues.has_too_many(sender):
+            self.hold(sender)
 
     def hold(self, sender: Peer) -> None:
-        """Do not read this sender until there is room for more commands."""
+        """Do not read this sender until there is room for more of its commands."""
         if sender not in self._holding and not self.closed and not sender.closed:
             self._holding.add(sender)
             sender.pause(self)
 
-    def _let_go(self) -> None:
-        for sender in self._holding:
+    def _let_go(self, senders: Iterable[Peer]) -> None:
+        for sender in list(senders):
+            self._holding.discard(sender)
             sender.resume(self)
-        self._holding.clear()
 
     def pause(self, reason: object) -> None:
         """Read no more of what it sends until :meth:`resume` is called with the same reason."""
@@ -197,8 +198,8 @@ class Peer(Endpoint):
         """The link asks for more."""
         self._queues.refill()
         self.link.flush()
-        if self._holding and not self.congested:
-            self._let_go()
+        if self._holding:
+            self._let_go(sender for sender in self._holding if not self._queues.has_too_many(sender))
         if self._closing:
             self._close_when_empty()
         elif left_out := self._queues.catch_up():
@@ -209,11 +210,11 @@ class Peer(Endpoint):
         """A number that changes while the peer is alive.
 
         A server below may take nothing because one of its drivers takes nothing; what its other drivers send
-        shows that the server itself is well. A driver that takes news, but none of the commands that wait for it,
-        is busy with those that it has.
+        shows that the server itself is well. A driver that takes news, but no command while some of
+        its vectors are full, is busy with those that it has.
         """
         link = self.link
-        if not link.takes_commands:
+        if link.full_vectors:
             return self._queues.given
         return link.bytes_sent + link.bytes_received if self.role is Role.REMOTE else link.bytes_sent
 
@@ -231,7 +232,7 @@ class Peer(Endpoint):
                 self._tell(sender, "takes nothing at the moment: commands wait for it")
         elif self._looks_in_vain < self._looks:
             self._tell_servers()
-        elif not self._hang_time or self.link.peer_paused or not self.link.takes_commands:
+        elif not self._hang_time or self.link.peer_paused or self.link.full_vectors:
             self._tell_busy()
         else:
             self._cut_hung()
@@ -320,7 +321,7 @@ class Peer(Endpoint):
         self._drop_what_waits()
         if self._watchdog is not None:
             self._watchdog.cancel()
-        self._let_go()
+        self._let_go(self._holding)
         for receiver in self._held_by:
             if isinstance(receiver, Peer):
                 receiver._holding.discard(self)

@@ -132,7 +132,7 @@ class Switchboard:
             frames, (peer,) = deliveries[0]
             assert isinstance(peer, Peer)
             if peer is not source:
-                peer.put(Batch(frames, sealed=not peer.in_process), frames)
+                peer.put(Batch(frames, sealed=not peer.in_process), frames, source)
                 self._flush(peer, source)
                 self.last_traffic = asyncio.get_running_loop().time()
                 return
@@ -145,9 +145,9 @@ class Switchboard:
             if isinstance(first, BlobFrame):
                 receivers = self._put_converted(source, first, receivers, touched)
             elif first.address.tag.verb is Verb.PONG and receivers:
-                self._backlog_of(source).add(frames, [source] if source is not None else [])
+                self._backlog_of(source).add(frames, [source] if source is not None else [], source)
                 continue
-            _put(frames, receivers, touched)
+            _put(frames, receivers, touched, source)
         self._flush_all(touched, source)
 
     def _flush_all(self, touched: Iterable[Endpoint], source: Peer | None) -> None:
@@ -164,8 +164,8 @@ class Switchboard:
         more answers than it takes.
         """
         peer.flush()
-        if source is not None and (source is peer or source.role in COMMANDERS) and peer.congested:
-            peer.hold(source)
+        if source is not None and (source is peer or source.role in COMMANDERS):
+            peer.hold_if_congested(source)
 
     # BLOBs of which some receivers take the other form
 
@@ -192,11 +192,11 @@ class Switchboard:
             form = converted(frame)
         if form is None:
             backlog = self._backlog_of(source)
-            backlog.add([frame], others, to_convert=True)
+            backlog.add([frame], others, source, to_convert=True)
             if source is not None:
                 source.pause(backlog)
         else:
-            _put(self._without_fault(source, form), others, touched)
+            _put(self._without_fault(source, form), others, touched, source)
         return same
 
     def _backlog_of(self, source: Peer | None) -> Backlog:
@@ -230,7 +230,7 @@ class Switchboard:
                     await loop.run_in_executor(_threads, convert, box)
                     entry.frames = self._without_fault(source, box.pop())
                 backlog.pop()
-                _put(entry.frames, entry.receivers, touched)
+                _put(entry.frames, entry.receivers, touched, entry.sender)
                 del entry  # whoever gets the answer to a ping may count the descriptors
             self._flush_all(touched, source)
         finally:
@@ -272,9 +272,9 @@ class Switchboard:
                 converting = {peer for peer in peers if needs_conversion(first, peer)}
                 for to_convert in (False, True):  # all of one form at once, as each is made once
                     if chosen := [peer for peer in peers if (peer in converting) is to_convert]:
-                        backlog.add(frames, chosen, to_convert=to_convert)
+                        backlog.add(frames, chosen, source, to_convert=to_convert)
             else:
-                backlog.add(frames, peers)
+                backlog.add(frames, peers, source)
         return free
 
     async def settle(self, deadline: float) -> None:
@@ -308,7 +308,9 @@ class Switchboard:
         self.deliver(None, self.router.refresh(peer))
 
 
-def _put(frames: list[Frame], receivers: Iterable[Endpoint], touched: dict[Endpoint, None]) -> None:
+def _put(
+    frames: list[Frame], receivers: Iterable[Endpoint], touched: dict[Endpoint, None], source: Endpoint | None
+) -> None:
     """Queue frames for receivers, joined once for all that get bytes."""
     if not frames:
         return
@@ -316,11 +318,11 @@ def _put(frames: list[Frame], receivers: Iterable[Endpoint], touched: dict[Endpo
     for peer in receivers:
         assert isinstance(peer, Peer)
         if peer.in_process:
-            peer.put(Batch(frames), frames)
+            peer.put(Batch(frames), frames, source)
         else:
             if shared is None:
                 shared = Batch(frames, sealed=True)
-            peer.put(shared, frames)
+            peer.put(shared, frames, source)
         touched[peer] = None
 
 

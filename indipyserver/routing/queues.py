@@ -1,7 +1,7 @@
 """What is on its way to one peer: what waits for it, and what goes next.  Sans-I/O.
 
-A client has one queue.  A driver, or a server below, has two: what it snoops must not hold up the commands for it, nor
-they what it snoops.
+A client has one queue.  A driver, or a server below, has one for what it snoops and one for each sender of commands:
+none of them must hold up another.
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ from typing import Final, Protocol
 from indipydriver.protocol.frame import Address, Batch, Frame
 from indipydriver.protocol.tags import Verb
 
+from .fairqueue import FairQueue, HasFullVectors
 from .outbox import Outbox, OutboxLimits, Verdict
 
 __all__ = ["Queues", "Way"]
 
 _NEWS: Final = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
 _MAX_DELETIONS: Final = 10_000  # kept for a driver that is behind with what it snoops
-_ANY: Final = 1 << 62
+_SENDERS: Final = 16
+"""What all senders of commands together may have waiting, in parts of what one may have."""
 
 
-class Way(Protocol):
+class Way(HasFullVectors, Protocol):
     """What the queues need of the link that they lead to."""
 
     @property
     def unsent(self) -> int:
         """Bytes that it has been given and that have not left this process."""
-
-    @property
-    def takes_commands(self) -> bool:
-        """It may be given commands now."""
 
     def write(self, batch: Batch) -> None:
         """It is given this."""
@@ -65,7 +63,7 @@ class Queues:
         # Of less than `low_water` the link never says that it has been taken.
         self._most_commands = max(limits.commands, low_water)
         self._news = Outbox(limits.total if for_client else limits.snoop, limits.stream)
-        self._commands: Outbox | None = None if for_client else Outbox(_ANY)
+        self._commands: FairQueue | None = None if for_client else FairQueue(way, seal=seal)
         self._news_first = False
         self._behind = False  # with what it snoops: it gets no more of that until it has taken what waits
         self._deletions: set[Address] = set()  # those that were kept since then
@@ -80,17 +78,20 @@ class Queues:
         waiting = self._news.queued + self._way.unsent
         return waiting if self._commands is None else waiting + self._commands.queued
 
-    @property
-    def congested(self) -> bool:
-        """More commands wait than are allowed."""
-        return self._commands is not None and self._commands.queued + self._way.unsent > self._most_commands
+    def has_too_many(self, sender: object) -> bool:
+        """More commands of this sender wait than are allowed, or some do and those of all are too many."""
+        if self._commands is None:
+            return False
+        own, most = self._commands.of(sender), self._most_commands
+        return own + self._way.unsent > most or (own > 0 and self._commands.queued > _SENDERS * most)
 
-    def put(self, batch: Batch, frames: list[Frame]) -> bool:
+    def put(self, batch: Batch, frames: list[Frame], sender: object = None) -> bool:
         """Give it to the link if nothing is before it, or else keep it.
 
         Args:
             batch: The frames, which may be sealed.
             frames: The same frames: either all commands and requests, or all news.
+            sender: Who commands or requests; None: this server.
 
         Returns:
             False if it is left out, or is too much; see `too_slow`.
@@ -104,19 +105,25 @@ class Queues:
                 way.write(batch)
             elif not self._keep_news(batch, frames):
                 return False
-        elif not commands and way.unsent <= self._low_water and way.takes_commands:
+        elif not commands and way.unsent <= self._low_water and not way.full_vectors:
             way.write(batch)
             self.given += 1
         else:
-            commands.put(batch)
+            commands.put(sender, batch, frames)
+            self._give()
         self.sent += len(frames)
         return True
 
     def refill(self) -> None:
-        """Give the link as much as it takes.
+        """Give the link as much as it takes, of vectors too that have room again.
 
         Commands and news take turns, so that no flood of one keeps the other back.
         """
+        if self._commands is not None:
+            self._commands.look_again()
+        self._give()
+
+    def _give(self) -> None:
         way = self._way
         while way.unsent <= self._low_water:
             batch = self._next()
@@ -145,12 +152,14 @@ class Queues:
 
     def _next(self) -> Batch | None:
         commands = self._commands
-        if commands is None or not commands or not self._way.takes_commands:
+        if not commands:
             return self._news.pop()
         self._news_first = not self._news_first
         batch = self._news.pop() if self._news_first else None
         if batch is None:
             batch = commands.pop()
+            if batch is None:
+                return self._news.pop()
             self.given += 1
         return batch
 

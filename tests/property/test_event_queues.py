@@ -87,7 +87,7 @@ class History:
 async def play(script: list[Any]) -> History:
     history = History()
     tasks: set[asyncio.Task[None]] = set()
-    held: list[bool] = [False]
+    held: set[Key] = set()
     paused: list[bool] = [False]
 
     def start(coro: Coroutine[Any, Any, None], _: str) -> None:
@@ -95,7 +95,12 @@ async def play(script: list[Any]) -> History:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    queues = EventQueues(start, held.append, paused.append, history.left_out, lambda: False)
+    def hold(key: Key, is_full: bool) -> None:
+        assert key.is_command
+        assert is_full is not (key in held), "said twice"
+        (held.add if is_full else held.discard)(key)
+
+    queues = EventQueues(start, hold, paused.append, history.left_out, lambda: False)
     for step in script:
         if isinstance(step, float):
             await asyncio.sleep(step)
@@ -114,7 +119,7 @@ async def play(script: list[Any]) -> History:
     async with asyncio.timeout(1000):
         while tasks:
             await asyncio.wait(tasks)
-    assert not held[-1]
+    assert not held
     assert not paused[-1]
     for left in ("_queues", "_patience", "_deletions", "_last", "_filled", "_full_commands", "_full_news"):
         assert not getattr(queues, left), left

@@ -29,7 +29,7 @@ class FakeLink:
     def __init__(self, label: str = "fake", *, takes_all: bool = False) -> None:
         self.label = label
         self.takes_all = takes_all
-        self.takes_commands = True
+        self.full_vectors: set[tuple[str | None, str | None]] = set()
         self.peer_paused = False
         self.unsent = 0
         self.bytes_received = self.bytes_sent = 0

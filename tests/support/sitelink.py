@@ -71,7 +71,7 @@ class SiteLink:
         gone: Callable[[], None],
     ) -> None:
         self.label = label
-        self.takes_commands = True
+        self.full_vectors: set[tuple[str | None, str | None]] = set()
         self.rate: int | None = None
         self.unsent = 0
         self.bytes_received = self.bytes_sent = 0

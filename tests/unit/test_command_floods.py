@@ -92,10 +92,12 @@ class Served:
         self.driver.shutdown()
         await self.task
 
-    async def put(self, *frames):
+    async def put(self, *frames, sender=None):
         for frame in frames:
-            self.peer.put(Batch([frame]), [frame])
+            self.peer.put(Batch([frame]), [frame], sender)
             self.peer.flush()
+            if sender is not None:
+                self.peer.hold_if_congested(sender)
         await asyncio.sleep(0.001)
 
 
@@ -132,15 +134,13 @@ async def test_every_command_of_a_flood_is_handled_in_order(flood):
 async def test_the_senders_of_a_flood_wait_and_the_memory_of_a_driver_is_bounded():
     async with Served(Roof()) as served:
         put = 0
-        while not served.peer.congested:
-            await served.put(command("x" * 10_000))
+        client = Peer(served.board, memory_pair("a laptop", "b")[0], Role.CLIENT, limits=OutboxLimits())
+        while not client.link._paused:
+            await served.put(command("x" * 10_000), sender=client)
             put += 1
         held = sum(queue.behind for queue in served.driver._engine._dispatcher._queues._queues.values())
         assert held <= 2 * MAX_COMMAND_BYTES
         assert put * 10_000 < 4 * MAX_COMMAND_BYTES
-        client = Peer(served.board, memory_pair("a laptop", "b")[0], Role.CLIENT, limits=OutboxLimits())
-        served.peer.hold(client)
-        assert client.link._paused
         served.driver.seconds = 0.0
         await asyncio.sleep(100)
         assert not client.link._paused
@@ -179,6 +179,24 @@ def test_a_driver_that_is_busy_with_commands_is_said_to_be_so_though_it_hears_ne
 
     run(test)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize("by_another", [True, False])
+@driver_test
+async def test_an_abort_is_heard_at_once_during_a_flood_of_another_vector(flood, by_another):
+    async with Served(Roof()) as served:
+        flooder, other = (
+            Peer(served.board, memory_pair("a laptop", "b")[0], Role.CLIENT, limits=OutboxLimits()) for _ in range(2)
+        )
+        for frame in FLOODS[flood]:
+            if flooder.link._paused:
+                break
+            await served.put(frame, sender=flooder)
+        await served.put(command("now", "abort"), sender=other if by_another else flooder)
+        assert served.driver.aborted == 1
+        assert flooder.link._paused
+        assert not other.link._paused
 
 
 @driver_test

@@ -92,9 +92,9 @@ def paused(h):
 
 
 def held(h):
-    """The server is not to send commands."""
+    """The server is to send no commands for some vector."""
     assert not paused(h)
-    return not h._link.takes_commands
+    return bool(h._link.full_vectors)
 
 
 # --- news of one device ----------------------------------------------------------------

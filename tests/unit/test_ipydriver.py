@@ -368,10 +368,10 @@ async def test_a_full_queue_stops_the_commands():
         ]
         for frame in frames:
             await h.send_frame(frame)
-        assert not h._link.takes_commands
+        assert h._link.full_vectors
         h.frames.clear()
         await h.advance(MAX_WAITING + 100)
-        assert h._link.takes_commands
+        assert not h._link.full_vectors
         assert h._link.unsent == 0
         assert texts_of(h.driver.events) == [str(number) for number in range(MAX_WAITING + 20)]
 

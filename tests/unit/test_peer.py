@@ -107,15 +107,15 @@ def test_senders_of_commands_wait_while_a_driver_is_congested() -> None:
     driver, link, _ = make(Role.DRIVER, commands=100_000)
     client, sender, _ = make(Role.CLIENT)
     put(driver, sized(LOW_WATER + 1, data=False))
-    put(driver, sized(200_000, data=False))
-    assert driver.congested
-    driver.hold(client)
-    driver.hold(client)
-    assert sender.paused
+    driver.hold_if_congested(client)
+    assert sender.paused, "the link alone holds more than is allowed"
+    driver.hold_if_congested(client)
+    for each in (sized(200_000, data=False), sized(300, data=False)):
+        driver.put(Batch(each, sealed=True), each, client)
     link.take(link.unsent)
     link.take(link.unsent)
     assert not sender.paused
-    assert not driver.congested
+    assert not driver.queued
 
 
 def test_a_driver_that_goes_lets_its_senders_go_on() -> None:

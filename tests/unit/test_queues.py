@@ -8,8 +8,8 @@ import pytest
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, Frame
-from indipydriver.protocol.messages import DelProperty, Message, NewVector, OneMember
-from indipydriver.protocol.tags import VectorKind
+from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message, NewVector, OneMember
+from indipydriver.protocol.tags import BlobMode, VectorKind
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.routing.queues import Queues
 
@@ -21,10 +21,12 @@ class FakeWay:
 
     def __init__(self) -> None:
         self.unsent = 0
-        self.takes_commands = True
+        self.full_vectors: set[tuple[str | None, str | None]] = set()
         self.written: list[Frame] = []
+        self.sizes: list[int] = []
 
     def write(self, batch: Batch) -> None:
+        self.sizes.append(batch.size)
         self.unsent += batch.size
         self.written += batch.frames
 
@@ -36,8 +38,8 @@ def news(name: str, size: int = 0) -> Frame:
     return encode(Message(name, "x" * size))
 
 
-def command(name: str) -> Frame:
-    return encode(NewVector(VectorKind.TEXT, name, "P", (OneMember("m", "x"),)))
+def command(name: str, vector: str = "P", size: int = 1) -> Frame:
+    return encode(NewVector(VectorKind.TEXT, name, vector, (OneMember("m", "x" * size),)))
 
 
 def deletion(name: str) -> Frame:
@@ -119,35 +121,150 @@ def test_commands_and_news_take_turns() -> None:
     assert max(len(list(run)) for _, run in groupby(kinds)) <= 2, kinds
 
 
-def test_commands_wait_while_the_link_takes_none_and_news_does_not() -> None:
+def test_commands_wait_while_their_vector_is_full_and_news_does_not() -> None:
     way = FakeWay()
-    way.takes_commands = False
+    way.full_vectors = {("c", "P")}
     queues = of_driver(way)
     put(queues, command("c"), news("n"))
     assert way.names() == ["n"]
     assert queues.given == 0
     queues.refill()
     assert way.names() == ["n"]
-    way.takes_commands = True
+    way.full_vectors = set()
     queues.refill()
     assert way.names() == ["n", "c"]
     assert queues.given == 1
 
 
+def test_commands_for_other_vectors_pass_those_for_a_full_one() -> None:
+    way = FakeWay()
+    queues = of_driver(way)
+    way.full_vectors = {("D", "move")}
+    put(queues, command("D", "move"), command("D", "abort"), encode(GetProperties("D")), command("D", "move"))
+    assert [frame.name for frame in way.written] == ["abort", None]
+    assert queues
+
+
+def test_the_order_of_a_vector_is_kept_while_it_is_full_now_and_then() -> None:
+    way = FakeWay()
+    queues = of_driver(way)
+    for n in range(30):
+        way.full_vectors = {("D", "move")} if n % 3 else set()
+        if n % 5 == 4:
+            queues.refill()
+        put(queues, command("D", "move", n + 1), command("D", f"other {n}"))
+        way.unsent = 0 if n % 2 else LOW + 1
+    way.full_vectors = set()
+    while queues:
+        way.unsent = 0
+        queues.refill()
+    assert [frame.size for frame in way.written if frame.name == "move"] == [
+        command("D", "move", n + 1).size for n in range(30)
+    ]
+    assert len(way.written) == 60
+
+
+def test_a_vector_that_is_full_again_in_the_middle_keeps_the_rest_back() -> None:
+    way = FakeWay()
+    queues = of_driver(way)
+    way.full_vectors = {("D", "move")}
+    put(queues, *[command("D", "move", n + 1) for n in range(5)])
+    way.full_vectors = set()
+    way.unsent = LOW - 150  # two of them
+    queues.refill()
+    assert len(way.written) == 2
+    way.full_vectors = {("D", "move")}
+    way.unsent = 0
+    queues.refill()
+    assert len(way.written) == 2
+    put(queues, command("D", "abort"))
+    assert way.written[-1].name == "abort"
+    way.full_vectors = set()
+    queues.refill()
+    assert [len(frame.raw) for frame in way.written if frame.name == "move"] == [
+        len(command("D", "move", n + 1).raw) for n in range(5)
+    ]
+    assert not queues
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_a_flood_of_one_sender_keeps_the_commands_of_others_back_for_one_turn(seal: bool) -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = Queues(way, OutboxLimits(), low_water=LOW, for_client=False, seal=seal)
+    flood = [command("D", "move", 10_000) for _ in range(300)]
+    queues.put(Batch(flood[:150], sealed=seal), flood[:150], "flooder")
+    queues.put(Batch(flood[150:], sealed=seal), flood[150:], "flooder")
+    abort = command("D", "abort")
+    queues.put(Batch([abort], sealed=seal), [abort], "astronomer")
+    assert queues.has_too_many("flooder")
+    assert not queues.has_too_many("astronomer")
+    way.unsent = 0
+    queues.refill()
+    assert way.sizes[0] == (flood[0].size + 1) * (150 if seal else 1)
+    assert abort.size + 1 not in way.sizes
+    way.unsent = 0
+    queues.refill()
+    assert abort.size + 1 in way.sizes
+
+
+def test_senders_take_turns_and_each_keeps_its_order() -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way)
+    for n in range(6):
+        for sender in "ab" if n < 3 else "a":
+            frame = command(f"{sender}{n}")
+            queues.put(Batch([frame]), [frame], sender)
+    way.unsent = 0
+    queues.refill()
+    assert way.names() == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "a4", "a5"]
+    assert queues.queued == way.unsent
+
+
+def test_which_blobs_are_wanted_goes_out_in_the_order_of_all_senders() -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way)
+    modes = [(BlobMode.ALSO, "a"), (BlobMode.NEVER, "b"), (BlobMode.ALSO, None), (BlobMode.NEVER, "a")]
+    for mode, sender in modes:
+        for frame in (command(f"of {sender}"), encode(EnableBlob("D", "P", mode))):
+            queues.put(Batch([frame]), [frame], sender)
+    way.unsent = 0
+    queues.refill()
+    assert [b"Also" in frame.raw for frame in way.written if b"enableBLOB" in frame.raw] == [True, False, True, False]
+    assert len(way.written) == 8
+    assert not queues
+
+
 @pytest.mark.parametrize("more", [0, 1])
-def test_too_many_commands_congest_it(more: int) -> None:
+def test_too_many_commands_of_a_sender_are_too_many(more: int) -> None:
     way = FakeWay()
     queues = of_driver(way, commands=2 * LOW)
     way.unsent = 2 * LOW + more
-    assert queues.congested is bool(more)
+    assert queues.has_too_many("a") is bool(more)
     client = of_client(way, commands=LOW)
-    assert not client.congested, "there are none for a client"
+    assert not client.has_too_many("a"), "there are none for a client"
+
+
+def test_what_waits_of_others_does_not_count_for_a_sender_until_it_is_very_much() -> None:
+    way = FakeWay()
+    queues = of_driver(way, commands=LOW)
+    way.full_vectors = {("D", "P")}
+    small = command("D")
+    queues.put(Batch([small]), [small], "small")
+    for n in range(17):
+        assert not queues.has_too_many("small")
+        large = command("D", size=LOW - 100)
+        queues.put(Batch([large]), [large], n)
+    assert queues.has_too_many("small"), "all together may have 16 times as much"
+    assert not queues.has_too_many("nobody"), "who has nothing waiting may send"
 
 
 def test_less_than_low_water_is_never_too_much() -> None:
     way = FakeWay()
     way.unsent = LOW
-    assert not of_driver(way, commands=1).congested
+    assert not of_driver(way, commands=1).has_too_many("a")
 
 
 def test_a_driver_that_is_behind_gets_deletions_only_until_it_has_caught_up() -> None:

@@ -1,0 +1,184 @@
+"""The commands that wait for one driver: a queue for each sender, served in turn.  Sans-I/O.
+
+A sender that sends more than the driver takes waits for itself, and an abort from another one does not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from typing import Final, Protocol, TypeAlias
+
+from indipydriver.protocol.frame import Batch, Frame
+from indipydriver.protocol.tags import Verb
+
+from .outbox import Outbox
+
+__all__ = ["FairQueue", "HasFullVectors", "Vector"]
+
+Vector: TypeAlias = tuple[str | None, str | None]
+"""A device and the name of one of its properties."""
+
+_ANY: Final = 1 << 62
+
+
+class HasFullVectors(Protocol):
+    """A link whose other end can take commands for some vectors and not for others."""
+
+    @property
+    def full_vectors(self) -> Collection[Vector]:
+        """Those for which it takes no commands now."""
+
+
+class FairQueue:
+    """First in, first out for each sender and vector.
+
+    Args:
+        way: The link that the commands go to.
+        seal: They go there as bytes; then all vectors are alike, and the order of each sender is kept as a whole.
+
+    Attributes:
+        queued: What waits, in bytes, with the files of attached BLOBs.
+    """
+
+    def __init__(self, way: HasFullVectors, *, seal: bool) -> None:
+        self.queued = 0
+        self._way = way
+        self._seal = seal
+        self._flows: dict[object, Outbox | _Flow] = {}  # by sender; none is empty
+        self._turns: deque[object] = deque()  # senders of whom something may go
+        self._stopped: dict[object, _Flow] = {}  # those of whom some commands, or all, wait for a full vector
+        # What BLOBs are wanted is the sum of many wishes, so only the order of all of them is right.
+        self._modes = Outbox(_ANY)
+        self._had_modes = False
+
+    def __bool__(self) -> bool:
+        return self.queued > 0
+
+    def of(self, sender: object) -> int:
+        """Bytes of this sender that wait."""
+        flow = self._flows.get(sender)
+        return 0 if flow is None else flow.queued
+
+    def put(self, sender: object, batch: Batch, frames: list[Frame]) -> None:
+        """Add to what waits of a sender."""
+        self.queued += batch.weight
+        if frames[0].address.tag.verb is Verb.ENABLE_BLOB:
+            self._modes.put(batch)
+            return
+        flow = self._flows.get(sender)
+        if flow is None:
+            flow = self._flows[sender] = Outbox(_ANY) if self._seal else _Flow(self._way)
+            self._turns.append(sender)
+        elif isinstance(flow, _Flow) and not flow.may_go:
+            self._turns.append(sender)
+        flow.put(batch)
+
+    def pop(self) -> Batch | None:
+        """What goes next, or None if there is nothing that may."""
+        if self._modes and not self._had_modes:
+            self._had_modes = True
+            return self._counted(self._modes.pop())
+        self._had_modes = False
+        turns = self._turns
+        while turns:
+            sender = turns.popleft()
+            flow = self._flows[sender]
+            batch = flow.pop()
+            if not flow.queued:
+                del self._flows[sender]
+                self._stopped.pop(sender, None)
+            elif isinstance(flow, Outbox) or flow.may_go:
+                turns.append(sender)
+            if isinstance(flow, _Flow) and flow.stopped:
+                self._stopped[sender] = flow
+            if batch is not None:
+                return self._counted(batch)
+        return self._counted(self._modes.pop())
+
+    def look_again(self) -> None:
+        """Vectors may have room that had none."""
+        for sender, flow in list(self._stopped.items()):
+            could_go = flow.may_go
+            flow.go_on()
+            if flow.may_go and not could_go:
+                self._turns.append(sender)
+            if not flow.stopped:
+                del self._stopped[sender]
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._flows.clear()
+        self._turns.clear()
+        self._stopped.clear()
+        self._modes.clear()
+        self.queued = 0
+
+    def _counted(self, batch: Batch | None) -> Batch | None:
+        if batch is not None:
+            self.queued -= batch.weight
+        return batch
+
+
+class _Flow:
+    """The commands of one sender for a driver in this process, which says for each vector whether it takes more.
+
+    Attributes:
+        queued: What waits, in bytes.
+        stopped: What waits for a full vector, by vector.
+    """
+
+    __slots__ = ("_frames", "_free", "_way", "queued", "stopped")
+
+    def __init__(self, way: HasFullVectors) -> None:
+        self.queued = 0
+        self.stopped: dict[Vector, deque[Frame]] = {}
+        self._way = way
+        self._frames: deque[Frame] = deque()
+        self._free: deque[Vector] = deque()  # some of `stopped`: they had room when that was last looked at
+
+    @property
+    def may_go(self) -> bool:
+        """There is something that need not wait for a full vector, as far as is known."""
+        return bool(self._frames or self._free)
+
+    def put(self, batch: Batch) -> None:
+        self.queued += batch.weight
+        self._frames.extend(batch.frames)
+
+    def go_on(self) -> None:
+        """See which vectors have room again."""
+        full = self._way.full_vectors
+        self._free = deque(vector for vector in self.stopped if vector not in full)
+
+    def pop(self) -> Batch | None:
+        """The next command, in the order in which they came for each vector."""
+        frame = self._next()
+        if frame is None:
+            return None
+        batch = Batch([frame])
+        self.queued -= batch.weight
+        return batch
+
+    def _next(self) -> Frame | None:
+        stopped, full = self.stopped, self._way.full_vectors
+        while self._free:
+            vector = self._free[0]
+            if vector in full:
+                self._free.popleft()
+                continue
+            frames = stopped[vector]
+            frame = frames.popleft()
+            if not frames:
+                del stopped[vector]
+                self._free.popleft()
+            return frame
+        while self._frames:
+            frame = self._frames.popleft()
+            tag, device, name = frame.address
+            vector = device, name
+            if tag.verb is Verb.NEW and (vector in stopped or vector in full):
+                stopped.setdefault(vector, deque()).append(frame)
+            else:
+                return frame
+        return None
