@@ -22,7 +22,7 @@ from typing import Final
 
 from ..protocol.framer import Limits
 from .framed import FramedLink
-from .link import SLICE, Receiver
+from .link import FIRST_PORTION, LONGEST_TURN, SLICE, Receiver, portion_after
 
 __all__ = ["DescriptorLink", "tune_socket"]
 
@@ -38,11 +38,6 @@ class _Buffer(threading.local):
 
 
 _buffer = _Buffer()
-_FIRST_READ: Final = 32 << 10
-_LEAST_READ: Final = 4 << 10
-"""Bytes that a new link reads at once, and that any link does."""
-_LONGEST_TURN: Final = 0.05
-"""Seconds that it should take to handle what was read at once."""
 _FIRST_RETRY: Final = 0.002
 _LAST_RETRY: Final = 0.25
 """Seconds between two tries to send what must wait though the descriptor is writable."""
@@ -122,7 +117,7 @@ class DescriptorLink(FramedLink):
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
-        self._view = _buffer.view[:_FIRST_READ]
+        self._view = _buffer.view[:FIRST_PORTION]
         if self._ended:  # it was closed before it was opened
             self._loop.call_soon(receiver.link_closed, None)
             return
@@ -202,16 +197,11 @@ class DescriptorLink(FramedLink):
                 self.last_received = self._loop.time()
             self._received(bytes(self._view[:count]))
             taken = monotonic() - began
-            if taken > _LONGEST_TURN:
-                self._read_at_once(int(count * _LONGEST_TURN / taken))
-            elif count == len(self._view) < SLICE and taken < _LONGEST_TURN / 2:
-                self._read_at_once(2 * count)
+            portion = len(self._view)
+            if count == portion or taken > LONGEST_TURN:
+                self._view = _buffer.view[: portion_after(portion, count, taken)]
         else:
             self._end_of_input()
-
-    def _read_at_once(self, count: int) -> None:
-        """Read about so many bytes the next time."""
-        self._view = _buffer.view[: max(_LEAST_READ, count)]
 
     def _end_of_input(self) -> None:
         """The peer sends no more; perhaps it still wants the answers to what it has sent."""

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from ..errors import RemoteProtocolError
 from ..protocol.frame import Batch, Frame
 
-__all__ = ["LOW_WATER", "SLICE", "Link", "Receiver"]
+__all__ = ["FIRST_PORTION", "LONGEST_TURN", "LOW_WATER", "SLICE", "Link", "Receiver", "portion_after"]
 
 SLICE: Final = 256 * 1024
 """Bytes read or written at once: enough to make system calls cheap, little enough that
@@ -16,6 +16,29 @@ one BLOB does not hold up the other links of the loop."""
 
 LOW_WATER: Final = SLICE
 """When no more bytes than this wait in a link, it asks for more: ``link_drained``."""
+
+FIRST_PORTION: Final = 32 << 10
+"""Bytes of what has come in that a new link handles at once."""
+
+_LEAST_PORTION: Final = 4 << 10
+
+LONGEST_TURN: Final = 0.05
+"""Seconds that it should take to handle what is handled at once."""
+
+
+def portion_after(portion: int, count: int, seconds: float) -> int:
+    """How many bytes to handle at once the next time, so that other links have their turns.
+
+    Args:
+        portion: What it was.
+        count: How many there were.
+        seconds: What they took.
+    """
+    if seconds > LONGEST_TURN:
+        return max(_LEAST_PORTION, int(count * LONGEST_TURN / seconds))
+    if portion <= count and seconds < LONGEST_TURN / 2:
+        return min(SLICE, 2 * portion)
+    return portion
 
 
 class Receiver(Protocol):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
+from time import monotonic
 
 from ..protocol.framer import Limits
 from .descriptor import tune_socket
 from .framed import FramedLink
-from .link import SLICE, Receiver
+from .link import FIRST_PORTION, SLICE, Receiver, portion_after
 
 __all__ = ["StreamLink"]
 
@@ -17,6 +19,10 @@ class StreamLink(FramedLink, asyncio.Protocol):
     """A link that is an asyncio protocol: pass it to ``create_connection`` or ``create_server``.
 
     What the transport has taken counts as sent: it holds at most two SLICEs.
+
+    How much the transport delivers at once is not ours to choose. What takes longer than a turn of the event loop
+    should is kept, and handed on in later turns. So a connection may have ended when some of what came is still to be
+    handed on; the receiver is told of the end after that.
 
     Args:
         label: Who is at the other end, for logs.
@@ -31,7 +37,12 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._clogged = False  # the transport has asked us to wait
         self._sending = False
         self._stopped = False  # the transport does not read
-        self._early: list[bytes] = []  # what came before open()
+        self._backlog: deque[memoryview] = deque()  # what has come and is still to be handed on, if anybody wants it
+        self._portion = FIRST_PORTION
+        self._is_scheduled = False  # the next portion
+        self._input_over = False  # nothing more comes in; `_got_end` says it when all has been handed on
+        self._lost = False  # the connection has ended, and there is a backlog
+        self._lost_by: Exception | None = None
         self._half_closes = False
         self._lingering: asyncio.TimerHandle | None = None
 
@@ -50,17 +61,24 @@ class StreamLink(FramedLink, asyncio.Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._receiver is None or self._early:
-            self._early.append(bytes(data))
-            if not self._stopped and self._transport is not None:
-                self._stopped = True
-                self._transport.pause_reading()
-        elif not self._closing and not self._ended:
-            if self.linger:
-                self.last_received = asyncio.get_running_loop().time()
-            self._received(bytes(data))
+        if self._closing or self._ended:
+            return
+        if self._receiver is None or self._backlog or self._paused:
+            self._backlog.append(memoryview(bytes(data)))
+            if self._receiver is None or sum(map(len, self._backlog)) > SLICE:
+                self._stop_transport()
+        elif len(data) <= self._most_at_once:
+            self._take(bytes(data))
+        else:
+            self._backlog.append(memoryview(bytes(data)))
+            self._take_portion()
 
     def eof_received(self) -> bool:
+        self._input_over = True
+        return self._half_closes if self._backlog else self._outlives_input()
+
+    def _outlives_input(self) -> bool:
+        """The peer sends no more; is it still sent to?"""
         self._got_end = True
         if not self._half_closes or not self.linger or not self.last_received:
             return False
@@ -88,7 +106,61 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc)
+        if self._ended or not self._backlog:
+            self._end(exc)
+            return
+        self._lost, self._lost_by = True, exc
+        self._closing = True
+        self._drop_queue()
+        self._tell_drained()  # it may not be read until something has been taken
+
+    # Handing on what has come
+
+    @property
+    def _most_at_once(self) -> int:
+        """A portion, and a little more, as TLS has it: a small rest is not worth a turn of its own."""
+        return self._portion + (self._portion >> 3)
+
+    def _take_soon(self) -> None:
+        if not self._is_scheduled and not self._paused:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._take_portion_now)
+
+    def _take_portion_now(self) -> None:
+        self._is_scheduled = False
+        if self._backlog and not self._paused:
+            self._take_portion()
+
+    def _take_portion(self) -> None:
+        """Hand on some of the backlog, and the rest in later turns; after the last of it, what follows."""
+        first = self._backlog[0]
+        if len(first) <= self._most_at_once:
+            del self._backlog[0]
+        else:
+            self._backlog[0] = first[self._portion :]
+            first = first[: self._portion]
+        self._take(bytes(first))
+        if self._backlog:
+            self._take_soon()
+        elif self._lost:
+            self._end(self._lost_by)
+        elif not self._input_over:
+            if not self._paused:
+                self._start_transport()
+        elif not self._closing and not self._outlives_input() and self._half_closes:
+            assert self._transport is not None
+            self._transport.close()
+
+    def _take(self, data: bytes) -> None:
+        began = monotonic()
+        if self.linger:
+            self.last_received = asyncio.get_running_loop().time()
+        self._received(data)
+        self._portion = portion_after(self._portion, len(data), monotonic() - began)
+
+    def _drop_backlog(self) -> None:
+        self._backlog.clear()
+        self._lost_by = None  # whoever ends the link need not be told
 
     # Called by the user
 
@@ -96,15 +168,16 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._receiver = receiver
         assert self._transport is not None, "the link is not connected"
         loop = asyncio.get_running_loop()
-        if self._paused:
-            self._stop_transport()
-        else:
-            self._start_transport()
         if self._ended:  # before it was opened
             loop.call_soon(receiver.link_closed, None)
+        elif self._backlog:
+            self._take_soon()
+            self.flush()
         elif self._transport.is_closing():
             loop.call_soon(self._end, None)
         else:
+            if self._paused:
+                self._stop_transport()
             self.flush()
 
     def flush(self) -> None:
@@ -113,40 +186,37 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     def pause_reading(self) -> None:
         self._paused = True
-        self._stop_transport()
+        if self._receiver is not None:  # before, asyncio's TLS would hold back the end of its handshake
+            self._stop_transport()
 
     def resume_reading(self) -> None:
         self._paused = False
-        if self._receiver is not None and not self._ended:
+        if self._receiver is None or self._ended:
+            return
+        if self._backlog:
+            self._take_soon()
+        else:
             self._start_transport()
 
     def _stop_transport(self) -> None:
-        # Not before open(): asyncio's TLS would hold back the end of its handshake.
         transport = self._transport
-        if self._receiver is None or self._got_end or self._stopped:
-            return
-        if transport is not None and not transport.is_closing():
+        if not self._stopped and not self._input_over and transport is not None and not transport.is_closing():
             self._stopped = True
             transport.pause_reading()
 
     def _start_transport(self) -> None:
-        if self._early:
-            asyncio.get_running_loop().call_soon(self._deliver_early)
-        if self._stopped and self._transport is not None and not self._transport.is_closing():
+        transport = self._transport
+        if self._stopped and not self._input_over and transport is not None and not transport.is_closing():
             self._stopped = False
-            self._transport.resume_reading()
-
-    def _deliver_early(self) -> None:
-        if self._early and not self._paused and not self._closing:
-            data = b"".join(self._early)
-            self._early.clear()
-            self._start_transport()
-            self._received(data)
+            transport.resume_reading()
 
     def close(self) -> None:
+        if self._lost:
+            self._leave()
         if self._closing or self._ended:
             return
         self._closing = True
+        self._drop_backlog()
         if self._receiver is None:
             self._drop_queue()
         elif self._transport is not None and not self._transport.is_closing():
@@ -160,8 +230,18 @@ class StreamLink(FramedLink, asyncio.Protocol):
     def abort(self) -> None:
         self._closing = True
         self._drop_queue()
-        if self._transport is not None and not self._ended:
-            self._transport.abort()
+        if self._lost:
+            self._leave()
+        else:
+            self._drop_backlog()
+            if self._transport is not None and not self._ended:
+                self._transport.abort()
+
+    def _leave(self) -> None:
+        """The connection has ended already, and nobody wants what came before that."""
+        self._drop_backlog()
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._end, None)
 
     def _send(self) -> None:
         transport = self._transport
@@ -182,6 +262,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
             transport.close()
 
     def _release(self) -> None:
+        self._drop_backlog()
         if self._lingering is not None:
             self._lingering.cancel()
         if self._transport is not None and not self._transport.is_closing():

@@ -266,6 +266,35 @@ def test_the_end_from_the_other_side(kind, how):
 
 
 @every_link
+@pytest.mark.parametrize("pausing", [False, True])
+def test_all_that_was_sent_comes_before_the_end(kind, pausing):
+    async def check(pair: Pair) -> None:
+        loop = asyncio.get_running_loop()
+        frames = [number(i) for i in range(10_000)]
+        pauses = [0]
+
+        def resume() -> None:
+            pair.here.may_read = True
+            pair.link.resume_reading()
+
+        def pause(_: object) -> None:
+            if pausing and pauses[0] < 20:
+                pauses[0] += 1
+                pair.here.may_read = False
+                pair.link.pause_reading()
+                loop.call_later(0.002, resume)
+
+        pair.here.on_frames = pause
+        pair.open()
+        pair.peer.write(pair.batch(*frames))
+        pair.peer.close()
+        assert await pair.here.until_closed() is None
+        assert pair.here.frames == frames
+
+    conforming(kind, check)
+
+
+@every_link
 @pytest.mark.parametrize("how", ["close", "abort"])
 def test_the_end_from_within_a_delivery(kind, how):
     async def check(pair: Pair) -> None:

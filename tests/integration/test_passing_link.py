@@ -281,8 +281,8 @@ async def test_a_server_that_passes_on_odd_elements_is_still_heard(
     what: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One by one, or all together, read in pieces of so many bytes."""
-    for name in ("SLICE", "_FIRST_READ", "_LEAST_READ"):
-        monkeypatch.setattr(descriptor, name, at_once or SLICE)
+    monkeypatch.setattr(descriptor, "FIRST_PORTION", at_once or SLICE)
+    monkeypatch.setattr(descriptor, "portion_after", lambda *_: at_once or SLICE)
     async with Ends(lenient=True, limits=OF_A_SERVER_LIMITS) as ends:
         if at_once:
             ends.link.pause_reading()

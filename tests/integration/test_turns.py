@@ -6,11 +6,14 @@ import sys
 import pytest
 
 from indipydriver.errors import RemoteProtocolError
-from indipydriver.protocol.frame import Frame
-from indipydriver.transport import descriptor
+from indipydriver.protocol.frame import Batch, Frame
+from indipydriver.transport import descriptor, stream
 from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import SLICE
+from tests.conformance.links import KINDS
 from tests.support import asynchronous, eventually
+from tests.support.certificates import certificates
+from tests.support.links import Recorder
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pipe of a given size")
 
@@ -97,3 +100,27 @@ async def test_it_is_read_in_large_slices_again_afterwards(monkeypatch: pytest.M
     assert receiver.frames == 20_000
     assert 4096 in counts
     assert SLICE in counts[counts.index(4096) :]
+
+
+@pytest.mark.parametrize("kind", ["stream", "tls"])
+@pytest.mark.parametrize("seconds", [0, 0.0005])
+def test_asyncios_transports_hold_up_nobody_either(kind: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They deliver up to 256 KiB at once, and the end of the connection at once too."""
+    certificates()
+    receiver = Receiver(seconds)
+    monkeypatch.setattr(stream, "monotonic", lambda: receiver.now)
+
+    @asynchronous
+    async def check() -> None:
+        async with KINDS[kind]() as (link, peer):  # type: ignore[misc]
+            link.open(receiver)
+            peer.open(Recorder())
+            for _ in range(10):
+                peer.write(Batch.of_bytes(TEXT * 2000))
+            peer.close()
+            await eventually(lambda: receiver.closed)
+
+    check()
+    assert receiver.frames == 20_000
+    assert receiver.turns[0] < 0.2
+    assert max(receiver.turns[1:]) < 0.07
