@@ -240,10 +240,7 @@ class DescriptorLink(FramedLink):
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:  # whoever writes is not told from within its own call
-            self._drop_queue()
-            self._closing = True
-            self._unwatch_writing()
-            self._loop.call_soon(self._read_rest, error)
+            self._cannot_write(error)
             return
         if self._above_water:
             self._sending = True  # what is written from within link_drained goes out in the next turn
@@ -276,6 +273,12 @@ class DescriptorLink(FramedLink):
     def _try_again(self) -> None:
         self._retry = None
         self._send()
+
+    def _cannot_write(self, error: OSError) -> None:
+        self._drop_queue()
+        self._closing = True
+        self._unwatch_writing()
+        self._loop.call_soon(self._read_rest, error)
 
     def _read_rest(self, error: OSError) -> None:
         """The peer takes nothing any more; what it said before that still counts."""

@@ -1,9 +1,11 @@
 """Frames over this process's standard input and output, whatever they are.
 
 A server gives a driver one local socket as both, or two pipes; a person gives it a terminal or a file.  Through a
-local socket, indiserver hands BLOBs over as descriptors.  The blocking mode belongs to the open file, which the parent
-or the shell may share, so it is never changed: a socket is told with every call not to wait, a pipe is opened a second
-time through ``/proc``, and the rest is left to two threads.
+local socket, indiserver hands BLOBs over as descriptors, also if standard output leads elsewhere, as in
+``driver | tee log``.  What a driver sends is always inline.
+
+The blocking mode belongs to the open file, which the parent or the shell may share, so it is never changed: a socket is
+told with every call not to wait, a pipe is opened a second time through ``/proc``, and the rest is left to threads.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import stat
 import sys
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -27,7 +28,7 @@ from .descriptor import DescriptorLink
 from .framed import FramedLink
 from .link import SLICE, Link, Receiver
 
-__all__ = ["LINGER", "ThreadLink", "open_stdio"]
+__all__ = ["LINGER", "TeedLink", "ThreadLink", "open_stdio"]
 
 LINGER: Final = 1.0
 """Seconds: ``driver < commands > answers`` wants its answers, and a driver whose server is gone is to end."""
@@ -55,13 +56,19 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
             text = f"standard {'output' if number else 'input'} is closed: a driver speaks to its server through it"
             raise OSError(errno.EBADF, text)
     in_mode, out_mode = os.fstat(stdin), os.fstat(stdout)
-    if stat.S_ISSOCK(in_mode.st_mode) and os.path.samestat(in_mode, out_mode) and hasattr(socket, "MSG_DONTWAIT"):
+    if stat.S_ISSOCK(in_mode.st_mode) and hasattr(socket, "MSG_DONTWAIT"):
         # Where the type says so, socket.setdefaulttimeout() in a driver changes neither the mode nor what a call does.
         never_waits = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
         sock = socket.socket(type=never_waits, fileno=os.dup(stdin))
-        if sock.family == getattr(socket, "AF_UNIX", None) and hasattr(socket, "SCM_RIGHTS"):
+        passes = sock.family == getattr(socket, "AF_UNIX", None) and hasattr(socket, "SCM_RIGHTS")
+        both = os.path.samestat(in_mode, out_mode)
+        if passes and both:
             return PassingLink(label, sock, shared=True, lenient=True, linger=linger, limits=limits)
-        return DescriptorLink(label, sock=sock, shared=True, lenient=True, linger=linger, limits=limits)
+        if passes:
+            return TeedLink(label, sock, stdout, lenient=True, linger=linger, limits=limits)
+        if both:
+            return DescriptorLink(label, sock=sock, shared=True, lenient=True, linger=linger, limits=limits)
+        sock.close()
     if stat.S_ISFIFO(in_mode.st_mode) and stat.S_ISFIFO(out_mode.st_mode):
         pipes = _reopen(stdin, stdout)
         if pipes is not None:
@@ -199,6 +206,132 @@ class _Reader:
                     self._stop()
 
 
+class _Writer:
+    """Writes to a descriptor in a thread, a piece at a time.
+
+    Args:
+        fd: The descriptor; it is not closed.
+        label: Who is at the other end.
+        written: Called in the loop when a piece has been written, with its length.
+        failed: Called in the loop when nothing can be written any more.
+    """
+
+    def __init__(
+        self, fd: int, label: str, written: Callable[[int], object], failed: Callable[[OSError], object]
+    ) -> None:
+        self._fd = fd
+        self._written = written
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._piece = b""
+        self._has_stopped = False
+        self._wake = threading.Semaphore(0)
+        may_write = _writers.setdefault(_file_of(fd), threading.Lock())
+        threading.Thread(target=self._run, args=(may_write,), name=f"{label} writer", daemon=True).start()
+
+    def write(self, piece: bytes) -> None:
+        """Write a piece, when the one before has been written."""
+        self._piece = piece
+        self._wake.release()
+
+    def stop(self) -> None:
+        """Write nothing more, but for what has begun."""
+        self._has_stopped = True
+        self._wake.release()
+
+    def _run(self, may_write: threading.Lock) -> None:
+        while True:
+            self._wake.acquire()
+            with may_write:
+                if self._has_stopped:
+                    return
+                view = memoryview(self._piece)
+                count = len(view)
+                try:
+                    while view:
+                        view = view[_write_some(self._fd, view) :]
+                except OSError as error:
+                    _call(self._loop, self._failed, error)
+                    return
+            _call(self._loop, self._written, count)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> bool:
+    """Have the loop call it; False if the loop has been closed."""
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        return False
+    return True
+
+
+class TeedLink(PassingLink):
+    """A link that reads a local socket, with the descriptors that come through it, and writes elsewhere in a thread.
+
+    Args:
+        label: Who is at the other end, for logs.
+        sock: Where to read, a connected AF_UNIX stream socket whose blocking mode belongs to somebody else too.
+        stdout: Where to write; not closed by the link.
+        lenient: See :class:`PassingLink`.
+        linger: How long the answers to what came last are waited for when the input ends, in seconds.
+        limits: What the peer may send.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        sock: socket.socket,
+        stdout: int,
+        *,
+        lenient: bool = False,
+        linger: float = 0.0,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(label, sock, shared=True, lenient=lenient, linger=linger, limits=limits)
+        self._stdout = stdout
+        self._writer: _Writer | None = None
+
+    def open(self, receiver: Receiver) -> None:
+        if not self._ended:
+            self._writer = _Writer(self._stdout, self.label, self._written, self._cannot_write)
+        super().open(receiver)
+
+    def _send(self) -> None:
+        """Hand a slice to the thread, which has none."""
+        if self._out:
+            assert self._writer is not None
+            self._writing = True
+            self._writer.write(b"".join(self._next_slice()))
+        elif self._closing:
+            self._end_soon()
+
+    def _written(self, count: int) -> None:
+        self._writing = False
+        if self._ended or not self._out:  # aborted meanwhile
+            return
+        self._sent(count)
+        self._send()
+        if self._above_water:
+            self._tell_drained()
+
+    def _unwatch_writing(self) -> None:
+        self._writing = False  # by us; the loop watches nothing
+
+    def _end_of_input(self) -> None:
+        """Answers may come yet to what was read last, and are read by others than those who have ended the input."""
+        self._got_end = True
+        self._unwatch()
+        if self.linger and self.bytes_received:
+            self._lingering = self._loop.call_later(self.linger, self.close)
+        else:
+            self.close()
+
+    def _release(self) -> None:
+        if self._writer is not None:
+            self._writer.stop()
+        super()._release()
+
+
 class ThreadLink(FramedLink):
     """A link over two descriptors that may block: one thread reads, one writes.
 
@@ -228,8 +361,8 @@ class ThreadLink(FramedLink):
         self._loop: asyncio.AbstractEventLoop
         self._reader: _Reader | None = None
         self._kept: bytes | None = None  # a piece that came when reading had been paused
-        self._pieces: deque[bytes] = deque()  # for the writing thread
-        self._some_pieces = threading.Semaphore(0)
+        self._writer: _Writer | None = None
+        self._is_writing = False
 
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -237,19 +370,18 @@ class ThreadLink(FramedLink):
         if self._ended:  # it was closed before it was opened
             self._loop.call_soon(receiver.link_closed, None)
             return
-        may_write = _writers.setdefault(_file_of(self._stdout), threading.Lock())
-        threading.Thread(target=self._write, args=(may_write,), name=f"{self.label} writer", daemon=True).start()
+        self._writer = _Writer(self._stdout, self.label, self._written, self._end)
         self._reader = _Reader.of(self._stdin)
         self._reader.ask(self._deliver)
         self.flush()
 
     def flush(self) -> None:
         """Hand a slice to the writing thread, if it has none."""
-        if self._receiver is None or self._pieces or self._ended:
+        if self._writer is None or self._is_writing or self._ended:
             return
         if self._out:
-            self._pieces.append(b"".join(self._next_slice()))
-            self._some_pieces.release()
+            self._is_writing = True
+            self._writer.write(b"".join(self._next_slice()))
         elif self._closing:
             self._loop.call_soon(self._end, None)
 
@@ -285,19 +417,12 @@ class ThreadLink(FramedLink):
         if self._reader is not None:
             self._reader.leave(self._kept)
             self._kept = None
-        self._some_pieces.release()
-
-    def _call(self, function: Callable[..., object], *args: object) -> bool:
-        """Have the loop call it; False if the loop has been closed."""
-        try:
-            self._loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            return False
-        return True
+        if self._writer is not None:
+            self._writer.stop()
 
     def _deliver(self, piece: bytes | OSError) -> None:
         """Called in the reader's thread."""
-        if not self._call(self._take, piece):
+        if not _call(self._loop, self._take, piece):
             self._give_back(piece)
 
     def _give_back(self, piece: bytes | OSError) -> None:
@@ -328,26 +453,11 @@ class ThreadLink(FramedLink):
         else:
             self.close()
 
-    def _write(self, may_write: threading.Lock) -> None:
-        while True:
-            self._some_pieces.acquire()
-            with may_write:
-                if self._ended:
-                    return
-                view = memoryview(self._pieces[0])
-                try:
-                    while view:
-                        view = view[_write_some(self._stdout, view) :]
-                except OSError as error:
-                    self._call(self._end, error)
-                    return
-            self._call(self._written)
-
-    def _written(self) -> None:
-        piece = self._pieces.popleft()
+    def _written(self, count: int) -> None:
+        self._is_writing = False
         if self._ended or not self._out:  # aborted meanwhile
             return
-        self._sent(len(piece))
+        self._sent(count)
         self.flush()
         if self._above_water:
             self._tell_drained()

@@ -142,6 +142,28 @@ async def stdio_socket() -> AsyncIterator[tuple[Link, Link, Callable[[], None]]]
 
 
 @contextlib.asynccontextmanager
+async def teed() -> AsyncIterator[tuple[Link, Link, Callable[[], None]]]:
+    """A socket as standard input, a pipe as standard output: ``driver | tee log``."""
+    here, there = socket.socketpair()
+    there.setblocking(False)
+    read_there, stdout = os.pipe()
+    os.set_blocking(read_there, False)
+    before = set(threading.enumerate())
+
+    def leave() -> None:
+        assert os.get_blocking(here.fileno())
+        assert os.get_blocking(stdout)
+        here.close()
+        os.close(stdout)
+
+    link = open_stdio(here.fileno(), stdout, linger=0, limits=LIMITS)
+    yield link, DescriptorLink("here", pipes=(read_there, there.detach())), leave
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+@contextlib.asynccontextmanager
 async def blocking_pipes(
     make: Callable[[int, int], Link],
 ) -> AsyncIterator[tuple[Link, Link, Callable[[], None]]]:
@@ -173,10 +195,11 @@ def threads() -> contextlib.AbstractAsyncContextManager[tuple[Link, Link, Callab
 
 
 KINDS = {
-    kind.__name__: kind for kind in (memory, tcp, unix, passing, stream, tls, pipes, stdio_socket, stdio_pipes, threads)
+    kind.__name__: kind
+    for kind in (memory, tcp, unix, passing, stream, tls, pipes, stdio_socket, teed, stdio_pipes, threads)
 }
 OF_BYTES = [name for name in KINDS if name != "memory"]
-LENIENT = ["stdio_socket", "stdio_pipes", "threads"]
+LENIENT = ["stdio_socket", "teed", "stdio_pipes", "threads"]
 
 
 def conforming(kind: str, check: Callable[[Pair], Awaitable[None]]) -> None:

@@ -41,3 +41,23 @@ async def test_no_client_ends_the_driver_by_what_is_too_large(tmp_path: Path) ->
                 await client.expect(match("setTextVector", name="TEXT", values={"TEXT": what}))
                 await client.send(UPLOAD % "")
                 await client.expect(match("setBLOBVector", name="BLOB", values={"DATA": "QUJD"}))
+
+
+@asynchronous
+async def test_blobs_come_and_go_when_the_output_passes_through_tee(tmp_path: Path) -> None:
+    port = free_port()
+    driver, log = tmp_path / "driver", tmp_path / "log"
+    program = f'"{sys.executable}" "{ROOT / "examples" / "stdio_driver.py"}"'
+    driver.write_text(f'#!/bin/sh\nexec {program} | tee "{log}"\n')
+    driver.chmod(0o755)
+    name = f"/tests/indiserver/{port}"
+    with started(require("indiserver"), "-p", str(port), "-u", name, "-r", "0", str(driver)) as server:
+        await wait_for_port(port, server)
+        async with IndiClient(port) as client:
+            await client.get_properties()
+            await client.expect(match("defBLOBVector", device="Echo", name="BLOB"), 15)
+            await client.enable_blob("Echo")
+            for _ in range(3):
+                await client.send(UPLOAD % "")
+                await client.expect(match("setBLOBVector", name="BLOB", values={"DATA": "QUJD"}))
+    assert log.read_bytes().count(b"QUJD") == 3
