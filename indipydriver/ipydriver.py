@@ -218,6 +218,9 @@ class IPyDriver(FixedMapping[Device]):
 
         SIGTERM shuts it down too, unless the program has a handler of its own.
 
+        Another run goes on where this one has stopped reading, within an element if need be. Commands that have been
+        received and not handled end with their run; so does what a TCP socket holds unread.
+
         Args:
             shutdown_grace: In place of the attribute, in seconds.
 

@@ -88,6 +88,11 @@ class Framer:
         """Bytes held of an element whose end has not come; 0 between elements."""
         return self._blob.size if self._blob else len(self._held)
 
+    @property
+    def is_within(self) -> bool:
+        """Something has begun whose end has not come: an element, or what is skipped."""
+        return bool(self._blob or self._held or self._skipping or self._junk)
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes of the stream and return the frames that they complete."""
         frames: list[Frame] = []

@@ -284,6 +284,10 @@ class PassingLink(DescriptorLink):
         self._write_some = self._transmit
         self._in_flight = 0  # bytes in files that the peer may not have read
 
+    def resume(self, framer: Framer) -> None:
+        assert isinstance(framer, _AttachingFramer)
+        self._framer = self._attaching = framer
+
     def write(self, batch: Batch) -> None:
         before = self.unsent
         super().write(batch)

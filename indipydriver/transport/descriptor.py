@@ -206,6 +206,7 @@ class DescriptorLink(FramedLink):
     def _end_of_input(self) -> None:
         """The peer sends no more; perhaps it still wants the answers to what it has sent."""
         self._got_end = True
+        self.left_within = None
         self._unwatch()
         wait = self.last_received + self.linger - self._loop.time()
         if not self.linger or not self.last_received or self.unfinished or self._hung_up():
@@ -295,9 +296,16 @@ class DescriptorLink(FramedLink):
             except OSError:
                 break
             if not count:
+                self.left_within = None
                 break
             self._received(bytes(self._view[:count]))
         self._end(error)
+
+    @property
+    def discards_input(self) -> bool:
+        """At the end of the link, what has come in and is not read is dropped: it would make TCP reset the connection,
+        and what was just sent be lost."""
+        return self._sock is not None and self._sock.family in _RESETTING
 
     def _release(self) -> None:
         self._unwatch()
@@ -306,7 +314,7 @@ class DescriptorLink(FramedLink):
             if timer is not None:
                 timer.cancel()
         if self._sock is not None:
-            if self._closing and self._receiver is not None and self._sock.family in _RESETTING:
+            if self._closing and self._receiver is not None and self.discards_input:
                 self._discard_input()
             self._sock.close()
         else:
@@ -315,7 +323,6 @@ class DescriptorLink(FramedLink):
                 os.close(self._write_fd)
 
     def _discard_input(self) -> None:
-        """What has come in and is not read makes TCP reset the connection, and what was just sent be lost."""
         self._view = _buffer.view
         with contextlib.suppress(OSError):
             for _ in range(64):

@@ -28,6 +28,8 @@ class FramedLink:
         last_received: When those came, in the loop's time; kept only if `linger` is set.
         input_ended: Called when a peer has ended its sending side between two elements and may still be sent to;
             whoever sets it ends the link.  Without it, the link ends itself when `linger` is over.
+        left_within: Called when the link ends within an element though the input has not ended, with the framer, for
+            whoever goes on reading the same stream.
     """
 
     peer_paused: bool = False  # nobody can know
@@ -49,6 +51,7 @@ class FramedLink:
         self.linger = 0.0
         self.last_received = 0.0
         self.input_ended: Callable[[], None] | None = None
+        self.left_within: Callable[[Framer], None] | None = None
         self._got_end = False  # the peer sends no more
 
     @property
@@ -60,6 +63,14 @@ class FramedLink:
     def lingering(self) -> bool:
         """The peer sends no more; it is only still sent to."""
         return self._got_end
+
+    def resume(self, framer: Framer) -> None:
+        """Go on within an element, before the link is opened.
+
+        Args:
+            framer: That of a link of the same kind, which has read the stream so far.
+        """
+        self._framer = framer
 
     def demand_progress(self, patience: float, total: UnfinishedTotal | None = None) -> None:
         """End the link when an unfinished element does not go on as :class:`ProgressWatch` says.
@@ -161,7 +172,9 @@ class FramedLink:
         if self._progress is not None:
             self._progress.stop()
         self._release()
-        self._framer = Framer()  # it may hold half a BLOB
+        framer, self._framer = self._framer, Framer()  # it may hold half a BLOB
+        if self.left_within is not None and framer.is_within and not framer.failed:
+            self.left_within(framer)
         if self._receiver is not None:
             self._receiver.link_closed(error)
 

@@ -20,9 +20,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Final
 
-from ..protocol.framer import Limits
+from ..protocol.framer import Framer, Limits
 from .attached import PassingLink
 from .descriptor import DescriptorLink
 from .framed import FramedLink
@@ -40,6 +41,9 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
     The descriptors themselves stay open and as they are.  At the other end is a server, which passes on what its
     clients send, or a person: what is beyond a limit is skipped, and does not end the link.
 
+    If an earlier link over the same input has ended within an element, as in the first run of a driver, this one goes
+    on with it.
+
     Args:
         stdin: Where to read.
         stdout: Where to write.
@@ -50,11 +54,23 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
         OSError: Standard input or output was closed when this process began: whatever has its number now belongs to
             somebody else.
     """
-    label = "standard input"
     for fd, number, stream in ((stdin, 0, sys.__stdin__), (stdout, 1, sys.__stdout__)):
         if fd == number and (stream is None or stream.closed):
             text = f"standard {'output' if number else 'input'} is closed: a driver speaks to its server through it"
             raise OSError(errno.EBADF, text)
+    link = _link_over(stdin, stdout, linger, limits)
+    if isinstance(link, DescriptorLink) and link.discards_input:
+        return link
+    key = _file_of(stdin)
+    framer = _left_within.pop(key, None)
+    if framer is not None and framer.limits == (limits or Limits()):
+        link.resume(framer)
+    link.left_within = partial(_left_within.__setitem__, key)
+    return link
+
+
+def _link_over(stdin: int, stdout: int, linger: float, limits: Limits | None) -> DescriptorLink | ThreadLink:
+    label = "standard input"
     in_mode, out_mode = os.fstat(stdin), os.fstat(stdout)
     if stat.S_ISSOCK(in_mode.st_mode) and hasattr(socket, "MSG_DONTWAIT"):
         # Where the type says so, socket.setdefaulttimeout() in a driver changes neither the mode nor what a call does.
@@ -119,6 +135,9 @@ def _file_of(fd: int) -> _File:
         return fd, -1, -1
     return fd, status.st_dev, status.st_ino
 
+
+_left_within: Final[dict[_File, Framer]] = {}
+"""Of inputs of which a link has read the beginning of an element; a later link reads the rest of it."""
 
 _writers: Final[weakref.WeakValueDictionary[_File, threading.Lock]] = weakref.WeakValueDictionary()
 """Held by whoever writes: a write cannot be interrupted either, and goes on when its link has ended."""
@@ -320,6 +339,7 @@ class TeedLink(PassingLink):
     def _end_of_input(self) -> None:
         """Answers may come yet to what was read last, and are read by others than those who have ended the input."""
         self._got_end = True
+        self.left_within = None
         self._unwatch()
         if self.linger and self.bytes_received:
             self._lingering = self._loop.call_later(self.linger, self.close)
@@ -448,6 +468,7 @@ class ThreadLink(FramedLink):
 
     def _end_of_input(self, _: OSError | None) -> None:
         """Answers may come yet to what was read last."""
+        self.left_within = None
         if self._linger and self.bytes_received:
             self._loop.call_later(self._linger, self.close)
         else:
