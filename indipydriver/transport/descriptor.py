@@ -41,6 +41,8 @@ _buffer = _Buffer()
 _FIRST_RETRY: Final = 0.002
 _LAST_RETRY: Final = 0.25
 """Seconds between two tries to send what must wait though the descriptor is writable."""
+_LARGEST_REST: Final = 64 * SLICE
+"""Bytes of a peer that takes nothing any more: more than any kernel keeps; it may not be gone, and send for ever."""
 _RESETTING = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -96,6 +98,8 @@ class DescriptorLink(FramedLink):
         self._retry: asyncio.TimerHandle | None = None
         self._retry_time = _FIRST_RETRY
         self._write_error: OSError | None = None  # the peer takes nothing any more, but there may be more to read
+        self._rest = _LARGEST_REST
+        self._rest_is_due = False
         self._loop: asyncio.AbstractEventLoop
         self._read_into: Callable[[], int]
         self._write_some: Callable[[Sequence[bytes | memoryview]], int]
@@ -137,11 +141,14 @@ class DescriptorLink(FramedLink):
     def resume_reading(self) -> None:
         self._paused = False
         if self._write_error is not None:
-            self._loop.call_soon(self._read_rest, self._write_error)
+            self._read_rest_soon()
         elif not self._ended and not self._got_end and not self._closing and self._receiver is not None:
             self._watch()
 
     def close(self) -> None:
+        if self._write_error is not None:
+            self._write_error = None
+            self._end_soon()
         if self._closing or self._ended:
             return
         self._closing = True
@@ -158,6 +165,7 @@ class DescriptorLink(FramedLink):
         if self._ended:
             return
         self._closing = True
+        self._write_error = None
         self._unwatch()
         self._drop_queue()
         self._end_soon()
@@ -276,30 +284,38 @@ class DescriptorLink(FramedLink):
         self._send()
 
     def _cannot_write(self, error: OSError) -> None:
+        """The peer takes nothing any more; what it said before that still counts."""
         self._drop_queue()
         self._closing = True
         self._unwatch_writing()
-        self._loop.call_soon(self._read_rest, error)
+        self._unwatch()
+        self._write_error = error
+        self._read_rest_soon()
 
-    def _read_rest(self, error: OSError) -> None:
-        """The peer takes nothing any more; what it said before that still counts."""
-        self._view = _buffer.view
+    def _read_rest_soon(self) -> None:
+        if not self._rest_is_due:
+            self._rest_is_due = True
+            self._loop.call_soon(self._read_rest)
+
+    def _read_rest(self) -> None:
+        self._rest_is_due = False
         self._tell_drained()  # it may not be read until something has been taken
-        for _ in range(64):
-            if self._ended:
-                return
-            if self._paused:
-                self._write_error = error
-                return
-            try:
-                count = self._read_into()
-            except OSError:
-                break
+        if self._write_error is None or self._ended or self._paused:
+            return
+        began = monotonic()
+        try:
+            count = self._read_into()
             if not count:
                 self.left_within = None
-                break
-            self._received(bytes(self._view[:count]))
-        self._end(error)
+        except OSError:  # there is nothing more
+            count = 0
+        if not count or self._rest <= 0:
+            self._end(self._write_error)
+            return
+        self._rest -= count
+        self._received(bytes(self._view[:count]))
+        self._view = _buffer.view[: portion_after(len(self._view), count, monotonic() - began)]
+        self._read_rest_soon()
 
     @property
     def discards_input(self) -> bool:

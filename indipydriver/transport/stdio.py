@@ -21,13 +21,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import ClassVar, Final
 
 from ..protocol.framer import Framer, Limits
 from .attached import PassingLink
 from .descriptor import DescriptorLink
 from .framed import FramedLink
-from .link import SLICE, Link, Receiver
+from .link import FIRST_PORTION, Link, Receiver, portion_after
 
 __all__ = ["LINGER", "TeedLink", "ThreadLink", "open_stdio"]
 
@@ -108,10 +109,10 @@ def _reopen(stdin: int, stdout: int) -> tuple[int, int] | None:
     return reader, writer
 
 
-def _read_some(fd: int) -> bytes:
+def _read_some(fd: int, count: int) -> bytes:
     while True:
         try:
-            return os.read(fd, SLICE)
+            return os.read(fd, count)
         except BlockingIOError:  # somebody who shares it has made it so
             select.select([fd], [], [])
 
@@ -166,11 +167,13 @@ class _Reader:
         self._is_reading = False
         self._deliver: Callable[[bytes | OSError], None] | None = None
         self._left: bytes | None = None
+        self._most = 0
 
-    def ask(self, deliver: Callable[[bytes | OSError], None]) -> None:
-        """Read a piece, and call this with it, b"" at the end or an error; in any thread."""
+    def ask(self, most: int, deliver: Callable[[bytes | OSError], None]) -> None:
+        """Read a piece of so many bytes at most, and call this with it, b"" at the end or an error; in any thread."""
         with self._lock:
             self._deliver = deliver
+            self._most = most
             left, self._left = self._left, None
             if left is None:
                 if not self._is_reading:
@@ -213,7 +216,7 @@ class _Reader:
                     return
             piece: bytes | OSError
             try:
-                piece = _read_some(self._fd)
+                piece = _read_some(self._fd, self._most)
             except OSError as error:
                 piece = error
             with self._lock:
@@ -380,6 +383,7 @@ class ThreadLink(FramedLink):
         self._stdout = stdout
         self._loop: asyncio.AbstractEventLoop
         self._reader: _Reader | None = None
+        self._portion = FIRST_PORTION
         self._kept: bytes | None = None  # a piece that came when reading had been paused
         self._writer: _Writer | None = None
         self._is_writing = False
@@ -392,7 +396,7 @@ class ThreadLink(FramedLink):
             return
         self._writer = _Writer(self._stdout, self.label, self._written, self._end)
         self._reader = _Reader.of(self._stdin)
-        self._reader.ask(self._deliver)
+        self._reader.ask(self._portion, self._deliver)
         self.flush()
 
     def flush(self) -> None:
@@ -462,9 +466,11 @@ class ThreadLink(FramedLink):
         elif self._paused or self._closing:
             self._kept = piece
         else:
+            began = monotonic()
             self._received(piece)
+            self._portion = portion_after(self._portion, len(piece), monotonic() - began)
             if not self._ended:
-                self._reader.ask(self._deliver)
+                self._reader.ask(self._portion, self._deliver)
 
     def _end_of_input(self, _: OSError | None) -> None:
         """Answers may come yet to what was read last."""

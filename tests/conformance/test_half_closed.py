@@ -247,6 +247,30 @@ def test_a_peer_that_is_gone_can_be_paused_while_it_is_heard_to_the_end():
     run(check)
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_peer_that_is_gone_is_heard_no_more_when_its_link_is_closed(how, paused):
+    async def check() -> None:
+        here, there = socket.socketpair()
+        here.setblocking(False)
+        recorder = Recorder()
+        link = DescriptorLink("peer", sock=here)
+        link.open(recorder)
+        there.send(number(1).raw)
+        there.close()
+        link.write(Batch([number(2)], sealed=True))
+        link.flush()
+        if paused:
+            link.pause_reading()
+            await turns()
+        assert not recorder.closed
+        getattr(link, how)()
+        assert await recorder.until_closed() is None
+        assert recorder.frames == []
+
+    run(check)
+
+
 def test_two_loops_in_two_threads_do_not_mix_their_bytes():
     """A read lets the other thread run, which may read too."""
     results: list[bool] = []

@@ -1,15 +1,19 @@
 """How much a link reads at once: as much as its receiver handles without holding up the others of the event loop."""
 
+import asyncio
 import os
+import socket
 import sys
+from pathlib import Path
 
 import pytest
 
 from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.frame import Batch, Frame
-from indipydriver.transport import descriptor, stream
+from indipydriver.transport import descriptor, stdio, stream
 from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import SLICE
+from indipydriver.transport.stdio import ThreadLink, open_stdio
 from tests.conformance.links import KINDS
 from tests.support import asynchronous, eventually
 from tests.support.certificates import certificates
@@ -122,5 +126,53 @@ def test_asyncios_transports_hold_up_nobody_either(kind: str, seconds: float, mo
 
     check()
     assert receiver.frames == 20_000
+    assert receiver.turns[0] < 0.2
+    assert max(receiver.turns[1:]) < 0.07
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0005])
+@asynchronous
+async def test_what_a_peer_has_said_before_it_went_is_handled_in_turns_too(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes nothing any more, which shows when something is sent to it."""
+    receiver = Receiver(seconds)
+    monkeypatch.setattr(descriptor, "monotonic", lambda: receiver.now)
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+    there.setblocking(False)
+    sent = there.send(TEXT * 2000)
+    assert sent > 100_000
+    there.close()
+    link = DescriptorLink("peer", sock=here)
+    link.open(receiver)
+    link.write(Batch.of_bytes(TEXT))
+    link.flush()
+    counts = [0]
+    while not receiver.closed:
+        await asyncio.sleep(0)
+        counts.append(receiver.frames)
+    assert receiver.frames == sent // len(TEXT)
+    assert len(set(counts)) > 3
+    assert receiver.turns[0] < 0.2
+    assert max(receiver.turns[1:]) < 0.07
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0005])
+@asynchronous
+async def test_a_file_as_standard_input_is_read_in_turns_too(
+    seconds: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    receiver = Receiver(seconds)
+    monkeypatch.setattr(stdio, "monotonic", lambda: receiver.now)
+    (tmp_path / "commands").write_bytes(TEXT * 20_000)
+    with (tmp_path / "commands").open("rb") as commands, (tmp_path / "answers").open("wb") as answers:
+        link = open_stdio(commands.fileno(), answers.fileno(), linger=0)
+        assert isinstance(link, ThreadLink)
+        link.open(receiver)
+        await eventually(lambda: receiver.closed)
+    assert receiver.frames == 20_000
+    assert len(receiver.turns) > 8
     assert receiver.turns[0] < 0.2
     assert max(receiver.turns[1:]) < 0.07
