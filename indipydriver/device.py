@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from .errors import DefinitionError, LocalProtocolError
 from .fixed import FixedMapping
@@ -14,13 +14,13 @@ from .propertymembers import check_name, getfloat
 from .propertyvectors import BLOBVector, PropertyVector, timestamp_string
 from .protocol.encode import encode
 from .protocol.messages import DelProperty, Message
+from .shapes import DriverLike, Sender
 from .transport.outlet import NotRunning, Outlet
 from .vectorbase import human_text
 
-if TYPE_CHECKING:
-    from .ipydriver import IPyDriver
-
 __all__ = ["Device", "check_coroutine"]
+
+_StartBackground: TypeAlias = Callable[[Coroutine[Any, Any, Any], str, list[Coroutine[Any, Any, Any]]], None]
 
 
 def check_coroutine(coro: object) -> Coroutine[Any, Any, Any]:
@@ -57,9 +57,11 @@ class Device(FixedMapping[PropertyVector]):
         self.devicename = check_name("device", devicename)
         self.devicedata = devicedata
         self.enable = True
-        self.driver: IPyDriver | None = None
+        self.driver: DriverLike[PropertyVector] | None = None
+        self._sends_to: Sender | None = None
         self._stop = False
-        self._backgrounds: list[Coroutine[Any, Any, Any]] = []
+        self._backgrounds: list[Coroutine[Any, Any, Any]] = []  # until the driver runs
+        self._start_background: _StartBackground | None = None
         for vector in properties:
             if vector.name in self.data:
                 raise DefinitionError(f"two vectors of {self.devicename!r} are named {vector.name!r}")
@@ -93,10 +95,10 @@ class Device(FixedMapping[PropertyVector]):
             TypeError: It is not a coroutine object.
         """
         coro = check_coroutine(coro)
-        if self.driver is None:
+        if self._start_background is None:
             self._backgrounds.append(coro)
         else:
-            self.driver._engine.add_background(coro, f"a background of {self.devicename}", self._backgrounds)
+            self._start_background(coro, f"a background of {self.devicename}", self._backgrounds)
 
     def shutdown(self) -> None:
         """Raise the stop flag."""
@@ -142,6 +144,27 @@ class Device(FixedMapping[PropertyVector]):
         """For the driver's own use: to be overridden, and called from its snoopevent()."""
 
     def _outlet(self) -> Outlet:
-        if self.driver is None:
+        if self._sends_to is None:
             raise NotRunning(f"the device {self.devicename!r} is in no driver, so there is nobody to send to")
-        return self.driver._engine.outlet
+        return self._sends_to.outlet
+
+    # --- called by the driver ---
+
+    def join_driver(self, driver: DriverLike[PropertyVector], sender: Sender, start: _StartBackground) -> None:
+        """It is in a driver.
+
+        Args:
+            driver: The driver.
+            sender: Where to send.
+            start: Starts a background with a name, or adds it to those that wait for the driver to run.
+        """
+        self.driver, self._sends_to, self._start_background = driver, sender, start
+
+    def set_stop_flag(self, stop: bool) -> None:
+        """Set the stop flag as a new run needs it."""
+        self._stop = stop
+
+    def take_backgrounds(self) -> list[Coroutine[Any, Any, Any]]:
+        """The backgrounds that wait for the driver to run; they are the driver's from now on."""
+        taken, self._backgrounds[:] = self._backgrounds[:], []
+        return taken

@@ -21,6 +21,7 @@ from .protocol.encode import encode
 from .protocol.framer import Framer, Limits
 from .protocol.messages import GetProperties, Message
 from .runtime.engine import Engine, split_exits
+from .runtime.runstate import RunState
 from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
 from .transport.link import Link
 from .transport.stdio import open_stdio
@@ -65,17 +66,17 @@ class IPyDriver(FixedMapping[Device]):
         self.debug_enable = False
         self.stopped = asyncio.Event()
         self.shutdownrequested = asyncio.Event()
-        self._stop = False
-        self._engine = Engine(self)
+        self._run_state = RunState(self)
+        self._engine = Engine(self, self._run_state)
         for device in devices:
             name = device.devicename
             if name in self.data:
                 raise DefinitionError(f"two devices of the driver are named {name!r}")
             self.data[name] = device
         for device in devices:
-            device.driver = self
+            device.join_driver(self, self._run_state, self._engine.add_background)
             for vector in device.properties():
-                vector.driver = self
+                vector.join_driver(self, self._run_state)
 
     def _whose(self) -> str:
         return "the devices of a driver"
@@ -83,7 +84,16 @@ class IPyDriver(FixedMapping[Device]):
     @property
     def stop(self) -> bool:
         """True when the driver is to end; loops of the driver test it."""
-        return self._stop
+        return self._run_state.must_end
+
+    @property
+    def _stop(self) -> bool:
+        """As `stop`, by the name that many scripts use."""
+        return self._run_state.must_end
+
+    @_stop.setter
+    def _stop(self, value: bool) -> None:
+        self._run_state.must_end = value
 
     @property
     def snoopall(self) -> bool:
@@ -179,7 +189,7 @@ class IPyDriver(FixedMapping[Device]):
             devicename = vectorname = None
         else:
             self._check_foreign(devicename, vectorname)
-        outlet = self._engine.outlet
+        outlet = self._run_state.outlet
         # Recorded before the wait that sending may take: the answer may come meanwhile.
         self._engine.snoops.add(devicename, vectorname)
         await outlet.send(GetProperties(devicename, vectorname))
@@ -191,7 +201,7 @@ class IPyDriver(FixedMapping[Device]):
             ValueError: `timestamp` is not a datetime.
             NotRunning: The driver does not run yet.
         """
-        await self._engine.outlet.send(Message(None, human_text(message), timestamp_string(timestamp)))
+        await self._run_state.outlet.send(Message(None, human_text(message), timestamp_string(timestamp)))
 
     async def send(self, element: ET.Element) -> None:
         """Send any element of INDI, given as an ElementTree element.
@@ -200,7 +210,7 @@ class IPyDriver(FixedMapping[Device]):
             LocalProtocolError: It is not an element of INDI, or cannot be sent.
             NotRunning: The driver does not run yet.
         """
-        outlet = self._engine.outlet
+        outlet = self._run_state.outlet
         try:
             framer = Framer(_ANY_SIZE)
             frames = framer.feed(ET.tostring(element, encoding="utf-8", xml_declaration=False))
@@ -271,11 +281,7 @@ class IPyDriver(FixedMapping[Device]):
         Before a run, also between two of them, it ends the next one at once. Any thread and any signal handler
         may call it.
         """
-        self._engine.announce_end()
-        self._stop = True
-        for device in self.data.values():
-            device.shutdown()
-        self._engine.end()
+        self._run_state.shutdown()
 
     def _check_foreign(self, devicename: str, vectorname: str | None) -> None:
         for name in (devicename, vectorname):

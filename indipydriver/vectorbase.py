@@ -17,11 +17,8 @@ from .protocol.frame import Frame
 from .protocol.messages import DefVector, DelProperty, OneMember, SetVector
 from .protocol.tags import Permission, Rule, State, VectorKind
 from .protocol.values import format_timestamp
+from .shapes import DeviceLike, DriverLike, Sender
 from .transport.outlet import NotRunning, Outlet
-
-if TYPE_CHECKING:
-    from .device import Device
-    from .ipydriver import IPyDriver
 
 __all__ = [
     "Call",
@@ -115,11 +112,12 @@ class PropertyVector(UserDict[str, Any]):
         self.vectortype = type(self).__name__
         self.enable = True
         self.devicename: str | None = None
-        self.driver: IPyDriver | None = None
+        self.driver: DriverLike[PropertyVector] | None = None
         self.changed = True
         self._state = word(State, state, "state", name)
         self._timeout = "0"
         self._message = ""
+        self._sends_to: Sender | None = None
         self._is_commanded = False  # a client waits for an answer
         for member in members:
             if not isinstance(member, self._member_class):
@@ -196,12 +194,11 @@ class PropertyVector(UserDict[str, Any]):
         return Permission.READ_ONLY.value
 
     @property
-    def device(self) -> Device:
+    def device(self) -> DeviceLike[PropertyVector]:
         """The device it is in; TypeError when that is in no driver."""
         if self.driver is None or self.devicename is None:
             raise TypeError(f"the vector {self.name!r} is in no driver")
-        device: Device = self.driver[self.devicename]
-        return device
+        return self.driver[self.devicename]
 
     def __getitem__(self, membername: str) -> Any:
         return self.data[membername].membervalue
@@ -276,11 +273,15 @@ class PropertyVector(UserDict[str, Any]):
             members: Sequence[str] = (),
         ) -> None: ...
 
+    def join_driver(self, driver: DriverLike[PropertyVector], sender: Sender) -> None:
+        """It is in a driver, and sends there."""
+        self.driver, self._sends_to = driver, sender
+
     def _outlet(self) -> Outlet:
         """Where to send."""
-        if self.driver is None or self.devicename is None:
+        if self._sends_to is None or self.devicename is None:
             raise NotRunning(f"the vector {self.name!r} is in no driver, so there is nobody to send to")
-        return self.driver._engine.outlet
+        return self._sends_to.outlet
 
     def _is_enabled(self) -> bool:
         return bool(self.enable and self.device.enable)

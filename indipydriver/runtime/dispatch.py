@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..errors import LocalProtocolError, MalformedFrame, RemoteProtocolError
 from ..events import Event, EventException, getProperties, new_event, snoop_event
@@ -23,10 +23,8 @@ from ..transport.memory import MemoryLink
 from ..transport.memoryfile import AttachedFrame
 from ..transport.outlet import LARGE, Outlet, brief, in_thread_if, text_of
 from .eventqueues import EventQueues, Job, Key, Kind
+from .served import Driver
 from .snooping import Snoops
-
-if TYPE_CHECKING:
-    from ..ipydriver import IPyDriver
 
 __all__ = ["LOG_AGAIN", "Dispatcher"]
 
@@ -59,7 +57,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        driver: IPyDriver,
+        driver: Driver,
         link: Link,
         outlet: Outlet,
         snoops: Snoops,

@@ -6,21 +6,19 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..device import check_coroutine
 from ..errors import LocalProtocolError
 from ..protocol.messages import GetProperties
 from ..transport.calling import call_in_loop
 from ..transport.link import Link
-from ..transport.outlet import NotRunning, Outlet
+from ..transport.outlet import Outlet
 from .dispatch import Dispatcher
+from .runstate import RunState
+from .served import Driver
 from .snooping import Snoops
-
-if TYPE_CHECKING:
-    from ..ipydriver import IPyDriver
 
 __all__ = ["Engine", "split_exits"]
 
@@ -30,44 +28,28 @@ _LEAST_TO_CLOSE: Final = 1.0
 logger = logging.getLogger("indipydriver.ipydriver")
 
 
-class _Phase(Enum):
-    FRESH = auto()
-    STARTING = auto()  # sends are kept until there is a link
-    RUNNING = auto()
-    ENDED = auto()
-
-
 class Engine:
     """Runs one driver, any number of times, once at a time.
+
+    Args:
+        driver: The driver.
+        state: Knows whether it runs, and whether it has to end.
 
     Attributes:
         snoops: What the driver watches.
     """
 
-    def __init__(self, driver: IPyDriver) -> None:
+    def __init__(self, driver: Driver, state: RunState) -> None:
         self.snoops = Snoops()
         self._driver = driver
-        self._phase = _Phase.FRESH
-        self._outlet: Outlet | None = None
-        self._dispatcher: Dispatcher | None = None
+        self._state = state
         self._group: asyncio.TaskGroup | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._backgrounds: list[Coroutine[Any, Any, Any]] = []
-        # The next are made anew for each run, as they belong to its event loop.
-        self._ending = asyncio.Event()
-        self._asked = asyncio.Event()  # there is something new to be watched
+        self._asked = asyncio.Event()  # there is something new to be watched; made anew for each run
         self._runner: asyncio.Task[Any] | None = None  # what serve() runs in
         self._cancelled_before = 0  # how often that was cancelled before
         self._is_over = False  # the grace time has been used up: nothing is started any more
-        self._must_not_run = False  # shut down between two runs: the next one is to end at once
-
-    @property
-    def outlet(self) -> Outlet:
-        """Where to send; NotRunning before the first run."""
-        if self._outlet is None:
-            raise NotRunning("the driver does not run yet: await asyncrun(), or that of its IPyServer, first")
-        return self._outlet
 
     def prepare(self) -> None:
         """A run is about to begin: from now on sends are kept for its link.
@@ -75,66 +57,36 @@ class Engine:
         Raises:
             RuntimeError: The driver runs already.
         """
-        driver, loop = self._driver, asyncio.get_running_loop()
-        if self._phase is _Phase.RUNNING:
-            raise RuntimeError("the driver runs already")
-        if self._phase is _Phase.STARTING:
-            if not driver._stop:
-                return
-            self._phase = _Phase.ENDED  # the run that was expected was shut down before it began; this is another
-        if self._phase is _Phase.ENDED:
-            self._set_flags(False)
-            if self._must_not_run:  # asked last: a thread or a signal handler may shut it down just now
-                self._set_flags(True)
-        self._must_not_run = False
-        if self._loop not in (None, loop):  # an Event belongs to the loop in which it was waited for
-            driver.stopped, driver.shutdownrequested = asyncio.Event(), asyncio.Event()
-        driver.stopped.clear()
-        if driver._stop:
-            driver.shutdownrequested.set()
-        else:
-            driver.shutdownrequested.clear()
-        self._loop = loop
-        self._ending, self._asked = asyncio.Event(), asyncio.Event()
-        self._outlet = Outlet(lambda: driver.debug_enable and logger.isEnabledFor(logging.DEBUG))
-        self.snoops.restart()
-        self._phase = _Phase.STARTING
-        if driver._stop:  # shutdown() has come first
-            self.end()
-
-    def _set_flags(self, stop: bool) -> None:
-        self._driver._stop = stop
-        for device in self._driver.devices():
-            device._stop = stop
+        if self._state.prepare():
+            self._asked = asyncio.Event()
+            self.snoops.restart()
 
     def cancel_preparation(self) -> None:
         """There will be no run after all: drop what was kept for it, and say that it has ended."""
-        if self._phase is _Phase.STARTING:
+        if self._state.is_prepared:
             self._driver.shutdown()
             self._finished()
 
     async def serve(self, link: Link, grace: float) -> None:
         """Run the driver on a link, until it is shut down or the link is closed."""
-        if self._phase is not _Phase.STARTING:
+        state = self._state
+        if not state.is_prepared:
             self.prepare()
-        self._phase = _Phase.RUNNING
         self._runner = asyncio.current_task()
         self._cancelled_before = self._runner.cancelling() if self._runner is not None else 0
         self._is_over = False
-        driver, outlet, clock = self._driver, self.outlet, asyncio.get_running_loop().time
+        driver, outlet, clock = self._driver, state.outlet, asyncio.get_running_loop().time
         closed = asyncio.Event()
 
         def link_closed(error: Exception | None) -> None:
             closed.set()
-            if self._dispatcher is dispatcher and not driver._stop:
+            if state.receiver is dispatcher and not state.must_end:
                 if error is not None:
                     logger.warning("%s: the link is lost: %s", type(driver).__name__, error)
                 driver.shutdown()
 
         dispatcher = Dispatcher(driver, link, outlet, self.snoops, clock, self._start, link_closed, self._is_ending)
-        self._dispatcher = dispatcher
-        if self._ending.is_set():  # shut down before it began
-            dispatcher.close()
+        state.begin(dispatcher)
         try:
             link.open(dispatcher)
             outlet.connect(link)
@@ -150,43 +102,20 @@ class Engine:
 
     async def _run_tasks(self, outlet: Outlet, grace: float) -> None:
         """Run what the author of the driver has written, to its end."""
-        driver = self._driver
+        state = self._state
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._start_all()
             asking = group.create_task(self._ask(outlet), name="snooping")
             try:
-                await self._ending.wait()
+                await state.ending.wait()
                 await self._wind_down(asking, grace)
             except asyncio.CancelledError:
-                if driver._stop or any(_has_failed(task) for task in self._tasks):
+                if state.must_end or any(_has_failed(task) for task in self._tasks):
                     raise
-                driver.shutdown()
+                self._driver.shutdown()
                 await self._wind_down(asking, grace)
                 raise
-
-    def announce_end(self) -> None:
-        """The flags are about to be raised; if there is no run, they are those of the next."""
-        self._must_not_run = self._phase in (_Phase.FRESH, _Phase.ENDED)
-
-    def end(self) -> None:
-        """Begin the end of the run, if there is one: nothing is sent or taken any more. If not, that of the next.
-
-        The button of a GPIO library or a signal handler may call this.
-        """
-        call_in_loop(self._loop, self._end)
-
-    def _end(self) -> None:
-        if not self._driver._stop:
-            return  # meanwhile the run is over, and the next has begun
-        if self._phase not in (_Phase.FRESH, _Phase.ENDED):
-            self._must_not_run = False  # it was announced while this run was prepared
-        self._driver.shutdownrequested.set()
-        self._ending.set()
-        if self._phase is not _Phase.FRESH and self._outlet is not None:
-            self._outlet.close()
-        if self._dispatcher is not None:
-            self._dispatcher.close()
 
     def add_background(
         self, coro: Coroutine[Any, Any, Any], what: str, waiting: list[Coroutine[Any, Any, Any]] | None = None
@@ -194,13 +123,13 @@ class Engine:
         """Start a coroutine now, or with the next run; any thread may call this."""
         coro = check_coroutine(coro)
         if self._group is not None:
-            call_in_loop(self._loop, partial(self._start_user, coro, what))
+            call_in_loop(self._state.loop, partial(self._start_user, coro, what))
         else:
             (self._backgrounds if waiting is None else waiting).append(coro)
 
     def ask(self) -> None:
         """There is something new to be watched; any thread may call this."""
-        call_in_loop(self._loop, self._asked.set)
+        call_in_loop(self._state.loop, self._asked.set)
 
     # --- tasks ---
 
@@ -210,9 +139,8 @@ class Engine:
         waiting = [(coro, "a background of the driver") for coro in self._backgrounds]
         self._backgrounds.clear()
         for device in driver.devices():
-            waiting += [(coro, f"a background of {device.devicename}") for coro in device._backgrounds]
-            device._backgrounds.clear()
-        if self._ending.is_set():
+            waiting += [(coro, f"a background of {device.devicename}") for coro in device.take_backgrounds()]
+        if self._state.ending.is_set():
             for coro, _ in waiting:
                 coro.close()
             return
@@ -261,7 +189,7 @@ class Engine:
 
     def _is_ending(self) -> bool:
         """The driver is about to end, and its tasks may be cancelled."""
-        return self._driver._stop or (self._runner is not None and self._runner.cancelling() > self._cancelled_before)
+        return self._state.must_end or (self._runner is not None and self._runner.cancelling() > self._cancelled_before)
 
     def _task_done(self, coro: Coroutine[Any, Any, Any], task: asyncio.Task[Any]) -> None:
         coro.close()  # it has ended, or was cancelled before its first step
@@ -330,9 +258,7 @@ class Engine:
     def _finished(self) -> None:
         self._tasks.clear()
         self._runner = None
-        self._dispatcher = None
-        self._phase = _Phase.ENDED
-        self._driver.stopped.set()
+        self._state.finish()
 
 
 def _has_failed(task: asyncio.Task[Any]) -> bool:

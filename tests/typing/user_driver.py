@@ -22,6 +22,14 @@ class Instrument(ipd.IPyDriver):
                 wanted: float = event.getfloatvalue("TARGET")
                 event.vector["TARGET"] = wanted
                 await event.vector.send_setVector(timeout=10, state="Busy")
+            case ipd.newTextVector(vectorname="NAME"):
+                driver, device = event.vector.driver, event.vector.device
+                if driver is not None and not driver.stop and "NAME" in device:
+                    note: str = device["NAME"].message
+                    await driver.send_message(f"{device.devicename} of {driver.driverdata}: {note}")
+                    await device.send_device_message("named")
+                    names: list[str] = [vector.name for each in driver.devices() for vector in each.properties()]
+                    await driver[device.devicename][names[0]].send_setVector()
             case ipd.newTextVector():
                 for name, value in event.items():
                     event.vector[name] = value

@@ -138,7 +138,7 @@ async def test_the_senders_of_a_flood_wait_and_the_memory_of_a_driver_is_bounded
         while not client.link._paused:
             await served.put(command("x" * 10_000), sender=client)
             put += 1
-        held = sum(queue.behind for queue in served.driver._engine._dispatcher._queues._queues.values())
+        held = sum(queue.behind for queue in served.driver._run_state.receiver._queues._queues.values())
         assert held <= 2 * MAX_COMMAND_BYTES
         assert put * 10_000 < 4 * MAX_COMMAND_BYTES
         served.driver.seconds = 0.0
@@ -150,7 +150,7 @@ async def test_the_senders_of_a_flood_wait_and_the_memory_of_a_driver_is_bounded
 async def test_commands_and_news_that_wait_take_turns():
     """Neither a flood of commands nor one of news keeps the other back for ever."""
     async with Served(Roof()) as served:
-        theirs = served.driver._engine._dispatcher._link
+        theirs = served.driver._run_state.receiver._link
         theirs.pause_reading()
         for n in range(20_000):
             await served.put(command(str(n) + "x" * 100))

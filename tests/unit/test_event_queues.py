@@ -254,7 +254,7 @@ async def test_a_frame_that_cannot_be_taken_costs_the_others_nothing(caplog, mon
     driver = Recorder()
     driver.snoopall = True
     async with DriverHarness(driver) as h:
-        dispatcher = driver._engine._dispatcher
+        dispatcher = driver._run_state.receiver
         heard = dispatcher._snoops.heard
 
         def fails(address, now):
@@ -305,7 +305,7 @@ async def test_who_asks_while_an_answer_is_under_way_gets_all_of_it():
         async def asked_again():
             await original()
             vector._reply = original
-            h.driver._engine._dispatcher.frames_received([encode(GetProperties())])
+            h.driver._run_state.receiver.frames_received([encode(GetProperties())])
 
         vector._reply = asked_again
         await put(h, GetProperties())
@@ -408,7 +408,7 @@ async def test_news_that_waits_is_bounded_in_bytes_over_all_vectors():
         assert not paused(h)
         for name in names:
             assert [note for note in driver.begun if note.startswith(name)] == [f"{name}={letter}" for letter in "ABCD"]
-        assert driver._engine._dispatcher._queues._news == 0
+        assert driver._run_state.receiver._queues._news == 0
 
 
 @driver_test

@@ -7,7 +7,7 @@ import pytest
 
 import indipydriver
 import indipyserver
-from indipydriver import device, events, ipydriver, propertymembers, propertyvectors
+from indipydriver import device, events, ipydriver, propertymembers, propertyvectors, shapes
 
 NAMES = """
     version IPyDriver Device getfloat SwitchVector LightVector TextVector BLOBVector NumberVector SwitchMember
@@ -72,3 +72,22 @@ def test_events_are_classes_that_patterns_can_match():
         if name not in ("version", "getfloat"):
             assert isinstance(thing, type), name
             assert not hasattr(thing, "__match_args__"), name
+
+
+# What an author does not call: of the runtime, and of servers.
+INTERNAL = {"expect_run", "expect_no_run", "serve", "join_driver", "set_stop_flag", "take_backgrounds"}
+
+
+@pytest.mark.parametrize(
+    ("made", "shape"),
+    [
+        (indipydriver.Device("D", []), shapes.DeviceLike),
+        (indipydriver.IPyDriver(), shapes.DriverLike),
+    ],
+)
+def test_a_vector_sees_all_of_its_device_and_of_its_driver(made, shape):
+    """The shapes, in which a type checker knows them, lack nothing that an author may use."""
+    own = {name for kind in type(made).__mro__ if kind.__module__.startswith("indipydriver") for name in vars(kind)}
+    offered = {name for name in own | set(vars(made)) if not name.startswith("_")} - INTERNAL
+    told = {name for kind in shape.__mro__ for name in (*vars(kind), *getattr(kind, "__annotations__", ()))}
+    assert offered - told == {"clear"}  # which raises

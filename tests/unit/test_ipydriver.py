@@ -626,8 +626,8 @@ async def test_malformed_news_are_logged_once(caplog):
         for _ in range(3):
             await h.send_frame(frame)
         assert driver.news == []
-        assert driver._engine._dispatcher.refused == {"MalformedFrame setLightVector": 3}
-        driver._engine._dispatcher.fault_received(MalformedFrame("junk"))
+        assert driver._run_state.receiver.refused == {"MalformedFrame setLightVector": 3}
+        driver._run_state.receiver.fault_received(MalformedFrame("junk"))
     assert len(caplog.records) == 2
 
 

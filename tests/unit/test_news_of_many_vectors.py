@@ -40,7 +40,7 @@ async def put(h, frames):
 
 
 def queues(h):
-    return h.driver._engine._dispatcher._queues
+    return h.driver._run_state.receiver._queues
 
 
 @pytest.mark.parametrize("size", [200_000, 10])

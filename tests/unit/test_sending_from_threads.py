@@ -56,7 +56,7 @@ def test_what_is_sent_in_another_event_loop_arrives_at_once_and_in_order(debug):
             assert raised == []
             assert [type(message) for message in h.messages] == [SetVector] * 100 + [DelProperty, Message]
             assert [m.members[0].value for m in h.messages[:100]] == [str(n) for n in range(100)]
-            assert driver._engine.outlet._burst.began is None
+            assert driver._run_state.outlet._burst.began is None
 
     run(test, real_time=True)
 
@@ -81,7 +81,7 @@ def test_a_thread_that_sends_without_a_pause_is_no_faster_than_the_event_loop_an
         class Server(DriverHarness):
             def frames_received(self, frames):
                 super().frames_received(frames)
-                waiting.append(driver._engine.outlet._handed_over)
+                waiting.append(driver._run_state.outlet._handed_over)
                 time.sleep(0.002)
 
         async with Server(driver) as h:

@@ -88,12 +88,11 @@ def test_a_shutdown_that_comes_when_the_next_run_has_begun_ends_it_not():
         driver = Waiting(ipd.Device("D", []))
         first = asyncio.create_task(driver.serve(memory_pair("driver", "test")[1]))
         await asyncio.sleep(0.1)
-        engine = driver._engine
         driver.shutdown()
         await first
         second = asyncio.create_task(driver.serve(memory_pair("driver", "test")[1]))
         await asyncio.sleep(0.1)
-        engine._end()  # as the loop calls it for a thread that was late
+        driver._run_state.end()  # as the loop calls it for a thread that was late
         await asyncio.sleep(0.1)
         assert not second.done()
         assert not driver.shutdownrequested.is_set()
@@ -133,7 +132,7 @@ def test_after_a_shutdown_of_the_authors_that_fails_the_driver_can_run_again():
     run(test)
 
 
-MODULES = ("dispatch.py", "eventqueues.py", "sending.py")
+MODULES = ("dispatch.py", "eventqueues.py", "outlet.py")
 NEWS = [
     *[encode(NewVector(VectorKind.TEXT, "D", name, (OneMember("t", "x"),))) for name in "vvw"],
     *[encode(SetVector(VectorKind.TEXT, "Other", name, (OneMember("t", "x"),))) for name in "ppq"],

@@ -75,7 +75,7 @@ def asked(h):
 
 
 def queues(h):
-    return h.driver._engine._dispatcher._queues
+    return h.driver._run_state.receiver._queues
 
 
 @driver_test

@@ -94,7 +94,7 @@ async def test_a_cancellation_out_of_rxevent_is_a_failure_of_this_one_event(act,
         await h.advance(1)
         assert h.driver.done[-1] == "4"
         assert not h.driver.stop
-        assert h.driver._engine._dispatcher._queues._queues == {}
+        assert h.driver._run_state.receiver._queues._queues == {}
     assert "rxevent failed" in caplog.text
 
 
@@ -185,7 +185,7 @@ async def test_who_cancels_every_task_there_is_ends_the_driver_without_an_error(
     ours.open(Recorder())
     task = asyncio.create_task(driver.serve(theirs, shutdown_grace=1))
     await asyncio.sleep(1)
-    dispatcher = driver._engine._dispatcher
+    dispatcher = driver._run_state.receiver
     dispatcher.frames_received([encode(GetProperties())])
     for each in asyncio.all_tasks() - {asyncio.current_task()}:
         each.cancel()
@@ -359,9 +359,8 @@ def test_what_is_no_exception_ends_the_driver(where):
         await asyncio.sleep(0)
         if where == "rxevent":
             await asyncio.sleep(1)
-            driver._engine._dispatcher.frames_received(
-                [encode(NewVector(VectorKind.TEXT, "D", "v", (OneMember("t", "x"),)))]
-            )
+            command = NewVector(VectorKind.TEXT, "D", "v", (OneMember("t", "x"),))
+            driver._run_state.receiver.frames_received([encode(command)])
         with pytest.raises(BaseExceptionGroup) as caught:
             await task
         assert isinstance(caught.value.exceptions[0], _Interrupt)

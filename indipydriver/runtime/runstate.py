@@ -1,0 +1,142 @@
+"""Whether a driver runs, and whether it has to end: the one place that knows both."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import Enum, auto
+from typing import Protocol
+
+from ..transport.calling import call_in_loop
+from ..transport.outlet import NotRunning, Outlet
+from .served import Driver
+
+__all__ = ["RunReceiver", "RunState"]
+
+logger = logging.getLogger("indipydriver.ipydriver")
+
+
+class RunReceiver(Protocol):
+    """What takes frames for a driver, during one run."""
+
+    def close(self) -> None:
+        """Take no more. A signal handler may call this at any place."""
+
+
+class _Phase(Enum):
+    FRESH = auto()
+    STARTING = auto()  # sends are kept until there is a link
+    RUNNING = auto()
+    ENDED = auto()
+
+
+class RunState:
+    """The state of one driver, which may run any number of times, once at a time.
+
+    Whatever ends a run calls the driver's `shutdown`, to which its author may have added something. That calls
+    :meth:`shutdown` here, which calls nothing above but the `shutdown` of the devices.
+
+    Attributes:
+        must_end: What authors read as `stop`.
+        ending: Set when the run has to end. It is made anew for each run, as it belongs to its event loop.
+        loop: The event loop of the run, or of the last one.
+        receiver: What takes frames, while there is a link.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self.must_end = False
+        self.ending = asyncio.Event()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.receiver: RunReceiver | None = None
+        self._driver = driver
+        self._phase = _Phase.FRESH
+        self._outlet: Outlet | None = None
+        self._must_not_run = False  # shut down between two runs: the next one is to end at once
+
+    @property
+    def outlet(self) -> Outlet:
+        """Where to send; NotRunning before the first run."""
+        if self._outlet is None:
+            raise NotRunning("the driver does not run yet: await asyncrun(), or that of its IPyServer, first")
+        return self._outlet
+
+    @property
+    def is_prepared(self) -> bool:
+        """A run has been prepared, and has not begun."""
+        return self._phase is _Phase.STARTING
+
+    def prepare(self) -> bool:
+        """A run is about to begin: from now on sends are kept for its link. False if that is known already.
+
+        Raises:
+            RuntimeError: The driver runs already.
+        """
+        driver, loop = self._driver, asyncio.get_running_loop()
+        if self._phase is _Phase.RUNNING:
+            raise RuntimeError("the driver runs already")
+        if self._phase is _Phase.STARTING:
+            if not self.must_end:
+                return False
+            self._phase = _Phase.ENDED  # the run that was expected was shut down before it began; this is another
+        if self._phase is _Phase.ENDED:
+            self._set_flags(False)
+            if self._must_not_run:  # asked last: a thread or a signal handler may shut it down just now
+                self._set_flags(True)
+        self._must_not_run = False
+        if self.loop not in (None, loop):  # an Event belongs to the loop in which it was waited for
+            driver.stopped, driver.shutdownrequested = asyncio.Event(), asyncio.Event()
+        driver.stopped.clear()
+        if self.must_end:
+            driver.shutdownrequested.set()
+        else:
+            driver.shutdownrequested.clear()
+        self.loop = loop
+        self.ending = asyncio.Event()
+        self._outlet = Outlet(lambda: driver.debug_enable and logger.isEnabledFor(logging.DEBUG))
+        self._phase = _Phase.STARTING
+        if self.must_end:  # shutdown() has come first
+            call_in_loop(loop, self.end)
+        return True
+
+    def _set_flags(self, stop: bool) -> None:
+        self.must_end = stop
+        for device in self._driver.devices():
+            device.set_stop_flag(stop)
+
+    def begin(self, receiver: RunReceiver) -> None:
+        """The run begins."""
+        self._phase = _Phase.RUNNING
+        self.receiver = receiver
+        if self.ending.is_set():  # shut down before it began
+            receiver.close()
+
+    def shutdown(self) -> None:
+        """Raise the stop flags, and begin the end of the run: nothing is sent or taken any more.
+
+        Without a run, that is the end of the next. Any thread and any signal handler may call this, as the button of
+        a GPIO library does.
+        """
+        self._must_not_run = self._phase in (_Phase.FRESH, _Phase.ENDED)
+        self.must_end = True
+        for device in self._driver.data.values():
+            device.shutdown()
+        call_in_loop(self.loop, self.end)
+
+    def end(self) -> None:
+        """Begin the end of the run for which the flags were raised. Only the thread of the event loop calls this."""
+        if not self.must_end:
+            return  # meanwhile the run is over, and the next has begun
+        if self._phase not in (_Phase.FRESH, _Phase.ENDED):
+            self._must_not_run = False  # it was noted while this run was prepared
+        self._driver.shutdownrequested.set()
+        self.ending.set()
+        if self._phase is not _Phase.FRESH and self._outlet is not None:
+            self._outlet.close()
+        if self.receiver is not None:
+            self.receiver.close()
+
+    def finish(self) -> None:
+        """The run has ended, or will not begin."""
+        self.receiver = None
+        self._phase = _Phase.ENDED
+        self._driver.stopped.set()
