@@ -138,7 +138,7 @@ class newSwitchVector(newVector):
 
     def _check(self) -> None:
         if self.vector.rule != Rule.ANY_OF_MANY and list(self.data.values()).count(SwitchState.ON) > 1:
-            raise _refusal(f"only one switch may be On ({self.vector.rule})", self)
+            raise _refusal(f"only one switch may be On ({self.vector.rule})", self._frame)
 
 
 class newTextVector(newVector):
@@ -167,12 +167,12 @@ class newNumberVector(newVector):
             try:
                 value = getfloat(text)
             except TypeError as error:
-                raise _refusal(f"{name!r}: {error}", self) from None
+                raise _refusal(f"{name!r}: {error}", self._frame) from None
             if not math.isfinite(value):
-                raise _refusal(f"{name!r} is not finite", self)
-            limits = self.vector.data[name]._range()
+                raise _refusal(f"{name!r} is not finite", self._frame)
+            limits = self.vector.data[name].allowed_range()
             if limits and not limits[0] <= value <= limits[1]:
-                raise _refusal(f"{name!r} is {value:g}, outside {limits[0]:g} to {limits[1]:g}", self)
+                raise _refusal(f"{name!r} is {value:g}, outside {limits[0]:g} to {limits[1]:g}", self._frame)
 
 
 class newBLOBVector(newVector):
@@ -200,8 +200,7 @@ def _blob(member: object, sizeformat: dict[str, tuple[int, str]]) -> bytes:
     return member.data
 
 
-def _refusal(reason: str, about: Frame | Event) -> EventException:
-    frame = about._frame if isinstance(about, Event) else about
+def _refusal(reason: str, frame: Frame) -> EventException:
     return EventException(reason, tag=frame.tag.text, device=frame.device, name=frame.name)
 
 
@@ -219,8 +218,8 @@ def new_event(frame: Frame, message: messages.NewVector, vector: PropertyVector)
     Raises:
         EventException: The vector does not allow it; the reason is fit to be told to the client.
     """
-    if message.kind is not vector._kind:
-        raise _refusal(f"the vector is a {vector._kind}Vector, the command a {frame.tag.text}", frame)
+    if message.kind is not vector.vectorkind:
+        raise _refusal(f"the vector is a {vector.vectorkind}Vector, the command a {frame.tag.text}", frame)
     if vector.perm == Permission.READ_ONLY:
         raise _refusal("the vector is read-only", frame)
     for member in message.members:

@@ -134,10 +134,12 @@ class PropertyMember:
         """The value in the form in which it is kept; ValueError if it cannot be one."""
         return as_text(value)
 
-    def _def(self) -> DefMember:
+    def as_definition(self) -> DefMember:
+        """What is sent of it in a definition."""
         return DefMember(self.name, self._membervalue, self.label)
 
-    def _one(self) -> OneMember:
+    def as_update(self) -> OneMember:
+        """What is sent of it in an update."""
         return OneMember(self.name, self._membervalue)
 
 
@@ -277,13 +279,14 @@ class NumberMember(PropertyMember):
         """Any number as clients show it in this member; an invalid format raises ValueFormatError."""
         return format_number(self._format, value)
 
-    def _def(self) -> DefMember:
+    def as_definition(self) -> DefMember:
+        """What is sent of it in a definition."""
         # An empty format would be printed as nothing by clients in C.
         return DefMember(
             self.name, self._membervalue, self._label, self._format or "%g", self._min, self._max, self._step
         )
 
-    def _range(self) -> tuple[float, float] | None:
+    def allowed_range(self) -> tuple[float, float] | None:
         """The values that a client may set; None for any."""
         low, high = getfloat(self._min), getfloat(self._max)
         return (low, high) if low < high else None
@@ -375,10 +378,11 @@ class BLOBMember(PropertyMember):
         suffixes = Path(value).suffixes
         return "".join(suffixes[-2:] if suffixes[-1:] in ([".z"], [".gz"], [".fz"]) else suffixes[-1:])
 
-    def _def(self) -> DefMember:
+    def as_definition(self) -> DefMember:
+        """What is sent of it in a definition."""
         return DefMember(self.name, "", self.label)
 
-    def _blob(self) -> BLOBSource:
+    def as_source(self) -> BLOBSource:
         """All that is needed to send it, as it is now; what could be written to meanwhile is copied."""
         value = self._membervalue
         if isinstance(value, (bytearray, memoryview)):

@@ -39,7 +39,7 @@ class SwitchVector(PermittedVector, ValueVector):
         switchmembers: The members.
     """
 
-    _kind = VectorKind.SWITCH
+    vectorkind = VectorKind.SWITCH
     _member_class = SwitchMember
 
     def __init__(
@@ -83,7 +83,7 @@ class LightVector(ValueVector):
         lightmembers: The members.
     """
 
-    _kind = VectorKind.LIGHT
+    vectorkind = VectorKind.LIGHT
     _member_class = LightMember
 
     def __init__(self, name: str, label: str, group: str, state: str, lightmembers: Iterable[LightMember]) -> None:
@@ -108,7 +108,7 @@ class TextVector(PermittedVector, ValueVector):
         textmembers: The members.
     """
 
-    _kind = VectorKind.TEXT
+    vectorkind = VectorKind.TEXT
     _member_class = TextMember
 
     def __init__(
@@ -129,7 +129,7 @@ class NumberVector(PermittedVector, ValueVector):
         numbermembers: The members.
     """
 
-    _kind = VectorKind.NUMBER
+    vectorkind = VectorKind.NUMBER
     _member_class = NumberMember
 
     def __init__(
@@ -160,7 +160,7 @@ class BLOBVector(PermittedVector):
         blobmembers: The members.
     """
 
-    _kind = VectorKind.BLOB
+    vectorkind = VectorKind.BLOB
     _member_class = BLOBMember
 
     def __init__(
@@ -215,7 +215,7 @@ class BLOBVector(PermittedVector):
         """
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
-        sources = [member._blob() for member in named(self.data, members) if member.membervalue is not None]
+        sources = [member.as_source() for member in named(self.data, members) if member.membervalue is not None]
         async with outlet.turn(self):
             if self._is_enabled():
                 await self._send(outlet, sources, call)
@@ -259,7 +259,7 @@ class BLOBVector(PermittedVector):
             call.message,
         )
 
-    async def _answer(self, state: State, message: str) -> None:
+    async def answer_command(self, state: State, message: str) -> None:
         await self.send_setVectorMembers(message=message, state=state)
 
 

@@ -101,7 +101,7 @@ class PropertyVector(UserDict[str, Any]):
         ValueError: The state is not one of the four.
     """
 
-    _kind: ClassVar[VectorKind]
+    vectorkind: ClassVar[VectorKind]
     _member_class: ClassVar[type[PropertyMember]]
 
     def __init__(self, name: str, label: str, group: str, state: str, members: Iterable[PropertyMember]) -> None:
@@ -321,11 +321,11 @@ class PropertyVector(UserDict[str, Any]):
         assert self.devicename is not None
         return encode(
             DefVector(
-                self._kind,
+                self.vectorkind,
                 self.devicename,
                 self.name,
                 call.state or self._state,
-                tuple([member._def() for member in self.data.values()]),
+                tuple([member.as_definition() for member in self.data.values()]),
                 self._label,
                 self._group,
                 *self._perm_and_rule(),
@@ -342,7 +342,13 @@ class PropertyVector(UserDict[str, Any]):
     def _perm_and_rule(self) -> tuple[Permission | None, Rule | None]:
         return Permission(self.perm), None
 
-    async def _reply(self) -> None:
+    # --- called when commands and requests come ---
+
+    def note_command(self) -> None:
+        """A client waits for an answer: the next send goes out even if nothing has changed."""
+        self._is_commanded = True
+
+    async def answer_request(self) -> None:
         """Answer a getProperties. Only who asked gets it, so what has changed is still to be sent to the others."""
         if self._is_enabled():
             outlet = self._outlet()
@@ -351,7 +357,7 @@ class PropertyVector(UserDict[str, Any]):
             outlet.put(frame)
             await outlet.pace()
 
-    async def _answer(self, state: State, message: str) -> None:
+    async def answer_command(self, state: State, message: str) -> None:
         """Tell clients what has become of a command, with the values as they are."""
         raise NotImplementedError
 
@@ -424,7 +430,7 @@ class ValueVector(PropertyVector):
         assert self.devicename is not None
         frame = encode(
             SetVector(
-                self._kind,
+                self.vectorkind,
                 self.devicename,
                 self.name,
                 self._ones(members),
@@ -442,9 +448,9 @@ class ValueVector(PropertyVector):
             member.changed = False
 
     def _ones(self, members: Sequence[PropertyMember]) -> tuple[OneMember, ...]:
-        return tuple([member._one() for member in members])
+        return tuple([member.as_update() for member in members])
 
-    async def _answer(self, state: State, message: str) -> None:
+    async def answer_command(self, state: State, message: str) -> None:
         await self.send_setVector(message=message, state=state)
 
 

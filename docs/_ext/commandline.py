@@ -9,8 +9,8 @@ from indipyserver.cli.main import build_parser
 
 def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[argparse.Action]]]:
     """The flags of a parser, group by group, with the title of each group."""
-    for group in parser._action_groups:
-        flags = [action for action in group._group_actions if action.option_strings]
+    for group in parser._action_groups:  # noqa: SLF001  # argparse has no other way to them
+        flags = [action for action in group._group_actions if action.option_strings]  # noqa: SLF001
         if flags:
             yield group.title or "", flags
 

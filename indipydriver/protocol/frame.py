@@ -189,15 +189,10 @@ class Batch:
             self.size = sum([frame.size for frame in frames]) + len(frames)
         self.weight = self.size if self.blob is None else self.size + self.blob.in_files
 
-    @classmethod
-    def of_bytes(cls, data: bytes) -> Batch:
+    @staticmethod
+    def of_bytes(data: bytes) -> Batch:
         """A sealed batch of frames that are bytes already, each with its newline."""
-        batch = cls.__new__(cls)
-        batch.frames = []
-        batch.blob = None
-        batch._buffers = [data]
-        batch.size = batch.weight = len(data)
-        return batch
+        return _BatchOfBytes(data)
 
     @property
     def buffers(self) -> list[bytes]:
@@ -210,3 +205,15 @@ class Batch:
                 raws.append(b"")
                 self._buffers = [b"\n".join(raws)]
         return self._buffers
+
+
+class _BatchOfBytes(Batch):
+    """A sealed batch that never was frames."""
+
+    __slots__ = ()
+
+    def __init__(self, data: bytes) -> None:
+        self.frames = []
+        self.blob = None
+        self._buffers = [data]
+        self.size = self.weight = len(data)

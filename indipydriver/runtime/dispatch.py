@@ -275,7 +275,7 @@ class Dispatcher:
         if not (vector.enable and vector.device.enable):
             return
         if self._driver.auto_send_def:
-            await vector._reply()
+            await vector.answer_request()
         elif not any(vector is waiting for waiting in self._to_be_asked):
             self._to_be_asked.append(vector)
             job = Job(partial(self._ask_for_definition, frame, vector))
@@ -305,7 +305,7 @@ class Dispatcher:
             reason = error.reason.removeprefix(f"{frame.tag.text}: ")
             await self._alert(vector, f"{vector.name}: refused: {reason}")
             return
-        vector._is_commanded = True
+        vector.note_command()
         await self._received(event, vector)
 
     async def _refuse_read_only(self, frame: Frame, vector: PropertyVector) -> None:
@@ -344,7 +344,7 @@ class Dispatcher:
 
     async def _alert(self, vector: PropertyVector, text: str) -> None:
         try:
-            await vector._answer(State.ALERT, brief(text))
+            await vector.answer_command(State.ALERT, brief(text))
         except Exception as error:
             what = "%s %s could not be set to Alert"
             self._failures.log(error, (vector,), what, vector.devicename, vector.name)

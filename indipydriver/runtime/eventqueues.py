@@ -99,6 +99,7 @@ class Job:
         is_begun: It is being handled, or has been.
         is_done: It has been handled, or dropped.
         number: Jobs are numbered in the order in which they came.
+        waiters: Of the jobs that wait for it, by number.
     """
 
     run: Callable[[], Awaitable[None]]
@@ -109,7 +110,7 @@ class Job:
     is_begun: bool = False
     is_done: bool = False
     number: int = 0
-    _waiters: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+    waiters: dict[int, asyncio.Future[None]] = field(default_factory=dict)
 
     @property
     def resolved(self) -> Job:
@@ -123,7 +124,7 @@ class Job:
         """Wait until another one is done; those that wait for the same one go on in the order in which they came."""
         other = other.resolved
         if not other.is_done:
-            waiter = other._waiters[self.number] = asyncio.get_running_loop().create_future()
+            waiter = other.waiters[self.number] = asyncio.get_running_loop().create_future()
             await waiter
 
     def finish(self) -> None:
@@ -131,17 +132,17 @@ class Job:
         self.is_done = True
         self.run = _nothing
         self.after = ()
-        for _, waiter in sorted(self._waiters.items()):
+        for _, waiter in sorted(self.waiters.items()):
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiters.clear()
+        self.waiters.clear()
 
     def leave_out(self, before: Job | None) -> None:
         """It will not be handled; those that wait for it wait for the one before it, which is."""
         if before is not None:
             self.instead = before
-            before._waiters |= self._waiters
-            self._waiters.clear()
+            before.waiters |= self.waiters
+            self.waiters.clear()
         self.finish()
 
 

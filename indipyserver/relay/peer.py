@@ -178,6 +178,10 @@ class Peer(Endpoint):
             self._holding.add(sender)
             sender.pause(self)
 
+    def stop_holding(self, sender: Peer) -> None:
+        """This sender has gone: there is nobody left to be read."""
+        self._holding.discard(sender)
+
     def _let_go(self, senders: Iterable[Peer]) -> None:
         for sender in list(senders):
             self._holding.discard(sender)
@@ -324,7 +328,7 @@ class Peer(Endpoint):
         self._let_go(self._holding)
         for receiver in self._held_by:
             if isinstance(receiver, Peer):
-                receiver._holding.discard(self)
+                receiver.stop_holding(self)
         self._held_by.clear()
         if error is not None:
             self.last_error = str(error)

@@ -35,18 +35,18 @@ def test_a_busy_driver_is_named_once_and_never_ended(caplog):
                 peer.put(Batch(frames), frames, client)
         peer.flush()
         peer.hold_if_congested(client)
-        assert there._paused
+        assert there._here.paused
         await asyncio.sleep(1000)
         assert not peer.closed
         assert not driver.closed
         assert len([text for text in board.announced if "Roof is busy" in text]) == 1
         assert "held up: a laptop" in caplog.text
-        assert there._paused  # senders wait
+        assert there._here.paused  # senders wait
         assert peer.dropped > 0  # and news is left out
         theirs.resume_reading()
         await asyncio.sleep(1)
         assert peer.queued == 0
-        assert not there._paused
+        assert not there._here.paused
         assert board.refreshed == 1
         await asyncio.sleep(1000)
         assert not peer.closed

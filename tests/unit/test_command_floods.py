@@ -135,7 +135,7 @@ async def test_the_senders_of_a_flood_wait_and_the_memory_of_a_driver_is_bounded
     async with Served(Roof()) as served:
         put = 0
         client = Peer(served.board, memory_pair("a laptop", "b")[0], Role.CLIENT, limits=OutboxLimits())
-        while not client.link._paused:
+        while not client.link._here.paused:
             await served.put(command("x" * 10_000), sender=client)
             put += 1
         held = sum(queue.behind for queue in served.driver._run_state.receiver._queues._queues.values())
@@ -143,7 +143,7 @@ async def test_the_senders_of_a_flood_wait_and_the_memory_of_a_driver_is_bounded
         assert put * 10_000 < 4 * MAX_COMMAND_BYTES
         served.driver.seconds = 0.0
         await asyncio.sleep(100)
-        assert not client.link._paused
+        assert not client.link._here.paused
 
 
 @driver_test
@@ -190,13 +190,13 @@ async def test_an_abort_is_heard_at_once_during_a_flood_of_another_vector(flood,
             Peer(served.board, memory_pair("a laptop", "b")[0], Role.CLIENT, limits=OutboxLimits()) for _ in range(2)
         )
         for frame in FLOODS[flood]:
-            if flooder.link._paused:
+            if flooder.link._here.paused:
                 break
             await served.put(frame, sender=flooder)
         await served.put(command("now", "abort"), sender=other if by_another else flooder)
         assert served.driver.aborted == 1
-        assert flooder.link._paused
-        assert not other.link._paused
+        assert flooder.link._here.paused
+        assert not other.link._here.paused
 
 
 @driver_test

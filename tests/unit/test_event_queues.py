@@ -88,7 +88,7 @@ async def put(h, *messages):
 
 
 def paused(h):
-    return h._drivers_link._paused
+    return h._drivers_link._here.paused
 
 
 def held(h):
@@ -300,14 +300,14 @@ async def test_who_asks_while_an_answer_is_under_way_gets_all_of_it():
     async with DriverHarness(Recorder("a", "b", "c")) as h:
         h.messages.clear()
         vector = h.driver["D"]["b"]
-        original = vector._reply
+        original = vector.answer_request
 
         async def asked_again():
             await original()
-            vector._reply = original
+            vector.answer_request = original
             h.driver._run_state.receiver.frames_received([encode(GetProperties())])
 
-        vector._reply = asked_again
+        vector.answer_request = asked_again
         await put(h, GetProperties())
         assert defined(h) == ["a", "b", "c", "a", "b", "c"]
 

@@ -51,14 +51,14 @@ async def test_the_first_events_of_very_many_vectors_are_bounded_together(size, 
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
         number = 8 * limit // max(size, JOB_WEIGHT)
         await put(h, [text(f"p{n}", size) for n in range(number)])
-        assert h._drivers_link._paused
+        assert h._drivers_link._here.paused
         assert len(h.driver.begun) < number / 2
         h.driver.seconds = 0.0
         await h.advance(100)
         assert h.driver.begun == [f"p{n}" for n in range(number)]
         assert queues(h)._held == 0
         assert queues(h)._queues == {}
-        assert not h._drivers_link._paused
+        assert not h._drivers_link._here.paused
 
 
 @pytest.mark.parametrize("news", [Message("Other", "x"), DelProperty("Other")])
@@ -89,7 +89,7 @@ async def test_one_large_event_that_is_handled_holds_up_nothing():
         await put(h, [encode(SetVector(VectorKind.BLOB, "Camera", "b", (OneBlob("m", data, len(data), ".fits"),)))])
         await put(h, [text(f"p{n}", 10) for n in range(100)])
         assert len(h.driver.begun) == 101
-        assert not h._drivers_link._paused
+        assert not h._drivers_link._here.paused
 
 
 @driver_test

@@ -121,7 +121,7 @@ def test_after_a_shutdown_of_the_authors_that_fails_the_driver_can_run_again():
         with pytest.raises(OSError, match="pins"):
             await running
         assert driver.stopped.is_set()
-        assert theirs._ended
+        assert theirs._here.ended
         driver.fails = False
         running = asyncio.create_task(driver.serve(memory_pair("driver", "test")[1]))
         await asyncio.sleep(0.1)

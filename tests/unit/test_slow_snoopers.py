@@ -88,7 +88,7 @@ async def test_rain_is_heard_though_snoopevent_is_far_behind_with_another_vector
             await h.advance(0.1)
         await h.advance(PATIENCE)
         assert h.driver.rain == [str(n) for n in range(100)]
-        assert not h._drivers_link._paused
+        assert not h._drivers_link._here.paused
         assert len(queues(h)._queues[False, "Other", "busy"].jobs) <= MAX_WAITING
         assert caplog.text.count("snoopevent is too slow") == 1
         await put(h, text("busy", "last"))
@@ -238,7 +238,7 @@ async def test_of_a_flood_of_messages_the_newest_is_heard():
         await put(h, *[Message(None, str(n)) for n in range(1000)], text("rain", 1))
         await h.advance(2 * PATIENCE)
         assert h.driver.rain == ["1"]
-        assert not h._drivers_link._paused
+        assert not h._drivers_link._here.paused
         await h.advance(1000)
         assert h.driver.heard == ["0", "0", "999", "999"]
         assert asked(h) == []
