@@ -10,7 +10,7 @@ import math
 from collections import UserDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 from xml.etree.ElementTree import Element
 
 from .errors import RemoteProtocolError
@@ -25,7 +25,9 @@ __all__ = [
     "Event",
     "EventException",
     "Message",
+    "RxEvent",
     "SnoopEvent",
+    "SnoopedEvent",
     "defBLOBVector",
     "defLightVector",
     "defNumberVector",
@@ -190,6 +192,10 @@ class newBLOBVector(newVector):
 
     def _value(self, member: messages.OneMember | messages.OneBlob) -> Any:
         return _blob(member, self.sizeformat)
+
+
+RxEvent: TypeAlias = newSwitchVector | newTextVector | newNumberVector | newBLOBVector | getProperties
+"""What rxevent receives; a getProperties only if `auto_send_def` of the driver is False."""
 
 
 def _blob(member: object, sizeformat: dict[str, tuple[int, str]]) -> bytes:
@@ -425,6 +431,22 @@ class setBLOBVector(_TimedSet):
     def _values(self, members: Iterable[Any]) -> Iterable[tuple[str, Any]]:
         return ((member.name, _blob(member, self.sizeformat)) for member in members)
 
+
+SnoopedEvent: TypeAlias = (
+    Message
+    | delProperty
+    | defSwitchVector
+    | defTextVector
+    | defNumberVector
+    | defLightVector
+    | defBLOBVector
+    | setSwitchVector
+    | setTextVector
+    | setNumberVector
+    | setLightVector
+    | setBLOBVector
+)
+"""What snoopevent receives."""
 
 _DEF_EVENTS: Final[dict[VectorKind, type[defVector]]] = {
     VectorKind.SWITCH: defSwitchVector,

@@ -119,6 +119,9 @@ class IPyDriver(FixedMapping[Device]):
         return list(self.data.values())
 
     # --- to be overridden ---
+    # To type checkers, the events are Any. So an author may annotate them with RxEvent or SnoopedEvent, with one class,
+    # or not at all. If the unions stood here, a method that takes one class would be an error, and so would be
+    # `event["name"]` in a method without annotations, as getProperties is no mapping.
 
     async def rxevent(self, event: Any) -> None:
         """A client has sent a command. Commands for one vector come one after the other.
@@ -126,8 +129,8 @@ class IPyDriver(FixedMapping[Device]):
         An exception sets the vector to Alert, with a message; the driver goes on.
 
         Args:
-            event: A newSwitchVector, newTextVector, newNumberVector or newBLOBVector; or a
-                getProperties, when `auto_send_def` is False.
+            event: One of :data:`indipydriver.events.RxEvent`: a newSwitchVector, newTextVector, newNumberVector or
+                newBLOBVector; or a getProperties, when `auto_send_def` is False.
         """
 
     async def hardware(self) -> None:
@@ -137,7 +140,7 @@ class IPyDriver(FixedMapping[Device]):
         """There is news of something that is watched. An exception is logged; the driver goes on.
 
         Args:
-            event: A Message, delProperty, or any def or set vector.
+            event: One of :data:`indipydriver.events.SnoopedEvent`: a Message, delProperty, or any def or set vector.
         """
 
     # --- what the driver does ---

@@ -87,7 +87,7 @@ class IPyServer:
 
     def __init__(
         self,
-        *drivers: Any,
+        *drivers: PythonDriver,
         host: str | Iterable[str] = "localhost",
         port: int = 7624,
         maxconnections: int = MAX_CONNECTIONS,
@@ -140,7 +140,7 @@ class IPyServer:
 
     # What is served
 
-    def add_driver(self, driver: Any) -> LocalDriver:
+    def add_driver(self, driver: PythonDriver) -> LocalDriver:
         """Serve one more IPyDriver; also while the server runs.
 
         Raises:

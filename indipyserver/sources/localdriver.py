@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from indipydriver.protocol.encode import encode
@@ -26,6 +26,8 @@ logger = logging.getLogger("indipyserver.ipyserver")
 class PythonDriver(Protocol):
     """The shape of a driver: what this server needs of an IPyDriver, so that it need not import it."""
 
+    @property
+    def data(self) -> Mapping[str, object]: ...
     def devices(self) -> Iterable[object]: ...
     def keys(self) -> Iterable[str]: ...
     def expect_run(self) -> None: ...

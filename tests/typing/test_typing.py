@@ -11,7 +11,21 @@ import pytest
 
 from tests.support import ROOT
 
-SAMPLE = ROOT / "tests" / "typing" / "user_driver.py"
+SAMPLES = [ROOT / "tests" / "typing" / name for name in ("user_driver.py", "user_overrides.py")]
+
+# What an author without annotations writes.
+PLAIN = """
+import indipydriver as ipd
+
+
+class Plain(ipd.IPyDriver):
+    async def rxevent(self, event):
+        event.vector["X"] = event["X"]
+        await event.vector.send_setVector()
+
+    async def snoopevent(self, event):
+        self["D"]["X"]["X"] = event["X"]
+"""
 
 
 def mypy(*files: Path) -> subprocess.CompletedProcess[str]:
@@ -22,7 +36,7 @@ def mypy(*files: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout(150)
 def test_mypy_strict() -> None:
     pytest.importorskip("mypy")
-    done = mypy(SAMPLE)
+    done = mypy(*SAMPLES)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -31,24 +45,53 @@ def test_mypy_finds_what_is_wrong(tmp_path: Path) -> None:
     """The check can fail: arguments of wrong types are seen, so the packages' types are not Any."""
     pytest.importorskip("mypy")
     wrong = tmp_path / "wrong.py"
-    wrong.write_text("import indipydriver as ipd\nipd.SwitchMember(3)\nipd.getfloat('1').upper()\n")
+    lines = [
+        "import indipydriver as ipd, indipyserver",
+        "ipd.SwitchMember(3)",
+        "ipd.getfloat('1').upper()",
+        "indipyserver.IPyServer(ipd.Device('D', []))",
+    ]
+    wrong.write_text("\n".join(lines))
     done = mypy(wrong)
-    assert done.stdout.count("error:") == 2, done.stdout
+    assert done.stdout.count("error:") == 3, done.stdout
+
+
+@pytest.mark.timeout(150)
+def test_a_driver_without_annotations(tmp_path: Path) -> None:
+    """It is held to less, and has nothing to be mended."""
+    pytest.importorskip("mypy")
+    pytest.importorskip("basedpyright")
+    plain = tmp_path / "plain.py"
+    plain.write_text(PLAIN)
+    command = [sys.executable, "-m", "mypy", "--check-untyped-defs", "--config-file=", "--no-incremental", str(plain)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pyright(tmp_path, "standard", plain) == []
 
 
 @pytest.mark.timeout(150)
 def test_pyright_strict(tmp_path: Path) -> None:
     """By basedpyright, which is pyright in a wheel, with pyright's own strict rules."""
     pytest.importorskip("basedpyright")
-    settings = tmp_path / "pyrightconfig.json"
+    assert pyright(tmp_path, "strict", *SAMPLES) == []
+
+
+def pyright(folder: Path, mode: str, *files: Path) -> list[str]:
+    """What it finds in these files."""
+    settings = folder / "pyrightconfig.json"
     settings.write_text(
         json.dumps(
-            {"include": [str(SAMPLE)], "extraPaths": [str(ROOT)], "typeCheckingMode": "strict", "pythonVersion": "3.11"}
+            {
+                "include": [str(file) for file in files],
+                "extraPaths": [str(ROOT)],
+                "typeCheckingMode": mode,
+                "pythonVersion": "3.11",
+            }
         )
     )
     command = [sys.executable, "-m", "basedpyright", "--outputjson", "--project", str(settings)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
     report = json.loads(done.stdout)
+    assert report["summary"]["filesAnalyzed"] == len(files), done.stdout
     errors = [d for d in report["generalDiagnostics"] if d["severity"] == "error"]
-    assert report["summary"]["filesAnalyzed"] == 1, done.stdout
-    assert errors == [], "\n".join(f"{d['range']['start']['line'] + 1}: {d['message']}" for d in errors)
+    return [f"{d['file']}:{d['range']['start']['line'] + 1}: {d['message']}" for d in errors]
