@@ -114,7 +114,7 @@ class Device(FixedMapping[PropertyVector]):
         time = timestamp_string(timestamp)
         outlet = self._outlet()
         if self.enable:
-            outlet.put(encode(Message(self.devicename, human_text(message), time)))
+            outlet.emit(encode(Message(self.devicename, human_text(message), time)))
         await outlet.pace()
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
@@ -131,7 +131,7 @@ class Device(FixedMapping[PropertyVector]):
                 if isinstance(vector, BLOBVector):  # what is being encoded goes out first
                     await turns.enter_async_context(outlet.turn(vector))
             self.enable = False
-            outlet.put(encode(deletion))
+            outlet.emit(encode(deletion))
         await outlet.pace()
 
     async def devhardware(self, *args: Any, **kwargs: Any) -> None:

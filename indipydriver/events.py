@@ -80,16 +80,20 @@ class Event:
         return self._root
 
 
-class _MappingEvent(Event, UserDict[str, Any]):
+class _Values(UserDict[str, Any]):
+    """What was sent, by member name."""
+
+    def __setitem__(self, membername: str, value: Any) -> NoReturn:
+        raise KeyError(f"an event tells what was sent; {membername!r} cannot be set")
+
+
+class _MappingEvent(Event, _Values):
     """An event that is a mapping of member names to values."""
 
     def __init__(self, frame: Frame, timestamp: str | None, values: Iterable[tuple[str, Any]]) -> None:
         UserDict.__init__(self)
         Event.__init__(self, frame, timestamp)
         self.data = dict(values)
-
-    def __setitem__(self, membername: str, value: Any) -> NoReturn:
-        raise KeyError(f"an event tells what was sent; {membername!r} cannot be set")
 
 
 # --- commands of clients ---------------------------------------------------------------
@@ -307,16 +311,13 @@ class _PermittedDef(defVector):
         self.timeout = message.timeout or "0"
 
 
-class _DefValues(defVector, UserDict[str, Any]):
+class _DefValues(defVector, _Values):
     """A definition that is a mapping of member names to values."""
 
     def __init__(self, frame: Frame, message: messages.DefVector) -> None:
         UserDict.__init__(self)
         self._define(frame, message)
         self.data = {member.name: self._value(member) for member in message.members}
-
-    def __setitem__(self, membername: str, value: Any) -> NoReturn:
-        raise KeyError(f"an event tells what was sent; {membername!r} cannot be set")
 
     def _value(self, member: messages.DefMember) -> Any:
         return member.value

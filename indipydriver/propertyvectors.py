@@ -233,7 +233,7 @@ class BLOBVector(PermittedVector):
             large = sum(len(blob.data) for blob in blobs) > LARGE
             frame = await in_thread_if(large, lambda: encode(replace(start, members=blobs)))
             if self._is_enabled():  # still
-                outlet.put(frame)
+                outlet.emit(frame)
                 is_sent = True
         finally:
             if not is_sent:

@@ -236,7 +236,7 @@ class PropertyVector(UserDict[str, Any]):
         if self._is_enabled():
             frame = self._def_frame(call)
             self._apply(call)
-            outlet.put(frame)
+            outlet.emit(frame)
             self.changed = False
         await outlet.pace()
 
@@ -244,7 +244,7 @@ class PropertyVector(UserDict[str, Any]):
         """Delete the vector at the clients and disable it. Sent also when it is disabled."""
         call = self._checked(message, timestamp, None, None)
         outlet = self._outlet()
-        outlet.put(encode(DelProperty(self.devicename, self.name, call.timestamp, call.message)))
+        outlet.emit(encode(DelProperty(self.devicename, self.name, call.timestamp, call.message)))
         self.enable = False
         self.changed = True
         for member in self.data.values():
@@ -354,7 +354,7 @@ class PropertyVector(UserDict[str, Any]):
             outlet = self._outlet()
             frame = self._def_frame(self._checked("", None, None, None))
             frame.reply = True
-            outlet.put(frame)
+            outlet.emit(frame)
             await outlet.pace()
 
     async def answer_command(self, state: State, message: str) -> None:
@@ -441,7 +441,7 @@ class ValueVector(PropertyVector):
             )
         )
         self._apply(call)
-        outlet.put(frame)
+        outlet.emit(frame)
         self.changed = False
         self._is_commanded = False
         for member in members:

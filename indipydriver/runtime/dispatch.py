@@ -121,7 +121,7 @@ class Dispatcher:
             self._log_left_out, self._left_out_since = now + LOG_AGAIN, 0
         if ask:
             try:
-                self._outlet.put(encode(messages.GetProperties(device, name)))
+                self._outlet.emit(encode(messages.GetProperties(device, name)))
             except LocalProtocolError as error:
                 self._count("getProperties", "%r %r cannot be asked for: %s", device, name, error)
 
@@ -161,7 +161,7 @@ class Dispatcher:
         match tag.verb:
             case Verb.NEW:
                 if self._vector(device, name) is not None:
-                    self._queues.put(Key(True, device, name), Job(partial(self._command, frame), _held_by(frame)))
+                    self._queues.add(Key(True, device, name), Job(partial(self._command, frame), _held_by(frame)))
             case Verb.GET:
                 self._take_request(frame)
             case Verb.PING:
@@ -171,7 +171,7 @@ class Dispatcher:
             case Verb.MESSAGE:
                 if self._is_wanted(frame, Address(tag, device or None, name or None)):
                     job = Job(partial(self._news, frame), frame.size, Kind.MESSAGE)
-                    self._queues.put_news(device or None, None, job)
+                    self._queues.add_news(device or None, None, job)
             case Verb.DELETE:
                 self._take_deletion(frame)
 
@@ -188,11 +188,11 @@ class Dispatcher:
             if self._snoops.all or device:
                 self._refuse(EventException("no device or no name", tag=tag.text, device=device, name=name))
         elif self._is_wanted(frame, frame.address):
-            self._queues.put_news(device, name, Job(partial(self._news, frame), _held_by(frame), _kind(frame)))
+            self._queues.add_news(device, name, Job(partial(self._news, frame), _held_by(frame), _kind(frame)))
 
     def _take_deletion(self, frame: Frame) -> None:
         """News that a vector or a whole device is gone; which of them it is, only the whole element tells."""
-        if not self._snoops.wants(frame.address):
+        if not self._snoops.watches(frame.address):
             return
         try:
             message = decode(frame)
@@ -206,17 +206,17 @@ class Dispatcher:
         self._snoops.heard(Address(frame.tag, device, name), self._clock())
         job = Job(partial(self._snooped, frame, event), frame.size, Kind.DELETION)
         if name is None:
-            self._queues.put_deletion(device, job)
+            self._queues.add_deletion(device, job)
         else:
-            self._queues.put_news(device, name, job)
+            self._queues.add_news(device, name, job)
 
     def _is_wanted(self, frame: Frame, address: Address) -> bool:
         """The driver watches this; if there are BLOBs to come, they are enabled."""
-        if not self._snoops.wants(address):
+        if not self._snoops.watches(address):
             return False
         if self._snoops.heard(address, self._clock()):
             try:
-                self._outlet.put(encode(messages.EnableBlob(address.device, address.name)))
+                self._outlet.emit(encode(messages.EnableBlob(address.device, address.name)))
             except LocalProtocolError as error:  # its BLOBs do not come, all else does
                 self._count("enableBLOB", "the BLOBs of %r %r cannot be enabled: %s", *address[1:], error)
         return True
@@ -279,7 +279,7 @@ class Dispatcher:
         elif not any(vector is waiting for waiting in self._to_be_asked):
             self._to_be_asked.append(vector)
             job = Job(partial(self._ask_for_definition, frame, vector))
-            self._queues.put(Key(True, vector.devicename, vector.name), job)
+            self._queues.add(Key(True, vector.devicename, vector.name), job)
 
     async def _ask_for_definition(self, frame: Frame, vector: PropertyVector) -> None:
         """Let the driver answer by itself."""
@@ -381,7 +381,7 @@ class Dispatcher:
             self._refuse(error)
             return
         assert isinstance(ping, messages.Ping)
-        self._outlet.put(encode(messages.Ping(ping.uid, reply=True)))
+        self._outlet.emit(encode(messages.Ping(ping.uid, reply=True)))
 
     async def _decoded(self, frame: Frame) -> tuple[Frame, messages.AnyMessage]:
         """The frame, with its data in it wherever that has been, and what it means."""

@@ -230,7 +230,7 @@ class EventQueues:
         self._count = 0  # of all jobs
         self._open = True
 
-    def put(self, key: Key, job: Job) -> None:
+    def add(self, key: Key, job: Job) -> None:
         """Add to the end of a queue."""
         if not self._open:
             return
@@ -257,16 +257,16 @@ class EventQueues:
             self._last.setdefault(key.device, {})[key.name] = job
             self._filled.setdefault(key.device, {})[key.name] = queue
 
-    def put_news(self, device: str | None, name: str | None, job: Job) -> None:
+    def add_news(self, device: str | None, name: str | None, job: Job) -> None:
         """Add news of a vector, or a message."""
         deletion = self._deletions.get(device or "")
         if name is None:
             job.after = self._take_last(device)  # old values are not to come behind a message about them
         elif deletion is not None:
             job.after = (deletion,)
-        self.put(Key(False, device, name), job)
+        self.add(Key(False, device, name), job)
 
-    def put_deletion(self, device: str, job: Job) -> None:
+    def add_deletion(self, device: str, job: Job) -> None:
         """A whole device is gone: what waits of it is void, what is being handled comes first, the rest after."""
         if not self._open:
             return
@@ -274,7 +274,7 @@ class EventQueues:
             self._void(queue)
         job.after = self._take_last(device)
         self._deletions[device] = job
-        self.put(Key(False, device, None), job)
+        self.add(Key(False, device, None), job)
 
     def close(self) -> None:
         """Handle nothing more; what is being handled goes on.

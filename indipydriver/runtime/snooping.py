@@ -65,7 +65,7 @@ class Snoops:
             if timer:
                 timer[1] = -math.inf
 
-    def wants(self, address: Address) -> bool:
+    def watches(self, address: Address) -> bool:
         """Is this news of something that is watched?
 
         Who watches one vector also gets what concerns its whole device: messages, and its deletion.

@@ -170,7 +170,7 @@ class Outlet:
         """The link has room again."""
         self._room.set()
 
-    def put(self, frame: Frame) -> None:
+    def emit(self, frame: Frame) -> None:
         """Send a frame now, whatever waits already."""
         if not self._open:
             return
@@ -193,7 +193,7 @@ class Outlet:
     def _take_over(self, frame: Frame) -> None:
         with self._lock:
             self._handed_over -= 1
-        self.put(frame)
+        self.emit(frame)
 
     async def pace(self) -> None:
         """Wait while too much waits in the link, and give the others their turn when it is time."""
@@ -218,7 +218,7 @@ class Outlet:
 
     async def send(self, message: AnyMessage) -> None:
         """Encode a message and send it."""
-        self.put(encode(message))
+        self.emit(encode(message))
         await self.pace()
 
     def turn(self, sender: object) -> asyncio.Lock:

@@ -111,11 +111,11 @@ async def play(script: list[Any]) -> History:
             history.events.append(event)
             job = Job(partial(history.handle, event, seconds, how), size, kind)
             if kind is Kind.COMMAND:
-                queues.put(Key(True, device, name), job)
+                queues.add(Key(True, device, name), job)
             elif kind is Kind.DELETION and name is None:
-                queues.put_deletion(device, job)
+                queues.add_deletion(device, job)
             else:
-                queues.put_news(device, name, job)
+                queues.add_news(device, name, job)
     async with asyncio.timeout(1000):
         while tasks:
             await asyncio.wait(tasks)

@@ -10,8 +10,8 @@ from indipydriver.runtime.snooping import Snoops
 
 def test_nothing_is_watched_at_first():
     snoops = Snoops()
-    assert not snoops.wants(address("setTextVector", "A", "x"))
-    assert not snoops.wants(address("message"))
+    assert not snoops.watches(address("setTextVector", "A", "x"))
+    assert not snoops.watches(address("message"))
     assert snoops.next_due() is None
     assert snoops.due(1e9) == []
 
@@ -37,14 +37,14 @@ def test_what_is_wanted(device, name, wanted):
         "other-vector": address("defNumberVector", "A", "y"),
         "gone": address("delProperty", "A"),
     }
-    assert {what for what, where in news.items() if snoops.wants(where)} == set(wanted.split())
+    assert {what for what, where in news.items() if snoops.watches(where)} == set(wanted.split())
 
 
 def test_commands_are_no_news():
     snoops = Snoops()
     snoops.add(None, None)
     for tag in ("newTextVector", "getProperties", "enableBLOB", "pingRequest"):
-        assert not snoops.wants(address(tag, "A", "x"))
+        assert not snoops.watches(address(tag, "A", "x"))
 
 
 def test_it_asks_at_once_and_then_after_silence():
