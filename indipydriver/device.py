@@ -8,15 +8,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from .errors import DefinitionError, LocalProtocolError
+from .errors import DefinitionError, LocalProtocolError, NotRunning
 from .fixed import FixedMapping
-from .propertymembers import check_name, getfloat
+from .propertymembers import as_text, check_name, getfloat
 from .propertyvectors import BLOBVector, PropertyVector, timestamp_string
 from .protocol.encode import encode
 from .protocol.messages import DelProperty, Message
 from .shapes import DriverLike, Sender
-from .transport.outlet import NotRunning, Outlet
-from .vectorbase import human_text
+from .transport.outlet import Outlet
 
 __all__ = ["Device", "check_coroutine"]
 
@@ -114,7 +113,7 @@ class Device(FixedMapping[PropertyVector]):
         time = timestamp_string(timestamp)
         outlet = self._outlet()
         if self.enable:
-            outlet.emit(encode(Message(self.devicename, human_text(message), time)))
+            outlet.emit(encode(Message(self.devicename, as_text(message), time)))
         await outlet.pace()
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
@@ -124,7 +123,7 @@ class Device(FixedMapping[PropertyVector]):
             ValueError: `timestamp` is not a datetime.
             NotRunning: The driver does not run yet.
         """
-        deletion = DelProperty(self.devicename, None, timestamp_string(timestamp), human_text(message))
+        deletion = DelProperty(self.devicename, None, timestamp_string(timestamp), as_text(message))
         outlet = self._outlet()
         async with contextlib.AsyncExitStack() as turns:
             for vector in self.data.values():

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from .device import Device
 from .errors import DefinitionError, LocalProtocolError, RemoteProtocolError
 from .fixed import FixedMapping
-from .propertymembers import getfloat
+from .propertymembers import as_text, getfloat
 from .propertyvectors import timestamp_string
 from .protocol.decode import decode
 from .protocol.encode import encode
@@ -25,7 +25,6 @@ from .runtime.runstate import RunState
 from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
 from .transport.link import Link
 from .transport.stdio import open_stdio
-from .vectorbase import human_text
 
 __all__ = ["Device", "IPyDriver"]
 
@@ -204,7 +203,7 @@ class IPyDriver(FixedMapping[Device]):
             ValueError: `timestamp` is not a datetime.
             NotRunning: The driver does not run yet.
         """
-        await self._run_state.outlet.send(Message(None, human_text(message), timestamp_string(timestamp)))
+        await self._run_state.outlet.send(Message(None, as_text(message), timestamp_string(timestamp)))
 
     async def send(self, element: ET.Element) -> None:
         """Send any element of INDI, given as an ElementTree element.

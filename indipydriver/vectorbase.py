@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from .errors import DefinitionError
+from .errors import DefinitionError, NotRunning
 from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
 from .protocol.frame import Frame
@@ -18,14 +18,13 @@ from .protocol.messages import DefVector, DelProperty, OneMember, SetVector
 from .protocol.tags import Permission, Rule, State, VectorKind
 from .protocol.values import format_timestamp
 from .shapes import DeviceLike, DriverLike, Sender
-from .transport.outlet import NotRunning, Outlet
+from .transport.outlet import Outlet
 
 __all__ = [
     "Call",
     "PermittedVector",
     "PropertyVector",
     "ValueVector",
-    "human_text",
     "named",
     "seconds",
     "timestamp_string",
@@ -44,11 +43,6 @@ def timestamp_string(timestamp: datetime | None = None) -> str:
         timestamp: Naive means UTC; any other zone is converted. None: now.
     """
     return format_timestamp(timestamp)
-
-
-def human_text(message: Any) -> str:
-    """Human-readable text; None counts as empty."""
-    return as_text(message)
 
 
 def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
@@ -136,7 +130,7 @@ class PropertyVector(UserDict[str, Any]):
 
     @label.setter
     def label(self, value: str | None) -> None:
-        self._label = human_text(value)
+        self._label = as_text(value)
 
     @property
     def group(self) -> str:
@@ -145,7 +139,7 @@ class PropertyVector(UserDict[str, Any]):
 
     @group.setter
     def group(self, value: str | None) -> None:
-        self._group = human_text(value)
+        self._group = as_text(value)
 
     @property
     def state(self) -> str:
@@ -183,7 +177,7 @@ class PropertyVector(UserDict[str, Any]):
 
     @message.setter
     def message(self, value: Any) -> None:
-        message = human_text(value)
+        message = as_text(value)
         if message and message != self._message:
             self._message = message
             self.changed = True
@@ -288,7 +282,7 @@ class PropertyVector(UserDict[str, Any]):
 
     def _checked(self, message: Any, timestamp: Any, timeout: Any, state: Any) -> Call:
         return Call(
-            human_text(message),
+            as_text(message),
             format_timestamp(timestamp),
             None if timeout is None else seconds(timeout, self.name),
             word(State, state, "state", self.name) if state else None,

@@ -7,8 +7,9 @@ import logging
 from enum import Enum, auto
 from typing import Protocol
 
+from ..errors import NotRunning
 from ..transport.calling import call_in_loop
-from ..transport.outlet import NotRunning, Outlet
+from ..transport.outlet import Outlet
 from .served import Driver
 
 __all__ = ["RunReceiver", "RunState"]

@@ -13,7 +13,6 @@ from itertools import islice
 from threading import Lock, get_ident
 from typing import Final, TypeVar
 
-from ..errors import NotRunning
 from ..protocol.encode import encode
 from ..protocol.frame import Batch, BlobFrame, Frame
 from ..protocol.messages import AnyMessage
@@ -23,7 +22,6 @@ __all__ = [
     "HIGH_WATER",
     "LARGE",
     "LONGEST_TEXT",
-    "NotRunning",
     "Outlet",
     "Turns",
     "brief",
