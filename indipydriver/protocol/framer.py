@@ -143,7 +143,6 @@ class Framer:
         """
         match_shape, match_other = self._common.match, self._common_definition.match
         addresses = self._addresses
-        limits = self.limits
         passing = self._passing_frame
         append = frames.append
         done = b"", 0
@@ -165,72 +164,73 @@ class Framer:
                 if self._junk:
                     self._end_junk()
                 if len(raw) > passing:
-                    if len(raw) > limits.frame:
-                        pos = self._too_large("element", len(raw), limits.frame, data, match.start(1))
-                        if pos < 0:
-                            return done
-                        continue
-                    self._judge(raw, frames)
-                    pos = match.end()
+                    pos = self._take_element(data, match.start(1), match.end(), frames)
+                    if pos < 0:
+                        return done
                     continue
                 append(Frame(addresses.get((tag, device, name)) or self._address((tag, device, name)), raw))
                 pos = match.end()
             if len(data) - pos < 3 and not self._junk and not data[pos:].strip():
                 return done  # the newline behind the last one
-            head = _HEAD.match(data, pos)
-            if head is None:
-                pos = self._skip(data, pos)
-                if pos < 0:
-                    return done
-                continue
-            if self._junk:
-                self._end_junk()
-            name = head[1]
-            pos = head.start(1) - 1
-            if pos > last_end and self._hold_beginning(data, pos, name):
+            pos = self._cut_uncommon(data, pos, last_end, frames)
+            if self._blob is not None:
+                return self._feed_blob(data, pos, frames)
+            if pos < 0:
                 return done
-            start = START_TAG.match(data, pos)
-            if start is None:
-                pos = self._unfinished_start(data, pos, name)
-                if pos < 0:
-                    return done
-                continue
-            end = start.end()
-            if end - pos > limits.start_tag:
-                pos = self._too_large("start tag", end - pos, limits.start_tag, data, pos)
-                if pos < 0:
-                    return done
-                continue
-            if data[end - 2] != 0x2F:  # not "/>"
-                if name in BLOB_TAGS:
-                    self._blob = self._collector(name, start[0], limits)
-                    return self._feed_blob(data, end, frames)
-                found = _END_OR_START[name].search(data, end)
-                if found is None:
-                    sound = end - pos
-                    pos = self._hold(data, pos, _END_OR_START[name], "unfinished element", limits.frame)
-                    if pos < 0:
-                        self._searched = max(sound, self._searched)
-                        return done
-                    continue
-                end = found.end()
-                if data[found.start() + 1] != 0x2F:  # not "</": another element begins before this one ended
-                    if end + 1 - pos > limits.frame:
-                        pos = self._too_large("unfinished element", end + 1 - pos, limits.frame, data, pos)
-                        if pos < 0:
-                            return done
-                        continue
-                    fault = "unfinished element"
-                    self._drop(MalformedFrame(fault, tag=name.decode(), excerpt=excerpt(data[pos : found.start()])))
-                    pos = found.start()
-                    continue
-            if end - pos > limits.frame:
-                pos = self._too_large("element", end - pos, limits.frame, data, pos)
-                if pos < 0:
-                    return done
-                continue
-            self._judge(data[pos:end], frames)
-            pos = end
+
+    def _cut_uncommon(self, data: bytes, pos: int, last_end: int, frames: list[Frame]) -> int:
+        """Cut one element that has not the common shape, or skip what is before it.
+
+        Returns:
+            Where to go on, for a BLOB behind its start tag; -1 when more bytes are needed.
+        """
+        head = _HEAD.match(data, pos)
+        if head is None:
+            return self._skip(data, pos)
+        if self._junk:
+            self._end_junk()
+        name = head[1]
+        pos = head.start(1) - 1
+        if pos > last_end and self._hold_beginning(data, pos, name):
+            return -1
+        start = START_TAG.match(data, pos)
+        if start is None:
+            return self._unfinished_start(data, pos, name)
+        end = start.end()
+        if end - pos > self.limits.start_tag:
+            return self._too_large("start tag", end - pos, self.limits.start_tag, data, pos)
+        if data.startswith(b"/>", end - 2):
+            return self._take_element(data, pos, end, frames)
+        if name in BLOB_TAGS:
+            self._blob = self._collector(name, start[0], self.limits)
+            return end
+        return self._cut_content(data, pos, end, name, frames)
+
+    def _cut_content(self, data: bytes, pos: int, content: int, name: bytes, frames: list[Frame]) -> int:
+        """Cut an element whose start tag ends at `content`: where to go on, or -1 when more bytes are needed."""
+        limit = self.limits.frame
+        found = _END_OR_START[name].search(data, content)
+        if found is None:
+            behind = self._hold(data, pos, _END_OR_START[name], "unfinished element", limit)
+            if behind < 0:
+                self._searched = max(content - pos, self._searched)
+            return behind
+        if found[0].startswith(b"</"):
+            return self._take_element(data, pos, found.end(), frames)
+        # Another element begins before this one has ended.
+        size = found.end() + 1 - pos
+        if size > limit:
+            return self._too_large("unfinished element", size, limit, data, pos)
+        sample = excerpt(data[pos : found.start()])
+        self._drop(MalformedFrame("unfinished element", tag=name.decode(), excerpt=sample))
+        return found.start()
+
+    def _take_element(self, data: bytes, pos: int, end: int, frames: list[Frame]) -> int:
+        """Append the element that lies here, if it is all right: where to go on, or -1 as for `_too_large`."""
+        if end - pos > self.limits.frame:
+            return self._too_large("element", end - pos, self.limits.frame, data, pos)
+        self._judge(data[pos:end], frames)
+        return end
 
     def _skip(self, data: bytes, pos: int) -> int:
         """Where the next known element starts; -1 when there is none, with the rest held or counted as junk."""
