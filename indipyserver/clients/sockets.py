@@ -9,7 +9,9 @@ import socket
 import stat
 import sys
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
+
+from ..connecting import AddressInfo
 
 __all__ = ["FileOf", "bind", "bind_any_port", "bind_unix", "is_tcp", "where"]
 
@@ -58,18 +60,12 @@ def bind(host: str, port: int, others: Iterable[socket.socket] = ()) -> list[soc
     Raises:
         OSError: The port is taken on one of them, or there is no such address.
     """
-    try:
-        infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise socket.gaierror(error.errno, f"cannot listen on {host!r}: {error.strerror}") from None
-    except UnicodeError:
-        raise socket.gaierror(socket.EAI_NONAME, f"cannot listen on {host!r}: it cannot be a name") from None
     covered = {(sock.family, sock.getsockname()[0]) for sock in others}
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     left_out = False
     try:
-        for family, kind, proto, _, address in dict.fromkeys(infos):
+        for family, kind, proto, _, address in _look_up(host, port):
             if not covered.isdisjoint((family, each) for each in (address[0], *_ANYWHERE)):
                 left_out = True
                 continue
@@ -79,28 +75,54 @@ def bind(host: str, port: int, others: Iterable[socket.socket] = ()) -> list[soc
                 missing = error
                 continue
             sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, _ONLY_US or socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if len(sockets) > 1 and port == 0:
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
             try:
-                sock.bind(address)
+                _listen(sock, address, host or "all interfaces")
             except OSError as error:
                 if error.errno != errno.EADDRNOTAVAIL:
-                    text = f"cannot listen on {host or 'all interfaces'} port {int(address[1])}: {error.strerror}"
-                    raise OSError(error.errno, text) from None
+                    raise
                 missing = error
                 sockets.pop().close()
-                continue
-            sock.listen(_BACKLOG)
-            sock.setblocking(False)
     except BaseException:
         _close(sockets)
         raise
     if not sockets and not left_out:
         raise missing or OSError(errno.EADDRNOTAVAIL, f"{host!r} has no address to listen on")
     return sockets
+
+
+def _look_up(host: str, port: int) -> Iterable[AddressInfo]:
+    """The addresses to listen on for a host, each once.
+
+    Raises:
+        OSError: There is none.
+    """
+    try:
+        infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise socket.gaierror(error.errno, f"cannot listen on {host!r}: {error.strerror}") from None
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, f"cannot listen on {host!r}: not a valid host name") from None
+    return dict.fromkeys(infos)
+
+
+def _listen(sock: socket.socket, address: tuple[Any, ...], name: str) -> None:
+    """Listen on this address only: IPv6 gets a socket of its own.
+
+    Raises:
+        OSError: The port is taken, or the address is not one of this machine.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, _ONLY_US or socket.SO_REUSEADDR, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        sock.bind(address)
+    except OSError as error:
+        text = f"cannot listen on {name} port {int(address[1])}: {error.strerror}"
+        raise OSError(error.errno, text) from None
+    sock.listen(_BACKLOG)
+    sock.setblocking(False)
 
 
 def bind_unix(name: str, any_user: bool = False) -> socket.socket:
