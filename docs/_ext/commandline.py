@@ -4,7 +4,7 @@ import argparse
 import textwrap
 from collections.abc import Iterator
 
-from indipyserver.cli.main import build_parser
+from indipyserver.cli.options import build_parser
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[argparse.Action]]]:

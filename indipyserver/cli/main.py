@@ -14,169 +14,33 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from .. import version
 from ..clients.sockets import bind_unix
-from ..ipyserver import MAX_CONNECTIONS, IPyServer
+from ..ipyserver import IPyServer
 from ..observers.messagelog import MessageLog
 from ..routing.outbox import OutboxLimits
 from ..signals import again_at_once
-from ..spec import DEFAULT_PORT, Spec, parse_spec
-from .access import Access, add_options, context_to_other_servers
+from ..spec import parse_spec
+from .access import Access, context_to_other_servers
 from .checking import run_check
 from .console import MessageTracer, attach, replace_closed_streams, verbose_level
 from .demo import demo_words
 from .fifo import Fifo
-from .services import RESTARTS, Services
+from .options import MIB, UNIX_SOCKET, build_parser
+from .services import Services
 
-__all__ = ["build_parser", "main"]
+__all__ = ["main"]
 
 logger = logging.getLogger("indipyserver.cli")
 
-UNIX_SOCKET: Final = "/tmp/indiserver"
-"""Where libindi's clients look."""
-_MIB: Final = 1 << 20
-_LIMITS: Final = OutboxLimits()
 _STATUS_FAILURE: Final = 1
 _STATUS_USAGE: Final = 2
 _SHOWN_DRIVERS: Final = 8
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _ALL_HOSTS: Final = ("*", "0.0.0.0", "::")
-
-_DESCRIPTION: Final = """\
-Serve INDI drivers to INDI clients.
-
-Each DRIVER names what to serve:
-
-  indi_simulator_ccd        a program, on PATH or as a path
-  @host:port                all devices of another INDI server; the port may be left out, and an IPv6
-  'My Camera@host:port'     one device of it               address stands in brackets: @[fe80::1]:7624
-  @tls://host:port          either of them over TLS
-  package.module:callable   Python code that returns an IPyDriver, or several, to run in this process
-  path/to/file.py:callable  the same, in a file"""
-
-_EPILOG: Final = """\
-examples:
-  %(prog)s indi_simulator_telescope indi_simulator_ccd
-      two of indilib's drivers, on port 7624 of this machine
-  %(prog)s --host 0.0.0.0 -v mydriver.py:make_driver
-      a Python driver, for the whole network, with a log of what happens
-  %(prog)s -p 7625 @dome.example.org 'Mount@192.168.1.7:7624'
-      the devices of two other servers
-  mkfifo /tmp/indififo; %(prog)s -f /tmp/indififo
-      nothing yet; then for example: echo 'start indi_simulator_ccd -n "Guider"' > /tmp/indififo
-
-Look at what is served with any INDI client: KStars, PHD2, or indi_getprop."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """A whole number within a range, for argparse."""
-
-    least: int
-    most: int
-
-    def __call__(self, text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not self.least <= number <= self.most:
-            raise argparse.ArgumentTypeError(f"{number} is not from {self.least} to {self.most}")
-        return number
-
-
-def _spec(text: str) -> Spec:
-    try:
-        return parse_spec(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _host(text: str) -> str:
-    """A name or an address; for scripts, "" stands for all interfaces, but here it is a variable that was not set."""
-    if not text:
-        raise argparse.ArgumentTypeError("a host has a name or an address; 0.0.0.0 or :: stands for all")
-    return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, up to 3600")
-    return number
-
-
-def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
-    """What the command understands.
-
-    Args:
-        prog: The name it was started by.
-    """
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        usage="%(prog)s [options] DRIVER [DRIVER ...]\n"
-        "       %(prog)s --check DRIVER [--json] [--timeout SECONDS] [--act]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("drivers", metavar="DRIVER", nargs="*", type=_spec, help="what to serve, see above")
-    add("--demo", action="store_true", help="serve an example too: a thermostat, a camera and an LED")
-
-    add = parser.add_argument_group("where").add_argument
-    add("-p", "--port", type=_Number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
-        help="TCP port; 0: any free one, which the first line of the log names (default: %(default)s)")  # fmt: skip
-    add("--host", action="append", type=_host, metavar="HOST",
-        help="listen on this name or address, 0.0.0.0 or :: for all; may be repeated (default: localhost)")  # fmt: skip
-    add("-u", "--unix-socket", default=None, metavar="NAME",
-        help=f"listen on this local socket too, abstract on Linux (default: {UNIX_SOCKET}, if it is free)")  # fmt: skip
-    add("--no-unix-socket", dest="unix_socket", action="store_const", const="", help="listen on TCP only")
-    add("--unix-any-user", action="store_true",
-        help="let every user of this machine use the local socket, and not only yourself and root")  # fmt: skip
-
-    add_options(parser)
-
-    add = parser.add_argument_group("what is allowed").add_argument
-    add("--max-clients", type=_Number(1, 1_000_000), default=MAX_CONNECTIONS, metavar="N",
-        help="clients at the same time (default: %(default)s)")  # fmt: skip
-    add("-m", "--max-queue", type=_Number(1, 1 << 40), default=_LIMITS.total // _MIB, metavar="MB",
-        help="disconnect a client for which more than this waits (default: %(default)s)")  # fmt: skip
-    add("-d", "--max-stream-queue", type=_Number(0, 1 << 40), default=_LIMITS.stream // _MIB, metavar="MB",
-        help="leave out older video frames for a client for which more than this waits, 0: never "
-        "(default: %(default)s)")  # fmt: skip
-    add("-r", "--restarts", type=_Number(0, 1_000_000_000), default=RESTARTS, metavar="N",
-        help="restart a driver that ends this often; a minute of health starts the count again "
-        "(default: %(default)s)")  # fmt: skip
-
-    add = parser.add_argument_group("at run time").add_argument
-    add("-f", "--fifo", metavar="PATH",
-        help="start and stop drivers as lines in this FIFO say: start DRIVER [-n NAME] [-c CONFIG] [-s SKELETON] "
-        "[-p PREFIX], stop DRIVER [-n NAME]")  # fmt: skip
-    add("-l", "--log-dir", metavar="DIR", help="append the messages of drivers to DIR/YYYY-MM-DD.islog")
-    add("-v", "--verbose", action="count", default=0,
-        help="log what happens; -vv: each message too; -vvv: with its XML")  # fmt: skip
-    add("--log-level", choices=("debug", "info", "warning", "error"), help="log from this level on, whatever -v says")
-    add("--version", action="version", version=f"indipyserver {version}")
-
-    add = parser.add_argument_group("check a driver").add_argument
-    add("--check", metavar="DRIVER", type=_spec,
-        help="serve nothing: start this driver, talk to it as a strict client, and report what is wrong with it; "
-        "exit status 0: fine, 1: errors or warnings, 2: it cannot be started")  # fmt: skip
-    add("--json", action="store_true", help="report as JSON")
-    add("--timeout", type=_seconds, default=5.0, metavar="SECONDS",
-        help="how long it may take to answer (default: %(default)g)")  # fmt: skip
-    add("--act", action="store_true", help="also send commands that may move, expose or switch something")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -192,19 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     replace_closed_streams()
     parser = build_parser(_program_name())
     try:
-        options = parser.parse_intermixed_args(argv)
-        if options.check is not None and (options.drivers or options.fifo is not None):
-            parser.error("--check serves nothing: it takes its one DRIVER and no others")
-        if options.demo:
-            try:
-                options.drivers += map(parse_spec, demo_words())
-            except FileNotFoundError as error:
-                parser.error(str(error))
-        if options.check is None and (options.json or options.act):
-            parser.error("--json and --act go with --check DRIVER")
-        if options.check is None and not options.drivers and options.fifo is None:
-            parser.print_help(sys.stderr)
-            return _STATUS_USAGE
+        options = _read_arguments(parser, argv)
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else _STATUS_USAGE
     if options.check is not None:
@@ -216,6 +68,33 @@ def main(argv: Sequence[str] | None = None) -> int:
             verbose=options.verbose,
             to_other_servers=partial(context_to_other_servers, options),
         )
+    if not options.drivers and options.fifo is None:
+        parser.print_help(sys.stderr)
+        return _STATUS_USAGE
+    return _serve(options)
+
+
+def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """What the arguments ask for.
+
+    Raises:
+        SystemExit: They do not fit together, or help was all that they asked for.
+    """
+    options = parser.parse_intermixed_args(argv)
+    if options.check is not None and (options.drivers or options.fifo is not None):
+        parser.error("--check serves nothing: it takes its one DRIVER and no others")
+    if options.demo:
+        try:
+            options.drivers += map(parse_spec, demo_words())
+        except FileNotFoundError as error:
+            parser.error(str(error))
+    if options.check is None and (options.json or options.act):
+        parser.error("--json and --act go with --check DRIVER")
+    return options
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Run a server, with its log on standard error; returns the exit status."""
     level = verbose_level(options.verbose)
     if options.log_level is not None:
         level = logging.getLevelNamesMapping()[options.log_level.upper()]
@@ -276,7 +155,7 @@ class _Command:
             host=hosts,
             port=options.port,
             maxconnections=options.max_clients,
-            limits=OutboxLimits(total=options.max_queue * _MIB, stream=options.max_stream_queue * _MIB),
+            limits=OutboxLimits(total=options.max_queue * MIB, stream=options.max_stream_queue * MIB),
             unix_socket=self._local,
             unix_any_user=options.unix_any_user,
             ssl=access.context,
@@ -301,37 +180,48 @@ class _Command:
         logging.getLogger("indipyserver").info("started as: %s", shlex.join(sys.argv))
         if options.verbose >= 2:
             server.add_observer(MessageTracer(options.verbose))
-        kept = contextlib.ExitStack()
-        if options.log_dir is not None:
-            log = MessageLog(options.log_dir)
-            log.look()
-            server.add_observer(log)
-            kept.callback(log.close)
-        with kept, self._local or contextlib.nullcontext(), self._handling_signals():
+        with self._message_log(), self._local or contextlib.nullcontext(), self._handling_signals():
             self._start_drivers()
             if not self._services.specs and options.fifo is None:
                 logger.error("there is nothing to serve")
                 return _STATUS_FAILURE
-            fifo = Fifo(options.fifo, self._services) if options.fifo is not None else None
-            announcing = asyncio.ensure_future(self._announce())
-            try:
-                if fifo is None:
-                    server.on_deserted = self._deserted
-                elif not _open(fifo):
-                    return _STATUS_FAILURE
-                await server.asyncrun()
-            except OSError as error:
-                hint = " (-p PORT for another port)" if error.errno == errno.EADDRINUSE else ""
-                logger.error("%s%s", error.strerror or error, hint)
+            return await self._run_server(Fifo(options.fifo, self._services) if options.fifo is not None else None)
+
+    async def _run_server(self, fifo: Fifo | None) -> int:
+        server = self._server
+        announcing = asyncio.ensure_future(self._announce())
+        try:
+            if fifo is None:
+                server.on_deserted = self._deserted
+            elif not _open(fifo):
                 return _STATUS_FAILURE
-            except Exception:
-                logger.exception("the server has failed")
-                return _STATUS_FAILURE
-            finally:
-                announcing.cancel()
-                if fifo is not None:
-                    await fifo.close()
+            await server.asyncrun()
+        except OSError as error:
+            hint = " (-p PORT for another port)" if error.errno == errno.EADDRINUSE else ""
+            logger.error("%s%s", error.strerror or error, hint)
+            return _STATUS_FAILURE
+        except Exception:
+            logger.exception("the server has failed")
+            return _STATUS_FAILURE
+        finally:
+            announcing.cancel()
+            if fifo is not None:
+                await fifo.close()
         return self._status
+
+    @contextlib.contextmanager
+    def _message_log(self) -> Iterator[None]:
+        """Keep the messages of drivers in files, if that is asked for."""
+        if self._options.log_dir is None:
+            yield
+            return
+        log = MessageLog(self._options.log_dir)
+        log.look()
+        self._server.add_observer(log)
+        try:
+            yield
+        finally:
+            log.close()
 
     def _start_drivers(self) -> None:
         if self._options.fifo is not None:

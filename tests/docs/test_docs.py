@@ -20,7 +20,7 @@ import pytest
 
 from indipydriver.protocol.framer import Limits
 from indipyserver import IPyServer
-from indipyserver.cli.main import build_parser
+from indipyserver.cli.options import build_parser
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.spec import PythonSpec
 from tests.support import ROOT, IndiClient, asynchronous, match, new_vector, run, running, running_server

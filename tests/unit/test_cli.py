@@ -10,7 +10,8 @@ import pytest
 import indipyserver
 from indipydriver.protocol.framer import Framer
 from indipyserver.cli import console
-from indipyserver.cli.main import build_parser, main
+from indipyserver.cli.main import main
+from indipyserver.cli.options import build_parser
 from indipyserver.spec import ProgramSpec, PythonSpec, RemoteSpec, parse_spec
 
 

@@ -1,0 +1,152 @@
+"""The options of the command."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Final
+
+from .. import version
+from ..ipyserver import MAX_CONNECTIONS
+from ..routing.outbox import OutboxLimits
+from ..spec import DEFAULT_PORT, Spec, parse_spec
+from .access import add_options
+from .services import RESTARTS
+
+__all__ = ["MIB", "UNIX_SOCKET", "build_parser"]
+
+UNIX_SOCKET: Final = "/tmp/indiserver"
+"""Where libindi's clients look."""
+MIB: Final = 1 << 20
+_LIMITS: Final = OutboxLimits()
+
+_DESCRIPTION: Final = """\
+Serve INDI drivers to INDI clients.
+
+Each DRIVER names what to serve:
+
+  indi_simulator_ccd        a program, on PATH or as a path
+  @host:port                all devices of another INDI server; the port may be left out, and an IPv6
+  'My Camera@host:port'     one device of it               address stands in brackets: @[fe80::1]:7624
+  @tls://host:port          either of them over TLS
+  package.module:callable   Python code that returns an IPyDriver, or several, to run in this process
+  path/to/file.py:callable  the same, in a file"""
+
+_EPILOG: Final = """\
+examples:
+  %(prog)s indi_simulator_telescope indi_simulator_ccd
+      two of indilib's drivers, on port 7624 of this machine
+  %(prog)s --host 0.0.0.0 -v mydriver.py:make_driver
+      a Python driver, for the whole network, with a log of what happens
+  %(prog)s -p 7625 @dome.example.org 'Mount@192.168.1.7:7624'
+      the devices of two other servers
+  mkfifo /tmp/indififo; %(prog)s -f /tmp/indififo
+      nothing yet; then for example: echo 'start indi_simulator_ccd -n "Guider"' > /tmp/indififo
+
+Look at what is served with any INDI client: KStars, PHD2, or indi_getprop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A whole number within a range, for argparse."""
+
+    least: int
+    most: int
+
+    def __call__(self, text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not self.least <= number <= self.most:
+            raise argparse.ArgumentTypeError(f"{number} is not from {self.least} to {self.most}")
+        return number
+
+
+def _spec(text: str) -> Spec:
+    try:
+        return parse_spec(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _host(text: str) -> str:
+    """A name or an address; for scripts, "" stands for all interfaces, but here it is a variable that was not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("a host has a name or an address; 0.0.0.0 or :: stands for all")
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, up to 3600")
+    return number
+
+
+def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
+    """What the command understands.
+
+    Args:
+        prog: The name it was started by.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        usage="%(prog)s [options] DRIVER [DRIVER ...]\n"
+        "       %(prog)s --check DRIVER [--json] [--timeout SECONDS] [--act]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("drivers", metavar="DRIVER", nargs="*", type=_spec, help="what to serve, see above")
+    add("--demo", action="store_true", help="serve an example too: a thermostat, a camera and an LED")
+
+    add = parser.add_argument_group("where").add_argument
+    add("-p", "--port", type=_Number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
+        help="TCP port; 0: any free one, which the first line of the log names (default: %(default)s)")  # fmt: skip
+    add("--host", action="append", type=_host, metavar="HOST",
+        help="listen on this name or address, 0.0.0.0 or :: for all; may be repeated (default: localhost)")  # fmt: skip
+    add("-u", "--unix-socket", default=None, metavar="NAME",
+        help=f"listen on this local socket too, abstract on Linux (default: {UNIX_SOCKET}, if it is free)")  # fmt: skip
+    add("--no-unix-socket", dest="unix_socket", action="store_const", const="", help="listen on TCP only")
+    add("--unix-any-user", action="store_true",
+        help="let every user of this machine use the local socket, and not only yourself and root")  # fmt: skip
+
+    add_options(parser)
+
+    add = parser.add_argument_group("what is allowed").add_argument
+    add("--max-clients", type=_Number(1, 1_000_000), default=MAX_CONNECTIONS, metavar="N",
+        help="clients at the same time (default: %(default)s)")  # fmt: skip
+    add("-m", "--max-queue", type=_Number(1, 1 << 40), default=_LIMITS.total // MIB, metavar="MB",
+        help="disconnect a client for which more than this waits (default: %(default)s)")  # fmt: skip
+    add("-d", "--max-stream-queue", type=_Number(0, 1 << 40), default=_LIMITS.stream // MIB, metavar="MB",
+        help="leave out older video frames for a client for which more than this waits, 0: never "
+        "(default: %(default)s)")  # fmt: skip
+    add("-r", "--restarts", type=_Number(0, 1_000_000_000), default=RESTARTS, metavar="N",
+        help="restart a driver that ends this often; a minute of health starts the count again "
+        "(default: %(default)s)")  # fmt: skip
+
+    add = parser.add_argument_group("at run time").add_argument
+    add("-f", "--fifo", metavar="PATH",
+        help="start and stop drivers as lines in this FIFO say: start DRIVER [-n NAME] [-c CONFIG] [-s SKELETON] "
+        "[-p PREFIX], stop DRIVER [-n NAME]")  # fmt: skip
+    add("-l", "--log-dir", metavar="DIR", help="append the messages of drivers to DIR/YYYY-MM-DD.islog")
+    add("-v", "--verbose", action="count", default=0,
+        help="log what happens; -vv: each message too; -vvv: with its XML")  # fmt: skip
+    add("--log-level", choices=("debug", "info", "warning", "error"), help="log from this level on, whatever -v says")
+    add("--version", action="version", version=f"indipyserver {version}")
+
+    add = parser.add_argument_group("check a driver").add_argument
+    add("--check", metavar="DRIVER", type=_spec,
+        help="serve nothing: start this driver, talk to it as a strict client, and report what is wrong with it; "
+        "exit status 0: fine, 1: errors or warnings, 2: it cannot be started")  # fmt: skip
+    add("--json", action="store_true", help="report as JSON")
+    add("--timeout", type=_seconds, default=5.0, metavar="SECONDS",
+        help="how long it may take to answer (default: %(default)g)")  # fmt: skip
+    add("--act", action="store_true", help="also send commands that may move, expose or switch something")
+    return parser
