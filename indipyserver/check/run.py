@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import re
@@ -60,36 +59,41 @@ async def check(
     subject = open_subject(spec, to_other_servers)
     run = _Script(subject, timeout, act)
     printed = io.StringIO()
-    grace = max(timeout, _LEAST_GRACE)
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    in_process = isinstance(spec, PythonSpec)
-    with contextlib.redirect_stdout(printed) if in_process else contextlib.nullcontext():
-        try:
-            await subject.start(run)
-            await run.script()
-        except BaseException:
-            run.finishing = True
-            await subject.finish(0.0)
-            raise
-        run.finishing = True
-        in_time = await subject.finish(grace)
-    checker = run.checker
-    if not in_time:
-        checker.findings.add("ignores-end", f"it still ran {grace:g} s later and was killed")
-    elif subject.failure is not None and not run.ended_early:
-        checker.findings.add("crashed", subject.failure)
-    if run.ended_early:
-        cause = f"; {subject.failure}" if subject.failure else ""
-        code = "dies-of-unknown-member" if run.teasing else "ended-early"
-        checker.findings.add(code, f"it ended after: {run.last_sent}{cause}")
+    begin = run.now
+    with contextlib.redirect_stdout(printed) if isinstance(spec, PythonSpec) else contextlib.nullcontext():
+        await run.play(max(timeout, _LEAST_GRACE))
     if printed.getvalue():
-        checker.findings.add("prints", repr(printed.getvalue()[:80]))
-    return run.report(spec.text, loop.time() - begin)
+        run.checker.findings.add("prints", repr(printed.getvalue()[:80]))
+    return run.report(spec.text, run.now - begin)
 
 
 class _Script(Conversation):
     """What is said in one check."""
+
+    async def play(self, grace: float) -> None:
+        """Start the subject, go through the script and end the subject, for which it gets so many seconds."""
+        try:
+            await self.subject.start(self)
+            await self.script()
+        except BaseException:
+            self.finishing = True
+            await self.subject.finish(0.0)
+            raise
+        self.finishing = True
+        in_time = await self.subject.finish(grace)
+        self._judge_end("" if in_time else f"it still ran {grace:g} s later and was killed")
+
+    def _judge_end(self, late: str) -> None:
+        """Has it ended when it was told to, neither earlier nor, as `late` says, too late?"""
+        add, failure = self.checker.findings.add, self.subject.failure
+        if late:
+            add("ignores-end", late)
+        elif failure is not None and not self.ended_early:
+            add("crashed", failure)
+        if self.ended_early:
+            cause = f"; {failure}" if failure else ""
+            code = "dies-of-unknown-member" if self.teasing else "ended-early"
+            add(code, f"it ended after: {self.last_sent}{cause}")
 
     # The script
 

@@ -97,38 +97,38 @@ class Services:
         server = self._server
         if server.stop:
             raise ValueError(f"{spec.text!r} is not started: the server stops")
-        parts: list[Any]
         if isinstance(spec, ProgramSpec):
             _warn_of_scripts(spec.text)
-            parts = [
-                server.add_exdriver(
-                    spec.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self._restarts
-                )
-            ]
+            part: Any = server.add_exdriver(
+                spec.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self._restarts
+            )
+            self._entries.append(_Entry(spec.text, [part], name))
         elif name or config or skeleton or prefix:
             raise ValueError(f"{spec.text!r} is not a program, so it takes no options")
         elif isinstance(spec, RemoteSpec):
             context = self._to_other_servers() if spec.tls else None
-            parts = [server.add_remote(spec.host, spec.port, blob_enable=True, device=spec.device, ssl=context)]
+            part = server.add_remote(spec.host, spec.port, blob_enable=True, device=spec.device, ssl=context)
+            self._entries.append(_Entry(spec.text, [part]))
         else:
-            parts = self._add_drivers(spec, load_drivers(spec))
-        self._entries.append(_Entry(spec.text, parts, name))
+            self._start_drivers(spec)
 
-    def _add_drivers(self, spec: PythonSpec, drivers: list[Any]) -> list[Any]:
+    def _start_drivers(self, spec: PythonSpec) -> None:
+        """Serve the drivers that this Python code returns: all of them, unless one is run by somebody else."""
         server = self._server
+        drivers = load_drivers(spec)
         names = [name for driver in drivers for name in driver.data]
         for name in names:
             if names.count(name) > 1 or name in server.devices or not server.board.router.may_claim(name):
                 raise ValueError(f"there is a device named {name!r} already")
-        parts: list[Any] = []
+        entry = _Entry(spec.text, [])
         try:
             for driver in drivers:
-                parts.append(server.add_driver(driver))  # noqa: PERF401 - those before one that fails are needed
-        except RuntimeError as error:  # it is run by somebody else
-            if parts:
-                self._entries.append(_Entry(spec.text, parts))
+                entry.parts.append(server.add_driver(driver))
+        except RuntimeError as error:
             raise ValueError(f"{spec.text!r}: {error}") from error
-        return parts
+        finally:
+            if entry.parts:
+                self._entries.append(entry)
 
     async def stop(self, spec: str, name: str | None = None) -> None:
         """Stop the first that was started with this very spec, and wait until it has ended.
