@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import Iterable
+from typing import TypeVar
 
-__all__ = ["checked_hosts", "checked_integer", "checked_port", "checked_seconds", "checked_type"]
+__all__ = [
+    "checked_context",
+    "checked_host",
+    "checked_hosts",
+    "checked_integer",
+    "checked_port",
+    "checked_seconds",
+    "checked_type",
+]
+
+_T = TypeVar("_T")
 
 
 def checked_integer(what: str, value: int, least: int) -> int:
@@ -53,6 +65,28 @@ def checked_hosts(host: str | Iterable[str]) -> list[str]:
     return hosts
 
 
+def checked_host(host: str | Iterable[str]) -> str | list[str]:
+    """What to listen on, as it was given; several in a list, so that it can be gone through more than once.
+
+    Raises:
+        TypeError: It is neither a text nor several texts.
+        ValueError: A text has a NUL in it.
+    """
+    hosts = checked_hosts(host)
+    return host if isinstance(host, str) else hosts
+
+
+def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """What TLS takes, or None.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if context is not None and not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"ssl must be an ssl.SSLContext, not {type(context).__name__}")
+    return context
+
+
 def checked_seconds(what: str, seconds: float) -> float:
     """A time, 0 or more.
 
@@ -67,8 +101,8 @@ def checked_seconds(what: str, seconds: float) -> float:
     return seconds
 
 
-def checked_type(what: str, value: object, *types: type) -> None:
-    """See that an argument is of one of these types.
+def checked_type(what: str, value: _T, *types: type) -> _T:
+    """An argument that is of one of these types.
 
     Raises:
         TypeError: It is not.
@@ -76,3 +110,4 @@ def checked_type(what: str, value: object, *types: type) -> None:
     if not isinstance(value, types):
         names = " or ".join("None" if each is type(None) else each.__name__ for each in types)
         raise TypeError(f"{what} must be {names}, not {type(value).__name__}")
+    return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 import socket
 import ssl as tls
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +17,7 @@ from indipydriver.protocol.values import format_timestamp
 from indipydriver.protocol.via import server_name
 from indipydriver.transport.calling import call_in_loop
 
-from .arguments import checked_integer, checked_seconds, checked_type
+from .arguments import checked_seconds, checked_type
 from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Acceptor
 from .clients.admission import Admission, is_lingering
 from .clients.clientele import Clientele
@@ -31,7 +30,8 @@ from .relay.switchboard import Switchboard
 from .routing.outbox import OutboxLimits
 from .routing.rights import Rights
 from .runevent import RunEvent
-from .signals import on_signal
+from .settings import ServerSettings
+from .signals import server_signals
 from .sources.backoff import Backoff
 from .sources.exdriver import ExDriver
 from .sources.localdriver import LocalDriver, PythonDriver
@@ -49,7 +49,7 @@ GRACE: Final = 5.0
 """Seconds that drivers and clients get to end when the server stops."""
 
 
-class IPyServer:
+class IPyServer(ServerSettings):
     """Serves drivers to INDI clients, as one tree.
 
     Args:
@@ -74,6 +74,10 @@ class IPyServer:
         ValueError: Two drivers have a device of the same name, there is no such port, maxconnections is less
             than 1, or a time is negative or not finite.
 
+    What was passed here can be read, and changed, as attributes of the same names. While the server runs, only
+    ``shutdown_grace``, :attr:`keepalive` and ``on_deserted`` can be changed; to set another raises RuntimeError.
+    ``limits`` and ``hang_time`` concern what is added from then on, and the clients of the next run.
+
     Attributes:
         drivers: The IPyDrivers.
         exdrivers: The external drivers.
@@ -82,7 +86,6 @@ class IPyServer:
         started: Set when clients can connect.
         stopped: Set when everything has ended.
         on_deserted: Called when the last driver has ended by itself, and there is no link to a server.
-        port: The port to listen on; while the server runs, the one that 0 became.
     """
 
     def __init__(
@@ -102,26 +105,24 @@ class IPyServer:
         unfinished_total: int = UNFINISHED_TOTAL,
         audit: bool = False,
     ) -> None:
-        self._listener = Listener(host, port, ssl)
-        checked_type("limits", limits, OutboxLimits, type(None))
-        checked_type("client_limits", client_limits, Limits)
-        checked_type("unix_socket", unix_socket, str, socket.socket, type(None))
+        self._clientele: Clientele | None = None
+        self._used_port = 0
         self.drivers: list[PythonDriver] = []
         self.exdrivers: list[ExDriver] = []
         self.remotes: list[RemoteConnection] = []
         self.devices: dict[str, Any] = {}
-        self.host: str | Iterable[str] = host if isinstance(host, str) else self._listener.hosts
+        self.host = host
         self.port = port
-        self.maxconnections = checked_integer("maxconnections", maxconnections, 1)
-        self.limits = limits or OutboxLimits()
+        self.maxconnections = maxconnections
+        self.limits = OutboxLimits() if limits is None else limits
         self.client_limits = client_limits
-        self.hang_time = checked_seconds("hang_time", hang_time)
+        self.hang_time = hang_time
         self.shutdown_grace = checked_seconds("shutdown_grace", shutdown_grace)
         self.unix_socket = unix_socket
         self.unix_any_user = unix_any_user
         self.ssl = ssl
-        self.progress_time = checked_seconds("progress_time", progress_time)
-        self.unfinished_total = checked_integer("unfinished_total", unfinished_total, 1)
+        self.progress_time = progress_time
+        self.unfinished_total = unfinished_total
         self.on_deserted: Callable[[], None] | None = None
         self.board = Switchboard(f"{server_name(socket.gethostname())}-{secrets.token_hex(4)}")
         self.admission = Admission(self.board)
@@ -134,7 +135,6 @@ class IPyServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sources = Sources(self.board, self._deserted)
         self._listeners: list[Listener] = []
-        self._clientele: Clientele | None = None
         for driver in drivers:
             self.add_driver(driver)
 
@@ -343,6 +343,20 @@ class IPyServer:
         return self._shutdown.is_set()
 
     @property
+    def running(self) -> bool:
+        """:meth:`asyncrun` has begun, and has not ended."""
+        return self._clientele is not None
+
+    @property
+    def port(self) -> int:
+        """The port to listen on; while the server runs, the one that 0 became."""
+        return self._used_port or self._wanted_port
+
+    @port.setter
+    def port(self, port: int) -> None:
+        self._wanted_port = port
+
+    @property
     def keepalive(self) -> float | None:
         """Seconds without traffic after which clients get a message; None, 0 or less: never.
 
@@ -423,34 +437,30 @@ class IPyServer:
             ValueError: There is nothing to listen on.
             RuntimeError: It runs already.
         """
-        if self._clientele is not None:
+        if self.running:
             raise RuntimeError("this server runs already")
         self._loop = asyncio.get_running_loop()
         if self._shutdown.is_set():
             self._shutdown.clear()
             self.stopped.set()
             return
-        port = self.port
-        terminated: list[bool] = []
-        clientele = self._admit_clients()
+        listener = Listener(self.host, self.port, self.ssl)
+        clientele = self._admit_clients(listener)
         self.stopped.clear()
-        unhandle = self._handle_signals(terminated)
         try:
             self._clientele = clientele
-            self.port = self._listener.port
-            await self._serve(clientele)
+            self._used_port = listener.port
+            with server_signals(self._shutdown.set, self.log_stats):
+                await self._serve(clientele)
         finally:
-            unhandle()
             clientele.end()
             self._clientele = None
+            self._used_port = 0
             self._sources.forget()
-            self.port = port
             self.started.clear()
             self._shutdown.clear()
             self.stopped.set()
             logger.info("the server has stopped")
-        if terminated:
-            raise SystemExit(128 + signal.SIGTERM)
 
     async def _serve(self, clientele: Clientele) -> None:
         async with asyncio.TaskGroup() as group:
@@ -467,13 +477,12 @@ class IPyServer:
                 await self._sources.stop(deadline)
                 await clientele.say_goodbye(deadline)
 
-    def _admit_clients(self) -> Clientele:
-        self._listener = Listener(self.host, self.port, self.ssl)
+    def _admit_clients(self, listener: Listener) -> Clientele:
         self.admission = Admission(self.board)  # it counts the clients of one run
         return Clientele(
             self.board,
             self.admission,
-            [self._listener, *self._listeners],
+            [listener, *self._listeners],
             unix_socket=self.unix_socket,
             any_user=self.unix_any_user,
             most=self.maxconnections,
@@ -482,19 +491,3 @@ class IPyServer:
             progress_time=self.progress_time,
             unfinished_total=self.unfinished_total,
         )
-
-    def _handle_signals(self, terminated: list[bool]) -> Callable[[], None]:
-        """SIGTERM is shutdown(), and a second one ends the process at once; SIGUSR1 logs the statistics."""
-
-        def terminate() -> None:
-            logger.warning("SIGTERM: the server stops")
-            terminated.append(True)
-            self._shutdown.set()
-
-        undo = [on_signal("SIGTERM", terminate, once=True), on_signal("SIGUSR1", self.log_stats)]
-
-        def undo_all() -> None:
-            for each in undo:
-                each()
-
-        return undo_all

@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-__all__ = ["AGAIN", "again_at_once", "on_signal"]
+__all__ = ["AGAIN", "again_at_once", "on_signal", "server_signals"]
+
+logger = logging.getLogger("indipyserver.ipyserver")
 
 AGAIN: Final = 0.5
 """Seconds after the first signal in which others count as the same: a terminal that is closed sends two in one moment,
 and so does timeout(1)."""
+
+
+@contextlib.contextmanager
+def server_signals(shutdown: Callable[[], None], log_stats: Callable[[], None]) -> Iterator[None]:
+    """Handle the signals of a server while it runs, where nobody else does.
+
+    Args:
+        shutdown: Called on SIGTERM; a second one ends the process at once.
+        log_stats: Called on SIGUSR1.
+
+    Raises:
+        SystemExit: SIGTERM has come, and what it was to shut down has ended: with status 143.
+    """
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        logger.warning("SIGTERM: the server stops")
+        terminated = True
+        shutdown()
+
+    undo = [on_signal("SIGTERM", terminate, once=True), on_signal("SIGUSR1", log_stats)]
+    try:
+        yield
+    finally:
+        for each in undo:
+            each()
+    if terminated:
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Callable[[], None]:

@@ -9,7 +9,7 @@ import ssl as tls
 from collections.abc import Iterable
 from typing import Final
 
-from ..arguments import checked_hosts, checked_port
+from ..arguments import checked_context, checked_hosts, checked_port
 from ..routing.rights import EVERYTHING, Rights
 from .acceptor import Acceptor
 from .sockets import bind_any_port, is_tcp
@@ -39,10 +39,8 @@ class Listener:
     def __init__(
         self, host: str | Iterable[str], port: int, ssl: tls.SSLContext | None = None, rights: Rights = EVERYTHING
     ) -> None:
-        if ssl is not None and not isinstance(ssl, tls.SSLContext):
-            raise TypeError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
         self.hosts = checked_hosts(host)
-        self.ssl = ssl
+        self.ssl = checked_context(ssl)
         self.rights = rights
         self.acceptor: Acceptor | None = None
         self._port = checked_port(port)

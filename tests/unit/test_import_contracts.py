@@ -41,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipyserver.routing",
         "indipyserver.relay",
         "indipyserver.sources indipyserver.clients indipyserver.observers indipyserver.check",
-        "indipyserver.stats indipyserver.exdriver indipyserver.remote",
+        "indipyserver.stats indipyserver.settings indipyserver.exdriver indipyserver.remote",
         "indipyserver.ipyserver",
         "indipyserver",
         "indipyserver.cli",

@@ -1,0 +1,75 @@
+"""What a server was told when it was built, as attributes that stay as they are while it runs."""
+
+from __future__ import annotations
+
+import socket
+import ssl as tls
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar, overload
+
+from indipydriver.protocol.framer import Limits
+
+from .arguments import checked_context, checked_host, checked_integer, checked_port, checked_seconds, checked_type
+from .routing.outbox import OutboxLimits
+
+__all__ = ["ServerSettings"]
+
+_T = TypeVar("_T")
+
+
+class _Setting(Generic[_T]):
+    """An attribute that is checked when it is set, and cannot be set while its server runs.
+
+    What is running already would not notice: it was given the value when it began.
+
+    Args:
+        check: Returns the value to keep, or raises what is wrong with it.
+        name: What scripts call it, if not as the attribute.
+    """
+
+    def __init__(self, check: Callable[[Any], _T], name: str = "") -> None:
+        self._check = check
+        self._name = name
+        self._key = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = name
+        self._name = self._name or name
+
+    @overload
+    def __get__(self, server: None, owner: type) -> _Setting[_T]: ...
+    @overload
+    def __get__(self, server: ServerSettings, owner: type) -> _T: ...
+    def __get__(self, server: ServerSettings | None, owner: type) -> _T | _Setting[_T]:
+        if server is None:
+            return self
+        value: _T = vars(server)[self._key]
+        return value
+
+    def __set__(self, server: ServerSettings, value: _T) -> None:
+        if server.running:
+            raise RuntimeError(f"{self._name} cannot be changed while the server runs")
+        vars(server)[self._key] = self._check(value)
+
+
+class ServerSettings:
+    """The base of a server: :class:`.IPyServer` says what each of them means."""
+
+    host = _Setting[str | Iterable[str]](checked_host)
+    _wanted_port = _Setting[int](checked_port, "port")
+    maxconnections = _Setting[int](lambda value: checked_integer("maxconnections", value, 1))
+    limits = _Setting[OutboxLimits](lambda value: checked_type("limits", value, OutboxLimits))
+    client_limits = _Setting[Limits](lambda value: checked_type("client_limits", value, Limits))
+    hang_time = _Setting[float](lambda value: checked_seconds("hang_time", value))
+    unix_socket = _Setting[str | socket.socket | None](
+        lambda value: checked_type("unix_socket", value, str, socket.socket, type(None))
+    )
+    unix_any_user = _Setting[bool](bool)
+    ssl = _Setting[tls.SSLContext | None](checked_context)
+    progress_time = _Setting[float](lambda value: checked_seconds("progress_time", value))
+    unfinished_total = _Setting[int](lambda value: checked_integer("unfinished_total", value, 1))
+
+    @property
+    def running(self) -> bool:
+        """They cannot be changed now."""
+        raise NotImplementedError
