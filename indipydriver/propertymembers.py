@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from .errors import DefinitionError, NameTypeError, ValueFormatError
+from .protocol.limits import Limits
 from .protocol.messages import DefMember, OneBlob, OneMember
 from .protocol.tags import State, SwitchState
 from .protocol.values import format_number, getfloat
-from .protocol.wellformed import Limits
 
 __all__ = [
     "BLOBMember",

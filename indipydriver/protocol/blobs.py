@@ -7,9 +7,12 @@ from typing import ClassVar, Final, NoReturn
 from ..errors import FrameTooLarge, MalformedFrame
 from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, mend_update, tidied
 from .frame import BlobFrame, parts
+from .limits import Limits, check_size
+from .repair import encoding_of, repair
 from .scan import SOUND, START, START_TAG, TagWatch
 from .tags import TAGS
-from .wellformed import Limits, check, check_size, encoding_of, excerpt, repair
+from .texts import excerpt
+from .wellformed import check
 
 __all__ = ["BLOB_TAGS", "BlobAsSent", "BlobCollector"]
 

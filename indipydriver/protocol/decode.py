@@ -27,8 +27,8 @@ from .messages import (
     SetVector,
 )
 from .tags import Rule, State, VectorKind, Verb
+from .texts import excerpt
 from .values import decode_base64, parse_blob_mode, parse_perm, parse_rule, parse_state, parse_switch
-from .wellformed import excerpt
 
 __all__ = ["decode", "root", "texts_of"]
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from ..errors import LocalProtocolError, MalformedFrame
 from .blobtags import LARGEST_COUNT, LONGEST_FORMAT, is_compressed
 from .frame import Address, BlobFrame, Frame, address
+from .limits import Limits, check_size
 from .messages import (
     AnyMessage,
     DefMember,
@@ -34,7 +35,7 @@ from .messages import (
 )
 from .tags import TAGS, BlobMode, Permission, Rule, State, SwitchState, Tag, VectorKind
 from .values import clean_text, encode_base64
-from .wellformed import Limits, check, check_size
+from .wellformed import check
 
 __all__ = ["encode"]
 

@@ -18,12 +18,16 @@ from typing import Final
 
 from ..errors import FrameTooLarge, MalformedFrame, RemoteProtocolError
 from .blobs import BLOB_TAGS, BlobAsSent, BlobCollector
-from .frame import Address, Frame
+from .frame import Address, BlobFrame, Frame
+from .limits import Limits, check_size
+from .repair import repair
 from .scan import KNOWN, SOUND, START, START_TAG, WS, TagWatch
+from .shapes import common_shapes
 from .tags import TAGS
-from .wellformed import COMMON, COMMON_DEFINITION, NEVER, Limits, check, check_size, excerpt, make_address, repair
+from .texts import excerpt
+from .wellformed import check, make_address
 
-__all__ = ["Framer", "Limits"]
+__all__ = ["BlobHook", "Framer", "Limits"]
 
 # The start of an element with what usually stands before it.  Group 1 is the name.
 _HEAD: Final = re.compile(WS + rb"*+(?:<\?[^<>]{0,128}+>" + WS + rb"*+|)<(" + KNOWN + rb")(?=[\s/>])")
@@ -40,6 +44,39 @@ _SAMPLE: Final = 81  # one more than an excerpt shows
 _CACHED_ADDRESSES: Final = 4096
 
 
+class BlobHook:
+    """What a framer leaves to its link where it comes to a BLOB; this one is for links that carry bytes only."""
+
+    def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
+        """A BLOB vector begins: what collects it."""
+        return BlobCollector(tag, start_tag, limits)
+
+    def end(
+        self, framer: Framer, blob: BlobCollector, frame: BlobFrame | None, data: bytes, pos: int
+    ) -> BlobFrame | None:
+        """A BLOB vector has ended, and what follows it is in the data from `pos` on.
+
+        Args:
+            framer: Takes what is wrong, by :meth:`Framer.drop` and :meth:`Framer.fail`.
+            blob: What has collected it.
+            frame: What has come of it, or None if it was malformed and has been dropped.
+            data: Bytes that have come.
+            pos: Offset in them.
+
+        Returns:
+            What is handed on.
+        """
+        return frame
+
+    def skipped(self, data: bytes, pos: int) -> None:
+        """What was beyond a limit has been skipped as far as `pos`, where something else begins, or its end tag."""
+
+
+class _AsSent(BlobHook):
+    def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
+        return BlobAsSent(tag, start_tag, limits)
+
+
 class Framer:
     """Cuts the bytes of one peer into frames.
 
@@ -47,6 +84,7 @@ class Framer:
         limits: What it may send; see :class:`Limits`.
         as_sent: Leave the members of BLOB vectors as they are, for whoever judges the peer.
         lenient: The peer passes on what others send: what is beyond a limit is skipped, as one fault.
+        blobs: What a link adds to BLOBs that come over it.
 
     Attributes:
         faults: What was wrong since the list was last emptied, the first `MAX_FAULTS` and whatever
@@ -57,20 +95,23 @@ class Framer:
     """
 
     MAX_FAULTS: Final = 16
-    _collector: type[BlobCollector] = BlobCollector
 
-    def __init__(self, limits: Limits | None = None, *, as_sent: bool = False, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        as_sent: bool = False,
+        lenient: bool = False,
+        blobs: BlobHook | None = None,
+    ) -> None:
         self.limits = limits or Limits()
         self.lenient = lenient
         self.faults: list[RemoteProtocolError] = []
         self.dropped = 0
         self.failed: RemoteProtocolError | None = None
-        self._common, self._common_definition = COMMON, COMMON_DEFINITION
-        if not self.limits.as_wide_as_common:
-            self._common = self._common_definition = NEVER
+        self._common, self._common_definition = common_shapes(self.limits)
         self._passing_frame = self.limits.passing_frame
-        if as_sent:
-            self._collector = BlobAsSent
+        self._blobs = blobs or (_AsSent() if as_sent else BlobHook())
         self._held = bytearray()  # the beginning of an element whose end has not come
         self._searched = 0  # offset in _held before which there is nothing to find
         self._wanted: re.Pattern[bytes] | bytes = b""  # what must come before it is worth looking again
@@ -202,7 +243,7 @@ class Framer:
         if data.startswith(b"/>", end - 2):
             return self._take_element(data, pos, end, frames)
         if name in BLOB_TAGS:
-            self._blob = self._collector(name, start[0], self.limits)
+            self._blob = self._blobs.begin(name, start[0], self.limits)
             return end
         return self._cut_content(data, pos, end, name, frames)
 
@@ -222,7 +263,7 @@ class Framer:
         if size > limit:
             return self._too_large("unfinished element", size, limit, data, pos)
         sample = excerpt(data[pos : found.start()])
-        self._drop(MalformedFrame("unfinished element", tag=name.decode(), excerpt=sample))
+        self.drop(MalformedFrame("unfinished element", tag=name.decode(), excerpt=sample))
         return found.start()
 
     def _take_element(self, data: bytes, pos: int, end: int, frames: list[Frame]) -> int:
@@ -286,7 +327,7 @@ class Framer:
         size = seen + 1 - pos
         if size > self.limits.start_tag:
             return self._too_large("start tag", size, self.limits.start_tag, data, pos)
-        self._drop(MalformedFrame("broken start tag", tag=name.decode(), excerpt=excerpt(data[pos:resume])))
+        self.drop(MalformedFrame("broken start tag", tag=name.decode(), excerpt=excerpt(data[pos:resume])))
         return resume
 
     def _hold_beginning(self, data: bytes, pos: int, name: bytes) -> bool:
@@ -341,18 +382,19 @@ class Framer:
                 check_size(mended, self.limits)
             frames.append(Frame(check(mended, self.limits), mended))
         except MalformedFrame as fault:
-            self._drop(fault)
+            self.drop(fault)
 
     def _feed_blob(self, data: bytes, pos: int, frames: list[Frame]) -> tuple[bytes, int]:
         """Give the bytes to the BLOB being collected; returns where to go on behind it."""
         blob = self._blob
         assert blob is not None
+        frame: BlobFrame | None = None
         try:
             rest = blob.feed(data, pos)
             if rest is None:
                 return b"", 0
             self._blob = None
-            frames.append(blob.frame())
+            frame = blob.frame()
         except FrameTooLarge as fault:
             self._blob = None
             data, pos = blob.rest
@@ -360,9 +402,12 @@ class Framer:
             return (data, pos) if pos >= 0 else (b"", 0)
         except MalformedFrame as fault:
             self._blob = None
-            self._drop(fault)
+            self.drop(fault)
             rest = blob.rest
-        return rest
+        frame = self._blobs.end(self, blob, frame, *rest)
+        if frame is not None:
+            frames.append(frame)
+        return rest if self.failed is None else (b"", 0)
 
     def _address(self, key: tuple[bytes, bytes, bytes]) -> Address:
         """The address for a tag, device and name as they stand on the wire; one object for each."""
@@ -393,14 +438,22 @@ class Framer:
     def _end_junk(self) -> None:
         """A known element begins: report the run of junk before it, if any, as one fault."""
         if self._junk_sample:
-            self._drop(MalformedFrame("text that belongs to no element", excerpt=excerpt(self._junk_sample.rstrip())))
+            self.drop(MalformedFrame("text that belongs to no element", excerpt=excerpt(self._junk_sample.rstrip())))
         self._junk = 0
         self._junk_sample = b""
 
-    def _drop(self, fault: RemoteProtocolError) -> None:
+    def drop(self, fault: RemoteProtocolError) -> None:
+        """An element, or a run of junk, has been dropped for this fault."""
         self.dropped += 1
         if len(self.faults) < self.MAX_FAULTS:
             self.faults.append(fault)
+
+    def fail(self, fault: RemoteProtocolError) -> None:
+        """There is no going on after this fault."""
+        if self.failed is None:
+            self.failed = fault
+            self.faults.append(fault)
+        self._held.clear()
 
     def _too_large(self, what: str, size: int, limit: int, data: bytes, pos: int) -> int:
         """Something that begins here is: where to go on behind it, or -1 as for `_give_up`."""
@@ -416,11 +469,10 @@ class Framer:
         self._junk = 0
         self._junk_sample = b""
         if self.lenient:
-            self._drop(fault)
+            self.drop(fault)
             self._skipping = until
             return self._pass_over(data, pos)
-        self.failed = fault
-        self.faults.append(fault)
+        self.fail(fault)
         return -1
 
     def _pass_over(self, data: bytes, pos: int) -> int:
@@ -431,6 +483,9 @@ class Framer:
             rest = _TAG_CUT_SHORT.search(data, max(pos, len(data) - _OVERLAP))
             if rest is not None:
                 self._held += rest[0]
+            self._blobs.skipped(data, len(data) if rest is None else rest.start())
             return -1
         self._skipping = None
-        return found.end() if found[0].startswith(b"</") else found.start()
+        end = found.end() if found[0].startswith(b"</") else found.start()
+        self._blobs.skipped(data, end)
+        return end

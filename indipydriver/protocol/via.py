@@ -16,8 +16,8 @@ import re
 from typing import Final
 
 from .frame import Frame
+from .limits import VIA_ROOM
 from .scan import VIA
-from .wellformed import VIA_ROOM
 
 __all__ = ["MAX_HOPS", "came_through", "hops_of", "server_name", "with_via", "without_via"]
 

@@ -18,10 +18,11 @@ from ..protocol.decode import decode
 from ..protocol.encode import encode
 from ..protocol.frame import Address, BlobFrame, Frame
 from ..protocol.tags import Permission, State, VectorKind, Verb
+from ..protocol.texts import brief
 from ..transport.link import Link
 from ..transport.memory import MemoryLink
 from ..transport.memoryfile import AttachedFrame
-from ..transport.outlet import LARGE, Outlet, brief, in_thread_if, text_of
+from ..transport.outlet import LARGE, Outlet, in_thread_if, text_of
 from .eventqueues import EventQueues, Job, Key, Kind
 from .served import Driver
 from .snooping import Snoops

@@ -30,8 +30,8 @@ from typing import Final
 from ..errors import MalformedFrame
 from ..protocol.blobs import BlobCollector
 from ..protocol.frame import Batch, BlobFrame, Frame
-from ..protocol.framer import Framer, Limits
-from ..protocol.wellformed import excerpt
+from ..protocol.framer import BlobHook, Framer, Limits
+from ..protocol.texts import excerpt
 from .descriptor import DescriptorLink
 from .link import LOW_WATER
 from .memoryfile import (
@@ -87,6 +87,116 @@ class _CountingCollector(BlobCollector):
         super()._unfinished(data, first, begin)
 
 
+class _Descriptors(BlobHook):
+    """The descriptors that have come, and the BLOBs that they belong to.
+
+    Attributes:
+        waiting: Those whose element has not ended, each with the offset in the stream by which it had come.
+        fed: Bytes of the stream that have been given to the framer.
+        gave: What was fed last has completed an element with descriptors.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[int, Descriptor]] = deque()
+        self.fed = 0
+        self.gave = False
+
+    def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
+        return _CountingCollector(tag, start_tag, limits)
+
+    def end(
+        self, framer: Framer, blob: BlobCollector, frame: BlobFrame | None, data: bytes, pos: int
+    ) -> BlobFrame | None:
+        assert isinstance(blob, _CountingCollector)
+        if not (blob.attached or blob.broken):
+            return frame
+        began = self.fed - (len(data) - pos) - blob.size
+        later = self._of_later_elements(framer, data, pos)
+        whole = self._attach(framer, frame, blob, began)
+        if framer.failed:
+            return None
+        self.waiting += later
+        self.gave = self.gave or whole is not None
+        return whole
+
+    def skipped(self, data: bytes, pos: int) -> None:
+        """What is skipped takes its descriptors along: those that came before what follows it began."""
+        if self.waiting:
+            following = data[pos:]
+            self._let_go(self.fed - len(following) if following.strip() else self.fed)
+
+    def left_over(self, framer: Framer, began: int | None = None, sample: bytes = b"") -> None:
+        """There are descriptors that came before an element began, or that have none at all."""
+        self._doubt(framer, "a descriptor that belongs to no element", sample)
+        self._let_go(began)
+
+    def distrust(self, framer: Framer, reason: str, sample: bytes = b"") -> None:
+        """Which descriptor belongs to which element cannot be told any more: there is no going on."""
+        framer.fail(MalformedFrame(reason, excerpt=excerpt(sample)))
+        self.waiting.clear()
+
+    def _doubt(self, framer: Framer, reason: str, sample: bytes) -> None:
+        """Either there is no going on, or it concerns one element only."""
+        if framer.lenient:
+            framer.drop(MalformedFrame(reason, excerpt=excerpt(sample)))
+        else:
+            self.distrust(framer, reason, sample)
+
+    def _let_go(self, until: int | None) -> None:
+        """Close those that had come by this offset; None: all."""
+        while self.waiting and (until is None or self.waiting[0][0] <= until):
+            self.waiting.popleft()
+
+    def _of_later_elements(self, framer: Framer, data: bytes, pos: int) -> list[tuple[int, Descriptor]]:
+        """Take off what does not belong to the element that has just ended, as far as that can be told.
+
+        When each element is sent on its own, the descriptors that have come with a read are of the element with which
+        it ends: the kernel puts no other message behind one with descriptors.
+        """
+        if not framer.lenient or not data[pos:].strip():
+            return []
+        later = [each for each in self.waiting if each[0] == self.fed]
+        for _ in later:
+            self.waiting.pop()
+        return later
+
+    def _attach(
+        self, framer: Framer, frame: BlobFrame | None, blob: _CountingCollector, began: int
+    ) -> BlobFrame | None:
+        """The frame with its descriptors; None if it, or what it was to be, is dropped, and they with it."""
+        waiting = self.waiting
+        sample = frame.skeleton if frame is not None else b""
+        if blob.broken:
+            if blob.attached or waiting:
+                self._doubt(framer, "an attached BLOB that is broken off", sample)
+                waiting.clear()
+            return frame
+        if waiting and waiting[0][0] <= began and (framer.lenient or len(waiting) >= blob.attached):
+            self.left_over(framer, began, sample)
+            if framer.failed:
+                return None
+        if len(waiting) < blob.attached:
+            self._doubt(framer, "an attached BLOB without its descriptor", sample)
+            waiting.clear()
+            return None
+        if framer.lenient and len(waiting) > blob.attached:
+            self.left_over(framer, None, sample)
+            return None
+        taken = [waiting.popleft() for _ in range(blob.attached)]
+        if frame is None:  # malformed, which has been said already
+            return None
+        tags = attached_members(frame.skeleton)
+        if len(tags) != blob.attached:
+            self.distrust(framer, "an attached BLOB that was hidden", sample)
+            return None
+        fault = _fault(frame, tags, [descriptor for _, descriptor in taken], framer.limits.blob)
+        if fault:
+            framer.drop(MalformedFrame(fault, tag=frame.tag.text, excerpt=excerpt(sample)))
+            return None
+        lengths = [told_length(tag) for tag in tags]
+        return AttachedFrame(frame.address, frame.raw, [descriptor for _, descriptor in taken], lengths)
+
+
 class _AttachingFramer(Framer):
     """A framer that gives attached BLOBs their descriptors.
 
@@ -96,156 +206,61 @@ class _AttachingFramer(Framer):
             on, nor is what is beyond a limit.
     """
 
-    _collector = _CountingCollector
-
     def __init__(self, limits: Limits | None, lenient: bool = False) -> None:
-        super().__init__(limits, lenient=lenient)
-        self.waiting: deque[tuple[int, Descriptor]] = deque()  # with the offset in the stream by which it had come
+        self._descriptors = _Descriptors()
+        super().__init__(limits, lenient=lenient, blobs=self._descriptors)
         self.may_be_cut = False  # what is fed next may end within a message
-        self.gave = False  # what was fed last has completed an element with descriptors
-        self._fed = 0
+
+    @property
+    def gave(self) -> bool:
+        """What was fed last has completed an element with descriptors."""
+        return self._descriptors.gave
 
     def take_descriptors(self, fds: Sequence[int], count: int) -> None:
         """Descriptors that have come with the next so many bytes of the stream."""
-        self.waiting += [(self._fed + count, Descriptor(fd)) for fd in fds]
-        if len(self.waiting) > MAX_WAITING:
-            self.distrust(f"more than {MAX_WAITING} descriptors before their elements")
+        descriptors = self._descriptors
+        descriptors.waiting += [(descriptors.fed + count, Descriptor(fd)) for fd in fds]
+        if len(descriptors.waiting) > MAX_WAITING:
+            descriptors.distrust(self, f"more than {MAX_WAITING} descriptors before their elements")
 
     def lost(self) -> None:
         """Descriptors of the next bytes have not come."""
         reason = f"descriptors were lost: more than {MAX_DESCRIPTORS} in one message, or too many open files"
         if self.lenient:  # their element will lack them
-            self._drop(MalformedFrame(reason))
+            self.drop(MalformedFrame(reason))
         else:
-            self.distrust(reason)
-
-    def distrust(self, reason: str, sample: bytes = b"") -> None:
-        """Which descriptor belongs to which element cannot be told any more: there is no going on."""
-        if self.failed is None:
-            self.failed = MalformedFrame(reason, excerpt=excerpt(sample))
-            self.faults.append(self.failed)
-        self.waiting.clear()
-        self._held.clear()
+            self._descriptors.distrust(self, reason)
 
     def feed(self, data: bytes) -> list[Frame]:
-        self.gave = False
-        self._fed += len(data)
+        descriptors = self._descriptors
+        descriptors.gave = False
+        descriptors.fed += len(data)
         frames = super().feed(data)
         # The kernel ends a read behind the message that has descriptors; a read that has filled the buffer may have
         # ended within it.
-        if self.waiting and not self.unfinished and not self.may_be_cut:
-            self._left_over()
+        if descriptors.waiting and not self.unfinished and not self.may_be_cut:
+            descriptors.left_over(self)
         if self.failed:  # perhaps an element before the one that showed it has the descriptor of that one
             return [frame for frame in frames if not isinstance(frame, AttachedFrame)]
         return frames
 
-    def _left_over(self, began: int | None = None, sample: bytes = b"") -> None:
-        """There are descriptors that came before an element began, or that have none at all."""
-        reason = "a descriptor that belongs to no element"
-        self._doubt(reason, sample)
-        while self.waiting and (began is None or self.waiting[0][0] <= began):
-            self.waiting.popleft()
 
-    def _doubt(self, reason: str, sample: bytes) -> None:
-        """Either there is no going on, or it concerns one element only."""
-        if self.lenient:
-            self._drop(MalformedFrame(reason, excerpt=excerpt(sample)))
-        else:
-            self.distrust(reason, sample)
-
-    def _feed_blob(self, data: bytes, pos: int, frames: list[Frame]) -> tuple[bytes, int]:
-        blob = self._blob
-        assert isinstance(blob, _CountingCollector)
-        before = len(frames)
-        rest = super()._feed_blob(data, pos, frames)
-        if self._blob is None and not self.failed and not blob.too_large and (blob.attached or blob.broken):
-            frame = frames.pop() if len(frames) > before else None
-            began = self._fed - (len(rest[0]) - rest[1]) - blob.size
-            later = self._of_later_elements(rest)
-            whole = self._attach(frame, blob, began)
-            if self.failed:
-                return b"", 0
-            self.waiting += later
-            if whole is not None:
-                self.gave = True
-                frames.append(whole)
-        return rest
-
-    def _pass_over(self, data: bytes, pos: int) -> int:
-        """What is skipped takes its descriptors along: those that came before what follows it began."""
-        pos = super()._pass_over(data, pos)
-        if self.waiting:
-            end = self._fed - len(self._held)
-            if pos >= 0 and data[pos:].strip():
-                end = self._fed - (len(data) - pos)
-            while self.waiting and self.waiting[0][0] <= end:
-                self.waiting.popleft()
-        return pos
-
-    def _of_later_elements(self, rest: tuple[bytes, int]) -> list[tuple[int, Descriptor]]:
-        """Take off what does not belong to the element that has just ended, as far as that can be told.
-
-        When each element is sent on its own, the descriptors that have come with a read are of the element with which
-        it ends: the kernel puts no other message behind one with descriptors.
-        """
-        if not self.lenient or not rest[0][rest[1] :].strip():
-            return []
-        later = [each for each in self.waiting if each[0] == self._fed]
-        for _ in later:
-            self.waiting.pop()
-        return later
-
-    def _attach(self, frame: Frame | None, blob: _CountingCollector, began: int) -> Frame | None:
-        """The frame with its descriptors; None if it, or what it was to be, is dropped, and they with it."""
-        waiting = self.waiting
-        sample = frame.skeleton if isinstance(frame, BlobFrame) else b""
-        if blob.broken:
-            if blob.attached or waiting:
-                self._doubt("an attached BLOB that is broken off", sample)
-                waiting.clear()
-            return frame
-        if waiting and waiting[0][0] <= began and (self.lenient or len(waiting) >= blob.attached):
-            self._left_over(began, sample)
-            if self.failed:
-                return None
-        if len(waiting) < blob.attached:
-            self._doubt("an attached BLOB without its descriptor", sample)
-            waiting.clear()
-            return None
-        if self.lenient and len(waiting) > blob.attached:
-            self._left_over(None, sample)
-            return None
-        taken = [waiting.popleft() for _ in range(blob.attached)]
-        if frame is None:  # malformed, which has been said already
-            return None
-        assert isinstance(frame, BlobFrame)
-        tags = attached_members(frame.skeleton)
-        if len(tags) != blob.attached:
-            self.distrust("an attached BLOB that was hidden", sample)
-            return None
-        fault = self._fault(frame, tags, [descriptor for _, descriptor in taken])
-        if fault:
-            self._drop(MalformedFrame(fault, tag=frame.tag.text, excerpt=excerpt(sample)))
-            return None
-        lengths = [told_length(tag) for tag in tags]
-        return AttachedFrame(frame.address, frame.raw, [descriptor for _, descriptor in taken], lengths)
-
-    def _fault(self, frame: BlobFrame, tags: list[bytes], descriptors: list[Descriptor]) -> str:
-        """What is wrong with the files of a frame, if anything."""
-        size = frame.size
-        for tag, descriptor in zip(tags, descriptors, strict=True):
-            try:
-                available = length_of_file(descriptor)
-            except MalformedFrame as error:
-                return error.reason
-            length = told_length(tag)
-            if not 0 <= length <= available:
-                return f"an attached BLOB of {length} bytes in a file of {available}"
-            size += length_in_base64(length)
-        # As it may have to go on as base64, to a server that has the same limit.
-        if size > self.limits.blob:
-            return f"attached BLOBs that are {size} bytes as base64, and {self.limits.blob} are allowed"
-        return ""
+def _fault(frame: BlobFrame, tags: list[bytes], descriptors: list[Descriptor], limit: int) -> str:
+    """What is wrong with the files of a frame, if anything."""
+    size = frame.size
+    for tag, descriptor in zip(tags, descriptors, strict=True):
+        try:
+            available = length_of_file(descriptor)
+        except MalformedFrame as error:
+            return error.reason
+        length = told_length(tag)
+        if not 0 <= length <= available:
+            return f"an attached BLOB of {length} bytes in a file of {available}"
+        size += length_in_base64(length)
+    # As it may have to go on as base64, to a server that has the same limit.
+    if size > limit:
+        return f"attached BLOBs that are {size} bytes as base64, and {limit} are allowed"
+    return ""
 
 
 class PassingLink(DescriptorLink):

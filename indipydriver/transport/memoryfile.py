@@ -22,8 +22,8 @@ from typing import Final
 from ..errors import MalformedFrame, ValueFormatError
 from ..protocol.decode import texts_of
 from ..protocol.frame import Address, BlobFrame
+from ..protocol.texts import excerpt
 from ..protocol.values import decode_base64
-from ..protocol.wellformed import excerpt
 
 __all__ = [
     "FILE_WEIGHT",

@@ -21,10 +21,8 @@ from .link import Link
 __all__ = [
     "HIGH_WATER",
     "LARGE",
-    "LONGEST_TEXT",
     "Outlet",
     "Turns",
-    "brief",
     "in_thread_if",
     "text_of",
 ]
@@ -34,9 +32,6 @@ HIGH_WATER: Final = 4 * 1024 * 1024
 
 LARGE: Final = 256 * 1024
 """Bytes beyond which encoding and decoding go to a thread: about a millisecond of work."""
-
-LONGEST_TEXT: Final = 250
-"""Bytes of a message about an error: libindi takes 254, and a server above drops what is beyond 4 KiB."""
 
 _LONGEST_BURST: Final = 0.005
 """Seconds of work without a turn for the others of the event loop."""
@@ -72,14 +67,6 @@ def text_of(frame: Frame) -> str:
     if isinstance(frame, BlobFrame) and frame.size > _LONGEST_LOGGED:
         return f"{frame.skeleton.decode(errors='replace')} ({frame.size} bytes)"
     return frame.raw.decode(errors="replace")
-
-
-def brief(text: str) -> str:
-    """The text, cut to what fits into a message."""
-    data = text.encode(errors="replace")
-    if len(data) <= LONGEST_TEXT:
-        return text
-    return data[: LONGEST_TEXT - 3].decode(errors="ignore") + "..."
 
 
 class Turns:

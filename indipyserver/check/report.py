@@ -7,7 +7,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..texts import printable
+from indipydriver.protocol.texts import printable
+
 from .model import Key
 from .rules import Finding, Severity
 

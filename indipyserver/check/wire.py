@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from indipydriver.protocol.wellformed import excerpt
+from indipydriver.protocol.texts import excerpt
 
 from .rules import Findings
 

@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
+from indipydriver.protocol.texts import printable
 
 from ..relay.observer import Observer
 from ..relay.peer import Peer
 from ..routing.endpoint import BELOW, Delivery
-from ..texts import printable
 
 __all__ = ["AuditLog"]
 

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from indipydriver.errors import DriverExited, MalformedFrame
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
+from indipydriver.protocol.texts import brief
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.memoryfile import AttachedFrame
 
 from ..routing.endpoint import COMMANDERS, Delivery, Endpoint
 from ..routing.router import Router
-from ..texts import brief
 from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
 from .observer import Observer
 from .peer import Peer

@@ -14,6 +14,7 @@ from typing import Final
 from indipydriver.errors import DriverExited, IndiError
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import GetProperties
+from indipydriver.protocol.texts import brief
 
 from ..arguments import checked_type
 from ..process import Child, Started, start
@@ -21,7 +22,6 @@ from ..relay.peer import HANG_TIME, Peer, tracer
 from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
-from ..texts import brief
 from .backoff import Backoff
 from .source import Distant
 from .stderrlog import StderrLog

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import GetProperties
+from indipydriver.protocol.texts import LONGEST_LABEL, brief, describe
 from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 
@@ -16,7 +17,6 @@ from ..relay.peer import HANG_TIME, Peer
 from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
-from ..texts import LONGEST_LABEL, brief, describe
 
 __all__ = ["LocalDriver", "PythonDriver"]
 

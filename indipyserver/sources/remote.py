@@ -11,6 +11,7 @@ from typing import Final
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.framer import Limits
 from indipydriver.protocol.messages import GetProperties
+from indipydriver.protocol.texts import LONGEST_LABEL, brief
 from indipydriver.protocol.via import with_via
 from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
@@ -23,7 +24,6 @@ from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
 from ..spec import join_host_and_port
-from ..texts import LONGEST_LABEL, brief
 from .backoff import Backoff
 from .source import Distant
 

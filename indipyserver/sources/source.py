@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from indipydriver.protocol.texts import LONGEST_LABEL, brief
+
 from ..relay.peer import Peer
 from ..relay.switchboard import Switchboard
-from ..texts import LONGEST_LABEL, brief
 
 __all__ = ["Distant", "Source"]
 

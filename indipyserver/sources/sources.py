@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from indipydriver.protocol.texts import describe
+
 from ..relay.switchboard import Switchboard
-from ..texts import describe
 from .source import Source
 
 __all__ = ["Sources"]

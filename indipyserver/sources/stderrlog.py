@@ -9,7 +9,7 @@ import re
 from collections import deque
 from typing import Final, TypeAlias
 
-from ..texts import printable
+from indipydriver.protocol.texts import printable
 
 __all__ = ["LINES_PER_SECOND", "LONGEST_LINE", "StderrLog", "Thinner"]
 

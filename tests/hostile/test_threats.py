@@ -13,7 +13,7 @@ import zlib
 import pytest
 
 from indipydriver.protocol.framer import Framer, Limits
-from indipydriver.protocol.wellformed import VIA_ROOM
+from indipydriver.protocol.limits import VIA_ROOM
 from indipyserver import IPyServer
 from indipyserver.routing.devices import MAX_DEVICES, MAX_PROPERTIES
 from indipyserver.routing.outbox import OutboxLimits

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from indipydriver.errors import FrameTooLarge, MalformedFrame
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.framer import Framer, Limits
+from indipydriver.protocol.shapes import COMMON, COMMON_DEFINITION
 from indipydriver.protocol.tags import TAGS, Verb
-from indipydriver.protocol.wellformed import COMMON, COMMON_DEFINITION, check, make_address
+from indipydriver.protocol.wellformed import check, make_address
 from tests.support.cutting import TAIL, outcome_of, spans
 
 SMALL = Limits(frame=400, blob=600, start_tag=200, junk=100, members=4, name=20, attributes=6, attribute_value=40)

@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
+from indipydriver.protocol.texts import LONGEST
 from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Delivery, Endpoint
-from indipyserver.texts import LONGEST
 
 
 def test_an_announcement_that_fails_is_logged_and_ends_nothing(

@@ -6,8 +6,9 @@ import pytest
 
 from indipydriver.errors import MalformedFrame
 from indipydriver.protocol.framer import Framer
+from indipydriver.protocol.limits import Limits
 from indipydriver.protocol.tags import TAGS
-from indipydriver.protocol.wellformed import Limits, check
+from indipydriver.protocol.wellformed import check
 from tests.support.cutting import alike
 
 TAIL = b"\n<message message='the end'/>"

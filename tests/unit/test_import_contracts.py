@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.testing",
         (
             "indipyserver.arguments indipyserver.certificates indipyserver.connecting indipyserver.process "
-            "indipyserver.runevent indipyserver.signals indipyserver.spec indipyserver.texts"
+            "indipyserver.runevent indipyserver.signals indipyserver.spec"
         ),
         "indipyserver.loading",
         "indipyserver.routing",
@@ -60,7 +60,6 @@ SANS_IO = (
     "indipydriver.runtime.snooping",
     "indipyserver.routing",
     "indipyserver.sources.backoff",
-    "indipyserver.texts",
     *(f"indipyserver.check.{part}" for part in "rules model numbers blobs wire commands checker report".split()),
 )
 IO_MODULES = frozenset(

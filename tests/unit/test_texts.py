@@ -5,7 +5,7 @@ import pytest
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.framer import Framer
 from indipydriver.protocol.messages import DelProperty
-from indipyserver.texts import LONGEST, brief, describe, printable
+from indipydriver.protocol.texts import LONGEST, brief, describe, printable
 
 
 @pytest.mark.parametrize("text", ["", "plain", "Büro \u2192 Kuppel", "x" * LONGEST, "\u00e9" * (LONGEST // 2)])

@@ -6,7 +6,11 @@ import pytest
 
 from indipydriver.errors import MalformedFrame
 from indipydriver.protocol.frame import address
-from indipydriver.protocol.wellformed import COMMON, COMMON_DEFINITION, Limits, check, excerpt, make_address, repair
+from indipydriver.protocol.limits import Limits
+from indipydriver.protocol.repair import repair
+from indipydriver.protocol.shapes import COMMON, COMMON_DEFINITION
+from indipydriver.protocol.texts import excerpt
+from indipydriver.protocol.wellformed import check, make_address
 
 SET = b'<setNumberVector device="D" name="N" state="Ok" timeout="0" timestamp="2026"><oneNumber name="x">1</oneNumber></setNumberVector>'
 DEFINE = (

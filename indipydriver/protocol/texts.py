@@ -1,11 +1,11 @@
-"""Texts that fit everywhere: one printable line, and no longer than any program on the way takes.  Sans-I/O."""
+"""Texts that fit everywhere: one printable line, and no longer than any program on the way takes."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-__all__ = ["LONGEST", "LONGEST_LABEL", "brief", "describe", "printable"]
+__all__ = ["LONGEST", "LONGEST_LABEL", "brief", "describe", "excerpt", "printable"]
 
 LONGEST: Final = 250
 """Bytes of a message or a reason, as UTF-8: libindi's clients cut at 254, and a server drops more than 4 KiB."""
@@ -32,6 +32,12 @@ def brief(text: str, longest: int = LONGEST) -> str:
     if len(text) <= longest and len(data) <= longest:
         return line
     return data[: longest - len(_MORE)].decode(errors="ignore") + _MORE
+
+
+def excerpt(data: bytes, length: int = 80) -> str:
+    """The beginning of some bytes, printable, as an excerpt for a log; what is cut ends in ``...``."""
+    text = data[: length + 1].decode("utf-8", "replace")
+    return printable(text[:length]) + (_MORE if len(data) > length else "")
 
 
 def describe(error: BaseException) -> str:
