@@ -12,7 +12,8 @@ from .propertymembers import BLOBMember, BLOBSource, LightMember, NumberMember, 
 from .protocol.encode import encode
 from .protocol.messages import OneBlob, OneMember, SetVector
 from .protocol.tags import Permission, Rule, State, VectorKind
-from .transport.outlet import LARGE, Outlet, in_thread_if
+from .transport.outlet import Outlet
+from .transport.threads import LARGE, in_thread_if
 from .vectorbase import Call, PermittedVector, PropertyVector, ValueVector, named, timestamp_string, word
 
 __all__ = [

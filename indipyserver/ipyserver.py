@@ -33,7 +33,7 @@ from .runevent import RunEvent
 from .settings import ServerSettings
 from .signals import server_signals
 from .sources.backoff import Backoff
-from .sources.exdriver import ExDriver
+from .sources.exdriver import RESTARTS, ExDriver, Program
 from .sources.localdriver import LocalDriver, PythonDriver
 from .sources.remote import RemoteConnection
 from .sources.sources import Sources
@@ -171,7 +171,7 @@ class IPyServer(ServerSettings):
         config: str | None = None,
         skeleton: str | None = None,
         prefix: str | None = None,
-        restarts: int = 10,
+        restarts: int = RESTARTS,
         pipes: bool = False,
         backoff: Backoff | None = None,
     ) -> ExDriver:
@@ -197,11 +197,9 @@ class IPyServer(ServerSettings):
         Raises:
             TypeError: An argument has a wrong type.
         """
-        part = ExDriver(
-            self.board,
+        what = Program(
             str(program),
-            *map(str, args),
-            limits=self.limits,
+            tuple(map(str, args)),
             debug_enable=debug_enable,
             env=env,
             name=name,
@@ -210,9 +208,9 @@ class IPyServer(ServerSettings):
             prefix=prefix,
             restarts=restarts,
             pipes=pipes,
-            hang_time=self.hang_time,
             backoff=backoff,
         )
+        part = ExDriver(self.board, what, limits=self.limits, hang_time=self.hang_time)
         self._sources.add(part)
         self.exdrivers.append(part)
         return part

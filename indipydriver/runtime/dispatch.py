@@ -22,7 +22,8 @@ from ..protocol.texts import brief
 from ..transport.link import Link
 from ..transport.memory import MemoryLink
 from ..transport.memoryfile import AttachedFrame
-from ..transport.outlet import LARGE, Outlet, in_thread_if, text_of
+from ..transport.outlet import Outlet, text_of
+from ..transport.threads import LARGE, in_thread_if
 from .eventqueues import EventQueues, Job, Key, Kind
 from .served import Driver
 from .snooping import Snoops

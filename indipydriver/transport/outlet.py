@@ -8,10 +8,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from threading import Lock, get_ident
-from typing import Final, TypeVar
+from typing import Final
 
 from ..protocol.encode import encode
 from ..protocol.frame import Batch, BlobFrame, Frame
@@ -20,18 +19,13 @@ from .link import Link
 
 __all__ = [
     "HIGH_WATER",
-    "LARGE",
     "Outlet",
     "Turns",
-    "in_thread_if",
     "text_of",
 ]
 
 HIGH_WATER: Final = 4 * 1024 * 1024
 """Bytes in the link beyond which a send waits: a frame of a video, or thousands of updates."""
-
-LARGE: Final = 256 * 1024
-"""Bytes beyond which encoding and decoding go to a thread: about a millisecond of work."""
 
 _LONGEST_BURST: Final = 0.005
 """Seconds of work without a turn for the others of the event loop."""
@@ -48,18 +42,6 @@ _LONGEST_WAIT: Final = 1.0
 _LONGEST_LOGGED: Final = 64 * 1024
 
 logger = logging.getLogger("indipydriver.ipydriver")
-
-_T = TypeVar("_T")
-
-# Of our own: calls that block in threads of a driver hold up no BLOB, of this driver or another.
-_threads = ThreadPoolExecutor(2, thread_name_prefix="indi-driver-blob")
-
-
-async def in_thread_if(large: bool, work: Callable[[], _T]) -> _T:
-    """The result of some work, done in a thread if it is large. The work only computes, and waits for nothing."""
-    if not large:
-        return work()
-    return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
 def text_of(frame: Frame) -> str:

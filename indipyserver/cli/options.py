@@ -9,9 +9,9 @@ from typing import Final
 from .. import version
 from ..ipyserver import MAX_CONNECTIONS
 from ..routing.outbox import OutboxLimits
+from ..sources.exdriver import RESTARTS
 from ..spec import DEFAULT_PORT, Spec, parse_spec
 from .access import add_options
-from .services import RESTARTS
 
 __all__ = ["MIB", "UNIX_SOCKET", "build_parser"]
 

@@ -8,10 +8,11 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..certificates import client_context
 from ..loading import load_drivers
+from ..sources.exdriver import RESTARTS
 from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, parse_spec
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Services"]
 
 logger = logging.getLogger("indipyserver.cli")
-
-RESTARTS: Final = 10
-"""Restarts of one driver, as indiserver's."""
 
 
 @dataclass(eq=False, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from indipydriver.errors import DriverExited, MalformedFrame
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
@@ -13,6 +13,7 @@ from indipydriver.protocol.tags import Verb
 from indipydriver.protocol.texts import brief
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.memoryfile import AttachedFrame
+from indipydriver.transport.threads import in_thread
 
 from ..routing.endpoint import COMMANDERS, Delivery, Endpoint
 from ..routing.router import Router
@@ -23,9 +24,6 @@ from .peer import Peer
 __all__ = ["Switchboard"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
-
-# Of our own, so that a slow name server or a driver's `asyncio.to_thread` holds up no BLOB.
-_threads = ThreadPoolExecutor(2, thread_name_prefix="indi-blob")
 
 
 class Switchboard:
@@ -211,7 +209,6 @@ class Switchboard:
         return backlog
 
     async def _work_off(self, backlog: Backlog) -> None:
-        loop = asyncio.get_running_loop()
         source = backlog.source
         try:
             # What was before a ping is done when it is answered: a connection that was made or closed before it may
@@ -227,7 +224,7 @@ class Switchboard:
                     assert isinstance(frame, BlobFrame)
                     box: list[BlobFrame | Exception] = [frame]
                     del frame
-                    await loop.run_in_executor(_threads, convert, box)
+                    await in_thread(partial(convert, box))
                     entry.frames = self._without_fault(source, box.pop())
                 backlog.pop()
                 _put(entry.frames, entry.receivers, touched, entry.sender)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from indipydriver.errors import DriverExited, IndiError
@@ -26,10 +27,12 @@ from .backoff import Backoff
 from .source import Distant
 from .stderrlog import StderrLog
 
-__all__ = ["ExDriver"]
+__all__ = ["RESTARTS", "ExDriver", "Program"]
 
 logger = logging.getLogger("indipyserver.exdriver")
 
+RESTARTS: Final = 10
+"""Restarts of one program, as indiserver's."""
 GRACE: Final = 2.0
 """Seconds between closing a driver's standard input, SIGTERM and SIGKILL, and after that until it is left alone."""
 _LACKING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS)
@@ -38,74 +41,74 @@ _LAST_WORDS: Final = 0.5  # seconds to read what it said last, when something th
 _REASON: Final = 200  # bytes of the reason: what becomes of the program stands behind it
 
 
-class ExDriver(Distant):
-    """Runs one program, restarts it when it ends, and stops it without leaving a process.
-
-    Args:
-        board: The server's peers.
-        program: Name or path; looked up on PATH, no shell.
-        args: Its arguments.
-        limits: How much may wait for it.
-        debug_enable: Log what goes to it (RX) and comes from it (TX) at DEBUG.
-        env: Further environment variables.
-        name: For libindi drivers: the name of the device (INDIDEV).
-        config: For libindi drivers: the configuration file (INDICONFIG).
-        skeleton: For libindi drivers: the skeleton file (INDISKEL).
-        prefix: For libindi drivers: INDIPREFIX; the program is then ``<prefix>/bin/<program>``.
-        restarts: How often it is restarted, not counting those before 60 s of health.
-        pipes: Give it two pipes also where it could have a local socket (Linux); then BLOBs come as base64.
-        hang_time: Seconds without taking anything after which it is declared hung.
-        backoff: How long to wait before a restart; each run begins with a fresh one like it.
-
-    Attributes:
-        restarts: How often it is restarted at most.
-        restarted: How often it has been restarted in this run.
-        label: What it is, for logs and messages.
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run and how; :meth:`.IPyServer.add_exdriver` says what each of these means.
 
     Raises:
         TypeError: An argument has a wrong type.
     """
 
+    program: str
+    args: tuple[str, ...] = ()
+    debug_enable: bool = False
+    env: Mapping[str, str] | None = None
+    name: str | None = None
+    config: str | None = None
+    skeleton: str | None = None
+    prefix: str | None = None
+    restarts: int = RESTARTS
+    pipes: bool = False
+    backoff: Backoff | None = None
+
+    def __post_init__(self) -> None:
+        checked_type("restarts", self.restarts, int)
+        for key, value in self.environment.items():
+            checked_type(f"the environment variable {key}", value, str, bytes, os.PathLike)
+
+    @property
+    def path(self) -> str:
+        """What is started: a name, to be looked up on PATH, or a path."""
+        return self.program if self.prefix is None else os.path.join(self.prefix, "bin", self.program)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables beside those of this process, with those by which libindi's drivers are told things."""
+        told = {"INDIDEV": self.name, "INDICONFIG": self.config, "INDISKEL": self.skeleton, "INDIPREFIX": self.prefix}
+        return {**(self.env or {}), **{key: value for key, value in told.items() if value is not None}}
+
+
+class ExDriver(Distant):
+    """Runs one program, restarts it when it ends, and stops it without leaving a process.
+
+    Args:
+        board: The server's peers.
+        program: What to run.
+        limits: How much may wait for it.
+        hang_time: Seconds without taking anything after which it is declared hung.
+
+    Attributes:
+        program: Its name or path, as it was given.
+        restarts: How often it is restarted at most.
+        restarted: How often it has been restarted in this run.
+        label: What it is, for logs and messages.
+    """
+
     kind = "program"
 
     def __init__(
-        self,
-        board: Switchboard,
-        program: str,
-        *args: str,
-        limits: OutboxLimits,
-        debug_enable: bool = False,
-        env: Mapping[str, str] | None = None,
-        name: str | None = None,
-        config: str | None = None,
-        skeleton: str | None = None,
-        prefix: str | None = None,
-        restarts: int = 10,
-        pipes: bool = False,
-        hang_time: float = HANG_TIME,
-        backoff: Backoff | None = None,
+        self, board: Switchboard, program: Program, *, limits: OutboxLimits, hang_time: float = HANG_TIME
     ) -> None:
-        checked_type("restarts", restarts, int)
-        super().__init__(board, f"driver {program}" + (f" ({name})" if name else ""))
-        self.program = program
-        self.args = args
-        self.name = name
-        self.restarts = restarts
+        super().__init__(board, f"driver {program.program}" + (f" ({program.name})" if program.name else ""))
+        self.program = program.program
+        self.restarts = program.restarts
         self.restarted = 0
+        self._what = program
+        self._environment = program.environment
         self._child: Child | None = None
         self._limits = limits
         self._hang_time = hang_time
-        self._debug = debug_enable
-        self._prefix = prefix
-        self._pipes = pipes
-        self._backoff = backoff or Backoff()
         self._stderr = StderrLog(self.label)
-        self._env = dict(env or {})
-        for key, value in (("INDIDEV", name), ("INDICONFIG", config), ("INDISKEL", skeleton), ("INDIPREFIX", prefix)):
-            if value is not None:
-                self._env[key] = value
-        for key, value in self._env.items():
-            checked_type(f"the environment variable {key}", value, str, bytes, os.PathLike)
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
@@ -122,7 +125,7 @@ class ExDriver(Distant):
 
     async def run(self) -> None:
         """Run it until it is cancelled, has failed too often, or cannot be started at all."""
-        backoff = self._backoff.fresh()
+        backoff = (self._what.backoff or Backoff()).fresh()
         self.restarted = 0
         has_run = False
         lack = ""
@@ -162,10 +165,8 @@ class ExDriver(Distant):
         self._board.announce(text, about=self.devices)
 
     def _start(self) -> Started:
-        program = self.program
-        if self._prefix is not None:
-            program = os.path.join(self._prefix, "bin", program)
-        return start(self.label, program, self.args, self._env, pipes=self._pipes)
+        what = self._what
+        return start(self.label, what.path, what.args, self._environment, pipes=what.pipes)
 
     async def _live(self, started: Started) -> tuple[str, float]:
         """One life of the process: returns how it ended, and after how many seconds."""
@@ -182,7 +183,7 @@ class ExDriver(Distant):
             hang_time=self._hang_time,
             on_closed=lambda error: None if ended.done() else ended.set_result(error),
         )
-        if self._debug:
+        if self._what.debug_enable:
             peer.trace = tracer(logger, to="RX", come="TX")
         self._child = child
         try:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import GetProperties
-from indipydriver.protocol.texts import LONGEST_LABEL, brief, describe
+from indipydriver.protocol.texts import describe
 from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 
@@ -17,6 +17,7 @@ from ..relay.peer import HANG_TIME, Peer
 from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
+from .source import PeerSource
 
 __all__ = ["LocalDriver", "PythonDriver"]
 
@@ -36,7 +37,7 @@ class PythonDriver(Protocol):
     def shutdown(self) -> None: ...
 
 
-class LocalDriver:
+class LocalDriver(PeerSource):
     """Runs one driver on a link in memory, and deletes its devices at the clients when it ends.
 
     Args:
@@ -59,9 +60,7 @@ class LocalDriver:
     ) -> None:
         self.driver = driver
         self.devices = list(driver.keys())
-        self.label = brief(f"{type(driver).__name__} ({', '.join(self.devices)})", LONGEST_LABEL)
-        self.peer: Peer | None = None
-        self._board = board
+        super().__init__(board, f"{type(driver).__name__} ({', '.join(self.devices)})")
         self._limits = limits
         self._hang_time = hang_time
 
@@ -104,11 +103,6 @@ class LocalDriver:
             self.driver.expect_no_run()  # if it was not run
             ours.abort()
             board.remove(peer, reason)
-
-    @property
-    def running(self) -> bool:
-        """Its link is up."""
-        return self.peer is not None and not self.peer.closed
 
     def serves(self, thing: object) -> bool:
         """Is this its driver?"""

@@ -10,7 +10,7 @@ from indipydriver.protocol.texts import LONGEST_LABEL, brief
 from ..relay.peer import Peer
 from ..relay.switchboard import Switchboard
 
-__all__ = ["Distant", "Source"]
+__all__ = ["Distant", "PeerSource", "Source"]
 
 
 class Source(Protocol):
@@ -59,8 +59,8 @@ class Source(Protocol):
         """It goes on though it was cancelled; True if the server need not wait for it any more."""
 
 
-class Distant:
-    """What programs and links to other servers have in common: a peer that comes and goes.
+class PeerSource:
+    """What all sources have in common: a peer that comes and goes.
 
     Args:
         board: The server's peers.
@@ -76,6 +76,10 @@ class Distant:
     def running(self) -> bool:
         """Its link is up."""
         return self.peer is not None and not self.peer.closed
+
+
+class Distant(PeerSource):
+    """What programs and links to other servers have in common: nothing of them runs in this process."""
 
     @property
     def devices(self) -> list[str]:

@@ -42,7 +42,6 @@ from tests.support import (
     eventually,
     match,
     new_vector,
-    running,
     running_server,
     started,
 )
@@ -492,24 +491,6 @@ async def test_shutdown_ends_and_stopped_means_stopped() -> None:
                 await server.stopped.wait()
                 await task
     assert all(t is asyncio.current_task() for t in asyncio.all_tasks())
-
-
-def test_a_server_runs_again() -> None:
-    """The second run ended at once, or at its first background coroutine."""
-    driver = Instrument()
-    server = IPyServer(driver, host="127.0.0.1", port=0)
-
-    async def once() -> None:
-        async with running(server), IndiClient(server.port) as client:
-            await client.get_properties()
-            await client.expect(match("defBLOBVector"))
-            await is_alive(client)
-
-    for _ in range(3):
-        asyncio.run(once())
-    server.shutdown()  # before the run: it is not forgotten
-    asyncio.run(asyncio.wait_for(server.asyncrun(), 5))
-    asyncio.run(once())
 
 
 STOPPING = """

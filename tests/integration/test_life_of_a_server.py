@@ -358,6 +358,9 @@ def test_each_run_may_be_in_an_event_loop_of_its_own():
 
     for order in ("", "", "waits first", ""):
         asyncio.run(once(order))
+    server.shutdown()  # before the run: it is not forgotten
+    asyncio.run(asyncio.wait_for(server.asyncrun(), 5))
+    asyncio.run(once(""))
 
 
 @asynchronous

@@ -440,7 +440,7 @@ def test_where_there_are_no_programs_as_drivers_that_is_said(
 ) -> None:
     from indipyserver.relay.switchboard import Switchboard
     from indipyserver.routing.outbox import OutboxLimits
-    from indipyserver.sources.exdriver import ExDriver
+    from indipyserver.sources.exdriver import ExDriver, Program
 
     before = descriptors() if os.path.isdir("/proc/self/fd") else set()
     loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
@@ -450,7 +450,7 @@ def test_where_there_are_no_programs_as_drivers_that_is_said(
         loop.close()
         loop = _Unwatching()
     try:
-        driver = ExDriver(Switchboard("x"), sys.executable, limits=OutboxLimits())
+        driver = ExDriver(Switchboard("x"), Program(sys.executable), limits=OutboxLimits())
         loop.run_until_complete(asyncio.wait_for(driver.run(), 5))
     finally:
         loop.close()

@@ -11,7 +11,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import DefVector, DelProperty, GetProperties, SetVector
 from indipydriver.testing import DriverHarness, driver_test
-from indipydriver.transport.outlet import LARGE
+from indipydriver.transport.threads import LARGE
 
 
 def blobs(name="IMG"):

@@ -442,17 +442,21 @@ async def test_exposures_are_never_replaced():
         assert driver.begun == [f"p={chr(65 + n)}" for n in range(12)]
 
 
+@pytest.mark.parametrize("names", ["v", "vw"])
 @driver_test
-async def test_a_link_that_waits_for_two_queues_goes_on_when_both_have_room():
+async def test_a_link_that_waits_for_full_queues_goes_on_when_all_have_room(names):
     driver = Recorder()
+    commands = {name: [f"{name}{n}" for n in range(MAX_WAITING + 5)] for name in names}
     async with DriverHarness(driver) as h:
-        for name in ("v", "w"):
-            await put(h, *[command(str(n), name) for n in range(MAX_WAITING + 5)])
+        for name in names:
+            await put(h, *[command(text, name) for text in commands[name]])
         assert held(h)
         driver.seconds = 0.0
         await h.advance(1000)
         assert not held(h)
-        assert len(driver.begun) == 2 * (MAX_WAITING + 5)
+        assert h._link.unsent == 0
+        for name in names:
+            assert [note for note in driver.begun if note.startswith(name)] == commands[name]
 
 
 # --- turns -----------------------------------------------------------------------------

@@ -26,7 +26,6 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
-from indipydriver.runtime.eventqueues import MAX_WAITING
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.link import SLICE
 from indipydriver.transport.memory import memory_pair
@@ -352,28 +351,6 @@ async def test_vectors_do_not_wait_for_each_other():
         await h.set_number("Dev", "nu", n1=1)
         await h.advance(2)
         assert h.driver.events == ["tx begins", "nu begins", "nu ends", "tx ends"]
-
-
-@driver_test
-async def test_a_full_queue_stops_the_commands():
-    class Slow(Recorder):
-        async def rxevent(self, event):
-            await asyncio.sleep(1)
-            self.events.append(event)
-
-    async with DriverHarness(Slow()) as h:
-        frames = [
-            encode(NewVector(VectorKind.TEXT, "Dev", "tx", (OneMember("t1", str(number)),)))
-            for number in range(MAX_WAITING + 20)
-        ]
-        for frame in frames:
-            await h.send_frame(frame)
-        assert h._link.full_vectors
-        h.frames.clear()
-        await h.advance(MAX_WAITING + 100)
-        assert not h._link.full_vectors
-        assert h._link.unsent == 0
-        assert texts_of(h.driver.events) == [str(number) for number in range(MAX_WAITING + 20)]
 
 
 @driver_test
@@ -968,23 +945,3 @@ async def test_an_idle_driver_does_nothing():
         await asyncio.sleep(3000)
         del loop._run_once
         assert turns < 10
-
-
-@driver_test
-async def test_the_last_frames_leave_before_the_link_is_closed():
-    class Farewell(Recorder):
-        async def rxevent(self, event):
-            await event.vector.send_setVector(message="bye")
-            self.shutdown()
-
-    driver = Farewell()
-    ours, theirs = memory_pair("driver", "test")
-    got = links.Recorder()
-    ours.open(got)
-    task = asyncio.create_task(driver.serve(theirs))
-    ours.write(Batch([encode(NewVector(VectorKind.TEXT, "Dev", "tx", (OneMember("t1", "x"),)))]))
-    ours.flush()
-    await task
-    assert [b'message="bye"' in frame.raw for frame in got.frames] == [True]
-    assert got.closed == [None]
-    assert got.wrong == []

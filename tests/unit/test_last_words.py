@@ -48,6 +48,8 @@ async def test_all_that_a_driver_has_sent_arrives_before_its_run_ends(how):
         await driver.serve(theirs)
     updates = [frame for frame in receiver.frames if frame.tag.text == "setTextVector"]
     assert len(updates) == 35
+    assert receiver.closed == [None]
+    assert receiver.wrong == []
 
 
 @pytest.mark.parametrize("how", ["return", "raise"])
