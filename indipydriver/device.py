@@ -27,7 +27,7 @@ def check_coroutine(coro: object) -> Coroutine[Any, Any, Any]:
     if inspect.iscoroutine(coro):
         return coro
     hint = ": call it, so that there is one" if inspect.iscoroutinefunction(coro) else ""
-    raise TypeError(f"a background is a coroutine object, not {type(coro).__name__}{hint}")
+    raise TypeError(f"a background must be a coroutine object, not {type(coro).__name__}{hint}")
 
 
 class Device(FixedMapping[PropertyVector]):
@@ -144,7 +144,7 @@ class Device(FixedMapping[PropertyVector]):
 
     def _outlet(self) -> Outlet:
         if self._sends_to is None:
-            raise NotRunning(f"the device {self.devicename!r} is in no driver, so there is nobody to send to")
+            raise NotRunning(f"the device {self.devicename!r} does not belong to a driver, so it cannot send anything")
         return self._sends_to.outlet
 
     # --- called by the driver ---

@@ -84,7 +84,7 @@ class _Values(UserDict[str, Any]):
     """What was sent, by member name."""
 
     def __setitem__(self, membername: str, value: Any) -> NoReturn:
-        raise KeyError(f"an event tells what was sent; {membername!r} cannot be set")
+        raise KeyError(f"events are read-only: {membername!r} cannot be set")
 
 
 class _MappingEvent(Event, _Values):
@@ -483,4 +483,4 @@ def snoop_event(frame: Frame, message: messages.AnyMessage) -> SnoopEvent:
         case messages.Message():
             return Message(frame, message)
         case _:
-            raise _refusal(f"{frame.tag.text} is no news of a device", frame)
+            raise _refusal(f"{frame.tag.text} is not something to snoop on", frame)

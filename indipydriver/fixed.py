@@ -18,10 +18,12 @@ class FixedMapping(UserDict[str, _T]):
         raise NotImplementedError
 
     def __setitem__(self, name: str, value: _T) -> NoReturn:
-        raise KeyError(f"{self._whose()} are given when it is made; {name!r} cannot be set")
+        raise KeyError(f"{self._whose()} are fixed when it is created; {name!r} cannot be set")
 
     def __delitem__(self, name: str) -> NoReturn:
-        raise KeyError(f"{self._whose()} are given when it is made; send_delProperty() withdraws {name!r} from clients")
+        raise KeyError(
+            f"{self._whose()} are fixed when it is created; send_delProperty() withdraws {name!r} from clients"
+        )
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # that of UserDict writes past __setitem__
         self.update(other)

@@ -164,11 +164,11 @@ class IPyDriver(FixedMapping[Device]):
         try:
             seconds = int(timeout)
         except (TypeError, OverflowError) as error:
-            raise ValueError(f"the timeout of a snoop is a number of seconds, not {timeout!r}") from error
+            raise ValueError(f"the timeout of a snoop must be a number of seconds, not {timeout!r}") from error
         if seconds < MIN_TIMEOUT:
-            raise ValueError(f"the timeout of a snoop is at least {MIN_TIMEOUT} seconds, not {seconds}")
+            raise ValueError(f"the timeout of a snoop must be at least {MIN_TIMEOUT} seconds, not {seconds}")
         if seconds > MAX_TIMEOUT:
-            raise ValueError(f"the timeout of a snoop is at most {MAX_TIMEOUT} seconds")
+            raise ValueError(f"the timeout of a snoop must be at most {MAX_TIMEOUT} seconds")
         if not devicename or not vectorname:
             raise ValueError("a snoop needs the names of a device and of a vector")
         self._check_foreign(devicename, vectorname)
@@ -254,7 +254,7 @@ class IPyDriver(FixedMapping[Device]):
                 if program_exit is None:
                     raise
                 if others is not None:
-                    logger.error("what failed beside sys.exit():", exc_info=others)
+                    logger.error("sys.exit() was called, and this failed too:", exc_info=others)
                 raise program_exit from None  # the driver is the whole program
 
     def expect_run(self) -> None:
@@ -288,10 +288,10 @@ class IPyDriver(FixedMapping[Device]):
     def _check_foreign(self, devicename: str, vectorname: str | None) -> None:
         for name in (devicename, vectorname):
             if not isinstance(name, str | None):
-                raise ValueError(f"a name is a str, not {type(name).__name__}")
+                raise ValueError(f"a name must be a str, not {type(name).__name__}")
         encode(GetProperties(devicename, vectorname))  # what cannot be sent is a ValueError here and now
         if devicename in self.data:
-            raise ValueError(f"{devicename!r} is a device of this driver, which has no need to snoop on it")
+            raise ValueError(f"{devicename!r} is a device of this driver itself, which cannot snoop on it")
 
     @contextlib.contextmanager
     def _shutdown_on_sigterm(self) -> Iterator[None]:

@@ -34,12 +34,12 @@ def check_name(what: str, name: object) -> str:
             too.
     """
     if not isinstance(name, str):
-        raise NameTypeError(f"the name of a {what} is a str, not {type(name).__name__}")
+        raise NameTypeError(f"the name of a {what} must be a str, not {type(name).__name__}")
     text = as_text(name)
     if not (text and text.isascii() and text.isprintable()) or text.isspace():
-        raise DefinitionError(f"the name of a {what} is printable ASCII, which {_shown(text)} is not")
+        raise DefinitionError(f"the name of a {what} must be printable ASCII, not {_shown(text)}")
     if len(text) > _LONGEST_NAME:
-        raise DefinitionError(f"the name of a {what} has at most {_LONGEST_NAME} characters, not {len(text)}")
+        raise DefinitionError(f"the name of a {what} must have at most {_LONGEST_NAME} characters, not {len(text)}")
     return text
 
 
@@ -56,7 +56,7 @@ def _number(what: str, name: str, value: object) -> tuple[str, float]:
             return text, getfloat(text)
         except ValueFormatError:
             pass
-    raise ValueError(f"the {what} of {name!r} is a finite number, not {_shown(value)}")
+    raise ValueError(f"the {what} of {name!r} must be a finite number, not {_shown(value)}")
 
 
 def as_text(value: object) -> str:
@@ -150,7 +150,7 @@ class _WordMember(PropertyMember):
 
     def _checked(self, value: Any) -> str:
         if not (isinstance(value, str) and value in self._words):
-            raise ValueError(f"{self.name!r} is one of {', '.join(self._words)}, not {value!r}")
+            raise ValueError(f"{self.name!r} must be one of {', '.join(self._words)}, not {value!r}")
         return as_text(value)
 
 
@@ -328,7 +328,7 @@ class BLOBMember(PropertyMember):
     @blobsize.setter
     def blobsize(self, value: int) -> None:
         if not isinstance(value, int) or value < 0:
-            raise ValueError(f"the blobsize of {self.name!r} is an int from 0, not {_shown(value)}")
+            raise ValueError(f"the blobsize of {self.name!r} must be an integer, 0 or more, not {_shown(value)}")
         self._blobsize = int(value)
 
     @property
@@ -360,14 +360,14 @@ class BLOBMember(PropertyMember):
             except Exception as error:
                 raise ValueError(f"the BLOB {value!r} cannot be read: {error}") from error
         if not isinstance(data, bytes):
-            raise ValueError(f"the BLOB {value!r} is read as {type(data).__name__}, not bytes")
+            raise ValueError(f"reading the BLOB {value!r} gives {type(data).__name__}, not bytes")
         if not data:
-            raise ValueError("a BLOB that is empty cannot be sent" if data is value else f"the BLOB {value!r} is empty")
+            raise ValueError("an empty BLOB cannot be sent" if data is value else f"the BLOB {value!r} is empty")
         return data
 
     def _checked(self, value: Any) -> Any:
         if value is not None and not value:
-            raise ValueError(f"the BLOB {self.name!r} is bytes, a path, a file or None, not {value!r}")
+            raise ValueError(f"the BLOB {self.name!r} must be bytes, a path, a file or None, not {value!r}")
         return value
 
     def _format(self) -> str:

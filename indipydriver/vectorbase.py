@@ -50,7 +50,7 @@ def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
     try:
         return words(text)
     except ValueError:
-        raise ValueError(f"the {what} of {vector!r} is one of {', '.join(words)}, not {text!r}") from None
+        raise ValueError(f"the {what} of {vector!r} must be one of {', '.join(words)}, not {text!r}") from None
 
 
 def seconds(value: Any, vector: str) -> str:
@@ -61,7 +61,7 @@ def seconds(value: Any, vector: str) -> str:
             return text
     except ValueError:
         pass
-    raise ValueError(f"the timeout of {vector!r} is a finite number of seconds, 0 or more, not {value!r:.60}")
+    raise ValueError(f"the timeout of {vector!r} must be a finite number of seconds, 0 or more, not {value!r:.60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class PropertyVector(UserDict[str, Any]):
         for member in members:
             if not isinstance(member, self._member_class):
                 raise TypeError(
-                    f"the members of the {self.vectortype} {name!r} are {self._member_class.__name__}, "
+                    f"the members of the {self.vectortype} {name!r} must be {self._member_class.__name__}, "
                     f"not {type(member).__name__}"
                 )
             if member.name in self.data:
@@ -191,7 +191,7 @@ class PropertyVector(UserDict[str, Any]):
     def device(self) -> DeviceLike[PropertyVector]:
         """The device it is in; TypeError when that is in no driver."""
         if self.driver is None or self.devicename is None:
-            raise TypeError(f"the vector {self.name!r} is in no driver")
+            raise TypeError(f"the vector {self.name!r} does not belong to a driver")
         return self.driver[self.devicename]
 
     def __getitem__(self, membername: str) -> Any:
@@ -274,7 +274,7 @@ class PropertyVector(UserDict[str, Any]):
     def _outlet(self) -> Outlet:
         """Where to send."""
         if self._sends_to is None or self.devicename is None:
-            raise NotRunning(f"the vector {self.name!r} is in no driver, so there is nobody to send to")
+            raise NotRunning(f"the vector {self.name!r} does not belong to a driver, so it cannot send anything")
         return self._sends_to.outlet
 
     def _is_enabled(self) -> bool:

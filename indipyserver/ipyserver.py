@@ -151,7 +151,7 @@ class IPyServer(ServerSettings):
         if not hasattr(driver, "data") or not hasattr(driver, "serve"):
             raise TypeError(f"a driver must be an IPyDriver, not {type(driver).__name__}")
         if any(driver is other for other in self.drivers):
-            raise ValueError("this driver is served already")
+            raise ValueError("this driver is already being served")
         for name in driver.data:
             if name in self.devices:
                 raise DefinitionError(f"two drivers have a device named {name!r}")

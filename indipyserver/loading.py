@@ -33,7 +33,7 @@ def load_drivers(spec: PythonSpec) -> list[Any]:
         drivers = [made] if _is_driver(made) else list(made)
     except (Exception, SystemExit) as error:
         logger.debug("%s", spec.text, exc_info=True)
-        raise ImportError(f"{spec.text!r} gives no driver: {type(error).__name__}: {error}") from error
+        raise ImportError(f"{spec.text!r} does not provide a driver: {type(error).__name__}: {error}") from error
     for driver in drivers:
         if not _is_driver(driver):
             raise ImportError(f"{spec.text!r} returned something that is not an IPyDriver: {driver!r}")

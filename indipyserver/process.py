@@ -85,7 +85,7 @@ class Child:
                 permitted = self.signal(number)
             if not await self.wait(grace):
                 why = "although it was killed" if permitted else "as this server is not permitted to end it"
-                self.remains = f"process {self.process.pid} goes on {why}"
+                self.remains = f"process {self.process.pid} is still running {why}"
         finally:
             self.kill()
 
@@ -108,7 +108,7 @@ class Child:
         try:
             os.killpg(self.process.pid, 0)
         except PermissionError:
-            self.remains = f"processes of the group {self.process.pid} go on, which this server is not permitted to end"
+            self.remains = f"processes of group {self.process.pid} are still running, and this server may not end them"
         except ProcessLookupError:
             pass
 
@@ -250,9 +250,13 @@ def _popen(
         raise OSError(errno.EAGAIN, str(error)) from error
     except OSError as error:
         if error.errno == errno.ENOEXEC:
-            raise OSError(errno.ENOEXEC, "it is neither a binary of this machine nor has it a #! line", found) from None
+            raise OSError(
+                errno.ENOEXEC, "it is neither a program for this machine nor a script with a #! line", found
+            ) from None
         if error.errno == errno.ENOENT and os.path.exists(found):
-            raise FileNotFoundError(errno.ENOENT, "what its #! line names is missing", found) from None
+            raise FileNotFoundError(
+                errno.ENOENT, "the interpreter named in its #! line does not exist", found
+            ) from None
         raise
 
 
@@ -263,7 +267,7 @@ def _find(program: str) -> str:
         OSError: There is none that could be executed.
     """
     if not hasattr(os, "killpg"):
-        raise OSError(errno.ENOSYS, "programs can be drivers on POSIX systems only; Python drivers run everywhere")
+        raise OSError(errno.ENOSYS, "programs run as drivers on POSIX systems only; Python drivers run everywhere")
     found = shutil.which(program)
     if found is not None:
         return found
@@ -273,7 +277,7 @@ def _find(program: str) -> str:
         if os.path.exists(program):
             raise PermissionError(errno.EACCES, "it is not executable (chmod +x)", program)
         raise FileNotFoundError(errno.ENOENT, "there is no such file", program)
-    raise FileNotFoundError(f"there is no program {program!r} on the PATH")
+    raise FileNotFoundError(f"there is no program {program!r} on PATH")
 
 
 def _require_watching(fd: int) -> None:

@@ -35,7 +35,7 @@ def server_signals(shutdown: Callable[[], None], log_stats: Callable[[], None]) 
 
     def terminate() -> None:
         nonlocal terminated
-        logger.warning("SIGTERM: the server stops")
+        logger.warning("SIGTERM: the server is stopping")
         terminated = True
         shutdown()
 

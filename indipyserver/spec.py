@@ -105,7 +105,7 @@ def split_host_and_port(where: str, default: int | None) -> tuple[str, int]:
     if brackets is not None:
         host, rest = brackets["host"], brackets["rest"]
         if rest and not rest.startswith(":"):
-            raise ValueError("behind the ] there may be :PORT only")
+            raise ValueError("only :PORT may follow the ]")
         colon, port = rest[:1], rest[1:]
     else:
         host, colon, port = where.partition(":")

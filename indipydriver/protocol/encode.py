@@ -134,7 +134,7 @@ def _check_limits(frame: Frame) -> None:
             check(frame.raw, _LIMITS)
     except MalformedFrame as fault:
         where = " ".join(repr(part) for part in (frame.device, frame.name) if part)
-        raise LocalProtocolError(f"{frame.tag.text} {where[:80]}: nobody would take it: {fault.reason}") from None
+        raise LocalProtocolError(f"{frame.tag.text} {where[:80]}: receivers would refuse it: {fault.reason}") from None
 
 
 # --- escaping --------------------------------------------------------------------------
@@ -483,7 +483,7 @@ def _encode_enable_blob(message: EnableBlob) -> Frame:
 
 def _encode_ping(message: Ping) -> Frame:
     if not message.uid:
-        raise LocalProtocolError("a ping without its uid")
+        raise LocalProtocolError("a ping without a uid")
     safe: Ping = _safe(message)
     return _empty_element(address("pingReply" if message.reply else "pingRequest"), ("uid", safe.uid))
 

@@ -87,8 +87,8 @@ def getfloat(value: object) -> float:
         try:
             return float(value)
         except OverflowError:
-            raise ValueFormatError("an integer beyond the range of float") from None
-    raise ValueFormatError(f"a number is wanted as str, float or int, not {type(value).__name__}")
+            raise ValueFormatError("an integer too large for a float") from None
+    raise ValueFormatError(f"a number must be a str, float or int, not {type(value).__name__}")
 
 
 def _sexagesimal(text: str) -> float:
@@ -256,12 +256,12 @@ def format_timestamp(time: datetime | None = None) -> str:
         micro = nanoseconds // 1000
         return f"{_second(seconds)}.{micro:06d}" if micro else _second(seconds)
     if not isinstance(time, datetime):
-        raise ValueFormatError(f"a timestamp is wanted as datetime, not {type(time).__name__}")
+        raise ValueFormatError(f"a timestamp must be a datetime, not {type(time).__name__}")
     if time.tzinfo is not None:
         try:
             time = time.astimezone(UTC)
         except OverflowError:
-            raise ValueFormatError(f"{time} is beyond the calendar in UTC") from None
+            raise ValueFormatError(f"{time} cannot be represented in UTC") from None
     return time.replace(tzinfo=None).isoformat(sep="T")
 
 
@@ -278,7 +278,7 @@ def _reader(what: str, words: type[_WordT], **more: _WordT) -> Callable[[str], _
         if word is None:
             word = lenient.get(text.strip().lower()) if isinstance(text, str) else None
             if word is None:
-                raise ValueFormatError(f"{what} is one of {', '.join(exact)}, not {_shown(text)}")
+                raise ValueFormatError(f"{what} must be one of {', '.join(exact)}, not {_shown(text)}")
         return word
 
     read.__doc__ = f"{what.capitalize()} that a text stands for; ValueFormatError when none."

@@ -44,7 +44,7 @@ class _Selector(selectors.BaseSelector):
             if threading.active_count() > 1:
                 ready = self._real.select(_PATIENCE)
             if not ready:
-                raise RuntimeError("everything waits for something that nothing can bring about")
+                raise RuntimeError("every task is waiting, and no timer is set that could wake one")
             return ready
         self.advance(timeout)
         return []

@@ -168,7 +168,7 @@ class _Descriptors(BlobHook):
         sample = frame.skeleton if frame is not None else b""
         if blob.broken:
             if blob.attached or waiting:
-                self._doubt(framer, "an attached BLOB that is broken off", sample)
+                self._doubt(framer, "an attached BLOB that is cut short", sample)
                 waiting.clear()
             return frame
         if waiting and waiting[0][0] <= began and (framer.lenient or len(waiting) >= blob.attached):

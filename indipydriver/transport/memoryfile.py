@@ -97,7 +97,7 @@ def length_of_file(descriptor: Descriptor) -> int:
     Raises:
         MalformedFrame: It is no memory file, or cannot be read.
     """
-    fault = MalformedFrame("the descriptor of an attached BLOB is no memory file that can be read")
+    fault = MalformedFrame("the descriptor of an attached BLOB is not a readable memory file")
     try:
         if sys.platform.startswith("linux"):
             import fcntl

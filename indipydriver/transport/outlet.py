@@ -196,7 +196,7 @@ class Outlet:
         """
         if self._open and get_ident() != self._thread:
             raise RuntimeError(
-                "BLOBs are sent in the driver's event loop: asyncio.run_coroutine_threadsafe(..., loop) hands them over"
+                "a BLOB can be sent only in the driver's event loop: use asyncio.run_coroutine_threadsafe(..., loop)"
             )
         return self._turns.setdefault(id(sender), asyncio.Lock())
 

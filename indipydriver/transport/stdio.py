@@ -57,7 +57,7 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
     """
     for fd, number, stream in ((stdin, 0, sys.__stdin__), (stdout, 1, sys.__stdout__)):
         if fd == number and (stream is None or stream.closed):
-            text = f"standard {'output' if number else 'input'} is closed: a driver speaks to its server through it"
+            text = f"standard {'output' if number else 'input'} is closed, and a driver needs it to talk to its server"
             raise OSError(errno.EBADF, text)
     link = _link_over(stdin, stdout, linger, limits)
     if isinstance(link, DescriptorLink) and link.discards_input:

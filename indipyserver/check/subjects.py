@@ -151,7 +151,7 @@ class _Program(_Stream):
     async def start(self, listener: Listener) -> None:
         found = shutil.which(self._name)
         if found is None:
-            raise CannotRun(f"there is no program {self._name!r} on the PATH")
+            raise CannotRun(f"there is no program {self._name!r} on PATH")
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(

@@ -110,9 +110,9 @@ class Access:
             try:
                 self.context = server_context(self._cert, self._key, options.tls_client_ca)
             except ssl.SSLError as error:
-                raise ValueError(f"the files for TLS cannot be used: {error.reason or error}") from None
+                raise ValueError(f"the TLS files cannot be used: {error.reason or error}") from None
             except OSError as error:
-                raise OSError(error.errno, f"a file for TLS cannot be read: {error.strerror}") from None
+                raise OSError(error.errno, f"a TLS file cannot be read: {error.strerror}") from None
         if self.audit:
             logging.getLogger("indipyserver.audit").setLevel(logging.INFO)
 
@@ -142,4 +142,4 @@ def context_to_other_servers(options: argparse.Namespace) -> ssl.SSLContext:
         return client_context(options.tls_ca, options.tls_cert, options.tls_key)
     except OSError as error:  # SSLError is one
         why = getattr(error, "reason", None) or error.strerror or error
-        raise ValueError(f"the files for TLS cannot be used: {why}") from None
+        raise ValueError(f"the TLS files cannot be used: {why}") from None

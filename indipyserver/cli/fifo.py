@@ -88,7 +88,7 @@ def parse_command(line: str) -> Command | None:
         CommandError: It says nothing that makes sense.
     """
     if not line.isprintable() and not line.replace("\t", " ").rstrip("\r\n").isprintable():
-        raise CommandError("there are control characters in it")
+        raise CommandError("it contains control characters")
     tokens = _split(line.strip())
     if not tokens:
         return None
@@ -96,14 +96,14 @@ def parse_command(line: str) -> Command | None:
     if verb not in ("start", "stop"):
         raise CommandError(f"{verb!r} is neither start nor stop")
     if not rest or rest[0].startswith("-"):
-        raise CommandError(f'{verb} what? Write: {verb} DRIVER [-n "NAME"]')
+        raise CommandError(f'{verb} needs a DRIVER: {verb} DRIVER [-n "NAME"]')
     text, options = _read_options(rest)
     if verb == "stop":
         for option, value in options.items():
             if option != "name":
                 raise CommandError(f"stop takes -n only, not the {option} {value!r}")
         if not text:
-            raise CommandError("stop what? The spec is empty")
+            raise CommandError("stop needs a DRIVER, and it is empty")
         return Stop(text, options.get("name"))
     try:
         spec = parse_spec(text)
@@ -131,15 +131,15 @@ def _read_options(tokens: list[str]) -> tuple[str, dict[str, str]]:
     count = next((n for n, token in enumerate(tokens) if token.startswith("-")), len(tokens))
     text = " ".join(tokens[:count])
     if count > 1 and "@" not in tokens[count - 1]:  # indiserver takes `start My Camera@host` without quotes
-        raise CommandError(f"{tokens[1]!r} is too much; put what has blanks in it into double quotes")
+        raise CommandError(f"unexpected {tokens[1]!r}; put double quotes around what contains blanks")
     options: dict[str, str] = {}
     rest = iter(tokens[count:])
     for token in rest:
         key = _OPTIONS.get(token)
         if key is None:
-            raise CommandError(f"{token!r} is none of the options -n -c -s -p")
+            raise CommandError(f"{token!r} is not an option; the options are -n -c -s -p")
         if key in options:
-            raise CommandError(f"{token} stands there twice")
+            raise CommandError(f"{token} is given twice")
         value = next(rest, "")
         if not value:
             raise CommandError(f"{token} needs a value")
@@ -256,7 +256,7 @@ class Fifo:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            logger.error("FIFO %s can be read no more: %s", self.path, error.strerror)
+            logger.error("FIFO %s can no longer be read: %s", self.path, error.strerror)
             asyncio.get_running_loop().remove_reader(self._fd)
             return
         self._handle(self._lines.feed(data))
@@ -278,7 +278,7 @@ class Fifo:
                 command = parse_command(line)
             except CommandError as error:
                 shown = f"{line[:200]!r}: " if isinstance(line, str) else ""
-                logger.error("FIFO %s: %s%s; nothing is done", self.path, shown, error)
+                logger.error("FIFO %s: %s%s; the line is ignored", self.path, shown, error)
                 continue
             if command is not None:
                 logger.info("FIFO %s: %s", self.path, line)

@@ -82,7 +82,7 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
     """
     options = parser.parse_intermixed_args(argv)
     if options.check is not None and (options.drivers or options.fifo is not None):
-        parser.error("--check serves nothing: it takes its one DRIVER and no others")
+        parser.error("--check takes one DRIVER and serves nothing: give it no others, and no FIFO")
     if options.demo:
         try:
             options.drivers += map(parse_spec, demo_words())
@@ -235,7 +235,7 @@ class _Command:
                 logger.error("%s", error)
 
     def _deserted(self) -> None:
-        logger.error("all drivers are gone, and there is no FIFO (-f) to start others: the server stops")
+        logger.error("all drivers are gone, and there is no FIFO (-f) to start others: the server is stopping")
         self._status = _STATUS_FAILURE
         self._server.shutdown()
 
@@ -279,7 +279,7 @@ class _Command:
             return
         self._ending = True
         self._status = 128 + number
-        logger.info("%s: the server stops; once more to end it at once", number.name)
+        logger.info("%s: the server is stopping; send it again to end it at once", number.name)
         self._server.shutdown()
 
     def _end_at_once(self, number: signal.Signals) -> None:

@@ -73,7 +73,7 @@ def _spec(text: str) -> Spec:
 def _host(text: str) -> str:
     """A name or an address; for scripts, "" stands for all interfaces, but here it is a variable that was not set."""
     if not text:
-        raise argparse.ArgumentTypeError("a host has a name or an address; 0.0.0.0 or :: stands for all")
+        raise argparse.ArgumentTypeError("a host is a name or an address; 0.0.0.0 or :: means all interfaces")
     return text
 
 

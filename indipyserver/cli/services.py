@@ -94,7 +94,7 @@ class Services:
             spec = parse_spec(spec)
         server = self._server
         if server.stop:
-            raise ValueError(f"{spec.text!r} is not started: the server stops")
+            raise ValueError(f"{spec.text!r} is not started: the server is stopping")
         if isinstance(spec, ProgramSpec):
             _warn_of_scripts(spec.text)
             part: Any = server.add_exdriver(
@@ -117,7 +117,7 @@ class Services:
         names = [name for driver in drivers for name in driver.data]
         for name in names:
             if names.count(name) > 1 or name in server.devices or not server.board.router.may_claim(name):
-                raise ValueError(f"there is a device named {name!r} already")
+                raise ValueError(f"there is already a device named {name!r}")
         entry = _Entry(spec.text, [])
         try:
             for driver in drivers:

@@ -181,7 +181,9 @@ class Acceptor:
         """Accepting has failed; True if it would fail again at once."""
         again = error.errno not in _OF_THE_CONNECTION
         if self._rate.allows(""):
-            text = "no more clients can be accepted for a second" if again else "a connection was lost before its time"
+            text = (
+                "no clients are accepted for a second" if again else "a connection was lost before it could be accepted"
+            )
             logger.error("%s: %s", text, error.strerror or error)
         return again
 
@@ -191,7 +193,7 @@ class Acceptor:
             tune_socket(sock)
             label, host = self._identify(listening, sock, address)
         except OSError as error:  # macOS: the client has gone already
-            logger.info("a connection ended as soon as it was there: %s", error.strerror or error)
+            logger.info("a connection was closed before it could be used: %s", error.strerror or error)
             sock.close()
             return
         if not label:
@@ -218,7 +220,7 @@ class Acceptor:
         host = f"user {user}"
         if not self._any_user and user not in (None, 0, os.geteuid()):
             if self._rate.allows(host):
-                logger.warning("%s is refused: the local socket is for user %d only", label, os.geteuid())
+                logger.warning("%s is refused: only user %d and root may use the local socket", label, os.geteuid())
             label = ""
         return label, host
 
@@ -233,7 +235,7 @@ class Acceptor:
             sock.close()
             if not isinstance(error, OSError):
                 raise
-            logger.info("%s ended as soon as it was there: %s", link.label, error.strerror or error)
+            logger.info("%s was gone before its connection could be used: %s", link.label, error.strerror or error)
             return
         self._connected(link, host)
 

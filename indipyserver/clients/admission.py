@@ -73,12 +73,12 @@ class Admission:
         if clients >= most and not self._make_room(network, rights, max(SHARE, most // 2)):
             self.refused += 1
             if not self._refused_in_a_row and self.rate.allows(host):
-                logger.warning("%s is refused: there are %d clients, the limit", link.label, most)
+                logger.warning("%s is refused: the limit of %d clients is reached", link.label, most)
             self._refused_in_a_row += 1
             return False
         if self._refused_in_a_row:
             if self.rate.allows(host):
-                logger.warning("%d clients were refused; now there is room again", self._refused_in_a_row)
+                logger.warning("%d clients were refused; there is room again now", self._refused_in_a_row)
             self._refused_in_a_row = 0
         peer = Peer(self._board, link, Role.CLIENT, limits=limits, on_closed=lambda error: self._gone(peer, error))
         peer.restrict(rights)
@@ -134,7 +134,7 @@ class Admission:
 
     def _cut(self, peer: Peer, whom: str) -> None:
         if peer.may_log():
-            logger.warning("%s gives way to %s", peer.label, whom)
+            logger.warning("%s is disconnected to make room for %s", peer.label, whom)
         peer.closed = True
         peer.link.abort()
 

@@ -190,7 +190,7 @@ class Handshakes:
 
     def _log(self, handshake: _Handshake, why: str) -> None:
         if self._rate.allows(handshake.host):
-            logger.warning("%s: no TLS: %s", handshake.link.label, why)
+            logger.warning("%s: the TLS handshake failed: %s", handshake.link.label, why)
 
     async def _run(self, handshake: _Handshake) -> None:
         sock, link, door = handshake.sock, handshake.link, handshake.door
@@ -198,7 +198,7 @@ class Handshakes:
         try:
             async with asyncio.timeout(TIME):
                 if self._watches and not await self._has_begun(sock):
-                    logger.info("%s has gone again without a word", link.label)
+                    logger.info("%s disconnected without sending anything", link.label)
                     sock.close()
                     return
                 handshake.silent = False

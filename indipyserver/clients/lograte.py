@@ -39,7 +39,7 @@ class LogRate:
         if now >= self._until:
             self._until = now + PERIOD
             if self._left_out:
-                logger.warning("%d lines about peers like these were left out of the log", self._left_out)
+                logger.warning("%d lines about such peers were left out of the log", self._left_out)
             self._lines.clear()
             self._total = self._left_out = 0
         network = network_of(host)

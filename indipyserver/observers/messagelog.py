@@ -102,7 +102,9 @@ class MessageLog(Observer):
             with self._changed:
                 self._size -= _size(self._waiting)
                 self._waiting.clear()
-            logger.warning("messages of drivers cannot be written to %s in time: the last are lost", self.directory)
+            logger.warning(
+                "messages of drivers cannot be written to %s in time: the last ones are lost", self.directory
+            )
         with self._changed:
             thread, self._thread = self._thread, None
             self._changed.notify_all()

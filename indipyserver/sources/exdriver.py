@@ -137,7 +137,7 @@ class ExDriver(Distant):
                 if getattr(failure, "errno", None) in _LACKING:  # perhaps not for long, and not the driver's fault
                     if str(failure) != lack:
                         lack = str(failure)
-                        logger.error("%s cannot be started now, but in a moment perhaps: %s", self.label, failure)
+                        logger.error("%s cannot be started at the moment; it is tried again: %s", self.label, failure)
                     await asyncio.sleep(_LACK_TIME)
                     continue
                 text = brief(f"{self.label} cannot be started: {failure}", _REASON)
@@ -157,7 +157,7 @@ class ExDriver(Distant):
                 self._announce(text)
                 return
             logger.warning("%s; restart %d of %d in %g s", text, backoff.tries, self.restarts, wait)
-            self._announce(f"{text}; it is restarted in {wait:g} s")
+            self._announce(f"{text}; restarting in {wait:g} s")
             await asyncio.sleep(wait)
             self.restarted += 1
 
@@ -190,7 +190,7 @@ class ExDriver(Distant):
             self._stderr.open(started.errors)
             self._board.add(peer)
             self._board.send(peer, encode(GetProperties()))
-            logger.info("%s is started, process %d", self.label, child.process.pid)
+            logger.info("%s has started, process %d", self.label, child.process.pid)
             await asyncio.wait((ended, child.exited), return_when=asyncio.FIRST_COMPLETED)
             lived = loop.time() - begin
             if not ended.done():  # what it said last is still in the pipe

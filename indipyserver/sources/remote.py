@@ -75,9 +75,9 @@ class RemoteConnection(Distant):
         hang_time: float = HANG_TIME,
     ) -> None:
         if not host or not 0 < port < 65536:
-            raise ValueError(f"a remote server has a host and a port from 1 to 65535, not {host!r} and {port!r}")
+            raise ValueError(f"a remote server needs a host and a port from 1 to 65535, not {host!r} and {port!r}")
         if device is not None and not device.strip():
-            raise ValueError(f"a device of a remote server has a name, not {device!r}; None stands for all")
+            raise ValueError(f"the device of a remote server needs a name, not {device!r}; None means all devices")
         # With "*" we introduce ourselves as a server; indiserver does the same.  For one device the `via` does it.
         introduction = encode(GetProperties(device or "*"))
         self._introduction = introduction if device is None else with_via(introduction, board.router.name)

@@ -130,7 +130,7 @@ class Sources:
         try:
             self._deserted()
         except Exception:
-            logger.exception("on_deserted has failed")
+            logger.exception("on_deserted failed")
 
 
 def _stop(source: Source) -> bool:
@@ -138,7 +138,7 @@ def _stop(source: Source) -> bool:
     try:
         return source.stop()
     except Exception:
-        logger.exception("%s has failed to stop: it is cancelled", source.label)
+        logger.exception("%s could not be told to stop, so it is cancelled", source.label)
         return False
 
 
@@ -157,7 +157,11 @@ def _end(source: Source, task: asyncio.Task[None]) -> asyncio.Future[None]:
 
     def let_go() -> None:
         if source.let_go():
-            logger.warning("%s has not ended %g s after it was cancelled: it is let go", source.label, LAST_GRACE)
+            logger.warning(
+                "%s has not ended %g s after it was cancelled: the server no longer waits for it",
+                source.label,
+                LAST_GRACE,
+            )
             ended(None)
 
     timer = loop.call_later(LAST_GRACE, let_go)

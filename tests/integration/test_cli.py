@@ -318,7 +318,7 @@ async def test_when_all_drivers_are_gone_it_says_so(tmp_path):
     assert result.returncode == 1
     assert "given up after 1 restarts" in result.stderr
     assert "no-such-program" in result.stderr
-    assert result.stderr.splitlines()[-1].endswith("the server stops")
+    assert result.stderr.splitlines()[-1].endswith("the server is stopping")
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ async def test_a_crash_loop_is_slowed_and_given_up_with_a_message(caplog: pytest
         obedient(server, "dies", restarts=4, backoff=Backoff(0.05, 0.2))
         for wait in ("0.05", "0.1", "0.2", "0.2"):
             message = await client.expect(match("message"))
-            assert f"it is restarted in {wait} s" in (message.get("message") or "")
+            assert f"restarting in {wait} s" in (message.get("message") or "")
             assert "status 3" in (message.get("message") or "")
         message = await client.expect(match("message"))
         assert "given up after 4 restarts" in (message.get("message") or "")
@@ -449,7 +449,7 @@ async def test_shutdown_ends_living_dead_and_waiting_drivers(monkeypatch: pytest
         server.add_exdriver("/bin/false", restarts=0)
         await client.expect(lambda e: "given up" in (e.get("message") or ""))
         server.add_exdriver("/bin/false", backoff=Backoff(60.0, 60.0))
-        await client.expect(lambda e: "restarted in 60 s" in (e.get("message") or ""))
+        await client.expect(lambda e: "restarting in 60 s" in (e.get("message") or ""))
         server.shutdown()
         await client.closed.wait()
     assert all(map(gone, pids))

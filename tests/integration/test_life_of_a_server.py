@@ -69,7 +69,7 @@ async def test_one_that_is_run_elsewhere_when_the_server_starts_does_not_keep_th
 def test_a_driver_is_served_once():
     driver = ipd.IPyDriver()  # without devices whose names would tell
     server = IPyServer(driver)
-    with pytest.raises(ValueError, match="served already"):
+    with pytest.raises(ValueError, match="already being served"):
         server.add_driver(driver)
 
 

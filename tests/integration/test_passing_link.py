@@ -168,7 +168,7 @@ async def test_files_that_may_block_or_cannot_be_read_are_not_taken() -> None:
             ends.send(GOOD[0], memory(b"picture0"))
             await eventually(lambda: len(ends.receiver.seen) == 1)
             assert ends.receiver.seen == PICTURES[:1]
-            assert ends.receiver.faults == ["the descriptor of an attached BLOB is no memory file that can be read"] * 5
+            assert ends.receiver.faults == ["the descriptor of an attached BLOB is not a readable memory file"] * 5
             assert not ends.receiver.closed
 
 

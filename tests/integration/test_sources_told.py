@@ -254,7 +254,7 @@ async def test_a_program_that_is_cut_off_for_what_it_sends_ends_the_command_when
     assert result.returncode == 1
     (given_up,) = [line for line in result.stderr.splitlines() if "given up after 0 restarts" in line]
     assert words in given_up, "it is told why"
-    assert result.stderr.splitlines()[-1].endswith("the server stops")
+    assert result.stderr.splitlines()[-1].endswith("the server is stopping")
 
 
 @asynchronous

@@ -177,5 +177,5 @@ async def test_the_last_lines_before_an_end_at_once_are_written_if_somebody_read
         await asyncio.sleep(1.1 * AGAIN)
         program.signal(signal.SIGTERM)
         where.resume()
-        await eventually(lambda: "SIGTERM: the server stops" in where.read())
+        await eventually(lambda: "SIGTERM: the server is stopping" in where.read())
         assert await program.wait(5) == 143

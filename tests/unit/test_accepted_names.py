@@ -40,7 +40,7 @@ async def test_the_longest_name_can_be_sent():
     ids=["label", "group", "label of a member", "members", "value"],
 )
 def test_a_device_has_no_vector_that_cannot_be_defined(vector):
-    with pytest.raises(DefinitionError, match="nobody would take it"):
+    with pytest.raises(DefinitionError, match="receivers would refuse it"):
         ipd.Device("D", [vector])
 
 

@@ -34,12 +34,12 @@ NO_NUMBERS = [None, math.nan, math.inf, -math.inf, "nan", "inf", "1e400", "text"
 @pytest.mark.parametrize("attribute", ["membervalue", "min", "max", "step"])
 @pytest.mark.parametrize("value", NO_NUMBERS)
 def test_a_number_is_finite(attribute, value):
-    with pytest.raises(ValueError, match=r"of 'n' is a finite number"):
+    with pytest.raises(ValueError, match=r"of 'n' must be a finite number"):
         number(**{attribute: value})
     member = number()
     before = getattr(member, attribute)
     member.changed = False
-    with pytest.raises(ValueError, match=r"of 'n' is a finite number"):
+    with pytest.raises(ValueError, match=r"of 'n' must be a finite number"):
         setattr(member, attribute, value)
     assert getattr(member, attribute) == before
     assert not member.changed

@@ -64,7 +64,7 @@ def test_a_background_is_a_coroutine_object():
 async def test_sends_without_a_driver_say_so():
     device = ipd.Device("Dev", [])
     for send in (device.send_device_message, device.send_delProperty):
-        with pytest.raises(AttributeError, match="in no driver"):
+        with pytest.raises(AttributeError, match="does not belong to a driver"):
             await send()
 
 

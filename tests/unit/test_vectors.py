@@ -69,7 +69,7 @@ def test_attributes(make):
     assert vector.vectortype == type(vector).__name__
     assert (vector.enable, vector.devicename, vector.driver, vector.changed) == (True, None, None, True)
     assert (vector.timeout, vector.message) == ("0", "")
-    with pytest.raises(TypeError, match="in no driver"):
+    with pytest.raises(TypeError, match="does not belong to a driver"):
         assert vector.device
     with pytest.raises(TypeError):
         hash(vector)
@@ -80,7 +80,7 @@ def test_attributes(make):
 async def test_a_send_without_a_driver_says_so(make):
     vector = make()
     for send in (vector.send_defVector, vector.send_setVectorMembers, vector.send_delProperty):
-        with pytest.raises(AttributeError, match="in no driver") as caught:
+        with pytest.raises(AttributeError, match="does not belong to a driver") as caught:
             await send()
         assert isinstance(caught.value, IndiError)
 
@@ -385,7 +385,7 @@ async def test_a_send_with_a_wrong_argument_changes_nothing(make):
         sends = [vector.send_defVector, vector.send_setVectorMembers]
         for send in [*sends, getattr(vector, "send_setVector", sends[0])]:
             for wrong in ({"state": "Fine"}, {"state": "Busy", "timestamp": "now"}):
-                with pytest.raises(ValueError, match=r"is one of|datetime"):
+                with pytest.raises(ValueError, match=r"must be one of|datetime"):
                     await send(message="text", timeout=9, **wrong)
         with pytest.raises(ValueError, match="datetime"):
             await vector.send_delProperty(timestamp=5)
