@@ -36,7 +36,7 @@ class Device(FixedMapping[PropertyVector]):
     Args:
         devicename: Printable ASCII, unique among all drivers of a server.
         properties: The vectors.
-        devicedata: Anything else that the driver wants to keep with it.
+        devicedata: Anything else to keep with the device.
 
     Attributes:
         devicename: As given.
@@ -45,7 +45,7 @@ class Device(FixedMapping[PropertyVector]):
         driver: None until it is in an IPyDriver.
 
     Raises:
-        DefinitionError: The name is blank, too long or not printable ASCII, two vectors have one name, or a vector
+        DefinitionError: The name is blank, too long or not printable ASCII, two vectors have the same name, or a vector
             cannot be defined or is in another device.
     """
 
@@ -104,7 +104,7 @@ class Device(FixedMapping[PropertyVector]):
         self._stop = True
 
     async def send_device_message(self, message: str = "", timestamp: datetime | None = None) -> None:
-        """Send a human-readable text, about this device. Nothing is sent while it is disabled.
+        """Send a human-readable message about this device. Nothing is sent while it is disabled.
 
         Raises:
             ValueError: `timestamp` is not a datetime.
@@ -117,7 +117,7 @@ class Device(FixedMapping[PropertyVector]):
         await outlet.pace()
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
-        """Delete the whole device at the clients and disable it. Sent also when it is disabled.
+        """Delete the whole device at the clients and disable it. This is sent even if it is disabled already.
 
         Raises:
             ValueError: `timestamp` is not a datetime.

@@ -1,7 +1,7 @@
 """What rxevent and snoopevent receive.
 
 The names are those of INDI's elements. Nothing that a peer sent raises into user code: an element
-that cannot become an event is refused with an EventException, which the driver keeps to itself.
+that cannot become an event is refused with an EventException, which never leaves the package.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Event:
     Attributes:
         devicename: The device it concerns; None for what concerns the whole site.
         vectorname: The vector; None for what concerns the whole device.
-        timestamp: When it was sent, aware and in UTC: now if it does not say, None if that cannot be read.
+        timestamp: When it was sent, aware and in UTC: the time of arrival without one, None if it cannot be read.
     """
 
     def __init__(self, frame: Frame, timestamp: str | None = None) -> None:
@@ -114,7 +114,7 @@ class getProperties(Event):
 
 
 class newVector(_MappingEvent):
-    """A client wants other values: some or all members. The vector itself is left as it is.
+    """A client asks for new values of some or all members. The vector itself is left as it is.
 
     Attributes:
         vector: The vector.
@@ -274,7 +274,7 @@ class defVector(SnoopEvent):
     """The definition of a vector.
 
     Attributes:
-        label: Human-readable text; its name if it has none.
+        label: Human-readable text; the name if it has none.
         group: Text by which clients group vectors.
         state: One of Idle, Ok, Busy and Alert.
         message: Human-readable text.

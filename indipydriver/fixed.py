@@ -1,4 +1,4 @@
-"""Mappings whose names are settled when they are made: a driver's devices, a device's vectors."""
+"""Mappings whose names are fixed when they are created: a driver's devices, a device's vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 
 class FixedMapping(UserDict[str, _T]):
-    """A mapping that can be read only; whatever would change it raises KeyError."""
+    """A read-only mapping; anything that would change it raises KeyError."""
 
     def _whose(self) -> str:
         """What is in it, for error messages, such as "the devices of a driver"."""

@@ -39,7 +39,7 @@ class IPyDriver(FixedMapping[Device]):
 
     Args:
         devices: The devices.
-        driverdata: Anything else that the driver wants to keep with it; no keyword is reserved.
+        driverdata: Anything else to keep with the driver; no keyword is reserved.
 
     Attributes:
         driverdata: The keyword arguments, as a dict.
@@ -51,7 +51,7 @@ class IPyDriver(FixedMapping[Device]):
         shutdownrequested: Set when it is to end.
 
     Raises:
-        DefinitionError: Two devices have one name.
+        DefinitionError: Two devices have the same name.
     """
 
     shutdown_grace: float = 5.0
@@ -105,7 +105,7 @@ class IPyDriver(FixedMapping[Device]):
 
     @property
     def snoopdevices(self) -> set[str]:
-        """Devices of which everything is watched."""
+        """Devices that are watched as a whole."""
         return self._engine.snoops.devices
 
     @property
@@ -159,7 +159,7 @@ class IPyDriver(FixedMapping[Device]):
             timeout: Whole seconds, from 5 to 10**9, of silence after which it is asked for again.
 
         Raises:
-            ValueError: The timeout is too short, too long or no number, or the device is one of this driver's.
+            ValueError: The timeout is too short, too long or not a number, or the device is one of this driver's.
         """
         try:
             seconds = int(timeout)
@@ -197,7 +197,7 @@ class IPyDriver(FixedMapping[Device]):
         await outlet.send(GetProperties(devicename, vectorname))
 
     async def send_message(self, message: str = "", timestamp: datetime | None = None) -> None:
-        """Send a human-readable text that concerns no single device.
+        """Send a human-readable message that is not about one device.
 
         Raises:
             ValueError: `timestamp` is not a datetime.
@@ -234,7 +234,7 @@ class IPyDriver(FixedMapping[Device]):
         received and not handled end with their run; so does what a TCP socket holds unread.
 
         Args:
-            shutdown_grace: In place of the attribute, in seconds.
+            shutdown_grace: Seconds, instead of the attribute.
 
         Raises:
             ExceptionGroup: What hardware() or a background raised.
@@ -269,8 +269,8 @@ class IPyDriver(FixedMapping[Device]):
         """Run the driver over a link, until it is shut down or the link is closed. For servers and tests.
 
         Args:
-            link: Not yet open; it is closed in the end.
-            shutdown_grace: In place of the attribute, in seconds.
+            link: It must not be open yet; it is closed at the end.
+            shutdown_grace: Seconds, instead of the attribute.
 
         Raises:
             ExceptionGroup: What hardware() or a background raised, or that a coroutine called sys.exit().

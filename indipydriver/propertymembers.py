@@ -181,7 +181,7 @@ class LightMember(_WordMember):
 
 
 class TextMember(PropertyMember):
-    """A text; any other value is converted by str, and None is the empty text."""
+    """A text; any other value is converted by ``str``, and None is the empty text."""
 
     def __init__(self, name: str, label: str | None = None, membervalue: str = "") -> None:
         super().__init__(name, label, membervalue)
@@ -196,10 +196,10 @@ class NumberMember(PropertyMember):
         min: Smallest value a client may set.
         max: Largest value; there is a range only when min < max.
         step: Step of the value; 0 for none.
-        membervalue: A str, which may be sexagesimal, or anything that str makes a number of.
+        membervalue: A str, which may be sexagesimal, or anything that ``str`` turns into a number.
 
     Raises:
-        ValueError: A number is not finite or none at all, or the format cannot show it; now and later.
+        ValueError: A number is not finite or cannot be read, or the format cannot show it; now and later.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class NumberMember(PropertyMember):
 
     @property
     def min(self) -> str:
-        """Smallest value a client may set, as str; what is no finite number raises ValueError."""
+        """Smallest value a client may set, as str; anything but a finite number raises ValueError."""
         return self._min
 
     @min.setter
@@ -242,7 +242,7 @@ class NumberMember(PropertyMember):
 
     @property
     def max(self) -> str:
-        """Largest value, as str; what is no finite number raises ValueError."""
+        """Largest value, as str; anything but a finite number raises ValueError."""
         return self._max
 
     @max.setter
@@ -251,7 +251,7 @@ class NumberMember(PropertyMember):
 
     @property
     def step(self) -> str:
-        """Step of the value, as str; what is no finite number raises ValueError."""
+        """Step of the value, as str; anything but a finite number raises ValueError."""
         return self._step
 
     @step.setter
@@ -322,7 +322,7 @@ class BLOBMember(PropertyMember):
 
     @property
     def blobsize(self) -> int:
-        """What is sent as its size; 0: the length of the data. Anything but an int from 0 raises ValueError."""
+        """The size that is sent; 0: the length of the data. Anything but an integer, 0 or more, raises ValueError."""
         return self._blobsize
 
     @blobsize.setter
@@ -333,7 +333,7 @@ class BLOBMember(PropertyMember):
 
     @property
     def membervalue(self) -> Any:
-        """The value. To assign one does not touch `changed`: what is sent is named in the send."""
+        """The value. Assigning one leaves `changed` alone: each send names the members that it sends."""
         return self._membervalue
 
     @membervalue.setter

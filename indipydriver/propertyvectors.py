@@ -187,7 +187,7 @@ class BLOBVector(PermittedVector):
             await super().send_defVector(message, timestamp, timeout, state)
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
-        """Delete the vector at the clients and disable it. Sent also when it is disabled."""
+        """Delete the vector at the clients and disable it. This is sent even if it is disabled already."""
         async with self._outlet().turn(self):
             await super().send_delProperty(message, timestamp)
 
@@ -205,9 +205,9 @@ class BLOBVector(PermittedVector):
 
         Args:
             message: Human-readable text.
-            timestamp: None: now.
-            timeout: None: as it is.
-            state: None: as it is.
+            timestamp: By default, now.
+            timeout: By default, unchanged.
+            state: By default, unchanged.
             members: Their names; unknown ones, and those without a value, are left out.
 
         Raises:

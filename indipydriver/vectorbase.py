@@ -54,7 +54,7 @@ def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
 
 
 def seconds(value: Any, vector: str) -> str:
-    """A timeout as it goes on the wire; ValueError if it is no finite number of seconds from 0."""
+    """A timeout as it goes on the wire; ValueError if it is not a finite number of seconds, 0 or more."""
     text = str(int(value)) if isinstance(value, bool) else str(value).strip()
     try:
         if 0 <= float(text) < math.inf and text.isascii() and "_" not in text:
@@ -90,7 +90,7 @@ class PropertyVector(UserDict[str, Any]):
         changed: State, timeout or message differ from what was last sent.
 
     Raises:
-        DefinitionError: The name is empty or not printable ASCII, or two members have one name.
+        DefinitionError: The name is empty or not printable ASCII, or two members have the same name.
         TypeError: A member is of the wrong class.
         ValueError: The state is not one of the four.
     """
@@ -155,9 +155,9 @@ class PropertyVector(UserDict[str, Any]):
 
     @property
     def timeout(self) -> str:
-        """Seconds that a change takes at most, as str; "0" means at once, or unknown.
+        """The longest time in seconds that a change takes, as str; "0" means at once, or unknown.
 
-        Anything but a finite number of at least 0 raises ValueError.
+        Anything but a finite number, 0 or more, raises ValueError.
         """
         return self._timeout
 
@@ -189,7 +189,7 @@ class PropertyVector(UserDict[str, Any]):
 
     @property
     def device(self) -> DeviceLike[PropertyVector]:
-        """The device it is in; TypeError when that is in no driver."""
+        """The device it is in; TypeError if that does not belong to a driver."""
         if self.driver is None or self.devicename is None:
             raise TypeError(f"the vector {self.name!r} does not belong to a driver")
         return self.driver[self.devicename]
@@ -217,9 +217,9 @@ class PropertyVector(UserDict[str, Any]):
 
         Args:
             message: Human-readable text.
-            timestamp: None: now.
-            timeout: None: as it is.
-            state: None: as it is.
+            timestamp: By default, now.
+            timeout: By default, unchanged.
+            state: By default, unchanged.
 
         Raises:
             ValueError: An argument is wrong; nothing has been changed or sent.
@@ -235,7 +235,7 @@ class PropertyVector(UserDict[str, Any]):
         await outlet.pace()
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
-        """Delete the vector at the clients and disable it. Sent also when it is disabled."""
+        """Delete the vector at the clients and disable it. This is sent even if it is disabled already."""
         call = self._checked(message, timestamp, None, None)
         outlet = self._outlet()
         outlet.emit(encode(DelProperty(self.devicename, self.name, call.timestamp, call.message)))
@@ -371,9 +371,9 @@ class ValueVector(PropertyVector):
 
         Args:
             message: Human-readable text.
-            timestamp: None: now.
-            timeout: None: as it is.
-            state: None: as it is.
+            timestamp: By default, now.
+            timeout: By default, unchanged.
+            state: By default, unchanged.
             allvalues: False: only members that have changed since they were last sent; and nothing
                 at all if none of them has, nor the state, timeout or message, and no client
                 waits for an answer to a command.
@@ -404,9 +404,9 @@ class ValueVector(PropertyVector):
 
         Args:
             message: Human-readable text.
-            timestamp: None: now.
-            timeout: None: as it is.
-            state: None: as it is.
+            timestamp: By default, now.
+            timeout: By default, unchanged.
+            state: By default, unchanged.
             members: Their names; unknown ones are ignored.
 
         Raises:

@@ -21,7 +21,7 @@ def server_context(cert: File, key: File | None = None, client_ca: File | None =
 
     Raises:
         OSError: A file cannot be read.
-        ssl.SSLError: A file is not what it should be.
+        ssl.SSLError: A file does not hold what it should.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -43,7 +43,7 @@ def client_context(ca: File | None = None, cert: File | None = None, key: File |
 
     Raises:
         OSError: A file cannot be read.
-        ssl.SSLError: A file is not what it should be.
+        ssl.SSLError: A file does not hold what it should.
     """
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

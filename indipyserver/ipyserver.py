@@ -57,26 +57,26 @@ class IPyServer(ServerSettings):
             them yourself.
         host: What to listen on: a name, an address, "" for all interfaces, or several of these.
         port: TCP port; 0 picks a free one, which :attr:`port` holds once :attr:`started` is set.
-        maxconnections: Clients at the same time, at least 1; one too many is closed at once.
-        limits: How much may wait for a client or a driver.
+        maxconnections: Clients that may be connected at the same time, at least 1; others are refused.
+        limits: How much may be queued for a client or a driver.
         client_limits: What a client may send.
-        hang_time: Seconds after which a driver that takes nothing is cut off; 0: never.
+        hang_time: Seconds after which a driver that reads nothing is cut off; 0: never.
         shutdown_grace: Seconds that drivers and clients get to end when the server stops.
-        unix_socket: Listen on this local socket too, see :func:`.sockets.bind_unix`; or on a bound one, for one run.
-        unix_any_user: Every user of this machine may use it, and not only our own and root.
-        ssl: Clients must use TLS (:mod:`indipyserver.certificates`); :meth:`add_listener` makes a plain one beside.
-        progress_time: Seconds in which what a client has begun must end or grow by 1 KiB and by 1/32; 0: any time.
-        unfinished_total: Bytes of what all clients together have begun and not ended; beyond it, the largest goes.
+        unix_socket: A local socket to listen on too: a name (:func:`.sockets.bind_unix`), or a bound one for one run.
+        unix_any_user: Let every user of this machine use it, and not only our own and root.
+        ssl: Clients must use TLS (:mod:`indipyserver.certificates`); :meth:`add_listener` adds one without.
+        progress_time: Seconds in which a client's unfinished element must end or grow by 1 KiB and 1/32; 0: no limit.
+        unfinished_total: Bytes of all clients' unfinished elements; beyond that, the client with the largest is cut.
         audit: Log each command that is passed on, at INFO on ``indipyserver.audit``.
 
     Raises:
-        TypeError: Something among the drivers is not a driver, or an argument has a wrong type.
-        ValueError: Two drivers have a device of the same name, there is no such port, maxconnections is less
+        TypeError: One of the drivers is not a driver, or an argument has the wrong type.
+        ValueError: Two drivers have a device of the same name, the port does not exist, maxconnections is less
             than 1, or a time is negative or not finite.
 
-    What was passed here can be read, and changed, as attributes of the same names. While the server runs, only
-    ``shutdown_grace``, :attr:`keepalive` and ``on_deserted`` can be changed; to set another raises RuntimeError.
-    ``limits`` and ``hang_time`` concern what is added from then on, and the clients of the next run.
+    All arguments but ``audit`` can be read, and changed between runs, as attributes of the same names. While the server
+    runs, only ``shutdown_grace``, :attr:`keepalive` and ``on_deserted`` can be set; setting another raises
+    RuntimeError. New ``limits`` and ``hang_time`` apply to what is added later, and to the clients of the next run.
 
     Attributes:
         drivers: The IPyDrivers.
@@ -141,12 +141,12 @@ class IPyServer(ServerSettings):
     # What is served
 
     def add_driver(self, driver: PythonDriver) -> LocalDriver:
-        """Serve one more IPyDriver; also while the server runs.
+        """Serve one more IPyDriver. The server may be running.
 
         Raises:
             TypeError: It is not a driver.
-            ValueError: It or one of its devices is served already.
-            RuntimeError: The server runs, and so does the driver, for somebody else; nothing is changed.
+            ValueError: It is served already, or one of its devices is.
+            RuntimeError: The server runs, and somebody else is running the driver already; nothing is changed.
         """
         if not hasattr(driver, "data") or not hasattr(driver, "serve"):
             raise TypeError(f"a driver must be an IPyDriver, not {type(driver).__name__}")
@@ -175,19 +175,19 @@ class IPyServer(ServerSettings):
         pipes: bool = False,
         backoff: Backoff | None = None,
     ) -> ExDriver:
-        """Run a program as a driver, for example one of indilib's; also while the server runs.
+        """Run a program as a driver, for example one of libindi's. The server may be running.
 
         Args:
             program: Name on PATH, or path; no shell is used.
             args: Its arguments.
-            debug_enable: Log what it gets (RX) and sends (TX) at DEBUG on ``indipyserver.exdriver``.
+            debug_enable: Log what it receives (RX) and sends (TX) at DEBUG on ``indipyserver.exdriver``.
             env: Further environment variables.
             name: Name of the device of a libindi driver (INDIDEV).
             config: Its configuration file (INDICONFIG).
             skeleton: Its skeleton file (INDISKEL).
             prefix: INDIPREFIX; the program is ``<prefix>/bin/<program>``.
-            restarts: How often it is restarted when it ends; 60 s of health start the count again.
-            pipes: Give it two pipes, and not the one local socket with which libindi drivers on Linux hand
+            restarts: How often it is restarted when it ends; after 60 s of healthy running the count starts again.
+            pipes: Give it two pipes instead of the local socket over which libindi drivers on Linux hand
                 over BLOBs without encoding them.
             backoff: How long to wait before a restart; by default 0.5 s, doubled up to 30 s.
 
@@ -195,7 +195,7 @@ class IPyServer(ServerSettings):
             What :meth:`remove` takes.
 
         Raises:
-            TypeError: An argument has a wrong type.
+            TypeError: An argument has the wrong type.
         """
         what = Program(
             str(program),
@@ -227,12 +227,12 @@ class IPyServer(ServerSettings):
         server_hostname: str | None = None,
         backoff: Backoff | None = None,
     ) -> RemoteConnection:
-        """Serve what another server serves; also while this server runs.
+        """Serve what another server serves. This server may be running.
 
         Args:
             host: Name or address of the other server.
             port: Its port.
-            blob_enable: BLOBs may pass, to those who enable them; any true value.
+            blob_enable: BLOBs may pass, to clients that enable them; any true value.
             debug_enable: Log what goes there (TX) and comes from there (RX) at DEBUG on
                 ``indipyserver.remote``.
             device: Only this device of it; by default all.
@@ -272,7 +272,7 @@ class IPyServer(ServerSettings):
         read_only: bool = False,
         devices: str | Iterable[str] | None = None,
     ) -> Listener:
-        """Listen on one more port, whose clients may have other rights; also while the server runs.
+        """Listen on one more port, whose clients may have other rights. The server may be running.
 
         Args:
             host: As for the server.
@@ -282,11 +282,11 @@ class IPyServer(ServerSettings):
             devices: Patterns (``Mount*``) of the devices that exist for them; by default all.
 
         Returns:
-            It has the ``port``.
+            Its ``port`` is the one that was picked.
 
         Raises:
             OSError: The server runs, and cannot listen there.
-            TypeError: An argument has a wrong type.
+            TypeError: An argument has the wrong type.
             ValueError: The patterns are empty, there is no host, or no such port.
         """
         listener = Listener(host, port, ssl, Rights.of(read_only, devices))
@@ -298,7 +298,7 @@ class IPyServer(ServerSettings):
         return listener
 
     async def remove(self, part: Any) -> None:
-        """Stop serving something that was added, and wait until it has ended; clients see its devices go.
+        """Stop serving something, and wait until it has ended; its devices are deleted at the clients.
 
         A driver that goes on after it has been cancelled is not waited for.
 
@@ -322,7 +322,7 @@ class IPyServer(ServerSettings):
             self.on_deserted()
 
     def add_observer(self, observer: Observer) -> None:
-        """Have something look on at what passes, such as a log; also while the server runs.
+        """Let something observe the traffic, such as a log. The server may be running.
 
         Args:
             observer: Sees everything from now on, whatever rights clients have.
@@ -356,10 +356,10 @@ class IPyServer(ServerSettings):
 
     @property
     def keepalive(self) -> float | None:
-        """Seconds without traffic after which clients get a message; None, 0 or less: never.
+        """Seconds without traffic after which clients are sent a message; None, 0 or less: never.
 
         Raises:
-            TypeError: Set to something that is no number.
+            TypeError: Set to something that is not a number.
             ValueError: Set to a number that is not finite.
         """
         return self._keepalive.interval
@@ -369,7 +369,7 @@ class IPyServer(ServerSettings):
         self._keepalive.interval = seconds
 
     def stats(self) -> ServerStats:
-        """What has passed through, what waits, and what went wrong: a snapshot."""
+        """A snapshot: what has passed through, what is queued, and what went wrong."""
         return take_stats(self.board.peers, self._sources, self.admission.served, self.admission.refused)
 
     def log_stats(self) -> None:
@@ -393,11 +393,11 @@ class IPyServer(ServerSettings):
 
     @property
     def connectionpool(self) -> list[Peer]:
-        """The clients that are connected, without those that send no more and only wait for last answers."""
+        """The connected clients, without those that have closed their sending side and only wait for last answers."""
         return [peer for peer in self.board.clients if not is_lingering(peer) and not peer.closed]
 
     async def send_message(self, message: str, timestamp: datetime | None = None) -> None:
-        """Send a message that concerns no device to all clients; nothing when the server does not run.
+        """Send all clients a message that is not about a device. Does nothing while the server does not run.
 
         Args:
             message: The text.
@@ -413,7 +413,7 @@ class IPyServer(ServerSettings):
     # Life
 
     def shutdown(self, shutdownmessage: str = "") -> None:
-        """Have :meth:`asyncrun` end: drivers are told, clients get what waits for them.
+        """Make :meth:`asyncrun` end: drivers are told, and clients are sent what is queued for them.
 
         Called before the run, it ends the run as soon as it has begun. Any thread and any signal handler may call it.
 
@@ -427,11 +427,11 @@ class IPyServer(ServerSettings):
     async def asyncrun(self) -> None:
         """Serve until :meth:`shutdown`, cancellation or SIGTERM; it can be run again.
 
-        SIGTERM is handled here only if nobody else handles it: then everything is shut down and the process
+        SIGTERM is handled here only if nothing else handles it: then everything is shut down, and the process
         ends with status 143.
 
         Raises:
-            OSError: It cannot listen, for example as the port is taken.
+            OSError: It cannot listen, for example because the port is in use.
             ValueError: There is nothing to listen on.
             RuntimeError: It runs already.
         """

@@ -25,8 +25,8 @@ class PeerStats:
         bytes_in: Bytes that came from it.
         bytes_out: Bytes that it has taken.
         queued: Bytes that wait for it.
-        dropped: Elements left out or replaced by newer ones, as it was too slow.
-        refused: Elements of it that were refused or skipped.
+        dropped: Elements dropped or replaced by newer ones because it was too slow.
+        refused: Elements from it that were refused or skipped.
         last_error: The last thing that went wrong with it, or "".
     """
 
@@ -91,7 +91,7 @@ class ServerStats:
         peers: All links, oldest first.
         drivers: All that is served, in the order in which it was added.
         clients_served: Clients accepted so far, in this run.
-        clients_refused: Clients refused so far, as there were too many.
+        clients_refused: Clients refused so far because there were too many.
     """
 
     taken: float

@@ -1,4 +1,4 @@
-"""A client without a server: what a driver is tested with."""
+"""A client without a server, for tests of a driver."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class Property:
 
 
 class DriverHarness:
-    """Runs a driver and is its only client. To be used with ``async with``.
+    """Runs a driver and is its only client. Use it with ``async with``.
 
-    What ends the driver before its time is raised by whatever waits then, and at the end.
+    If the driver ends too early, the reason is raised by whatever waits then, and at the end.
 
     Args:
         driver: The driver.
@@ -137,12 +137,12 @@ class DriverHarness:
     # --- time ---
 
     async def advance(self, seconds: float) -> None:
-        """Let time go by, and all happen that is to happen meanwhile."""
+        """Let time pass, with everything that happens meanwhile."""
         await asyncio.sleep(seconds)
         await self.settle()
 
     async def settle(self) -> None:
-        """Let all happen that needs no time. Only virtual time can tell; else a few turns of the loop must do.
+        """Let everything happen that takes no time. Only virtual time can tell; otherwise it is a few turns.
 
         A driver that sends without a pause leaves no virtual time to pass, so this then never returns.
         """
@@ -157,7 +157,7 @@ class DriverHarness:
     async def send(self, message: AnyMessage) -> None:
         """Send any message: commands, or news of other devices for drivers that snoop.
 
-        What it brings about has happened when this returns, as far as it needs no time.
+        When this returns, its effects have happened, as far as they take no time.
         """
         await self.send_frame(encode(message))
 
@@ -174,7 +174,7 @@ class DriverHarness:
     async def set_switch(
         self, device: str, vector: str, values: Mapping[str, str] | None = None, /, **members: str
     ) -> None:
-        """Set switches, by keyword, or by dict if their names are no Python names."""
+        """Set switches, by keyword, or by dict if their names are not Python identifiers."""
         await self._command(VectorKind.SWITCH, device, vector, {**(values or {}), **members})
 
     async def set_number(
@@ -220,7 +220,7 @@ class DriverHarness:
         defined: bool = True,
         timeout: float = 1.0,
     ) -> Property:
-        """Wait until a vector is as wanted, and return it.
+        """Wait until a vector is as described, and return it.
 
         Args:
             state: None: any.
@@ -229,7 +229,7 @@ class DriverHarness:
             timeout: Seconds, virtual under :func:`run`.
 
         Raises:
-            AssertionError: It has not come about in time.
+            AssertionError: It did not happen in time.
         """
         seen = self.property(device, vector)
 

@@ -1,4 +1,4 @@
-"""An event loop whose time is virtual: when there is nothing to do but wait, the wait is over at once."""
+"""An event loop with virtual time: when there is nothing to do but wait, the wait is over at once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Selector(selectors.BaseSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """For tests: an hour of asyncio.sleep takes no time, and everything happens in the order of its time.
+    """For tests: an hour of asyncio.sleep takes no time, and everything happens in order of time.
 
     Time goes on when nothing is ready to run and no work is under way in a thread. Sockets and
     processes do not fit in: what they bring may come after any number of virtual hours.
@@ -69,14 +69,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._virtual_time
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """As ever; the time stands still until the work is done."""
+        """As usual; time stands still until the work is done."""
         future = super().run_in_executor(executor, func, *args)
         self._virtual_selector.threads += 1
         future.add_done_callback(self._thread_done)
         return future
 
     async def shutdown_default_executor(self, *args: Any) -> None:
-        """As ever; the time stands still until the threads have ended."""
+        """As usual; time stands still until the threads have ended."""
         self._virtual_selector.threads += 1
         try:
             await super().shutdown_default_executor(*args)

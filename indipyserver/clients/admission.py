@@ -42,7 +42,7 @@ class Admission:
 
     Attributes:
         served: Clients accepted so far.
-        refused: Clients refused so far, as there were too many.
+        refused: Clients refused so far because there were too many.
         rate: Limits what is logged about each address.
     """
 

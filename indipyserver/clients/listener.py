@@ -32,7 +32,7 @@ class Listener:
         acceptor: What accepts there while the server runs, else None.
 
     Raises:
-        TypeError: An argument has a wrong type.
+        TypeError: An argument has the wrong type.
         ValueError: There is no such port, or an address has a NUL in it.
     """
 

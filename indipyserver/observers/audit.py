@@ -1,4 +1,4 @@
-"""Who did what: a line for each command that was passed on to its device."""
+"""Who did what: a line for each command that was passed on to a device."""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ __all__ = ["Backoff"]
 
 
 class Backoff:
-    """Grows with each failure, and starts again after a healthy life.
+    """A wait that grows with each failure, and starts again after a healthy run.
 
     Args:
         first: Seconds before the first retry; doubled with each one.
-        longest: Seconds it never exceeds.
-        healthy: Seconds of life after which a failure counts as the first again.
+        longest: The longest wait in seconds.
+        healthy: Seconds of running after which a failure counts as the first again.
     """
 
     def __init__(self, first: float = 0.5, longest: float = 30.0, healthy: float = 60.0) -> None:

@@ -46,7 +46,7 @@ class Program:
     """What to run and how; :meth:`.IPyServer.add_exdriver` says what each of these means.
 
     Raises:
-        TypeError: An argument has a wrong type.
+        TypeError: An argument has the wrong type.
     """
 
     program: str

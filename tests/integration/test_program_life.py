@@ -82,7 +82,7 @@ async def test_however_often_a_server_is_cancelled_no_program_and_no_peer_is_lef
     await server.started.wait()
     async with seen_by_client(server):
         process = part.process
-    await eventually(lambda: server.board.clients == [])
+    await eventually(lambda: server.board.clients == [], timeout=20)  # it lingers for 5 s
     for _ in range(times):
         run.cancel()
         await asyncio.sleep(0.02)
