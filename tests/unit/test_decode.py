@@ -287,8 +287,8 @@ REFUSED = [
     (f"<newBLOBVector {V}><oneBLOB name='b' size='1' len='0'>AA==</oneBLOB></newBLOBVector>", "is empty"),
     (f"<newBLOBVector {V}><oneBLOB name='' size='1'>AA==</oneBLOB></newBLOBVector>", "a member without a name"),
     # the others
-    ("<enableBLOB device='D'/>", "a BLOB mode is one of"),
-    ("<enableBLOB device='D'>URL</enableBLOB>", "a BLOB mode is one of"),
+    ("<enableBLOB device='D'/>", "a BLOB mode must be one of"),
+    ("<enableBLOB device='D'>URL</enableBLOB>", "a BLOB mode must be one of"),
     ("<delProperty device='D' name=''/>", "an empty name"),
     ("<pingRequest/>", "no uid"),
 ]

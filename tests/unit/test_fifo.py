@@ -195,4 +195,4 @@ async def test_a_fifo_that_cannot_be_read_any_more_is_reported_once_and_costs_no
     for _ in range(20):
         await asyncio.sleep(0)
     await fifo.close()
-    assert len([record for record in caplog.records if "read no more" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "no longer be read" in record.getMessage()]) == 1

@@ -5,8 +5,9 @@ import tracemalloc
 import pytest
 
 from indipydriver.errors import FrameTooLarge, MalformedFrame
+from indipydriver.protocol.blobs import BlobCollector
 from indipydriver.protocol.frame import BlobFrame, address
-from indipydriver.protocol.framer import Framer, Limits
+from indipydriver.protocol.framer import BlobHook, Framer, Limits
 from indipydriver.protocol.tags import TAGS
 from tests.support import allowed
 from tests.support.cutting import BLOB_END, BLOB_START, NUMBER, TAIL, alike, outcome_of, text_vector, texts
@@ -476,3 +477,61 @@ def test_a_name_does_not_depend_on_what_stands_beside_it(label):
     definition = b"<defTextVector device='D\x7f' name='T' label='" + label + b"' state='Ok' perm='ro'></defTextVector>"
     outcome = alike(definition + b"<setTextVector device='D\x7f' name='T'></setTextVector>" + TAIL)
     assert [frame.device for frame in outcome.frames[:2]] == ["D", "D"]
+
+
+class Watching(BlobHook):
+    """Notes what it is told, and hands on only what is not to be refused."""
+
+    def __init__(self, refused: bool = False, fails: bool = False) -> None:
+        self.notes: list[tuple[object, ...]] = []
+        self.refused = refused
+        self.fails = fails
+
+    def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
+        self.notes.append(("begin", tag))
+        return super().begin(tag, start_tag, limits)
+
+    def end(
+        self, framer: Framer, blob: BlobCollector, frame: BlobFrame | None, data: bytes, pos: int
+    ) -> BlobFrame | None:
+        self.notes.append(("end", frame is not None, blob.size, data[pos:]))
+        if self.fails:
+            framer.fail(MalformedFrame("no more"))
+        return None if self.refused else frame
+
+    def skipped(self, data: bytes, pos: int) -> None:
+        self.notes.append(("skipped", data[pos:]))
+
+
+WHOLE = BLOB_START + b"QUJD" + BLOB_END
+
+
+def test_a_link_hears_of_each_blob_and_decides_what_is_handed_on():
+    hook = Watching()
+    assert [frame.tag.text for frame in Framer(blobs=hook).feed(WHOLE + TAIL)][0] == "setBLOBVector"
+    assert hook.notes == [("begin", b"setBLOBVector"), ("end", True, len(WHOLE), TAIL)]
+    hook = Watching(refused=True)
+    assert [frame.raw for frame in Framer(blobs=hook).feed(WHOLE + TAIL)] == [TAIL.strip()]
+    hook = Watching()
+    framer = Framer(blobs=hook)
+    framer.feed(WHOLE.replace(b"QUJD", b"Q&JD"))
+    assert hook.notes[1][:2] == ("end", False)
+    assert len(framer.faults) == 1
+
+
+def test_a_link_may_fail_at_a_blob_and_nothing_comes_after_it():
+    framer = Framer(blobs=Watching(fails=True, refused=True))
+    assert framer.feed(WHOLE + TAIL) == []
+    assert framer.feed(TAIL) == []
+    assert str(framer.failed) == "no more"
+    assert framer.faults == [framer.failed]
+
+
+def test_a_link_hears_how_far_is_skipped():
+    hook = Watching()
+    framer = Framer(Limits(blob=100), lenient=True, blobs=hook)
+    framer.feed(BLOB_START + b"QUJD" * 100)
+    framer.feed(BLOB_END + TAIL)
+    assert [note[0] for note in hook.notes] == ["begin", "skipped", "skipped"]
+    assert hook.notes[1] == ("skipped", b"")
+    assert hook.notes[2][1].strip().startswith(TAIL.strip()[:5])
