@@ -182,7 +182,7 @@ async def test_the_command_reports_in_json():
     ("arguments", "says"),
     [
         (("--check", "no_such_program"), "there is no program 'no_such_program'"),
-        (("--check", "examples/led.py:make_driver", "another"), "takes its one DRIVER"),
+        (("--check", "examples/led.py:make_driver", "another"), "takes one DRIVER"),
         (("--json",), "go with --check"),
         (("--check", "x", "--timeout", "0"), "not a number of seconds"),
     ],

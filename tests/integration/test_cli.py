@@ -269,7 +269,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path):
             await client.get_properties()
             driver = int((await client.expect(match("defTextVector", device="S")))[0].text)
         program.signal(signal.SIGTERM)
-        await eventually(lambda: "once more" in program.stderr())
+        await eventually(lambda: "send it again" in program.stderr())
         await asyncio.sleep(1.1 * AGAIN)
         program.signal(signal.SIGTERM)
         assert await program.wait(allowed(1.5)) == 143  # the driver would have been given four seconds
@@ -350,7 +350,7 @@ async def test_the_same_driver_twice_is_served_once():
         async with IndiClient(await port_of(program)) as client:
             await client.get_properties()
             await client.expect(match("defSwitchVector", device="LED"))
-        assert "'LED' already" in program.stderr()
+        assert "already a device named 'LED'" in program.stderr()
 
 
 @asynchronous

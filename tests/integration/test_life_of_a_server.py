@@ -335,7 +335,7 @@ async def test_a_driver_that_fails_when_it_is_told_to_end_changes_nothing_for_th
         await client.expect(match("delProperty", device="F"))
         await client.expect(match("delProperty", device="A"))
         await asyncio.wait_for(client.closed.wait(), 5)
-    assert "Unstoppable (F) has failed to stop" in caplog.text
+    assert "Unstoppable (F) could not be told to stop" in caplog.text
 
 
 def test_each_run_may_be_in_an_event_loop_of_its_own():

@@ -201,7 +201,7 @@ async def test_words_are_not_refused_for_what_a_server_above_has(tmp_path: Path)
         services = Services(server)
         services.start(f"{tmp_path}/dome.py:one")
         await client.expect(match("defNumberVector", device="Dome"))
-        with pytest.raises(ValueError, match="'Dome' already"):
+        with pytest.raises(ValueError, match="already a device named 'Dome'"):
             services.start(f"{tmp_path}/dome.py:two")
         assert services.specs == [f"{tmp_path}/dome.py:one"]
         await services.stop(f"{tmp_path}/dome.py:one")

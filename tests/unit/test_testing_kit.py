@@ -152,7 +152,7 @@ def test_waiting_for_nothing_is_noticed():
     async def test():
         await asyncio.get_running_loop().create_future()
 
-    with pytest.raises(RuntimeError, match="nothing can bring about"):
+    with pytest.raises(RuntimeError, match="every task is waiting"):
         run(test)
 
 
