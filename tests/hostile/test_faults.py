@@ -332,7 +332,7 @@ async def test_a_driver_ends_while_there_are_no_descriptors():
     ) as server:
         await still_served(server.port, "E")
         crowd = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(80)]
-        await eventually(lambda: "no more clients can be accepted" in server.log)
+        await eventually(lambda: "no clients are accepted" in server.log)
         (child,) = server.program.children()
         os.kill(child, signal.SIGKILL)
         await eventually(lambda: "killed by signal 9" in server.log)

@@ -58,8 +58,8 @@ async def test_a_server_that_wants_a_certificate_gets_ours():
     [
         ([], "certificate verify failed"),
         (["--tls-ca", "other_ca.pem"], "certificate verify failed"),
-        (["--tls-ca", "there-is-none.pem"], "files for TLS cannot be used"),
-        (["--tls-ca", "server.key"], "files for TLS cannot be used"),
+        (["--tls-ca", "there-is-none.pem"], "TLS files cannot be used"),
+        (["--tls-ca", "server.key"], "TLS files cannot be used"),
     ],
 )
 @asynchronous

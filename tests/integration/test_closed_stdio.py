@@ -36,7 +36,7 @@ async def test_it_refuses_to_run_and_touches_no_file_that_has_the_number(redirec
     done = await run("sh", "-c", f'"{sys.executable}" "{program}" {redirection}')
     assert port.read_bytes() == b"untouched"
     assert done.returncode == 1
-    assert "closed: a driver speaks to its server through it" in done.stderr
+    assert "closed, and a driver needs it to talk to its server" in done.stderr
 
 
 @asynchronous

@@ -192,7 +192,9 @@ async def test_a_program_that_cannot_be_ended_is_let_go_and_said_to_go_on(
                 deleted = await client.expect(match("delProperty", device="D"))
                 assert "is still running" in (deleted.get("message") or "")
                 assert part.peer not in server.board.peers
-        assert any(words in record.getMessage() and "is still running" in record.getMessage() for record in caplog.records)
+        assert any(
+            words in record.getMessage() and "is still running" in record.getMessage() for record in caplog.records
+        )
     finally:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
