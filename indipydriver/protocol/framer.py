@@ -92,9 +92,11 @@ class Framer:
         dropped: How many elements and runs of junk have been dropped so far.
         failed: Set when the peer went beyond a limit and is not `lenient`, or did something, after which there is no
             going on; from then on everything is ignored.
+        apart: Some of the frames returned last are to be handed on before those behind them.
     """
 
     MAX_FAULTS: Final = 16
+    apart = False
 
     def __init__(
         self,

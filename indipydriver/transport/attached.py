@@ -33,7 +33,6 @@ from ..protocol.frame import Batch, BlobFrame, Frame
 from ..protocol.framer import BlobHook, Framer, Limits
 from ..protocol.texts import excerpt
 from .descriptor import DescriptorLink
-from .link import LOW_WATER
 from .memoryfile import (
     MAX_DESCRIPTORS,
     AttachedFrame,
@@ -211,11 +210,6 @@ class _AttachingFramer(Framer):
         super().__init__(limits, lenient=lenient, blobs=self._descriptors)
         self.may_be_cut = False  # what is fed next may end within a message
 
-    @property
-    def gave(self) -> bool:
-        """What was fed last has completed an element with descriptors."""
-        return self._descriptors.gave
-
     def take_descriptors(self, fds: Sequence[int], count: int) -> None:
         """Descriptors that have come with the next so many bytes of the stream."""
         descriptors = self._descriptors
@@ -233,9 +227,10 @@ class _AttachingFramer(Framer):
 
     def feed(self, data: bytes) -> list[Frame]:
         descriptors = self._descriptors
-        descriptors.gave = False
         descriptors.fed += len(data)
         frames = super().feed(data)
+        self.apart = descriptors.gave
+        descriptors.gave = False
         # The kernel ends a read behind the message that has descriptors; a read that has filled the buffer may have
         # ended within it.
         if descriptors.waiting and not self.unfinished and not self.may_be_cut:
@@ -303,12 +298,8 @@ class PassingLink(DescriptorLink):
         assert isinstance(framer, _AttachingFramer)
         self._framer = self._attaching = framer
 
-    def write(self, batch: Batch) -> None:
-        before = self.unsent
-        super().write(batch)
-        if batch.weight != batch.size and self.unsent != before:
-            self.unsent += batch.weight - batch.size
-            self._above_water = self._above_water or self.unsent > LOW_WATER
+    def _weigh(self, batch: Batch) -> int:
+        return batch.weight
 
     def _receive(self) -> int:
         count, ancillary, flags, _ = self._recvmsg_into((self._view,), self._ancillary, self._flags_in)
@@ -324,17 +315,16 @@ class PassingLink(DescriptorLink):
                 framer.lost()
         return count
 
-    def _hand_on(self, frames: list[Frame]) -> None:
+    def _hand_on_apart(self, frames: list[Frame]) -> None:
         """What follows a BLOB with descriptors comes after they are closed, if nobody needs them: a driver that gets
         the answer to its ping may count on it."""
-        if not self._attaching.gave:
-            super()._hand_on(frames)
-            return
+        receiver = self._receiver
+        assert receiver is not None
         while frames:
             count = next((n for n, frame in enumerate(frames, 1) if isinstance(frame, AttachedFrame)), len(frames))
             part = frames[:count]
             del frames[:count]
-            super()._hand_on(part)
+            receiver.frames_received(part)
             part.clear()
             if self._ended:
                 return

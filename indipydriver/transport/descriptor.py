@@ -22,7 +22,7 @@ from typing import Final
 
 from ..protocol.framer import Limits
 from .framed import FramedLink
-from .link import FIRST_PORTION, LONGEST_TURN, SLICE, Receiver, portion_after
+from .link import FIRST_PORTION, LEAST_PORTION, LONGEST_TURN, SLICE, Receiver, portion_after
 
 __all__ = ["DescriptorLink", "tune_socket"]
 
@@ -192,7 +192,6 @@ class DescriptorLink(FramedLink):
             self._loop.remove_writer(self._write_fd)
 
     def _readable(self) -> None:
-        began = monotonic()
         try:
             count = self._read_into()
         except (BlockingIOError, InterruptedError):
@@ -203,6 +202,10 @@ class DescriptorLink(FramedLink):
         if count:
             if self.linger:
                 self.last_received = self._loop.time()
+            if count < LEAST_PORTION:  # however long that takes, the next portion is no smaller
+                self._received(bytes(self._view[:count]))
+                return
+            began = monotonic()
             self._received(bytes(self._view[:count]))
             taken = monotonic() - began
             portion = len(self._view)
@@ -302,7 +305,6 @@ class DescriptorLink(FramedLink):
         self._tell_drained()  # it may not be read until something has been taken
         if self._write_error is None or self._ended or self._paused:
             return
-        began = monotonic()
         try:
             count = self._read_into()
             if not count:
@@ -313,6 +315,7 @@ class DescriptorLink(FramedLink):
             self._end(self._write_error)
             return
         self._rest -= count
+        began = monotonic()
         self._received(bytes(self._view[:count]))
         self._view = _buffer.view[: portion_after(len(self._view), count, monotonic() - began)]
         self._read_rest_soon()

@@ -100,9 +100,13 @@ class FramedLink:
         if self._closing or self._ended or not batch.size:
             return
         self._out += batch.buffers
-        self.unsent += batch.size
+        self.unsent += batch.size if batch.blob is None else self._weigh(batch)
         if self.unsent > LOW_WATER:
             self._above_water = True
+
+    def _weigh(self, batch: Batch) -> int:
+        """What a BLOB counts for until it is sent."""
+        return batch.size
 
     def _received(self, data: bytes) -> None:
         """Frame what has come in and hand it on.  After a FrameTooLarge the link ends, unless it is lenient."""
@@ -113,7 +117,10 @@ class FramedLink:
         frames = framer.feed(data)
         finished = bool(frames)
         if finished:
-            self._hand_on(frames)
+            if framer.apart:
+                self._hand_on_apart(frames)
+            else:
+                receiver.frames_received(frames)
         if framer.faults:
             faults, framer.faults = framer.faults, []
             for fault in faults:
@@ -123,9 +130,9 @@ class FramedLink:
         if self._progress is not None and not self._ended:  # as the last thing: it may end the link
             self._progress.received(self.bytes_received, framer.unfinished, finished)
 
-    def _hand_on(self, frames: list[Frame]) -> None:
-        assert self._receiver is not None
-        self._receiver.frames_received(frames)
+    def _hand_on_apart(self, frames: list[Frame]) -> None:
+        """Hand on frames, some of them before those behind them."""
+        raise NotImplementedError
 
     def _next_slice(self) -> list[bytes | memoryview]:
         """The buffers to write next: about SLICE bytes, still in the queue until they are `_sent`."""

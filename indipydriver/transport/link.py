@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from ..errors import RemoteProtocolError
 from ..protocol.frame import Batch, Frame
 
-__all__ = ["FIRST_PORTION", "LONGEST_TURN", "LOW_WATER", "SLICE", "Link", "Receiver", "portion_after"]
+__all__ = ["FIRST_PORTION", "LEAST_PORTION", "LONGEST_TURN", "LOW_WATER", "SLICE", "Link", "Receiver", "portion_after"]
 
 SLICE: Final = 256 * 1024
 """Bytes read or written at once: enough to make system calls cheap, little enough that
@@ -20,7 +20,8 @@ LOW_WATER: Final = SLICE
 FIRST_PORTION: Final = 32 << 10
 """Bytes of what has come in that a new link handles at once."""
 
-_LEAST_PORTION: Final = 4 << 10
+LEAST_PORTION: Final = 4 << 10
+"""Bytes that any link handles at once, however long that takes."""
 
 LONGEST_TURN: Final = 0.05
 """Seconds that it should take to handle what is handled at once."""
@@ -35,7 +36,7 @@ def portion_after(portion: int, count: int, seconds: float) -> int:
         seconds: What they took.
     """
     if seconds > LONGEST_TURN:
-        return max(_LEAST_PORTION, int(count * LONGEST_TURN / seconds))
+        return max(LEAST_PORTION, int(count * LONGEST_TURN / seconds))
     if portion <= count and seconds < LONGEST_TURN / 2:
         return min(SLICE, 2 * portion)
     return portion
