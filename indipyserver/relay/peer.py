@@ -21,7 +21,7 @@ from ..routing.endpoint import Endpoint, Role
 from ..routing.outbox import OutboxLimits
 from ..routing.queues import Queues
 
-__all__ = ["HANG_TIME", "Peer", "tracer"]
+__all__ = ["HANG_TIME", "Peer", "put_for_all", "tracer"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -338,6 +338,24 @@ class Peer(Endpoint):
             self._board.remove(self, error)
         if self._on_closed is not None:
             self._on_closed(error)
+
+
+def put_for_all(
+    frames: list[Frame], receivers: Iterable[Endpoint], touched: dict[Endpoint, None], source: Endpoint | None
+) -> None:
+    """Queue frames for receivers, joined once for all that get bytes."""
+    if not frames:
+        return
+    shared: Batch | None = None
+    for peer in receivers:
+        assert isinstance(peer, Peer)
+        if peer.in_process:
+            peer.put(Batch(frames), frames, source)
+        else:
+            if shared is None:
+                shared = Batch(frames, sealed=True)
+            peer.put(shared, frames, source)
+        touched[peer] = None
 
 
 def tracer(log: logging.Logger, *, to: str, come: str) -> Callable[[str, Frame], None]:

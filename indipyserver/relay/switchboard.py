@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 
-from indipydriver.errors import DriverExited, MalformedFrame
+from indipydriver.errors import DriverExited
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 from indipydriver.protocol.texts import brief
 from indipydriver.protocol.values import format_timestamp
-from indipydriver.transport.memoryfile import AttachedFrame
-from indipydriver.transport.threads import in_thread
 
 from ..routing.endpoint import COMMANDERS, Delivery, Endpoint
 from ..routing.router import Router
-from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
+from .conversions import Conversions
 from .observer import Observer
-from .peer import Peer
+from .peer import Peer, put_for_all
 
 __all__ = ["Switchboard"]
 
@@ -46,8 +43,8 @@ class Switchboard:
         self._followers: list[Callable[[Peer, list[Delivery]], None]] = []
         self._failed: set[int] = set()  # of these, by their ids
         self._removed: asyncio.Future[None] | None = None
-        self._backlogs: dict[Peer | None, Backlog] = {}  # by who has sent it
-        self._converting: set[asyncio.Task[None]] = set()
+        self._conversions = Conversions(self._flush_all)
+        self._backlogs = self._conversions.backlogs
 
     @property
     def peers(self) -> list[Peer]:
@@ -138,14 +135,14 @@ class Switchboard:
         for frames, endpoints in deliveries:
             receivers: Sequence[Endpoint] = endpoints
             if self._backlogs:
-                receivers = self._not_held_up(source, frames, receivers)
+                receivers = self._conversions.keep_order(source, frames, receivers)
             first = frames[0]
             if isinstance(first, BlobFrame):
-                receivers = self._put_converted(source, first, receivers, touched)
+                receivers = self._conversions.put(source, first, receivers, touched)
             elif first.address.tag.verb is Verb.PONG and receivers:
-                self._backlog_of(source).add(frames, [source] if source is not None else [], source)
+                self._conversions.put_pong(source, frames)
                 continue
-            _put(frames, receivers, touched, source)
+            put_for_all(frames, receivers, touched, source)
         self._flush_all(touched, source)
 
     def _flush_all(self, touched: Iterable[Endpoint], source: Peer | None) -> None:
@@ -165,120 +162,9 @@ class Switchboard:
         if source is not None and (source is peer or source.role in COMMANDERS):
             peer.hold_if_congested(source)
 
-    # BLOBs of which some receivers take the other form
-
-    def _put_converted(
-        self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Endpoint], touched: dict[Endpoint, None]
-    ) -> list[Endpoint]:
-        """Give the attached form of a BLOB, or the inline one, to those who take the other one than it has.
-
-        Returns:
-            The receivers who take it as it is.
-        """
-        others: list[Peer] = []
-        same: list[Endpoint] = []
-        for peer in receivers:
-            assert isinstance(peer, Peer)
-            if needs_conversion(frame, peer):
-                others.append(peer)
-            else:
-                same.append(peer)
-        if not others:
-            return same
-        form: BlobFrame | Exception | None = frame.encoded if isinstance(frame, AttachedFrame) else None
-        if form is None and (sum(frame.lengths) if isinstance(frame, AttachedFrame) else frame.size) <= IN_LOOP:
-            form = converted(frame)
-        if form is None:
-            backlog = self._backlog_of(source)
-            backlog.add([frame], others, source, to_convert=True)
-            if source is not None:
-                source.pause(backlog)
-        else:
-            _put(self._without_fault(source, form), others, touched, source)
-        return same
-
-    def _backlog_of(self, source: Peer | None) -> Backlog:
-        """What waits of this source; a new one begins to move in the next turn of the loop."""
-        backlog = self._backlogs.get(source)
-        if backlog is not None:
-            return backlog
-        backlog = self._backlogs[source] = Backlog(source)
-        task = asyncio.get_running_loop().create_task(self._work_off(backlog))
-        self._converting.add(task)
-        task.add_done_callback(self._converting.discard)
-        return backlog
-
-    async def _work_off(self, backlog: Backlog) -> None:
-        source = backlog.source
-        try:
-            # What was before a ping is done when it is answered: a connection that was made or closed before it may
-            # be among the events that the loop handles after it.
-            await asyncio.sleep(0)
-            touched: dict[Endpoint, None] = {}
-            while backlog.entries:
-                entry = backlog.entries[0]
-                if entry.to_convert:
-                    self._flush_all(touched, source)
-                    touched.clear()
-                    (frame,) = entry.frames
-                    assert isinstance(frame, BlobFrame)
-                    box: list[BlobFrame | Exception] = [frame]
-                    del frame
-                    await in_thread(partial(convert, box))
-                    entry.frames = self._without_fault(source, box.pop())
-                backlog.pop()
-                _put(entry.frames, entry.receivers, touched, entry.sender)
-                del entry  # whoever gets the answer to a ping may count the descriptors
-            self._flush_all(touched, source)
-        finally:
-            del self._backlogs[source]
-            if source is not None:
-                source.resume(backlog)
-
-    def _without_fault(self, source: Peer | None, form: BlobFrame | Exception) -> list[Frame]:
-        """The BLOB to be delivered, or nothing but a complaint."""
-        if not isinstance(form, Exception):
-            return [form]
-        if isinstance(form, MalformedFrame) and source is not None:
-            source.fault_received(form)
-        elif isinstance(form, (MalformedFrame, OSError)):
-            if source is not None:
-                source.complain("blob", f"sent a BLOB that cannot be read: {form}")
-        else:
-            logger.error("a BLOB is dropped: %r", form)
-        return []
-
-    def _not_held_up(self, source: Peer | None, frames: list[Frame], receivers: Iterable[Endpoint]) -> list[Endpoint]:
-        """The receivers that need not wait for a BLOB; the others get the frames behind it."""
-        free: list[Endpoint] = []
-        later: dict[Backlog, list[Peer]] = {}
-        backlogs = list(self._backlogs.values())
-        if (own := self._backlogs.get(source)) is not None:
-            backlogs.insert(0, own)  # what it sends stays in order, whoever else holds a receiver up
-        for peer in receivers:
-            assert isinstance(peer, Peer)
-            for backlog in backlogs:
-                if backlog.holds_up(peer, source):
-                    later.setdefault(backlog, []).append(peer)
-                    break
-            else:
-                free.append(peer)
-        for backlog, peers in later.items():
-            first = frames[0]
-            if isinstance(first, BlobFrame):
-                converting = {peer for peer in peers if needs_conversion(first, peer)}
-                for to_convert in (False, True):  # all of one form at once, as each is made once
-                    if chosen := [peer for peer in peers if (peer in converting) is to_convert]:
-                        backlog.add(frames, chosen, source, to_convert=to_convert)
-            else:
-                backlog.add(frames, peers, source)
-        return free
-
     async def settle(self, deadline: float) -> None:
         """Wait until no BLOB waits to be converted, or until this time of the loop."""
-        if self._converting:
-            left = deadline - asyncio.get_running_loop().time()
-            await asyncio.wait(self._converting, timeout=max(0.0, left))
+        await self._conversions.settle(deadline)
 
     def send(self, peer: Peer, frame: Frame) -> None:
         """Send one frame to one peer."""
@@ -303,24 +189,6 @@ class Switchboard:
     def refresh(self, peer: Peer) -> None:
         """Ask again for what a peer snoops on."""
         self.deliver(None, self.router.refresh(peer))
-
-
-def _put(
-    frames: list[Frame], receivers: Iterable[Endpoint], touched: dict[Endpoint, None], source: Endpoint | None
-) -> None:
-    """Queue frames for receivers, joined once for all that get bytes."""
-    if not frames:
-        return
-    shared: Batch | None = None
-    for peer in receivers:
-        assert isinstance(peer, Peer)
-        if peer.in_process:
-            peer.put(Batch(frames), frames, source)
-        else:
-            if shared is None:
-                shared = Batch(frames, sealed=True)
-            peer.put(shared, frames, source)
-        touched[peer] = None
 
 
 def now() -> str:

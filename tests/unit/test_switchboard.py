@@ -17,7 +17,7 @@ from indipydriver.protocol.framer import Framer
 from indipydriver.transport.attached import AttachedFrame, Descriptor
 from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
-from indipyserver.relay import switchboard
+from indipyserver.relay import conversions
 from indipyserver.relay.attachments import IN_LOOP, convert
 from indipyserver.relay.peer import Peer
 from indipyserver.relay.switchboard import Switchboard
@@ -300,7 +300,7 @@ async def test_settle_waits_for_what_is_being_converted_but_not_for_ever(monkeyp
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
         convert(box)
 
-    monkeypatch.setattr(switchboard, "convert", never)
+    monkeypatch.setattr(conversions, "convert", never)
     table.driver.frames_received([attached(LARGE), *Framer().feed(PING)])
     await table.board.settle(loop.time() + 0.02)
     assert table.of_driver.got == []
@@ -334,7 +334,7 @@ async def test_what_follows_a_blob_stays_behind_it_when_another_driver_goes(monk
         del frame
         convert(box)
 
-    monkeypatch.setattr(switchboard, "convert", slow_for_one)
+    monkeypatch.setattr(conversions, "convert", slow_for_one)
     table.feed(table.tcp, b"<enableBLOB device='O'>Also</enableBLOB>")
     table.feed(table.other, b"<defBLOBVector device='O' name='IMG'><defBLOB name='b'/></defBLOBVector>")
     theirs = attached(LARGE)

@@ -1,0 +1,154 @@
+"""BLOBs of which some receivers take the other form than they came in, and what has to wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from indipydriver.errors import MalformedFrame
+from indipydriver.protocol.frame import BlobFrame, Frame
+from indipydriver.transport.memoryfile import AttachedFrame
+from indipydriver.transport.threads import in_thread
+
+from ..routing.endpoint import Endpoint
+from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
+from .peer import Peer, put_for_all
+
+__all__ = ["Conversions"]
+
+logger = logging.getLogger("indipyserver.ipyserver")
+
+
+class Conversions:
+    """Brings each BLOB into the forms that its receivers take, once, and keeps the order of what its sender sends.
+
+    Args:
+        flush: Sends what has been queued for these receivers; the second argument is who has sent it.
+
+    Attributes:
+        backlogs: What waits, by who has sent it.
+    """
+
+    def __init__(self, flush: Callable[[Iterable[Endpoint], Peer | None], None]) -> None:
+        self._flush = flush
+        self.backlogs: dict[Peer | None, Backlog] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def put_pong(self, source: Peer | None, frames: list[Frame]) -> None:
+        """Answer a ping when all that came before it is done."""
+        self._backlog_of(source).add(frames, [source] if source is not None else [], source)
+
+    def put(
+        self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Endpoint], touched: dict[Endpoint, None]
+    ) -> list[Endpoint]:
+        """Give the attached form of a BLOB, or the inline one, to those who take the other one than it has.
+
+        Returns:
+            The receivers who take it as it is.
+        """
+        others: list[Peer] = []
+        same: list[Endpoint] = []
+        for peer in receivers:
+            assert isinstance(peer, Peer)
+            if needs_conversion(frame, peer):
+                others.append(peer)
+            else:
+                same.append(peer)
+        if not others:
+            return same
+        form: BlobFrame | Exception | None = frame.encoded if isinstance(frame, AttachedFrame) else None
+        if form is None and (sum(frame.lengths) if isinstance(frame, AttachedFrame) else frame.size) <= IN_LOOP:
+            form = converted(frame)
+        if form is None:
+            backlog = self._backlog_of(source)
+            backlog.add([frame], others, source, to_convert=True)
+            if source is not None:
+                source.pause(backlog)
+        else:
+            put_for_all(self._without_fault(source, form), others, touched, source)
+        return same
+
+    def _backlog_of(self, source: Peer | None) -> Backlog:
+        """What waits of this source; a new one begins to move in the next turn of the loop."""
+        backlog = self.backlogs.get(source)
+        if backlog is not None:
+            return backlog
+        backlog = self.backlogs[source] = Backlog(source)
+        task = asyncio.get_running_loop().create_task(self._work_off(backlog))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return backlog
+
+    async def _work_off(self, backlog: Backlog) -> None:
+        source = backlog.source
+        try:
+            # What was before a ping is done when it is answered: a connection that was made or closed before it may
+            # be among the events that the loop handles after it.
+            await asyncio.sleep(0)
+            touched: dict[Endpoint, None] = {}
+            while backlog.entries:
+                entry = backlog.entries[0]
+                if entry.to_convert:
+                    self._flush(touched, source)
+                    touched.clear()
+                    (frame,) = entry.frames
+                    assert isinstance(frame, BlobFrame)
+                    box: list[BlobFrame | Exception] = [frame]
+                    del frame
+                    await in_thread(partial(convert, box))
+                    entry.frames = self._without_fault(source, box.pop())
+                backlog.pop()
+                put_for_all(entry.frames, entry.receivers, touched, entry.sender)
+                del entry  # whoever gets the answer to a ping may count the descriptors
+            self._flush(touched, source)
+        finally:
+            del self.backlogs[source]
+            if source is not None:
+                source.resume(backlog)
+
+    def _without_fault(self, source: Peer | None, form: BlobFrame | Exception) -> list[Frame]:
+        """The BLOB to be delivered, or nothing but a complaint."""
+        if not isinstance(form, Exception):
+            return [form]
+        if isinstance(form, MalformedFrame) and source is not None:
+            source.fault_received(form)
+        elif isinstance(form, (MalformedFrame, OSError)):
+            if source is not None:
+                source.complain("blob", f"sent a BLOB that cannot be read: {form}")
+        else:
+            logger.error("a BLOB is dropped: %r", form)
+        return []
+
+    def keep_order(self, source: Peer | None, frames: list[Frame], receivers: Iterable[Endpoint]) -> list[Endpoint]:
+        """The receivers that need not wait for a BLOB; the others get the frames behind it."""
+        free: list[Endpoint] = []
+        later: dict[Backlog, list[Peer]] = {}
+        backlogs = list(self.backlogs.values())
+        if (own := self.backlogs.get(source)) is not None:
+            backlogs.insert(0, own)  # what it sends stays in order, whoever else holds a receiver up
+        for peer in receivers:
+            assert isinstance(peer, Peer)
+            for backlog in backlogs:
+                if backlog.holds_up(peer, source):
+                    later.setdefault(backlog, []).append(peer)
+                    break
+            else:
+                free.append(peer)
+        for backlog, peers in later.items():
+            first = frames[0]
+            if isinstance(first, BlobFrame):
+                converting = {peer for peer in peers if needs_conversion(first, peer)}
+                for to_convert in (False, True):  # all of one form at once, as each is made once
+                    if chosen := [peer for peer in peers if (peer in converting) is to_convert]:
+                        backlog.add(frames, chosen, source, to_convert=to_convert)
+            else:
+                backlog.add(frames, peers, source)
+        return free
+
+    async def settle(self, deadline: float) -> None:
+        """Wait until no BLOB waits to be converted, or until this time of the loop."""
+        if self._tasks:
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait(self._tasks, timeout=max(0.0, left))
