@@ -18,7 +18,7 @@ from .propertymembers import NumberMember, getfloat
 from .propertyvectors import BLOBVector, NumberVector, PropertyVector, SwitchVector, TextVector
 from .protocol import decode, messages
 from .protocol.frame import Frame
-from .protocol.tags import Permission, Rule, SwitchState, VectorKind
+from .protocol.tags import Permission, SwitchRule, SwitchState, VectorKind
 from .protocol.values import parse_timestamp
 
 __all__ = [
@@ -143,7 +143,7 @@ class newSwitchVector(newVector):
     vector: SwitchVector
 
     def _check(self) -> None:
-        if self.vector.rule != Rule.ANY_OF_MANY and list(self.data.values()).count(SwitchState.ON) > 1:
+        if self.vector.rule != SwitchRule.ANY_OF_MANY and list(self.data.values()).count(SwitchState.ON) > 1:
             raise _refusal(f"only one switch may be On ({self.vector.rule})", self._frame)
 
 

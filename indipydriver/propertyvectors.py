@@ -11,7 +11,7 @@ from typing import Any
 from .propertymembers import BLOBMember, BLOBSource, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
 from .protocol.encode import encode
 from .protocol.messages import OneBlob, OneMember, SetVector
-from .protocol.tags import Permission, Rule, State, VectorKind
+from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .transport.outlet import Outlet
 from .transport.threads import LARGE, in_thread_if
 from .vectorbase import Call, PermittedVector, PropertyVector, ValueVector, named, timestamp_string, word
@@ -54,7 +54,7 @@ class SwitchVector(PermittedVector, ValueVector):
         switchmembers: Iterable[SwitchMember],
     ) -> None:
         super().__init__(name, label, group, perm, state, switchmembers)
-        self._rule = word(Rule, rule, "rule", name)
+        self._rule = word(SwitchRule, rule, "rule", name)
 
     @property
     def rule(self) -> str:
@@ -63,9 +63,9 @@ class SwitchVector(PermittedVector, ValueVector):
 
     @rule.setter
     def rule(self, value: str) -> None:
-        self._rule = word(Rule, value, "rule", self.name)
+        self._rule = word(SwitchRule, value, "rule", self.name)
 
-    def _perm_and_rule(self) -> tuple[Permission | None, Rule | None]:
+    def _perm_and_rule(self) -> tuple[Permission | None, SwitchRule | None]:
         return self._perm, self._rule
 
     def _ones(self, members: Sequence[PropertyMember]) -> tuple[OneMember, ...]:
@@ -93,7 +93,7 @@ class LightVector(ValueVector):
     def _checked(self, message: Any, timestamp: Any, timeout: Any, state: Any) -> Call:
         return super()._checked(message, timestamp, None, state)
 
-    def _perm_and_rule(self) -> tuple[Permission | None, Rule | None]:
+    def _perm_and_rule(self) -> tuple[Permission | None, SwitchRule | None]:
         return None, None
 
 

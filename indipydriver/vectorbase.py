@@ -15,7 +15,7 @@ from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
 from .protocol.frame import Frame
 from .protocol.messages import DefVector, DelProperty, OneMember, SetVector
-from .protocol.tags import Permission, Rule, State, VectorKind
+from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .protocol.values import format_timestamp
 from .shapes import DeviceLike, DriverLike, Sender
 from .transport.outlet import Outlet
@@ -33,7 +33,7 @@ __all__ = [
 
 logger = logging.getLogger("indipydriver.propertyvectors")
 
-_WordT = TypeVar("_WordT", State, Permission, Rule)
+_WordT = TypeVar("_WordT", State, Permission, SwitchRule)
 
 
 def timestamp_string(timestamp: datetime | None = None) -> str:
@@ -333,7 +333,7 @@ class PropertyVector(UserDict[str, Any]):
         """Raise LocalProtocolError if no receiver would take the definition: it is too long, for example."""
         self._def_frame(self._checked("", None, None, None))
 
-    def _perm_and_rule(self) -> tuple[Permission | None, Rule | None]:
+    def _perm_and_rule(self) -> tuple[Permission | None, SwitchRule | None]:
         return Permission(self.perm), None
 
     # --- called when commands and requests come ---

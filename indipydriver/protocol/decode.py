@@ -26,7 +26,7 @@ from .messages import (
     Ping,
     SetVector,
 )
-from .tags import Rule, State, VectorKind, Verb
+from .tags import State, SwitchRule, VectorKind, Verb
 from .texts import excerpt
 from .values import decode_base64, parse_blob_mode, parse_perm, parse_rule, parse_state, parse_switch
 
@@ -204,7 +204,7 @@ def _read_def(reader: _Reader) -> DefVector:
     )
 
 
-def _read_rule(reader: _Reader) -> Rule:
+def _read_rule(reader: _Reader) -> SwitchRule:
     return parse_rule(reader.required("rule"))
 
 

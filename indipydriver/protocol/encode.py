@@ -33,7 +33,7 @@ from .messages import (
     Ping,
     SetVector,
 )
-from .tags import TAGS, BlobMode, Permission, Rule, State, SwitchState, Tag, VectorKind
+from .tags import TAGS, BlobMode, Permission, State, SwitchRule, SwitchState, Tag, VectorKind
 from .values import clean_text, encode_base64
 from .wellformed import check
 
@@ -47,7 +47,7 @@ _LONG_ATTRIBUTE: Final = re.compile(rb'="[^"]{%d}' % (_LIMITS.name + 1))
 
 _STATES: Final = frozenset(State)
 _PERMISSIONS: Final = frozenset(Permission)
-_RULES: Final = frozenset(Rule)
+_RULES: Final = frozenset(SwitchRule)
 _MODES: Final = frozenset(BlobMode)
 _WORDS: Final[dict[VectorKind, frozenset[str]]] = {
     VectorKind.SWITCH: frozenset(SwitchState),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .tags import BlobMode, Permission, Rule, State, VectorKind
+from .tags import BlobMode, Permission, State, SwitchRule, VectorKind
 
 __all__ = [
     "AnyMessage",
@@ -111,7 +111,7 @@ class DefVector:
     label: str = ""
     group: str = ""
     perm: Permission | None = None  # None for lights
-    rule: Rule | None = None  # switches only
+    rule: SwitchRule | None = None  # switches only
     timeout: str | None = None  # seconds
     timestamp: str | None = None
     message: str | None = None

@@ -11,8 +11,8 @@ __all__ = [
     "VECTOR_KINDS",
     "BlobMode",
     "Permission",
-    "Rule",
     "State",
+    "SwitchRule",
     "SwitchState",
     "Tag",
     "VectorKind",
@@ -36,7 +36,7 @@ class SwitchState(StrEnum):
     ON = "On"
 
 
-class Rule(StrEnum):
+class SwitchRule(StrEnum):
     """How many switches of a vector may be On."""
 
     ONE_OF_MANY = "OneOfMany"

@@ -19,7 +19,7 @@ from time import time_ns
 from typing import Final, TypeAlias, TypeVar
 
 from ..errors import ValueFormatError
-from .tags import BlobMode, Permission, Rule, State, SwitchState
+from .tags import BlobMode, Permission, State, SwitchRule, SwitchState
 
 __all__ = [
     "Base64Text",
@@ -287,7 +287,7 @@ def _reader(what: str, words: type[_WordT], **more: _WordT) -> Callable[[str], _
 
 parse_state: Final = _reader("a state", State)
 parse_switch: Final = _reader("a switch value", SwitchState)
-parse_rule: Final = _reader("a switch rule", Rule)
+parse_rule: Final = _reader("a switch rule", SwitchRule)
 # INDI 1.7 itself has "w" and "r" in examples.
 parse_perm: Final = _reader("a permission", Permission, w=Permission.WRITE_ONLY, r=Permission.READ_ONLY)
 parse_blob_mode: Final = _reader("a BLOB mode", BlobMode)

@@ -217,7 +217,7 @@ class EventQueues:
         self._queues: dict[Key, _Queue] = {}
         self._full_commands: set[Key] = set()
         self._full_news: set[Key | None] = set()  # None: news as a whole
-        self._patience: dict[Key | None, asyncio.TimerHandle] = {}  # of what has been full, and is not half empty
+        self._timers: dict[Key | None, asyncio.TimerHandle] = {}  # of what has been full, and is not half empty
         self._news = 0  # bytes that count against MAX_NEWS_BYTES
         self._held = 0  # bytes that count against MAX_HELD_BYTES
         self._deletions: dict[str, Job] = {}  # of whole devices, not yet handled
@@ -291,9 +291,9 @@ class EventQueues:
         for queue in self._queues.values():
             self._drop_all(queue)
         self._deletions.clear()
-        for timer in self._patience.values():
+        for timer in self._timers.values():
             timer.cancel()
-        self._patience.clear()
+        self._timers.clear()
         full, self._full_commands = self._full_commands, set()
         for key in full:
             self._hold(key, False)
@@ -324,7 +324,7 @@ class EventQueues:
 
     def _relieve(self, key: Key | None) -> None:
         """News has been kept back for long enough: leave out what is old in this queue, or in all."""
-        del self._patience[key]
+        del self._timers[key]
         for queue in [self._queues[key]] if key is not None else list(self._queues.values()):
             if not queue.key.is_command:
                 self._leave_out(queue)
@@ -400,13 +400,13 @@ class EventQueues:
 
     def _mark_news(self, key: Key | None, is_full: bool, has_room: bool) -> None:
         """A queue, or news as a whole, is full; it is waited with until it has room, but not for ever."""
-        if not self._open or not (is_full or key in self._patience or key in self._full_news):
+        if not self._open or not (is_full or key in self._timers or key in self._full_news):
             return
         _mark(self._full_news, key, is_full, self._pause)
-        if is_full and key not in self._patience:
-            self._patience[key] = asyncio.get_running_loop().call_later(PATIENCE, self._relieve, key)
-        elif has_room and key in self._patience:
-            self._patience.pop(key).cancel()
+        if is_full and key not in self._timers:
+            self._timers[key] = asyncio.get_running_loop().call_later(PATIENCE, self._relieve, key)
+        elif has_room and key in self._timers:
+            self._timers.pop(key).cancel()
 
     # --- the tasks ---
 
@@ -439,8 +439,8 @@ class EventQueues:
         key = queue.key
         self._drop_all(queue)
         del self._queues[key]
-        if key in self._patience:
-            self._patience.pop(key).cancel()
+        if key in self._timers:
+            self._timers.pop(key).cancel()
         if not key.is_command and key.name is not None:
             for of_device in (self._last, self._filled):
                 names = of_device.get(key.device)

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import fromstring as parse
 
 from indipydriver.errors import FrameTooLarge, RemoteProtocolError, ValueFormatError
 from indipydriver.protocol.frame import BlobFrame, Frame
-from indipydriver.protocol.tags import Permission, Rule, State, SwitchState, Tag, VectorKind, Verb
+from indipydriver.protocol.tags import Permission, State, SwitchRule, SwitchState, Tag, VectorKind, Verb
 from indipydriver.protocol.values import (
     parse_perm,
     parse_rule,
@@ -136,7 +136,7 @@ class Checker:
         if kind is not VectorKind.LIGHT:
             perm = self._attribute_word(element, "perm", Permission, parse_perm, device, name)
         if kind is VectorKind.SWITCH:
-            rule = self._attribute_word(element, "rule", Rule, parse_rule, device, name)
+            rule = self._attribute_word(element, "rule", SwitchRule, parse_rule, device, name)
             if perm == Permission.WRITE_ONLY:
                 add("switch-write-only", "perm='wo'", device, name)
         self._judge_common(element, device, name)
@@ -385,9 +385,9 @@ def _too_long(text: str) -> bool:
 
 def _keeps(rule: str, on: int) -> bool:
     """Does this number of switches keep the rule?"""
-    if rule == Rule.ONE_OF_MANY:
+    if rule == SwitchRule.ONE_OF_MANY:
         return on == 1
-    return rule == Rule.ANY_OF_MANY or on <= 1
+    return rule == SwitchRule.ANY_OF_MANY or on <= 1
 
 
 def _shape_text(shape: tuple[object, ...]) -> str:

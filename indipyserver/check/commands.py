@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from indipydriver.protocol.messages import NewVector, OneMember
-from indipydriver.protocol.tags import Rule, VectorKind
+from indipydriver.protocol.tags import SwitchRule, VectorKind
 
 from .model import Property, number
 
@@ -48,7 +48,7 @@ def reason_to_spare(prop: Property, act: bool) -> str | None:
         return "it has no members"
     if prop.kind is VectorKind.BLOB:
         return "there is no data to send to it"
-    if prop.kind is VectorKind.SWITCH and prop.rule == Rule.ONE_OF_MANY and len(prop.on) != 1:
+    if prop.kind is VectorKind.SWITCH and prop.rule == SwitchRule.ONE_OF_MANY and len(prop.on) != 1:
         return "there is no present choice to repeat"
     if "CRASH" in prop.name.upper():
         return "it is meant to end the driver"
@@ -58,14 +58,14 @@ def reason_to_spare(prop: Property, act: bool) -> str | None:
         return "its present value is not known"
     if _ACTIONS.fullmatch(prop.name):
         return "a command to it may make the device do something"
-    if prop.kind is VectorKind.SWITCH and prop.rule != Rule.ANY_OF_MANY and not prop.on:
+    if prop.kind is VectorKind.SWITCH and prop.rule != SwitchRule.ANY_OF_MANY and not prop.on:
         return "it looks like buttons"
     return None
 
 
 def same_values(prop: Property) -> NewVector:
     """A command that changes nothing, in the words of KStars: of OneOfMany only the switch that is On."""
-    if prop.kind is VectorKind.SWITCH and prop.rule == Rule.ONE_OF_MANY:
+    if prop.kind is VectorKind.SWITCH and prop.rule == SwitchRule.ONE_OF_MANY:
         members = [OneMember(name, "On") for name in prop.on]
     else:
         members = [OneMember(member.name, member.value or _nothing(prop)) for member in prop.members.values()]

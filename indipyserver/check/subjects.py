@@ -26,7 +26,7 @@ from ..connecting import NameService, connect
 from ..loading import load_drivers
 from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, join_host_and_port
 
-__all__ = ["CannotRun", "Listener", "Subject", "open_subject"]
+__all__ = ["CannotRun", "Recipient", "Subject", "open_subject"]
 
 logger = logging.getLogger("indipyserver.check")
 
@@ -42,7 +42,7 @@ class CannotRun(Exception):
     """There is nothing to check: it could not be started or reached.  The text says why."""
 
 
-class Listener(Protocol):
+class Recipient(Protocol):
     """Who hears what comes from the subject."""
 
     def bytes_received(self, data: bytes) -> None: ...
@@ -68,7 +68,7 @@ class Subject(Protocol):
     stderr: deque[str]
     failure: str | None
 
-    async def start(self, listener: Listener) -> None:
+    async def start(self, recipient: Recipient) -> None:
         """Start it, or CannotRun."""
 
     def send(self, message: AnyMessage) -> None:
@@ -112,26 +112,26 @@ class _Stream:
         if writer is not None and not writer.is_closing() and writer.transport.get_write_buffer_size() < _MOST_UNSENT:
             writer.write(encode(message).raw + b"\n")
 
-    async def _read(self, reader: asyncio.StreamReader, listener: Listener) -> None:
+    async def _read(self, reader: asyncio.StreamReader, recipient: Recipient) -> None:
         framer = Framer(Limits(blob=1 << 30), as_sent=True)
         data = b""
         with contextlib.suppress(OSError):  # also of TLS: the peer has gone, and the judge sees that it has
             while data := await reader.read(_READ):
-                listener.bytes_received(data)
-                self._hand_on(framer, data, listener)
+                recipient.bytes_received(data)
+                self._hand_on(framer, data, recipient)
         unfinished = framer.unfinished
         if not unfinished:
             framer.feed(b"<message/>")  # has the framer report what stands before it
-            self._hand_on(framer, b"", listener)
-        listener.closed(unfinished)
+            self._hand_on(framer, b"", recipient)
+        recipient.closed(unfinished)
 
     @staticmethod
-    def _hand_on(framer: Framer, data: bytes, listener: Listener) -> None:
+    def _hand_on(framer: Framer, data: bytes, recipient: Recipient) -> None:
         frames = framer.feed(data)
         if frames:
-            listener.frames_received(frames)
+            recipient.frames_received(frames)
         for fault in framer.faults:
-            listener.fault_received(fault)
+            recipient.fault_received(fault)
         framer.faults.clear()
 
 
@@ -148,7 +148,7 @@ class _Program(_Stream):
         self._process: asyncio.subprocess.Process | None = None
         self._logging: asyncio.Task[None] | None = None
 
-    async def start(self, listener: Listener) -> None:
+    async def start(self, recipient: Recipient) -> None:
         found = shutil.which(self._name)
         if found is None:
             raise CannotRun(f"there is no program {self._name!r} on PATH")
@@ -164,7 +164,7 @@ class _Program(_Stream):
         assert process.stderr is not None
         self._process = process
         self._writer = process.stdin
-        self._reading = asyncio.create_task(self._read(process.stdout, listener))
+        self._reading = asyncio.create_task(self._read(process.stdout, recipient))
         self._logging = asyncio.create_task(self._log(process.stderr))
 
     async def _log(self, reader: asyncio.StreamReader) -> None:
@@ -225,7 +225,7 @@ class _Server(_Stream):
         self._context = context
         self.device = spec.device
 
-    async def start(self, listener: Listener) -> None:
+    async def start(self, recipient: Recipient) -> None:
         spec = self._spec
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
@@ -235,7 +235,7 @@ class _Server(_Stream):
         except (OSError, ValueError) as error:  # also of TLS, and of a name that cannot be one
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CannotRun(f"{join_host_and_port(spec.host, spec.port)} cannot be reached: {why}") from None
-        self._reading = asyncio.create_task(self._read(reader, listener))
+        self._reading = asyncio.create_task(self._read(reader, recipient))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         spec = self._spec
@@ -274,17 +274,17 @@ class _Python:
         self._ends: list[_End] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, listener: Listener) -> None:
+    async def start(self, recipient: Recipient) -> None:
         try:
             drivers = load_drivers(self._spec)
         except (ImportError, ValueError) as error:
             raise CannotRun(str(error)) from None
         for driver in drivers:
             ours, theirs = memory_pair(type(driver).__name__, "the check")
-            self._ends.append(_End(self, ours, listener, set(driver.data)))
-            self._tasks.append(asyncio.create_task(self._serve(driver, theirs, listener)))
+            self._ends.append(_End(self, ours, recipient, set(driver.data)))
+            self._tasks.append(asyncio.create_task(self._serve(driver, theirs, recipient)))
 
-    async def _serve(self, driver: Any, link: MemoryLink, listener: Listener) -> None:
+    async def _serve(self, driver: Any, link: MemoryLink, recipient: Recipient) -> None:
         try:
             await driver.serve(link)
         except Exception as error:
@@ -293,7 +293,7 @@ class _Python:
             self.failure = f"{type(driver).__name__} failed with {type(error).__name__}: {error}"
             logger.exception("%s has failed", type(driver).__name__)
         finally:
-            listener.closed(0)
+            recipient.closed(0)
 
     def relay(self, source: _End, frame: Frame) -> None:
         """Show a driver what others send of that which it has asked for."""
@@ -329,11 +329,11 @@ class _Python:
 class _End:
     """Our end of the link to one driver."""
 
-    def __init__(self, subject: _Python, link: MemoryLink, listener: Listener, devices: set[str]) -> None:
+    def __init__(self, subject: _Python, link: MemoryLink, recipient: Recipient, devices: set[str]) -> None:
         self.link = link
         self.devices = devices
         self._subject = subject
-        self._listener = listener
+        self._listener = recipient
         self._watched: set[tuple[str | None, str | None]] = set()
         link.open(self)
 

@@ -34,7 +34,7 @@ _FAULTS_IN_A_ROW: Final = 32
 class Board(Protocol):
     """What a peer needs of the switchboard."""
 
-    def process(self, source: Peer, frames: list[Frame]) -> None:
+    def relay(self, source: Peer, frames: list[Frame]) -> None:
         """Frames have come from this peer."""
 
     def remove(self, peer: Peer, error: Exception | None) -> None:
@@ -307,7 +307,7 @@ class Peer(Endpoint):
             for frame in frames:
                 self.trace("from", frame)
         if not self.closed:
-            self._board.process(self, frames)
+            self._board.relay(self, frames)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
         """Something it sent was skipped; a client that sends nothing else is cut off."""

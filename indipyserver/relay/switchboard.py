@@ -105,11 +105,11 @@ class Switchboard:
             await asyncio.wait((self._removed,), timeout=left)
         self._removed = None
 
-    def process(self, source: Peer, frames: list[Frame]) -> None:
+    def relay(self, source: Peer, frames: list[Frame]) -> None:
         """Route what has come from a peer."""
         for watch in self._watchers:
             self._show(watch, source, frames)
-        deliveries = self.router.process(source, frames)
+        deliveries = self.router.route(source, frames)
         if deliveries:
             for follow in self._followers:
                 self._show(follow, source, deliveries)

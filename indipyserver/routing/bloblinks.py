@@ -9,7 +9,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import EnableBlob
 from indipydriver.protocol.tags import BlobMode
 
-from .devices import DeviceTable, Property
+from .devices import DeviceTable, PropertyRecord
 from .endpoint import SERVERS, Delivery, Endpoint
 from .routes import bits_of
 
@@ -82,14 +82,14 @@ class BlobLinks:
             prop.takers = 0
             self._ask(device, name, owner, prop, out)
 
-    def _distant(self, device: str, name: str | None) -> list[tuple[str, Endpoint, Property]]:
+    def _distant(self, device: str, name: str | None) -> list[tuple[str, Endpoint, PropertyRecord]]:
         """The BLOB properties of this device, if they come over a link that lets BLOBs pass: name, owner, property."""
         record = self._devices.get(device)
         if record is None or record.owner.role not in SERVERS or not record.owner.takes_blobs:
             return []
         return [(found, record.owner, prop) for found, prop in self._devices.blobs(device, name)]
 
-    def _ask(self, device: str, name: str, owner: Endpoint, prop: Property, out: list[Delivery]) -> None:
+    def _ask(self, device: str, name: str, owner: Endpoint, prop: PropertyRecord, out: list[Delivery]) -> None:
         told = owner.told_blobs
         key = device, name
         if bool(prop.takers) == (key in told):

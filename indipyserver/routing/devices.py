@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.tags import VectorKind
 
-__all__ = ["MAX_DEFINED", "MAX_DEVICES", "MAX_PROPERTIES", "DeviceRecord", "DeviceTable", "Property"]
+__all__ = ["MAX_DEFINED", "MAX_DEVICES", "MAX_PROPERTIES", "DeviceRecord", "DeviceTable", "PropertyRecord"]
 
 MAX_DEVICES: Final = 500
 """Devices one endpoint may own."""
@@ -20,7 +20,7 @@ MAX_DEFINED: Final = 50_000
 P = TypeVar("P")
 
 
-class Property:
+class PropertyRecord:
     """One defined property.
 
     Sets of endpoints are numbers, each endpoint a bit of them: there can be many properties, and a set for each would
@@ -69,7 +69,7 @@ class DeviceRecord(Generic[P]):
         self.owner = owner
         self.fixed = fixed
         self.seen = not fixed
-        self.properties: dict[str, Property] = {}
+        self.properties: dict[str, PropertyRecord] = {}
         self.refused: set[P] = set()
 
     @property
@@ -85,7 +85,7 @@ class DeviceTable(Generic[P]):
         self._records: dict[str, DeviceRecord[P]] = {}
         self._owned: dict[P, dict[str, None]] = {}
         self._defined: dict[P, int] = {}
-        self._blobs: dict[str, dict[str, Property]] = {}
+        self._blobs: dict[str, dict[str, PropertyRecord]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -99,7 +99,7 @@ class DeviceTable(Generic[P]):
     def get(self, device: str) -> DeviceRecord[P] | None:
         return self._records.get(device)
 
-    def property(self, device: str, name: str) -> Property | None:
+    def property(self, device: str, name: str) -> PropertyRecord | None:
         """A defined property, or None."""
         record = self._records.get(device)
         return None if record is None else record.properties.get(name)
@@ -168,7 +168,7 @@ class DeviceTable(Generic[P]):
         self._defined[record.owner] = self._defined.get(record.owner, 0) - len(record.properties)
         record.properties.clear()
 
-    def define(self, device: str, name: str, frame: Frame) -> tuple[Property | None, bool]:
+    def define(self, device: str, name: str, frame: Frame) -> tuple[PropertyRecord | None, bool]:
         """Note a definition.
 
         Returns:
@@ -190,7 +190,7 @@ class DeviceTable(Generic[P]):
             if len(record.properties) >= MAX_PROPERTIES or defined >= MAX_DEFINED:
                 return None, False
             self._defined[record.owner] = defined + 1
-            prop = record.properties[name] = Property(kind)
+            prop = record.properties[name] = PropertyRecord(kind)
             if prop.is_blob:
                 self._blobs.setdefault(device, {})[name] = prop
             if not record.fixed:
@@ -202,7 +202,7 @@ class DeviceTable(Generic[P]):
         same = _same(prop, frame.raw)
         return prop, (changed or not same) and not frame.reply
 
-    def undefine(self, device: str, name: str) -> Property | None:
+    def undefine(self, device: str, name: str) -> PropertyRecord | None:
         """The property is gone; returns it, if there was one."""
         record = self._records.get(device)
         prop = None if record is None else record.properties.pop(name, None)
@@ -212,7 +212,7 @@ class DeviceTable(Generic[P]):
                 self._blobs[device].pop(name, None)
         return prop
 
-    def defined(self, device: str | None, name: str | None) -> list[tuple[str, str, Property]]:
+    def defined(self, device: str | None, name: str | None) -> list[tuple[str, str, PropertyRecord]]:
         """The defined properties that a request covers: device, name, property."""
         records = self._records
         devices = list(records) if device is None else [device] if device in records else []
@@ -224,7 +224,7 @@ class DeviceTable(Generic[P]):
         """The devices that have, or have had, BLOB properties."""
         return self._blobs
 
-    def blobs(self, device: str, name: str | None = None) -> list[tuple[str, Property]]:
+    def blobs(self, device: str, name: str | None = None) -> list[tuple[str, PropertyRecord]]:
         """The BLOB properties of a device, or one of them: name, property."""
         found = self._blobs.get(device, {})
         if name is None:
@@ -244,7 +244,7 @@ class DeviceTable(Generic[P]):
                 prop.takers &= others
 
 
-def _same(prop: Property, raw: bytes) -> bool:
+def _same(prop: PropertyRecord, raw: bytes) -> bool:
     """Is a definition the same as the last one but for its timestamp?  It is the last one now.
 
     Definitions are not kept, as they may be long and many: their hashes, which nobody can foresee, tell them apart.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from indipydriver.protocol.frame import Address
 from indipydriver.protocol.tags import BlobMode
 
-from .devices import DeviceTable, Property
+from .devices import DeviceTable, PropertyRecord
 from .endpoint import COMMANDERS, Endpoint
 from .routes import EVERYBODY
 
@@ -32,7 +32,7 @@ class OnlyBlobs:
     def passed(
         self,
         address: Address,
-        prop: Property,
+        prop: PropertyRecord,
         source: Endpoint,
         *,
         among: int = EVERYBODY,

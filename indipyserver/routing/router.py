@@ -141,7 +141,7 @@ class Router:
         frame = encode(DelProperty(device, message=reason or None))
         return gone_for_limited(frame, self._routes.wanting(frame.address, record.owner))
 
-    def process(self, source: Endpoint, frames: Iterable[Frame]) -> list[Delivery]:
+    def route(self, source: Endpoint, frames: Iterable[Frame]) -> list[Delivery]:
         """What to send to whom, now that these frames have come from this endpoint."""
         out: list[Delivery] = []
         routes = source.routes
@@ -434,7 +434,7 @@ class Router:
                 source.complain("nameless", "deleted a property without its device: dropped")
             elif self._may_define(source, frame):
                 for owned in self.devices.shown_by(source):
-                    out += self.process(source, [encode(DelProperty(owned))])
+                    out += self.route(source, [encode(DelProperty(owned))])
             return ()
         if name == "":  # libindi's receiver simulator sends it; the whole device is not meant
             source.complain("nameless", "deleted a property without name: dropped")

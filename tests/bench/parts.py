@@ -109,14 +109,14 @@ def _routing(clients: int, batch: int, _: Contender, scale: Scale) -> Result:
     for number in range(clients):
         client = Endpoint(f"client {number}", Role.CLIENT)
         router.attach(client)
-        router.process(client, [get])
-    router.process(source, _frames(messages.MOUNT))
+        router.route(client, [get])
+    router.route(source, _frames(messages.MOUNT))
     frames = _frames(messages.updates(0, batch))
     turns = scale.of(20_000 // batch)
 
     def work() -> None:
         for _ in range(turns):
-            if len(router.process(source, frames)[0][1]) != clients:
+            if len(router.route(source, frames)[0][1]) != clients:
                 raise Failed("receivers are missing")
 
     return _fastest(work, turns * batch)
@@ -135,10 +135,10 @@ def _storming(_: Contender, scale: Scale) -> Result:
         for number in range(clients):
             client = Endpoint(f"client {number}", Role.CLIENT)
             router.attach(client)
-            router.process(client, [get])
+            router.route(client, [get])
         delivered = 0
         for _ in range(clients):
-            delivered += sum([len(run) * len(to) for run, to in router.process(source, frames)])
+            delivered += sum([len(run) * len(to) for run, to in router.route(source, frames)])
         if delivered != clients * count:
             raise Failed(f"{delivered} definitions for {clients} times {count}")
 

@@ -120,11 +120,11 @@ class _World:
             return
         self.now += 0.3
         if self.cached:
-            self.take(source, self.router.process(source, frames), frames)
+            self.take(source, self.router.route(source, frames), frames)
             return
         for frame in frames:
             self.router._routes.forget()
-            self.take(source, self.router.process(source, [frame]), [frame])
+            self.take(source, self.router.route(source, [frame]), [frame])
 
     def take(self, source: Endpoint | None, deliveries: list[Delivery], sent: list[Frame] | tuple[()]) -> None:
         """Look at each delivery, and note it."""

@@ -31,7 +31,7 @@ from indipydriver.protocol.messages import (
     Ping,
     SetVector,
 )
-from indipydriver.protocol.tags import BlobMode, Permission, Rule, State, SwitchState, VectorKind
+from indipydriver.protocol.tags import BlobMode, Permission, State, SwitchRule, SwitchState, VectorKind
 from indipydriver.protocol.values import (
     clean_text,
     decode_base64,
@@ -145,7 +145,7 @@ def _definitions(draw: st.DrawFn) -> DefVector:
             label=_NAME,
             group=_LINE,
             perm=st.none() if is_light else st.sampled_from(Permission),
-            rule=st.sampled_from(Rule) if kind is VectorKind.SWITCH else st.none(),
+            rule=st.sampled_from(SwitchRule) if kind is VectorKind.SWITCH else st.none(),
             timeout=st.none() if is_light else st.none() | _NUMBER,
             timestamp=_OPTIONAL,
             message=_OPTIONAL,

@@ -121,7 +121,7 @@ async def play(script: list[Any]) -> History:
             await asyncio.wait(tasks)
     assert not held
     assert not paused[-1]
-    for left in ("_queues", "_patience", "_deletions", "_last", "_filled", "_full_commands", "_full_news"):
+    for left in ("_queues", "_timers", "_deletions", "_last", "_filled", "_full_commands", "_full_news"):
         assert not getattr(queues, left), left
     assert queues._held == queues._news == 0
     return history

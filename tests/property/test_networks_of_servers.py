@@ -62,7 +62,7 @@ class Network:
         self.send(endpoint, [define(device, name) for name in PROPERTIES])
 
     def send(self, endpoint: Endpoint, frames: list[Frame]) -> None:
-        self.deliver(self.routers[self.homes[endpoint]].process(endpoint, frames))
+        self.deliver(self.routers[self.homes[endpoint]].route(endpoint, frames))
 
     def deliver(self, deliveries: list[Delivery]) -> None:
         for frames, endpoints in deliveries:

@@ -88,7 +88,7 @@ class Board:
         self.texts: list[bytes] = []
         self.cut = False
 
-    def process(self, source: Peer, frames: list[Frame]) -> None:
+    def relay(self, source: Peer, frames: list[Frame]) -> None:
         pass
 
     def remove(self, peer: Peer, error: Exception | None) -> None:

@@ -79,7 +79,7 @@ class Site:
         for frame in frames:
             if frame.tag.verb is Verb.DEF:
                 self.defined.setdefault(source, {})[frame.address] = frame
-        self.deliver(self.router.process(source, frames))
+        self.deliver(self.router.route(source, frames))
 
     def deliver(self, deliveries: list[Delivery]) -> None:
         for out, receivers in deliveries:

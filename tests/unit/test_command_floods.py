@@ -57,7 +57,7 @@ class Board:
         self.announced = []
         self.told = []
 
-    def process(self, source, frames):
+    def relay(self, source, frames):
         pass
 
     def remove(self, peer, error):

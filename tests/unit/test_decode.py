@@ -27,7 +27,7 @@ from indipydriver.protocol.messages import (
     Ping,
     SetVector,
 )
-from indipydriver.protocol.tags import BlobMode, Permission, Rule, State, VectorKind
+from indipydriver.protocol.tags import BlobMode, Permission, State, SwitchRule, VectorKind
 
 SWITCH, TEXT, NUMBER, LIGHT, BLOB = (
     VectorKind.SWITCH,
@@ -127,7 +127,7 @@ READ: list[tuple[str, AnyMessage]] = [
             "L",
             "G",
             Permission.WRITE_ONLY,
-            Rule.AT_MOST_ONE,
+            SwitchRule.AT_MOST_ONE,
             "0",
         ),
     ),

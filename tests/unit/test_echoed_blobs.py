@@ -20,9 +20,9 @@ def test_no_echo_with_data_crosses_a_link_without_blobs() -> None:
     remote, client = Endpoint("remote", Role.REMOTE, takes_blobs=False), Endpoint("client", Role.CLIENT)
     router.attach(remote)
     router.attach(client)
-    router.process(client, frames(b"<getProperties version='1.7'/><enableBLOB device='A'>Also</enableBLOB>"))
-    router.process(remote, frames(DEFINITION))
-    assert router.process(remote, frames(COMMAND)) == []
+    router.route(client, frames(b"<getProperties version='1.7'/><enableBLOB device='A'>Also</enableBLOB>"))
+    router.route(remote, frames(DEFINITION))
+    assert router.route(remote, frames(COMMAND)) == []
 
 
 @pytest.mark.parametrize("role", [Role.DRIVER, Role.REMOTE])
@@ -32,10 +32,10 @@ def test_the_echo_of_a_command_with_a_blob_goes_to_those_who_have_enabled_it(rol
     owner, client = Endpoint("owner", role), Endpoint("client", Role.CLIENT)
     router.attach(owner)
     router.attach(client)
-    router.process(client, frames(b"<getProperties version='1.7'/>"))
-    router.process(owner, frames(DEFINITION))
+    router.route(client, frames(b"<getProperties version='1.7'/>"))
+    router.route(owner, frames(DEFINITION))
     if mode is not None:
-        router.process(client, frames(f"<enableBLOB device='A'>{mode}</enableBLOB>".encode()))
+        router.route(client, frames(f"<enableBLOB device='A'>{mode}</enableBLOB>".encode()))
     for _ in range(2):  # also when it is remembered
-        heard = [endpoint for _, receivers in router.process(owner, frames(COMMAND)) for endpoint in receivers]
+        heard = [endpoint for _, receivers in router.route(owner, frames(COMMAND)) for endpoint in receivers]
         assert heard == ([client] if mode in ("Also", "Only") else [])

@@ -25,7 +25,7 @@ from indipydriver.protocol.messages import (
     Ping,
     SetVector,
 )
-from indipydriver.protocol.tags import BlobMode, Permission, Rule, State, VectorKind
+from indipydriver.protocol.tags import BlobMode, Permission, State, SwitchRule, VectorKind
 
 SWITCH, TEXT, NUMBER, LIGHT, BLOB = (
     VectorKind.SWITCH,
@@ -49,7 +49,7 @@ WIRE: list[tuple[AnyMessage, str]] = [
             "Switch L",
             "G1",
             RW,
-            Rule.ONE_OF_MANY,
+            SwitchRule.ONE_OF_MANY,
             "0",
             "2026-11-20T23:25:17.740547",
         ),
@@ -383,10 +383,10 @@ REFUSED: Sequence[tuple[object, str]] = [
     (DefVector(TEXT, "D", "v", None, (), perm=RW), "not a state"),  # type: ignore[arg-type]
     (DefVector(TEXT, "D", "v", State.OK, ()), "not a permission"),
     (DefVector(SWITCH, "D", "v", State.OK, (), perm=RW), "not a rule"),
-    (DefVector(TEXT, "D", "v", State.OK, (), perm=RW, rule=Rule.ANY_OF_MANY), "only switches"),
+    (DefVector(TEXT, "D", "v", State.OK, (), perm=RW, rule=SwitchRule.ANY_OF_MANY), "only switches"),
     (DefVector(LIGHT, "D", "v", State.OK, (), perm=RO), "neither permission nor timeout"),
     (DefVector(LIGHT, "D", "v", State.OK, (), timeout="1"), "neither permission nor timeout"),
-    (DefVector(SWITCH, "D", "v", State.OK, (DefMember("m"),), perm=RW, rule=Rule.ANY_OF_MANY), "not one of"),
+    (DefVector(SWITCH, "D", "v", State.OK, (DefMember("m"),), perm=RW, rule=SwitchRule.ANY_OF_MANY), "not one of"),
     (DefVector(TEXT, "D", "v", State.OK, (DefMember(""),), perm=RW), "without a name"),
     (DefVector(BLOB, "D", "v", State.OK, (DefMember("m", "x"),), perm=RW), "has a value"),
     (DefVector(TEXT, "D", "v", State.OK, (DefMember("m", None),), perm=RW), "wrong type"),  # type: ignore[arg-type]

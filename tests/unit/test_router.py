@@ -661,7 +661,7 @@ def test_any_kind_of_blob_goes_alone_in_its_delivery() -> None:
     other = Other(plain.address, plain.chunks, plain.skeleton, plain.spans)
     frames = [update("A", "p"), other, update("A", "p"), other, other, update("A", "p")]
     for _ in range(2):  # the second time with what has been remembered
-        deliveries = site.router.process(driver, frames)
+        deliveries = site.router.route(driver, frames)
         assert [receivers for _, receivers in deliveries] == [(client,)] * 6
         assert [run for run, _ in deliveries] == [[frame] for frame in frames]
     assert other.address not in driver.routes

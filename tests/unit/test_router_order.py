@@ -61,7 +61,7 @@ class Site:
 
     def send(self, source: Endpoint, *what: object) -> None:
         frames = [item if isinstance(item, Frame) else encode(item) for item in what]  # type: ignore[arg-type]
-        for out, receivers in self.router.process(source, frames):
+        for out, receivers in self.router.route(source, frames):
             for endpoint in receivers:
                 self.inbox[endpoint] += [" ".join(filter(None, (f.tag.text, f.device, f.name))) for f in out]
 
@@ -197,7 +197,7 @@ def test_news_and_commands_never_share_a_run() -> None:
     site.send(above, define("M", "t"))
     frames = [update("M", "t"), command("A", "p"), command("A", "p"), update("M", "t"), update("M", "t")]
     for _ in range(2):  # the second time with what has been remembered
-        runs = [[f.tag.text for f in out] for out, receivers in site.router.process(above, frames)]
+        runs = [[f.tag.text for f in out] for out, receivers in site.router.route(above, frames)]
         assert runs == [["setTextVector"], ["newTextVector"] * 2, ["setTextVector"] * 2]
 
 

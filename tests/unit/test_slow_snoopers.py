@@ -96,7 +96,7 @@ async def test_rain_is_heard_though_snoopevent_is_far_behind_with_another_vector
         await h.advance(100)
         assert h.driver.values["busy"] == "last"
         assert queues(h)._held == queues(h)._news == 0
-        assert queues(h)._patience == {}
+        assert queues(h)._timers == {}
 
 
 @driver_test
@@ -248,9 +248,9 @@ async def test_of_a_flood_of_messages_the_newest_is_heard():
 async def test_the_end_of_a_driver_that_is_behind_leaves_no_timer():
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
         await put(h, *[text("v", n) for n in range(MAX_WAITING * 2)])
-        assert queues(h)._patience
+        assert queues(h)._timers
         left = queues(h)
-    assert left._patience == {}
+    assert left._timers == {}
 
 
 class Source(ipd.IPyDriver):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from indipydriver.errors import IndiError, ValueFormatError
-from indipydriver.protocol.tags import BlobMode, Permission, Rule, State, SwitchState
+from indipydriver.protocol.tags import BlobMode, Permission, State, SwitchRule, SwitchState
 from indipydriver.protocol.values import (
     clean_text,
     decode_base64,
@@ -300,7 +300,7 @@ def test_a_word_is_stripped_and_read_in_any_case(text: str) -> None:
 def test_every_word_is_read() -> None:
     assert [parse_state(word.value) for word in State] == list(State)
     assert [parse_switch(word.value) for word in SwitchState] == list(SwitchState)
-    assert [parse_rule(word.value) for word in Rule] == list(Rule)
+    assert [parse_rule(word.value) for word in SwitchRule] == list(SwitchRule)
     assert [parse_perm(word.value) for word in Permission] == list(Permission)
     assert [parse_blob_mode(word.value) for word in BlobMode] == list(BlobMode)
 
