@@ -5,7 +5,7 @@ A sender that sends more than the driver takes waits for itself, and an abort fr
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection
 from typing import Final, Protocol, TypeAlias
 
@@ -46,7 +46,8 @@ class FairQueue:
         self._way = way
         self._seal = seal
         self._flows: dict[object, Outbox | _Flow] = {}  # by sender; none is empty
-        self._turns: deque[object] = deque()  # senders of whom something may go
+        # Senders of whom something may go, or might when that was last looked at; each stands in line once.
+        self._turns: OrderedDict[object, None] = OrderedDict()
         self._stopped: dict[object, _Flow] = {}  # those of whom some commands, or all, wait for a full vector
         # What BLOBs are wanted is the sum of many wishes, so only the order of all of them is right.
         self._modes = Outbox(_ANY)
@@ -69,9 +70,9 @@ class FairQueue:
         flow = self._flows.get(sender)
         if flow is None:
             flow = self._flows[sender] = Outbox(_ANY) if self._seal else _Flow(self._way)
-            self._turns.append(sender)
+            self._turns[sender] = None
         elif isinstance(flow, _Flow) and not flow.may_go:
-            self._turns.append(sender)
+            self._turns[sender] = None
         flow.put(batch)
 
     def pop(self) -> Batch | None:
@@ -82,14 +83,14 @@ class FairQueue:
         self._had_modes = False
         turns = self._turns
         while turns:
-            sender = turns.popleft()
+            sender, _ = turns.popitem(last=False)
             flow = self._flows[sender]
             batch = flow.pop()
             if not flow.queued:
                 del self._flows[sender]
                 self._stopped.pop(sender, None)
             elif isinstance(flow, Outbox) or flow.may_go:
-                turns.append(sender)
+                turns[sender] = None
             if isinstance(flow, _Flow) and flow.stopped:
                 self._stopped[sender] = flow
             if batch is not None:
@@ -102,7 +103,7 @@ class FairQueue:
             could_go = flow.may_go
             flow.go_on()
             if flow.may_go and not could_go:
-                self._turns.append(sender)
+                self._turns[sender] = None
             if not flow.stopped:
                 del self._stopped[sender]
 

@@ -222,6 +222,34 @@ def test_senders_take_turns_and_each_keeps_its_order() -> None:
     assert queues.queued == way.unsent
 
 
+def test_a_sender_whose_vector_is_full_again_before_its_turn_is_in_line_once() -> None:
+    way = FakeWay()
+    queues = of_driver(way)
+
+    def give_one(*full: str) -> None:
+        way.full_vectors = {("D", vector) for vector in full}
+        way.unsent = LOW
+        queues.refill()
+
+    way.unsent = LOW + 1
+    for sender, vectors in (("x", "BBB"), ("y", "A"), ("z", "BB")):
+        for vector in vectors:
+            frame = command("D", vector)
+            queues.put(Batch([frame]), [frame], sender)
+    give_one("A")
+    give_one("A")  # what y has sent must wait
+    give_one()  # y is in line
+    give_one("A")  # and must wait again when its turn comes
+    frame = command("D", "C")
+    queues.put(Batch([frame]), [frame], "y")
+    for _ in range(3):
+        give_one()
+    put(queues, command("D", "E"))
+    give_one()
+    assert [frame.name for frame in way.written] == ["B", "B", "B", "B", "A", "B", "C", "E"]
+    assert not queues
+
+
 def test_which_blobs_are_wanted_goes_out_in_the_order_of_all_senders() -> None:
     way = FakeWay()
     way.unsent = LOW + 1
