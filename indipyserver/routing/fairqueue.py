@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Collection
 from typing import Final, Protocol, TypeAlias
 
-from indipydriver.protocol.frame import Batch, Frame
+from indipydriver.protocol.frame import Address, Batch, Frame
 from indipydriver.protocol.tags import Verb
 
 from .outbox import Outbox
@@ -39,18 +39,21 @@ class FairQueue:
 
     Attributes:
         queued: What waits, in bytes, with the files of attached BLOBs.
+        modes_queued: What of that says which BLOBs are wanted.
     """
 
     def __init__(self, way: HasFullVectors, *, seal: bool) -> None:
         self.queued = 0
+        self.modes_queued = 0
         self._way = way
         self._seal = seal
         self._flows: dict[object, Outbox | _Flow] = {}  # by sender; none is empty
         # Senders of whom something may go, or might when that was last looked at; each stands in line once.
         self._turns: OrderedDict[object, None] = OrderedDict()
         self._stopped: dict[object, _Flow] = {}  # those of whom some commands, or all, wait for a full vector
-        # What BLOBs are wanted is the sum of many wishes, so only the order of all of them is right.
-        self._modes = Outbox(_ANY)
+        # What BLOBs are wanted is the sum of many wishes, so only the order of all of them is right.  Of each property
+        # the newest counts: whoever changes it again and again does not fill the memory.
+        self._modes: dict[Address, Frame] = {}
         self._had_modes = False
 
     def __bool__(self) -> bool:
@@ -61,12 +64,15 @@ class FairQueue:
         flow = self._flows.get(sender)
         return 0 if flow is None else flow.queued
 
-    def put(self, sender: object, batch: Batch, frames: list[Frame]) -> None:
-        """Add to what waits of a sender."""
-        self.queued += batch.weight
+    def put(self, sender: object, batch: Batch, frames: list[Frame]) -> int:
+        """Add to what waits of a sender.
+
+        Returns:
+            How many frames were replaced.
+        """
         if frames[0].address.tag.verb is Verb.ENABLE_BLOB:
-            self._modes.put(batch)
-            return
+            return self._put_modes(frames)
+        self.queued += batch.weight
         flow = self._flows.get(sender)
         if flow is None:
             flow = self._flows[sender] = Outbox(_ANY) if self._seal else _Flow(self._way)
@@ -74,12 +80,13 @@ class FairQueue:
         elif isinstance(flow, _Flow) and not flow.may_go:
             self._turns[sender] = None
         flow.put(batch)
+        return 0
 
     def pop(self) -> Batch | None:
         """What goes next, or None if there is nothing that may."""
         if self._modes and not self._had_modes:
             self._had_modes = True
-            return self._counted(self._modes.pop())
+            return self._counted(self._pop_modes())
         self._had_modes = False
         turns = self._turns
         while turns:
@@ -95,7 +102,7 @@ class FairQueue:
                 self._stopped[sender] = flow
             if batch is not None:
                 return self._counted(batch)
-        return self._counted(self._modes.pop())
+        return self._counted(self._pop_modes())
 
     def look_again(self) -> None:
         """Vectors may have room that had none."""
@@ -113,7 +120,25 @@ class FairQueue:
         self._turns.clear()
         self._stopped.clear()
         self._modes.clear()
-        self.queued = 0
+        self.queued = self.modes_queued = 0
+
+    def _put_modes(self, frames: list[Frame]) -> int:
+        before = len(self._modes) + len(frames)
+        for frame in frames:
+            older = self._modes.pop(frame.address, None)
+            self._modes[frame.address] = frame
+            more = frame.size - older.size if older is not None else Batch([frame]).size
+            self.queued += more
+            self.modes_queued += more
+        return before - len(self._modes)
+
+    def _pop_modes(self) -> Batch | None:
+        if not self._modes:
+            return None
+        frames = list(self._modes.values())
+        self._modes.clear()
+        self.modes_queued = 0
+        return Batch(frames, sealed=self._seal)
 
     def _counted(self, batch: Batch | None) -> Batch | None:
         if batch is not None:

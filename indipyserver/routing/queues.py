@@ -83,7 +83,8 @@ class Queues:
         if self._commands is None:
             return False
         own, most = self._commands.of(sender), self._most_commands
-        return own + self._way.unsent > most or (own > 0 and self._commands.queued > _SENDERS * most)
+        for_all = self._commands.modes_queued + self._way.unsent
+        return own + for_all > most or (own > 0 and self._commands.queued > _SENDERS * most)
 
     def put(self, batch: Batch, frames: list[Frame], sender: object = None) -> bool:
         """Give it to the link if nothing is before it, or else keep it.
@@ -109,7 +110,7 @@ class Queues:
             way.write(batch)
             self.given += 1
         else:
-            commands.put(sender, batch, frames)
+            self.dropped += commands.put(sender, batch, frames)
             self._give()
         self.sent += len(frames)
         return True

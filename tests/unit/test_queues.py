@@ -250,19 +250,52 @@ def test_a_sender_whose_vector_is_full_again_before_its_turn_is_in_line_once() -
     assert not queues
 
 
-def test_which_blobs_are_wanted_goes_out_in_the_order_of_all_senders() -> None:
+@pytest.mark.parametrize("seal", [False, True])
+def test_which_blobs_are_wanted_goes_out_in_the_order_of_all_senders(seal: bool) -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = Queues(way, OutboxLimits(), low_water=LOW, for_client=False, seal=seal)
+    modes = [
+        ("P", BlobMode.ALSO, "a"),
+        ("P", BlobMode.NEVER, "b"),
+        ("Q", BlobMode.ALSO, None),
+        ("P", BlobMode.ALSO, "b"),
+    ]
+    for name, mode, sender in modes:
+        for frame in (command(f"of {sender}"), encode(EnableBlob("D", name, mode))):
+            queues.put(Batch([frame], sealed=seal), [frame], sender)
+    assert (queues.sent, queues.dropped) == (8, 2), "of each property the newest is enough"
+    waiting = queues.queued - way.unsent
+    way.unsent = 0
+    queues.refill()
+    assert queues.queued == way.unsent == waiting
+    assert not queues
+    wanted = [(frame.name, b"Also" in frame.raw) for frame in way.written if b"enableBLOB" in frame.raw]
+    assert seal or wanted == [("Q", True), ("P", True)]
+
+
+def test_whoever_changes_what_blobs_are_wanted_again_and_again_fills_no_memory() -> None:
     way = FakeWay()
     way.unsent = LOW + 1
     queues = of_driver(way)
-    modes = [(BlobMode.ALSO, "a"), (BlobMode.NEVER, "b"), (BlobMode.ALSO, None), (BlobMode.NEVER, "a")]
-    for mode, sender in modes:
-        for frame in (command(f"of {sender}"), encode(EnableBlob("D", "P", mode))):
-            queues.put(Batch([frame]), [frame], sender)
+    for n in range(1000):
+        frame = encode(EnableBlob("D", f"P{n % 10}", BlobMode.NEVER if n & 16 else BlobMode.ALSO))
+        queues.put(Batch([frame]), [frame], n)
+    assert queues.queued < way.unsent + LOW
+
+
+def test_too_many_properties_whose_blobs_are_wanted_are_too_many_for_whoever_asks() -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way, commands=2 * LOW)
+    for n in range(100):
+        frame = encode(EnableBlob("D", f"P{n}", BlobMode.ALSO))
+        queues.put(Batch([frame]), [frame], "a")
+    assert queues.has_too_many("a")
     way.unsent = 0
     queues.refill()
-    assert [b"Also" in frame.raw for frame in way.written if b"enableBLOB" in frame.raw] == [True, False, True, False]
-    assert len(way.written) == 8
-    assert not queues
+    way.unsent = 0
+    assert not queues.has_too_many("a")
 
 
 @pytest.mark.parametrize("more", [0, 1])
