@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -14,14 +15,32 @@ LARGE: Final = 256 * 1024
 
 _T = TypeVar("_T")
 
-# Of our own, so that calls that block in threads, such as a slow name server or a driver's `asyncio.to_thread`, hold up
-# no BLOB.
-_threads = ThreadPoolExecutor(2, thread_name_prefix="indi-blob")
+
+class _Threads:
+    """Of our own, so that calls that block in threads, such as a slow name server or a driver's `asyncio.to_thread`,
+    hold up no BLOB.
+
+    Attributes:
+        executor: What is done here is done in this process: one that was forked has none of its parent's threads.
+    """
+
+    executor: ThreadPoolExecutor
+
+    def __init__(self) -> None:
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self.executor = ThreadPoolExecutor(2, thread_name_prefix="indi-blob")
+
+
+_threads = _Threads()
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:
     """The result of some work, done in a thread. The work only computes, and waits for nothing."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+    return await asyncio.get_running_loop().run_in_executor(_threads.executor, work)
 
 
 async def in_thread_if(large: bool, work: Callable[[], _T]) -> _T:
