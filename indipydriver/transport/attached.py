@@ -329,6 +329,10 @@ class PassingLink(DescriptorLink):
             if self._ended:
                 return
 
+    def _release(self) -> None:
+        super()._release()
+        self._attaching = _AttachingFramer(None)  # the other may hold half a BLOB, with its descriptors
+
     def _transmit(self, buffers: Sequence[bytes | memoryview]) -> int:
         first = buffers[0]
         if isinstance(first, Tagged) and first.descriptors:

@@ -473,6 +473,21 @@ async def test_what_a_peer_said_before_it_took_nothing_more_is_kept_while_its_li
         assert [name for name, _ in ends.receiver.seen] == ["T"]
 
 
+@asynchronous
+async def test_a_link_that_has_ended_keeps_no_half_of_a_blob() -> None:
+    """Whoever has sent commands that wait is known, with its link, until these have been taken."""
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    ends = Ends()
+    ends.send(GOOD[0][:-30], memory(b"picture0"))
+    await eventually(lambda: ends.link.unfinished)
+    assert len(os.listdir("/proc/self/fd")) == before + 3
+    ends.sock.close()
+    await eventually(lambda: ends.receiver.closed)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize("hidden", [b"attached='&#116;rue'", b"attached='tru\x01e'", b"atta\x01ched='true'"])
 @pytest.mark.parametrize("verb", [b"set", b"new"])
 @asynchronous
