@@ -151,7 +151,7 @@ class Peer(Endpoint):
         """
         if self.closed or self._closing:
             return
-        if not self._queues.put(batch, frames, sender):
+        if not self._queues.put(batch, frames, None if sender is None else sender.token):
             if self._queues.too_slow:
                 self.cut(SlowPeer(self.label, self.queued, self._limits.total))
         elif self.trace is not None:
@@ -169,7 +169,7 @@ class Peer(Endpoint):
 
     def hold_if_congested(self, sender: Peer) -> None:
         """Do not read this sender while more of its commands wait than are allowed."""
-        if self._queues.has_too_many(sender):
+        if self._queues.has_too_many(sender.token):
             self.hold(sender)
 
     def hold(self, sender: Peer) -> None:
@@ -203,7 +203,7 @@ class Peer(Endpoint):
         self._queues.refill()
         self.link.flush()
         if self._holding:
-            self._let_go(sender for sender in self._holding if not self._queues.has_too_many(sender))
+            self._let_go(sender for sender in self._holding if not self._queues.has_too_many(sender.token))
         if self._closing:
             self._close_when_empty()
         elif left_out := self._queues.catch_up():

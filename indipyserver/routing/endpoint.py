@@ -57,6 +57,7 @@ class Endpoint:
         requested: What it has asked for lately.
         told_blobs: The BLOB properties that it, a server, has been asked to send.
         passes_on: It is a server, though it has asked for one device only, as a client does.
+        token: Stands for it as a sender of what waits for others; when it has gone, it need not be kept for that.
         bit: Stands for it in sets of endpoints that are kept as numbers; no other endpoint that is attached has it.
     """
 
@@ -75,6 +76,7 @@ class Endpoint:
         self.told_blobs: set[tuple[str, str]] = set()
         self.passes_on = False
         self.serial = 0  # order of arrival
+        self.token = object()
         self.bit = 0
         self._refused: set[str] = set()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -125,6 +127,18 @@ def test_a_driver_that_goes_lets_its_senders_go_on() -> None:
     driver.hold(client)
     driver.link_closed(None)
     assert not sender.paused
+
+
+def test_a_sender_that_has_gone_is_forgotten_though_its_commands_wait() -> None:
+    peer, link, _ = make(Role.DRIVER)
+    link.unsent = LOW_WATER + 1
+    sender = make(Role.CLIENT)[0]
+    peer.put(Batch(sized(300), sealed=True), sized(300, data=False), sender)
+    gone = weakref.ref(sender)
+    del sender
+    gc.collect()
+    assert gone() is None
+    assert peer.queued == LOW_WATER + 1 + 300
 
 
 def deletion(device: str, name: str | None = None) -> list[Frame]:
