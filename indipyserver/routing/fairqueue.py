@@ -20,6 +20,7 @@ Vector: TypeAlias = tuple[str | None, str | None]
 """A device and the name of one of its properties."""
 
 _ANY: Final = 1 << 62
+_FLOW_BYTES: Final = 4096
 
 
 class HasFullVectors(Protocol):
@@ -58,6 +59,11 @@ class FairQueue:
 
     def __bool__(self) -> bool:
         return self.queued > 0
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that all of it takes, about: the queue of a sender who has long gone counts too."""
+        return self.queued + len(self._flows) * _FLOW_BYTES
 
     def of(self, sender: object) -> int:
         """Bytes of this sender that wait."""

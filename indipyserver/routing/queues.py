@@ -84,7 +84,7 @@ class Queues:
             return False
         own, most = self._commands.of(sender), self._most_commands
         for_all = self._commands.modes_queued + self._way.unsent
-        return own + for_all > most or (own > 0 and self._commands.queued > _SENDERS * most)
+        return own + for_all > most or (own > 0 and self._commands.memory > _SENDERS * most)
 
     def put(self, batch: Batch, frames: list[Frame], sender: object = None) -> bool:
         """Give it to the link if nothing is before it, or else keep it.

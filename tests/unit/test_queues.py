@@ -10,6 +10,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message, NewVector, OneMember
 from indipydriver.protocol.tags import BlobMode, VectorKind
+from indipydriver.transport.link import LOW_WATER
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.routing.queues import Queues
 
@@ -310,16 +311,29 @@ def test_too_many_commands_of_a_sender_are_too_many(more: int) -> None:
 
 def test_what_waits_of_others_does_not_count_for_a_sender_until_it_is_very_much() -> None:
     way = FakeWay()
-    queues = of_driver(way, commands=LOW)
+    queues = of_driver(way, commands=100 * LOW)
     way.full_vectors = {("D", "P")}
     small = command("D")
     queues.put(Batch([small]), [small], "small")
     for n in range(17):
         assert not queues.has_too_many("small")
-        large = command("D", size=LOW - 100)
+        large = command("D", size=95 * LOW)
         queues.put(Batch([large]), [large], n)
     assert queues.has_too_many("small"), "all together may have 16 times as much"
     assert not queues.has_too_many("nobody"), "who has nothing waiting may send"
+
+
+def test_the_queues_of_many_senders_count_for_the_memory_that_they_take() -> None:
+    way = FakeWay()
+    way.full_vectors = {("D", "P")}
+    queues = of_driver(way, commands=LOW_WATER)
+    small = command("D")
+    most = 16 * LOW_WATER // (4096 + small.size + 1)
+    for sender in range(most):
+        queues.put(Batch([small]), [small], sender)
+        assert not queues.has_too_many(sender)
+    queues.put(Batch([small]), [small], most)
+    assert queues.has_too_many(most), "clients that come, command and go are held, and then there is no room for more"
 
 
 def test_less_than_low_water_is_never_too_much() -> None:
