@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, Generic, TypeVar
 
 __all__ = ["LARGE", "in_thread", "in_thread_if"]
 
@@ -38,9 +38,36 @@ class _Threads:
 _threads = _Threads()
 
 
+class _Job(Generic[_T]):
+    """Some work that is done once, by whoever calls this first."""
+
+    def __init__(self, work: Callable[[], _T]) -> None:
+        self.result: Future[_T] = Future()
+        self._work = [work]
+
+    def __call__(self) -> None:
+        try:
+            work = self._work.pop()
+        except IndexError:
+            return
+        try:
+            self.result.set_result(work())
+        except BaseException as error:
+            self.result.set_exception(error)
+
+
 async def in_thread(work: Callable[[], _T]) -> _T:
-    """The result of some work, done in a thread. The work only computes, and waits for nothing."""
-    return await asyncio.get_running_loop().run_in_executor(_threads.executor, work)
+    """The result of some work, done in a thread. The work only computes, and waits for nothing.
+
+    Where no thread can be started, it is done here and now, so that no BLOB is lost.
+    """
+    job = _Job(work)
+    del work
+    try:
+        await asyncio.get_running_loop().run_in_executor(_threads.executor, job)
+    except RuntimeError:  # the executor keeps the job nevertheless, and another of its threads may have begun it
+        job()
+    return job.result.result() if job.result.done() else await asyncio.wrap_future(job.result)
 
 
 async def in_thread_if(large: bool, work: Callable[[], _T]) -> _T:

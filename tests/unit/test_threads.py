@@ -3,8 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from indipydriver.transport.threads import in_thread
+from tests.support import asynchronous
 
 FORKING = """
 import asyncio, os, signal
@@ -23,3 +28,27 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 def test_a_forked_process_has_threads_of_its_own() -> None:
     """As one of multiprocessing's, which runs a driver while its parent runs another."""
     subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=60)
+
+
+@asynchronous
+async def test_without_a_thread_the_work_is_done_at_once_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    done: list[int] = []
+    monkeypatch.setattr("indipydriver.transport.threads._threads", type("", (), {"executor": ThreadPoolExecutor(2)}))
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", refuse)
+        assert await in_thread(lambda: done.append(1) or 42) == 42
+    await in_thread(lambda: done.append(2))  # with a thread, what the executor has kept comes first
+    assert done == [1, 2]
+
+
+@asynchronous
+async def test_what_fails_in_a_thread_fails_for_who_waits() -> None:
+    with pytest.raises(RuntimeError, match="of the work"):
+        await in_thread(_fail)
+
+
+def _fail() -> None:
+    raise RuntimeError("of the work")
