@@ -20,7 +20,7 @@ from .admission import Admission
 from .handshakes import Handshakes
 from .lingering import ClientLink
 from .listener import Listener, warn_of_open_doors
-from .sockets import bind_unix, where
+from .sockets import bind_unix, let_listen, where
 
 __all__ = ["Clientele"]
 
@@ -79,7 +79,7 @@ class Clientele:
             for listener in listeners:
                 self._open(listener, listener.bind())
             if unix_socket is not None:
-                local = bind_unix(unix_socket, any_user) if isinstance(unix_socket, str) else unix_socket
+                local = bind_unix(unix_socket, any_user) if isinstance(unix_socket, str) else let_listen(unix_socket)
                 self._open(Listener((), 0), [local])
             if not any(acceptor.sockets for acceptor in self.acceptors):
                 raise ValueError("there is nothing to listen on: no host, no local socket, and no other listener")

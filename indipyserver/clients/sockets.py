@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ..connecting import AddressInfo
 
-__all__ = ["FileOf", "bind", "bind_any_port", "bind_unix", "is_tcp", "where"]
+__all__ = ["FileOf", "bind", "bind_any_port", "bind_unix", "is_tcp", "let_listen", "where"]
 
 _TRIES: Final = 20  # ports that are tried when any is wanted, and what is free on one address is taken on another
 _BACKLOG: Final = 128
@@ -147,11 +147,22 @@ def bind_unix(name: str, any_user: bool = False) -> socket.socket:
             sock.bind("\0" + name.removeprefix("\0"))
         else:
             _bind_file(sock, name, 0o666 if any_user else 0o600)
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
+        let_listen(sock)
     except OSError as error:
         sock.close()
         raise OSError(error.errno, f"cannot listen on the local socket {name}: {error.strerror or error}") from None
+    return sock
+
+
+def let_listen(sock: socket.socket) -> socket.socket:
+    """Make a bound local socket ready to be accepted from: what a script hands over may block, and hold up everybody.
+
+    Raises:
+        OSError: It cannot be listened on.
+    """
+    sock.setblocking(False)
+    if not is_tcp(sock):
+        sock.listen(_BACKLOG)
     return sock
 
 

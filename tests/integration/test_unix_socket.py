@@ -101,6 +101,22 @@ async def test_other_users_are_refused(name, monkeypatch, caplog):
     assert "process 4711" in caplog.text
 
 
+@pytest.mark.parametrize("listens", [True, False])
+@asynchronous
+async def test_a_bound_socket_may_block_and_need_not_listen(name, listens):
+    with socket.socket(socket.AF_UNIX) as local:
+        local.bind("\0" + name)
+        local.settimeout(5)  # accept() of one that blocks would wait for ever
+        if listens:
+            local.listen()
+        async with running_server(led(), unix_socket=local):
+            for _ in range(2):
+                async with connected("\0" + name) as (reader, writer):
+                    writer.write(b"<getProperties version='1.7'/>")
+                    async with asyncio.timeout(2):
+                        assert len(await received(reader, 1)) == 1
+
+
 @asynchronous
 async def test_unless_they_are_allowed(name, monkeypatch):
     monkeypatch.setattr(listener, "_at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
