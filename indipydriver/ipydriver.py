@@ -300,7 +300,7 @@ class IPyDriver(FixedMapping[Device]):
 
         def stop() -> None:
             loop.remove_signal_handler(signal.SIGTERM)
-            self.shutdown()
+            self._engine.shut_down()
 
         installed = False
         # Not in every thread, nor on every platform, can a signal be handled.

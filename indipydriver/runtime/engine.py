@@ -64,7 +64,7 @@ class Engine:
     def cancel_preparation(self) -> None:
         """There will be no run after all: drop what was kept for it, and say that it has ended."""
         if self._state.is_prepared:
-            self._driver.shutdown()
+            self.shut_down()
             self._finished()
 
     async def serve(self, link: Link, grace: float) -> None:
@@ -83,7 +83,7 @@ class Engine:
             if state.receiver is dispatcher and not state.must_end:
                 if error is not None:
                     logger.warning("%s: the link is lost: %s", type(driver).__name__, error)
-                driver.shutdown()
+                self.shut_down()
 
         dispatcher = Dispatcher(driver, link, outlet, self.snoops, clock, self._start, link_closed, self._is_ending)
         state.begin(dispatcher)
@@ -113,7 +113,7 @@ class Engine:
             except asyncio.CancelledError:
                 if state.must_end or any(_has_failed(task) for task in self._tasks):
                     raise
-                self._driver.shutdown()
+                self.shut_down()
                 await self._wind_down(asking, grace)
                 raise
 
@@ -201,7 +201,7 @@ class Engine:
         if error is not None:
             error.add_note(f"raised in {where}")
         logger.error("%s failed, so the driver ends: %r", where, error)
-        self._driver.shutdown()  # the group is cancelled: it takes no more tasks
+        self.shut_down()  # the group is cancelled: it takes no more tasks
 
     async def _ask(self, outlet: Outlet) -> None:
         """Ask for what is watched, whenever that is due."""
@@ -218,6 +218,14 @@ class Engine:
                     await self._asked.wait()
 
     # --- the end ---
+
+    def shut_down(self) -> None:
+        """Have the driver shut itself down; it ends even if its author has made a mistake there."""
+        try:
+            self._driver.shutdown()
+        except Exception:
+            logger.exception("%s: shutdown() failed; the driver ends nevertheless", type(self._driver).__name__)
+            self._state.shutdown()
 
     async def _wind_down(self, asking: asyncio.Task[None], grace: float) -> None:
         """Wait until all has ended; cancel what has not when the grace time is over."""

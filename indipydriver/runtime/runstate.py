@@ -120,7 +120,11 @@ class RunState:
         self._must_not_run = self._phase in (_Phase.FRESH, _Phase.ENDED)
         self.must_end = True
         for device in self._driver.data.values():
-            device.shutdown()
+            try:
+                device.shutdown()
+            except Exception:  # a mistake of the author, which must not keep the driver from ending
+                logger.exception("shutdown() of the device %r failed", device.devicename)
+                device.set_stop_flag(True)
         call_in_loop(self.loop, self.end)
 
     def end(self) -> None:

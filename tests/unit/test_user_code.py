@@ -524,3 +524,55 @@ async def test_a_message_that_is_none_is_empty():
         await h.settle()
         assert [message.message or "" for message in h.messages] == [""] * 4
         assert all(b"None" not in frame.raw for frame in h.frames)
+
+
+# --- a shutdown() of the author's that fails --------------------------------------------
+
+
+class NoSuchPin(ipd.IPyDriver):
+    def shutdown(self):
+        raise AttributeError("no such pin")
+
+
+class NoSuchPort(ipd.Device):
+    def shutdown(self):
+        raise AttributeError("no such port")
+
+
+def with_the_driver():
+    return NoSuchPin(device())
+
+
+def with_a_device():
+    return ipd.IPyDriver(NoSuchPort("D", []), ipd.Device("E", []))
+
+
+@pytest.mark.parametrize("make", [with_the_driver, with_a_device])
+@pytest.mark.parametrize("how", ["the link is closed", "cancelled", "a background fails"])
+def test_a_driver_ends_though_its_shutdown_fails(make, how, caplog):
+    async def test():
+        driver = make()
+        ours, theirs = memory_pair("server", "driver")
+        ours.open(Recorder())
+        running = asyncio.create_task(driver.serve(theirs))
+        await asyncio.sleep(1)
+        if how == "the link is closed":
+            ours.close()
+        elif how == "cancelled":
+            running.cancel()
+        else:
+            driver.add_background(asyncio.wait_for(asyncio.Event().wait(), 1))
+        done, _ = await asyncio.wait((running,), timeout=60)
+        assert done
+        assert all(each.stop for each in (driver, *driver.values()))
+        assert driver.stopped.is_set()
+        if make is with_the_driver:
+            assert isinstance(running.exception(), AttributeError)
+        elif how == "cancelled":
+            assert running.cancelled()
+        else:
+            failure = running.exception()
+            assert isinstance(failure, ExceptionGroup) if how == "a background fails" else failure is None
+
+    run(test)
+    assert "no such p" in caplog.text
