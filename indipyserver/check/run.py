@@ -256,21 +256,23 @@ class _Script(Conversation):
 
     # Commands
 
-    def _commandable(self) -> list[Property]:
-        props = [prop for prop in self.checker.properties.values() if prop.writable]
-        return [prop for prop in props if reason_to_spare(prop, self.act) is None]
+    def _commandable(self, key: Key) -> Property | None:
+        """A property as it is now, if it may be commanded: it may be redefined or deleted at any time."""
+        prop = self.checker.properties.get(key)
+        return prop if prop is not None and prop.writable and reason_to_spare(prop, self.act) is None else None
 
     async def _repeat_values(self) -> None:
         """Every property that may be commanded gets its present values."""
-        for prop in list(self.checker.properties.values()):
-            if not prop.writable or prop.key not in self.checker.properties:
+        for key in list(self.checker.properties):
+            prop = self.checker.properties.get(key)
+            if prop is None or not prop.writable:
                 continue
             reason = reason_to_spare(prop, self.act)
             if reason is not None:
                 if prop.name != "CONNECTION":
-                    self.result.spared.append((prop.key, reason))
+                    self.result.spared.append((key, reason))
                 continue
-            key = self.command(same_values(self.checker.properties[prop.key]))
+            self.command(same_values(prop))
             if await self.until(lambda k=key: k not in self.pending, self.patience):  # type: ignore[misc]
                 now = self.checker.properties.get(key)
                 if now is not None and now.state == "Alert":
@@ -295,21 +297,24 @@ class _Script(Conversation):
 
     async def _refuse_values(self) -> None:
         """Numbers beyond their range, and what is no number."""
-        for prop in self._commandable():
-            if prop.kind is not VectorKind.NUMBER:
+        for key in list(self.checker.properties):
+            prop = self._commandable(key)
+            if prop is None or prop.kind is not VectorKind.NUMBER:
                 continue
             for name, value in out_of_range(prop):
-                await self._refuse(prop, name, repr(value), "range-not-enforced")
-            await self._refuse(prop, next(iter(prop.members)), "not a number", "garbage-accepted")
+                await self._refuse(key, name, repr(value), "range-not-enforced")
+            await self._refuse(key, next(iter(prop.members)), "not a number", "garbage-accepted")
         self.pending.clear()
 
-    async def _refuse(self, prop: Property, name: str, bad: str, code: str) -> None:
-        """Send a value that must not be taken."""
-        prop = self.checker.properties.get(prop.key, prop)
+    async def _refuse(self, key: Key, name: str, bad: str, code: str) -> None:
+        """Send a number that must not be taken."""
+        prop = self._commandable(key)
+        if prop is None or prop.kind is not VectorKind.NUMBER or name not in prop.members:
+            return
         before, was_busy = prop.members[name].value, prop.state == "Busy"
         restore = same_values(prop)
         messages = self.messages(prop.device)
-        key = self.command(with_value(prop, name, bad))
+        self.command(with_value(prop, name, bad))
         answered = await self.answered(key)
         now = self.checker.properties.get(key)
         if now is None or name not in now.members:
@@ -330,9 +335,11 @@ class _Script(Conversation):
     async def _refuse_members(self) -> None:
         """Members that there are not: the judge sees whether they come back."""
         self.teasing = True
-        for prop in self._commandable():
-            key = self.command(unknown_member(prop))
-            await self.answered(key, 0.1)
+        for key in list(self.checker.properties):
+            prop = self._commandable(key)
+            if prop is not None:
+                self.command(unknown_member(prop))
+                await self.answered(key, 0.1)
         self.pending.clear()
         before = self.definitions.copy()
         self.send(GetProperties(self.subject.device))  # still there?

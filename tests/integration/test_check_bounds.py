@@ -69,6 +69,47 @@ async def test_a_driver_with_names_without_end_is_left_alone_soon(
     assert report.frames < 5000
 
 
+REDEFINED = (
+    "<def{0}Vector device='D' name='N' state='Ok' perm='rw' rule='AnyOfMany' label='l' group='g'>{1}</def{0}Vector>"
+)
+NUMBER = "<defNumber name='{}' label='l' format='%g' min='0' max='9' step='1'>5</defNumber>"
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        REDEFINED.format("Number", NUMBER.format("other")),
+        REDEFINED.format("Number", ""),
+        REDEFINED.format("Light", "<defLight name='n' label='l'>Ok</defLight>"),
+        REDEFINED.format("BLOB", "<defBLOB name='n' label='l'/>"),
+    ],
+)
+@pytest.mark.parametrize("commands", [1, 3])
+@asynchronous
+async def test_a_property_may_be_another_after_any_command(tmp_path: Path, later: str, commands: int) -> None:
+    path = program(
+        tmp_path / "changing",
+        f"""
+        import os, re
+        first = "{REDEFINED.format("Number", NUMBER.format("n"))}"
+        before = "{DEFINITION.format("D", "A")}".replace("'ro'", "'rw'")
+        data, commands = "", 0
+        while piece := os.read(0, 65536).decode():
+            data += piece
+            while match := re.search("<getProperties.*?/>|<newTextVector.*?</newTextVector>|<newN.*?</newN.*?>", data, re.S):
+                data = data[match.end():]
+                commands += match[0].startswith("<new")
+                print(before + first if commands < {commands} else before + "{later}", flush=True)
+                if match[0].startswith("<new"):
+                    print("<setTextVector device='D' name='A' state='Ok'><oneText name='t'/></setTextVector>", flush=True)
+        """,
+    )
+    async with asyncio.timeout(60):
+        report = await check(path, timeout=0.2)
+    assert report.status == 1
+    assert report.startup is not None
+
+
 class Deaf:
     """Somebody who hears what comes, and minds nothing of it."""
 
