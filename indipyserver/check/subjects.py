@@ -322,7 +322,7 @@ class _Python:
         for task in late:
             task.cancel()
         if late:
-            await asyncio.wait(late)
+            await asyncio.wait(late, timeout=_KILL_AFTER)
         return not late
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import ssl
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from ..certificates import client_context
 from ..check.report import Report, as_json, as_text
@@ -21,7 +22,8 @@ from .console import attach, is_terminal, verbose_level
 
 __all__ = ["run_check"]
 
-_STATUS_CANNOT_RUN = 2
+_STATUS_CANNOT_RUN: Final = 2
+_MOMENT: Final = 1.0  # seconds in which what has been cancelled ends
 
 
 def run_check(
@@ -48,10 +50,19 @@ def run_check(
         after a signal.
     """
     ended: list[int] = []
+
+    def tell(report: Report) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            text = as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout))
+            encoding = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            sys.stdout.flush()
+
     # What a driver logs of the bad commands that it gets is no news here.
     with attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL) as log:
         try:
-            report = asyncio.run(_run(check(spec, timeout=timeout, act=act, to_other_servers=to_other_servers), ended))
+            checking = check(spec, timeout=timeout, act=act, to_other_servers=to_other_servers)
+            return asyncio.run(_run(checking, ended, tell, log.flush))
         except CannotRun as error:
             log.write_line(str(error))
             return _STATUS_CANNOT_RUN
@@ -59,16 +70,12 @@ def run_check(
             return 128 + ended[0]
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
-    with contextlib.suppress(BrokenPipeError):
-        text = as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout))
-        encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        sys.stdout.flush()
-    return report.status
 
 
-async def _run(checking: Coroutine[Any, Any, Report], ended: list[int]) -> Report:
-    """The check, which SIGTERM cancels so that the driver is stopped too."""
+async def _run(
+    checking: Coroutine[Any, Any, Report], ended: list[int], tell: Callable[[Report], None], flush: Callable[[], None]
+) -> int:
+    """The check, which SIGTERM cancels so that the driver is stopped too; returns the exit status."""
     task = asyncio.current_task()
     assert task is not None
 
@@ -77,4 +84,14 @@ async def _run(checking: Coroutine[Any, Any, Report], ended: list[int]) -> Repor
         task.cancel()
 
     on_signal("SIGTERM", end, once=True)
-    return await checking
+    report = await checking
+    tell(report)
+    left = asyncio.all_tasks() - {task}
+    for each in left:
+        each.cancel()
+    if left:
+        _, left = await asyncio.wait(left, timeout=_MOMENT)
+    if left:  # a driver in this process that swallows its cancellation: it ends with the process only
+        flush()
+        os._exit(report.status)
+    return report.status

@@ -149,6 +149,30 @@ async def test_a_python_driver_that_prints_and_fails(tmp_path):
     assert "RuntimeError: the cable is loose" in found["ended-early"]
 
 
+@asynchronous
+async def test_a_python_driver_that_swallows_its_cancellation_is_reported(tmp_path):
+    word = python_driver(
+        tmp_path,
+        """
+        import asyncio
+        class Driver(ipd.IPyDriver):
+            shutdown_grace = 0.1
+            async def hardware(self):
+                while True:
+                    try:
+                        await asyncio.Event().wait()
+                    except asyncio.CancelledError:
+                        pass
+        def make_driver():
+            members = [ipd.TextMember("NOTE", membervalue="x")]
+            return Driver(ipd.Device("D", [ipd.TextVector("NOTE", "Note", "Main", "ro", "Ok", members)]))
+        """,
+    )
+    result = await run(*COMMAND, word, "--json", "--timeout", "0.5", cwd=ROOT)
+    assert result.returncode == 1
+    assert "ignores-end" in {finding["code"] for finding in json.loads(result.stdout)["findings"]}
+
+
 @pytest.mark.parametrize(
     "word", ["no_such_program", "examples.led:no_such_function", "no/such/file.py:make_driver", "@127.0.0.1:1"]
 )
