@@ -219,8 +219,8 @@ class IPyDriver(FixedMapping[Device]):
             if framer.faults or len(frames) != 1:
                 raise framer.faults[0] if framer.faults else LocalProtocolError("it is no element of INDI")
             message = decode(frames[0])
-        except (ValueError, RemoteProtocolError) as error:
-            raise LocalProtocolError(f"<{element.tag}> cannot be sent: {error}") from error
+        except (AttributeError, TypeError, RecursionError, ValueError, RemoteProtocolError) as error:
+            raise LocalProtocolError(f"<{getattr(element, 'tag', element)}> cannot be sent: {error}") from error
         await outlet.send(message)
 
     # --- its life ---

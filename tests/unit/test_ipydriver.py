@@ -621,7 +621,15 @@ async def test_elements_of_ones_own():
         await h.settle()
         assert h.messages[-2:] == [Message("Dev", "a < é"), Message(None, "all", h.messages[-1].timestamp)]
         assert h.frames[0].address == address("message", "Dev")
-        for wrong in (ET.Element("html"), ET.Element("setLightVector", {"name": "\ud800"})):
+        deep = ET.fromstring("<message>" + "<a>" * 5000 + "</a>" * 5000 + "</message>")
+        no_text = ET.Element("message", {"device": 5})
+        for wrong in (
+            ET.Element("html"),
+            ET.Element("setLightVector", {"name": "\ud800"}),
+            no_text,
+            deep,
+            "<message/>",
+        ):
             with pytest.raises(LocalProtocolError, match="cannot be sent"):
                 await h.driver.send(wrong)
 
