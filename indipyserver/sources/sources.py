@@ -57,6 +57,8 @@ class Sources:
                 self._start(source)
             except RuntimeError as error:
                 logger.error("%s is not served: %s", source.label, error)
+            except Exception:  # a mistake of its author
+                logger.exception("%s is not served", source.label)
 
     def find(self, thing: Any) -> Source:
         """The source that this is, or whose driver it is.

@@ -338,6 +338,22 @@ async def test_a_driver_that_fails_when_it_is_told_to_end_changes_nothing_for_th
     assert "Unstoppable (F) could not be told to stop" in caplog.text
 
 
+class Unprepared(ipd.IPyDriver):
+    """Its author has overridden what a server calls first, and made a mistake."""
+
+    def expect_run(self) -> None:
+        raise TypeError("a mistake")
+
+
+@asynchronous
+async def test_a_driver_that_cannot_be_prepared_is_not_served_and_the_others_are(caplog):
+    failing = Unprepared(*echo_driver("F").devices())
+    async with running_server(failing, echo_driver("A")) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.expect(match("defTextVector", device="A"))
+    assert "Unprepared (F) is not served" in caplog.text
+
+
 def test_each_run_may_be_in_an_event_loop_of_its_own():
     server = IPyServer(echo_driver("A"), host="127.0.0.1", port=0, unix_socket=None)
 
