@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import ssl
+import sys
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -96,8 +96,8 @@ def checked_seconds(what: str, seconds: float) -> float:
     """
     if not isinstance(seconds, int | float):
         raise TypeError(f"{what} must be a number of seconds, not {type(seconds).__name__}")
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise ValueError(f"{what} must be a finite number of seconds, 0 or more, not {seconds}")
+    if not 0 <= seconds <= sys.float_info.max:  # an integer may be larger
+        raise ValueError(f"{what} must be a finite number of seconds, 0 or more, not {seconds!r:.40}")
     return seconds
 
 

@@ -17,7 +17,7 @@ from indipydriver.protocol.values import format_timestamp
 from indipydriver.protocol.via import server_name
 from indipydriver.transport.calling import call_in_loop
 
-from .arguments import checked_seconds, checked_type
+from .arguments import checked_type
 from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Acceptor
 from .clients.admission import Admission, is_lingering
 from .clients.clientele import Clientele
@@ -117,7 +117,7 @@ class IPyServer(ServerSettings):
         self.limits = OutboxLimits() if limits is None else limits
         self.client_limits = client_limits
         self.hang_time = hang_time
-        self.shutdown_grace = checked_seconds("shutdown_grace", shutdown_grace)
+        self.shutdown_grace = shutdown_grace
         self.unix_socket = unix_socket
         self.unix_any_user = unix_any_user
         self.ssl = ssl

@@ -25,11 +25,13 @@ class _Setting(Generic[_T]):
     Args:
         check: Returns the value to keep, or raises what is wrong with it.
         name: What scripts call it, if not as the attribute.
+        any_time: It can be set while the server runs too.
     """
 
-    def __init__(self, check: Callable[[Any], _T], name: str = "") -> None:
+    def __init__(self, check: Callable[[Any], _T], name: str = "", *, any_time: bool = False) -> None:
         self._check = check
         self._name = name
+        self._any_time = any_time
         self._key = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -47,7 +49,7 @@ class _Setting(Generic[_T]):
         return value
 
     def __set__(self, server: ServerSettings, value: _T) -> None:
-        if server.running:
+        if server.running and not self._any_time:
             raise RuntimeError(f"{self._name} cannot be changed while the server runs")
         vars(server)[self._key] = self._check(value)
 
@@ -61,6 +63,7 @@ class ServerSettings:
     limits = _Setting[OutboxLimits](lambda value: checked_type("limits", value, OutboxLimits))
     client_limits = _Setting[Limits](lambda value: checked_type("client_limits", value, Limits))
     hang_time = _Setting[float](lambda value: checked_seconds("hang_time", value))
+    shutdown_grace = _Setting[float](lambda value: checked_seconds("shutdown_grace", value), any_time=True)
     unix_socket = _Setting[str | socket.socket | None](
         lambda value: checked_type("unix_socket", value, str, socket.socket, type(None))
     )

@@ -63,7 +63,10 @@ class Program:
 
     def __post_init__(self) -> None:
         checked_type("restarts", self.restarts, int)
+        checked_type("backoff", self.backoff, Backoff, type(None))
+        checked_type("prefix", self.prefix, str, os.PathLike, type(None))
         for key, value in self.environment.items():
+            checked_type("the name of an environment variable", key, str, bytes)
             checked_type(f"the environment variable {key}", value, str, bytes, os.PathLike)
 
     @property

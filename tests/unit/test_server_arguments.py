@@ -31,6 +31,7 @@ INFINITE, NAN = float("inf"), float("nan")
         ({"client_limits": None}, TypeError, "client_limits must be Limits"),
         ({"hang_time": -1}, ValueError, "hang_time"),
         ({"hang_time": NAN}, ValueError, "hang_time"),
+        ({"hang_time": 10**400}, ValueError, "hang_time"),
         ({"shutdown_grace": INFINITE}, ValueError, "shutdown_grace"),
         ({"shutdown_grace": None}, TypeError, "shutdown_grace must be a number of seconds"),
         ({"progress_time": "30"}, TypeError, "progress_time"),
@@ -77,10 +78,22 @@ def test_what_makes_sense_is_taken(arguments):
     IPyServer(**arguments)
 
 
-@pytest.mark.parametrize("options", [{"restarts": "3"}, {"restarts": None}, {"env": {"A": 1}}, {"name": 5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"restarts": "3"},
+        {"restarts": None},
+        {"backoff": 5},
+        {"prefix": b"/usr"},
+        {"env": {"A": 1}},
+        {"env": {5: "A"}},
+        {"name": 5},
+    ],
+)
 def test_an_option_of_a_program_of_a_wrong_type_is_refused_where_it_is_given(options):
     server = IPyServer()
-    with pytest.raises(TypeError, match=next(iter(options)) if "restarts" in options else "environment variable"):
+    name = next(iter(options))
+    with pytest.raises(TypeError, match="environment variable" if name in ("env", "name") else name):
         server.add_exdriver("true", **options)
     assert server.exdrivers == []
 
@@ -170,3 +183,17 @@ async def test_while_a_server_runs_a_few_things_only_can_be_changed():
     assert server.port == 0
     for name in FIXED:
         setattr(server, name, getattr(server, name))
+
+
+@pytest.mark.parametrize(("value", "error"), [("5", TypeError), (None, TypeError), (-1, ValueError), (NAN, ValueError)])
+@asynchronous
+async def test_the_grace_time_is_checked_whenever_it_is_set(value, error):
+    server = IPyServer(host="127.0.0.1", port=0)
+    task = asyncio.create_task(server.asyncrun())
+    await server.started.wait()
+    with pytest.raises(error, match="shutdown_grace"):
+        server.shutdown_grace = value
+    server.shutdown_grace = 2
+    server.shutdown()
+    await task
+    assert server.shutdown_grace == 2
