@@ -14,6 +14,7 @@ first byte is dropped up to its end tag or to the start of an element of INDI, w
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 from ..errors import FrameTooLarge, MalformedFrame, RemoteProtocolError
@@ -33,7 +34,6 @@ __all__ = ["BlobHook", "Framer", "Limits"]
 _HEAD: Final = re.compile(WS + rb"*+(?:<\?[^<>]{0,128}+>" + WS + rb"*+|)<(" + KNOWN + rb")(?=[\s/>])")
 # The white space in an end tag is bounded so that looking at it again is cheap.
 _END: Final = rb"</%s\s{0,64}+>|<(?:" + KNOWN + rb")(?=[\s/>])"
-_END_OR_START: Final = {tag.encode(): re.compile(_END % tag.encode()) for tag in TAGS}
 _OVERLAP: Final = 96  # no match of what is waited for is longer
 # What may become a known start tag, a declaration or a comment with the next bytes.
 _NAME_LENGTH: Final = max(map(len, TAGS))
@@ -42,6 +42,12 @@ _TAG_CUT_SHORT: Final = re.compile(rb"</?[A-Za-z]{0,%d}+\s{0,64}+\Z" % _NAME_LEN
 _DECLARATION: Final = re.compile(rb"<\?[^<>]*+(>|)")
 _SAMPLE: Final = 81  # one more than an excerpt shows
 _CACHED_ADDRESSES: Final = 4096
+
+
+@cache  # compiled when the first such element comes: most servers see few of the twenty
+def _end_or_start(tag: bytes) -> re.Pattern[bytes]:
+    """The end tag of such an element, or the start of another."""
+    return re.compile(_END % tag)
 
 
 class BlobHook:
@@ -252,9 +258,9 @@ class Framer:
     def _cut_content(self, data: bytes, pos: int, content: int, name: bytes, frames: list[Frame]) -> int:
         """Cut an element whose start tag ends at `content`: where to go on, or -1 when more bytes are needed."""
         limit = self.limits.frame
-        found = _END_OR_START[name].search(data, content)
+        found = _end_or_start(name).search(data, content)
         if found is None:
-            behind = self._hold(data, pos, _END_OR_START[name], "unfinished element", limit)
+            behind = self._hold(data, pos, _end_or_start(name), "unfinished element", limit)
             if behind < 0:
                 self._searched = max(content - pos, self._searched)
             return behind
@@ -334,7 +340,7 @@ class Framer:
 
     def _hold_beginning(self, data: bytes, pos: int, name: bytes) -> bool:
         """Hold the beginning of an element, unless it takes a closer look to see that it is no more."""
-        end_or_start = _END_OR_START[name]
+        end_or_start = _end_or_start(name)
         limit = min(self.limits.start_tag, self.limits.frame)
         if (
             len(data) - pos > limit
@@ -400,7 +406,7 @@ class Framer:
         except FrameTooLarge as fault:
             self._blob = None
             data, pos = blob.rest
-            pos = self._give_up(fault.with_traceback(None), data, pos, _END_OR_START[blob.tag])  # it holds the BLOB
+            pos = self._give_up(fault.with_traceback(None), data, pos, _end_or_start(blob.tag))  # it holds the BLOB
             return (data, pos) if pos >= 0 else (b"", 0)
         except MalformedFrame as fault:
             self._blob = None
@@ -461,7 +467,7 @@ class Framer:
         """Something that begins here is: where to go on behind it, or -1 as for `_give_up`."""
         fault = FrameTooLarge(what, size=size, limit=limit, excerpt=excerpt(data[pos : pos + _SAMPLE]))
         start = START.match(data, pos)
-        return self._give_up(fault, data, pos + 1, _END_OR_START[start[0][1:]] if start else START)
+        return self._give_up(fault, data, pos + 1, _end_or_start(start[0][1:]) if start else START)
 
     def _give_up(self, fault: FrameTooLarge, data: bytes, pos: int, until: re.Pattern[bytes]) -> int:
         """Go no further, or skip what is too large, from here on: where it has ended, else -1.

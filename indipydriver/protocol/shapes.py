@@ -8,11 +8,12 @@ from Python costs ten times as much.  It may be stricter than XML but never laxe
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 from .limits import Limits
 
-__all__ = ["COMMON", "COMMON_DEFINITION", "common_shapes"]
+__all__ = ["common", "common_definition", "common_shapes"]
 
 _COMMON_VALUE: Final = 256
 _COMMON_MEMBERS: Final = 1024
@@ -71,23 +72,32 @@ def _shape(
     )  # fmt: skip
 
 
-COMMON: Final = _shape(rb"(?:set|new)(?:Number|Text|Switch)|setLight", ("state",), rb"one", ("min", "max", "step"), ())
-"""Nearly all traffic.  Groups: the element, its tag, the device and name attributes with their quotes."""
+# The two take milliseconds to compile, so that waits for the first framer; a framer keeps them.
 
-COMMON_DEFINITION: Final = _shape(
-    rb"def(?:Number|Text|Switch|Light)",
-    ("label", "group", "state", "perm", "rule"),
-    rb"def",
-    ("label", "format", "min", "max", "step"),
-    ("label",),
-)
-"""The same for definitions."""
+
+@cache
+def common() -> re.Pattern[bytes]:
+    """Nearly all traffic.  Groups: the element, its tag, the device and name attributes with their quotes."""
+    return _shape(rb"(?:set|new)(?:Number|Text|Switch)|setLight", ("state",), rb"one", ("min", "max", "step"), ())
+
+
+@cache
+def common_definition() -> re.Pattern[bytes]:
+    """The same for definitions."""
+    return _shape(
+        rb"def(?:Number|Text|Switch|Light)",
+        ("label", "group", "state", "perm", "rule"),
+        rb"def",
+        ("label", "format", "min", "max", "step"),
+        ("label",),
+    )
+
 
 _NOTHING: Final = re.compile(rb"(?!)")
 
 
 def common_shapes(limits: Limits) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """`COMMON` and `COMMON_DEFINITION`, or, if they match what is beyond these limits, what matches nothing."""
+    """`common` and `common_definition`, or, if they match what is beyond these limits, what matches nothing."""
     if (
         limits.name >= _COMMON_VALUE
         and limits.attribute_value >= _COMMON_VALUE
@@ -95,5 +105,5 @@ def common_shapes(limits: Limits) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]
         and limits.passing_tag >= _COMMON_START_TAG
         and limits.attributes >= _COMMON_ATTRIBUTES
     ):
-        return COMMON, COMMON_DEFINITION
+        return common(), common_definition()
     return _NOTHING, _NOTHING

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from indipydriver.errors import FrameTooLarge, MalformedFrame
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.protocol.framer import Framer, Limits
-from indipydriver.protocol.shapes import COMMON, COMMON_DEFINITION
+from indipydriver.protocol.shapes import common, common_definition
 from indipydriver.protocol.tags import TAGS, Verb
 from indipydriver.protocol.wellformed import check, make_address
 from tests.support.cutting import TAIL, outcome_of, spans
@@ -238,7 +238,7 @@ def near_common(draw):
 
 
 def is_no_laxer_than_expat(raw, met):
-    for pattern in (COMMON, COMMON_DEFINITION):
+    for pattern in (common(), common_definition()):
         match = pattern.fullmatch(raw)
         met[match is not None] += 1
         if match is not None:

@@ -8,7 +8,7 @@ from indipydriver.errors import MalformedFrame
 from indipydriver.protocol.frame import address
 from indipydriver.protocol.limits import Limits
 from indipydriver.protocol.repair import repair
-from indipydriver.protocol.shapes import COMMON, COMMON_DEFINITION
+from indipydriver.protocol.shapes import common, common_definition
 from indipydriver.protocol.texts import excerpt
 from indipydriver.protocol.wellformed import check, make_address
 
@@ -40,12 +40,12 @@ def matched(pattern: re.Pattern[bytes], raw: bytes):
     ],
 )
 def test_the_common_shape(raw):
-    assert matched(COMMON, raw) == check(raw, Limits())
-    assert COMMON.match(b"\n<?xml version='1.0'?>\n" + raw)
+    assert matched(common(), raw) == check(raw, Limits())
+    assert common().match(b"\n<?xml version='1.0'?>\n" + raw)
 
 
 def test_the_common_definition():
-    assert matched(COMMON_DEFINITION, DEFINE) == check(DEFINE, Limits()) == address("defSwitchVector", "D", "S")
+    assert matched(common_definition(), DEFINE) == check(DEFINE, Limits()) == address("defSwitchVector", "D", "S")
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_the_common_definition():
     ],
 )
 def test_what_is_left_to_expat(raw):
-    assert matched(COMMON, raw) is None
+    assert matched(common(), raw) is None
 
 
 @pytest.mark.parametrize("members", [30, 1000, 1025])
-@pytest.mark.parametrize(("pattern", "raw", "kind"), [(COMMON, SET, b"one"), (COMMON_DEFINITION, DEFINE, b"def")])
+@pytest.mark.parametrize(("pattern", "raw", "kind"), [(common(), SET, b"one"), (common_definition(), DEFINE, b"def")])
 def test_a_failure_does_not_try_all_combinations(pattern, raw, kind, members):
     """It would never end."""
     begin, end = raw.index(b">") + 1, raw.rindex(b"<")
