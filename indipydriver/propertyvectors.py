@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -232,7 +231,7 @@ class BLOBVector(PermittedVector):
         try:
             blobs = await _read(sources)
             large = sum(len(blob.data) for blob in blobs) > LARGE
-            frame = await in_thread_if(large, lambda: encode(replace(start, members=blobs)))
+            frame = await in_thread_if(large, lambda: encode(start._replace(members=blobs)))
             if self._is_enabled():  # still
                 outlet.emit(frame)
                 is_sent = True

@@ -7,15 +7,13 @@ import contextlib
 import errno
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
@@ -161,8 +159,7 @@ def _wait_for(pid: int) -> None:
             queue.control([event], 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A program that has just been started.
 
     Attributes:
@@ -268,6 +265,8 @@ def _find(program: str) -> str:
     """
     if not hasattr(os, "killpg"):
         raise OSError(errno.ENOSYS, "programs run as drivers on POSIX systems only; Python drivers run everywhere")
+    import shutil  # with two compressors, which only a server of programs needs
+
     found = shutil.which(program)
     if found is not None:
         return found

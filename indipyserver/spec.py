@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 __all__ = ["ProgramSpec", "PythonSpec", "RemoteSpec", "Spec", "join_host_and_port", "parse_spec", "split_host_and_port"]
 
@@ -17,15 +16,13 @@ _HOST_AND_PORT: Final = re.compile(r"[\w.-]+:\d+|\[[0-9A-Fa-f:.%\w]+\](?::\d+)?"
 _BRACKETS: Final = re.compile(r"\[(?P<host>[^\[\]]+)\](?P<rest>.*)")
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramSpec:
+class ProgramSpec(NamedTuple):
     """An executable: a name on PATH, or a path."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteSpec:
+class RemoteSpec(NamedTuple):
     """A device of another server, or all of them.
 
     Attributes:
@@ -43,8 +40,7 @@ class RemoteSpec:
     tls: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PythonSpec:
+class PythonSpec(NamedTuple):
     """Something in Python code that returns one or more drivers when called.
 
     Attributes:

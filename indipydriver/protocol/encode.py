@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import LocalProtocolError, MalformedFrame
 from .blobtags import LARGEST_COUNT, LONGEST_FORMAT, is_compressed
@@ -55,8 +54,7 @@ _WORDS: Final[dict[VectorKind, frozenset[str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(NamedTuple):
     """The fixed parts of one kind of vector element."""
 
     tag: Tag
@@ -176,15 +174,15 @@ _NAMES: Final = frozenset({"device", "name"})
 
 def _safe(message: Any) -> Any:
     """The message or member, or a copy of it, in which every text can be written as it is."""
-    changed: dict[str, object] = {}
-    for field in message.__dataclass_fields__:
-        value = getattr(message, field)
+    values: list[object] = []
+    for field, value in zip(message._fields, message, strict=True):
         if field == "members":
-            changed[field] = tuple([_safe(member) for member in value])
+            value = tuple([_safe(member) for member in value])
         elif isinstance(value, str) and not _is_plain(value):
             clean = _name if field in _NAMES else _text if field == "value" else _attribute
-            changed[field] = clean(value)
-    return replace(message, **changed) if changed else message
+            value = clean(value)
+        values.append(value)
+    return type(message)(*values)
 
 
 # --- checks ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a frame means: one frozen dataclass for each kind of element.
+"""What a frame means: one named tuple for each kind of element.
 
 All values are the text of the wire, with entities decoded: numbers stay text, so that
 nothing is lost on the way.  BLOB data is bytes.
@@ -6,8 +6,7 @@ nothing is lost on the way.  BLOB data is bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .tags import BlobMode, Permission, State, SwitchRule, VectorKind
 
@@ -27,8 +26,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class GetProperties:
+class GetProperties(NamedTuple):
     """Define your properties: all, those of a device, or one.  From a driver: I snoop on these."""
 
     device: str | None = None
@@ -36,8 +34,7 @@ class GetProperties:
     version: str | None = "1.7"
 
 
-@dataclass(frozen=True, slots=True)
-class EnableBlob:
+class EnableBlob(NamedTuple):
     """Send BLOBs of this device, or of this property, or do not."""
 
     device: str | None
@@ -45,8 +42,7 @@ class EnableBlob:
     mode: BlobMode = BlobMode.ALSO
 
 
-@dataclass(frozen=True, slots=True)
-class DefMember:
+class DefMember(NamedTuple):
     """A member in a definition.
 
     Attributes:
@@ -68,8 +64,7 @@ class DefMember:
     step: str = "0"
 
 
-@dataclass(frozen=True, slots=True)
-class OneMember:
+class OneMember(NamedTuple):
     """A member in an update or a command: its name and value as text.
 
     The limits are libindi's extension of setNumberVector; None when absent.
@@ -82,8 +77,7 @@ class OneMember:
     step: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OneBlob:
+class OneBlob(NamedTuple):
     """A BLOB in an update or a command.
 
     Attributes:
@@ -99,8 +93,7 @@ class OneBlob:
     format: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DefVector:
+class DefVector(NamedTuple):
     """The definition of a property vector."""
 
     kind: VectorKind
@@ -117,8 +110,7 @@ class DefVector:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetVector:
+class SetVector(NamedTuple):
     """An update from the device."""
 
     kind: VectorKind
@@ -131,8 +123,7 @@ class SetVector:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewVector:
+class NewVector(NamedTuple):
     """A command to the device."""
 
     kind: VectorKind
@@ -142,8 +133,7 @@ class NewVector:
     timestamp: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DelProperty:
+class DelProperty(NamedTuple):
     """The property, or with no name the whole device, is gone."""
 
     device: str | None
@@ -152,8 +142,7 @@ class DelProperty:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """Human-readable text, of one device or of the whole site."""
 
     device: str | None = None
@@ -162,8 +151,7 @@ class Message:
     via: str | None = None  # names of the servers it came through (our extension)
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(NamedTuple):
     """libindi's flow control: a request, or the reply with the same uid."""
 
     uid: str

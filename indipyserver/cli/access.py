@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import ssl
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..certificates import client_context, server_context
 from ..routing.rights import Rights
@@ -22,8 +21,7 @@ _READ_ONLY: Final = "read-only"
 _DEVICE: Final = "device="
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
+class Listen(NamedTuple):
     """What one ``--listen`` says.
 
     Attributes:

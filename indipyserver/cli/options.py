@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 from .. import version
@@ -46,21 +46,19 @@ examples:
 Look at what is served with any INDI client: KStars, PHD2, or indi_getprop."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """A whole number within a range, for argparse."""
+def _number(least: int, most: int) -> Callable[[str], int]:
+    """Reads a whole number within a range, for argparse."""
 
-    least: int
-    most: int
-
-    def __call__(self, text: str) -> int:
+    def read(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not self.least <= number <= self.most:
-            raise argparse.ArgumentTypeError(f"{number} is not from {self.least} to {self.most}")
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{number} is not from {least} to {most}")
         return number
+
+    return read
 
 
 def _spec(text: str) -> Spec:
@@ -107,7 +105,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--demo", action="store_true", help="serve an example too: a thermostat, a camera and an LED")
 
     add = parser.add_argument_group("where").add_argument
-    add("-p", "--port", type=_Number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
+    add("-p", "--port", type=_number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
         help="TCP port; 0: any free one, which the first line of the log names (default: %(default)s)")  # fmt: skip
     add("--host", action="append", type=_host, metavar="HOST",
         help="listen on this name or address, 0.0.0.0 or :: for all; may be repeated (default: localhost)")  # fmt: skip
@@ -120,14 +118,14 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add_options(parser)
 
     add = parser.add_argument_group("what is allowed").add_argument
-    add("--max-clients", type=_Number(1, 1_000_000), default=MAX_CONNECTIONS, metavar="N",
+    add("--max-clients", type=_number(1, 1_000_000), default=MAX_CONNECTIONS, metavar="N",
         help="clients at the same time (default: %(default)s)")  # fmt: skip
-    add("-m", "--max-queue", type=_Number(1, 1 << 40), default=_LIMITS.total // MIB, metavar="MB",
+    add("-m", "--max-queue", type=_number(1, 1 << 40), default=_LIMITS.total // MIB, metavar="MB",
         help="disconnect a client for which more than this waits (default: %(default)s)")  # fmt: skip
-    add("-d", "--max-stream-queue", type=_Number(0, 1 << 40), default=_LIMITS.stream // MIB, metavar="MB",
+    add("-d", "--max-stream-queue", type=_number(0, 1 << 40), default=_LIMITS.stream // MIB, metavar="MB",
         help="leave out older video frames for a client for which more than this waits, 0: never "
         "(default: %(default)s)")  # fmt: skip
-    add("-r", "--restarts", type=_Number(0, 1_000_000_000), default=RESTARTS, metavar="N",
+    add("-r", "--restarts", type=_number(0, 1_000_000_000), default=RESTARTS, metavar="N",
         help="restart a driver that ends this often; a minute of health starts the count again "
         "(default: %(default)s)")  # fmt: skip
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["EVERYTHING", "DeviceFilter", "Rights"]
 
 _REMEMBERED: Final = 4096  # names a peer asked for; one that invents them starts again
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
+class Rights(NamedTuple):
     """The rights of a listener.
 
     Attributes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -91,7 +90,7 @@ def _members(kind: VectorKind, least: int) -> st.SearchStrategy[tuple[object, ..
         limit = st.none() | _NUMBER
         member = st.builds(OneMember, name=_NAME, value=_NUMBER | st.just(""), min=limit, max=limit, step=limit)
     else:
-        member = st.builds(OneMember, name=_NAME, value=_VALUES[kind])
+        member = st.tuples(_NAME, _VALUES[kind]).map(lambda values: OneMember(*values))
     return st.lists(member, min_size=least, max_size=4).map(tuple)
 
 
@@ -132,7 +131,7 @@ def _definitions(draw: st.DrawFn) -> DefVector:
             DefMember, name=_NAME, value=_NUMBER, label=_NAME, format=_LINE, min=limit, max=limit, step=limit
         )
     else:
-        member = st.builds(DefMember, name=_NAME, value=_VALUES[kind], label=_NAME)
+        member = st.tuples(_NAME, _VALUES[kind], _NAME).map(lambda values: DefMember(*values))
     is_light = kind is VectorKind.LIGHT
     return draw(
         st.builds(
@@ -154,7 +153,7 @@ def _definitions(draw: st.DrawFn) -> DefVector:
 
 
 _OTHERS = st.one_of(
-    st.builds(GetProperties, device=_NAME, name=_OPTIONAL),
+    st.tuples(_NAME, _OPTIONAL).map(lambda values: GetProperties(*values)),
     st.just(GetProperties()),
     st.builds(EnableBlob, device=_NAME, name=_OPTIONAL, mode=st.sampled_from(BlobMode)),
     st.builds(DelProperty, device=_NAME, name=_OPTIONAL, timestamp=_OPTIONAL, message=_OPTIONAL),
@@ -219,7 +218,7 @@ def test_any_text_can_be_sent(text: str) -> None:
     unix = clean_text(text).replace("\r\n", "\n").replace("\r", "\n")
     if not _arrives(unix):
         unix = unix.strip(" \t\n\r")
-    assert arrived == replace(update, members=(OneMember("t", unix),))
+    assert arrived == update._replace(members=(OneMember("t", unix),))
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
