@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from .errors import DefinitionError, NameTypeError, ValueFormatError
@@ -356,7 +355,8 @@ class BLOBMember(PropertyMember):
                     value.seek(0)
                     data = value.read()
                 else:
-                    data = Path(value).read_bytes()
+                    with open(os.fspath(value), "rb") as file:
+                        data = file.read()
             except Exception as error:
                 raise ValueError(f"the BLOB {value!r} cannot be read: {error}") from error
         if not isinstance(data, bytes):
@@ -375,7 +375,7 @@ class BLOBMember(PropertyMember):
         value = self._membervalue
         if self.blobformat or not isinstance(value, (str, os.PathLike)):
             return self.blobformat
-        suffixes = Path(value).suffixes
+        suffixes = _suffixes(value)
         return "".join(suffixes[-2:] if suffixes[-1:] in ([".z"], [".gz"], [".fz"]) else suffixes[-1:])
 
     def as_definition(self) -> DefMember:
@@ -388,6 +388,12 @@ class BLOBMember(PropertyMember):
         if isinstance(value, (bytearray, memoryview)):
             value = bytes(value)
         return BLOBSource(self.name, value, self.blobsize, self._format())
+
+
+def _suffixes(path: str | os.PathLike[str]) -> list[str]:
+    """As :class:`pathlib.Path` has them, which takes several milliseconds to import."""
+    name = os.path.basename(os.fspath(path)).lstrip(".")
+    return [] if name.endswith(".") else [f".{suffix}" for suffix in name.split(".")[1:]]
 
 
 class BLOBSource:

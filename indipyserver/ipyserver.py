@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 import socket
 import ssl as tls
 from collections.abc import Callable, Iterable, Mapping
@@ -124,7 +124,7 @@ class IPyServer(ServerSettings):
         self.progress_time = progress_time
         self.unfinished_total = unfinished_total
         self.on_deserted: Callable[[], None] | None = None
-        self.board = Switchboard(f"{server_name(socket.gethostname())}-{secrets.token_hex(4)}")
+        self.board = Switchboard(f"{server_name(socket.gethostname())}-{os.urandom(4).hex()}")
         self.admission = Admission(self.board)
         if audit:
             self.board.observe(AuditLog())

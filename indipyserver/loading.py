@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,19 +48,19 @@ def _is_driver(thing: object) -> bool:
 
 def _import(source: str) -> Any:
     if not source.endswith(".py"):
-        _search(Path.cwd())  # as python -m does
+        _search(os.getcwd())  # as python -m does
         return importlib.import_module(source)
-    path = Path(source).resolve(strict=True)
+    path = os.path.realpath(source, strict=True)
     for module in list(sys.modules.values()):
-        if getattr(module, "__file__", None) == str(path) and module.__name__ != "__main__":
+        if getattr(module, "__file__", None) == path and module.__name__ != "__main__":
             return module
-    _search(path.parent)  # as python does with a script
-    return _import_file(path, _free_name(path.stem, sys.modules))
+    _search(os.path.dirname(path))  # as python does with a script
+    return _import_file(path, _free_name(os.path.basename(path).removesuffix(".py"), sys.modules))
 
 
-def _search(directory: Path) -> None:
-    if str(directory) not in sys.path:
-        sys.path.insert(0, str(directory))
+def _search(directory: str) -> None:
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
 
 
 def _free_name(stem: str, taken: Iterable[str]) -> str:
@@ -71,7 +71,7 @@ def _free_name(stem: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _import_file(path: Path, name: str) -> ModuleType:
+def _import_file(path: str, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

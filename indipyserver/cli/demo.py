@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Final
 
 __all__ = ["demo_words"]
@@ -10,7 +10,7 @@ __all__ = ["demo_words"]
 _EXAMPLES: Final = ("thermostat", "camera", "led")
 
 
-def demo_words(package: Path | None = None) -> list[str]:
+def demo_words(package: str | os.PathLike[str] | None = None) -> list[str]:
     """The words that serve a thermostat, a camera and an LED.
 
     Args:
@@ -19,9 +19,9 @@ def demo_words(package: Path | None = None) -> list[str]:
     Raises:
         FileNotFoundError: The examples are not there.
     """
-    package = package or Path(__file__).parents[1]
-    for base in (package / "_demo", package.parent):  # as the wheel has it, as the checkout has it
-        files = [base / "examples" / f"{name}.py" for name in _EXAMPLES]
-        if all(file.is_file() for file in files):
+    package = package or os.path.dirname(os.path.dirname(__file__))
+    for base in (os.path.join(package, "_demo"), os.path.dirname(package)):  # as in the wheel, as in the checkout
+        files = [os.path.join(base, "examples", f"{name}.py") for name in _EXAMPLES]
+        if all(map(os.path.isfile, files)):
             return [f"{file}:make_driver" for file in files]
     raise FileNotFoundError("the examples are not installed with this copy of indipyserver")

@@ -15,22 +15,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clients.sockets import bind_unix
 from ..ipyserver import IPyServer
-from ..observers.messagelog import MessageLog
 from ..routing.outbox import OutboxLimits
 from ..signals import again_at_once
 from ..spec import parse_spec
 from .access import Access, context_to_other_servers
-from .checking import run_check
 from .console import MessageTracer, attach, replace_closed_streams, verbose_level
-from .demo import demo_words
-from .fifo import Fifo
 from .options import MIB, UNIX_SOCKET, build_parser
 from .services import Services
+
+if TYPE_CHECKING:
+    from .fifo import Fifo
 
 __all__ = ["main"]
 
@@ -51,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 after --help and --version, 2 for wrong usage, 1 if it cannot serve, or has nothing
-        left to serve, and 128 and its number after a signal; for --check see :func:`run_check`.
+        left to serve, and 128 and its number after a signal; for --check see :func:`.run_check`.
     """
     replace_closed_streams()
     parser = build_parser(_program_name())
@@ -60,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else _STATUS_USAGE
     if options.check is not None:
+        from .checking import run_check
+
         return run_check(
             options.check,
             timeout=options.timeout,
@@ -84,6 +84,8 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
     if options.check is not None and (options.drivers or options.fifo is not None):
         parser.error("--check takes one DRIVER and serves nothing: give it no others, and no FIFO")
     if options.demo:
+        from .demo import demo_words
+
         try:
             options.drivers += map(parse_spec, demo_words())
         except FileNotFoundError as error:
@@ -115,7 +117,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _program_name() -> str:
-    name = Path(sys.argv[0]).name if sys.argv else ""
+    name = os.path.basename(sys.argv[0]) if sys.argv else ""
     return name if name and not name.startswith("-") and name != "__main__.py" else "indipyserver"
 
 
@@ -185,7 +187,14 @@ class _Command:
             if not self._services.specs and options.fifo is None:
                 logger.error("there is nothing to serve")
                 return _STATUS_FAILURE
-            return await self._run_server(Fifo(options.fifo, self._services) if options.fifo is not None else None)
+            return await self._run_server(self._fifo())
+
+    def _fifo(self) -> Fifo | None:
+        if self._options.fifo is None:
+            return None
+        from .fifo import Fifo
+
+        return Fifo(self._options.fifo, self._services)
 
     async def _run_server(self, fifo: Fifo | None) -> int:
         server = self._server
@@ -215,6 +224,8 @@ class _Command:
         if self._options.log_dir is None:
             yield
             return
+        from ..observers.messagelog import MessageLog
+
         log = MessageLog(self._options.log_dir)
         log.look()
         self._server.add_observer(log)

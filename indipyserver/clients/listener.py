@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import ssl as tls
@@ -89,7 +88,5 @@ def warn_of_open_doors(listeners: Iterable[Listener]) -> None:
 
 
 def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
+    """Of a socket that is bound, so it is written in the one way of the system."""
+    return address.startswith("127.") or address == "::1"
