@@ -1,7 +1,6 @@
-"""Who is told what of devices that not everybody may see.  Sans-I/O.
+"""Messages and deletions for clients that may see only some devices.  Sans-I/O.
 
-A listener can show some devices only.  For who has come through it there are no others, so texts that may name
-others do not go there.
+A listener can show only some devices.  To its clients the others do not exist, so they get no text that may name one.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _MAX_NAMED: Final = 4  # devices that one message names
 
 
 class Announcing:
-    """What goes to everybody who may see what it speaks of.
+    """Chooses who gets an element without device: those who may see every device that it may mention.
 
     Args:
         name: The name of this server in ``via`` attributes.
@@ -39,13 +38,13 @@ class Announcing:
     def message(
         self, text: str, timestamp: str | None = None, about: Endpoint | Iterable[str] | None = None
     ) -> list[Delivery]:
-        """A message of this server itself, to everybody.
+        """A message from this server itself, to everybody.
 
         Args:
             text: The text.
-            timestamp: When; None: not said.
-            about: The endpoint, or the devices, that it concerns: those who may see some devices only are not told the
-                text, as it names more than these.  None: it is for everybody.
+            timestamp: Its timestamp; None: it has none.
+            about: The endpoint, or the devices, that it concerns.  The text may name others, so endpoints that may see
+                only some devices get a neutral one instead.  None: everybody gets it.
         """
         out: list[Delivery] = []
         frame = encode(Message(None, text, timestamp))
@@ -61,16 +60,16 @@ class Announcing:
     def to_all(
         self, frame: Frame, source: Endpoint | None, out: list[Delivery], devices: Collection[str] | None = None
     ) -> tuple[Endpoint, ...]:
-        """All clients, drivers that snoop on everything, and (unless it came from above) servers above.
+        """Choose all clients, drivers that snoop on everything, and (unless it came from above) servers above.
 
         Args:
             frame: An element without device.
             source: Who sent it; None: this server.
-            out: Where what goes to servers above is added.
-            devices: Those it may speak of: who may not see all of them does not get it.  None: for everybody.
+            out: The list to which the delivery to servers above is added.
+            devices: Those it may mention: it goes only to endpoints that may see all of them.  None: to everybody.
 
         Returns:
-            The others.
+            The receivers that are not servers above.
         """
         endpoints = [p for p in self._endpoints if p is not source and (devices is None or _knows(p, devices))]
         if source is None or source.role is not Role.UPSTREAM:
@@ -85,17 +84,17 @@ class Announcing:
 
 
 def _concerns(about: Endpoint | Iterable[str], devices: DeviceTable[Endpoint]) -> list[str]:
-    """The devices that a text about an endpoint, or about some devices, is about."""
+    """The devices that a text concerns: those of an endpoint, or those given."""
     return devices.of(about) if isinstance(about, Endpoint) else list(about)
 
 
 def _knows(endpoint: Endpoint, devices: Collection[str]) -> bool:
-    """May this endpoint see these devices, all and at least one?  Who may see everything may see them always."""
+    """May this endpoint see all of these devices, at least one?  An endpoint that may see everything always may."""
     return not endpoint.rights.devices or (bool(devices) and all(map(endpoint.may_see, devices)))
 
 
 def _for_limited(devices: Collection[str], endpoints: Iterable[Endpoint], timestamp: str | None) -> list[Delivery]:
-    """What those are told who may see some devices only: that it concerns those of these that they may see."""
+    """For endpoints that may see only some devices: a neutral text that names the ones they may see."""
     out: list[Delivery] = []
     for endpoint in endpoints:
         if endpoint.role in COMMANDERS and endpoint.rights.devices:
@@ -109,7 +108,7 @@ def _for_limited(devices: Collection[str], endpoints: Iterable[Endpoint], timest
 
 
 def gone_for_limited(deletion: Frame, receivers: tuple[Endpoint, ...]) -> list[Delivery]:
-    """The deletion of a device, whose reason those are not told who may see some devices only."""
+    """The deletion of a device, without the reason for endpoints that may see only some devices."""
     limited = tuple(endpoint for endpoint in receivers if endpoint.rights.devices)
     if not limited:
         return [([deletion], receivers)] if receivers else []

@@ -1,4 +1,4 @@
-"""Which BLOBs of other servers are to cross the link: those that somebody here wants.  Sans-I/O."""
+"""Which BLOBs of other servers cross the link: those that somebody here wants.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .routes import bits_of
 
 __all__ = ["BlobLinks"]
 
-_MAX_TOLD: Final = 10_000  # BLOB properties, many of them gone, that one server is remembered to have been asked for
+_MAX_TOLD: Final = 10_000  # BLOB properties remembered as requested from one server; many of them may be gone
 
 
 class BlobLinks:
-    """Keeps who wants each BLOB property of another server, and asks that server when the first comes or the last goes.
+    """Tracks who wants each BLOB property of another server: enables it for the first, disables it after the last.
 
     Args:
         devices: All devices.
 
     Attributes:
-        modes: What modes were set for in this read, and whether that has still to be looked at: see :meth:`mode_set`.
+        modes: What BLOB modes were set for in this read, and whether to evaluate them again; see :meth:`mode_set`.
     """
 
     def __init__(self, devices: DeviceTable[Endpoint]) -> None:
@@ -39,9 +39,9 @@ class BlobLinks:
             self._ask(device, name, owner, prop, out)
 
     def mode_set(self, endpoint: Endpoint, device: str | None, name: str | None, out: list[Delivery]) -> None:
-        """An endpoint has set a mode.  The second time in one read it counts when the read has been routed.
+        """An endpoint has set a mode.  If it does so again in one read, that counts once the read has been routed.
 
-        A mode can concern thousands of properties, and one read hold hundreds of modes that contradict each other.
+        A mode can concern thousands of properties, and one read can hold hundreds of contradictory modes.
         """
         key = device, name
         if key in self.modes:
@@ -51,14 +51,14 @@ class BlobLinks:
             self.wishes_changed(endpoint, device, name, out)
 
     def read(self, endpoint: Endpoint, out: list[Delivery]) -> None:
-        """All that came in one read from this endpoint has been routed."""
+        """Everything in one read from this endpoint has been routed."""
         for (device, name), changed in self.modes.items():
             if changed:
                 self.wishes_changed(endpoint, device, name, out)
         self.modes.clear()
 
     def wishes_changed(self, endpoint: Endpoint, device: str | None, name: str | None, out: list[Delivery]) -> None:
-        """What this endpoint wants of a property, of a device, or of all of them may have changed."""
+        """The BLOBs that this endpoint wants of a property, a device or all devices may have changed."""
         devices = self._devices.with_blobs() if device is None else (device,)
         for each in devices:
             for found, owner, prop in self._distant(each, name):
@@ -69,7 +69,7 @@ class BlobLinks:
                 self._ask(each, found, owner, prop, out)
 
     def left(self, endpoint: Endpoint, out: list[Delivery]) -> None:
-        """This endpoint wants nothing any more."""
+        """This endpoint no longer wants anything."""
         for device in self._devices.with_blobs():
             for name, owner, prop in self._distant(device, None):
                 if prop.takers & endpoint.bit:
@@ -77,13 +77,13 @@ class BlobLinks:
                     self._ask(device, name, owner, prop, out)
 
     def stop(self, device: str, out: list[Delivery]) -> None:
-        """The device is taken from its owner, who need not send its BLOBs any more."""
+        """The device is taken from its owner, which need no longer send its BLOBs."""
         for name, owner, prop in self._distant(device, None):
             prop.takers = 0
             self._ask(device, name, owner, prop, out)
 
     def _distant(self, device: str, name: str | None) -> list[tuple[str, Endpoint, PropertyRecord]]:
-        """The BLOB properties of this device, if they come over a link that lets BLOBs pass: name, owner, property."""
+        """Name, owner and record of each BLOB property of this device, if a server owns it whose link carries BLOBs."""
         record = self._devices.get(device)
         if record is None or record.owner.role not in SERVERS or not record.owner.takes_blobs:
             return []
@@ -95,7 +95,7 @@ class BlobLinks:
         if bool(prop.takers) == (key in told):
             return
         if prop.takers:
-            if len(told) >= max(_MAX_TOLD, 2 * self._devices.count(owner)):  # so that half of them go, at least
+            if len(told) >= max(_MAX_TOLD, 2 * self._devices.count(owner)):  # so that at least half of them go
                 told.intersection_update(
                     [(device, name) for device in self._devices.of(owner) for name, _ in self._devices.blobs(device)]
                 )

@@ -1,4 +1,4 @@
-"""Which devices there are, whose they are, and how their properties were last defined.  Sans-I/O."""
+"""Which devices there are, who owns them, and how their properties were last defined.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_DEVICES: Final = 500
 MAX_PROPERTIES: Final = 2000
 """Properties one device may have."""
 MAX_DEFINED: Final = 50_000
-"""Properties all devices of one endpoint may have: with the longest names they take about 64 MiB of memory."""
+"""Properties all devices of one endpoint may have together: about 64 MiB of memory with the longest names."""
 
 P = TypeVar("P")
 
@@ -23,18 +23,18 @@ P = TypeVar("P")
 class PropertyRecord:
     """One defined property.
 
-    Sets of endpoints are numbers, each endpoint a bit of them: there can be many properties, and a set for each would
-    take some kilobytes.
+    Sets of endpoints are kept as integers with one bit per endpoint: there can be many properties, and set objects
+    would take some kilobytes for each.
 
     Attributes:
-        definition: What tells the last definition from others; not kept of devices in this process.
-        missing: The endpoints that have asked for it and not been given this definition since.
-        unseen: Those of them, clients and servers above, that have never been given a definition of it, or have missed
+        definition: Hash and length of the last definition; not kept for devices in this process.
+        missing: The endpoints that have asked for it and have not been sent a definition since.
+        unseen: The clients and servers above among them that have never been sent a definition of it, or have missed
             news of it.
-        changed: Something has been said of it since the definition.
+        changed: It has been updated since its last definition.
         kind: The kind of vector.
         is_blob: It is a BLOB vector.
-        takers: Those who want the data of a BLOB that comes from another server.
+        takers: The endpoints that want its data, if it is a BLOB of another server.
     """
 
     __slots__ = ("changed", "definition", "is_blob", "kind", "missing", "takers", "unseen")
@@ -53,13 +53,13 @@ class DeviceRecord(Generic[P]):
     """One device.
 
     Attributes:
-        circles: It comes round through servers that do not keep it from doing so (indiserver): servers above
-            get nothing of it.
+        circles: It has come back through servers that do not prevent loops (indiserver): servers above get only its
+            deletion.
         owner: The endpoint that speaks for it.
-        fixed: The owner keeps it even when it deletes all of it: a driver in this process.
-        seen: Something of it has been shown to others.
-        properties: What is defined, by name.
-        refused: The endpoints whose definitions of it were refused, as it has an owner.
+        fixed: The owner, a driver in this process, keeps it even when it deletes all of it.
+        seen: Others may have been shown something of it.
+        properties: The defined properties, by name.
+        refused: The endpoints whose definitions of it were refused because it has another owner.
     """
 
     __slots__ = ("circles", "fixed", "owner", "properties", "refused", "seen")
@@ -74,7 +74,7 @@ class DeviceRecord(Generic[P]):
 
     @property
     def vacant(self) -> bool:
-        """Its owner has deleted it, and whoever defines it may have it."""
+        """Its owner has deleted it: whoever defines it next becomes its owner."""
         return not (self.fixed or self.seen)
 
 
@@ -109,17 +109,17 @@ class DeviceTable(Generic[P]):
         return list(self._owned.get(owner, ()))
 
     def count(self, owner: P) -> int:
-        """How many properties are defined of the devices of one endpoint."""
+        """How many properties the devices of one endpoint have."""
         return self._defined.get(owner, 0)
 
     def shown_by(self, owner: P) -> list[str]:
-        """Those of them of which others have been shown something."""
+        """The devices of one endpoint of which others may have been shown something."""
         return [device for device in self._owned.get(owner, ()) if self._records[device].seen]
 
     def claim(self, device: str, owner: P, *, fixed: bool = False) -> bool:
-        """Make an endpoint the owner of a device nobody owns; False if it owns MAX_DEVICES already.
+        """Make an endpoint the owner of a device nobody owns; False if it already owns MAX_DEVICES.
 
-        Those it has deleted make room.
+        A device that it has deleted makes room.
         """
         owned = self._owned.setdefault(owner, {})
         if len(owned) >= MAX_DEVICES and not fixed:
@@ -147,11 +147,11 @@ class DeviceTable(Generic[P]):
         return record
 
     def clear(self, device: str, *, keep: bool) -> bool:
-        """Its owner has deleted it; True if it has no owner now.
+        """The owner has deleted a device; True if it has no owner now.
 
         Args:
             device: Its name.
-            keep: It still belongs to the owner, who may define it again.
+            keep: It still belongs to the owner, which may define it again.
         """
         record = self._records.get(device)
         if record is None:
@@ -169,13 +169,13 @@ class DeviceTable(Generic[P]):
         record.properties.clear()
 
     def define(self, device: str, name: str, frame: Frame) -> tuple[PropertyRecord | None, bool]:
-        """Note a definition.
+        """Record a definition.
 
         Returns:
-            The property, or None if the device has MAX_PROPERTIES, or its owner MAX_DEFINED, already; and whether
-            the definition is news to those who have the one before.  The answer of a driver in this process to a
-            getProperties never is; of others, it is news if anything but the timestamp differs, or if something else
-            has been said of the property since.
+            The property, or None if the device already has MAX_PROPERTIES or its owner MAX_DEFINED; and whether the
+            definition is news to those who have the previous one.  From a driver in this process it is, unless it
+            answers a getProperties.  From others it is if anything but the timestamp differs, or if the property has
+            been updated since.
         """
         record = self._records[device]
         record.seen = True
@@ -203,7 +203,7 @@ class DeviceTable(Generic[P]):
         return prop, (changed or not same) and not frame.reply
 
     def undefine(self, device: str, name: str) -> PropertyRecord | None:
-        """The property is gone; returns it, if there was one."""
+        """Remove a property; returns it, if there was one."""
         record = self._records.get(device)
         prop = None if record is None else record.properties.pop(name, None)
         if record is not None and prop is not None:
@@ -213,7 +213,7 @@ class DeviceTable(Generic[P]):
         return prop
 
     def defined(self, device: str | None, name: str | None) -> list[tuple[str, str, PropertyRecord]]:
-        """The defined properties that a request covers: device, name, property."""
+        """Device, name and record of each defined property that a request covers."""
         records = self._records
         devices = list(records) if device is None else [device] if device in records else []
         if name is not None and device is not None:
@@ -225,14 +225,14 @@ class DeviceTable(Generic[P]):
         return self._blobs
 
     def blobs(self, device: str, name: str | None = None) -> list[tuple[str, PropertyRecord]]:
-        """The BLOB properties of a device, or one of them: name, property."""
+        """Name and record of the BLOB properties of a device, or of one of them."""
         found = self._blobs.get(device, {})
         if name is None:
             return list(found.items())
         return [(name, found[name])] if name in found else []
 
     def forget(self, endpoint: P, bit: int) -> None:
-        """The endpoint is gone, and its bit may be that of another one: nothing is missing to it any more."""
+        """The endpoint is gone: remove it from all sets, as another one may get its bit."""
         others = ~bit
         self._owned.pop(endpoint, None)
         self._defined.pop(endpoint, None)
@@ -245,9 +245,9 @@ class DeviceTable(Generic[P]):
 
 
 def _same(prop: PropertyRecord, raw: bytes) -> bool:
-    """Is a definition the same as the last one but for its timestamp?  It is the last one now.
+    """Record a definition as the last one; True if it differs from the one before in its timestamp at most.
 
-    Definitions are not kept, as they may be long and many: their hashes, which nobody can foresee, tell them apart.
+    Definitions can be long and many, so only their hashes are kept.  Nobody can predict these to make two collide.
     """
     before = prop.definition
     timeless = _without_timestamp(raw)
@@ -256,9 +256,9 @@ def _same(prop: PropertyRecord, raw: bytes) -> bool:
 
 
 def _without_timestamp(raw: bytes) -> bytes:
-    """A definition without its timestamp, found by plain searches: an expression takes four times as long.
+    """A definition without its timestamp, found by plain searches: a regular expression takes four times as long.
 
-    It stands in the start tag; a text further on may say the same, but there it is what the definition tells.
+    Only the start tag is searched: further on, the same characters are content.
     """
     begin = raw.find(b"timestamp=", 0, raw.find(b"<", 1)) - 1
     if begin < 0 or raw[begin] not in b" \t\r\n" or raw[begin + 11] not in b"\"'":

@@ -1,4 +1,4 @@
-"""What the router knows of one peer.  Sans-I/O."""
+"""What the router knows about one peer.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Role(Enum):
 COMMANDERS: Final = (Role.CLIENT, Role.UPSTREAM)
 SERVERS: Final = (Role.UPSTREAM, Role.REMOTE)
 BELOW: Final = (Role.DRIVER, Role.REMOTE)
-"""Those whose devices this server serves."""
-_MAX_NAMED: Final = 16  # devices that are named in the log, of which one peer has had something refused
+"""The roles whose devices this server serves."""
+_MAX_NAMED: Final = 16  # devices per peer for which a refusal is logged
 
 
 def _always() -> bool:
@@ -41,18 +41,18 @@ def _always() -> bool:
 
 
 class Endpoint:
-    """What the router knows of one peer.
+    """What the router knows about one peer.
 
     Attributes:
         label: Who it is, for logs and messages.
         role: What it is to this server.
         interest: What it wants to receive.
-        only_device: The one device that is wanted of a server below, or None for all.
-        takes_blobs: BLOBs may pass between this server and that one.
+        only_device: The one device that is wanted from a server below, or None for all.
+        takes_blobs: BLOBs may pass between it and this server.
         rights: What it may see and do; see :meth:`restrict`.
-        complaints: What it did wrong, by kind, and how often; each kind is logged once.
-        may_log: Asked before something it did wrong is logged: those who come back again and again would fill the log.
-        routes: Who receives what it sends, by address; the router fills and clears it.
+        complaints: How often it did something wrong, by kind; each kind is logged once.
+        may_log: Asked before its faults are logged: a client that reconnects again and again would fill the log.
+        routes: Who receives what it sends, by address; filled and cleared by the router.
         asked: What it has been asked for and has not answered yet.
         requested: What it has asked for lately.
         told_blobs: The BLOB properties that it, a server, has been asked to send.
@@ -84,7 +84,7 @@ class Endpoint:
         return f"<{self.label}>"
 
     def restrict(self, rights: Rights) -> None:
-        """Give it these rights and no others; before it is attached."""
+        """Give it these rights and no others; only before it is attached."""
         self.rights = rights
         self.interest.exists = DeviceFilter(rights.devices) if rights.devices else None
 
@@ -104,7 +104,7 @@ class Endpoint:
 
     @property
     def public_label(self) -> str:
-        """Who it is, for messages: nobody is told the addresses of clients."""
+        """Who it is, for messages, which never contain the addresses of clients."""
         if self.role in COMMANDERS:
             return "a client" if self.role is Role.CLIENT else "a server above"
         return self.label
@@ -115,14 +115,14 @@ class Endpoint:
         return exists is None or device is None or exists(device)
 
     def complain(self, kind: str, text: str, level: int = logging.WARNING) -> bool:
-        """Count something it did wrong; True if it is the first of its kind: then it is logged, if it may be."""
+        """Count something it did wrong; True if it is the first of its kind, which is logged if `may_log` agrees."""
         count = self.complaints[kind] = self.complaints.get(kind, 0) + 1
         if count == 1 and self.may_log():
             logger.log(level, "%s %s (further cases are only counted)", self.label, text)
         return count == 1
 
     def complain_of(self, device: str, kind: str, text: str) -> bool:
-        """As :meth:`complain`, at ERROR, and once for each device, as long as these are few."""
+        """As :meth:`complain`, but at ERROR and once per device, for the first few devices."""
         first = device not in self._refused and len(self._refused) < _MAX_NAMED
         self.complaints[kind] = self.complaints.get(kind, 0) + 1
         if first:

@@ -1,6 +1,6 @@
-"""The commands that wait for one driver: a queue for each sender, served in turn.  Sans-I/O.
+"""The commands queued for one driver: a queue for each sender, served in turn.  Sans-I/O.
 
-A sender that sends more than the driver takes waits for itself, and an abort from another one does not.
+A sender that sends more than the driver takes delays only itself, never an abort from another one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class HasFullVectors(Protocol):
 
     @property
     def full_vectors(self) -> Collection[Vector]:
-        """Those for which it takes no commands now."""
+        """The vectors for which it takes no commands now."""
 
 
 class FairQueue:
@@ -36,7 +36,7 @@ class FairQueue:
 
     Args:
         way: The link that the commands go to.
-        seal: They go there as bytes; then all vectors are alike, and the order of each sender is kept as a whole.
+        seal: They go there as bytes: vectors are not told apart, and all commands of one sender stay in order.
 
     Attributes:
         queued: What waits, in bytes, with the files of attached BLOBs.
@@ -66,7 +66,7 @@ class FairQueue:
         return self.queued + len(self._flows) * _FLOW_BYTES
 
     def of(self, sender: object) -> int:
-        """Bytes of this sender that wait."""
+        """Bytes queued from this sender."""
         flow = self._flows.get(sender)
         return 0 if flow is None else flow.queued
 
@@ -89,7 +89,7 @@ class FairQueue:
         return 0
 
     def pop(self) -> Batch | None:
-        """What goes next, or None if there is nothing that may."""
+        """The next batch, or None if nothing may go."""
         if self._modes and not self._had_modes:
             self._had_modes = True
             return self._counted(self._pop_modes())
@@ -111,7 +111,7 @@ class FairQueue:
         return self._counted(self._pop_modes())
 
     def look_again(self) -> None:
-        """Vectors may have room that had none."""
+        """Full vectors may have room again."""
         for sender, flow in list(self._stopped.items()):
             could_go = flow.may_go
             flow.go_on()
@@ -121,7 +121,7 @@ class FairQueue:
                 del self._stopped[sender]
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop everything."""
         self._flows.clear()
         self._turns.clear()
         self._stopped.clear()
@@ -156,8 +156,8 @@ class _Flow:
     """The commands of one sender for a driver in this process, which says for each vector whether it takes more.
 
     Attributes:
-        queued: What waits, in bytes.
-        stopped: What waits for a full vector, by vector.
+        queued: The backlog in bytes.
+        stopped: The commands that wait for full vectors, by vector.
     """
 
     __slots__ = ("_frames", "_free", "_way", "queued", "stopped")
@@ -167,11 +167,11 @@ class _Flow:
         self.stopped: dict[Vector, deque[Frame]] = {}
         self._way = way
         self._frames: deque[Frame] = deque()
-        self._free: deque[Vector] = deque()  # some of `stopped`: they had room when that was last looked at
+        self._free: deque[Vector] = deque()  # those in `stopped` that had room at the last check
 
     @property
     def may_go(self) -> bool:
-        """There is something that need not wait for a full vector, as far as is known."""
+        """As far as is known, some command need not wait for a full vector."""
         return bool(self._frames or self._free)
 
     def put(self, batch: Batch) -> None:
@@ -179,12 +179,12 @@ class _Flow:
         self._frames.extend(batch.frames)
 
     def go_on(self) -> None:
-        """See which vectors have room again."""
+        """Check which vectors have room again."""
         full = self._way.full_vectors
         self._free = deque(vector for vector in self.stopped if vector not in full)
 
     def pop(self) -> Batch | None:
-        """The next command, in the order in which they came for each vector."""
+        """The next command; those for one vector stay in order."""
         frame = self._next()
         if frame is None:
             return None

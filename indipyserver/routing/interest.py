@@ -11,7 +11,7 @@ from indipydriver.protocol.tags import BlobMode, VectorKind, Verb
 __all__ = ["MAX_INTERESTS", "Interest"]
 
 MAX_INTERESTS: Final = 10_000
-"""Names one peer may ask for: more than any site has properties, little enough to keep."""
+"""Names one peer may ask for: more than the properties of any site, few enough to keep."""
 
 
 class Interest:
@@ -24,7 +24,7 @@ class Interest:
         everything: A getProperties without device has come.
         devices: Devices asked for.
         properties: (device, property) pairs asked for.
-        exists: If set, the devices for which it returns False are never of interest: those the peer may not see.
+        exists: If set, it returns False for devices that the peer may not see; these are never of interest.
     """
 
     __slots__ = (
@@ -45,25 +45,25 @@ class Interest:
         self.exists: Callable[[str], bool] | None = None
         self.devices: set[str] = set()
         self.properties: set[tuple[str, str]] = set()
-        self._partly: set[str] = set()  # devices of which some property was asked for
-        self._asked: set[tuple[str, str | None]] = set()  # what getProperties named, and not only other elements
+        self._partly: set[str] = set()  # devices of which single properties were asked for
+        self._asked: set[tuple[str, str | None]] = set()  # what getProperties named; other elements do not count
         self._blob_default = BlobMode.NEVER
         self._blob_devices: dict[str, BlobMode] = {}
         self._blob_properties: dict[str, dict[str, BlobMode]] = {}  # by device, then by name
-        self._blob_names = 0  # in both of them
+        self._blob_names = 0  # the names in both of these
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.devices) or bool(self.properties)
 
     def ask(self, device: str | None, name: str | None = None, *, definitions: bool = True) -> bool:
-        """Note what a getProperties, an enableBLOB or a command concerns; True if that is new.
+        """Record what a getProperties, an enableBLOB or a command concerns; True if that is new.
 
-        More than MAX_INTERESTS names are not kept: nobody but a flood asks for so many.
+        No more than MAX_INTERESTS names are kept: only a flood asks for so many.
 
         Args:
             device: The device, or None for all.
             name: The property, or None for all of the device.
-            definitions: It is a getProperties, which definitions answer.
+            definitions: It is a getProperties, which is answered with definitions.
         """
         if device is None:
             new = not self.everything
@@ -84,7 +84,7 @@ class Interest:
         return new
 
     def asked(self, device: str, name: str | None) -> bool:
-        """Has a getProperties for this property come; without a name, for this whole device?"""
+        """Has a getProperties asked for this property or, without a name, for this whole device?"""
         return self.everything or (device, None) in self._asked or (device, name) in self._asked
 
     @property
@@ -95,12 +95,12 @@ class Interest:
     def enable_blob(self, device: str | None, name: str | None, mode: BlobMode) -> bool:
         """Set the BLOB mode of one property, of a device, or (without device, seen in the wild) of all.
 
-        A mode for a device replaces those set before for its properties, and so on upwards: the newest
-        counts, as in indiserver, but a device's mode stays its own (INDI 1.7), where indiserver's
-        is that of the whole connection.  When :attr:`full`, modes of further names are not kept.
+        A mode for a device replaces those of its properties, and a mode for all replaces every other:
+        the newest counts, as in indiserver.  But each device has a mode of its own (INDI 1.7); indiserver
+        has one for the whole connection.  When :attr:`full`, modes of further names are not kept.
 
         Returns:
-            Whether it changes what this peer gets besides the data of BLOBs.
+            Whether it changes what this peer gets besides BLOB data.
         """
         if device is None:
             only = BlobMode.ONLY in (mode, self._blob_default, *self._blob_devices.values())
@@ -134,7 +134,7 @@ class Interest:
         return self._blob_devices.get(device, self._blob_default)
 
     def covers(self, device: str, name: str | None) -> bool:
-        """Has it asked for this property; without a name, for anything of this device?"""
+        """Has it asked for this property or, without a name, for anything of this device?"""
         if self.exists is not None and not self.exists(device):
             return False
         if self.everything or device in self.devices:
@@ -142,19 +142,19 @@ class Interest:
         return device in self._partly if name is None else (device, name) in self.properties
 
     def includes(self, device: str, name: str | None) -> bool:
-        """Has it asked for this property, or without a name for this whole device, with what it has asked for?"""
+        """Is this property or, without a name, this whole device part of what it has asked for?"""
         if self.everything or device in self.devices:
             return True
         return name is not None and (device, name) in self.properties
 
     def names(self, device: str, name: str | None) -> bool:
-        """As :meth:`covers`, but only if it named the device: asking for everything does not count."""
+        """As :meth:`covers`, but only if it has named the device: a request for everything does not count."""
         if device in self.devices:
             return True
         return device in self._partly if name is None else (device, name) in self.properties
 
     def is_whole(self, device: str) -> bool:
-        """Does it want all that is defined of this device, or nothing?"""
+        """Does it want either all definitions of this device, or none?"""
         if self._device_mode(device) is BlobMode.ONLY:
             return False
         return self.everything or device in self.devices or device not in self._partly
@@ -168,7 +168,7 @@ class Interest:
 
         Args:
             address: It must have a device.
-            with_data: It is a set or new BLOB vector with data in it.
+            with_data: The element is a set or new BLOB vector that contains data.
         """
         tag, device, name = address
         assert device is not None
@@ -177,6 +177,6 @@ class Interest:
         if with_data:
             return self.blob_mode(device, name or "") is not BlobMode.NEVER
         if self._device_mode(device) is BlobMode.ONLY:
-            # Only BLOBs, but with what is needed to understand them.
+            # Only BLOBs, and what is needed to understand them.
             return tag.verb is Verb.DELETE or (tag.kind is VectorKind.BLOB and tag.verb is not Verb.NEW)
         return True

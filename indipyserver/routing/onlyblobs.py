@@ -1,4 +1,4 @@
-"""News that the BLOB mode ``Only`` keeps from those who have asked for them.  Sans-I/O."""
+"""The news that endpoints miss because of their BLOB mode ``Only``.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["OnlyBlobs"]
 
 
 class OnlyBlobs:
-    """Remembers of which devices news did not reach an endpoint, so that it can have definitions when its mode changes.
+    """Remembers the devices of which an endpoint has missed news, so that it gets definitions when its mode changes.
 
-    What it has missed it is given a definition of first, as if it had never seen any.
+    Before further news of a property that it has missed, it gets the definition, as if it had never seen one.
 
     Args:
         devices: All devices.
@@ -23,10 +23,10 @@ class OnlyBlobs:
 
     def __init__(self, devices: DeviceTable[Endpoint]) -> None:
         self._devices = devices
-        self._left_out: dict[Endpoint, set[str]] = {}  # who has set the mode, and the devices
+        self._left_out: dict[Endpoint, set[str]] = {}  # by endpoint that has set the mode
 
     def __bool__(self) -> bool:
-        """Has anybody set the mode?  Nearly always nobody has."""
+        """Has anybody set the mode?  Hardly anybody ever does."""
         return bool(self._left_out)
 
     def passed(
@@ -38,14 +38,14 @@ class OnlyBlobs:
         among: int = EVERYBODY,
         news: bool = True,
     ) -> None:
-        """A definition, or an update that is not remembered to have come before, has been passed on.
+        """A definition, or an update whose route was not cached, has been passed on.
 
         Args:
             address: Its address.
             prop: The property.
-            source: Who has sent it.
-            among: Those whom it was meant for.
-            news: It is no mere repetition of the last definition.
+            source: Who sent it.
+            among: The endpoints it was meant for.
+            news: It does not merely repeat the last definition.
         """
         if address.tag.is_blob:
             return
@@ -66,7 +66,7 @@ class OnlyBlobs:
         """An endpoint has set its mode for a device, or for all.
 
         Returns:
-            The devices that it has to be told about again.
+            The devices that have to be defined to it again.
         """
         if mode is BlobMode.ONLY:
             self._left_out.setdefault(endpoint, set())

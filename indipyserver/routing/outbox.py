@@ -1,4 +1,4 @@
-"""What waits for one peer, and what happens when it is too much.  Sans-I/O."""
+"""A queue to one peer, and what happens when it is full.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MIB: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OutboxLimits:
-    """How much may wait for one peer, in bytes.
+    """How much may be queued for one peer, in bytes.
 
     Attributes:
         total: For a client or a server above: beyond it the peer is cut off (indiserver's ``-m``).
-        stream: When more than this waits, a newer frame of a video stream replaces the older one
-            that still waits (indiserver's ``-d``); 0: never.
+        stream: When more than this is queued, a newer frame of a video stream replaces the older one
+            that is still queued (indiserver's ``-d``); 0: never.
         commands: For a driver: beyond it the senders of commands are not read.
-        snoop: For a driver: beyond it what it snoops is left out until all has been taken.
+        snoop: For a driver: beyond it snooped news is dropped until the driver has taken the backlog.
     """
 
     total: int = 128 * MIB
@@ -42,19 +42,19 @@ class Verdict(Enum):
 
     QUEUED = auto()
     REPLACED = auto()
-    """Queued, and an older frame of the same stream was dropped for it."""
+    """Queued in place of an older frame of the same stream."""
     OVERFLOW = auto()
-    """Not queued: the limit was passed before."""
+    """Not queued: the limit had already been exceeded."""
 
 
 class Outbox:
     """First in, first out; only the frames of a stream may be replaced.
 
-    Small sealed batches are put together as they wait: a Batch of its own for each message of 300
+    Small sealed batches are joined while they are queued: a separate Batch for each message of 300
     bytes would take twice the memory that is accounted for.
 
     Attributes:
-        queued: What waits, in bytes, with the files of attached BLOBs.
+        queued: The backlog in bytes, with the files of attached BLOBs.
         replaced: How many stream frames have been dropped for newer ones.
     """
 
@@ -66,8 +66,8 @@ class Outbox:
         self._total = total
         self._stream_limit = stream_limit
         self._entries: deque[list[Batch | None]] = deque()
-        self._empty = 0  # those of them whose frames were replaced
-        self._tail = bytearray()  # the last of what waits, if small
+        self._empty = 0  # entries whose frames were replaced
+        self._tail = bytearray()  # the end of the queue, if small
         self._streams: dict[tuple[str | None, str | None], list[Batch | None]] = {}
 
     def __bool__(self) -> bool:
@@ -77,12 +77,12 @@ class Outbox:
         """Add to the end.
 
         Args:
-            batch: What to add; one batch may pass the limit, the next one finds it passed.
+            batch: What to add; one batch may exceed the limit, and the next one overflows.
             in_link: Bytes that have left the outbox but not this process.
-            always: Add it even when the limit has been passed.
+            always: Add it even when the limit has been exceeded.
 
         Returns:
-            What became of it; after OVERFLOW the outbox is as it was before.
+            What became of it; after OVERFLOW the outbox is unchanged.
         """
         waiting = self.queued + in_link
         entry: list[Batch | None] = [batch]
@@ -125,7 +125,7 @@ class Outbox:
             self._tail.clear()
 
     def pop(self) -> Batch | None:
-        """The first batch that waits, or None."""
+        """The first queued batch, or None."""
         entries = self._entries
         if not entries:
             self._close_tail()
@@ -145,7 +145,7 @@ class Outbox:
         return None
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop everything."""
         self._entries.clear()
         self._streams.clear()
         self._tail.clear()

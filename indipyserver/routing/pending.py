@@ -1,4 +1,4 @@
-"""What one owner of devices has been asked for and has not answered yet, and who has asked already.  Sans-I/O.
+"""The requests that an owner of devices has not answered yet, and those that a peer has made.  Sans-I/O.
 
 One answer serves all who wait for it, so the same request need not be passed on again until the answer begins.
 """
@@ -14,21 +14,21 @@ __all__ = ["ANSWER_TIME", "MAX_NAMED", "Asked", "Requested"]
 ANSWER_TIME: Final = 1.0
 """Seconds after which a request that has not been answered is passed on again, if somebody repeats it.
 
-INDI has no element for "there is nothing".  Drivers answer at once; longer would keep a request from one that has
-lost the first.
+INDI has no element for "there is nothing".  Drivers answer at once; a longer time would delay the second request to
+one that has lost the first.
 """
 MAX_NAMED: Final = 64
-"""Requests that wait; beyond them one for the whole device takes the place of those for its properties."""
-_MOST: Final = 512  # requests that wait, of any kind: those beyond are passed on each time
-_WAYS: Final = 4  # ways through other servers that the requests of one peer for the same thing may have taken
-_REQUESTS: Final = 256  # the last requests of one peer that are remembered, to know them again
+"""Unanswered requests; beyond this number, the whole device is asked for instead of a single property."""
+_MOST: Final = 512  # unanswered requests of any kind; further ones are always passed on
+_WAYS: Final = 4  # paths through other servers that are told apart when one peer repeats a request
+_REQUESTS: Final = 256  # requests of one peer that are remembered, to recognise repetitions
 
 _Key = tuple[str | None, str | None]
 _NO_WAY: Final[frozenset[str]] = frozenset()
 
 
 class _Request:
-    """A request that waits: since when, who made it, and through which other servers it had come."""
+    """An unanswered request: since when, who made it, and which other servers it has passed."""
 
     __slots__ = ("since", "ways")
 
@@ -37,10 +37,10 @@ class _Request:
         self.ways: list[tuple[int, frozenset[str]]] = []
 
     def serves(self, asker: int, way: frozenset[str]) -> bool:
-        """Will its answer do for this one?
+        """Will the answer to it serve a new request, too?
 
-        An owner that is a server drops what has come through it.  So a request that went through more servers
-        than this one may have been dropped where this one is not.
+        An owner that is a server drops what has come through it.  So a request that has passed a server which the
+        new one has not may have been dropped where the new one is not.
         """
         count = 0
         for who, passed in self.ways:
@@ -65,17 +65,17 @@ class Asked:
     def pass_on(
         self, device: str | None, name: str | None, asker: int, now: float, way: frozenset[str] = _NO_WAY
     ) -> GetProperties | None:
-        """Note a request.
+        """Record a request.
 
         Args:
             device: What is asked for; None for all.
             name: The property; None for all of the device.
-            asker: Who asks: a number of its own.
+            asker: Who asks, as a unique number.
             now: The time, in seconds.
             way: The servers that the request has passed.
 
         Returns:
-            What the owner is to be asked now; None if it still owes an answer that covers it.
+            What to ask the owner now; None if it already owes an answer that covers this request.
         """
         waiting = self.waiting
         for key in dict.fromkeys(((device, name), (device, None), (None, None))):
@@ -97,9 +97,9 @@ class Asked:
         return GetProperties(device, name)
 
     def answered(self, device: str, name: str | None) -> bool:
-        """The owner has said what this property is, or that it is gone; True if anybody waited for that.
+        """The owner has defined or deleted this property; True if anybody waited for that.
 
-        Who asks from now on may have missed the beginning of the answer.
+        Whoever asks from now on may have missed the beginning of the answer.
         """
         waiting = self.waiting
         before = len(waiting)
@@ -114,7 +114,7 @@ class Asked:
 
 
 class Requested:
-    """What one peer has asked for lately."""
+    """What one peer has recently asked for."""
 
     __slots__ = ("_requests",)
 
@@ -125,15 +125,15 @@ class Requested:
         return len(self._requests)
 
     def repeats(self, device: str | None, name: str | None, way: frozenset[str], answers: int, now: float) -> bool:
-        """Does the peer still wait for the answer to this very request?  If not, it does from now on.
+        """Does the peer already wait for the answer to this very request?  If not, it does from now on.
 
-        A request that has passed more servers than this one may have been dropped where this one is not.
+        The servers that it has passed matter as in :meth:`_Request.serves`.
 
         Args:
             device: What is asked for; None for all.
             name: The property; None for all of the device.
             way: The servers that the request has passed.
-            answers: A number that changes whenever a request that waited may have been answered.
+            answers: A number that changes whenever a waiting request may have been answered.
             now: The time, in seconds.
         """
         requests, key = self._requests, (device, name)

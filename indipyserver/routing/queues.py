@@ -1,7 +1,7 @@
-"""What is on its way to one peer: what waits for it, and what goes next.  Sans-I/O.
+"""The queues to one peer, and what goes next.  Sans-I/O.
 
-A client has one queue.  A driver, or a server below, has one for what it snoops and one for each sender of commands:
-none of them must hold up another.
+A client has one queue.  A driver or a server below has one for snooped news and one for each sender of commands, so
+that none of them holds up another.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from .outbox import Outbox, OutboxLimits, Verdict
 __all__ = ["Queues", "Way"]
 
 _NEWS: Final = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
-_MAX_DELETIONS: Final = 10_000  # kept for a driver that is behind with what it snoops
+_MAX_DELETIONS: Final = 10_000  # kept for a driver that is behind with snooped news
 _SENDERS: Final = 16
-"""What all senders of commands together may have waiting, in parts of what one may have."""
+"""How much all senders of commands together may have queued, as a multiple of what one may have."""
 
 
 class Way(HasFullVectors, Protocol):
-    """What the queues need of the link that they lead to."""
+    """What the queues need of their link."""
 
     @property
     def unsent(self) -> int:
-        """Bytes that it has been given and that have not left this process."""
+        """Bytes that it has been given and has not sent."""
 
     def write(self, batch: Batch) -> None:
-        """It is given this."""
+        """Give it a batch to send."""
 
 
 class Queues:
@@ -40,15 +40,15 @@ class Queues:
         way: The link.
         limits: How much may wait.
         low_water: When no more bytes than this are unsent, the link is given more.
-        for_client: There are no commands for it, and nothing is left out: what is too much ends it.
-        seal: What is put here is bytes, and not to be taken apart again.
+        for_client: It gets no commands, and no news is dropped: it is cut off if too much is queued.
+        seal: Frames are queued as bytes, and not taken apart again.
 
     Attributes:
-        sent: Frames that were given to the link, or wait.
-        dropped: Frames that were not, or were replaced.
-        given: Batches of commands that the link has been given.
-        too_slow: More waits for a client than is allowed.
-        left_out: Snooped frames that were dropped since it fell behind.
+        sent: Frames given to the link, or queued.
+        dropped: Frames dropped, or replaced by newer ones.
+        given: Batches of commands given to the link.
+        too_slow: More is queued for a client than is allowed.
+        left_out: Snooped frames dropped since the peer fell behind.
     """
 
     def __init__(self, way: Way, limits: OutboxLimits, *, low_water: int, for_client: bool, seal: bool) -> None:
@@ -60,26 +60,26 @@ class Queues:
         self._way = way
         self._low_water = low_water
         self._seal = seal
-        # Of less than `low_water` the link never says that it has been taken.
+        # Below `low_water` the link does not report that something has been taken.
         self._most_commands = max(limits.commands, low_water)
         self._news = Outbox(limits.total if for_client else limits.snoop, limits.stream)
         self._commands: FairQueue | None = None if for_client else FairQueue(way, seal=seal)
         self._news_first = False
-        self._behind = False  # with what it snoops: it gets no more of that until it has taken what waits
-        self._deletions: set[Address] = set()  # those that were kept since then
+        self._behind = False  # with snooped news: it gets no more until it has taken the backlog
+        self._deletions: set[Address] = set()  # kept since it fell behind
 
     def __bool__(self) -> bool:
-        """Something waits here."""
+        """Something is queued here."""
         return bool(self._news or self._commands)
 
     @property
     def queued(self) -> int:
-        """Bytes that wait, here and in the link."""
+        """Bytes queued, here and in the link."""
         waiting = self._news.queued + self._way.unsent
         return waiting if self._commands is None else waiting + self._commands.queued
 
     def has_too_many(self, sender: object) -> bool:
-        """More commands of this sender wait than are allowed, or some do and those of all are too many."""
+        """Too many commands of this sender are queued; or some are, and those of all senders are too many."""
         if self._commands is None:
             return False
         own, most = self._commands.of(sender), self._most_commands
@@ -87,15 +87,15 @@ class Queues:
         return own + for_all > most or (own > 0 and self._commands.memory > _SENDERS * most)
 
     def put(self, batch: Batch, frames: list[Frame], sender: object = None) -> bool:
-        """Give it to the link if nothing is before it, or else keep it.
+        """Give frames to the link if nothing is queued before them; otherwise queue them.
 
         Args:
             batch: The frames, which may be sealed.
-            frames: The same frames: either all commands and requests, or all news.
-            sender: Who commands or requests; None: this server.
+            frames: The same frames: either all are commands and requests, or all are news.
+            sender: Who sent the commands or requests; None: this server.
 
         Returns:
-            False if it is left out, or is too much; see `too_slow`.
+            False if they were dropped, or exceed the limit; see `too_slow`.
         """
         way, commands = self._way, self._commands
         if commands is None or frames[0].address.tag.verb in _NEWS:
@@ -116,9 +116,9 @@ class Queues:
         return True
 
     def refill(self) -> None:
-        """Give the link as much as it takes, of vectors too that have room again.
+        """Give the link as much as it takes, including commands for vectors that have room again.
 
-        Commands and news take turns, so that no flood of one keeps the other back.
+        Commands and news take turns, so that a flood of one does not hold up the other.
         """
         if self._commands is not None:
             self._commands.look_again()
@@ -133,10 +133,10 @@ class Queues:
             way.write(batch)
 
     def catch_up(self) -> int:
-        """It has taken all that waited: from now on it gets what it snoops again.
+        """Resume snooped news if the peer has taken the whole backlog of it.
 
         Returns:
-            How many frames it has not had, if it was behind and is no more.
+            How many frames it has missed, if it was behind and no longer is; otherwise 0.
         """
         if not self._behind or self._news:
             return 0
@@ -146,7 +146,7 @@ class Queues:
         return left_out
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop everything."""
         self._news.clear()
         if self._commands is not None:
             self._commands.clear()
@@ -178,7 +178,7 @@ class Queues:
         return True
 
     def _leave_out(self, frames: list[Frame]) -> None:
-        """Drop news for a driver that is behind, except deletions: nobody answers for what is gone."""
+        """Drop news for a driver that is behind, except deletions: what is gone cannot be asked for again."""
         self._behind = True
         deletions = [frame for frame in frames if self._is_new_deletion(frame)]
         self.left_out += len(frames) - len(deletions)
@@ -188,7 +188,7 @@ class Queues:
             self.sent += len(deletions)
 
     def _is_new_deletion(self, frame: Frame) -> bool:
-        """It says that something is gone, for the first time since the driver fell behind."""
+        """Is it a deletion, and the first of its subject since the driver fell behind?"""
         kept = self._deletions
         if frame.address.tag.verb is not Verb.DELETE or frame.address in kept or len(kept) >= _MAX_DELETIONS:
             return False

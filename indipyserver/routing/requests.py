@@ -1,4 +1,4 @@
-"""Passing on what somebody asks for to those who may answer it.  Sans-I/O."""
+"""Passing requests on to those who may answer them.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Asking", "requests_of", "subject"]
 
 
 class Asking:
-    """Sends requests on.
+    """Passes requests on.
 
     Args:
         name: The name of this server in ``via`` attributes.
         devices: All devices.
         endpoints: All endpoints; the router's own list.
-        clock: Seconds, from any beginning on.
+        clock: The time in seconds, from any starting point.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Asking:
         self._clock = clock
 
     def ask_around(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> None:
-        """Pass a getProperties to whoever may answer it, and does not owe that answer already."""
+        """Pass a getProperties to whoever may answer it and does not already owe that answer."""
         device, name = subject(frame)
         snoops = source.role in BELOW
         if device is not None:
@@ -66,12 +66,12 @@ class Asking:
         """Pass a request to one owner.
 
         Args:
-            owner: Who is to answer it.
+            owner: Who should answer it.
             device: What the owner is asked for; None for all it has.
             name: The property; None for all of the device.
             source: Who asks.
-            frame: The request that came from the source, which may have passed other servers.
-            out: Where what is sent is added.
+            frame: The request from the source; it may have passed other servers.
+            out: The list to which deliveries are added.
         """
         way = frozenset(hops_of(frame)) if owner.role in SERVERS else frozenset()
         request = owner.asked.pass_on(device, name, source.serial, self._clock(), way)
@@ -82,15 +82,15 @@ class Asking:
     def _send_up(
         self, device: str | None, name: str | None, source: Endpoint, frame: Frame, out: list[Delivery]
     ) -> None:
-        """Pass what somebody here snoops on to the servers above that may answer it."""
+        """Pass a snoop request from below to the servers above that may answer it."""
         for server in self._endpoints:
             if server is not source and _may_be_asked(server, device):
                 self._ask(server, device, name, source, frame, out)
 
     def ask_refused(self, device: str, out: list[Delivery]) -> None:
-        """A device is given up by its owner: ask those whose definitions of it were refused.
+        """A device loses its owner: ask those whose definitions of it were refused.
 
-        Also those who owe an answer: it may have been refused a moment ago.
+        This includes those who already owe an answer, which may just have been refused.
         """
         record = self._devices.get(device)
         if record is not None and record.refused:
@@ -100,7 +100,7 @@ class Asking:
             out += [([along if endpoint.role in SERVERS else request], (endpoint,)) for endpoint in endpoints]
 
     def tell_standing_requests(self, upstream: Endpoint, out: list[Delivery]) -> None:
-        """A server above has come: what snooping drivers want may be there."""
+        """A server above has connected: ask it for what drivers snoop on and nobody here has."""
         for endpoint in self._endpoints:
             if endpoint.role not in BELOW:
                 continue
@@ -119,7 +119,7 @@ def subject(frame: Frame) -> tuple[str | None, str | None]:
 
 
 def _may_be_asked(endpoint: Endpoint, device: str | None) -> bool:
-    """Is it a server above that could define this device here?  The others are not told what is looked for."""
+    """Is it a server above that could define this device here?  Others do not learn what is looked for."""
     return endpoint.role is Role.UPSTREAM and not endpoint.rights.read_only and endpoint.may_see(device)
 
 

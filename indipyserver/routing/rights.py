@@ -8,16 +8,15 @@ from typing import Final, NamedTuple
 
 __all__ = ["EVERYTHING", "DeviceFilter", "Rights"]
 
-_REMEMBERED: Final = 4096  # names a peer asked for; one that invents them starts again
+_REMEMBERED: Final = 4096  # names a peer asked for; a full cache is cleared
 
 
 class Rights(NamedTuple):
     """The rights of a listener.
 
     Attributes:
-        read_only: Its clients see all they ask for and command nothing, nor can they be servers that define devices.
-        devices: Patterns of the devices that exist for its clients, as a shell has them (``Mount*``); empty: all.
-            Upper and lower case differ.
+        read_only: Its clients may look, but neither send commands nor define devices as servers.
+        devices: Shell patterns (``Mount*``) of the devices that exist for its clients, case-sensitive; empty: all.
     """
 
     read_only: bool = False
@@ -25,7 +24,7 @@ class Rights(NamedTuple):
 
     @classmethod
     def of(cls, read_only: bool = False, devices: str | Iterable[str] | None = None) -> Rights:
-        """Rights from what a script says: one pattern, several, or None for all devices.
+        """Rights from the arguments of a script: one pattern, several, or None for all devices.
 
         Raises:
             ValueError: An empty list, which would hide everything, or an empty pattern.
@@ -39,7 +38,7 @@ class Rights(NamedTuple):
 
     @property
     def limited(self) -> bool:
-        """There is anything that is not allowed."""
+        """Something is not allowed."""
         return self.read_only or bool(self.devices)
 
     def __str__(self) -> str:

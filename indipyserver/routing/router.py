@@ -1,11 +1,11 @@
 """Who gets this frame: owners, interests, snoops.  Sans-I/O.
 
 The router is told what came from whom and says what goes to whom.  Everything rests on three tables:
-which endpoint owns a device, what each endpoint is interested in, and (remembered until one of
-those two changes) who receives what has a certain address.
+which endpoint owns a device, what each endpoint is interested in, and (cached until one of those two
+changes) who receives elements with a given address.
 
-Commands go down: from a client or a server above to the owner.  Everything else a device says goes to whoever is
-interested: clients, servers above, drivers that snoop, and a server below whose driver snoops.
+Commands go down: from a client or a server above to the owner.  What a device says goes to whoever is interested:
+clients, servers above, drivers that snoop, and servers below whose drivers snoop.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ class Router:
     """Decides where frames go.
 
     Args:
-        name: The name of this server in ``via`` attributes; unlike that of any other server.
-        clock: Seconds, from any beginning on.
+        name: The name of this server in ``via`` attributes; unique among servers.
+        clock: The time in seconds, from any starting point.
     """
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.devices: DeviceTable[Endpoint] = DeviceTable()
         self._clock = clock
-        self._answers = 0  # changes whenever a request that waited for an answer may have had it
+        self._answers = 0  # changes whenever a waiting request may have been answered
         self._endpoints: list[Endpoint] = []
         self._asking = Asking(name, self.devices, self._endpoints, clock)
         self._routes = Routes(self.devices, self._endpoints)
@@ -73,11 +73,11 @@ class Router:
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """All endpoints, in the order in which they came."""
+        """All endpoints, in order of arrival."""
         return self._endpoints
 
     def attach(self, endpoint: Endpoint) -> None:
-        """A new endpoint, which is interested in nothing yet."""
+        """Add an endpoint, which is interested in nothing yet."""
         self._serial += 1
         endpoint.serial = self._serial
         self._routes.seat(endpoint)
@@ -86,7 +86,7 @@ class Router:
         self._routes.forget()
 
     def detach(self, endpoint: Endpoint, reason: str = "") -> list[Delivery]:
-        """The endpoint is gone; returns the deletion of its devices for those who are interested in them."""
+        """Remove an endpoint; returns the deletions of its devices for those who are interested in them."""
         if endpoint not in self._endpoints:
             return []
         self._endpoints.remove(endpoint)
@@ -105,7 +105,7 @@ class Router:
     def may_claim(self, device: str) -> bool:
         """Would :meth:`claim` give this device to a new driver?
 
-        Nobody below has it.  What a server above calls its own it cannot keep from a driver here.
+        Only if nobody below has it: a server above has to give its device up for a driver here.
         """
         record = self.devices.get(device)
         return record is None or record.vacant or record.owner.role is Role.UPSTREAM
@@ -114,7 +114,7 @@ class Router:
         """Give an endpoint a device for as long as it is attached, before it has defined it.
 
         Returns:
-            The deletion of what a server above had defined of it, for those who have seen that.
+            If a server above had defined it: the deletion, for those who are interested.
 
         Raises:
             ValueError: It belongs to somebody else; see :meth:`may_claim`.
@@ -127,7 +127,7 @@ class Router:
         return out
 
     def _take_over(self, device: str, out: list[Delivery]) -> None:
-        """Take a device from its owner, who is still there, for another one."""
+        """Take a device from its owner, which is still attached, for another one."""
         self._answers += 1
         self._blobs.stop(device, out)
         out += self.release(device, f"{device} is served by another driver or server from now on")
@@ -142,7 +142,7 @@ class Router:
         return gone_for_limited(frame, self._routes.wanting(frame.address, record.owner))
 
     def route(self, source: Endpoint, frames: Iterable[Frame]) -> list[Delivery]:
-        """What to send to whom, now that these frames have come from this endpoint."""
+        """Decide what to send to whom, given these frames from this endpoint."""
         out: list[Delivery] = []
         routes = source.routes
         run: list[Frame] = []
@@ -153,14 +153,14 @@ class Router:
                 before = len(out)
                 try:
                     receivers = self._handlers[frame.address.tag.verb](source, frame, out)
-                except Exception:  # a mistake of this package must not cost what came with this frame
+                except Exception:  # a bug in this package must not cost the other frames
                     logger.exception("%s sent %r, which could not be routed", source.label, frame)
                     continue
                 if len(out) != before:
                     last = ()
             if not receivers:
                 continue
-            plain = frame.__class__ is Frame  # any kind of BLOB goes alone
+            plain = frame.__class__ is Frame  # a BLOB of any kind goes alone
             if plain and receivers is last:
                 run.append(frame)
             else:
@@ -174,11 +174,11 @@ class Router:
     def site_message(
         self, text: str, timestamp: str | None = None, about: Endpoint | Iterable[str] | None = None
     ) -> list[Delivery]:
-        """A message of this server itself, to everybody; see :meth:`Announcing.message`."""
+        """A message from this server itself, to everybody; see :meth:`Announcing.message`."""
         return self._announcing.message(text, timestamp, about)
 
     def refresh(self, endpoint: Endpoint) -> list[Delivery]:
-        """Ask again for all that an endpoint is interested in, as some of it did not reach it."""
+        """Ask again for everything an endpoint is interested in, as it has missed some of it."""
         out: list[Delivery] = []
         for request in requests_of(endpoint.interest):
             self._want(endpoint, request.device, request.name)
@@ -196,7 +196,7 @@ class Router:
             logger.info("%s is a server: it %s define devices", source.label, may)
             self._asking.tell_standing_requests(source, out)
         elif source.role is Role.CLIENT and not source.passes_on and hops_of(frame):
-            source.passes_on = True  # a server that wants one device says no more than that
+            source.passes_on = True  # a server that wants one device is known only by this
             self._routes.forget()
         if came_through(frame, self.name) or not source.may_see(device):
             return ()
@@ -208,11 +208,11 @@ class Router:
         return ()
 
     def _want(self, source: Endpoint, device: str | None, name: str | None, *, definitions: bool = True) -> None:
-        """Note an interest; what it covers and is defined is missing to this endpoint until it is defined again."""
+        """Record an interest; the properties it covers count as missing until their definitions have been sent."""
         interest = source.interest
         if device is not None and source.role in COMMANDERS:
             known = interest.asked(device, name) if definitions else interest.includes(device, name)
-        else:  # of a driver it matters which devices it has named, even if it gets everything
+        else:  # the devices a driver has named matter even if it gets everything
             known = device is not None and (device in interest.devices or (device, name) in interest.properties)
         if not known and interest.full and device is not None:
             source.complain("interests", "asks for more properties than can be kept: the new ones are ignored")
@@ -257,7 +257,7 @@ class Router:
         with_data = has_data(frame)
         if source.role not in COMMANDERS:
             if owner is not source:
-                # In a ring of servers the echo of a command comes round: no cause for alarm.
+                # In a ring of servers the echo of a command comes back, which is harmless.
                 level = logging.DEBUG if source.role is Role.REMOTE else logging.WARNING
                 source.complain("command", f"sent a command to {device!r}; only clients command: dropped", level)
                 return ()
@@ -306,7 +306,7 @@ class Router:
         record = self.devices.get(device)
         if record is not None and record.owner is source:
             return True
-        # What a server above shows us cannot be commanded from here; the way down to it can.
+        # A device of a server above cannot be commanded from here, so one from below replaces it.
         below = source.role is not Role.UPSTREAM
         if claim and (record is None or (below and (record.vacant or record.owner.role is Role.UPSTREAM))):
             if not self.devices.has_room(source):
@@ -348,7 +348,7 @@ class Router:
         if prop is None:
             source.complain("properties", f"defines more properties of {device!r} than are allowed: dropped")
             return ()
-        # From now on those who get it hear of changes, and the first change has to be noted.
+        # Drop the cached route: those who get this now get updates, too, and the first update must be recorded.
         if source.routes:
             source.routes.pop(Address(_SETS[prop.kind], device, name), None)
         receivers: tuple[Endpoint, ...] = ()
@@ -374,7 +374,7 @@ class Router:
         return receivers
 
     def _brought_back(self, source: Endpoint, device: str, out: list[Delivery]) -> None:
-        """A definition has passed this server before."""
+        """A definition has come back to this server."""
         record = self.devices.get(device)
         if record is not None and record.owner is source and not record.circles:
             record.circles = True
@@ -384,7 +384,7 @@ class Router:
             out += self.site_message(f"{source.public_label} {text}", about=(device,))
 
     def _answered(self, source: Endpoint, device: str, name: str | None) -> None:
-        """An owner has said what a property is, or that it is gone: what is asked from now on is passed on again."""
+        """An owner has defined or deleted a property: requests from now on are passed on again."""
         if source.asked.answered(device, name):
             self._answers += 1
 
@@ -393,7 +393,7 @@ class Router:
         if not device or not name:
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
             return ()
-        # A server has to define a device before it speaks for it: only definitions know the way they have come.
+        # A server has to define a device before it speaks for it: only definitions carry the path they have taken.
         if not self._owned(source, frame, out, claim=source.role not in SERVERS):
             return ()
         if device not in self.devices:
@@ -407,10 +407,10 @@ class Router:
         return self._routes.remember(source, frame, receivers)
 
     def _prepared(self, source: Endpoint, frame: Frame) -> Iterable[Endpoint] | None:
-        """Those who can make sense of news of a property, None for all; notes that it has changed.
+        """Record that a property has changed; returns who can make sense of the update, None for everybody.
 
-        Clients that have asked for its definition get that first. The others, and drivers that snoop, know what
-        they want without.
+        Clients that have asked for its definition get that first.  Others, and drivers that snoop, know what they
+        want without it.
         """
         _, device, name = frame.address
         assert device is not None
@@ -429,21 +429,21 @@ class Router:
 
     def _delete(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         _, device, name = frame.address
-        if not device:  # "forget everything", which one endpoint can only say of its own
+        if not device:  # "forget everything", which an endpoint can say only of its own devices
             if name:  # which of its devices is meant?
                 source.complain("nameless", "deleted a property without its device: dropped")
             elif self._may_define(source, frame):
                 for owned in self.devices.shown_by(source):
                     out += self.route(source, [encode(DelProperty(owned))])
             return ()
-        if name == "":  # libindi's receiver simulator sends it; the whole device is not meant
+        if name == "":  # libindi's receiver simulator sends it, and does not mean the whole device
             source.complain("nameless", "deleted a property without name: dropped")
             return ()
         if not self._owned(source, frame, out, claim=False):
             return ()
         record = self.devices.get(device)
         if source.role in SERVERS and (record is None or came_through(frame, self.name)):
-            return ()  # in a loop of servers this is our own, come round
+            return ()  # in a loop of servers this is our own, which has come back
         self._answered(source, device, name)
         receivers = self._routes.wanting(frame.address, source)
         if name is None:
@@ -453,7 +453,7 @@ class Router:
         elif (prop := self.devices.undefine(device, name)) is not None:
             source.routes.pop(Address(_SETS[prop.kind], device, name), None)
         goes_round = (record is not None and record.circles) or bool(hops_of(frame))
-        if name is None and source.role in SERVERS:  # it may have written the reason, which names more than the device
+        if name is None and source.role in SERVERS:  # the reason it gives may name more than the device
             told = gone_for_limited(frame, receivers)
             out += self._ways.of_each(told, out) if goes_round else told
             return ()
@@ -473,7 +473,7 @@ class Router:
         if not self._may_define(source, frame):
             return ()
         if source.only_device is not None:
-            return ()  # a link for one device; what concerns none comes round through others
+            return ()  # a link for one device: messages without device come over other links
         if source.role in SERVERS and came_through(frame, self.name):
             return ()
         receivers = self._announcing.to_all(frame, source, out, devices=self.devices.of(source))
@@ -482,7 +482,7 @@ class Router:
     # Flow control of libindi
 
     def _ping(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
-        """Answered at once: a libindi camera holds its next BLOB until then."""
+        """Answer at once: a libindi camera holds its next BLOB until then."""
         try:
             ping = decode(frame)
         except RemoteProtocolError as error:

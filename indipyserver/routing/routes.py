@@ -1,4 +1,4 @@
-"""Who receives an element, and the memory of that.  Sans-I/O."""
+"""Who receives an element, and the cache of that.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .endpoint import COMMANDERS, Endpoint, Role
 __all__ = ["EVERYBODY", "MAX_ROUTES", "Routes", "bits_of", "has_data"]
 
 MAX_ROUTES: Final = 8192
-"""Addresses remembered for one endpoint, and combinations of receivers; beyond them all are found out anew."""
+"""Addresses cached for one endpoint, and combinations of receivers; a full cache is cleared."""
 
 EVERYBODY: Final = -1
-"""All endpoints, as a set that is kept as a number."""
+"""The set of all endpoints, as an integer."""
 
 _FEW: Final = 8
 _SERIAL = attrgetter("serial")
@@ -37,19 +37,19 @@ class Routes:
         self._endpoints = endpoints
         self._receivers: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}
         self._commanded: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}
-        self._sources: set[Endpoint] = set()  # those whose routes are remembered
-        self._defined: dict[tuple[str, int], tuple[Endpoint, ...]] = {}  # who gets all that is defined of a device
-        self._servers: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}  # those among some receivers
+        self._sources: set[Endpoint] = set()  # those whose routes are cached
+        self._defined: dict[tuple[str, int], tuple[Endpoint, ...]] = {}  # who gets all definitions of a device
+        self._servers: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}  # the servers among some receivers
         self._seats: dict[int, Endpoint] = {}
 
     def seat(self, endpoint: Endpoint) -> None:
-        """Give a new endpoint a bit: the lowest that is free."""
+        """Give a new endpoint the lowest free bit."""
         taken = bits_of(self._seats.values())
         endpoint.bit = ~taken & (taken + 1)
         self._seats[endpoint.bit] = endpoint
 
     def unseat(self, endpoint: Endpoint) -> None:
-        """The endpoint is gone, and nothing is kept of it."""
+        """The endpoint is gone, and no set contains it: free its bit."""
         del self._seats[endpoint.bit]
         endpoint.bit = 0
 
@@ -61,9 +61,9 @@ class Routes:
         among: Iterable[Endpoint] | None = None,
         with_data: bool = False,
     ) -> tuple[Endpoint, ...]:
-        """The endpoints (or those among some) that are interested in this address.
+        """The endpoints (all, or some) that are interested in this address.
 
-        A driver may snoop on its own devices, if it says so; nobody else hears himself.
+        A driver may snoop on its own devices if it names them; no other endpoint gets what it has sent.
         """
         device, name = address.device, address.name
         assert device is not None
@@ -82,9 +82,9 @@ class Routes:
         )
 
     def wanting_definition(self, address: Address, source: Endpoint, among: int = EVERYBODY) -> tuple[Endpoint, ...]:
-        """The endpoints (or those among some) that are interested in what the owner of a device defines.
+        """The endpoints (all, or some) that are interested in a definition by the owner of a device.
 
-        Definitions come in runs, and nearly always the same endpoints want all of those of one device.
+        Definitions come in runs, and nearly always the same endpoints want all definitions of one device.
         """
         device = address.device
         assert device is not None
@@ -98,14 +98,14 @@ class Routes:
         return receivers
 
     def servers_among(self, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        """Those of them who may bring back what they get."""
+        """The servers among some receivers: they may send back what they get."""
         servers = self._servers.get(receivers)
         if servers is None:
             servers = self._servers[receivers] = self.intern(endpoint for endpoint in receivers if endpoint.is_server)
         return servers
 
     def among(self, bits: int) -> list[Endpoint]:
-        """The endpoints of a set that is kept as a number, in the order in which they came."""
+        """The endpoints of a set kept as an integer, in order of arrival."""
         if bits.bit_count() > _FEW:
             return [endpoint for endpoint in self._endpoints if endpoint.bit & bits]
         found = []
@@ -120,7 +120,7 @@ class Routes:
         return [endpoint for endpoint in self._endpoints if not endpoint.bit & bits]
 
     def commanders(self) -> list[Endpoint]:
-        """Those who may send commands, and hear those of others."""
+        """Those who may send commands, and who get those of others."""
         return [endpoint for endpoint in self._endpoints if endpoint.role in COMMANDERS]
 
     def intern(self, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
@@ -132,7 +132,7 @@ class Routes:
         return self._receivers.setdefault(receivers, receivers) if receivers else ()
 
     def intern_for_command(self, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        """As :meth:`intern`, but other objects than those for news: news and commands never share a run."""
+        """As :meth:`intern`, but with objects of their own, so that news and commands never share a run."""
         if len(self._commanded) >= MAX_ROUTES:
             self._commanded.clear()
         return self._commanded.setdefault(receivers, receivers)
@@ -140,8 +140,7 @@ class Routes:
     def remember(self, source: Endpoint, frame: Frame, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """Use the same receivers for this address until something changes.
 
-        A BLOB vector is looked at each time: whether it has data in it, which not everybody wants, is not in its
-        address.
+        Not for BLOB vectors: their address does not tell whether they contain data, which not everybody wants.
         """
         if not frame.tag.is_blob:
             if len(source.routes) >= MAX_ROUTES:
@@ -152,7 +151,7 @@ class Routes:
         return receivers
 
     def forget(self) -> None:
-        """Something has changed: who gets what is found out anew."""
+        """Something has changed: clear all that is cached."""
         self._receivers.clear()
         self._commanded.clear()
         self._defined.clear()
@@ -163,7 +162,7 @@ class Routes:
 
 
 def bits_of(endpoints: Iterable[Endpoint]) -> int:
-    """A set of endpoints as a number."""
+    """A set of endpoints as an integer."""
     bits = 0
     for endpoint in endpoints:
         bits |= endpoint.bit
@@ -171,5 +170,5 @@ def bits_of(endpoints: Iterable[Endpoint]) -> int:
 
 
 def has_data(frame: Frame) -> bool:
-    """It is a BLOB vector with data in it, which only those get who have enabled it."""
+    """Is it a BLOB vector that contains data, and so goes only to those who have enabled it?"""
     return isinstance(frame, BlobFrame) and bool(frame.spans)

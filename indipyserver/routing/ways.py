@@ -1,4 +1,4 @@
-"""Who is shown the way that an element has taken: servers, so that it does not go round.  Sans-I/O."""
+"""Who gets the ``via`` attribute, the path of an element: only servers, so that nothing loops.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Ways"]
 
 
 class Ways:
-    """Brings an element into the forms that servers and others get.
+    """Gives an element the forms that servers and others get.
 
     Args:
         name: The name of this server in ``via`` attributes.
@@ -26,10 +26,10 @@ class Ways:
     def to_servers_and_others(
         self, frame: Frame, receivers: tuple[Endpoint, ...], out: list[Delivery]
     ) -> tuple[Endpoint, ...]:
-        """Keep an element that no owner keeps from going round: servers get it with our name in it, others without any.
+        """Deliver what ownership does not keep from looping: servers get it with our name added, others without a path.
 
         Returns:
-            Those who are still to get the frame as it is.
+            Those who still have to get the frame as it is.
         """
         servers = self._routes.servers_among(receivers)
         if servers:
@@ -38,12 +38,12 @@ class Ways:
         return self.plainly(frame, receivers, out)
 
     def of_each(self, deliveries: list[Delivery], out: list[Delivery]) -> list[Delivery]:
-        """As :meth:`to_servers_and_others` for deliveries of one frame each; returns those that are left."""
+        """As :meth:`to_servers_and_others` for deliveries of one frame each; returns those still to be made."""
         left = [(frames, self.to_servers_and_others(frames[0], endpoints, out)) for frames, endpoints in deliveries]
         return [(frames, endpoints) for frames, endpoints in left if endpoints]
 
     def plainly(self, frame: Frame, receivers: tuple[Endpoint, ...], out: list[Delivery]) -> tuple[Endpoint, ...]:
-        """Who is no server is not shown which way an element came; returns those who are to get it as it is."""
+        """Remove the path for receivers that are not servers; returns those who still have to get it as it is."""
         plain = without_via(frame)
         if plain is frame or not receivers:
             return receivers
