@@ -1,4 +1,4 @@
-"""What waits until a BLOB has been brought into the form that its receivers take."""
+"""The backlog behind a BLOB that is being converted into the form that its receivers take."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .peer import Peer
 __all__ = ["IN_LOOP", "Backlog", "Entry", "convert", "converted", "needs_conversion"]
 
 IN_LOOP = 192 << 10
-"""Bytes of a BLOB, at most, that are encoded or decoded at once: 0.3 ms, as much as it takes to have a thread do it."""
+"""Bytes of the largest BLOB converted in the event loop: 0.3 ms, no more than it takes to hand it to a thread."""
 
 
 def needs_conversion(frame: BlobFrame, peer: Peer) -> bool:
-    """Does this peer take the other form of the BLOB only?
+    """Does this peer take only the other form of the BLOB?
 
-    Clients on a local socket get every BLOB attached, as from indiserver, and all others get it inline.
+    Clients on a local socket get every BLOB attached, as from indiserver; all other peers get it inline.
     """
     if isinstance(frame, AttachedFrame):
         return not (peer.takes_descriptors and frame.can_be_passed)
@@ -27,10 +27,9 @@ def needs_conversion(frame: BlobFrame, peer: Peer) -> bool:
 
 
 def convert(box: list[BlobFrame | Exception]) -> None:
-    """Replace the BLOB in a box by its other form, or by what is wrong with it.
+    """Replace the BLOB in a box with its other form, or with the error.
 
-    A thread keeps the arguments and the result of what it has done for a moment longer; this way it keeps no
-    descriptors.
+    A thread keeps the arguments and the result of its last job for a moment; with a box it keeps no descriptors.
     """
     frame = box.pop()
     assert isinstance(frame, BlobFrame)
@@ -38,13 +37,13 @@ def convert(box: list[BlobFrame | Exception]) -> None:
 
 
 def converted(frame: BlobFrame) -> BlobFrame | Exception:
-    """The other form of a BLOB, or what is wrong with it."""
+    """The other form of a BLOB, or the error."""
     try:
         if isinstance(frame, AttachedFrame):
             return frame.inline()
         try:
             return attach(frame)
-        except OSError:  # no descriptor is free, or no memory: every client reads base64, too
+        except OSError:  # no free descriptor or memory: every client reads base64, too
             return frame
     except Exception as error:
         return error.with_traceback(None)
@@ -54,10 +53,10 @@ class Entry:
     """Frames for some receivers.
 
     Attributes:
-        frames: The frames; a BLOB goes alone.
+        frames: The frames; a BLOB is alone.
         receivers: Who gets them.
-        sender: Who has sent them, which may be another one than the backlog is of.
-        to_convert: It is a BLOB, and they take its other form.
+        sender: Who sent them, not always the peer that the backlog belongs to.
+        to_convert: The frame is a BLOB, and the receivers take its other form.
     """
 
     __slots__ = ("frames", "receivers", "sender", "to_convert")
@@ -70,13 +69,13 @@ class Entry:
 
 
 class Backlog:
-    """What one peer has sent and others have not been given yet, in order.
+    """What one peer has sent and its receivers have not been given yet, in order.
 
     Args:
         source: The peer.
 
     Attributes:
-        entries: What waits; begins with a BLOB to be converted.
+        entries: What waits, behind a BLOB to be converted or the answer to a ping.
     """
 
     def __init__(self, source: Peer | None) -> None:
@@ -102,10 +101,10 @@ class Backlog:
         return entry
 
     def holds_up(self, peer: Peer, source: Peer | None) -> bool:
-        """Has this peer to wait for what comes from that source now?
+        """Does what that source sends to this peer now have to wait here?
 
-        Its source waits for all, as the answer to its ping says that what was before it is done.  When the source is
-        gone, others speak of its devices.
+        For the source of the backlog everything waits: the answer to its ping means that all before it is done.
+        When that source is gone, news of its devices comes from others.
         """
         if peer is not self.source and not self._waiting[peer]:
             return False

@@ -1,4 +1,4 @@
-"""BLOBs of which some receivers take the other form than they came in, and what has to wait for them."""
+"""BLOBs that some receivers take in the other form, and what has to wait for them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger("indipyserver.ipyserver")
 
 
 class Conversions:
-    """Brings each BLOB into the forms that its receivers take, once, and keeps the order of what its sender sends.
+    """Converts each BLOB once for all receivers that take its other form, and keeps what a sender sends in order.
 
     Args:
-        flush: Sends what has been queued for these receivers; the second argument is who has sent it.
+        flush: Sends what has been queued for these receivers; the second argument is the sender.
 
     Attributes:
-        backlogs: What waits, by who has sent it.
+        backlogs: What waits, by sender.
     """
 
     def __init__(self, flush: Callable[[Iterable[Endpoint], Peer | None], None]) -> None:
@@ -37,13 +37,13 @@ class Conversions:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def put_pong(self, source: Peer | None, frames: list[Frame]) -> None:
-        """Answer a ping when all that came before it is done."""
+        """Answer a ping when everything before it is done."""
         self._backlog_of(source).add(frames, [source] if source is not None else [], source)
 
     def put(
         self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Endpoint], touched: dict[Endpoint, None]
     ) -> list[Endpoint]:
-        """Give the attached form of a BLOB, or the inline one, to those who take the other one than it has.
+        """Give a BLOB in its other form, attached or inline, to the receivers that take only that.
 
         Returns:
             The receivers who take it as it is.
@@ -71,7 +71,7 @@ class Conversions:
         return same
 
     def _backlog_of(self, source: Peer | None) -> Backlog:
-        """What waits of this source; a new one begins to move in the next turn of the loop."""
+        """The backlog of this source; work on a new one begins in the next turn of the loop."""
         backlog = self.backlogs.get(source)
         if backlog is not None:
             return backlog
@@ -84,8 +84,8 @@ class Conversions:
     async def _work_off(self, backlog: Backlog) -> None:
         source = backlog.source
         try:
-            # What was before a ping is done when it is answered: a connection that was made or closed before it may
-            # be among the events that the loop handles after it.
+            # A ping is answered when everything before it is done, and the loop may handle a connection that was
+            # made or closed before the ping after it.
             await asyncio.sleep(0)
             touched: dict[Endpoint, None] = {}
             while backlog.entries:
@@ -101,7 +101,7 @@ class Conversions:
                     entry.frames = self._without_fault(source, box.pop())
                 backlog.pop()
                 put_for_all(entry.frames, entry.receivers, touched, entry.sender)
-                del entry  # whoever gets the answer to a ping may count the descriptors
+                del entry  # no descriptor of it stays open when a ping behind it is answered
             self._flush(touched, source)
         finally:
             del self.backlogs[source]
@@ -109,7 +109,7 @@ class Conversions:
                 source.resume(backlog)
 
     def _without_fault(self, source: Peer | None, form: BlobFrame | Exception) -> list[Frame]:
-        """The BLOB to be delivered, or nothing but a complaint."""
+        """The BLOB to be delivered; on an error a complaint is made, and there is none."""
         if not isinstance(form, Exception):
             return [form]
         if isinstance(form, MalformedFrame) and source is not None:
@@ -127,7 +127,7 @@ class Conversions:
         later: dict[Backlog, list[Peer]] = {}
         backlogs = list(self.backlogs.values())
         if (own := self.backlogs.get(source)) is not None:
-            backlogs.insert(0, own)  # what it sends stays in order, whoever else holds a receiver up
+            backlogs.insert(0, own)  # what it sends stays in order, whoever else holds up a receiver
         for peer in receivers:
             assert isinstance(peer, Peer)
             for backlog in backlogs:
@@ -140,7 +140,7 @@ class Conversions:
             first = frames[0]
             if isinstance(first, BlobFrame):
                 converting = {peer for peer in peers if needs_conversion(first, peer)}
-                for to_convert in (False, True):  # all of one form at once, as each is made once
+                for to_convert in (False, True):  # all receivers of one form at once, as each form is made once
                     if chosen := [peer for peer in peers if (peer in converting) is to_convert]:
                         backlog.add(frames, chosen, source, to_convert=to_convert)
             else:
@@ -148,7 +148,7 @@ class Conversions:
         return free
 
     async def settle(self, deadline: float) -> None:
-        """Wait until no BLOB waits to be converted, or until this time of the loop."""
+        """Wait until all BLOBs have been converted, or until this time of the loop."""
         if self._tasks:
             left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait(self._tasks, timeout=max(0.0, left))

@@ -17,7 +17,7 @@ __all__ = ["Keepalive"]
 
 
 LEAST: Final = 0.05
-"""Seconds: a shorter interval counts as this one, as otherwise nothing else would get a turn."""
+"""Seconds of the shortest interval, which replaces any shorter one: nothing else would get a turn."""
 
 
 class Keepalive:
@@ -35,10 +35,10 @@ class Keepalive:
 
     @property
     def interval(self) -> float | None:
-        """Seconds without traffic; it can be changed while it runs.
+        """Seconds without traffic; can be changed while :meth:`run` runs.
 
         Raises:
-            TypeError: Set to something that is no number.
+            TypeError: Set to something that is not a number.
             ValueError: Set to a number that is not finite.
         """
         return self._interval
@@ -55,7 +55,7 @@ class Keepalive:
             self._changed.set()
 
     async def run(self) -> None:
-        """Send until cancelled; while there is no interval, it sleeps."""
+        """Send until cancelled; sleep while there is no interval."""
         loop = asyncio.get_running_loop()
         board, changed = self._board, asyncio.Event()
         self._changed = changed

@@ -1,4 +1,4 @@
-"""What looks on at a server: its own logs, or an observer of a script."""
+"""The observers of a server: its own logs, or those of a script."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Observer"]
 class Observer:
     """Sees what passes through a server. A subclass overrides the methods for what it wants to see.
 
-    They are called in the event loop, for each read of each peer, so they must be quick and must not wait. They must
-    not change what they are shown. An exception is logged the first time, and ends nothing.
+    The methods are called in the event loop, for each read of each peer, so they must be quick and must not wait.
+    They must not change what they are shown. An exception is logged the first time, and has no other effect.
     """
 
     def peer_added(self, peer: Peer) -> None:
-        """A client, a driver or another server has come; its link is not open yet.
+        """A client, a driver or another server has arrived; its link is not open yet.
 
         Args:
             peer: It has a ``label``, a ``role``, and counts what passes.

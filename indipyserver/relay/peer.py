@@ -1,4 +1,4 @@
-"""One peer: a link, what waits for it, and what it is interested in."""
+"""One peer: a link, its queues, and its interests."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["HANG_TIME", "Peer", "put_for_all", "tracer"]
 logger = logging.getLogger("indipyserver.ipyserver")
 
 HANG_TIME: Final = 30.0
-"""Seconds after which a driver that takes nothing of what waits for it is declared hung; whatever is set in its place,
-a server above hears before this time is over that this one is well."""
+"""Seconds after which a driver that takes nothing of its backlog is declared hung.  Even if another time is set, a
+server above is told within this one that this server is well."""
 _FAULTS_IN_A_ROW: Final = 32
 
 
@@ -35,40 +35,40 @@ class Board(Protocol):
     """What a peer needs of the switchboard."""
 
     def relay(self, source: Peer, frames: list[Frame]) -> None:
-        """Frames have come from this peer."""
+        """Route frames from this peer."""
 
     def remove(self, peer: Peer, error: Exception | None) -> None:
-        """Its link has ended."""
+        """Remove a peer whose link has ended."""
 
     def refresh(self, peer: Peer) -> None:
-        """Some of what it snoops on did not reach it."""
+        """Ask again for what a peer snoops on, as it has missed some of it."""
 
     def announce(self, text: str, *, about: Endpoint) -> None:
-        """A message for everybody who may see the devices of this endpoint."""
+        """Send everybody a message about this endpoint."""
 
     def send(self, peer: Peer, frame: Frame) -> None:
-        """One frame for one peer."""
+        """Send one frame to one peer."""
 
 
 class Peer(Endpoint):
     """An endpoint with a link.
 
     Args:
-        board: Brings the frames of all peers together.
-        link: How frames get there and back.
+        board: Exchanges frames between the peers.
+        link: Carries its frames.
         role: What the peer is to this server.
-        limits: How much may wait for it.
+        limits: How much may be queued for it.
         label: Who it is, for logs and messages; by default the link's.
         on_closed: Called when the link has ended and the peer is detached, with the reason.
-        in_process: The link carries frames and not bytes.
-        hang_time: Seconds without progress after which a driver is cut off; 0: never, but it is told that it is busy.
-        stays: The peer is not removed when its link ends; its owner removes it, with a reason.
+        in_process: The link carries frames, not bytes.
+        hang_time: Seconds without progress after which a driver is cut off; 0: never, it is only reported as busy.
+        stays: The peer stays when its link ends; whoever added it removes it, with a reason.
         only_device: See :class:`Endpoint`.
         takes_blobs: See :class:`Endpoint`.
 
     Attributes:
-        received: Frames that came from it.
-        since: When it came, in seconds since the epoch.
+        received: Number of frames received from it.
+        since: When it connected, in seconds since the epoch.
         last_error: The last thing that went wrong with it, or "".
         takes_descriptors: It can be given attached BLOBs.
         trace: If set, called with "to" or "from" and each frame.
@@ -107,19 +107,19 @@ class Peer(Endpoint):
         self._is_commanded = not is_client
         self._hang_time = hang_time
         patience = hang_time or HANG_TIME
-        self._looks = 2 * max(1, math.ceil(patience / HANG_TIME))  # of the watchdog, until the driver is hung
+        self._looks = 2 * max(1, math.ceil(patience / HANG_TIME))  # of the watchdog, until the driver counts as hung
         self._look_time = patience / self._looks
         self._watchdog: asyncio.TimerHandle | None = None
-        self._progress = 0  # when the watchdog last looked
-        self._looks_in_vain = 0  # of the watchdog, since it has taken something
-        self._is_busy = False  # that has been told to all
-        self._holding: set[Peer] = set()  # senders of commands that are not read until it has taken some
+        self._progress = 0  # at the last look of the watchdog
+        self._looks_in_vain = 0  # of the watchdog, since the peer last took something
+        self._is_busy = False  # everybody has been told so
+        self._holding: set[Peer] = set()  # senders that are not read until it has taken some commands
         self._held_by: set[object] = set()
         self._closing = False
         self._faults = 0  # in a row
 
     def become_server(self) -> None:
-        """Its devices have to go as soon as it does: it may be back at once."""
+        """Stop its link from lingering, too: its devices have to go when it does, as it may reconnect at once."""
         super().become_server()
         if isinstance(self.link, FramedLink):
             self.link.linger = 0.0
@@ -128,17 +128,17 @@ class Peer(Endpoint):
 
     @property
     def sent(self) -> int:
-        """Frames that were queued for it."""
+        """Number of frames queued for it."""
         return self._queues.sent
 
     @property
     def dropped(self) -> int:
-        """Frames that were not queued for it, or replaced, as it was too slow."""
+        """Number of frames dropped or replaced because it was too slow."""
         return self._queues.dropped
 
     @property
     def queued(self) -> int:
-        """Bytes that wait for it, in the queues and in the link."""
+        """Bytes queued for it, here and in the link."""
         return self._queues.queued
 
     def put(self, batch: Batch, frames: list[Frame], sender: Endpoint | None = None) -> None:
@@ -146,8 +146,8 @@ class Peer(Endpoint):
 
         Args:
             batch: The frames, which may be sealed.
-            frames: The same frames: either all commands and requests, or all news.
-            sender: Who commands or requests; None: this server.
+            frames: The same frames: either all are commands and requests, or all are news.
+            sender: Who sent the commands or requests; None: this server.
         """
         if self.closed or self._closing:
             return
@@ -173,13 +173,13 @@ class Peer(Endpoint):
             self.hold(sender)
 
     def hold(self, sender: Peer) -> None:
-        """Do not read this sender until there is room for more of its commands."""
+        """Stop reading this sender until there is room for more of its commands."""
         if sender not in self._holding and not self.closed and not sender.closed:
             self._holding.add(sender)
             sender.pause(self)
 
     def stop_holding(self, sender: Peer) -> None:
-        """This sender has gone: there is nobody left to be read."""
+        """Forget a sender that has gone."""
         self._holding.discard(sender)
 
     def _let_go(self, senders: Iterable[Peer]) -> None:
@@ -188,18 +188,18 @@ class Peer(Endpoint):
             sender.resume(self)
 
     def pause(self, reason: object) -> None:
-        """Read no more of what it sends until :meth:`resume` is called with the same reason."""
+        """Stop reading its link until :meth:`resume` is called with the same reason."""
         self._held_by.add(reason)
         self.link.pause_reading()
 
     def resume(self, reason: object) -> None:
-        """This reason is gone; with the last one, reading goes on."""
+        """Drop a reason to pause; reading resumes when none is left."""
         self._held_by.discard(reason)
         if not self._held_by and not self.closed:
             self.link.resume_reading()
 
     def link_drained(self) -> None:
-        """The link asks for more."""
+        """The link can take more."""
         self._queues.refill()
         self.link.flush()
         if self._holding:
@@ -214,8 +214,8 @@ class Peer(Endpoint):
         """A number that changes while the peer is alive.
 
         A server below may take nothing because one of its drivers takes nothing; what its other drivers send
-        shows that the server itself is well. A driver that takes news, but no command while some of
-        its vectors are full, is busy with those that it has.
+        shows that the server itself is well. A driver that takes no commands while some of its vectors
+        are full is busy with those it has, even if it takes news.
         """
         link = self.link
         if link.full_vectors:
@@ -223,7 +223,7 @@ class Peer(Endpoint):
         return link.bytes_sent + link.bytes_received if self.role is Role.REMOTE else link.bytes_sent
 
     def _watch(self) -> None:
-        """At least twice in the time after which a peer counts as hung: has it taken anything since the last look?"""
+        """Check, at least twice before a peer counts as hung, whether it has taken anything since the last look."""
         self._watchdog = None
         if self.closed or not self.queued:
             return
@@ -232,7 +232,7 @@ class Peer(Endpoint):
             return
         self._looks_in_vain += 1
         if self._looks_in_vain == 1:
-            for sender in tuple(self._holding):  # to a server above this is also a sign that this one is well
+            for sender in tuple(self._holding):  # this also tells a server above that this one is well
                 self._tell(sender, "takes nothing at the moment: commands wait for it")
         elif self._looks_in_vain < self._looks:
             self._tell_servers()
@@ -253,7 +253,7 @@ class Peer(Endpoint):
         self.cut(TimeoutError(f"it has taken nothing for {self._hang_time:g} seconds of {self.queued} bytes"))
 
     def close(self) -> None:
-        """Take no more, send what waits, then end the link."""
+        """Take no more, send the backlog, then close the link."""
         if not self.closed:
             self._closing = True
             self._close_when_empty()
@@ -263,7 +263,7 @@ class Peer(Endpoint):
             self.link.close()
 
     def _tell_busy(self) -> None:
-        """A driver in this process handles what it has taken; to end it could leave a roof half-way, so it is not."""
+        """Report that a driver is busy instead of cutting it off, which could leave a roof half-way."""
         if not self._is_busy:
             self._is_busy = True
             senders = ", ".join(sorted(sender.label for sender in self._holding)) or "nobody"
@@ -273,18 +273,18 @@ class Peer(Endpoint):
         self._tell_servers()
 
     def _tell_servers(self) -> None:
-        """A server above would take this one for hung."""
+        """Reassure servers above, which would otherwise take this one for hung."""
         for sender in tuple(self._holding):
             if sender.role is Role.UPSTREAM:
                 self._tell(sender, "is still busy")
 
     def _tell(self, sender: Peer, text: str) -> None:
-        """Tell somebody whose commands wait how it is; the label can name devices that are hidden from them."""
+        """Tell a sender whose commands wait how this peer is; its label can name devices hidden from the sender."""
         who = "The driver of a device" if sender.rights.devices else self.label
         self._board.send(sender, encode(Message(None, f"{who} {text}")))
 
     def cut(self, error: Exception) -> None:
-        """End the link at once, dropping what waits."""
+        """End the link at once and drop the backlog."""
         if not self.closed:
             if self.may_log():
                 logger.warning("%s is cut off: %s", self.label, error)
@@ -294,13 +294,13 @@ class Peer(Endpoint):
             self.link.abort()
 
     def _drop_what_waits(self) -> None:
-        """At once: peer and link refer to each other, so it would be kept until the next garbage collection."""
+        """Free the backlog now: peer and link refer to each other, so it would stay until a garbage collection."""
         self._queues.clear()
 
     # Called by the link
 
     def frames_received(self, frames: list[Frame]) -> None:
-        """Frames have come in."""
+        """Count, trace and route frames from the link."""
         self.received += len(frames)
         self._faults = 0
         if self.trace is not None:
@@ -310,7 +310,7 @@ class Peer(Endpoint):
             self._board.relay(self, frames)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
-        """Something it sent was skipped; a client that sends nothing else is cut off."""
+        """Something it sent was skipped; a client that keeps sending nothing else is cut off."""
         self.last_error = str(fault)
         if isinstance(fault, FrameTooLarge):
             return  # the link closes, with this as the reason
@@ -320,7 +320,7 @@ class Peer(Endpoint):
             self.cut(fault)
 
     def link_closed(self, error: Exception | None) -> None:
-        """The link has ended: the peer goes, and with it what it owned."""
+        """The link has ended: remove the peer, and with it its devices."""
         self.closed = True
         self._drop_what_waits()
         if self._watchdog is not None:
@@ -343,7 +343,7 @@ class Peer(Endpoint):
 def put_for_all(
     frames: list[Frame], receivers: Iterable[Endpoint], touched: dict[Endpoint, None], source: Endpoint | None
 ) -> None:
-    """Queue frames for receivers, joined once for all that get bytes."""
+    """Queue frames for receivers; they are joined once for all receivers that get bytes."""
     if not frames:
         return
     shared: Batch | None = None
@@ -359,11 +359,11 @@ def put_for_all(
 
 
 def tracer(log: logging.Logger, *, to: str, come: str) -> Callable[[str, Frame], None]:
-    """For :attr:`Peer.trace`: logs the elements themselves at DEBUG, BLOBs cut.
+    """A function for :attr:`Peer.trace` that logs elements at DEBUG, truncated.
 
     Args:
-        log: Where.
-        to: The word for what goes to the peer: RX or TX, as seen by the one who debugs.
+        log: The logger.
+        to: The word for what goes to the peer: RX or TX, as seen by whoever debugs.
         come: The word for what comes from it.
     """
 
