@@ -1,4 +1,4 @@
-"""From frames to the coroutines of a driver: in order for each vector, different vectors side by side."""
+"""From frames to the coroutines of a driver: in order for each vector, different vectors concurrently."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Dispatcher:
         link: Where frames come from.
         outlet: Where answers go to.
         snoops: What the driver watches.
-        clock: The time in seconds, which never jumps.
+        clock: A monotonic clock, in seconds.
         start: Starts a task with a name.
         closed: Called when the link is closed.
-        is_ending: The driver is about to end, so that tasks may be cancelled.
+        is_ending: Tells whether the driver is about to end, so that its tasks may be cancelled.
 
     Attributes:
         refused: How many elements have been refused, by kind.
@@ -79,19 +79,19 @@ class Dispatcher:
         self._is_ending = is_ending
         self._queues = EventQueues(start, self._hold_commands, self._pause_news, self._left_out, is_ending)
         self._log_left_out = -math.inf  # not before this time
-        self._left_out_since = 0  # when it was last logged
+        self._left_out_since = 0  # how many since it was last logged
         self._waits_for: set[object] = set()  # why the link is not read
         self._failures = _Failures(clock)
         self._requests: dict[_Asked, Frame] = {}  # for definitions, not yet answered
         self._is_answering = False
-        self._to_be_asked: list[PropertyVector] = []  # for their definitions; vectors cannot be hashed
+        self._to_be_asked: list[PropertyVector] = []  # to be asked for their definitions; vectors cannot be hashed
         self._open = True
 
     # --- when too much waits ---
 
     def _hold_commands(self, key: Key, held: bool) -> None:
-        """Take no more commands for a vector. Where the link can tell them from the rest, that is still read: a roof
-        that moves has to hear of the rain, and that it is to stop, however many commands clients send.
+        """Hold commands for a vector, or take them again. If the link can, it delivers everything else meanwhile: a
+        moving roof must get news of rain, and the command to stop, however many other commands clients send.
         """
         if isinstance(self._link, MemoryLink):
             self._link.set_full(key.device, key.name, held)
@@ -102,7 +102,7 @@ class Dispatcher:
         self._pause("news", paused)
 
     def _pause(self, reason: object, paused: bool) -> None:
-        """Do not read the link, as long as there is a reason."""
+        """Stop reading the link as long as there is a reason."""
         reasons = self._waits_for
         if paused:
             reasons.add(reason)
@@ -114,7 +114,7 @@ class Dispatcher:
                 self._link.resume_reading()
 
     def _left_out(self, device: str | None, name: str | None, count: int, ask: bool) -> None:
-        """Old news did not reach snoopevent, as it is too slow; what they told of is asked for once more."""
+        """Old news was dropped, as snoopevent is too slow; request the present values if they are still needed."""
         now = self._clock()
         self._left_out_since += count
         if now >= self._log_left_out:
@@ -138,7 +138,7 @@ class Dispatcher:
             if self._open:
                 try:
                     self._take(frame)
-                except Exception as error:  # whatever it is, what came with it is taken
+                except Exception as error:  # whatever it is, the other frames are taken
                     self._fail(frame, error)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
@@ -152,7 +152,7 @@ class Dispatcher:
         self._closed(error)
 
     def close(self) -> None:
-        """Take no more frames, and forget those that wait. A signal handler may call this at any place."""
+        """Take no more frames, and forget those that are queued. A signal handler may call this at any point."""
         self._open = False
         self._queues.close()
 
@@ -193,7 +193,7 @@ class Dispatcher:
             self._queues.add_news(device, name, Job(partial(self._news, frame), _held_by(frame), _kind(frame)))
 
     def _take_deletion(self, frame: Frame) -> None:
-        """News that a vector or a whole device is gone; which of them it is, only the whole element tells."""
+        """News that a vector or a whole device is gone; only the decoded element tells which."""
         if not self._snoops.watches(frame.address):
             return
         try:
@@ -213,13 +213,13 @@ class Dispatcher:
             self._queues.add_news(device, name, job)
 
     def _is_wanted(self, frame: Frame, address: Address) -> bool:
-        """The driver watches this; if there are BLOBs to come, they are enabled."""
+        """Does the driver watch this? If BLOBs are to come, they are enabled."""
         if not self._snoops.watches(address):
             return False
         if self._snoops.heard(address, self._clock()):
             try:
                 self._outlet.emit(encode(messages.EnableBlob(address.device, address.name)))
-            except LocalProtocolError as error:  # its BLOBs do not come, all else does
+            except LocalProtocolError as error:  # its BLOBs do not come, everything else does
                 self._count("enableBLOB", "the BLOBs of %r %r cannot be enabled: %s", *address[1:], error)
         return True
 
@@ -236,8 +236,8 @@ class Dispatcher:
     def _take_request(self, frame: Frame) -> None:
         """A getProperties, whatever its version; "*" is how a server asks for everything.
 
-        Requests that wait are joined, so that there are never more than there are vectors, and so that a
-        flood of them neither stops the reading of the link nor delays a command.
+        Waiting requests are merged, so that there are never more of them than vectors, and a flood of
+        them neither stops the reading of the link nor delays a command.
         """
         device, name = frame.device or None, frame.name or None
         asked: _Asked = _EVERYTHING if device is None or device == "*" else (device, name)
@@ -255,7 +255,7 @@ class Dispatcher:
             self._start(self._answer_requests(), "definitions")
 
     async def _answer_requests(self) -> None:
-        """Answer what waits. Each answer paces itself, so that commands have their turn every few milliseconds."""
+        """Answer waiting requests. Each answer paces itself, so commands get their turn every few milliseconds."""
         try:
             while self._requests and self._open:
                 asked = next(iter(self._requests))
@@ -284,7 +284,7 @@ class Dispatcher:
             self._queues.add(Key(True, vector.devicename, vector.name), job)
 
     async def _ask_for_definition(self, frame: Frame, vector: PropertyVector) -> None:
-        """Let the driver answer by itself."""
+        """Let the driver's rxevent answer."""
         self._to_be_asked = [waiting for waiting in self._to_be_asked if waiting is not vector]
         if self._vector(vector.devicename, vector.name) is vector:
             await self._received(getProperties(frame, vector), vector)
@@ -311,7 +311,7 @@ class Dispatcher:
         await self._received(event, vector)
 
     async def _refuse_read_only(self, frame: Frame, vector: PropertyVector) -> None:
-        """Say so, and no more: whatever a client sends, the instrument alone says how it is."""
+        """Tell clients, but leave the state of the vector alone: only the instrument determines it."""
         reason = "the vector is read-only"
         self._refuse(EventException(reason, tag=frame.tag.text, device=frame.device, name=frame.name))
         try:
@@ -335,12 +335,12 @@ class Dispatcher:
                 vector.devicename,
                 vector.name,
             )
-            if not isinstance(event, getProperties):  # who asks for a definition may know nothing of it yet
+            if not isinstance(event, getProperties):  # whoever asks for a definition may not know the vector yet
                 await self._alert(vector, f"{vector.name}: the driver failed: {_words(error)}")
 
     def _is_cancelled(self, error: BaseException) -> bool:
-        """It is this driver that is to end. Other things that are cancelled, such as a task that was waited for,
-        are failures of the coroutine that lets the exception through.
+        """Was it cancelled because the driver is about to end? Any other cancellation, such as that of an awaited
+        task, is a failure of the coroutine that lets the exception through.
         """
         return isinstance(error, asyncio.CancelledError) and self._is_ending()
 
@@ -386,7 +386,7 @@ class Dispatcher:
         self._outlet.emit(encode(messages.Ping(ping.uid, reply=True)))
 
     async def _decoded(self, frame: Frame) -> tuple[Frame, messages.AnyMessage]:
-        """The frame, with its data in it wherever that has been, and what it means."""
+        """The frame with its data inline, wherever that was, and the decoded message."""
         size = sum(frame.lengths) if isinstance(frame, AttachedFrame) else frame.size
         return await in_thread_if(size > LARGE, partial(_read, frame))
 
@@ -412,7 +412,7 @@ class Dispatcher:
 
 
 def _kind(frame: Frame) -> Kind:
-    """Of a definition or an update."""
+    """The kind of a definition or an update."""
     tag = frame.address.tag
     if tag.verb is Verb.DEF:
         return Kind.DEFINITION
@@ -422,7 +422,7 @@ def _kind(frame: Frame) -> Kind:
 
 
 def _held_by(frame: Frame) -> int:
-    """Bytes that a frame keeps in memory, with those of its files."""
+    """Bytes that a frame keeps in memory, including its files."""
     return frame.size + frame.in_files if isinstance(frame, BlobFrame) else frame.size
 
 
@@ -437,8 +437,8 @@ def _read(frame: Frame) -> tuple[Frame, messages.AnyMessage]:
 
 
 class _Failures:
-    """Logs what fails again and again with its traceback now and then, and counts it: whoever makes it fail, by
-    commands or by news, must not fill the disk.
+    """Logs repeated failures only now and then, with traceback, and counts the others: commands or news that make a
+    driver fail must not fill the disk.
 
     Args:
         clock: The time in seconds.
@@ -452,10 +452,10 @@ class _Failures:
         """Log an exception.
 
         Args:
-            error: The exception; those of another class are another failure.
+            error: The exception; one of another class is another failure.
             about: The driver's vectors that it concerns.
             text: What has failed; the same text is the same failure.
-            args: What stands in it.
+            args: The arguments of the text.
         """
         key = (text, type(error), *map(id, about))
         now = self._clock()
@@ -469,7 +469,7 @@ class _Failures:
 
 
 def _words(error: BaseException) -> str:
-    """The exception in words; its own may be missing, or fail."""
+    """The exception in words; its text may be empty, or its `str()` fail."""
     try:
         text = str(error)
     except Exception:

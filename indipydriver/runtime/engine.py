@@ -23,7 +23,7 @@ from .snooping import Snoops
 __all__ = ["Engine", "split_exits"]
 
 _LEAST_TO_CLOSE: Final = 1.0
-"""Seconds in which the last frames must leave, even when the grace time has been used up."""
+"""Seconds that the last frames have to leave, even when the grace time has been used up."""
 
 logger = logging.getLogger("indipydriver.ipydriver")
 
@@ -48,8 +48,8 @@ class Engine:
         self._backgrounds: list[Coroutine[Any, Any, Any]] = []
         self._asked = asyncio.Event()  # there is something new to be watched; made anew for each run
         self._runner: asyncio.Task[Any] | None = None  # what serve() runs in
-        self._cancelled_before = 0  # how often that was cancelled before
-        self._is_over = False  # the grace time has been used up: nothing is started any more
+        self._cancelled_before = 0  # how often it had been cancelled before
+        self._is_over = False  # the grace time has been used up: nothing more is started
 
     def prepare(self) -> None:
         """A run is about to begin: from now on sends are kept for its link.
@@ -95,13 +95,13 @@ class Engine:
             await self._finish(link, closed, _LEAST_TO_CLOSE)
             raise
         except BaseException:
-            # At once if nothing waits: a server in this process then learns the reason first.
+            # Do not wait if nothing is unsent: a server in this process then learns the reason first.
             await self._finish(link, closed, _LEAST_TO_CLOSE if link.unsent else 0)
             raise
         await self._finish(link, closed, max(grace, _LEAST_TO_CLOSE))
 
     async def _run_tasks(self, outlet: Outlet, grace: float) -> None:
-        """Run what the author of the driver has written, to its end."""
+        """Run what the author of the driver has written until it ends."""
         state = self._state
         async with asyncio.TaskGroup() as group:
             self._group = group
@@ -162,7 +162,7 @@ class Engine:
         self._create(_guarded(coro, what), what, coro)
 
     def _start_user(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
-        """Start what ends the driver if it fails."""
+        """Start user code; if it fails, the driver ends."""
         self._create(self._supervised(coro, what), what, coro)
 
     def _create(self, coro: Coroutine[Any, Any, Any], what: str, inner: Coroutine[Any, Any, Any]) -> None:
@@ -170,7 +170,7 @@ class Engine:
             if self._group is None or self._is_over:
                 raise RuntimeError("the grace time is over")
             task = self._group.create_task(coro, name=what)
-        except RuntimeError as error:  # or the group is about to be left
+        except RuntimeError as error:  # or the group is about to end
             coro.close()
             inner.close()
             logger.warning("%s: %s is not started any more: %s", type(self._driver).__name__, what, error)
@@ -179,7 +179,7 @@ class Engine:
         task.add_done_callback(partial(self._task_done, inner))
 
     async def _supervised(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
-        """Run user code that nobody has a reason to cancel before the driver ends."""
+        """Run user code; being cancelled before the driver ends is a failure."""
         try:
             await _guarded(coro, what)
         except asyncio.CancelledError as error:
@@ -204,14 +204,14 @@ class Engine:
         self.shut_down()  # the group is cancelled: it takes no more tasks
 
     async def _ask(self, outlet: Outlet) -> None:
-        """Ask for what is watched, whenever that is due."""
+        """Ask for each watched vector whenever that is due."""
         snoops, clock = self.snoops, asyncio.get_running_loop().time
         while True:
             self._asked.clear()
             for device, vector in snoops.due(clock()):
                 try:
                     await outlet.send(GetProperties(device, vector))
-                except LocalProtocolError:  # snoopvectors is open to everybody
+                except LocalProtocolError:  # anybody can write to snoopvectors
                     logger.exception("%r of %r cannot be asked for", vector, device)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(snoops.next_due()):
@@ -228,7 +228,7 @@ class Engine:
             self._state.shutdown()
 
     async def _wind_down(self, asking: asyncio.Task[None], grace: float) -> None:
-        """Wait until all has ended; cancel what has not when the grace time is over."""
+        """Wait until all tasks have ended; cancel the remaining ones when the grace time is over."""
         asking.cancel()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
@@ -241,13 +241,13 @@ class Engine:
         for task in self._tasks:
             logger.warning("%s: %s has not ended in time: cancelled", name, task.get_name())
             task.cancel()
-        # To cancel it once more could end the cleaning up of hardware half-way, so it is only waited for.
+        # Cancelling again could stop the cleaning up of hardware half-way, so only wait.
         _, deaf = await asyncio.wait(self._tasks, timeout=max(grace, _LEAST_TO_CLOSE))
         for task in deaf:
             logger.error("%s: %s goes on though it was cancelled; the driver ends when it does", name, task.get_name())
 
     async def _finish(self, link: Link, closed: asyncio.Event, seconds: float) -> None:
-        """Let the last frames out, but not for ever, and be ready for the next run."""
+        """Let the last frames out within a time limit, and get ready for the next run."""
         self._group = None
         try:
             link.close()
@@ -257,7 +257,7 @@ class Engine:
                     await closed.wait()
         except TimeoutError:
             link.abort()
-        except BaseException:  # it is cancelled, or a shutdown() of the author's fails
+        except BaseException:  # it is cancelled, or the author's shutdown() fails
             link.abort()
             raise
         finally:
@@ -274,7 +274,7 @@ def _has_failed(task: asyncio.Task[Any]) -> bool:
 
 
 async def _guarded(coro: Coroutine[Any, Any, Any], what: str) -> None:
-    """Run a coroutine; sys.exit() in it is its failure, as asyncio would end the whole program, with all it serves."""
+    """Run a coroutine; turn sys.exit() into a failure, as asyncio would end the whole program with all it serves."""
     try:
         await coro
     except SystemExit as error:

@@ -1,4 +1,4 @@
-"""What waits for the coroutines of a driver: one queue for each vector, worked off in turn by a task of its own."""
+"""The events queued for the coroutines of a driver: one queue per vector, processed in order by its own task."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ __all__ = [
 ]
 
 MAX_WAITING: Final = 256
-"""Events of one vector that wait for their turn; with more, no more of their sort are taken."""
+"""Events in one queue; at this number, its commands are held or, for news, the link is not read."""
 
 MAX_COMMAND_BYTES: Final = 1 << 20
-"""Bytes of commands that wait for one vector behind the first; with more, no more commands are taken."""
+"""Bytes of commands queued for one vector behind the first; with more, commands for it are held."""
 
 MAX_NEWS_BYTES: Final = 8 << 20
-"""Bytes of snooped news that wait, behind the first of each vector; with more, the link is not read."""
+"""Bytes of snooped news queued behind the first of each vector; with more, the link is not read."""
 
 MAX_HELD_BYTES: Final = 64 << 20
-"""Bytes of all snooped news that wait or are being handled; with more, the link is not read.
+"""Bytes of all snooped news that is queued or being handled; with more, the link is not read.
 
-One event counts for MAX_NEWS_BYTES at most, so that others are heard while a picture of any size is handled."""
+One event counts for MAX_NEWS_BYTES at most, so that the link is read while an image of any size is handled."""
 
 JOB_WEIGHT: Final = 4096
-"""Bytes that an event counts for beside its own: a queue and a task."""
+"""Bytes that an event counts for in addition to its own: a queue and a task."""
 
 MAX_STREAM_BYTES: Final = 5 << 20
-"""Bytes of news of one vector beyond which a newer frame of a video replaces the one that waits."""
+"""Bytes of news of one vector beyond which a newer frame of a video replaces the queued one."""
 
 PATIENCE: Final = 1.0
-"""Seconds that news waits for a driver that is behind; then old values are left out, so that it hears the others."""
+"""Seconds that news waits for a driver that is behind; then old values are dropped, so that other news gets through."""
 
 logger = logging.getLogger("indipydriver.ipydriver")
 
 
 class Kind(Enum):
-    """What an event is, as far as it matters for those that wait beside it."""
+    """What an event is, as far as it matters for the events queued with it."""
 
     COMMAND = auto()
     DEFINITION = auto()
@@ -67,7 +67,7 @@ class Kind(Enum):
 
 
 _MAY_MISS: Final = frozenset({Kind.DEFINITION, Kind.UPDATE, Kind.FRAME, Kind.MESSAGE})
-"""What may be left out: the present values can be asked for, but no exposure, and not what is gone."""
+"""What may be dropped: present values can be requested again, but neither exposures nor deletions."""
 
 _TELLS_VALUES: Final = frozenset({Kind.DEFINITION, Kind.UPDATE})
 
@@ -94,12 +94,12 @@ class Job:
         run: Handles it.
         size: Bytes that it keeps in memory.
         kind: What it is.
-        after: Jobs that have to be done before.
-        instead: It was left out: who would wait for it waits for this one.
+        after: Jobs that have to be done before it.
+        instead: If it was dropped: the job to wait for in its place.
         is_begun: It is being handled, or has been.
         is_done: It has been handled, or dropped.
         number: Jobs are numbered in the order in which they came.
-        waiters: Of the jobs that wait for it, by number.
+        waiters: The futures of the jobs that wait for it, by number.
     """
 
     run: Callable[[], Awaitable[None]]
@@ -114,21 +114,21 @@ class Job:
 
     @property
     def resolved(self) -> Job:
-        """The one to wait for: itself, or the one before it if it was left out."""
+        """The job to wait for: itself, or the one before it if it was dropped."""
         job = self
         while job.instead is not None:
             job = job.instead
         return job
 
     async def wait_for(self, other: Job) -> None:
-        """Wait until another one is done; those that wait for the same one go on in the order in which they came."""
+        """Wait until another job is done; jobs that wait for the same one go on in order of arrival."""
         other = other.resolved
         if not other.is_done:
             waiter = other.waiters[self.number] = asyncio.get_running_loop().create_future()
             await waiter
 
     def finish(self) -> None:
-        """It is done; a chain of jobs is not kept alive by the last, nor what they handle by those that wait."""
+        """Mark it as done and drop its references: a waiting job must keep no chain of finished ones alive."""
         self.is_done = True
         self.run = _nothing
         self.after = ()
@@ -138,7 +138,7 @@ class Job:
         self.waiters.clear()
 
     def leave_out(self, before: Job | None) -> None:
-        """It will not be handled; those that wait for it wait for the one before it, which is."""
+        """Drop it; the jobs that wait for it wait for the one before it instead."""
         if before is not None:
             self.instead = before
             before.waiters |= self.waiters
@@ -150,10 +150,10 @@ class _Queue:
     """The jobs of one key.
 
     Attributes:
-        behind: Bytes of all that wait but the first, which may be of any size.
+        behind: Bytes of all queued jobs but the first, which may be of any size.
         current: The job that is being handled, or waits for others.
-        is_slow: Something has been left out since it was last empty.
-        asked: When the present values were last asked for, in the loop's time; -inf: they have come.
+        is_slow: Something has been dropped since it was last empty.
+        asked: When the present values were last requested, in the loop's time; -inf: they have come.
     """
 
     __slots__ = ("asked", "behind", "current", "is_slow", "jobs", "key")
@@ -194,11 +194,11 @@ class EventQueues:
 
     Args:
         start: Starts a task with a name.
-        hold: Called with a key of commands when too many of them wait (True), and when there is room again (False).
-        pause: The same for news.
-        left_out: Called with the device, the vector or None, and a number of news that were left out; and whether
+        hold: Called with a key of commands when its queue is full (True), and when it has room again (False).
+        pause: The same for news, without a key.
+        left_out: Called with the device, the vector or None, the number of events that were dropped, and whether
             the present values have to be requested.
-        is_ending: The driver is about to end, so that tasks may be cancelled.
+        is_ending: Tells whether the driver is about to end, so that its tasks may be cancelled.
     """
 
     def __init__(
@@ -217,12 +217,12 @@ class EventQueues:
         self._queues: dict[Key, _Queue] = {}
         self._full_commands: set[Key] = set()
         self._full_news: set[Key | None] = set()  # None: news as a whole
-        self._timers: dict[Key | None, asyncio.TimerHandle] = {}  # of what has been full, and is not half empty
+        self._timers: dict[Key | None, asyncio.TimerHandle] = {}  # of what has been full and is not yet half empty
         self._news = 0  # bytes that count against MAX_NEWS_BYTES
         self._held = 0  # bytes that count against MAX_HELD_BYTES
         self._deletions: dict[str, Job] = {}  # of whole devices, not yet handled
-        # By device and vector: the last news since the last message or deletion of the device, as that one waits for
-        # all before it, and the queues with news since its last deletion, as that has emptied them.
+        # By device and vector: the last news since the device's last message or deletion, which waits for all before
+        # it; and the queues with news since the device's last deletion, which has emptied them.
         self._last: dict[str | None, dict[str, Job]] = {}
         self._filled: dict[str | None, dict[str, _Queue]] = {}
         self._turns = Turns(), Turns()  # of news, of commands: neither waits for the other
@@ -261,13 +261,13 @@ class EventQueues:
         """Add news of a vector, or a message."""
         deletion = self._deletions.get(device or "")
         if name is None:
-            job.after = self._take_last(device)  # old values are not to come behind a message about them
+            job.after = self._take_last(device)  # old values must not follow a message about them
         elif deletion is not None:
             job.after = (deletion,)
         self.add(Key(False, device, name), job)
 
     def add_deletion(self, device: str, job: Job) -> None:
-        """A whole device is gone: what waits of it is void, what is being handled comes first, the rest after."""
+        """A whole device is gone: drop its queued news, finish what is being handled, and let later news wait."""
         if not self._open:
             return
         for queue in self._filled.pop(device, {}).values():
@@ -279,7 +279,7 @@ class EventQueues:
     def close(self) -> None:
         """Handle nothing more; what is being handled goes on.
 
-        A signal handler may call this at any place of the other methods, so it changes nothing else.
+        A signal handler may call this in the middle of any other method, so it changes nothing else.
         """
         if self._open:
             self._open = False
@@ -287,7 +287,7 @@ class EventQueues:
                 self._loop.call_soon_threadsafe(self._forget)
 
     def _forget(self) -> None:
-        """Forget all that waits."""
+        """Forget all that is queued."""
         for queue in self._queues.values():
             self._drop_all(queue)
         self._deletions.clear()
@@ -313,7 +313,7 @@ class EventQueues:
         queue.clear()
 
     def _void(self, queue: _Queue) -> None:
-        """Drop the values that have not reached the driver; messages and deletions of the device are none."""
+        """Drop the news of a vector that has not reached the driver."""
         before, current = queue.behind, queue.current
         for job in queue.jobs:
             self._omit(job, current)
@@ -323,23 +323,23 @@ class EventQueues:
         self._account(queue, before)
 
     def _relieve(self, key: Key | None) -> None:
-        """News has been kept back for long enough: leave out what is old in this queue, or in all."""
+        """News has been held up for long enough: drop what is old in this queue, or in all."""
         del self._timers[key]
         for queue in [self._queues[key]] if key is not None else list(self._queues.values()):
             if not queue.key.is_command:
                 self._leave_out(queue)
 
     def _leave_out(self, queue: _Queue) -> None:
-        """Drop what may be missed, except for the newest, and say so.
+        """Drop what may be missed, except for the newest event, and report that.
 
-        A definition tells all values. An update may tell some, so those that were left out have to be asked for.
+        A definition contains all values. An update may contain only some, so the others have to be requested.
         """
         old = [job for job in queue.jobs if job.kind in _MAY_MISS]
         if len(old) < 2:
             return
         before, newest, previous = queue.behind, old.pop(), queue.current
         kept: list[Job] = []
-        inherited: tuple[Job, ...] = ()  # what is left out would have waited for these
+        inherited: tuple[Job, ...] = ()  # what the dropped jobs would have waited for
         for job in queue.jobs:
             if job is newest or job.kind not in _MAY_MISS:
                 job.after = _unfinished(inherited + job.after) if inherited else job.after
@@ -372,18 +372,18 @@ class EventQueues:
             self._omit(frame, before)
 
     def _omit(self, job: Job, before: Job | None) -> None:
-        """Leave out news."""
+        """Drop news."""
         self._held -= _weight(job)
         job.leave_out(before)
 
     def _finish(self, queue: _Queue, job: Job) -> None:
-        """It has been handled, or is dropped: it keeps no memory any more."""
+        """A job has been handled or is dropped: it no longer holds memory."""
         if not (job.is_done or queue.key.is_command):
             self._held -= _weight(job)
         job.finish()
 
     def _account(self, queue: _Queue, before: int) -> None:
-        """After a change of a queue: is it full, or has it room again?"""
+        """After a change of a queue, note whether it is full or has room again."""
         key = queue.key
         if key.is_command:
             is_full = len(queue.jobs) >= MAX_WAITING or queue.behind > MAX_COMMAND_BYTES
@@ -399,7 +399,7 @@ class EventQueues:
             self._mark_news(None, news > MAX_NEWS_BYTES or held > MAX_HELD_BYTES, has_room)
 
     def _mark_news(self, key: Key | None, is_full: bool, has_room: bool) -> None:
-        """A queue, or news as a whole, is full; it is waited with until it has room, but not for ever."""
+        """Note whether a queue, or news as a whole, is full; if so, wait for room, but only for a while."""
         if not self._open or not (is_full or key in self._timers or key in self._full_news):
             return
         _mark(self._full_news, key, is_full, self._pause)
@@ -424,18 +424,18 @@ class EventQueues:
                 self._account(queue, before)
                 await self._do(queue, job)
                 queue.current = None
-                self._account(queue, queue.behind)  # it keeps no memory any more
-                if queue.jobs and not turns.may_go_on():  # the code of the author may never wait
+                self._account(queue, queue.behind)  # it no longer holds memory
+                if queue.jobs and not turns.may_go_on():  # the author's code may never yield
                     await turns.wait()
         finally:
             queue.current = None
-            if queue.jobs and self._open:  # user code has cancelled this task: another one goes on
+            if queue.jobs and self._open:  # user code has cancelled this task: another one takes over
                 self._start(self._work(queue), _named(queue.key))
             else:
                 self._end(queue)
 
     def _end(self, queue: _Queue) -> None:
-        """There is no task for it any more."""
+        """Remove a queue whose task has ended."""
         key = queue.key
         self._drop_all(queue)
         del self._queues[key]
@@ -461,7 +461,7 @@ class EventQueues:
             if self._is_ending():
                 raise
             logger.error("an event of %s %s was cancelled", key.device, key.name)
-        except Exception:  # a mistake of this package: the driver is to go on
+        except Exception:  # a bug in this package: the driver has to go on
             logger.exception("an event of %s %s could not be handled", key.device, key.name)
         finally:
             self._finish(queue, job)
@@ -470,7 +470,7 @@ class EventQueues:
 
 
 def _mark(full: set[Any], key: Key | None, is_full: bool, tell: Callable[[bool], None]) -> None:
-    """Note whether this is full, and tell when it is the first or the last that is."""
+    """Note whether this is full; report when the first becomes full, and when none is any more."""
     if is_full:
         full.add(key)
         if len(full) == 1:
@@ -482,7 +482,7 @@ def _mark(full: set[Any], key: Key | None, is_full: bool, tell: Callable[[bool],
 
 
 def _unfinished(jobs: Iterable[Job]) -> tuple[Job, ...]:
-    """Those to wait for, each of them once."""
+    """The jobs to wait for, each of them once."""
     return tuple(dict.fromkeys(job.resolved for job in jobs if not job.resolved.is_done))
 
 

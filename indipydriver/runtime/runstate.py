@@ -21,7 +21,7 @@ class RunReceiver(Protocol):
     """What takes frames for a driver, during one run."""
 
     def close(self) -> None:
-        """Take no more. A signal handler may call this at any place."""
+        """Take no more. A signal handler may call this at any point."""
 
 
 class _Phase(Enum):
@@ -34,12 +34,12 @@ class _Phase(Enum):
 class RunState:
     """The state of one driver, which may run any number of times, once at a time.
 
-    Whatever ends a run calls the driver's `shutdown`, to which its author may have added something. That calls
-    :meth:`shutdown` here, which calls nothing above but the `shutdown` of the devices.
+    Whatever ends a run calls the driver's `shutdown`, which its author may have extended. That calls
+    :meth:`shutdown` here, which calls no method of the driver, only the `shutdown` of its devices.
 
     Attributes:
         must_end: What authors read as `stop`.
-        ending: Set when the run has to end. It is made anew for each run, as it belongs to its event loop.
+        ending: Set when the run has to end. Created anew for each run, as it belongs to the run's event loop.
         loop: The event loop of the run, or of the last one.
         receiver: What takes frames, while there is a link.
     """
@@ -56,7 +56,7 @@ class RunState:
 
     @property
     def outlet(self) -> Outlet:
-        """Where to send; NotRunning before the first run."""
+        """Where to send; raises NotRunning before the first run."""
         if self._outlet is None:
             raise NotRunning("the driver does not run yet: await asyncrun(), or that of its IPyServer, first")
         return self._outlet
@@ -67,7 +67,7 @@ class RunState:
         return self._phase is _Phase.STARTING
 
     def prepare(self) -> bool:
-        """A run is about to begin: from now on sends are kept for its link. False if that is known already.
+        """A run is about to begin: from now on sends are kept for its link. False if one is already prepared.
 
         Raises:
             RuntimeError: The driver runs already.
@@ -78,10 +78,10 @@ class RunState:
         if self._phase is _Phase.STARTING:
             if not self.must_end:
                 return False
-            self._phase = _Phase.ENDED  # the run that was expected was shut down before it began; this is another
+            self._phase = _Phase.ENDED  # the prepared run was shut down before it began; this is another
         if self._phase is _Phase.ENDED:
             self._set_flags(False)
-            if self._must_not_run:  # asked last: a thread or a signal handler may shut it down just now
+            if self._must_not_run:  # checked last: a thread or a signal handler may shut it down just now
                 self._set_flags(True)
         self._must_not_run = False
         if self.loop not in (None, loop):  # an Event belongs to the loop in which it was waited for
@@ -112,10 +112,10 @@ class RunState:
             receiver.close()
 
     def shutdown(self) -> None:
-        """Raise the stop flags, and begin the end of the run: nothing is sent or taken any more.
+        """Raise the stop flags and begin to end the run: nothing more is sent or taken.
 
-        Without a run, that is the end of the next. Any thread and any signal handler may call this, as the button of
-        a GPIO library does.
+        Between runs, this ends the next one. Any thread or signal handler may call it, such as the button callback of
+        a GPIO library.
         """
         self._must_not_run = self._phase in (_Phase.FRESH, _Phase.ENDED)
         self.must_end = True

@@ -18,7 +18,7 @@ MIN_TIMEOUT: Final = 5
 """Seconds of silence before a driver may ask again: each time costs the other driver a definition."""
 
 MAX_TIMEOUT: Final = 10**9
-"""Seconds, some 30 years: whoever means never watches without a timeout."""
+"""Seconds, some 30 years; to mean never, watch without a timeout."""
 
 _NEWS: Final = frozenset({Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE})
 # A timer may fire a moment before it is due by the clock that is read afterwards.
@@ -68,7 +68,7 @@ class Snoops:
     def watches(self, address: Address) -> bool:
         """Is this news of something that is watched?
 
-        Who watches one vector also gets what concerns its whole device: messages, and its deletion.
+        Watching one vector includes what concerns its whole device: messages, and its deletion.
         """
         tag, device, name = address
         if tag.verb not in _NEWS:
