@@ -1,20 +1,18 @@
 """Links over local sockets that pass BLOBs as file descriptors.
 
 A libindi driver whose standard output is an AF_UNIX socket does not encode its BLOBs: a descriptor of a memory file
-with the bytes comes along with the element (SCM_RIGHTS).  Clients on a local socket may get the same descriptor; for
-all others the bytes are encoded, once.
-Observed with libindi 1.9.9: descriptors come in the order of their elements, behind the first byte of the element and
+with the bytes arrives with the element (SCM_RIGHTS).  Clients on a local socket may get the same descriptor; for all
+others the bytes are encoded, once.
+Observed with libindi 1.9.9: descriptors arrive in the order of their elements, after the first byte of the element and
 no later than its end, at most 16 in one message.
 
-Nothing but this order tells which descriptor belongs to which element.  So a BLOB that is merely malformed is dropped
-with its own descriptors; but when it cannot be told which these are, the link ends: one picture would be taken for
-another from then on.
+Only this order tells which descriptor belongs to which element.  A BLOB that is merely malformed is dropped with its
+own descriptors; but if these cannot be identified, the link ends, as later images could be taken for others.
 
-A server that passes on what its clients send is not to blame for it: indiserver puts the data of a ``oneBLOB`` into a
-file wherever it stands, in elements that are none of INDI's too, and leaves an ``attached`` that is not in its place.
-It sends each element on its own, so it can be told which descriptors belong to it, and what is too much or too few
-there, or cannot be read, concerns that element only.  What is beyond a limit is skipped with the descriptors that come
-with it.
+A server that passes on what its clients send is not to blame for it: indiserver puts the data of any ``oneBLOB`` into
+a file, even in elements that INDI does not know, and leaves a misplaced ``attached`` as it is.  It sends each element
+on its own, so the descriptors of each are known, and extra, missing or unreadable ones concern that element only.
+What is beyond a limit is skipped, with its descriptors.
 """
 
 from __future__ import annotations
@@ -48,27 +46,27 @@ from .memoryfile import (
 __all__ = ["MAX_DESCRIPTORS", "MAX_IN_FLIGHT", "MAX_WAITING", "AttachedFrame", "Descriptor", "PassingLink"]
 
 MAX_WAITING: Final = 4 * MAX_DESCRIPTORS
-"""Descriptors of one peer whose element has not ended; of a member each, more than any camera has."""
+"""Descriptors of one peer whose element has not ended: one per member, more than any camera has."""
 
 
 MAX_IN_FLIGHT: Final = 32 << 20
-"""Bytes in files that were sent to a peer and that it has not read, before another is sent.  The kernel keeps them
-alive, some 200 for each socket, and lets nobody pass a descriptor when one user has more of them on their way
-than a process may open (usually 1024): a few clients that do not read would stop all cameras."""
+"""Bytes in files sent to a peer and not yet read by it; at this number, no more are sent.  The kernel keeps the files
+alive, some 200 for each socket, and no longer passes descriptors when one user has more of them in flight than
+a process may open (usually 1024): a few clients that do not read would stop all cameras."""
 
 
-_TRUNCATED: Final = int(getattr(socket, "MSG_CTRUNC", 0))  # of an enumeration, each use would take a microsecond
+_TRUNCATED: Final = int(getattr(socket, "MSG_CTRUNC", 0))  # an int: each use of the enumeration would take a microsecond
 
 
 class _CountingCollector(BlobCollector):
-    """A collector that knows how many descriptors belong to the element, even if it is to be dropped."""
+    """A collector that counts the descriptors of its element, even if the element will be dropped."""
 
     takes_descriptors = True
 
     def __init__(self, tag: bytes, start_tag: bytes, limits: Limits) -> None:
         super().__init__(tag, start_tag, limits)
         self.attached = 0
-        self.broken = False  # something in it cannot be read, which may have been an attached member
+        self.broken = False  # something unreadable in it may have been an attached member
 
     def _note_tag(self, tag: bytes, name: bytes, begin: int, end: int) -> None:
         if name == b"oneBLOB" and is_attached(tag):
@@ -87,12 +85,12 @@ class _CountingCollector(BlobCollector):
 
 
 class _Descriptors(BlobHook):
-    """The descriptors that have come, and the BLOBs that they belong to.
+    """Assigns received descriptors to the BLOBs that they belong to.
 
     Attributes:
-        waiting: Those whose element has not ended, each with the offset in the stream by which it had come.
+        waiting: Descriptors whose element has not ended, each with the stream offset by which it had arrived.
         fed: Bytes of the stream that have been given to the framer.
-        gave: What was fed last has completed an element with descriptors.
+        gave: The last bytes fed have completed an element with descriptors.
     """
 
     def __init__(self) -> None:
@@ -119,38 +117,38 @@ class _Descriptors(BlobHook):
         return whole
 
     def skipped(self, data: bytes, pos: int) -> None:
-        """What is skipped takes its descriptors along: those that came before what follows it began."""
+        """Close the descriptors of what is skipped: those that arrived before what follows it began."""
         if self.waiting:
             following = data[pos:]
             self._let_go(self.fed - len(following) if following.strip() else self.fed)
 
     def left_over(self, framer: Framer, began: int | None = None, sample: bytes = b"") -> None:
-        """There are descriptors that came before an element began, or that have none at all."""
+        """Close descriptors that arrived before an element began, or that belong to none."""
         self._doubt(framer, "a descriptor that belongs to no element", sample)
         self._let_go(began)
 
     def distrust(self, framer: Framer, reason: str, sample: bytes = b"") -> None:
-        """Which descriptor belongs to which element cannot be told any more: there is no going on."""
+        """Fail, as it is no longer known which descriptor belongs to which element."""
         framer.fail(MalformedFrame(reason, excerpt=excerpt(sample)))
         self.waiting.clear()
 
     def _doubt(self, framer: Framer, reason: str, sample: bytes) -> None:
-        """Either there is no going on, or it concerns one element only."""
+        """Drop the element if only that is concerned; otherwise fail."""
         if framer.lenient:
             framer.drop(MalformedFrame(reason, excerpt=excerpt(sample)))
         else:
             self.distrust(framer, reason, sample)
 
     def _let_go(self, until: int | None) -> None:
-        """Close those that had come by this offset; None: all."""
+        """Close the descriptors that had arrived by this offset; None: all."""
         while self.waiting and (until is None or self.waiting[0][0] <= until):
             self.waiting.popleft()
 
     def _of_later_elements(self, framer: Framer, data: bytes, pos: int) -> list[tuple[int, Descriptor]]:
-        """Take off what does not belong to the element that has just ended, as far as that can be told.
+        """Remove descriptors that do not belong to the element that has just ended, as far as that is known.
 
-        When each element is sent on its own, the descriptors that have come with a read are of the element with which
-        it ends: the kernel puts no other message behind one with descriptors.
+        When each element is sent on its own, the descriptors of a read belong to the element with which the read
+        ends: the kernel appends no other message to one with descriptors.
         """
         if not framer.lenient or not data[pos:].strip():
             return []
@@ -162,7 +160,7 @@ class _Descriptors(BlobHook):
     def _attach(
         self, framer: Framer, frame: BlobFrame | None, blob: _CountingCollector, began: int
     ) -> BlobFrame | None:
-        """The frame with its descriptors; None if it, or what it was to be, is dropped, and they with it."""
+        """The frame with its descriptors; None if it is dropped with them, or has already been dropped."""
         waiting = self.waiting
         sample = frame.skeleton if frame is not None else b""
         if blob.broken:
@@ -182,7 +180,7 @@ class _Descriptors(BlobHook):
             self.left_over(framer, None, sample)
             return None
         taken = [waiting.popleft() for _ in range(blob.attached)]
-        if frame is None:  # malformed, which has been said already
+        if frame is None:  # malformed, which has already been reported
             return None
         tags = attached_members(frame.skeleton)
         if len(tags) != blob.attached:
@@ -201,8 +199,8 @@ class _AttachingFramer(Framer):
 
     Args:
         limits: What the peer may send.
-        lenient: Descriptors that are missing, left over, or of an element that cannot be read, are no reason not to go
-            on, nor is what is beyond a limit.
+        lenient: Go on after descriptors that are missing, left over or of an unreadable element, and after what is
+            beyond a limit.
     """
 
     def __init__(self, limits: Limits | None, lenient: bool = False) -> None:
@@ -211,14 +209,14 @@ class _AttachingFramer(Framer):
         self.may_be_cut = False  # what is fed next may end within a message
 
     def take_descriptors(self, fds: Sequence[int], count: int) -> None:
-        """Descriptors that have come with the next so many bytes of the stream."""
+        """Add descriptors that have arrived with the next `count` bytes of the stream."""
         descriptors = self._descriptors
         descriptors.waiting += [(descriptors.fed + count, Descriptor(fd)) for fd in fds]
         if len(descriptors.waiting) > MAX_WAITING:
             descriptors.distrust(self, f"more than {MAX_WAITING} descriptors before their elements")
 
     def lost(self) -> None:
-        """Descriptors of the next bytes have not come."""
+        """Descriptors of the next bytes have been lost."""
         reason = f"descriptors were lost: more than {MAX_DESCRIPTORS} in one message, or too many open files"
         if self.lenient:  # their element will lack them
             self.drop(MalformedFrame(reason))
@@ -231,11 +229,11 @@ class _AttachingFramer(Framer):
         frames = super().feed(data)
         self.apart = descriptors.gave
         descriptors.gave = False
-        # The kernel ends a read behind the message that has descriptors; a read that has filled the buffer may have
-        # ended within it.
+        # The kernel ends a read after a message with descriptors; a read that has filled the buffer may have ended
+        # within it.
         if descriptors.waiting and not self.unfinished and not self.may_be_cut:
             descriptors.left_over(self)
-        if self.failed:  # perhaps an element before the one that showed it has the descriptor of that one
+        if self.failed:  # an earlier element may have got the descriptor of a later one
             return [frame for frame in frames if not isinstance(frame, AttachedFrame)]
         return frames
 
@@ -252,7 +250,7 @@ def _fault(frame: BlobFrame, tags: list[bytes], descriptors: list[Descriptor], l
         if not 0 <= length <= available:
             return f"an attached BLOB of {length} bytes in a file of {available}"
         size += length_in_base64(length)
-    # As it may have to go on as base64, to a server that has the same limit.
+    # It may have to be passed on as base64, to a server that has the same limit.
     if size > limit:
         return f"attached BLOBs that are {size} bytes as base64, and {limit} are allowed"
     return ""
@@ -265,8 +263,8 @@ class PassingLink(DescriptorLink):
         label: Who is at the other end, for logs.
         sock: A connected AF_UNIX stream socket, non-blocking unless `shared`.
         shared: See :class:`DescriptorLink`.
-        lenient: The peer passes on what others send: descriptors that are missing, left over, or of an element that
-            cannot be read, do not end the link, nor does what is beyond a limit.
+        lenient: The peer passes on what others send: neither descriptors that are missing, left over or of an
+            unreadable element, nor what is beyond a limit, end the link.
         linger: See :class:`DescriptorLink`.
         limits: What the peer may send; `limits.blob` also bounds an attached BLOB, by its length as base64.
 
@@ -316,8 +314,8 @@ class PassingLink(DescriptorLink):
         return count
 
     def _hand_on_apart(self, frames: list[Frame]) -> None:
-        """What follows a BLOB with descriptors comes after they are closed, if nobody needs them: a driver that gets
-        the answer to its ping may count on it."""
+        """Hand on what follows a BLOB only when its descriptors are closed, unless somebody needs them: a driver whose
+        ping is answered may count on that."""
         receiver = self._receiver
         assert receiver is not None
         while frames:
@@ -341,7 +339,7 @@ class PassingLink(DescriptorLink):
         return self._socket.send(first, flags) if len(buffers) == 1 else self._socket.sendmsg(buffers, (), flags)
 
     def _pass(self, first: Tagged, buffers: Sequence[bytes | memoryview]) -> int:
-        """Send with descriptors, which go with the first byte."""
+        """Send with descriptors, which travel with the first byte."""
         if self._in_flight and _all_is_read(self._socket):
             self._in_flight = 0
         if self._in_flight >= MAX_IN_FLIGHT:
@@ -352,7 +350,7 @@ class PassingLink(DescriptorLink):
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
             count = self._socket.sendmsg(buffers, ancillary, self._flags_out)
         except OSError as error:
-            if error.errno != errno.ETOOMANYREFS:  # this user's processes have too many on their way
+            if error.errno != errno.ETOOMANYREFS:  # this user's processes have too many in flight
                 raise
             self._must_wait = True
             return 0
@@ -361,7 +359,7 @@ class PassingLink(DescriptorLink):
         return count
 
     def _next_slice(self) -> list[bytes | memoryview]:
-        """As usual, but a buffer with descriptors comes first in its slice, so that they go along with it."""
+        """As usual, but a buffer with descriptors comes first in its slice, so that they are sent with it."""
         buffers = super()._next_slice()
         for index in range(1, len(buffers)):
             if isinstance(self._out[index], Tagged):

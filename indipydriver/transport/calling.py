@@ -10,10 +10,10 @@ __all__ = ["call_in_loop"]
 
 
 def call_in_loop(loop: asyncio.AbstractEventLoop | None, function: Callable[[], object]) -> None:
-    """Call something that only the thread of an event loop may call: at once in that thread, else as soon as it can.
+    """Call a function in the thread of an event loop: at once from that thread, otherwise as soon as possible.
 
     Args:
-        loop: None or one that does not run: there is nobody to be disturbed.
+        loop: If it is None or does not run, the function is called at once, in this thread.
         function: May wake what waits in the loop.
     """
     try:

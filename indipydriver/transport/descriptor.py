@@ -3,8 +3,8 @@
 Twice as fast as an asyncio transport for BLOBs and nearly so for round trips: one system call into one
 buffer that all links share, no copies on the way out.
 
-How much is read at once depends on how long it takes to handle: a BLOB comes in slices of 256 KiB, and a flood of short
-elements, of which as many bytes may take seconds, in less, so that the other links have their turns.
+How much is read at once depends on how long it takes to handle: BLOBs are read in slices of 256 KiB; short elements,
+of which as many bytes may take seconds, in smaller ones, so that the other links get their turns.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = ["DescriptorLink", "tune_socket"]
 
 
 class _Buffer(threading.local):
-    """What all links of a thread read into, as a read ends before the next one begins.
+    """The buffer that all links of a thread read into, as a read ends before the next one begins.
 
-    Two event loops in two threads must not share it: a read lets go of the interpreter's lock.
+    Event loops in two threads must not share it: a read releases the interpreter's lock.
     """
 
     def __init__(self) -> None:
@@ -40,14 +40,14 @@ class _Buffer(threading.local):
 _buffer = _Buffer()
 _FIRST_RETRY: Final = 0.002
 _LAST_RETRY: Final = 0.25
-"""Seconds between two tries to send what must wait though the descriptor is writable."""
+"""Seconds between two attempts to send what must wait although the descriptor is writable."""
 _LARGEST_REST: Final = 64 * SLICE
-"""Bytes of a peer that takes nothing any more: more than any kernel keeps; it may not be gone, and send for ever."""
+"""Bytes still read from a peer that takes nothing more: above any kernel's buffers; it may go on sending for ever."""
 _RESETTING = (socket.AF_INET, socket.AF_INET6)
 
 
 def tune_socket(sock: socket.socket) -> None:
-    """No waiting for more to send, and a keepalive that finds vanished peers in about two minutes."""
+    """No blocking, no delay before sending, and a keepalive that finds vanished peers in about two minutes."""
     sock.setblocking(False)
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -65,8 +65,8 @@ class DescriptorLink(FramedLink):
         label: Who is at the other end, for logs.
         sock: A connected stream socket, non-blocking unless `shared`.
         pipes: Or two non-blocking descriptors: to read from, to write to.
-        shared: The socket's blocking mode belongs to somebody else too (a standard input that was
-            inherited), so it is left alone and every call says itself that it must not wait.
+        shared: The socket's blocking mode is shared with other processes (an inherited standard input),
+            so it is left alone, and every call says that it must not block.
         lenient: See :class:`FramedLink`.
         linger: See :class:`FramedLink`.
         limits: What the peer may send.
@@ -94,10 +94,10 @@ class DescriptorLink(FramedLink):
         self._writing = False
         self._sending = False
         self._lingering: asyncio.TimerHandle | None = None
-        self._must_wait = False  # set by a write: nothing goes out now, though the descriptor is writable
+        self._must_wait = False  # set by a write: nothing can be sent now, although the descriptor is writable
         self._retry: asyncio.TimerHandle | None = None
         self._retry_time = _FIRST_RETRY
-        self._write_error: OSError | None = None  # the peer takes nothing any more, but there may be more to read
+        self._write_error: OSError | None = None  # the peer takes nothing more, but there may be more to read
         self._rest = _LARGEST_REST
         self._rest_is_due = False
         self._loop: asyncio.AbstractEventLoop
@@ -251,7 +251,7 @@ class DescriptorLink(FramedLink):
                     break
         except (BlockingIOError, InterruptedError):
             pass
-        except OSError as error:  # whoever writes is not told from within its own call
+        except OSError as error:  # the writer is not told from within its own call
             self._cannot_write(error)
             return
         if self._above_water:
@@ -276,7 +276,7 @@ class DescriptorLink(FramedLink):
             self._end_soon()
 
     def _send_later(self) -> None:
-        """Try again after a while: that the descriptor is writable means nothing now."""
+        """Try again after a while, as the descriptor is writable but takes nothing."""
         self._unwatch_writing()
         if self._retry is None:
             self._retry = self._loop.call_later(self._retry_time, self._try_again)
@@ -287,7 +287,7 @@ class DescriptorLink(FramedLink):
         self._send()
 
     def _cannot_write(self, error: OSError) -> None:
-        """The peer takes nothing any more; what it said before that still counts."""
+        """The peer takes nothing more; what it sent before that still counts."""
         self._drop_queue()
         self._closing = True
         self._unwatch_writing()
@@ -302,7 +302,7 @@ class DescriptorLink(FramedLink):
 
     def _read_rest(self) -> None:
         self._rest_is_due = False
-        self._tell_drained()  # it may not be read until something has been taken
+        self._tell_drained()  # reading may be paused until the queue has drained
         if self._write_error is None or self._ended or self._paused:
             return
         try:
@@ -322,8 +322,8 @@ class DescriptorLink(FramedLink):
 
     @property
     def discards_input(self) -> bool:
-        """At the end of the link, what has come in and is not read is dropped: it would make TCP reset the connection,
-        and what was just sent be lost."""
+        """Unread input is dropped when the link ends: it would make TCP reset the connection and lose what was just
+        sent."""
         return self._sock is not None and self._sock.family in _RESETTING
 
     def _release(self) -> None:

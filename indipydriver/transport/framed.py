@@ -15,7 +15,7 @@ __all__ = ["FramedLink"]
 
 
 class FramedLink:
-    """A base for links over bytes; the way of the bytes is the subclass's business.
+    """A base for links over bytes; subclasses move the bytes.
 
     Args:
         label: Who is at the other end, for logs.
@@ -23,17 +23,17 @@ class FramedLink:
         lenient: The peer passes on what others send: what is beyond a limit is skipped, and does not end the link.
 
     Attributes:
-        linger: How long a peer that has ended its sending side is still sent to, in seconds after the last bytes
-            that came from it: ``printf ... | nc`` wants its answers.  0: not at all.
-        last_received: When those came, in the loop's time; kept only if `linger` is set.
+        linger: How long to keep sending to a peer that has ended its sending side, in seconds after the last bytes
+            from it: ``printf ... | nc`` wants its answers.  0: not at all.
+        last_received: When these arrived, in the loop's time; kept only if `linger` is set.
         input_ended: Called when a peer has ended its sending side between two elements and may still be sent to;
             whoever sets it ends the link.  Without it, the link ends itself when `linger` is over.
-        left_within: Called when the link ends within an element though the input has not ended, with the framer, for
+        left_within: Called with the framer when the link ends within an element although the input has not ended, for
             whoever goes on reading the same stream.
     """
 
-    peer_paused: bool = False  # nobody can know
-    full_vectors: frozenset[tuple[str | None, str | None]] = frozenset()  # all is one stream
+    peer_paused: bool = False  # not known over bytes
+    full_vectors: frozenset[tuple[str | None, str | None]] = frozenset()  # everything is one stream
 
     def __init__(self, label: str, limits: Limits | None = None, *, lenient: bool = False) -> None:
         self.label = label
@@ -56,27 +56,27 @@ class FramedLink:
 
     @property
     def unfinished(self) -> int:
-        """Bytes of an element whose end has not come; 0 between elements."""
+        """Bytes of an element whose end has not arrived; 0 between elements."""
         return self._framer.unfinished
 
     @property
     def lingering(self) -> bool:
-        """The peer sends no more; it is only still sent to."""
+        """The peer sends no more; it is only sent to."""
         return self._got_end
 
     def resume(self, framer: Framer) -> None:
-        """Go on within an element, before the link is opened.
+        """Go on within an element; only before the link is opened.
 
         Args:
-            framer: That of a link of the same kind, which has read the stream so far.
+            framer: The framer of a link of the same kind that has read the stream so far.
         """
         self._framer = framer
 
     def demand_progress(self, patience: float, total: UnfinishedTotal | None = None) -> None:
-        """End the link when an unfinished element does not go on as :class:`ProgressWatch` says.
+        """End the link when an unfinished element does not grow as :class:`ProgressWatch` demands.
 
         Args:
-            patience: Seconds in which it must end or grow; 0: any time.
+            patience: Seconds in which it must end or grow; 0: no limit.
             total: What this link and others may hold open together.
         """
         if patience or total is not None:
@@ -84,7 +84,7 @@ class FramedLink:
 
     def _too_slow(self, text: str) -> None:
         assert self._progress is not None
-        if self._paused:  # by us: perhaps it has gone on, and we have not read it
+        if self._paused:  # by us: perhaps it has grown, and we have not read that
             self._progress.start()
         else:
             self._give_up(text)
@@ -127,11 +127,11 @@ class FramedLink:
                 receiver.fault_received(fault)
             if framer.failed and not self._ended:
                 self._end(framer.failed)
-        if self._progress is not None and not self._ended:  # as the last thing: it may end the link
+        if self._progress is not None and not self._ended:  # last, as it may end the link
             self._progress.received(self.bytes_received, framer.unfinished, finished)
 
     def _hand_on_apart(self, frames: list[Frame]) -> None:
-        """Hand on frames, some of them before those behind them."""
+        """Hand on frames in order, in more than one call."""
         raise NotImplementedError
 
     def _next_slice(self) -> list[bytes | memoryview]:
@@ -190,5 +190,5 @@ class FramedLink:
         self.unsent = 0
 
     def _release(self) -> None:
-        """Give back the descriptors or the transport."""
+        """Release the descriptors or the transport."""
         raise NotImplementedError

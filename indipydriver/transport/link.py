@@ -1,4 +1,4 @@
-"""What every way of moving frames offers: the contract between links and those who use them."""
+"""The contract between links, which move frames, and those who use them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ SLICE: Final = 256 * 1024
 one BLOB does not hold up the other links of the loop."""
 
 LOW_WATER: Final = SLICE
-"""When no more bytes than this wait in a link, it asks for more: ``link_drained``."""
+"""When no more bytes than this are queued in a link, it asks for more: ``link_drained``."""
 
 FIRST_PORTION: Final = 32 << 10
-"""Bytes of what has come in that a new link handles at once."""
+"""Received bytes that a new link handles at once."""
 
 LEAST_PORTION: Final = 4 << 10
-"""Bytes that any link handles at once, however long that takes."""
+"""Received bytes that any link may handle at once, however long that takes."""
 
 LONGEST_TURN: Final = 0.05
-"""Seconds that it should take to handle what is handled at once."""
+"""Seconds that handling one portion should take at most."""
 
 
 def portion_after(portion: int, count: int, seconds: float) -> int:
-    """How many bytes to handle at once the next time, so that other links have their turns.
+    """How many bytes to handle at once the next time, so that other links get their turns.
 
     Args:
-        portion: What it was.
-        count: How many there were.
-        seconds: What they took.
+        portion: The portion so far.
+        count: How many bytes were handled.
+        seconds: How long that took.
     """
     if seconds > LONGEST_TURN:
         return max(LEAST_PORTION, int(count * LONGEST_TURN / seconds))
@@ -44,10 +44,10 @@ def portion_after(portion: int, count: int, seconds: float) -> int:
 
 class Receiver(Protocol):
     """What a link calls, always from the event loop, never from within a call made to the link
-    (but for :meth:`link_drained`, which may come from within ``flush``)."""
+    (except for :meth:`link_drained`, which may come from within ``flush``)."""
 
     def frames_received(self, frames: list[Frame]) -> None:
-        """Complete, well-formed frames, in the order in which they came."""
+        """Complete, well-formed frames, in order of arrival."""
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
         """The peer sent something that was skipped.  After a FrameTooLarge the link closes itself,
@@ -58,7 +58,7 @@ class Receiver(Protocol):
         full has room again."""
 
     def link_closed(self, error: Exception | None) -> None:
-        """Called once, as the last thing.  None is a normal end, from either side."""
+        """Called once, last of all.  None is a normal end, from either side."""
 
 
 class Link(Protocol):
@@ -72,7 +72,7 @@ class Link(Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that have been written to the link and not yet left this process."""
+        """Bytes that have been written to the link and have not yet left this process."""
 
     @property
     def peer_paused(self) -> bool:
@@ -80,16 +80,16 @@ class Link(Protocol):
 
     @property
     def full_vectors(self) -> Collection[tuple[str | None, str | None]]:
-        """Vectors, by device and name, for which the other end takes no commands now, while it takes all else.  When
-        one has room again, ``link_drained`` is called.  None but on links within a process."""
+        """Vectors, by device and name, for which the other end takes no commands now, though it takes all else.  When
+        one has room again, ``link_drained`` is called.  Empty except on links within a process."""
 
     @property
     def bytes_received(self) -> int:
-        """Bytes that have come in so far."""
+        """Bytes received so far."""
 
     @property
     def bytes_sent(self) -> int:
-        """Bytes that have gone out so far."""
+        """Bytes sent so far."""
 
     def open(self, receiver: Receiver) -> None:
         """Start reading.  To be called once, with the event loop running."""

@@ -1,4 +1,4 @@
-"""Two linked ends in one process: frames go by reference, never through bytes."""
+"""Two linked ends in one process: frames are passed by reference, never as bytes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class _End:
 
     Attributes:
         other: The other end.
-        receiver: Who is called here.
-        loop: The event loop in which that is done.
-        inbox: Written by the other end, and not yet delivered here.
+        receiver: The receiver of this end's link.
+        loop: The event loop in which the receiver is called.
+        inbox: Batches written by the other end and not yet delivered here.
         inbox_size: Bytes in it.
         bytes_received: Bytes delivered here.
         paused: Nothing is to be delivered.
-        full_vectors: By device and name, those for which the other end is to keep its commands to itself.
-        writer_waits: The other end was above LOW_WATER.
+        full_vectors: The vectors, by device and name, for which the other end has to hold its commands.
+        writer_waits: The inbox has been above LOW_WATER, so the other end waits for ``link_drained``.
         closing: No more is written or read; it ends when the other end has taken the rest.
         ending: The other end has closed: the rest is delivered, then this one ends.
         ended: It has ended.
@@ -79,13 +79,13 @@ class _End:
         self.inbox_size = 0
 
     def schedule(self) -> None:
-        """Deliver what has come, in the next turn of the event loop."""
+        """Deliver the inbox, from the next turn of the event loop on."""
         if self.loop is not None and not self._is_scheduled and not self.ended and (self.inbox or self.ending):
             self._is_scheduled = True
             self.loop.call_soon(self._deliver)
 
     def _deliver(self) -> None:
-        """Hand over some of what waits: a receiver that pauses the link keeps the rest at the writer's end."""
+        """Deliver a part of the inbox: if the receiver pauses the link, the rest still counts as unsent."""
         self._is_scheduled = False
         if self.ended or self.closing:
             if self.ending:
@@ -117,7 +117,7 @@ class _End:
         return frames
 
     def tell_drained(self) -> None:
-        """The other end may go on; if it has commands, it writes them."""
+        """Tell the other end that it may write the commands it holds."""
         other = self.other
         if other.receiver is not None and not other.ended and self.inbox_size <= LOW_WATER:
             other.receiver.link_drained()
@@ -133,7 +133,7 @@ class _End:
                 self.other.end_soon()
 
     def tell_closed(self) -> None:
-        """It has ended, if there is anybody to be told."""
+        """Tell the receiver, if there is one, that the link has ended."""
         if self.receiver is not None:
             self.receiver.link_closed(None)
 
@@ -196,9 +196,9 @@ class MemoryLink:
         self._here.schedule()
 
     def set_full(self, device: str | None, name: str | None, is_full: bool) -> None:
-        """Ask the other end to keep commands for this vector to itself, or to go on.
+        """Ask the other end to hold commands for this vector, or to send them again.
 
-        What has been written already is delivered, and so is all else: while reading is paused, nothing is.
+        What has already been written is delivered, and so is everything else, unless reading is paused.
         """
         here = self._here
         if is_full:

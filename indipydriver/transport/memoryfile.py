@@ -1,7 +1,7 @@
 """BLOBs in memory files: their descriptors, and the two forms of a BLOB vector, attached and inline.
 
 In the attached form a ``oneBLOB`` says ``attached="true"`` and is empty, and a descriptor of a file with the bytes
-goes along with the element; in the inline form the bytes stand in the element as base64.
+is sent with the element; in the inline form the element contains the bytes as base64.
 Observed with libindi 1.9.9: the file may be longer than the BLOB, so ``len`` or ``size`` counts, and a client maps
 ``size`` bytes of it, which is the length after inflating if the BLOB is compressed.
 """
@@ -43,15 +43,15 @@ __all__ = [
 MAX_DESCRIPTORS: Final = 16
 """Descriptors in one message: libindi's bound."""
 FILE_WEIGHT: Final = 1 << 20
-"""What a descriptor counts for at least, in bytes: libindi's files are a multiple of it, and so the 128 MiB that may
-wait for a client are no more than 128 of this process's descriptors (usually 1024)."""
+"""Bytes that a descriptor counts for, at least: libindi's files are a multiple of it, and so the 128 MiB that may be
+queued for a client take no more than 128 of this process's descriptors (usually 1024)."""
 
 _CHILD: Final = re.compile(rb"""<oneBLOB(?=[\s/>])(?:[^"'>]*+(?:"[^"]*+"|'[^']*+'))*[^"'>]*+>""")
-# Not from within white space, so that the time is linear in the length of the tag.
+# No match begins within white space, so the time is linear in the length of the tag.
 _ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s++([^\s"'=<>/]++)\s*+=\s*+("[^"]*+"|'[^']*+')""")
 _DIGITS: Final = re.compile(rb"\s*([0-9]{1,15})\s*\Z")
 _END: Final = b"</oneBLOB"
-_HEAD: Final = 4096  # the first bytes of an element, with which its descriptors go
+_HEAD: Final = 4096  # the first bytes of an element, with which its descriptors are sent
 _READ: Final = 3 << 16  # a multiple of 3, so that the pieces of base64 can be joined; 256 KiB of base64
 _SEAL_FUTURE_WRITE: Final = 0x10  # Linux 5.1, not in CPython 3.11: whoever has the file already mapped may write
 _LARGEST_FILE: Final = 1 << 40  # what `size` may ask for; the file has holes where there is no data
@@ -77,7 +77,7 @@ class Descriptor:
 
 
 class Tagged(bytes):
-    """Bytes with whose first one descriptors go along.
+    """Bytes with descriptors, which are sent with the first of them.
 
     Attributes:
         descriptors: At most MAX_DESCRIPTORS.
@@ -89,20 +89,20 @@ class Tagged(bytes):
 
 
 def length_of_file(descriptor: Descriptor) -> int:
-    """How long the file is.
+    """The length of the file.
 
-    Only memory files are taken (memfd, shm_open, tmpfs): reading one of a hung network or FUSE file system would block
-    a thread for ever, and even to ask for its length could.
+    Only memory files are taken (memfd, shm_open, tmpfs): reading a file on a hung network or FUSE file system would
+    block a thread for ever, and even asking for its length could.
 
     Raises:
-        MalformedFrame: It is no memory file, or cannot be read.
+        MalformedFrame: It is not a memory file, or cannot be read.
     """
     fault = MalformedFrame("the descriptor of an attached BLOB is not a readable memory file")
     try:
         if sys.platform.startswith("linux"):
             import fcntl
 
-            # The kernel answers this one itself, and for files in memory only.
+            # The kernel answers this by itself, and only for files in memory.
             fcntl.fcntl(descriptor.fd, fcntl.F_GET_SEALS)
             if fcntl.fcntl(descriptor.fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
                 raise fault
@@ -137,19 +137,19 @@ def attached_members(skeleton: bytes) -> list[bytes]:
 
 
 def told_length(tag: bytes) -> int:
-    """How many bytes of its file are the BLOB, by the start tag of a member; -1 if it does not say so."""
+    """How many bytes of its file are the BLOB, according to the start tag of a member; -1 if it does not say."""
     attributes = _attributes(tag)
     match = _DIGITS.match(attributes.get(b"len", attributes.get(b"size", b"")))
     return int(match[1]) if match else -1
 
 
 def length_in_base64(length: int) -> int:
-    """How many characters so many bytes take."""
+    """How many base64 characters this many bytes take."""
     return (length + 2) // 3 * 4
 
 
 def _parts(raw: bytes) -> Iterator[tuple[int, bytes, int, int]]:
-    """Of each oneBLOB: where it starts, its start tag, and from where to where its text goes."""
+    """For each oneBLOB: its offset, its start tag, and where its text begins and ends."""
     for child in _CHILD.finditer(raw):
         begin = child.end()
         end = begin if child[0].endswith(b"/>") else raw.find(_END, begin)
@@ -201,18 +201,18 @@ class AttachedFrame(BlobFrame):
     def encoded(self) -> BlobFrame | None:
         """The inline form, while somebody needs it.
 
-        Whoever it waits for has counted it; what waits in the attached form counts its files only.
+        It counts in the queues that hold it; in those that hold the attached form, only the files count.
         """
         return self._inline() if self._inline is not None else None
 
     def inline(self) -> BlobFrame:
         """The same vector with its data as base64; made once while anybody needs it, takes about 1 ms per MB.
 
-        The files are read, not mapped: whoever owns one could shorten it meanwhile, and touching a mapping behind
+        The files are read, not mapped: whoever owns one could shorten it meanwhile, and touching a mapping beyond
         its end would kill this process.
 
         Raises:
-            MalformedFrame: A file has become shorter than was said.
+            MalformedFrame: A file has become shorter than announced.
             OSError: A file cannot be read.
         """
         with self._lock:
@@ -280,7 +280,7 @@ def _base64_of(fd: int, length: int) -> list[bytes]:
 
 
 def attachable(frame: BlobFrame) -> bool:
-    """Can a receiver that takes descriptors be given the data of this inline vector in files?"""
+    """Can the data of this inline vector be passed in files?"""
     with_data = sum(end > begin for begin, end in frame.spans)
     return 0 < with_data <= MAX_DESCRIPTORS and hasattr(os, "memfd_create")
 
@@ -332,7 +332,7 @@ def attach(frame: BlobFrame) -> BlobFrame:
 
 
 def _memory_file(data: bytes, size: int) -> Descriptor:
-    """A file with this data, and at least of this size, as that many bytes of it may be mapped.
+    """A file with this data and at least this size, as clients may map that many bytes of it.
 
     All clients get the same file, so none of them may change it.
     """

@@ -1,4 +1,4 @@
-"""The way out of a driver: onto its link, no faster than the peer takes it, in turn with everybody else."""
+"""The output of a driver: onto its link, no faster than the peer takes it, in turn with other tasks."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = [
 ]
 
 HIGH_WATER: Final = 4 * 1024 * 1024
-"""Bytes in the link beyond which a send waits: a frame of a video, or thousands of updates."""
+"""Bytes queued in the link beyond which a send waits: a frame of a video, or thousands of updates."""
 
 _LONGEST_BURST: Final = 0.005
-"""Seconds of work without a turn for the others of the event loop."""
+"""Seconds of work without a turn for other tasks of the event loop."""
 
 _AT_ONCE: Final = 8
-"""Tasks out of many that go on in one turn of the event loop, each of them with one piece of work at least."""
+"""Waiting tasks that go on in one turn of the event loop, each with at least one piece of work."""
 
 _MOST_HANDED_OVER: Final = 64
 """Frames from other threads that the event loop has not yet taken; with more, a send there waits."""
 
 _LONGEST_WAIT: Final = 1.0
-"""Seconds for which a send in another thread waits: the event loop may wait for that thread."""
+"""Seconds for which a send in another thread waits at most: the event loop may be waiting for that thread."""
 
 _LONGEST_LOGGED: Final = 64 * 1024
 
@@ -52,10 +52,10 @@ def text_of(frame: Frame) -> str:
 
 
 class Turns:
-    """Work of many tasks in the turns of the event loop: when it is time, they wait, and a few go on in each turn.
+    """Spreads the work of many tasks over turns of the event loop: after a burst they wait, and a few go on per turn.
 
     Attributes:
-        began: When the first piece of work of this turn began, in seconds; None: there was none yet.
+        began: When the first piece of work of this turn began, in seconds; None: there has been none yet.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Turns:
         self._line: deque[asyncio.Future[None]] = deque()  # each until its task goes on
 
     def may_begin(self) -> bool:
-        """A task may do its first piece of work now, with which it overtakes none that waits."""
+        """A task may do its first piece of work now without overtaking one that waits."""
         return not self._line and self.may_go_on()
 
     def may_go_on(self) -> bool:
@@ -98,7 +98,7 @@ class Outlet:
     """Where the devices and vectors of one driver send to, during one run of it.
 
     Until there is a link, frames are kept for it; after the end they are dropped. It belongs to the thread of
-    the running event loop; what is sent in another one is handed over.
+    the running event loop; what other threads send is handed over.
 
     Args:
         is_logged: Asked for each frame whether its XML is to be logged.
@@ -115,11 +115,11 @@ class Outlet:
         self._room = asyncio.Event()
         self._burst = Turns()
         self._handed_over = 0  # frames from other threads that wait for the loop
-        self._lock = Lock()  # for their number
+        self._lock = Lock()  # guards this number
         self._turns: dict[int, asyncio.Lock] = {}
 
     def connect(self, link: Link) -> None:
-        """Send to this link, first of all what has been kept for it."""
+        """Send to this link, first what has been kept for it."""
         self._link = link
         held, self._held, self._held_size = self._held, [], 0
         for frame in held:
@@ -138,7 +138,7 @@ class Outlet:
         self._room.set()
 
     def emit(self, frame: Frame) -> None:
-        """Send a frame now, whatever waits already."""
+        """Send a frame now, however much is queued already."""
         if not self._open:
             return
         if get_ident() != self._thread:
@@ -163,7 +163,7 @@ class Outlet:
         self.emit(frame)
 
     async def pace(self) -> None:
-        """Wait while too much waits in the link, and give the others their turn when it is time."""
+        """Wait while too much is queued in the link, and give other tasks their turn when it is time."""
         if get_ident() != self._thread:
             await self._pace_in_thread()
         elif self._waiting > HIGH_WATER:
@@ -192,7 +192,7 @@ class Outlet:
         """The lock that keeps the frames of one sender in order while a thread encodes some of them.
 
         Raises:
-            RuntimeError: This is another thread, where nobody could wait for it.
+            RuntimeError: This is another thread, which could not wait for it.
         """
         if self._open and get_ident() != self._thread:
             raise RuntimeError(

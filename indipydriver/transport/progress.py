@@ -1,4 +1,4 @@
-"""Finds peers that hold an element open without going on with it, or hold too much of it."""
+"""Finds peers that leave an element unfinished without progress, or leave too many bytes unfinished."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["GROWTH", "MIN_PROGRESS", "ProgressWatch", "UnfinishedTotal"]
 
 MIN_PROGRESS: Final = 1024
 """Bytes by which an unfinished element must grow in the time allowed: 34 bytes a second for 30 s, less than any
-line that carries INDI; a peer that writes one byte now and then keeps a buffer and a place for ever otherwise."""
+line that carries INDI.  Otherwise a peer that writes a byte now and then would keep a buffer and a place for ever."""
 GROWTH: Final = 32
-"""And by at least this part of its size: 1 MiB in 30 s for an element of 32 MiB.  So the time for which a peer can
-hold a large element open has an end, as the element grows with it up to its limit."""
+"""It must also grow by one GROWTHth of its size: 1 MiB in 30 s for an element of 32 MiB.  So a peer cannot keep a
+large element unfinished for ever, as the element reaches its limit."""
 
 
 class UnfinishedTotal:
-    """Bounds what several peers together hold open: when it is too much, the largest element ends.
+    """Bounds the unfinished bytes of several peers together: beyond the limit, the largest element is given up.
 
     Args:
         limit: Bytes.
@@ -52,10 +52,10 @@ class ProgressWatch:
     A timer runs only while an element is unfinished: a peer that is idle between elements costs nothing.
 
     Args:
-        patience: The time, in seconds; 0: any.
+        patience: The time, in seconds; 0: no limit.
         expired: Called when the time is over, with a description.
-        total: What others hold open counts too.
-        gave_up: Called when that is too much and this peer has the largest element, with a description.
+        total: The bound on this and other peers together.
+        gave_up: Called when they exceed it and this peer has the largest element, with a description.
 
     Attributes:
         unfinished: Bytes of the unfinished element, 0 between elements.
@@ -76,15 +76,15 @@ class ProgressWatch:
         self._total = total
         self._gave_up = gave_up or expired
         self._timer: asyncio.TimerHandle | None = None
-        self._mark = -1  # bytes that had come when the time began
+        self._mark = -1  # bytes received when the time began
         self._seen = 0
         self._another = False  # another element has begun since the time began
 
     def received(self, total: int, unfinished: int, finished: bool) -> None:
-        """Something has come in.
+        """Bytes have been received.
 
         Args:
-            total: Bytes that have come in so far.
+            total: Bytes received so far.
             unfinished: Bytes of the unfinished element, 0 between elements.
             finished: It completed an element.
         """
@@ -105,14 +105,14 @@ class ProgressWatch:
             self._set(0)
 
     def start(self) -> None:
-        """Give the element that is unfinished all of the time from now on."""
+        """Give the unfinished element the full time, from now on."""
         self._mark = self._seen
         self._another = False
         if self._patience:
             self._timer = asyncio.get_running_loop().call_later(self._patience, self._look)
 
     def give_up(self, text: str) -> None:
-        """The element takes more than there is room for."""
+        """Give up the element, as it takes more than there is room for."""
         self._gave_up(text)
         self.stop()
 

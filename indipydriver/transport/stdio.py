@@ -1,11 +1,11 @@
 """Frames over this process's standard input and output, whatever they are.
 
 A server gives a driver one local socket as both, or two pipes; a person gives it a terminal or a file.  Through a
-local socket, indiserver hands BLOBs over as descriptors, also if standard output leads elsewhere, as in
+local socket, indiserver passes BLOBs as descriptors, even if standard output leads elsewhere, as in
 ``driver | tee log``.  What a driver sends is always inline.
 
-The blocking mode belongs to the open file, which the parent or the shell may share, so it is never changed: a socket is
-told with every call not to wait, a pipe is opened a second time through ``/proc``, and the rest is left to threads.
+The blocking mode belongs to the open file, which the parent or the shell may share, so it is never changed: every call
+on a socket says not to block, a pipe is opened a second time through ``/proc``, and the rest is left to threads.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from .link import FIRST_PORTION, Link, Receiver, portion_after
 __all__ = ["LINGER", "TeedLink", "ThreadLink", "open_stdio"]
 
 LINGER: Final = 1.0
-"""Seconds: ``driver < commands > answers`` wants its answers, and a driver whose server is gone is to end."""
+"""Seconds: ``driver < commands > answers`` wants its answers, but a driver whose server is gone has to end."""
 
 
 def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limits: Limits | None = None) -> Link:
     """A link over two descriptors of any kind, by default standard input and output.
 
-    The descriptors themselves stay open and as they are.  At the other end is a server, which passes on what its
+    The descriptors themselves stay open and unchanged.  At the other end is a server, which passes on what its
     clients send, or a person: what is beyond a limit is skipped, and does not end the link.
 
-    If an earlier link over the same input has ended within an element, as in the first run of a driver, this one goes
-    on with it.
+    If an earlier link over the same input has ended within an element, as in the first run of a driver, this one
+    continues the element.
 
     Args:
         stdin: Where to read.
         stdout: Where to write.
-        linger: How long the answers to what came last are waited for when the input ends, in seconds.
+        linger: How long to wait for answers to the last input after its end, in seconds.
         limits: What the peer may send.
 
     Raises:
@@ -74,7 +74,7 @@ def _link_over(stdin: int, stdout: int, linger: float, limits: Limits | None) ->
     label = "standard input"
     in_mode, out_mode = os.fstat(stdin), os.fstat(stdout)
     if stat.S_ISSOCK(in_mode.st_mode) and hasattr(socket, "MSG_DONTWAIT"):
-        # Where the type says so, socket.setdefaulttimeout() in a driver changes neither the mode nor what a call does.
+        # With this type, socket.setdefaulttimeout() in a driver changes neither the mode nor what a call does.
         never_waits = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
         sock = socket.socket(type=never_waits, fileno=os.dup(stdin))
         passes = sock.family == getattr(socket, "AF_UNIX", None) and hasattr(socket, "SCM_RIGHTS")
@@ -94,7 +94,7 @@ def _link_over(stdin: int, stdout: int, linger: float, limits: Limits | None) ->
 
 
 def _reopen(stdin: int, stdout: int) -> tuple[int, int] | None:
-    """Two new open files of the same pipes, which do not share their blocking mode; None if there is no way."""
+    """Open the same pipes again, with blocking modes of their own; None if that is not possible."""
     if not sys.platform.startswith("linux"):
         return None
     try:
@@ -113,7 +113,7 @@ def _read_some(fd: int, count: int) -> bytes:
     while True:
         try:
             return os.read(fd, count)
-        except BlockingIOError:  # somebody who shares it has made it so
+        except BlockingIOError:  # somebody who shares it has made it non-blocking
             select.select([fd], [], [])
 
 
@@ -129,7 +129,7 @@ _File = tuple[int, int, int]
 
 
 def _file_of(fd: int) -> _File:
-    """An open descriptor; the number alone may be that of another file by now."""
+    """Identifies an open file; its descriptor's number alone may have been reused."""
     try:
         status = os.fstat(fd)
     except OSError:  # reading or writing it will say so
@@ -138,20 +138,20 @@ def _file_of(fd: int) -> _File:
 
 
 _left_within: Final[dict[_File, Framer]] = {}
-"""Of inputs of which a link has read the beginning of an element; a later link reads the rest of it."""
+"""Framers of inputs of which a link has read the beginning of an element; a later link reads the rest of it."""
 
 _writers: Final[weakref.WeakValueDictionary[_File, threading.Lock]] = weakref.WeakValueDictionary()
-"""Held by whoever writes: a write cannot be interrupted either, and goes on when its link has ended."""
+"""Held by whoever writes: a write cannot be interrupted, and goes on when its link has ended."""
 
 
 class _Reader:
     """Reads a descriptor in a thread, a piece at a time, whenever it is asked to.
 
-    A read cannot be interrupted. What it brings when its link has ended belongs to the next link of the same open file,
-    as in the second run of a driver.
+    A read cannot be interrupted. What it returns after its link has ended belongs to the next link of the same open
+    file, as in the second run of a driver.
     """
 
-    _left_behind: ClassVar[dict[_File, _Reader]] = {}  # in a read, or with what it has brought
+    _left_behind: ClassVar[dict[_File, _Reader]] = {}  # in a read, or with what it has returned
 
     @classmethod
     def of(cls, fd: int) -> _Reader:
@@ -162,15 +162,15 @@ class _Reader:
     def __init__(self, fd: int, key: _File) -> None:
         self._fd = fd
         self._key = key
-        self._lock = threading.RLock()  # for what follows
-        self._asked: threading.Semaphore | None = None  # of the thread, if there is one
+        self._lock = threading.RLock()  # guards what follows
+        self._asked: threading.Semaphore | None = None  # wakes the thread, if there is one
         self._is_reading = False
         self._deliver: Callable[[bytes | OSError], None] | None = None
         self._left: bytes | None = None
         self._most = 0
 
     def ask(self, most: int, deliver: Callable[[bytes | OSError], None]) -> None:
-        """Read a piece of so many bytes at most, and call this with it, b"" at the end or an error; in any thread."""
+        """Read at most this many bytes, and call `deliver` with them, b"" at the end or an error; in any thread."""
         with self._lock:
             self._deliver = deliver
             self._most = most
@@ -186,7 +186,7 @@ class _Reader:
         """The link has ended.
 
         Args:
-            left: What it has not taken.
+            left: Bytes that it has not taken.
         """
         with self._lock:
             self._deliver = None
@@ -252,12 +252,12 @@ class _Writer:
         threading.Thread(target=self._run, args=(may_write,), name=f"{label} writer", daemon=True).start()
 
     def write(self, piece: bytes) -> None:
-        """Write a piece, when the one before has been written."""
+        """Write a piece; only when the one before has been written."""
         self._piece = piece
         self._wake.release()
 
     def stop(self) -> None:
-        """Write nothing more, but for what has begun."""
+        """Write nothing more, except for a piece that has begun."""
         self._has_stopped = True
         self._wake.release()
 
@@ -279,7 +279,7 @@ class _Writer:
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> bool:
-    """Have the loop call it; False if the loop has been closed."""
+    """Have the loop call a function; False if the loop has been closed."""
     try:
         loop.call_soon_threadsafe(function, *args)
     except RuntimeError:
@@ -292,10 +292,10 @@ class TeedLink(PassingLink):
 
     Args:
         label: Who is at the other end, for logs.
-        sock: Where to read, a connected AF_UNIX stream socket whose blocking mode belongs to somebody else too.
+        sock: Where to read, a connected AF_UNIX stream socket whose blocking mode is shared with other processes.
         stdout: Where to write; not closed by the link.
         lenient: See :class:`PassingLink`.
-        linger: How long the answers to what came last are waited for when the input ends, in seconds.
+        linger: How long to wait for answers to the last input after its end, in seconds.
         limits: What the peer may send.
     """
 
@@ -319,7 +319,7 @@ class TeedLink(PassingLink):
         super().open(receiver)
 
     def _send(self) -> None:
-        """Hand a slice to the thread, which has none."""
+        """Hand a slice to the thread, which is idle."""
         if self._out:
             assert self._writer is not None
             self._writing = True
@@ -340,7 +340,7 @@ class TeedLink(PassingLink):
         self._writing = False  # by us; the loop watches nothing
 
     def _end_of_input(self) -> None:
-        """Answers may come yet to what was read last, and are read by others than those who have ended the input."""
+        """Answers to the last input may still come, and whoever reads them is not who has ended the input."""
         self._got_end = True
         self.left_within = None
         self._unwatch()
@@ -363,7 +363,7 @@ class ThreadLink(FramedLink):
         stdin: Where to read; not closed by the link.
         stdout: Where to write; not closed by the link.
         lenient: See :class:`FramedLink`.
-        linger: How long the answers to what came last are waited for when the input ends, in seconds.
+        linger: How long to wait for answers to the last input after its end, in seconds.
         limits: What the peer may send.
     """
 
@@ -384,7 +384,7 @@ class ThreadLink(FramedLink):
         self._loop: asyncio.AbstractEventLoop
         self._reader: _Reader | None = None
         self._portion = FIRST_PORTION
-        self._kept: bytes | None = None  # a piece that came when reading had been paused
+        self._kept: bytes | None = None  # a piece that arrived while reading was paused
         self._writer: _Writer | None = None
         self._is_writing = False
 
@@ -400,7 +400,7 @@ class ThreadLink(FramedLink):
         self.flush()
 
     def flush(self) -> None:
-        """Hand a slice to the writing thread, if it has none."""
+        """Hand a slice to the writing thread, if it is idle."""
         if self._writer is None or self._is_writing or self._ended:
             return
         if self._out:
@@ -459,7 +459,7 @@ class ThreadLink(FramedLink):
         if self._ended:
             self._give_back(piece)
         elif isinstance(piece, OSError):
-            # A terminal that has been hung up says EIO.
+            # A terminal that has been hung up reports EIO.
             (self._end_of_input if piece.errno == errno.EIO else self._end)(piece)
         elif not piece:
             self._end_of_input(None)
@@ -473,7 +473,7 @@ class ThreadLink(FramedLink):
                 self._reader.ask(self._portion, self._deliver)
 
     def _end_of_input(self, _: OSError | None) -> None:
-        """Answers may come yet to what was read last."""
+        """Answers to the last input may still come."""
         self.left_within = None
         if self._linger and self.bytes_received:
             self._loop.call_later(self._linger, self.close)

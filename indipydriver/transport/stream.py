@@ -20,9 +20,9 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     What the transport has taken counts as sent: it holds at most two SLICEs.
 
-    How much the transport delivers at once is not ours to choose. What takes longer than a turn of the event loop
-    should is kept, and handed on in later turns. So a connection may have ended when some of what came is still to be
-    handed on; the receiver is told of the end after that.
+    The transport chooses how much it delivers at once. What would take too long for one turn of the event loop is kept
+    and handed on in later turns. So the connection may have ended while received bytes are still to be handed on; the
+    receiver is told of the end after that.
 
     Args:
         label: Who is at the other end, for logs.
@@ -37,10 +37,10 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._clogged = False  # the transport has asked us to wait
         self._sending = False
         self._stopped = False  # the transport does not read
-        self._backlog: deque[memoryview] = deque()  # what has come and is still to be handed on, if anybody wants it
+        self._backlog: deque[memoryview] = deque()  # received, and still to be handed on
         self._portion = FIRST_PORTION
-        self._is_scheduled = False  # the next portion
-        self._input_over = False  # nothing more comes in; `_got_end` says it when all has been handed on
+        self._is_scheduled = False  # the handing on of the next portion
+        self._input_over = False  # nothing more comes in; `_got_end` is set when all has been handed on
         self._lost = False  # the connection has ended, and there is a backlog
         self._lost_by: Exception | None = None
         self._half_closes = False
@@ -54,7 +54,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._half_closes = transport.get_extra_info("sslcontext") is None  # TLS cannot
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            with contextlib.suppress(OSError):  # it has gone already, which will be told
+            with contextlib.suppress(OSError):  # the peer has already gone, which will be reported
                 tune_socket(sock)
         transport.set_write_buffer_limits(high=SLICE, low=0)
         if self._closing:
@@ -112,13 +112,13 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._lost, self._lost_by = True, exc
         self._closing = True
         self._drop_queue()
-        self._tell_drained()  # it may not be read until something has been taken
+        self._tell_drained()  # reading may be paused until the queue has drained
 
-    # Handing on what has come
+    # Handing on what has been received
 
     @property
     def _most_at_once(self) -> int:
-        """A portion, and a little more, as TLS has it: a small rest is not worth a turn of its own."""
+        """A portion, and a little more, as TLS delivers: a small rest is not worth a turn of its own."""
         return self._portion + (self._portion >> 3)
 
     def _take_soon(self) -> None:
@@ -132,7 +132,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
             self._take_portion()
 
     def _take_portion(self) -> None:
-        """Hand on some of the backlog, and the rest in later turns; after the last of it, what follows."""
+        """Hand on some of the backlog, and the rest in later turns; after the last of it, read on or end."""
         first = self._backlog[0]
         if len(first) <= self._most_at_once:
             del self._backlog[0]
@@ -220,7 +220,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
         if self._receiver is None:
             self._drop_queue()
         elif self._transport is not None and not self._transport.is_closing():
-            # What the peer has sent must be read, though nobody wants it: with TLS its farewell comes behind it, and
+            # What the peer has sent must be read although nobody wants it: with TLS its close_notify follows, and
             # TCP would reset the connection.
             self._start_transport()
             asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, self._send)
@@ -238,7 +238,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
                 self._transport.abort()
 
     def _leave(self) -> None:
-        """The connection has ended already, and nobody wants what came before that."""
+        """The connection has already ended, and nobody wants what was received before that."""
         self._drop_backlog()
         if not self._ended:
             asyncio.get_running_loop().call_soon(self._end, None)

@@ -12,9 +12,9 @@ _NO_DESCRIPTOR: Final = 1 << 30
 
 
 def can_watch_descriptors(loop: asyncio.AbstractEventLoop) -> bool:
-    """May links read and write descriptors that this loop watches?  Where not, asyncio's transports do it.
+    """Can this loop watch descriptors for links?  Otherwise they use asyncio's transports.
 
-    The loop is asked and its class is not looked at: there are loops of other makers.
+    The loop itself is tried, not its class: there are third-party loops.
     """
     if not (hasattr(os, "readv") and hasattr(os, "writev")):
         return False
