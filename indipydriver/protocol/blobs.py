@@ -1,4 +1,4 @@
-"""A BLOB on its way in: collected in pieces, checked at its tags."""
+"""Incoming BLOBs: collected in pieces, checked at their tags."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _XML_SPACE: Final = b" \t\r\n"
 
 
 class BlobCollector:
-    """A setBLOBVector or newBLOBVector whose end has not come.
+    """A setBLOBVector or newBLOBVector whose end has not arrived.
 
     The tags go to a skeleton, which is checked like any element; the base64 text between them is kept
-    in the pieces in which it came and only searched for what XML would not take as text.  As soon as
-    something is wrong nothing is kept any more, but the bytes still count, up to the end of the element.
-    What comes out is in a form that all readers take, see :mod:`indipydriver.protocol.blobtags`.
+    in the pieces in which it arrived, and only searched for what XML does not allow in text.  Once
+    something is wrong nothing more is kept, but the bytes still count, up to the end of the element.
+    The result is in a form that all readers take, see :mod:`indipydriver.protocol.blobtags`.
 
     Args:
         tag: Its name.
@@ -41,9 +41,9 @@ class BlobCollector:
         tag: As given.
         size: Bytes taken so far.
         too_large: FrameTooLarge has been raised.
-        rest: Where to go on after :meth:`feed` has raised, or returned.  What it is behind when it was too large does
-            not depend on how the bytes are cut.
-        takes_descriptors: The link hands over descriptors, so data may be attached.
+        rest: Where to go on after :meth:`feed` has raised or returned.  After a FrameTooLarge this does not depend on
+            how the bytes were cut.
+        takes_descriptors: The link passes descriptors, so data may be attached.
         as_sent: The members stay as they are.
     """
 
@@ -60,7 +60,7 @@ class BlobCollector:
         self._is_command = tag.startswith(b"new")
         self._strict = limits.strict_blobs or (self._is_command and not self.as_sent)
         self._chunks: list[bytes] = [start_tag]
-        self._small = bytearray()  # pieces too small to be kept one by one
+        self._small = bytearray()  # pieces too small to be kept separately
         self._skeleton: list[bytes] = [start_tag]
         self._markup = len(start_tag)  # bytes of all tags
         self._most_markup = limits.passing_frame
@@ -69,19 +69,19 @@ class BlobCollector:
         self._spaced: set[int] = set()  # members with white space in their text, if that is looked for
         self._padding = 0  # how many "=" the text has had, if that is looked for
         self._inside = -1  # offset at which the base64 text began, or -1 outside a oneBLOB
-        self._part = bytearray()  # a tag whose ">" has not come
-        self._watch: TagWatch | None = None  # its end, if it has begun
+        self._part = bytearray()  # a tag whose ">" has not arrived
+        self._watch: TagWatch | None = None  # finds that ">", if the tag can be sound
         self._trouble = ""
 
     def feed(self, data: bytes, pos: int) -> tuple[bytes, int] | None:
         """Take the bytes from `pos` on.
 
         Returns:
-            Bytes and the offset in them at which the element has ended, or None when its end has not come.
+            Bytes and the offset in them at which the element has ended, or None when its end has not arrived.
 
         Raises:
             MalformedFrame: Another element begins before it has ended.
-            FrameTooLarge: It is beyond the limit.
+            FrameTooLarge: It, or one of its tags, is beyond a limit.
         """
         if self._part:
             self._part += data[pos:]
@@ -143,7 +143,7 @@ class BlobCollector:
         return -1
 
     def _note_tag(self, tag: bytes, name: bytes, begin: int, end: int) -> None:
-        """A tag from offset `begin` to `end` of the element."""
+        """Record a tag from offset `begin` to `end` of the element."""
         if self._trouble:
             return
         self._skeleton.append(tag)
@@ -199,7 +199,7 @@ class BlobCollector:
         size = end - pos
         self.size += size
         if self.size > self._limits.blob:
-            self.rest = data, max(pos, end - (self.size - self._limits.blob))  # the first byte that is too much
+            self.rest = data, max(pos, end - (self.size - self._limits.blob))  # the first byte beyond the limit
             raise self._beyond("BLOB", self.size, self._limits.blob)
         if self._trouble:
             return
@@ -216,7 +216,7 @@ class BlobCollector:
             self._small.clear()
 
     def _spoil(self, reason: str) -> None:
-        """It will be dropped, for this reason."""
+        """Note that it will be dropped, for this reason."""
         if not self._trouble:
             self._trouble = reason
             self._chunks.clear()
@@ -224,7 +224,7 @@ class BlobCollector:
             self._skeleton.clear()
 
     def _unfinished(self, data: bytes, first: int, begin: int) -> None:
-        """Another element begins."""
+        """Fail, as another element begins."""
         if self.size + begin - first > self._limits.blob:
             self._take(data, first, begin)
         self.rest = data, begin
@@ -234,7 +234,7 @@ class BlobCollector:
         return MalformedFrame(reason, tag=self.tag.decode(), excerpt=excerpt(self._start_tag))
 
     def _tag_too_large(self, data: bytes, first: int, begin: int, size: int) -> NoReturn:
-        self._take(data, first, begin)  # which may have been too much before
+        self._take(data, first, begin)  # which may already be beyond the limit
         self.rest = data, begin + 1
         raise self._beyond("tag in a BLOB", size, self._limits.start_tag)
 
@@ -246,8 +246,8 @@ class BlobCollector:
         """The finished frame.
 
         Raises:
-            MalformedFrame: A tag is not well-formed, there is something that is not base64, or what a tag says of
-                the data is not true and cannot be mended.
+            MalformedFrame: A tag is not well-formed, something is not base64, or what a tag says about the data is
+                wrong and cannot be mended.
         """
         if self._trouble:
             raise self._malformed(self._trouble)
@@ -276,12 +276,12 @@ class BlobCollector:
         return self._rebuilt(tags, texts, encoding)
 
     def _member(self, index: int, tag: bytes, pieces: list[memoryview]) -> tuple[bytes, list[bytes] | None]:
-        """The start tag of a member as it goes on, and its text, or None when that stays as it is."""
+        """The start tag of a member to pass on, and its text, or None when that is unchanged."""
         if self.as_sent:
             return tag, None
         start, end = self._spans[index]
         length = end - start
-        # By the tag as it came, by which the descriptors are counted: mending could make one that has none.
+        # By the tag as received, as when descriptors are counted: mending could make one attached that has none.
         if self.takes_descriptors and is_attached(self._skeleton[self._starts[index]]):
             if tidied(pieces)[1].characters:
                 raise MalformedFrame("an attached BLOB with data")
@@ -295,10 +295,10 @@ class BlobCollector:
         return (mend_command if self._is_command else mend_update)(tag, text), kept
 
     def _rebuilt(self, tags: list[bytes], texts: list[list[bytes] | None], encoding: str | None) -> BlobFrame:
-        """The frame with these start tags and texts in the place of its own.
+        """The frame with these start tags and texts instead of its own.
 
         Raises:
-            MalformedFrame: So it is beyond a limit.
+            MalformedFrame: With these it is beyond a limit.
         """
         between = zip(
             [0, *(end for _, end in self._spans)], [*(start for start, _ in self._spans), self.size], strict=True
@@ -334,12 +334,12 @@ class BlobCollector:
 
 
 class BlobAsSent(BlobCollector):
-    """One that leaves the members as they are, for whoever judges the peer."""
+    """A collector that leaves the members as they are, for whoever judges the peer."""
 
     as_sent = True
 
 
 def _bytes_of(piece: memoryview) -> bytes:
-    """The bytes of a view; they are not copied when it is a view of all of them."""
+    """The bytes of a view; not copied when the view covers a whole object."""
     whole = piece.obj
     return whole if isinstance(whole, bytes) and len(piece) == len(whole) else bytes(piece)

@@ -1,9 +1,9 @@
 """The members of a BLOB vector in a form that all readers take.
 
-Attributes of a oneBLOB that do not fit its text end programs that trust them (observed with libindi 1.9.9): a ``size``
-that is no count ends indiserver, an ``enclen`` that is too small ends indiserver and its clients, one that is right
-with text that is not in libindi's own lines makes them deaf.  So either the text is one line and there is no
-``enclen``, or it is in lines of 72 characters and ``enclen`` is right.
+Attributes of a oneBLOB that do not fit its text bring down programs that trust them (observed with libindi 1.9.9).  A
+``size`` that is not a count ends indiserver; an ``enclen`` that is too small ends indiserver and its clients.  After a
+correct ``enclen`` for text that is not in libindi's own lines, they read nothing more.  So either the text is one line
+and there is no ``enclen``, or it is in lines of 72 characters and ``enclen`` is correct.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ __all__ = [
 ]
 
 _WHITE_SPACE: Final = b" \t\r\n"
-# Not from within white space, and without trying again: the time is linear in the length of the tag.
+# No match begins within white space or backtracks, so the time is linear in the length of the tag.
 _ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s++([^\s"'<>=]++)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
 _LINE: Final = 72  # characters of a line, as libindi's drivers break them
-_LARGE: Final = 1 << 18  # bytes beyond which not every line is looked at
-_EACH: Final = 64  # lines of a large text, of which the end of one is looked at: so its bytes need not all be read
+_LARGE: Final = 1 << 18  # bytes beyond which not every line is checked
+_EACH: Final = 64  # in a large text, one line end in so many is checked, so that not all bytes are read
 _LEAST: Final = 1024  # bytes in which the white space of a text shows, as no line is longer
 _LONGEST_TAIL: Final = 16
 LARGEST_COUNT: Final = (1 << 31) - 1  # libindi reads counts into an int
-_PAGE: Final = 1 << 20  # to which indiserver rounds up what it reserves for a BLOB
-LONGEST_FORMAT: Final = 63  # bytes that libindi keeps; it does not end longer ones
+_PAGE: Final = 1 << 20  # to a multiple of which indiserver rounds up its buffer for a BLOB
+LONGEST_FORMAT: Final = 63  # bytes that libindi keeps; it does not terminate longer ones
 # libindi's indentation before an end tag.  Its readers reserve a byte for each line, and not much more.
 _TAILS: Final = (b"", b"\n", b"\n ", b"\n  ")
 
 
 class Base64(NamedTuple):
-    """What is known of a base64 text.
+    """What is known about a base64 text.
 
     Attributes:
-        characters: Without white space; a multiple of four.
+        characters: Their number without white space; a multiple of four.
         size: Bytes when decoded.
-        lines: It stands in libindi's lines, for which ``enclen`` works.
+        lines: It is in libindi's lines, for which ``enclen`` works.
     """
 
     characters: int
@@ -58,10 +58,9 @@ class Base64(NamedTuple):
 
 
 def look_at(pieces: Sequence[memoryview], length: int) -> Base64 | None:
-    """What a text looks like at its ends and where its lines should end; None when that does not tell.
+    """Judge a text by its beginning, its end and its line ends; None when these are inconclusive.
 
-    It looks at its beginning, its end and its line ends, of a large text at one in 64, so a text that has white space
-    elsewhere may pass.
+    In a large text only one line end in 64 is checked.  White space elsewhere goes unnoticed.
 
     Args:
         pieces: The text, cut anywhere.
@@ -106,7 +105,7 @@ def _first(pieces: Sequence[memoryview], count: int) -> bytes:
 
 
 def _in_lines(pieces: Sequence[memoryview], begin: int, end: int) -> bool:
-    """Is there a line end after 72 characters between these offsets, wherever one is looked for?"""
+    """Between these offsets, is each line end that is checked where lines of 72 characters have it?"""
     step = (_LINE + 1) * (_EACH if end - begin > _LARGE else 1)
     offset = 0
     for piece in pieces:
@@ -143,19 +142,19 @@ def _attributes(tag: bytes) -> Attributes:
 
 
 def is_attached(tag: bytes) -> bool:
-    """Does its data come along as a descriptor?"""
+    """Does the data of this member arrive as a descriptor?"""
     return b"attached" in tag and _attributes(tag).get(b"attached") == b"true"
 
 
 def _count(text: bytes | None) -> int | None:
-    """A number of bytes; None when there is none that every reader takes."""
+    """A number of bytes; None when it is not one that every reader takes."""
     text = text.strip(_WHITE_SPACE) if text else b""
     count = int(text) if text.isdigit() and len(text) <= 18 else -1
     return count if 0 <= count <= LARGEST_COUNT else None
 
 
 def is_compressed(format: bytes) -> bool:
-    """Its size is not that of its data: zlib (``.z``), and what packs within a format (``.fz``, ``.gz``, ``.xz``)."""
+    """Is ``size`` not that of the data: zlib (``.z``), or packing within a format (``.fz``, ``.gz``, ``.xz``)?"""
     return format.rstrip().lower().endswith(b"z")
 
 
@@ -164,7 +163,7 @@ def _is_compressed(attributes: Attributes) -> bool:
 
 
 def _rewritten(tag: bytes, changes: dict[bytes, bytes | None]) -> bytes:
-    """The tag with these attributes, or, for None, without them; the same object when they are so already."""
+    """The tag with these attributes, or, for None, without them; the same object when nothing changes."""
     missing = {key: value for key, value in changes.items() if value is not None}
 
     def write(match: re.Match[bytes]) -> bytes:
@@ -189,7 +188,7 @@ def _check_format(attributes: Attributes) -> None:
 
 
 def _check_command(attributes: Attributes) -> None:
-    """What must be right in a command before its data is looked at."""
+    """Check what must be right in a command before its data is examined."""
     if _count(attributes.get(b"size")) is None:
         what = "whose size is not a number of bytes" if b"size" in attributes else "without its size"
         raise MalformedFrame(f"a BLOB {what}")
@@ -200,11 +199,11 @@ def _check_command(attributes: Attributes) -> None:
 def mend_command(tag: bytes, text: Base64) -> bytes:
     """The start tag of a member of a command.
 
-    Clients count carelessly, and an upload that is lost is worse than a number that is mended, so a ``size`` that does
-    not fit the data is made to, as in updates.  What tells that the data itself is not whole cannot be mended.
+    Clients count carelessly, and a lost upload is worse than a corrected number, so a ``size`` that does not fit the
+    data is corrected, as in updates.  A sign that the data itself is incomplete cannot be mended.
 
     Raises:
-        MalformedFrame: A count is missing or no number, there is no data, or its ``len`` says that it was longer.
+        MalformedFrame: A count is missing or not a number, there is no data, or its ``len`` does not fit it.
     """
     attributes = _attributes(tag)
     _check_format(attributes)
@@ -218,17 +217,17 @@ def mend_command(tag: bytes, text: Base64) -> bytes:
 
 
 def fits(tag: bytes, text: Base64) -> bool:
-    """Does the ``size`` in this start tag bear out what has been seen of the text?"""
+    """Does the ``size`` in this start tag agree with what is known about the text?"""
     attributes = _attributes(tag)
     size = _count(attributes.get(b"size"))
     return size == text.size or bool(size and text.size and _is_compressed(attributes))
 
 
 def mend_update(tag: bytes, text: Base64) -> bytes:
-    """The start tag of a member of an update.  What does not fit its data is made to.
+    """The start tag of a member of an update.  What does not fit its data is corrected.
 
     Raises:
-        MalformedFrame: Its format is one that ends programs.
+        MalformedFrame: Its format is too long for libindi.
     """
     attributes = _attributes(tag)
     _check_format(attributes)
@@ -236,7 +235,7 @@ def mend_update(tag: bytes, text: Base64) -> bytes:
 
 
 def _mended(tag: bytes, attributes: Attributes, text: Base64) -> bytes:
-    """The tag with what has been found; `len` may say that the data was cut or padded on its way, so it stays."""
+    """The tag with what has been found; `len` is kept, as it may show that the data was cut or padded on its way."""
     size, length = _count(attributes.get(b"size")), _count(attributes.get(b"len"))
     if size is None or not fits(tag, text):
         size = text.size
@@ -254,13 +253,13 @@ def _mended(tag: bytes, attributes: Attributes, text: Base64) -> bytes:
 
 
 def _room(size: int, length: int) -> int:
-    """This size of compressed data, or its length where indiserver, which decodes into a buffer of this size, rounded
-    up, would write behind it."""
+    """This size of compressed data, or its length if indiserver, which decodes into a buffer of this size, rounded up,
+    would write beyond it."""
     return length if -(-size // _PAGE) * _PAGE < length else size
 
 
 def mend_attached(tag: bytes, is_command: bool) -> bytes:
-    """The start tag of a member whose data comes along as a descriptor.
+    """The start tag of a member whose data arrives as a descriptor.
 
     Raises:
         MalformedFrame: It does not say how long its data is.

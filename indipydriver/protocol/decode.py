@@ -1,6 +1,6 @@
 """Frame to message.
 
-Strict with commands: what a client sends is complete and of the right words, or refused whole.
+Strict with commands: what a client sends is complete and uses the right words, or is refused as a whole.
 Lenient with definitions and updates, as far as real drivers need it.
 """
 
@@ -72,10 +72,10 @@ class _Reader:
         return text.strip() or None if text else None
 
     def members(self) -> list[tuple[str, dict[str, str], str]]:
-        """Name, attributes and text of each child, all of the tag they must have.
+        """Name, attributes and text of each child; all must have the right tag.
 
-        Some drivers define members whose name is empty (libindi's receiver simulator). Those of
-        definitions and updates are for the caller to leave out; in a command they are a fault.
+        Some drivers define members with an empty name (libindi's receiver simulator). In definitions
+        and updates the caller leaves these out; in a command they are a fault.
         """
         wanted = self.tag.child
         is_command = self.tag.verb is Verb.NEW
@@ -105,17 +105,17 @@ def _fault(frame: Frame, reason: str) -> MalformedFrame:
 
 
 def decode(frame: Frame) -> AnyMessage:
-    """What a frame means.
+    """The message that a frame contains.
 
     Values of switches, lights and numbers are stripped; a text only when it begins with a line
     end, as then a pretty-printer has wrapped it.  Empty optional attributes count as absent, and
-    a label that is absent is the name.
+    an absent label is replaced by the name.
 
     Args:
         frame: A well-formed element.
 
     Raises:
-        MalformedFrame: Something is missing, or is not one of the words or forms it may be.
+        MalformedFrame: Something is missing, or has a word or form that is not allowed.
     """
     reader = _Reader(frame)
     try:
@@ -223,7 +223,7 @@ def _read_set(reader: _Reader) -> SetVector:
 
 
 def _read_state(reader: _Reader) -> State | None:
-    """The state of an update; None, which means unchanged, also for a word that is no state."""
+    """The state of an update; None, which means unchanged, also for a word that is not a state."""
     text = reader.attributes.get("state")
     if not text:
         return None
@@ -273,8 +273,8 @@ def _limit(attributes: dict[str, str], key: str) -> str | None:
 def _read_blobs(reader: _Reader) -> Iterator[OneBlob]:
     """The BLOBs of an update or a command.
 
-    An empty one in an update only says that there is no news (libindi 1.9.9 sends it with size 0 to
-    report a state; a descriptor or URL in its place we do not follow), so it is left out.
+    An empty one in an update only means that there is no news, so it is left out.  (libindi 1.9.9 sends
+    it with size 0 to report a state.  A descriptor or URL in place of data is not followed.)
     """
     frame = reader.frame
     is_command = reader.tag.verb is Verb.NEW
@@ -311,7 +311,7 @@ def texts_of(frame: BlobFrame) -> Iterator[Sequence[memoryview]]:
 
 
 def _count(text: str | None) -> int | None:
-    """A number of bytes; None when it is absent or none."""
+    """A number of bytes; None when it is absent or not a number."""
     text = text.strip() if text else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_SIZE else None
 
@@ -337,7 +337,7 @@ def _read_message(reader: _Reader) -> Message:
 
 def _read_get(reader: _Reader) -> GetProperties:
     device = reader.optional("device")
-    # A name means something only with its device: without one, all are asked for.
+    # A name has a meaning only with its device: without a device, everything is requested.
     return GetProperties(device, reader.optional("name") if device else None, reader.optional("version"))
 
 

@@ -1,11 +1,11 @@
 """Message to frame: the only place that writes XML.
 
-The form is what every peer reads: double quotes, attributes in the order of libindi, nothing but
-the four entities that have to be, raw UTF-8, no white space that was not asked for.  A numeric
-reference never goes out, as libindi 1.9.9 shows it as it is.
+The form is what every peer reads: double quotes, attributes in libindi's order, only the four
+entities that are necessary, raw UTF-8, no unnecessary white space.  A numeric reference is never
+sent, as libindi 1.9.9 does not decode it.
 
-Nearly all messages hold nothing that needs an entity.  So all their texts are looked at together,
-and only a message that does hold something is rewritten, by :func:`_safe`, before it goes on.
+Nearly all messages contain nothing that needs an entity.  So all texts of a message are checked
+together, and only a message that needs it is rewritten, by :func:`_safe`, before it is encoded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .wellformed import check
 __all__ = ["encode"]
 
 _LIMITS: Final = Limits()
-_MEMBER: Final = len("<oneText />")  # bytes; the shortest there is
+_MEMBER: Final = len("<oneText />")  # bytes of the shortest member
 _PASSING: Final = _LIMITS.passing_frame
 _FEW: Final = min(_MEMBER * _LIMITS.members, _PASSING)  # bytes; with fewer there cannot be too many members
 _LONG_ATTRIBUTE: Final = re.compile(rb'="[^"]{%d}' % (_LIMITS.name + 1))
@@ -109,7 +109,7 @@ def encode(message: AnyMessage) -> Frame:
         frame = writer(message)
     except (TypeError, AttributeError) as error:
         raise LocalProtocolError(f"a value of the wrong type in {type(message).__name__}: {error}") from error
-    # Without a long attribute only very many bytes can be beyond a limit: 0.4 us for 300 bytes.
+    # Without a long attribute only a very large element can be beyond a limit: 0.4 us for 300 bytes.
     if isinstance(frame, BlobFrame):
         markup = frame.skeleton
         if len(markup) > _FEW or _LONG_ATTRIBUTE.search(markup) or frame.size > _PASSING:
@@ -120,7 +120,7 @@ def encode(message: AnyMessage) -> Frame:
 
 
 def _check_limits(frame: Frame) -> None:
-    """Raises LocalProtocolError when the frame is beyond the limits of those who are to take it."""
+    """Raises LocalProtocolError when the frame is beyond the limits of its receivers."""
     try:
         if isinstance(frame, BlobFrame):
             if frame.size > _LIMITS.blob:
@@ -144,26 +144,26 @@ _LINE_OR_TAB: Final = re.compile("\r\n|[\t\n\r]")
 
 
 def _is_plain(texts: str) -> bool:
-    """Nothing in these texts, put together, needs a second look."""
+    """Nothing in these joined texts needs escaping or cleaning."""
     return texts.isprintable() and "&" not in texts and "<" not in texts and ">" not in texts and '"' not in texts
 
 
 def _attribute(text: str) -> str:
-    """The text as it stands between double quotes."""
+    """The text as it is written between double quotes."""
     return clean_text(_LINE_OR_TAB.sub(" ", text)).translate(_IN_ATTRIBUTE)
 
 
 def _name(text: str) -> str:
-    """A name as it stands between double quotes; it must arrive as it is."""
+    """A name as it is written between double quotes; it must arrive unchanged."""
     if clean_text(text) != text or _LINE_OR_TAB.search(text):
         raise LocalProtocolError(f"a name with a character that cannot be sent: {text!r}")
     return text.translate(_IN_ATTRIBUTE)
 
 
 def _text(text: str) -> str:
-    """The text as it stands between tags.
+    """The text as it is written between tags.
 
-    lilxml (libindi 1.9.9) does not decode an entity that comes first, so a line end goes before it.
+    lilxml (libindi 1.9.9) does not decode an entity that comes first, so a line end is put before it.
     """
     text = clean_text(text).translate(_IN_TEXT)
     return "\n" + text if text.startswith("&") else text
@@ -193,7 +193,7 @@ def _refuse_state(state: object, tag: Tag, name: str) -> None:
 
 
 def _check_names(tag: Tag, device: str | None, name: str | None) -> None:
-    """Both are there."""
+    """Both must be present."""
     if not device or device.isspace():
         raise LocalProtocolError(f"{tag.text} without a device")
     if not name or name.isspace():
@@ -230,7 +230,7 @@ def _one_members(shape: _Shape, members: Sequence[OneMember]) -> str:
 
 
 def _texts(members: Sequence[OneMember]) -> str:
-    """All that the members hold, for a look at it."""
+    """All texts of the members, to be checked together."""
     return "".join(
         [
             m.name + m.value if m.min is None and m.max is None and m.step is None else
@@ -380,7 +380,7 @@ def _encode_def(message: DefVector) -> Frame:
 
 
 def _check_definition(shape: _Shape, message: DefVector) -> None:
-    """State, permission and rule are there where they belong, and nowhere else."""
+    """State, permission and rule must be present where they belong, and nowhere else."""
     where = f"{shape.tag.text} {message.name!r}"
     if message.state not in _STATES:
         _refuse_state(message.state, shape.tag, message.name)

@@ -16,7 +16,7 @@ _STREAM: Final = re.compile(rb"""\sformat\s*=\s*(?:"[^"]*stream|'[^']*stream)"""
 
 
 class Address(NamedTuple):
-    """Whom a frame concerns: the key of every routing table.
+    """What a frame concerns: the key of every routing table.
 
     Attributes:
         tag: The kind of element.
@@ -89,7 +89,7 @@ class Frame:
 
 
 class BlobFrame(Frame):
-    """A setBLOBVector or newBLOBVector: kept in the pieces in which it came.
+    """A setBLOBVector or newBLOBVector: kept in the pieces in which it arrived.
 
     It may be hundreds of megabytes, so it is never joined on the way through a server;
     only :attr:`raw` joins it, for whoever decodes it.
@@ -131,17 +131,17 @@ class BlobFrame(Frame):
 
     @property
     def in_files(self) -> int:
-        """Bytes in files that go along with it."""
+        """Bytes in files that are sent with it."""
         return 0
 
     @property
     def is_stream(self) -> bool:
-        """A video frame, of which only the newest matters: a format says ``stream`` (as indiserver tells it)."""
+        """A video frame, of which only the newest matters: a format says ``stream`` (indiserver's criterion)."""
         return _STREAM.search(self.skeleton) is not None
 
 
 def parts(chunks: Sequence[bytes], spans: Iterable[tuple[int, int]]) -> Iterator[list[memoryview]]:
-    """What lies in each of these spans of some bytes in pieces, in pieces; nothing is copied."""
+    """The pieces of each of these spans of bytes that are in chunks; nothing is copied."""
     ends = list(accumulate(map(len, chunks)))
     for start, end in spans:
         pieces: list[memoryview] = []
@@ -161,15 +161,15 @@ class Batch:
     The bytes are joined once, however many receivers share the batch.
 
     Args:
-        frames: The frames; a BlobFrame goes alone.
-        sealed: It goes only to links that carry bytes: join now and let the frames go, so that what
-            waits for a slow peer is held once.
+        frames: The frames; a BlobFrame is alone.
+        sealed: It goes only to links that carry bytes: join now and release the frames, so that the
+            backlog of a slow peer is in memory once.
 
     Attributes:
         frames: The frames; empty when sealed.
         blob: The BlobFrame, if it is one.
-        size: Length in bytes, with a newline behind each frame.
-        weight: Bytes that this process holds as long as the batch waits: its size, and that of attached files.
+        size: Length in bytes, with a newline after each frame.
+        weight: Bytes that this process holds while the batch is queued: its size, and that of attached files.
     """
 
     __slots__ = ("_buffers", "blob", "frames", "size", "weight")
@@ -191,7 +191,7 @@ class Batch:
 
     @staticmethod
     def of_bytes(data: bytes) -> Batch:
-        """A sealed batch of frames that are bytes already, each with its newline."""
+        """A sealed batch of frames that are already bytes, each with its newline."""
         return _BatchOfBytes(data)
 
     @property

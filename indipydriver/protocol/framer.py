@@ -1,14 +1,14 @@
-"""Bytes in, frames out: cuts a stream into elements, whatever its pieces.
+"""Bytes in, frames out: cuts a stream into elements.
 
 The cost is linear in the bytes, however they are cut, and what is held is bounded: the framer
-remembers how far it has searched, and keeps a BLOB in the pieces in which it came.
+remembers how far it has searched, and keeps a BLOB in the pieces in which it arrived.
 
 Only well-formed elements come out.  Between them it skips white space, XML declarations, comments
-and junk.  The start of an element of INDI begins a new one wherever it stands, but for a comment
-between elements: so a quote or an end tag that is missing costs one element and not the stream.
+and junk.  The start of an INDI element begins a new one wherever it stands, except in a comment
+between elements: so a missing quote or end tag costs one element, not the stream.
 
-What is beyond a limit ends the stream; or, of a peer that passes on what others send, it is skipped: what follows its
-first byte is dropped up to its end tag or to the start of an element of INDI, wherever they stand.
+What is beyond a limit ends the stream, unless the peer passes on what others send.  Then it is skipped: everything
+after its first byte is dropped, up to its end tag or the start of an INDI element, wherever that stands.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["BlobHook", "Framer", "Limits"]
 
 # The start of an element with what usually stands before it.  Group 1 is the name.
 _HEAD: Final = re.compile(WS + rb"*+(?:<\?[^<>]{0,128}+>" + WS + rb"*+|)<(" + KNOWN + rb")(?=[\s/>])")
-# The white space in an end tag is bounded so that looking at it again is cheap.
+# The white space in an end tag is bounded so that searching it again is cheap.
 _END: Final = rb"</%s\s{0,64}+>|<(?:" + KNOWN + rb")(?=[\s/>])"
 _OVERLAP: Final = 96  # no match of what is waited for is longer
 # What may become a known start tag, a declaration or a comment with the next bytes.
@@ -51,10 +51,10 @@ def _end_or_start(tag: bytes) -> re.Pattern[bytes]:
 
 
 class BlobHook:
-    """What a framer leaves to its link where it comes to a BLOB; this one is for links that carry bytes only."""
+    """What a framer leaves to its link when it comes to a BLOB; this one is for links that carry only bytes."""
 
     def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
-        """A BLOB vector begins: what collects it."""
+        """A BLOB vector begins; returns its collector."""
         return BlobCollector(tag, start_tag, limits)
 
     def end(
@@ -63,19 +63,19 @@ class BlobHook:
         """A BLOB vector has ended, and what follows it is in the data from `pos` on.
 
         Args:
-            framer: Takes what is wrong, by :meth:`Framer.drop` and :meth:`Framer.fail`.
-            blob: What has collected it.
-            frame: What has come of it, or None if it was malformed and has been dropped.
-            data: Bytes that have come.
+            framer: Takes faults, by :meth:`Framer.drop` and :meth:`Framer.fail`.
+            blob: Its collector.
+            frame: Its frame, or None if it was malformed and has been dropped.
+            data: Received bytes.
             pos: Offset in them.
 
         Returns:
-            What is handed on.
+            The frame to hand on, if any.
         """
         return frame
 
     def skipped(self, data: bytes, pos: int) -> None:
-        """What was beyond a limit has been skipped as far as `pos`, where something else begins, or its end tag."""
+        """What was beyond a limit has been skipped up to `pos`; there may be more of it to skip."""
 
 
 class _AsSent(BlobHook):
@@ -90,15 +90,15 @@ class Framer:
         limits: What it may send; see :class:`Limits`.
         as_sent: Leave the members of BLOB vectors as they are, for whoever judges the peer.
         lenient: The peer passes on what others send: what is beyond a limit is skipped, as one fault.
-        blobs: What a link adds to BLOBs that come over it.
+        blobs: What a link adds to the BLOBs it carries.
 
     Attributes:
-        faults: What was wrong since the list was last emptied, the first `MAX_FAULTS` and whatever
+        faults: The faults since the list was last emptied: the first `MAX_FAULTS`, and the one that
             made it fail; the user empties it.
         dropped: How many elements and runs of junk have been dropped so far.
-        failed: Set when the peer went beyond a limit and is not `lenient`, or did something, after which there is no
-            going on; from then on everything is ignored.
-        apart: Some of the frames returned last are to be handed on before those behind them.
+        failed: The fault that ended the framing: the peer went beyond a limit and is not `lenient`, or the link gave
+            up; from then on everything is ignored.
+        apart: The frames returned last have to be handed on in more than one call.
     """
 
     MAX_FAULTS: Final = 16
@@ -120,26 +120,26 @@ class Framer:
         self._common, self._common_definition = common_shapes(self.limits)
         self._passing_frame = self.limits.passing_frame
         self._blobs = blobs or (_AsSent() if as_sent else BlobHook())
-        self._held = bytearray()  # the beginning of an element whose end has not come
+        self._held = bytearray()  # the beginning of an element whose end has not arrived
         self._searched = 0  # offset in _held before which there is nothing to find
-        self._wanted: re.Pattern[bytes] | bytes = b""  # what must come before it is worth looking again
+        self._wanted: re.Pattern[bytes] | bytes = b""  # what must arrive before searching again is worthwhile
         self._maybe_empty = False  # or, as its start tag has not ended, "/>" may come
-        self._tag: TagWatch | None = None  # or it is this start tag that has to end
-        self._patience = 0  # what _held may measure until it is looked at in any case
+        self._tag: TagWatch | None = None  # or this start tag has to end
+        self._patience = 0  # size of _held beyond which it is searched in any case
         self._blob: BlobCollector | None = None
-        self._skipping: re.Pattern[bytes] | None = None  # up to this, what is too large
+        self._skipping: re.Pattern[bytes] | None = None  # what ends the skipping of something too large
         self._junk = 0  # bytes of junk in a row
         self._junk_sample = b""
         self._addresses: dict[tuple[bytes, bytes, bytes], Address] = {}
 
     @property
     def unfinished(self) -> int:
-        """Bytes held of an element whose end has not come; 0 between elements."""
+        """Bytes held of an element whose end has not arrived; 0 between elements."""
         return self._blob.size if self._blob else len(self._held)
 
     @property
     def is_within(self) -> bool:
-        """Something has begun whose end has not come: an element, or what is skipped."""
+        """Something has begun whose end has not arrived: an element, or what is skipped."""
         return bool(self._blob or self._held or self._skipping or self._junk)
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -166,7 +166,7 @@ class Framer:
         searched = b""
         last_end = -1
         while pos < len(data):
-            if data is not searched:  # and not again behind each BLOB
+            if data is not searched:  # and not again after each BLOB
                 searched = data
                 last_end = data.rfind(b"Vector>", pos)
             data, pos = self._cut(data, pos, last_end, frames)
@@ -188,14 +188,14 @@ class Framer:
     def _cut(self, data: bytes, pos: int, last_end: int, frames: list[Frame]) -> tuple[bytes, int]:
         """Cut frames from data until a BLOB begins or more bytes are needed; returns where to go on.
 
-        No vector ends behind `last_end`, unless there is white space in its end tag.
+        No vector ends after `last_end`, unless there is white space in its end tag.
         """
         match_shape, match_other = self._common.match, self._common_definition.match
         addresses = self._addresses
         passing = self._passing_frame
         append = frames.append
         done = b"", 0
-        if self._junk:  # of the bytes before these; the white space behind it counts too
+        if self._junk:  # from earlier bytes; the white space after it counts too
             pos = self._skip(data, pos)
             if pos < 0:
                 return done
@@ -220,7 +220,7 @@ class Framer:
                 append(Frame(addresses.get((tag, device, name)) or self._address((tag, device, name)), raw))
                 pos = match.end()
             if len(data) - pos < 3 and not self._junk and not data[pos:].strip():
-                return done  # the newline behind the last one
+                return done  # the newline after the last element
             pos = self._cut_uncommon(data, pos, last_end, frames)
             if self._blob is not None:
                 return self._feed_blob(data, pos, frames)
@@ -228,10 +228,10 @@ class Framer:
                 return done
 
     def _cut_uncommon(self, data: bytes, pos: int, last_end: int, frames: list[Frame]) -> int:
-        """Cut one element that has not the common shape, or skip what is before it.
+        """Cut one element that does not have a common shape, or skip what is before it.
 
         Returns:
-            Where to go on, for a BLOB behind its start tag; -1 when more bytes are needed.
+            Where to go on (for a BLOB, after its start tag); -1 when more bytes are needed.
         """
         head = _HEAD.match(data, pos)
         if head is None:
@@ -256,7 +256,7 @@ class Framer:
         return self._cut_content(data, pos, end, name, frames)
 
     def _cut_content(self, data: bytes, pos: int, content: int, name: bytes, frames: list[Frame]) -> int:
-        """Cut an element whose start tag ends at `content`: where to go on, or -1 when more bytes are needed."""
+        """Cut an element whose start tag ends at `content`; returns where to go on, or -1: more bytes are needed."""
         limit = self.limits.frame
         found = _end_or_start(name).search(data, content)
         if found is None:
@@ -275,7 +275,7 @@ class Framer:
         return found.start()
 
     def _take_element(self, data: bytes, pos: int, end: int, frames: list[Frame]) -> int:
-        """Append the element that lies here, if it is all right: where to go on, or -1 as for `_too_large`."""
+        """Append this element if it is sound; returns where to go on, or -1 as `_too_large` does."""
         if end - pos > self.limits.frame:
             return self._too_large("element", end - pos, self.limits.frame, data, pos)
         self._judge(data[pos:end], frames)
@@ -309,7 +309,7 @@ class Framer:
                     return self._hold(data, begin, b"-->", "unfinished comment", room)
                 if pos - begin > room:
                     return self._too_large("comments", self._junk + pos - begin, limits.junk, data, begin)
-                self._junk += pos - begin  # legal, but not without end
+                self._junk += pos - begin  # legal, but bounded
             elif _CUT_SHORT.match(data, begin):
                 self._hold(data, begin, b"", "name", _NAME_LENGTH + 1)
                 self._patience = 0
@@ -320,7 +320,7 @@ class Framer:
                     return self._too_much_junk(data, begin)
 
     def _unfinished_start(self, data: bytes, pos: int, name: bytes) -> int:
-        """A start tag without an end so far: -1 when it may still come, else where to go on."""
+        """A start tag without an end so far; returns -1 when it may still come, else where to go on."""
         sound = SOUND.match(data, pos)
         assert sound is not None
         resume = seen = sound.end()
@@ -354,7 +354,7 @@ class Framer:
         return True
 
     def _hold(self, data: bytes, pos: int, wanted: re.Pattern[bytes] | bytes, what: str, limit: int) -> int:
-        """Keep something unfinished until what is wanted may have come: -1, or where to go on as for `_too_large`."""
+        """Hold something unfinished until what is wanted may have arrived; returns -1, or as `_too_large` does."""
         size = len(data) - pos
         if size > limit:
             return self._too_large(what, size, limit, data, pos)
@@ -393,7 +393,7 @@ class Framer:
             self.drop(fault)
 
     def _feed_blob(self, data: bytes, pos: int, frames: list[Frame]) -> tuple[bytes, int]:
-        """Give the bytes to the BLOB being collected; returns where to go on behind it."""
+        """Give the bytes to the BLOB being collected; returns where to go on after it."""
         blob = self._blob
         assert blob is not None
         frame: BlobFrame | None = None
@@ -428,7 +428,7 @@ class Framer:
         return address
 
     def _count_junk(self, junk: bytes) -> bool:
-        """White space is junk only behind other junk, so that it counts alike however it is cut; False: too much."""
+        """Count junk, but white space only after other junk, so that cuts make no difference; False: too much."""
         if not self._junk_sample:
             junk = junk.lstrip()
         if not junk:
@@ -457,22 +457,22 @@ class Framer:
             self.faults.append(fault)
 
     def fail(self, fault: RemoteProtocolError) -> None:
-        """There is no going on after this fault."""
+        """Frame nothing more because of this fault."""
         if self.failed is None:
             self.failed = fault
             self.faults.append(fault)
         self._held.clear()
 
     def _too_large(self, what: str, size: int, limit: int, data: bytes, pos: int) -> int:
-        """Something that begins here is: where to go on behind it, or -1 as for `_give_up`."""
+        """Give up something that begins here and is too large; returns what `_give_up` does."""
         fault = FrameTooLarge(what, size=size, limit=limit, excerpt=excerpt(data[pos : pos + _SAMPLE]))
         start = START.match(data, pos)
         return self._give_up(fault, data, pos + 1, _end_or_start(start[0][1:]) if start else START)
 
     def _give_up(self, fault: FrameTooLarge, data: bytes, pos: int, until: re.Pattern[bytes]) -> int:
-        """Go no further, or skip what is too large, from here on: where it has ended, else -1.
+        """Fail, or skip what is too large, from here on; returns where it has ended, else -1.
 
-        It depends on no more than where that began, and so not on how the bytes are cut.
+        This depends only on where it began, and so not on how the bytes are cut.
         """
         self._junk = 0
         self._junk_sample = b""
@@ -484,7 +484,7 @@ class Framer:
         return -1
 
     def _pass_over(self, data: bytes, pos: int) -> int:
-        """Where what is skipped has ended; -1: not in these bytes, and what may be a part of its end is held."""
+        """Skip bytes; returns where skipping ends, or -1: not in these bytes, and what may begin its end is held."""
         assert self._skipping is not None
         found = self._skipping.search(data, pos)
         if found is None:

@@ -1,4 +1,4 @@
-"""What a peer may send, and how much of it may go on to others."""
+"""What a peer may send, and how much of it may be passed on to others."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ VIA_ROOM: Final = 2048
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what one peer may send.  The largest seen in 150 real drivers stand beside them.
+    """Bounds on what one peer may send, with the largest values seen in 150 real drivers.
 
-    Beyond `frame`, `blob`, `start_tag` and `junk` the peer is cut off, or, if it passes on what others send, it is
+    What is beyond `frame`, `blob`, `start_tag` or `junk` cuts the peer off or, if it passes on what others send, is
     skipped; beyond the others the element is dropped.
-    The same bounds hold where an element goes to, and it may grow on its way: when it is mended, and by ``via``.
-    So an element that passes must, as it goes on, leave room below `frame` and `start_tag`, else it is dropped too.
+    The next server has the same bounds, and an element may grow on its way: when it is mended, and by ``via``.
+    So an element must, once mended, leave room below `frame` and `start_tag`, or it is dropped, too.
 
     Attributes:
         frame: Bytes of an element without BLOB data (seen: 2.8 KB).  One with data is dropped when its tags are more.
@@ -34,8 +34,8 @@ class Limits:
         attribute_value: Bytes of one attribute value.
         name: Bytes of a device, property or member name (libindi cuts at 63).
         members: Children of one element (seen: 18).
-        strict_blobs: Look at each byte of the BLOB data in updates, as is done in commands. It costs 0.7 ms for a
-            MiB, as much as all the rest, so drivers and servers are trusted with that.
+        strict_blobs: Check each byte of BLOB data in updates, as is done in commands. It costs 0.7 ms per MiB, as
+            much as everything else, so drivers and servers are trusted with that.
     """
 
     frame: int = 1 << 20
@@ -71,7 +71,7 @@ def check_size(raw: bytes, limits: Limits) -> None:
 
 def check_tags(raw: bytes, limits: Limits) -> None:
     """Raises MalformedFrame when an element has too many tags, or one that is too large to be passed on."""
-    if raw.count(b"<") > 4 * (limits.members + 1):  # by far; the others are counted when they have been looked at
+    if raw.count(b"<") > 4 * (limits.members + 1):  # far too many; smaller excesses are found by the parser
         raise MalformedFrame(f"more tags than {limits.members} members have", excerpt=excerpt(raw))
     for match in _ANY_TAG.finditer(raw):
         size = len(match[0]) + 1  # with its ">"

@@ -39,7 +39,7 @@ def _character(match: re.Match[str]) -> str:
 
 
 def encoding_of(raw: bytes) -> str:
-    """How an element is encoded, as none of those seen in real traffic says it."""
+    """The encoding of an element, as none seen in real traffic declares it."""
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -50,7 +50,7 @@ def encoding_of(raw: bytes) -> str:
 def repair(raw: bytes, encoding: str | None = None) -> bytes:
     """The element as every peer understands it; the same bytes when there is nothing to mend.
 
-    What real drivers send and expat or libindi would not take: Latin-1 bytes, control characters,
+    Mends what real drivers send and expat or libindi would not take: Latin-1 bytes, control characters,
     an ampersand that begins no entity, ``<`` in an attribute value, ``]]>`` in text, numeric references
     (libindi shows them as they are) and comments (libindi ends them at the first ``>``).
 

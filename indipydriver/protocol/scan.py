@@ -1,4 +1,4 @@
-"""What finds tags in a stream of bytes."""
+"""Finding tags in a stream of bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .tags import TAGS
 
 __all__ = ["KNOWN", "SOUND", "START", "START_TAG", "VIA", "WS", "TagWatch"]
 
-# Python 3.11.2 mistakes possessive groups (gh-106052); possessive classes and counts it gets right.
+# Python 3.11.2 mishandles possessive groups (gh-106052), but not possessive classes and counts.
 
 WS: Final = rb"[ \t\r\n]"
 """XML's white space."""
@@ -17,7 +17,7 @@ WS: Final = rb"[ \t\r\n]"
 KNOWN: Final = "|".join(sorted(TAGS, key=len, reverse=True)).encode()
 """The names of INDI's elements, as alternatives."""
 
-# A quoted value may hold anything but its quote, and the start of an element: then its quote is missing.
+# A quoted value may contain anything but its quote, and the start of an element, which means a missing quote.
 _NO_START: Final = rb"(?:<(?!(?:" + KNOWN + rb")[\s/>])%s)*"
 _QUOTED: Final = rb'"[^"<]*+' + _NO_START % rb'[^"<]*+' + rb'"' + rb"|'[^'<]*+" + _NO_START % rb"[^'<]*+" + rb"'"
 _REST: Final = rb"[^\"'<>]*+(?:(?:" + _QUOTED + rb")[^\"'<>]*+)*"
@@ -27,10 +27,10 @@ START: Final = re.compile(rb"<(?:" + KNOWN + rb")(?=[\s/>])")
 """The start of an element of INDI; what follows the name must end the name."""
 
 SOUND: Final = re.compile(_TAG)
-"""As much of a tag as is sound; what stands behind it tells broken from unfinished."""
+"""As much of a tag as is sound; what follows tells a broken tag from an unfinished one."""
 
 START_TAG: Final = re.compile(_TAG + rb">")
-"""A whole tag, of either end of an element.  Group 1 is its name."""
+"""A whole start or end tag.  Group 1 is its name."""
 
 _MORE: Final = re.compile(_REST)
 _OVERLAP: Final = 32  # no start of an element is longer
@@ -44,22 +44,22 @@ Groups: what stands before it, the attribute, its value."""
 
 
 class TagWatch:
-    """Looks for the end of a tag that comes in pieces, at each of its bytes about once.
+    """Looks for the end of a tag that arrives in pieces, reading each byte about once.
 
     Args:
-        sound: How many of the bytes that have come are sound; what follows, if anything, is a value whose
-            closing quote has not come.
-        size: How many have come.
+        sound: How many of the received bytes are sound; what follows, if anything, is a value whose
+            closing quote has not arrived.
+        size: How many have been received.
     """
 
     __slots__ = ("_searched", "_sound")
 
     def __init__(self, sound: int, size: int) -> None:
         self._sound = sound
-        self._searched = size if sound < size else 0  # bytes in which there is no closing quote; 0: there is none open
+        self._searched = size if sound < size else 0  # bytes in which there is no closing quote; 0: no quote is open
 
     def is_over(self, held: bytearray) -> bool:
-        """With the bytes that have come since: has the tag ended, or can it not be sound any more?"""
+        """With all bytes received so far, has the tag ended, or can it no longer be sound?"""
         size = len(held)
         if self._searched:
             begin = max(self._sound + 1, self._searched - _OVERLAP)

@@ -20,9 +20,9 @@ _COMMON_MEMBERS: Final = 1024
 _COMMON_ATTRIBUTES: Final = 10
 _COMMON_START_TAG: Final = 4096  # ten attributes with their values, and less than a hundred blanks before each
 
-# Printable ASCII, tab and line ends.  Possessive (Python 3.11), so a failure costs no second try.
+# Printable ASCII, tab and line ends.  Possessive (Python 3.11), so a failure does not backtrack.
 _TEXT: Final = rb"[^<>&\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]*+"
-# No white space but the blank: XML makes blanks of the others in attribute values.
+# No white space but the blank: XML turns the others into blanks in attribute values.
 _VALUE: Final = rb"""(?:"[^"<&\x00-\x1f\x7f-\xff]{0,256}+"|'[^'<&\x00-\x1f\x7f-\xff]{0,256}+')"""
 _WS: Final = rb"[ \t\r\n]"
 _GAP: Final = _WS + rb"{1,99}+"
@@ -33,7 +33,7 @@ def _attribute(name: str, value: bytes = _VALUE) -> bytes:
 
 
 def _optional(*names: str) -> bytes:
-    # (?:x|) and not (?:x)?, as a branch costs the regular expression machine half of a repeat.
+    # (?:x|) and not (?:x)?, as a branch costs the regular expression machine half as much as a repeat.
     return b"".join(rb"(?:" + _attribute(name) + rb"|)" for name in names)
 
 
@@ -41,12 +41,12 @@ def _shape(
     vectors: bytes, attributes: tuple[str, ...], child: bytes, of_number: tuple[str, ...], of_all: tuple[str, ...]
 ) -> re.Pattern[bytes]:
     """An element with its children, in the order of attributes that libindi, indiserver and the
-    Python drivers share, but for timeout and timestamp, of which either may be first.  A fixed order
-    rules out an attribute given twice, which XML does not allow."""
+    Python drivers share; only timeout and timestamp may be in either order.  A fixed order rules out
+    duplicate attributes, which XML does not allow."""
     timeout, timestamp = _attribute("timeout"), _attribute("timestamp")
     times = b"(?:%s(?:%s|)|%s(?:%s|)|)" % (timeout, timestamp, timestamp, timeout)
     gap = _WS + rb"{0,99}+"
-    # Nothing may match in two ways: with many members the failure of the whole would try all combinations.
+    # Nothing may match in two ways: with many members, a failure of the whole would try all combinations.
     more_or_space = rb"(?:>|(?=" + _WS + rb")"
     children = rb"|".join(
         kind

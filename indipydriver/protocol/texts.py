@@ -10,13 +10,13 @@ __all__ = ["LONGEST", "LONGEST_LABEL", "brief", "describe", "excerpt", "printabl
 LONGEST: Final = 250
 """Bytes of a message or a reason, as UTF-8: libindi's clients cut at 254, and a server drops more than 4 KiB."""
 LONGEST_LABEL: Final = 100
-"""Bytes of a label: a text that begins with it has room for what it says."""
+"""Bytes of a label: a message that begins with it still has room for its content."""
 _MORE: Final = "..."
 _NOT_ASCII: Final = re.compile(r"[^ -~]")
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that is not printable: controls, lone surrogates, marks of direction."""
+    """The text with everything unprintable escaped: controls, lone surrogates, direction marks."""
     return _NOT_ASCII.sub(_escape, text)
 
 
@@ -44,6 +44,6 @@ def describe(error: BaseException) -> str:
     """An exception in brief; also one that cannot describe itself."""
     try:
         text = repr(error)
-    except Exception:  # the mistake of whoever wrote the class; the name of the class is left
+    except Exception:  # a bug in the class of the exception; its name has to do
         text = type(error).__name__
     return brief(text)

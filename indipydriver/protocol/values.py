@@ -1,4 +1,4 @@
-"""Text of the wire to Python values and back: numbers, times, the words of INDI, base64, zlib.
+"""Text on the wire to Python values and back: numbers, times, the words of INDI, base64, zlib.
 
 Nothing here knows of XML.  What cannot be read raises ValueFormatError, which is both a
 ValueError and a TypeError.
@@ -42,14 +42,14 @@ Base64Text: TypeAlias = bytes | bytearray | memoryview
 
 _WordT = TypeVar("_WordT", bound=StrEnum)
 
-# A number takes 30 characters; a peer that sends more than this is up to something.
+# A number takes 30 characters; nobody sends more than this in good faith.
 _LONGEST_NUMBER: Final = 128
 # No display has more columns for a number, and "%999999999f" would fill the memory.
 _WIDEST: Final = 64
 
 
 def _shown(value: object) -> str:
-    """The value for an error message, never long."""
+    """The value for an error message, shortened."""
     text = repr(value[:40] if isinstance(value, (str, bytes)) else value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -62,8 +62,8 @@ def getfloat(value: object) -> float:
 
     A text is stripped.  Up to three components are separated by blanks, by ``:`` or by ``;``
     (INDI 1.7); those that are missing or empty are 0, and a leading minus sign applies to the
-    whole: "-0:30" is -0.5, "" is 0.  Unlike libindi 1.9.9 it takes a blank for a separator and
-    no letters or commas.
+    whole: "-0:30" is -0.5, "" is 0.  Unlike libindi 1.9.9 it takes a blank as a separator, and
+    it takes no letters or commas.
 
     Args:
         value: A str, float, int or bool.
@@ -117,13 +117,13 @@ def _sexagesimal(text: str) -> float:
     return -number if negative else number
 
 
-# libindi reads the two numbers with %d: a sign is taken, zeros in front mean nothing.
+# libindi reads the two numbers with %d: a sign is taken, leading zeros mean nothing.
 _SEXAGESIMAL_FORMAT: Final = re.compile(r"%([-+]?[0-9]{1,9})\.([0-9]{1,9})m")
 # One conversion of a double among plain text; the length modifiers have no meaning in Python.
 _PRINTF_FORMAT: Final = re.compile(
     r"((?:[^%]|%%)*+)%([-+ #0]{0,8})([0-9]{0,9})(?:\.([0-9]{0,9}))?(?:hh|h|ll|l|L)?([diueEfFgG])((?:[^%]|%%)*+)"
 )
-# Parts of a degree or hour that the last digit shown stands for.
+# How many units of the last digit make a degree or hour.
 _UNITS: Final = {9: 360000, 8: 36000, 6: 3600, 5: 600}
 
 
@@ -138,10 +138,10 @@ def format_number(format: str, value: float) -> str:
         value: The number.
 
     Raises:
-        ValueFormatError: The format is neither, or the number does not fit it: no integer or
-            sexagesimal form of nan and infinities.
+        ValueFormatError: The format is neither, or the number does not fit it: nan and infinities
+            have no integer or sexagesimal form.
 
-    Half of the last digit of ``m`` is rounded away from zero, and a carry goes through all
+    In ``m``, half of the last digit is rounded away from zero, and a carry goes through all
     fields, as in libindi 1.9.9.
     """
     try:
@@ -154,7 +154,7 @@ def format_number(format: str, value: float) -> str:
 
 @lru_cache(maxsize=512)
 def _formatter(format: str) -> Callable[[float], str]:
-    """What formats numbers by this format."""
+    """The function that formats numbers by this format."""
     match = _SEXAGESIMAL_FORMAT.match(format)
     if match:
         width, fraction = int(match[1]), int(match[2])
@@ -207,7 +207,7 @@ _TIMESTAMP: Final = re.compile(
 
 
 def parse_timestamp(text: str | None) -> datetime | None:
-    """The time of a ``timestamp`` attribute, aware and in UTC; None when there is none to be read.
+    """The time of a ``timestamp`` attribute, aware and in UTC; None when it cannot be read.
 
     The form is ``YYYY-MM-DDTHH:MM:SS.f`` without a zone (INDI 1.7).  Real peers also send a blank
     in place of the T (the paper's own examples), fractions of any length, which are cut to
@@ -238,7 +238,7 @@ def parse_timestamp(text: str | None) -> datetime | None:
 
 @lru_cache(maxsize=4)
 def _second(seconds: int) -> str:
-    """The text of a whole second; thousands of updates share one, so it is worth 2 us each to keep it."""
+    """The text of a whole second; thousands of updates share one, so caching it saves 2 us each."""
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(sep="T")
 
 
@@ -295,13 +295,13 @@ parse_blob_mode: Final = _reader("a BLOB mode", BlobMode)
 
 # --- text ------------------------------------------------------------------------------
 
-# What XML 1.0 does not allow, and DEL, which receivers that mend an element take out of it.
+# What XML 1.0 does not allow, and DEL, which receivers that mend an element remove.
 _NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """The text with only what XML can carry: tab, LF and CR are all that is left of C0, and no DEL.
+    """The text with only what XML can carry: of C0 only tab, LF and CR, and no DEL.
 
     A lone surrogate, as in a file name that is not UTF-8, becomes ``?``.
     """
@@ -313,14 +313,14 @@ def clean_text(text: str) -> str:
 # --- BLOBs -----------------------------------------------------------------------------
 
 _WHITE_SPACE: Final = b" \t\n\r\x0b\x0c"
-_WINDOW: Final = 1 << 18  # bytes that are rid of white space at a time; fits the cache
+_WINDOW: Final = 1 << 18  # bytes stripped of white space at a time; fits the cache
 
 
 def decode_base64(text: Base64Text | Iterable[Base64Text]) -> bytes:
     """The bytes of a base64 text, whole or in pieces cut anywhere.
 
     ASCII white space is dropped wherever it stands (libindi breaks lines after 72 characters);
-    everything else has to be right.  Needs no memory beside the result but a small window.
+    everything else has to be right.  Needs only a small window of memory besides the result.
 
     Raises:
         ValueFormatError: It holds something else, ends in the middle, or goes on after its padding.
@@ -328,7 +328,7 @@ def decode_base64(text: Base64Text | Iterable[Base64Text]) -> bytes:
     if isinstance(text, (bytes, bytearray, memoryview)):
         try:
             return binascii.a2b_base64(text, strict_mode=True)
-        except binascii.Error:  # perhaps white space only
+        except binascii.Error:  # perhaps only because of white space
             text = (text,)
     out = io.BytesIO()
     carry = b""
@@ -357,16 +357,16 @@ def encode_base64(data: bytes | bytearray | memoryview) -> bytes:
 
 
 def inflate(data: bytes | bytearray | memoryview, limit: int) -> bytes:
-    """What a zlib stream holds: the payload of a BLOB whose format ends in ``.z``.
+    """The content of a zlib stream: the payload of a BLOB whose format ends in ``.z``.
 
-    Bytes behind the stream are ignored: indiserver 1.9.9 pads BLOBs that it relays.
+    Bytes after the stream are ignored: indiserver 1.9.9 pads BLOBs that it relays.
 
     Args:
         data: The stream.
         limit: The most bytes that may come out.
 
     Raises:
-        ValueFormatError: It is no such stream, ends too early, or holds more than the limit.
+        ValueFormatError: It is not such a stream, ends too early, or contains more than the limit.
     """
     inflater = zlib.decompressobj()
     try:

@@ -1,12 +1,12 @@
-"""The way an element has taken through a tree of servers.
+"""The path an element has taken through a tree of servers.
 
-A getProperties or a message without device belongs to nobody, and a definition may come round when the device has
-just gone, so ownership cannot keep them from going round in a ring of servers; nor can it keep the deletion of what
-comes round over the link of its owner. Each of our servers adds its name to the attribute ``via`` when it passes such
-an element to another server, and drops one that has its own name in it.
+A getProperties or a message without device has no owner, and a definition may come back when the device has just gone,
+so ownership cannot keep these from circulating in a ring of servers; nor the deletion of a device that comes back over
+the link of its owner. Each of our servers adds its name to the attribute ``via`` when it passes such an element to
+another server, and drops one that contains its own name.
 The attribute is ours; INDI 1.7 lets a receiver ignore attributes it does not know, and indiserver passes them on.
 
-What passes the door of a server leaves room for the attribute (see :class:`Limits`), so it never makes an element
+What a server accepts leaves room for the attribute (see :class:`Limits`), so the attribute never makes an element
 larger than the next server takes.
 """
 
@@ -22,7 +22,7 @@ from .scan import VIA
 __all__ = ["MAX_HOPS", "came_through", "hops_of", "server_name", "with_via", "without_via"]
 
 MAX_HOPS: Final = 32
-"""Servers one element may pass: far beyond any tree, so what comes further is going round."""
+"""Servers one element may pass: far more than any tree has, so an element with more is in a loop."""
 
 _LONGEST_NAME: Final = 40  # of a host; with a dash and eight hexadecimal digits, 32 of them fit into VIA_ROOM
 _LONGEST_HOP: Final = 63
@@ -43,7 +43,7 @@ def _hop(server: str) -> str:
 
 
 def _find(raw: bytes) -> re.Match[bytes] | None:
-    """The attribute, if there is one, as nearly always there is not: no start tag goes beyond the next ``<``."""
+    """The attribute, if any; a plain search as far as a start tag can go, up to the next ``<``, rarely finds one."""
     return VIA.match(raw) if raw.find(b"via", 0, raw.find(b"<", 1)) >= 0 else None
 
 
@@ -68,7 +68,7 @@ def with_via(frame: Frame, server: str, after: Frame | None = None) -> Frame:
     Args:
         frame: A getProperties, a message or a definition.
         server: Its name; what ``via`` cannot carry is replaced as by :func:`server_name`.
-        after: The element whose way it continues, if that is another one.
+        after: The element whose path it continues, if that is another one.
     """
     hops = [*hops_of(after or frame), _hop(server)]
     written = " ".join(hops)
@@ -76,7 +76,7 @@ def with_via(frame: Frame, server: str, after: Frame | None = None) -> Frame:
         written = written.partition(" ")[2]
     raw = without_via(frame).raw
     start = _NAME.match(raw)
-    if start is None:  # no element at all
+    if start is None:  # not an element
         return frame
     return Frame(frame.address, start[0] + b' via="' + written.encode("ascii") + b'"' + raw[start.end() :])
 

@@ -32,7 +32,7 @@ def _addressed(tag: Tag, device: str | None, name: str | None) -> Address:
     with an empty name, as libindi's receiver simulator sends it, does not mean the whole device.
 
     Raises:
-        MalformedFrame: A property without its device, where all devices would be meant without the name.
+        MalformedFrame: A name without a device, where all devices would be meant without the name.
     """
     if device and name and not device.isspace() and not name.isspace():
         return Address(tag, device, name)
@@ -69,9 +69,9 @@ class _Judge:
         elif self.depth > 2:
             raise MalformedFrame("an element inside a member")
         elif tag in TAGS or (tag == "oneBLOB") is not (self.tag in _BLOB_VECTORS):
-            # An element of INDI begins a new one for the next reader, wherever it stands: it would not be the one that
-            # has been judged here.  libindi reads the attributes of a oneBLOB wherever it stands, and those of others
-            # only in their vectors.
+            # For the next reader an INDI element begins a new one wherever it stands, which would not be the one that
+            # has been judged here.  libindi reads the attributes of a oneBLOB wherever it stands, those of other
+            # members only in their vectors.
             raise MalformedFrame(f"a <{tag[:40]}> in a <{self.tag[:40]}>")
         else:
             self.members += 1
@@ -94,7 +94,7 @@ class _Judge:
         raise MalformedFrame("a CDATA section")
 
     def comment(self, *args: object) -> None:
-        # repair() takes comments out; this one is made of what was around another one, or around a bad reference.
+        # repair() removes comments; this one was formed by what was around another one, or around a bad reference.
         raise MalformedFrame("a comment")
 
     def instruction(self, *args: object) -> None:
@@ -106,7 +106,7 @@ def check(raw: bytes, limits: Limits) -> Address:
 
     Args:
         raw: The element from its ``<`` to its ``>``, in UTF-8; of a BLOB vector its tags.
-        limits: What its parts may measure; its whole is for :func:`check_size`.
+        limits: Bounds on its parts; its total size is left to :func:`check_size`.
 
     Raises:
         MalformedFrame: It is not well-formed, not an element of INDI, or beyond a limit.

@@ -55,7 +55,7 @@ alive, some 200 for each socket, and no longer passes descriptors when one user 
 a process may open (usually 1024): a few clients that do not read would stop all cameras."""
 
 
-_TRUNCATED: Final = int(getattr(socket, "MSG_CTRUNC", 0))  # an int: each use of the enumeration would take a microsecond
+_TRUNCATED: Final = int(getattr(socket, "MSG_CTRUNC", 0))  # each use of the enumeration would take a microsecond
 
 
 class _CountingCollector(BlobCollector):
