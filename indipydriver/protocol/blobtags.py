@@ -37,7 +37,7 @@ _EACH: Final = 64  # in a large text, one line end in so many is checked, so tha
 _LEAST: Final = 1024  # bytes in which the white space of a text shows, as no line is longer
 _LONGEST_TAIL: Final = 16
 LARGEST_COUNT: Final = (1 << 31) - 1  # libindi reads counts into an int
-_PAGE: Final = 1 << 20  # to a multiple of which indiserver rounds up its buffer for a BLOB
+_PAGE: Final = 1 << 20  # indiserver rounds its buffer for a BLOB up to a multiple of this
 LONGEST_FORMAT: Final = 63  # bytes that libindi keeps; it does not terminate longer ones
 # libindi's indentation before an end tag.  Its readers reserve a byte for each line, and not much more.
 _TAILS: Final = (b"", b"\n", b"\n ", b"\n  ")
@@ -60,7 +60,7 @@ class Base64(NamedTuple):
 def look_at(pieces: Sequence[memoryview], length: int) -> Base64 | None:
     """Judge a text by its beginning, its end and its line ends; None when these are inconclusive.
 
-    In a large text only one line end in 64 is checked.  White space elsewhere goes unnoticed.
+    In a large text only one line end in 64 is checked.  White space elsewhere may go unnoticed.
 
     Args:
         pieces: The text, cut anywhere.

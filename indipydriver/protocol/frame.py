@@ -141,7 +141,7 @@ class BlobFrame(Frame):
 
 
 def parts(chunks: Sequence[bytes], spans: Iterable[tuple[int, int]]) -> Iterator[list[memoryview]]:
-    """The pieces of each of these spans of bytes that are in chunks; nothing is copied."""
+    """The pieces of each of these spans of some bytes in chunks; nothing is copied."""
     ends = list(accumulate(map(len, chunks)))
     for start, end in spans:
         pieces: list[memoryview] = []

@@ -26,7 +26,7 @@ class Limits:
     So an element must, once mended, leave room below `frame` and `start_tag`, or it is dropped, too.
 
     Attributes:
-        frame: Bytes of an element without BLOB data (seen: 2.8 KB).  One with data is dropped when its tags are more.
+        frame: Bytes of an element without BLOB data (seen: 2.8 KB).  One with data is dropped if its tags are longer.
         blob: Bytes of a setBLOBVector or newBLOBVector, as base64.
         start_tag: Bytes of one start tag.
         junk: Bytes between elements that belong to none, in a row.

@@ -1,7 +1,7 @@
 """The shapes that nearly all traffic has, each as one regular expression.
 
-It matches an element in one go, checks it and reads its address: 1.6 us for a frame of 285 bytes, where expat called
-from Python costs ten times as much.  It may be stricter than XML but never laxer, as what it does not match goes to
+Each matches an element in one go, checks it and reads its address: 1.6 us for a frame of 285 bytes; expat called from
+Python costs ten times as much.  They may be stricter than XML but never laxer, as what they do not match goes to
 :mod:`.wellformed`; a property test compares the two.
 """
 

@@ -44,6 +44,6 @@ def describe(error: BaseException) -> str:
     """An exception in brief; also one that cannot describe itself."""
     try:
         text = repr(error)
-    except Exception:  # a bug in the class of the exception; its name has to do
+    except Exception:  # a bug in the class of the exception: use its name
         text = type(error).__name__
     return brief(text)

@@ -43,7 +43,7 @@ def _hop(server: str) -> str:
 
 
 def _find(raw: bytes) -> re.Match[bytes] | None:
-    """The attribute, if any; a plain search as far as a start tag can go, up to the next ``<``, rarely finds one."""
+    """The attribute, if any; as it is rare, a plain search up to the next ``<``, beyond any start tag, comes first."""
     return VIA.match(raw) if raw.find(b"via", 0, raw.find(b"<", 1)) >= 0 else None
 
 

@@ -32,7 +32,7 @@ def _addressed(tag: Tag, device: str | None, name: str | None) -> Address:
     with an empty name, as libindi's receiver simulator sends it, does not mean the whole device.
 
     Raises:
-        MalformedFrame: A name without a device, where all devices would be meant without the name.
+        MalformedFrame: A name without a device, in an element that would mean all devices without the name.
     """
     if device and name and not device.isspace() and not name.isspace():
         return Address(tag, device, name)
@@ -69,8 +69,8 @@ class _Judge:
         elif self.depth > 2:
             raise MalformedFrame("an element inside a member")
         elif tag in TAGS or (tag == "oneBLOB") is not (self.tag in _BLOB_VECTORS):
-            # For the next reader an INDI element begins a new one wherever it stands, which would not be the one that
-            # has been judged here.  libindi reads the attributes of a oneBLOB wherever it stands, those of other
+            # For the next reader, the start of an INDI element begins a new one wherever it stands: it would not read
+            # what has been judged here.  libindi reads the attributes of a oneBLOB wherever it stands, those of other
             # members only in their vectors.
             raise MalformedFrame(f"a <{tag[:40]}> in a <{self.tag[:40]}>")
         else:

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 MAX_WAITING: Final = 256
-"""Events in one queue; at this number, its commands are held or, for news, the link is not read."""
+"""Events in one queue; at this number, further commands are held or, for news, the link is not read."""
 
 MAX_COMMAND_BYTES: Final = 1 << 20
 """Bytes of commands queued for one vector behind the first; with more, commands for it are held."""

@@ -112,7 +112,7 @@ class RunState:
             receiver.close()
 
     def shutdown(self) -> None:
-        """Raise the stop flags and begin to end the run: nothing more is sent or taken.
+        """Set the stop flags and begin to end the run: nothing more is sent or taken.
 
         Between runs, this ends the next one. Any thread or signal handler may call it, such as the button callback of
         a GPIO library.
@@ -128,7 +128,7 @@ class RunState:
         call_in_loop(self.loop, self.end)
 
     def end(self) -> None:
-        """Begin the end of the run for which the flags were raised. Only the thread of the event loop calls this."""
+        """Begin to end the run for which the flags were set. Only the thread of the event loop calls this."""
         if not self.must_end:
             return  # meanwhile the run is over, and the next has begun
         if self._phase not in (_Phase.FRESH, _Phase.ENDED):

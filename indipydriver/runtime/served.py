@@ -40,4 +40,4 @@ class Driver(Protocol):
         """There is news of something that is watched."""
 
     def shutdown(self) -> None:
-        """Called whenever a run is to end. The author may have added to it; it ends in `RunState.shutdown`."""
+        """Called whenever a run has to end. The author may have extended it; it calls `RunState.shutdown`."""

@@ -1,6 +1,6 @@
 """What a driver watches of other devices, and when it asks again.
 
-No I/O and no clock of its own: the time is passed in, in seconds of a clock that never jumps.
+No I/O and no clock of its own: the time is passed in, in seconds of a monotonic clock.
 """
 
 from __future__ import annotations

@@ -264,7 +264,7 @@ class PassingLink(DescriptorLink):
         sock: A connected AF_UNIX stream socket, non-blocking unless `shared`.
         shared: See :class:`DescriptorLink`.
         lenient: The peer passes on what others send: neither descriptors that are missing, left over or of an
-            unreadable element, nor what is beyond a limit, end the link.
+            unreadable element, nor what is beyond a limit, ends the link.
         linger: See :class:`DescriptorLink`.
         limits: What the peer may send; `limits.blob` also bounds an attached BLOB, by its length as base64.
 

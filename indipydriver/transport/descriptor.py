@@ -42,7 +42,7 @@ _FIRST_RETRY: Final = 0.002
 _LAST_RETRY: Final = 0.25
 """Seconds between two attempts to send what must wait although the descriptor is writable."""
 _LARGEST_REST: Final = 64 * SLICE
-"""Bytes still read from a peer that takes nothing more: above any kernel's buffers; it may go on sending for ever."""
+"""Bytes still read from a peer that takes nothing more: more than any kernel buffers; it may send for ever."""
 _RESETTING = (socket.AF_INET, socket.AF_INET6)
 
 

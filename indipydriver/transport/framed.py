@@ -109,7 +109,7 @@ class FramedLink:
         return batch.size
 
     def _received(self, data: bytes) -> None:
-        """Frame what has come in and hand it on.  After a FrameTooLarge the link ends, unless it is lenient."""
+        """Frame received bytes and hand them on.  After a FrameTooLarge the link ends, unless it is lenient."""
         receiver = self._receiver
         assert receiver is not None
         framer = self._framer

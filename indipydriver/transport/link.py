@@ -76,7 +76,7 @@ class Link(Protocol):
 
     @property
     def peer_paused(self) -> bool:
-        """The other end has paused reading: it is busy, not gone.  Known only of links within a process."""
+        """The other end has paused reading: it is busy, not gone.  Known only for links within a process."""
 
     @property
     def full_vectors(self) -> Collection[tuple[str | None, str | None]]:

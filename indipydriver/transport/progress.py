@@ -10,10 +10,10 @@ __all__ = ["GROWTH", "MIN_PROGRESS", "ProgressWatch", "UnfinishedTotal"]
 
 MIN_PROGRESS: Final = 1024
 """Bytes by which an unfinished element must grow in the time allowed: 34 bytes a second for 30 s, less than any
-line that carries INDI.  Otherwise a peer that writes a byte now and then would keep a buffer and a place for ever."""
+line that carries INDI.  Otherwise a peer that writes a byte now and then would hold a buffer and a slot for ever."""
 GROWTH: Final = 32
-"""It must also grow by one GROWTHth of its size: 1 MiB in 30 s for an element of 32 MiB.  So a peer cannot keep a
-large element unfinished for ever, as the element reaches its limit."""
+"""It must also grow by 1/GROWTH of its size: 1 MiB in 30 s for an element of 32 MiB.  So a large element must end or
+reach its limit, and no peer can keep it unfinished for ever."""
 
 
 class UnfinishedTotal:

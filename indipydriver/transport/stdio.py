@@ -340,7 +340,7 @@ class TeedLink(PassingLink):
         self._writing = False  # by us; the loop watches nothing
 
     def _end_of_input(self) -> None:
-        """Answers to the last input may still come, and whoever reads them is not who has ended the input."""
+        """Answers to the last input may still come; they do not go to whoever has ended the input."""
         self._got_end = True
         self.left_within = None
         self._unwatch()

@@ -101,7 +101,7 @@ class Backlog:
         return entry
 
     def holds_up(self, peer: Peer, source: Peer | None) -> bool:
-        """Does what that source sends to this peer now have to wait here?
+        """Must what that source now sends to this peer wait here?
 
         For the source of the backlog everything waits: the answer to its ping means that all before it is done.
         When that source is gone, news of its devices comes from others.

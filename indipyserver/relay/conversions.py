@@ -84,8 +84,8 @@ class Conversions:
     async def _work_off(self, backlog: Backlog) -> None:
         source = backlog.source
         try:
-            # A ping is answered when everything before it is done, and the loop may handle a connection that was
-            # made or closed before the ping after it.
+            # Answer a ping only when everything before it is done: connections made or closed earlier may still be
+            # among the events of this turn of the loop.
             await asyncio.sleep(0)
             touched: dict[Endpoint, None] = {}
             while backlog.entries:
@@ -109,7 +109,7 @@ class Conversions:
                 source.resume(backlog)
 
     def _without_fault(self, source: Peer | None, form: BlobFrame | Exception) -> list[Frame]:
-        """The BLOB to be delivered; on an error a complaint is made, and there is none."""
+        """The BLOB to be delivered; an error is reported, and nothing is delivered."""
         if not isinstance(form, Exception):
             return [form]
         if isinstance(form, MalformedFrame) and source is not None:

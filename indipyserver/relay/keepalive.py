@@ -17,7 +17,7 @@ __all__ = ["Keepalive"]
 
 
 LEAST: Final = 0.05
-"""Seconds of the shortest interval, which replaces any shorter one: nothing else would get a turn."""
+"""Seconds of the shortest interval: with a shorter one, nothing else would get a turn."""
 
 
 class Keepalive:

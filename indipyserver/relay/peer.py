@@ -279,7 +279,7 @@ class Peer(Endpoint):
                 self._tell(sender, "is still busy")
 
     def _tell(self, sender: Peer, text: str) -> None:
-        """Tell a sender whose commands wait how this peer is; its label can name devices hidden from the sender."""
+        """Tell a sender whose commands wait; a restricted one without the label, which can name hidden devices."""
         who = "The driver of a device" if sender.rights.devices else self.label
         self._board.send(sender, encode(Message(None, f"{who} {text}")))
 

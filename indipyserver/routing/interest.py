@@ -18,10 +18,10 @@ class Interest:
     """The devices and properties a peer has asked for, and its BLOB modes.
 
     A client that has asked for nothing receives only messages that concern no device (decision D10).
-    Interests are never withdrawn: INDI has no element for it.
+    Interests are never withdrawn: INDI has no element for that.
 
     Attributes:
-        everything: A getProperties without device has come.
+        everything: It has sent a getProperties without device.
         devices: Devices asked for.
         properties: (device, property) pairs asked for.
         exists: If set, it returns False for devices that the peer may not see; these are never of interest.

@@ -67,7 +67,7 @@ class Outbox:
         self._stream_limit = stream_limit
         self._entries: deque[list[Batch | None]] = deque()
         self._empty = 0  # entries whose frames were replaced
-        self._tail = bytearray()  # the end of the queue, if small
+        self._tail = bytearray()  # small batches at the end of the queue, joined
         self._streams: dict[tuple[str | None, str | None], list[Batch | None]] = {}
 
     def __bool__(self) -> bool:

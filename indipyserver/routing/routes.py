@@ -61,7 +61,7 @@ class Routes:
         among: Iterable[Endpoint] | None = None,
         with_data: bool = False,
     ) -> tuple[Endpoint, ...]:
-        """The endpoints (all, or some) that are interested in this address.
+        """The endpoints, or those in `among`, that are interested in this address.
 
         A driver may snoop on its own devices if it names them; no other endpoint gets what it has sent.
         """
@@ -82,7 +82,7 @@ class Routes:
         )
 
     def wanting_definition(self, address: Address, source: Endpoint, among: int = EVERYBODY) -> tuple[Endpoint, ...]:
-        """The endpoints (all, or some) that are interested in a definition by the owner of a device.
+        """The endpoints, or those in `among`, that are interested in a definition by the owner of a device.
 
         Definitions come in runs, and nearly always the same endpoints want all definitions of one device.
         """

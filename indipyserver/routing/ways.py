@@ -26,7 +26,7 @@ class Ways:
     def to_servers_and_others(
         self, frame: Frame, receivers: tuple[Endpoint, ...], out: list[Delivery]
     ) -> tuple[Endpoint, ...]:
-        """Deliver what ownership does not keep from looping: servers get it with our name added, others without a path.
+        """Deliver an element that ownership does not keep from looping: servers get our name added, others no path.
 
         Returns:
             Those who still have to get the frame as it is.
