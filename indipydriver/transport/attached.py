@@ -329,7 +329,7 @@ class PassingLink(DescriptorLink):
 
     def _release(self) -> None:
         super()._release()
-        self._attaching = _AttachingFramer(None)  # the other may hold half a BLOB, with its descriptors
+        self._attaching = _AttachingFramer(None)  # the old one may hold half a BLOB, with its descriptors
 
     def _transmit(self, buffers: Sequence[bytes | memoryview]) -> int:
         first = buffers[0]

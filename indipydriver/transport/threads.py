@@ -17,11 +17,11 @@ _T = TypeVar("_T")
 
 
 class _Threads:
-    """Of our own, so that calls that block in threads, such as a slow name server or a driver's `asyncio.to_thread`,
-    hold up no BLOB.
+    """A pool of our own, so that other calls that block in threads, such as name lookups or a driver's
+    `asyncio.to_thread`, hold up no BLOB.
 
     Attributes:
-        executor: What is done here is done in this process: one that was forked has none of its parent's threads.
+        executor: Made anew in a forked process, which has none of its parent's threads.
     """
 
     executor: ThreadPoolExecutor

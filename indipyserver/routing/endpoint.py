@@ -54,11 +54,11 @@ class Endpoint:
         may_log: Asked before its faults are logged: a client that reconnects again and again would fill the log.
         routes: Who receives what it sends, by address; filled and cleared by the router.
         asked: What it has been asked for and has not answered yet.
-        requested: What it has asked for lately.
-        told_blobs: The BLOB properties that it, a server, has been asked to send.
-        passes_on: It is a server, though it has asked for one device only, as a client does.
-        token: Stands for it as a sender of what waits for others; when it has gone, it need not be kept for that.
-        bit: Stands for it in sets of endpoints that are kept as numbers; no other endpoint that is attached has it.
+        requested: What it has recently asked for.
+        told_blobs: The BLOB properties that it has been asked to send, if it is a server.
+        passes_on: It is a server, although it has asked for only one device, as a client does.
+        token: Represents it as a sender in the queues of others, so that these do not keep it when it has gone.
+        bit: Represents it in sets of endpoints kept as integers; unique among attached endpoints.
     """
 
     def __init__(self, label: str, role: Role, *, only_device: str | None = None, takes_blobs: bool = True) -> None:

@@ -39,8 +39,8 @@ class FairQueue:
         seal: They go there as bytes: vectors are not told apart, and all commands of one sender stay in order.
 
     Attributes:
-        queued: What waits, in bytes, with the files of attached BLOBs.
-        modes_queued: What of that says which BLOBs are wanted.
+        queued: The backlog in bytes, with the files of attached BLOBs.
+        modes_queued: The part of it that is enableBLOBs.
     """
 
     def __init__(self, way: HasFullVectors, *, seal: bool) -> None:
@@ -49,11 +49,11 @@ class FairQueue:
         self._way = way
         self._seal = seal
         self._flows: dict[object, Outbox | _Flow] = {}  # by sender; none is empty
-        # Senders of whom something may go, or might when that was last looked at; each stands in line once.
+        # Senders with something that may go, or might at the last check; each is in line once.
         self._turns: OrderedDict[object, None] = OrderedDict()
-        self._stopped: dict[object, _Flow] = {}  # those of whom some commands, or all, wait for a full vector
-        # What BLOBs are wanted is the sum of many wishes, so only the order of all of them is right.  Of each property
-        # the newest counts: whoever changes it again and again does not fill the memory.
+        self._stopped: dict[object, _Flow] = {}  # senders with commands that wait for a full vector
+        # Which BLOBs are wanted depends on all senders together, so their enableBLOBs share one queue.  It keeps only
+        # the newest for each property, so that repeated changes do not fill the memory.
         self._modes: dict[Address, Frame] = {}
         self._had_modes = False
 
@@ -62,7 +62,7 @@ class FairQueue:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that all of it takes, about: the queue of a sender who has long gone counts too."""
+        """Approximate bytes of memory for everything queued, including the queues of senders that have gone."""
         return self.queued + len(self._flows) * _FLOW_BYTES
 
     def of(self, sender: object) -> int:
@@ -71,7 +71,7 @@ class FairQueue:
         return 0 if flow is None else flow.queued
 
     def put(self, sender: object, batch: Batch, frames: list[Frame]) -> int:
-        """Add to what waits of a sender.
+        """Add to the queue of a sender.
 
         Returns:
             How many frames were replaced.
