@@ -72,7 +72,7 @@ def _shape(
     )  # fmt: skip
 
 
-# The two take milliseconds to compile, so that waits for the first framer; a framer keeps them.
+# The two take milliseconds to compile, so they are compiled for the first framer; a framer keeps them.
 
 
 @cache
@@ -97,7 +97,7 @@ _NOTHING: Final = re.compile(rb"(?!)")
 
 
 def common_shapes(limits: Limits) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """`common` and `common_definition`, or, if they match what is beyond these limits, what matches nothing."""
+    """`common` and `common_definition`; if they match what is beyond these limits, patterns that match nothing."""
     if (
         limits.name >= _COMMON_VALUE
         and limits.attribute_value >= _COMMON_VALUE

@@ -220,7 +220,7 @@ class Engine:
     # --- the end ---
 
     def shut_down(self) -> None:
-        """Have the driver shut itself down; it ends even if its author has made a mistake there."""
+        """Call the driver's shutdown(); the driver ends even if that fails."""
         try:
             self._driver.shutdown()
         except Exception:

@@ -57,15 +57,15 @@ class _Job(Generic[_T]):
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:
-    """The result of some work, done in a thread. The work only computes, and waits for nothing.
+    """The result of some work, done in a thread. The work must only compute, and wait for nothing.
 
-    Where no thread can be started, it is done here and now, so that no BLOB is lost.
+    If no thread can be started, it is done here and now, so that no BLOB is lost.
     """
     job = _Job(work)
     del work
     try:
         await asyncio.get_running_loop().run_in_executor(_threads.executor, job)
-    except RuntimeError:  # the executor keeps the job nevertheless, and another of its threads may have begun it
+    except RuntimeError:  # the executor keeps the job all the same, and one of its other threads may have begun it
         job()
     return job.result.result() if job.result.done() else await asyncio.wrap_future(job.result)
 
