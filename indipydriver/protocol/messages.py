@@ -27,7 +27,7 @@ __all__ = [
 
 
 class GetProperties(NamedTuple):
-    """Define your properties: all, those of a device, or one.  From a driver: I snoop on these."""
+    """A request to define properties: all, those of a device, or one.  From a driver: to snoop on them."""
 
     device: str | None = None
     name: str | None = None
@@ -35,7 +35,7 @@ class GetProperties(NamedTuple):
 
 
 class EnableBlob(NamedTuple):
-    """Send BLOBs of this device, or of this property, or do not."""
+    """A request to send the BLOBs of a device or a property, or not to."""
 
     device: str | None
     name: str | None = None
@@ -134,7 +134,7 @@ class NewVector(NamedTuple):
 
 
 class DelProperty(NamedTuple):
-    """The property, or with no name the whole device, is gone."""
+    """The property, or without a name the whole device, is gone."""
 
     device: str | None
     name: str | None = None
