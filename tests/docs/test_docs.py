@@ -387,6 +387,28 @@ def test_the_limits_are_what_the_reference_says():
     assert ", 64 MiB from clients\n" in text
 
 
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "ms": 0.001}
+# What is limited, the number with its unit, and, where the limit is changed, the constant.
+CONSTANT = re.compile(
+    r"^\S.*: (?P<number>\d+(?:[ ,]\d{3})*(?:\.\d+)?)(?P<power>\^31 - 1)?(?: (?P<unit>KiB|MiB|bytes|ms|s)\b)?.*\n"
+    r": `(?P<constant>indipy(?:driver|server)\.[\w.]+)`",
+    re.M,
+)
+
+
+def test_the_constants_are_what_the_reference_says():
+    found = 0
+    for entry in CONSTANT.finditer(TEXTS[DOCS / "reference" / "limits.md"]):
+        number = float(re.sub("[ ,]", "", entry["number"])) * UNITS.get(entry["unit"], 1)
+        if entry["power"]:
+            number = number**31 - 1
+        module, _, name = entry["constant"].rpartition(".")
+        if name.isupper():
+            assert getattr(importlib.import_module(module), name) == number, entry["constant"]
+            found += 1
+    assert found > 30
+
+
 def test_every_flag_is_in_the_reference():
     sys.path.insert(0, str(DOCS / "_ext"))
     try:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from indipydriver.protocol.blobtags import mend_attached
+from indipydriver.errors import MalformedFrame
+from indipydriver.protocol.blobtags import is_attached, mend_attached
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.frame import BlobFrame
 from indipydriver.protocol.framer import Framer, Limits
@@ -51,6 +52,7 @@ NO_COUNTS = [
     b"1e3",
     b"1.5",
     b"9" * 30,
+    b"0" * 15 + b"1000",
     b"2147483648",
     "\uff13".encode(),
     b"1 2",
@@ -141,6 +143,20 @@ def test_the_size_of_an_attached_blob_is_made_to_fit_its_length(is_command, attr
     assert b"attached='true'" in mended
 
 
+@pytest.mark.parametrize("format", [b".fits", b".fits.z"])
+def test_the_length_of_an_attached_blob_stands_for_its_size_in_an_update_only(format):
+    tag = b"<oneBLOB name='b' len='1000' format='" + format + b"' attached='true'/>"
+    assert b'size="1000"' in mend_attached(tag, False)
+    with pytest.raises(MalformedFrame, match="a BLOB without its size"):
+        mend_attached(tag, True)
+
+
+@pytest.mark.parametrize("attributes", [b"", b"size='x'", b"size='-1' len='x'"])
+def test_an_attached_blob_of_which_nothing_tells_the_length_is_refused(attributes):
+    with pytest.raises(MalformedFrame, match="an attached BLOB without its size"):
+        mend_attached(b"<oneBLOB name='b' " + attributes + b" attached='true'/>", False)
+
+
 @pytest.mark.parametrize("size", [*NO_COUNTS, b"0", b"999", b"1001"])
 def test_the_size_of_an_update_is_made_that_of_its_data(size):
     assert attributes_of(passed(vector(b"size='%b'" % size)))[b"size"] == SIZE
@@ -151,7 +167,7 @@ def test_an_update_without_a_size_gets_one():
     assert attributes_of(passed(vector(b"", b"")))[b"size"] == b"0"
 
 
-@pytest.mark.parametrize("size", [b" 1000\t", b"001000", b"&#49;000"])
+@pytest.mark.parametrize("size", [b" 1000\t", b"001000", b"0" * 14 + b"1000", b"&#49;000"])
 def test_a_count_is_written_plainly(size):
     assert attributes_of(passed(vector(b"size='%b'" % size)))[b"size"] == SIZE
     assert attributes_of(passed(vector(b"size='%b'" % size, verb=b"new")))[b"size"] == SIZE
@@ -176,6 +192,12 @@ def test_a_compressed_size_holds_what_is_decoded_into_it():
 def test_a_format_that_libindi_cannot_hold_is_dropped(format, verb):
     outcome = alike(vector(b"size='1000'", verb=verb, format=format) + TAIL)
     assert outcome.reasons == ["the format of a BLOB is longer than 63"]
+
+
+@pytest.mark.parametrize("verb", [b"set", b"new"])
+def test_a_format_of_63_bytes_is_not_too_long(verb):
+    data = vector(b"size='1000'", verb=verb, format=b"." + b"x" * 62)
+    assert passed(data).raw == data
 
 
 @pytest.mark.parametrize("verb", [b"set", b"new"])
@@ -209,6 +231,69 @@ def test_other_lines_become_one(width, end):
     assert b"enclen" not in frame.skeleton
 
 
+@pytest.mark.parametrize("line", [0, 1, 5, 16, 17])
+def test_lines_of_which_one_is_too_short_or_too_long_become_one(line):
+    end = 72 + line * 73
+    short = LINES[: end - 1] + b"\n" + LINES[end - 1 : end] + LINES[end + 1 :]
+    long = LINES[:end] + LINES[end + 1 : end + 2] + b"\n" + LINES[end + 2 :]
+    for text in (short, long):
+        frame = passed(vector(b"size='1000' enclen='%b'" % ENCLEN, text))
+        assert texts(frame) == [text.replace(b"\n", b"")]
+        assert b"enclen" not in frame.skeleton
+
+
+@pytest.mark.parametrize(
+    ("characters", "lead", "tail", "stays"),
+    [
+        (68, b"", b"", True),
+        (72, b"", b"", False),
+        (72, b"", b"\n", True),
+        (72, b"\n", b"", True),
+        (76, b"", b"\n", False),
+        (68, b"", b"\n  ", True),
+        (68, b"", b"\n   ", False),
+        (68, b"", b" ", False),
+        (68, b"\n", b"", True),
+        (68, b"\n\n", b"", False),
+        (68, b" ", b"", False),
+    ],
+)
+def test_one_line_keeps_a_true_enclen_where_libindi_finds_its_end(characters, lead, tail, stays):
+    line = (b"QUJD" * 20)[:characters]
+    frame = passed(vector(b"size='%d' enclen='%d'" % (characters // 4 * 3, characters), lead + line + tail))
+    assert (b"enclen" in frame.skeleton) is stays
+    assert texts(frame) == [lead + line + tail]
+
+
+@pytest.mark.parametrize("characters", [68, 72])
+def test_a_line_put_together_keeps_a_true_enclen_up_to_68_characters(characters):
+    line = (b"QUJD" * 20)[:characters]
+    attributes = b"size='%d' enclen='%d'" % (characters // 4 * 3, characters)
+    frame = passed(vector(attributes, line[:4] + b" " + line[4:]))
+    assert (b"enclen" in frame.skeleton) is (characters == 68)
+    assert texts(frame) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [(b"QUJD", b"3"), (b"QUI=", b"2"), (b"QQ==", b"1"), (b"QUJDQUI=", b"5"), (b"Q\tQ==", b"1")]
+)
+@pytest.mark.parametrize("verb", [b"set", b"new"])
+def test_padding_does_not_count_as_data(verb, text, size):
+    assert attributes_of(passed(vector(b"size='9'", text, verb)))[b"size"] == size
+
+
+@pytest.mark.parametrize("text", [b"Q===", b"Q ===", b"Q=\t==\n", b"===="])
+def test_no_more_than_two_characters_are_padding(text):
+    """Nobody can decode it, but a reader that counts reserves enough."""
+    assert attributes_of(passed(vector(b"size='9'", text)))[b"size"] == b"1"
+
+
+@pytest.mark.parametrize(("blanks", "stays"), [(15, True), (16, True), (17, False)])
+def test_white_space_without_data_is_kept_up_to_what_libindi_writes(blanks, stays):
+    text = b"\n" + b" " * (blanks - 1)
+    assert texts(passed(vector(b"size='0'", text))) == [text if stays else b""]
+
+
 def test_a_command_is_always_one_line():
     assert texts(passed(vector(b"size='1000'", b"\n" + LINES + b"\n", b"new"))) == [LINE]
 
@@ -228,6 +313,23 @@ def test_the_last_of_full_lines_needs_its_line_end():
 def test_len_stays_when_it_is_a_count_as_it_tells_what_was_cut():
     assert attributes_of(passed(vector(b"size='1000' len='2000'")))[b"len"] == b"2000"
     assert b"len" not in attributes_of(passed(vector(b"size='1000' len='-1'")))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "attached"),
+    [
+        (b"attached='true'", True),
+        (b'size="3" attached = "true"', True),
+        (b"attached='false'", False),
+        (b"attached='TRUE'", False),
+        (b"attached=''", False),
+        (b"name='attached'", False),
+        (b"is-attached='true'", False),
+        (b"size='3'", False),
+    ],
+)
+def test_data_is_attached_where_the_tag_says_so(attributes, attached):
+    assert is_attached(b"<oneBLOB " + attributes + b"/>") is attached
 
 
 @pytest.mark.parametrize("attached", [b"true", b"false", b"TRUE", b""])
@@ -299,6 +401,16 @@ def test_a_blob_that_grows_beyond_the_limit_is_dropped_and_its_sender_is_not():
     outcome = alike(data + TAIL, limits)
     assert outcome.reasons == [f"a BLOB of more than {len(data)} bytes"]
     assert outcome.raws == [TAIL.strip()]
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_blob_whose_tags_grow_beyond_the_limit_is_dropped_and_its_sender_is_not(room):
+    data = vector(b"")
+    tags = data.replace(LINE, b"").replace(b"<oneBLOB", b'<oneBLOB size="1000"')
+    limit = next(frame for frame in range(100, 1000) if Limits(frame=frame).passing_frame == len(tags) - room)
+    outcome = alike(data + TAIL, Limits(frame=limit))
+    assert outcome.reasons == [f"an element of more than {len(tags) - 1} bytes"] * room
+    assert len(outcome.frames) == 2 - room
 
 
 def test_who_judges_a_peer_sees_it_as_it_was_sent():

@@ -207,6 +207,10 @@ READ: list[tuple[str, AnyMessage]] = [
         f"<newBLOBVector {V}><oneBLOB name='b' size='2' format='.z'>aGVsbG8=</oneBLOB></newBLOBVector>",
         NewVector(BLOB, "D", "v", (OneBlob("b", b"hello", 2, ".z"),)),
     ),
+    (
+        f"<newBLOBVector {V}><oneBLOB name='b' size='000000000000000005'>aGVsbG8=</oneBLOB></newBLOBVector>",
+        NewVector(BLOB, "D", "v", (OneBlob("b", b"hello", 5),)),
+    ),
     # the others
     ("<getProperties version='1.7'/>", GetProperties()),
     ("<getProperties/>", GetProperties(version=None)),
@@ -284,7 +288,9 @@ REFUSED = [
     (f"<newBLOBVector {V}><oneBLOB name='b' size='0' format=''/></newBLOBVector>", "is empty"),
     (f"<newBLOBVector {V}><oneBLOB name='b' format='.z'>AA==</oneBLOB></newBLOBVector>", "no size"),
     (f"<newBLOBVector {V}><oneBLOB name='b' size='-1'>AA==</oneBLOB></newBLOBVector>", "no size"),
+    (f"<newBLOBVector {V}><oneBLOB name='b' size='0000000000000000001'>AA==</oneBLOB></newBLOBVector>", "no size"),
     (f"<newBLOBVector {V}><oneBLOB name='b' size='1' len='0'>AA==</oneBLOB></newBLOBVector>", "is empty"),
+    (f"<newTextVector {V}><{'x' * 41} name='t'/></newTextVector>", f"a child <{'x' * 40}>, not <oneText>"),
     (f"<newBLOBVector {V}><oneBLOB name='' size='1'>AA==</oneBLOB></newBLOBVector>", "a member without a name"),
     # the others
     ("<enableBLOB device='D'/>", "a BLOB mode must be one of"),
@@ -322,6 +328,8 @@ def test_spans_that_do_not_fit() -> None:
 def test_a_frame_that_is_not_what_it_says() -> None:
     with pytest.raises(MalformedFrame, match="the element is <message>"):
         decode(Frame(address("delProperty", "D"), b"<message/>"))
+    with pytest.raises(MalformedFrame, match=f"the element is <{'x' * 40}>"):
+        decode(Frame(address("delProperty", "D"), b"<%b/>" % (b"x" * 41)))
     with pytest.raises(MalformedFrame, match="not well-formed"):
         decode(Frame(address("message"), b"<message"))
     with pytest.raises(MalformedFrame, match="not well-formed"):

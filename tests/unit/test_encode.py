@@ -284,6 +284,12 @@ def test_text_in_attributes(text: str, wire: str) -> None:
     assert f'format="{wire}"' in raw
 
 
+@pytest.mark.parametrize("limit", ["min", "max", "step"])
+def test_limits_in_an_update_are_escaped(limit: str) -> None:
+    member = OneMember("n", "1", **{limit: '<"&'})
+    assert f' {limit}="&lt;&quot;&amp;"' in encode(SetVector(NUMBER, "D", "v", (member,))).raw.decode()
+
+
 def test_names_are_escaped_on_the_wire_and_not_in_the_address() -> None:
     frame = encode(SetVector(TEXT, 'A & "B"', "<v>", (OneMember("'m' & n", "x"),), State.OK))
     assert frame.raw.decode() == (

@@ -147,6 +147,17 @@ def test_the_tags_of_a_blob_are_bounded_together(filling):
         assert "more than 14000 bytes" in outcome.reasons[0]
 
 
+@pytest.mark.parametrize("too_much", [0, 1])
+def test_the_tags_of_a_blob_may_be_as_large_as_an_element_that_passes(too_much):
+    limits = Limits(frame=800)  # of which 700 bytes pass
+    data = BLOB_START + b"QUJDREVG" + BLOB_END
+    tags = data.replace(b"QUJDREVG", b"")
+    data = data.replace(b" size", b" " * (limits.passing_frame - len(tags) + 1 + too_much) + b"size")
+    outcome = alike(data + TAIL, limits)
+    assert len(outcome.frames) == 2 - too_much
+    assert outcome.reasons == ["tags of more than 700 bytes in a BLOB"] * too_much
+
+
 @pytest.mark.parametrize("members", [5, 6, 100])
 @pytest.mark.parametrize(
     ("before", "member", "after"),
@@ -359,3 +370,43 @@ def test_the_limits_hold_where_another_element_begins():
     in_a_blob = b"<setBLOBVector device='D' name='B'><oneBLOB name='"
     assert not fails(in_a_blob + b"x" * 100 + TAIL, limits)
     assert fails(in_a_blob + b"x" * 2000 + TAIL, limits)
+
+
+VECTOR = b"<setTextVector device='D' name='T'><oneText name='t'>"
+VECTOR_END = b"</oneText></setTextVector>"
+IN_A_BLOB = b"<setBLOBVector device='D' name='B'>"
+NEXT = b"<message"  # the bytes with which the next element shows itself; the one behind them tells that the name ends
+
+
+@pytest.mark.parametrize(
+    ("what", "limit", "before", "after", "behind"),
+    [
+        ("element", 2000, VECTOR, VECTOR_END, b""),
+        ("element", 2000, VECTOR.replace(b"'", b'"'), VECTOR_END, b""),
+        ("unfinished element", 2000, VECTOR, NEXT + b" ", b"/>"),
+        ("start tag", 1000, b"<message a='", b"'/>", b""),
+        ("start tag", 1000, b"<setBLOBVector a='", b"'>", b""),
+        ("start tag", 1000, b"<message a='", NEXT + b" ", b"/>"),
+        ("declaration", 1000, b"<?", b">", b""),
+        ("comments", 500, b"<!--", b"-->", b""),
+        ("text that belongs to no element", 500, b"a", b"", TAIL.strip()),
+        ("BLOB", 3000, IN_A_BLOB + b"<oneBLOB name='b' size='3'>", BLOB_END, b""),
+        ("tag in a BLOB", 1000, b"<oneBLOB name='", b"'>", b""),
+        ("tag in a BLOB", 1000, b"<oneBLOB name='", NEXT + b" ", b"/>"),
+        ("tag in a BLOB", 1000, b"<x y='", b"'<", b" "),
+    ],
+)
+def test_what_is_too_large_says_what_it_was_and_how_large(what, limit, before, after, behind):
+    limits = Limits(frame=2000, start_tag=1000, junk=500, blob=3000, attribute_value=800)
+    around = IN_A_BLOB if what.startswith("tag in") else b"\n"
+    framer = Framer(limits)
+    framer.feed(around + sized(before, after, limit) + behind)
+    assert framer.failed is None
+    framer = Framer(limits)
+    framer.feed(around + sized(before, after, limit + 1) + behind)
+    fault = framer.failed
+    assert isinstance(fault, FrameTooLarge)
+    assert fault.reason == f"{what}: {limit + 1} bytes, the limit is {limit}"
+    assert (fault.size, fault.limit) == (limit + 1, limit)
+    if "BLOB" not in what:
+        assert fault.excerpt == sized(before, b"", 80).decode() + "..."

@@ -82,6 +82,21 @@ def test_what_is_beyond_them_is_refused(message):
         encode(message)
 
 
+@pytest.mark.parametrize(
+    ("message", "where"),
+    [
+        (update(text(name="x" * 257)), "setTextVector 'D' 'v'"),
+        (Message("D", "m" * 4097), "message 'D'"),
+        (Message(None, "m" * 4097), "message "),
+        (update(text(), device="x" * 257), "setTextVector '" + "x" * 79),
+    ],
+)
+def test_a_refusal_names_what_it_is_about(message, where):
+    with pytest.raises(LocalProtocolError) as caught:
+        encode(message)
+    assert str(caught.value).startswith(f"{where}: receivers would refuse it: the attribute ")
+
+
 def test_the_limit_of_blobs_is_that_of_receivers(monkeypatch):
     monkeypatch.setattr("indipydriver.protocol.encode._LIMITS", Limits(frame=1000, blob=5000))
     monkeypatch.setattr("indipydriver.protocol.encode._PASSING", 1000)

@@ -73,6 +73,29 @@ def test_getfloat(value: object, number: float) -> None:
     assert type(getfloat(value)) is float
 
 
+def test_a_number_has_128_characters_at_most() -> None:
+    assert getfloat("1" + "0" * 127) == 1e127
+    assert getfloat("0" * 128) == 0
+    with pytest.raises(ValueFormatError, match="more than 128 characters"):
+        getfloat("0" * 129)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("x" * 40, repr("x" * 40)),
+        ("x" * 41, repr("x" * 40)),
+        (b"x" * 41, repr(b"x" * 40)),
+        ("\x00" * 14 + "xx", repr("\x00" * 14 + "xx")),
+        ("\x00" * 14 + "xxx", repr("\x00" * 14 + "xxx")[:57] + "..."),
+    ],
+)
+def test_a_wrong_word_is_shown_up_to_60_characters(value: str | bytes, shown: str) -> None:
+    with pytest.raises(ValueFormatError) as caught:
+        parse_state(value)  # type: ignore[arg-type]
+    assert str(caught.value).endswith(f", not {shown}")
+
+
 def test_getfloat_keeps_the_sign_of_zero() -> None:
     assert math.copysign(1, getfloat("-")) == -1
     assert math.copysign(1, getfloat("-0:00:00")) == -1
@@ -217,6 +240,19 @@ def test_format_number_bounds_the_width(format: str) -> None:
     assert len(format_number(format, 1.0)) <= 2 * 64 + 10
 
 
+@pytest.mark.parametrize(
+    ("format", "length"),
+    [("%63d", 63), ("%64d", 64), ("%65d", 64), ("%.63f", 65), ("%.64f", 66), ("%.65f", 66)],
+)
+def test_no_number_is_wider_than_64_columns(format: str, length: int) -> None:
+    assert len(format_number(format, 1.0)) == length
+
+
+@pytest.mark.parametrize(("width", "field"), [(66, 63), (67, 64), (68, 64), (-60, 63), (-61, 64), (-62, 64)])
+def test_no_degrees_are_wider_than_64_columns(width: int, field: int) -> None:
+    assert len(format_number(f"%{width}.3m", 1.0)) == field + len(":00")
+
+
 def test_every_time_of_day_comes_out_right() -> None:
     for second in range(86400):
         hours, minutes = divmod(second // 60, 60)
@@ -279,6 +315,21 @@ def test_format_timestamp_of_now() -> None:
     now = parse_timestamp(format_timestamp(None))
     assert now is not None
     assert before <= now <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (1_767_323_045_000_000_000, "2026-01-02T03:04:05"),
+        (1_767_323_045_000_000_999, "2026-01-02T03:04:05"),
+        (1_767_323_045_000_001_000, "2026-01-02T03:04:05.000001"),
+        (1_767_323_045_999_999_999, "2026-01-02T03:04:05.999999"),
+        (1_767_323_046_000_000_000, "2026-01-02T03:04:06"),
+    ],
+)
+def test_now_is_told_to_the_microsecond(nanoseconds: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indipydriver.protocol.values.time_ns", lambda: nanoseconds)
+    assert format_timestamp() == text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from indipydriver.protocol.frame import Frame, address
 from indipydriver.protocol.framer import Framer
-from indipydriver.protocol.via import MAX_HOPS, came_through, server_name, with_via, without_via
+from indipydriver.protocol.via import MAX_HOPS, came_through, hops_of, server_name, with_via, without_via
 
 
 def frame(raw: bytes) -> Frame:
@@ -81,6 +81,36 @@ def test_the_name_of_any_host_can_be_carried(host):
     passed = with_via(frame(PLAIN[0]), name)
     assert came_through(passed, name)
     assert frame(passed.raw) == passed
+
+
+def test_the_name_of_a_host_is_cut_after_40_characters():
+    for length in (39, 40, 41):
+        assert server_name("h" * length) == "h" * min(length, 40)
+
+
+def test_the_name_of_a_server_is_cut_after_63_characters():
+    for length in (62, 63, 64):
+        passed = with_via(frame(PLAIN[0]), "s" * length)
+        assert hops_of(passed) == ["s" * min(length, 63)]
+        assert came_through(passed, "s" * length)
+        assert came_through(passed, "s" * 63) is (length >= 63)
+
+
+def test_32_servers_may_pass_an_element_and_no_more():
+    way = " ".join(f"s{n}" for n in range(31))
+    assert not came_through(frame(f"<message via='{way}'/>".encode()), "one")
+    assert came_through(frame(f"<message via='{way} s31'/>".encode()), "one")
+
+
+@pytest.mark.parametrize("too_much", [0, 1])
+def test_a_way_has_the_room_that_elements_leave_for_it(too_much):
+    """Of 2048 bytes, with the name of the attribute and its quotes."""
+    room = 2048 - len(' via=""')
+    hops = ["first", *["h" * 60] * 29]
+    hops.append("h" * (room - len(" ".join(hops)) - len(" ") - len(" one") + too_much))
+    passed = frame(f"<message via='{' '.join(hops)}'/>".encode())
+    assert came_through(passed, "one") is bool(too_much)
+    assert hops_of(with_via(passed, "one")) == [*hops[too_much:], "one"]
 
 
 def test_a_usual_name_stays_as_it_is():

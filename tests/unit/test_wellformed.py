@@ -1,6 +1,7 @@
 """The check at the door, and the repair of what is nearly right."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from indipydriver.errors import MalformedFrame
 from indipydriver.protocol.frame import address
 from indipydriver.protocol.limits import Limits
 from indipydriver.protocol.repair import repair
-from indipydriver.protocol.shapes import common, common_definition
+from indipydriver.protocol.shapes import common, common_definition, common_shapes
 from indipydriver.protocol.texts import excerpt
 from indipydriver.protocol.wellformed import check, make_address
 
@@ -100,6 +101,52 @@ def test_what_is_refused(raw, reason):
         check(raw, Limits())
 
 
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"<%b/>" % (b"x" * 41), "<" + "x" * 40 + "> is not an element of INDI"),
+        (b"<message><oneBLOB/></message>", "a <oneBLOB> in a <message>"),
+        (
+            b"<%b><setTextVector/></%b>" % (b"x" * 41, b"x" * 41),
+            "a <setTextVector> in a <" + "x" * 40 + ">",
+        ),
+        (
+            b"<setBLOBVector><%b/></setBLOBVector>" % (b"x" * 41),
+            "a <" + "x" * 40 + "> in a <setBLOBVector>",
+        ),
+        (b"<message %b='%b'/>" % (b"x" * 33, b"v" * 4097), "the attribute '" + "x" * 32 + "' is longer than 4096"),
+    ],
+)
+def test_a_name_in_a_refusal_is_cut(raw, reason):
+    with pytest.raises(MalformedFrame) as caught:
+        check(raw, Limits())
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(("given", "passing"), [(16_376, 14_329), (16_384, 14_336), (16_392, 14_344), (800, 700)])
+def test_an_eighth_is_left_for_the_way_and_no_more_than_2048_bytes(given, passing):
+    assert Limits(frame=given).passing_frame == passing
+    assert Limits(start_tag=given).passing_tag == passing
+
+
+COMMON_LIMITS = Limits(name=256, attribute_value=256, members=1024, attributes=10)
+
+
+def test_the_common_shapes_are_used_where_the_limits_are_as_wide_as_they_are():
+    assert common_shapes(COMMON_LIMITS) == (common(), common_definition())
+    for limit in ("name", "attribute_value", "members", "attributes"):
+        for shape in common_shapes(replace(COMMON_LIMITS, **{limit: getattr(COMMON_LIMITS, limit) - 1})):
+            assert shape.match(SET) is shape.match(DEFINE) is None
+
+
+@pytest.mark.parametrize(("less_than", "reason"), [(0, "not well-formed"), (1, "more tags than 1 members have")])
+def test_tags_are_counted_before_they_are_looked_at(less_than, reason):
+    limits = Limits(members=1, start_tag=80, frame=10_000)
+    raw = b"<message>" + b"x" * 100 + b"<" * (6 + less_than) + b"</message>"
+    with pytest.raises(MalformedFrame, match=reason):
+        check(raw, limits)
+
+
 def test_a_refusal_says_what_it_was():
     with pytest.raises(MalformedFrame) as caught:
         check(b"<message>\x1b[1m</message>", Limits())
@@ -118,6 +165,16 @@ def test_a_refusal_says_what_it_was():
         (b"<message message='\xe9'/>", "<message message='é'/>".encode()),
         (b"<message message='a\x00\x1b\x7fb\t'/>", b"<message message='ab\t'/>"),
         (b"<message message='a<b' x=\"<'\"/>", b"<message message='a&lt;b' x=\"&lt;'\"/>"),
+        (
+            b"<message message='&#x10FFFF;&#1114112;&#xFFFD;&#32;&#31;'/>",
+            "<message message='\U0010ffff\ufffd '/>".encode(),
+        ),
+        (
+            b"<message>" + bytes(range(9)) + b"\x0b\x0c" + bytes(range(14, 32)) + b" \t</message>",
+            b"<message> \t</message>",
+        ),
+        (b"<message>a<!---->b<!-- c -->d</message>", b"<message>abd</message>"),
+        (b"<message>a<!---> b -->c</message>", b"<message>ac</message>"),
         (b"<message>a]]>b</message>", b"<message>a]]&gt;b</message>"),
         (b"<message>a<!-- b -->c<!-- > -->d</message>", b"<message>acd</message>"),
         (b"<message>a<!-- b</message>", b"<message>a<!-- b</message>"),
