@@ -313,6 +313,36 @@ async def test_who_asks_while_an_answer_is_under_way_gets_all_of_it():
 
 
 @driver_test
+async def test_one_answer_is_under_way_at_a_time():
+    async with DriverHarness(Recorder("a", "b")) as h:
+        h.messages.clear()
+        go_on = asyncio.Event()
+        h.driver["D"]["a"].answer_request = go_on.wait
+        for request in (GetProperties(), GetProperties("D", "b"), GetProperties("D", "a")):
+            await put(h, request)
+        assert [task.get_name() for task in asyncio.all_tasks()].count("definitions") == 1
+        assert defined(h) == []
+        go_on.set()
+        await h.settle()
+        assert defined(h) == ["b", "b"]
+        await put(h, GetProperties())
+        assert defined(h) == ["b", "b", "b"]
+
+
+@driver_test
+async def test_what_comes_behind_the_end_is_not_taken():
+    async with DriverHarness(Recorder("a")) as h:
+        h.messages.clear()
+        dispatcher = h.driver._run_state.receiver
+        dispatcher.close()
+        before = asyncio.all_tasks()
+        dispatcher.frames_received([encode(GetProperties()), encode(command("c", "a"))])
+        assert asyncio.all_tasks() == before
+        await h.settle()
+        assert h.messages == h.driver.notes == []
+
+
+@driver_test
 async def test_a_flood_of_requests_neither_stops_the_reading_nor_delays_a_command():
     driver = Recorder(*[f"v{n}" for n in range(50)])
     async with DriverHarness(driver) as h:

@@ -10,7 +10,7 @@ import pytest
 import indipydriver as ipd
 from indipydriver.errors import DefinitionError, LocalProtocolError, MalformedFrame
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.frame import Batch, address
+from indipydriver.protocol.frame import Batch, Frame, address
 from indipydriver.protocol.framer import Framer
 from indipydriver.protocol.messages import (
     DefMember,
@@ -582,6 +582,24 @@ async def test_snooped_blobs_are_enabled():
 
 
 @driver_test
+async def test_blobs_that_cannot_be_enabled_cost_nothing_else(caplog):
+    """No framer lets such a name through; a frame of this process passes none."""
+    driver = Recorder()
+    driver.snoopall = True
+    name = "x" * 257
+    raw = f"<defBLOBVector device='Other' name='{name}' state='Ok' perm='ro'><defBLOB name='b'/></defBLOBVector>"
+    async with DriverHarness(driver) as h:
+        h.messages.clear()
+        for _ in range(2):
+            await h.send_frame(Frame(address("defBLOBVector", "Other", name), raw.encode()))
+            await h.send(DelProperty("Other"))
+        assert h.messages == []
+        assert [type(event) for event in driver.news] == [ipd.defBLOBVector, ipd.delProperty] * 2
+        assert driver._run_state.receiver.refused == {"enableBLOB": 2}
+    assert caplog.text.count("cannot be enabled") == 1
+
+
+@driver_test
 async def test_a_definition_of_our_device_by_somebody_else(caplog):
     """It used to end the server; now it is logged once and ignored."""
     driver = Recorder()
@@ -834,12 +852,13 @@ def test_a_second_run(same_loop):
             ran.append(self.stop)
             await self.shutdownrequested.wait()
 
-    async def background():
-        ran.append("background")
+    async def background(whose):
+        ran.append(f"background of the {whose}")
 
     driver = Twice()
     driver.snoop("Other", "v", timeout=10)
-    driver.add_background(background())
+    driver.add_background(background("driver"))
+    driver["Dev"].add_background(background("device"))
 
     async def once():
         async with DriverHarness(driver) as h:
@@ -864,7 +883,7 @@ def test_a_second_run(same_loop):
     else:
         run(once)
         run(once)
-    assert ran == ["background", False, False]
+    assert ran == ["background of the driver", "background of the device", False, False]
     assert len(driver.events) == 2
 
 

@@ -13,7 +13,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import GetProperties, NewVector, OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
-from indipydriver.runtime.dispatch import LOG_AGAIN
+from indipydriver.runtime.dispatch import LOG_AGAIN, _Failures
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.memory import memory_pair
 from indipyserver import IPyServer
@@ -322,6 +322,21 @@ async def test_commands_that_fail_again_and_again_are_logged_once_and_counted(ca
         await h.set_text("D", "v", t="abc")
         assert len(errors(caplog)) == 4
         assert "999 more" in errors(caplog)[-1].getMessage()
+
+
+def test_a_failure_is_logged_again_after_a_minute_with_how_often_it_was_not(caplog):
+    now = 100.0
+    failures = _Failures(lambda: now)
+    for moment in (100.0, 100.0, 159.9, 160.0, 219.9, 220.0, 280.0):
+        now = moment
+        failures.log(ValueError("wrong"), (), "%s fails", "this")
+    assert [record.getMessage() for record in caplog.records] == [
+        "this fails",
+        "this fails; 2 more of this kind since it was last logged",
+        "this fails; 1 more of this kind since it was last logged",
+        "this fails",
+    ]
+    assert all(record.exc_info for record in caplog.records)
 
 
 @driver_test

@@ -150,6 +150,32 @@ async def test_what_was_left_out_is_asked_for_once():
 
 
 @driver_test
+async def test_how_much_was_left_out_is_logged_once_in_a_minute(caplog):
+    async with DriverHarness(Slow()) as h:
+        tell = h.driver._run_state.receiver._left_out
+        for seconds, name, count in [(0, "v", 3), (59.9, "v", 4), (0.1, "w", 5), (59.9, None, 1), (0.1, None, 1)]:
+            await asyncio.sleep(seconds)
+            tell("Other", name, count, False)
+        assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+            "snoopevent is too slow: 3 old events were left out, the last of Other v",
+            "snoopevent is too slow: 9 old events were left out, the last of Other w",
+            "snoopevent is too slow: 2 old events were left out, the last of Other ",
+        ]
+        assert asked(h) == []
+
+
+@driver_test
+async def test_what_cannot_be_asked_for_is_only_logged(caplog):
+    async with DriverHarness(Slow()) as h:
+        for _ in range(2):
+            h.driver._run_state.receiver._left_out("Other", "x" * 257, 1, True)
+        await h.settle()
+        assert asked(h) == []
+        assert h.driver._run_state.receiver.refused == {"getProperties": 2}
+        assert caplog.text.count("cannot be asked for") == 1
+
+
+@driver_test
 async def test_nobody_is_asked_where_the_newest_is_a_definition():
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
         await put(h, *[text("v", n) for n in range(MAX_WAITING)], definition("v", "all"))

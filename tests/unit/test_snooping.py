@@ -58,6 +58,34 @@ def test_it_asks_at_once_and_then_after_silence():
     assert snoops.due(119.0) == [("A", "x")]
 
 
+@pytest.mark.parametrize(("early", "due"), [(0.0, True), (0.0005, True), (0.001, True), (0.0015, False)])
+def test_a_timer_may_fire_a_millisecond_early(early, due):
+    snoops = Snoops()
+    snoops.watch("A", "x", 10 + early)
+    snoops.due(0.0)
+    assert snoops.due(10.0) == [("A", "x")] * due
+
+
+@pytest.mark.parametrize("tag", ["defTextVector", "setTextVector", "delProperty"])
+def test_any_news_of_a_vector_starts_its_timer_again(tag):
+    snoops = Snoops()
+    snoops.watch("A", "x", 10)
+    snoops.watch("A", "y", 20)
+    snoops.due(0.0)
+    snoops.heard(address(tag, "A", "x"), 9.0)
+    assert snoops.next_due() == 19.0
+    assert snoops.due(20.0) == [("A", "x"), ("A", "y")]
+
+
+def test_a_message_that_names_a_vector_does_not():
+    snoops = Snoops()
+    snoops.watch("A", "x", 10)
+    snoops.due(0.0)
+    assert snoops.watches(address("message", "A", "x"))
+    assert not snoops.heard(address("message", "A", "x"), 9.0)
+    assert snoops.due(10.0) == [("A", "x")]
+
+
 @pytest.mark.parametrize("tag", ["message", "delProperty"])
 def test_news_of_the_whole_device_do_not_count_as_news_of_the_vector(tag):
     snoops = Snoops()
@@ -96,6 +124,19 @@ def test_blobs_are_enabled_once_for_each_definition():
     assert snoops.heard(definition, 0)
     snoops.heard(address("delProperty", "A"), 0)
     assert snoops.heard(definition, 0)
+    assert not snoops.heard(address("delProperty", "B"), 0)
+    assert not snoops.heard(address("delProperty", None, "x"), 0)
+    assert not snoops.heard(address("message", "A"), 0)
+    assert not snoops.heard(definition, 0)
+    assert snoops.heard(address("defBLOBVector", "B", "x"), 0)
+
+
+def test_an_empty_device_or_name_stands_for_all():
+    snoops = Snoops()
+    snoops.add("A", "")
+    assert (snoops.all, snoops.devices, snoops.vectors) == (False, {"A"}, {})
+    snoops.add("", "x")
+    assert (snoops.all, snoops.devices, snoops.vectors) == (True, {"A"}, {})
 
 
 def test_on_a_new_link_all_is_asked_for_again():

@@ -195,6 +195,28 @@ async def test_who_cancels_every_task_there_is_ends_the_driver_without_an_error(
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
+@pytest.mark.parametrize("first", ["the hardware", "the run"])
+@driver_test
+async def test_a_cancelled_run_ends_without_an_error_whichever_task_hears_of_it_first(first, caplog):
+    class Waiting(Odd):
+        async def hardware(self):
+            await asyncio.sleep(1000)
+
+    driver = Waiting(None)
+    ours, theirs = memory_pair("driver", "test")
+    ours.open(Recorder())
+    run = asyncio.create_task(driver.serve(theirs, shutdown_grace=1))
+    await asyncio.sleep(1)
+    (hardware,) = (task for task in asyncio.all_tasks() if task.get_name() == "hardware()")
+    for task in [hardware, run] if first == "the hardware" else [run, hardware]:
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert hardware.cancelled()
+    assert driver.stopped.is_set()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 @driver_test
 async def test_an_old_cancellation_of_the_caller_changes_nothing():
     """A task that has taken a cancellation for itself once runs a driver later."""
