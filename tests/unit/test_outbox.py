@@ -56,6 +56,36 @@ def test_the_limit_is_passed_by_one_batch_and_the_next_is_refused(in_link: int) 
     assert big.put(image(size=100_000)) is Verdict.QUEUED  # larger than the limit, when nothing waits
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_limit_is_passed_by_the_first_byte_beyond_it(more: int) -> None:
+    outbox = Outbox(1000)
+    first = text(900)
+    outbox.put(first)
+    assert outbox.put(text(100), 1000 - first.size + more) is (Verdict.OVERFLOW if more else Verdict.QUEUED)
+
+
+@pytest.mark.parametrize("less", [0, 1])
+def test_a_frame_is_replaced_where_the_next_one_would_pass_the_limit_of_streams(less: int) -> None:
+    older, newer = image(), image(size=2000)
+    outbox = Outbox(1 << 20, stream_limit=100 + older.weight + newer.weight - less)
+    assert outbox.put(older) is Verdict.QUEUED
+    assert outbox.put(newer, 100) is (Verdict.REPLACED if less else Verdict.QUEUED)
+    assert outbox.replaced == less
+    assert outbox.queued == newer.weight + (not less) * older.weight
+
+
+def test_what_is_replaced_makes_room_below_the_limit() -> None:
+    older = image()
+    outbox = Outbox(older.weight, stream_limit=1)
+    outbox.put(older)
+    assert outbox.put(text(10_000), always=True) is Verdict.QUEUED
+    assert outbox.put(image(), -10_000) is Verdict.REPLACED
+    outbox = Outbox(older.weight - 1, stream_limit=1)
+    outbox.put(older)
+    assert outbox.put(image(), older.weight - 1) is Verdict.REPLACED
+    assert outbox.put(image(), older.weight) is Verdict.OVERFLOW
+
+
 def test_the_newest_frame_of_a_stream_replaces_the_one_that_waits() -> None:
     outbox = Outbox(1 << 20, stream_limit=2000)
     data, newest = image(format=".fits"), image(fill=b"\3")
@@ -125,8 +155,7 @@ def test_what_waits_keeps_its_order_however_many_frames_are_replaced() -> None:
 
 
 def test_below_the_stream_limit_nothing_is_replaced_and_zero_turns_it_off() -> None:
-    for limit in (1 << 20, 0):
-        outbox = Outbox(1 << 20, stream_limit=limit)
+    for outbox in (Outbox(1 << 20, stream_limit=1 << 20), Outbox(1 << 20, stream_limit=0), Outbox(1 << 20)):
         for _ in range(10):
             assert outbox.put(image()) is Verdict.QUEUED
 

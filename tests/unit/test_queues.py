@@ -8,9 +8,19 @@ import pytest
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, Frame
-from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message, NewVector, OneMember
+from indipydriver.protocol.messages import (
+    DelProperty,
+    EnableBlob,
+    GetProperties,
+    Message,
+    NewVector,
+    OneBlob,
+    OneMember,
+    SetVector,
+)
 from indipydriver.protocol.tags import BlobMode, VectorKind
 from indipydriver.transport.link import LOW_WATER
+from indipyserver.routing.fairqueue import FairQueue
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.routing.queues import Queues
 
@@ -223,6 +233,24 @@ def test_senders_take_turns_and_each_keeps_its_order() -> None:
     assert queues.queued == way.unsent
 
 
+def test_what_waits_of_a_sender_is_counted_until_the_last_has_gone() -> None:
+    way = FakeWay()
+    commands = FairQueue(way, seal=False)
+    move, abort = command("D", "move"), command("D", "abort", 100)
+    for frame in (move, abort):
+        commands.put("a", Batch([frame]), [frame])
+    way.full_vectors = {("D", "move")}
+    for left in (move.size + 1, 0):
+        assert commands.of("b") == 0
+        assert commands.pop() is not None
+        assert commands.of("a") == commands.queued == left
+        way.full_vectors = set()
+        commands.look_again()
+    assert not commands
+    assert commands.pop() is None
+    assert not any((commands._flows, commands._stopped, commands._turns))
+
+
 def test_a_sender_whose_vector_is_full_again_before_its_turn_is_in_line_once() -> None:
     way = FakeWay()
     queues = of_driver(way)
@@ -375,6 +403,51 @@ def test_a_deletion_is_kept_again_when_it_falls_behind_again() -> None:
         assert queues.catch_up() == 1
 
 
+@pytest.mark.parametrize("kept", [9_999, 10_000, 10_001])
+def test_10_000_deletions_are_kept_for_a_driver_that_is_behind(kept: int) -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way, snoop=LOW)
+    put(queues, news("a"))
+    queues.put(Batch(many := [deletion(str(n)) for n in range(kept)]), many)
+    assert queues.sent == min(kept, 10_000)
+    assert queues.left_out == queues.dropped == 1 + (kept > 10_000)
+
+
+def test_nothing_has_happened_at_first() -> None:
+    for queues in (of_client(FakeWay()), of_driver(FakeWay())):
+        assert (queues.sent, queues.dropped, queues.given, queues.left_out) == (0, 0, 0, 0)
+        assert not queues.too_slow
+        assert not queues.has_too_many("a client")
+        assert queues.catch_up() == 0
+
+
+def test_news_is_given_first_when_commands_wait_too() -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way)
+    put(queues, command("c"), news("n"))
+    way.unsent = LOW
+    queues.refill()
+    assert (way.names(), queues.given) == (["n"], 0)
+    way.unsent = LOW
+    queues.refill()
+    assert (way.names(), queues.given) == (["n", "c"], 1)
+
+
+def test_a_replaced_frame_counts_as_dropped_and_the_new_one_as_sent() -> None:
+    def frame() -> Batch:
+        return Batch([encode(SetVector(VectorKind.BLOB, "D", "v", (OneBlob("m", b"x" * 500, 500, ".stream"),)))])
+
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_client(way, stream=LOW + 1000)
+    frames = [frame() for _ in range(3)]
+    assert all(queues.put(batch, batch.frames) for batch in frames)
+    assert (queues.sent, queues.dropped) == (3, 2)
+    assert queues.queued == LOW + 1 + frames[-1].size
+
+
 def test_all_is_dropped_when_it_ends() -> None:
     way = FakeWay()
     way.unsent = LOW + 1
@@ -384,3 +457,22 @@ def test_all_is_dropped_when_it_ends() -> None:
     queues.clear()
     assert not queues
     assert queues.queued == way.unsent
+    way.unsent = 0
+    put(queues, command("d"), news("m"))
+    assert way.names() == ["d", "m"]
+    assert queues.catch_up() == 0
+
+
+def test_after_all_was_dropped_the_queue_of_commands_is_as_new() -> None:
+    commands = FairQueue(FakeWay(), seal=False)
+    for _ in range(2):
+        frames = [command("D", "move"), command("D", "abort")]
+        for sender, frame in zip("ab", frames, strict=True):
+            commands.put(sender, Batch([frame]), [frame])
+        commands.clear()
+        assert commands.queued == 0
+        assert commands.pop() is None
+    mode = encode(EnableBlob("D", "P", BlobMode.ALSO))
+    commands.put("a", Batch([mode]), [mode])
+    commands.clear()
+    assert commands.pop() is None

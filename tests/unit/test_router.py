@@ -22,7 +22,7 @@ from indipydriver.protocol.messages import (
 )
 from indipydriver.protocol.tags import BlobMode, State
 from indipyserver.routing.endpoint import Endpoint, Role
-from indipyserver.routing.interest import MAX_INTERESTS
+from indipyserver.routing.interest import MAX_INTERESTS, Interest
 from tests.support.routing import BLOB, Site, blob, command, define, update
 
 ALL = GetProperties()
@@ -113,13 +113,28 @@ def test_a_definition_of_which_only_the_timestamp_is_new_is_no_news(stamp: bytes
     assert site.take(client) == ["defTextVector A p"]
 
 
-def test_a_text_that_looks_like_a_timestamp_is_news() -> None:
+def test_an_empty_timestamp_is_one_too() -> None:
     site = Site()
     driver, client = site.add("driver", Role.DRIVER), site.add("client")
     site.send(client, ALL)
-    for time in (1, 2):
-        text = b'<defTextVector device="A" name="p" state="Ok" perm="ro"><defText name="m"> timestamp="%d"</defText>'
-        site.send(driver, *Framer().feed(text % time + b"</defTextVector>"))
+    for stamp, told in ((b"", True), (b" timestamp=''", False), (b" timestamp='1'", False)):
+        start = b'<defTextVector device="A" name="p"' + stamp + b' state="Ok" perm="ro" label=\'x\'>'
+        site.send(driver, *Framer().feed(start + b'<defText name="m">x</defText></defTextVector>'))
+        assert bool(site.take(client)) is told
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [(b"", b' timestamp="%d"'), (b' x-timestamp="%d"', b""), (b" label=' timestamp=%d.'", b"")],
+)
+def test_what_looks_like_a_timestamp_is_news(attribute: bytes, value: bytes) -> None:
+    site = Site()
+    driver, client = site.add("driver", Role.DRIVER), site.add("client")
+    site.send(client, ALL)
+    for time in (b"1", b"2"):
+        start = b'<defTextVector device="A" name="p" state="Ok" perm="ro"' + attribute.replace(b"%d", time)
+        member = b'<defText name="m">' + value.replace(b"%d", time) + b"</defText>"
+        site.send(driver, *Framer().feed(start + b">" + member + b"</defTextVector>"))
         assert site.take(client) == ["defTextVector A p"]
 
 
@@ -314,11 +329,19 @@ def test_snooping(ask: GetProperties, heard: list[str]) -> None:
     assert site.take(snooper) == []  # not its own, unless it names it
 
 
-def test_a_driver_may_snoop_on_its_own_device_by_name() -> None:
+@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("asks", [GetProperties("A", "p"), GetProperties("A")])
+def test_a_driver_may_snoop_on_its_own_device_by_name(asks: GetProperties, everything: bool) -> None:
+    """To ask for everything does not name it."""
     site = Site()
     driver = site.driver("A", "p")
-    site.send(driver, GetProperties("A", "p"))
-    assert site.take(driver) == ["getProperties A p"]
+    if everything:
+        site.send(driver, GetProperties())
+        site.send(driver, update("A", "p"))
+        assert site.take(driver) == []
+        site.now += 10
+    site.send(driver, asks)
+    assert len(site.take(driver)) == 1
     site.send(driver, update("A", "p"))
     assert site.take(driver) == ["setTextVector A p"]
 
@@ -373,6 +396,32 @@ def test_pings_are_answered_to_whoever_sent_them() -> None:
         assert site.take(endpoint) == ["pingReply"]
     site.send(client, Ping("x", reply=True))
     assert site.take(other) == site.take(driver) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "covered", "included", "named"),
+    [
+        ("whole", None, True, True, True),
+        ("whole", "p", True, True, True),
+        ("partly", None, True, False, True),
+        ("partly", "p", True, True, True),
+        ("partly", "q", False, False, False),
+        ("other", None, False, False, False),
+        ("other", "p", False, False, False),
+    ],
+)
+def test_what_an_interest_covers_includes_and_names(
+    device: str, name: str | None, covered: bool, included: bool, named: bool
+) -> None:
+    interest = Interest()
+    interest.ask("whole")
+    interest.ask("partly", "p")
+    for everything in (False, True):
+        if everything:
+            interest.ask(None)
+        assert interest.covers(device, name) is (covered or everything)
+        assert interest.includes(device, name) is (included or everything)
+        assert interest.names(device, name) is named
 
 
 def test_nobody_keeps_names_without_end() -> None:
@@ -458,6 +507,23 @@ def test_snoop_requests_travel_to_servers_above_also_to_those_that_come_later() 
         "defTextVector Mount EQUATORIAL_EOD_COORD",
         "setTextVector Mount EQUATORIAL_EOD_COORD",
     ]
+
+
+@pytest.mark.parametrize(
+    ("asks", "told"),
+    [
+        (GetProperties("A"), []),
+        (GetProperties("A", "other"), []),
+        (GetProperties("Mount"), ["getProperties Mount"]),
+        (GetProperties(), ["getProperties"]),
+    ],
+)
+def test_a_server_above_is_not_told_of_requests_for_what_is_served_here(asks: GetProperties, told: list[str]) -> None:
+    site = Site()
+    site.driver("A")
+    snooper = site.add("snooper", Role.DRIVER)
+    site.send(snooper, asks)
+    assert site.take(server_above(site)) == [*told, "defTextVector A p"]
 
 
 def test_what_a_server_below_snoops_on_goes_down_to_it() -> None:

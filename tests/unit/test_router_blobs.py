@@ -273,6 +273,43 @@ def test_a_mode_that_changes_nothing_else_leaves_the_routes(
     assert bool(site.take(client)) is (client.interest.blob_mode("A", "x") is not BlobMode.ONLY)
 
 
+ALSO, NEVER, ONLY = BlobMode.ALSO, BlobMode.NEVER, BlobMode.ONLY
+
+
+@pytest.mark.parametrize(
+    ("before", "device", "mode", "changes"),
+    [
+        ([], None, ALSO, False),
+        ([], None, NEVER, False),
+        ([], None, ONLY, True),
+        ([(None, ONLY)], None, ONLY, False),
+        ([(None, ONLY)], None, ALSO, True),
+        ([(None, ALSO)], None, NEVER, False),
+        ([("A", ALSO)], None, NEVER, False),
+        ([("A", ALSO)], None, ONLY, True),
+        ([("A", ONLY)], None, NEVER, True),
+        ([(None, ONLY), ("A", ONLY)], None, ONLY, True),
+        ([], "A", ALSO, False),
+        ([], "A", ONLY, True),
+        ([("A", ONLY)], "A", ONLY, False),
+        ([("A", ONLY)], "A", NEVER, True),
+        ([("B", ONLY)], "A", NEVER, False),
+        ([(None, ONLY)], "A", ONLY, False),
+        ([(None, ONLY)], "A", ALSO, True),
+        ([("A", ALSO)], "A", NEVER, False),
+    ],
+)
+def test_a_mode_changes_what_else_is_sent_only_where_it_is_only_or_was(
+    before: list[tuple[str | None, BlobMode]], device: str | None, mode: BlobMode, changes: bool
+) -> None:
+    interest = Interest()
+    for where, earlier in before:
+        interest.enable_blob(where, None, earlier)
+    if device is not None:
+        assert not interest.enable_blob(device, "p", mode)
+    assert interest.enable_blob(device, None, mode) is changes
+
+
 def all_of(text: bytes) -> list[Frame]:
     return elements(b"<enableBLOB>" + text + b"</enableBLOB>")
 

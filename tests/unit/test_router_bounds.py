@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 
 from indipydriver.protocol.encode import encode
+from indipydriver.protocol.framer import Framer
 from indipydriver.protocol.messages import DelProperty, GetProperties, Message
 from indipydriver.protocol.via import MAX_HOPS
 from indipyserver.routing import devices as table
@@ -72,6 +73,56 @@ def everything_wrong(n: int) -> list[object]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("role", "said", "kind"),
+    [
+        (Role.CLIENT, b"<newTextVector device='A' name=''><oneText name='m'>y</oneText></newTextVector>", "nameless"),
+        (Role.CLIENT, b"<enableBLOB device='A'>Perhaps</enableBLOB>", "enableBLOB"),
+        (Role.CLIENT, b"<pingRequest/>", "ping"),
+        (Role.CLIENT, b"<setTextVector device='A' name='p'/>", "setTextVector"),
+        (Role.DRIVER, b"<newTextVector device='A' name='p'><oneText name='m'>y</oneText></newTextVector>", "command"),
+        (Role.DRIVER, b"<setTextVector device='B' name=''/>", "nameless"),
+        (Role.DRIVER, b"<defTextVector device='B' state='Ok' perm='rw'/>", "nameless"),
+        (Role.DRIVER, b"<delProperty device='B' name=''/>", "nameless"),
+        (Role.DRIVER, b"<defTextVector device='A' name='p' state='Ok' perm='rw'/>", "taken"),
+        ("read only", b"<newTextVector device='A' name='p'><oneText name='m'>y</oneText></newTextVector>", "read only"),
+        ("limited", b"<newTextVector device='A' name='p'><oneText name='m'>y</oneText></newTextVector>", "hidden"),
+    ],
+)
+def test_what_a_peer_did_wrong_is_counted_by_its_kind_and_logged_once(
+    role: Role | str, said: bytes, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site()
+    site.driver("A")
+    if isinstance(role, Role):
+        endpoint = site.add("endpoint", role)
+    else:
+        endpoint = site.limited(read_only=role == "read only", devices=() if role == "read only" else ("B",))
+    caplog.clear()
+    for n in range(3):
+        site.send(endpoint, *Framer(as_sent=True).feed(said))
+        assert endpoint.complaints == {kind: n + 1}
+    assert len(caplog.records) == 1
+    assert caplog.text.count(f"{endpoint.label} ") == 1
+
+
+def test_what_a_peer_did_wrong_is_told_once() -> None:
+    endpoint = Endpoint("peer", Role.CLIENT)
+    assert [endpoint.complain("kind", "errs") for _ in range(3)] == [True, False, False]
+    assert endpoint.complain("other kind", "errs")
+    assert [endpoint.complain_of(device, "taken", "errs") for device in ("A", "A", "B")] == [True, False, True]
+    assert endpoint.complaints == {"kind": 3, "other kind": 1, "taken": 3}
+
+
+def test_a_peer_that_may_not_fill_the_log_does_not(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint("peer", Role.CLIENT)
+    endpoint.may_log = lambda: False
+    assert endpoint.complain("kind", "errs")
+    assert endpoint.complain_of("A", "taken", "errs")
+    assert endpoint.complaints == {"kind": 1, "taken": 1}
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("role", [*Role, "limited"], ids=str)
 def test_whatever_a_peer_says_is_logged_a_few_times_only(role: Role | str, caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
@@ -108,6 +159,19 @@ def test_each_device_of_a_second_server_that_has_it_too_is_named(caplog: pytest.
         assert b"remote two defines '%s', which is already served by remote one" % device in raw
     assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 2
     assert second.complaints == {"taken": 9}
+
+
+def test_sixteen_refused_devices_of_one_peer_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    first, second = site.add("remote one", Role.REMOTE), site.add("remote two", Role.REMOTE)
+    client = site.client(ALL)
+    site.send(first, *(define(f"D{n}", "p") for n in range(18)))
+    site.quiet()
+    for n in range(18):
+        site.send(second, define(f"D{n}", "p"))
+        assert (b"'D%d'" % n in site.raw(client)) is (n < 16)
+    assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 16
+    assert second.complaints == {"taken": 18}
 
 
 # Memory

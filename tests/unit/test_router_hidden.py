@@ -99,6 +99,23 @@ def test_a_message_can_be_about_a_party_and_what_it_owns() -> None:
     assert b"Weather 1" in site.raw(guest)
 
 
+@pytest.mark.parametrize(
+    ("devices", "named"),
+    [
+        (1, "Weather 0"),
+        (3, "Weather 0, Weather 1, Weather 2"),
+        (4, "Weather 0, Weather 1, Weather 2, Weather 3"),
+        (5, "Weather 0, Weather 1, Weather 2, Weather 3 and 1 more"),
+        (6, "Weather 0, Weather 1, Weather 2, Weather 3 and 2 more"),
+    ],
+)
+def test_a_hint_names_four_devices_and_counts_the_others(devices: int, named: str) -> None:
+    site = Site()
+    guest = site.limited(ALL, devices=WEATHER)
+    site.deliver(site.router.site_message("x", about=["Secret", *(f"Weather {n}" for n in range(devices))]))
+    assert f'driver or server of {named}"' in site.raw(guest).decode()
+
+
 def test_a_hint_names_a_few_devices_only() -> None:
     site = Site()
     guest = site.limited(ALL, devices=WEATHER)

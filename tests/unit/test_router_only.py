@@ -89,6 +89,21 @@ def test_a_definition_comes_before_the_first_update_after_it(said: Frame, rememb
     assert site.take(client) == ["defTextVector A p", "setTextVector A p"]
 
 
+@pytest.mark.parametrize("before", [0, 1, 10])
+def test_it_does_not_matter_who_was_there_first(before: int) -> None:
+    site = Site()
+    others = [site.add(f"other {n}") for n in range(before)]
+    client, driver = site.add("client"), site.add("driver", Role.DRIVER)
+    site.send(client, GetProperties("A"), *modes("A", "Only"))
+    site.send(driver, define("A", "p"))
+    site.quiet()
+    site.send(client, *modes("A", "Also"))
+    assert site.take(driver) == ["getProperties A"]
+    site.answer()
+    assert site.take(client) == ["defTextVector A p"]
+    assert all(site.take(other) == [] for other in others)
+
+
 def test_who_has_missed_nothing_hears_of_it_at_once() -> None:
     site, driver, client = site_of()
     site.send(client, *modes("A", "Only"))

@@ -6,7 +6,7 @@ import pytest
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import DelProperty, GetProperties, Message
-from indipyserver.routing.devices import MAX_DEVICES
+from indipyserver.routing.devices import MAX_DEVICES, DeviceTable
 from indipyserver.routing.endpoint import Endpoint, Role
 from tests.support.routing import Site, command, define, elements, update
 
@@ -164,6 +164,14 @@ def test_who_was_refused_is_asked_each_time_the_device_is_free() -> None:
         assert site.router.devices.of(owner) == ["A"]
 
 
+def test_those_who_were_refused_are_asked_in_the_order_in_which_they_came() -> None:
+    site = Site()
+    owner = site.driver("A")
+    others = [refused(site, role) for role in [Role.REMOTE, Role.DRIVER] * 4]
+    asked = [endpoint for _, receivers in site.router.detach(owner) for endpoint in receivers]
+    assert [endpoint for endpoint in asked if endpoint in others] == others
+
+
 def test_who_was_refused_and_has_gone_is_not_remembered() -> None:
     site = Site()
     owner = site.driver("A")
@@ -268,3 +276,24 @@ def test_a_request_of_a_server_below_does_not_make_it_anything_else() -> None:
     driver = site.add("driver", Role.DRIVER)
     site.send(driver, *elements(b"<getProperties version='1.7' device='X' via='there'/>"))
     assert not driver.is_server
+
+
+def test_properties_are_counted_by_their_owner() -> None:
+    devices = DeviceTable[str]()
+    devices.claim("A", "owner", fixed=True)
+    devices.claim("B", "owner")
+    assert devices.pop("A") is not None
+    assert devices.count("owner") == 0
+    for name in ("p", "q", "q"):
+        devices.define("B", name, define("B", name))
+    assert devices.count("owner") == 2
+    assert devices.undefine("B", "p") is not None
+    assert devices.undefine("B", "p") is None
+    assert devices.count("owner") == 1
+    devices.claim("C", "owner")
+    devices.define("C", "p", define("C", "p"))
+    assert devices.count("owner") == 2
+    devices.clear("B", keep=False)
+    assert devices.count("owner") == 1
+    assert devices.count("other") == 0
+    assert list(devices) == devices.of("owner") == ["C"]

@@ -10,7 +10,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame, address
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
 from indipyserver.routing.endpoint import Endpoint, Role
-from indipyserver.routing.pending import ANSWER_TIME, MAX_NAMED, Asked
+from indipyserver.routing.pending import ANSWER_TIME, MAX_NAMED, Asked, Requested
 from tests.support import allowed
 from tests.support.routing import Site, command, define, elements, update
 
@@ -118,6 +118,19 @@ def test_an_owner_that_comes_back_is_asked_again() -> None:
         site.send(client, GetProperties("A"))
         assert site.take(driver) == ["getProperties A"]
         site.leave(driver)
+
+
+def test_whoever_has_asked_an_owner_that_is_gone_may_ask_others_at_once() -> None:
+    site = Site()
+    driver, above, snooper = site.driver("A"), site.above(), site.add("snooper", Role.DRIVER)
+    site.now += 10
+    site.quiet()
+    site.send(snooper, GetProperties("A"))
+    assert site.take(driver) == ["getProperties A"]
+    site.leave(driver)
+    site.quiet()
+    site.send(snooper, GetProperties("A"))
+    assert site.take(above) == ["getProperties A"]
 
 
 def test_a_client_that_introduces_itself_as_a_server_after_asking_is_one() -> None:
@@ -359,3 +372,109 @@ def test_what_waits_is_bounded_by_the_devices_of_the_owner() -> None:
     assert len(asked.waiting) == MAX_NAMED + 1
     assert asked.answered("A", None)
     assert len(asked.waiting) == 0
+
+
+def whole(n: int) -> GetProperties:
+    return GetProperties(f"D{n}")
+
+
+def test_512_requests_of_any_kind_are_remembered_and_those_beyond_are_passed_on_each_time() -> None:
+    asked = Asked()
+    for n in range(512):
+        assert asked.pass_on(f"D{n}", None, 1, 0.0) == whole(n)
+    for n in (0, 511):
+        assert asked.pass_on(f"D{n}", None, 1, 0.9) is None
+    for _ in range(2):
+        assert asked.pass_on("D512", None, 1, 0.9) == whole(512)
+    assert len(asked.waiting) == 512
+
+
+def test_requests_that_are_a_second_old_make_room() -> None:
+    asked = Asked()
+    for n in range(64):
+        assert asked.pass_on("A", f"p{n}", 1, 0.0 if n < 60 else 0.5) == GetProperties("A", f"p{n}")
+    assert asked.pass_on("A", "new", 1, 1.0) == GetProperties("A", "new")
+    assert [name for _, name in asked.waiting] == ["p60", "p61", "p62", "p63", "new"]
+
+
+def test_a_request_that_is_repeated_after_a_second_is_as_good_as_new() -> None:
+    asked = Asked()
+    for n in range(63):
+        asked.pass_on("A", f"p{n}", 1, 0.0)
+    assert asked.pass_on("A", "p0", 1, 1.0) == GetProperties("A", "p0")
+    assert asked.pass_on("A", "last", 1, 1.0) == GetProperties("A", "last")
+    assert asked.pass_on("A", "new", 1, 1.5) == GetProperties("A", "new")
+    assert [name for _, name in asked.waiting] == ["p0", "last", "new"]
+
+
+def test_a_request_waits_for_a_second() -> None:
+    asked = Asked()
+    assert asked.pass_on("A", "p", 1, 5.0) == GetProperties("A", "p")
+    assert asked.pass_on("A", "p", 1, 5.9) is None
+    assert asked.pass_on("A", "p", 1, 6.0) == GetProperties("A", "p")
+    assert asked.pass_on("A", "p", 1, 6.9) is None
+
+
+def ways(count: int) -> list[frozenset[str]]:
+    return [frozenset({f"server {n}"}) for n in range(count)]
+
+
+def test_the_requests_of_one_peer_may_have_taken_four_ways() -> None:
+    asked = Asked()
+    *four, fifth = ways(5)
+    for way in four:
+        assert asked.pass_on("A", "p", 1, 0.0, way) is not None
+        assert asked.pass_on("A", "p", 1, 0.0, way | {"another"}) is None
+    assert asked.pass_on("A", "p", 1, 0.0, fifth) is None
+    assert asked.pass_on("A", "p", 2, 0.0, fifth) is not None
+
+
+def test_of_four_ways_one_peer_is_known_to_have_asked() -> None:
+    requested = Requested()
+    *four, fifth = ways(5)
+    assert [requested.repeats("A", "p", way, 0, 0.0) for way in four] == [False] * 4
+    assert [requested.repeats("A", "p", way, 0, 0.9) for way in (*four, fifth)] == [True] * 5
+    assert not requested.repeats("A", "p", fifth, 1, 0.9), "an answer may have come"
+    assert not requested.repeats("A", "p", four[0], 1, 0.9), "the others are forgotten"
+
+
+def test_a_peer_waits_for_an_answer_for_a_second() -> None:
+    requested = Requested()
+    assert [requested.repeats("A", "p", frozenset(), 0, now) for now in (5.0, 5.9, 6.0, 6.9)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_256_requests_of_one_peer_are_remembered() -> None:
+    requested = Requested()
+    for n in range(256):
+        assert not requested.repeats(f"D{n}", None, frozenset(), 0, 0.0)
+    assert requested.repeats("D0", None, frozenset(), 0, 0.0)
+    assert not requested.repeats("D256", None, frozenset(), 0, 0.0)
+    assert len(requested) == 1
+    assert not requested.repeats("D0", None, frozenset(), 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "left"),
+    [
+        ("A", "p", [("A", "q"), ("B", None), ("B", "p")]),
+        ("A", "r", [("A", "p"), ("A", "q"), ("B", None), ("B", "p")]),
+        ("A", None, [("B", None), ("B", "p")]),
+        ("B", "p", [("A", "p"), ("A", "q")]),
+    ],
+)
+def test_an_answer_ends_the_requests_that_it_belongs_to(
+    device: str, name: str | None, left: list[tuple[str, str | None]]
+) -> None:
+    asked = Asked()
+    for asks in [("A", "p"), ("A", "q"), ("B", "p"), ("B", None)]:
+        asked.pass_on(*asks, 1, 0.0)
+    assert asked.answered(device, name) is (len(left) < 4)
+    assert set(asked.waiting) == set(left)
+    asked.pass_on(None, None, 1, 0.0)
+    assert asked.answered(device, name)
+    assert not asked.answered("A", "unknown")
