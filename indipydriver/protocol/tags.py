@@ -95,16 +95,12 @@ class Tag:
         verb: What it does.
         kind: The kind of vector, or None.
         child: The name of its child elements, or None when it has none.
-        from_client: A plain client may send it (decision D9: the others are dropped).
-        from_driver: A driver may send it.
     """
 
     text: str
     verb: Verb
     kind: VectorKind | None = None
     child: str | None = None
-    from_client: bool = False
-    from_driver: bool = True
 
     def __repr__(self) -> str:
         return f"<{self.text}>"
@@ -122,16 +118,16 @@ def _table() -> dict[str, Tag]:
     tags = [
         Tag("message", Verb.MESSAGE),
         Tag("delProperty", Verb.DELETE),
-        Tag("getProperties", Verb.GET, from_client=True),
-        Tag("enableBLOB", Verb.ENABLE_BLOB, from_client=True),
-        Tag("pingRequest", Verb.PING, from_client=True),
-        Tag("pingReply", Verb.PONG, from_client=True),
+        Tag("getProperties", Verb.GET),
+        Tag("enableBLOB", Verb.ENABLE_BLOB),
+        Tag("pingRequest", Verb.PING),
+        Tag("pingReply", Verb.PONG),
     ]
     for kind in VECTOR_KINDS:
         tags.append(Tag(f"def{kind}Vector", Verb.DEF, kind, f"def{kind}"))
         tags.append(Tag(f"set{kind}Vector", Verb.SET, kind, f"one{kind}"))
         if kind is not VectorKind.LIGHT:  # there is no newLightVector
-            tags.append(Tag(f"new{kind}Vector", Verb.NEW, kind, f"one{kind}", from_client=True))
+            tags.append(Tag(f"new{kind}Vector", Verb.NEW, kind, f"one{kind}"))
     return {tag.text: tag for tag in tags}
 
 
