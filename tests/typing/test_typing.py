@@ -12,6 +12,7 @@ import pytest
 from tests.support import ROOT
 
 SAMPLES = [ROOT / "tests" / "typing" / name for name in ("user_driver.py", "user_overrides.py")]
+SAMPLES.append(ROOT / "tests" / "instruments" / "own_properties.py")
 
 # What an author without annotations writes.
 PLAIN = """
@@ -67,6 +68,54 @@ def test_a_driver_without_annotations(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert pyright(tmp_path, "standard", plain) == []
+
+
+WRONG_PROPERTIES = """
+from enum import Enum
+from indipydriver.instruments import Choice, Number, Numbers, PropertyDevice, every
+
+class Mode(Enum):
+    OFF = "Off"
+
+class Power(Numbers):
+    voltage = Number()
+
+class Box(PropertyDevice):
+    level = Number(3)
+    mode = Choice(Mode.OFF)
+    power = Power()
+
+    @level.command
+    async def set_level(self, wanted: bytes) -> None:  # wrong
+        self.level = "high"  # wrong
+        self.mode = "OFF"  # wrong
+        self.power.current = 3  # wrong
+        await self.shwo()  # wrong
+
+    @mode.command
+    def set_mode(self, wanted: Mode) -> None: ...  # wrong
+
+    @power.command
+    async def set_power(self, wanted: Power) -> None:
+        wanted.voltage.upper()  # wrong
+
+    @every("1")  # wrong
+    async def poll(self) -> None: ...
+
+Number(min="5")  # wrong
+"""
+
+
+@pytest.mark.timeout(150)
+def test_mypy_finds_what_is_wrong_with_declared_properties(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(WRONG_PROPERTIES)
+    found = [int(line.split(":")[1]) for line in mypy(wrong).stdout.splitlines() if ": error:" in line]
+    lines = WRONG_PROPERTIES.splitlines()
+    # An error about a decorated function is reported where its decorator stands.
+    expected = {n - (lines[n - 2].strip().startswith("@")) for n, line in enumerate(lines, 1) if "# wrong" in line}
+    assert set(found) == expected
 
 
 @pytest.mark.timeout(150)

@@ -32,6 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.runtime",
         "indipydriver.ipydriver",
         "indipydriver",
+        "indipydriver.instruments",
         "indipydriver.testing",
         (
             "indipyserver.arguments indipyserver.certificates indipyserver.connecting indipyserver.process "
@@ -339,6 +340,9 @@ def planted(text: str, module: str, *others: str) -> list[str]:
         ("indipyserver.sources.remote", "from ..clients.listener import Acceptor", "not below"),
         ("indipyserver.routing.outbox", "from ..relay.peer import Peer", "not below"),
         ("indipyserver.routing.interest", "if TYPE_CHECKING:\n    from ..relay.peer import Peer", "not below"),
+        ("indipydriver.ipydriver", "from .instruments.driver import InstrumentDriver", "not below"),
+        ("indipydriver.instruments.driver", "import serial", "not in the standard library"),
+        ("indipydriver.instruments.driver", "from indipyserver import IPyServer", "only its __init__"),
         ("indipyserver.surprise", "", "in no layer"),
     ],
 )
@@ -347,6 +351,7 @@ def test_a_broken_rule_is_found(module, text, says):
         "indipydriver.testing",
         "indipydriver.device",
         "indipydriver.ipydriver",
+        "indipydriver.instruments.driver",
         "indipydriver.transport.link",
         "indipydriver.protocol.tags",
     ]

@@ -1,0 +1,34 @@
+"""Instruments: devices whose properties, states and life come with their class.
+
+A :class:`PropertyDevice` has properties that are declared on its class. All values are plain Python, and a value that
+is assigned is sent::
+
+    class Lamp(PropertyDevice):
+        brightness = Number(50, min=0, max=100, writable=True)
+
+    driver = InstrumentDriver(Lamp())
+"""
+
+from .declared import Blob, Button, Choice, Light, Number, Switch, Text
+from .driver import InstrumentDriver
+from .groups import Lights, Numbers, Switches, Texts
+from .operations import Refused
+from .propertydevice import PropertyDevice, every
+
+__all__ = [
+    "Blob",
+    "Button",
+    "Choice",
+    "InstrumentDriver",
+    "Light",
+    "Lights",
+    "Number",
+    "Numbers",
+    "PropertyDevice",
+    "Refused",
+    "Switch",
+    "Switches",
+    "Text",
+    "Texts",
+    "every",
+]

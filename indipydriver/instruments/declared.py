@@ -1,0 +1,423 @@
+"""Properties that are declared on a class: one value each, with its type, its limits and its handler."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from os import PathLike
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, TypeVar, overload
+
+from ..errors import DefinitionError
+from ..propertymembers import BLOBMember, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
+from ..propertyvectors import BLOBVector, LightVector, NumberVector, PropertyVector, SwitchVector, TextVector
+from ..protocol.tags import Permission, Rule, State
+
+__all__ = [
+    "MAIN",
+    "Blob",
+    "BlobValue",
+    "Button",
+    "Choice",
+    "Declared",
+    "Light",
+    "Number",
+    "Owner",
+    "Switch",
+    "Text",
+    "Value",
+]
+
+MAIN: Final = "Main Control"
+"""The group in which clients show a property that names no other."""
+
+BlobValue: TypeAlias = bytes | str | PathLike[str] | None
+"""Bytes, or the path of a file; None before there is one."""
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+_E = TypeVar("_E", bound=Enum)
+
+
+class Owner(Protocol):
+    """What has declared values: a device, or a group in it."""
+
+    def read(self, declared: Value[Any]) -> Any: ...
+    def write(self, declared: Value[Any], value: Any) -> None: ...
+
+
+class Declared(Generic[_T]):
+    """One property of a device, declared on its class.
+
+    Args:
+        label: Human-readable text; by default made of the attribute's name.
+        name: The name for clients; by default the attribute's, in capitals.
+        group: Text by which clients group properties.
+        writable: Clients may set it, also without a handler.
+        saved: It is kept from run to run. Clients may set it.
+        state: Its state at first.
+
+    Attributes:
+        attribute: Its name in the class.
+        handler: What handles the commands of clients; None: they set the value.
+        replaces: A new command cancels the handler of the one before, instead of waiting for it.
+    """
+
+    def __init__(
+        self,
+        label: str | None = None,
+        *,
+        name: str | None = None,
+        group: str = MAIN,
+        writable: bool = False,
+        saved: bool = False,
+        state: str = State.IDLE,
+    ) -> None:
+        self.attribute = ""
+        self.handler: Callable[[Any, _T], Coroutine[Any, Any, None]] | None = None
+        self.replaces = False
+        self.saved = saved
+        self._label = label
+        self._name = name
+        self._group = group
+        self._writable = writable
+        self._state = state
+
+    def __set_name__(self, owner: type[Any], attribute: str) -> None:
+        if self.attribute and self.attribute != attribute:
+            raise DefinitionError(f"{attribute!r} is declared already, as {self.attribute!r}")
+        self.attribute = attribute
+
+    def rename(self, name: str) -> None:
+        """Give it this name for clients, unless it was declared with another."""
+        self._name = self._name or name
+
+    @property
+    def name(self) -> str:
+        """The name for clients."""
+        return self._name or self.attribute.upper()
+
+    @property
+    def label(self) -> str:
+        """Human-readable text."""
+        return self._label or self.attribute.replace("_", " ").capitalize()
+
+    @property
+    def perm(self) -> Permission:
+        """What clients may do."""
+        may_write = self._writable or self.saved or self.handler is not None
+        return Permission.READ_WRITE if may_write else Permission.READ_ONLY
+
+    def command(
+        self, handler: Callable[[_D, _T], Coroutine[Any, Any, None]]
+    ) -> Callable[[_D, _T], Coroutine[Any, Any, None]]:
+        """Decorate the coroutine that handles the commands of clients.
+
+        It is given the wanted value. While it runs the state is Busy, then Ok; the property then has the wanted
+        value, unless the coroutine has assigned another. Raising :class:`Refused` makes it Alert, with the words.
+        Commands wait for each other.
+        """
+        return self._handled_by(handler, replaces=False)
+
+    def task(
+        self, handler: Callable[[_D, _T], Coroutine[Any, Any, None]]
+    ) -> Callable[[_D, _T], Coroutine[Any, Any, None]]:
+        """As :meth:`command`; but a new command cancels the coroutine, and so does :meth:`PropertyDevice.cancel`."""
+        return self._handled_by(handler, replaces=True)
+
+    def _handled_by(
+        self, handler: Callable[[_D, _T], Coroutine[Any, Any, None]], replaces: bool
+    ) -> Callable[[_D, _T], Coroutine[Any, Any, None]]:
+        if not inspect.iscoroutinefunction(handler):
+            raise TypeError(f"what handles {self._name or 'a property'!r} is a coroutine function: write async def")
+        if self.handler is not None:
+            raise TypeError(f"{self._name or 'this property'!r} has a handler already: {self.handler.__qualname__}")
+        self.handler, self.replaces = handler, replaces
+        return handler
+
+    def vector(self) -> PropertyVector:
+        """A new vector of this property."""
+        raise NotImplementedError
+
+    def wanted(self, device: Any, values: dict[str, Any]) -> _T:
+        """What a client wants, as it is handed to the handler."""
+        raise NotImplementedError
+
+    def accept(self, device: Any, wanted: _T) -> None:
+        """Take over what a client wanted."""
+        raise NotImplementedError
+
+
+class Value(Declared[_T]):
+    """A property of one value, or a member of a group."""
+
+    vector_class: ClassVar[type[PropertyVector]]
+
+    def __init__(self, value: _T, label: str | None = None, **how: Any) -> None:
+        super().__init__(label, **how)
+        self.value = value
+
+    @overload
+    def __get__(self, owner: None, kind: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, owner: Owner, kind: type[Any]) -> _T: ...
+    def __get__(self, owner: Owner | None, kind: type[Any]) -> Self | _T:
+        if owner is None:
+            return self
+        value: _T = owner.read(self)
+        return value
+
+    def __set__(self, owner: Owner, value: _T) -> None:
+        owner.write(self, value)
+
+    def member(self) -> PropertyMember:
+        """A new member for this value."""
+        raise NotImplementedError
+
+    def from_wire(self, value: Any) -> _T:
+        """The value of a member, as the author sees it."""
+        result: _T = value
+        return result
+
+    def to_wire(self, value: _T) -> Any:
+        """The value of the member for a value of the author's."""
+        return value
+
+    def store(self, vector: PropertyVector, value: _T) -> None:
+        """Put a value into the vector."""
+        vector[self.name] = self.to_wire(value)
+
+    def load(self, vector: PropertyVector) -> _T:
+        """The value in the vector."""
+        return self.from_wire(vector[self.name])
+
+    def wanted(self, device: Any, values: dict[str, Any]) -> _T:
+        return self.from_wire(next(iter(values.values())))
+
+    def accept(self, device: Any, wanted: _T) -> None:
+        device.write(self, wanted)
+
+
+class Number(Value[float]):
+    """A number.
+
+    Args:
+        value: At first.
+        label: Human-readable text.
+        format: How clients show it, as by printf, or "%9.6m" for degrees and hours.
+        min: The smallest that a client may set.
+        max: The largest; there is a range only when min < max.
+        step: Of the arrows that clients show; 0 for none.
+    """
+
+    vector_class = NumberVector
+
+    def __init__(
+        self,
+        value: float = 0.0,
+        label: str | None = None,
+        *,
+        format: str = "%g",
+        min: float = 0.0,
+        max: float = 0.0,
+        step: float = 0.0,
+        name: str | None = None,
+        group: str = MAIN,
+        writable: bool = False,
+        saved: bool = False,
+        state: str = State.IDLE,
+    ) -> None:
+        super().__init__(value, label, name=name, group=group, writable=writable, saved=saved, state=state)
+        self._number = (format, min, max, step)
+
+    def member(self) -> NumberMember:
+        return NumberMember(self.name, self.label, *self._number, self.value)
+
+    def vector(self) -> NumberVector:
+        return NumberVector(self.name, self.label, self._group, self.perm, self._state, [self.member()])
+
+    def load(self, vector: PropertyVector) -> float:
+        member: NumberMember = vector.data[self.name]
+        return member.getfloatvalue()
+
+
+class Text(Value[str]):
+    """A text."""
+
+    vector_class = TextVector
+
+    def __init__(
+        self,
+        value: str = "",
+        label: str | None = None,
+        *,
+        name: str | None = None,
+        group: str = MAIN,
+        writable: bool = False,
+        saved: bool = False,
+        state: str = State.IDLE,
+    ) -> None:
+        super().__init__(value, label, name=name, group=group, writable=writable, saved=saved, state=state)
+
+    def member(self) -> TextMember:
+        return TextMember(self.name, self.label, self.value)
+
+    def vector(self) -> TextVector:
+        return TextVector(self.name, self.label, self._group, self.perm, self._state, [self.member()])
+
+
+class Switch(Value[bool]):
+    """A switch that is on or off."""
+
+    vector_class = SwitchVector
+
+    def __init__(
+        self,
+        value: bool = False,
+        label: str | None = None,
+        *,
+        name: str | None = None,
+        group: str = MAIN,
+        writable: bool = False,
+        saved: bool = False,
+        state: str = State.IDLE,
+    ) -> None:
+        super().__init__(value, label, name=name, group=group, writable=writable, saved=saved, state=state)
+
+    def member(self) -> SwitchMember:
+        return SwitchMember(self.name, self.label, self.to_wire(self.value))
+
+    def vector(self) -> SwitchVector:
+        rule = Rule.ANY_OF_MANY
+        return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, [self.member()])
+
+    def from_wire(self, value: Any) -> bool:
+        return value == "On" if isinstance(value, str) else bool(value)
+
+    def to_wire(self, value: bool) -> str:
+        return "On" if value else "Off"
+
+
+class Light(Value[str]):
+    """A light: "Idle", "Ok", "Busy" or "Alert"."""
+
+    vector_class = LightVector
+
+    def __init__(
+        self,
+        value: str = State.IDLE,
+        label: str | None = None,
+        *,
+        name: str | None = None,
+        group: str = MAIN,
+        state: str = State.IDLE,
+    ) -> None:
+        super().__init__(value, label, name=name, group=group, state=state)
+
+    def member(self) -> LightMember:
+        return LightMember(self.name, self.label, self.value)
+
+    def vector(self) -> LightVector:
+        return LightVector(self.name, self.label, self._group, self._state, [self.member()])
+
+
+class Blob(Value[BlobValue]):
+    """An image, or other bytes: what is assigned is sent. Files are read when they are sent."""
+
+    vector_class = BLOBVector
+
+    def __init__(
+        self,
+        label: str | None = None,
+        *,
+        format: str = "",
+        name: str | None = None,
+        group: str = MAIN,
+        writable: bool = False,
+        state: str = State.IDLE,
+    ) -> None:
+        super().__init__(None, label, name=name, group=group, writable=writable, state=state)
+        self._format = format
+
+    def member(self) -> BLOBMember:
+        return BLOBMember(self.name, self.label, blobformat=self._format)
+
+    def vector(self) -> BLOBVector:
+        return BLOBVector(self.name, self.label, self._group, self.perm, self._state, [self.member()])
+
+
+class Button(Declared[None]):
+    """A button: it is pressed, and springs back."""
+
+    def vector(self) -> SwitchVector:
+        member = SwitchMember(self.name, self.label)
+        state = self._state
+        return SwitchVector(
+            self.name, self.label, self._group, Permission.READ_WRITE, Rule.AT_MOST_ONE, state, [member]
+        )
+
+    def pressed(self, handler: Callable[[_D], Coroutine[Any, Any, None]]) -> Callable[[_D], Coroutine[Any, Any, None]]:
+        """Decorate the coroutine that is run when the button is pressed."""
+
+        if not inspect.iscoroutinefunction(handler):
+            raise TypeError(f"what handles {self._name or 'a button'!r} is a coroutine function: write async def")
+
+        async def press(device: _D, _: None) -> None:
+            await handler(device)
+
+        press.__qualname__ = handler.__qualname__
+        self._handled_by(press, replaces=False)
+        return handler
+
+    def wanted(self, device: Any, values: dict[str, Any]) -> None:
+        return None
+
+    def accept(self, device: Any, wanted: None) -> None:
+        """It is Off again."""
+
+
+class Choice(Value[_E]):
+    """One of several, as the members of an Enum: their names are for clients' programs, their values for people.
+
+    Args:
+        value: The one that is chosen at first; its class has the others.
+    """
+
+    vector_class = SwitchVector
+
+    def __init__(
+        self,
+        value: _E,
+        label: str | None = None,
+        *,
+        name: str | None = None,
+        group: str = MAIN,
+        writable: bool = False,
+        saved: bool = False,
+        state: str = State.IDLE,
+    ) -> None:
+        super().__init__(value, label, name=name, group=group, writable=writable, saved=saved, state=state)
+        self._kind = type(value)
+
+    def vector(self) -> SwitchVector:
+        members = [SwitchMember(one.name, str(one.value), "On" if one is self.value else "Off") for one in self._kind]
+        rule = Rule.ONE_OF_MANY
+        return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, members)
+
+    def wanted(self, device: Any, values: dict[str, Any]) -> _E:
+        on = [name for name, value in values.items() if value]
+        if on:
+            return self._kind[on[0]]
+        present: _E = device.read(self)
+        if values.get(present.name, True) is False:
+            raise ValueError("one of them is always On: switch another one on")
+        return present
+
+    def store(self, vector: PropertyVector, value: _E) -> None:
+        if not isinstance(value, self._kind):
+            raise ValueError(f"{self.attribute!r} is a {self._kind.__name__}, not {value!r}")
+        for name in vector:
+            vector[name] = "On" if name == value.name else "Off"
+
+    def load(self, vector: PropertyVector) -> _E:
+        return self._kind[next(name for name, value in vector.items() if value == "On")]

@@ -1,0 +1,32 @@
+"""The driver of devices that look after themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..ipydriver import IPyDriver
+
+__all__ = ["InstrumentDriver"]
+
+
+class InstrumentDriver(IPyDriver):
+    """A driver that hands everything to its devices: instruments, or other devices with devrxevent() and the like.
+
+    ::
+
+        def make_driver():
+            return InstrumentDriver(MyFocuser(), MyFilterWheel())
+    """
+
+    async def rxevent(self, event: Any) -> None:
+        await self[event.devicename].devrxevent(event)
+
+    async def hardware(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for device in self.devices():
+                group.create_task(device.devhardware(), name=f"hardware of {device.devicename}")
+
+    async def snoopevent(self, event: Any) -> None:
+        for device in self.devices():
+            await device.devsnoopevent(event)

@@ -1,0 +1,222 @@
+"""Properties of several values, declared on a class: mappings, or classes with one attribute for each value."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
+
+from ..errors import DefinitionError
+from ..propertymembers import PropertyMember
+from ..propertyvectors import LightVector, NumberVector, PropertyVector, SwitchVector, TextVector
+from ..protocol.tags import Rule, State
+from .declared import MAIN, Declared, Light, Number, Switch, Text, Value
+
+__all__ = ["Group", "Lights", "Numbers", "Switches", "Texts"]
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+
+
+class Group(Declared[Any], Generic[_T]):
+    """Several values of one kind with one state: a mapping of their names to the values.
+
+    The values are declared in the class body, or given to the constructor. Only what is declared in the class body
+    is also an attribute.
+
+    Args:
+        members: Further values, or labels of values that are as they are by default.
+        label: Human-readable text.
+    """
+
+    _value_class: ClassVar[type[Value[Any]]]
+    _declared: ClassVar[dict[str, Value[Any]]] = {}
+
+    def __init__(
+        self,
+        members: Mapping[str, Value[_T] | str] | None = None,
+        label: str | None = None,
+        *,
+        name: str | None = None,
+        group: str = MAIN,
+        writable: bool = False,
+        saved: bool = False,
+        state: str = State.IDLE,
+    ) -> None:
+        super().__init__(label, name=name, group=group, writable=writable, saved=saved, state=state)
+        self._members: dict[str, Value[Any]] = {value.name: value for value in self._declared.values()}
+        for member, value in (members or {}).items():
+            made = self._value_class(label=value) if isinstance(value, str) else value  # type: ignore[call-arg]
+            made.__set_name__(type(self), member)
+            made.rename(member)
+            if made.name in self._members:
+                raise DefinitionError(f"two members are named {made.name!r}")
+            self._members[made.name] = made
+        self._vector: PropertyVector | None = None  # of a device; None in the declaration, and in what clients want
+        self._written: Callable[[PropertyVector, str], None] | None = None
+        self._values: dict[str, Any] = {}  # of what a client wants
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        declared = dict(cls._declared)
+        for attribute, value in vars(cls).items():
+            if isinstance(value, Declared):
+                if not isinstance(value, cls._value_class):
+                    raise DefinitionError(
+                        f"{cls.__name__}.{attribute} is a {type(value).__name__}, not a {cls._value_class.__name__}"
+                    )
+                declared[attribute] = value
+        cls._declared = declared
+
+    @overload
+    def __get__(self, owner: None, kind: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, owner: Any, kind: type[Any]) -> Self: ...
+    def __get__(self, owner: Any, kind: type[Any]) -> Self:
+        if owner is None:
+            return self
+        bound: Self = owner.group(self)
+        return bound
+
+    def __set__(self, owner: Any, value: Self) -> None:
+        raise AttributeError(f"{self.attribute!r} is a group: assign its members, or use its update()")
+
+    if not TYPE_CHECKING:  # to type checkers it would mean that any attribute may be assigned
+
+        def __setattr__(self, attribute: str, value: Any) -> None:
+            if self.__dict__.get("_vector") is not None and attribute not in self._declared and attribute[0] != "_":
+                known = ", ".join(self._declared) or "no attributes, but names: " + ", ".join(self._members)
+                raise AttributeError(f"{type(self).__name__} has no {attribute!r}, but {known}")
+            super().__setattr__(attribute, value)
+
+    def bind(self, vector: PropertyVector, written: Callable[[PropertyVector, str], None]) -> Self:
+        """The group of one device."""
+        bound = copy.copy(self)
+        bound._vector, bound._written = vector, written
+        return bound
+
+    def command(
+        self, handler: Callable[[_D, Self], Coroutine[Any, Any, None]]
+    ) -> Callable[[_D, Self], Coroutine[Any, Any, None]]:
+        """Decorate the coroutine that handles the commands of clients.
+
+        It is given a group with the wanted values: those that the client has named (see :meth:`changes`), and the
+        present ones of the others.
+        """
+        return self._handled_by(handler, replaces=False)
+
+    def task(
+        self, handler: Callable[[_D, Self], Coroutine[Any, Any, None]]
+    ) -> Callable[[_D, Self], Coroutine[Any, Any, None]]:
+        """As :meth:`command`; but a new command cancels the coroutine."""
+        return self._handled_by(handler, replaces=True)
+
+    # --- the values ---
+
+    def read(self, declared: Value[Any]) -> Any:
+        """The value of a member."""
+        return declared.load(self._vector) if self._vector is not None else self._values[declared.name]
+
+    def write(self, declared: Value[Any], value: Any) -> None:
+        """Assign a member."""
+        if self._vector is None or self._written is None:
+            raise AttributeError("what a client wants cannot be changed")
+        declared.store(self._vector, value)
+        self._written(self._vector, declared.name)
+
+    def __getitem__(self, member: str) -> _T:
+        value: _T = self.read(self._members[member])
+        return value
+
+    def __setitem__(self, member: str, value: _T) -> None:
+        if member not in self._members:
+            raise KeyError(f"{self.name} has no member {member!r}, but {', '.join(self._members)}")
+        self.write(self._members[member], value)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._members
+
+    def keys(self) -> list[str]:
+        """The names."""
+        return list(self._members)
+
+    def values(self) -> list[_T]:
+        """The values."""
+        return [self[member] for member in self._members]
+
+    def items(self) -> list[tuple[str, _T]]:
+        """Names and values."""
+        return [(member, self[member]) for member in self._members]
+
+    def update(self, values: Mapping[str, _T] | Self) -> None:
+        """Assign several members."""
+        for member, value in values.items():
+            self[member] = value
+
+    def changes(self) -> dict[str, _T]:
+        """Of what a client wants: the members that it has named."""
+        named: tuple[str, ...] = self._values.get("", ())
+        return {member: self[member] for member in named}
+
+    # --- as a property ---
+
+    def members(self) -> list[PropertyMember]:
+        """New members."""
+        if not self._members:
+            raise DefinitionError(f"the group {self.attribute!r} has no members")
+        return [value.member() for value in self._members.values()]
+
+    def wanted(self, device: Any, values: dict[str, Any]) -> Self:
+        wanted = copy.copy(self)
+        present: Self = device.group(self)
+        wanted._values = dict(present.items())
+        for member, value in values.items():
+            wanted._values[member] = self._members[member].from_wire(value)
+        wanted._values[""] = tuple(values)  # no member has this name
+        return wanted
+
+    def accept(self, device: Any, wanted: Any) -> None:
+        device.group(self).update(wanted.changes())
+
+
+class Numbers(Group[float]):
+    """Several numbers. In a class body, or as a dict, they are declared with :class:`Number`."""
+
+    _value_class = Number
+
+    def vector(self) -> PropertyVector:
+        return NumberVector(self.name, self.label, self._group, self.perm, self._state, self.members())  # type: ignore[arg-type]
+
+
+class Texts(Group[str]):
+    """Several texts, declared with :class:`Text`."""
+
+    _value_class = Text
+
+    def vector(self) -> PropertyVector:
+        return TextVector(self.name, self.label, self._group, self.perm, self._state, self.members())  # type: ignore[arg-type]
+
+
+class Switches(Group[bool]):
+    """Several switches, each of which may be on or off, declared with :class:`Switch`."""
+
+    _value_class = Switch
+
+    def vector(self) -> PropertyVector:
+        rule = Rule.ANY_OF_MANY
+        return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, self.members())  # type: ignore[arg-type]
+
+
+class Lights(Group[str]):
+    """Several lights, declared with :class:`Light`."""
+
+    _value_class = Light
+
+    def vector(self) -> PropertyVector:
+        return LightVector(self.name, self.label, self._group, self._state, self.members())  # type: ignore[arg-type]

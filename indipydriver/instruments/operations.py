@@ -1,0 +1,191 @@
+"""Commands that take time: one at a time under each name, each with an end that is told, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from enum import Enum, auto
+from typing import Any, Final
+
+from .watched import watched
+
+__all__ = ["End", "Operations", "Refused", "words_of"]
+
+_GRACE: Final = 5.0
+"""Seconds that a coroutine has to end after it was cancelled; then it is left to itself."""
+
+logger = logging.getLogger("indipydriver.instruments")
+
+
+class Refused(Exception):
+    """Raise it to refuse a command: its text is told to the client, the state is Alert, and nothing is logged."""
+
+
+class End(Enum):
+    """How an operation has ended."""
+
+    DONE = auto()
+    CANCELLED = auto()
+    FAILED = auto()
+
+
+_Ended = Callable[[End, str], Awaitable[None]]
+
+
+class _Operation:
+    """One that runs.
+
+    Attributes:
+        task: What it runs in; None until it is started.
+        is_told: Its end has been told, or nobody is to be told.
+    """
+
+    def __init__(self, ended: _Ended, patience: float | None) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.is_told = False
+        self._ended = ended
+        self._patience = patience
+        self._timeout: asyncio.Timeout | None = None
+
+    def progressed(self) -> None:
+        """It is not stuck."""
+        if self._timeout is not None and self._patience is not None:
+            with contextlib.suppress(RuntimeError):  # it is over just now
+                self._timeout.reschedule(asyncio.get_running_loop().time() + self._patience)
+
+    async def tell(self, end: End, text: str = "") -> None:
+        """Tell the end, once."""
+        if not self.is_told:
+            self.is_told = True
+            await self._ended(end, text)
+
+    async def run(
+        self, coro: Coroutine[Any, Any, None], what: str, failed: Callable[[str, BaseException], str]
+    ) -> None:
+        """Run a coroutine and tell its end."""
+        try:
+            async with asyncio.timeout(self._patience) as self._timeout:
+                await watched(coro, what)
+        except asyncio.CancelledError:
+            await self.tell(End.CANCELLED)
+            raise
+        except (Exception, SystemExit) as error:
+            if isinstance(error, TimeoutError) and self._timeout is not None and self._timeout.expired():
+                error = TimeoutError(f"no progress for {self._patience:g} s")
+            await self.tell(End.FAILED, failed(what, error))
+        else:
+            await self.tell(End.DONE)
+
+
+class Operations:
+    """The operations of one device.
+
+    Args:
+        failed: Told what has failed and why; returns the words for clients.
+    """
+
+    def __init__(self, failed: Callable[[str, BaseException], str]) -> None:
+        self._failed = failed
+        self._running: dict[str, _Operation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._running
+
+    def start(
+        self, name: str, what: str, coro: Coroutine[Any, Any, None], ended: _Ended, patience: float | None = None
+    ) -> None:
+        """Start an operation; one of the same name must have been cancelled.
+
+        Args:
+            name: Its name.
+            what: What it runs, for the log.
+            coro: What it does.
+            ended: Told once how it has ended, with words if it has failed.
+            patience: Seconds without progress after which it fails; None: never.
+        """
+        assert name not in self._running, name
+        operation = _Operation(ended, patience)
+        self._running[name] = operation
+        operation.task = self.spawn(operation.run(coro, what, self._failed), inner=coro)
+
+        def over(task: asyncio.Task[None]) -> None:
+            if self._running.get(name) is operation:
+                del self._running[name]
+
+        operation.task.add_done_callback(over)
+
+    def progressed(self, name: str) -> None:
+        """An operation is not stuck."""
+        if (operation := self._running.get(name)) is not None:
+            operation.progressed()
+
+    async def join(self, name: str) -> None:
+        """Wait until an operation has ended, if it runs."""
+        operation = self._running.get(name)
+        if operation is not None and operation.task is not None:
+            await asyncio.wait([operation.task])
+
+    async def cancel(self, name: str, *, quietly: bool = False) -> bool:
+        """Cancel an operation, and wait until it has ended; False if there is none.
+
+        Args:
+            name: Its name.
+            quietly: Nobody is told of its end.
+        """
+        operation = self._running.get(name)
+        if operation is None or operation.task is None or operation.task is asyncio.current_task():
+            return False
+        operation.is_told = operation.is_told or quietly
+        operation.task.cancel()
+        _, deaf = await asyncio.wait([operation.task], timeout=_GRACE)
+        if deaf:
+            logger.error("%s goes on though it was cancelled: it is left to itself", operation.task.get_name())
+        if self._running.get(name) is operation:
+            del self._running[name]
+        await operation.tell(End.CANCELLED)  # it was cancelled before its first step, or is deaf
+        return True
+
+    async def cancel_all(self, *spared: str) -> None:
+        """Cancel all but some, quietly."""
+        names = [name for name in self._running if name not in spared]
+        await asyncio.gather(*(self.cancel(name, quietly=True) for name in names))
+
+    def spawn(
+        self, coro: Coroutine[Any, Any, None], inner: Coroutine[Any, Any, Any] | None = None
+    ) -> asyncio.Task[None]:
+        """Run a coroutine that tells of its own failures; `inner` is closed if it never starts."""
+        task = asyncio.create_task(coro)
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if inner is not None:
+                inner.close()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("%s failed", task.get_name(), exc_info=error)
+
+        task.add_done_callback(done)
+        return task
+
+    async def end(self) -> None:
+        """Cancel whatever runs, at the end of a run."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for operation in self._running.values():
+            operation.is_told = True
+        self._running.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_GRACE)
+
+
+def words_of(error: BaseException) -> str:
+    """An exception in words; its own may be missing, or fail."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return text if text and isinstance(error, (Refused, OSError)) else f"{type(error).__name__}: {text}".rstrip(": ")

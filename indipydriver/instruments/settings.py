@@ -1,0 +1,170 @@
+"""Saved settings: the XML file that libindi's drivers keep for each device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Final
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape, quoteattr
+
+from ..propertymembers import NumberMember
+from ..propertyvectors import NumberVector, PropertyVector, SwitchVector, TextVector
+
+__all__ = ["Saved", "Settings", "SettingsError", "config_folder", "write_atomically"]
+
+_ROOT: Final = "INDIDriver"
+_KINDS: Final[dict[str, type[PropertyVector]]] = {
+    "Switch": SwitchVector,
+    "Number": NumberVector,
+    "Text": TextVector,
+}
+_lock: Final = Lock()  # of all files: devices may share one, and each keeps the entries of the others
+
+
+class SettingsError(OSError):
+    """A file of settings cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One property in a file.
+
+    Attributes:
+        name: Its name.
+        kind: The class of its vector.
+        values: Texts of its members, trimmed.
+    """
+
+    name: str
+    kind: type[PropertyVector]
+    values: Mapping[str, str]
+
+
+def config_folder() -> Path:
+    """The folder in which drivers keep what they know."""
+    return Path.home() / ".indi"
+
+
+class Settings:
+    """The saved settings of one device.
+
+    Args:
+        device: Its name.
+
+    Attributes:
+        path: The file: INDICONFIG if that is set, else one in ``~/.indi``.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        configured = os.environ.get("INDICONFIG")
+        name = f"{device.replace('/', '_')}_config.xml"
+        self.path = Path(configured).expanduser() if configured else config_folder() / name
+
+    @property
+    def default_path(self) -> Path:
+        """The first settings that were saved or loaded."""
+        return self.path.with_name(self.path.name + ".default")
+
+    def load(self, path: Path | None = None) -> list[Saved]:
+        """What is saved of this device; blocks.
+
+        Args:
+            path: Another file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            SettingsError: It is not such a file, or cannot be read.
+        """
+        path = path or self.path
+        root = _read(path)
+        found = [_saved(element) for element in root if element.get("device") == self._device]
+        if path == self.path and not self.default_path.exists():
+            with contextlib.suppress(OSError), _lock:
+                shutil.copyfile(self.path, self.default_path)
+        return [saved for saved in found if saved is not None]
+
+    def save(self, elements: Mapping[str, str]) -> None:
+        """Write the settings of some properties; all other entries of the file stay as they are. Blocks.
+
+        Args:
+            elements: For each property its element, made by :meth:`element`.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        with _lock:
+            kept: list[str] = []
+            missing = dict(elements)
+            try:
+                root: Iterable[ET.Element] = _read(self.path)
+            except FileNotFoundError:
+                root = ()
+            except SettingsError:
+                os.replace(self.path, self.path.with_name(self.path.name + ".unreadable"))
+                root = ()
+            for element in root:
+                name = element.get("name", "")
+                if element.get("device") != self._device or name not in elements:
+                    kept.append(ET.tostring(element, encoding="unicode").strip())
+                elif name in missing:
+                    kept.append(missing.pop(name))
+            text = "\n".join([f"<{_ROOT}>", *kept, *missing.values(), f"</{_ROOT}>", ""])
+            write_atomically(self.path, text)
+            if not self.default_path.exists():
+                write_atomically(self.default_path, text)
+
+    def purge(self) -> None:
+        """Remove the file; blocks."""
+        self.path.unlink(missing_ok=True)
+
+    def element(self, vector: PropertyVector) -> str:
+        """The element that saves a vector as it is now."""
+        kind = next(kind for kind, known in _KINDS.items() if isinstance(vector, known))
+        lines = [f"<new{kind}Vector device={quoteattr(self._device)} name={quoteattr(vector.name)}>"]
+        for name, member in vector.data.items():
+            value = f"{member.getfloatvalue():.20g}" if isinstance(member, NumberMember) else member.membervalue
+            lines.append(f"  <one{kind} name={quoteattr(name)}>\n      {escape(value)}\n  </one{kind}>")
+        return "\n".join([*lines, f"</new{kind}Vector>"])
+
+
+def _read(path: Path) -> ET.Element:
+    try:
+        return ET.fromstring(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ET.ParseError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+
+
+def _saved(element: ET.Element) -> Saved | None:
+    kind = element.tag.removeprefix("new").removesuffix("Vector")
+    name = element.get("name")
+    if kind not in _KINDS or not name:
+        return None
+    values = {child.get("name", ""): (child.text or "").strip() for child in element if child.tag == f"one{kind}"}
+    return Saved(name, _KINDS[kind], values)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the new one, whatever happens. Blocks."""
+    path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o664)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,113 @@
+"""What is sent because a value was assigned: soon, and not too often."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from threading import get_ident
+from typing import Final
+
+from ..device import Device
+from ..propertyvectors import BLOBVector, PropertyVector
+
+__all__ = ["INTERVAL", "Updates"]
+
+INTERVAL: Final = 0.1
+"""Seconds between two updates of one vector that are sent because values were assigned."""
+
+_MOST_TEXTS: Final = 256
+"""Messages that wait; more than a client can show."""
+
+
+class Updates:
+    """Sends the messages and the changed vectors of one device, in this order.
+
+    What is assigned while nothing runs is in the definitions of the next run.
+
+    Args:
+        device: The device.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._changed: dict[str, tuple[PropertyVector, set[str]]] = {}
+        self._texts: deque[str] = deque(maxlen=_MOST_TEXTS)
+        self._sent: dict[str, float] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._news = asyncio.Event()
+
+    def put(self, vector: PropertyVector, member: str) -> None:
+        """A value has changed. Any thread may call this."""
+        self._in_loop(lambda: self._note(vector, member))
+
+    def say(self, text: str) -> None:
+        """Send a message. Any thread may call this."""
+        self._in_loop(lambda: self._texts.append(text))
+
+    async def send(self, vector: PropertyVector, state: str | None = None, message: str = "") -> None:
+        """Send a vector now, with all its values.
+
+        Args:
+            vector: The vector.
+            state: None: as it is.
+            message: Human-readable text.
+        """
+        if state:
+            vector.state = state
+        if self._loop is None:
+            return  # nothing runs: the next definition tells
+        await self._send_texts()
+        _, members = self._changed.pop(vector.name, (vector, set()))
+        self._sent[vector.name] = self._loop.time()
+        if isinstance(vector, BLOBVector):
+            await vector.send_setVectorMembers(message=message, members=sorted(members))
+        else:
+            await vector.send_setVector(message=message)
+
+    async def run(self) -> None:
+        """Send what is to be sent, until cancelled."""
+        self._loop, self._thread, self._news = asyncio.get_running_loop(), get_ident(), asyncio.Event()
+        self._changed.clear()
+        self._sent.clear()
+        self._news.set()
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                await self._send_texts()
+                wait = math.inf
+                for vector, _ in list(self._changed.values()):
+                    due = self._sent.get(vector.name, -math.inf) + INTERVAL - self._loop.time()
+                    if due <= 0:
+                        await self.send(vector)
+                    else:
+                        wait = min(wait, due)
+                if wait < math.inf:
+                    self._loop.call_later(wait, self._news.set)
+        finally:
+            self._loop = None
+
+    def _note(self, vector: PropertyVector, member: str) -> None:
+        self._changed.setdefault(vector.name, (vector, set()))[1].add(member)
+
+    def _in_loop(self, change: object) -> None:
+        assert callable(change)
+        if self._loop is None or get_ident() == self._thread:
+            change()
+            self._news.set()
+            return
+
+        def both() -> None:
+            change()
+            self._news.set()
+
+        try:
+            self._loop.call_soon_threadsafe(both)
+        except RuntimeError:  # the loop is closed
+            change()
+
+    async def _send_texts(self) -> None:
+        while self._texts:
+            await self._device.send_device_message(self._texts.popleft())
