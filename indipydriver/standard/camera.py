@@ -1,0 +1,133 @@
+"""Cameras."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..protocol.tags import VectorKind
+from .shape import ENABLED_DISABLED, numbers, switches, texts
+
+__all__ = ["CAMERA"]
+
+_MAIN: Final = "Main Control"
+_SETTINGS: Final = "Image Settings"
+_INFO: Final = "Image Info"
+_OPTIONS: Final = "Options"
+
+CAMERA: Final = (
+    numbers("CCD_EXPOSURE", "Expose", _MAIN, "CCD_EXPOSURE_VALUE|Duration (s)|%5.2f|0.01..3600/1|1", needed_by="KPC"),
+    switches("CCD_ABORT_EXPOSURE", "Abort", _MAIN, "A", "ABORT|Abort", users="KC"),
+    numbers(
+        "CCD_FRAME",
+        "Frame",
+        _SETTINGS,
+        "X|Left|%4.0f; Y|Top|%4.0f; WIDTH|Width|%4.0f; HEIGHT|Height|%4.0f",
+        saved=True,
+        users="KP",
+        needed_by="C",
+    ),
+    switches("CCD_FRAME_RESET", "Frame Values", _SETTINGS, "1", "RESET|Reset", perm="wo", timeout=0),
+    numbers(
+        "CCD_BINNING",
+        "Binning",
+        _SETTINGS,
+        "HOR_BIN|X|%2.0f|1..4/1|1; VER_BIN|Y|%2.0f|1..4/1|1",
+        saved=True,
+        users="KPC",
+    ),
+    texts(
+        "FITS_HEADER",
+        "FITS Header",
+        "General Info",
+        "KEYWORD_NAME|Name; KEYWORD_VALUE|Value; KEYWORD_COMMENT|Comment",
+        perm="wo",
+        users="K",
+    ),
+    numbers(
+        "CCD_TEMPERATURE", "Temperature", _MAIN, "CCD_TEMPERATURE_VALUE|Temperature (C)|%5.2f|-50..50/0", users="KC"
+    ),
+    numbers(
+        "CCD_TEMP_RAMP",
+        "Temp. Ramp",
+        _MAIN,
+        "RAMP_SLOPE|Max. dT (C/min)|%.f|0..30/1; RAMP_THRESHOLD|Threshold (C)|%.1f|0.1..2/0.1|0.2",
+        saved=True,
+        users="K",
+    ),
+    switches("CCD_COOLER", "Cooler", _MAIN, "1", "COOLER_ON|ON; *COOLER_OFF|OFF", timeout=0, users="KC"),
+    numbers("CCD_COOLER_POWER", "Cooler Power", _MAIN, "CCD_COOLER_VALUE|Cooling Power (%)|%.f|0..100", perm="ro"),
+    numbers("CCD_GAIN", "Gain", _MAIN, "GAIN|value|%.f", users="K", counted=True),
+    numbers("CCD_OFFSET", "Offset", _MAIN, "OFFSET|value|%.f", users="K", counted=True),
+    switches("CCD_CAPTURE_FORMAT", "Format", _SETTINGS, "1", "*INDI_MONO|Mono", saved=True, users="K", counted=True),
+    switches("CCD_TRANSFER_FORMAT", "Encode", _SETTINGS, "1", "*FORMAT_FITS|FITS", saved=True, users="K", counted=True),
+    numbers(
+        "CCD_INFO",
+        "CCD Information",
+        _INFO,
+        "CCD_MAX_X|Max. Width|%.f|1..16000; CCD_MAX_Y|Max. Height|%.f|1..16000;"
+        "CCD_PIXEL_SIZE|Pixel size (um)|%.2f|1..40;"
+        "CCD_PIXEL_SIZE_X|Pixel size X|%.2f|1..40; CCD_PIXEL_SIZE_Y|Pixel size Y|%.2f|1..40;"
+        "CCD_BITSPERPIXEL|Bits per pixel|%.f|8..64",
+        perm="ro",
+        users="C",
+        needed_by="KP",
+    ),
+    switches("CCD_COMPRESSION", "Compression", _SETTINGS, "1", ENABLED_DISABLED, saved=True),
+    texts("CCD1", "Image Data", _INFO, "CCD1|Image", perm="ro", kind=VectorKind.BLOB, needed_by="KPC"),
+    switches(
+        "CCD_FRAME_TYPE",
+        "Type",
+        _SETTINGS,
+        "1",
+        "*FRAME_LIGHT|Light; FRAME_BIAS|Bias; FRAME_DARK|Dark; FRAME_FLAT|Flat",
+        users="KC",
+    ),
+    texts(
+        "CCD_CFA",
+        "Bayer Info",
+        _INFO,
+        "CFA_OFFSET_X|X Offset|0; CFA_OFFSET_Y|Y Offset|0; CFA_TYPE|Filter|RGGB",
+        saved=True,
+        users="KP",
+    ),
+    numbers(
+        "SCOPE_INFO",
+        "Scope",
+        _OPTIONS,
+        "FOCAL_LENGTH|Focal Length (mm)|%g|0..10000/1; APERTURE|Aperture (mm)|%g|0..3000/1",
+        saved=True,
+        users="K",
+    ),
+    switches("WCS_CONTROL", "WCS", "WCS", "1", "WCS_ENABLE|Enable; *WCS_DISABLE|Disable", timeout=0, users="K"),
+    switches(
+        "UPLOAD_MODE",
+        "Upload",
+        _OPTIONS,
+        "1",
+        "*UPLOAD_CLIENT|Client; UPLOAD_LOCAL|Local; UPLOAD_BOTH|Both",
+        timeout=0,
+        saved=True,
+        users="KC",
+    ),
+    texts(
+        "UPLOAD_SETTINGS",
+        "Upload Settings",
+        _OPTIONS,
+        "UPLOAD_DIR|Dir; UPLOAD_PREFIX|Prefix|IMAGE_XXX",
+        saved=True,
+        users="KC",
+    ),
+    texts("CCD_FILE_PATH", "Filename", _INFO, "FILE_PATH|Path", perm="ro"),
+    switches("CCD_FAST_TOGGLE", "Fast Exposure", _OPTIONS, "1", ENABLED_DISABLED, timeout=0, saved=True),
+    numbers("CCD_FAST_COUNT", "Fast Count", _OPTIONS, "FRAMES|Frames|%.f|0..100000/1|1", timeout=0),
+    texts(
+        "ACTIVE_DEVICES",
+        "Snoop devices",
+        _OPTIONS,
+        "ACTIVE_TELESCOPE|Telescope; ACTIVE_ROTATOR|Rotator; ACTIVE_FOCUSER|Focuser; ACTIVE_FILTER|Filter;"
+        "ACTIVE_SKYQUALITY|Sky Quality",
+        saved=True,
+        users="K",
+        counted=True,
+    ),
+)

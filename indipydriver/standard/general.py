@@ -1,0 +1,95 @@
+"""What every device has, and what depends on how it is connected."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .shape import ENABLED_DISABLED, numbers, switches, texts
+
+__all__ = ["CONNECTING", "DEBUGGING", "GENERAL"]
+
+_MAIN: Final = "Main Control"
+_OPTIONS: Final = "Options"
+_CONNECTION: Final = "Connection"
+_INFO: Final = "General Info"
+_LEVELS: Final = "*{0}_ERROR|Errors; *{0}_WARNING|Warnings; *{0}_SESSION|Messages; {0}_DEBUG|Driver Debug"
+
+GENERAL: Final = (
+    switches("CONNECTION", "Connection", _MAIN, "1", "CONNECT|Connect; *DISCONNECT|Disconnect", needed_by="KPCS"),
+    texts(
+        "DRIVER_INFO",
+        "Driver Info",
+        _CONNECTION,
+        "DRIVER_NAME|Name; DRIVER_EXEC|Exec; DRIVER_VERSION|Version; DRIVER_INTERFACE|Interface",
+        perm="ro",
+        users="C",
+        needed_by="KP",
+    ),
+    switches("DEBUG", "Debug", _OPTIONS, "1", "ENABLE|Enable; *DISABLE|Disable", timeout=0, saved=True, users="K"),
+    switches("SIMULATION", "Simulation", _OPTIONS, "1", "ENABLE|Enable; *DISABLE|Disable", timeout=0),
+    switches(
+        "CONFIG_PROCESS",
+        "Configuration",
+        _OPTIONS,
+        "A",
+        "CONFIG_LOAD|Load; CONFIG_SAVE|Save; CONFIG_DEFAULT|Default; CONFIG_PURGE|Purge",
+        timeout=0,
+        users="K",
+        needed_by="C",
+    ),
+    numbers(
+        "POLLING_PERIOD",
+        "Polling",
+        _OPTIONS,
+        "PERIOD_MS|Period (ms)|%.f|10..600000/1000|1000",
+        timeout=0,
+        saved=True,
+        users="K",
+    ),
+)
+
+DEBUGGING: Final = (
+    switches("DEBUG_LEVEL", "Debug Levels", _OPTIONS, "M", _LEVELS.format("DBG"), timeout=0, saved=True),
+    switches("LOGGING_LEVEL", "Logging Levels", _OPTIONS, "M", _LEVELS.format("LOG"), timeout=0, saved=True, users="K"),
+    switches(
+        "LOG_OUTPUT",
+        "Log Output",
+        _OPTIONS,
+        "M",
+        "*CLIENT_DEBUG|To Client; FILE_DEBUG|To Log File",
+        timeout=0,
+        saved=True,
+        users="K",
+    ),
+)
+"""Only while DEBUG is ENABLE."""
+
+CONNECTING: Final = (
+    switches(
+        "CONNECTION_MODE",
+        "Connection Mode",
+        _CONNECTION,
+        "1",
+        "*CONNECTION_SERIAL|Serial; CONNECTION_TCP|Network; CONNECTION_USB|USB; CONNECTION_I2C|I2C",
+        saved=True,
+        users="K",
+        counted=True,
+    ),
+    texts("DEVICE_PORT", "Ports", _CONNECTION, "PORT|Port|/dev/ttyUSB0", saved=True, users="KPC"),
+    switches(
+        "DEVICE_BAUD_RATE",
+        "Baud Rate",
+        _CONNECTION,
+        "1",
+        "*9600; 19200; 38400; 57600; 115200; 230400",
+        saved=True,
+        users="K",
+    ),
+    switches("DEVICE_AUTO_SEARCH", "Auto Search", _CONNECTION, "1", "*INDI_ENABLED|Enabled; INDI_DISABLED|Disabled"),
+    switches("DEVICE_PORT_SCAN", "Refresh", _CONNECTION, "1", "Scan Ports", users="K"),
+    texts("DEVICE_ADDRESS", "Server", _CONNECTION, "ADDRESS|Address; PORT|Port", saved=True, users="K"),
+    switches("CONNECTION_TYPE", "Connection Type", _CONNECTION, "1", "*TCP; UDP", saved=True, users="K"),
+    switches("DEVICE_LAN_SEARCH", "LAN Search", _CONNECTION, "1", ENABLED_DISABLED),
+    texts("I2C_CONNECTION", "I2C Connection", _CONNECTION, "BUS|Bus Path|/dev/i2c-1; ADDRESS|Address (hex)|0x28"),
+    texts("NICKNAME", "Nickname", _INFO, "nickname|nickname"),
+)

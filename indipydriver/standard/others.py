@@ -1,0 +1,260 @@
+"""Focusers, filter wheels, rotators, domes, weather, GPS, caps, lights and power."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .shape import ENABLED_DISABLED, lights, numbers, switches, texts
+
+__all__ = ["DOME", "DUST_CAP", "FILTER_WHEEL", "FOCUSER", "GPS", "LIGHT_BOX", "POWER", "ROTATOR", "WEATHER"]
+
+_MAIN: Final = "Main Control"
+_OPTIONS: Final = "Options"
+_SITE: Final = "Site Management"
+_SLAVING: Final = "Slaving"
+_FILTER: Final = "Filter Wheel"
+
+FOCUSER: Final = (
+    switches(
+        "FOCUS_MOTION",
+        "Direction",
+        _MAIN,
+        "1",
+        "*FOCUS_INWARD|Focus In; FOCUS_OUTWARD|Focus Out",
+        state="Ok",
+        needed_by="KC",
+    ),
+    numbers("FOCUS_SPEED", "Speed", _MAIN, "FOCUS_SPEED_VALUE|Focus Speed|%3.0f|0..255/1", state="Ok"),
+    numbers("FOCUS_TIMER", "Timer", _MAIN, "FOCUS_TIMER_VALUE|Focus Timer (ms)|%4.0f|0..5000/50|1000", state="Ok"),
+    numbers(
+        "REL_FOCUS_POSITION",
+        "Relative Position",
+        _MAIN,
+        "FOCUS_RELATIVE_POSITION|Steps|%.f|0..100000/1000",
+        state="Ok",
+        users="KC",
+    ),
+    numbers(
+        "ABS_FOCUS_POSITION",
+        "Absolute Position",
+        _MAIN,
+        "FOCUS_ABSOLUTE_POSITION|Steps|%.f|0..100000/1000",
+        state="Ok",
+        users="KC",
+    ),
+    numbers(
+        "FOCUS_MAX",
+        "Max. Position",
+        _MAIN,
+        "FOCUS_MAX_VALUE|Steps|%.f|1000..1000000/10000|100000",
+        state="Ok",
+        saved=True,
+        users="K",
+    ),
+    switches("FOCUS_ABORT_MOTION", "Abort Motion", _MAIN, "A", "ABORT|Abort", users="K"),
+    numbers("FOCUS_SYNC", "Sync", _MAIN, "FOCUS_SYNC_VALUE|Steps|%.f|0..100000/1000", state="Ok"),
+    switches("FOCUS_REVERSE_MOTION", "Reverse Motion", _MAIN, "1", ENABLED_DISABLED, saved=True),
+    switches("FOCUS_BACKLASH_TOGGLE", "Backlash", _MAIN, "1", ENABLED_DISABLED, saved=True, users="K"),
+    numbers(
+        "FOCUS_BACKLASH_STEPS",
+        "Backlash",
+        _MAIN,
+        "FOCUS_BACKLASH_VALUE|Steps|%.f|0..1000000/100",
+        state="Ok",
+        saved=True,
+        users="K",
+    ),
+    numbers(
+        "FOCUS_TEMPERATURE", "Temperature", _MAIN, "TEMPERATURE|Celsius|%6.2f|-50..70", perm="ro", timeout=0, users="KC"
+    ),
+)
+
+FILTER_WHEEL: Final = (
+    numbers("FILTER_SLOT", "Filter Slot", _FILTER, "FILTER_SLOT_VALUE|Filter|%.f|1..8/1|1", saved=True, needed_by="KC"),
+    texts(
+        "FILTER_NAME",
+        "Filter",
+        _FILTER,
+        "FILTER_SLOT_NAME_1|Filter#1|Red; FILTER_SLOT_NAME_2|Filter#2|Green; FILTER_SLOT_NAME_3|Filter#3|Blue;"
+        "FILTER_SLOT_NAME_4|Filter#4|H_Alpha; FILTER_SLOT_NAME_5|Filter#5|SII; FILTER_SLOT_NAME_6|Filter#6|OIII;"
+        "FILTER_SLOT_NAME_7|Filter#7|LPR; FILTER_SLOT_NAME_8|Filter#8|Luminance",
+        timeout=0,
+        saved=True,
+        users="K",
+        needed_by="C",
+        counted=True,
+    ),
+)
+
+ROTATOR: Final = (
+    numbers("ABS_ROTATOR_ANGLE", "Goto", _MAIN, "ANGLE|Angle|%.2f|0..360/10", timeout=0, users="C", needed_by="KP"),
+    switches("ROTATOR_ABORT_MOTION", "Abort Motion", _MAIN, "A", "ABORT|Abort", timeout=0),
+    numbers("SYNC_ROTATOR_ANGLE", "Sync", _MAIN, "ANGLE|Angle|%.2f|0..360/10", timeout=0),
+    switches("ROTATOR_HOME", "Homing", _MAIN, "A", "HOME|Start", timeout=0),
+    switches("ROTATOR_REVERSE", "Reverse", _MAIN, "1", ENABLED_DISABLED, timeout=0, saved=True, users="K"),
+    switches("ROTATOR_BACKLASH_TOGGLE", "Backlash", _MAIN, "1", ENABLED_DISABLED, timeout=0, saved=True),
+    numbers(
+        "ROTATOR_BACKLASH_STEPS",
+        "Backlash",
+        _MAIN,
+        "ROTATOR_BACKLASH_VALUE|Steps|%.f|0..1000000/100",
+        timeout=0,
+        saved=True,
+    ),
+    numbers(
+        "ROTATOR_LIMITS",
+        "Limits",
+        _MAIN,
+        "ROTATOR_LIMITS_VALUE|Safe Range (degrees)|%.f|0..360/30",
+        timeout=0,
+        saved=True,
+    ),
+)
+
+DOME: Final = (
+    switches("DOME_SHUTTER", "Shutter", _MAIN, "A", "SHUTTER_OPEN|Open; *SHUTTER_CLOSE|Close", state="Ok", users="KC"),
+    switches(
+        "DOME_SHUTTER_PARK_POLICY",
+        "Shutter",
+        _OPTIONS,
+        "M",
+        "SHUTTER_CLOSE_ON_PARK|Close On Park; SHUTTER_OPEN_ON_UNPARK|Open On UnPark",
+        saved=True,
+    ),
+    switches("DOME_MOTION", "Motion", _MAIN, "A", "DOME_CW|Dome CW; DOME_CCW|Dome CCW", state="Ok", needed_by="K"),
+    numbers(
+        "REL_DOME_POSITION", "Relative Position", _MAIN, "DOME_RELATIVE_POSITION|Degrees|%6.2f|-180..180/10", state="Ok"
+    ),
+    numbers(
+        "ABS_DOME_POSITION",
+        "Absolute Position",
+        _MAIN,
+        "DOME_ABSOLUTE_POSITION|Degrees|%6.2f|0..360/1",
+        state="Ok",
+        users="K",
+    ),
+    switches("DOME_ABORT_MOTION", "Abort Motion", _MAIN, "A", "ABORT|Abort", users="K"),
+    numbers("DOME_SPEED", "Speed", _MAIN, "DOME_SPEED_VALUE|RPM|%6.2f|0..10/0.1|1", state="Ok"),
+    numbers("DOME_SYNC", "Sync", _MAIN, "DOME_SYNC_VALUE|Az|%.2f|0..360/10", state="Ok"),
+    switches(
+        "DOME_AUTOSYNC",
+        "Slaving",
+        _SLAVING,
+        "1",
+        "DOME_AUTOSYNC_ENABLE|Enable; *DOME_AUTOSYNC_DISABLE|Disable",
+        state="Ok",
+        users="KC",
+    ),
+    numbers(
+        "DOME_PARAMS",
+        "Params",
+        _SLAVING,
+        "AUTOSYNC_THRESHOLD|Autosync threshold (deg)|%6.2f|0..360/1|0.5",
+        state="Ok",
+        saved=True,
+    ),
+    switches("DOME_PARK", "Parking", _MAIN, "1", "PARK|Park(ed); UNPARK|UnPark(ed)", state="Ok", users="KC"),
+    numbers("DOME_PARK_POSITION", "Park Position", _SITE, "PARK_AZ|AZ D:M:S|%10.6m|0..360/0"),
+    switches(
+        "DOME_PARK_OPTION",
+        "Park Options",
+        _SITE,
+        "A",
+        "PARK_CURRENT|Current; PARK_DEFAULT|Default; PARK_WRITE_DATA|Write Data",
+    ),
+    switches(
+        "MOUNT_POLICY",
+        "Mount Policy",
+        _OPTIONS,
+        "1",
+        "*MOUNT_IGNORED|Mount ignored; MOUNT_LOCKS|Mount locks",
+        saved=True,
+    ),
+    texts(
+        "ACTIVE_DEVICES", "Snoop devices", _OPTIONS, "ACTIVE_TELESCOPE|Telescope", saved=True, users="K", counted=True
+    ),
+)
+
+WEATHER: Final = (
+    numbers("WEATHER_UPDATE", "Update", _MAIN, "PERIOD|Period (s)|%.f|0..3600/60|60", saved=True),
+    switches("WEATHER_REFRESH", "Weather", _MAIN, "A", "REFRESH|Refresh", timeout=0),
+    switches("WEATHER_OVERRIDE", "Safety", _MAIN, "M", "OVERRIDE|Override Status", timeout=0),
+    lights("WEATHER_STATUS", "Status", _MAIN, "WEATHER_TEMPERATURE|Temperature (C)", needed_by="KC", counted=True),
+    lights("SAFETY_STATUS", "Safety", _MAIN, "SAFETY|Safety", users="K"),
+    numbers(
+        "WEATHER_PARAMETERS",
+        "Parameters",
+        "Parameters",
+        "WEATHER_TEMPERATURE|Temperature (C)|%.2f",
+        perm="ro",
+        state="Ok",
+        users="K",
+        counted=True,
+    ),
+    texts("ACTIVE_DEVICES", "Snoop devices", _OPTIONS, "ACTIVE_GPS|GPS", saved=True, users="K", counted=True),
+)
+
+GPS: Final = (
+    numbers(
+        "GEOGRAPHIC_COORD",
+        "Location",
+        _MAIN,
+        "LAT|Lat (dd:mm:ss)|%010.6m|-90..90/0; LONG|Lon (dd:mm:ss)|%010.6m|0..360/0;"
+        "ELEV|Elevation (m)|%g|-200..10000/0",
+        perm="ro",
+        needed_by="K",
+    ),
+    texts("TIME_UTC", "UTC", _MAIN, "UTC|UTC Time; OFFSET|UTC Offset", perm="ro", needed_by="K"),
+    switches("GPS_REFRESH", "Refresh", _MAIN, "A", "REFRESH|GPS", timeout=0, users="K"),
+    numbers("GPS_REFRESH_PERIOD", "Refresh", _MAIN, "PERIOD|Period (s)|%.f|0..3600/60", timeout=0, users="K"),
+)
+
+DUST_CAP: Final = (
+    switches("CAP_PARK", "Dust Cover", _MAIN, "1", "PARK|Park; UNPARK|Unpark", timeout=0, needed_by="KC"),
+    switches("CAP_ABORT", "Motion", _MAIN, "A", "ABORT|Abort"),
+)
+
+LIGHT_BOX: Final = (
+    switches(
+        "FLAT_LIGHT_CONTROL",
+        "Flat Light",
+        _MAIN,
+        "1",
+        "FLAT_LIGHT_ON|On; *FLAT_LIGHT_OFF|Off",
+        timeout=0,
+        users="C",
+        needed_by="K",
+    ),
+    numbers(
+        "FLAT_LIGHT_INTENSITY",
+        "Brightness",
+        _MAIN,
+        "FLAT_LIGHT_INTENSITY_VALUE|Value|%.f|0..255/10",
+        timeout=0,
+        saved=True,
+        users="K",
+    ),
+)
+
+POWER: Final = (
+    numbers(
+        "POWER_SENSORS",
+        "Sensors",
+        _MAIN,
+        "SENSOR_VOLTAGE|Voltage (V)|%.2f|0..999; SENSOR_CURRENT|Current (A)|%.2f|0..999;"
+        "SENSOR_POWER|Power (W)|%.2f|0..9999",
+        perm="ro",
+        users="K",
+        counted=True,
+    ),
+    switches("LED_CONTROL", "LEDs", _MAIN, "1", "*INDI_ENABLED|Enabled; INDI_DISABLED|Disabled", users="K"),
+    switches("POWER_CHANNELS", "Toggle DC", "Power", "M", "POWER_CHANNEL_1|Channel 1", users="K", counted=True),
+    numbers("POWER_CURRENTS", "Currents", "Power", "POWER_CHANNEL_1|Channel 1|%.2f|0..999", perm="ro", counted=True),
+    texts("POWER_LABELS", "Labels", "Power", "POWER_CHANNEL_1|Channel 1|Channel 1", saved=True, counted=True),
+    switches("DEW_CHANNELS", "Toggle Dew", "Dew", "M", "DEW_CHANNEL_1|Dew 1", users="K", counted=True),
+    numbers("DEW_DUTY_CYCLES", "Duty Cycles", "Dew", "DEW_CHANNEL_1|Dew 1|%.0f|0..100/10", counted=True),
+    numbers("DEW_CURRENTS", "Currents", "Dew", "DEW_CHANNEL_1|Dew 1|%.2f|0..999", perm="ro", counted=True),
+    texts("DEW_LABELS", "Labels", "Dew", "DEW_CHANNEL_1|Dew 1|Dew 1", saved=True, counted=True),
+    switches("USB_PORTS", "Toggle USB", "USB", "M", "USB_PORT_1|Port 1", users="K", counted=True),
+    texts("USB_LABELS", "Labels", "USB", "USB_PORT_1|Port 1|Port 1", saved=True, counted=True),
+)
