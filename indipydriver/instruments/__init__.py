@@ -11,7 +11,10 @@ is assigned is sent::
 
 from .declared import Blob, Button, Choice, Light, Number, Switch, Text
 from .driver import InstrumentDriver
+from .focuser import Focuser
 from .groups import Lights, Numbers, Switches, Texts
+from .instrument import Instrument
+from .lines import Line, Network, Serial
 from .operations import Refused
 from .propertydevice import PropertyDevice, every
 
@@ -19,13 +22,18 @@ __all__ = [
     "Blob",
     "Button",
     "Choice",
+    "Focuser",
+    "Instrument",
     "InstrumentDriver",
     "Light",
     "Lights",
+    "Line",
+    "Network",
     "Number",
     "Numbers",
     "PropertyDevice",
     "Refused",
+    "Serial",
     "Switch",
     "Switches",
     "Text",

@@ -8,7 +8,7 @@ import difflib
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
@@ -28,13 +28,16 @@ from .settings import Saved, Settings, SettingsError
 from .updates import Updates
 from .watched import watched
 
-__all__ = ["Bound", "PropertyDevice", "every"]
+__all__ = ["ENDS", "Bound", "PropertyDevice", "every"]
 
 _SOON: Final = 0.05
 """Seconds that a handler may take before clients are told that it is busy."""
 
 _LONGEST_END: Final = 4.0
 """Seconds in which what runs must end when the driver does."""
+
+ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+"""The state of a property when its handler has ended."""
 
 logger = logging.getLogger("indipydriver.instruments")
 
@@ -64,12 +67,16 @@ class Bound:
         handle: Handles the values that a client sent, and answers; None if clients cannot set it.
         saved: It is kept from run to run.
         state: Its state at first.
+        is_permanent: It is defined all the time; else while the device is connected. Only instruments connect.
+        is_shown: It is not defined while this is False.
     """
 
     vector: PropertyVector
     handle: Callable[[dict[str, Any]], Awaitable[None]] | None = None
     saved: bool = False
     state: str = State.IDLE
+    is_permanent: bool = False
+    is_shown: bool = True
 
 
 class PropertyDevice(Device):
@@ -86,10 +93,12 @@ class PropertyDevice(Device):
 
     Attributes:
         default_name: The name of the device; by default made of the name of the class.
+        patience: Seconds without progress after which a handler is cancelled and fails; None: never.
         settings: Where saved properties are kept.
     """
 
     default_name: ClassVar[str] = ""
+    patience: ClassVar[float | None] = None
     _declarations: ClassVar[dict[str, Declared[Any]]] = {}
 
     def __init__(
@@ -103,6 +112,7 @@ class PropertyDevice(Device):
         self._vectors: dict[str, PropertyVector] = {}  # by attribute
         self._bound: dict[str, Bound] = {}
         self._is_loading = False
+        self._loops: list[asyncio.Task[None]] = []
         for bound in self._make():
             if bound.vector.name in self._bound:
                 raise DefinitionError(f"two properties of {type(self).__name__} are named {bound.vector.name!r}")
@@ -262,33 +272,76 @@ class PropertyDevice(Device):
             await self._updates.send(vector, State.OK)
             await self._save_one(name)
             return
+        handler = declared.handler
         if declared.replaces:
             await self._operations.cancel(name, quietly=True)
         else:
             await self._operations.join(name)
+        await self._run(
+            [vector],
+            handler.__qualname__,
+            handler(self, wanted),
+            accept=lambda: declared.accept(self, wanted),
+            waits=not declared.replaces,
+            patience=self.patience,
+        )
+
+    async def _run(
+        self,
+        vectors: Sequence[PropertyVector],
+        what: str,
+        coro: Coroutine[Any, Any, None],
+        *,
+        accept: Callable[[], None] | None = None,
+        waits: bool = True,
+        ends: Mapping[End, State] = ENDS,
+        then: Callable[[End], Awaitable[None]] | None = None,
+        patience: float | None = None,
+    ) -> None:
+        """Run a coroutine of the author's because of a command, and tell how it ends.
+
+        Args:
+            vectors: What it works for; it is named by the first.
+            what: Its name, for the log.
+            coro: The coroutine; nothing else may run under this name.
+            accept: Takes over what was wanted, when it is done and has not assigned the first vector itself.
+            waits: Return when it has ended; else when clients know that it runs.
+            ends: The state of the vectors at its end.
+            then: Awaited when its end has been told.
+            patience: Seconds without progress after which it fails.
+        """
+        first = vectors[0]
+        name = first.name
         before = self._versions.get(name, 0)
 
         async def ended(end: End, text: str) -> None:
-            if end is End.DONE and self._versions.get(name, 0) == before:
+            if end is End.DONE and accept is not None and self._versions.get(name, 0) == before:
                 try:
-                    declared.accept(self, wanted)
+                    accept()
                 except ValueError as error:
                     end, text = End.FAILED, words_of(error)
-            await self._updates.send(vector, _STATES[end], brief(f"[ERROR] {text}") if text else "")
+            for vector in vectors:
+                message = f"[ERROR] {text}" if text and vector is first else ""
+                await self._updates.send(vector, ends[end], brief(message))
+            if then is not None:
+                await then(end)
             if end is End.DONE:
-                await self._save_one(name)
+                for vector in vectors:
+                    await self._save_one(vector.name)
 
-        vector.state = State.BUSY
-        handler = declared.handler
-        self._operations.start(name, handler.__qualname__, handler(self, wanted), ended)
+        for vector in vectors:
+            vector.state = State.BUSY
+        self._operations.start(name, what, coro, ended, patience)
         waiting = asyncio.ensure_future(self._operations.join(name))
         await asyncio.wait([waiting], timeout=_SOON)
-        if name in self._operations and vector.state == State.BUSY:
-            await self._updates.send(vector)
-        if declared.replaces:
-            waiting.cancel()
-        else:
+        if not waiting.done():
+            for vector in vectors:
+                if vector.state == State.BUSY:
+                    await self._updates.send(vector)
+        if waits:
             await waiting
+        else:
+            waiting.cancel()
 
     def _failed(self, what: str, error: BaseException) -> str:
         """Log the failure of a coroutine of the author's; the words for clients."""
@@ -359,6 +412,7 @@ class PropertyDevice(Device):
 
     async def _begin(self) -> None:
         """The driver runs: load what is saved, start what runs all the time."""
+        self._loops.clear()
         if any(bound.saved for bound in self._bound.values()):
             await self._load()
         self._start_loops()
@@ -371,7 +425,9 @@ class PropertyDevice(Device):
             seconds = getattr(getattr(type(self), attribute, None), "_indi_every", None)
             if seconds is not None:
                 work = getattr(self, attribute)
-                self._operations.spawn(self._repeat(work, f"{type(self).__name__}.{attribute}", seconds))
+                self._loops.append(
+                    self._operations.spawn(self._repeat(work, f"{type(self).__name__}.{attribute}", seconds))
+                )
 
     async def _repeat(self, work: Callable[[], Coroutine[Any, Any, None]], what: str, seconds: float) -> None:
         """Run a coroutine again and again; what it raises is told once until it works again."""
@@ -385,9 +441,6 @@ class PropertyDevice(Device):
                     failing = words_of(error)
                     self.error(self._failed(what, error))
             await asyncio.sleep(seconds)
-
-
-_STATES: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
 def _values_of(event: newVector) -> dict[str, Any]:

@@ -1,0 +1,294 @@
+"""Focusers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..protocol.tags import State
+from ..standard import Interface, find
+from .instrument import Instrument
+from .operations import End, Refused
+from .propertydevice import Bound
+from .standarddevice import optional
+from .standardvectors import set_limits
+
+__all__ = ["Focuser"]
+
+_ABS, _ABS_MEMBER = "ABS_FOCUS_POSITION", "FOCUS_ABSOLUTE_POSITION"
+_REL, _REL_MEMBER = "REL_FOCUS_POSITION", "FOCUS_RELATIVE_POSITION"
+_TIMER, _TIMER_MEMBER = "FOCUS_TIMER", "FOCUS_TIMER_VALUE"
+_MAX, _MAX_MEMBER = "FOCUS_MAX", "FOCUS_MAX_VALUE"
+_SYNC, _SYNC_MEMBER = "FOCUS_SYNC", "FOCUS_SYNC_VALUE"
+_SPEED, _SPEED_MEMBER = "FOCUS_SPEED", "FOCUS_SPEED_VALUE"
+_TEMPERATURE = "FOCUS_TEMPERATURE"
+_STEPS, _STEPS_MEMBER = "FOCUS_BACKLASH_STEPS", "FOCUS_BACKLASH_VALUE"
+_TOGGLE, _REVERSE, _MOTION = "FOCUS_BACKLASH_TOGGLE", "FOCUS_REVERSE_MOTION", "FOCUS_MOTION"
+_ENDS = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+
+
+class Focuser(Instrument):
+    """A focuser. Override :meth:`move_to` if it knows where it is, else :meth:`move_by` or :meth:`move_for`.
+
+    Positions are whole steps; more is outward. A motion is cancelled by a new one, and by :meth:`abort`; then
+    :attr:`position` is what was last assigned.
+
+    Attributes:
+        maximum: The largest position, at first; clients may change it.
+        speeds: The highest speed, if :meth:`set_speed` is overridden; the lowest is 1.
+    """
+
+    interface = Interface.FOCUSER
+    maximum: ClassVar[int] = 100_000
+    speeds: ClassVar[int] = 255
+
+    # --- what an author overrides ---
+
+    @optional
+    async def move_to(self, position: int) -> None:
+        """Move to a position; return when it is there. Assign :attr:`position` on the way."""
+
+    @optional
+    async def move_by(self, steps: int) -> None:
+        """Move inward (less than 0) or outward by some steps; by default by :meth:`move_to`."""
+        await self.move_to(self.position + steps)
+
+    @optional
+    async def move_for(self, seconds: float, outward: bool) -> None:
+        """Move for a time. For focusers that know no steps."""
+
+    @optional
+    async def abort(self) -> None:
+        """Stop the motion. What moves it has been cancelled before."""
+
+    @optional
+    async def sync(self, position: int) -> None:
+        """From now on the place where it is has this position."""
+
+    @optional
+    async def set_speed(self, speed: int) -> None:
+        """Take another speed for the next motion."""
+
+    @optional
+    async def set_reverse(self, reverse: bool) -> None:
+        """Exchange inward and outward."""
+
+    @optional
+    async def set_backlash(self, steps: int) -> None:
+        """Compensate for a backlash of so many steps; 0 for none."""
+
+    @optional
+    async def read_temperature(self) -> float:
+        """The temperature in degrees Celsius, read as often as it is polled."""
+        raise NotImplementedError
+
+    # --- what an author reads and assigns ---
+
+    @property
+    def position(self) -> int:
+        """Where it is, in steps. Assign it when it has moved."""
+        return round(self._get(_ABS, _ABS_MEMBER))
+
+    @position.setter
+    def position(self, steps: int) -> None:
+        self._put(_ABS, {_ABS_MEMBER: int(steps)})
+
+    @property
+    def reversed(self) -> bool:
+        """Inward and outward are exchanged."""
+        return self._has(_REVERSE) and self._is_on(_REVERSE, "INDI_ENABLED")
+
+    @property
+    def backlash(self) -> int:
+        """Steps of backlash that are compensated for; 0 for none."""
+        if not self._has(_STEPS) or not self._is_on(_TOGGLE, "INDI_ENABLED"):
+            return 0
+        return round(self._get(_STEPS, _STEPS_MEMBER))
+
+    # --- its properties ---
+
+    def _standard(self) -> list[Bound]:
+        knows_place = self._implements("move_to")
+        moves_by_steps = knows_place or self._implements("move_by")
+        handlers = {
+            _MOTION: (self._on_direction, True),
+            _SPEED: (self._on_speed, self._implements("set_speed")),
+            _TIMER: (self._on_timer, self._implements("move_for")),
+            _REL: (self._on_relative, moves_by_steps),
+            _ABS: (self._on_absolute, knows_place),
+            _MAX: (self._on_maximum, knows_place),
+            "FOCUS_ABORT_MOTION": (self._on_abort, self._implements("abort")),
+            _SYNC: (self._on_sync, self._implements("sync")),
+            _REVERSE: (self._on_reverse, self._implements("set_reverse")),
+            _TOGGLE: (self._on_backlash_toggle, self._implements("set_backlash")),
+            _STEPS: (self._on_backlash_steps, self._implements("set_backlash")),
+        }
+        made = []
+        for name, (handler, is_there) in handlers.items():
+            if is_there or name == _ABS:  # the position is kept there in any case
+                made.append(self._bind(find(name, Interface.FOCUSER), handler, shown=is_there))
+        if self._implements("read_temperature"):
+            made.append(self._bind(find(_TEMPERATURE, Interface.FOCUSER)))
+        for bound in made:
+            if bound.vector.name == _MAX:
+                bound.vector[_MAX_MEMBER] = self.maximum
+            elif bound.vector.name == _SPEED:
+                set_limits(bound.vector, _SPEED_MEMBER, 1, self.speeds)
+                bound.vector[_SPEED_MEMBER] = 1
+        return [*made, *super()._standard()]
+
+    def _prepare(self) -> None:
+        self._limit()
+        super()._prepare()
+
+    def _limit(self) -> int:
+        """Make the limits of all positions those of the largest one, which is returned."""
+        most = round(self._get(_MAX, _MAX_MEMBER)) if self._has(_MAX) else self.maximum
+        for name, member, high, step in (
+            (_ABS, _ABS_MEMBER, most, most / 50),
+            (_SYNC, _SYNC_MEMBER, most, most / 50),
+            (_REL, _REL_MEMBER, most / 2, most / 100),
+        ):
+            if self._has(name):
+                set_limits(self._vector(name), member, 0, round(high), round(step))
+        return most
+
+    async def _after_definitions(self) -> None:
+        await self._read_temperature()
+        await super()._after_definitions()
+
+    async def _poll_standard(self) -> None:
+        await self._read_temperature()
+        await super()._poll_standard()
+
+    async def _read_temperature(self) -> None:
+        if self._has(_TEMPERATURE):
+            try:
+                celsius = await self.read_temperature()
+            except Exception:
+                self._put(_TEMPERATURE, {}, State.ALERT)
+                raise
+            self._put(_TEMPERATURE, {"TEMPERATURE": round(celsius, 2)}, State.OK)
+
+    # --- commands ---
+
+    async def _on_direction(self, values: dict[str, Any]) -> None:
+        member = await self._pick(_MOTION, values)
+        if member is not None:
+            self._choose(_MOTION, member)
+            await self._send(_MOTION, State.OK)
+
+    async def _on_absolute(self, values: dict[str, Any]) -> None:
+        target = round(values[_ABS_MEMBER])
+        if not await self._may_reach(_ABS, target):
+            return
+        await self._halt()
+        await self._perform(
+            _ABS, self.move_to(target), accept=lambda: self._arrive(target), others=(_REL,), waits=False, ends=_ENDS
+        )
+
+    async def _on_relative(self, values: dict[str, Any]) -> None:
+        steps = round(values[_REL_MEMBER])
+        if steps <= 0:
+            await self._send(_REL, State.ALERT, message="[ERROR] The number of steps is greater than 0")
+            return
+        steps = steps if self._is_on(_MOTION, "FOCUS_OUTWARD") else -steps
+        target = self.position + steps
+        if self._has(_ABS) and not await self._may_reach(_REL, target):
+            return
+        await self._halt()
+        wanted = {_REL_MEMBER: abs(steps)}
+
+        def accept() -> None:
+            if self._has(_ABS):
+                self._arrive(target)
+
+        self._vector(_REL).update({name: str(value) for name, value in wanted.items()})
+        name, other = (_ABS, _REL) if self._has(_ABS) else (_REL, _ABS)
+        await self._perform(name, self.move_by(steps), accept=accept, others=(other,), waits=False, ends=_ENDS)
+
+    async def _may_reach(self, name: str, target: int) -> bool:
+        most = round(self._get(_MAX, _MAX_MEMBER))
+        if 0 <= target <= most:
+            return True
+        text = f"[ERROR] Requested position out of bound. Focus maximum position is {most}"
+        await self._send(name, State.ALERT, message=text)
+        return False
+
+    def _arrive(self, target: int) -> None:
+        self.position = target
+
+    async def _on_timer(self, values: dict[str, Any]) -> None:
+        milliseconds = values[_TIMER_MEMBER]
+        await self._halt()
+        outward = self._is_on(_MOTION, "FOCUS_OUTWARD")
+        move = self.move_for(milliseconds / 1000, outward)
+
+        def accept() -> None:
+            self._put(_TIMER, {_TIMER_MEMBER: 0})
+
+        await self._perform(_TIMER, move, accept=accept, waits=False, ends=_ENDS)
+
+    async def _halt(self, *, quietly: bool = True) -> None:
+        """Cancel whatever moves it."""
+        for name in (_ABS, _REL, _TIMER):
+            if name in self._operations:
+                await self._operations.cancel(name, quietly=quietly)
+
+    async def _on_abort(self, values: dict[str, Any]) -> None:
+        name = "FOCUS_ABORT_MOTION"
+        if not values.get("ABORT"):
+            await self._button(name)
+            return
+        await self._halt(quietly=False)
+        await self._perform(name, self.abort(), accept=lambda: self._choose(name, None))
+        for moved in (_ABS, _REL, _TIMER):
+            if self._has(moved) and self._vector(moved).state != State.IDLE and moved not in self._operations:
+                await self._send(moved, State.IDLE)
+
+    async def _on_sync(self, values: dict[str, Any]) -> None:
+        position = round(values[_SYNC_MEMBER])
+        if _ABS in self._operations:
+            raise Refused("The focuser moves")
+
+        def accept() -> None:
+            self._put(_SYNC, {_SYNC_MEMBER: position})
+            self._put(_ABS, {_ABS_MEMBER: position})
+
+        await self._perform(_SYNC, self.sync(position), accept=accept)
+
+    async def _on_speed(self, values: dict[str, Any]) -> None:
+        speed = round(values[_SPEED_MEMBER])
+        await self._perform(_SPEED, self.set_speed(speed), accept=lambda: self._put(_SPEED, {_SPEED_MEMBER: speed}))
+
+    async def _on_maximum(self, values: dict[str, Any]) -> None:
+        most = round(values[_MAX_MEMBER])
+        if most < self.position:
+            raise Refused(f"The focuser is at {self.position}, which is beyond {most}")
+        await self._send(_MAX, State.OK, {_MAX_MEMBER: most})
+        self._limit()
+        for name in (_ABS, _SYNC, _REL):
+            if self._has(name):
+                await self._send_limits(name)
+        await self._save_one(_MAX)
+
+    async def _on_reverse(self, values: dict[str, Any]) -> None:
+        member = await self._pick(_REVERSE, values)
+        if member is None:
+            return
+        method = self.set_reverse(member == "INDI_ENABLED")
+        await self._perform(_REVERSE, method, accept=lambda: self._choose(_REVERSE, member))
+
+    async def _on_backlash_toggle(self, values: dict[str, Any]) -> None:
+        member = await self._pick(_TOGGLE, values)
+        if member is None:
+            return
+        steps = round(self._get(_STEPS, _STEPS_MEMBER)) if member == "INDI_ENABLED" else 0
+        await self._perform(_TOGGLE, self.set_backlash(steps), accept=lambda: self._choose(_TOGGLE, member))
+
+    async def _on_backlash_steps(self, values: dict[str, Any]) -> None:
+        steps = values[_STEPS_MEMBER]
+        if not self._is_on(_TOGGLE, "INDI_ENABLED"):
+            await self._send(_STEPS, State.IDLE, message="[WARNING] The compensation for backlash is disabled")
+            return
+        accept = {_STEPS_MEMBER: round(steps)}
+        await self._perform(_STEPS, self.set_backlash(round(steps)), accept=lambda: self._put(_STEPS, accept))

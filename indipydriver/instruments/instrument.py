@@ -1,0 +1,291 @@
+"""Instruments: devices that clients connect to, with the life cycle on which they rely."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+from ..propertyvectors import PropertyVector
+from ..protocol.tags import State
+from ..standard import find
+from ..transport.outlet import brief
+from .connecting import Connecting
+from .operations import End, Refused, words_of
+from .propertydevice import Bound
+from .standarddevice import optional
+from .watched import watched
+
+__all__ = ["Instrument"]
+
+_CONNECTING: Final = "connect"  # the name of an operation, which no property has
+_NOT_CONNECTED: Final = "[ERROR] The device is not connected"
+
+logger = logging.getLogger("indipydriver.instruments")
+
+
+class Instrument(Connecting):
+    """A device that clients connect to. Override :meth:`connect`, :meth:`disconnect` and :meth:`poll`.
+
+    The properties of its class, and those that it declares itself, are defined while it is connected. Raise
+    ConnectionError anywhere if the hardware is lost: the device is then disconnected, and clients are told. Any other
+    exception makes the command fail that is handled.
+
+    Args:
+        devicename: As for :class:`PropertyDevice`.
+        vectors: As for :class:`PropertyDevice`; they are defined all the time.
+        devicedata: Anything else that is to be kept with it.
+    """
+
+    def __init__(
+        self, devicename: str | None = None, vectors: Iterable[PropertyVector] = (), **devicedata: Any
+    ) -> None:
+        self._is_up = False
+        self._changing = asyncio.Lock()
+        self._poller: asyncio.Task[None] | None = None
+        self._due = asyncio.Event()
+        if self.connections:
+            self._general_group = "Connection"
+        super().__init__(devicename, vectors, **devicedata)
+        self._hide_all()
+
+    # --- what an author overrides ---
+
+    async def connect(self) -> None:
+        """Open the hardware and see whether it is there; an exception says why it cannot be connected."""
+
+    async def disconnect(self) -> None:
+        """Stop what moves and close the hardware. Called after a connect() that has succeeded, also if it is lost."""
+
+    @optional
+    async def poll(self) -> None:
+        """Read the hardware and assign what has changed. Called again and again while it is connected."""
+
+    @property
+    def connected(self) -> bool:
+        """The hardware is connected."""
+        return self._is_up
+
+    # --- what a class of instruments overrides ---
+
+    def _prepare(self) -> None:
+        """It is connected and about to be defined: limits and values are to be final."""
+
+    async def _after_definitions(self) -> None:
+        """Its properties have been defined: read the hardware and send what is known."""
+
+    async def _poll_standard(self) -> None:
+        """What is to be read beside what poll() reads."""
+
+    # --- its properties ---
+
+    def _make(self) -> list[Bound]:
+        return [
+            self._bind(find("CONNECTION"), self._on_connection, permanent=True),
+            *self._about(),
+            *self._options(),
+            *self._ways(),
+            *super()._make(),
+        ]
+
+    def _operating(self) -> list[Bound]:
+        """What is defined while it is connected."""
+        return [bound for bound in self._bound.values() if not bound.is_permanent]
+
+    def _hide_all(self) -> None:
+        for bound in self._bound.values():
+            bound.vector.enable = bound.is_permanent and bound.is_shown
+
+    async def devrxevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
+        bound = self._bound.get(event.vectorname)
+        if bound is not None and not bound.is_permanent and not self._is_up:
+            await self._updates.send(bound.vector, State.ALERT, _NOT_CONNECTED)
+            return
+        try:
+            await super().devrxevent(event)
+        except Refused as error:
+            await self._updates.send(event.vector, State.ALERT, brief(f"[ERROR] {error}"))
+        except ConnectionError as error:
+            self._lose(error)
+            await self._updates.send(event.vector, State.ALERT)
+
+    # --- connecting ---
+
+    async def _on_connection(self, values: dict[str, Any]) -> None:
+        if values.get("CONNECT"):
+            await self._want_up()
+        elif values.get("DISCONNECT"):
+            await self._want_down()
+        else:
+            await self._send("CONNECTION")
+
+    async def _want_up(self) -> None:
+        if _CONNECTING in self._operations:  # clients ask again and again
+            await self._send("CONNECTION", State.BUSY)
+            return
+        async with self._changing:  # perhaps it is just being disconnected
+            if self._is_up:
+                self._choose("CONNECTION", "CONNECT")
+                await self._send("CONNECTION", State.OK)
+                return
+            self._choose("CONNECTION", "CONNECT")
+            await self._send("CONNECTION", State.BUSY)
+            what = f"{type(self).__name__}.connect"
+            self._operations.start(_CONNECTING, what, self._open(), self._opened, self.patience)
+
+    async def _want_down(self) -> None:
+        await self._operations.cancel(_CONNECTING, quietly=True)
+        if self._is_up:
+            await self._go_down(State.IDLE)
+        else:
+            self._close_line()
+            self._choose("CONNECTION", "DISCONNECT")
+            await self._send("CONNECTION", State.IDLE)
+
+    async def _open(self) -> None:
+        await self._open_line()
+        await self.connect()
+        self._prepare()
+
+    async def _opened(self, end: End, text: str) -> None:
+        if end is End.DONE:
+            await self._go_up()
+            return
+        self._close_line()
+        self._choose("CONNECTION", "DISCONNECT")
+        if text:
+            self.error(text)
+        await self._send("CONNECTION", State.ALERT if end is End.FAILED else State.IDLE)
+
+    async def _go_up(self) -> None:
+        """It is connected: say so, then define what belongs to it."""
+        self._is_up = True
+        await self._send("CONNECTION", State.OK)
+        for bound in self._operating():
+            if bound.is_shown and self._is_up:
+                bound.vector.enable = True
+                bound.vector.state = bound.state
+                await bound.vector.send_defVector()
+        try:
+            await self._after_definitions()
+        except ConnectionError as error:
+            self._lose(error)
+            return
+        except Exception as error:
+            self.error(self._failed(f"{type(self).__name__}, reading the hardware,", error))
+        if self._is_up:
+            self._start_loops()
+            self._poller = self._operations.spawn(self._poll_all())
+            await self._save_ways()
+
+    async def _go_down(self, state: State, *, by: asyncio.Task[None] | None = None) -> None:
+        """Disconnect: stop, close, say so, and delete what belongs to it."""
+        async with self._changing:
+            if not self._is_up:
+                return
+            self._is_up = False
+            for task in [*self._loops, self._poller]:
+                if task is not None and task is not asyncio.current_task():
+                    task.cancel()
+            self._loops.clear()
+            await self._operations.cancel_all()
+            try:
+                async with asyncio.timeout(self.patience):
+                    await watched(self.disconnect(), f"{type(self).__name__}.disconnect")
+            except Refused as error:
+                if state is State.IDLE:
+                    await self._stay_up(error)
+                    return
+            except Exception as error:
+                self.warning(f"While disconnecting: {words_of(error)}")
+                logger.warning("%s.disconnect failed", type(self).__name__, exc_info=error)
+            self._close_line()
+            self._choose("CONNECTION", "DISCONNECT")
+            await self._send("CONNECTION", state)
+            for bound in self._operating():
+                if bound.vector.enable:
+                    await bound.vector.send_delProperty()
+
+    async def _stay_up(self, error: Refused) -> None:
+        """It cannot be disconnected now."""
+        self._is_up = True
+        self._choose("CONNECTION", "CONNECT")
+        self.error(str(error))
+        await self._send("CONNECTION", State.ALERT)
+        for bound in self._operating():
+            if bound.vector.state == State.BUSY:  # what ran was cancelled
+                await self._updates.send(bound.vector, State.IDLE)
+        self._start_loops()
+        self._poller = self._operations.spawn(self._poll_all())
+
+    def _lose(self, error: BaseException) -> None:
+        """The hardware is lost."""
+        if self._is_up:
+            self.error(f"The connection is lost: {words_of(error)}")
+            self._operations.spawn(self._go_down(State.ALERT))
+
+    def _failed(self, what: str, error: BaseException) -> str:
+        if isinstance(error, ConnectionError) and self._is_up:
+            self._lose(error)
+            return words_of(error)
+        return super()._failed(what, error)
+
+    # --- polling ---
+
+    async def _poll_all(self) -> None:
+        """Update it again and again; what fails is told once until it works again."""
+        failing: str | None = None
+        what = f"{type(self).__name__}.poll"
+        while True:
+            self._due.clear()
+            try:
+                async with asyncio.timeout(self.patience) as limit:
+                    await watched(self.poll(), what)
+                    await self._poll_standard()
+                failing = None
+            except (Exception, SystemExit) as raised:
+                error = raised
+                if isinstance(error, TimeoutError) and limit.expired():
+                    error = TimeoutError(f"poll() has not returned for {self.patience:g} s")
+                if words_of(error) != failing:
+                    failing = words_of(error)
+                    text = self._failed(what, error)
+                    if not isinstance(error, ConnectionError):
+                        self.error(text)
+                if isinstance(error, ConnectionError):
+                    return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._period):
+                    await self._due.wait()
+
+    def _period_changed(self) -> None:
+        self._due.set()
+
+    def _may_change_simulation(self) -> bool:
+        return not self._is_up and _CONNECTING not in self._operations
+
+    # --- its life ---
+
+    def _reset(self) -> None:
+        """It is as before it was first connected."""
+        self._is_up = False
+        self._hide_all()
+        self._choose("CONNECTION", "DISCONNECT")
+        self._vector("CONNECTION").state = State.IDLE
+
+    async def _begin(self) -> None:
+        self._changing, self._due = asyncio.Lock(), asyncio.Event()
+        await self._load(lambda bound: bound.is_permanent)
+
+    async def _end(self) -> None:
+        was_up = self._is_up
+        await self._operations.cancel_all()
+        self._reset()
+        if was_up:
+            try:
+                await watched(self.disconnect(), f"{type(self).__name__}.disconnect")
+            except Exception as error:
+                logger.warning("%s.disconnect failed", type(self).__name__, exc_info=error)
+        self._close_line()

@@ -1,0 +1,195 @@
+"""The options that every instrument has: debugging, simulation, saved settings, how often it is polled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Any, ClassVar, Final
+
+from ..protocol.tags import State
+from ..standard import Interface, find
+from ..transport.outlet import brief
+from .operations import words_of
+from .propertydevice import Bound
+from .settings import SettingsError
+from .standarddevice import StandardDevice
+
+__all__ = ["Options"]
+
+_LOGS: Final = ("DEBUG_LEVEL", "LOGGING_LEVEL", "LOG_OUTPUT")
+_LEVELS: Final = {
+    logging.ERROR: "LOG_ERROR",
+    logging.WARNING: "LOG_WARNING",
+    logging.INFO: "LOG_SESSION",
+    logging.DEBUG: "LOG_DEBUG",
+}
+
+logger = logging.getLogger("indipydriver.instruments")
+
+
+class Options(StandardDevice):
+    """A device that says what it is, and has the options of libindi's drivers.
+
+    Attributes:
+        interface: What it is; classes of instruments add what they are.
+        version: Of the driver, for clients.
+        polling: Seconds between two updates, at first; clients may change it.
+        can_simulate: Clients may switch the simulation on.
+    """
+
+    interface: ClassVar[Interface] = Interface.GENERIC
+    version: ClassVar[str] = "1.0"
+    polling: ClassVar[float] = 1.0
+    can_simulate: ClassVar[bool] = False
+    _general_group: str = "General Info"
+
+    def _interface(self) -> Interface:
+        """All that it is."""
+        found = Interface.GENERIC
+        for kind in type(self).__mro__:
+            found |= vars(kind).get("interface", Interface.GENERIC)
+        return found
+
+    def _about(self) -> list[Bound]:
+        """What it is; to be defined right behind CONNECTION."""
+        values = {
+            "DRIVER_NAME": self.own_name(),
+            "DRIVER_EXEC": os.path.basename(sys.argv[0] or "python3"),
+            "DRIVER_VERSION": self.version,
+            "DRIVER_INTERFACE": int(self._interface()),
+        }
+        return [self._bind(find("DRIVER_INFO"), permanent=True, group=self._general_group, values=values)]
+
+    def _options(self) -> list[Bound]:
+        made = [self._bind(find("DEBUG"), self._on_debug, permanent=True)]
+        if self.can_simulate:
+            made.append(self._bind(find("SIMULATION"), self._on_simulation, permanent=True))
+        made.append(self._bind(find("CONFIG_PROCESS"), self._on_config, permanent=True))
+        period = {"PERIOD_MS": self.polling * 1000}
+        made.append(self._bind(find("POLLING_PERIOD"), self._on_period, permanent=True, values=period))
+        handlers = (self._on_debug_level, self._on_logging_level, self._on_log_output)
+        for name, handler in zip(_LOGS, handlers, strict=True):
+            made.append(self._bind(find(name), handler, permanent=True, shown=False))
+        return made
+
+    @property
+    def simulated(self) -> bool:
+        """Clients want a simulation in place of the hardware."""
+        return self.can_simulate and self._is_on("SIMULATION", "ENABLE")
+
+    # --- messages ---
+
+    def _say(self, level: int, text: str) -> None:
+        is_debugging = self._is_on("DEBUG", "ENABLE")
+        to_file = is_debugging and self._is_on("LOG_OUTPUT", "FILE_DEBUG")
+        logger.log(max(level, logging.INFO) if to_file else min(level, logging.INFO), "%s: %s", self.devicename, text)
+        if level == logging.DEBUG and not is_debugging:
+            return
+        if is_debugging and not (
+            self._is_on("LOG_OUTPUT", "CLIENT_DEBUG") and self._is_on("LOGGING_LEVEL", _LEVELS[level])
+        ):
+            return
+        self._updates.say(brief(f"[{logging.getLevelName(level)}] {text}"))
+
+    async def _on_debug(self, values: dict[str, Any]) -> None:
+        member = await self._pick("DEBUG", values)
+        if member is None:
+            return
+        self._choose("DEBUG", member)
+        await self._send("DEBUG", State.OK)
+        for name in _LOGS:
+            bound = self._bound[name]
+            bound.is_shown = member == "ENABLE"
+            if bound.is_shown and not bound.vector.enable:
+                bound.vector.enable = True
+                await bound.vector.send_defVector()
+            elif not bound.is_shown and bound.vector.enable:
+                await bound.vector.send_delProperty()
+        await self._save_one("DEBUG")
+
+    async def _on_switches(self, name: str, values: dict[str, Any]) -> None:
+        await self._send(name, State.OK, values)
+        await self._save_one(name)
+
+    async def _on_debug_level(self, values: dict[str, Any]) -> None:
+        await self._on_switches("DEBUG_LEVEL", values)
+
+    async def _on_logging_level(self, values: dict[str, Any]) -> None:
+        await self._on_switches("LOGGING_LEVEL", values)
+
+    async def _on_log_output(self, values: dict[str, Any]) -> None:
+        await self._on_switches("LOG_OUTPUT", values)
+
+    # --- simulation, polling ---
+
+    def _may_change_simulation(self) -> bool:
+        return True
+
+    async def _on_simulation(self, values: dict[str, Any]) -> None:
+        member = await self._pick("SIMULATION", values)
+        if member is None:
+            return
+        if self._is_on("SIMULATION", member):
+            await self._send("SIMULATION", State.OK)
+        elif not self._may_change_simulation():
+            await self._send("SIMULATION", State.ALERT, message="[ERROR] Disconnect the device first")
+        else:
+            self._choose("SIMULATION", member)
+            await self._send("SIMULATION", State.OK)
+
+    async def _on_period(self, values: dict[str, Any]) -> None:
+        await self._send("POLLING_PERIOD", State.OK, values)
+        self._period_changed()
+        await self._save_one("POLLING_PERIOD")
+
+    def _period_changed(self) -> None:
+        """The next update is due at another time."""
+
+    @property
+    def _period(self) -> float:
+        """Seconds between two updates."""
+        return self._get("POLLING_PERIOD", "PERIOD_MS") / 1000
+
+    # --- settings ---
+
+    async def _on_config(self, values: dict[str, Any]) -> None:
+        name = "CONFIG_PROCESS"
+        member = await self._pick(name, values)
+        if member is None:
+            return
+        is_good = True
+        match member:
+            case "CONFIG_LOAD":
+                is_good = await self._load_settings(False)
+            case "CONFIG_DEFAULT":
+                is_good = await self._load_settings(True)
+            case "CONFIG_SAVE":
+                is_good = await self._save()
+                if is_good:
+                    self.info("Device configuration saved.")
+            case "CONFIG_PURGE":
+                try:
+                    await asyncio.to_thread(self.settings.purge)
+                    self.info("Device configuration removed.")
+                except OSError as error:
+                    self.error(f"The settings could not be removed: {words_of(error)}")
+                    is_good = False
+        await self._button(name, State.OK if is_good else State.ALERT)
+
+    async def _load_settings(self, of_default: bool) -> bool:
+        """Load the file of settings, or the first one that was saved; False if it cannot be read."""
+        self.info("Loading device configuration...")
+        path = self.settings.default_path if of_default else self.settings.path
+        try:
+            found = await asyncio.to_thread(self.settings.load, path)
+        except FileNotFoundError:
+            self.info("There is no saved configuration.")
+            return True
+        except SettingsError as error:
+            self.error(str(error))
+            return False
+        await self._apply(found, lambda bound: True)
+        self.info("Device configuration applied.")
+        return True

@@ -1,0 +1,182 @@
+"""What the classes of instruments are made with: standard properties, and how their commands are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, ClassVar, Final, TypeVar
+from xml.etree.ElementTree import Element, SubElement
+
+from ..propertymembers import NumberMember
+from ..propertyvectors import PropertyVector, timestamp_string
+from ..protocol.tags import State
+from ..standard import StandardProperty
+from .operations import End
+from .propertydevice import ENDS, Bound, PropertyDevice
+from .standardvectors import make_vector
+
+__all__ = ["StandardDevice", "optional"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+Handler = Callable[[dict[str, Any]], Awaitable[None]]
+
+_SWITCH: Final = {True: "On", False: "Off"}
+
+
+def optional(method: _F) -> _F:
+    """Mark a method of an instrument that an author may override; what belongs to it is defined only then."""
+    method._indi_optional = True  # type: ignore[attr-defined]
+    return method
+
+
+class StandardDevice(PropertyDevice):
+    """A device with standard properties.
+
+    Attributes:
+        patience: Seconds without progress after which a coroutine is cancelled and fails; None: never.
+    """
+
+    patience: ClassVar[float | None] = 60.0
+
+    # --- what there is ---
+
+    def _standard(self) -> list[Bound]:
+        """The standard properties; each class adds its own before those of the next."""
+        return []
+
+    def _make(self) -> list[Bound]:
+        return [*self._standard(), *super()._make()]
+
+    def _bind(
+        self,
+        standard: StandardProperty,
+        handle: Handler | None = None,
+        *,
+        permanent: bool = False,
+        shown: bool = True,
+        **how: Any,
+    ) -> Bound:
+        """A standard property of this device; without a handler it is read-only.
+
+        Args:
+            standard: The property.
+            handle: Handles commands, and answers each of them.
+            permanent: It is defined all the time.
+            shown: It is defined.
+            how: As for make_vector().
+        """
+        if handle is None and standard.perm is not None:
+            how["perm"] = "ro"
+        vector = make_vector(standard, **how)
+        return Bound(vector, handle, standard.saved, vector.state, permanent, shown)
+
+    def _implements(self, method: str) -> bool:
+        """The author has overridden a method."""
+        return not hasattr(getattr(type(self), method), "_indi_optional")
+
+    def _has(self, name: str) -> bool:
+        """It has this property, and shows it."""
+        bound = self._bound.get(name)
+        return bound is not None and bound.is_shown
+
+    # --- values ---
+
+    def _vector(self, name: str) -> PropertyVector:
+        return self._bound[name].vector
+
+    def _get(self, name: str, member: str) -> float:
+        number: NumberMember = self._vector(name).data[member]
+        return number.getfloatvalue()
+
+    def _is_on(self, name: str, member: str) -> bool:
+        return bool(self._vector(name)[member] == "On")
+
+    def _put(self, name: str, values: Mapping[str, Any], state: str | None = None) -> None:
+        """Assign members, and a state; what has changed is sent soon."""
+        vector = self._vector(name)
+        is_new = state is not None and vector.state != state
+        for member, value in values.items():
+            before = vector[member]
+            vector[member] = _SWITCH[value] if isinstance(value, bool) else value
+            is_new = is_new or vector[member] != before
+        if state is not None:
+            vector.state = state
+        self._operations.progressed(name)
+        if values:
+            self._versions[name] = self._versions.get(name, 0) + 1
+        if is_new:
+            self._updates.put(vector, next(iter(values), ""))
+
+    async def _send(
+        self, name: str, state: str | None = None, values: Mapping[str, Any] | None = None, message: str = ""
+    ) -> None:
+        """Assign members and send the property now."""
+        vector = self._vector(name)
+        for member, value in (values or {}).items():
+            vector[member] = _SWITCH[value] if isinstance(value, bool) else value
+        await self._updates.send(vector, state, message)
+
+    async def _send_limits(self, name: str) -> None:
+        """Tell clients of new limits of a number that is defined already, as libindi does."""
+        vector = self._vector(name)
+        if self.driver is None or not (vector.enable and self.enable):
+            return
+        about = {"device": self.devicename, "name": name, "state": vector.state, "timeout": vector.timeout}
+        element = Element("setNumberVector", {**about, "timestamp": timestamp_string()})
+        for member in vector.data.values():
+            limits = {"name": member.name, "min": member.min, "max": member.max, "step": member.step}
+            SubElement(element, "oneNumber", limits).text = member.membervalue
+        await self.driver.send(element)
+
+    def _choose(self, name: str, member: str | None) -> None:
+        """Switch one member on and all others off; None: all off."""
+        vector = self._vector(name)
+        for other in vector:
+            vector[other] = _SWITCH[other == member]
+
+    def _chosen(self, name: str) -> str | None:
+        """The member that is on."""
+        return next((member for member, value in self._vector(name).items() if value == "On"), None)
+
+    # --- commands ---
+
+    async def _button(self, name: str, state: str = State.OK, message: str = "") -> None:
+        """Answer a button: it springs back."""
+        self._choose(name, None)
+        await self._send(name, state, message=message)
+
+    async def _pick(self, name: str, values: Mapping[str, Any]) -> str | None:
+        """The member that a command switches on; if there is none, the command is answered."""
+        member = next((member for member, on in values.items() if on), None)
+        if member is None:
+            await self._send(name)
+        return member
+
+    async def _perform(
+        self,
+        name: str,
+        coro: Coroutine[Any, Any, None],
+        *,
+        accept: Callable[[], None] | None = None,
+        others: tuple[str, ...] = (),
+        waits: bool = True,
+        ends: Mapping[End, State] = ENDS,
+        then: Callable[[End], Awaitable[None]] | None = None,
+    ) -> None:
+        """Run a method of the author's for a command, in place of the one that runs under this name.
+
+        Args:
+            name: The property, and under which name it runs.
+            coro: The method, called.
+            accept: Takes over what was wanted, unless the method has assigned it.
+            others: Further properties that are Busy with it.
+            waits: Return when it has ended.
+            ends: The state of the properties at its end.
+            then: Awaited when its end has been told.
+        """
+        if waits:
+            await self._operations.join(name)
+        else:
+            await self._operations.cancel(name, quietly=True)
+        vectors = [self._vector(each) for each in (name, *others) if self._has(each)]
+        what = getattr(coro, "__qualname__", name)
+        await self._run(vectors, what, coro, accept=accept, waits=waits, ends=ends, then=then, patience=self.patience)
