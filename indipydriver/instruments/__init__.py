@@ -9,23 +9,29 @@ is assigned is sent::
     driver = InstrumentDriver(Lamp())
 """
 
+from .covers import DustCap, LightBox
 from .declared import Blob, Button, Choice, Light, Number, Switch, Text
 from .driver import InstrumentDriver
+from .filterwheel import FilterWheel
 from .focuser import Focuser
 from .groups import Lights, Numbers, Switches, Texts
 from .instrument import Instrument
 from .lines import Line, Network, Serial
 from .operations import Refused
 from .propertydevice import PropertyDevice, every
+from .rotator import Rotator
 
 __all__ = [
     "Blob",
     "Button",
     "Choice",
+    "DustCap",
+    "FilterWheel",
     "Focuser",
     "Instrument",
     "InstrumentDriver",
     "Light",
+    "LightBox",
     "Lights",
     "Line",
     "Network",
@@ -33,6 +39,7 @@ __all__ = [
     "Numbers",
     "PropertyDevice",
     "Refused",
+    "Rotator",
     "Serial",
     "Switch",
     "Switches",

@@ -107,6 +107,7 @@ class Focuser(Instrument):
     # --- its properties ---
 
     def _standard(self) -> list[Bound]:
+        self._require("move_to", "move_by", "move_for")
         knows_place = self._implements("move_to")
         moves_by_steps = knows_place or self._implements("move_by")
         handlers = {
@@ -272,11 +273,7 @@ class Focuser(Instrument):
         await self._save_one(_MAX)
 
     async def _on_reverse(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_REVERSE, values)
-        if member is None:
-            return
-        method = self.set_reverse(member == "INDI_ENABLED")
-        await self._perform(_REVERSE, method, accept=lambda: self._choose(_REVERSE, member))
+        await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")
 
     async def _on_backlash_toggle(self, values: dict[str, Any]) -> None:
         member = await self._pick(_TOGGLE, values)

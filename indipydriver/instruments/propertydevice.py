@@ -273,10 +273,11 @@ class PropertyDevice(Device):
             await self._save_one(name)
             return
         handler = declared.handler
-        if declared.replaces:
-            await self._operations.cancel(name, quietly=True)
-        else:
-            await self._operations.join(name)
+        while name in self._operations:
+            if declared.replaces:
+                await self._operations.cancel(name, quietly=True)
+            else:
+                await self._operations.join(name)
         await self._run(
             [vector],
             handler.__qualname__,
@@ -293,6 +294,7 @@ class PropertyDevice(Device):
         coro: Coroutine[Any, Any, None],
         *,
         accept: Callable[[], None] | None = None,
+        revoke: Callable[[], None] | None = None,
         waits: bool = True,
         ends: Mapping[End, State] = ENDS,
         then: Callable[[End], Awaitable[None]] | None = None,
@@ -305,6 +307,7 @@ class PropertyDevice(Device):
             what: Its name, for the log.
             coro: The coroutine; nothing else may run under this name.
             accept: Takes over what was wanted, when it is done and has not assigned the first vector itself.
+            revoke: Called if it is not done in the end, before clients are told.
             waits: Return when it has ended; else when clients know that it runs.
             ends: The state of the vectors at its end.
             then: Awaited when its end has been told.
@@ -320,6 +323,8 @@ class PropertyDevice(Device):
                     accept()
                 except ValueError as error:
                     end, text = End.FAILED, words_of(error)
+            if end is not End.DONE and revoke is not None:
+                revoke()
             for vector in vectors:
                 message = f"[ERROR] {text}" if text and vector is first else ""
                 await self._updates.send(vector, ends[end], brief(message))
@@ -333,8 +338,8 @@ class PropertyDevice(Device):
             vector.state = State.BUSY
         self._operations.start(name, what, coro, ended, patience)
         waiting = asyncio.ensure_future(self._operations.join(name))
-        await asyncio.wait([waiting], timeout=_SOON)
-        if not waiting.done():
+        await asyncio.wait([waiting], timeout=_SOON if waits else 0)
+        if not waiting.done() and name in self._operations:
             for vector in vectors:
                 if vector.state == State.BUSY:
                     await self._updates.send(vector)

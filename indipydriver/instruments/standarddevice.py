@@ -73,6 +73,12 @@ class StandardDevice(PropertyDevice):
         """The author has overridden a method."""
         return not hasattr(getattr(type(self), method), "_indi_optional")
 
+    def _require(self, *methods: str) -> None:
+        """TypeError if the author has overridden none of some methods."""
+        if not any(self._implements(method) for method in methods):
+            names = " or ".join(f"{method}()" for method in methods)
+            raise TypeError(f"{type(self).__name__} does not override {names}")
+
     def _has(self, name: str) -> bool:
         """It has this property, and shows it."""
         bound = self._bound.get(name)
@@ -151,12 +157,21 @@ class StandardDevice(PropertyDevice):
             await self._send(name)
         return member
 
+    async def _set_up(
+        self, name: str, values: Mapping[str, Any], method: Callable[[bool], Coroutine[Any, Any, None]], on: str
+    ) -> None:
+        """Handle a command for a pair of switches, by a method that is told whether one of them is on."""
+        member = await self._pick(name, values)
+        if member is not None:
+            await self._perform(name, method(member == on), accept=lambda: self._choose(name, member))
+
     async def _perform(
         self,
         name: str,
         coro: Coroutine[Any, Any, None],
         *,
         accept: Callable[[], None] | None = None,
+        revoke: Callable[[], None] | None = None,
         others: tuple[str, ...] = (),
         waits: bool = True,
         ends: Mapping[End, State] = ENDS,
@@ -168,15 +183,31 @@ class StandardDevice(PropertyDevice):
             name: The property, and under which name it runs.
             coro: The method, called.
             accept: Takes over what was wanted, unless the method has assigned it.
+            revoke: Called if it is not done in the end.
             others: Further properties that are Busy with it.
             waits: Return when it has ended.
             ends: The state of the properties at its end.
             then: Awaited when its end has been told.
         """
-        if waits:
-            await self._operations.join(name)
-        else:
-            await self._operations.cancel(name, quietly=True)
+        try:
+            while name in self._operations:
+                if waits:
+                    await self._operations.join(name)
+                else:
+                    await self._operations.cancel(name, quietly=True)
+        except BaseException:
+            coro.close()
+            raise
         vectors = [self._vector(each) for each in (name, *others) if self._has(each)]
         what = getattr(coro, "__qualname__", name)
-        await self._run(vectors, what, coro, accept=accept, waits=waits, ends=ends, then=then, patience=self.patience)
+        await self._run(
+            vectors,
+            what,
+            coro,
+            accept=accept,
+            revoke=revoke,
+            waits=waits,
+            ends=ends,
+            then=then,
+            patience=self.patience,
+        )

@@ -2,5 +2,14 @@
 
 from .faults import Fault, Simulator
 from .focuser import FocuserSimulator
+from .small import DustCapSimulator, FilterSimulator, LightPanelSimulator, RotatorSimulator
 
-__all__ = ["Fault", "FocuserSimulator", "Simulator"]
+__all__ = [
+    "DustCapSimulator",
+    "Fault",
+    "FilterSimulator",
+    "FocuserSimulator",
+    "LightPanelSimulator",
+    "RotatorSimulator",
+    "Simulator",
+]

@@ -1,0 +1,140 @@
+"""Dust caps, and light boxes for flat fields; often both in one."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from ..protocol.tags import State
+from ..standard import Interface, find
+from .instrument import Instrument
+from .operations import End
+from .propertydevice import Bound
+from .standarddevice import optional
+from .standardvectors import set_limits
+
+__all__ = ["DustCap", "LightBox"]
+
+_PARK, _ABORT = "CAP_PARK", "CAP_ABORT"
+_LIGHT, _ON, _OFF = "FLAT_LIGHT_CONTROL", "FLAT_LIGHT_ON", "FLAT_LIGHT_OFF"
+_INTENSITY, _VALUE = "FLAT_LIGHT_INTENSITY", "FLAT_LIGHT_INTENSITY_VALUE"
+_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
+
+
+class DustCap(Instrument):
+    """A dust cap. Override :meth:`close_cap` and :meth:`open_cap`. Assign :attr:`closed` in connect() if you know."""
+
+    interface = Interface.DUST_CAP | Interface.AUXILIARY
+
+    @optional
+    async def close_cap(self) -> None:
+        """Close it; return when it is closed."""
+
+    @optional
+    async def open_cap(self) -> None:
+        """Open it; return when it is open."""
+
+    @optional
+    async def abort(self) -> None:
+        """Stop the motion. What moves it has been cancelled before."""
+
+    @property
+    def closed(self) -> bool | None:
+        """It is closed, or open; None: in between, or not known."""
+        if self._vector(_PARK).state == State.BUSY:
+            return None
+        chosen = self._chosen(_PARK)
+        return None if chosen is None else chosen == "PARK"
+
+    @closed.setter
+    def closed(self, closed: bool | None) -> None:
+        member = None if closed is None else "PARK" if closed else "UNPARK"
+        self._put(_PARK, {name: name == member for name in ("PARK", "UNPARK")})
+
+    def _standard(self) -> list[Bound]:
+        self._require("close_cap")
+        self._require("open_cap")
+        made = [self._bind(find(_PARK, Interface.DUST_CAP), self._on_park)]
+        if self._implements("abort"):
+            made.append(self._bind(find(_ABORT, Interface.DUST_CAP), self._on_abort))
+        return [*made, *super()._standard()]
+
+    async def _on_park(self, values: dict[str, Any]) -> None:
+        member = await self._pick(_PARK, values)
+        if member is None:
+            return
+        before = self._chosen(_PARK)
+        await self._operations.cancel(_PARK, quietly=True)
+        self._choose(_PARK, member)
+        work = self.close_cap() if member == "PARK" else self.open_cap()
+        await self._perform(
+            _PARK,
+            work,
+            accept=lambda: self._choose(_PARK, member),
+            revoke=lambda: self._choose(_PARK, before),
+            waits=False,
+            ends=_ENDS,
+        )
+
+    async def _on_abort(self, values: dict[str, Any]) -> None:
+        if not values.get("ABORT"):
+            await self._button(_ABORT)
+            return
+        moved = await self._operations.cancel(_PARK, quietly=True)
+        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
+        if moved:
+            self._choose(_PARK, None)
+            await self._send(_PARK, State.ALERT)
+
+
+class LightBox(Instrument):
+    """A light for flat fields. Override :meth:`set_light`; and :meth:`set_brightness`, if it can be dimmed.
+
+    Attributes:
+        brightest: The largest value of the brightness.
+    """
+
+    interface = Interface.LIGHT_BOX | Interface.AUXILIARY
+    brightest: ClassVar[int] = 255
+
+    @optional
+    async def set_light(self, on: bool) -> None:
+        """Switch it on or off."""
+
+    @optional
+    async def set_brightness(self, value: int) -> None:
+        """Make it brighter or darker, from 0."""
+
+    @property
+    def light(self) -> bool:
+        """It is on. Assign it when it has changed."""
+        return self._is_on(_LIGHT, _ON)
+
+    @light.setter
+    def light(self, on: bool) -> None:
+        self._put(_LIGHT, {_ON: on, _OFF: not on})
+
+    @property
+    def brightness(self) -> int:
+        """How bright it is, or will be when it is on. Assign it when it has changed."""
+        return round(self._get(_INTENSITY, _VALUE))
+
+    @brightness.setter
+    def brightness(self, value: int) -> None:
+        self._put(_INTENSITY, {_VALUE: int(value)})
+
+    def _standard(self) -> list[Bound]:
+        self._require("set_light")
+        made = [self._bind(find(_LIGHT, Interface.LIGHT_BOX), self._on_light)]
+        if self._implements("set_brightness"):
+            made.append(self._bind(find(_INTENSITY, Interface.LIGHT_BOX), self._on_brightness))
+            set_limits(made[-1].vector, _VALUE, 0, self.brightest)
+        return [*made, *super()._standard()]
+
+    async def _on_light(self, values: dict[str, Any]) -> None:
+        await self._set_up(_LIGHT, values, self.set_light, _ON)
+
+    async def _on_brightness(self, values: dict[str, Any]) -> None:
+        value = round(values[_VALUE])
+        await self._perform(
+            _INTENSITY, self.set_brightness(value), accept=lambda: self._put(_INTENSITY, {_VALUE: value})
+        )

@@ -1,0 +1,97 @@
+"""Filter wheels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ..propertymembers import TextMember
+from ..protocol.tags import State
+from ..standard import Interface, StandardMember, find
+from .instrument import Instrument
+from .propertydevice import Bound
+from .standarddevice import optional
+from .standardvectors import set_limits
+
+__all__ = ["FilterWheel"]
+
+_SLOT, _SLOT_MEMBER = "FILTER_SLOT", "FILTER_SLOT_VALUE"
+_NAME: Final = "FILTER_NAME"
+
+
+class FilterWheel(Instrument):
+    """A filter wheel, also as part of a camera. Override :meth:`select`.
+
+    Attributes:
+        filters: The names of the filters at first, one for each slot. Assign it in connect() if only the hardware knows
+            how many there are. Clients may change the names.
+    """
+
+    interface = Interface.FILTER
+    filters: Sequence[str] = ("Red", "Green", "Blue", "H_Alpha", "SII", "OIII", "LPR", "Luminance")
+
+    @optional
+    async def select(self, slot: int) -> None:
+        """Turn to a slot, from 1; return when it is there."""
+
+    @optional
+    async def set_names(self, names: list[str]) -> None:
+        """Keep the names of the filters in the hardware."""
+
+    @property
+    def slot(self) -> int:
+        """The slot that is in the light, from 1. Assign it when it has changed."""
+        return round(self._get(_SLOT, _SLOT_MEMBER))
+
+    @slot.setter
+    def slot(self, slot: int) -> None:
+        self._put(_SLOT, {_SLOT_MEMBER: int(slot)})
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the filters, as clients have given them."""
+        return [str(name) for name in self._vector(_NAME).values()]
+
+    def _standard(self) -> list[Bound]:
+        self._require("select")
+        table = Interface.FILTER
+        members = [StandardMember(*_member(n), name) for n, name in enumerate(self.filters, 1)]
+        return [
+            self._bind(find(_SLOT, table), self._on_slot),
+            self._bind(find(_NAME, table), self._on_names, members=members),
+            *super()._standard(),
+        ]
+
+    def _prepare(self) -> None:
+        names = self._vector(_NAME)
+        if len(names) != len(self.filters):
+            names.data = {_member(n)[0]: TextMember(*_member(n), name) for n, name in enumerate(self.filters, 1)}
+        set_limits(self._vector(_SLOT), _SLOT_MEMBER, 1, max(len(names), 2))  # 1..1 would be no range
+        super()._prepare()
+
+    async def _on_slot(self, values: dict[str, Any]) -> None:
+        slot = round(values[_SLOT_MEMBER])
+        if not 1 <= slot <= len(self._vector(_NAME)):
+            await self._send(_SLOT, State.ALERT, message=f"[ERROR] There is no slot {slot}")
+            return
+        if slot == self.slot and _SLOT not in self._operations and self._vector(_SLOT).state != State.ALERT:
+            await self._send(_SLOT, State.OK)
+            return
+        self.info(f"Setting current filter to slot {slot}")
+        await self._perform(_SLOT, self.select(slot), accept=lambda: self._arrive(slot), waits=False)
+
+    def _arrive(self, slot: int) -> None:
+        self.slot = slot
+
+    async def _on_names(self, values: dict[str, Any]) -> None:
+        names = [str(values.get(member, name)) for member, name in self._vector(_NAME).items()]
+        if not self._implements("set_names"):
+            await self._send(_NAME, State.OK, values)
+            await self._save_one(_NAME)
+            return
+        await self._perform(_NAME, self.set_names(names), accept=lambda: self._put(_NAME, values))
+
+
+def _member(slot: int) -> tuple[str, str]:
+    """Name and label of the member that names the filter in a slot."""
+    return f"FILTER_SLOT_NAME_{slot}", f"Filter#{slot}"

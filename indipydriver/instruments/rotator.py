@@ -1,0 +1,146 @@
+"""Rotators."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ..protocol.tags import State
+from ..standard import Interface, find
+from .instrument import Instrument
+from .operations import End, Refused
+from .propertydevice import Bound
+from .standarddevice import optional
+
+__all__ = ["Rotator"]
+
+_ANGLE, _SYNC, _HOME = "ABS_ROTATOR_ANGLE", "SYNC_ROTATOR_ANGLE", "ROTATOR_HOME"
+_ABORT, _REVERSE = "ROTATOR_ABORT_MOTION", "ROTATOR_REVERSE"
+_TOGGLE, _STEPS, _STEPS_MEMBER = "ROTATOR_BACKLASH_TOGGLE", "ROTATOR_BACKLASH_STEPS", "ROTATOR_BACKLASH_VALUE"
+_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.OK, End.FAILED: State.ALERT}
+
+
+class Rotator(Instrument):
+    """A rotator. Override :meth:`turn_to`. Angles are degrees of the hardware from 0 to 360, not position angles."""
+
+    interface = Interface.ROTATOR
+
+    @optional
+    async def turn_to(self, angle: float) -> None:
+        """Turn to an angle; return when it is there. Assign :attr:`angle` on the way."""
+
+    @optional
+    async def abort(self) -> None:
+        """Stop the motion. What turns it has been cancelled before."""
+
+    @optional
+    async def sync(self, angle: float) -> None:
+        """From now on the place where it is has this angle."""
+
+    @optional
+    async def home(self) -> None:
+        """Turn to the home position, where the hardware finds its angle; assign :attr:`angle`."""
+
+    @optional
+    async def set_reverse(self, reverse: bool) -> None:
+        """Turn the other way for growing angles."""
+
+    @optional
+    async def set_backlash(self, steps: int) -> None:
+        """Compensate for a backlash of so many steps; 0 for none."""
+
+    @property
+    def angle(self) -> float:
+        """Where it is, in degrees. Assign it when it has turned."""
+        return self._get(_ANGLE, "ANGLE")
+
+    @angle.setter
+    def angle(self, degrees: float) -> None:
+        self._put(_ANGLE, {"ANGLE": round(degrees % 360, 6)})
+
+    @property
+    def reversed(self) -> bool:
+        """It turns the other way for growing angles."""
+        return self._has(_REVERSE) and self._is_on(_REVERSE, "INDI_ENABLED")
+
+    def _standard(self) -> list[Bound]:
+        self._require("turn_to")
+        handlers = {
+            _ANGLE: (self._on_angle, "turn_to"),
+            _ABORT: (self._on_abort, "abort"),
+            _SYNC: (self._on_sync, "sync"),
+            _HOME: (self._on_home, "home"),
+            _REVERSE: (self._on_reverse, "set_reverse"),
+            _TOGGLE: (self._on_backlash_toggle, "set_backlash"),
+            _STEPS: (self._on_backlash_steps, "set_backlash"),
+        }
+        return [
+            *(
+                self._bind(find(name, Interface.ROTATOR), handler)
+                for name, (handler, method) in handlers.items()
+                if self._implements(method)
+            ),
+            *super()._standard(),
+        ]
+
+    async def _on_angle(self, values: dict[str, Any]) -> None:
+        target = values["ANGLE"]
+        await self._operations.cancel(_HOME)
+        if target == self.angle and _ANGLE not in self._operations:
+            await self._send(_ANGLE, State.OK)
+            return
+        await self._perform(_ANGLE, self.turn_to(target), accept=lambda: self._arrive(target), waits=False, ends=_ENDS)
+
+    def _arrive(self, angle: float) -> None:
+        self.angle = angle
+
+    async def _on_abort(self, values: dict[str, Any]) -> None:
+        if not values.get("ABORT"):
+            await self._button(_ABORT)
+            return
+        await self._operations.cancel(_ANGLE)
+        await self._operations.cancel(_HOME)
+        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
+        if _ANGLE not in self._operations:
+            await self._send(_ANGLE, State.OK)
+
+    async def _on_sync(self, values: dict[str, Any]) -> None:
+        angle = values["ANGLE"]
+        if _ANGLE in self._operations or _HOME in self._operations:
+            raise Refused("The rotator turns")
+
+        def accept() -> None:
+            self._put(_SYNC, {"ANGLE": angle})
+            self.angle = angle
+
+        await self._perform(_SYNC, self.sync(angle), accept=accept)
+
+    async def _on_home(self, values: dict[str, Any]) -> None:
+        if not values.get("HOME"):
+            await self._operations.cancel(_HOME)
+            await self._button(_HOME)
+            return
+        await self._operations.cancel(_ANGLE)
+        self._choose(_HOME, "HOME")
+
+        def rest() -> None:
+            self._choose(_HOME, None)
+
+        await self._perform(_HOME, self.home(), accept=rest, revoke=rest, waits=False)
+
+    async def _on_reverse(self, values: dict[str, Any]) -> None:
+        await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")
+
+    async def _on_backlash_toggle(self, values: dict[str, Any]) -> None:
+        steps = round(self._get(_STEPS, _STEPS_MEMBER))
+
+        async def enable(on: bool) -> None:
+            await self.set_backlash(steps if on else 0)
+
+        await self._set_up(_TOGGLE, values, enable, "INDI_ENABLED")
+
+    async def _on_backlash_steps(self, values: dict[str, Any]) -> None:
+        steps = round(values[_STEPS_MEMBER])
+        if not self._is_on(_TOGGLE, "INDI_ENABLED"):
+            await self._send(_STEPS, State.IDLE, message="[WARNING] The compensation for backlash is disabled")
+            return
+        await self._perform(_STEPS, self.set_backlash(steps), accept=lambda: self._put(_STEPS, {_STEPS_MEMBER: steps}))

@@ -1,0 +1,235 @@
+"""Filter wheels, rotators, dust caps and light boxes."""
+
+import pytest
+
+from indipydriver.instruments import DustCap, FilterWheel, Focuser, LightBox, Rotator
+from indipydriver.instruments.simulators import (
+    DustCapSimulator,
+    Fault,
+    FilterSimulator,
+    LightPanelSimulator,
+    RotatorSimulator,
+)
+from indipydriver.testing import driver_test
+from tests.instruments.sessions import GENERAL, Session
+
+
+class Wheel(FilterWheel):
+    filters = ("L", "Ha")
+
+    async def connect(self):
+        if self.devicedata.get("found"):
+            self.filters = self.devicedata["found"]
+
+    async def select(self, slot):
+        pass
+
+
+class Turner(Rotator):
+    async def turn_to(self, angle):
+        self.angle = angle
+
+
+class Cap(DustCap):
+    async def close_cap(self):
+        pass
+
+    async def open_cap(self):
+        pass
+
+
+class Lamp(LightBox):
+    async def set_light(self, on):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "bits"),
+    [
+        (Wheel, ["FILTER_SLOT", "FILTER_NAME"], 16),
+        (Turner, ["ABS_ROTATOR_ANGLE"], 4096),
+        (Cap, ["CAP_PARK"], 512 + 32768),
+        (Lamp, ["FLAT_LIGHT_CONTROL"], 1024 + 32768),
+        (
+            RotatorSimulator,
+            ["ABS_ROTATOR_ANGLE", "ROTATOR_ABORT_MOTION", "SYNC_ROTATOR_ANGLE", "ROTATOR_HOME", "ROTATOR_REVERSE"],
+            4096,
+        ),
+        (DustCapSimulator, ["CAP_PARK", "CAP_ABORT", "FLAT_LIGHT_CONTROL", "FLAT_LIGHT_INTENSITY"], 34304),
+    ],
+)
+@driver_test
+async def test_what_is_implemented_is_defined(kind, names, bits):
+    async with Session(kind()) as client:
+        await client.connect()
+        assert [name for name in client.defined() if name not in {*GENERAL, "SIMULATED_FAULT"}] == names
+        assert client.values("DRIVER_INFO")["DRIVER_INTERFACE"] == str(bits)
+
+
+@pytest.mark.parametrize("kind", [FilterWheel, Rotator, DustCap, LightBox, Focuser])
+def test_what_must_be_overridden_is_named(kind):
+    with pytest.raises(TypeError, match=r"Bare does not override .*\(\)"):
+        type("Bare", (kind,), {})()
+
+
+# --- filter wheels
+
+
+@driver_test
+async def test_a_wheel_shows_the_old_slot_until_the_new_one_is_there():
+    async with Session(FilterSimulator()) as client:
+        await client.connect()
+        assert list(client.values("FILTER_NAME").values())[:2] == ["Red", "Green"]
+        client.messages.clear()
+        await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=3)
+        assert client.texts == ["[INFO] Setting current filter to slot 3"]
+        await client.until("FILTER_SLOT", "Ok", 2)
+        assert client.history("FILTER_SLOT") == [("Busy", "1"), ("Ok", "3")]
+        await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=3)
+        assert client.state("FILTER_SLOT") == "Ok"
+        await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=9)
+        assert client.state("FILTER_SLOT") == "Alert"
+        assert client.value("FILTER_SLOT") == 3
+
+
+@driver_test
+async def test_a_wheel_that_jams():
+    async with Session(FilterSimulator()) as client:
+        await client.connect()
+        await client.press("SIMULATED_FAULT", "HANGS")
+        await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=3)
+        await client.until("FILTER_SLOT", "Alert", 100)
+        assert client.value("FILTER_SLOT") == 1
+        await client.press("SIMULATED_FAULT", "NONE")
+        await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=1)
+        await client.until("FILTER_SLOT", "Ok")
+
+
+@driver_test
+async def test_the_names_of_filters_are_saved(home):
+    async with Session(FilterSimulator()) as client:
+        device = await client.connect()
+        await client.text("FILTER_NAME", FILTER_SLOT_NAME_2="Clear")
+        assert client.state("FILTER_NAME") == "Ok"
+        assert device.names[:3] == ["Red", "Clear", "Blue"]
+        await client.advance(1)
+    async with Session(FilterSimulator()) as client:
+        device = await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("CONFIG_PROCESS", "Ok")
+        assert device.names[:3] == ["Red", "Clear", "Blue"]
+        assert "Busy" not in [state for state, *_ in client.history("FILTER_SLOT")]
+
+
+@driver_test
+async def test_the_hardware_may_say_how_many_filters_there_are():
+    async with Session(Wheel("Wheel", found=["A", "B", "C"])) as client:
+        device = await client.connect()
+        assert client.values("FILTER_NAME") == {f"FILTER_SLOT_NAME_{n}": name for n, name in enumerate("ABC", 1)}
+        definition = client.property("Wheel", "FILTER_SLOT").definition
+        assert (definition.members[0].min, definition.members[0].max) == ("1", "3")
+        device.filters = ["X"]
+        await client.press("CONNECTION", "DISCONNECT")
+        device.devicedata["found"] = None
+        await client.connect()
+        assert device.names == ["X"]
+        await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=2)
+        assert client.state("FILTER_SLOT") == "Alert"
+
+
+# --- rotators
+
+
+@driver_test
+async def test_a_rotator_turns_the_shorter_way():
+    async with Session(RotatorSimulator()) as client:
+        await client.connect()
+        client.messages.clear()
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=350)
+        await client.until("ABS_ROTATOR_ANGLE", "Ok", 2)
+        history = client.history("ABS_ROTATOR_ANGLE")
+        assert [state for state, _ in history] == ["Busy"] * (len(history) - 1) + ["Ok"]
+        assert all(float(value) >= 350 for _, value in history[1:])
+        assert client.value("ABS_ROTATOR_ANGLE") == 350
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=350)
+        assert client.state("ABS_ROTATOR_ANGLE") == "Ok"
+
+
+@driver_test
+async def test_an_aborted_rotation_is_ok_where_it_is():
+    async with Session(RotatorSimulator()) as client:
+        device = await client.connect()
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=170)
+        await client.advance(1)
+        await client.press("ROTATOR_ABORT_MOTION", "ABORT")
+        assert (client.state("ROTATOR_ABORT_MOTION"), client.on("ROTATOR_ABORT_MOTION")) == ("Ok", [])
+        assert client.state("ABS_ROTATOR_ANGLE") == "Ok"
+        await client.advance(20)
+        assert 5 < client.value("ABS_ROTATOR_ANGLE") == device.angle < 15
+        await client.number("SYNC_ROTATOR_ANGLE", ANGLE=90)
+        await client.until("ABS_ROTATOR_ANGLE", ANGLE="90.0")
+        await client.press("ROTATOR_HOME", "HOME")
+        assert client.on("ROTATOR_HOME") == ["HOME"]
+        await client.until("ROTATOR_HOME", "Ok", 20, HOME="Off")
+        assert device.angle == 0
+        await client.press("ROTATOR_REVERSE", "INDI_ENABLED")
+        assert device.reversed
+
+
+# --- caps and lights
+
+
+@driver_test
+async def test_a_cap_shows_where_it_goes():
+    async with Session(DustCapSimulator()) as client:
+        device = await client.connect()
+        assert client.on("CAP_PARK") == ["PARK"]
+        await client.press("CAP_PARK", "UNPARK")
+        await client.advance(1)
+        assert (client.state("CAP_PARK"), client.on("CAP_PARK"), device.closed) == ("Busy", ["UNPARK"], None)
+        await client.until("CAP_PARK", "Ok", 3)
+        assert (client.on("CAP_PARK"), device.closed) == (["UNPARK"], False)
+        await client.press("CAP_PARK", "PARK")
+        await client.advance(1)
+        await client.press("CAP_ABORT", "ABORT")
+        assert (client.state("CAP_PARK"), client.on("CAP_PARK")) == ("Alert", [])
+        assert client.state("CAP_ABORT") == "Ok"
+        await client.press("CAP_PARK", "PARK")
+        await client.until("CAP_PARK", "Ok", 5, PARK="On")
+
+
+@driver_test
+async def test_a_cap_that_fails_has_its_old_place():
+    async with Session(DustCapSimulator()) as client:
+        await client.connect()
+        await client.press("SIMULATED_FAULT", Fault.FAILS.name)
+        await client.press("CAP_PARK", "UNPARK")
+        await client.until("CAP_PARK", "Alert")
+        assert client.on("CAP_PARK") == ["PARK"]
+
+
+@driver_test
+async def test_a_light_that_is_refused_keeps_its_switch():
+    async with Session(DustCapSimulator()) as client:
+        device = await client.connect()
+        await client.press("FLAT_LIGHT_CONTROL", "FLAT_LIGHT_ON")
+        assert (client.state("FLAT_LIGHT_CONTROL"), device.light) == ("Ok", True)
+        await client.press("CAP_PARK", "UNPARK")
+        assert client.state("CAP_PARK") == "Alert"
+        await client.press("FLAT_LIGHT_CONTROL", "FLAT_LIGHT_OFF")
+        await client.press("CAP_PARK", "UNPARK")
+        await client.until("CAP_PARK", "Ok", 5)
+        seen = client.property(client.name, "FLAT_LIGHT_CONTROL")
+        await client.press("FLAT_LIGHT_CONTROL", "FLAT_LIGHT_ON")
+        assert (seen.state, client.on("FLAT_LIGHT_CONTROL")) == ("Alert", ["FLAT_LIGHT_OFF"])
+        assert seen.message == "[ERROR] Cannot control light while cap is unparked."
+
+
+@driver_test
+async def test_a_light_is_dimmed():
+    async with Session(LightPanelSimulator()) as client:
+        device = await client.connect()
+        await client.number("FLAT_LIGHT_INTENSITY", FLAT_LIGHT_INTENSITY_VALUE=100)
+        assert (client.state("FLAT_LIGHT_INTENSITY"), device.brightness) == ("Ok", 100)
+        await client.number("FLAT_LIGHT_INTENSITY", FLAT_LIGHT_INTENSITY_VALUE=256)
+        assert client.state("FLAT_LIGHT_INTENSITY") == "Alert"
