@@ -15,8 +15,10 @@ from .driver import InstrumentDriver
 from .filterwheel import FilterWheel
 from .focuser import Focuser
 from .groups import Lights, Numbers, Switches, Texts
+from .guider import Direction, Guider
 from .instrument import Instrument
 from .lines import Line, Network, Serial
+from .mount import Mount
 from .operations import Refused
 from .propertydevice import PropertyDevice, every
 from .rotator import Rotator
@@ -25,15 +27,18 @@ __all__ = [
     "Blob",
     "Button",
     "Choice",
+    "Direction",
     "DustCap",
     "FilterWheel",
     "Focuser",
+    "Guider",
     "Instrument",
     "InstrumentDriver",
     "Light",
     "LightBox",
     "Lights",
     "Line",
+    "Mount",
     "Network",
     "Number",
     "Numbers",

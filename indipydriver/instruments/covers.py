@@ -53,12 +53,12 @@ class DustCap(Instrument):
     def _standard(self) -> list[Bound]:
         self._require("close_cap")
         self._require("open_cap")
-        made = [self._bind(find(_PARK, Interface.DUST_CAP), self._on_park)]
+        made = [self._bind(find(_PARK, Interface.DUST_CAP), self._on_cap_park)]
         if self._implements("abort"):
-            made.append(self._bind(find(_ABORT, Interface.DUST_CAP), self._on_abort))
+            made.append(self._bind(find(_ABORT, Interface.DUST_CAP), self._on_cap_abort))
         return [*made, *super()._standard()]
 
-    async def _on_park(self, values: dict[str, Any]) -> None:
+    async def _on_cap_park(self, values: dict[str, Any]) -> None:
         member = await self._pick(_PARK, values)
         if member is None:
             return
@@ -75,7 +75,7 @@ class DustCap(Instrument):
             ends=_ENDS,
         )
 
-    async def _on_abort(self, values: dict[str, Any]) -> None:
+    async def _on_cap_abort(self, values: dict[str, Any]) -> None:
         if not values.get("ABORT"):
             await self._button(_ABORT)
             return

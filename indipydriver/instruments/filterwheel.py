@@ -62,12 +62,12 @@ class FilterWheel(Instrument):
             *super()._standard(),
         ]
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> None:
         names = self._vector(_NAME)
         if len(names) != len(self.filters):
             names.data = {_member(n)[0]: TextMember(*_member(n), name) for n, name in enumerate(self.filters, 1)}
         set_limits(self._vector(_SLOT), _SLOT_MEMBER, 1, max(len(names), 2))  # 1..1 would be no range
-        super()._prepare()
+        await super()._prepare()
 
     async def _on_slot(self, values: dict[str, Any]) -> None:
         slot = round(values[_SLOT_MEMBER])
@@ -78,9 +78,9 @@ class FilterWheel(Instrument):
             await self._send(_SLOT, State.OK)
             return
         self.info(f"Setting current filter to slot {slot}")
-        await self._perform(_SLOT, self.select(slot), accept=lambda: self._arrive(slot), waits=False)
+        await self._perform(_SLOT, self.select(slot), accept=lambda: self._wheel_arrives(slot), waits=False)
 
-    def _arrive(self, slot: int) -> None:
+    def _wheel_arrives(self, slot: int) -> None:
         self.slot = slot
 
     async def _on_names(self, values: dict[str, Any]) -> None:

@@ -112,16 +112,16 @@ class Focuser(Instrument):
         moves_by_steps = knows_place or self._implements("move_by")
         handlers = {
             _MOTION: (self._on_direction, True),
-            _SPEED: (self._on_speed, self._implements("set_speed")),
+            _SPEED: (self._on_focuser_speed, self._implements("set_speed")),
             _TIMER: (self._on_timer, self._implements("move_for")),
             _REL: (self._on_relative, moves_by_steps),
             _ABS: (self._on_absolute, knows_place),
             _MAX: (self._on_maximum, knows_place),
-            "FOCUS_ABORT_MOTION": (self._on_abort, self._implements("abort")),
-            _SYNC: (self._on_sync, self._implements("sync")),
-            _REVERSE: (self._on_reverse, self._implements("set_reverse")),
-            _TOGGLE: (self._on_backlash_toggle, self._implements("set_backlash")),
-            _STEPS: (self._on_backlash_steps, self._implements("set_backlash")),
+            "FOCUS_ABORT_MOTION": (self._on_focuser_abort, self._implements("abort")),
+            _SYNC: (self._on_focuser_sync, self._implements("sync")),
+            _REVERSE: (self._on_focuser_reverse, self._implements("set_reverse")),
+            _TOGGLE: (self._on_focuser_backlash_toggle, self._implements("set_backlash")),
+            _STEPS: (self._on_focuser_backlash, self._implements("set_backlash")),
         }
         made = []
         for name, (handler, is_there) in handlers.items():
@@ -137,11 +137,11 @@ class Focuser(Instrument):
                 bound.vector[_SPEED_MEMBER] = 1
         return [*made, *super()._standard()]
 
-    def _prepare(self) -> None:
-        self._limit()
-        super()._prepare()
+    async def _prepare(self) -> None:
+        self._limit_focuser()
+        await super()._prepare()
 
-    def _limit(self) -> int:
+    def _limit_focuser(self) -> int:
         """Make the limits of all positions those of the largest one, which is returned."""
         most = round(self._get(_MAX, _MAX_MEMBER)) if self._has(_MAX) else self.maximum
         for name, member, high, step in (
@@ -154,14 +154,14 @@ class Focuser(Instrument):
         return most
 
     async def _after_definitions(self) -> None:
-        await self._read_temperature()
+        await self._read_focuser_temperature()
         await super()._after_definitions()
 
     async def _poll_standard(self) -> None:
-        await self._read_temperature()
+        await self._read_focuser_temperature()
         await super()._poll_standard()
 
-    async def _read_temperature(self) -> None:
+    async def _read_focuser_temperature(self) -> None:
         if self._has(_TEMPERATURE):
             try:
                 celsius = await self.read_temperature()
@@ -180,11 +180,16 @@ class Focuser(Instrument):
 
     async def _on_absolute(self, values: dict[str, Any]) -> None:
         target = round(values[_ABS_MEMBER])
-        if not await self._may_reach(_ABS, target):
+        if not await self._focuser_may_reach(_ABS, target):
             return
-        await self._halt()
+        await self._halt_focuser()
         await self._perform(
-            _ABS, self.move_to(target), accept=lambda: self._arrive(target), others=(_REL,), waits=False, ends=_ENDS
+            _ABS,
+            self.move_to(target),
+            accept=lambda: self._focuser_arrives(target),
+            others=(_REL,),
+            waits=False,
+            ends=_ENDS,
         )
 
     async def _on_relative(self, values: dict[str, Any]) -> None:
@@ -194,20 +199,20 @@ class Focuser(Instrument):
             return
         steps = steps if self._is_on(_MOTION, "FOCUS_OUTWARD") else -steps
         target = self.position + steps
-        if self._has(_ABS) and not await self._may_reach(_REL, target):
+        if self._has(_ABS) and not await self._focuser_may_reach(_REL, target):
             return
-        await self._halt()
+        await self._halt_focuser()
         wanted = {_REL_MEMBER: abs(steps)}
 
         def accept() -> None:
             if self._has(_ABS):
-                self._arrive(target)
+                self._focuser_arrives(target)
 
         self._vector(_REL).update({name: str(value) for name, value in wanted.items()})
         name, other = (_ABS, _REL) if self._has(_ABS) else (_REL, _ABS)
         await self._perform(name, self.move_by(steps), accept=accept, others=(other,), waits=False, ends=_ENDS)
 
-    async def _may_reach(self, name: str, target: int) -> bool:
+    async def _focuser_may_reach(self, name: str, target: int) -> bool:
         most = round(self._get(_MAX, _MAX_MEMBER))
         if 0 <= target <= most:
             return True
@@ -215,12 +220,12 @@ class Focuser(Instrument):
         await self._send(name, State.ALERT, message=text)
         return False
 
-    def _arrive(self, target: int) -> None:
+    def _focuser_arrives(self, target: int) -> None:
         self.position = target
 
     async def _on_timer(self, values: dict[str, Any]) -> None:
         milliseconds = values[_TIMER_MEMBER]
-        await self._halt()
+        await self._halt_focuser()
         outward = self._is_on(_MOTION, "FOCUS_OUTWARD")
         move = self.move_for(milliseconds / 1000, outward)
 
@@ -229,24 +234,24 @@ class Focuser(Instrument):
 
         await self._perform(_TIMER, move, accept=accept, waits=False, ends=_ENDS)
 
-    async def _halt(self, *, quietly: bool = True) -> None:
+    async def _halt_focuser(self, *, quietly: bool = True) -> None:
         """Cancel whatever moves it."""
         for name in (_ABS, _REL, _TIMER):
             if name in self._operations:
                 await self._operations.cancel(name, quietly=quietly)
 
-    async def _on_abort(self, values: dict[str, Any]) -> None:
+    async def _on_focuser_abort(self, values: dict[str, Any]) -> None:
         name = "FOCUS_ABORT_MOTION"
         if not values.get("ABORT"):
             await self._button(name)
             return
-        await self._halt(quietly=False)
+        await self._halt_focuser(quietly=False)
         await self._perform(name, self.abort(), accept=lambda: self._choose(name, None))
         for moved in (_ABS, _REL, _TIMER):
             if self._has(moved) and self._vector(moved).state != State.IDLE and moved not in self._operations:
                 await self._send(moved, State.IDLE)
 
-    async def _on_sync(self, values: dict[str, Any]) -> None:
+    async def _on_focuser_sync(self, values: dict[str, Any]) -> None:
         position = round(values[_SYNC_MEMBER])
         if _ABS in self._operations:
             raise Refused("The focuser moves")
@@ -257,7 +262,7 @@ class Focuser(Instrument):
 
         await self._perform(_SYNC, self.sync(position), accept=accept)
 
-    async def _on_speed(self, values: dict[str, Any]) -> None:
+    async def _on_focuser_speed(self, values: dict[str, Any]) -> None:
         speed = round(values[_SPEED_MEMBER])
         await self._perform(_SPEED, self.set_speed(speed), accept=lambda: self._put(_SPEED, {_SPEED_MEMBER: speed}))
 
@@ -266,23 +271,23 @@ class Focuser(Instrument):
         if most < self.position:
             raise Refused(f"The focuser is at {self.position}, which is beyond {most}")
         await self._send(_MAX, State.OK, {_MAX_MEMBER: most})
-        self._limit()
+        self._limit_focuser()
         for name in (_ABS, _SYNC, _REL):
             if self._has(name):
                 await self._send_limits(name)
         await self._save_one(_MAX)
 
-    async def _on_reverse(self, values: dict[str, Any]) -> None:
+    async def _on_focuser_reverse(self, values: dict[str, Any]) -> None:
         await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")
 
-    async def _on_backlash_toggle(self, values: dict[str, Any]) -> None:
+    async def _on_focuser_backlash_toggle(self, values: dict[str, Any]) -> None:
         member = await self._pick(_TOGGLE, values)
         if member is None:
             return
         steps = round(self._get(_STEPS, _STEPS_MEMBER)) if member == "INDI_ENABLED" else 0
         await self._perform(_TOGGLE, self.set_backlash(steps), accept=lambda: self._choose(_TOGGLE, member))
 
-    async def _on_backlash_steps(self, values: dict[str, Any]) -> None:
+    async def _on_focuser_backlash(self, values: dict[str, Any]) -> None:
         steps = values[_STEPS_MEMBER]
         if not self._is_on(_TOGGLE, "INDI_ENABLED"):
             await self._send(_STEPS, State.IDLE, message="[WARNING] The compensation for backlash is disabled")

@@ -70,7 +70,7 @@ class Instrument(Connecting):
 
     # --- what a class of instruments overrides ---
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> None:
         """It is connected and about to be defined: limits and values are to be final."""
 
     async def _after_definitions(self) -> None:
@@ -78,6 +78,9 @@ class Instrument(Connecting):
 
     async def _poll_standard(self) -> None:
         """What is to be read beside what poll() reads."""
+
+    def _check_guiding(self) -> None:
+        """Raise Refused, if it cannot guide now."""
 
     # --- its properties ---
 
@@ -147,7 +150,7 @@ class Instrument(Connecting):
     async def _open(self) -> None:
         await self._open_line()
         await self.connect()
-        self._prepare()
+        await self._prepare()
 
     async def _opened(self, end: End, text: str) -> None:
         if end is End.DONE:

@@ -66,12 +66,12 @@ class Rotator(Instrument):
         self._require("turn_to")
         handlers = {
             _ANGLE: (self._on_angle, "turn_to"),
-            _ABORT: (self._on_abort, "abort"),
-            _SYNC: (self._on_sync, "sync"),
-            _HOME: (self._on_home, "home"),
-            _REVERSE: (self._on_reverse, "set_reverse"),
-            _TOGGLE: (self._on_backlash_toggle, "set_backlash"),
-            _STEPS: (self._on_backlash_steps, "set_backlash"),
+            _ABORT: (self._on_rotator_abort, "abort"),
+            _SYNC: (self._on_rotator_sync, "sync"),
+            _HOME: (self._on_rotator_home, "home"),
+            _REVERSE: (self._on_rotator_reverse, "set_reverse"),
+            _TOGGLE: (self._on_rotator_backlash_toggle, "set_backlash"),
+            _STEPS: (self._on_rotator_backlash, "set_backlash"),
         }
         return [
             *(
@@ -88,12 +88,14 @@ class Rotator(Instrument):
         if target == self.angle and _ANGLE not in self._operations:
             await self._send(_ANGLE, State.OK)
             return
-        await self._perform(_ANGLE, self.turn_to(target), accept=lambda: self._arrive(target), waits=False, ends=_ENDS)
+        await self._perform(
+            _ANGLE, self.turn_to(target), accept=lambda: self._rotator_arrives(target), waits=False, ends=_ENDS
+        )
 
-    def _arrive(self, angle: float) -> None:
+    def _rotator_arrives(self, angle: float) -> None:
         self.angle = angle
 
-    async def _on_abort(self, values: dict[str, Any]) -> None:
+    async def _on_rotator_abort(self, values: dict[str, Any]) -> None:
         if not values.get("ABORT"):
             await self._button(_ABORT)
             return
@@ -103,7 +105,7 @@ class Rotator(Instrument):
         if _ANGLE not in self._operations:
             await self._send(_ANGLE, State.OK)
 
-    async def _on_sync(self, values: dict[str, Any]) -> None:
+    async def _on_rotator_sync(self, values: dict[str, Any]) -> None:
         angle = values["ANGLE"]
         if _ANGLE in self._operations or _HOME in self._operations:
             raise Refused("The rotator turns")
@@ -114,7 +116,7 @@ class Rotator(Instrument):
 
         await self._perform(_SYNC, self.sync(angle), accept=accept)
 
-    async def _on_home(self, values: dict[str, Any]) -> None:
+    async def _on_rotator_home(self, values: dict[str, Any]) -> None:
         if not values.get("HOME"):
             await self._operations.cancel(_HOME)
             await self._button(_HOME)
@@ -127,10 +129,10 @@ class Rotator(Instrument):
 
         await self._perform(_HOME, self.home(), accept=rest, revoke=rest, waits=False)
 
-    async def _on_reverse(self, values: dict[str, Any]) -> None:
+    async def _on_rotator_reverse(self, values: dict[str, Any]) -> None:
         await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")
 
-    async def _on_backlash_toggle(self, values: dict[str, Any]) -> None:
+    async def _on_rotator_backlash_toggle(self, values: dict[str, Any]) -> None:
         steps = round(self._get(_STEPS, _STEPS_MEMBER))
 
         async def enable(on: bool) -> None:
@@ -138,7 +140,7 @@ class Rotator(Instrument):
 
         await self._set_up(_TOGGLE, values, enable, "INDI_ENABLED")
 
-    async def _on_backlash_steps(self, values: dict[str, Any]) -> None:
+    async def _on_rotator_backlash(self, values: dict[str, Any]) -> None:
         steps = round(values[_STEPS_MEMBER])
         if not self._is_on(_TOGGLE, "INDI_ENABLED"):
             await self._send(_STEPS, State.IDLE, message="[WARNING] The compensation for backlash is disabled")

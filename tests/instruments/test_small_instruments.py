@@ -2,7 +2,7 @@
 
 import pytest
 
-from indipydriver.instruments import DustCap, FilterWheel, Focuser, LightBox, Rotator
+from indipydriver.instruments import DustCap, FilterWheel, Focuser, Guider, LightBox, Mount, Rotator
 from indipydriver.instruments.simulators import (
     DustCapSimulator,
     Fault,
@@ -233,3 +233,23 @@ async def test_a_light_is_dimmed():
         assert (client.state("FLAT_LIGHT_INTENSITY"), device.brightness) == ("Ok", 100)
         await client.number("FLAT_LIGHT_INTENSITY", FLAT_LIGHT_INTENSITY_VALUE=256)
         assert client.state("FLAT_LIGHT_INTENSITY") == "Alert"
+
+
+def test_classes_of_instruments_can_be_combined():
+    """One device may be several: what one class has for itself has no name that another uses for something else."""
+    kinds = [Focuser, FilterWheel, Rotator, DustCap, LightBox, Mount, Guider]
+    shared = {
+        "_standard",
+        "_prepare",
+        "_after_definitions",
+        "_poll_standard",
+        "_check_guiding",
+        "_declarations",
+        "_abc_impl",
+    }
+    owners = {}
+    for kind in kinds:
+        for name in vars(kind):
+            if name.startswith("_") and not name.startswith("__") and name not in shared:
+                owners.setdefault(name, []).append(kind.__name__)
+    assert {name: found for name, found in owners.items() if len(found) > 1} == {}

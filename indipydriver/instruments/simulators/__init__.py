@@ -2,6 +2,7 @@
 
 from .faults import Fault, Simulator
 from .focuser import FocuserSimulator
+from .mount import TelescopeSimulator
 from .small import DustCapSimulator, FilterSimulator, LightPanelSimulator, RotatorSimulator
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "LightPanelSimulator",
     "RotatorSimulator",
     "Simulator",
+    "TelescopeSimulator",
 ]

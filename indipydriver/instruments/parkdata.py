@@ -1,0 +1,89 @@
+"""Where mounts and domes are parked: the file that all of them share with libindi's drivers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from .settings import config_folder, write_atomically
+
+__all__ = ["ParkData", "read_park_data", "write_park_data"]
+
+_lock: Final = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class ParkData:
+    """What is known of one device.
+
+    Attributes:
+        parked: It is parked.
+        axis1: First number of its park position; None if it has none.
+        axis2: Second number; None if it has none.
+    """
+
+    parked: bool
+    axis1: float | None = None
+    axis2: float | None = None
+
+
+def read_park_data(device: str) -> ParkData | None:
+    """What is saved of a device; None if there is nothing. Blocks.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    for element in _devices():
+        if element.get("name") == device:
+            status = (element.findtext("parkstatus") or "").strip().lower()
+            axes = [_number(element.findtext(f"parkposition/axis{n}position")) for n in (1, 2)]
+            return ParkData(status == "true", *axes)
+    return None
+
+
+def write_park_data(device: str, data: ParkData) -> None:
+    """Save what is known of a device; those of the others stay. Blocks.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path = config_folder() / "ParkData.xml"
+    with _lock:
+        try:
+            devices = _devices()
+        except OSError:
+            os.replace(path, path.with_name(path.name + ".unreadable"))
+            devices = []
+        root = ET.Element("parkdata")
+        root.extend(element for element in devices if element.get("name") != device)
+        entry = ET.SubElement(root, "device", name=device)
+        ET.SubElement(entry, "parkstatus").text = "true" if data.parked else "false"
+        if data.axis1 is not None:
+            position = ET.SubElement(entry, "parkposition")
+            for n, axis in ((1, data.axis1), (2, data.axis2)):
+                if axis is not None:
+                    ET.SubElement(position, f"axis{n}position").text = f"{axis:.6f}"
+        for element in root.iter():
+            element.tail = None
+        ET.indent(root)
+        write_atomically(path, ET.tostring(root, encoding="unicode") + "\n")
+
+
+def _devices() -> list[ET.Element]:
+    path = config_folder() / "ParkData.xml"
+    try:
+        return list(ET.fromstring(path.read_bytes()).findall("device"))
+    except FileNotFoundError:
+        return []
+    except ET.ParseError as error:
+        raise OSError(f"{path} cannot be read: {error}") from error
+
+
+def _number(text: str | None) -> float | None:
+    with contextlib.suppress(ValueError):
+        return float(text or "")
+    return None

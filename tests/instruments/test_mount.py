@@ -1,0 +1,300 @@
+"""Mounts, as KStars, PHD2 and CCDciel expect them, and pulse guiding."""
+
+import asyncio
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from indipydriver.instruments import Direction, Guider, Mount
+from indipydriver.instruments.simulators import TelescopeSimulator
+from indipydriver.protocol.messages import SetVector
+from indipydriver.standard import INTERFACES, Interface
+from indipydriver.testing import driver_test
+from tests.instruments.sessions import GENERAL, Session
+
+EOD, ON_SET, ABORT, PARK = "EQUATORIAL_EOD_COORD", "ON_COORD_SET", "TELESCOPE_ABORT_MOTION", "TELESCOPE_PARK"
+TRACKING, NS, WE = "TELESCOPE_TRACK_STATE", "TELESCOPE_MOTION_NS", "TELESCOPE_MOTION_WE"
+NAME = "Telescope Simulator"
+
+
+class PushTo(Mount):
+    async def poll(self):
+        self.coordinates = 5.5, 20
+
+
+class GoTo(Mount):
+    async def slew_to(self, ra, dec):
+        await asyncio.sleep(2)
+
+
+class Port(Guider):
+    pulses = ()
+
+    async def guide(self, direction, seconds):
+        self.pulses = (*self.pulses, (direction, seconds))
+        await asyncio.sleep(seconds)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "bits"),
+    [
+        (PushTo, {EOD, "TIME_UTC", "GEOGRAPHIC_COORD"}, 1),
+        (GoTo, {ON_SET, EOD, "TARGET_EOD_COORD", "TIME_UTC", "GEOGRAPHIC_COORD"}, 1),
+        (Port, {"TELESCOPE_TIMED_GUIDE_NS", "TELESCOPE_TIMED_GUIDE_WE"}, 4),
+    ],
+)
+@driver_test
+async def test_what_is_implemented_is_defined(kind, names, bits):
+    async with Session(kind()) as client:
+        await client.connect()
+        assert set(client.defined()) - set(GENERAL) == names
+        assert client.values("DRIVER_INFO")["DRIVER_INTERFACE"] == str(bits)
+        if kind is PushTo:
+            assert client.property("Push To", EOD).definition.perm == "ro"
+            await client.until(EOD, RA="5.5")
+
+
+@driver_test
+async def test_the_simulator_has_what_clients_want_in_the_order_of_the_table():
+    async with Session(TelescopeSimulator()) as client:
+        await client.connect()
+        table = [standard.name for standard in (*INTERFACES[Interface.TELESCOPE], *INTERFACES[Interface.GUIDER])]
+        names = [name for name in client.defined() if name in table]
+        assert names == sorted(names, key=table.index)
+        used = {s.name for s in INTERFACES[Interface.TELESCOPE] if "P" in s.users or "S" in s.users or "C" in s.users}
+        assert used - set(names) == {"GUIDE_RATE"}
+        assert client.values("DRIVER_INFO")["DRIVER_INTERFACE"] == "5"
+        assert client.state("TIME_UTC") == "Ok"
+        assert client.on("TELESCOPE_SLEW_RATE") == ["3x"]
+        assert len(client.values(ON_SET)) == 3
+
+
+async def slew(client, ra, dec, mode="TRACK"):
+    await client.press(ON_SET, mode)
+    await client.number(EOD, RA=ra, DEC=dec)
+
+
+@driver_test
+async def test_a_slew_is_busy_with_the_present_place_and_tracks_on_arrival():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        assert client.state(EOD) == "Idle"
+        client.messages.clear()
+        await slew(client, 2, 30)
+        assert client.state(EOD) == "Busy"
+        assert client.values("TARGET_EOD_COORD") == {"RA": "2.0", "DEC": "30.0"}
+        await client.until(EOD, "Ok", 10)
+        states = [state for state, *_ in client.history(EOD)]
+        assert states == ["Busy"] * (len(states) - 1) + ["Ok"]
+        places = [float(dec) for _, _, dec in client.history(EOD)]
+        assert places == sorted(places)
+        assert len(set(places)) > 5
+        assert (client.state(TRACKING), client.on(TRACKING)) == ("Busy", ["TRACK_ON"])
+        assert device.coordinates == (2, 30)
+        await client.advance(30)
+        assert client.state(EOD) == "Ok"
+        assert client.value(EOD) == 2
+
+
+@driver_test
+async def test_without_tracking_the_sky_goes_by():
+    async with Session(TelescopeSimulator()) as client:
+        await client.connect()
+        await slew(client, 2, 30, "SLEW")
+        await client.until(EOD, "Idle", 10, RA="2.0")
+        await client.advance(60)
+        assert client.value(EOD) == pytest.approx(2 + 1 / 60, abs=0.001)
+        await client.press(TRACKING, "TRACK_ON")
+        assert (client.state(TRACKING), client.state(EOD)) == ("Busy", "Ok")
+        await client.press(TRACKING, "TRACK_OFF")
+        await client.until(EOD, "Idle")
+        assert (client.state(TRACKING), client.on(TRACKING)) == ("Idle", ["TRACK_OFF"])
+
+
+@driver_test
+async def test_sync_and_coordinates_that_are_none():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await slew(client, 7, -10, "SYNC")
+        await client.until(EOD, "Ok", 1, DEC="-10.0")
+        assert device.coordinates == (7, -10)
+        await client.number(EOD, RA=25, DEC=0)
+        assert client.state(EOD) == "Alert"
+    async with Session(GoTo()) as client:
+        await client.connect()
+        await slew(client, 7, -10, "SYNC")
+        assert client.state(EOD) == "Alert"
+
+
+@driver_test
+async def test_abort_of_a_slew():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await slew(client, 2, 80)
+        await client.advance(2)
+        await client.press(ABORT, "ABORT")
+        assert (client.state(ABORT), client.on(ABORT)) == ("Ok", [])
+        assert client.state(EOD) == "Idle"
+        dec = device.coordinates[1]
+        await client.advance(10)
+        assert 10 < dec < 30
+        assert device.coordinates[1] == pytest.approx(dec)
+
+
+@driver_test
+async def test_a_new_target_replaces_the_old():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await slew(client, 2, 80)
+        await client.advance(2)
+        client.messages.clear()
+        await slew(client, 2, 10)
+        await client.until(EOD, "Ok", 10)
+        assert device.coordinates == (2, 10)
+        assert {state for state, *_ in client.history(EOD)} == {"Busy", "Ok"}
+
+
+@driver_test
+async def test_moving_by_hand():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_SLEW_RATE", "4x")
+        await client.press(NS, "MOTION_NORTH")
+        assert (client.state(NS), client.on(NS)) == ("Busy", ["MOTION_NORTH"])
+        await client.advance(3)
+        assert device.coordinates[1] > 6
+        await client.set_switch(NAME, NS, MOTION_NORTH="Off", MOTION_SOUTH="Off")
+        assert (client.state(NS), client.on(NS)) == ("Idle", [])
+        await client.press(WE, "MOTION_EAST")
+        await client.press(WE, "MOTION_WEST")  # the other way: it stops
+        assert (client.state(WE), client.on(WE)) == ("Idle", [])
+        await client.press(WE, "MOTION_WEST")
+        await client.press(ABORT, "ABORT")
+        assert (client.state(WE), client.on(WE)) == ("Idle", [])
+
+
+@driver_test
+async def test_parking_is_remembered(home):
+    folder = home / ".indi"
+    folder.mkdir()
+    (folder / "ParkData.xml").write_text(
+        "<parkdata><device name='Other'><parkstatus>true</parkstatus><parkposition><axis1position>-6.000000"
+        "</axis1position></parkposition></device></parkdata>"
+    )
+    async with Session(TelescopeSimulator()) as client:
+        await client.connect()
+        assert (client.state(PARK), client.on(PARK)) == ("Ok", ["UNPARK"])
+        await slew(client, 2, 30)
+        await client.until(EOD, "Ok", 10)
+        await client.press(PARK, "PARK")
+        assert (client.state(PARK), client.on(PARK), client.state(EOD)) == ("Busy", ["PARK"], "Busy")
+        await client.until(PARK, "Ok", 20)
+        await client.until(EOD, "Idle")
+        assert client.on(TRACKING) == ["TRACK_OFF"]
+        await client.advance(1)
+        await client.press(PARK, "PARK")
+        assert (client.state(PARK), client.on(PARK)) == ("Idle", ["PARK"])
+        # nothing moves
+        await slew(client, 5, 5)
+        assert client.state(EOD) == "Idle"
+        assert "[WARNING] Please unpark the mount" in client.texts[-1]
+        await client.press(NS, "MOTION_NORTH")
+        assert (client.state(NS), client.on(NS)) == ("Idle", [])
+        await client.press(TRACKING, "TRACK_ON")
+        assert client.on(TRACKING) == ["TRACK_OFF"]
+        await client.number("TELESCOPE_TIMED_GUIDE_NS", TIMED_GUIDE_N=100, TIMED_GUIDE_S=0)
+        assert client.state("TELESCOPE_TIMED_GUIDE_NS") == "Alert"
+    root = ET.parse(folder / "ParkData.xml").getroot()
+    found = {device.get("name"): device.findtext("parkstatus") for device in root}
+    assert found == {"Other": "true", NAME: "true"}
+    assert root.findtext("device/parkposition/axis1position") == "-6.000000"
+    async with Session(TelescopeSimulator()) as client:
+        await client.connect()
+        await client.until(PARK, "Ok", 1, PARK="On")
+        await client.press(PARK, "UNPARK")
+        await client.until(PARK, "Ok", 1, UNPARK="On")
+        await slew(client, 5, 5)
+        await client.until(EOD, "Ok", 20)
+
+
+@driver_test
+async def test_parking_that_is_aborted_or_fails():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await client.press(PARK, "PARK")
+        await client.advance(2)
+        await client.press(ABORT, "ABORT")
+        assert (client.state(PARK), client.on(PARK)) == ("Alert", [])
+        assert not device.parked
+        await client.press(PARK, "PARK")
+        await client.advance(1)
+        await client.press("SIMULATED_FAULT", "FAILS")
+        await client.until(PARK, "Alert", 2)
+        assert not device.parked
+
+
+@driver_test
+async def test_guiding():
+    async with Session(Port()) as client:
+        device = await client.connect()
+        ns, we = "TELESCOPE_TIMED_GUIDE_NS", "TELESCOPE_TIMED_GUIDE_WE"
+        client.messages.clear()
+        await client.number(ns, TIMED_GUIDE_N=500, TIMED_GUIDE_S=0)
+        await client.number(we, TIMED_GUIDE_W=0, TIMED_GUIDE_E=200)
+        assert (client.state(ns), client.state(we)) == ("Busy", "Busy")
+        await client.until(we, "Idle", 0.3)
+        assert client.state(ns) == "Busy"
+        await client.until(ns, "Idle", 0.4, TIMED_GUIDE_N="0")
+        assert client.history(ns)[0] == ("Busy", "500.0", "0")
+        assert device.pulses == ((Direction.NORTH, 0.5), (Direction.EAST, 0.2))
+        await client.number(ns, TIMED_GUIDE_S=5000)
+        await client.advance(1)
+        await client.number(ns, TIMED_GUIDE_S=100)  # replaces it
+        await client.until(ns, "Idle", 0.2)
+        await client.number(ns, TIMED_GUIDE_N=0, TIMED_GUIDE_S=0)
+        assert client.state(ns) == "Idle"
+        await client.number(ns, TIMED_GUIDE_N=60_001)
+        assert client.state(ns) == "Alert"
+
+
+@driver_test
+async def test_time_and_place(home):
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await client.text("TIME_UTC", UTC="2026-11-22T07:30:00.5", OFFSET="-3")
+        assert client.state("TIME_UTC") == "Ok"
+        assert client.values("TIME_UTC") == {"UTC": "2026-11-22T07:30:00.5", "OFFSET": "-3"}
+        await client.text("TIME_UTC", UTC="noon", OFFSET="1")
+        assert client.state("TIME_UTC") == "Alert"
+        assert client.values("TIME_UTC")["OFFSET"] == "-3"
+        await client.number("GEOGRAPHIC_COORD", LAT=48.1, LONG=11.5, ELEV=520)
+        assert client.state("GEOGRAPHIC_COORD") == "Ok"
+        assert device.location == (48.1, 11.5, 520)
+        await client.number("GEOGRAPHIC_COORD", LAT=0, LONG=0, ELEV=0)
+        assert client.state("GEOGRAPHIC_COORD") == "Idle"
+        assert device.location == (48.1, 11.5, 520)
+        await client.advance(1)
+    assert "GEOGRAPHIC_COORD" in (home / ".indi" / f"{NAME}_config.xml").read_text()
+
+
+@driver_test
+async def test_homing():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_HOME", "FIND")
+        assert (client.state("TELESCOPE_HOME"), client.on("TELESCOPE_HOME")) == ("Busy", ["FIND"])
+        await client.until("TELESCOPE_HOME", "Ok", 20)
+        assert client.on("TELESCOPE_HOME") == []
+        assert device.coordinates[1] > 85
+
+
+@driver_test
+async def test_coordinates_are_sent_when_they_have_changed():
+    async with Session(TelescopeSimulator()) as client:
+        await client.connect()
+        await slew(client, 2, 30)
+        await client.until(EOD, "Ok", 10)
+        await client.advance(1)
+        client.messages.clear()
+        await client.advance(60)
+        assert [m for m in client.messages if isinstance(m, SetVector) and m.name == EOD] == []
