@@ -55,6 +55,7 @@ class Group(Declared[Any], Generic[_T]):
         self._vector: PropertyVector | None = None  # of a device; None in the declaration, and in what clients want
         self._written: Callable[[PropertyVector, str], None] | None = None
         self._values: dict[str, Any] = {}  # of what a client wants
+        self._named: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
@@ -92,8 +93,12 @@ class Group(Declared[Any], Generic[_T]):
     def bind(self, vector: PropertyVector, written: Callable[[PropertyVector, str], None]) -> Self:
         """The group of one device."""
         bound = copy.copy(self)
-        bound._vector, bound._written = vector, written
+        bound.attach(vector, written)
         return bound
+
+    def attach(self, vector: PropertyVector, written: Callable[[PropertyVector, str], None]) -> None:
+        """Its values are in a vector from now on; `written` is told which of them are assigned."""
+        self._vector, self._written = vector, written
 
     def command(
         self, handler: Callable[[_D, Self], Coroutine[Any, Any, None]]
@@ -161,8 +166,7 @@ class Group(Declared[Any], Generic[_T]):
 
     def changes(self) -> dict[str, _T]:
         """Of what a client wants: the members that it has named."""
-        named: tuple[str, ...] = self._values.get("", ())
-        return {member: self[member] for member in named}
+        return {member: self[member] for member in self._named}
 
     # --- as a property ---
 
@@ -173,13 +177,15 @@ class Group(Declared[Any], Generic[_T]):
         return [value.member() for value in self._members.values()]
 
     def wanted(self, device: Any, values: dict[str, Any]) -> Self:
-        wanted = copy.copy(self)
         present: Self = device.group(self)
-        wanted._values = dict(present.items())
-        for member, value in values.items():
-            wanted._values[member] = self._members[member].from_wire(value)
-        wanted._values[""] = tuple(values)  # no member has this name
+        named = {member: self._members[member].from_wire(value) for member, value in values.items()}
+        wanted = copy.copy(self)
+        wanted.hold({**dict(present.items()), **named}, tuple(values))
         return wanted
+
+    def hold(self, values: dict[str, Any], named: tuple[str, ...]) -> None:
+        """Its values are those that a client wants; `named` are the members that the client has sent."""
+        self._values, self._named = values, named
 
     def accept(self, device: Any, wanted: Any) -> None:
         device.group(self).update(wanted.changes())

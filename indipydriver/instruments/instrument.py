@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
+from ..protocol.texts import brief
 from ..standard import find
-from ..transport.outlet import brief
 from .connecting import Connecting
 from .operations import End, Refused, words_of
 from .propertydevice import Bound

@@ -9,8 +9,8 @@ import sys
 from typing import Any, ClassVar, Final
 
 from ..protocol.tags import State
+from ..protocol.texts import brief
 from ..standard import Interface, find
-from ..transport.outlet import brief
 from .operations import words_of
 from .propertydevice import Bound
 from .settings import SettingsError

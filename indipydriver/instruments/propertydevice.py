@@ -19,8 +19,8 @@ from ..events import newBLOBVector, newNumberVector, newSwitchVector, newVector
 from ..propertymembers import NumberMember
 from ..propertyvectors import PropertyVector, SwitchVector
 from ..protocol.tags import Permission, Rule, State
+from ..protocol.texts import brief
 from ..protocol.values import getfloat
-from ..transport.outlet import brief
 from .declared import Declared, Value
 from .groups import Group
 from .operations import End, Operations, Refused, words_of
@@ -52,7 +52,7 @@ def every(seconds: float) -> Callable[[_F], _F]:
     """
 
     def decorate(method: _F) -> _F:
-        method._indi_every = seconds  # type: ignore[attr-defined]
+        vars(method)["_indi_every"] = seconds
         return method
 
     return decorate

@@ -24,7 +24,7 @@ _SWITCH: Final = {True: "On", False: "Off"}
 
 def optional(method: _F) -> _F:
     """Mark a method of an instrument that an author may override; what belongs to it is defined only then."""
-    method._indi_optional = True  # type: ignore[attr-defined]
+    vars(method)["_indi_optional"] = True
     return method
 
 
