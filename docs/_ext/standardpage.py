@@ -29,7 +29,8 @@ HEAD = """\
 # Standard properties
 
 KStars, PHD2, CCDciel and other clients know an instrument by the names of its properties. This page lists the
-properties of libindi, version 2.2. It is made from the table in `indipydriver.standard`.
+properties of libindi, version 2.2. It is made from the table in `indipydriver.standard`, from
+which [instruments](../how-to/instruments.md) are made too.
 
 In the last column are the clients that use a property; those in **bold** do not accept a device without it. *Saved*
 properties are kept in the file of settings. Where a list of members ends with *...*, a device may have other members
