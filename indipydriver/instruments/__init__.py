@@ -9,6 +9,7 @@ is assigned is sent::
     driver = InstrumentDriver(Lamp())
 """
 
+from .camera import Camera
 from .covers import DustCap, LightBox
 from .declared import Blob, Button, Choice, Light, Number, Switch, Text
 from .driver import InstrumentDriver
@@ -22,15 +23,18 @@ from .mount import Mount
 from .operations import Refused
 from .propertydevice import PropertyDevice, every
 from .rotator import Rotator
+from .shots import FrameType, Shot
 
 __all__ = [
     "Blob",
     "Button",
+    "Camera",
     "Choice",
     "Direction",
     "DustCap",
     "FilterWheel",
     "Focuser",
+    "FrameType",
     "Guider",
     "Instrument",
     "InstrumentDriver",
@@ -46,6 +50,7 @@ __all__ = [
     "Refused",
     "Rotator",
     "Serial",
+    "Shot",
     "Switch",
     "Switches",
     "Text",

@@ -153,13 +153,14 @@ def _saved(element: ET.Element) -> Saved | None:
     return Saved(name, _KINDS[kind], values)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that it is either the old one or the new one, whatever happens. Blocks."""
+    data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o664)

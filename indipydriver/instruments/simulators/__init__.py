@@ -1,11 +1,13 @@
 """Simulated instruments, with the names of libindi's simulators: ours and theirs can be exchanged."""
 
+from .camera import CCDSimulator
 from .faults import Fault, Simulator
 from .focuser import FocuserSimulator
 from .mount import TelescopeSimulator
 from .small import DustCapSimulator, FilterSimulator, LightPanelSimulator, RotatorSimulator
 
 __all__ = [
+    "CCDSimulator",
     "DustCapSimulator",
     "Fault",
     "FilterSimulator",

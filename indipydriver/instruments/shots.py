@@ -1,0 +1,188 @@
+"""One exposure of a camera: what is wanted, and the FITS header that tells what it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from .fits import Card
+from .sky import airmass, altitude_azimuth, sexagesimal, to_j2000
+
+__all__ = ["FrameType", "Shot", "file_for", "header", "keyword_cards", "sky_cards"]
+
+_LONGEST_NUMBER: Final = 15
+
+
+class FrameType(Enum):
+    """What an image is for."""
+
+    LIGHT = "Light"
+    BIAS = "Bias"
+    DARK = "Dark"
+    FLAT = "Flat"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One exposure.
+
+    Attributes:
+        seconds: How long.
+        x: First column, in pixels of the sensor.
+        y: First row from the top.
+        width: Columns of the sensor.
+        height: Rows of the sensor.
+        binning: Pixels of the sensor that make one of the image: in a row, and in a column.
+        frame_type: What it is for.
+        gain: Of the camera; None if it has none.
+        offset: Of the camera; None if it has none.
+        bits: Of a pixel.
+        began: When it began, in UTC.
+    """
+
+    seconds: float
+    x: int
+    y: int
+    width: int
+    height: int
+    binning: tuple[int, int]
+    frame_type: FrameType
+    gain: int | None
+    offset: int | None
+    bits: int
+    began: datetime
+
+    @property
+    def columns(self) -> int:
+        """Pixels in a row of the image."""
+        return self.width // self.binning[0]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the image."""
+        return self.height // self.binning[1]
+
+
+def header(shot: Shot, about: Mapping[str, Any]) -> Iterator[Card]:
+    """The header of an image.
+
+    Args:
+        shot: The exposure.
+        about: What is known beside: instrument, telescope, temperature, pixel (width and height in micrometres),
+            filter, bayer, focal_length, aperture, rotation, focus, focus_temperature.
+    """
+    known = {name: value for name, value in about.items() if value not in (None, "")}
+    pixel = known["pixel"]
+    binning = shot.binning
+    yield Card("ROWORDER", "TOP-DOWN", "order of the rows")
+    yield Card("INSTRUME", known["instrument"], "camera")
+    if "telescope" in known:
+        yield Card("TELESCOP", known["telescope"], "telescope")
+    yield Card("EXPTIME", round(float(shot.seconds), 6), "exposure, s")
+    if shot.frame_type is FrameType.DARK:
+        yield Card("DARKTIME", round(float(shot.seconds), 6), "dark current time, s")
+    if "temperature" in known:
+        yield Card("CCD-TEMP", float(known["temperature"]), "temperature of the sensor, C")
+    yield Card("PIXSIZE1", float(pixel[0]), "width of a pixel of the sensor, um")
+    yield Card("PIXSIZE2", float(pixel[1]), "height of a pixel of the sensor, um")
+    yield Card("XBINNING", binning[0], "binning in a row")
+    yield Card("YBINNING", binning[1], "binning in a column")
+    yield Card("XPIXSZ", float(pixel[0] * binning[0]), "width of a pixel of the image, um")
+    yield Card("YPIXSZ", float(pixel[1] * binning[1]), "height of a pixel of the image, um")
+    yield Card("FRAME", shot.frame_type.value, "type of the frame")
+    yield Card("IMAGETYP", f"{shot.frame_type.value} Frame", "type of the frame")
+    if "filter" in known:
+        yield Card("FILTER", known["filter"], "filter")
+    if "bayer" in known:
+        yield from (Card("XBAYROFF", 0), Card("YBAYROFF", 0), Card("BAYERPAT", known["bayer"], "Bayer matrix"))
+    if shot.gain is not None:
+        yield Card("GAIN", shot.gain, "gain of the camera")
+    if shot.offset is not None:
+        yield Card("OFFSET", shot.offset, "offset of the camera")
+    focal_length = known.get("focal_length") or 0.0
+    if focal_length:
+        yield Card("FOCALLEN", float(focal_length), "focal length, mm")
+    if known.get("aperture"):
+        yield Card("APTDIA", float(known["aperture"]), "aperture, mm")
+    if "rotation" in known:
+        yield Card("ROTATANG", float(known["rotation"]), "angle of the rotator, degrees")
+    if "focus" in known:
+        yield Card("FOCUSPOS", int(known["focus"]), "position of the focuser, steps")
+    if "focus_temperature" in known:
+        yield Card("FOCUSTEM", float(known["focus_temperature"]), "temperature of the focuser, C")
+    if focal_length:
+        yield Card("SCALE", round(206.264806 * pixel[0] * binning[0] / focal_length, 6), "arcsec of a pixel")
+
+
+def sky_cards(
+    ra: float, dec: float, place: tuple[float, float] | None, pier: str | None, time: datetime
+) -> Iterator[Card]:
+    """Where the telescope points.
+
+    Args:
+        ra: Hours, of now.
+        dec: Degrees, of now.
+        place: Where the observatory is: degrees north and east; None if that is not known.
+        pier: EAST or WEST; None if that is not known.
+        time: Now.
+    """
+    if place is not None:
+        latitude, longitude = place
+        yield Card("SITELAT", latitude, "latitude of the site, degrees")
+        yield Card("SITELONG", (longitude + 180) % 360 - 180, "longitude of the site, degrees")
+        altitude, azimuth = altitude_azimuth(ra, dec, latitude, longitude, time)
+        if (air := airmass(altitude)) is not None:
+            yield Card("AIRMASS", round(air, 6), "air mass")
+        yield Card("OBJCTAZ", round(azimuth, 4), "azimuth, degrees")
+        yield Card("OBJCTALT", round(altitude, 4), "altitude, degrees")
+    ra, dec = to_j2000(ra, dec, time)
+    yield Card("OBJCTRA", sexagesimal(ra), "right ascension J2000, h m s")
+    yield Card("OBJCTDEC", sexagesimal(dec), "declination J2000, d m s")
+    yield Card("RA", round(ra * 15, 7), "right ascension J2000, degrees")
+    yield Card("DEC", round(dec, 7), "declination J2000, degrees")
+    if pier is not None:
+        yield Card("PIERSIDE", pier, "side of the pier on which the telescope is")
+    yield Card("EQUINOX", 2000, "equinox")
+
+
+def keyword_cards(keywords: Mapping[str, tuple[str, str]], shot: Shot) -> Iterator[Card]:
+    """The end of a header: the time, and what clients have asked for."""
+    began = shot.began.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    yield Card("DATE-OBS", began, "beginning of the exposure, UTC")
+    for keyword, (text, comment) in keywords.items():
+        value: int | float | str = text
+        if len(text) <= _LONGEST_NUMBER:
+            if re.fullmatch(r"[+-]?\d+", text):
+                value = int(text)
+            elif re.fullmatch(r"[+-]?\d*\.\d*", text) and re.search(r"\d", text):
+                value = float(text)
+        yield Card(keyword, value.replace("/", "\\") if isinstance(value, str) else value, comment)
+    yield Card("COMMENT", None, "Generated by INDI")
+
+
+def file_for(folder: str, prefix: str, suffix: str, now: Callable[[], datetime]) -> Path:
+    """Where an image is to be kept; the folder is made. Blocks.
+
+    Args:
+        folder: As clients have named it; ``_HOME_`` stands for the home directory.
+        prefix: Of the file: XXX becomes a number, ISO8601 the time.
+        suffix: Of the file.
+        now: The local time.
+
+    Raises:
+        OSError: The folder cannot be made.
+    """
+    place = Path(folder.replace("_HOME_", str(Path.home())) or Path.home()).expanduser()
+    place.mkdir(parents=True, exist_ok=True)
+    time = now().replace(tzinfo=None).isoformat(timespec="milliseconds").replace(":", "-")
+    name = prefix.replace("/", "_").replace("ISO8601", time)
+    if "XXX" in name:
+        pattern = re.compile(re.escape(name).replace("XXX", r"(\d+)", 1) + re.escape(suffix))
+        numbers = [int(found[1]) for path in place.iterdir() if (found := pattern.fullmatch(path.name))]
+        name = name.replace("XXX", f"{max(numbers, default=0) + 1:03d}", 1)
+    return place / f"{name}{suffix}"
