@@ -131,7 +131,7 @@ class Camera(Partners):
             (_ABORT, self._on_camera_abort, True, {}),
             (_FRAME, frame, True, {}),
             (_BINNING, self._on_binning, self.largest_binning > 1, {}),
-            (_HEADER, self._on_header, True, {"perm": "rw"}),
+            (_HEADER, self._on_header, True, {}),
             (_TEMPERATURE, self._on_temperature if cools else None, cools or self.has_thermometer, {}),
             (_COOLER, self._on_cooler, self._implements("set_cooler"), {}),
             (_POWER, None, self._implements("set_cooler"), {}),
