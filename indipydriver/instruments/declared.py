@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, Typ
 from ..errors import DefinitionError
 from ..propertymembers import BLOBMember, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
 from ..propertyvectors import BLOBVector, LightVector, NumberVector, PropertyVector, SwitchVector, TextVector
-from ..protocol.tags import Permission, Rule, State
+from ..protocol.tags import Permission, State, SwitchRule
 
 __all__ = [
     "MAIN",
@@ -288,7 +288,7 @@ class Switch(Value[bool]):
         return SwitchMember(self.name, self.label, self.to_wire(self.value))
 
     def vector(self) -> SwitchVector:
-        rule = Rule.ANY_OF_MANY
+        rule = SwitchRule.ANY_OF_MANY
         return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, [self.member()])
 
     def from_wire(self, value: Any) -> bool:
@@ -353,7 +353,7 @@ class Button(Declared[None]):
         member = SwitchMember(self.name, self.label)
         state = self._state
         return SwitchVector(
-            self.name, self.label, self._group, Permission.READ_WRITE, Rule.AT_MOST_ONE, state, [member]
+            self.name, self.label, self._group, Permission.READ_WRITE, SwitchRule.AT_MOST_ONE, state, [member]
         )
 
     def pressed(self, handler: Callable[[_D], Coroutine[Any, Any, None]]) -> Callable[[_D], Coroutine[Any, Any, None]]:
@@ -401,7 +401,7 @@ class Choice(Value[_E]):
 
     def vector(self) -> SwitchVector:
         members = [SwitchMember(one.name, str(one.value), "On" if one is self.value else "Off") for one in self._kind]
-        rule = Rule.ONE_OF_MANY
+        rule = SwitchRule.ONE_OF_MANY
         return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, members)
 
     def wanted(self, device: Any, values: dict[str, Any]) -> _E:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overloa
 from ..errors import DefinitionError
 from ..propertymembers import PropertyMember
 from ..propertyvectors import LightVector, NumberVector, PropertyVector, SwitchVector, TextVector
-from ..protocol.tags import Rule, State
+from ..protocol.tags import State, SwitchRule
 from .declared import MAIN, Declared, Light, Number, Switch, Text, Value
 
 __all__ = ["Group", "Lights", "Numbers", "Switches", "Texts"]
@@ -215,7 +215,7 @@ class Switches(Group[bool]):
     _value_class = Switch
 
     def vector(self) -> PropertyVector:
-        rule = Rule.ANY_OF_MANY
+        rule = SwitchRule.ANY_OF_MANY
         return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, self.members())  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from ..errors import DefinitionError
 from ..events import newBLOBVector, newNumberVector, newSwitchVector, newVector
 from ..propertymembers import NumberMember
 from ..propertyvectors import PropertyVector, SwitchVector
-from ..protocol.tags import Permission, Rule, State
+from ..protocol.tags import Permission, State, SwitchRule
 from ..protocol.texts import brief
 from ..protocol.values import getfloat
 from .declared import Declared, Value
@@ -475,8 +475,8 @@ def _saved_values(vector: PropertyVector, saved: Saved) -> dict[str, Any]:
                 values[name] = number
         elif member is not None:
             values[name] = text == "On" if isinstance(vector, SwitchVector) else text
-    if isinstance(vector, SwitchVector) and vector.rule != Rule.ANY_OF_MANY:
+    if isinstance(vector, SwitchVector) and vector.rule != SwitchRule.ANY_OF_MANY:
         on = [name for name, value in values.items() if value]
-        if len(on) > 1 or (not on and vector.rule == Rule.ONE_OF_MANY):
+        if len(on) > 1 or (not on and vector.rule == SwitchRule.ONE_OF_MANY):
             return {}
     return values

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final
 
-from ..protocol.tags import Permission, Rule, State, VectorKind
+from ..protocol.tags import Permission, State, SwitchRule, VectorKind
 
 __all__ = [
     "CLIENTS",
@@ -103,7 +103,7 @@ class StandardProperty:
     group: str
     members: tuple[StandardMember, ...]
     perm: Permission | None = Permission.READ_WRITE
-    rule: Rule | None = None
+    rule: SwitchRule | None = None
     state: State = State.IDLE
     timeout: int = 60
     saved: bool = False
@@ -137,7 +137,7 @@ def members_of(kind: VectorKind, text: str) -> tuple[StandardMember, ...]:
     return tuple(found)
 
 
-_RULES: Final = {"1": Rule.ONE_OF_MANY, "A": Rule.AT_MOST_ONE, "M": Rule.ANY_OF_MANY}
+_RULES: Final = {"1": SwitchRule.ONE_OF_MANY, "A": SwitchRule.AT_MOST_ONE, "M": SwitchRule.ANY_OF_MANY}
 
 
 def switches(

@@ -7,7 +7,7 @@ import pytest
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.framer import Framer
 from indipydriver.protocol.messages import DefVector
-from indipydriver.protocol.tags import Rule, VectorKind
+from indipydriver.protocol.tags import SwitchRule, VectorKind
 from indipydriver.protocol.values import format_number, getfloat
 from indipydriver.standard import CLIENTS, CONNECTING, DEBUGGING, GENERAL, INTERFACES, Interface, find, interfaces_in
 from tests.support import ROOT
@@ -88,7 +88,7 @@ def test_an_entry_can_be_defined(standard):
         on = [member.value for member in standard.members].count("On")
         # Nothing is known at first of what is parked, and a button never stays On.
         unknown = {"TELESCOPE_PARK", "DOME_PARK", "CAP_PARK", "CCD_FRAME_RESET", "DEVICE_PORT_SCAN"}
-        assert on == 1 or standard.rule is not Rule.ONE_OF_MANY or standard.name in unknown
+        assert on == 1 or standard.rule is not SwitchRule.ONE_OF_MANY or standard.name in unknown
     if standard.kind is VectorKind.NUMBER:
         for member in standard.members:
             assert format_number(member.format, getfloat(member.value))
