@@ -271,6 +271,15 @@ _TABLE: Final = (
     Rule("driver-info-form", _W, _KSTARS,
          "DRIVER_INFO as a ro text with DRIVER_NAME, DRIVER_EXEC, DRIVER_VERSION, DRIVER_INTERFACE",
          "DRIVER_INTERFACE is the decimal sum of the bits of what the device is: 1 telescope, 2 CCD, ..."),
+    # What the device says it is
+    Rule("interface-missing", _W, "the client that is named", "what the device needs to be accepted as what it says",
+         "Define it when the device is connected; see the page of the standard properties."),
+    Rule("interface-kind", _W, "the client that is named", "a standard property of the standard's kind, rule and perm",
+         "Give a property of your own another name, or define this one as the standard has it."),
+    Rule("interface-members", _W, "the client that is named", "the members of the standard, in their order",
+         "Clients find members by their place: define all of them, in this order."),
+    Rule("interface-values", _W, "the client that is named", "real values in the definition",
+         "Define it when the values are known: later updates are not looked at."),
     # Pings and the end
     Rule("ping-uid", _E, "libindi 1.9.7", "pings with a uid of 1 to 64 bytes, and replies with the uid that was asked",
          "Give back the uid as it came."),

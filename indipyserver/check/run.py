@@ -16,6 +16,7 @@ from ..certificates import client_context
 from ..spec import PythonSpec, Spec, parse_spec
 from .commands import FOREIGN_DEVICE, different, out_of_range, reason_to_spare, same_values, unknown_member, with_value
 from .conversation import QUIET, Conversation, Ended
+from .interfaces import judge_interfaces
 from .model import Key, Property, number
 from .report import Report
 from .subjects import CannotRun, open_subject
@@ -206,6 +207,9 @@ class _Script(Conversation):
                 self.checker.findings.add("driver-info-form", seen, *info.key)
             elif interface is not None and not _INTEGER.fullmatch(interface.value):
                 self.checker.findings.add("driver-info-form", f"DRIVER_INTERFACE {interface.value[:40]!r}", *info.key)
+            elif interface is not None and device in self.result.connected:
+                for code, seen, name in judge_interfaces(device, int(interface.value), self.checker.properties):
+                    self.checker.findings.add(code, seen, device, name)
 
     # Questions
 

@@ -67,7 +67,10 @@ SANS_IO = (
     "indipydriver.runtime.snooping",
     "indipyserver.routing",
     "indipyserver.sources.backoff",
-    *(f"indipyserver.check.{part}" for part in "rules model numbers blobs wire commands checker report".split()),
+    *(
+        f"indipyserver.check.{part}"
+        for part in "rules model numbers blobs wire commands interfaces checker report".split()
+    ),
 )
 IO_MODULES = frozenset(
     "asyncio concurrent multiprocessing select selectors signal socket socketserver ssl subprocess threading".split()
