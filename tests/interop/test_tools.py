@@ -12,7 +12,6 @@ import signal
 import pytest
 
 from examples import camera, led, observatory, snooping, stdio_driver, thermostat
-from examples.pictures import BLOCK
 from tests.support import (
     ROOT,
     IndiClient,
@@ -52,6 +51,7 @@ COMMANDS = [
     ("stdio_driver", "Echo.SWITCH.A;B=On;On", "Switch", ("setSwitchVector", {"A": "On", "B": "On"})),
 ]
 
+BLOCK = 2880  # of FITS
 FITS_SIZE = BLOCK + (size := 2 * camera.WIDTH * camera.HEIGHT) + -size % BLOCK
 
 
