@@ -12,6 +12,7 @@ is assigned is sent::
 from .camera import Camera
 from .covers import DustCap, LightBox
 from .declared import Blob, Button, Choice, Light, Number, Switch, Text
+from .dome import Dome
 from .driver import InstrumentDriver
 from .filterwheel import FilterWheel
 from .focuser import Focuser
@@ -31,6 +32,7 @@ __all__ = [
     "Camera",
     "Choice",
     "Direction",
+    "Dome",
     "DustCap",
     "FilterWheel",
     "Focuser",

@@ -110,9 +110,9 @@ class Instrument(Connecting):
             await super().devrxevent(event)
         except Refused as error:
             await self._updates.send(event.vector, State.ALERT, brief(f"[ERROR] {error}"))
-        except ConnectionError as error:
-            self._lose(error)
-            await self._updates.send(event.vector, State.ALERT)
+        except Exception as error:
+            text = self._failed(f"{type(self).__name__}, handling {event.vectorname},", error)
+            await self._updates.send(event.vector, State.ALERT, brief(f"[ERROR] {text}"))
 
     # --- connecting ---
 

@@ -6,9 +6,14 @@ from datetime import UTC, datetime
 from math import asin, atan2, cos, degrees, pi, radians, sin
 from typing import Final
 
-__all__ = ["airmass", "altitude_azimuth", "sexagesimal", "to_j2000"]
+__all__ = ["airmass", "altitude_azimuth", "now_utc", "sexagesimal", "to_j2000"]
 
 _J2000: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
+
+
+def now_utc() -> datetime:
+    """The time now."""
+    return datetime.now(UTC)
 
 
 def _centuries(time: datetime) -> float:

@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _read_arguments(parser, argv)
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else _STATUS_USAGE
+    if options.new is not None:
+        return _write_driver(*options.new)
     if options.check is not None:
         from .checking import run_check
 
@@ -83,6 +85,8 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
     options = parser.parse_intermixed_args(argv)
     if options.check is not None and (options.drivers or options.fifo is not None):
         parser.error("--check takes one DRIVER and serves nothing: give it no others, and no FIFO")
+    if options.new is not None and (options.drivers or options.check is not None or options.fifo is not None):
+        parser.error("--new writes files and serves nothing: give it no DRIVER")
     if options.demo:
         from .demo import demo_words
 
@@ -93,6 +97,25 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
     if options.check is None and (options.json or options.act):
         parser.error("--json and --act go with --check DRIVER")
     return options
+
+
+def _write_driver(kind: str, file: str) -> int:
+    """Write the beginning of a driver, and say what to do with it; returns the exit status."""
+    from .new import write_driver
+
+    path = Path(file)
+    try:
+        test = write_driver(kind, path)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return _STATUS_USAGE
+    sys.stdout.write(
+        f"{path} is a driver that works as it is, and {test} tests it.\n"
+        f"to serve it:  indipyserver {path}:make_driver\n"
+        f"to check it:  indipyserver --check {path}:make_driver\n"
+        f"to test it:   python3 -m pytest {test}\n"
+    )
+    return 0
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from ..routing.outbox import OutboxLimits
 from ..sources.exdriver import RESTARTS
 from ..spec import DEFAULT_PORT, Spec, parse_spec
 from .access import add_options
+from .new import KINDS
 
 __all__ = ["MIB", "UNIX_SOCKET", "build_parser"]
 
@@ -96,7 +97,8 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         usage="%(prog)s [options] DRIVER [DRIVER ...]\n"
-        "       %(prog)s --check DRIVER [--json] [--timeout SECONDS] [--act]",
+        "       %(prog)s --check DRIVER [--json] [--timeout SECONDS] [--act]\n"
+        "       %(prog)s --new KIND FILE",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -138,6 +140,10 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         help="log what happens; -vv: each message too; -vvv: with its XML")  # fmt: skip
     add("--log-level", choices=("debug", "info", "warning", "error"), help="log from this level on, whatever -v says")
     add("--version", action="version", version=f"indipyserver {version}")
+
+    add = parser.add_argument_group("write a driver").add_argument
+    add("--new", nargs=2, metavar=("KIND", "FILE"),
+        help=f"serve nothing: write the beginning of a driver and its test; KIND: {', '.join(KINDS)}")  # fmt: skip
 
     add = parser.add_argument_group("check a driver").add_argument
     add("--check", metavar="DRIVER", type=_spec,

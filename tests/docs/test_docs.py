@@ -187,7 +187,13 @@ def test_commands_in_the_text_exist(code):
             options = build_parser().parse_intermixed_args(words[1:])
             for word in options.drivers:
                 if isinstance(word, PythonSpec):
-                    names = {"led": "led3", "roof": None, "rain": None, "mydriver": None}
+                    names = {
+                        "led": "led3",
+                        "roof": None,
+                        "rain": None,
+                        "mydriver": None,
+                        "my_focuser": "minimal_focuser",
+                    }
                     stem = names.get(Path(word.source).stem, Path(word.source).stem)
                     assert stem is None or (SNIPPETS / f"{stem}.py").exists(), word
         elif words[0] == "python3" and words[1] == "-m":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from indipydriver.instruments import Camera, DustCap, FilterWheel, Focuser, Guider, LightBox, Mount, Rotator
+from indipydriver.instruments import Camera, Dome, DustCap, FilterWheel, Focuser, Guider, LightBox, Mount, Rotator
 from indipydriver.instruments.simulators import (
     DustCapSimulator,
     Fault,
@@ -237,7 +237,7 @@ async def test_a_light_is_dimmed():
 
 def test_classes_of_instruments_can_be_combined():
     """One device may be several: what one class has for itself has no name that another uses for something else."""
-    kinds = [Camera, Focuser, FilterWheel, Rotator, DustCap, LightBox, Mount, Guider]
+    kinds = [Camera, Dome, Focuser, FilterWheel, Rotator, DustCap, LightBox, Mount, Guider]
     shared = {
         "_standard",
         "_prepare",

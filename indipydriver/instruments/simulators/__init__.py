@@ -1,6 +1,7 @@
 """Simulated instruments, with the names of libindi's simulators: ours and theirs can be exchanged."""
 
 from .camera import CCDSimulator
+from .dome import DomeSimulator, RollOffSimulator
 from .faults import Fault, Simulator
 from .focuser import FocuserSimulator
 from .mount import TelescopeSimulator
@@ -8,11 +9,13 @@ from .small import DustCapSimulator, FilterSimulator, LightPanelSimulator, Rotat
 
 __all__ = [
     "CCDSimulator",
+    "DomeSimulator",
     "DustCapSimulator",
     "Fault",
     "FilterSimulator",
     "FocuserSimulator",
     "LightPanelSimulator",
+    "RollOffSimulator",
     "RotatorSimulator",
     "Simulator",
     "TelescopeSimulator",

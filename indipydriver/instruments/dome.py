@@ -1,0 +1,431 @@
+"""Domes that turn, and roofs that roll off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from ..protocol.tags import State
+from ..standard import Interface, find
+from .operations import End, Refused, words_of
+from .parkdata import ParkData, read_park_data, write_park_data
+from .partners import Partners
+from .propertydevice import Bound
+from .sky import altitude_azimuth, now_utc
+from .standarddevice import optional
+
+__all__ = ["Dome"]
+
+_ABS, _ABS_MEMBER = "ABS_DOME_POSITION", "DOME_ABSOLUTE_POSITION"
+_REL, _REL_MEMBER = "REL_DOME_POSITION", "DOME_RELATIVE_POSITION"
+_MOTION, _CW, _CCW = "DOME_MOTION", "DOME_CW", "DOME_CCW"
+_SHUTTER, _OPEN, _CLOSE = "DOME_SHUTTER", "SHUTTER_OPEN", "SHUTTER_CLOSE"
+_ABORT, _SYNC, _PARK, _POLICY = "DOME_ABORT_MOTION", "DOME_SYNC", "DOME_PARK", "DOME_SHUTTER_PARK_POLICY"
+_SLAVING, _ENABLE, _DISABLE = "DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE", "DOME_AUTOSYNC_DISABLE"
+_PARAMS, _LOCK, _PLACE = "DOME_PARAMS", "MOUNT_POLICY", "DOME_PARK_POSITION"
+_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+
+
+class Dome(Partners):
+    """A dome that turns: override :meth:`turn_to`. Or a roof: override :meth:`open_roof` and :meth:`close_roof`.
+
+    Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: it
+    then turns to where that points, as if the mount stood in its centre.
+
+    Attributes:
+        park_azimuth: Where a dome is parked at first; clients may change it.
+    """
+
+    interface = Interface.DOME
+    park_azimuth: ClassVar[float] = 0.0
+    partners: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "ACTIVE_TELESCOPE": ("EQUATORIAL_EOD_COORD", "GEOGRAPHIC_COORD", "TELESCOPE_PARK")
+    }
+
+    # --- what an author overrides ---
+
+    @optional
+    async def turn_to(self, azimuth: float) -> None:
+        """Turn to an azimuth; return when it is there. Assign :attr:`azimuth` on the way."""
+
+    @optional
+    async def start_turning(self, clockwise: bool) -> None:
+        """Turn until abort()."""
+
+    @optional
+    async def open_roof(self) -> None:
+        """Roll the roof off; return when it is open."""
+
+    @optional
+    async def close_roof(self) -> None:
+        """Close the roof; return when it is closed."""
+
+    @optional
+    async def open_shutter(self) -> None:
+        """Open the shutter; return when it is open."""
+
+    @optional
+    async def close_shutter(self) -> None:
+        """Close the shutter; return when it is closed."""
+
+    @optional
+    async def abort(self) -> None:
+        """Stop all motion. What moves it has been cancelled before."""
+
+    @optional
+    async def sync(self, azimuth: float) -> None:
+        """From now on the place where it is has this azimuth."""
+
+    # --- what an author reads and assigns ---
+
+    @property
+    def azimuth(self) -> float:
+        """Where the opening is, in degrees. Assign it when it has turned."""
+        return self._get(_ABS, _ABS_MEMBER)
+
+    @azimuth.setter
+    def azimuth(self, degrees: float) -> None:
+        self._operations.progressed(_PARK)
+        self._operations.progressed(_REL)
+        self._put(_ABS, {_ABS_MEMBER: round(degrees % 360, 4)})
+
+    @property
+    def parked(self) -> bool:
+        """It is parked; a roof: closed. Assign it in connect() if the hardware knows."""
+        return self._dome_is_parked
+
+    @parked.setter
+    def parked(self, parked: bool) -> None:
+        self._dome_is_parked = parked
+        if _PARK not in self._operations:
+            self._put(_PARK, {"PARK": parked, "UNPARK": not parked}, State.OK)
+
+    @property
+    def shutter_open(self) -> bool | None:
+        """The shutter is open, or closed; None: in between, or not known."""
+        chosen = self._chosen(_SHUTTER)
+        known = chosen is not None and self._vector(_SHUTTER).state == State.OK
+        return chosen == _OPEN if known else None
+
+    @shutter_open.setter
+    def shutter_open(self, is_open: bool | None) -> None:
+        state = State.IDLE if is_open is None else State.OK
+        self._put(_SHUTTER, {_OPEN: is_open is True, _CLOSE: is_open is False}, state)
+
+    # --- its properties ---
+
+    _dome_is_parked = False
+
+    def _standard(self) -> list[Bound]:
+        self._require("turn_to", "open_roof")
+        turns = self._implements("turn_to")
+        if not turns:
+            self._require("close_roof")
+        shutter = self._implements("open_shutter") and self._implements("close_shutter")
+        moves = self._on_dome_motion if not turns or self._implements("start_turning") else self._refuse_motion
+        table = Interface.DOME
+        park = {"PARK_AZ": self.park_azimuth}
+        names: list[tuple[str, Any, bool, dict[str, Any]]] = [
+            (_SHUTTER, self._on_shutter, shutter, {}),
+            (_POLICY, self._on_policy, shutter, {"permanent": True}),
+            (_MOTION, moves, True, {}),
+            (_REL, self._on_dome_relative, turns, {}),
+            (_ABS, self._on_dome_absolute, True, {"shown": turns}),
+            (_ABORT, self._on_dome_abort, True, {}),
+            (_SYNC, self._on_dome_sync, self._implements("sync"), {}),
+            (_SLAVING, self._on_slaving, turns, {}),
+            (_PARAMS, self._on_params, turns, {}),
+            (_PARK, self._on_dome_park, True, {}),
+            (_PLACE, self._on_park_place, turns, {"values": park}),
+            (_LOCK, self._on_mount_policy, True, {"permanent": True}),
+            ("ACTIVE_DEVICES", self._on_partners, True, {"permanent": True}),
+        ]
+        made = [self._bind(find(name, table), handle, **how) for name, handle, there, how in names if there]
+        if not turns:  # what people see of a roof
+            motion = next(bound.vector for bound in made if bound.vector.name == _MOTION)
+            for member, label in ((_CW, "Open"), (_CCW, "Close")):
+                motion.data[member].label = label
+        return [*made, *super()._standard()]
+
+    @property
+    def _turns(self) -> bool:
+        return self._has(_REL)
+
+    async def _prepare(self) -> None:
+        try:
+            data = await asyncio.to_thread(read_park_data, self.devicename)
+        except OSError as error:
+            self.warning(words_of(error))
+            data = None
+        if data is None:
+            self.info("No parking data found: the dome is taken to be unparked.")
+        elif data.axis1 is not None and self._turns:
+            self._vector(_PLACE)["PARK_AZ"] = data.axis1
+        self.parked = self._dome_is_parked or (data is not None and data.parked)
+        self._choose(_MOTION, None)
+        await super()._prepare()
+
+    async def _after_definitions(self) -> None:
+        await self._send(_PARK, State.OK)
+        if self._has(_SHUTTER):
+            await self._send(_SHUTTER)
+        await super()._after_definitions()
+
+    async def _poll_standard(self) -> None:
+        await super()._poll_standard()
+        await self._follow()
+
+    async def _save_dome(self) -> None:
+        place = self._get(_PLACE, "PARK_AZ") if self._turns else None
+        try:
+            await asyncio.to_thread(write_park_data, self.devicename, ParkData(self._dome_is_parked, place))
+        except OSError as error:
+            self.error(f"The parking data could not be saved: {words_of(error)}")
+
+    # --- turning ---
+
+    def _check_dome(self) -> None:
+        if self._dome_is_parked:
+            raise Refused("Please unpark the dome before issuing any motion commands.")
+        if _PARK in self._operations:
+            raise Refused("The dome is being parked, or unparked.")
+        if self._vector(_MOTION).state == State.BUSY and not any(name in self._operations for name in (_ABS, _REL)):
+            raise Refused("The dome moves: stop it first.")
+
+    async def _on_dome_absolute(self, values: dict[str, Any]) -> None:
+        self._check_dome()
+        await self._turn(_ABS, values[_ABS_MEMBER], (_MOTION,))
+
+    async def _on_dome_relative(self, values: dict[str, Any]) -> None:
+        self._check_dome()
+        self._vector(_REL)[_REL_MEMBER] = values[_REL_MEMBER]
+        await self._turn(_REL, (self.azimuth + values[_REL_MEMBER]) % 360, (_ABS, _MOTION))
+
+    async def _turn(self, name: str, azimuth: float, others: tuple[str, ...]) -> None:
+        for other in (_ABS, _REL):
+            await self._operations.cancel(other, quietly=True)
+        self._choose(_MOTION, _CW if (azimuth - self.azimuth) % 360 < 180 else _CCW)
+
+        def accept() -> None:
+            self._choose(_MOTION, None)
+            if abs(azimuth - self.azimuth) > 1e-9:
+                self.azimuth = azimuth
+
+        await self._perform(
+            name,
+            self.turn_to(azimuth),
+            accept=accept,
+            revoke=lambda: self._choose(_MOTION, None),
+            others=others,
+            waits=False,
+            ends=_ENDS,
+            then=lambda end: self._rest(),
+        )
+
+    async def _rest(self) -> None:
+        """It stands still: no direction is on."""
+        if self._chosen(_MOTION) is not None:
+            await self._button(_MOTION, State.IDLE if self._vector(_ABS).state == State.IDLE else State.OK)
+
+    async def _refuse_motion(self, values: dict[str, Any]) -> None:
+        if any(values.values()):
+            raise Refused("This dome turns to positions only.")
+        await self._stop_dome()
+        await self._button(_MOTION, State.IDLE)
+
+    async def _on_dome_motion(self, values: dict[str, Any]) -> None:
+        member = next((member for member, on in values.items() if on), None)
+        if not self._turns:
+            await self._move_roof(member)
+            return
+        if member is None:
+            await self._stop_dome()
+            await self._button(_MOTION, State.IDLE)
+            return
+        self._check_dome()
+        for other in (_ABS, _REL):
+            await self._operations.cancel(other)
+        ends = {End.DONE: State.BUSY, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+        await self._perform(
+            _MOTION,
+            self.start_turning(member == _CW),
+            accept=lambda: self._choose(_MOTION, member),
+            revoke=lambda: self._choose(_MOTION, None),
+            ends=ends,
+        )
+
+    async def _stop_dome(self) -> None:
+        """Cancel what moves, and stop it."""
+        for name in (_ABS, _REL, _MOTION):
+            await self._operations.cancel(name)
+        if self._implements("abort"):
+            async with asyncio.timeout(self.patience):
+                await self.abort()
+
+    async def _on_dome_sync(self, values: dict[str, Any]) -> None:
+        azimuth = values["DOME_SYNC_VALUE"]
+        if _ABS in self._operations or _REL in self._operations:
+            raise Refused("The dome turns.")
+
+        def accept() -> None:
+            self._put(_SYNC, {"DOME_SYNC_VALUE": azimuth})
+            self.azimuth = azimuth
+
+        await self._perform(_SYNC, self.sync(azimuth), accept=accept)
+
+    async def _on_dome_abort(self, values: dict[str, Any]) -> None:
+        if not values.get("ABORT"):
+            await self._button(_ABORT)
+            return
+        before = self._dome_is_parked
+        was_parking = await self._operations.cancel(_PARK, quietly=True)
+        shutter = await self._operations.cancel(_SHUTTER, quietly=True)
+        for name in (_ABS, _REL, _MOTION):
+            await self._operations.cancel(name, quietly=True)
+        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
+        for name in (_ABS, _REL):
+            if self._has(name) and self._vector(name).state == State.BUSY:
+                await self._send(name, State.IDLE)
+        if self._vector(_MOTION).state == State.BUSY:
+            await self._button(_MOTION, State.IDLE)
+        if shutter:
+            self.shutter_open = None
+            await self._send(_SHUTTER, State.IDLE)
+        if was_parking:
+            self._choose(_PARK, "PARK" if before else "UNPARK")
+            await self._send(_PARK, State.ALERT)
+
+    # --- parking ---
+
+    async def _on_dome_park(self, values: dict[str, Any]) -> None:
+        member = await self._pick(_PARK, values)
+        if member is not None:
+            await self._park_or_unpark(member == "PARK")
+
+    async def _move_roof(self, member: str | None) -> None:
+        """The buttons of a roof open and close it."""
+        if member is None:
+            if await self._operations.cancel(_PARK, quietly=True):
+                self._choose(_PARK, "PARK" if self._dome_is_parked else "UNPARK")
+                await self._send(_PARK, State.ALERT)
+            await self._stop_dome()
+            await self._button(_MOTION, State.IDLE)
+            return
+        await self._park_or_unpark(member == _CCW)
+
+    async def _park_or_unpark(self, wanted: bool) -> None:
+        member = "PARK" if wanted else "UNPARK"
+        if wanted == self._dome_is_parked and _PARK not in self._operations:
+            self.info("The dome is already parked." if wanted else "The dome is already unparked.")
+            self._choose(_PARK, member)
+            await self._send(_PARK, State.OK)
+            if self._chosen(_MOTION) is None:
+                await self._button(_MOTION)
+            return
+        if (
+            wanted
+            and self._is_on(_LOCK, "MOUNT_LOCKS")
+            and self._seen("ACTIVE_TELESCOPE", "TELESCOPE_PARK").get("PARK") != "On"
+        ):
+            self._choose(_PARK, "UNPARK")
+            await self._send(_PARK, State.ALERT, message="[ERROR] Cannot park the dome while the mount is not parked.")
+            await self._button(_MOTION, State.IDLE)
+            return
+        for name in (_ABS, _REL, _MOTION, _PARK):
+            await self._operations.cancel(name, quietly=True)
+        before = "PARK" if self._dome_is_parked else "UNPARK"
+        self._choose(_PARK, member)
+        if not self._turns:
+            self._choose(_MOTION, _CCW if wanted else _CW)
+
+        def accept() -> None:
+            self._dome_is_parked = wanted
+            self._choose(_PARK, member)
+            self._choose(_MOTION, None)
+
+        def revoke() -> None:
+            self._choose(_PARK, before)
+            self._choose(_MOTION, None)
+
+        async def then(end: End) -> None:
+            if self._turns:
+                await self._send(_ABS, State.IDLE if wanted and end is End.DONE else State.OK)
+            if end is End.DONE:
+                await self._save_dome()
+
+        others = (_ABS,) if self._turns else (_MOTION,)
+        ends = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
+        await self._perform(
+            _PARK, self._parking(wanted), accept=accept, revoke=revoke, others=others, waits=False, ends=ends, then=then
+        )
+
+    async def _parking(self, wanted: bool) -> None:
+        if not self._turns:
+            await (self.close_roof() if wanted else self.open_roof())
+            return
+        if wanted:
+            await self.turn_to(self._get(_PLACE, "PARK_AZ"))
+            self.azimuth = self._get(_PLACE, "PARK_AZ")
+        policy = "SHUTTER_CLOSE_ON_PARK" if wanted else "SHUTTER_OPEN_ON_UNPARK"
+        if self._has(_SHUTTER) and self._is_on(_POLICY, policy):
+            await (self.close_shutter() if wanted else self.open_shutter())
+            self.shutter_open = not wanted
+
+    async def _on_park_place(self, values: dict[str, Any]) -> None:
+        await self._send(_PLACE, State.OK, values)
+        await self._save_dome()
+
+    # --- shutter, policies ---
+
+    async def _on_shutter(self, values: dict[str, Any]) -> None:
+        member = await self._pick(_SHUTTER, values)
+        if member is None:
+            return
+        await self._operations.cancel(_SHUTTER, quietly=True)
+        self._choose(_SHUTTER, member)
+        work = self.open_shutter() if member == _OPEN else self.close_shutter()
+        await self._perform(_SHUTTER, work, accept=lambda: self._choose(_SHUTTER, member), waits=False, ends=_ENDS)
+
+    async def _on_policy(self, values: dict[str, Any]) -> None:
+        await self._send(_POLICY, State.OK, values)
+        await self._save_one(_POLICY)
+
+    async def _on_mount_policy(self, values: dict[str, Any]) -> None:
+        member = await self._pick(_LOCK, values)
+        if member is not None:
+            self._choose(_LOCK, member)
+            await self._send(_LOCK, State.OK)
+            await self._save_one(_LOCK)
+
+    # --- following the mount ---
+
+    async def _on_slaving(self, values: dict[str, Any]) -> None:
+        member = await self._pick(_SLAVING, values)
+        if member is not None:
+            self._choose(_SLAVING, member)
+            await self._send(_SLAVING, State.OK)
+
+    async def _on_params(self, values: dict[str, Any]) -> None:
+        await self._send(_PARAMS, State.OK, values)
+        await self._save_one(_PARAMS)
+
+    async def _follow(self) -> None:
+        """Turn to where the mount points, if the dome is to follow it and nothing else moves it."""
+        if not self._turns or not self._is_on(_SLAVING, _ENABLE) or self._dome_is_parked:
+            return
+        if any(name in self._operations for name in (_ABS, _REL, _PARK)) or self._vector(_MOTION).state == State.BUSY:
+            return
+        mount = "ACTIVE_TELESCOPE"
+        ra = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "RA")
+        dec = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "DEC")
+        latitude = self._seen_number(mount, "GEOGRAPHIC_COORD", "LAT")
+        longitude = self._seen_number(mount, "GEOGRAPHIC_COORD", "LONG")
+        if ra is None or dec is None or latitude is None or longitude is None:
+            return
+        if self._seen(mount, "TELESCOPE_PARK").get("PARK") == "On":
+            return
+        _, azimuth = altitude_azimuth(ra, dec, latitude, longitude, now_utc())
+        away = abs((azimuth - self.azimuth + 180) % 360 - 180)
+        if away > self._get(_PARAMS, "AUTOSYNC_THRESHOLD"):
+            await self._turn(_ABS, azimuth, (_MOTION,))

@@ -1,0 +1,229 @@
+"""The beginning of a new driver: a file that works as it is, and its test."""
+
+from __future__ import annotations
+
+import textwrap
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, NamedTuple
+
+__all__ = ["KINDS", "write_driver"]
+
+
+class _Kind(NamedTuple):
+    """What is special about one kind of instrument.
+
+    Attributes:
+        base: Its class.
+        body: The body of the class.
+        test: What the test does when it is connected.
+        imports: Further imports of the driver.
+    """
+
+    base: str
+    body: str
+    test: str
+    imports: str = ""
+
+
+KINDS: Final = {
+    "focuser": _Kind(
+        "Focuser",
+        '''\
+        maximum = 50_000  # steps
+
+        async def move_to(self, position):
+            """Move to a position; return when it is there."""
+            while self.position != position:  # replace this by what your hardware needs
+                await asyncio.sleep(0.1)
+                self.position += max(-500, min(500, position - self.position))
+
+        async def abort(self):
+            """Stop the hardware. move_to() has been cancelled before."""
+        ''',
+        """\
+        await client.set_number(NAME, "ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=2000)
+        await client.wait_for(NAME, "ABS_FOCUS_POSITION", state="Ok", timeout=60)
+        assert client.driver[NAME].position == 2000
+        """,
+    ),
+    "wheel": _Kind(
+        "FilterWheel",
+        '''\
+        filters = ("Luminance", "Red", "Green", "Blue", "H_Alpha")
+
+        async def select(self, slot):
+            """Turn to a slot, from 1; return when it is there."""
+            await asyncio.sleep(1)  # replace this by what your hardware needs
+        ''',
+        """\
+        await client.set_number(NAME, "FILTER_SLOT", FILTER_SLOT_VALUE=3)
+        await client.wait_for(NAME, "FILTER_SLOT", state="Ok", timeout=60)
+        assert client.driver[NAME].slot == 3
+        """,
+    ),
+    "rotator": _Kind(
+        "Rotator",
+        '''\
+        async def turn_to(self, angle):
+            """Turn to an angle in degrees; return when it is there."""
+            while self.angle != angle:  # replace this by what your hardware needs
+                await asyncio.sleep(0.1)
+                self.angle += max(-1, min(1, angle - self.angle))
+
+        async def abort(self):
+            """Stop the hardware. turn_to() has been cancelled before."""
+        ''',
+        """\
+        await client.set_number(NAME, "ABS_ROTATOR_ANGLE", ANGLE=10)
+        await client.wait_for(NAME, "ABS_ROTATOR_ANGLE", state="Ok", timeout=60)
+        assert client.driver[NAME].angle == 10
+        """,
+    ),
+    "mount": _Kind(
+        "Mount",
+        '''\
+        async def poll(self):
+            """Ask the hardware where it points: self.coordinates = hours, degrees."""
+
+        async def slew_to(self, ra, dec):
+            """Slew to coordinates of now; return when it is there."""
+            await asyncio.sleep(5)  # replace this by what your hardware needs
+
+        async def abort(self):
+            """Stop the hardware. slew_to() has been cancelled before."""
+
+        async def set_tracking(self, on):
+            """Begin or end to follow the sky."""
+        ''',
+        """\
+        await client.set_number(NAME, "EQUATORIAL_EOD_COORD", RA=5, DEC=20)
+        await client.wait_for(NAME, "EQUATORIAL_EOD_COORD", state="Ok", timeout=60)
+        assert client.driver[NAME].tracking
+        """,
+    ),
+    "camera": _Kind(
+        "Camera",
+        '''\
+        width, height, bits = 640, 480, 16
+        pixel_size = (5.2, 5.2)  # micrometres
+
+        async def expose(self, shot):
+            """Expose, and return the pixels, row by row. An abort cancels this."""
+            await asyncio.sleep(shot.seconds)  # replace this by what your hardware needs
+            return random.randbytes(shot.columns * shot.rows * shot.bits // 8)
+        ''',
+        """\
+        await client.set_number(NAME, "CCD_EXPOSURE", CCD_EXPOSURE_VALUE=2)
+        await client.wait_for(NAME, "CCD_EXPOSURE", state="Ok", timeout=60)
+        assert client.property(NAME, "CCD1").values["CCD1"].startswith(b"SIMPLE")
+        """,
+        "import random\n",
+    ),
+}
+"""The kinds of instruments for which a driver can be begun."""
+
+_DRIVER: Final = '''\
+"""A driver for {article} {kind}. Serve it with: indipyserver {file}:make_driver"""
+
+import asyncio
+{imports}
+from indipydriver.instruments import {names}
+
+
+class {name}({base}):
+    async def connect(self):
+        """Open the hardware and see whether it is there; an exception says why it cannot be connected."""
+
+    async def disconnect(self):
+        """Close the hardware."""
+
+{body}
+
+def make_driver():
+    return InstrumentDriver({name}())
+
+
+if __name__ == "__main__":  # started by a server: over standard input and output
+    asyncio.run(make_driver().asyncrun())
+'''
+
+_TEST: Final = '''\
+"""Run it with: python3 -m pytest {file}"""
+
+from indipydriver.testing import DriverHarness, run
+
+from {module} import make_driver
+
+NAME = "{device}"
+
+
+def test_it_works(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))  # where settings are saved
+
+    async def session():
+        async with DriverHarness(make_driver()) as client:
+            await client.set_switch(NAME, "CONNECTION", CONNECT="On")
+            await client.wait_for(NAME, "CONNECTION", state="Ok")
+{test}
+
+    run(session)
+'''
+
+
+def write_driver(kind: str, path: Path) -> Path:
+    """Write a driver and its test.
+
+    Args:
+        kind: One of KINDS.
+        path: The file of the driver; its test comes beside it.
+
+    Returns:
+        The file of the test.
+
+    Raises:
+        ValueError: There is no such kind, or the file has no name for a module.
+        OSError: A file is there already, or cannot be written.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} must be one of {', '.join(KINDS)}")
+    module = path.stem
+    if path.suffix != ".py" or not module.isidentifier():
+        raise ValueError(f"{path.name!r} must be a name such as my_{kind}.py, so that Python can import it")
+    words = [word for word in module.split("_") if word]
+    name = "".join(word[0].upper() + word[1:] for word in words) or "Driver"
+    about = KINDS[kind]
+    if name in ("InstrumentDriver", about.base):
+        name = f"My{name}"
+    test = path.with_name(f"test_{path.name}")
+    values = {
+        "article": "a",
+        "kind": {"wheel": "filter wheel"}.get(kind, kind),
+        "file": path.name,
+        "imports": about.imports,
+        "names": ", ".join(sorted([about.base, "InstrumentDriver"])),
+        "name": name,
+        "base": about.base,
+        "body": textwrap.indent(textwrap.dedent(about.body), "    "),
+    }
+    made = _DRIVER.format(**values)
+    tested = _TEST.format(
+        file=test.name,
+        module=module,
+        device=_device_name(name),
+        test=textwrap.indent(textwrap.dedent(about.test).rstrip(), " " * 12),
+    )
+    for file in (path, test):
+        if file.exists():
+            raise FileExistsError(f"{file} is there already")
+    path.write_text(made, encoding="utf-8")
+    test.write_text(tested, encoding="utf-8")
+    return test
+
+
+def _device_name(name: str) -> str:
+    """The name of the device, as the class of instruments makes it of the name of a class."""
+    made = name[:1]
+    for before, letter in pairwise(name):
+        made += f" {letter}" if letter.isupper() and (before.islower() or before.isdigit()) else letter
+    return made

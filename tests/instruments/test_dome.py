@@ -1,0 +1,160 @@
+"""Domes and roofs, as KStars and CCDciel expect them."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from indipydriver.instruments import Dome, InstrumentDriver
+from indipydriver.instruments.simulators import DomeSimulator, RollOffSimulator, TelescopeSimulator
+from indipydriver.standard import INTERFACES, Interface
+from indipydriver.testing import DriverHarness, driver_test
+from tests.instruments.sessions import GENERAL, Session
+
+ABS, REL, MOTION, SHUTTER = "ABS_DOME_POSITION", "REL_DOME_POSITION", "DOME_MOTION", "DOME_SHUTTER"
+PARK, ABORT = "DOME_PARK", "DOME_ABORT_MOTION"
+
+
+class Turning(Dome):
+    async def turn_to(self, azimuth):
+        await asyncio.sleep(1)
+
+
+@driver_test
+async def test_what_is_implemented_is_defined():
+    always = {MOTION, ABORT, PARK, "MOUNT_POLICY", "ACTIVE_DEVICES"}
+    async with Session(RollOffSimulator()) as client:
+        await client.connect()
+        assert set(client.defined()) - {*GENERAL, "SIMULATED_FAULT"} == always
+        labels = [m.label for m in client.property(client.name, MOTION).definition.members]
+        assert labels == ["Open", "Close"]
+    async with Session(Turning()) as client:
+        await client.connect()
+        turning = {ABS, REL, "DOME_AUTOSYNC", "DOME_PARAMS", "DOME_PARK_POSITION"}
+        assert set(client.defined()) - set(GENERAL) == always | turning
+        assert client.values("DRIVER_INFO")["DRIVER_INTERFACE"] == "32"
+        await client.press(MOTION, "DOME_CW")
+        assert (client.state(MOTION), client.on(MOTION)) == ("Alert", [])
+    async with Session(DomeSimulator()) as client:
+        await client.connect()
+        table = [s.name for s in INTERFACES[Interface.DOME]]
+        permanent = ("ACTIVE_DEVICES", "MOUNT_POLICY", "DOME_SHUTTER_PARK_POLICY")
+        names = [name for name in client.defined() if name in table and name not in permanent]
+        assert names == sorted(names, key=table.index)
+
+
+@driver_test
+async def test_a_dome_turns_the_shorter_way_and_shows_its_direction():
+    async with Session(DomeSimulator()) as client:
+        device = await client.connect()
+        await client.number(ABS, DOME_ABSOLUTE_POSITION=340)
+        await client.advance(0.5)
+        assert (client.state(ABS), client.state(MOTION), client.on(MOTION)) == ("Busy", "Busy", ["DOME_CCW"])
+        assert client.value(ABS) > 340
+        await client.until(ABS, "Ok", 5)
+        assert (client.state(MOTION), client.on(MOTION), device.azimuth) == ("Ok", [], 340)
+        await client.number(REL, DOME_RELATIVE_POSITION=30)
+        await client.until(REL, "Ok", 5)
+        assert device.azimuth == pytest.approx(10)
+
+
+@driver_test
+async def test_abort():
+    async with Session(DomeSimulator()) as client:
+        device = await client.connect()
+        await client.number(ABS, DOME_ABSOLUTE_POSITION=170)
+        await client.advance(1)
+        await client.press(ABORT, "ABORT")
+        assert (client.state(ABORT), client.state(ABS), client.state(MOTION)) == ("Ok", "Idle", "Idle")
+        assert client.on(MOTION) == []
+        where = device.azimuth
+        await client.advance(5)
+        assert device.azimuth == where
+        await client.press(MOTION, "DOME_CW")
+        assert (client.state(MOTION), client.on(MOTION)) == ("Busy", ["DOME_CW"])
+        await client.advance(3)
+        assert device.azimuth > where + 10
+        await client.number(ABS, DOME_ABSOLUTE_POSITION=10)
+        assert client.state(ABS) == "Alert"
+        await client.set_switch(client.name, MOTION, DOME_CW="Off", DOME_CCW="Off")
+        assert (client.state(MOTION), client.on(MOTION)) == ("Idle", [])
+        where = device.azimuth
+        await client.advance(3)
+        assert device.azimuth == where
+
+
+@driver_test
+async def test_parking_with_the_shutter(home):
+    async with Session(DomeSimulator()) as client:
+        device = await client.connect()
+        await client.press(SHUTTER, "SHUTTER_OPEN")
+        assert (client.state(SHUTTER), client.on(SHUTTER), device.shutter_open) == ("Busy", ["SHUTTER_OPEN"], None)
+        await client.until(SHUTTER, "Ok", 5)
+        assert device.shutter_open
+        await client.set_switch(client.name, "DOME_SHUTTER_PARK_POLICY", SHUTTER_CLOSE_ON_PARK="On")
+        await client.press(PARK, "PARK")
+        assert (client.state(PARK), client.on(PARK)) == ("Busy", ["PARK"])
+        await client.until(PARK, "Ok", 30)
+        assert (device.azimuth, device.shutter_open, device.parked) == (90, False, True)
+        await client.until(ABS, "Idle")
+        await client.number(ABS, DOME_ABSOLUTE_POSITION=10)
+        assert client.state(ABS) == "Alert"
+    assert "<axis1position>90.000000</axis1position>" in (home / ".indi" / "ParkData.xml").read_text()
+    async with Session(DomeSimulator()) as client:
+        device = await client.connect()
+        assert client.on(PARK) == ["PARK"]
+        await client.press(PARK, "UNPARK")
+        await client.until(PARK, "Ok", 5, UNPARK="On")
+        await client.number(ABS, DOME_ABSOLUTE_POSITION=120)
+        await client.until(ABS, "Ok", 15)
+        await client.press(PARK, "PARK")
+        await client.advance(1)
+        await client.press(ABORT, "ABORT")
+        assert (client.state(PARK), client.on(PARK)) == ("Alert", ["UNPARK"])
+
+
+@driver_test
+async def test_a_roof_opens_and_closes_by_its_motion():
+    async with Session(RollOffSimulator()) as client:
+        device = await client.connect()
+        device.parked = True
+        await client.press(MOTION, "DOME_CW")
+        assert (client.state(MOTION), client.on(MOTION)) == ("Busy", ["DOME_CW"])
+        assert (client.state(PARK), client.on(PARK)) == ("Busy", ["UNPARK"])
+        await client.until(PARK, "Ok", 6, UNPARK="On")
+        await client.until(MOTION, "Ok", 1, DOME_CW="Off")
+        assert not device.parked
+        await client.press(MOTION, "DOME_CCW")
+        await client.advance(1)
+        await client.press(ABORT, "ABORT")
+        assert (client.state(PARK), client.on(PARK)) == ("Alert", ["UNPARK"])
+        assert (client.state(MOTION), client.on(MOTION)) == ("Idle", [])
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 6, PARK="On")
+
+
+@driver_test
+async def test_a_dome_follows_the_mount_and_waits_for_it(monkeypatch):
+    from indipydriver.instruments import dome
+
+    monkeypatch.setattr(dome, "now_utc", lambda: datetime(1987, 4, 10, 19, 21, tzinfo=UTC))
+    turning, mount = DomeSimulator(), TelescopeSimulator()
+    name = turning.devicename
+    async with DriverHarness(InstrumentDriver(turning, mount)) as client:
+        for device in (name, mount.devicename):
+            await client.set_switch(device, "CONNECTION", CONNECT="On")
+        await client.settle()
+        await client.set_number(mount.devicename, "GEOGRAPHIC_COORD", LAT=38.9214, LONG=282.934444, ELEV=0)
+        mount.tracking = True
+        mount.coordinates = 23.1546225, -6.719892
+        await client.set_text(name, "ACTIVE_DEVICES", ACTIVE_TELESCOPE=mount.devicename)
+        await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
+        await client.advance(30)
+        assert turning.azimuth == pytest.approx(248.03, abs=0.1)  # Meeus, example 13.b
+        await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_DISABLE="On")
+        await client.set_switch(name, "MOUNT_POLICY", MOUNT_LOCKS="On")
+        await client.set_switch(name, PARK, PARK="On")
+        client.assert_state(name, PARK, "Alert")
+        mount.parked = True
+        await client.set_switch(name, PARK, PARK="On")
+        await client.wait_for(name, PARK, state="Ok", timeout=30)

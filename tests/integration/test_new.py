@@ -1,0 +1,66 @@
+"""indipyserver --new: what it writes works as it is."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from indipyserver.cli.main import main
+from indipyserver.cli.new import KINDS
+from tests.support import ROOT
+
+
+def python(*arguments, cwd):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(cwd), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=50, check=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_driver_passes_its_test_and_the_checker(kind, tmp_path):
+    file = f"my_{kind}.py"
+    made = python("-m", "indipyserver", "--new", kind, file, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert f"indipyserver --check {file}:make_driver" in made.stdout
+    tested = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, f"test_{file}", cwd=tmp_path)
+    assert "1 passed" in tested.stdout, tested.stdout
+    checked = python("-m", "indipyserver", "--check", f"{file}:make_driver", cwd=tmp_path)
+    assert "fine: 0 errors, 0 warnings, 0 notes" in checked.stdout, checked.stdout
+    linted = python("-m", "ruff", "check", "--isolated", "--select=E,F,I", "--line-length=120", ".", cwd=tmp_path)
+    assert linted.returncode == 0, linted.stdout
+    formed = python("-m", "ruff", "format", "--isolated", "--line-length=120", "--check", ".", cwd=tmp_path)
+    assert formed.returncode == 0, formed.stdout
+
+
+def test_nothing_is_overwritten(tmp_path, capsys):
+    path = tmp_path / "led.py"
+    path.write_text("mine")
+    assert main(["--new", "focuser", str(path)]) == 2
+    assert capsys.readouterr().err == f"{path} is there already\n"
+    assert path.read_text() == "mine"
+    assert [file.name for file in tmp_path.iterdir()] == ["led.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--new", "telescope", "x.py"], "'telescope' must be one of focuser"),
+        (["--new", "focuser", "my-focuser.py"], "must be a name such as my_focuser.py"),
+        (["--new", "focuser", "focuser"], "must be a name such as my_focuser.py"),
+        (["--new", "focuser", "x.py", "indi_x"], "give it no DRIVER"),
+    ],
+)
+def test_what_cannot_be_written_is_said(arguments, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_follow_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file, name in (("focuser.py", "class MyFocuser(Focuser)"), ("big_2nd.py", "class Big2nd(Focuser)")):
+        assert main(["--new", "focuser", file]) == 0
+        assert name in (tmp_path / file).read_text()
+    assert 'NAME = "Big2nd"' in (tmp_path / "test_big_2nd.py").read_text()
