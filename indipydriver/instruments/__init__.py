@@ -16,17 +16,21 @@ from .dome import Dome
 from .driver import InstrumentDriver
 from .filterwheel import FilterWheel
 from .focuser import Focuser
+from .gps import GPS, Fix
 from .groups import Lights, Numbers, Switches, Texts
 from .guider import Direction, Guider
 from .instrument import Instrument
 from .lines import Line, Network, Serial
 from .mount import Mount
 from .operations import Refused
+from .powerbox import PowerBox
 from .propertydevice import PropertyDevice, every
 from .rotator import Rotator
 from .shots import FrameType, Shot
+from .weather import Reading, WeatherStation
 
 __all__ = [
+    "GPS",
     "Blob",
     "Button",
     "Camera",
@@ -35,6 +39,7 @@ __all__ = [
     "Dome",
     "DustCap",
     "FilterWheel",
+    "Fix",
     "Focuser",
     "FrameType",
     "Guider",
@@ -48,7 +53,9 @@ __all__ = [
     "Network",
     "Number",
     "Numbers",
+    "PowerBox",
     "PropertyDevice",
+    "Reading",
     "Refused",
     "Rotator",
     "Serial",
@@ -57,5 +64,6 @@ __all__ = [
     "Switches",
     "Text",
     "Texts",
+    "WeatherStation",
     "every",
 ]

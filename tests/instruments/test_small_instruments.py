@@ -2,7 +2,20 @@
 
 import pytest
 
-from indipydriver.instruments import Camera, Dome, DustCap, FilterWheel, Focuser, Guider, LightBox, Mount, Rotator
+from indipydriver.instruments import (
+    GPS,
+    Camera,
+    Dome,
+    DustCap,
+    FilterWheel,
+    Focuser,
+    Guider,
+    LightBox,
+    Mount,
+    PowerBox,
+    Rotator,
+    WeatherStation,
+)
 from indipydriver.instruments.simulators import (
     DustCapSimulator,
     Fault,
@@ -237,7 +250,20 @@ async def test_a_light_is_dimmed():
 
 def test_classes_of_instruments_can_be_combined():
     """One device may be several: what one class has for itself has no name that another uses for something else."""
-    kinds = [Camera, Dome, Focuser, FilterWheel, Rotator, DustCap, LightBox, Mount, Guider]
+    kinds = [
+        GPS,
+        Camera,
+        Dome,
+        DustCap,
+        FilterWheel,
+        Focuser,
+        Guider,
+        LightBox,
+        Mount,
+        PowerBox,
+        Rotator,
+        WeatherStation,
+    ]
     shared = {
         "_standard",
         "_prepare",
@@ -246,6 +272,7 @@ def test_classes_of_instruments_can_be_combined():
         "_check_guiding",
         "_declarations",
         "_abc_impl",
+        "_start_loops",
     }
     owners = {}
     for kind in kinds:

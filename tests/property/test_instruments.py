@@ -70,10 +70,10 @@ def wrong(definition, seed):
 
 
 def is_steady(client, name):
-    """It is Busy as long as it goes on: a mount that tracks, or moves until a client stops it."""
-    return name in ("TELESCOPE_TRACK_STATE", "TELESCOPE_MOTION_NS", "TELESCOPE_MOTION_WE") and (
-        client.on(name) not in ([], ["TRACK_OFF"])
-    )
+    """It is Busy as long as it goes on, or as a warning: a mount that tracks, or moves until a client stops it."""
+    moving = ("TELESCOPE_TRACK_STATE", "TELESCOPE_MOTION_NS", "TELESCOPE_MOTION_WE", "DOME_MOTION", "WEATHER_OVERRIDE")
+    warning = ("WEATHER_STATUS", "SAFETY_STATUS")
+    return name in warning or (name in moving and client.on(name) not in ([], ["TRACK_OFF"]))
 
 
 async def play(kind, steps):

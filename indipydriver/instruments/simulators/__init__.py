@@ -5,6 +5,7 @@ from .dome import DomeSimulator, RollOffSimulator
 from .faults import Fault, Simulator
 from .focuser import FocuserSimulator
 from .mount import TelescopeSimulator
+from .site import GPSSimulator, PowerBoxSimulator, WeatherSimulator
 from .small import DustCapSimulator, FilterSimulator, LightPanelSimulator, RotatorSimulator
 
 __all__ = [
@@ -14,9 +15,12 @@ __all__ = [
     "Fault",
     "FilterSimulator",
     "FocuserSimulator",
+    "GPSSimulator",
     "LightPanelSimulator",
+    "PowerBoxSimulator",
     "RollOffSimulator",
     "RotatorSimulator",
     "Simulator",
     "TelescopeSimulator",
+    "WeatherSimulator",
 ]

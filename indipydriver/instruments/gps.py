@@ -1,0 +1,122 @@
+"""GPS receivers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ..protocol.tags import State
+from ..standard import Interface, find
+from .instrument import Instrument
+from .propertydevice import Bound
+from .standarddevice import optional
+
+__all__ = ["GPS", "Fix"]
+
+_PLACE, _TIME, _REFRESH, _PERIOD = "GEOGRAPHIC_COORD", "TIME_UTC", "GPS_REFRESH", "GPS_REFRESH_PERIOD"
+_RETRY: Final = 5.0  # seconds between two tries without a fix
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Where the receiver is, and when.
+
+    Attributes:
+        latitude: Degrees north.
+        longitude: Degrees east.
+        elevation: Metres.
+        utc: The time; None: that of this machine.
+        offset: Hours by which the local time is ahead; None: that of this machine.
+    """
+
+    latitude: float
+    longitude: float
+    elevation: float = 0.0
+    utc: datetime | None = None
+    offset: float | None = None
+
+
+class GPS(Instrument):
+    """A GPS receiver. Override :meth:`read_fix`.
+
+    It is read when it is connected, when clients want it, and as often as they say. The clock of this machine is never
+    set.
+    """
+
+    interface = Interface.GPS
+
+    @optional
+    async def read_fix(self) -> Fix | None:
+        """Read the receiver; None if it does not know yet where it is."""
+        raise NotImplementedError
+
+    def _standard(self) -> list[Bound]:
+        self._require("read_fix")
+        self._fix_wanted = asyncio.Event()
+        table = Interface.GPS
+        return [
+            self._bind(find(_PLACE, table)),
+            self._bind(find(_TIME, table)),
+            self._bind(find(_REFRESH, table), self._on_gps_refresh),
+            self._bind(find(_PERIOD, table), self._on_gps_period),
+            *super()._standard(),
+        ]
+
+    def _start_loops(self) -> None:
+        super()._start_loops()
+        self._loops.append(self._operations.spawn(self._read_fixes()))
+
+    async def _read_fixes(self) -> None:
+        """Read the receiver until there is a fix, and then as often as clients want."""
+        failing = ""
+        what = f"{type(self).__name__}.read_fix"
+        while True:
+            self._fix_wanted.clear()
+            fix = None
+            try:
+                async with asyncio.timeout(self.patience):
+                    fix = await self.read_fix()
+                failing = ""
+            except Exception as error:
+                text = self._failed(what, error)
+                if text != failing:
+                    failing = text
+                    self.error(f"The receiver could not be read: {text}")
+            await self._show_fix(fix, is_failing=bool(failing))
+            pause: float | None = self._get(_PERIOD, "PERIOD") or None
+            if fix is None:
+                pause = _RETRY
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._fix_wanted.wait()
+
+    async def _show_fix(self, fix: Fix | None, *, is_failing: bool) -> None:
+        names = (_PLACE, _TIME, _REFRESH)
+        self._choose(_REFRESH, None)
+        if fix is None:
+            for name in names:
+                await self._send(name, State.ALERT if is_failing else State.BUSY)
+            return
+        here = datetime.now().astimezone().utcoffset()
+        ahead = here.total_seconds() / 3600 if here is not None else 0.0
+        utc = (fix.utc or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+        offset = ahead if fix.offset is None else fix.offset
+        place = {"LAT": fix.latitude, "LONG": fix.longitude % 360, "ELEV": fix.elevation}
+        self._vector(_PLACE).update({name: f"{value:.10g}" for name, value in place.items()})
+        self._vector(_TIME).update({"UTC": utc.isoformat(timespec="seconds"), "OFFSET": f"{offset:g}"})
+        for name in names:
+            await self._send(name, State.OK)
+
+    async def _on_gps_refresh(self, values: dict[str, Any]) -> None:
+        if not values.get("REFRESH"):
+            await self._button(_REFRESH)
+            return
+        await self._button(_REFRESH, State.BUSY)
+        self._fix_wanted.set()
+
+    async def _on_gps_period(self, values: dict[str, Any]) -> None:
+        await self._send(_PERIOD, State.OK, values)
+        self._fix_wanted.set()

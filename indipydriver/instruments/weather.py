@@ -1,0 +1,223 @@
+"""Weather stations, and whether it is safe to observe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from ..propertymembers import NumberMember
+from ..propertyvectors import LightVector, NumberVector
+from ..protocol.tags import State
+from ..standard import Interface, StandardMember, find
+from .instrument import Instrument
+from .operations import words_of
+from .propertydevice import Bound
+from .standarddevice import optional
+
+__all__ = ["Reading", "WeatherStation"]
+
+_UPDATE, _REFRESH, _OVERRIDE = "WEATHER_UPDATE", "WEATHER_REFRESH", "WEATHER_OVERRIDE"
+_STATUS, _SAFETY, _VALUES = "WEATHER_STATUS", "SAFETY_STATUS", "WEATHER_PARAMETERS"
+_RETRY: Final = 5.0  # seconds after which a reading that has failed is tried again
+_WORST: Final = [State.IDLE, State.OK, State.BUSY, State.ALERT]
+_GROUP: Final = "Parameters"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading of a weather station.
+
+    Attributes:
+        name: Its name for clients, such as WEATHER_TEMPERATURE or WEATHER_WIND_SPEED.
+        label: Human-readable text, with the unit.
+        low: The smallest value that is safe, at first; clients may change it.
+        high: The largest value that is safe; a reading without a range (low equal to high) has no status.
+        warning: Percent of the range near its ends that are a warning.
+    """
+
+    name: str
+    label: str
+    low: float = 0.0
+    high: float = 0.0
+    warning: float = 15.0
+
+    @property
+    def has_range(self) -> bool:
+        """It says whether it is safe."""
+        return self.low < self.high
+
+
+class WeatherStation(Instrument):
+    """A weather station. Override :meth:`read_weather`, and say in `readings` what it returns.
+
+    KStars looks at the worst of the lights that the ranges give. Without a reading for two periods it is Alert.
+
+    Attributes:
+        readings: What it reads.
+        period: Seconds between two readings at first; clients may change it, 0: only on request.
+    """
+
+    interface = Interface.WEATHER
+    readings: ClassVar[Sequence[Reading]] = ()
+    period: ClassVar[float] = 60.0
+
+    @optional
+    async def read_weather(self) -> Mapping[str, float]:
+        """Read the instruments; returns the values by their names."""
+        raise NotImplementedError
+
+    @property
+    def safe(self) -> bool:
+        """It is neither Alert nor unknown."""
+        return self._vector(_STATUS).state in (State.OK, State.BUSY)
+
+    # --- its properties ---
+
+    def _standard(self) -> list[Bound]:
+        self._require("read_weather")
+        if not self.readings:
+            raise TypeError(f"{type(self).__name__} does not say in `readings` what it reads")
+        table = Interface.WEATHER
+        lights = [StandardMember(one.name, one.label, State.IDLE) for one in self.readings if one.has_range]
+        if not lights:
+            raise TypeError(f"{type(self).__name__} has no reading with a range, so nothing says whether it is safe")
+        numbers = [StandardMember(one.name, one.label, "0", "%.2f", one.low, one.high) for one in self.readings]
+        self._wanted = asyncio.Event()
+        self._last = -math.inf
+        made = [
+            self._bind(find(_UPDATE, table), self._on_update, values={"PERIOD": self.period}),
+            self._bind(find(_REFRESH, table), self._on_refresh),
+            self._bind(find(_OVERRIDE, table), self._on_override),
+            self._bind(find(_STATUS, table), members=lights),
+            self._bind(find(_SAFETY, table)),
+            self._bind(find(_VALUES, table), members=numbers),
+        ]
+        made += [self._range(one.name, one) for one in self.readings if one.has_range]
+        return [*made, *super()._standard()]
+
+    def _range(self, name: str, one: Reading) -> Bound:
+        far = 1_000_000
+        members = [
+            NumberMember("MIN_OK", "OK range min", "%.2f", -far, far, 0, one.low),
+            NumberMember("MAX_OK", "OK range max", "%.2f", -far, far, 0, one.high),
+            NumberMember("PERC_WARN", "% for Warning", "%.f", 0, 100, 5, one.warning),
+            NumberMember("ALERT_TYPE", "Flip alerting to in-bounds", "%.f", 0, 1, 1, 0),
+        ]
+        vector = NumberVector(name, one.label, _GROUP, "rw", State.IDLE, members)
+
+        async def on_range(values: dict[str, Any]) -> None:
+            await self._send(name, State.OK, values)
+            self._judge()
+            await self._show_weather()
+            await self._save_one(name)
+
+        return Bound(vector, on_range, saved=True)
+
+    # --- reading ---
+
+    def _start_loops(self) -> None:
+        super()._start_loops()
+        self._last = asyncio.get_running_loop().time()
+        self._loops.append(self._operations.spawn(self._read_all()))
+
+    async def _read_all(self) -> None:
+        """Read again and again, as often as clients want."""
+        while True:
+            self._wanted.clear()
+            is_good = await self._read_once()
+            pause = self._get(_UPDATE, "PERIOD") or math.inf
+            if not is_good:
+                pause = min(pause, _RETRY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause if pause < math.inf else None):
+                    await self._wanted.wait()
+
+    async def _read_once(self) -> bool:
+        """Read the instruments and show what they say; False if that fails."""
+        what = f"{type(self).__name__}.read_weather"
+        clock = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(self.patience):
+                values = await self.read_weather()
+            known = self._vector(_VALUES)
+            numbers = {name: float(value) for name, value in values.items() if name in known}
+        except Exception as error:
+            text = self._failed(what, error)
+            if self._vector(_VALUES).state != State.ALERT:
+                self.error(f"The weather could not be read: {text or words_of(error)}")
+            await self._send(_VALUES, State.ALERT)
+            if clock() - self._last > 2 * max(self._get(_UPDATE, "PERIOD"), _RETRY):
+                self._all_lights(State.ALERT)
+                await self._show_weather(values=False)
+            return False
+        self._last = clock()
+        self._vector(_VALUES).update({name: f"{value:.6g}" for name, value in numbers.items()})
+        self._vector(_VALUES).state = State.OK
+        self._judge()
+        await self._show_weather()
+        return True
+
+    def _judge(self) -> None:
+        """What the readings mean."""
+        if self._is_on(_OVERRIDE, "OVERRIDE"):
+            self._all_lights(State.OK)
+            return
+        if self._vector(_VALUES).state != State.OK or self._last == -math.inf:
+            return
+        for name in self._vector(_STATUS):
+            self._vector(_STATUS)[name] = self._light(name)
+        self._mirror()
+
+    def _light(self, name: str) -> State:
+        low, high, percent, flipped = (self._get(name, m) for m in ("MIN_OK", "MAX_OK", "PERC_WARN", "ALERT_TYPE"))
+        value = self._get(_VALUES, name)
+        margin = (high - low) * percent / 100
+        if not low <= value <= high:
+            return State.OK if flipped else State.ALERT
+        if (low != 0 and value < low + margin) or (high != 0 and value > high - margin):
+            return State.BUSY
+        return State.ALERT if flipped else State.OK
+
+    def _all_lights(self, state: State) -> None:
+        for name in self._vector(_STATUS):
+            self._vector(_STATUS)[name] = state
+        self._mirror()
+
+    def _mirror(self) -> None:
+        """The state of the lights is that of the worst; safety is the same."""
+        status = self._vector(_STATUS)
+        assert isinstance(status, LightVector)
+        worst = max((State(value) for value in status.values()), key=_WORST.index)
+        status.state = worst
+        self._vector(_SAFETY)["SAFETY"] = worst
+        self._vector(_SAFETY).state = worst
+
+    async def _show_weather(self, *, values: bool = True) -> None:
+        await self._send(_STATUS)
+        await self._send(_SAFETY)
+        if values:
+            await self._send(_VALUES)
+
+    # --- commands ---
+
+    async def _on_update(self, values: dict[str, Any]) -> None:
+        await self._send(_UPDATE, State.OK, values)
+        self._wanted.set()
+        await self._save_one(_UPDATE)
+
+    async def _on_refresh(self, values: dict[str, Any]) -> None:
+        if values.get("REFRESH"):
+            self._wanted.set()
+        await self._button(_REFRESH)
+
+    async def _on_override(self, values: dict[str, Any]) -> None:
+        on = values.get("OVERRIDE", False)
+        await self._send(_OVERRIDE, State.BUSY if on else State.IDLE, {"OVERRIDE": on})
+        if on:
+            self.warning("The status of the weather is overridden.")
+        self._judge()
+        await self._show_weather()
