@@ -17,20 +17,24 @@ def python(*arguments, cwd):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=50, check=False)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_driver_passes_its_test_and_the_checker(kind, tmp_path):
-    file = f"my_{kind}.py"
-    made = python("-m", "indipyserver", "--new", kind, file, cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
-    assert f"indipyserver --check {file}:make_driver" in made.stdout
-    tested = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, f"test_{file}", cwd=tmp_path)
-    assert "1 passed" in tested.stdout, tested.stdout
-    checked = python("-m", "indipyserver", "--check", f"{file}:make_driver", cwd=tmp_path)
-    assert "fine: 0 errors, 0 warnings, 0 notes" in checked.stdout, checked.stdout
+def test_new_drivers_pass_their_tests_and_the_checker(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for kind in KINDS:
+        assert main(["--new", kind, f"my_{kind}.py"]) == 0
+        assert f"indipyserver --check my_{kind}.py:make_driver" in capsys.readouterr().out
+    tested = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, ".", cwd=tmp_path)
+    assert f"{len(KINDS)} passed" in tested.stdout, tested.stdout
     linted = python("-m", "ruff", "check", "--isolated", "--select=E,F,I", "--line-length=120", ".", cwd=tmp_path)
     assert linted.returncode == 0, linted.stdout
     formed = python("-m", "ruff", "format", "--isolated", "--line-length=120", "--check", ".", cwd=tmp_path)
     assert formed.returncode == 0, formed.stdout
+    names = [f"my_{kind}" for kind in KINDS]
+    together = (
+        "import importlib\n\ndef make():\n    return [importlib.import_module(name).make_driver() for name in %r]\n"
+    )
+    (tmp_path / "together.py").write_text(together % names)
+    checked = python("-m", "indipyserver", "--check", "together.py:make", cwd=tmp_path)
+    assert "fine: 0 errors, 0 warnings, 0 notes" in checked.stdout, checked.stdout
 
 
 def test_nothing_is_overwritten(tmp_path, capsys):
