@@ -101,6 +101,8 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
 
 def _write_driver(kind: str, file: str) -> int:
     """Write the beginning of a driver, and say what to do with it; returns the exit status."""
+    from pathlib import Path
+
     from .new import write_driver
 
     path = Path(file)

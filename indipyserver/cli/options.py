@@ -12,7 +12,6 @@ from ..routing.outbox import OutboxLimits
 from ..sources.exdriver import RESTARTS
 from ..spec import DEFAULT_PORT, Spec, parse_spec
 from .access import add_options
-from .new import KINDS
 
 __all__ = ["MIB", "UNIX_SOCKET", "build_parser"]
 
@@ -143,7 +142,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("write a driver").add_argument
     add("--new", nargs=2, metavar=("KIND", "FILE"),
-        help=f"serve nothing: write the beginning of a driver and its test; KIND: {', '.join(KINDS)}")  # fmt: skip
+        help="serve nothing: write the beginning of a driver and its test; KIND: camera, focuser, mount, rotator, wheel")  # fmt: skip
 
     add = parser.add_argument_group("check a driver").add_argument
     add("--check", metavar="DRIVER", type=_spec,

@@ -8,6 +8,7 @@ import pytest
 
 from indipyserver.cli.main import main
 from indipyserver.cli.new import KINDS
+from indipyserver.cli.options import build_parser
 from tests.support import ROOT
 
 
@@ -35,6 +36,10 @@ def test_new_drivers_pass_their_tests_and_the_checker(tmp_path, monkeypatch, cap
     (tmp_path / "together.py").write_text(together % names)
     checked = python("-m", "indipyserver", "--check", "together.py:make", cwd=tmp_path)
     assert "fine: 0 errors, 0 warnings, 0 notes" in checked.stdout, checked.stdout
+
+
+def test_the_kinds_are_in_the_help():
+    assert f"KIND: {', '.join(sorted(KINDS))}" in " ".join(build_parser().format_help().split())
 
 
 def test_nothing_is_overwritten(tmp_path, capsys):
