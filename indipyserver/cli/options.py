@@ -142,7 +142,8 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("write a driver").add_argument
     add("--new", nargs=2, metavar=("KIND", "FILE"),
-        help="serve nothing: write the beginning of a driver and its test; KIND: camera, focuser, mount, rotator, wheel")  # fmt: skip
+        help="serve nothing: write the beginning of a driver and its test; "
+        "KIND: camera, focuser, mount, rotator, wheel")  # fmt: skip
 
     add = parser.add_argument_group("check a driver").add_argument
     add("--check", metavar="DRIVER", type=_spec,
