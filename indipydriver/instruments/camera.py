@@ -160,6 +160,7 @@ class Camera(Partners):
         return [*made, *super()._standard()]
 
     async def _prepare(self) -> None:
+        self._colder = asyncio.Event()  # of this event loop
         width, height = self.width, self.height
         frame = self._vector(_FRAME)
         if self._found_frame != (width, height):

@@ -67,6 +67,7 @@ class GPS(Instrument):
 
     def _start_loops(self) -> None:
         super()._start_loops()
+        self._fix_wanted = asyncio.Event()  # of this event loop
         self._loops.append(self._operations.spawn(self._read_fixes()))
 
     async def _read_fixes(self) -> None:

@@ -121,6 +121,7 @@ class WeatherStation(Instrument):
 
     def _start_loops(self) -> None:
         super()._start_loops()
+        self._wanted = asyncio.Event()  # of this event loop
         self._last = asyncio.get_running_loop().time()
         self._loops.append(self._operations.spawn(self._read_all()))
 

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from indipydriver.instruments import Instrument, InstrumentDriver, Network, Number, Refused, Serial, every
+from indipydriver.instruments import Instrument, InstrumentDriver, Network, Number, Refused, Serial, every, simulators
 from indipydriver.protocol.messages import DefVector
 from indipydriver.standard import Interface
 from indipydriver.testing import DriverHarness, driver_test, run
@@ -476,3 +476,25 @@ async def test_failures_of_the_author_are_in_the_log(caplog):
         await client.wait_for("Meter", "CONNECTION", state="Alert")
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR and record.exc_info]
     assert "Meter.connect of Meter failed" in record.getMessage()
+
+
+def test_all_instruments_run_again_in_another_event_loop():
+    kinds = [getattr(simulators, name) for name in simulators.__all__ if name.endswith("Simulator")]
+    driver = InstrumentDriver(*(kind() for kind in kinds if kind is not simulators.Simulator))
+
+    async def session():
+        async with DriverHarness(driver) as client:
+            for name in driver:
+                await client.set_switch(name, "CONNECTION", CONNECT="On")
+            for name in driver:
+                await client.wait_for(name, "CONNECTION", state="Ok", timeout=5)
+            await client.set_number("CCD Simulator", "CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=18)
+            await client.wait_for("CCD Simulator", "CCD_TEMPERATURE", state="Ok", timeout=30)
+            await client.set_switch("Weather Simulator", "WEATHER_REFRESH", REFRESH="On")
+            await client.wait_for("Weather Simulator", "WEATHER_STATUS", state="Ok", timeout=5)
+            await client.wait_for("GPS Simulator", "GPS_REFRESH", state="Ok", timeout=15)
+            await client.set_number("CCD Simulator", "CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=0)
+            await client.advance(5)
+
+    for _ in range(3):
+        run(session)
