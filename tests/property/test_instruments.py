@@ -124,7 +124,7 @@ def judge(frames):
     return [
         f"{f.code}: {f.where}: {f.seen}"
         for f in checker.findings
-        if f.severity != "note" and not (f.code == "none-on" and f.name.endswith("_PARK"))
+        if f.severity != "note" and not (f.code in ("none-on", "rule-at-start") and f.name.endswith("_PARK"))
     ]
 
 
