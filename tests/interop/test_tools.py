@@ -20,6 +20,7 @@ from tests.support import (
     free_port,
     gone,
     match,
+    pypi,
     require,
     run,
     running_server,
@@ -150,7 +151,7 @@ async def test_getprop_saves_the_picture_whole(tmp_path):
 @contextlib.asynccontextmanager
 async def indipyclient(port, **settings):
     """A running client of that package; its attribute `events` is a queue of all events."""
-    package = pytest.importorskip("indipyclient")
+    package = pypi.indipyclient()
 
     class Client(package.IPyClient):
         async def rxevent(self, event):

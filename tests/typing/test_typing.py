@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.support import ROOT
 
-SAMPLES = [ROOT / "tests" / "typing" / name for name in ("user_driver.py", "user_overrides.py")]
+SAMPLES = [ROOT / "tests" / "typing" / name for name in ("user_driver.py", "user_overrides.py", "user_client.py")]
 SAMPLES.append(ROOT / "tests" / "instruments" / "own_properties.py")
 
 # What an author without annotations writes.
@@ -31,7 +32,8 @@ class Plain(ipd.IPyDriver):
 
 def mypy(*files: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-incremental", *map(str, files)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    environment = {**os.environ, "MYPYPATH": str(ROOT / "companions")}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, env=environment, check=False)
 
 
 @pytest.mark.timeout(150)
@@ -47,14 +49,15 @@ def test_mypy_finds_what_is_wrong(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     wrong = tmp_path / "wrong.py"
     lines = [
-        "import indipydriver as ipd, indipyserver",
+        "import indipyclient, indipydriver as ipd, indipyserver",
         "ipd.SwitchMember(3)",
         "ipd.getfloat('1').upper()",
         "indipyserver.IPyServer(ipd.Device('D', []))",
+        "indipyclient.SyncClient().need('D', 'P')['M'].number.upper()",
     ]
     wrong.write_text("\n".join(lines))
     done = mypy(wrong)
-    assert done.stdout.count("error:") == 3, done.stdout
+    assert done.stdout.count("error:") == 4, done.stdout
 
 
 @pytest.mark.timeout(150)
@@ -132,7 +135,7 @@ def pyright(folder: Path, mode: str, *files: Path) -> list[str]:
         json.dumps(
             {
                 "include": [str(file) for file in files],
-                "extraPaths": [str(ROOT)],
+                "extraPaths": [str(ROOT), str(ROOT / "companions")],
                 "typeCheckingMode": mode,
                 "pythonVersion": "3.11",
             }

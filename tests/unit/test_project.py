@@ -17,8 +17,11 @@ def test_nothing_is_required():
     assert PROJECT["dependencies"] == []
 
 
-def test_both_packages_say_that_they_are_typed():
-    assert all((ROOT / package / "py.typed").exists() for package in ("indipydriver", "indipyserver"))
+def test_all_packages_say_that_they_are_typed():
+    assert all(
+        (ROOT / package / "py.typed").exists()
+        for package in ("indipydriver", "indipyserver", "companions/indipyclient")
+    )
 
 
 def test_the_changes_of_this_version_are_listed():
@@ -26,7 +29,7 @@ def test_the_changes_of_this_version_are_listed():
 
 
 def test_the_top_level_holds_what_belongs_there():
-    expected = {"indipydriver", "indipyserver", "examples", "tests", "docs"}
+    expected = {"indipydriver", "indipyserver", "companions", "examples", "tests", "docs"}
     expected |= {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
     there = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert there - {"build", "dist", "htmlcov"} <= expected

@@ -1,0 +1,53 @@
+"""``indipyclient messages``: print what devices say."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from ..model.delta import Note
+from ..model.dump import iso
+from .link import Status, client_of, run
+from .main import common
+from .output import print_json, print_line
+
+EXAMPLES = """\
+  indipyclient messages
+  indipyclient messages Telescope --for 60
+  indipyclient messages --json --count 10"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit status."""
+    parser = common("messages", "Print what devices say, from now on.  The connection is kept up.", EXAMPLES)
+    parser.add_argument("device", nargs="?", help="only this device")
+    parser.add_argument("--count", type=int, help="end after so many")
+    parser.add_argument("--for", type=float, dest="duration", help="end after so many seconds")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    options = parser.parse_args(arguments)
+    return run(lambda: _messages(options))
+
+
+async def _messages(options: argparse.Namespace) -> int:
+    printed = 0
+    async with client_of(options, reconnect=True) as client:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(options.duration), client.changes(initial=True) as cursor:
+                async for delta in cursor:
+                    for note in delta.notes:
+                        if options.device in (None, note.device):
+                            _print(note, options.json)
+                            printed += 1
+                            if printed == options.count:
+                                return Status.DONE
+    return Status.DONE
+
+
+def _print(note: Note, as_json: bool) -> None:
+    time = iso(note.timestamp) or ""
+    if as_json:
+        print_json({"t": time, "device": note.device, "property": note.name, "message": note.text})
+    else:
+        print_line(" ".join(filter(None, (time, f"{note.device}:" if note.device else "", note.text))))

@@ -1,0 +1,73 @@
+"""How values are printed: ``Device.PROPERTY.MEMBER=value``, or one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from ..addresses import FIELDS, Pattern, field_of
+from ..model.dump import line
+from ..model.properties import Property
+
+__all__ = ["escape", "lines_of", "print_json", "print_line", "print_members"]
+
+CLOSED_PIPE: Final = 141
+"""The status of a program that the signal for a closed pipe has ended, as shells have it."""
+
+
+def escape(name: str) -> str:
+    """A name as it stands in an address."""
+    return name.replace("\\", "\\\\").replace(".", "\\.") if "." in name or "\\" in name else name
+
+
+def print_line(text: str) -> None:
+    """One line, at once."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` is no error, and nobody reads what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(CLOSED_PIPE) from None
+
+
+def print_json(found: object) -> None:
+    """One object on a line, at once."""
+    print_line(json.dumps(found, ensure_ascii=False))
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def print_members(prop: Property, members: Iterable[str], as_json: bool, *, values_only: bool = False) -> None:
+    """Print these members, or fields, of a property."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    for name in members:
+        if name in FIELDS:
+            value = field_of(prop, name)
+            found = {"t": now, "device": prop.device, "property": prop.name, "member": name, "value": value}
+        else:
+            member = prop[name]
+            found = line(prop, member, now)
+            value = f"<{len(member.data)} bytes {member.format}>" if member.data is not None else member.value
+        if as_json:
+            print_json(found)
+        elif values_only:
+            print_line(_one_line(value))
+        else:
+            where = ".".join(map(escape, (prop.device, prop.name, name)))
+            print_line(f"{where}={_one_line(value)}")
+
+
+def lines_of(patterns: Iterable[Pattern], prop: Property) -> list[str]:
+    """The members of a property that the patterns mean, each once."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        if pattern.matches(prop):
+            found.update(dict.fromkeys(pattern.members(prop)))
+    return list(found)

@@ -1,0 +1,44 @@
+"""``indipyclient record``: write what a server says to a file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ..recording.files import Writer
+from ..recording.recorder import record
+from .link import Status, client_of, run, say
+from .main import common
+
+EXAMPLES = """\
+  indipyclient record night.indi
+  indipyclient record night.indi --blobs --for 28800
+  indipyclient record test.indi -s observatory.local --for 60"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit status."""
+    parser = common(
+        "record", "Write what a server says to a file, until Ctrl-C; indipyclient replay serves it again.", EXAMPLES
+    )
+    parser.add_argument("file", metavar="FILE", help="where to; it must not be there yet")
+    parser.add_argument("--blobs", action="store_true", help="record BLOBs too, in a folder FILE.blobs")
+    parser.add_argument("--for", type=float, dest="duration", help="end after so many seconds")
+    options = parser.parse_args(arguments)
+    return run(lambda: _record(options))
+
+
+async def _record(options: argparse.Namespace) -> int:
+    seen: Writer | None = None
+
+    def progress(writer: Writer) -> None:
+        nonlocal seen
+        seen = writer
+
+    try:
+        async with client_of(options, reconnect=True) as client:
+            seen = await record(client, options.file, blobs=options.blobs, duration=options.duration, progress=progress)
+    finally:  # Ctrl-C is how a recording usually ends
+        if seen is not None:
+            say(f"{seen.lines} lines in {options.file}")
+    return Status.DONE

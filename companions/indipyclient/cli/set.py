@@ -1,0 +1,117 @@
+"""``indipyclient set``: set values and say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ..addresses import parse_pattern, unescape
+from ..client import Client
+from ..errors import TimedOut
+from ..model.commands import Value
+from ..model.expect import Confirm
+from ..model.properties import Property
+from .link import QUIET, Status, client_of, run, say
+from .main import common
+from .output import print_json, print_members
+
+EXAMPLES = """\
+  indipyclient set Thermostat.TARGET.TARGET=21.5
+  indipyclient set Telescope.EQUATORIAL_EOD_COORD.RA=5:30 DEC=-5:23 --timeout 180
+  indipyclient set Camera.CONNECTION.CONNECT=On --wait sent"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit status."""
+    parser = common("set", "Set members of one or more properties, and wait for what comes of it.", EXAMPLES)
+    parser.add_argument(
+        "values",
+        nargs="+",
+        metavar="ADDRESS=VALUE",
+        help="what to set; members of the same property may follow by their name alone",
+    )
+    parser.add_argument(
+        "--wait",
+        choices=[each.value for each in Confirm],
+        default="settled",
+        help="what to wait for: that it is sent, answered, no longer Busy, or that the values are reached",
+    )
+    parser.add_argument("-t", "--timeout", type=float, help="seconds for all (default: what the device says, and 5)")
+    parser.add_argument("--names", type=float, default=5.0, help="seconds to wait for the property (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing")
+    options = parser.parse_args(arguments)
+    return run(lambda: _set(options))
+
+
+async def _set(options: argparse.Namespace) -> int:
+    async with client_of(options) as client:
+        commands = await _read(client, options.values, options.names)
+        for (device, name), values in commands:
+            outcome = await client.set(device, name, values, confirm=options.wait, timeout=options.timeout)
+            if options.quiet:
+                continue
+            if options.json:
+                print_json(
+                    {
+                        "device": device,
+                        "property": name,
+                        "state": outcome.prop.state.value,
+                        "values": outcome.prop.values,
+                        "confirmed": outcome.confirmed,
+                        "acknowledged": outcome.acknowledged,
+                        "elapsed": round(outcome.elapsed, 3),
+                        "messages": list(outcome.messages),
+                    }
+                )
+                continue
+            for text in outcome.messages:
+                say(f"{device}: {text}")
+            print_members(outcome.prop, values, False)
+            if options.wait in ("settled", "answered") and not outcome.confirmed:
+                say(f"{device}.{name} is {outcome.prop.state}, and not what was asked for")
+    return Status.DONE
+
+
+async def _read(client: Client, texts: Sequence[str], timeout: float) -> list[tuple[tuple[str, str], dict[str, Value]]]:
+    """What is to be set, property by property, in the order given."""
+    commands: list[tuple[tuple[str, str], dict[str, Value]]] = []
+    for text in texts:
+        address, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"no '=' in {text!r}: write DEVICE.PROPERTY.MEMBER=VALUE")
+        prop: Property | None = None
+        if "." not in address:
+            if not commands:
+                raise ValueError(f"{text!r} names no property: write DEVICE.PROPERTY.MEMBER=VALUE")
+            commands[-1][1][address] = value
+            continue
+        key, member = await _address(client, address, timeout)
+        prop = client.need(*key)
+        if not commands or commands[-1][0] != prop.key:
+            commands.append((prop.key, {}))
+        commands[-1][1][member] = value
+    return commands
+
+
+async def _address(client: Client, address: str, timeout: float) -> tuple[tuple[str, str], str]:
+    try:
+        pattern = parse_pattern(address)
+    except ValueError:  # dots in names: they must be known first
+        await client.settle(quiet=QUIET, timeout=timeout)
+        pattern = parse_pattern(address, client.model)
+    device, name = pattern.only_device, pattern.only_name
+    if not pattern.fixed or device is None or name is None or pattern.member == "*":
+        raise ValueError(f"{address!r} is not the address of one member: write DEVICE.PROPERTY.MEMBER")
+    if client.get(device, name) is None:
+        await client.ask(device, name)
+        await _there(client, device, name, timeout)
+    return (device, name), unescape(pattern.member)
+
+
+async def _there(client: Client, device: str, name: str, timeout: float) -> None:
+    try:
+        await client.wait_property(device, name, timeout=timeout)
+    except TimedOut:
+        client.need(device, name)  # says which name comes near
+        raise

@@ -1,0 +1,46 @@
+"""``indipyclient snapshot``: everything as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from ..errors import NoSuchDevice
+from ..model.dump import dump_device, dump_property, dump_site
+from .link import QUIET, Status, client_of, run
+from .main import common
+from .output import print_line
+
+EXAMPLES = """\
+  indipyclient snapshot
+  indipyclient snapshot Thermostat
+  indipyclient snapshot Thermostat TARGET --compact"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit status."""
+    parser = common("snapshot", "Print everything, a device, or a property as JSON.", EXAMPLES)
+    parser.add_argument("device", nargs="?", help="only this device")
+    parser.add_argument("name", nargs="?", help="only this property of it")
+    parser.add_argument("--compact", action="store_true", help="on one line")
+    parser.add_argument("-t", "--timeout", type=float, default=3.0, help="seconds to wait for names (default: 3)")
+    options = parser.parse_args(arguments)
+    return run(lambda: _snapshot(options))
+
+
+async def _snapshot(options: argparse.Namespace) -> int:
+    async with client_of(options) as client:
+        await client.settle(quiet=QUIET, timeout=options.timeout)
+        site = client.snapshot()
+        if options.device is None:
+            found = dump_site(site)
+        elif options.name is None:
+            device = site.devices.get(options.device)
+            if device is None:
+                raise NoSuchDevice(options.device, site)
+            found = dump_device(device)
+        else:
+            found = dump_property(client.need(options.device, options.name))
+    print_line(json.dumps(found, indent=None if options.compact else 2, ensure_ascii=False))
+    return Status.DONE

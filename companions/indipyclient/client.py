@@ -1,0 +1,480 @@
+"""The client: wait for what there is, set it, be told what came of it, and follow what changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from indipydriver.protocol.limits import Limits
+from indipydriver.protocol.messages import AnyMessage, GetProperties
+from indipydriver.protocol.tags import BlobMode, State
+
+from .addresses import PORT, Endpoint, parse_endpoint
+from .blobs import ReceivedBlob, pump
+from .commanding import Outcome, carry_out, need
+from .connect import Connect, connect, tls_context
+from .engine import Engine
+from .errors import NotConnected
+from .model.commands import Value, press
+from .model.delta import Note
+from .model.expect import Confirm
+from .model.history import Point
+from .model.model import Change, Model
+from .model.properties import Property
+from .model.site import Device, Site
+from .model.tap import Overflow, TapQueue
+from .model.wishes import BlobWishes
+from .reconnect import LinkState, Retry, Status
+from .streams import Cursor, Lost, Tap
+from .waiting import Where, settle, wait_device, wait_property
+
+__all__ = ["Client", "Outcome", "Stats"]
+
+_BLOBS_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What has happened so far.
+
+    Attributes:
+        uptime: Seconds since the link came up; 0 when it is down.
+        reconnects: How often it came back.
+        last_message_age: Seconds since something was last understood; None when the link is down.
+        messages: Elements understood.
+        bytes_in: Bytes received.
+        bytes_out: Bytes sent.
+        malformed: Elements that were skipped because they could not be read.
+        unknown: Updates of what was never defined.
+        dropped: Items that taps have lost.
+    """
+
+    uptime: float
+    reconnects: int
+    last_message_age: float | None
+    messages: int
+    bytes_in: int
+    bytes_out: int
+    malformed: int
+    unknown: int
+    dropped: int
+
+
+class Client:
+    """A connection to an INDI server that comes back by itself; to be used in ``async with``.
+
+    Args:
+        host: Name or address, ``host:port``, or the path of a local socket.
+        port: Of the server.
+        tls: True for the certificates that this machine trusts, or a context of your own.
+        server_hostname: The name in the server's certificate, if not the host.
+        blobs: For which BLOBs are asked without being told to: none, or those of all devices.
+        history: Points that are kept of each number; 0 for none.
+        reconnect: False: the first failure ends it.
+        retry: When to try again; the default waits 1 s, and up to 30 s.
+        limits: What the server may send.
+        connect: What makes the link, in the place of the above.
+
+    Attributes:
+        endpoint: Where the server is.
+        model: What is known of it, for readers that do without this class.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = PORT,
+        *,
+        tls: bool | ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        blobs: BlobMode = BlobMode.NEVER,
+        history: int = 0,
+        reconnect: bool = True,
+        retry: Retry | None = None,
+        limits: Limits | None = None,
+        connect: Connect | None = None,
+    ) -> None:
+        self.endpoint = parse_endpoint(host, port)
+        self.model = Model(history=history)
+        self._wishes = BlobWishes(blobs)
+        self._retry = (retry or Retry()) if reconnect else None
+        self._connect = connect or self._connector(tls, server_hostname, limits)
+        self._engine: Engine | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._taps: set[Tap[Change]] = set()
+        self._streams: set[Tap[ReceivedBlob]] = set()
+        self._lost_by_closed = 0
+
+    def _connector(
+        self, tls: bool | ssl.SSLContext | None, server_hostname: str | None, limits: Limits | None
+    ) -> Connect:
+        context = tls_context(tls)
+        endpoint: Endpoint = self.endpoint
+        return lambda: connect(endpoint, tls=context, server_hostname=server_hostname, limits=limits)
+
+    # Life
+
+    async def start(self, *, wait: bool = True, timeout: float | None = 10.0) -> None:
+        """Begin to connect.
+
+        Args:
+            wait: Come back when the link is up.
+            timeout: Seconds to wait for it; None for ever.
+
+        Raises:
+            NotConnected: It is not up in time, or cannot be and is not tried again.
+        """
+        if self._engine is not None:
+            raise RuntimeError("this client was started already")
+        engine = self._engine = Engine(self.endpoint, self._connect, self.model, self._wishes, retry=self._retry)
+        self._task = asyncio.create_task(engine.run(), name=f"INDI client of {self.endpoint}")
+        if not wait:
+            return
+        up = (LinkState.READY, LinkState.CLOSED)
+        try:
+            await engine.until(lambda: engine.status.state in up, timeout)
+            if engine.status.state is not LinkState.READY:
+                raise NotConnected(engine.status.reason or f"no connection to {self.endpoint} in {timeout} s")
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """End: readers end, and what waits fails."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        self._running.close()
+        for stream in list(self._streams):
+            stream.close()
+
+    async def __aenter__(self) -> Client:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise NotConnected("the client was not started: use 'async with Client(...)', or await start()")
+        return self._engine
+
+    @property
+    def status(self) -> Status:
+        """How the link is."""
+        return self._engine.status if self._engine is not None else Status(LinkState.CLOSED)
+
+    @property
+    def connected(self) -> bool:
+        """The link is up."""
+        return self.model.connected
+
+    @property
+    def stats(self) -> Stats:
+        """Figures of this moment."""
+        engine = self._running
+        now = asyncio.get_running_loop().time()
+        messages, received, sent = engine.counts()
+        session = engine.session
+        up = engine.status.state is LinkState.READY
+        return Stats(
+            now - engine.status.since if up else 0.0,
+            engine.reconnects,
+            now - session.last if session is not None else None,
+            messages,
+            received,
+            sent,
+            engine.malformed,
+            self.model.unknown,
+            self._lost_by_closed + sum(tap.lost for tap in self._taps) + sum(s.lost for s in self._streams),
+        )
+
+    # What there is
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        """All devices as they are now."""
+        return self.model.site().devices
+
+    def get(self, device: str, name: str) -> Property | None:
+        """A property as it is now, or None."""
+        return self.model.get(device, name)
+
+    def need(self, device: str, name: str) -> Property:
+        """A property as it is now.
+
+        Raises:
+            NoSuchDevice: The server has not defined the device.
+            NoSuchProperty: The device has not defined the property.
+        """
+        return need(self.model, device, name)
+
+    def snapshot(self) -> Site:
+        """Everything as it is now; it does not change any more."""
+        return self.model.site()
+
+    def is_stale(self, prop: Property) -> bool:
+        """Nobody knows whether it is still so: the link is down, or came back and it was not defined again yet."""
+        return self.model.is_stale(prop)
+
+    def notes(self, device: str | None = None) -> list[Note]:
+        """What was said lately, oldest first; of one device, or everything."""
+        return self.model.notes(device)
+
+    def history(self, device: str, name: str, member: str) -> list[Point]:
+        """The last values of a number, oldest first, if ``history`` was asked for."""
+        return self.model.history(device, name, member)
+
+    # Waiting
+
+    async def wait_device(self, name: str, *, connected: bool = False, timeout: float | None = 10.0) -> Device:
+        """Wait until a device is there.
+
+        Args:
+            name: Its name.
+            connected: And its driver is connected to the instrument.
+            timeout: Seconds; None for ever.
+
+        Raises:
+            TimedOut: It is not.
+        """
+        return await wait_device(self._running, name, connected, timeout)
+
+    async def wait_property(
+        self,
+        device: str,
+        name: str,
+        *,
+        state: State | str | None = None,
+        where: Where | None = None,
+        timeout: float | None = 10.0,
+    ) -> Property:
+        """Wait until a property is there and as it should be; what it was for a moment only counts too.
+
+        Args:
+            device: Its device.
+            name: Its name.
+            state: What its state should be.
+            where: What else should be true of it.
+            timeout: Seconds; None for ever.
+
+        Returns:
+            The property as it was at that moment.
+
+        Raises:
+            TimedOut: It is not in time.
+        """
+        wanted = None if state is None else State(state)
+        return await wait_property(self._running, device, name, wanted, where, timeout)
+
+    async def settle(self, *, quiet: float = 0.3, timeout: float = 5.0) -> bool:
+        """Wait until definitions have stopped coming, as INDI does not say when all are there; False if they do not."""
+        return await settle(self._running, quiet, timeout)
+
+    async def wait_link(self, connected: bool = True, *, timeout: float | None = None) -> bool:
+        """Wait until the link is up, or down; False if it is not in time."""
+        return await self._running.until(lambda: self.model.connected is connected, timeout)
+
+    # Commands
+
+    async def set(
+        self,
+        device: str,
+        name: str,
+        values: Mapping[str, Value] | None = None,
+        *,
+        confirm: Confirm | str = Confirm.SETTLED,
+        timeout: float | None = None,
+        who: str = "",
+        **members: Value,
+    ) -> Outcome:
+        """Send new values and wait for what comes of it.
+
+        Args:
+            device: The device.
+            name: The property.
+            values: By member.
+            confirm: What to wait for: ``sent``, ``answered``, ``settled`` or ``values``.
+            timeout: Seconds for everything; None for what the device says and 5 s, at least 10.
+            who: Who asks, for those who watch.
+            members: More values, where the name of the member is one of Python's.
+
+        Raises:
+            NotConnected: Nothing was sent.
+            NoSuchDevice, NoSuchProperty, NoSuchMember, NotWritable, BadValue: Nothing was sent.
+            Refused: The device answered with Alert.
+            TimedOut: It has not answered, or is still Busy.
+            ConnectionLost, PropertyGone: It was sent, and nobody knows what became of it.
+        """
+        wanted = {**(values or {}), **members}
+        return await carry_out(self._running, device, name, wanted, Confirm(confirm), timeout, who)
+
+    async def press(
+        self,
+        device: str,
+        name: str,
+        member: str,
+        *,
+        confirm: Confirm | str = Confirm.SETTLED,
+        timeout: float | None = None,
+        who: str = "",
+    ) -> Outcome:
+        """Turn one switch On, and the others Off where the rule says so; see :meth:`set`."""
+        values = press(self.need(device, name), member)
+        return await self.set(device, name, values, confirm=confirm, timeout=timeout, who=who)
+
+    async def send(self, message: AnyMessage) -> None:
+        """Send any message of INDI; nothing is checked against what is known.
+
+        Raises:
+            NotConnected: Nothing was sent.
+        """
+        await self._running.send(message)
+
+    async def ask(self, device: str | None = None, name: str | None = None) -> None:
+        """Ask for definitions again: of everything, a device, or a property."""
+        await self._running.send(GetProperties(device, name))
+
+    # Following
+
+    def changes(
+        self, device: str | None = None, name: str | None = None, *, interval: float = 0.0, initial: bool = False
+    ) -> Cursor:
+        """Follow what changes, as it is when you look: ``async for delta in client.changes(...)``.
+
+        Args:
+            device: Only of this device.
+            name: Only this property.
+            interval: Seconds between two deltas at least.
+            initial: The first delta is everything there is.
+        """
+        return self._running.add_cursor(device, name, interval, 0 if initial else None)
+
+    def tap(
+        self,
+        device: str | None = None,
+        name: str | None = None,
+        *,
+        limit: int = 1000,
+        limit_bytes: int = 256 << 20,
+        overflow: Overflow | str = Overflow.DROP_OLDEST,
+    ) -> Tap[Change]:
+        """Every change in order: ``async for change in client.tap(...)``.
+
+        Args:
+            device: Only of this device.
+            name: Only of this property.
+            limit: Changes that wait for you.
+            limit_bytes: And bytes of BLOBs.
+            overflow: What happens when you are too slow; see :class:`Overflow`.
+        """
+        engine = self._running
+        queue: TapQueue[Change] = TapQueue(limit, limit_bytes, Overflow(overflow))
+        tap: Tap[Change] = Tap(queue, self._tap_closed, engine.taps_drained)
+        self._taps.add(tap)
+        engine.add_tap(tap, device, name)
+        return tap
+
+    def _tap_closed(self, tap: Tap[Change]) -> None:
+        self._lost_by_closed += tap.lost
+        self._taps.discard(tap)
+        self._running.remove_tap(tap)
+
+    async def messages(self, device: str | None = None) -> AsyncIterator[Note]:
+        """What is said from now on: by one device, or by all."""
+        async with self._running.add_cursor(device, None, 0.0, None) as cursor:
+            async for delta in cursor:
+                for note in delta.notes:
+                    if device is None or note.device == device:
+                        yield note
+
+    # BLOBs
+
+    async def enable_blobs(self, device: str, name: str | None = None, mode: BlobMode | str = BlobMode.ALSO) -> None:
+        """Say which BLOBs should come; it holds after the link has come back, too.
+
+        Args:
+            device: Of which device.
+            name: Of which property; None for all of the device.
+            mode: Never, Also, or Only: those and nothing else of the device.
+        """
+        await self._running.wish(self._wishes.wish(device, name, BlobMode(mode)))
+
+    @contextlib.asynccontextmanager
+    async def blobs(
+        self, device: str, name: str | None = None, *, member: str | None = None, limit: int = _BLOBS_AT_ONCE
+    ) -> AsyncIterator[Tap[ReceivedBlob]]:
+        """BLOBs as they come, which are asked for as long as the block runs.
+
+        ``async with client.blobs("CCD 1") as blobs: async for blob in blobs: ...``
+        If you are too slow the oldest are dropped, and a :class:`Lost` stands in their place.
+
+        Args:
+            device: Of which device.
+            name: Of which property; None for all.
+            member: Of which member; None for all.
+            limit: BLOBs that wait for you.
+        """
+        engine = self._running
+        stream: Tap[ReceivedBlob] = Tap(TapQueue(limit), self._streams.discard)
+        self._streams.add(stream)
+        tap = self.tap(device, name, limit=limit, overflow=Overflow.DROP_OLDEST)
+        pumping = asyncio.create_task(pump(tap, stream, member))
+        try:
+            await engine.wish(self._wishes.hold(device, name))
+            yield stream
+        finally:
+            pumping.cancel()
+            await asyncio.gather(pumping, return_exceptions=True)
+            tap.close()
+            self._lost_by_closed += stream.lost
+            stream.close()
+            message = self._wishes.release(device, name)
+            await engine.wish(message)
+
+    async def save_blobs(
+        self,
+        folder: str | os.PathLike[str],
+        device: str,
+        name: str | None = None,
+        *,
+        saved: Callable[[ReceivedBlob, Path], None] = lambda blob, path: None,
+        count: int | None = None,
+    ) -> int:
+        """Write BLOBs to files as they come, until `count` have come, or it is cancelled; returns how many.
+
+        Args:
+            folder: Where; made if it is not there.
+            device: Of which device.
+            name: Of which property; None for all.
+            saved: Called with each BLOB and its path.
+            count: How many; None for all.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        written = 0
+        async with self.blobs(device, name) as stream:
+            async for blob in stream:
+                if isinstance(blob, Lost):
+                    continue
+                path = await asyncio.to_thread(blob.write_to, folder)
+                saved(blob, path)
+                written += 1
+                if count is not None and written >= count:
+                    break
+        return written

@@ -1,0 +1,166 @@
+"""A command and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from indipydriver.protocol.messages import AnyMessage
+from indipydriver.protocol.tags import VectorKind
+
+from .engine import Engine, Watcher
+from .errors import (
+    ClientError,
+    LinkLost,
+    NoSuchDevice,
+    NoSuchProperty,
+    NotConnected,
+    PropertyGone,
+    Refused,
+    TimedOut,
+)
+from .model.commands import Value, command, texts
+from .model.expect import Confirm, Expectation, Verdict, patience
+from .model.model import Change, Model
+from .model.properties import Pending, Property
+
+__all__ = ["Outcome", "carry_out", "need"]
+
+_TIME_FOR_A_BLOB = 60.0
+"""Seconds more for a BLOB, which may take its time on the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a command that was not refused.
+
+    Attributes:
+        prop: The property as it is now.
+        confirmed: Its values are those that were asked for.
+        acknowledged: The device said Busy first.
+        elapsed: Seconds from sending it.
+        messages: What the device has said meanwhile.
+    """
+
+    prop: Property
+    confirmed: bool
+    acknowledged: bool
+    elapsed: float
+    messages: tuple[str, ...]
+
+
+def need(model: Model, device: str, name: str) -> Property:
+    """A property as it is now; NoSuchDevice or NoSuchProperty if it is not there."""
+    prop = model.get(device, name)
+    if prop is not None:
+        return prop
+    names = model.names(device)
+    if not names:
+        raise NoSuchDevice(device, model.names())
+    raise NoSuchProperty(name, names, device)
+
+
+async def carry_out(
+    engine: Engine,
+    device: str,
+    name: str,
+    wanted: Mapping[str, Value],
+    confirm: Confirm,
+    timeout: float | None,
+    who: str,
+) -> Outcome:
+    """Send new values and wait for what comes of it; see :meth:`indipyclient.client.Client.set`."""
+    model = engine.model
+    if not model.connected:
+        raise NotConnected(f"not connected to {engine.endpoint}: {engine.status.reason or engine.status.state}")
+    prop = need(model, device, name)
+    asked = texts(prop, wanted)
+    message = command(prop, wanted, asked)
+    loop = asyncio.get_running_loop()
+    limit = patience(prop) if timeout is None else timeout
+    if prop.kind is VectorKind.BLOB and timeout is None:
+        limit += _TIME_FOR_A_BLOB
+    expectation = Expectation(prop, asked, now=loop.time(), timeout=limit, confirm=confirm)
+    watcher = _CommandWatcher(expectation, loop)
+    rev = model.rev
+    pending = Pending(asked, loop.time(), who)
+    with engine.watching(prop.key, watcher):
+        model.set_pending(prop.key, pending)
+        engine.batch_received()
+        # The answer to a BLOB is one, which the server keeps to itself unless it has been asked for.
+        answer_is_blob = prop.kind is VectorKind.BLOB and confirm is not Confirm.SENT
+        if answer_is_blob:
+            await engine.wish(engine.wishes.hold(device, name))
+        try:
+            await _send_in_time(engine, message, limit, prop)
+            if confirm is not Confirm.SENT:
+                await watcher.over()
+        finally:
+            if answer_is_blob:
+                await engine.wish(engine.wishes.release(device, name))
+            now = model.get(device, name)
+            if now is not None and now.pending is pending:
+                model.set_pending(prop.key, None)
+                engine.batch_received()
+    return _outcome(model, watcher, rev, limit)
+
+
+async def _send_in_time(engine: Engine, message: AnyMessage, limit: float, prop: Property) -> None:
+    try:
+        async with asyncio.timeout(limit):
+            await engine.send(message)
+    except TimeoutError:
+        where = f"{prop.device}.{prop.name}"
+        raise TimedOut(f"{where}: not sent in {limit:g} s", elapsed=limit, last=prop, sent=True) from None
+
+
+def _outcome(model: Model, watcher: _CommandWatcher, rev: int, limit: float) -> Outcome:
+    expectation = watcher.expectation
+    last = expectation.last
+    elapsed = asyncio.get_running_loop().time() - expectation.began
+    where = f"{last.device}.{last.name}"
+    said = tuple(note.text for note in model.notes(last.device, rev))
+    if watcher.error is not None:
+        raise watcher.error
+    if expectation.verdict is Verdict.REFUSED:
+        raise Refused(f"{where} was refused", message=expectation.message or " ".join(said), last=last)
+    if expectation.verdict is Verdict.GONE:
+        raise PropertyGone(last.name, (), last.device)
+    if expectation.verdict is Verdict.TIMED_OUT:
+        what = "is still Busy" if expectation.acknowledged else "has not answered"
+        raise TimedOut(f"{where} {what} after {limit:g} s", elapsed=elapsed, last=last, sent=True)
+    now = model.get(last.device, last.name)
+    return Outcome(now or last, expectation.confirmed, expectation.acknowledged, elapsed, said)
+
+
+class _CommandWatcher(Watcher):
+    """Brings an expectation and the loop together."""
+
+    def __init__(self, expectation: Expectation, loop: asyncio.AbstractEventLoop) -> None:
+        self.expectation = expectation
+        self.error: ClientError | None = None
+        self._loop = loop
+        self._news = asyncio.Event()
+
+    def changed(self, change: Change) -> None:
+        if change.prop is None:
+            self.expectation.deleted()
+        else:
+            self.expectation.feed(change.prop, getattr(change.message, "message", None), self._loop.time())
+        self._news.set()
+
+    def lost(self, error: ClientError) -> None:
+        self.error = LinkLost(f"{error} before {self.expectation.last.name} had answered")
+        self._news.set()
+
+    async def over(self) -> None:
+        """Wait for the verdict."""
+        expectation = self.expectation
+        while expectation.verdict is None and self.error is None:
+            self._news.clear()
+            try:
+                async with asyncio.timeout_at(expectation.deadline):
+                    await self._news.wait()
+            except TimeoutError:
+                expectation.tick(max(self._loop.time(), expectation.deadline))

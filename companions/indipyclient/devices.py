@@ -1,0 +1,188 @@
+"""Devices and whole clients, and how they were at one moment."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from .propertyvectors import Dumps, PropertyVector, SnapVector
+
+if TYPE_CHECKING:
+    from .devicestore import DeviceStore
+
+__all__ = ["MESSAGES", "Device", "Snap", "SnapDevice"]
+
+MESSAGES: Final = 8
+"""Messages that are kept of each device, and of the site."""
+
+Said = tuple[datetime, str]
+
+
+def _dump_messages(messages: list[Said]) -> list[list[str]]:
+    return [[time.isoformat(sep="T"), text] for time, text in messages]
+
+
+class SnapDevice(Mapping[str, SnapVector], Dumps):
+    """A device as it was: a mapping of vector names to vectors."""
+
+    def __init__(
+        self, devicename: str, vectors: dict[str, SnapVector], messages: list[Said], user_string: str, itemid: int
+    ) -> None:
+        self.devicename = devicename
+        self.data = vectors
+        self.messages = messages
+        self.user_string = user_string
+        self.itemid = itemid
+
+    @property
+    def enable(self) -> bool:
+        """It has a vector that has not been deleted."""
+        return any(vector.enable for vector in self.data.values())
+
+    def __getitem__(self, vectorname: str) -> SnapVector:
+        return self.data[vectorname]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def dictdump(
+        self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "devicename": self.devicename,
+            "enable": self.enable,
+            "messages": _dump_messages(self.messages),
+        }
+        found["vectors"] = {
+            name: vector.dictdump(inc_blob, inc_user_string, inc_itemid) for name, vector in self.data.items()
+        }
+        if inc_user_string:
+            found["user_string"] = self.user_string
+        if inc_itemid:
+            found["itemid"] = self.itemid
+        return found
+
+
+class Snap(Mapping[str, SnapDevice], Dumps):
+    """A client as it was: a mapping of device names to devices."""
+
+    def __init__(
+        self,
+        indihost: str,
+        indiport: int,
+        connected: bool,
+        devices: dict[str, SnapDevice],
+        messages: list[Said],
+        user_string: str,
+    ) -> None:
+        self.indihost = indihost
+        self.indiport = indiport
+        self.connected = connected
+        self.data = devices
+        self.messages = messages
+        self.user_string = user_string
+
+    def __getitem__(self, devicename: str) -> SnapDevice:
+        return self.data[devicename]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def enabledlen(self) -> int:
+        """How many devices are enabled."""
+        return sum(device.enable for device in self.data.values())
+
+    def get_vector_state(self, devicename: str, vectorname: str) -> str | None:
+        """The state of a vector; None if there is none, or it has been deleted."""
+        device = self.data.get(devicename)
+        vector = device.get(vectorname) if device is not None else None
+        return vector.state if vector is not None and vector.enable else None
+
+    def dictdump(
+        self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "indihost": self.indihost,
+            "indiport": self.indiport,
+            "connected": self.connected,
+            "messages": _dump_messages(self.messages),
+        }
+        found["devices"] = {
+            name: device.dictdump(inc_blob, inc_user_string, inc_itemid) for name, device in self.data.items()
+        }
+        if inc_user_string:
+            found["user_string"] = self.user_string
+        return found
+
+
+class Device(Mapping[str, PropertyVector]):
+    """A device: a mapping of vector names to vectors, deleted ones included.
+
+    Attributes:
+        devicename: Its name.
+        messages: What it said last, newest first, as ``(time, text)``.
+        user_string: Yours.
+        itemid: A number that no other item of this client has.
+    """
+
+    def __init__(self, devicename: str, client: DeviceStore) -> None:
+        self.devicename = devicename
+        self.data: dict[str, PropertyVector] = {}
+        self.messages: deque[Said] = deque(maxlen=MESSAGES)
+        self.itemid = client.create_itemid(devicename)
+        self.user_string = client.stored_user_string(devicename)
+        self._snaps: dict[str, SnapVector] = {}  # of the vectors that have not changed since
+        self._last: SnapDevice | None = None
+
+    def __getitem__(self, vectorname: str) -> PropertyVector:
+        return self.data[vectorname]
+
+    def __setitem__(self, propertyname: str, propertyvector: object) -> None:
+        raise KeyError("Vectors come from the server.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @property
+    def enable(self) -> bool:
+        """It has a vector that has not been deleted."""
+        return any(vector.enable for vector in self.data.values())
+
+    def disable(self) -> None:
+        """Count all its vectors as deleted."""
+        for vector in self.data.values():
+            vector.enable = False
+
+    def changed(self, vectorname: str) -> None:
+        """A vector has changed: the next snapshot has a new one."""
+        self._snaps.pop(vectorname, None)
+        self._last = None
+
+    def snapshot(self) -> SnapDevice:
+        """A copy that does not change; what has not changed is shared with the copies before."""
+        last = self._last
+        messages = list(self.messages)
+        if last is not None and last.messages == messages and last.user_string == self.user_string:
+            return last
+        for name, vector in self.data.items():
+            if name not in self._snaps:
+                self._snaps[name] = vector.snapshot()
+        vectors = {name: self._snaps[name] for name in self.data}
+        self._last = SnapDevice(self.devicename, vectors, messages, self.user_string, self.itemid)
+        return self._last

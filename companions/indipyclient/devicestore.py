@@ -1,0 +1,186 @@
+"""What an :class:`indipyclient.IPyClient` knows: devices, vectors and members, and what a user has attached to them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from indipydriver.protocol.messages import AnyMessage, DefVector, DelProperty
+
+from .devices import MESSAGES, Device, Snap
+from .propertyvectors import PropertyVector, new_vector, stamp
+
+__all__ = ["DeviceStore"]
+
+
+class DeviceStore(Mapping[str, Device]):
+    """The base of the client: a mapping of device names to devices.
+
+    Args:
+        indihost: Name or address of the server.
+        indiport: Its port.
+    """
+
+    def __init__(self, indihost: str, indiport: int) -> None:
+        self.indihost = indihost
+        self.indiport = indiport
+        self.data: dict[str, Device] = {}
+        self.messages: deque[tuple[datetime, str]] = deque(maxlen=MESSAGES)
+        self.user_string = ""
+        self.user_string_dict: dict[tuple[str, str | None, str | None], str] = {}
+        self._itemid = 0
+        self._snap: Snap | None = None
+        self.timeout_enable = True
+        self.vector_timeout_min: float = 2
+        self.vector_timeout_max: float = 10
+
+    def __getitem__(self, devicename: str) -> Device:
+        return self.data[devicename]
+
+    def __setitem__(self, devicename: str, device: object) -> None:
+        raise KeyError("Devices come from the server.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @property
+    def connected(self) -> bool:
+        """The server has been reached."""
+        return False
+
+    def create_itemid(self, devicename: str = "", vectorname: str = "", membername: str = "", **kwargs: Any) -> int:
+        """A number for a new item, that no other has."""
+        self._itemid += 1
+        return self._itemid
+
+    # What vectors need of a client that runs
+
+    async def send_message(self, message: AnyMessage) -> bool:
+        """Send a message; False, and a line in the log, if that cannot be done."""
+        return False
+
+    def refuse(self, message: str) -> None:
+        """Something cannot be sent: log why."""
+
+    def look_at_timeout(self, vector: PropertyVector) -> None:
+        """The time for the answer to a vector may be over."""
+
+    async def raise_clientevent(self, eventtype: str, vector: PropertyVector, payload: dict[str, Any]) -> None:
+        """See :meth:`PropertyVector.create_clientevent`."""
+
+    # What comes in
+
+    def define(self, item: DefVector) -> PropertyVector:
+        """Take a definition."""
+        device = self.data.get(item.device)
+        if device is None:
+            device = self.data[item.device] = Device(item.device, self)
+        vector = device.data.get(item.name)
+        if vector is not None and vector.kind is item.kind:
+            vector.define(item)
+        else:
+            vector = device.data[item.name] = new_vector(device, self, item)
+        self.changed(vector)
+        return vector
+
+    def delete(self, item: DelProperty, device: Device | None, vector: PropertyVector | None) -> bool:
+        """Take a deletion; False if it is of nothing that is known."""
+        if device is None or (item.name is not None and vector is None):
+            return False
+        if item.message:
+            said = (stamp(item.timestamp), item.message)
+            (device.messages if vector is not None else self.messages).appendleft(said)
+        if vector is None:
+            device.disable()
+        else:
+            vector.enable = False
+        return True
+
+    def _clear(self) -> None:
+        self.data.clear()
+        self._snap = None
+
+    def changed(self, vector: PropertyVector) -> None:
+        """A vector has changed: the next snapshot shows it."""
+        vector.device.changed(vector.name)
+        self._snap = None
+
+    # What is known
+
+    def enabledlen(self) -> int:
+        """How many devices are enabled."""
+        return sum(device.enable for device in self.data.values())
+
+    def get_vector_state(self, devicename: str, vectorname: str) -> str | None:
+        """The state of a vector; None if there is none, or it has been deleted."""
+        device = self.data.get(devicename)
+        vector = device.data.get(vectorname) if device is not None else None
+        return vector.state if vector is not None and vector.enable else None
+
+    def snapshot(self) -> Snap:
+        """A copy that does not change, of devices that have vectors; what has not changed is shared with others."""
+        devices = {name: device.snapshot() for name, device in self.data.items()}
+        snap = self._snap
+        if (
+            snap is None
+            or snap.connected != self.connected
+            or snap.user_string != self.user_string
+            or snap.messages != list(self.messages)
+            or any(snap.data.get(name) is not device for name, device in devices.items())
+        ):
+            snap = self._snap = Snap(
+                self.indihost, self.indiport, self.connected, devices, list(self.messages), self.user_string
+            )
+        return snap
+
+    def set_user_string(
+        self, devicename: str, vectorname: str | None, membername: str | None, user_string: str = ""
+    ) -> None:
+        """Attach a text to a device, a vector or a member, even before it exists.
+
+        Raises:
+            KeyError: There is no device name, or a member name without that of its vector.
+        """
+        key = self._user_string_key(devicename, vectorname, membername)
+        self.user_string_dict[key] = user_string
+        device = self.data.get(devicename)
+        vector = device.data.get(vectorname or "") if device is not None else None
+        if device is not None and not vectorname:
+            device.user_string = user_string
+        elif vector is not None and not membername:
+            vector.user_string = user_string
+        elif vector is not None and membername in vector.data:
+            vector.data[membername].user_string = user_string
+            self.changed(vector)
+
+    def get_user_string(self, devicename: str, vectorname: str | None, membername: str | None) -> str | None:
+        """The text that was attached, or None.
+
+        Raises:
+            KeyError: There is no device name, or a member name without that of its vector.
+        """
+        return self.user_string_dict.get(self._user_string_key(devicename, vectorname, membername))
+
+    @staticmethod
+    def _user_string_key(
+        devicename: str, vectorname: str | None, membername: str | None
+    ) -> tuple[str, str | None, str | None]:
+        if not devicename:
+            raise KeyError("A devicename must be given")
+        if membername and not vectorname:
+            raise KeyError("If a membername is specified, a vectorname must also be given")
+        return devicename, vectorname or None, membername or None
+
+    def stored_user_string(self, devicename: str, vectorname: str | None = None, membername: str | None = None) -> str:
+        """The text for a new item; "" if none was attached."""
+        return self.user_string_dict.get((devicename, vectorname, membername), "")

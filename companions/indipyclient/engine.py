@@ -1,0 +1,366 @@
+"""Keeps a model true: connects, applies what comes, connects again, and tells whoever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from indipydriver.errors import LocalProtocolError, RemoteProtocolError
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties
+from indipydriver.protocol.tags import VectorKind
+
+from .addresses import Endpoint
+from .connect import CONNECT_TIMEOUT, Connect, describe
+from .errors import ClientError, LinkLost, NotConnected
+from .model.model import Change, Model, What
+from .model.properties import Key
+from .model.wishes import BlobWishes
+from .reconnect import LinkState, Retry, Status
+from .session import Session
+from .streams import Cursor, Tap
+
+__all__ = ["Engine", "Watcher"]
+
+logger = logging.getLogger("indipyclient")
+
+Found = TypeVar("Found")
+ASK_EVERY: Final = 5.0
+"""Seconds after which is asked again, as long as no device is known."""
+IDLE: Final = 20.0
+"""Seconds of silence after which some properties are asked for."""
+UNANSWERED: Final = 40.0
+"""Seconds of silence after which the link counts as lost."""
+SETTLED: Final = 5.0
+"""Seconds without definitions after which what was not defined again is gone."""
+ASKED_AT_ONCE: Final = 16
+"""Devices that are asked when there is silence."""
+FAULTS_LOGGED: Final = 20
+
+
+class Watcher:
+    """Is told of every change of one property, as it happens, and when the link is lost."""
+
+    def changed(self, change: Change) -> None:
+        """The property has changed; with What.DELETED it is gone."""
+
+    def lost(self, error: ClientError) -> None:
+        """The link is gone."""
+
+
+class Engine:
+    """The life of a client.
+
+    Args:
+        endpoint: Where the server is.
+        connect: What makes a link.
+        model: What is kept true.
+        wishes: BLOBs that are wanted.
+        retry: When to try again; None: the first failure is the end.
+        clear_when_lost: Forget everything when the link is lost, and do not keep it as stale.
+
+    Attributes:
+        status: How the link is.
+        reconnects: How often it came back.
+        malformed: Elements that were skipped.
+        on_status: Called when `status` has changed.
+        on_change: Called for each change, in order, before anybody else is told.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        connect: Connect,
+        model: Model,
+        wishes: BlobWishes,
+        *,
+        retry: Retry | None,
+        clear_when_lost: bool = False,
+        idle: float = IDLE,
+        unanswered: float = UNANSWERED,
+    ) -> None:
+        self.endpoint = endpoint
+        self.model = model
+        self.wishes = wishes
+        self.retry = retry
+        self.idle = idle
+        self.unanswered = unanswered
+        self.status = Status(LinkState.CONNECTING)
+        self.session: Session | None = None
+        self.reconnects = 0
+        self.malformed = 0
+        self.on_status: Callable[[Status], None] = lambda status: None
+        self.on_change: Callable[[Change], None] = lambda change: None
+        self.on_message: Callable[[AnyMessage], None] | None = None
+        self._connect = connect
+        self._clear_when_lost = clear_when_lost
+        self._loop = asyncio.get_running_loop()
+        self._cursors: set[Cursor] = set()
+        self._taps: dict[Tap[Change], tuple[str | None, str | None]] = {}
+        self._watchers: dict[Key, list[Watcher]] = {}
+        self._waiters: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
+        self._asked = 0.0
+        self._before: tuple[int, int, int] = (0, 0, 0)  # messages and bytes of the sessions that are over
+
+    # Life
+
+    async def run(self) -> None:
+        """Connect, listen, and connect again, until cancelled; without `retry` until the first loss."""
+        attempt = 0
+        try:
+            while True:
+                attempt += 1
+                lived = 0.0
+                self._set_status(Status(LinkState.CONNECTING, self._loop.time(), attempt, None, self.status.reason))
+                try:
+                    async with asyncio.timeout(CONNECT_TIMEOUT):
+                        link = await self._connect()
+                except (OSError, ValueError) as error:
+                    reason = describe(error, self.endpoint)
+                else:
+                    attempt = 0
+                    began = self._loop.time()
+                    session = Session(link, self)
+                    reason = await self._live(session)
+                    lived = self._loop.time() - began
+                if self.retry is None:
+                    self._set_status(Status(LinkState.CLOSED, self._loop.time(), attempt, None, reason))
+                    return
+                wait = self.retry.next(lived, random.random())
+                now = self._loop.time()
+                self._set_status(Status(LinkState.LOST, now, attempt, now + wait, reason))
+                await asyncio.sleep(wait)
+        finally:
+            self._set_status(Status(LinkState.CLOSED, self._loop.time(), 0, None, self.status.reason))
+
+    async def _live(self, session: Session) -> str:
+        """The life of one link; returns why it ended."""
+        self.session = session
+        self.model.link_made()
+        self.reconnects = self.model.session - 1
+        try:
+            session.open()
+            await session.send(GetProperties())
+            self._asked = self._loop.time()
+            self._set_status(Status(LinkState.READY, self._loop.time()))
+            silent = await self._watch(session)
+        finally:
+            session.abort()
+            self.session = None
+            self._before = self._counts(session)
+            self._lose()
+        if silent:
+            return f"{self.endpoint} has not answered for {self.unanswered:g} s"
+        error = session.closed.result()
+        return describe(error, self.endpoint) if error is not None else f"{self.endpoint} has closed the connection"
+
+    async def _watch(self, session: Session) -> bool:
+        """Wait for the end of a link, and ask where there is silence; True if it is given up."""
+        loop, model = self._loop, self.model
+        while not session.closed.done():
+            now = loop.time()
+            silent = now - session.last
+            due = session.last + self.idle
+            if len(model) == 0:
+                if now >= self._asked + ASK_EVERY:
+                    self._ask(session, None)
+                due = min(self._asked + ASK_EVERY, now + self.idle)  # by then there may be something
+            elif silent >= self.unanswered:
+                return True
+            elif silent >= self.idle:
+                if self._asked <= session.last + self.idle / 2:
+                    self._ask(session, model.names()[:ASKED_AT_ONCE])
+                due = session.last + self.unanswered
+            if model.has_stale:
+                settled = max(model.defined_at, self.status.since) + SETTLED
+                if now >= settled:
+                    model.sweep()
+                    self.batch_received()
+                else:
+                    due = min(due, settled)
+            await asyncio.wait([session.closed], timeout=max(due - loop.time(), 0.01))
+        return False
+
+    def _ask(self, session: Session, devices: list[str] | None) -> None:
+        self._asked = self._loop.time()
+        for device in [None] if devices is None else devices:
+            name = self.model.names(device)[0] if device is not None else None
+            session.put(encode(GetProperties(device, name)))
+
+    def _lose(self) -> None:
+        self.model.link_lost()
+        if self._clear_when_lost:
+            self.model.clear()
+        error = LinkLost(f"the connection to {self.endpoint} was lost")
+        for watchers in list(self._watchers.values()):
+            for watcher in list(watchers):
+                watcher.lost(error)
+        self.batch_received()
+
+    def close(self) -> None:
+        """Everything is over: readers end."""
+        for cursor in list(self._cursors):
+            cursor.close()
+        for tap in list(self._taps):
+            tap.close()
+        self.batch_received()
+
+    def _set_status(self, status: Status) -> None:
+        changed = (status.state, status.reason) != (self.status.state, self.status.reason)
+        self.status = status
+        if changed:
+            logger.debug("%s: %s %s", self.endpoint, status.state, status.reason)
+            self.on_status(status)
+            self.batch_received()
+
+    def counts(self) -> tuple[int, int, int]:
+        """Messages, bytes received and bytes sent, of all links so far."""
+        return self._counts(self.session) if self.session is not None else self._before
+
+    def _counts(self, session: Session) -> tuple[int, int, int]:
+        messages, received, sent = self._before
+        return messages + session.messages, received + session.bytes_received, sent + session.bytes_sent
+
+    # Out
+
+    async def send(self, message: AnyMessage) -> None:
+        """Send a message.
+
+        Raises:
+            NotConnected: There is no link.
+            LinkLost: It went while the message was on its way.
+            LocalProtocolError: It cannot be sent.
+        """
+        session = self.session
+        if session is None or session.closed.done():
+            raise NotConnected(f"not connected to {self.endpoint}: {self.status.reason or self.status.state}")
+        await session.send(message)
+        if session.closed.done():
+            raise LinkLost(f"the connection to {self.endpoint} was lost while sending")
+
+    async def wish(self, message: EnableBlob | None) -> None:
+        """Send what a wish says, if there is a link; if not, it is sent when there is one."""
+        if message is not None and self.session is not None:
+            with contextlib.suppress(NotConnected, LinkLost):
+                await self.send(message)
+
+    # In; called by the session
+
+    def message_received(self, message: AnyMessage) -> None:
+        if self.on_message is not None:
+            self.on_message(message)
+        change = self.model.apply(message, self._loop.time())
+        if change is None:
+            return
+        self.on_change(change)
+        prop = change.prop
+        if prop is not None:
+            if change.what is What.DEFINED and prop.kind is VectorKind.BLOB:
+                self._send_wish(self.wishes.defined(prop))
+            watchers = self._watchers.get(prop.key)
+            if watchers:
+                for watcher in list(watchers):
+                    watcher.changed(change)
+        elif change.what is What.DELETED and self._watchers:
+            self._tell_deleted(change)
+        if self._taps:
+            self._tap(change)
+
+    def _send_wish(self, message: EnableBlob | None) -> None:
+        if message is not None and self.session is not None:
+            with contextlib.suppress(LocalProtocolError):
+                self.session.put(encode(message))
+
+    def _tell_deleted(self, change: Change) -> None:
+        for (device, name), watchers in list(self._watchers.items()):
+            if self.model.get(device, name) is None and _concerns(change, device, name):
+                for watcher in list(watchers):
+                    watcher.changed(change)
+
+    def _tap(self, change: Change) -> None:
+        message = change.message
+        device, name = getattr(message, "device", None), getattr(message, "name", None)
+        size = sum(len(m.data or b"") for m in change.prop.members.values()) if _is_blob(change) and change.prop else 0
+        for tap, (of_device, of_name) in list(self._taps.items()):
+            if (of_device is None or device in (of_device, None)) and (of_name is None or name in (of_name, None)):
+                tap.put(change, size)
+                if tap.holds_up and self.session is not None:
+                    self.session.hold("tap", True)
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        self.malformed += 1
+        if self.malformed <= FAULTS_LOGGED:
+            logger.warning("%s sent something that was skipped: %s", self.endpoint, fault)
+
+    def batch_received(self) -> None:
+        """Wake who waits: the model is as it should be."""
+        for cursor in self._cursors:
+            cursor.wake()
+        for waiter in list(self._waiters):
+            check, future = waiter
+            if not future.done() and check():
+                future.set_result(None)
+
+    # Who waits
+
+    async def until(self, check: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until something is so, looked at after each batch; False if it is not in time."""
+        if check():
+            return True
+        future: asyncio.Future[None] = self._loop.create_future()
+        waiter = (check, future)
+        self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            return check()
+        finally:
+            self._waiters.discard(waiter)
+        return True
+
+    @contextlib.contextmanager
+    def watching(self, key: Key, watcher: Watcher) -> Iterator[None]:
+        """Tell the watcher of this property as long as the block runs."""
+        self._watchers.setdefault(key, []).append(watcher)
+        try:
+            yield
+        finally:
+            watchers = self._watchers[key]
+            watchers.remove(watcher)
+            if not watchers:
+                del self._watchers[key]
+
+    def is_watched(self, key: Key) -> bool:
+        """Somebody waits for this property."""
+        return key in self._watchers
+
+    def add_cursor(self, device: str | None, name: str | None, interval: float, since: int | None) -> Cursor:
+        cursor = Cursor(self.model, device, name, interval, since, self._cursors.discard)
+        self._cursors.add(cursor)
+        return cursor
+
+    def add_tap(self, tap: Tap[Change], device: str | None, name: str | None) -> None:
+        self._taps[tap] = (device, name)
+
+    def remove_tap(self, tap: Tap[Change]) -> None:
+        self._taps.pop(tap, None)
+
+    def taps_drained(self) -> None:
+        """Some tap has room again."""
+        if self.session is not None and not any(tap.holds_up for tap in self._taps):
+            self.session.hold("tap", False)
+
+
+def _concerns(change: Change, device: str, name: str) -> bool:
+    message = change.message
+    of_device, of_name = getattr(message, "device", None), getattr(message, "name", None)
+    return of_device in (None, device) and of_name in (None, name)
+
+
+def _is_blob(change: Change) -> bool:
+    return change.what is What.SET and change.prop is not None and change.prop.kind is VectorKind.BLOB

@@ -1,0 +1,154 @@
+"""What a person asks for, checked against the definition and put into a message, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from indipydriver.errors import ValueFormatError
+from indipydriver.protocol.messages import NewVector, OneBlob, OneMember
+from indipydriver.protocol.tags import SwitchRule, VectorKind
+from indipydriver.protocol.values import format_timestamp, getfloat, parse_switch
+
+from ..errors import BadValue, NoSuchMember, NotWritable, WrongKind
+from .properties import Member, Property
+
+__all__ = ["Blob", "Value", "command", "press", "texts"]
+
+
+class Blob(NamedTuple):
+    """Bytes to send to a device.
+
+    Attributes:
+        data: The bytes.
+        format: Suffixes of its file name, each with its dot.
+        size: Length after inflating, if `format` ends in ``.z``; None for that of the data.
+    """
+
+    data: bytes
+    format: str = ""
+    size: int | None = None
+
+
+Value = str | float | int | bool | Blob | bytes
+"""What a member can be set to."""
+
+
+def texts(prop: Property, values: Mapping[str, Value]) -> dict[str, str]:
+    """The values as they go over the wire.
+
+    Raises:
+        NotWritable: The property is read-only.
+        NoSuchMember: It has no member of that name.
+        BadValue: A value that it does not take, or nothing to set, or two switches of which one may be On.
+    """
+    where = f"{prop.device}.{prop.name}"
+    if not prop.writable:
+        raise NotWritable(f"{where} is read-only")
+    if not values:
+        raise BadValue(f"{where}: nothing to set")
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        member = prop.members.get(name)
+        if member is None:
+            raise NoSuchMember(name, prop.members, where)
+        found[name] = _text(prop, member, value)
+    if prop.kind is VectorKind.SWITCH and prop.rule is not SwitchRule.ANY_OF_MANY:
+        on = [name for name, value in found.items() if value == "On"]
+        if len(on) > 1:
+            raise BadValue(f"{where}: only one of its switches can be On, not {' and '.join(on)}")
+    return found
+
+
+def _text(prop: Property, member: Member, value: Value) -> str:
+    where = f"{prop.device}.{prop.name}.{member.name}"
+    if prop.kind is VectorKind.SWITCH:
+        if isinstance(value, bool):
+            return "On" if value else "Off"
+        try:
+            return parse_switch(str(value).strip().capitalize()).value
+        except ValueFormatError:
+            raise BadValue(f"{where} is a switch: On or Off, not {value!r}") from None
+    if prop.kind is VectorKind.NUMBER:
+        return _number(where, member, value)
+    if prop.kind is VectorKind.TEXT:
+        if isinstance(value, (bytes, Blob)):
+            raise BadValue(f"{where} is a text, not bytes")
+        return str(value)
+    if isinstance(value, (bytes, Blob)):
+        return ""
+    raise BadValue(f"{where} is a BLOB: bytes are wanted, not {type(value).__name__}")
+
+
+def _number(where: str, member: Member, value: Value) -> str:
+    if isinstance(value, (bytes, Blob)):
+        raise BadValue(f"{where} is a number, not bytes")
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        number = getfloat(text if isinstance(value, str) else value)
+    except ValueFormatError as error:
+        raise BadValue(f"{where}: {error}") from None
+    if not math.isfinite(number) or (isinstance(value, str) and not text):
+        raise BadValue(f"{where}: {value!r} is not a number")
+    bounds = member.range
+    if bounds is not None:
+        low, high = bounds
+        slack = 1e-9 * max(abs(low), abs(high))
+        if not low - slack <= number <= high + slack:
+            step = Member("", "", member.step).number
+            text = f"{where}: {value} is not from {member.min} to {member.max}"
+            raise BadValue(text, min=low, max=high, step=step)
+    return text or (str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number))
+
+
+def press(prop: Property, name: str) -> dict[str, Value]:
+    """What to set so that this switch goes On, and the others as the rule has it.
+
+    Raises:
+        WrongKind: They are not switches.
+        NoSuchMember: There is no such switch.
+    """
+    if prop.kind is not VectorKind.SWITCH:
+        raise WrongKind(f"{prop.device}.{prop.name} has no switches: it is {prop.kind}")
+    if name not in prop.members:
+        raise NoSuchMember(name, prop.members, f"{prop.device}.{prop.name}")
+    values: dict[str, Value] = {}
+    if prop.rule is not SwitchRule.ANY_OF_MANY:
+        values = {other.name: "Off" for other in prop.members.values() if other.on and other.name != name}
+    values[name] = "On"
+    return values
+
+
+def command(
+    prop: Property, values: Mapping[str, Value], asked: Mapping[str, str], timestamp: datetime | None = None
+) -> NewVector:
+    """The message: of switches and BLOBs the members that were given, Off before On, else all members (INDI 1.7).
+
+    Args:
+        prop: What is known of it.
+        values: As they were given.
+        asked: The same as :func:`texts` made them.
+        timestamp: None for now.
+    """
+    stamp = format_timestamp(timestamp)
+    if prop.kind is VectorKind.BLOB:
+        blobs = []
+        for name, value in values.items():
+            blob = value if isinstance(value, Blob) else Blob(value if isinstance(value, bytes) else b"")
+            if not blob.data:
+                raise BadValue(f"{prop.device}.{prop.name}.{name}: a BLOB without bytes")
+            blobs.append(OneBlob(name, blob.data, len(blob.data) if blob.size is None else blob.size, blob.format))
+        return NewVector(prop.kind, prop.device, prop.name, tuple(blobs), stamp)
+    if prop.kind is VectorKind.SWITCH:
+        ordered = sorted(asked.items(), key=lambda item: item[1] == "On")
+        members = [OneMember(name, value) for name, value in ordered]
+    else:
+        empty = prop.kind is VectorKind.NUMBER
+        members = [
+            OneMember(name, asked.get(name, member.value))
+            for name, member in prop.members.items()
+            if name in asked or member.value or not empty
+        ]
+    return NewVector(prop.kind, prop.device, prop.name, tuple(members), stamp)

@@ -1,0 +1,165 @@
+"""What counts as the answer to a command.
+
+A device does not say which update answers which command, and a mount that tracks sends Ok each second, so the next Ok
+may be older than the command.  The rules:
+
+* Alert refuses it; Busy acknowledges it, and the next state that is not Busy decides.
+* Without Busy, an update of switches or texts accepts it.
+* Without Busy, numbers accept it when they are what was asked for; also when the property was quiet before, as then
+  the update is the answer.  A property that had been sending updates by itself is watched for :data:`GRACE` more
+  seconds, in which Busy may still come.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from indipydriver.protocol.tags import State, VectorKind
+
+from .properties import Member, Property, number_of
+
+__all__ = ["GRACE", "TELEMETRY", "Confirm", "Expectation", "Verdict", "met", "patience"]
+
+GRACE: Final = 2.0
+"""Seconds in which a property that sends updates by itself may still say Busy, or Alert, or the value."""
+TELEMETRY: Final = 3.0
+"""A property with an update in so many seconds before the command sends updates by itself."""
+LEAST_PATIENCE: Final = 10.0
+MARGIN: Final = 5.0
+
+
+class Confirm(StrEnum):
+    """What a command waits for."""
+
+    SENT = "sent"  # it has been handed to the system
+    ANSWERED = "answered"  # the device has sent an update
+    SETTLED = "settled"  # it is neither Busy nor in Alert
+    VALUES = "values"  # and the values are those that were asked for
+
+
+class Verdict(StrEnum):
+    """What has come of it."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    GONE = "gone"
+    TIMED_OUT = "timed out"
+
+
+def patience(prop: Property) -> float:
+    """Seconds to wait for the answer: what the device says and some more, at least 10."""
+    said = number_of(prop.timeout or "")
+    return max(LEAST_PATIENCE, said + MARGIN) if math.isfinite(said) else LEAST_PATIENCE
+
+
+def met(prop: Property, values: Mapping[str, str]) -> bool:
+    """The members have these values; numbers within half a step."""
+    return all(name in prop.members and _same(prop.kind, prop.members[name], value) for name, value in values.items())
+
+
+def _same(kind: VectorKind, member: Member, asked: str) -> bool:
+    if kind is not VectorKind.NUMBER:
+        return kind is VectorKind.BLOB or member.value == asked
+    wanted, step = number_of(asked), number_of(member.step)
+    tolerance = max(step / 2 if math.isfinite(step) else 0.0, 1e-9 * abs(wanted), 1e-9)
+    return abs(member.number - wanted) <= tolerance
+
+
+class Expectation:
+    """Waits for the outcome of one command; fed with what comes, and with the time.
+
+    Args:
+        prop: The property as it was before.
+        values: What was asked for, by member, as text.
+        now: The time, in the clock of the model.
+        timeout: Seconds for everything.
+        confirm: What is waited for.
+
+    Attributes:
+        verdict: None as long as it waits.
+        confirmed: The values are those that were asked for.
+        acknowledged: The device has said Busy.
+        last: The property as it was last seen.
+        message: What the property said with its last update.
+    """
+
+    def __init__(
+        self,
+        prop: Property,
+        values: Mapping[str, str],
+        *,
+        now: float,
+        timeout: float,
+        confirm: Confirm = Confirm.SETTLED,
+    ) -> None:
+        self.values = dict(values)
+        self.began = now
+        self.verdict: Verdict | None = None
+        self.confirmed = False
+        self.acknowledged = False
+        self.message = ""
+        self.last = prop
+        self._confirm = confirm
+        self._end = now + timeout
+        self._telemetry = prop.rev > prop.defined and now - prop.at < TELEMETRY
+        self._was_alert = prop.state is State.ALERT
+        self._grace: float | None = None
+        self._in_grace: Verdict = Verdict.ACCEPTED
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`tick` has something to say at the latest."""
+        return self._end if self._grace is None else min(self._end, self._grace)
+
+    def feed(self, prop: Property, message: str | None, now: float) -> None:
+        """The property has been updated, or defined again."""
+        if self.verdict is not None:
+            return
+        self.last = prop
+        if message:
+            self.message = message
+        self.confirmed = met(prop, self.values)
+        state = prop.state
+        if self._confirm is Confirm.ANSWERED and state is not State.ALERT:
+            self.verdict = Verdict.ACCEPTED
+        elif state is State.BUSY:
+            self.acknowledged = True
+            self._grace = None
+        elif self.acknowledged:
+            self._decide(state)
+        elif state is State.ALERT:
+            if self._telemetry and self._was_alert and not message:
+                self._wait(now, Verdict.REFUSED)
+            else:
+                self.verdict = Verdict.REFUSED
+        elif prop.kind is VectorKind.NUMBER and self._telemetry and not self.confirmed:
+            self._wait(now, Verdict.ACCEPTED)
+        else:
+            self._decide(state)
+
+    def deleted(self) -> None:
+        """The property is gone."""
+        if self.verdict is None:
+            self.verdict = Verdict.GONE
+
+    def tick(self, now: float) -> None:
+        """So late is it."""
+        if self.verdict is None and now >= self.deadline:
+            in_time = self._grace is not None and self._grace <= self._end
+            self.verdict = self._in_grace if in_time else Verdict.TIMED_OUT
+
+    def _decide(self, state: State) -> None:
+        if state is State.ALERT:
+            self.verdict = Verdict.REFUSED
+        elif self._confirm is not Confirm.VALUES or self.confirmed:
+            self.verdict = Verdict.ACCEPTED
+
+    def _wait(self, now: float, verdict: Verdict) -> None:
+        if self._confirm is Confirm.VALUES and verdict is Verdict.ACCEPTED:
+            return
+        self._in_grace = verdict
+        if self._grace is None:
+            self._grace = now + GRACE

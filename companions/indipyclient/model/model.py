@@ -1,0 +1,498 @@
+"""Applies what a server says, numbers the changes, and tells readers what they have not seen."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeVar
+
+from indipydriver.protocol.messages import (
+    AnyMessage,
+    DefVector,
+    DelProperty,
+    Message,
+    OneBlob,
+    SetVector,
+)
+from indipydriver.protocol.tags import State, VectorKind
+
+from .delta import Delta, Grave, Note
+from .history import History, Point
+from .properties import STATES, Definition, Key, Member, Pending, Property, number_of
+from .site import Device, Site
+
+__all__ = ["Change", "Model", "What"]
+
+MAX_PROPERTIES: Final = 100_000
+"""Properties that are kept; what is defined beyond is ignored and counted."""
+MAX_DEVICES: Final = 10_000
+GRAVES: Final = 1024
+NOTES: Final = 1000
+NOTES_OF_A_DEVICE: Final = 100
+BLOB_BYTES: Final = 512 << 20
+"""Bytes of BLOB data that are kept, the newest of each member; beyond, those that came first are let go."""
+
+_STATE_INDEX: Final = {state: index for index, state in enumerate(STATES)}
+_new: Final = tuple.__new__  # Member(...) takes twice as long
+_Numbered = TypeVar("_Numbered", Grave, Note)
+
+
+class What(StrEnum):
+    """What kind of change it was."""
+
+    DEFINED = "defined"
+    SET = "set"
+    DELETED = "deleted"
+    NOTE = "note"
+
+
+class Change(NamedTuple):
+    """One message that changed something.
+
+    Attributes:
+        what: What it did.
+        rev: Number of the change.
+        message: As it came.
+        prop: The property as it is now; None for a deletion and a text.
+    """
+
+    what: What
+    rev: int
+    message: AnyMessage
+    prop: Property | None
+
+
+@dataclass(slots=True)
+class _Record:
+    """A device, as the model keeps it."""
+
+    name: str
+    properties: dict[str, Property] = field(default_factory=dict)
+    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=NOTES_OF_A_DEVICE))
+    seen: Device | None = None  # as it was last shown, until it changes
+
+
+class Model:
+    """What is known of one server.
+
+    A reader keeps one integer, the `rev` that it has seen, and asks :meth:`since`.
+
+    Args:
+        history: Points that are kept of each number; 0 for none.
+        span: Seconds that one of them stands for.
+        keep_blobs: Keep the data of the newest BLOB of each member, up to 512 MiB in all.
+
+    Attributes:
+        epoch: Random; two models never share one.
+        rev: Number of the last change.
+        connected: The link is up.
+        session: Which connection it is, counted from 1; 0 before the first.
+        unknown: Updates of properties or members that were never defined, and were ignored.
+        refused: Definitions beyond the bounds, and were ignored.
+        defined_at: When the last definition or deletion came, in the caller's clock.
+    """
+
+    def __init__(self, *, history: int = 0, span: float = 1.0, keep_blobs: bool = True) -> None:
+        self.epoch = secrets.token_hex(4)
+        self.rev = 0
+        self.connected = False
+        self.session = 0
+        self.unknown = 0
+        self.refused = 0
+        self.defined_at = 0.0
+        self._devices: dict[str, _Record] = {}
+        self._by_rev: OrderedDict[Key, Property] = OrderedDict()
+        self._graves: deque[Grave] = deque()
+        self._forgotten = 0  # readers who know less cannot be told what was deleted
+        self._notes: deque[Note] = deque(maxlen=NOTES)
+        self._site: Site | None = None
+        self._last: Delta | None = None
+        self._points = history
+        self._span = span
+        self._histories: dict[tuple[str, str, str], History] = {}
+        self._keep_blobs = keep_blobs
+        self._blobs: OrderedDict[tuple[str, str, str], int] = OrderedDict()
+        self._blob_bytes = 0
+
+    # What comes in
+
+    def apply(self, message: AnyMessage, now: float = 0.0) -> Change | None:
+        """Take what the server said; None when it says nothing of what there is.
+
+        Args:
+            message: As decoded.
+            now: The caller's monotonic clock.
+        """
+        if type(message) is SetVector:
+            return self._set(message, now)
+        if type(message) is DefVector:
+            return self._define(message, now)
+        if type(message) is DelProperty:
+            return self._delete(message, now)
+        if type(message) is Message:
+            note = self._note(message.device, None, message.message, message.timestamp, now)
+            return Change(What.NOTE, note.rev, message, None)
+        return None
+
+    def _set(self, message: SetVector, now: float) -> Change | None:
+        record = self._devices.get(message.device)
+        old = record.properties.get(message.name) if record is not None else None
+        if record is None or old is None or old.definition.kind is not message.kind:
+            self.unknown += 1
+            return None
+        members = old.members.copy()
+        if message.kind is VectorKind.BLOB:
+            self._set_blobs(old, members, message)
+        else:
+            for one in message.members:
+                member = members.get(one.name)
+                if member is None or isinstance(one, OneBlob):
+                    self.unknown += 1
+                    continue
+                name, label, _, format, low, high, step, data, size = member
+                if one.min is not None or one.max is not None or one.step is not None:
+                    low, high, step = one.min or low, one.max or high, one.step or step
+                members[name] = _new(Member, (name, label, one.value, format, low, high, step, data, size))
+        self.rev = rev = self.rev + 1
+        state = message.state
+        entered = old.entered
+        if state is None or state is old.state:
+            state = old.state
+        else:
+            entered = _entered(entered, state, rev)
+        text = message.message
+        prop = Property(
+            old.definition,
+            state,
+            members,
+            message.timeout or old.timeout,
+            message.timestamp or old.timestamp,
+            text or old.message,
+            message.timestamp if text else old.message_timestamp,
+            rev,
+            old.defined,
+            now,
+            old.session,
+            entered,
+            old.pending,
+        )
+        self._put(record, prop)
+        if text:
+            self._note(message.device, message.name, text, message.timestamp, now)
+        if self._points and message.kind is VectorKind.NUMBER:
+            self._record(prop, message, now)
+        return Change(What.SET, rev, message, prop)
+
+    def _set_blobs(self, old: Property, members: dict[str, Member], message: SetVector) -> None:
+        for one in message.members:
+            member = members.get(one.name)
+            if member is None or not isinstance(one, OneBlob):
+                self.unknown += 1
+                continue
+            data = one.data if self._keep_blobs else None
+            members[one.name] = member._replace(format=one.format, data=data, size=one.size)
+            if data is not None:
+                key = (*old.key, one.name)
+                self._blob_bytes += len(data) - self._blobs.pop(key, 0)
+                self._blobs[key] = len(data)
+        while self._blob_bytes > BLOB_BYTES and len(self._blobs) > 1:
+            key, size = self._blobs.popitem(last=False)
+            self._blob_bytes -= size
+            if key[:2] == old.key:
+                members[key[2]] = members[key[2]]._replace(data=None)
+            else:
+                self._let_go(*key)
+
+    def _let_go(self, device: str, name: str, member: str) -> None:
+        """Drop the data of a BLOB; nobody need be told."""
+        record = self._devices[device]
+        prop = record.properties[name]
+        members = {**prop.members, member: prop.members[member]._replace(data=None)}
+        prop = replace(prop, members=members)
+        record.properties[name] = self._by_rev[device, name] = prop
+        record.seen = self._site = None
+
+    def _define(self, message: DefVector, now: float) -> Change | None:
+        key = (message.device, message.name)
+        record = self._devices.get(message.device)
+        old = record.properties.get(message.name) if record is not None else None
+        if old is None and (
+            len(self._by_rev) >= MAX_PROPERTIES or (record is None and len(self._devices) >= MAX_DEVICES)
+        ):
+            self.refused += 1
+            return None
+        if record is None:
+            record = self._devices[message.device] = _Record(message.device)
+        self.rev = rev = self.rev + 1
+        self.defined_at = now
+        members = {
+            m.name: _new(Member, (m.name, m.label or m.name, m.value, m.format, m.min, m.max, m.step, None, None))
+            for m in message.members
+        }
+        if message.kind is VectorKind.BLOB:
+            self._forget_blobs(key)
+        text = message.message
+        before = old.entered if old is not None else (0, 0, 0, 0)
+        prop = Property(
+            Definition.of(message),
+            message.state,
+            members,
+            message.timeout,
+            message.timestamp,
+            text or "",
+            message.timestamp if text else None,
+            rev,
+            rev,
+            now,
+            self.session,
+            before if old is not None and old.state is message.state else _entered(before, message.state, rev),
+            old.pending if old is not None else None,
+        )
+        self._put(record, prop)
+        if text:
+            self._note(message.device, message.name, text, message.timestamp, now)
+        if self._points and message.kind is VectorKind.NUMBER:
+            self._record(prop, message, now)
+        return Change(What.DEFINED, rev, message, prop)
+
+    def _delete(self, message: DelProperty, now: float) -> Change | None:
+        if message.message:
+            self._note(message.device, message.name, message.message, message.timestamp, now)
+        if message.device is None:  # indiserver 1.9.9 takes it for all; nobody sends it
+            names = list(self._devices)
+        elif message.device in self._devices:
+            names = [message.device]
+        else:
+            names = []
+        buried = False
+        for name in names:
+            buried = self._bury(name, message.name) or buried
+        if not buried:
+            if not message.message:
+                self.unknown += 1
+                return None
+        else:
+            self.defined_at = now
+        return Change(What.DELETED, self.rev, message, None)
+
+    def _bury(self, device: str, name: str | None) -> bool:
+        """Remove a property, or a device with all of its own; a device without properties is none."""
+        record = self._devices[device]
+        if name is None:
+            gone = list(record.properties)
+        elif name in record.properties:
+            gone = [name]
+        else:
+            return False
+        for each in gone:
+            self._forget_blobs((device, each))
+            self._forget_history((device, each), record.properties.pop(each))
+            del self._by_rev[device, each]
+        record.seen = self._site = None
+        self.rev += 1
+        if not record.properties:
+            del self._devices[device]
+            name = None
+        self._graves.append(Grave(device, name, self.rev))
+        if len(self._graves) > GRAVES:
+            self._forgotten = self._graves.popleft().rev
+        return True
+
+    def _note(self, device: str | None, name: str | None, text: str, timestamp: str | None, now: float) -> Note:
+        self.rev += 1
+        note = Note(device, name, text, timestamp, self.rev, now)
+        self._notes.append(note)
+        record = self._devices.get(device) if device is not None else None
+        if record is not None:
+            record.notes.append(note)
+            record.seen = None
+        self._site = None
+        return note
+
+    def _put(self, record: _Record, prop: Property) -> None:
+        definition = prop.definition
+        key = (definition.device, definition.name)
+        record.properties[definition.name] = prop
+        self._by_rev[key] = prop
+        self._by_rev.move_to_end(key)
+        record.seen = self._site = None
+
+    # What the client does itself
+
+    def set_pending(self, key: Key, pending: Pending | None) -> None:
+        """A command has been sent, or is over; readers see it as a change."""
+        record = self._devices.get(key[0])
+        prop = record.properties.get(key[1]) if record is not None else None
+        if record is not None and prop is not None and prop.pending is not pending:
+            self.rev += 1
+            self._put(record, replace(prop, pending=pending, rev=self.rev))
+
+    def link_made(self) -> None:
+        """The link is up: what is known is stale until it is defined again."""
+        self.session += 1
+        self.connected = True
+        self.rev += 1
+        self._site = None
+
+    def link_lost(self) -> None:
+        """The link is down: everything is stale, and nothing is deleted."""
+        self.connected = False
+        self.rev += 1
+        self._site = None
+
+    def sweep(self) -> int:
+        """Delete what has not been defined since the link came back; returns how many properties."""
+        stale = [key for key, prop in self._by_rev.items() if prop.session != self.session]
+        for key in stale:
+            self._bury(*key)
+        return len(stale)
+
+    def clear(self) -> None:
+        """Delete everything."""
+        for device in list(self._devices):
+            self._bury(device, None)
+
+    @property
+    def has_stale(self) -> bool:
+        """Something has not been defined since the link came back."""
+        return any(prop.session != self.session for prop in self._by_rev.values())
+
+    # What is read
+
+    def __len__(self) -> int:
+        """How many properties there are."""
+        return len(self._by_rev)
+
+    def __iter__(self) -> Iterator[Property]:
+        """All properties, device by device."""
+        for record in self._devices.values():
+            yield from record.properties.values()
+
+    def get(self, device: str, name: str) -> Property | None:
+        """The property as it is now, or None."""
+        record = self._devices.get(device)
+        return record.properties.get(name) if record is not None else None
+
+    def names(self, device: str | None = None) -> list[str]:
+        """Names of all devices, or of the properties of one; none for one that is unknown."""
+        if device is None:
+            return list(self._devices)
+        record = self._devices.get(device)
+        return list(record.properties) if record is not None else []
+
+    def is_stale(self, prop: Property) -> bool:
+        """Nobody knows whether it is still so."""
+        return not self.connected or prop.session != self.session
+
+    def device(self, name: str) -> Device | None:
+        """A device as it is now, or None."""
+        record = self._devices.get(name)
+        return _show(record) if record is not None else None
+
+    def site(self) -> Site:
+        """Everything as it is now.  What has not changed is shared with what was returned before."""
+        if self._site is None:
+            devices = MappingProxyType({name: _show(record) for name, record in self._devices.items()})
+            notes = tuple(note for note in self._notes if note.device is None)
+            self._site = Site(devices, self.connected, self.session, self.rev, self.epoch, notes)
+        return self._site
+
+    def since(self, rev: int, epoch: str | None = None) -> Delta:
+        """What has changed after this number; costs as much as there is.
+
+        Args:
+            rev: What the reader knows; 0 for nothing.
+            epoch: Of the model from which it knows that, if it could be another one.
+        """
+        reset = rev < self._forgotten or rev <= 0 or rev > self.rev or (epoch is not None and epoch != self.epoch)
+        if reset:
+            rev = 0
+        last = self._last
+        if last is not None and last.since == rev and last.rev == self.rev:
+            return last
+        properties: list[Property] = []
+        for prop in reversed(self._by_rev.values()):
+            if prop.rev <= rev:
+                break
+            properties.append(prop)
+        properties.reverse()
+        graves = () if reset else tuple(_newer(self._graves, rev))
+        notes = tuple(_newer(self._notes, rev))
+        self._last = Delta(
+            self.epoch, rev, self.rev, reset, self.connected, self.session, graves, tuple(properties), notes
+        )
+        return self._last
+
+    def notes(self, device: str | None = None, since: int = 0) -> list[Note]:
+        """What was said, oldest first; of one device, or everything that is kept."""
+        if device is None:
+            return list(_newer(self._notes, since))
+        record = self._devices.get(device)
+        return list(_newer(record.notes, since)) if record is not None else []
+
+    # History
+
+    def keep_history(self, points: int) -> None:
+        """From now on keep so many points of each number; 0 for none, which lets go of what there is."""
+        self._points = points
+        if not points:
+            self._histories.clear()
+
+    def history(self, device: str, name: str, member: str) -> list[Point]:
+        """The last values of a number, oldest first; empty if none are kept."""
+        found = self._histories.get((device, name, member))
+        return found.points() if found is not None else []
+
+    def _record(self, prop: Property, message: SetVector | DefVector, now: float) -> None:
+        for one in message.members:
+            key = (message.device, message.name, one.name)
+            if one.name not in prop.members or isinstance(one, OneBlob):
+                continue
+            history = self._histories.get(key)
+            if history is None:
+                history = self._histories[key] = History(self._points, self._span)
+            history.add(now, number_of(one.value))
+
+    def _forget_history(self, key: Key, prop: Property) -> None:
+        if self._histories:
+            for member in prop.members:
+                self._histories.pop((*key, member), None)
+
+    def _forget_blobs(self, key: Key) -> None:
+        if self._blobs:
+            prop = self._by_rev.get(key)
+            for member in prop.members if prop is not None else ():
+                self._blob_bytes -= self._blobs.pop((*key, member), 0)
+
+
+def _entered(before: tuple[int, int, int, int], state: State, rev: int) -> tuple[int, int, int, int]:
+    idle, ok, busy, alert = before
+    index = _STATE_INDEX[state]
+    if index == 0:
+        return rev, ok, busy, alert
+    if index == 1:
+        return idle, rev, busy, alert
+    if index == 2:
+        return idle, ok, rev, alert
+    return idle, ok, busy, rev
+
+
+def _newer(items: deque[_Numbered], rev: int) -> list[_Numbered]:
+    found: list[_Numbered] = []
+    for item in reversed(items):
+        if item.rev <= rev:
+            break
+        found.append(item)
+    found.reverse()
+    return found
+
+
+def _show(record: _Record) -> Device:
+    if record.seen is None:
+        properties: Mapping[str, Property] = MappingProxyType(dict(record.properties))
+        record.seen = Device(record.name, properties, tuple(record.notes))
+    return record.seen

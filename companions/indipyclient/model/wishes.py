@@ -1,0 +1,72 @@
+"""Which BLOBs are wanted: wishes that outlive a connection."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from indipydriver.protocol.messages import EnableBlob
+from indipydriver.protocol.tags import BlobMode, VectorKind
+
+from .properties import Property
+
+__all__ = ["BlobWishes"]
+
+
+class BlobWishes:
+    """Says what to send, and when; nothing here sends.
+
+    Args:
+        default: For devices that nothing was said of.
+    """
+
+    def __init__(self, default: BlobMode = BlobMode.NEVER) -> None:
+        self.default = default
+        self._wishes: dict[tuple[str, str | None], BlobMode] = {}
+        self._holders: Counter[tuple[str, str | None]] = Counter()
+
+    def wish(self, device: str, name: str | None, mode: BlobMode) -> EnableBlob:
+        """From now on; with a name of None for the whole device, which overrides what was said of its properties."""
+        if name is None:
+            for key in [key for key in self._wishes if key[0] == device]:
+                del self._wishes[key]
+        self._wishes[device, name] = mode
+        return EnableBlob(device, name, mode)
+
+    def hold(self, device: str, name: str | None) -> EnableBlob | None:
+        """A stream needs them; what to send, unless they come already."""
+        self._holders[device, name] += 1
+        if self.mode(device, name) is not BlobMode.NEVER:
+            return None
+        return EnableBlob(device, name, BlobMode.ALSO)
+
+    def release(self, device: str, name: str | None) -> EnableBlob | None:
+        """A stream has ended; what to send if it was the last one."""
+        key = (device, name)
+        self._holders[key] -= 1
+        if self._holders[key] > 0:
+            return None
+        del self._holders[key]
+        if self.wanted(device, name) is not BlobMode.NEVER:
+            return None
+        return EnableBlob(device, name, BlobMode.NEVER)
+
+    def mode(self, device: str, name: str | None) -> BlobMode:
+        """What was said of it."""
+        return self._wishes.get((device, name)) or self._wishes.get((device, None)) or self.default
+
+    def wanted(self, device: str, name: str | None) -> BlobMode:
+        """What holds: streams that are open want them too."""
+        mode = self.mode(device, name)
+        if mode is BlobMode.NEVER and (self._holders[device, name] > 0 or self._holders[device, None] > 0):
+            return BlobMode.ALSO
+        return mode
+
+    def defined(self, prop: Property) -> EnableBlob | None:
+        """What to send when a property has been defined: the server, or the driver, may be a new one."""
+        if prop.kind is not VectorKind.BLOB:
+            return None
+        mode = self.wanted(prop.device, prop.name)
+        said = (prop.device, prop.name) in self._wishes or (prop.device, None) in self._wishes
+        if mode is BlobMode.NEVER and not said:
+            return None
+        return EnableBlob(prop.device, prop.name, mode)

@@ -1,0 +1,499 @@
+"""Vectors, as the class :class:`indipyclient.IPyClient` shows them: mappings of member names to values."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from indipydriver.protocol.messages import DefMember, DefVector, NewVector, OneBlob, OneMember, SetVector
+from indipydriver.protocol.tags import VectorKind
+from indipydriver.protocol.values import parse_timestamp
+
+from .model.properties import number_of
+from .propertymembers import (
+    BLOBMember,
+    LightMember,
+    Member,
+    NumberMember,
+    SnapMember,
+    SnapNumberMember,
+    SwitchMember,
+    TextMember,
+    getfloat,
+)
+
+if TYPE_CHECKING:
+    from .devices import Device
+    from .devicestore import DeviceStore
+
+__all__ = [
+    "BLOBVector",
+    "Dumps",
+    "LightVector",
+    "NumberVector",
+    "PropertyVector",
+    "SnapNumberVector",
+    "SnapVector",
+    "SwitchVector",
+    "TextVector",
+    "new_vector",
+]
+
+
+def stamp(text: str | None) -> datetime:
+    """The timestamp of a message; now, if it has none."""
+    return parse_timestamp(text) or datetime.now(UTC)
+
+
+class Dumps:
+    """What every snapshot can do."""
+
+    def dictdump(
+        self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
+    ) -> dict[str, Any]:
+        """As a dict that can be JSON.
+
+        Args:
+            inc_blob: With the data of BLOBs, as base64.
+            inc_user_string: With the user strings.
+            inc_itemid: With the item ids.
+        """
+        raise NotImplementedError
+
+    def dumps(
+        self,
+        indent: int | str | None = None,
+        separators: tuple[str, str] | None = None,
+        inc_blob: bool = False,
+        inc_user_string: bool = False,
+        inc_itemid: bool = False,
+    ) -> str:
+        """As JSON."""
+        return json.dumps(self.dictdump(inc_blob, inc_user_string, inc_itemid), indent=indent, separators=separators)
+
+    def dump(
+        self,
+        fp: IO[str],
+        indent: int | str | None = None,
+        separators: tuple[str, str] | None = None,
+        inc_blob: bool = False,
+        inc_user_string: bool = False,
+        inc_itemid: bool = False,
+    ) -> None:
+        """Write it to a file as JSON."""
+        json.dump(self.dictdump(inc_blob, inc_user_string, inc_itemid), fp, indent=indent, separators=separators)
+
+
+class SnapVector(Mapping[str, Any], Dumps):
+    """A vector as it was: its members, and the attributes of the vector."""
+
+    def __init__(self, vector: PropertyVector) -> None:
+        self.name = vector.name
+        self.label = vector.label
+        self.group = vector.group
+        self.state = vector.state
+        self.rule = vector.rule
+        self.perm = vector.perm
+        self.timeout = vector.timeout
+        self.timestamp = vector.timestamp
+        self.message = vector.message
+        self.message_timestamp = vector.message_timestamp
+        self.vectortype = vector.vectortype
+        self.devicename = vector.devicename
+        self.enable = vector.enable
+        self.user_string = vector.user_string
+        self.itemid = vector.itemid
+        self.data: dict[str, SnapMember] = {name: member.snapshot() for name, member in vector.data.items()}
+
+    def __getitem__(self, membername: str) -> Any:
+        return self.data[membername].membervalue
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def members(self) -> Mapping[str, SnapMember]:
+        """The members themselves, by name."""
+        return MappingProxyType(self.data)
+
+    def member(self, membername: str) -> SnapMember:
+        """One of them."""
+        return self.data[membername]
+
+    def memberlabel(self, membername: str) -> str:
+        """Its label."""
+        return self.data[membername].label
+
+    def dictdump(
+        self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "vectortype": self.vectortype,
+            "name": self.name,
+            "devicename": self.devicename,
+            "label": self.label,
+            "enable": self.enable,
+            "message": self.message,
+            "message_timestamp": self.message_timestamp.isoformat(sep="T"),
+            "group": self.group,
+            "state": self.state,
+            "timeout": self.timeout,
+            "timestamp": self.timestamp.isoformat(sep="T"),
+        }
+        if self.rule is not None:
+            found["rule"] = self.rule
+        found["perm"] = self.perm
+        if inc_user_string:
+            found["user_string"] = self.user_string
+        if inc_itemid:
+            found["itemid"] = self.itemid
+        found["members"] = {
+            name: member.dictdump(inc_blob, inc_user_string, inc_itemid) for name, member in self.data.items()
+        }
+        return found
+
+
+class SnapNumberVector(SnapVector):
+    """A vector of numbers as it was."""
+
+    def _number(self, membername: str) -> SnapNumberMember:
+        member = self.data[membername]
+        assert isinstance(member, SnapNumberMember)
+        return member
+
+    def getfloatvalue(self, membername: str) -> float:
+        """The value of a member as a float."""
+        return self._number(membername).getfloatvalue()
+
+    def getformattedvalue(self, membername: str) -> str:
+        """The value of a member in its format."""
+        return self._number(membername).getformattedvalue()
+
+
+class PropertyVector(Mapping[str, Any]):
+    """The base of all vectors; ``vector["RA"]`` is the value of that member.
+
+    It has the attributes ``label group state perm rule timeout message`` as defined and updated; `rule` is None but for
+    switches.
+
+    Attributes:
+        device: Its device.
+        devicename: The name of that.
+        name: Its name.
+        vectortype: ``NumberVector``, for example.
+        timestamp: Of the last definition or update.
+        message_timestamp: Of the last that had a message.
+        enable: False when it has been deleted.
+        user_string: Yours.
+        itemid: A number that no other item of this client has.
+    """
+
+    kind: VectorKind
+
+    def __init__(self, device: Device, client: DeviceStore, message: DefVector) -> None:
+        self.device = device
+        self.devicename = device.devicename
+        self.name = message.name
+        self.vectortype = f"{message.kind}Vector"
+        self.data: dict[str, Member] = {}
+        self._client = client
+        self.itemid = client.create_itemid(self.devicename, self.name)
+        self.user_string = client.stored_user_string(self.devicename, self.name)
+        self.message = ""
+        self.timeout: float | None = None
+        self._due = 0.0  # when an answer is late; 0 when none is awaited
+        self.define(message)
+
+    def define(self, message: DefVector) -> None:
+        """It is defined, perhaps not for the first time: members that stay keep what is the user's."""
+        self.label = message.label or message.name
+        self.group = message.group
+        self.state = message.state.value
+        self.perm = message.perm.value if message.perm is not None else "ro"
+        self.rule = message.rule.value if message.rule is not None else None
+        self.timestamp = stamp(message.timestamp)
+        self.message = message.message or ""
+        self.message_timestamp = self.timestamp
+        self.timeout = None if self.kind is VectorKind.LIGHT else self._seconds(message.timeout, 0.0)
+        self.enable = True
+        self._due = 0.0
+        before, self.data = self.data, {}
+        for one in message.members:
+            member = self.data[one.name] = self._make(one)
+            old = before.get(one.name)
+            if old is not None:
+                member.itemid, member.user_string = old.itemid, old.user_string
+            else:
+                member.itemid = self._client.create_itemid(self.devicename, self.name, one.name)
+                member.user_string = self._client.stored_user_string(self.devicename, self.name, one.name)
+        self._client.changed(self)
+
+    def _make(self, one: DefMember) -> Member:
+        raise NotImplementedError
+
+    @staticmethod
+    def _seconds(text: str | None, default: float | None) -> float | None:
+        seconds = number_of(text or "")
+        return seconds if seconds >= 0 else default  # nan is not
+
+    def update(self, message: SetVector) -> None:
+        """The device has sent new values."""
+        if message.state is not None:
+            self.state = message.state.value
+        self.timestamp = stamp(message.timestamp)
+        if message.message:
+            self.message = message.message
+            self.message_timestamp = self.timestamp
+        self.timeout = self._seconds(message.timeout, self.timeout)
+        self._due = 0.0
+        self._set_members(message)
+        self._client.changed(self)
+
+    def _set_members(self, message: SetVector) -> None:
+        for one in message.members:
+            member = self.data.get(one.name)
+            if member is not None and isinstance(one, OneMember):
+                member.received(one.value)
+                if isinstance(member, NumberMember):
+                    member.min, member.max = one.min or member.min, one.max or member.max
+                    member.step = one.step or member.step
+
+    def __getitem__(self, membername: str) -> Any:
+        return self.data[membername].membervalue
+
+    def __setitem__(self, membername: str, value: Any) -> None:
+        """Change what is known here; nothing is sent."""
+        self.data[membername].membervalue = value
+        self._client.changed(self)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in ("state", "timestamp", "user_string", "enable", "message", "itemid") and "_due" in self.__dict__:
+            self._client.changed(self)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other if isinstance(other, PropertyVector) else dict(self) == other
+
+    def members(self) -> dict[str, Member]:
+        """The members themselves, by name."""
+        return dict(self.data)
+
+    def member(self, membername: str) -> Member:
+        """One of them."""
+        return self.data[membername]
+
+    def memberlabel(self, membername: str) -> str:
+        """Its label."""
+        return self.data[membername].label
+
+    def snapshot(self) -> SnapVector:
+        """A copy that does not change."""
+        return SnapVector(self)
+
+    def checktimedout(self, nowtime: float) -> bool:
+        """An answer is late at this time of the event loop; it is told once."""
+        if self._due and nowtime >= self._due:
+            self._due = 0.0
+            return True
+        return False
+
+    async def create_clientevent(self, eventtype: str = "ClientEvent", **payload: Any) -> None:
+        """Raise an event of your own, with the values of now."""
+        await self._client.raise_clientevent(eventtype, self, payload)
+
+    # Sending
+
+    def _clean(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in members.items() if name in self.data}
+
+    async def _send(self, timestamp: datetime | None, members: tuple[OneMember, ...] | tuple[OneBlob, ...]) -> None:
+        if not members or not self.enable:
+            return
+        if timestamp is None:
+            timestamp = datetime.now(UTC)
+        if not isinstance(timestamp, datetime) or (timestamp.utcoffset() or timedelta(0)) != timedelta(0):
+            self._client.refuse(f"{self.devicename}.{self.name}: the timestamp is not a UTC datetime; not sent")
+            return
+        text = timestamp.replace(tzinfo=None).isoformat(sep="T")
+        if await self._client.send_message(NewVector(self.kind, self.devicename, self.name, members, text)):
+            self.state = "Busy"
+            self._wait_for_answer()
+
+    def _wait_for_answer(self) -> None:
+        client = self._client
+        if client.timeout_enable:
+            seconds = min(max(self.timeout or 0.0, client.vector_timeout_min), client.vector_timeout_max)
+            loop = asyncio.get_running_loop()
+            self._due = loop.time() + seconds
+            loop.call_later(seconds + 0.001, client.look_at_timeout, self)
+
+
+class SwitchVector(PropertyVector):
+    """Switches; ``rule`` says how many may be On."""
+
+    kind = VectorKind.SWITCH
+
+    def _make(self, one: DefMember) -> Member:
+        return SwitchMember(one.name, one.label, one.value)
+
+    async def send_newSwitchVector(
+        self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Send these switches, Off before On; names that are unknown are left out."""
+        values = {}
+        for name, value in self._clean(members).items():
+            if isinstance(value, bool):
+                value = "On" if value else "Off"
+            if value not in ("On", "Off"):
+                self._client.refuse(f"{self.devicename}.{self.name}.{name} is On or Off, not {value!r}; not sent")
+                return
+            values[name] = value
+        ordered = sorted(values.items(), key=lambda item: item[1] == "On")
+        await self._send(timestamp, tuple(OneMember(name, value) for name, value in ordered))
+
+
+class LightVector(PropertyVector):
+    """Lights, which nobody sets."""
+
+    kind = VectorKind.LIGHT
+
+    def _make(self, one: DefMember) -> Member:
+        return LightMember(one.name, one.label, one.value)
+
+
+class TextVector(PropertyVector):
+    """Texts."""
+
+    kind = VectorKind.TEXT
+
+    def _make(self, one: DefMember) -> Member:
+        return TextMember(one.name, one.label, one.value)
+
+    async def send_newTextVector(
+        self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Send all texts: those given, and the others as they are."""
+        given = self._clean(members)
+        if members and not given:
+            return
+        every = {name: str(given.get(name, member.membervalue)) for name, member in self.data.items()}
+        await self._send(timestamp, tuple(OneMember(name, value) for name, value in every.items()))
+
+
+class NumberVector(PropertyVector):
+    """Numbers."""
+
+    kind = VectorKind.NUMBER
+
+    def _make(self, one: DefMember) -> Member:
+        return NumberMember(one.name, one.label, one.format, one.min, one.max, one.step, one.value)
+
+    def _number(self, membername: str) -> NumberMember:
+        member = self.data[membername]
+        assert isinstance(member, NumberMember)
+        return member
+
+    def getfloatvalue(self, membername: str) -> float:
+        """The value of a member as a float."""
+        return self._number(membername).getfloatvalue()
+
+    def getformattedvalue(self, membername: str) -> str:
+        """The value of a member in its format."""
+        return self._number(membername).getformattedvalue()
+
+    async def send_newNumberVector(
+        self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Send all numbers: those given, and the others as they are."""
+        given = self._clean(members)
+        if members and not given:
+            return
+        found = []
+        for name, member in self.data.items():
+            value = given.get(name, member.membervalue)
+            try:
+                getfloat(value)
+            except TypeError as error:
+                self._client.refuse(f"{self.devicename}.{self.name}.{name}: {error}; not sent")
+                return
+            found.append(OneMember(name, str(value).strip() or "0"))
+        await self._send(timestamp, tuple(found))
+
+    def snapshot(self) -> SnapVector:
+        return SnapNumberVector(self)
+
+
+class BLOBVector(PropertyVector):
+    """BLOBs; a value is bytes, or None until there are any."""
+
+    kind = VectorKind.BLOB
+
+    def _make(self, one: DefMember) -> Member:
+        return BLOBMember(one.name, one.label)
+
+    def _blob(self, membername: str) -> BLOBMember:
+        member = self.data[membername]
+        assert isinstance(member, BLOBMember)
+        return member
+
+    def set_blobsize(self, membername: str, blobsize: int) -> None:
+        """Change the size that is known here."""
+        self._blob(membername).blobsize = int(blobsize)
+
+    def set_blobformat(self, membername: str, blobformat: str) -> None:
+        """Change the format that is known here."""
+        self._blob(membername).blobformat = blobformat
+
+    def _set_members(self, message: SetVector) -> None:
+        for one in message.members:
+            member = self.data.get(one.name)
+            if isinstance(member, BLOBMember) and isinstance(one, OneBlob):
+                member.received(one.data)
+                member.blobsize = one.size if one.size is not None else len(one.data)
+                member.blobformat = one.format
+
+    async def send_newBLOBVector(
+        self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Send BLOBs, each as ``(value, size, format)``; names that are unknown are left out.
+
+        A value is bytes, a path or a binary file; a size of 0 is that of the data; an empty format is the suffixes of
+        the path.
+
+        Raises:
+            ValueError: A value is no such triple.
+            OSError: A file cannot be read.
+        """
+        found = []
+        for name, value in self._clean(members).items():
+            triple = (value, 0, "") if isinstance(value, bytes) else value
+            if not isinstance(triple, (tuple, list)) or len(triple) != 3:
+                raise ValueError(f"{name}: a BLOB is sent as (value, size, format)")
+            data, size, format = await asyncio.to_thread(self._blob(name).contents, *triple)
+            if data:
+                found.append(OneBlob(name, data, size, format))
+        await self._send(timestamp, tuple(found))
+
+
+_CLASSES: Final[dict[VectorKind, type[PropertyVector]]] = {
+    each.kind: each for each in (SwitchVector, LightVector, TextVector, NumberVector, BLOBVector)
+}
+
+
+def new_vector(device: Device, client: DeviceStore, message: DefVector) -> PropertyVector:
+    """The vector that a definition describes."""
+    return _CLASSES[message.kind](device, client, message)

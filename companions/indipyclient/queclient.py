@@ -1,0 +1,151 @@
+"""A client that talks to the rest of a program through two queues."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import queue
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from .devices import Snap, SnapDevice
+from .ipyclient import IPyClient
+from .propertyvectors import SnapVector
+
+__all__ = ["EventItem", "QueClient", "runqueclient"]
+
+LOOK_EVERY: Final = 0.05
+"""Seconds between two looks at a deque, or at a full queue: nothing tells when they change."""
+WAIT_AT_ONCE: Final = 0.25
+"""Seconds for which a thread waits for an item at a time, and for which the end may be late."""
+
+
+class EventItem(NamedTuple):
+    """What is put into `rxque`.
+
+    Attributes:
+        eventtype: As in :mod:`indipyclient.events`, or ``snapshot``, or ``State`` when something was sent.
+        devicename: Of which device, or None.
+        vectorname: Of which vector, or None.
+        timestamp: When.
+        snapshot: Of everything; in the answer to a request, of what was asked for.
+    """
+
+    eventtype: str
+    devicename: str | None
+    vectorname: str | None
+    timestamp: datetime | None
+    snapshot: Snap | SnapDevice | SnapVector | None
+
+
+class QueClient(IPyClient):
+    """An :class:`IPyClient` that takes what to do from one queue and puts what happens into another.
+
+    Items of `txque`: None to end; ``(devicename, vectorname, value)`` where the value is a dict of new values,
+    ``"snapshot"``, ``"Get"`` for definitions, or ``"Never"``, ``"Also"`` or ``"Only"`` for BLOBs.
+
+    Args:
+        txque: A queue.Queue, asyncio.Queue or collections.deque.
+        rxque: One of these, too; it gets an :class:`EventItem` for each event.
+        indihost: Name or address of the server.
+        indiport: Its port.
+        blobfolder: Where BLOBs are saved; None for nowhere.
+
+    Raises:
+        TypeError: A queue is none of these.
+    """
+
+    def __init__(
+        self, txque: Any, rxque: Any, indihost: str = "localhost", indiport: int = 7624, blobfolder: Any = None
+    ) -> None:
+        for each in (txque, rxque):
+            if not isinstance(each, (queue.Queue, asyncio.Queue, collections.deque)):
+                raise TypeError(f"a queue.Queue, asyncio.Queue or collections.deque, not {type(each).__name__}")
+        super().__init__(indihost, indiport, txque=txque, rxque=rxque)
+        self.BLOBfolder = blobfolder
+
+    async def rxevent(self, event: Any) -> None:
+        await self._put_item(event.eventtype, event.devicename, event.vectorname, event.timestamp, self.snapshot())
+
+    async def _put_item(
+        self,
+        eventtype: str,
+        devicename: str | None,
+        vectorname: str | None,
+        timestamp: datetime | None,
+        snapshot: Snap | SnapDevice | SnapVector | None,
+    ) -> None:
+        item = EventItem(eventtype, devicename, vectorname, timestamp, snapshot)
+        rxque = self.clientdata["rxque"]
+        if isinstance(rxque, collections.deque):
+            rxque.append(item)
+        elif isinstance(rxque, asyncio.Queue):
+            await rxque.put(item)
+        else:
+            while not self.stop:
+                try:
+                    rxque.put_nowait(item)
+                except queue.Full:
+                    await asyncio.sleep(LOOK_EVERY)
+                else:
+                    return
+
+    async def hardware(self) -> None:
+        while not self.stop:
+            item = await self._take()
+            if item is None:
+                self.shutdown()
+            elif isinstance(item, (tuple, list)) and len(item) == 3:
+                await self._do(*item)
+
+    async def _take(self) -> Any:
+        txque = self.clientdata["txque"]
+        if isinstance(txque, asyncio.Queue):
+            return await txque.get()
+        while not self.stop:
+            if isinstance(txque, collections.deque):
+                with contextlib.suppress(IndexError):
+                    return txque.popleft()
+                await asyncio.sleep(LOOK_EVERY)
+                continue
+            with contextlib.suppress(queue.Empty):
+                return txque.get_nowait()
+            with contextlib.suppress(queue.Empty):
+                return await asyncio.to_thread(txque.get, True, WAIT_AT_ONCE)
+        return None
+
+    async def _do(self, devicename: str | None, vectorname: str | None, value: Any) -> None:
+        if value == "snapshot":
+            await self._put_item("snapshot", devicename, vectorname, None, self._part(devicename, vectorname))
+        elif value == "Get":
+            await self.send_getProperties(devicename, vectorname)
+        elif value in ("Never", "Also", "Only"):
+            if devicename:
+                await self.send_enableBLOB(value, devicename, vectorname)
+        elif isinstance(value, dict) and devicename and vectorname:
+            await self.send_newVector(devicename, vectorname, members=value)
+            device = self.data.get(devicename)
+            vector = device.data.get(vectorname) if device is not None else None
+            if vector is not None:
+                await self._put_item("State", devicename, vectorname, vector.timestamp, self.snapshot())
+
+    def _part(self, devicename: str | None, vectorname: str | None) -> Snap | SnapDevice | SnapVector | None:
+        snap = self.snapshot()
+        if not devicename:
+            return snap
+        device = snap.get(devicename)
+        if device is None or not vectorname:
+            return device
+        return device.get(vectorname)
+
+
+def runqueclient(
+    txque: Any, rxque: Any, indihost: str = "localhost", indiport: int = 7624, blobfolder: Any = None
+) -> None:
+    """Make a :class:`QueClient` and run it; blocks until None is put into `txque`."""
+
+    async def run() -> None:
+        await QueClient(txque, rxque, indihost, indiport, blobfolder).asyncrun()
+
+    asyncio.run(run())

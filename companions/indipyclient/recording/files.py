@@ -1,0 +1,161 @@
+"""Recordings as files: a gzip file of lines, and beside it a folder of BLOBs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from indipydriver.protocol.messages import AnyMessage, OneBlob
+
+from ..blobs import safe_name, safe_suffix
+from .form import FORMAT, VERSION, LinkChange, from_dict, header, to_dict
+
+__all__ = ["Line", "Recording", "Writer"]
+
+FLUSH_EVERY: Final = 5.0
+"""Seconds of a recording that a crash may cost."""
+
+
+class Line(NamedTuple):
+    """One thing that was said.
+
+    Attributes:
+        t: Seconds since the beginning.
+        message: What.
+    """
+
+    t: float
+    message: AnyMessage | LinkChange
+
+
+def _folder_of(path: Path) -> Path:
+    return path.with_name(path.name + ".blobs")
+
+
+class Writer:
+    """Writes a recording; to be closed.
+
+    Args:
+        path: The file; it must not be there yet.
+        server: Which server is recorded, for the header.
+
+    Attributes:
+        lines: Written so far.
+        blobs: Written so far.
+
+    Raises:
+        FileExistsError: It is there already.
+        OSError: It cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], server: str) -> None:
+        self.path = Path(path)
+        self.lines = 0
+        self.blobs = 0
+        self._raw = open(self.path, "xb")  # noqa: SIM115  # it is open as long as this is
+        self._file = gzip.GzipFile(fileobj=self._raw, mode="wb", mtime=0)
+        self._flushed = 0.0
+        self._write(header(server, datetime.now(UTC).isoformat(timespec="milliseconds")))
+
+    def add(self, t: float, message: AnyMessage | LinkChange) -> None:
+        """Add what was said, so many seconds after the beginning.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        found = to_dict(message, self._save)
+        if found is None:
+            return
+        self._write({"t": round(t, 6), **found})
+        self.lines += 1
+        if t - self._flushed >= FLUSH_EVERY:
+            self._flushed = t
+            self._file.flush()
+
+    def _write(self, found: dict[str, Any]) -> None:
+        self._file.write(json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+    def _save(self, blob: OneBlob) -> str:
+        folder = _folder_of(self.path)
+        folder.mkdir(exist_ok=True)
+        self.blobs += 1
+        name = f"{self.blobs:06d}_{safe_name(blob.name)}{safe_suffix(blob.format)}"
+        (folder / name).write_bytes(blob.data)
+        return f"{folder.name}/{name}"
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+        self._raw.close()
+
+
+class Recording:
+    """A recording to be read.  One that was cut off, by a crash, counts up to there.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        server: Which server was recorded.
+        started: When, as ISO time in UTC.
+
+    Raises:
+        ValueError: It is no recording, or of a newer version than this program knows.
+        OSError: It cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        first = next(self._objects(), None)
+        if not isinstance(first, dict) or first.get("format") != FORMAT:
+            raise ValueError(f"{self.path} is no recording")
+        if first.get("version") != VERSION:
+            raise ValueError(f"{self.path} is of version {first.get('version')}, and {VERSION} can be read")
+        self.server: str = str(first.get("server", ""))
+        self.started: str = str(first.get("started", ""))
+
+    def __iter__(self) -> Iterator[Line]:
+        """Line by line, from the beginning.
+
+        Raises:
+            ValueError: A line is none.
+        """
+        lines = self._objects()
+        next(lines, None)
+        for found in lines:
+            try:
+                t = float(found["t"])
+            except (KeyError, TypeError, ValueError):
+                raise ValueError(f"{self.path}: a line without a time") from None
+            yield Line(t, from_dict(found, self._load))
+
+    def _objects(self) -> Iterator[Any]:
+        with gzip.open(self.path, "rb") as file:
+            while True:
+                try:
+                    line = file.readline()
+                except (EOFError, zlib.error):  # cut off
+                    return
+                except gzip.BadGzipFile:
+                    raise ValueError(f"{self.path} is no recording") from None
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    raise ValueError(f"{self.path} has a line that is no JSON") from None
+
+    def _load(self, name: str) -> bytes:
+        """The bytes of a BLOB; b"" if they are not there.  Its folder is not left, whatever the recording says."""
+        folder = _folder_of(self.path)
+        path = folder / Path(name).name
+        try:
+            return path.read_bytes()
+        except OSError:
+            return b""

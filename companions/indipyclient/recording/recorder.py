@@ -1,0 +1,91 @@
+"""Records what a server says, over the time that a client is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from indipydriver.protocol.tags import BlobMode, VectorKind
+
+from ..client import Client
+from ..model.model import What
+from ..streams import Lost
+from .files import Writer
+from .form import LinkChange
+from .player import definition
+
+__all__ = ["record"]
+
+WAITING = 100_000
+"""Messages that wait for the disk."""
+
+
+async def record(
+    client: Client,
+    path: str | os.PathLike[str],
+    *,
+    blobs: bool = False,
+    duration: float | None = None,
+    progress: Callable[[Writer], None] = lambda writer: None,
+) -> Writer:
+    """Write what the server says from now on, and at the beginning what there is, until `duration` is over.
+
+    Args:
+        client: Connected.
+        path: The file, which must not be there yet; BLOBs go to a folder beside it.
+        blobs: Ask for the BLOBs of all devices, and record them.
+        duration: Seconds; None until it is cancelled or the client is closed.
+        progress: Called now and then.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    loop = asyncio.get_running_loop()
+    with_blobs: set[str] = set()
+    tap = client.tap(limit=WAITING, limit_bytes=512 << 20)
+    writer = Writer(path, str(client.endpoint))
+    began = loop.time()
+    watching = loop.create_task(_watch_link(client, lambda up: writer.add(loop.time() - began, LinkChange(up))))
+    try:
+        for prop in list(client.model):
+            if not client.is_stale(prop):
+                writer.add(0.0, definition(prop))
+                if blobs and prop.kind is VectorKind.BLOB and prop.device not in with_blobs:
+                    with_blobs.add(prop.device)
+                    await client.enable_blobs(prop.device, None, BlobMode.ALSO)
+        async with asyncio.timeout(duration):
+            while True:
+                try:
+                    change = await tap.next()
+                except StopAsyncIteration:
+                    break
+                now = loop.time() - began
+                if isinstance(change, Lost):
+                    continue
+                writer.add(now, change.message)
+                progress(writer)
+                if blobs and change.what is What.DEFINED and change.prop is not None:
+                    prop = change.prop
+                    if prop.kind is VectorKind.BLOB and prop.device not in with_blobs:
+                        with_blobs.add(prop.device)
+                        await client.enable_blobs(prop.device, None, BlobMode.ALSO)
+    except TimeoutError:
+        pass
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        tap.close()
+        writer.close()
+    return writer
+
+
+async def _watch_link(client: Client, tell: Callable[[bool], None]) -> None:
+    while True:
+        await client.wait_link(False)
+        tell(False)
+        await client.wait_link(True)
+        tell(True)

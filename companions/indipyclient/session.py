@@ -1,0 +1,222 @@
+"""One connection: frames come in and become messages, in order; messages go out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, Protocol
+from xml.etree import ElementTree as ET
+
+from indipydriver.errors import IndiError, RemoteProtocolError
+from indipydriver.protocol.decode import decode
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch, BlobFrame, Frame
+from indipydriver.protocol.messages import AnyMessage, NewVector, OneBlob, Ping, SetVector
+from indipydriver.transport.link import LOW_WATER, Link
+
+from .quick import read
+
+__all__ = ["Owner", "Session"]
+
+LARGE: Final = 1 << 20
+"""Bytes of a BLOB frame that is decoded in a thread, so that the loop goes on."""
+LARGE_TO_SEND: Final = 256 << 10
+
+
+class Owner(Protocol):
+    """Whoever holds the session."""
+
+    def message_received(self, message: AnyMessage) -> None:
+        """In order."""
+
+    def batch_received(self) -> None:
+        """What came in at once has been handed on."""
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        """Something was skipped."""
+
+
+class Session:
+    """The use of one link.
+
+    Args:
+        link: Connected, not opened.
+        owner: Who gets the messages.
+
+    Attributes:
+        closed: Done when the link is gone; its result is why, or None.
+        last: When something was last understood, in the loop's time.
+        messages: How many were understood.
+    """
+
+    def __init__(self, link: Link, owner: Owner) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[Exception | None] = self._loop.create_future()
+        self.last = self._loop.time()
+        self.messages = 0
+        self._link = link
+        self._owner = owner
+        self._backlog: deque[Frame] = deque()
+        self._holds: set[str] = set()  # why nothing is read
+        self._decoding: asyncio.Task[None] | None = None
+        self._drained = asyncio.Event()
+
+    def open(self) -> None:
+        """Begin to read."""
+        self._link.open(self)
+
+    @property
+    def bytes_received(self) -> int:
+        return self._link.bytes_received
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._link.bytes_sent
+
+    # Out
+
+    async def send(self, message: AnyMessage) -> None:
+        """Send a message; comes back when all but a little of it has gone to the system.
+
+        Raises:
+            LocalProtocolError: It cannot be sent.
+        """
+        if isinstance(message, NewVector) and any(
+            isinstance(one, OneBlob) and len(one.data) > LARGE_TO_SEND for one in message.members
+        ):
+            self.put(await asyncio.to_thread(encode, message))
+        else:
+            self.put(encode(message))
+        while self._link.unsent > LOW_WATER and not self.closed.done():
+            self._drained.clear()
+            await self._drained.wait()
+
+    def put(self, frame: Frame) -> None:
+        """Send a frame without waiting."""
+        self._link.write(Batch([frame]))
+        self._link.flush()
+
+    def close(self) -> None:
+        """Send what waits, then end."""
+        self._link.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._link.abort()
+
+    # In; called by the link
+
+    def frames_received(self, frames: list[Frame]) -> None:
+        if self._backlog or self._decoding is not None:
+            self._backlog += frames
+        else:
+            self._take(frames)
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        self._owner.fault_received(fault)
+
+    def link_drained(self) -> None:
+        self._drained.set()
+
+    def link_closed(self, error: Exception | None) -> None:
+        self._drained.set()
+        self._finish(error)
+
+    def _finish(self, error: Exception | None) -> None:
+        if self._decoding is not None:  # what came before the end counts
+            self._decoding.add_done_callback(lambda _: self._finish(error))
+        elif not self.closed.done():
+            self.closed.set_result(error)
+
+    def _take(self, frames: Iterable[Frame]) -> None:
+        """Hand on; at a large BLOB stop until it has been decoded."""
+        waiting = iter(frames)
+        self.last = self._loop.time()
+        for frame in waiting:
+            if isinstance(frame, BlobFrame) and (frame.size > LARGE or frame.in_files):
+                self._backlog.extend(waiting)
+                self.hold("blob", True)
+                self._decoding = self._loop.create_task(self._decode_large(frame))
+                break
+            try:
+                message = read(frame)
+            except RemoteProtocolError as fault:
+                self._owner.fault_received(fault)
+                continue
+            self._hand_on(message)
+        self._owner.batch_received()
+
+    async def _decode_large(self, frame: BlobFrame) -> None:
+        message: AnyMessage | None = None
+        try:
+            message = await asyncio.to_thread(_decode_blob, frame)
+        except RemoteProtocolError as fault:
+            self._owner.fault_received(fault)
+        except (OSError, IndiError) as error:
+            self._owner.fault_received(RemoteProtocolError(f"a BLOB that cannot be read: {error}"))
+        self._decoding = None
+        if message is not None:
+            self._hand_on(message)
+        frames, self._backlog = self._backlog, deque()
+        self._take(frames)
+        if self._decoding is None:
+            self.hold("blob", False)
+
+    def _hand_on(self, message: AnyMessage) -> None:
+        self.messages += 1
+        if type(message) is Ping:
+            if not message.reply:
+                self.put(encode(Ping(message.uid, reply=True)))
+            return
+        self._owner.message_received(message)
+
+    def hold(self, reason: str, on: bool) -> None:
+        """Read nothing as long as there is a reason."""
+        before = bool(self._holds)
+        (self._holds.add if on else self._holds.discard)(reason)
+        if self.closed.done() or before == bool(self._holds):
+            return
+        if self._holds:
+            self._link.pause_reading()
+        else:
+            self._link.resume_reading()
+
+
+def _decode_blob(frame: BlobFrame) -> AnyMessage:
+    if not frame.in_files:
+        return decode(frame)
+    from indipydriver.transport.memoryfile import AttachedFrame
+
+    assert isinstance(frame, AttachedFrame)
+    members = list(ET.fromstring(frame.skeleton))
+    if len(members) != len(frame.descriptors):
+        return decode(frame.inline())
+    blobs = []
+    for member, descriptor, length in zip(members, frame.descriptors, frame.lengths, strict=True):
+        data = _read_file(descriptor.fd, length)
+        size = member.get("size", "")
+        format = member.get("format", "").strip()
+        if data:
+            blobs.append(OneBlob(member.get("name", ""), data, int(size) if size.isdecimal() else None, format))
+    message = decode(Frame(frame.address, frame.skeleton))  # its members are empty there
+    assert isinstance(message, SetVector)
+    return message._replace(members=tuple(blobs))
+
+
+def _read_file(fd: int, length: int) -> bytes:
+    """The first bytes of a file that was handed over; it may be shared, so its position is left alone.
+
+    Raises:
+        OSError: It has become shorter than was said.
+    """
+    pieces: list[bytes] = []
+    done = 0
+    while done < length:
+        piece = os.pread(fd, length - done, done)
+        if not piece:
+            raise OSError(f"a file of {done} bytes for a BLOB of {length}")
+        pieces.append(piece)
+        done += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,321 @@
+"""The client for scripts and notebooks: the same calls without ``await``, on an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import ssl
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from indipydriver.protocol.tags import BlobMode, State
+
+from .addresses import PORT
+from .blobs import ReceivedBlob
+from .client import Client, Stats
+from .commanding import Outcome
+from .errors import NotConnected
+from .model.commands import Value
+from .model.delta import Delta, Note
+from .model.expect import Confirm
+from .model.history import Point
+from .model.properties import Property
+from .model.site import Device, Site
+from .reconnect import Status
+from .streams import Lost
+from .waiting import Where
+
+__all__ = ["SyncClient"]
+
+Result = TypeVar("Result")
+
+
+class SyncClient:
+    """What :class:`indipyclient.Client` is, for code without ``async``; to be used in ``with``, or closed.
+
+    The connection is made at once.  It may be used from several threads.
+
+    Args:
+        host: Name or address, ``host:port``, or the path of a local socket.
+        port: Of the server.
+        timeout: Seconds to wait for the connection.
+        tls: True for the certificates that this machine trusts, or a context of your own.
+        server_hostname: The name in the server's certificate, if not the host.
+        blobs: For which BLOBs are asked without being told to.
+        history: Points that are kept of each number; 0 for none.
+        reconnect: False: the first failure ends it.
+
+    Raises:
+        NotConnected: The server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = PORT,
+        *,
+        timeout: float | None = 10.0,
+        tls: bool | ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        blobs: BlobMode = BlobMode.NEVER,
+        history: int = 0,
+        reconnect: bool = True,
+    ) -> None:
+        self._client = Client(
+            host,
+            port,
+            tls=tls,
+            server_hostname=server_hostname,
+            blobs=blobs,
+            history=history,
+            reconnect=reconnect,
+        )
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=f"INDI client of {host}", daemon=True)
+        self._thread.start()
+        try:
+            self._call(self._client.start(timeout=timeout))
+        except BaseException:
+            self.close()
+            raise
+
+    def _run(self) -> None:
+        loop = self._loop
+        assert loop is not None
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+    def _call(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run it on the loop and wait for it; Ctrl-C ends it."""
+        with self._lock:
+            loop = self._loop
+            if loop is None:
+                coroutine.close()
+                raise NotConnected("this client is closed")
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise NotConnected("this client is closed") from None
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _do(self, function: Callable[[], Result]) -> Result:
+        """Run a plain function on the loop: the model belongs to its thread."""
+
+        async def run() -> Result:
+            return function()
+
+        return self._call(run())
+
+    def close(self) -> None:
+        """End the connection and the thread; may be called again."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._shut(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join()
+
+    async def _shut(self) -> None:
+        await self._client.aclose()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def __enter__(self) -> SyncClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What there is
+
+    @property
+    def status(self) -> Status:
+        """How the link is."""
+        return self._client.status
+
+    @property
+    def connected(self) -> bool:
+        """The link is up."""
+        return self._client.connected
+
+    @property
+    def stats(self) -> Stats:
+        """Figures of this moment."""
+        return self._do(lambda: self._client.stats)
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        """All devices as they are now."""
+        return self.snapshot().devices
+
+    def get(self, device: str, name: str) -> Property | None:
+        """A property as it is now, or None."""
+        return self._do(lambda: self._client.get(device, name))
+
+    def need(self, device: str, name: str) -> Property:
+        """A property as it is now; NoSuchDevice or NoSuchProperty if it is not there."""
+        return self._do(lambda: self._client.need(device, name))
+
+    def snapshot(self) -> Site:
+        """Everything as it is now; it does not change any more."""
+        return self._do(self._client.snapshot)
+
+    def notes(self, device: str | None = None) -> list[Note]:
+        """What was said lately, oldest first."""
+        return self._do(lambda: self._client.notes(device))
+
+    def history(self, device: str, name: str, member: str) -> list[Point]:
+        """The last values of a number, oldest first, if ``history`` was asked for."""
+        return self._do(lambda: self._client.history(device, name, member))
+
+    # Waiting and commands; see Client
+
+    def wait_device(self, name: str, *, connected: bool = False, timeout: float | None = 10.0) -> Device:
+        """Wait until a device is there; see :meth:`indipyclient.Client.wait_device`."""
+        return self._call(self._client.wait_device(name, connected=connected, timeout=timeout))
+
+    def wait_property(
+        self,
+        device: str,
+        name: str,
+        *,
+        state: State | str | None = None,
+        where: Where | None = None,
+        timeout: float | None = 10.0,
+    ) -> Property:
+        """Wait until a property is as it should be; see :meth:`indipyclient.Client.wait_property`.
+
+        `where` is called in the thread of the connection.
+        """
+        return self._call(self._client.wait_property(device, name, state=state, where=where, timeout=timeout))
+
+    def settle(self, *, quiet: float = 0.3, timeout: float = 5.0) -> bool:
+        """Wait until definitions have stopped coming."""
+        return self._call(self._client.settle(quiet=quiet, timeout=timeout))
+
+    def set(
+        self,
+        device: str,
+        name: str,
+        values: Mapping[str, Value] | None = None,
+        *,
+        confirm: Confirm | str = Confirm.SETTLED,
+        timeout: float | None = None,
+        **members: Value,
+    ) -> Outcome:
+        """Send new values and wait for what comes of it; see :meth:`indipyclient.Client.set`."""
+        return self._call(
+            self._client.set(device, name, {**(values or {}), **members}, confirm=confirm, timeout=timeout)
+        )
+
+    def press(
+        self,
+        device: str,
+        name: str,
+        member: str,
+        *,
+        confirm: Confirm | str = Confirm.SETTLED,
+        timeout: float | None = None,
+    ) -> Outcome:
+        """Turn one switch On, and the others Off where the rule says so."""
+        return self._call(self._client.press(device, name, member, confirm=confirm, timeout=timeout))
+
+    # Following
+
+    def changes(
+        self,
+        device: str | None = None,
+        name: str | None = None,
+        *,
+        interval: float = 0.0,
+        initial: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[Delta]:
+        """Follow what changes: ``for delta in client.changes(...)``.
+
+        Args:
+            device: Only of this device.
+            name: Only this property.
+            interval: Seconds between two deltas at least.
+            initial: The first delta is everything there is.
+            timeout: Seconds without a change after which the loop ends; None for never.
+        """
+        cursor = self._do(lambda: self._client.changes(device, name, interval=interval, initial=initial))
+        try:
+            while True:
+                delta = self._call(_next_or_none(cursor.next, timeout))
+                if delta is None:
+                    return
+                yield delta
+        finally:
+            self._quietly(cursor.close)
+
+    def enable_blobs(self, device: str, name: str | None = None, mode: BlobMode | str = BlobMode.ALSO) -> None:
+        """Say which BLOBs should come; it holds after the link has come back, too."""
+        self._call(self._client.enable_blobs(device, name, mode))
+
+    def blobs(
+        self, device: str, name: str | None = None, *, member: str | None = None, timeout: float | None = None
+    ) -> Iterator[ReceivedBlob | Lost]:
+        """BLOBs as they come, from the first use of the iterator on.
+
+        Args:
+            device: Of which device.
+            name: Of which property; None for all.
+            member: Of which member; None for all.
+            timeout: Seconds without a BLOB after which the loop ends; None for never.
+        """
+        manager = self._client.blobs(device, name, member=member)
+        stream = self._call(manager.__aenter__())
+        try:
+            while True:
+                blob = self._call(_next_or_none(stream.next, timeout))
+                if blob is None:
+                    return
+                yield blob
+        finally:
+            if self._loop is not None:
+                self._call(_leave(manager))
+
+    def save_blobs(
+        self, folder: str | os.PathLike[str], device: str, name: str | None = None, *, count: int | None = None
+    ) -> list[Path]:
+        """Write BLOBs to files as they come, until `count` have come; returns their paths."""
+        paths: list[Path] = []
+        self._call(self._client.save_blobs(folder, device, name, saved=lambda _, path: paths.append(path), count=count))
+        return paths
+
+    def _quietly(self, function: Callable[[], None]) -> None:
+        if self._loop is not None:
+            self._do(function)
+
+
+async def _next_or_none(take: Callable[[], Coroutine[Any, Any, Result]], timeout: float | None) -> Result | None:
+    """The next item; None at the end, and when there is none in time."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await take()
+    except (StopAsyncIteration, TimeoutError):
+        return None
+
+
+async def _leave(manager: Any) -> None:
+    await manager.__aexit__(None, None, None)

@@ -1,0 +1,105 @@
+"""Waiting until something is there, or is as it should be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeAlias
+
+from indipydriver.protocol.tags import State
+
+from .engine import Engine, Watcher
+from .errors import NotConnected, TimedOut
+from .model.model import Change
+from .model.properties import Property
+from .model.site import Device
+from .reconnect import LinkState
+
+__all__ = ["Where", "settle", "wait_device", "wait_property"]
+
+Where: TypeAlias = Callable[[Property], bool]
+"""What should be true of a property."""
+
+
+async def wait_device(engine: Engine, name: str, connected: bool, timeout: float | None) -> Device:
+    """See :meth:`indipyclient.client.Client.wait_device`."""
+    model = engine.model
+
+    def look() -> Device | None:
+        device = model.device(name)
+        if device is None or (connected and not device.connected):
+            return None
+        return None if all(map(model.is_stale, device.properties.values())) else device
+
+    what = f"device {name!r}{' connected' if connected else ''}"
+    await _wait(engine, lambda: look() is not None, timeout, what, None)
+    device = look()
+    assert device is not None
+    return device
+
+
+async def wait_property(
+    engine: Engine, device: str, name: str, state: State | None, where: Where | None, timeout: float | None
+) -> Property:
+    """See :meth:`indipyclient.client.Client.wait_property`."""
+    model = engine.model
+
+    def good(prop: Property) -> bool:
+        return (state is None or prop.state is state) and (where is None or where(prop))
+
+    prop = model.get(device, name)
+    if prop is not None and not model.is_stale(prop) and good(prop):
+        return prop
+    watcher = _PropertyWatcher(good)
+    what = f"{device}.{name}{f' in state {state}' if state else ''}{' as wanted' if where else ''}"
+    with engine.watching((device, name), watcher):
+        await _wait(engine, lambda: watcher.found is not None, timeout, what, (device, name))
+    assert watcher.found is not None
+    return watcher.found
+
+
+async def _wait(
+    engine: Engine, check: Callable[[], bool], timeout: float | None, what: str, key: tuple[str, str] | None
+) -> None:
+    model = engine.model
+    began = asyncio.get_running_loop().time()
+    await engine.until(lambda: check() or engine.status.state is LinkState.CLOSED, timeout)
+    if check():
+        return
+    if engine.status.state is LinkState.CLOSED:
+        raise NotConnected(engine.status.reason or "the client is closed")
+    elapsed = asyncio.get_running_loop().time() - began
+    prop = model.get(*key) if key is not None else None
+    if not model.connected:
+        text = f"{what}: no connection to {engine.endpoint}: {engine.status.reason}"
+    elif prop is not None:
+        text = f"{what}: still {prop.state} after {elapsed:.3g} s"
+    else:
+        known = (model.names(key[0]) if key is not None else []) or model.names()
+        text = f"no {what} after {elapsed:.3g} s; there is {', '.join(known[:8]) or 'nothing'}"
+    raise TimedOut(text, elapsed=elapsed, last=prop)
+
+
+async def settle(engine: Engine, quiet: float, timeout: float) -> bool:
+    """See :meth:`indipyclient.client.Client.settle`."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    end = began + timeout
+    while (now := loop.time()) < end:
+        since = max(engine.model.defined_at, began)
+        if now - since >= quiet and len(engine.model):
+            return True
+        await asyncio.sleep(max(0.01, min(since + quiet - now if now - since < quiet else quiet, end - now)))
+    return False
+
+
+class _PropertyWatcher(Watcher):
+    """Finds the first change after which something is true."""
+
+    def __init__(self, good: Where) -> None:
+        self.found: Property | None = None
+        self._good = good
+
+    def changed(self, change: Change) -> None:
+        if self.found is None and change.prop is not None and self._good(change.prop):
+            self.found = change.prop

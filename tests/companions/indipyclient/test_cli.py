@@ -1,0 +1,329 @@
+"""The command: what it prints and how it ends, against servers that answer, refuse, say nothing and go away."""
+
+import asyncio
+import contextlib
+import importlib
+import json
+import os
+import re
+import shlex
+import sys
+
+import pytest
+
+from examples import camera, stdio_driver, thermostat
+from indipyclient import Client
+from indipyclient.cli.main import VERBS
+from indipyclient.cli.wait import Condition, _until
+from tests.support import ROOT, asynchronous, eventually, free_port, match, running_server, started
+
+from .scripted import DEFINE, SWITCHES, numbers, scripted
+
+PATH = f"{ROOT / 'companions'}{os.pathsep}{ROOT}"
+
+
+@contextlib.contextmanager
+def command(*arguments, port=None, **env):
+    port = {"INDI_PORT": str(port)} if port else {}
+    with started(
+        sys.executable, "-m", "indipyclient", *arguments, PYTHONPATH=PATH, INDI_HOST="127.0.0.1", **port, **env
+    ) as program:
+        yield program
+
+
+async def run(*arguments, port=None, timeout=20, **env):
+    """Exit status, standard output and standard error."""
+    with command(*arguments, port=port, **env) as program:
+        status = await program.wait(timeout)
+        return status, program.stdout(), program.stderr()
+
+
+async def answering(server, *arguments, greeting=(DEFINE, SWITCHES), answers=()):
+    """The command with a scripted server that sends these after the first command it gets."""
+    with command(*arguments, port=server.port) as program:
+        connection = await server.client(*greeting, timeout=15)
+        if answers:
+            await connection.expect(match("new.*Vector"))
+            for answer in answers:
+                if answer == "cut":
+                    connection.close()
+                else:
+                    await connection.send(answer)
+        status = await program.wait(20)
+        return status, program.stdout(), program.stderr()
+
+
+@asynchronous
+async def test_get():
+    async with running_server(thermostat.make_driver()) as server:
+        status, out, _ = await run("get", "Thermostat.TARGET", port=server.port)
+        assert (status, out) == (0, "Thermostat.TARGET.TARGET=18\n")
+        status, out, _ = await run("get", "-1", "Thermostat.TARGET.TARGET", port=server.port)
+        assert (status, out) == (0, "18\n")
+        status, out, _ = await run("get", "*.T*._STATE", "T?ermostat.TARGET._PERM", port=server.port)
+        assert sorted(out.split()) == [
+            "Thermostat.TARGET._PERM=rw", "Thermostat.TARGET._STATE=Ok",
+            "Thermostat.TEMPERATURE._STATE=Ok",
+        ]  # fmt: skip
+        status, out, _ = await run("get", "--json", "Thermostat.TARGET.TARGET", port=server.port)
+        found = json.loads(out)
+        assert (found["value"], found["float"], found["state"]) == ("18", 18.0, "Ok")
+        status, out, err = await run("get", "-t", "0.3", "Thermostat.TARGETS.X", port=server.port)
+        assert (status, out) == (1, "")
+        assert "nothing is called Thermostat.TARGETS.X" in err
+
+
+@asynchronous
+async def test_names_with_dots_and_values_with_line_ends():
+    define = DEFINE.replace('"Mount"', '"Mount v1.2"').replace('"RA"', '"R.A"').replace(">1<", ">1<")
+    text = (
+        '<defTextVector device="Mount v1.2" name="T" state="Ok" perm="ro">'
+        '<defText name="A">a\nb\x1b</defText></defTextVector>'
+    ).replace("\x1b", "\u202e")
+    async with scripted() as server:
+        for address in ("Mount v1.2.EQ.R.A", r"Mount v1\.2.EQ.R\.A"):
+            _, out, _ = await answering(server, "get", address, greeting=(define, text))
+            assert out == "Mount v1\\.2.EQ.R\\.A=1\n"
+        _, out, _ = await answering(server, "get", r"Mount v1\.2.T", greeting=(define, text))
+        assert out == "Mount v1\\.2.T.A=a\\nb\\u202e\n"
+
+
+@asynchronous
+async def test_set_waits_for_the_outcome_and_says_it():
+    async with running_server(thermostat.make_driver(0.02)) as server:
+        status, out, err = await run("set", "Thermostat.TARGET.TARGET=19", "--wait", "answered", port=server.port)
+        assert (status, out) == (0, "Thermostat.TARGET.TARGET=19.0\n"), err
+        status, _, err = await run("set", "Thermostat.TARGET.TARGET=99", port=server.port)
+        assert status == 2
+        assert "from 5 to 30" in err
+        status, _, err = await run("set", "Thermostat.TARGE.TARGET=20", "--names", "0.2", port=server.port)
+        assert status == 1
+        assert "did you mean 'TARGET'" in err
+        assert (await run("set", "Thermostat.TEMPERATURE.ROOM=1", port=server.port))[0] == 2
+
+
+ENDS = {
+    "accepted": ([numbers("Busy"), numbers("Ok", RA=3)], 0, "Mount.EQ.RA=3"),
+    "refused": ([numbers("Alert", message="below the horizon")], 3, "below the horizon"),
+    "still busy": ([numbers("Busy")], 4, "still Busy"),
+    "no answer": ([], 4, "has not answered"),
+    "lost": (["cut"], 5, "lost"),
+    "deleted": (['<delProperty device="Mount"/>'], 5, "deleted"),
+    "not what was asked": ([numbers("Ok", RA=2)], 0, "not what was asked"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+@asynchronous
+async def test_how_set_ends(name):
+    answers, wanted, words = ENDS[name]
+    async with scripted() as server:
+        status, out, err = await answering(server, "set", "Mount.EQ.RA=3", "--timeout", "0.7", answers=answers)
+    assert status == wanted, err
+    assert words in out + err
+
+
+@asynchronous
+async def test_set_takes_several_members_and_properties_in_order():
+    async with scripted() as server:
+        with command(
+            "set", "Mount.EQ.RA=3", "DEC=4", "Mount.CONNECTION.CONNECT=On", "--json", port=server.port
+        ) as program:
+            connection = await server.client(DEFINE, SWITCHES, timeout=15)
+            await connection.expect(match("newNumberVector", values={"RA": "3", "DEC": "4"}))
+            await connection.send(numbers(RA=3, DEC=4))
+            await connection.expect(match("newSwitchVector", values={"CONNECT": "On"}))
+            on = '<oneSwitch name="CONNECT">On</oneSwitch>'
+            await connection.send(
+                f'<setSwitchVector device="Mount" name="CONNECTION" state="Ok">{on}</setSwitchVector>'
+            )
+            assert await program.wait() == 0
+            first, second = map(json.loads, program.stdout().splitlines())
+            assert (first["confirmed"], second["values"]["CONNECT"]) == (True, "On")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["set", "A.B.C"], ["set", "C=1"], ["set", "A.*.C=1"], ["wait", "A.B.C"], ["get", "-s", "[::1"], ["get", "-s", "h:99999"],
+     ["get", "--ca", "/none"], ["blob", "*"]],
+)  # fmt: skip
+@asynchronous
+async def test_wrong_use_is_status_2(arguments):
+    async with scripted() as server:
+        with command(*arguments, port=server.port) as program:
+            assert await program.wait() == 2
+            assert program.stderr().startswith("indipyclient: ")
+            assert "Traceback" not in program.stderr()
+
+
+@asynchronous
+async def test_no_server_is_status_2():
+    status, _, err = await run("get", port=free_port())
+    assert status == 2
+    assert "is the server running?" in err
+
+
+@asynchronous
+async def test_watch_prints_what_changes_and_survives_a_restart():
+    async with scripted() as server:
+        with command("watch", "Mount.EQ.RA", "Mount.EQ._STATE", "--count", "6", port=server.port) as program:
+            connection = await server.client(DEFINE, timeout=15)
+            await eventually(lambda: program.stdout().count("\n") == 2)
+            await connection.send(numbers("Idle", RA=3))
+            await eventually(lambda: program.stdout().count("\n") == 3)
+            await connection.send(numbers("Idle", RA=3))
+            connection.close()
+            again = await server.client(DEFINE, numbers("Busy", RA=4))
+            await eventually(lambda: "RA=4" in program.stdout())
+            await again.send(numbers("Ok", RA=4))
+            assert await program.wait() == 0
+            lines = program.stdout().splitlines()
+            assert lines[:3] == ["Mount.EQ.RA=1", "Mount.EQ._STATE=Idle", "Mount.EQ.RA=3"]
+            assert "closed the connection" in program.stderr()
+
+
+@asynchronous
+async def test_wait_sees_a_state_that_lasts_for_a_moment():
+    async with scripted() as server:
+        with command("wait", "Mount.EQ._STATE == Alert", "Mount.EQ.RA > 2.5", "-t", "10", port=server.port) as program:
+            connection = await server.client(DEFINE, timeout=15)
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionError):  # it has seen enough
+                    while program.process.poll() is None:  # nothing tells when it begins to look
+                        said = (numbers("Alert", RA=2), numbers("Ok", RA=3), numbers("Alert"), numbers("Ok"))
+                        await connection.send(*said)
+                        await asyncio.sleep(0.05)
+            assert await program.wait() == 0
+        status, _, err = await answering(server, "wait", "Mount.EQ.RA == 99", "-t", "0.2")
+        assert status == 4
+        assert "not so in 0.2 s" in err
+
+
+@asynchronous
+async def test_wait_looks_at_each_change_and_not_at_what_is_left_of_several():
+    conditions = [Condition("Mount.EQ._STATE == Alert"), Condition("Mount.EQ.RA > 2.5")]
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        connection = await server.client(DEFINE)
+        await client.wait_property("Mount", "EQ")
+        waiting = asyncio.create_task(_until(client, conditions))
+        await asyncio.sleep(0)
+        await connection.send(numbers("Ok", RA=3) + numbers("Alert") + numbers("Ok"))
+        await asyncio.wait_for(waiting, 5)
+
+
+@asynchronous
+async def test_messages_devices_and_snapshots():
+    async with scripted() as server:
+        with command("messages", "Mount", "--count", "1", port=server.port) as program:
+            said = (
+                '<message message="of all"/>',
+                '<message device="Mount" timestamp="2026-01-02T03:04:05" message="hello"/>',
+            )
+            await server.client(DEFINE, *said, timeout=15)
+            assert await program.wait() == 0
+            assert program.stdout() == "2026-01-02T03:04:05+00:00 Mount: hello\n"
+        _, out, _ = await answering(server, "devices", "--properties")
+        assert out.splitlines()[0] == "Mount  (not connected)"
+        assert "    EQ (Number, rw, Idle): RA, DEC" in out
+        _, out, _ = await answering(server, "devices", "--json")
+        assert json.loads(out)["properties"]["EQ"] == ["RA", "DEC"]
+        _, out, _ = await answering(server, "snapshot", "Mount", "EQ")
+        assert json.loads(out)["members"]["RA"]["floatvalue"] == 1.0
+        assert (await answering(server, "snapshot", "Dome"))[0] == 1
+        status, _, err = await answering(server, "devices", "-t", "0.2", greeting=())
+        assert (status, "no devices" in err) == (1, True)
+
+
+@asynchronous
+async def test_blobs_are_saved_and_sent(tmp_path):
+    async with running_server(camera.make_driver(), stdio_driver.make_driver()) as server:
+        await run("set", "Camera.CONNECTION.CONNECT=On", port=server.port)
+        with command("blob", "Camera.CCD1", "-o", str(tmp_path), "--count", "1", "--json", port=server.port) as program:
+            await asyncio.sleep(0.7)
+            status, _, err = await run("set", "Camera.CCD_EXPOSURE.CCD_EXPOSURE_VALUE=0.1", port=server.port)
+            assert status == 0, err
+            assert await program.wait() == 0, program.stderr()
+            found = json.loads(program.stdout())
+            with open(found["path"], "rb") as file:
+                assert file.read(6) == b"SIMPLE"
+        path = tmp_path / "data.raw"
+        path.write_bytes(b"12345")
+        with command("blob", "Echo", "-o", str(tmp_path / "back"), "--count", "1", port=server.port) as program:
+            await asyncio.sleep(0.7)
+            status, _, err = await run("blob", "Echo.BLOB", "--send", str(path), port=server.port)
+            assert status == 0, err
+            assert await program.wait() == 0
+            [back] = (tmp_path / "back").iterdir()
+            assert (back.read_bytes(), back.suffix) == (b"12345", ".raw")
+
+
+@asynchronous
+async def test_an_interrupt_is_status_130_and_a_closed_pipe_is_silent():
+    async with scripted() as server:
+        with command("watch", port=server.port) as program:
+            await server.client(DEFINE, timeout=15)
+            await eventually(program.stdout)
+            program.interrupt()
+            assert await program.wait() == 130
+            assert program.stderr() == ""
+    async with running_server(thermostat.make_driver(0.02)) as server:
+        line = f"{shlex.quote(sys.executable)} -m indipyclient watch | head -n 1"
+        with started("sh", "-c", line, PYTHONPATH=PATH, INDI_HOST="127.0.0.1", INDI_PORT=str(server.port)) as program:
+            assert await program.wait() == 0
+            assert program.stderr() == ""
+
+
+@asynchronous
+async def test_without_arguments_the_terminal_client_is_named(tmp_path):
+    status, _, err = await run()
+    assert status == 2
+    assert "pip install 'indipydriver[term]'" in err
+    package = tmp_path / "indipyterm"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text("def main():\n    print('the terminal')\n")
+    with started(sys.executable, "-m", "indipyclient", PYTHONPATH=f"{tmp_path}{os.pathsep}{PATH}") as program:
+        assert await program.wait() == 0
+        assert program.stdout() == "the terminal\n"
+
+
+# Help
+
+
+def examples():
+    for verb in VERBS:
+        text = importlib.import_module(f"indipyclient.cli.{verb}").EXAMPLES
+        for line in text.splitlines():
+            words = shlex.split(re.split(r"\s{2,}", line.strip())[0])
+            assert words[:2] == ["indipyclient", verb]
+            yield pytest.param(words[1:], id=" ".join(words[1:]))
+
+
+@pytest.mark.parametrize("arguments", list(examples()))
+def test_the_examples_of_the_help_are_read(arguments, monkeypatch):
+    """Each is taken by its parser; those that are in the tutorials run there."""
+    module = importlib.import_module(f"indipyclient.cli.{arguments[0]}")
+    taken = []
+    monkeypatch.setattr(module, "run", lambda work: taken.append(work) or 0)
+    assert module.main(arguments[1:]) == 0
+    assert taken
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help_with_three_examples(verb, capsys):
+    module = importlib.import_module(f"indipyclient.cli.{verb}")
+    with pytest.raises(SystemExit) as caught:
+        module.main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert out.count(f"  indipyclient {verb}") >= 3
+    assert "exit status" in out
+
+
+@asynchronous
+async def test_version_and_help():
+    status, out, _ = await run("--version")
+    assert (status, out.strip()) == (0, "4.0.0")
+    status, out, _ = await run("--help")
+    assert status == 0
+    assert all(verb in out for verb in VERBS)

@@ -1,0 +1,496 @@
+"""The client with a server that says what the test wants: waiting, commands and their outcomes, readers, the link."""
+
+import asyncio
+import base64
+import contextlib
+import time
+
+import pytest
+
+from indipyclient import (
+    BadValue,
+    Client,
+    LinkLost,
+    LinkState,
+    Lost,
+    NoSuchDevice,
+    NoSuchProperty,
+    NotConnected,
+    Overrun,
+    PropertyGone,
+    Refused,
+    Retry,
+    State,
+    TimedOut,
+)
+from tests.support import asynchronous, eventually, match
+
+from .scripted import BLOB, DEFINE, SWITCHES, numbers, scripted
+
+QUICK = Retry.every(0.02)
+
+
+@contextlib.asynccontextmanager
+async def meeting(*greeting, **options):
+    """A client and its server, which has sent this."""
+    async with scripted() as server, Client("127.0.0.1", server.port, retry=QUICK, **options) as client:
+        connection = await server.client(*greeting)
+        await connection.expect(match("getProperties", version="1.7"))
+        if greeting:
+            await eventually(lambda: len(client.model))
+        yield server, connection, client
+
+
+def background(coroutine):
+    return asyncio.ensure_future(coroutine)
+
+
+async def sent(client, *args, **more):
+    """A command that has left: the task that waits for its outcome."""
+    task = background(client.set(*args, **more))
+    await asyncio.sleep(0)
+    return task
+
+
+# Waiting
+
+
+@asynchronous
+async def test_a_device_and_a_property_are_waited_for():
+    async with meeting() as (_, server, client):
+        device = background(client.wait_device("Mount", connected=True))
+        prop = background(client.wait_property("Mount", "EQ", state="Alert"))
+        await server.send(DEFINE, SWITCHES)
+        await server.send('<setSwitchVector device="Mount" name="CONNECTION" state="Ok"><oneSwitch name="CONNECT">On')
+        await server.send("</oneSwitch></setSwitchVector>", numbers("Alert"), numbers("Ok", RA=3))
+        assert (await device).connected
+        assert (await prop).state is State.ALERT, "it was for a moment only"
+        assert client.need("Mount", "EQ").state is State.OK
+
+
+@asynchronous
+async def test_what_does_not_come_is_a_time_out_that_says_what_there_is():
+    async with meeting(DEFINE) as (_, _server, client):
+        with pytest.raises(TimedOut, match="there is EQ"):
+            await client.wait_property("Mount", "OTHER", timeout=0.05)
+        with pytest.raises(TimedOut, match="still Idle") as caught:
+            await client.wait_property("Mount", "EQ", state="Ok", timeout=0.05)
+        assert (caught.value.state, caught.value.sent) == (State.IDLE, False)
+        with pytest.raises(TimedOut, match="Mount"):
+            await client.wait_device("Dome", timeout=0.05)
+        with pytest.raises(NoSuchDevice):
+            client.need("Mound", "EQ")
+        with pytest.raises(NoSuchProperty, match="did you mean 'EQ'"):
+            client.need("Mount", "EQU")
+
+
+@asynchronous
+async def test_settle_waits_until_definitions_have_stopped():
+    async with meeting() as (_, server, client):
+        assert not await client.settle(quiet=0.05, timeout=0.2)
+        task = background(client.settle(quiet=0.15))
+        for _ in range(3):
+            await server.send(DEFINE)
+            await asyncio.sleep(0.05)
+            assert not task.done()
+        assert await task
+
+
+# Commands
+
+
+@asynchronous
+async def test_set_sends_all_members_and_waits_until_it_is_done():
+    async with meeting(DEFINE) as (_, server, client):
+        task = await sent(client, "Mount", "EQ", RA="5:30", who="me")
+        command = await server.expect(match("newNumberVector", device="Mount", name="EQ"))
+        assert [(m.get("name"), m.text) for m in command] == [("RA", "5:30"), ("DEC", "2")]
+        assert client.need("Mount", "EQ").pending.who == "me"
+        assert client.need("Mount", "EQ").shown_state is State.BUSY
+        await server.send(numbers("Busy", RA=2, DEC=2))
+        await server.send(numbers("Ok", RA=5.5, DEC=2, message="arrived"))
+        outcome = await task
+        assert (outcome.confirmed, outcome.acknowledged, outcome.messages) == (True, True, ("arrived",))
+        assert outcome.prop["RA"].number == 5.5
+        assert outcome.prop.pending is None
+
+
+@asynchronous
+async def test_a_refusal_has_the_words_of_the_driver():
+    async with meeting(DEFINE) as (_, server, client):
+        task = await sent(client, "Mount", "EQ", RA=5)
+        await server.expect(match("newNumberVector"))
+        await server.send('<message device="Mount" message="below the horizon"/>', numbers("Alert"))
+        with pytest.raises(Refused, match="below the horizon") as caught:
+            await task
+        assert caught.value.sent
+        assert client.need("Mount", "EQ").pending is None
+
+
+@asynchronous
+async def test_no_answer_is_a_time_out():
+    async with meeting(DEFINE) as (_, _server, client):
+        with pytest.raises(TimedOut, match="has not answered") as caught:
+            await client.set("Mount", "EQ", RA=5, timeout=0.1)
+        assert caught.value.sent
+        assert client.need("Mount", "EQ").pending is None
+
+
+@asynchronous
+async def test_a_loss_in_between_is_told_at_once_and_the_command_is_not_sent_again():
+    async with meeting(DEFINE) as (server, connection, client):
+        task = await sent(client, "Mount", "EQ", RA=5)
+        await connection.expect(match("newNumberVector"))
+        connection.close()
+        began = time.monotonic()
+        with pytest.raises(LinkLost) as caught:
+            await task
+        assert caught.value.sent
+        assert time.monotonic() - began < 1
+        again = await server.client(DEFINE)
+        assert [e.tag for e in await again.everything()] == ["getProperties"]
+
+
+@asynchronous
+async def test_a_deletion_in_between_is_told_at_once():
+    async with meeting(DEFINE) as (_, server, client):
+        task = await sent(client, "Mount", "EQ", RA=5)
+        await server.expect(match("newNumberVector"))
+        await server.send('<delProperty device="Mount"/>')
+        with pytest.raises(PropertyGone):
+            await task
+
+
+@asynchronous
+async def test_what_cannot_be_sent_is_not_sent():
+    async with meeting(DEFINE, SWITCHES) as (_, server, client):
+        with pytest.raises(BadValue, match="from 0 to 24"):
+            await client.set("Mount", "EQ", RA=25)
+        with pytest.raises(NoSuchProperty):
+            await client.set("Mount", "NONE", RA=25)
+        assert [e.tag for e in await server.everything()] == ["getProperties"]
+
+
+@asynchronous
+async def test_nothing_is_sent_when_the_link_is_down():
+    async with meeting(DEFINE) as (server, connection, client):
+        del server
+        connection.close()
+        await eventually(lambda: not client.connected)
+        with pytest.raises(NotConnected) as caught:
+            await client.set("Mount", "EQ", RA=5)
+        assert not caught.value.sent
+
+
+@asynchronous
+async def test_press_turns_the_others_off_first():
+    async with meeting(SWITCHES) as (_, server, client):
+        task = background(client.press("Mount", "CONNECTION", "CONNECT", confirm="sent"))
+        command = await server.expect(match("newSwitchVector"))
+        assert [(m.get("name"), m.text) for m in command] == [("DISCONNECT", "Off"), ("CONNECT", "On")]
+        assert not (await task).confirmed
+
+
+# Following
+
+
+@asynchronous
+async def test_a_cursor_sees_the_present_and_a_tap_everything():
+    async with meeting(DEFINE) as (_, server, client):
+        cursor, tap = client.changes("Mount"), client.tap("Mount")
+        await server.send(*[numbers("Busy" if n < 99 else "Ok", RA=n / 10) for n in range(100)])
+        delta = await cursor.next()
+        while delta.properties[0]["RA"].number < 9.9:
+            delta = await cursor.next()
+        values = [(await tap.next()).prop["RA"].number for _ in range(100)]
+        assert values == [n / 10 for n in range(100)]
+        assert tap.lost == 0
+
+
+@asynchronous
+async def test_a_cursor_with_an_interval_gets_one_delta_for_many_changes():
+    async with meeting(DEFINE) as (_, server, client):
+        deltas = []
+        cursor = client.changes("Mount", "EQ", interval=0.1, initial=True)
+
+        async def follow():
+            async for delta in cursor:
+                deltas.append(delta)  # noqa: PERF401  # they are looked at as they come
+
+        task = background(follow())
+        await eventually(lambda: deltas)
+        for state in ("Busy", "Alert", "Ok"):
+            await server.send(numbers(state, RA=5))
+            await asyncio.sleep(0.005)
+        await eventually(lambda: client.need("Mount", "EQ").state is State.OK)
+        await eventually(lambda: len(deltas) > 1)
+        await asyncio.sleep(0.12)
+        assert len(deltas) <= 3
+        passed = set().union(*(d.passed(p) for d in deltas[1:] for p in d.properties))
+        assert passed == {State.BUSY, State.ALERT, State.OK}
+        cursor.close()
+        await task
+
+
+@asynchronous
+async def test_a_cursor_ignores_other_devices_and_hears_of_the_link():
+    async with meeting(DEFINE) as (_, server, client):
+        cursor = client.changes("Dome")
+        task = background(cursor.next())
+        await server.send(numbers(RA=3))
+        await eventually(lambda: client.need("Mount", "EQ")["RA"].number == 3)
+        await asyncio.sleep(0)
+        assert not task.done()
+        server.close()
+        assert not (await task).connected
+
+
+@asynchronous
+async def test_a_tap_that_is_too_slow_says_what_it_lost_or_ends():
+    async with meeting(DEFINE) as (_, server, client):
+        dropping = client.tap(limit=10)
+        closing = client.tap(limit=10, overflow="close")
+        await server.send(*[numbers(RA=n / 10) for n in range(50)])
+        await eventually(lambda: client.need("Mount", "EQ")["RA"].number == 4.9)
+        assert await dropping.next() == Lost(40)
+        assert (await dropping.next()).prop["RA"].number == 4.0
+        assert client.stats.dropped >= 40
+        with pytest.raises(Overrun):
+            async for _ in closing:
+                pass
+
+
+@asynchronous
+async def test_a_tap_that_waits_holds_up_the_server_and_loses_nothing():
+    async with meeting(DEFINE) as (_, server, client):
+        tap = client.tap(limit=10, overflow="wait")
+        text = "x" * 500
+        many = 20_000
+        sending = background(server.send(*[numbers(RA=n % 24, message=text) for n in range(many)]))
+        await asyncio.sleep(0.3)
+        assert tap.waiting < many / 4, "it goes on reading"
+        for n in range(many):
+            change = await tap.next()
+            assert change.prop["RA"].number == n % 24
+        await sending
+        assert tap.lost == 0
+
+
+@asynchronous
+async def test_messages_are_followed():
+    async with meeting(DEFINE) as (_, server, client):
+        heard = client.messages("Mount")
+        first = background(anext(heard))
+        await asyncio.sleep(0)
+        await server.send('<message message="of the site"/>', '<message device="Mount" message="hello &amp; so"/>')
+        assert (await first).text == "hello & so"
+        await heard.aclose()
+        assert [n.text for n in client.notes()] == ["of the site", "hello & so"]
+
+
+# BLOBs
+
+
+def picture(data=b"abc", member="CCD1", format=".fits"):
+    text = base64.b64encode(data).decode()
+    return (
+        '<setBLOBVector device="CCD" name="CCD1" state="Ok" timestamp="2026-11-22T01:02:03">'
+        f'<oneBLOB name="{member}" size="{len(data)}" format="{format}">{text}</oneBLOB></setBLOBVector>'
+    )
+
+
+@asynchronous
+async def test_a_stream_asks_for_blobs_and_asks_again_after_a_loss():
+    async with meeting(BLOB) as (server, connection, client):
+        async with client.blobs("CCD", "CCD1") as blobs:
+            asked = await connection.expect(match("enableBLOB", device="CCD", name="CCD1"))
+            assert asked.text == "Also"
+            await connection.send(picture(b"one"))
+            assert (await blobs.next()).data == b"one"
+            connection.close()
+            again = await server.client(BLOB)
+            await again.expect(match("enableBLOB", device="CCD", name="CCD1"))
+            await again.send(picture(b"two"))
+            assert (await blobs.next()).data == b"two"
+        end = await again.expect(match("enableBLOB", device="CCD", name="CCD1"))
+        assert end.text == "Never"
+
+
+@asynchronous
+async def test_the_answer_to_a_blob_is_asked_for_as_long_as_it_is_awaited():
+    async with meeting(BLOB.replace('perm="ro"', 'perm="rw"')) as (_, server, client):
+        task = background(client.set("CCD", "CCD1", CCD1=b"abc"))
+        assert (await server.expect(match("enableBLOB", device="CCD", name="CCD1"))).text == "Also"
+        await server.expect(match("newBLOBVector"))
+        await server.send(picture())
+        assert (await task).prop["CCD1"].data == b"abc"
+        assert (await server.expect(match("enableBLOB", device="CCD", name="CCD1"))).text == "Never"
+
+
+@asynchronous
+async def test_a_large_blob_keeps_its_place_among_the_others():
+    async with meeting(BLOB, DEFINE) as (_, server, client):
+        tap = client.tap(limit_bytes=1 << 30)
+        data = bytes(range(256)) * 20_000
+        await server.send(numbers(RA=1), picture(data), numbers(RA=2), picture(data[:-1]), numbers(RA=3))
+        seen = [await tap.next() for _ in range(5)]
+        assert [change.prop.name for change in seen] == ["EQ", "CCD1", "EQ", "CCD1", "EQ"]
+        assert seen[1].message.members[0].data == data
+        assert seen[3].message.members[0].data == data[:-1]
+        assert [seen[n].prop["RA"].number for n in (0, 2, 4)] == [1, 2, 3]
+
+
+@asynchronous
+async def test_a_large_blob_that_came_before_the_end_counts():
+    async with meeting(BLOB) as (_, server, client):
+        tap = client.tap()
+        up = []
+        client._engine.on_change = lambda change: up.append(client.connected)
+        data = bytes(5_000_000)
+        await server.send(picture(data), picture(b"last"))
+        server.close()
+        assert len((await tap.next()).message.members[0].data) == len(data)
+        assert (await tap.next()).message.members[0].data == b"last"
+        assert all(up), "it counts before the loss does"
+
+
+@asynchronous
+async def test_blobs_are_saved_in_the_folder_whatever_their_names(tmp_path):
+    folder = tmp_path / "pictures"
+    names = ["CCD1", "../escape", "/etc/passwd", "..", "a\x01b", "CCD1", "CCD1"]
+    formats = [".fits", "/../../x", "..", "fits", ".fits/..", ".fits", ".fits.z"]
+    define = BLOB.replace('<defBLOB name="CCD1" label="Image"/>', "".join(
+        f'<defBLOB name="{n}" label="x"/>' for n in dict.fromkeys(names) if "\x01" not in n
+    ))  # fmt: skip
+    async with meeting(define) as (_, server, client):
+        saved = []
+        task = background(client.save_blobs(folder, "CCD", saved=lambda blob, path: saved.append(path), count=6))
+        await server.expect(match("enableBLOB"))
+        for member, format in zip(names, formats, strict=True):
+            if "\x01" not in member:
+                await server.send(picture(b"data", member, format))
+        assert await task == 6
+        files = [p for p in tmp_path.rglob("*") if p.is_file()]
+        assert all(p.parent == folder for p in files)
+        assert not [p for p in files if p.name.startswith((".", "-"))], "none is hidden, or looks like an option"
+        assert sorted(files) == sorted(saved), "no parts are left, and nothing was overwritten"
+        assert {p.name for p in saved} >= {"CCD1_20261122_01_02_03.fits", "CCD1_20261122_01_02_03_1.fits"}
+
+
+# The link
+
+
+@asynchronous
+async def test_a_lost_link_is_told_at_once_and_the_client_is_right_again_by_itself():
+    async with meeting(DEFINE, SWITCHES) as (server, connection, client):
+        before = client.need("Mount", "EQ")
+        for end in (connection.close, None):
+            if end is None:
+                connection.reset()
+            else:
+                end()
+            began = time.monotonic()
+            await eventually(lambda: not client.connected, timeout=1)
+            assert time.monotonic() - began < 1
+            assert client.is_stale(before)
+            assert client.status.reason
+            connection = await server.client(DEFINE, numbers(RA=7))
+            prop = await client.wait_property("Mount", "EQ", where=lambda p: p["RA"].number == 7)
+            assert not client.is_stale(prop)
+            assert client.is_stale(client.need("Mount", "CONNECTION"))
+        assert client.stats.reconnects == 2
+
+
+@asynchronous
+async def test_what_is_not_defined_again_is_gone_after_a_while(monkeypatch):
+    monkeypatch.setattr("indipyclient.engine.SETTLED", 0.1)
+    async with meeting(DEFINE, SWITCHES) as (server, connection, client):
+        await eventually(lambda: len(client.model) == 2)
+        connection.close()
+        await server.client(SWITCHES)
+        await eventually(lambda: client.get("Mount", "EQ") is None)
+        assert client.get("Mount", "CONNECTION")
+
+
+@asynchronous
+async def test_silence_is_asked_about_and_then_taken_for_a_loss():
+    async with meeting(DEFINE) as (server, connection, client):
+        engine = client._engine
+        engine.idle, engine.unanswered = 0.1, 0.3
+        connection.close()
+        again = await server.client(DEFINE)
+        await again.expect(match("getProperties", device=None))
+        await again.expect(match("getProperties", device="Mount", name="EQ"))
+        await eventually(lambda: client.stats.reconnects == 2)
+        third = await server.client(DEFINE)
+        await third.expect(match("getProperties", device="Mount", name="EQ"))
+        await third.send(DEFINE)
+        await third.expect(match("getProperties", device="Mount", name="EQ"))
+        assert client.stats.reconnects == 2, "it has answered"
+
+
+@asynchronous
+async def test_as_long_as_nothing_is_known_it_asks_again(monkeypatch):
+    monkeypatch.setattr("indipyclient.engine.ASK_EVERY", 0.05)
+    async with meeting() as (_, server, client):
+        for _ in range(3):
+            await server.expect(match("getProperties", device=None))
+        assert client.connected
+
+
+@asynchronous
+async def test_a_server_that_is_not_there_is_named():
+    async with scripted() as server:
+        port = server.port
+    with pytest.raises(NotConnected, match=f"nothing listens on 127.0.0.1:{port}"):
+        async with Client("127.0.0.1", port, reconnect=False):
+            pass
+    client = Client(f"127.0.0.1:{port}", retry=QUICK)
+    with pytest.raises(NotConnected):
+        await client.start(timeout=0.1)
+    assert client.status.state is LinkState.CLOSED
+    with pytest.raises(NotConnected, match="not started"):
+        await Client().ask()
+
+
+@asynchronous
+async def test_without_reconnect_the_first_loss_is_the_end():
+    async with meeting(DEFINE, reconnect=False) as (_, server, client):
+        cursor = client.changes()
+        waiting = background(client.wait_property("Mount", "NONE"))
+        await asyncio.sleep(0)
+        server.close()
+        with pytest.raises(NotConnected, match="closed the connection"):
+            await waiting
+        await cursor.next()
+        assert client.status.state is LinkState.CLOSED
+
+
+@asynchronous
+async def test_closing_ends_all_readers_and_fails_all_who_wait():
+    async with meeting(DEFINE) as (_, _server, client):
+        cursor, tap = client.changes(), client.tap()
+        waiting = [background(client.wait_property("Mount", "NONE")), background(client.set("Mount", "EQ", RA=1))]
+        reading = [background(anext(cursor)), background(anext(tap))]
+        await asyncio.sleep(0.05)
+        await client.aclose()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(r) for r in results] == [NotConnected, LinkLost]
+        await asyncio.gather(*reading, return_exceptions=True)
+        assert all(task.done() for task in reading)
+        await client.aclose()
+
+
+@asynchronous
+async def test_rubbish_is_counted_and_survived():
+    async with meeting(DEFINE) as (_, server, client):
+        await server.send(b"<rubbish>\xff</rubbish>", '<setNumberVector device="Mount"/>', numbers(RA=3))
+        await client.wait_property("Mount", "EQ", where=lambda p: p["RA"].number == 3)
+        assert client.stats.malformed
+
+
+@asynchronous
+async def test_a_ping_is_answered():
+    async with meeting(DEFINE) as (_, server, _client):
+        await server.send('<pingRequest uid="7"/>')
+        await server.expect(match("pingReply", uid="7"))

@@ -1,0 +1,520 @@
+"""The API of PyPI's package: names, defaults, events, values, and what was wrong with it."""
+
+import asyncio
+import base64
+import contextlib
+import inspect
+import json
+import logging
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+import indipyclient as ipc
+from indipyclient.events import getProperties
+from indipyclient.propertymembers import BLOBMember, NumberMember, SwitchMember
+from indipyclient.queclient import QueClient
+from tests.support import asynchronous, eventually, match, pypi
+
+from .scripted import BLOB, DEFINE, SWITCHES, numbers, scripted
+
+LIGHTS = (
+    '<defLightVector device="Mount" name="LIGHTS" label="" group="Main" state="Ok">'
+    '<defLight name="L">Busy</defLight></defLightVector>'
+)
+TEXTS = (
+    '<defTextVector device="Mount" name="TEXTS" label="" group="A/B" state="Ok" perm="rw" message="hello">'
+    '<defText name="A">one</defText><defText name="B">two</defText></defTextVector>'
+)
+
+
+class Client(ipc.IPyClient):
+    """Keeps its events."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.events = asyncio.Queue()
+
+    async def rxevent(self, event):
+        await self.events.put(event)
+
+    async def event(self, eventtype, vectorname=None, timeout=5):
+        async with asyncio.timeout(timeout):
+            while True:
+                event = await self.events.get()
+                if event.eventtype == eventtype and vectorname in (None, event.vectorname):
+                    return event
+
+
+@contextlib.asynccontextmanager
+async def meeting(*greeting, kind=Client, **settings):
+    """A running client and its server, which has sent this."""
+    async with scripted() as server:
+        client = kind("127.0.0.1", server.port)
+        for name, value in settings.items():
+            setattr(client, name, value)
+        task = asyncio.create_task(client.asyncrun())
+        try:
+            yield await server.client(*greeting), client, server
+        finally:
+            client.shutdown()
+            await asyncio.wait_for(task, 5)
+            assert client.stopped.is_set()
+
+
+# The contract
+
+
+def test_every_public_name_is_there():
+    theirs = pypi.indipyclient()
+    assert set(theirs.__all__) <= set(ipc.__all__)
+    for name in theirs.__all__:
+        assert hasattr(ipc, name)
+    for module in ("events", "ipyclient", "propertymembers", "propertyvectors", "queclient"):
+        assert hasattr(ipc, module)
+
+
+def test_public_methods_take_the_same_arguments():
+    theirs = pypi.indipyclient()
+    from pypi_indipyclient import ipyclient as their_ipyclient
+    from pypi_indipyclient import propertyvectors as their_vectors
+    from pypi_indipyclient import queclient as their_queclient
+
+    pairs = [(theirs.IPyClient, ipc.IPyClient), (their_queclient.QueClient, QueClient)]
+    pairs += [(getattr(their_ipyclient, n), getattr(ipc.ipyclient, n)) for n in ("Device", "Snap", "SnapDevice")]
+    for name in ("SwitchVector", "TextVector", "NumberVector", "BLOBVector", "LightVector", "SnapVector"):
+        pairs.append((getattr(their_vectors, name), getattr(ipc.propertyvectors, name)))
+    for their, our in pairs:
+        for name, member in inspect.getmembers(their):
+            if name.startswith("_") or name in dir(dict) or name == "copy" or "PropertyVector.check" in repr(member):
+                continue
+            if name in ("fromkeys", "data", "checkvalue", "rxvector") or (their.__name__, name) == (
+                "SnapDevice",
+                "disable",
+            ):
+                continue
+            if inspect.isfunction(member):
+                assert hasattr(our, name), f"{our.__name__}.{name}"
+                wanted, found = inspect.signature(member), inspect.signature(getattr(our, name))
+                assert list(wanted.parameters) == list(found.parameters), f"{our.__name__}.{name}"
+                assert inspect.iscoroutinefunction(member) == inspect.iscoroutinefunction(getattr(our, name))
+
+
+def test_defaults():
+    client = ipc.IPyClient(app="mine")
+    assert (client.indihost, client.indiport, client.clientdata) == ("localhost", 7624, {"app": "mine"})
+    assert (client.enableBLOBdefault, client.BLOBfolder, client.messages.maxlen) == ("Never", None, 8)
+    assert (client.timeout_enable, client.vector_timeout_min, client.vector_timeout_max) == (True, 2, 10)
+    assert (client.idle_timeout, client.respond_timeout) == (20, 40)
+    client.set_vector_timeouts(timeout_max=15)
+    assert (client.idle_timeout, client.respond_timeout) == (30, 60)
+    assert not client.connected
+    assert not client.stop
+    for verbose in range(4):
+        client.debug_verbosity(verbose)
+    with pytest.raises(ValueError, match="verbose"):
+        client.debug_verbosity(4)
+    with pytest.raises(KeyError):
+        client["x"] = 1
+
+
+@pytest.mark.parametrize(("text", "value"), [("", 0.0), ("-5:30", -5.5), (3, 3.0), ("12:30:36", 12.51)])
+def test_getfloat(text, value):
+    assert ipc.getfloat(text) == pytest.approx(value)
+    assert ipc.getfloat("nan") != ipc.getfloat("nan")
+    assert ipc.getfloat("inf") == float("inf")
+    with pytest.raises(TypeError):
+        ipc.getfloat("north")
+
+
+# Events
+
+
+@asynchronous
+async def test_every_event_has_its_attributes():
+    async with meeting(DEFINE, SWITCHES, LIGHTS, TEXTS, BLOB) as (server, client, _):
+        first = [(await client.events.get()) for _ in range(4)]
+        assert [e.eventtype for e in first] == ["Message", "Message", "ConnectionMade", "Message"]
+        assert [m.message for m in first if m.eventtype == "Message"] == [
+            f"Attempting to connect to 127.0.0.1:{client.indiport}",
+            f"Connected to 127.0.0.1:{client.indiport}",
+            "getProperties sent",
+        ]
+        event = await client.event("Define", "EQ")
+        assert isinstance(event, ipc.defNumberVector)
+        assert dict(event) == {"RA": "1", "DEC": "2"}
+        assert event.memberlabels["RA"] == ("RA", "%10.6m", "0", "24", "0.1")
+        assert (event.label, event.group, event.state, event.perm, event.timeout) == (
+            "Position", "Main", "Idle", "rw", 60.0,
+        )  # fmt: skip
+        assert (event.devicename, event.vectorname, event.device, event.vector) == (
+            "Mount", "EQ", client["Mount"], client["Mount"]["EQ"],
+        )  # fmt: skip
+        assert event.root.tag == "defNumberVector"
+        assert event.root[0].get("name") == "RA"
+        assert event.timestamp.utcoffset().total_seconds() == 0
+        assert (await client.event("Define", "CONNECTION")).rule == "OneOfMany"
+        assert dict(await client.event("Define", "LIGHTS")) == {"L": "Busy"}
+        assert (await client.event("Define", "TEXTS")).memberlabels == {"A": "A", "B": "B"}
+        blob = await client.event("DefineBLOB", "CCD1")
+        assert (dict(blob), blob.memberlabels) == ({}, {"CCD1": "Image"})
+
+        await server.send(numbers("Busy", RA=3, message="so"))
+        event = await client.event("Set", "EQ")
+        match event:
+            case ipc.setNumberVector(devicename="Mount", vectorname="EQ", state="Busy"):
+                pass
+            case _:
+                raise AssertionError(event)
+        assert (dict(event), event.timeout, event.message) == ({"RA": "3"}, None, "so")
+        vector = client["Mount"]["EQ"]
+        assert (vector.getfloatvalue("RA"), vector.state, vector.message, vector.timeout) == (3.0, "Busy", "so", 60.0)
+
+        data = base64.b64encode(b"picture").decode()
+        one = f'<oneBLOB name="CCD1" size="7" format=".fits">{data}</oneBLOB>'
+        await server.send(f'<setBLOBVector device="CCD" name="CCD1" state="Ok">{one}</setBLOBVector>')
+        event = await client.event("SetBLOB", "CCD1")
+        assert (dict(event), event.sizeformat) == ({"CCD1": b"picture"}, {"CCD1": (7, ".fits")})
+        member = client["CCD"]["CCD1"].member("CCD1")
+        assert (member.membervalue, member.blobsize, member.blobformat) == (b"picture", 7, ".fits")
+
+        await server.send('<message device="Mount" message="words"/>', '<message message="of all"/>')
+        assert (await client.event("Message")).message == "words"
+        assert client["Mount"].messages[0][1] == "words"
+        await client.event("Message")
+        assert client.messages[0][1] == "of all"
+
+        await server.send('<getProperties version="1.7" device="Other"/>')
+        event = await client.event("getProperties")
+        assert isinstance(event, getProperties)
+        assert (event.devicename, event.device) == ("Other", None)
+
+        await server.send('<delProperty device="Mount" name="EQ" message="gone"/>')
+        event = await client.event("Delete")
+        assert (event.vectorname, event.message, event.vector.enable) == ("EQ", "gone", False)
+        assert client.get_vector_state("Mount", "EQ") is None
+        assert client["Mount"].enable
+        await server.send('<delProperty device="Mount"/>')
+        event = await client.event("Delete")
+        assert (event.vectorname, client["Mount"].enable, client.enabledlen()) == (None, False, 1)
+
+        await client["CCD"]["CCD1"].create_clientevent("mine", answer=42)
+        event = await client.event("mine")
+        assert isinstance(event, ipc.ClientEvent)
+        assert (event.payload, event.root) == ({"answer": 42}, None)
+
+
+@asynchronous
+async def test_a_lost_connection_is_told_within_a_second_and_the_devices_are_cleared():
+    async with meeting(DEFINE) as (server, client, _):
+        await client.event("Define", "EQ")
+        server.close()
+        began = time.monotonic()
+        await client.event("ConnectionLost")
+        assert time.monotonic() - began < 1
+        assert not client.connected
+        assert len(client) == 0
+
+
+@asynchronous
+async def test_it_connects_again_after_a_while(monkeypatch):
+    monkeypatch.setattr("indipyclient.ipyclient.RETRY", 0.05)
+    async with meeting(DEFINE) as (connection, client, server):
+        await client.event("Define", "EQ")
+        connection.close()
+        await server.client(DEFINE)
+        await client.event("ConnectionMade")
+        assert (await client.event("Define", "EQ")).device is client["Mount"]
+
+
+@asynchronous
+async def test_an_exception_in_rxevent_is_logged_and_the_client_lives(caplog):
+    class Failing(Client):
+        async def rxevent(self, event):
+            if event.eventtype == "Define":
+                raise RuntimeError("mine")
+            await super().rxevent(event)
+
+    async with meeting(DEFINE, numbers(RA=3), kind=Failing) as (_, client, _server):
+        await client.event("Set", "EQ")
+    assert "Mount EQ" in caplog.text
+
+
+@asynchronous
+async def test_an_exception_in_hardware_ends_it():
+    class Failing(Client):
+        async def hardware(self):
+            raise RuntimeError("mine")
+
+    async with scripted() as server:
+        with pytest.raises(RuntimeError, match="mine"):
+            await Failing("127.0.0.1", server.port).asyncrun()
+
+
+# Sending
+
+
+@asynchronous
+async def test_every_kind_is_sent():
+    async with meeting(DEFINE, SWITCHES, TEXTS, BLOB.replace('perm="ro"', 'perm="rw"')) as (server, client, _):
+        await client.event("DefineBLOB", "CCD1")
+        await client.send_newVector("Mount", "EQ", members={"RA": 5.5, "UNKNOWN": 1})
+        sent = await server.expect(match("newNumberVector"))
+        assert [(m.get("name"), m.text) for m in sent] == [("RA", "5.5"), ("DEC", "2")]
+        assert client["Mount"]["EQ"].state == "Busy"
+        await client.send_newVector("Mount", "CONNECTION", members={"CONNECT": "On", "DISCONNECT": "Off"})
+        sent = await server.expect(match("newSwitchVector"))
+        assert [(m.get("name"), m.text) for m in sent] == [("DISCONNECT", "Off"), ("CONNECT", "On")]
+        when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        await client["Mount"]["TEXTS"].send_newTextVector(timestamp=when, members={"B": "a <x>"})
+        sent = await server.expect(match("newTextVector", timestamp="2026-01-02T03:04:05"))
+        assert [m.text for m in sent] == ["one", "a <x>"]
+        await client.send_newVector("CCD", "CCD1", members={"CCD1": (b"abc", 0, ".txt")})
+        sent = await server.expect(match("newBLOBVector"))
+        assert (sent[0].get("size"), sent[0].get("format"), sent[0].text) == ("3", ".txt", "YWJj")
+        await client.send_getProperties("Mount", "EQ")
+        await server.expect(match("getProperties", device="Mount", name="EQ"))
+        await client.send_enableBLOB("Also", "CCD")
+        assert (await server.expect(match("enableBLOB", device="CCD"))).text == "Also"
+        await client.resend_enableBLOB("CCD")
+        assert (await server.expect(match("enableBLOB", device="CCD"))).text == "Also"
+
+
+@asynchronous
+async def test_a_file_is_sent_with_its_suffixes(tmp_path):
+    path = tmp_path / "frame.fits.gz"
+    path.write_bytes(b"12345")
+    async with meeting(BLOB.replace('perm="ro"', 'perm="rw"')) as (server, client, _):
+        await client.event("DefineBLOB", "CCD1")
+        with open(path, "rb") as file:
+            for value in (path, str(path), file):
+                await client.send_newVector("CCD", "CCD1", members={"CCD1": (value, 0, "" if value is path else ".x")})
+                [one] = await server.expect(match("newBLOBVector"))
+                assert (one.text, one.get("size")) == ("MTIzNDU=", "5")
+                assert one.get("format") == (".fits.gz" if value is path else ".x")
+
+
+@asynchronous
+async def test_what_cannot_be_sent_is_left_out_and_logged(caplog):
+    async with meeting(DEFINE, SWITCHES) as (server, client, _):
+        await client.event("Define", "CONNECTION")
+        await client.send_newVector("Nobody", "EQ", members={"RA": 1})
+        await client.send_newVector("Mount", "NONE", members={"RA": 1})
+        await client.send_newVector("Mount", "EQ", members={"CONFIG_PROCESS": True})
+        await client.send_newVector("Mount", "EQ", members={"RA": "north"})
+        await client.send_newVector("Mount", "CONNECTION", members={"CONNECT": "maybe"})
+        await client.send_newVector("Mount", "CONNECTION", timestamp="now", members={"CONNECT": "On"})
+        await client.send_enableBLOB("Sometimes", "CCD")
+        assert [e.tag for e in await server.everything()] == ["getProperties"]
+        assert caplog.text.count("not sent") == 3
+
+
+@asynchronous
+async def test_a_vector_that_is_not_answered_times_out_once_and_the_connection_stays():
+    async with meeting(DEFINE.replace('timeout="60"', ""), vector_timeout_min=0.1) as (server, client, _):
+        await client.event("Define", "EQ")
+        await server.send(numbers(RA=3))
+        await client.event("Set", "EQ")
+        await client.send_newVector("Mount", "EQ", members={"RA": 5})
+        event = await client.event("TimeOut")
+        assert isinstance(event, ipc.VectorTimeOut)
+        assert event.vector is client["Mount"]["EQ"]
+        await client.send_newVector("Mount", "EQ", members={"RA": 6})
+        await server.send(numbers("Busy", RA=4))
+        await client.event("Set", "EQ")
+        await asyncio.sleep(0.15)
+        assert client.events.empty(), "it has been answered"
+        assert client.connected
+
+
+@asynchronous
+async def test_the_timeout_of_a_blob_vector_is_that_of_its_definition():
+    async with meeting(BLOB.replace('perm="ro"', 'perm="rw" timeout="7"')) as (_, client, _server):
+        assert (await client.event("DefineBLOB")).vector.timeout == 7.0
+
+
+# BLOBs
+
+
+@asynchronous
+async def test_blobs_go_to_the_folder_and_nowhere_else(tmp_path):
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    definition = BLOB.replace('<defBLOB name="CCD1"', '<defBLOB name="../esc" label="x"/><defBLOB name="CCD1"')
+    with pytest.raises(KeyError):
+        ipc.IPyClient().BLOBfolder = tmp_path / "none"
+    async with meeting(definition, BLOBfolder=str(folder)) as (server, client, _):
+        assert (await server.expect(match("enableBLOB", device="CCD"))).text == "Also"
+        for member in ("CCD1", "../esc", "CCD1"):
+            one = f'<oneBLOB name="{member}" size="3" format=".fits">YWJj</oneBLOB>'
+            stamp = 'timestamp="2026-11-22T01:02:03"'
+            await server.send(f'<setBLOBVector device="CCD" name="CCD1" {stamp}>{one}</setBLOBVector>')
+            event = await client.event("SetBLOB")
+            name = client["CCD"]["CCD1"].member(member).filename
+            assert (folder / name).read_bytes() == event[member] == b"abc"
+        assert name == "CCD1_20261122_01_02_03_1.fits"
+        assert {p.parent for p in tmp_path.rglob("*") if p.is_file()} == {folder}
+        client.BLOBfolder = None
+        assert (await server.expect(match("enableBLOB", device="CCD"))).text == "Never"
+
+
+# Snapshots
+
+
+@asynchronous
+async def test_snapshots_do_not_change_and_are_json():
+    async with meeting(DEFINE, SWITCHES, BLOB) as (server, client, _):
+        await client.event("DefineBLOB")
+        before = client.snapshot()
+        assert client.snapshot() is before
+        await server.send(numbers("Busy", RA="3:30"))
+        await client.event("Set")
+        after = client.snapshot()
+        assert (before["Mount"]["EQ"]["RA"], after["Mount"]["EQ"]["RA"]) == ("1", "3:30")
+        assert before["CCD"] is after["CCD"], "what has not changed is shared"
+        assert after["Mount"]["CONNECTION"] is before["Mount"]["CONNECTION"]
+        found = json.loads(after.dumps(indent=2, inc_user_string=True, inc_itemid=True, inc_blob=True))
+        assert list(found) == ["indihost", "indiport", "connected", "messages", "devices", "user_string"]
+        vector = found["devices"]["Mount"]["vectors"]["EQ"]
+        assert vector["members"]["RA"] == {
+            "label": "RA", "format": "%10.6m", "min": "0", "max": "24", "step": "0.1", "value": "3:30",
+            "floatvalue": 3.5, "formattedvalue": "   3:30:00", "user_string": "", "itemid": 3,
+        }  # fmt: skip
+        assert (vector["vectortype"], vector["state"], vector["timeout"]) == ("NumberVector", "Busy", 60.0)
+        assert found["devices"]["Mount"]["vectors"]["CONNECTION"]["rule"] == "OneOfMany"
+        assert after.get_vector_state("Mount", "EQ") == "Busy"
+        assert after.enabledlen() == 2
+        one = '<oneBLOB name="CCD1" size="3" format=".x">YWJj</oneBLOB>'
+        await server.send(f'<setBLOBVector device="CCD" name="CCD1">{one}</setBLOBVector>')
+        await client.event("SetBLOB")
+        vector = client.snapshot()["CCD"]["CCD1"]
+        assert vector.dictdump(inc_blob=True)["members"]["CCD1"]["value"] == "YWJj"
+        assert vector.dictdump()["members"]["CCD1"]["value"] is None
+
+
+@asynchronous
+async def test_snapshots_are_those_of_pypis_package():
+    """The same server, both clients: the same JSON, but for item ids that were never given."""
+    theirs = pypi.indipyclient()
+
+    class Theirs(theirs.IPyClient):
+        pass
+
+    stamped = [t.replace('label=""', 'label="A label"').replace(' state="', ' timestamp="2026-11-22T01:02:03" state="', 1) for t in
+               (DEFINE, SWITCHES, LIGHTS, TEXTS, BLOB)]  # fmt: skip
+    dumps = []
+    for kind in (ipc.IPyClient, Theirs):
+        async with meeting(*stamped, kind=kind) as (_, client, _server):
+            await eventually(lambda client=client: "CCD" in client)
+            found = client.snapshot().dictdump(inc_user_string=True)
+            for device in client.snapshot().values():
+                found[device.devicename] = device.dictdump(inc_user_string=True, inc_itemid=True)
+            found.pop("messages")
+            found.pop("indiport")
+            dumps.append(found)
+    assert dumps[0] == dumps[1]
+    assert json.dumps(dumps[0]) == json.dumps(dumps[1]), "in the same order, too"
+
+
+@asynchronous
+async def test_user_strings_may_be_set_before_the_item_exists():
+    async with scripted() as server:
+        client = Client("127.0.0.1", server.port)
+        client.set_user_string("Mount", "EQ", "RA", "mine")
+        client.set_user_string("Mount", None, None, "device")
+        for arguments in (("", None, None), ("Mount", None, "RA")):
+            with pytest.raises(KeyError):
+                client.set_user_string(*arguments)
+        task = asyncio.create_task(client.asyncrun())
+        await server.client(DEFINE)
+        await client.event("Define")
+        assert client["Mount"]["EQ"].member("RA").user_string == client.get_user_string("Mount", "EQ", "RA") == "mine"
+        assert client["Mount"].user_string == "device"
+        client.set_user_string("Mount", "EQ", None, "vector")
+        assert client.snapshot()["Mount"]["EQ"].user_string == "vector"
+        client["Mount"]["EQ"].user_string = "another"
+        assert client.snapshot()["Mount"]["EQ"].user_string == "another"
+        client.shutdown()
+        await task
+
+
+@asynchronous
+async def test_a_member_that_a_new_definition_adds_has_an_item_id():
+    async with meeting(DEFINE) as (server, client, _):
+        await client.event("Define")
+        vector = client["Mount"]["EQ"]
+        before = {name: member.itemid for name, member in vector.members().items()}
+        new = DEFINE.replace("</defNumberVector>", '<defNumber name="NEW" format="%g" min="0" max="0" step="0">3'
+                             "</defNumber></defNumberVector>")  # fmt: skip
+        await server.send(new)
+        await client.event("Define")
+        assert client["Mount"]["EQ"] is vector
+        after = {name: member.itemid for name, member in vector.members().items()}
+        assert {name: after[name] for name in before} == before
+        assert after["NEW"] > max(before.values())
+
+
+# What is said
+
+
+@asynchronous
+async def test_reports_come_as_messages_whatever_is_in_them(caplog):
+    caplog.set_level(logging.INFO, "indipyclient")
+    async with meeting() as (_, client, _server):
+        await client.event("ConnectionMade")
+        await client.event("Message")
+        await client.report('say "hi" <x> & so')
+        assert client.messages[0][1] == 'say "hi" <x> & so'
+        assert (await client.event("Message")).message == 'say "hi" <x> & so'
+        client.enable_reports = False
+        await client.report("quiet")
+        await client.warning("loud")
+        assert (await client.event("Message")).message == "loud"
+    assert "quiet" in caplog.text
+
+
+@asynchronous
+async def test_a_broken_element_costs_itself_and_nothing_behind_it():
+    async with meeting(DEFINE) as (server, client, _):
+        await server.send(b'<setNumberVector device="Mount" name="EQ"><oneNumber name="RA">\xff&</oneNumber>')
+        await server.send(numbers(RA=7))
+        event = await client.event("Set", "EQ")
+        while event.get("RA") != "7":
+            event = await client.event("Set", "EQ")
+
+
+def test_members_check_and_show_their_values():
+    number = NumberMember("RA", format="%10.9m", membervalue="12:34:56.78")
+    assert number.getformattedvalue().strip() == "12:34:56.78"
+    assert number.getformattedstring("1.5").strip() == "1:30:00.00"
+    assert number.onenumber(3).text == "3"
+    with pytest.raises(ValueError, match="On or Off"):
+        SwitchMember("S").membervalue = "maybe"
+    assert SwitchMember("S").oneswitch("On").get("name") == "S"
+    assert BLOBMember("B").oneblob(b"abc", 0, ".x").attrib == {"name": "B", "size": "3", "format": ".x"}
+    with pytest.raises(TypeError):
+        BLOBMember.getbytes(3)
+
+
+@asynchronous
+async def test_a_slow_rxevent_holds_up_the_server_and_loses_nothing():
+    go = asyncio.Event()
+
+    class Slow(Client):
+        async def rxevent(self, event):
+            if event.eventtype == "Set":
+                await go.wait()
+            await super().rxevent(event)
+
+    many = 15_000
+    async with meeting(DEFINE, kind=Slow) as (server, client, _):
+        sending = asyncio.create_task(
+            server.send(*[numbers(RA=n % 24, message=f"{n}" + " " * 500) for n in range(many)])
+        )
+        await asyncio.sleep(1.0)
+        assert len(client._events) < 2500, "it goes on reading"
+        go.set()
+        for n in range(many):
+            assert (await client.event("Set", timeout=20)).message.strip() == str(n)
+        await sending

@@ -1,0 +1,211 @@
+"""The model: what is applied is known, changes are numbered, readers miss nothing."""
+
+import pytest
+
+from indipyclient.model import model as module
+from indipyclient.model.model import Model, What
+from indipyclient.model.properties import Pending
+from indipydriver.protocol.messages import OneMember, SetVector
+from indipydriver.protocol.tags import State, VectorKind
+
+from .site import define, delete, say, update
+
+
+@pytest.fixture
+def model():
+    model = Model()
+    model.link_made()
+    return model
+
+
+def test_an_update_changes_the_members_it_names_and_leaves_the_others(model):
+    model.apply(define(RA="1", DEC="2"))
+    before = model.get("Mount", "EQ")
+    change = model.apply(update(RA=5.5, state=State.BUSY), 3.0)
+    after = model.get("Mount", "EQ")
+    assert (after["RA"].number, after["DEC"].number, after.state, after.at) == (5.5, 2.0, State.BUSY, 3.0)
+    assert (before["RA"].value, before.state) == ("1", State.IDLE), "what was read before has not changed"
+    assert (change.what, change.prop) == (What.SET, after)
+
+
+def test_limits_in_an_update_count(model):
+    model.apply(define(RA=("1", 0, 24, 0.1)))
+    model.apply(SetVector(VectorKind.NUMBER, "Mount", "EQ", (OneMember("RA", "3", max="12"),)))
+    assert model.get("Mount", "EQ")["RA"].range == (0, 12)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        update(device="Dome"),
+        update(name="OTHER"),
+        update(kind=VectorKind.TEXT, RA="x"),
+        delete("Dome"),
+        delete(name="X"),
+    ],
+    ids=["device", "name", "kind", "deleted device", "deleted property"],
+)
+def test_what_was_never_defined_is_counted_and_ignored(model, message):
+    model.apply(define())
+    rev = model.rev
+    assert model.apply(message) is None
+    assert (model.unknown, model.rev) == (1, rev)
+
+
+def test_an_unknown_member_is_ignored_and_the_others_count(model):
+    model.apply(define(RA="1"))
+    model.apply(update(RA=2, NEVER_DEFINED=3))
+    assert model.get("Mount", "EQ").values == {"RA": "2"}
+    assert model.unknown == 1
+
+
+def test_a_reader_gets_each_property_once_in_the_order_of_last_change(model):
+    model.apply(define(name="A"))
+    model.apply(define(name="B"))
+    seen = model.since(0)
+    assert seen.reset
+    assert [prop.name for prop in seen.properties] == ["A", "B"]
+    for value in range(100):
+        model.apply(update(name="B", RA=value))
+    model.apply(update(name="A", RA=1))
+    delta = model.since(seen.rev)
+    assert not delta.reset
+    assert [(prop.name, prop["RA"].value) for prop in delta.properties] == [("B", "99"), ("A", "1")]
+    assert not model.since(delta.rev)
+
+
+def test_readers_in_step_share_one_delta(model):
+    model.apply(define())
+    assert model.since(1) is model.since(1)
+
+
+def test_states_passed_between_two_looks_are_told(model):
+    model.apply(define(state=State.OK))
+    rev = model.rev
+    for state in (State.BUSY, State.ALERT, State.OK):
+        model.apply(update(state=state))
+    delta = model.since(rev)
+    [prop] = delta.properties
+    assert delta.passed(prop) == {State.OK, State.BUSY, State.ALERT}
+    model.apply(update(RA=4))
+    delta = model.since(delta.rev)
+    assert delta.passed(delta.properties[0]) == {State.OK}
+
+
+def test_deletions_are_told_and_a_device_without_properties_is_none(model):
+    model.apply(define(name="A"))
+    model.apply(define(name="B"))
+    rev = model.rev
+    model.apply(delete(name="A"))
+    assert [(g.device, g.name) for g in model.since(rev).deleted] == [("Mount", "A")]
+    model.apply(delete(name="B", message="off"))
+    assert [(g.device, g.name) for g in model.since(rev).deleted] == [("Mount", "A"), ("Mount", None)]
+    assert model.names() == []
+    assert [note.text for note in model.notes()] == ["off"]
+
+
+def test_who_is_too_far_behind_the_deletions_gets_everything(model, monkeypatch):
+    monkeypatch.setattr(module, "GRAVES", 3)
+    model.apply(define(name="KEPT"))
+    rev = model.rev
+    for n in range(4):
+        model.apply(define(name=f"N{n}"))
+        model.apply(delete(name=f"N{n}"))
+    delta = model.since(rev)
+    assert delta.reset
+    assert [prop.name for prop in delta.properties] == ["KEPT"]
+    assert not model.since(delta.rev)
+    assert model.since(delta.rev, "another epoch").reset
+
+
+def test_a_lost_link_makes_everything_stale_and_deletes_nothing(model):
+    model.apply(define(name="A"))
+    model.apply(define(name="B"))
+    model.link_lost()
+    prop = model.get("Mount", "A")
+    assert model.is_stale(prop)
+    assert model.since(0).is_stale(prop)
+    model.link_made()
+    assert model.is_stale(prop)
+    model.apply(define(name="A"))
+    assert not model.is_stale(model.get("Mount", "A"))
+    assert model.has_stale
+    rev = model.rev
+    assert model.sweep() == 1
+    assert [g.name for g in model.since(rev).deleted] == ["B"]
+    assert not model.has_stale
+
+
+def test_a_pending_command_is_shown_as_busy_and_survives_updates(model):
+    model.apply(define(state=State.OK))
+    rev = model.rev
+    model.set_pending(("Mount", "EQ"), Pending({"RA": "3"}, 0.0, "me"))
+    model.apply(update(RA=2))
+    prop = model.get("Mount", "EQ")
+    assert (prop.state, prop.shown_state, prop.pending.values) == (State.OK, State.BUSY, {"RA": "3"})
+    model.set_pending(("Mount", "EQ"), None)
+    assert model.get("Mount", "EQ").shown_state is State.OK
+    assert len(model.since(rev).properties) == 1
+
+
+def test_what_was_said_is_kept_up_to_a_bound(model, monkeypatch):
+    model.apply(define())
+    for n in range(module.NOTES + 10):
+        model.apply(say(f"{n}", "Mount" if n % 2 else None))
+    notes = model.notes()
+    assert (len(notes), notes[-1].text) == (module.NOTES, str(module.NOTES + 9))
+    assert len(model.notes("Mount")) == module.NOTES_OF_A_DEVICE
+    assert [n.text for n in model.since(model.rev - 2).notes] == [str(module.NOTES + 8), str(module.NOTES + 9)]
+
+
+def test_definitions_beyond_the_bound_are_refused_and_counted(model, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PROPERTIES", 2)
+    for n in range(3):
+        model.apply(define(name=f"N{n}"))
+    assert (len(model), model.refused) == (2, 1)
+    model.apply(define(name="N0", state=State.ALERT))
+    assert model.get("Mount", "N0").state is State.ALERT, "what is known may still be defined again"
+
+
+def test_the_newest_blobs_are_kept_up_to_a_bound(model, monkeypatch):
+    monkeypatch.setattr(module, "BLOB_BYTES", 250)
+    for n in "ABC":
+        model.apply(define(name=n, kind=VectorKind.BLOB, PIC=""))
+        model.apply(update(name=n, kind=VectorKind.BLOB, PIC=bytes(100)))
+    kept = {prop.name: prop["PIC"].data is not None for prop in model}
+    assert kept == {"A": False, "B": True, "C": True}
+    model.apply(delete(name="B"))
+    model.apply(define(name="A", kind=VectorKind.BLOB, PIC=""))
+    model.apply(update(name="A", kind=VectorKind.BLOB, PIC=bytes(100)))
+    assert model.get("Mount", "C")["PIC"].data is not None, "what was deleted makes room"
+
+
+def test_snapshots_share_what_has_not_changed(model):
+    model.apply(define())
+    model.apply(define(device="Dome"))
+    before = model.site()
+    assert model.site() is before
+    model.apply(update(RA=4))
+    after = model.site()
+    assert after["Dome"] is before["Dome"]
+    assert before["Mount"]["EQ"]["RA"].value == "1"
+    assert after["Mount"]["EQ"]["RA"].value == "4"
+
+
+def test_history_keeps_the_last_points_of_each_number():
+    model = Model(history=3, span=1.0)
+    model.link_made()
+    model.apply(define(RA="1"), 0.0)
+    for now, value in ((1.0, 5), (1.5, 2), (2.0, 7), (3.0, "x"), (3.0, 8), (4.0, 9)):
+        model.apply(update(RA=value), now)
+    points = model.history("Mount", "EQ", "RA")
+    assert [(p.time, p.min, p.max, p.last) for p in points] == [(2, 7, 7, 7), (3, 8, 8, 8), (4, 9, 9, 9)]
+    model.apply(delete())
+    assert model.history("Mount", "EQ", "RA") == []
+
+
+def test_the_members_of_a_property_can_be_shown(model):
+    model.apply(define(RA=("12.5", 0, 24, 0)))
+    member = model.get("Mount", "EQ")["RA"]
+    assert member._replace(format="%8.4m").shown.strip() == "12:30"
+    assert member._replace(value="rubbish").shown == "rubbish"

@@ -1,0 +1,231 @@
+"""A recording has what was said, and served again it is what it was."""
+
+import asyncio
+import gzip
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from examples import thermostat
+from indipyclient import Client, State, SyncClient
+from indipyclient.model.model import Model
+from indipyclient.recording.files import Line, Recording, Writer
+from indipyclient.recording.form import LinkChange, from_dict, to_dict
+from indipyclient.recording.player import answer, definition, endless
+from indipyclient.recording.recorder import record
+from indipyclient.recording.replay import replayed
+from indipydriver.protocol.messages import DefMember, DefVector, NewVector, OneBlob, OneMember, SetVector
+from indipydriver.protocol.tags import Permission, SwitchRule, VectorKind
+from tests.support import asynchronous, eventually, free_port, running_server, started, wait_for_port
+
+from .scripted import BLOB, DEFINE, SWITCHES, numbers, scripted
+from .site import define, delete, say, update
+from .test_cli import PATH, command
+from .test_client import picture
+
+# The form
+
+texts = st.text(min_size=1, max_size=8)
+optional = st.none() | texts
+kinds = st.sampled_from([VectorKind.NUMBER, VectorKind.TEXT, VectorKind.SWITCH, VectorKind.LIGHT])
+members = st.lists(st.builds(OneMember, texts, st.text(max_size=5), optional, optional, optional), max_size=3).map(
+    tuple
+)
+blobs = st.lists(st.builds(OneBlob, texts, st.binary(min_size=1), st.none() | st.integers(0, 9), texts), max_size=3)
+states = st.none() | st.sampled_from(list(State))
+updates = st.builds(SetVector, kinds, texts, texts, members, states, optional, optional, optional)
+blob_updates = st.builds(
+    SetVector, st.just(VectorKind.BLOB), texts, texts, blobs.map(tuple), states, optional, optional, optional
+)
+numbers_defined = st.builds(DefMember, texts, st.text(max_size=5), texts, texts, texts, texts, texts)
+definitions = st.builds(
+    DefVector, st.just(VectorKind.NUMBER), texts, texts, st.sampled_from(list(State)),
+    st.lists(numbers_defined, max_size=3).map(tuple), texts, st.text(max_size=3), st.sampled_from(list(Permission)),
+    st.none() | st.sampled_from(list(SwitchRule)), optional, optional, optional,
+)  # fmt: skip
+said = (
+    st.builds(delete, texts, optional, optional)
+    | st.builds(say, texts, optional)
+    | st.builds(LinkChange, st.booleans())
+)
+
+
+@given(updates | blob_updates | definitions | said)
+def test_what_is_written_is_what_is_read(message):
+    files = {}
+
+    def save(blob):
+        name = f"{len(files)}"
+        files[name] = blob.data
+        return name
+
+    line = json.loads(json.dumps(to_dict(message, save)))
+    assert from_dict(line, files.__getitem__) == message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [{}, {"op": "dance"}, {"op": "set"}, {"op": "def", "type": "Number", "members": 3}, {"op": "set", "type": "X"}],
+)
+def test_what_is_no_line_is_refused(line):
+    with pytest.raises(ValueError, match=r"not a line|not a valid"):
+        from_dict(line, lambda name: b"")
+
+
+def test_a_recording_that_was_cut_off_counts_up_to_there(tmp_path):
+    path = tmp_path / "night.indi"
+    writer = Writer(path, "obs1:7624")
+    for n in range(2000):
+        writer.add(n / 10, update(RA=n))
+    writer.add(201, update(kind=VectorKind.BLOB, PIC=b"abc"))
+    writer.close()
+    whole = list(Recording(path))
+    assert (len(whole), Recording(path).server) == (2001, "obs1:7624")
+    assert whole[-1].message.members[0].data == b"abc"
+    cut = tmp_path / "cut.indi"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    part = list(Recording(cut))
+    assert 0 < len(part) < 2000
+    assert part == whole[: len(part)]
+    with pytest.raises(FileExistsError):
+        Writer(path, "")
+
+
+@pytest.mark.parametrize("text", [b"", b"{}\n", b'{"format": "INDI recording", "version": 2}\n', b"no json\n"])
+def test_what_is_no_recording_is_refused(text, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(gzip.compress(text))
+    with pytest.raises(ValueError, match=r"no recording|version 2|no JSON"):
+        Recording(path)
+    path.write_bytes(text or b"x")
+    with pytest.raises((ValueError, OSError)):
+        Recording(path)
+
+
+def test_a_recording_does_not_lead_out_of_its_folder(tmp_path):
+    (tmp_path / "secret").write_bytes(b"secret")
+    path = tmp_path / "night.indi"
+    head = {"format": "INDI recording", "version": 1}
+    line = {
+        "t": 0,
+        "op": "set",
+        "type": "BLOB",
+        "device": "D",
+        "name": "N",
+        "members": [{"name": "M", "file": "../secret"}],
+    }
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, (head, line))).encode() + b"\n"))
+    [found] = Recording(path)
+    assert found.message.members == ()
+
+
+# Playing
+
+
+def test_who_asks_is_told_what_is_now_and_commands_are_obeyed():
+    model = Model()
+    model.apply(define(RA="1", DEC="2", timeout="5"))
+    model.apply(update(RA=3, state=State.OK))
+    prop = model.get("Mount", "EQ")
+    again = Model()
+    again.apply(definition(prop))
+    assert again.get("Mount", "EQ").values == {"RA": "3", "DEC": "2"}
+    assert again.get("Mount", "EQ").state is State.OK
+    said = answer(prop, NewVector(VectorKind.NUMBER, "Mount", "EQ", (OneMember("RA", "4"), OneMember("X", "4"))))
+    assert (said.members, said.state) == ((OneMember("RA", "4"),), State.OK)
+    switches = model.apply(define(kind=VectorKind.SWITCH, A="On", B="Off")).prop
+    said = answer(switches, NewVector(VectorKind.SWITCH, "Mount", "EQ", (OneMember("B", "On"),)))
+    assert said.members == (OneMember("A", "Off"), OneMember("B", "On"))
+    read_only = model.apply(define(perm=Permission.READ_ONLY)).prop
+    assert answer(read_only, NewVector(VectorKind.NUMBER, "Mount", "EQ", (OneMember("RA", "4"),))) is None
+
+
+def test_a_loop_begins_again_behind_the_end():
+    lines = endless([Line(0.0, say("a")), Line(2.0, say("b"))])
+    found = [next(lines) for _ in range(4)]
+    assert [line.t for line in found] == [0.0, 2.0, 3.0, 3.0]
+    assert found[2].message == LinkChange(False)
+
+
+@asynchronous
+async def test_a_recording_is_served_again(tmp_path):
+    path = tmp_path / "night.indi"
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        connection = await server.client(DEFINE, BLOB)
+        await client.wait_property("CCD", "CCD1")
+        recording = asyncio.create_task(record(client, path, blobs=True))
+        await eventually(lambda: client.model and path.exists())
+        await asyncio.sleep(0.05)
+        await connection.send(SWITCHES, numbers("Busy", RA=3), picture(b"image"), numbers("Ok", RA=4, message="there"))
+        await client.wait_property("Mount", "EQ", where=lambda p: p["RA"].number == 4)
+        await asyncio.sleep(0.05)
+        recording.cancel()
+        await asyncio.gather(recording, return_exceptions=True)
+        seen = {p.key: (p.state, p.label, p.group, p.values) for p in client.model}
+    with replayed(path, speed=10) as port:
+        async with Client("127.0.0.1", port) as again, again.blobs("CCD") as pictures:
+            await again.wait_property("Mount", "EQ", state="Ok", where=lambda p: p["RA"].number == 4)
+            assert {p.key: (p.state, p.label, p.group, p.values) for p in again.model} == seen
+            outcome = await again.press("Mount", "CONNECTION", "CONNECT")
+            assert outcome.confirmed
+            del pictures
+
+
+@asynchronous
+async def test_pictures_are_served_again(tmp_path):
+    path = tmp_path / "night.indi"
+    writer = Writer(path, "")
+    writer.add(0, define("CCD", "CCD1", VectorKind.BLOB, perm=Permission.READ_ONLY, PIC=""))
+    writer.add(1, update("CCD", "CCD1", VectorKind.BLOB, PIC=b"image"))
+    writer.close()
+    with replayed(path, loop=True, speed=5) as port:
+        async with Client("127.0.0.1", port) as client, client.blobs("CCD") as pictures:
+            for _ in range(2):
+                blob = await asyncio.wait_for(pictures.next(), 10)
+                assert (blob.data, blob.format) == (b"image", ".bin")
+
+
+def test_a_script_uses_it(tmp_path):
+    path = tmp_path / "night.indi"
+    writer = Writer(path, "")
+    writer.add(0, define(RA="7"))
+    writer.close()
+    with replayed(path) as port, SyncClient("127.0.0.1", port) as client:
+        assert client.wait_property("Mount", "EQ")["RA"].number == 7
+    with pytest.raises(FileNotFoundError), replayed(tmp_path / "none"):
+        pass
+    with pytest.raises(ValueError, match="speed"), replayed(path, speed=0):
+        pass
+
+
+@asynchronous
+async def test_the_commands(tmp_path):
+    path = tmp_path / "night.indi"
+    async with running_server(thermostat.make_driver(0.02)) as server:
+        with command("record", str(path), "--for", "0.5", port=server.port) as program:
+            assert await program.wait() == 0, program.stderr()
+            assert "lines in" in program.stderr()
+        with command("record", str(path), port=server.port) as program:
+            assert await program.wait() == 2
+        with command("record", str(tmp_path / "second.indi"), port=server.port) as program:
+            await eventually((tmp_path / "second.indi").exists)
+            await asyncio.sleep(0.2)
+            program.interrupt()
+            assert await program.wait() == 130
+        assert len(list(Recording(tmp_path / "second.indi"))) > 3
+    port = free_port()
+    with started(
+        sys.executable, "-m", "indipyclient", "replay", str(path), "--port", str(port), PYTHONPATH=PATH
+    ) as program:
+        await wait_for_port(port, program)
+        async with Client("127.0.0.1", port) as client:
+            prop = await client.wait_property("Thermostat", "TARGET")
+            assert prop["TARGET"].value == "18"
+        program.interrupt()
+        assert await program.wait() == 130
+        assert "is served on" in program.stderr()
+    with started(sys.executable, "-m", "indipyclient", "replay", str(tmp_path / "none"), PYTHONPATH=PATH) as program:
+        assert await program.wait() == 2

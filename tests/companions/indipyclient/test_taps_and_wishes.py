@@ -1,0 +1,87 @@
+"""Queues that say what they lost; wishes for BLOBs that outlive a connection."""
+
+import pytest
+
+from indipyclient.model.model import Model
+from indipyclient.model.tap import Overflow, TapQueue
+from indipyclient.model.wishes import BlobWishes
+from indipydriver.protocol.messages import EnableBlob
+from indipydriver.protocol.tags import BlobMode, VectorKind
+
+from .site import define
+
+
+def test_a_tap_drops_the_oldest_and_counts():
+    tap = TapQueue(limit=3)
+    for n in range(5):
+        tap.put(n)
+    assert [tap.take() for _ in range(4)] == [2, 3, 4, None]
+    assert (tap.lost, tap.delivered) == (2, 3)
+
+
+def test_a_tap_is_bounded_by_bytes_and_takes_one_that_is_larger():
+    tap = TapQueue(limit_bytes=100)
+    tap.put("a", 60)
+    tap.put("b", 60)
+    assert (tap.bytes, tap.lost) == (60, 1)
+    tap.put("c", 1000)
+    assert (tap.take(), tap.take(), tap.lost) == ("c", None, 2)
+
+
+def test_a_tap_that_closes_keeps_what_it_has_and_takes_no_more():
+    tap = TapQueue(limit=1, overflow=Overflow.CLOSE)
+    tap.put(1)
+    tap.put(2)
+    tap.take()
+    tap.put(3)
+    assert (tap.overrun, tap.take(), tap.lost) == (True, None, 2)
+
+
+def test_a_tap_that_waits_says_that_it_is_full_and_loses_nothing():
+    tap = TapQueue(limit=1, overflow=Overflow.WAIT)
+    tap.put(1)
+    assert tap.full
+    tap.put(2)
+    assert [tap.take(), tap.take(), tap.lost] == [1, 2, 0]
+
+
+def blob(name="CCD1"):
+    return Model().apply(define("CCD", name, VectorKind.BLOB, B="")).prop
+
+
+def test_nothing_is_sent_unless_somebody_wishes():
+    wishes = BlobWishes()
+    assert wishes.defined(blob()) is None
+    wishes.wish("CCD", "CCD1", BlobMode.ONLY)
+    assert wishes.defined(blob()) == EnableBlob("CCD", "CCD1", BlobMode.ONLY)
+    assert wishes.defined(blob("CCD2")) is None
+    wishes.wish("CCD", None, BlobMode.NEVER)
+    assert wishes.defined(blob()) == EnableBlob("CCD", "CCD1", BlobMode.NEVER), "the whole device overrides"
+
+
+def test_the_default_holds_for_what_nothing_was_said_of():
+    wishes = BlobWishes(BlobMode.ALSO)
+    assert wishes.defined(blob()) == EnableBlob("CCD", "CCD1", BlobMode.ALSO)
+    assert wishes.defined(Model().apply(define()).prop) is None, "it is no BLOB"
+
+
+def test_streams_ask_once_and_the_last_one_ends_it():
+    wishes = BlobWishes()
+    assert wishes.hold("CCD", "CCD1") == EnableBlob("CCD", "CCD1", BlobMode.ALSO)
+    wishes.hold("CCD", "CCD1")
+    assert wishes.defined(blob()).mode is BlobMode.ALSO
+    assert wishes.release("CCD", "CCD1") is None
+    assert wishes.release("CCD", "CCD1") == EnableBlob("CCD", "CCD1", BlobMode.NEVER)
+
+
+def test_a_stream_does_not_end_what_was_wished_for():
+    wishes = BlobWishes()
+    wishes.wish("CCD", None, BlobMode.ALSO)
+    assert wishes.hold("CCD", "CCD1") is None
+    assert wishes.release("CCD", "CCD1") is None
+
+
+@pytest.mark.parametrize("limits", [{"limit": 0}, {"limit_bytes": 0}])
+def test_a_tap_holds_something(limits):
+    with pytest.raises(ValueError, match="holds something"):
+        TapQueue(**limits)

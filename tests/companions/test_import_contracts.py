@@ -1,0 +1,118 @@
+"""Who may import whom in the companions: the standard library, what the core offers, and layers of their own."""
+
+import sys
+
+import pytest
+
+from tests.unit.test_import_contracts import IO_MODULES, NOT_EVERYWHERE, ROOT, Import, collect, is_within
+
+# What companions may know of the core: its public names, and the way of frames.
+CORE = ("indipydriver.protocol", "indipydriver.transport", "indipydriver.errors")
+PUBLIC = ("indipydriver", "indipyserver")
+
+# The layers of each companion, lowest first; a module imports from layers below its own, or its own folder.
+LAYERS = {
+    "indipyclient": (
+        "errors",
+        "model",
+        "addresses reconnect streams quick",
+        "connect",
+        "session",
+        "engine",
+        "blobs commanding waiting",
+        "client",
+        "sync recording",
+        "propertymembers",
+        "propertyvectors",
+        "events devices",
+        "devicestore",
+        "ipyclient",
+        "queclient",
+        "",
+        "cli",
+        "__main__",
+    )
+}
+# The command opens the terminal client where that is installed.
+HANDS_ON = {("indipyclient.cli.main", "indipyterm.__main__")}
+SANS_IO = (
+    "indipyclient.model",
+    "indipyclient.recording.form",
+    "indipyclient.addresses",
+    "indipyclient.reconnect",
+    "indipyclient.errors",
+)
+
+
+def height(package: str, module: str) -> tuple[int, str] | None:
+    """Of a module in its package: its layer, and the name it stands under."""
+    rest = module.removeprefix(package).lstrip(".")
+    for number, layer in enumerate(LAYERS[package]):
+        for name in layer.split() or [""]:
+            if rest == name or (name and is_within(rest, name)):
+                return number, name
+    return None
+
+
+def project() -> tuple[dict[str, str], list[Import]]:
+    sources: dict[str, str] = {}
+    packages: set[str] = set()
+    for package in LAYERS:
+        for file in sorted((ROOT / "companions" / package).rglob("*.py")):
+            name = ".".join(file.relative_to(ROOT / "companions").with_suffix("").parts)
+            if file.name == "__init__.py":
+                name = name.removesuffix(".__init__")
+                packages.add(name)
+            sources[name] = file.read_text(encoding="utf-8")
+    return sources, collect(sources, packages)
+
+
+def broken(sources: dict[str, str], imports: list[Import]) -> list[str]:
+    faults = []
+    for module, text in sources.items():
+        if height(module.partition(".")[0], module) is None:
+            faults.append(f"{module} is in no layer")
+        if text.count("\n") > 500:
+            faults.append(f"{module} has more than 500 lines")
+    for item in imports:
+        root = item.target.partition(".")[0]
+        package = item.importer.partition(".")[0]
+        if (item.importer, item.target) in HANDS_ON and item.guarded:
+            continue
+        if root not in sys.stdlib_module_names and root not in (*PUBLIC, package):
+            faults.append(f"{item}, which is not in the standard library")
+        if root in PUBLIC and item.target not in PUBLIC and not is_within(item.target, *CORE):
+            faults.append(f"{item}, which is not public")
+        if root in NOT_EVERYWHERE and not (item.in_function or item.guarded):
+            faults.append(f"{item}, which not every platform has")
+        if is_within(item.importer, *SANS_IO) and root in IO_MODULES | {"indipyserver"}:
+            faults.append(f"{item}; this part does no I/O")
+        if root == package:
+            here, there = height(package, item.importer), height(package, item.target)
+            lazy = item.in_function or item.typing_only
+            if here and there and there[1] != here[1] and there[0] >= here[0] and not lazy:
+                faults.append(f"{item}, which is not below it")
+    return faults
+
+
+def test_the_companions_keep_the_rules():
+    sources, imports = project()
+    assert len(sources) > 5
+    assert broken(sources, imports) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "says"),
+    [
+        ("indipyclient.model.model", "import asyncio", "does no I/O"),
+        ("indipyclient.model.model", "from ..client import Client", "not below it"),
+        ("indipyclient.client", "import requests", "not in the standard library"),
+        ("indipyclient.client", "from indipyserver.routing import router", "not public"),
+        ("indipyclient.client", "import fcntl", "not every platform"),
+        ("indipyclient.unheard_of", "", "in no layer"),
+        ("indipyclient.client", "\n" * 501, "more than 500 lines"),
+    ],
+)
+def test_what_breaks_a_rule_is_found(module, text, says):
+    sources = {module: text, "indipyclient.client": "", "indipyclient.model.model": ""} | {module: text}
+    assert any(says in fault for fault in broken(sources, collect(sources)))
