@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 _here = Path(__file__).parent
-sys.path[:0] = [str(_here / "_ext"), str(_here.parent)]
+sys.path[:0] = [str(_here / "_ext"), str(_here.parent), str(_here.parent / "companions")]
 
 _metadata = tomllib.loads((_here.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

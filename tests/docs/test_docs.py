@@ -172,7 +172,7 @@ def commands(code):
 
 KNOWN = {
     *"cat cd chmod echo head kill ln mkdir mkfifo mv openssl pip python3 ssh sudo journalctl .".split(),
-    *"indi_getprop indi_setprop indiserver indipyserver ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
+    *"indi_getprop indi_setprop indiserver indipyserver indipyclient ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
 }
 OTHER_MODULES = {"pip", "pytest", "sphinx", "venv"}
 
@@ -197,8 +197,9 @@ def test_commands_in_the_text_exist(code):
                     stem = names.get(Path(word.source).stem, Path(word.source).stem)
                     assert stem is None or (SNIPPETS / f"{stem}.py").exists(), word
         elif words[0] == "python3" and words[1] == "-m":
-            ours = ROOT.joinpath(*words[2].split("."), "__main__.py")
-            assert words[2] in OTHER_MODULES or ours.exists(), words
+            ours = Path(*words[2].split("."), "__main__.py")
+            there = [ROOT / ours, ROOT / "companions" / ours]
+            assert words[2] in OTHER_MODULES or any(path.exists() for path in there), words
         elif words[0] == "python3":
             name = Path(words[1])
             there = [ROOT / name, SNIPPETS / name, SNIPPETS / name.name.replace("led", "led3")]

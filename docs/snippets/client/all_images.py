@@ -1,0 +1,15 @@
+import asyncio
+
+from indipyclient import Client
+
+
+def tell(image, path):
+    print(image.member, image.size, path)
+
+
+async def main():
+    async with Client("localhost") as client:
+        await client.save_blobs("images", "Camera", "CCD1", saved=tell)
+
+
+asyncio.run(main())
