@@ -102,7 +102,8 @@ class Chaos:
         device = self.rng.choice(self.sick)
         for pid in self.servers["left"].program.children():
             with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-3].decode() == device:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")  # empty if it has just ended
+                if words[-3:-2] == [device.encode()]:
                     os.kill(pid, signal.SIGKILL)
         return "driver killed"
 

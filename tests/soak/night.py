@@ -105,8 +105,7 @@ class Night:
                 running = asyncio.create_task(chaos.run())
                 crowd = [asyncio.create_task(self._guest(random.Random(self.rng.random()))) for _ in range(CLIENTS)]
                 await self._pass()
-                running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
+                await self._attempt("to make faults until the end", _cancelled(running))
                 await chaos.heal()
                 await self._attempt("to find all devices again", self._ready())
                 self.stop.set()
@@ -456,3 +455,10 @@ class Night:
                 "memory at most": round(server.peak(), 1),
                 "CPU seconds": server.cpu(),
             }
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel a task; AssertionError if it had ended by itself."""
+    task.cancel()
+    (result,) = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(result, asyncio.CancelledError), f"it had ended: {result!r}"
