@@ -274,11 +274,13 @@ class Camera(Partners):
         }
 
     def _filter(self) -> str | None:
-        if isinstance(self, FilterWheel):
-            return self.names[self.slot - 1] if self.slot <= len(self.names) else None
         slot = self._seen_number("ACTIVE_FILTER", "FILTER_SLOT", "FILTER_SLOT_VALUE")
         names = self._seen("ACTIVE_FILTER", "FILTER_NAME")
-        return None if slot is None else names.get(f"FILTER_SLOT_NAME_{slot:.0f}")
+        if slot is not None:
+            return names.get(f"FILTER_SLOT_NAME_{slot:.0f}")
+        if isinstance(self, FilterWheel):
+            return self.names[self.slot - 1] if self.slot <= len(self.names) else None
+        return None
 
     def _sky(self, shot: Shot) -> list[Any]:
         mount = "ACTIVE_TELESCOPE"
@@ -297,12 +299,13 @@ class Camera(Partners):
         keyword, text, comment = (
             str(values.get(f"KEYWORD_{part}", "")).strip() for part in ("NAME", "VALUE", "COMMENT")
         )
+        for member, word in (("FITS_OBSERVER", "OBSERVER"), ("FITS_OBJECT", "OBJECT")):
+            if told := str(values.get(member, "")).strip():
+                self._keywords[word] = (told, word.capitalize())
         keyword = keyword.upper()
         if keyword == "INDI_CLEAR":
             self._keywords.clear()
-        elif not (keyword or text or comment):
-            raise Refused("A keyword needs a name")
-        else:
+        elif keyword or text or comment:
             self._keywords[keyword or "COMMENT"] = (text, comment)
         await self._send(_HEADER, State.OK, values)
 

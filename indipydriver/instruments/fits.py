@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable
+from math import isfinite
 from typing import Final, NamedTuple
 
 __all__ = ["Card", "fits_file"]
@@ -89,12 +90,16 @@ def _card(card: Card) -> str:
             value = _float(card.value).rjust(20)
         case _:
             quoted = _plain(card.value).replace("'", "''")[:66]
+            if (len(quoted) - len(quoted.rstrip("'"))) % 2:  # cut within a pair
+                quoted = quoted[:-1]
             value = f"'{quoted.ljust(8)}'".ljust(20)
     comment = f" / {_plain(card.comment)}" if card.comment else ""
     return f"{keyword}= {value}{comment}"[:_CARD].ljust(_CARD)
 
 
 def _float(value: float) -> str:
+    if not isfinite(value):
+        return ""  # undefined
     text = f"{value:.10G}"
     return text if "." in text or "E" in text else f"{text}.0"
 

@@ -39,7 +39,7 @@ CAMERA: Final = (
         "FITS_HEADER",
         "FITS Header",
         "General Info",
-        "KEYWORD_NAME|Name; KEYWORD_VALUE|Value; KEYWORD_COMMENT|Comment",
+        "FITS_OBSERVER|Observer; FITS_OBJECT|Object; KEYWORD_NAME|Name; KEYWORD_VALUE|Value; KEYWORD_COMMENT|Comment",
         perm="wo",
         users="K",
     ),

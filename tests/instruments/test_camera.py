@@ -204,9 +204,35 @@ async def test_gain_offset_and_keywords():
         assert (head["GAIN"], head["OFFSET"], head["OBSERVER"]) == ("50", "7", "Ada")
         assert (head["RUN"], head["FACTOR"], head["FILTER"]) == ("12", "1.5", "Red")
         await client.text("FITS_HEADER", KEYWORD_NAME="", KEYWORD_VALUE="", KEYWORD_COMMENT="")
-        assert client.state("FITS_HEADER") == "Alert"
+        assert client.state("FITS_HEADER") == "Ok", "KStars sends what it does not know back as it is"
         await client.text("FITS_HEADER", KEYWORD_NAME="INDI_CLEAR", KEYWORD_VALUE="", KEYWORD_COMMENT="")
         assert "RUN" not in cards(await image(client, 0.1))
+
+
+@driver_test
+async def test_kstars_says_who_observes_what():
+    """KStars 3.6.2 knows these two members of FITS_HEADER, and sends the others back empty."""
+    async with Session(CCDSimulator()) as client:
+        await client.connect()
+        empty = dict.fromkeys(("KEYWORD_NAME", "KEYWORD_VALUE", "KEYWORD_COMMENT"), "")
+        await client.text("FITS_HEADER", FITS_OBSERVER="Ada", FITS_OBJECT="M 31", **empty)
+        assert client.state("FITS_HEADER") == "Ok"
+        head = cards(await image(client, 0.1))
+        assert (head["OBSERVER"], head["OBJECT"]) == ("Ada", "M 31")
+
+
+@driver_test
+async def test_the_filter_is_that_of_the_wheel_which_the_client_has_named():
+    """A camera may be a wheel too, of which nobody makes use."""
+    async with Session(CCDSimulator()) as client:
+        await client.connect()
+        await client.text("ACTIVE_DEVICES", ACTIVE_FILTER="Wheel")
+        assert cards(await image(client, 0.1))["FILTER"] == "Red", "its own, as long as nothing is known of the other"
+        slot = (DefMember("FILTER_SLOT_VALUE", "2"),)
+        await client.send(DefVector(VectorKind.NUMBER, "Wheel", "FILTER_SLOT", "Ok", slot, perm="rw"))
+        names = (DefMember("FILTER_SLOT_NAME_1", "L"), DefMember("FILTER_SLOT_NAME_2", "Ha"))
+        await client.send(DefVector(VectorKind.TEXT, "Wheel", "FILTER_NAME", "Ok", names, perm="rw"))
+        assert cards(await image(client, 0.1))["FILTER"] == "Ha"
 
 
 @driver_test
@@ -331,6 +357,13 @@ def test_fits_of_each_kind():
     head = cards(fits_file(bytes(12), 2, 2, 8, [Card("LONG", "it's " + "x" * 100), Card("OK", True), Card("F", 1e-9)]))
     assert (head["NAXIS"], head["NAXIS3"], head["OK"], head["F"]) == ("3", "3", "T", "1E-09")
     assert head["LONG"].startswith("it''s xxx")
+    for length in range(60, 70):  # a quote at the end of what fits is written twice or not at all
+        line = fits_file(bytes(12), 2, 2, 8, [Card("LONG", "x" * length + "'''")])
+        text = line[line.index(b"LONG") :][10:80].decode().rstrip()
+        assert text.startswith("'")
+        assert text.endswith("'")
+        assert "'" not in text[1:-1].replace("''", "")
+    assert cards(fits_file(bytes(12), 2, 2, 8, [Card("F", float("nan")), Card("G", float("-inf"))]))["F"] == ""
     with pytest.raises(ValueError, match="no image"):
         fits_file(bytes(5), 2, 2, 8, [])
     with pytest.raises(ValueError, match="8, 16 or 32"):
