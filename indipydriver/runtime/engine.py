@@ -220,12 +220,17 @@ class Engine:
     # --- the end ---
 
     def shut_down(self) -> None:
-        """Call the driver's shutdown(); the driver ends even if that fails."""
+        """Call the driver's shutdown(); the driver ends even if that fails, or does not call that of IPyDriver."""
+        name = type(self._driver).__name__
         try:
             self._driver.shutdown()
         except Exception:
-            logger.exception("%s: shutdown() failed; the driver ends nevertheless", type(self._driver).__name__)
-            self._state.shutdown()
+            logger.exception("%s: shutdown() failed; the driver ends nevertheless", name)
+        else:
+            if self._state.must_end:
+                return
+            logger.error("%s: shutdown() does not call super().shutdown(); the driver ends nevertheless", name)
+        self._state.shutdown()
 
     async def _wind_down(self, asking: asyncio.Task[None], grace: float) -> None:
         """Wait until all tasks have ended; cancel the remaining ones when the grace time is over."""

@@ -127,6 +127,8 @@ class DriverHarness:
         assert self._task is not None
         if not self._task.done():  # else it would be the next run that is shut down
             self.driver.shutdown()
+            if not self.driver.stop:  # that of its author does not end it
+                self._link.close()
         await asyncio.wait([self._task])
         if error is None:
             self._task.result()

@@ -598,3 +598,65 @@ def test_a_driver_ends_though_its_shutdown_fails(make, how, caplog):
 
     run(test)
     assert "no such p" in caplog.text
+
+
+# --- a shutdown() of the author's that does not call that of the class ------------------
+
+
+class SwitchesOff(ipd.IPyDriver):
+    is_off = False
+
+    def shutdown(self):
+        self.is_off = True
+
+
+class Motor(ipd.Device):
+    is_off = ended = False
+
+    def shutdown(self):
+        self.is_off = True
+
+    async def devhardware(self):
+        while not self.stop:
+            await asyncio.sleep(1)
+        self.ended = True
+
+
+@pytest.mark.parametrize("how", ["the link is closed", "cancelled"])
+def test_a_driver_ends_though_its_shutdown_leaves_that_to_nobody(how, caplog):
+    async def test():
+        driver = SwitchesOff(device())
+        ours, theirs = memory_pair("server", "driver")
+        ours.open(Recorder())
+        running = asyncio.create_task(driver.serve(theirs))
+        await asyncio.sleep(1)
+        ours.close() if how == "the link is closed" else running.cancel()
+        done, _ = await asyncio.wait((running,), timeout=60)
+        assert done
+        assert driver.is_off
+        assert driver.stop
+        assert driver["D"].stop
+        assert driver.stopped.is_set()
+
+    run(test)
+    assert "shutdown() does not call super().shutdown()" in caplog.text
+
+
+def test_a_test_ends_though_shutdown_leaves_that_to_nobody():
+    async def test():
+        async with DriverHarness(SwitchesOff(device())) as h:
+            pass
+        assert h.driver.is_off
+        assert h.driver.stopped.is_set()
+
+    run(test)
+
+
+@driver_test
+async def test_the_loop_of_a_device_ends_though_its_shutdown_leaves_that_to_nobody():
+    motor = Motor("M", [])
+    motor.add_background(motor.devhardware())
+    async with DriverHarness(ipd.IPyDriver(motor)):
+        pass
+    assert motor.is_off
+    assert motor.ended
