@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from threading import Lock
 from typing import Any, ClassVar, Final
+from weakref import WeakValueDictionary
 
 from .errors import DefinitionError, NameTypeError, ValueFormatError
 from .protocol.limits import Limits
@@ -291,6 +293,29 @@ class NumberMember(PropertyMember):
         return (low, high) if low < high else None
 
 
+class _OpenFiles:
+    """Locks, so that one thread at a time reads an open file: two vectors may have the same one, and a send that is
+    cancelled leaves a thread that reads on.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._guard = Lock()
+        self._locks: WeakValueDictionary[int, Lock] = WeakValueDictionary()  # by id() of the file
+
+    def lock(self, file: object) -> Lock:
+        """That of a file, as long as somebody has it."""
+        with self._guard:
+            return self._locks.setdefault(id(file), Lock())
+
+
+_open_files: Final = _OpenFiles()
+
+
 class BLOBMember(PropertyMember):
     """A BLOB: bytes, a file, or where to find one.
 
@@ -352,8 +377,9 @@ class BLOBMember(PropertyMember):
         else:
             try:
                 if hasattr(value, "seek") and hasattr(value, "read"):
-                    value.seek(0)
-                    data = value.read()
+                    with _open_files.lock(value):
+                        value.seek(0)
+                        data = value.read()
                 else:
                     with open(os.fspath(value), "rb") as file:
                         data = file.read()

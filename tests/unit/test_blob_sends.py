@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import io
 import threading
 
 import pytest
 
 import indipydriver as ipd
+from indipydriver.propertymembers import _open_files
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import DefVector, DelProperty, GetProperties, SetVector
@@ -256,3 +258,62 @@ async def test_who_asks_for_definitions_waits_for_no_thread():
         await sending
         await h.settle()
         assert h.property("C", "IMG").state == "Busy"
+
+
+class FileInPieces:
+    """A file that is read in pieces from a position, as any; it waits at the first piece until the test says so."""
+
+    content = b"0123456789" * 10
+
+    def __init__(self):
+        self.position = 0
+        self.may_go_on = threading.Event()
+        self.readers = self.most_readers = 0
+
+    def seek(self, position):
+        self.position = position
+
+    def read(self):
+        self.readers += 1
+        self.most_readers = max(self.most_readers, self.readers)
+        pieces = []
+        while piece := self.content[self.position : self.position + 10]:
+            pieces.append(piece)
+            self.position += len(piece)
+            assert self.may_go_on.wait(10)
+        self.readers -= 1
+        return b"".join(pieces)
+
+
+@pytest.mark.parametrize("who", ["another vector", "a send after one that was cancelled"])
+@driver_test
+async def test_an_open_file_is_read_by_one_thread_at_a_time(who):
+    async with camera() as (h, driver):
+        file = FileInPieces()
+        first = driver.send(file)
+        await in_thread_of(file)
+        if who == "another vector":
+            other = driver["C"]["OTHER"]
+            other["b"] = file
+            second = asyncio.create_task(other.send_setVectorMembers(members=["b"]))
+        else:
+            first.cancel()
+            await asyncio.wait((first,))
+            second = driver.send()
+        threading.Timer(0.05, file.may_go_on.set).start()  # the second thread has had time to begin
+        await asyncio.wait((first, second))
+        assert file.most_readers == 1
+        sent = [message.members[0].data for message in h.messages]
+        assert sent == [FileInPieces.content] * (2 if who == "another vector" else 1)
+
+
+async def in_thread_of(file):
+    """Let a send begin to read."""
+    while not file.readers:
+        await asyncio.sleep(0)
+
+
+def test_no_lock_of_a_file_is_kept():
+    file = io.BytesIO(b"x")
+    ipd.BLOBMember.getbytes(file)
+    assert not len(_open_files._locks)
