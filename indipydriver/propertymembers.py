@@ -128,8 +128,8 @@ class PropertyMember:
     def membervalue(self, value: Any) -> None:
         value = self._checked(value)
         if value != self._membervalue:
-            self.changed = True
             self._membervalue = value
+            self.changed = True  # last: a thread may do this while the value is being sent
 
     def _checked(self, value: Any) -> Any:
         """The value in the form in which it is kept; ValueError if it cannot be one."""

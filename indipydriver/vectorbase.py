@@ -420,26 +420,35 @@ class ValueVector(PropertyVector):
         await outlet.pace()
 
     def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
-        """Encode, which may raise; only then is anything changed."""
+        """Encode, which may raise; only then is anything changed.
+
+        The flags are cleared first: what a thread assigns meanwhile belongs to the next send.
+        """
         assert self.devicename is not None
-        frame = encode(
-            SetVector(
-                self.vectorkind,
-                self.devicename,
-                self.name,
-                self._ones(members),
-                call.state or self._state,
-                self._sent_timeout(call),
-                call.timestamp,
-                call.message,
+        changed = [member for member in members if member.changed]
+        for member in changed:
+            member.changed = False
+        try:
+            frame = encode(
+                SetVector(
+                    self.vectorkind,
+                    self.devicename,
+                    self.name,
+                    self._ones(members),
+                    call.state or self._state,
+                    self._sent_timeout(call),
+                    call.timestamp,
+                    call.message,
+                )
             )
-        )
+        except BaseException:
+            for member in changed:
+                member.changed = True
+            raise
         self._apply(call)
         outlet.emit(frame)
         self.changed = False
         self._is_commanded = False
-        for member in members:
-            member.changed = False
 
     def _ones(self, members: Sequence[PropertyMember]) -> tuple[OneMember, ...]:
         return tuple([member.as_update() for member in members])

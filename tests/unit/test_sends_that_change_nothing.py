@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 import indipydriver as ipd
+from indipydriver import vectorbase
+from indipydriver.protocol.encode import encode
 from indipydriver.testing import DriverHarness, driver_test, run
 
 
@@ -132,3 +134,47 @@ async def test_members_that_are_none_change_nothing(kind):
         with pytest.raises(TypeError):
             await vector.send_setVectorMembers(state="Alert", members=5)
         assert content(vector) == before
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+@driver_test
+async def test_what_is_assigned_while_a_send_is_under_way_goes_out_with_the_next(kind, monkeypatch):
+    """As by a thread that has the value, while the event loop sends."""
+    driver = driver_with_all_kinds()
+    vector = driver["D"][kind]
+    values = {"switch": ("On", "Off"), "light": ("Busy", "Alert"), "text": ("a", "b"), "number": ("1", "2")}[kind]
+    async with DriverHarness(driver) as h:
+        vector["m"] = values[0]
+
+        def encode_slowly(message):
+            vector["m"] = values[1]
+            return encode(message)
+
+        monkeypatch.setattr(vectorbase, "encode", encode_slowly)
+        await vector.send_setVector(allvalues=False)
+        monkeypatch.undo()
+        await h.settle()
+        h.assert_values("D", kind, m=values[0])
+        await vector.send_setVector(allvalues=False)
+        await h.settle()
+        h.assert_values("D", kind, m=values[1])
+
+
+@driver_test
+async def test_what_could_not_be_sent_is_still_to_be_sent(monkeypatch):
+    driver = driver_with_all_kinds()
+    vector = driver["D"]["text"]
+    async with DriverHarness(driver) as h:
+        await vector.send_setVector()
+        vector["m"] = "new"
+
+        def refuse(message):
+            raise ValueError("no")
+
+        monkeypatch.setattr(vectorbase, "encode", refuse)
+        with pytest.raises(ValueError, match="no"):
+            await vector.send_setVector(allvalues=False)
+        monkeypatch.undo()
+        await vector.send_setVector(allvalues=False)
+        await h.settle()
+        h.assert_values("D", "text", m="new")
