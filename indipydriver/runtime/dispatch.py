@@ -84,7 +84,7 @@ class Dispatcher:
         self._failures = _Failures(clock)
         self._requests: dict[_Asked, Frame] = {}  # for definitions, not yet answered
         self._is_answering = False
-        self._to_be_asked: list[PropertyVector] = []  # to be asked for their definitions; vectors cannot be hashed
+        self._to_be_asked: set[int] = set()  # vectors to be asked for their definitions, by id(): they have no hash
         self._open = True
 
     # --- when too much waits ---
@@ -270,22 +270,28 @@ class Dispatcher:
 
     def _asked_for(self, asked: _Asked) -> Iterable[PropertyVector]:
         device, name = asked
-        devices = [found for found in self._driver.devices() if device in (None, found.devicename)]
-        return [vector for found in devices for vector in found.properties() if name in (None, vector.name)]
+        if device is None:
+            return [vector for found in self._driver.devices() for vector in found.properties()]
+        of_device = self._driver.data.get(device)
+        vectors = of_device.data if of_device is not None else {}
+        if name is None:
+            return list(vectors.values())
+        return [vectors[name]] if name in vectors else []
 
     async def _define(self, frame: Frame, vector: PropertyVector) -> None:
         if not (vector.enable and vector.device.enable):
             return
         if self._driver.auto_send_def:
             await vector.answer_request()
-        elif not any(vector is waiting for waiting in self._to_be_asked):
-            self._to_be_asked.append(vector)
+        elif id(vector) not in self._to_be_asked:
+            self._to_be_asked.add(id(vector))
             job = Job(partial(self._ask_for_definition, frame, vector))
             self._queues.add(Key(True, vector.devicename, vector.name), job)
+            await self._outlet.pace()
 
     async def _ask_for_definition(self, frame: Frame, vector: PropertyVector) -> None:
         """Let the driver's rxevent answer."""
-        self._to_be_asked = [waiting for waiting in self._to_be_asked if waiting is not vector]
+        self._to_be_asked.discard(id(vector))
         if self._vector(vector.devicename, vector.name) is vector:
             await self._received(getProperties(frame, vector), vector)
 

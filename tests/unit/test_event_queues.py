@@ -24,6 +24,7 @@ from indipydriver.protocol.messages import (
 from indipydriver.protocol.tags import Permission, State, VectorKind
 from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES, MAX_NEWS_BYTES, MAX_STREAM_BYTES, MAX_WAITING
 from indipydriver.testing import DriverHarness, driver_test
+from tests.support.measured import allowed
 
 
 def vectors(*names):
@@ -388,6 +389,52 @@ async def test_a_driver_that_answers_itself_is_asked_once_at_a_time():
         await put(h, command("c"))
         await h.advance(20)
         assert driver.begun == ["define v", "define w", "define v", "define w", "c"]
+
+
+@driver_test
+async def test_to_ask_a_driver_for_many_definitions_leaves_the_others_their_turns():
+    driver = Recorder(*[f"v{n}" for n in range(2000)], seconds=0.0)
+    driver.auto_send_def = False
+    turn, turns = 0, []
+
+    async def others():
+        nonlocal turn
+        while len(driver.begun) < 4000:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with DriverHarness(driver) as h:
+        queues = driver._run_state.receiver._queues
+        add = queues.add
+
+        def noted(key, job):
+            turns.append(turn)
+            add(key, job)
+
+        queues.add = noted
+        async with asyncio.TaskGroup() as group:
+            group.create_task(others())
+            await put(h, GetProperties())
+    assert len(turns) == 2000
+    assert len(set(turns)) > 1
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("answers", ["the package", "the driver"])
+@driver_test
+async def test_the_cost_of_a_request_does_not_grow_with_the_number_of_vectors(answers):
+    """Time for one request for each vector: ten times as many vectors take ten times as long, not a hundred times."""
+
+    async def cost(count):
+        driver = Recorder(*[f"v{n}" for n in range(count)], seconds=0.0)
+        driver.auto_send_def = answers == "the package"
+        async with DriverHarness(driver) as h:
+            began = time.process_time()
+            await put(h, *[GetProperties("D", f"v{n}") for n in range(count)])
+            return time.process_time() - began
+
+    few = min([await cost(400) for _ in range(3)])
+    assert await cost(4000) < allowed(30 * few)
 
 
 # --- how much may wait -----------------------------------------------------------------
