@@ -463,7 +463,8 @@ class _Failures:
             text: What has failed; the same text is the same failure.
             args: The arguments of the text.
         """
-        key = (text, type(error), *map(id, about))
+        kind = type(error)  # by name: one that a function defines is another class at each call
+        key = (text, kind.__module__, kind.__qualname__, *map(id, about))
         now = self._clock()
         again, count = self._logged.get(key, (now, 0))
         if now < again:

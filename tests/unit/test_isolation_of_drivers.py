@@ -324,6 +324,21 @@ async def test_commands_that_fail_again_and_again_are_logged_once_and_counted(ca
         assert "999 more" in errors(caplog)[-1].getMessage()
 
 
+@driver_test
+async def test_an_exception_of_a_class_in_a_function_is_the_same_failure_each_time(caplog):
+    class Local(Failing):
+        async def rxevent(self, event):
+            class NoAnswer(Exception):
+                pass
+
+            raise NoAnswer
+
+    async with DriverHarness(Local()) as h:
+        for _ in range(100):
+            await h.set_text("D", "v", t="abc")
+        assert len(errors(caplog)) == 1
+
+
 def test_a_failure_is_logged_again_after_a_minute_with_how_often_it_was_not(caplog):
     now = 100.0
     failures = _Failures(lambda: now)
