@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import TypeVar
 
 from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.transport.memoryfile import AttachedFrame, attach, attachable
@@ -11,6 +12,8 @@ from indipydriver.transport.memoryfile import AttachedFrame, attach, attachable
 from .peer import Peer
 
 __all__ = ["IN_LOOP", "Backlog", "Entry", "convert", "converted", "needs_conversion"]
+
+_T = TypeVar("_T")
 
 IN_LOOP = 192 << 10
 """Bytes of the largest BLOB converted in the event loop: 0.3 ms, no more than it takes to hand it to a thread."""
@@ -57,15 +60,17 @@ class Entry:
         receivers: Who gets them.
         sender: Who sent them, not always the peer that the backlog belongs to.
         to_convert: The frame is a BLOB, and the receivers take its other form.
+        devices: What they are about.
     """
 
-    __slots__ = ("frames", "receivers", "sender", "to_convert")
+    __slots__ = ("devices", "frames", "receivers", "sender", "to_convert")
 
     def __init__(self, frames: list[Frame], receivers: list[Peer], sender: Peer | None, to_convert: bool) -> None:
         self.frames = frames
         self.receivers = receivers
         self.sender = sender
         self.to_convert = to_convert
+        self.devices = {frame.device for frame in frames}
 
 
 class Backlog:
@@ -82,6 +87,8 @@ class Backlog:
         self.source = source
         self.entries: deque[Entry] = deque()
         self._waiting: Counter[Peer] = Counter()
+        self._devices: Counter[str | None] = Counter()  # of what waits
+        self._held: set[Peer] = set()  # senders of BLOBs to be converted, which are not read until all is done
 
     def add(
         self, frames: list[Frame], receivers: Iterable[Peer], sender: Peer | None, *, to_convert: bool = False
@@ -90,22 +97,44 @@ class Backlog:
         entry = Entry(frames, list(receivers), sender, to_convert)
         self.entries.append(entry)
         self._waiting.update(entry.receivers)
+        self._devices.update(entry.devices)
+        if to_convert and sender is not None:
+            self._held.add(sender)
+            sender.pause(self)
 
     def pop(self) -> Entry:
         """Take the first entry."""
         entry = self.entries.popleft()
-        for peer in entry.receivers:
-            self._waiting[peer] -= 1
-            if not self._waiting[peer]:
-                del self._waiting[peer]
+        _take_off(self._waiting, entry.receivers)
+        _take_off(self._devices, entry.devices)
         return entry
 
-    def holds_up(self, peer: Peer, source: Peer | None) -> bool:
+    def holds_up(self, peer: Peer, source: Peer | None, devices: Collection[str | None]) -> bool:
         """Must what that source now sends to this peer wait here?
 
         For the source of the backlog everything waits: the answer to its ping means that all before it is done.
-        When that source is gone, news of its devices comes from others.
+        When that source is gone, or has deleted a device, news of its devices comes from others.
+
+        Args:
+            peer: Who is to get something.
+            source: Who sends it.
+            devices: The devices that it is about.
         """
         if peer is not self.source and not self._waiting[peer]:
             return False
-        return source is self.source or self.source is None or self.source.closed
+        if source is self.source or self.source is None or self.source.closed:
+            return True
+        return peer is not self.source and any(device in self._devices for device in devices if device is not None)
+
+    def end(self) -> None:
+        """All of it is done."""
+        for peer in self._held:
+            peer.resume(self)
+        self._held.clear()
+
+
+def _take_off(counts: Counter[_T], gone: Iterable[_T]) -> None:
+    for each in gone:
+        counts[each] -= 1
+        if not counts[each]:
+            del counts[each]

@@ -62,10 +62,7 @@ class Conversions:
         if form is None and (sum(frame.lengths) if isinstance(frame, AttachedFrame) else frame.size) <= IN_LOOP:
             form = converted(frame)
         if form is None:
-            backlog = self._backlog_of(source)
-            backlog.add([frame], others, source, to_convert=True)
-            if source is not None:
-                source.pause(backlog)
+            self._backlog_of(source).add([frame], others, source, to_convert=True)
         else:
             put_for_all(self._without_fault(source, form), others, touched, source)
         return same
@@ -98,15 +95,14 @@ class Conversions:
                     box: list[BlobFrame | Exception] = [frame]
                     del frame
                     await in_thread(partial(convert, box))
-                    entry.frames = self._without_fault(source, box.pop())
+                    entry.frames = self._without_fault(entry.sender, box.pop())
                 backlog.pop()
                 put_for_all(entry.frames, entry.receivers, touched, entry.sender)
                 del entry  # no descriptor of it stays open when a ping behind it is answered
             self._flush(touched, source)
         finally:
             del self.backlogs[source]
-            if source is not None:
-                source.resume(backlog)
+            backlog.end()
 
     def _without_fault(self, source: Peer | None, form: BlobFrame | Exception) -> list[Frame]:
         """The BLOB to be delivered; an error is reported, and nothing is delivered."""
@@ -128,10 +124,11 @@ class Conversions:
         backlogs = list(self.backlogs.values())
         if (own := self.backlogs.get(source)) is not None:
             backlogs.insert(0, own)  # what it sends stays in order, whoever else holds up a receiver
+        devices = {frame.device for frame in frames}
         for peer in receivers:
             assert isinstance(peer, Peer)
             for backlog in backlogs:
-                if backlog.holds_up(peer, source):
+                if backlog.holds_up(peer, source, devices):
                     later.setdefault(backlog, []).append(peer)
                     break
             else:

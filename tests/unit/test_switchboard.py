@@ -7,6 +7,7 @@ import base64
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.sources.localdriver import LocalDriver
 from tests.support import asynchronous, eventually
-from tests.support.links import FakeLink, Recorder
+from tests.support.links import PATIENCE, FakeLink, Recorder
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory files are Linux's")
 
@@ -348,3 +349,49 @@ async def test_what_follows_a_blob_stays_behind_it_when_another_driver_goes(monk
     assert table.to_tcp.got == ["QUFB", "delProperty"]
     release.set()
     await eventually(lambda: table.to_tcp.got == ["QUFB", "delProperty", "QUFB", "after1"])
+
+
+@pytest.mark.parametrize("role", [Role.REMOTE, Role.DRIVER])
+@pytest.mark.parametrize("to", ["to_local", "to_tcp"])
+@asynchronous
+async def test_a_device_that_changes_hands_is_deleted_before_it_is_defined_again(role: Role, to: str) -> None:
+    """The next owner, which has been refused before, may be quicker than the last BLOB of the one before it."""
+    table = Table()
+    table.driver.link.abort()
+    (first, _), (second, _) = table.peer("first", role), table.peer("second", role)
+    table.feed(first, b"<defBLOBVector device='C' name='IMG'><defBLOB name='b'/></defBLOBVector>")
+    again = b"<defTextVector device='C' name='t'><defText name='t'>other</defText></defTextVector>"
+    table.feed(second, again)
+    got = getattr(table, to).got
+    got.clear()
+    first.frames_received([inline(LARGE) if to == "to_local" else attached(LARGE)])
+    table.feed(first, b"<delProperty device='C'/>")
+    table.feed(second, again)
+    table.feed(table.other, b"<message device='O' message='after1'/>")
+    assert got == ["after1"]  # of another device: it need not wait
+    await eventually(lambda: len(got) == 4)
+    assert got[1:] == ["attached" if to == "to_local" else "QUFB", "delProperty", "other"]
+
+
+@asynchronous
+async def test_who_sends_blobs_behind_those_of_its_last_life_is_not_read_until_all_are_converted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release = threading.Event()
+
+    def late(box: list[BlobFrame | Exception]) -> None:
+        release.wait(PATIENCE)
+        convert(box)
+
+    monkeypatch.setattr(conversions, "convert", late)
+    table = Table()
+    table.driver.frames_received([attached(LARGE)])
+    table.driver.link.abort()
+    again, of_again = table.peer("its next life", Role.DRIVER)
+    table.feed(again, b"<defBLOBVector device='C' name='IMG'><defBLOB name='b'/></defBLOBVector>")
+    assert not of_again.paused
+    again.frames_received([attached(LARGE)])
+    assert of_again.paused
+    release.set()
+    await eventually(lambda: table.to_tcp.got == ["QUFB", "delProperty", "QUFB"])
+    await eventually(lambda: not of_again.paused)
