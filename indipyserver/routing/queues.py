@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Address, Batch, Frame
+from indipydriver.protocol.messages import DelProperty
 from indipydriver.protocol.tags import Verb
 
 from .fairqueue import FairQueue, HasFullVectors
@@ -18,6 +20,7 @@ __all__ = ["Queues", "Way"]
 
 _NEWS: Final = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
 _MAX_DELETIONS: Final = 10_000  # kept for a driver that is behind with snooped news
+_PLAIN: Final = 4096  # bytes of a deletion kept as it is; of a longer one, only the names are kept
 _SENDERS: Final = 16
 """How much all senders of commands together may have queued, as a multiple of what one may have."""
 
@@ -180,7 +183,7 @@ class Queues:
     def _leave_out(self, frames: list[Frame]) -> None:
         """Drop news for a driver that is behind, except deletions: what is gone cannot be asked for again."""
         self._behind = True
-        deletions = [frame for frame in frames if self._is_new_deletion(frame)]
+        deletions = [_without_padding(frame) for frame in frames if self._is_new_deletion(frame)]
         self.left_out += len(frames) - len(deletions)
         self.dropped += len(frames) - len(deletions)
         if deletions:
@@ -194,3 +197,11 @@ class Queues:
             return False
         kept.add(frame.address)
         return True
+
+
+def _without_padding(deletion: Frame) -> Frame:
+    """The deletion in few bytes: others may have written a megabyte of blanks or a long message into it."""
+    if deletion.size <= _PLAIN:
+        return deletion
+    _, device, name = deletion.address
+    return encode(DelProperty(device, name))

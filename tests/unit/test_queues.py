@@ -6,8 +6,9 @@ from itertools import groupby
 
 import pytest
 
+from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.frame import Batch, Frame
+from indipydriver.protocol.frame import Batch, Frame, address
 from indipydriver.protocol.messages import (
     DelProperty,
     EnableBlob,
@@ -446,6 +447,22 @@ def test_a_replaced_frame_counts_as_dropped_and_the_new_one_as_sent() -> None:
     assert all(queues.put(batch, batch.frames) for batch in frames)
     assert (queues.sent, queues.dropped) == (3, 2)
     assert queues.queued == LOW + 1 + frames[-1].size
+
+
+def test_deletions_that_are_kept_are_small_however_long_they_were() -> None:
+    """A driver can write a megabyte of blanks into each, and a driver that is busy is never ended."""
+    way = FakeWay()
+    queues = of_driver(way, snoop=10)
+    put(queues, news("a", LOW + 1), news("a"), news("a"))
+    for number in range(200):
+        long = Frame(address("delProperty", "D", f"p{number}"), b" " * 100_000)
+        put(queues, long)
+    assert queues.queued < 50_000
+    while queues:
+        way.unsent = 0
+        queues.refill()
+    assert [frame.name for frame in way.written if frame.device == "D"] == [f"p{number}" for number in range(200)]
+    assert decode(way.written[-1]) == DelProperty("D", "p199")
 
 
 def test_all_is_dropped_when_it_ends() -> None:
