@@ -108,6 +108,10 @@ class DeviceTable(Generic[P]):
         """The names of the devices of one endpoint."""
         return list(self._owned.get(owner, ()))
 
+    def owns(self, owner: P, device: str | None) -> bool:
+        """Is this the owner of this device?"""
+        return device in self._owned.get(owner, ())
+
     def count(self, owner: P) -> int:
         """How many properties the devices of one endpoint have."""
         return self._defined.get(owner, 0)

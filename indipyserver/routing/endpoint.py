@@ -55,6 +55,7 @@ class Endpoint:
         routes: Who receives what it sends, by address; filled and cleared by the router.
         asked: What it has been asked for and has not answered yet.
         requested: What it has recently asked for.
+        answers: How often something that it said may have answered a request.
         told_blobs: The BLOB properties that it has been asked to send, if it is a server.
         passes_on: It is a server, although it has asked for only one device, as a client does.
         token: Represents it as a sender in the queues of others, so that these do not keep it when it has gone.
@@ -73,6 +74,7 @@ class Endpoint:
         self.routes: dict[Address, tuple[Endpoint, ...]] = {}
         self.asked = Asked()
         self.requested = Requested()
+        self.answers = 0
         self.told_blobs: set[tuple[str, str]] = set()
         self.passes_on = False
         self.serial = 0  # order of arrival

@@ -122,13 +122,14 @@ class Router:
         if not self.may_claim(device):
             raise ValueError(f"the device {device!r} is already there")
         out: list[Delivery] = []
-        self._take_over(device, out)
+        self._take_over(device, endpoint, out)
         self.devices.claim(device, endpoint, fixed=True)
         return out
 
-    def _take_over(self, device: str, out: list[Delivery]) -> None:
+    def _take_over(self, device: str, endpoint: Endpoint, out: list[Delivery]) -> None:
         """Take a device from its owner, which is still attached, for another one."""
         self._answers += 1
+        endpoint.answers += 1
         self._blobs.stop(device, out)
         out += self.release(device, f"{device} is served by another driver or server from now on")
 
@@ -200,7 +201,8 @@ class Router:
             self._routes.forget()
         if came_through(frame, self.name) or not source.may_see(device):
             return ()
-        if source.requested.repeats(device, name, frozenset(hops_of(frame)), self._answers, self._clock()):
+        answers = self._answers - (0 if self.devices.owns(source, device) else source.answers)  # others answer it
+        if source.requested.repeats(device, name, frozenset(hops_of(frame)), answers, self._clock()):
             return ()
         self._want(source, device, name)
         self._asking.ask_around(source, frame, out)
@@ -312,7 +314,7 @@ class Router:
             if not self.devices.has_room(source):
                 source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
                 return False
-            self._take_over(device, out)
+            self._take_over(device, source, out)
             return self.devices.claim(device, source)
         if record is None:
             return True
@@ -387,6 +389,7 @@ class Router:
         """An owner has defined or deleted a property: requests from now on are passed on again."""
         if source.asked.answered(device, name):
             self._answers += 1
+            source.answers += 1
 
     def _set(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
         _, device, name = frame.address

@@ -199,6 +199,23 @@ def test_a_flood_of_requests_is_one_request_to_the_owner_and_costs_little() -> N
     assert site.take(driver) == ["newTextVector A p0"]
 
 
+@pytest.mark.measured
+@pytest.mark.parametrize("asked", [(ALL,), tuple(GetProperties(f"A{n}") for n in range(4))])
+@pytest.mark.parametrize("role", [Role.UPSTREAM, Role.DRIVER])
+def test_who_defines_and_asks_for_much_in_turn_costs_little(role: Role, asked: tuple[GetProperties, ...]) -> None:
+    """What it says itself is no answer to it; a read of 32 KiB took seconds."""
+    site = Site()
+    for n in range(4):
+        site.driver(f"A{n}", *(f"p{n}" for n in range(1000)))
+    flooder = site.above() if role is Role.UPSTREAM else site.add("flooder", role)
+    flood = []
+    for n in range(1000):
+        flood += [define(f"X{n}", "p"), encode(DelProperty(f"X{n}")), *map(encode, asked)]
+    begin = time.process_time()
+    site.send(flooder, *flood)
+    assert time.process_time() - begin < allowed(0.5)
+
+
 def test_requests_for_many_names_become_one_for_their_device() -> None:
     site = Site()
     driver = site.driver("A", *NAMES)
