@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Final
 from xml.parsers import expat
 
@@ -144,17 +143,17 @@ def _check_values(message: AnyMessage) -> None:
 def _as_said(message: AnyMessage) -> AnyMessage:
     """The message with what is added when it goes out: the version, and the size of a BLOB."""
     if isinstance(message, GetProperties):
-        return replace(message, version="1.7")
+        return message._replace(version="1.7")
     if isinstance(message, SetVector) and message.kind is VectorKind.BLOB:
-        blobs = [m if m.size is not None else replace(m, size=len(m.data)) for m in message.members]
-        return replace(message, members=tuple(blobs))
+        blobs = [m if m.size is not None else m._replace(size=len(m.data)) for m in message.members]
+        return message._replace(members=tuple(blobs))
     if isinstance(message, NewVector | SetVector | DefVector) and message.kind is VectorKind.TEXT:
         # A text that begins with an entity goes out behind a line end, for libindi, and is stripped when it comes in.
         texts = [
-            replace(m, value=m.value.strip(" \t\n\r")) if m.value.startswith(("&", "<", ">")) else m
+            m._replace(value=m.value.strip(" \t\n\r")) if m.value.startswith(("&", "<", ">")) else m
             for m in message.members
         ]
-        return replace(message, members=tuple(texts))
+        return message._replace(members=tuple(texts))
     return message
 
 
