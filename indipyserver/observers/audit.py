@@ -42,7 +42,7 @@ class AuditLog(Observer):
         self._value = value
         self._line = line
 
-    def routed(self, peer: Peer, deliveries: list[Delivery]) -> None:
+    def routed(self, peer: Peer, deliveries: list[Delivery[Peer]]) -> None:
         """Log the commands among what is about to be delivered."""
         for frames, receivers in deliveries:
             if frames[0].address.tag.verb is Verb.NEW or len(frames) > 1:

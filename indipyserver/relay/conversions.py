@@ -12,7 +12,6 @@ from indipydriver.protocol.frame import BlobFrame, Frame
 from indipydriver.transport.memoryfile import AttachedFrame
 from indipydriver.transport.threads import in_thread
 
-from ..routing.endpoint import Endpoint
 from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
 from .peer import Peer, put_for_all
 
@@ -31,7 +30,7 @@ class Conversions:
         backlogs: What waits, by sender.
     """
 
-    def __init__(self, flush: Callable[[Iterable[Endpoint], Peer | None], None]) -> None:
+    def __init__(self, flush: Callable[[Iterable[Peer], Peer | None], None]) -> None:
         self._flush = flush
         self.backlogs: dict[Peer | None, Backlog] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,17 +40,16 @@ class Conversions:
         self._backlog_of(source).add(frames, [source] if source is not None else [], source)
 
     def put(
-        self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Endpoint], touched: dict[Endpoint, None]
-    ) -> list[Endpoint]:
+        self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Peer], touched: dict[Peer, None]
+    ) -> list[Peer]:
         """Give a BLOB in its other form, attached or inline, to the receivers that take only that.
 
         Returns:
             The receivers who take it as it is.
         """
         others: list[Peer] = []
-        same: list[Endpoint] = []
+        same: list[Peer] = []
         for peer in receivers:
-            assert isinstance(peer, Peer)
             if needs_conversion(frame, peer):
                 others.append(peer)
             else:
@@ -84,7 +82,7 @@ class Conversions:
             # Answer a ping only when everything before it is done: connections made or closed earlier may still be
             # among the events of this turn of the loop.
             await asyncio.sleep(0)
-            touched: dict[Endpoint, None] = {}
+            touched: dict[Peer, None] = {}
             while backlog.entries:
                 entry = backlog.entries[0]
                 if entry.to_convert:
@@ -117,16 +115,15 @@ class Conversions:
             logger.error("a BLOB is dropped: %r", form)
         return []
 
-    def keep_order(self, source: Peer | None, frames: list[Frame], receivers: Iterable[Endpoint]) -> list[Endpoint]:
+    def keep_order(self, source: Peer | None, frames: list[Frame], receivers: Iterable[Peer]) -> list[Peer]:
         """The receivers that need not wait for a BLOB; the others get the frames behind it."""
-        free: list[Endpoint] = []
+        free: list[Peer] = []
         later: dict[Backlog, list[Peer]] = {}
         backlogs = list(self.backlogs.values())
         if (own := self.backlogs.get(source)) is not None:
             backlogs.insert(0, own)  # what it sends stays in order, whoever else holds up a receiver
         devices = {frame.device for frame in frames}
         for peer in receivers:
-            assert isinstance(peer, Peer)
             for backlog in backlogs:
                 if backlog.holds_up(peer, source, devices):
                     later.setdefault(backlog, []).append(peer)

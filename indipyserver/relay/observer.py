@@ -32,7 +32,7 @@ class Observer:
             frames: Each has a ``tag``, a ``device``, a ``name``, and its bytes as ``raw``.
         """
 
-    def routed(self, peer: Peer, deliveries: list[Delivery]) -> None:
+    def routed(self, peer: Peer, deliveries: list[Delivery[Peer]]) -> None:
         """What a peer has sent is about to go to others.
 
         Args:

@@ -43,7 +43,7 @@ class Board(Protocol):
     def refresh(self, peer: Peer) -> None:
         """Ask again for what a peer snoops on, as it has missed some of it."""
 
-    def announce(self, text: str, *, about: Endpoint) -> None:
+    def announce(self, text: str, *, about: Peer) -> None:
         """Send everybody a message about this endpoint."""
 
     def send(self, peer: Peer, frame: Frame) -> None:
@@ -141,7 +141,7 @@ class Peer(Endpoint):
         """Bytes queued for it, here and in the link."""
         return self._queues.queued
 
-    def put(self, batch: Batch, frames: list[Frame], sender: Endpoint | None = None) -> None:
+    def put(self, batch: Batch, frames: list[Frame], sender: Peer | None = None) -> None:
         """Queue frames; the switchboard flushes.
 
         Args:
@@ -340,15 +340,12 @@ class Peer(Endpoint):
             self._on_closed(error)
 
 
-def put_for_all(
-    frames: list[Frame], receivers: Iterable[Endpoint], touched: dict[Endpoint, None], source: Endpoint | None
-) -> None:
+def put_for_all(frames: list[Frame], receivers: Iterable[Peer], touched: dict[Peer, None], source: Peer | None) -> None:
     """Queue frames for receivers; they are joined once for all receivers that get bytes."""
     if not frames:
         return
     shared: Batch | None = None
     for peer in receivers:
-        assert isinstance(peer, Peer)
         if peer.in_process:
             peer.put(Batch(frames), frames, source)
         else:

@@ -12,7 +12,7 @@ from indipydriver.protocol.tags import Verb
 from indipydriver.protocol.texts import brief
 from indipydriver.protocol.values import format_timestamp
 
-from ..routing.endpoint import COMMANDERS, Delivery, Endpoint
+from ..routing.endpoint import COMMANDERS, Delivery
 from ..routing.router import Router
 from .conversions import Conversions
 from .observer import Observer
@@ -35,12 +35,12 @@ class Switchboard:
     """
 
     def __init__(self, name: str) -> None:
-        self.router = Router(name)
+        self.router: Router[Peer] = Router(name)
         self.last_traffic = 0.0
         # Methods of observers: only those they override.
         self._greeters: list[Callable[[Peer], None]] = []
         self._watchers: list[Callable[[Peer, list[Frame]], None]] = []
-        self._followers: list[Callable[[Peer, list[Delivery]], None]] = []
+        self._followers: list[Callable[[Peer, list[Delivery[Peer]]], None]] = []
         self._failed: set[int] = set()  # ids of those that have raised
         self._removed: asyncio.Future[None] | None = None
         self._conversions = Conversions(self._flush_all)
@@ -49,7 +49,7 @@ class Switchboard:
     @property
     def peers(self) -> list[Peer]:
         """All peers, in order of arrival."""
-        return [endpoint for endpoint in self.router.endpoints if isinstance(endpoint, Peer)]
+        return self.router.endpoints.copy()
 
     @property
     def clients(self) -> list[Peer]:
@@ -115,7 +115,7 @@ class Switchboard:
                 self._show(follow, source, deliveries)
             self.deliver(source, deliveries)
 
-    def deliver(self, source: Peer | None, deliveries: list[Delivery]) -> None:
+    def deliver(self, source: Peer | None, deliveries: list[Delivery[Peer]]) -> None:
         """Queue frames for their receivers, then flush each receiver once."""
         if (
             len(deliveries) == 1
@@ -125,15 +125,14 @@ class Switchboard:
         ):
             # Most wake-ups bring one frame for one peer: not collecting receivers saves 1.5 us of 10.
             frames, (peer,) = deliveries[0]
-            assert isinstance(peer, Peer)
             if peer is not source:
                 peer.put(Batch(frames, sealed=not peer.in_process), frames, source)
                 self._flush(peer, source)
                 self.last_traffic = asyncio.get_running_loop().time()
                 return
-        touched: dict[Endpoint, None] = {}
+        touched: dict[Peer, None] = {}
         for frames, endpoints in deliveries:
-            receivers: Sequence[Endpoint] = endpoints
+            receivers: Sequence[Peer] = endpoints
             if self._backlogs:
                 receivers = self._conversions.keep_order(source, frames, receivers)
             first = frames[0]
@@ -145,9 +144,8 @@ class Switchboard:
             put_for_all(frames, receivers, touched, source)
         self._flush_all(touched, source)
 
-    def _flush_all(self, touched: Iterable[Endpoint], source: Peer | None) -> None:
+    def _flush_all(self, touched: Iterable[Peer], source: Peer | None) -> None:
         for peer in touched:
-            assert isinstance(peer, Peer)
             self._flush(peer, source)
         if touched:
             self.last_traffic = asyncio.get_running_loop().time()
@@ -170,7 +168,7 @@ class Switchboard:
         """Send one frame to one peer."""
         self.deliver(None, [([frame], (peer,))])
 
-    def announce(self, text: str, *, about: Endpoint | Iterable[str] | None = None) -> None:
+    def announce(self, text: str, *, about: Peer | Iterable[str] | None = None) -> None:
         """Send everybody a message without device about something the server has noticed.
 
         It is cut to a length that all clients show; a failure to send it is only logged.

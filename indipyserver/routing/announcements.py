@@ -6,7 +6,7 @@ A listener can show only some devices.  To its clients the others do not exist, 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Final, Generic
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
@@ -14,14 +14,14 @@ from indipydriver.protocol.messages import DelProperty, Message
 from indipydriver.protocol.via import with_via
 
 from .devices import DeviceTable
-from .endpoint import COMMANDERS, Delivery, Endpoint, Role
+from .endpoint import COMMANDERS, Delivery, E, Endpoint, Role
 
 __all__ = ["Announcing", "gone_for_limited"]
 
 _MAX_NAMED: Final = 4  # devices that one message names
 
 
-class Announcing:
+class Announcing(Generic[E]):
     """Chooses who gets an element without device: those who may see every device that it may mention.
 
     Args:
@@ -30,14 +30,14 @@ class Announcing:
         endpoints: All endpoints; the router's own list.
     """
 
-    def __init__(self, name: str, devices: DeviceTable[Endpoint], endpoints: list[Endpoint]) -> None:
+    def __init__(self, name: str, devices: DeviceTable[E], endpoints: list[E]) -> None:
         self._name = name
         self._devices = devices
         self._endpoints = endpoints
 
     def message(
-        self, text: str, timestamp: str | None = None, about: Endpoint | Iterable[str] | None = None
-    ) -> list[Delivery]:
+        self, text: str, timestamp: str | None = None, about: E | Iterable[str] | None = None
+    ) -> list[Delivery[E]]:
         """A message from this server itself, to everybody.
 
         Args:
@@ -46,7 +46,7 @@ class Announcing:
             about: The endpoint, or the devices, that it concerns.  The text may name others, so endpoints that may see
                 only some devices get a neutral one instead.  None: everybody gets it.
         """
-        out: list[Delivery] = []
+        out: list[Delivery[E]] = []
         frame = encode(Message(None, text, timestamp))
         if about is None:
             receivers = self.to_all(frame, None, out)
@@ -58,8 +58,8 @@ class Announcing:
         return out
 
     def to_all(
-        self, frame: Frame, source: Endpoint | None, out: list[Delivery], devices: Collection[str] | None = None
-    ) -> tuple[Endpoint, ...]:
+        self, frame: Frame, source: E | None, out: list[Delivery[E]], devices: Collection[str] | None = None
+    ) -> tuple[E, ...]:
         """Choose all clients, drivers that snoop on everything, and (unless it came from above) servers above.
 
         Args:
@@ -83,19 +83,19 @@ class Announcing:
         )
 
 
-def _concerns(about: Endpoint | Iterable[str], devices: DeviceTable[Endpoint]) -> list[str]:
+def _concerns(about: E | Iterable[str], devices: DeviceTable[E]) -> list[str]:
     """The devices that a text concerns: those of an endpoint, or those given."""
     return devices.of(about) if isinstance(about, Endpoint) else list(about)
 
 
-def _knows(endpoint: Endpoint, devices: Collection[str]) -> bool:
+def _knows(endpoint: E, devices: Collection[str]) -> bool:
     """May this endpoint see all of these devices, at least one?  An endpoint that may see everything always may."""
     return not endpoint.rights.devices or (bool(devices) and all(map(endpoint.may_see, devices)))
 
 
-def _for_limited(devices: Collection[str], endpoints: Iterable[Endpoint], timestamp: str | None) -> list[Delivery]:
+def _for_limited(devices: Collection[str], endpoints: Iterable[E], timestamp: str | None) -> list[Delivery[E]]:
     """For endpoints that may see only some devices: a neutral text that names the ones they may see."""
-    out: list[Delivery] = []
+    out: list[Delivery[E]] = []
     for endpoint in endpoints:
         if endpoint.role in COMMANDERS and endpoint.rights.devices:
             seen = [device for device in devices if endpoint.may_see(device)]
@@ -107,7 +107,7 @@ def _for_limited(devices: Collection[str], endpoints: Iterable[Endpoint], timest
     return out
 
 
-def gone_for_limited(deletion: Frame, receivers: tuple[Endpoint, ...]) -> list[Delivery]:
+def gone_for_limited(deletion: Frame, receivers: tuple[E, ...]) -> list[Delivery[E]]:
     """The deletion of a device, without the reason for endpoints that may see only some devices."""
     limited = tuple(endpoint for endpoint in receivers if endpoint.rights.devices)
     if not limited:

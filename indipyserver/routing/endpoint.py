@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from indipydriver.protocol.frame import Address, Frame
 
@@ -13,7 +13,7 @@ from .interest import Interest
 from .pending import Asked, Requested
 from .rights import EVERYTHING, DeviceFilter, Rights
 
-__all__ = ["BELOW", "COMMANDERS", "SERVERS", "Delivery", "Endpoint", "Role"]
+__all__ = ["BELOW", "COMMANDERS", "SERVERS", "Delivery", "E", "Endpoint", "Role"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -71,7 +71,7 @@ class Endpoint:
         self.rights = EVERYTHING
         self.complaints: dict[str, int] = {}
         self.may_log: Callable[[], bool] = _always
-        self.routes: dict[Address, tuple[Endpoint, ...]] = {}
+        self.routes: dict[Address, tuple[Any, ...]] = {}  # endpoints of the router's own kind
         self.asked = Asked()
         self.requested = Requested()
         self.answers = 0
@@ -134,5 +134,8 @@ class Endpoint:
         return first
 
 
-Delivery: TypeAlias = "tuple[list[Frame], tuple[Endpoint, ...]]"
+E = TypeVar("E", bound=Endpoint)
+"""The kind of endpoint of one router, such as peers with their links."""
+
+Delivery: TypeAlias = "tuple[list[Frame], tuple[E, ...]]"
 """Frames, and the endpoints that receive all of them in this order."""

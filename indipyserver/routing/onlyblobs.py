@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Generic
+
 from indipydriver.protocol.frame import Address
 from indipydriver.protocol.tags import BlobMode
 
 from .devices import DeviceTable, PropertyRecord
-from .endpoint import COMMANDERS, Endpoint
+from .endpoint import COMMANDERS, E
 from .routes import EVERYBODY
 
 __all__ = ["OnlyBlobs"]
 
 
-class OnlyBlobs:
+class OnlyBlobs(Generic[E]):
     """Remembers the devices of which an endpoint has missed news, so that it gets definitions when its mode changes.
 
     Before further news of a property that it has missed, it gets the definition, as if it had never seen one.
@@ -21,9 +23,9 @@ class OnlyBlobs:
         devices: All devices.
     """
 
-    def __init__(self, devices: DeviceTable[Endpoint]) -> None:
+    def __init__(self, devices: DeviceTable[E]) -> None:
         self._devices = devices
-        self._left_out: dict[Endpoint, set[str]] = {}  # by endpoint that has set the mode
+        self._left_out: dict[E, set[str]] = {}  # by endpoint that has set the mode
 
     def __bool__(self) -> bool:
         """Has anybody set the mode?  Hardly anybody ever does."""
@@ -33,7 +35,7 @@ class OnlyBlobs:
         self,
         address: Address,
         prop: PropertyRecord,
-        source: Endpoint,
+        source: E,
         *,
         among: int = EVERYBODY,
         news: bool = True,
@@ -62,7 +64,7 @@ class OnlyBlobs:
                 if len(devices) > len(self._devices):
                     devices.intersection_update(self._devices)
 
-    def mode_changed(self, endpoint: Endpoint, device: str | None, mode: BlobMode) -> list[str]:
+    def mode_changed(self, endpoint: E, device: str | None, mode: BlobMode) -> list[str]:
         """An endpoint has set its mode for a device, or for all.
 
         Returns:
@@ -80,6 +82,6 @@ class OnlyBlobs:
             del self._left_out[endpoint]
         return sorted(device for device in again if device in self._devices)
 
-    def forget(self, endpoint: Endpoint) -> None:
+    def forget(self, endpoint: E) -> None:
         """This endpoint is gone."""
         self._left_out.pop(endpoint, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic
 
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame
@@ -10,13 +11,13 @@ from indipydriver.protocol.messages import GetProperties
 from indipydriver.protocol.via import hops_of, with_via
 
 from .devices import DeviceTable
-from .endpoint import BELOW, SERVERS, Delivery, Endpoint, Role
+from .endpoint import BELOW, SERVERS, Delivery, E, Role
 from .interest import Interest
 
 __all__ = ["Asking", "requests_of", "subject"]
 
 
-class Asking:
+class Asking(Generic[E]):
     """Passes requests on.
 
     Args:
@@ -26,15 +27,13 @@ class Asking:
         clock: The time in seconds, from any starting point.
     """
 
-    def __init__(
-        self, name: str, devices: DeviceTable[Endpoint], endpoints: list[Endpoint], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, name: str, devices: DeviceTable[E], endpoints: list[E], clock: Callable[[], float]) -> None:
         self._name = name
         self._devices = devices
         self._endpoints = endpoints
         self._clock = clock
 
-    def ask_around(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> None:
+    def ask_around(self, source: E, frame: Frame, out: list[Delivery[E]]) -> None:
         """Pass a getProperties to whoever may answer it and does not already owe that answer."""
         device, name = subject(frame)
         snoops = source.role in BELOW
@@ -61,7 +60,7 @@ class Asking:
             self._send_up(None, None, source, frame, out)
 
     def _ask(
-        self, owner: Endpoint, device: str | None, name: str | None, source: Endpoint, frame: Frame, out: list[Delivery]
+        self, owner: E, device: str | None, name: str | None, source: E, frame: Frame, out: list[Delivery[E]]
     ) -> None:
         """Pass a request to one owner.
 
@@ -79,15 +78,13 @@ class Asking:
             passed = encode(request)
             out.append(([with_via(passed, self._name, after=frame) if owner.role in SERVERS else passed], (owner,)))
 
-    def _send_up(
-        self, device: str | None, name: str | None, source: Endpoint, frame: Frame, out: list[Delivery]
-    ) -> None:
+    def _send_up(self, device: str | None, name: str | None, source: E, frame: Frame, out: list[Delivery[E]]) -> None:
         """Pass a snoop request from below to the servers above that may answer it."""
         for server in self._endpoints:
             if server is not source and _may_be_asked(server, device):
                 self._ask(server, device, name, source, frame, out)
 
-    def ask_refused(self, device: str, out: list[Delivery]) -> None:
+    def ask_refused(self, device: str, out: list[Delivery[E]]) -> None:
         """A device loses its owner: ask those whose definitions of it were refused.
 
         This includes those who already owe an answer, which may just have been refused.
@@ -99,7 +96,7 @@ class Asking:
             endpoints = sorted(record.refused, key=lambda endpoint: endpoint.serial)
             out += [([along if endpoint.role in SERVERS else request], (endpoint,)) for endpoint in endpoints]
 
-    def tell_standing_requests(self, upstream: Endpoint, out: list[Delivery]) -> None:
+    def tell_standing_requests(self, upstream: E, out: list[Delivery[E]]) -> None:
         """A server above has connected: ask it for what drivers snoop on and nobody here has."""
         for endpoint in self._endpoints:
             if endpoint.role not in BELOW:
@@ -118,7 +115,7 @@ def subject(frame: Frame) -> tuple[str | None, str | None]:
     return device, name or None
 
 
-def _may_be_asked(endpoint: Endpoint, device: str | None) -> bool:
+def _may_be_asked(endpoint: E, device: str | None) -> bool:
     """Is it a server above that could define this device here?  Others do not learn what is looked for."""
     return endpoint.role is Role.UPSTREAM and not endpoint.rights.read_only and endpoint.may_see(device)
 

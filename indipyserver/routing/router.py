@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from typing import Generic
 
 from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.decode import decode
@@ -25,7 +26,7 @@ from indipydriver.protocol.via import came_through, hops_of
 from .announcements import Announcing, gone_for_limited
 from .bloblinks import BlobLinks
 from .devices import DeviceTable
-from .endpoint import COMMANDERS, SERVERS, Delivery, Endpoint, Role
+from .endpoint import COMMANDERS, SERVERS, Delivery, E, Role
 from .onlyblobs import OnlyBlobs
 from .requests import Asking, requests_of, subject
 from .routes import EVERYBODY, Routes, bits_of, has_data
@@ -38,7 +39,7 @@ logger = logging.getLogger("indipyserver.ipyserver")
 _SETS = {kind: TAGS[f"set{kind}Vector"] for kind in VectorKind}
 
 
-class Router:
+class Router(Generic[E]):
     """Decides where frames go.
 
     Args:
@@ -48,18 +49,18 @@ class Router:
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
-        self.devices: DeviceTable[Endpoint] = DeviceTable()
+        self.devices: DeviceTable[E] = DeviceTable()
         self._clock = clock
         self._answers = 0  # changes whenever a waiting request may have been answered
-        self._endpoints: list[Endpoint] = []
-        self._asking = Asking(name, self.devices, self._endpoints, clock)
-        self._routes = Routes(self.devices, self._endpoints)
-        self._ways = Ways(name, self._routes)
-        self._announcing = Announcing(name, self.devices, self._endpoints)
-        self._blobs = BlobLinks(self.devices)
-        self._only = OnlyBlobs(self.devices)
+        self._endpoints: list[E] = []
+        self._asking: Asking[E] = Asking(name, self.devices, self._endpoints, clock)
+        self._routes: Routes[E] = Routes(self.devices, self._endpoints)
+        self._ways: Ways[E] = Ways(name, self._routes)
+        self._announcing: Announcing[E] = Announcing(name, self.devices, self._endpoints)
+        self._blobs: BlobLinks[E] = BlobLinks(self.devices)
+        self._only: OnlyBlobs[E] = OnlyBlobs(self.devices)
         self._serial = 0
-        self._handlers: dict[Verb, Callable[[Endpoint, Frame, list[Delivery]], tuple[Endpoint, ...]]] = {
+        self._handlers: dict[Verb, Callable[[E, Frame, list[Delivery[E]]], tuple[E, ...]]] = {
             Verb.GET: self._get_properties,
             Verb.ENABLE_BLOB: self._enable_blob,
             Verb.NEW: self._new,
@@ -72,11 +73,11 @@ class Router:
         }
 
     @property
-    def endpoints(self) -> list[Endpoint]:
+    def endpoints(self) -> list[E]:
         """All endpoints, in order of arrival."""
         return self._endpoints
 
-    def attach(self, endpoint: Endpoint) -> None:
+    def attach(self, endpoint: E) -> None:
         """Add an endpoint, which is interested in nothing yet."""
         self._serial += 1
         endpoint.serial = self._serial
@@ -85,13 +86,13 @@ class Router:
         self._answers += 1
         self._routes.forget()
 
-    def detach(self, endpoint: Endpoint, reason: str = "") -> list[Delivery]:
+    def detach(self, endpoint: E, reason: str = "") -> list[Delivery[E]]:
         """Remove an endpoint; returns the deletions of its devices for those who are interested in them."""
         if endpoint not in self._endpoints:
             return []
         self._endpoints.remove(endpoint)
         self._answers += 1
-        out: list[Delivery] = []
+        out: list[Delivery[E]] = []
         for device in self.devices.of(endpoint):
             self._asking.ask_refused(device, out)
             out += self.release(device, reason)
@@ -110,7 +111,7 @@ class Router:
         record = self.devices.get(device)
         return record is None or record.vacant or record.owner.role is Role.UPSTREAM
 
-    def claim(self, device: str, endpoint: Endpoint) -> list[Delivery]:
+    def claim(self, device: str, endpoint: E) -> list[Delivery[E]]:
         """Give an endpoint a device for as long as it is attached, before it has defined it.
 
         Returns:
@@ -121,19 +122,19 @@ class Router:
         """
         if not self.may_claim(device):
             raise ValueError(f"the device {device!r} is already there")
-        out: list[Delivery] = []
+        out: list[Delivery[E]] = []
         self._take_over(device, endpoint, out)
         self.devices.claim(device, endpoint, fixed=True)
         return out
 
-    def _take_over(self, device: str, endpoint: Endpoint, out: list[Delivery]) -> None:
+    def _take_over(self, device: str, endpoint: E, out: list[Delivery[E]]) -> None:
         """Take a device from its owner, which is still attached, for another one."""
         self._answers += 1
         endpoint.answers += 1
         self._blobs.stop(device, out)
         out += self.release(device, f"{device} is served by another driver or server from now on")
 
-    def release(self, device: str, reason: str = "") -> list[Delivery]:
+    def release(self, device: str, reason: str = "") -> list[Delivery[E]]:
         """Take a device from its owner; returns its deletion for those who are interested."""
         record = self.devices.pop(device)
         self._routes.forget()
@@ -142,12 +143,12 @@ class Router:
         frame = encode(DelProperty(device, message=reason or None))
         return gone_for_limited(frame, self._routes.wanting(frame.address, record.owner))
 
-    def route(self, source: Endpoint, frames: Iterable[Frame]) -> list[Delivery]:
+    def route(self, source: E, frames: Iterable[Frame]) -> list[Delivery[E]]:
         """Decide what to send to whom, given these frames from this endpoint."""
-        out: list[Delivery] = []
+        out: list[Delivery[E]] = []
         routes = source.routes
         run: list[Frame] = []
-        last: tuple[Endpoint, ...] = ()
+        last: tuple[E, ...] = ()
         for frame in frames:
             receivers = routes.get(frame.address)
             if receivers is None:
@@ -173,14 +174,14 @@ class Router:
         return out
 
     def site_message(
-        self, text: str, timestamp: str | None = None, about: Endpoint | Iterable[str] | None = None
-    ) -> list[Delivery]:
+        self, text: str, timestamp: str | None = None, about: E | Iterable[str] | None = None
+    ) -> list[Delivery[E]]:
         """A message from this server itself, to everybody; see :meth:`Announcing.message`."""
         return self._announcing.message(text, timestamp, about)
 
-    def refresh(self, endpoint: Endpoint) -> list[Delivery]:
+    def refresh(self, endpoint: E) -> list[Delivery[E]]:
         """Ask again for everything an endpoint is interested in, as it has missed some of it."""
-        out: list[Delivery] = []
+        out: list[Delivery[E]] = []
         for request in requests_of(endpoint.interest):
             self._want(endpoint, request.device, request.name)
             self._asking.ask_around(endpoint, encode(request), out)
@@ -188,7 +189,7 @@ class Router:
 
     # Requests
 
-    def _get_properties(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _get_properties(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         device, name = subject(frame)
         if (frame.device or "").startswith("*") and source.role is Role.CLIENT:
             source.become_server()
@@ -209,7 +210,7 @@ class Router:
         self._blobs.wishes_changed(source, device, name, out)
         return ()
 
-    def _want(self, source: Endpoint, device: str | None, name: str | None, *, definitions: bool = True) -> None:
+    def _want(self, source: E, device: str | None, name: str | None, *, definitions: bool = True) -> None:
         """Record an interest; the properties it covers count as missing until their definitions have been sent."""
         interest = source.interest
         if device is not None and source.role in COMMANDERS:
@@ -227,7 +228,7 @@ class Router:
         if not known and interest.ask(device, name, definitions=definitions):
             self._routes.forget()
 
-    def _enable_blob(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _enable_blob(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         try:
             request = decode(frame)
         except RemoteProtocolError as error:
@@ -249,7 +250,7 @@ class Router:
 
     # Commands
 
-    def _new(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _new(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         _, device, name = frame.address
         if not device or not name:
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
@@ -283,7 +284,7 @@ class Router:
             receivers = (owner, *(p for p in receivers if p is not owner))
         return self._routes.remember(source, frame, self._routes.intern_for_command(receivers))
 
-    def _may_command(self, source: Endpoint, device: str, out: list[Delivery]) -> bool:
+    def _may_command(self, source: E, device: str, out: list[Delivery[E]]) -> bool:
         if not source.may_see(device):
             source.complain("hidden", "sent a command to a device that it may not see: dropped")
             return False
@@ -295,12 +296,10 @@ class Router:
 
     # What devices say
 
-    def _owned(self, source: Endpoint, frame: Frame, out: list[Delivery], *, claim: bool) -> bool:
+    def _owned(self, source: E, frame: Frame, out: list[Delivery[E]], *, claim: bool) -> bool:
         """May this endpoint speak for this device?  A device nobody owns can be claimed."""
         device = frame.address.device
-        if not device:
-            source.complain("nameless", f"sent a {frame.tag.text} without device: dropped")
-            return False
+        assert device, "whoever asks has looked"
         if not self._may_define(source, frame):
             return False
         if source.only_device is not None and device != source.only_device:
@@ -326,13 +325,13 @@ class Router:
                 out += self.site_message(told, about=(device,))
         return False
 
-    def _may_define(self, source: Endpoint, frame: Frame) -> bool:
+    def _may_define(self, source: E, frame: Frame) -> bool:
         if source.role is not Role.CLIENT and not source.rights.read_only and source.may_see(frame.device):
             return True
         source.complain(frame.tag.text, f"sent {frame.tag.text}, which it may not send: dropped")
         return False
 
-    def _definition(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _definition(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         _, device, name = frame.address
         if not device or not name:
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
@@ -353,7 +352,7 @@ class Router:
         # Drop the cached route: those who get this now get updates, too, and the first update must be recorded.
         if source.routes:
             source.routes.pop(Address(_SETS[prop.kind], device, name), None)
-        receivers: tuple[Endpoint, ...] = ()
+        receivers: tuple[E, ...] = ()
         if news or prop.missing:
             among = EVERYBODY if news else prop.missing
             receivers = self._routes.wanting_definition(frame.address, source, among)
@@ -366,7 +365,7 @@ class Router:
         if receivers:
             receivers = self._ways.to_servers_and_others(frame, receivers, out)
         if prop.is_blob and prop is not known:
-            out_blobs: list[Delivery] = []
+            out_blobs: list[Delivery[E]] = []
             self._blobs.defined(device, name, self._endpoints, out_blobs)
             if out_blobs:
                 if receivers:
@@ -375,7 +374,7 @@ class Router:
                 return ()
         return receivers
 
-    def _brought_back(self, source: Endpoint, device: str, out: list[Delivery]) -> None:
+    def _brought_back(self, source: E, device: str, out: list[Delivery[E]]) -> None:
         """A definition has come back to this server."""
         record = self.devices.get(device)
         if record is not None and record.owner is source and not record.circles:
@@ -385,13 +384,13 @@ class Router:
         if source.complain_of(device, "loop", text):
             out += self.site_message(f"{source.public_label} {text}", about=(device,))
 
-    def _answered(self, source: Endpoint, device: str, name: str | None) -> None:
+    def _answered(self, source: E, device: str, name: str | None) -> None:
         """An owner has defined or deleted a property: requests from now on are passed on again."""
         if source.asked.answered(device, name):
             self._answers += 1
             source.answers += 1
 
-    def _set(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _set(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         _, device, name = frame.address
         if not device or not name:
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
@@ -409,7 +408,7 @@ class Router:
         )
         return self._routes.remember(source, frame, receivers)
 
-    def _prepared(self, source: Endpoint, frame: Frame) -> Iterable[Endpoint] | None:
+    def _prepared(self, source: E, frame: Frame) -> Iterable[E] | None:
         """Record that a property has changed; returns who can make sense of the update, None for everybody.
 
         Clients that have asked for its definition get that first.  Others, and drivers that snoop, know what they
@@ -430,7 +429,7 @@ class Router:
             if endpoint.role not in COMMANDERS or not endpoint.interest.asked(device, name)
         ]
 
-    def _delete(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _delete(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         _, device, name = frame.address
         if not device:  # "forget everything", which an endpoint can say only of its own devices
             if name:  # which of its devices is meant?
@@ -462,7 +461,7 @@ class Router:
             return ()
         return self._ways.to_servers_and_others(frame, receivers, out) if goes_round else receivers
 
-    def _message(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _message(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         device = frame.address.device
         if device:
             if not self._owned(source, frame, out, claim=False):
@@ -484,7 +483,7 @@ class Router:
 
     # Flow control of libindi
 
-    def _ping(self, source: Endpoint, frame: Frame, out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _ping(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         """Answer at once: a libindi camera holds its next BLOB until then."""
         try:
             ping = decode(frame)
@@ -496,5 +495,5 @@ class Router:
         return ()
 
     @staticmethod
-    def _pong(_source: Endpoint, _frame: Frame, _out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def _pong(_source: E, _frame: Frame, _out: list[Delivery[E]]) -> tuple[E, ...]:
         return ()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Final
+from typing import Final, Generic
 
 from indipydriver.protocol.frame import Address, BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 
 from .devices import DeviceTable
-from .endpoint import COMMANDERS, Endpoint, Role
+from .endpoint import COMMANDERS, E, Role
 
 __all__ = ["EVERYBODY", "MAX_ROUTES", "Routes", "bits_of", "has_data"]
 
@@ -24,7 +24,7 @@ _FEW: Final = 8
 _SERIAL = attrgetter("serial")
 
 
-class Routes:
+class Routes(Generic[E]):
     """Finds the receivers of an element by its address.
 
     Args:
@@ -32,23 +32,23 @@ class Routes:
         endpoints: All endpoints; the router's own list.
     """
 
-    def __init__(self, devices: DeviceTable[Endpoint], endpoints: list[Endpoint]) -> None:
+    def __init__(self, devices: DeviceTable[E], endpoints: list[E]) -> None:
         self._devices = devices
         self._endpoints = endpoints
-        self._receivers: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}
-        self._commanded: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}
-        self._sources: set[Endpoint] = set()  # those whose routes are cached
-        self._defined: dict[tuple[str, int], tuple[Endpoint, ...]] = {}  # who gets all definitions of a device
-        self._servers: dict[tuple[Endpoint, ...], tuple[Endpoint, ...]] = {}  # the servers among some receivers
-        self._seats: dict[int, Endpoint] = {}
+        self._receivers: dict[tuple[E, ...], tuple[E, ...]] = {}
+        self._commanded: dict[tuple[E, ...], tuple[E, ...]] = {}
+        self._sources: set[E] = set()  # those whose routes are cached
+        self._defined: dict[tuple[str, int], tuple[E, ...]] = {}  # who gets all definitions of a device
+        self._servers: dict[tuple[E, ...], tuple[E, ...]] = {}  # the servers among some receivers
+        self._seats: dict[int, E] = {}
 
-    def seat(self, endpoint: Endpoint) -> None:
+    def seat(self, endpoint: E) -> None:
         """Give a new endpoint the lowest free bit."""
         taken = bits_of(self._seats.values())
         endpoint.bit = ~taken & (taken + 1)
         self._seats[endpoint.bit] = endpoint
 
-    def unseat(self, endpoint: Endpoint) -> None:
+    def unseat(self, endpoint: E) -> None:
         """The endpoint is gone, and no set contains it: free its bit."""
         del self._seats[endpoint.bit]
         endpoint.bit = 0
@@ -56,11 +56,11 @@ class Routes:
     def wanting(
         self,
         address: Address,
-        source: Endpoint | None,
+        source: E | None,
         *,
-        among: Iterable[Endpoint] | None = None,
+        among: Iterable[E] | None = None,
         with_data: bool = False,
-    ) -> tuple[Endpoint, ...]:
+    ) -> tuple[E, ...]:
         """The endpoints, or those in `among`, that are interested in this address.
 
         A driver may snoop on its own devices if it names them; no other endpoint gets what it has sent.
@@ -81,7 +81,7 @@ class Routes:
             ]
         )
 
-    def wanting_definition(self, address: Address, source: Endpoint, among: int = EVERYBODY) -> tuple[Endpoint, ...]:
+    def wanting_definition(self, address: Address, source: E, among: int = EVERYBODY) -> tuple[E, ...]:
         """The endpoints, or those in `among`, that are interested in a definition by the owner of a device.
 
         Definitions come in runs, and nearly always the same endpoints want all definitions of one device.
@@ -97,14 +97,14 @@ class Routes:
                 self._defined[device, among] = receivers
         return receivers
 
-    def servers_among(self, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    def servers_among(self, receivers: tuple[E, ...]) -> tuple[E, ...]:
         """The servers among some receivers: they may send back what they get."""
         servers = self._servers.get(receivers)
         if servers is None:
             servers = self._servers[receivers] = self.intern(endpoint for endpoint in receivers if endpoint.is_server)
         return servers
 
-    def among(self, bits: int) -> list[Endpoint]:
+    def among(self, bits: int) -> list[E]:
         """The endpoints of a set kept as an integer, in order of arrival."""
         if bits.bit_count() > _FEW:
             return [endpoint for endpoint in self._endpoints if endpoint.bit & bits]
@@ -115,15 +115,15 @@ class Routes:
             bits ^= lowest
         return sorted(found, key=_SERIAL)
 
-    def but(self, bits: int) -> list[Endpoint]:
+    def but(self, bits: int) -> list[E]:
         """All endpoints that are not in such a set."""
         return [endpoint for endpoint in self._endpoints if not endpoint.bit & bits]
 
-    def commanders(self) -> list[Endpoint]:
+    def commanders(self) -> list[E]:
         """Those who may send commands, and who get those of others."""
         return [endpoint for endpoint in self._endpoints if endpoint.role in COMMANDERS]
 
-    def intern(self, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    def intern(self, endpoints: Iterable[E]) -> tuple[E, ...]:
         """One object for each combination, so that runs of frames with the same receivers are found by identity."""
         receivers = tuple(endpoints)
         if len(self._receivers) >= MAX_ROUTES:
@@ -131,13 +131,13 @@ class Routes:
             self._servers.clear()
         return self._receivers.setdefault(receivers, receivers) if receivers else ()
 
-    def intern_for_command(self, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    def intern_for_command(self, receivers: tuple[E, ...]) -> tuple[E, ...]:
         """As :meth:`intern`, but with objects of their own, so that news and commands never share a run."""
         if len(self._commanded) >= MAX_ROUTES:
             self._commanded.clear()
         return self._commanded.setdefault(receivers, receivers)
 
-    def remember(self, source: Endpoint, frame: Frame, receivers: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    def remember(self, source: E, frame: Frame, receivers: tuple[E, ...]) -> tuple[E, ...]:
         """Use the same receivers for this address until something changes.
 
         Not for BLOB vectors: their address does not tell whether they contain data, which not everybody wants.
@@ -161,7 +161,7 @@ class Routes:
         self._sources.clear()
 
 
-def bits_of(endpoints: Iterable[Endpoint]) -> int:
+def bits_of(endpoints: Iterable[E]) -> int:
     """A set of endpoints as an integer."""
     bits = 0
     for endpoint in endpoints:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Generic
+
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.via import with_via, without_via
 
-from .endpoint import Delivery, Endpoint
+from .endpoint import Delivery, E
 from .routes import Routes
 
 __all__ = ["Ways"]
 
 
-class Ways:
+class Ways(Generic[E]):
     """Gives an element the forms that servers and others get.
 
     Args:
@@ -19,13 +21,11 @@ class Ways:
         routes: Finds receivers.
     """
 
-    def __init__(self, name: str, routes: Routes) -> None:
+    def __init__(self, name: str, routes: Routes[E]) -> None:
         self._name = name
         self._routes = routes
 
-    def to_servers_and_others(
-        self, frame: Frame, receivers: tuple[Endpoint, ...], out: list[Delivery]
-    ) -> tuple[Endpoint, ...]:
+    def to_servers_and_others(self, frame: Frame, receivers: tuple[E, ...], out: list[Delivery[E]]) -> tuple[E, ...]:
         """Deliver an element that ownership does not keep from looping: servers get our name added, others no path.
 
         Returns:
@@ -37,12 +37,12 @@ class Ways:
             receivers = self._routes.intern(p for p in receivers if not p.is_server)
         return self.plainly(frame, receivers, out)
 
-    def of_each(self, deliveries: list[Delivery], out: list[Delivery]) -> list[Delivery]:
+    def of_each(self, deliveries: list[Delivery[E]], out: list[Delivery[E]]) -> list[Delivery[E]]:
         """As :meth:`to_servers_and_others` for deliveries of one frame each; returns those still to be made."""
         left = [(frames, self.to_servers_and_others(frames[0], endpoints, out)) for frames, endpoints in deliveries]
         return [(frames, endpoints) for frames, endpoints in left if endpoints]
 
-    def plainly(self, frame: Frame, receivers: tuple[Endpoint, ...], out: list[Delivery]) -> tuple[Endpoint, ...]:
+    def plainly(self, frame: Frame, receivers: tuple[E, ...], out: list[Delivery[E]]) -> tuple[E, ...]:
         """Remove the path for receivers that are not servers; returns those who still have to get it as it is."""
         plain = without_via(frame)
         if plain is frame or not receivers:
