@@ -5,6 +5,7 @@ and then, on somebody else's change, teaches nobody anything.
 """
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,13 @@ from hypothesis import settings
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.register_profile("search", deadline=None)
 settings.load_profile("search" if os.environ.get("INDI_LONG") else "repeatable")
+
+# A shell has a job in the background ignore Ctrl-C, and nohup the loss of the terminal. Programs that tests start would
+# inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)  # goes on, but what it starts does not inherit that
 
 NOTHING_MAY_BE_SKIPPED = bool(os.environ.get("INDI_REQUIRE_INTEROP"))
 
