@@ -316,9 +316,9 @@ class Client:
         Raises:
             NotConnected: Nothing was sent.
             NoSuchDevice, NoSuchProperty, NoSuchMember, NotWritable, BadValue: Nothing was sent.
-            Refused: The device answered with Alert.
+            indipyclient.errors.Refused: The device answered with Alert.
             TimedOut: It has not answered, or is still Busy.
-            ConnectionLost, PropertyGone: It was sent, and nobody knows what became of it.
+            LinkLost, PropertyGone: It was sent, and nobody knows what became of it.
         """
         wanted = {**(values or {}), **members}
         return await carry_out(self._running, device, name, wanted, Confirm(confirm), timeout, who)
