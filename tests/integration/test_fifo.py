@@ -205,8 +205,8 @@ async def test_a_driver_that_stays_is_asked_before_it_is_killed(fifo, tmp_path):
             pid = int((await definition(client))["PID"])
             write(fifo, f"stop {stubborn}\n")
             await client.expect(match("delProperty", device="Echo"), timeout=10)
-            assert gone(pid)
-            assert "terminated" in program.stderr()
+            await eventually(lambda: gone(pid))
+            await eventually(lambda: "terminated" in program.stderr())
 
 
 @asynchronous
