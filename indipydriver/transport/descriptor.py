@@ -292,7 +292,7 @@ class DescriptorLink(FramedLink):
         self._closing = True
         self._unwatch_writing()
         self._unwatch()
-        self._write_error = error
+        self._write_error = error.with_traceback(None)  # which holds what was to be sent
         self._read_rest_soon()
 
     def _read_rest_soon(self) -> None:

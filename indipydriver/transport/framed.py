@@ -175,6 +175,8 @@ class FramedLink:
         if self._ended:
             return
         self._ended = True
+        if error is not None:  # whoever keeps it keeps none of the frames of its traceback
+            error = error.with_traceback(None)
         self._drop_queue()
         if self._progress is not None:
             self._progress.stop()

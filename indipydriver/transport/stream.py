@@ -109,7 +109,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
         if self._ended or not self._backlog:
             self._end(exc)
             return
-        self._lost, self._lost_by = True, exc
+        self._lost, self._lost_by = True, exc and exc.with_traceback(None)
         self._closing = True
         self._drop_queue()
         self._tell_drained()  # reading may be paused until the queue has drained

@@ -39,21 +39,25 @@ _threads = _Threads()
 
 
 class _Job(Generic[_T]):
-    """Some work that is done once, by whoever calls this first."""
+    """Some work that is done once, by whoever calls this first.
 
-    def __init__(self, work: Callable[[], _T]) -> None:
-        self.result: Future[_T] = Future()
-        self._work = [work]
+    It keeps neither the work nor the result: the traceback of an error leads to the frames of whoever called, and so
+    to the job itself, which would make a circle with a BLOB and its descriptors in it.
+    """
+
+    def __init__(self, work: Callable[[], _T], result: Future[_T]) -> None:
+        self._parts = [(work, result)]
 
     def __call__(self) -> None:
         try:
-            work = self._work.pop()
+            work, result = self._parts.pop()
         except IndexError:
             return
         try:
-            self.result.set_result(work())
+            result.set_result(work())
         except BaseException as error:
-            self.result.set_exception(error)
+            result.set_exception(error)
+            del work, result
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:
@@ -61,13 +65,17 @@ async def in_thread(work: Callable[[], _T]) -> _T:
 
     If no thread can be started, it is done here and now, so that no BLOB is lost.
     """
-    job = _Job(work)
+    result: Future[_T] = Future()
+    job = _Job(work, result)
     del work
     try:
-        await asyncio.get_running_loop().run_in_executor(_threads.executor, job)
-    except RuntimeError:  # the executor keeps the job all the same, and one of its other threads may have begun it
-        job()
-    return job.result.result() if job.result.done() else await asyncio.wrap_future(job.result)
+        try:
+            await asyncio.get_running_loop().run_in_executor(_threads.executor, job)
+        except RuntimeError:  # the executor keeps the job all the same, and one of its other threads may have begun it
+            job()
+        return result.result() if result.done() else await asyncio.wrap_future(result)
+    finally:
+        del result  # its error has this frame in its traceback
 
 
 async def in_thread_if(large: bool, work: Callable[[], _T]) -> _T:

@@ -488,6 +488,33 @@ async def test_a_link_that_has_ended_keeps_no_half_of_a_blob() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@asynchronous
+async def test_what_a_gone_peer_was_not_given_is_not_kept() -> None:
+    """The error of the system call has a traceback, and with it what was to be sent: nobody must keep that.
+
+    Memory files take no memory of Python's, so it may be long before the garbage collector looks for them.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        ends = Ends()
+        held = Descriptor(memory(b"picture0"))
+        frame = AttachedFrame(address("setBLOBVector", "C", "B"), GOOD[0], [held], [8])
+        ends.link.pause_reading()  # it cannot find out by reading
+        ends.sock.close()
+        ends.link.write(Batch([frame], sealed=True))
+        ends.link.flush()
+        del frame, held
+        assert len(os.listdir("/proc/self/fd")) == before + 1  # the socket, whose rest is still to be read
+        ends.link.resume_reading()
+        await eventually(lambda: ends.receiver.closed)
+        assert isinstance(ends.receiver.closed[0], OSError)
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("hidden", [b"attached='&#116;rue'", b"attached='tru\x01e'", b"atta\x01ched='true'"])
 @pytest.mark.parametrize("verb", [b"set", b"new"])
 @asynchronous

@@ -1,10 +1,13 @@
 """Threads for large BLOBs."""
 
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -48,6 +51,32 @@ async def test_without_a_thread_the_work_is_done_at_once_and_once(monkeypatch: p
 async def test_what_fails_in_a_thread_fails_for_who_waits() -> None:
     with pytest.raises(RuntimeError, match="of the work"):
         await in_thread(_fail)
+
+
+@asynchronous
+async def test_failed_work_is_not_kept() -> None:
+    """It may hold a picture, or the descriptors of one; nobody waits for the garbage collector to find a circle."""
+
+    class Picture:
+        pass
+
+    def fail(picture: Picture) -> None:
+        raise RuntimeError("of the work")
+
+    picture = Picture()
+    known = weakref.ref(picture)
+    work = partial(fail, picture)
+    del picture
+    gc.disable()
+    try:
+        try:
+            await in_thread(work)
+        except RuntimeError:
+            del work
+        await in_thread(lambda: None)  # the thread keeps nothing of its last job but what it still looks at
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def _fail() -> None:
