@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from .errors import DefinitionError, NameTypeError, ValueFormatError
 from .protocol.limits import Limits
-from .protocol.messages import DefMember, OneBlob, OneMember
+from .protocol.messages import DefMember, OneBlob
 from .protocol.tags import State, SwitchState
 from .protocol.values import format_number, getfloat
 
@@ -103,6 +103,7 @@ class PropertyMember:
 
     def __init__(self, name: str, label: str | None = None, membervalue: Any = None) -> None:
         self.name = check_name("member", name)
+        self._description: DefMember | None = None
         self.label = label
         self.changed = True
         self._membervalue = self._checked(membervalue)
@@ -118,6 +119,7 @@ class PropertyMember:
     @label.setter
     def label(self, value: str | None) -> None:
         self._label = as_text(value) or self.name
+        self._description = None
 
     @property
     def membervalue(self) -> Any:
@@ -135,13 +137,16 @@ class PropertyMember:
         """The value in the form in which it is kept; ValueError if it cannot be one."""
         return as_text(value)
 
-    def as_definition(self) -> DefMember:
-        """What is sent of it in a definition."""
-        return DefMember(self.name, self._membervalue, self.label)
+    @property
+    def description(self) -> DefMember:
+        """What a definition says of it, but for its value; the same object until that changes."""
+        description = self._description
+        if description is None or description.name != self.name:
+            description = self._description = self._described()
+        return description
 
-    def as_update(self) -> OneMember:
-        """What is sent of it in an update."""
-        return OneMember(self.name, self._membervalue)
+    def _described(self) -> DefMember:
+        return DefMember(self.name, "", self._label)
 
 
 class _WordMember(PropertyMember):
@@ -231,6 +236,7 @@ class NumberMember(PropertyMember):
         for number in (0.0, self.getfloatvalue()):
             _try_format(self.name, text, number)
         self._format = text
+        self._description = None
 
     @property
     def min(self) -> str:
@@ -240,6 +246,7 @@ class NumberMember(PropertyMember):
     @min.setter
     def min(self, value: str | float) -> None:
         self._min, _ = _number("min", self.name, value)
+        self._description = None
 
     @property
     def max(self) -> str:
@@ -249,6 +256,7 @@ class NumberMember(PropertyMember):
     @max.setter
     def max(self, value: str | float) -> None:
         self._max, _ = _number("max", self.name, value)
+        self._description = None
 
     @property
     def step(self) -> str:
@@ -258,6 +266,7 @@ class NumberMember(PropertyMember):
     @step.setter
     def step(self, value: str | float) -> None:
         self._step, _ = _number("step", self.name, value)
+        self._description = None
 
     def _checked(self, value: Any) -> str:
         kind = type(value)
@@ -280,12 +289,9 @@ class NumberMember(PropertyMember):
         """Any number as clients show it in this member; an invalid format raises ValueFormatError."""
         return format_number(self._format, value)
 
-    def as_definition(self) -> DefMember:
-        """What is sent of it in a definition."""
+    def _described(self) -> DefMember:
         # An empty format would be printed as nothing by clients in C.
-        return DefMember(
-            self.name, self._membervalue, self._label, self._format or "%g", self._min, self._max, self._step
-        )
+        return DefMember(self.name, "", self._label, self._format or "%g", self._min, self._max, self._step)
 
     def allowed_range(self) -> tuple[float, float] | None:
         """The values that a client may set; None for any."""
@@ -403,10 +409,6 @@ class BLOBMember(PropertyMember):
             return self.blobformat
         suffixes = _suffixes(value)
         return "".join(suffixes[-2:] if suffixes[-1:] in ([".z"], [".gz"], [".fz"]) else suffixes[-1:])
-
-    def as_definition(self) -> DefMember:
-        """What is sent of it in a definition."""
-        return DefMember(self.name, "", self.label)
 
     def as_source(self) -> BLOBSource:
         """All that is needed to send it, as it is now; what could be written to meanwhile is copied."""

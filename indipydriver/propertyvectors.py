@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from .arguments import Call, timestamp_string, word
 from .propertymembers import BLOBMember, BLOBSource, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
 from .protocol.encode import encode
-from .protocol.messages import OneBlob, OneMember, SetVector
+from .protocol.messages import OneBlob, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .transport.outlet import Outlet
 from .transport.threads import LARGE, in_thread_if
-from .vectorbase import Call, PermittedVector, PropertyVector, ValueVector, named, timestamp_string, word
+from .vectorbase import PermittedVector, PropertyVector, ValueVector, named
 
 __all__ = [
     "BLOBVector",
@@ -67,9 +68,9 @@ class SwitchVector(PermittedVector, ValueVector):
     def _perm_and_rule(self) -> tuple[Permission | None, SwitchRule | None]:
         return self._perm, self._rule
 
-    def _ones(self, members: Sequence[PropertyMember]) -> tuple[OneMember, ...]:
+    def _in_order(self, members: Sequence[PropertyMember]) -> Sequence[PropertyMember]:
         # Off before On, so that a client which applies them one by one never shows two that are On.
-        return super()._ones(sorted(members, key=lambda member: member.membervalue == "On"))
+        return sorted(members, key=lambda member: member.membervalue == "On")
 
 
 class LightVector(ValueVector):
@@ -167,6 +168,9 @@ class BLOBVector(PermittedVector):
         self, name: str, label: str, group: str, perm: str, state: str, blobmembers: Iterable[BLOBMember]
     ) -> None:
         super().__init__(name, label, group, perm, state, blobmembers)
+
+    def _defined_values(self) -> list[str]:
+        return [""] * len(self.data)
 
     def set_blobsize(self, membername: str, blobsize: int) -> None:
         """What is sent as the size of a member: that of its data after inflating; 0 for its length."""

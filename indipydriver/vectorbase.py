@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import UserDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from .arguments import Call, seconds, word
 from .errors import DefinitionError, NotRunning
 from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
+from .protocol.forms import Forms
 from .protocol.frame import Frame
 from .protocol.messages import DefVector, DelProperty, OneMember, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
@@ -21,57 +21,13 @@ from .shapes import DeviceLike, DriverLike, Sender
 from .transport.outlet import Outlet
 
 __all__ = [
-    "Call",
     "PermittedVector",
     "PropertyVector",
     "ValueVector",
     "named",
-    "seconds",
-    "timestamp_string",
-    "word",
 ]
 
 logger = logging.getLogger("indipydriver.propertyvectors")
-
-_WordT = TypeVar("_WordT", State, Permission, SwitchRule)
-
-
-def timestamp_string(timestamp: datetime | None = None) -> str:
-    """A time as it goes on the wire; ValueError if it is not a datetime.
-
-    Args:
-        timestamp: Naive means UTC; any other zone is converted. None: now.
-    """
-    return format_timestamp(timestamp)
-
-
-def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
-    """One of a list of words; ValueError if it is not one of them."""
-    try:
-        return words(text)
-    except ValueError:
-        raise ValueError(f"the {what} of {vector!r} must be one of {', '.join(words)}, not {text!r}") from None
-
-
-def seconds(value: Any, vector: str) -> str:
-    """A timeout as it goes on the wire; ValueError if it is not a finite number of seconds, 0 or more."""
-    text = str(int(value)) if isinstance(value, bool) else str(value).strip()
-    try:
-        if 0 <= float(text) < math.inf and text.isascii() and "_" not in text:
-            return text
-    except ValueError:
-        pass
-    raise ValueError(f"the timeout of {vector!r} must be a finite number of seconds, 0 or more, not {value!r:.60}")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The arguments of a send, checked."""
-
-    message: str
-    timestamp: str
-    timeout: str | None
-    state: State | None
 
 
 class PropertyVector(UserDict[str, Any]):
@@ -113,6 +69,7 @@ class PropertyVector(UserDict[str, Any]):
         self._message = ""
         self._sends_to: Sender | None = None
         self._is_commanded = False  # a client waits for an answer
+        self._forms = Forms()
         for member in members:
             if not isinstance(member, self._member_class):
                 raise TypeError(
@@ -294,7 +251,8 @@ class PropertyVector(UserDict[str, Any]):
             self._set_timeout(call.timeout)
         if call.state:
             self.state = call.state
-        self.message = call.message
+        if call.message:
+            self.message = call.message
 
     def _is_news(self, call: Call) -> bool:
         """The vector is not as it was last sent, or will not be once the arguments of a send are its own."""
@@ -307,27 +265,38 @@ class PropertyVector(UserDict[str, Any]):
 
     def _sent_timeout(self, call: Call) -> str | None:
         """What clients cannot set takes no time."""
-        if self.perm == Permission.READ_ONLY:
-            return None
-        return self._timeout if call.timeout is None else call.timeout
+        return None
 
     def _def_frame(self, call: Call) -> Frame:
-        assert self.devicename is not None
-        return encode(
-            DefVector(
+        state, timeout = call.state or self._state, self._sent_timeout(call)
+        perm, rule = self._perm_and_rule()
+        descriptions = [member.description for member in self.data.values()]
+        values = self._defined_values()
+        what = (self.devicename, self.name, self._label, self._group, perm, rule, timeout, *descriptions)
+
+        def message() -> DefVector:
+            assert self.devicename is not None
+            members = tuple([of._replace(value=value) for of, value in zip(descriptions, values, strict=True)])
+            return DefVector(
                 self.vectorkind,
                 self.devicename,
                 self.name,
-                call.state or self._state,
-                tuple([member.as_definition() for member in self.data.values()]),
+                state,
+                members,
                 self._label,
                 self._group,
-                *self._perm_and_rule(),
-                self._sent_timeout(call),
+                perm,
+                rule,
+                timeout,
                 call.timestamp,
                 call.message,
             )
-        )
+
+        return self._forms.encode(what, state, call.timestamp, call.message, values, message)
+
+    def _defined_values(self) -> list[str]:
+        """What a definition says of the values."""
+        return [member.membervalue for member in self.data.values()]
 
     def check_definition(self) -> None:
         """Raise LocalProtocolError if no receiver would take the definition: it is too long, for example."""
@@ -424,23 +393,11 @@ class ValueVector(PropertyVector):
 
         The flags are cleared first: what a thread assigns meanwhile belongs to the next send.
         """
-        assert self.devicename is not None
         changed = [member for member in members if member.changed]
         for member in changed:
             member.changed = False
         try:
-            frame = encode(
-                SetVector(
-                    self.vectorkind,
-                    self.devicename,
-                    self.name,
-                    self._ones(members),
-                    call.state or self._state,
-                    self._sent_timeout(call),
-                    call.timestamp,
-                    call.message,
-                )
-            )
+            frame = self._set_frame(self._in_order(members), call)
         except BaseException:
             for member in changed:
                 member.changed = True
@@ -450,8 +407,24 @@ class ValueVector(PropertyVector):
         self.changed = False
         self._is_commanded = False
 
-    def _ones(self, members: Sequence[PropertyMember]) -> tuple[OneMember, ...]:
-        return tuple([member.as_update() for member in members])
+    def _set_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
+        state, timeout = call.state or self._state, self._sent_timeout(call)
+        names = [member.name for member in members]
+        values = [member.membervalue for member in members]
+        what = (self.devicename, self.name, timeout, *names)
+
+        def message() -> SetVector:
+            assert self.devicename is not None
+            ones = tuple([OneMember(name, value) for name, value in zip(names, values, strict=True)])
+            return SetVector(
+                self.vectorkind, self.devicename, self.name, ones, state, timeout, call.timestamp, call.message
+            )
+
+        return self._forms.encode(what, state, call.timestamp, call.message, values, message)
+
+    def _in_order(self, members: Sequence[PropertyMember]) -> Sequence[PropertyMember]:
+        """The members in the order in which they are sent."""
+        return members
 
     async def answer_command(self, state: State, message: str) -> None:
         await self.send_setVector(message=message, state=state)
@@ -471,6 +444,11 @@ class PermittedVector(PropertyVector):
     ) -> None:
         super().__init__(name, label, group, state, members)
         self._perm = word(Permission, perm, "perm", name)
+
+    def _sent_timeout(self, call: Call) -> str | None:
+        if self._perm is Permission.READ_ONLY:
+            return None
+        return self._timeout if call.timeout is None else call.timeout
 
     @property
     def perm(self) -> str:

@@ -5,7 +5,7 @@ entities that are necessary, raw UTF-8, no unnecessary white space.  A numeric r
 sent, as libindi 1.9.9 does not decode it.
 
 Nearly all messages contain nothing that needs an entity.  So all texts of a message are checked
-together, and only a message that needs it is rewritten, by :func:`_safe`, before it is encoded.
+together, and only a message that needs it is rewritten, by :func:`~.escaping.escaped`, before it is encoded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ..errors import LocalProtocolError, MalformedFrame
 from .blobtags import LARGEST_COUNT, LONGEST_FORMAT, is_compressed
+from .escaping import escaped, is_plain
 from .frame import Address, BlobFrame, Frame, address
 from .limits import Limits, check_size
 from .messages import (
@@ -33,25 +34,27 @@ from .messages import (
     SetVector,
 )
 from .tags import TAGS, BlobMode, Permission, State, SwitchRule, SwitchState, Tag, VectorKind
-from .values import clean_text, encode_base64
+from .values import encode_base64
 from .wellformed import check
 
-__all__ = ["encode"]
+__all__ = ["FEW", "WORDS", "encode"]
 
 _LIMITS: Final = Limits()
 _MEMBER: Final = len("<oneText />")  # bytes of the shortest member
 _PASSING: Final = _LIMITS.passing_frame
-_FEW: Final = min(_MEMBER * _LIMITS.members, _PASSING)  # bytes; with fewer there cannot be too many members
+FEW: Final = min(_MEMBER * _LIMITS.members, _PASSING)
+"""Bytes of an element that cannot have too many members, nor be too long."""
 _LONG_ATTRIBUTE: Final = re.compile(rb'="[^"]{%d}' % (_LIMITS.name + 1))
 
 _STATES: Final = frozenset(State)
 _PERMISSIONS: Final = frozenset(Permission)
 _RULES: Final = frozenset(SwitchRule)
 _MODES: Final = frozenset(BlobMode)
-_WORDS: Final[dict[VectorKind, frozenset[str]]] = {
+WORDS: Final[dict[VectorKind, frozenset[str]]] = {
     VectorKind.SWITCH: frozenset(SwitchState),
     VectorKind.LIGHT: frozenset(State),
 }
+"""What the members may be, where not any text will do."""
 
 
 class _Shape(NamedTuple):
@@ -76,7 +79,7 @@ def _shape(tag: Tag) -> _Shape:
         tail=f"</{tag.text}>",
         child_head=f'<{tag.child} name="',
         child_tail=f"</{tag.child}>",
-        words=_WORDS.get(kind),
+        words=WORDS.get(kind),
         is_number=kind is VectorKind.NUMBER,
         is_light=kind is VectorKind.LIGHT,
     )
@@ -112,9 +115,9 @@ def encode(message: AnyMessage) -> Frame:
     # Without a long attribute only a very large element can be beyond a limit: 0.4 us for 300 bytes.
     if isinstance(frame, BlobFrame):
         markup = frame.skeleton
-        if len(markup) > _FEW or _LONG_ATTRIBUTE.search(markup) or frame.size > _PASSING:
+        if len(markup) > FEW or _LONG_ATTRIBUTE.search(markup) or frame.size > _PASSING:
             _check_limits(frame)
-    elif len(frame.raw) > _FEW or _LONG_ATTRIBUTE.search(frame.raw):
+    elif len(frame.raw) > FEW or _LONG_ATTRIBUTE.search(frame.raw):
         _check_limits(frame)
     return frame
 
@@ -133,56 +136,6 @@ def _check_limits(frame: Frame) -> None:
     except MalformedFrame as fault:
         where = " ".join(repr(part) for part in (frame.device, frame.name) if part)
         raise LocalProtocolError(f"{frame.tag.text} {where[:80]}: receivers would refuse it: {fault.reason}") from None
-
-
-# --- escaping --------------------------------------------------------------------------
-
-_MARKUP: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
-_IN_ATTRIBUTE: Final = str.maketrans(_MARKUP)
-_IN_TEXT: Final = str.maketrans({char: _MARKUP[char] for char in "&<>"})
-_LINE_OR_TAB: Final = re.compile("\r\n|[\t\n\r]")
-
-
-def _is_plain(texts: str) -> bool:
-    """Nothing in these joined texts needs escaping or cleaning."""
-    return texts.isprintable() and "&" not in texts and "<" not in texts and ">" not in texts and '"' not in texts
-
-
-def _attribute(text: str) -> str:
-    """The text as it is written between double quotes."""
-    return clean_text(_LINE_OR_TAB.sub(" ", text)).translate(_IN_ATTRIBUTE)
-
-
-def _name(text: str) -> str:
-    """A name as it is written between double quotes; it must arrive unchanged."""
-    if clean_text(text) != text or _LINE_OR_TAB.search(text):
-        raise LocalProtocolError(f"a name with a character that cannot be sent: {text!r}")
-    return text.translate(_IN_ATTRIBUTE)
-
-
-def _text(text: str) -> str:
-    """The text as it is written between tags.
-
-    lilxml (libindi 1.9.9) does not decode an entity that comes first, so a line end is put before it.
-    """
-    text = clean_text(text).translate(_IN_TEXT)
-    return "\n" + text if text.startswith("&") else text
-
-
-_NAMES: Final = frozenset({"device", "name"})
-
-
-def _safe(message: Any) -> Any:
-    """The message or member, or a copy of it, in which every text can be written as it is."""
-    values: list[object] = []
-    for field, value in zip(message._fields, message, strict=True):
-        if field == "members":
-            value = tuple([_safe(member) for member in value])
-        elif isinstance(value, str) and not _is_plain(value):
-            clean = _name if field in _NAMES else _text if field == "value" else _attribute
-            value = clean(value)
-        values.append(value)
-    return type(message)(*values)
 
 
 # --- checks ----------------------------------------------------------------------------
@@ -254,8 +207,8 @@ def _encode_set(message: SetVector) -> Frame:
         return _encode_blobs(shape, message)
     members: Any = message.members
     head = f"{device}{name}{message.timestamp}{message.timeout}{message.message}"
-    if not _is_plain(head + _texts(members)):
-        message = _safe(message)
+    if not is_plain(head + _texts(members)):
+        message = escaped(message)
         members = message.members
     start = _set_start(shape, message)
     body = _one_members(shape, members)
@@ -289,8 +242,8 @@ def _encode_new(message: NewVector) -> Frame:
     if tag.is_blob:
         return _encode_blobs(shape, message)
     members: Any = message.members
-    if not _is_plain(f"{device}{name}{message.timestamp}" + _texts(members)):
-        message = _safe(message)
+    if not is_plain(f"{device}{name}{message.timestamp}" + _texts(members)):
+        message = escaped(message)
         members = message.members
     if shape.is_number and not all(member.value.strip() for member in members):
         raise LocalProtocolError(f"{tag.text} {name!r}: a number without a value")
@@ -309,7 +262,7 @@ def _new_start(shape: _Shape, message: NewVector) -> str:
 def _encode_blobs(shape: _Shape, message: SetVector | NewVector) -> BlobFrame:
     """The frame of BLOB data, with the base64 text in pieces of its own."""
     where = Address(shape.tag, message.device, message.name)
-    safe = _safe(message)
+    safe = escaped(message)
     start = _set_start(shape, safe) if isinstance(safe, SetVector) else _new_start(shape, safe)
     if not safe.members:
         raw = f"{start} />".encode()
@@ -360,8 +313,8 @@ def _encode_def(message: DefVector) -> Frame:
     members = message.members
     head = f"{device}{name}{message.label}{message.group}{message.timestamp}{message.timeout}{message.message}"
     texts = [m.name + m.value + m.label + m.format + m.min + m.max + m.step for m in members]
-    if not _is_plain(head + "".join(texts)):
-        message = _safe(message)
+    if not is_plain(head + "".join(texts)):
+        message = escaped(message)
     start = f'{shape.head}{message.device}" name="{message.name}" label="{message.label or message.name}"'
     start += f' group="{message.group}" state="{message.state}"'
     if message.perm is not None:
@@ -433,7 +386,7 @@ def _encode_del(message: DelProperty) -> Frame:
         raise LocalProtocolError("delProperty without a device")
     if message.name == "":  # whoever means the whole device says None
         raise LocalProtocolError(f"delProperty of {message.device!r} with an empty name")
-    safe: DelProperty = _safe(message)
+    safe: DelProperty = escaped(message)
     return _empty_element(
         address("delProperty", message.device, message.name or None),
         ("device", safe.device),
@@ -444,7 +397,7 @@ def _encode_del(message: DelProperty) -> Frame:
 
 
 def _encode_message(message: Message) -> Frame:
-    safe: Message = _safe(message)
+    safe: Message = escaped(message)
     return _empty_element(
         address("message", message.device or None),
         ("device", safe.device),
@@ -457,7 +410,7 @@ def _encode_message(message: Message) -> Frame:
 def _encode_get(message: GetProperties) -> Frame:
     if message.name and not message.device:
         raise LocalProtocolError(f"getProperties for {message.name!r} without its device")
-    safe: GetProperties = _safe(message)
+    safe: GetProperties = escaped(message)
     return _empty_element(
         address("getProperties", message.device or None, message.name or None),
         ("version", "1.7"),  # libindi drivers exit on any other
@@ -471,7 +424,7 @@ def _encode_enable_blob(message: EnableBlob) -> Frame:
         raise LocalProtocolError("enableBLOB without a device")
     if message.mode not in _MODES:
         raise LocalProtocolError(f"enableBLOB: {message.mode!r} is not a BLOB mode")
-    safe: EnableBlob = _safe(message)
+    safe: EnableBlob = escaped(message)
     name = f' name="{safe.name}"' if safe.name else ""
     raw = f'<enableBLOB device="{safe.device}"{name}>{safe.mode}</enableBLOB>'
     where = address("enableBLOB", message.device, message.name or None)
@@ -482,7 +435,7 @@ def _encode_enable_blob(message: EnableBlob) -> Frame:
 def _encode_ping(message: Ping) -> Frame:
     if not message.uid:
         raise LocalProtocolError("a ping without a uid")
-    safe: Ping = _safe(message)
+    safe: Ping = escaped(message)
     return _empty_element(address("pingReply" if message.reply else "pingRequest"), ("uid", safe.uid))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections import Counter
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from indipydriver.protocol.decode import decode, root
 from indipydriver.protocol.encode import encode
+from indipydriver.protocol.forms import Form
 from indipydriver.protocol.frame import BlobFrame
 from indipydriver.protocol.framer import Framer
 from indipydriver.protocol.messages import (
@@ -161,6 +163,26 @@ _OTHERS = st.one_of(
     st.builds(Ping, uid=_NAME, reply=st.booleans()),
 )
 _MESSAGES = st.one_of(_updates(), _commands(), _definitions(), _OTHERS)
+
+
+def test_a_form_that_is_filled_in_is_what_would_have_been_encoded() -> None:
+    met: Counter[bool] = Counter()
+
+    @given(st.one_of(_updates(), _definitions()), st.data())
+    def never_otherwise(message: SetVector | DefVector, data: st.DataObject) -> None:
+        if isinstance(message, SetVector) and message.kind is VectorKind.BLOB:
+            return
+        form = Form(message)
+        members = tuple([member._replace(value=data.draw(_VALUES[message.kind])) for member in message.members])
+        other = message._replace(
+            members=members, state=data.draw(st.sampled_from(State)), timestamp=format_timestamp(), message=""
+        )
+        frame = form.fill(other.state, other.timestamp, [member.value for member in members])
+        met[frame is not None] += 1
+        assert frame is None or frame == encode(other)
+
+    never_otherwise()
+    assert min(met[True], met[False]) >= 5, f"hardly ever or nearly always filled in: {met}"
 
 
 @given(_MESSAGES)

@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.errors",
         "indipydriver.protocol",
         "indipydriver.transport indipydriver.standard",
-        "indipydriver.propertymembers indipydriver.fixed indipydriver.shapes",
+        "indipydriver.propertymembers indipydriver.arguments indipydriver.fixed indipydriver.shapes",
         "indipydriver.vectorbase",
         "indipydriver.propertyvectors",
         "indipydriver.device indipydriver.events",

@@ -155,7 +155,7 @@ def test_an_empty_format_is_general():
     """The default format could not be shown, and clients in C printed nothing."""
     member = NumberMember("a", membervalue=2.5)
     assert member.getformattedvalue() == "2.5"
-    assert member.as_definition().format == "%g"
+    assert member.description.format == "%g"
     assert member.format == ""
 
 

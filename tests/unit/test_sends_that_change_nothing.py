@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 import indipydriver as ipd
-from indipydriver import vectorbase
-from indipydriver.protocol.encode import encode
+from indipydriver.protocol.forms import Forms
 from indipydriver.testing import DriverHarness, driver_test, run
 
 
@@ -146,11 +145,12 @@ async def test_what_is_assigned_while_a_send_is_under_way_goes_out_with_the_next
     async with DriverHarness(driver) as h:
         vector["m"] = values[0]
 
-        def encode_slowly(message):
+        def encode_slowly(*arguments):
             vector["m"] = values[1]
-            return encode(message)
+            return encode(*arguments)
 
-        monkeypatch.setattr(vectorbase, "encode", encode_slowly)
+        encode = Forms.encode
+        monkeypatch.setattr(Forms, "encode", encode_slowly)
         await vector.send_setVector(allvalues=False)
         monkeypatch.undo()
         await h.settle()
@@ -168,10 +168,10 @@ async def test_what_could_not_be_sent_is_still_to_be_sent(monkeypatch):
         await vector.send_setVector()
         vector["m"] = "new"
 
-        def refuse(message):
+        def refuse(*arguments):
             raise ValueError("no")
 
-        monkeypatch.setattr(vectorbase, "encode", refuse)
+        monkeypatch.setattr(Forms, "encode", refuse)
         with pytest.raises(ValueError, match="no"):
             await vector.send_setVector(allvalues=False)
         monkeypatch.undo()

@@ -1,0 +1,104 @@
+"""What a driver sends again and again, with all that stays the same written once.
+
+Nearly all updates and definitions of a vector differ only in state, timestamp and values.  A form is what
+:func:`~.encode.encode` makes of one of them, with gaps for these; whatever cannot simply be filled in is left to
+`encode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final
+
+from .encode import FEW, WORDS, encode
+from .escaping import is_plain
+from .frame import Frame
+from .messages import DefVector, SetVector
+from .tags import State, VectorKind
+
+__all__ = ["Form", "Forms"]
+
+_MOST: Final = 8  # forms of a vector: its definition, an update of all members, and of some that change together
+_STATE: Final = f' state="{State.OK}"'
+_TIME: Final = ' timestamp="0"'
+
+
+class Form:
+    """The form of an update or a definition.
+
+    Args:
+        message: One of them, but no update of BLOBs. Its state, timestamp, message and values are not used.
+
+    Raises:
+        LocalProtocolError: It cannot be sent.
+    """
+
+    __slots__ = ("_address", "_has_values", "_text", "_words")
+
+    def __init__(self, message: SetVector | DefVector) -> None:
+        self._words = WORDS.get(message.kind)
+        self._has_values = message.kind is not VectorKind.BLOB
+        filler = min(self._words) if self._words else "0" if self._has_values else ""
+        members = tuple([member._replace(value=filler) for member in message.members])  # type: ignore[call-arg]
+        example = encode(message._replace(members=members, state=State.OK, timestamp="0", message=""))  # type: ignore[arg-type]
+        self._address = example.address
+        # In attributes, neither quotes nor brackets are written as such.
+        text = example.raw.decode().replace("%", "%%")
+        text = text.replace(_STATE, ' state="%s"', 1).replace(_TIME, ' timestamp="%s"', 1)
+        self._text = text.replace(f">{filler}<", ">%s<") if self._has_values else text
+
+    def fill(self, state: State, timestamp: str, values: Sequence[str]) -> Frame | None:
+        """The element with these values, one for each member; None if it takes more than filling them in.
+
+        Args:
+            state: As it is sent.
+            timestamp: As :func:`~.values.format_timestamp` writes it.
+            values: As they are to arrive; a definition of BLOBs has none, and takes no notice of them.
+        """
+        if not self._has_values:
+            values = ()
+        elif "" in values or not is_plain("".join(values)) or (self._words and not self._words.issuperset(values)):
+            return None
+        raw = (self._text % (state, timestamp, *values)).encode()
+        return Frame(self._address, raw) if len(raw) <= FEW else None
+
+
+class Forms:
+    """The forms of one vector, each made when it is first needed."""
+
+    __slots__ = ("_forms",)
+
+    def __init__(self) -> None:
+        self._forms: dict[Hashable, Form] = {}
+
+    def encode(
+        self,
+        what: Hashable,
+        state: State,
+        timestamp: str,
+        text: str,
+        values: Sequence[str],
+        message: Callable[[], SetVector | DefVector],
+    ) -> Frame:
+        """The frame of a message.
+
+        Args:
+            what: All that the message says but for the next four; an update and a definition must differ in it.
+            state: Its state.
+            timestamp: Its timestamp.
+            text: Its text, usually empty.
+            values: The values of its members.
+            message: Makes the message.
+
+        Raises:
+            LocalProtocolError: As from :func:`~.encode.encode`.
+        """
+        if text:
+            return encode(message())
+        form = self._forms.get(what)
+        if form is None:
+            form = Form(message())
+            if len(self._forms) >= _MOST:
+                self._forms.clear()
+            self._forms[what] = form
+        return form.fill(state, timestamp, values) or encode(message())
