@@ -180,7 +180,10 @@ class Batch:
         self.blob = first if isinstance(first, BlobFrame) else None
         self._buffers: list[bytes] | None = None
         if sealed:
-            buffers = self.buffers
+            if self.blob is None and len(frames) == 1:
+                self._buffers = buffers = [first.raw + b"\n"]
+            else:
+                buffers = self.buffers
             self.size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
             self.frames = []
         elif len(frames) == 1:

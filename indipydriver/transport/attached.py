@@ -290,6 +290,7 @@ class PassingLink(DescriptorLink):
         self._framer = self._attaching = _AttachingFramer(limits, lenient)
         self._read_into = self._receive
         self._write_some = self._transmit
+        self._write_one = None
         self._in_flight = 0  # bytes in files that the peer may not have read
 
     def resume(self, framer: Framer) -> None:
@@ -300,8 +301,8 @@ class PassingLink(DescriptorLink):
         return batch.weight
 
     def _receive(self) -> int:
-        count, ancillary, flags, _ = self._recvmsg_into((self._view,), self._ancillary, self._flags_in)
-        self._attaching.may_be_cut = count == len(self._view)
+        count, ancillary, flags, _ = self._recvmsg_into(self._views, self._ancillary, self._flags_in)
+        self._attaching.may_be_cut = count == len(self._views[0])
         if ancillary or flags & _TRUNCATED:
             framer = self._attaching
             for level, kind, data in ancillary:

@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -101,27 +102,28 @@ class DescriptorLink(FramedLink):
         self._rest = _LARGEST_REST
         self._rest_is_due = False
         self._loop: asyncio.AbstractEventLoop
+        self._views = [_buffer.view[:FIRST_PORTION]]  # where to read into
         self._read_into: Callable[[], int]
         self._write_some: Callable[[Sequence[bytes | memoryview]], int]
+        self._write_one: Callable[[bytes | memoryview], int] | None = None  # the same for one buffer, if cheaper
         if sock is not None:
             self._read_fd = self._write_fd = sock.fileno()
         else:
             assert pipes is not None
             self._read_fd, self._write_fd = pipes
         if sock is not None and shared:
-            self._read_into = lambda: sock.recv_into(self._view, 0, socket.MSG_DONTWAIT)
+            self._read_into = lambda: sock.recv_into(self._views[0], 0, socket.MSG_DONTWAIT)
             self._write_some = lambda buffers: sock.sendmsg(buffers, (), socket.MSG_DONTWAIT)
         else:
             read_fd, write_fd = self._read_fd, self._write_fd
-            self._read_into = lambda: os.readv(read_fd, (self._view,))
-            self._write_some = lambda buffers: (
-                os.write(write_fd, buffers[0]) if len(buffers) == 1 else os.writev(write_fd, buffers)
-            )
+            self._read_into = partial(os.readv, read_fd, self._views)
+            self._write_some = partial(os.writev, write_fd)
+            self._write_one = partial(os.write, write_fd)
 
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
-        self._view = _buffer.view[:FIRST_PORTION]
+        self._views[0] = _buffer.view[:FIRST_PORTION]
         if self._ended:  # it was closed before it was opened
             self._loop.call_soon(receiver.link_closed, None)
             return
@@ -202,15 +204,16 @@ class DescriptorLink(FramedLink):
         if count:
             if self.linger:
                 self.last_received = self._loop.time()
+            view = self._views[0]
             if count < LEAST_PORTION:  # however long that takes, the next portion is no smaller
-                self._received(bytes(self._view[:count]))
+                self._received(bytes(view[:count]))
                 return
             began = monotonic()
-            self._received(bytes(self._view[:count]))
+            self._received(bytes(view[:count]))
             taken = monotonic() - began
-            portion = len(self._view)
+            portion = len(view)
             if count == portion or taken > LONGEST_TURN:
-                self._view = _buffer.view[: portion_after(portion, count, taken)]
+                self._views[0] = _buffer.view[: portion_after(portion, count, taken)]
         else:
             self._end_of_input()
 
@@ -241,8 +244,19 @@ class DescriptorLink(FramedLink):
         """Write about a slice; the rest when the descriptor takes it, so that other links get their turn."""
         room = SLICE
         self._must_wait = False
+        out, write_one = self._out, self._write_one
         try:
-            while self._out and room > 0:
+            while out and room > 0:
+                if write_one is not None and len(out) == 1 and len(out[0]) <= room:  # nearly always
+                    size = len(out[0])
+                    count = write_one(out[0])
+                    if count < size:
+                        self._sent(count)
+                    else:
+                        out.clear()
+                        self.bytes_sent += size
+                        self.unsent -= size
+                    break
                 buffers = self._next_slice()
                 count = self._write_some(buffers)
                 self._sent(count)
@@ -316,8 +330,9 @@ class DescriptorLink(FramedLink):
             return
         self._rest -= count
         began = monotonic()
-        self._received(bytes(self._view[:count]))
-        self._view = _buffer.view[: portion_after(len(self._view), count, monotonic() - began)]
+        view = self._views[0]
+        self._received(bytes(view[:count]))
+        self._views[0] = _buffer.view[: portion_after(len(view), count, monotonic() - began)]
         self._read_rest_soon()
 
     @property
@@ -342,7 +357,7 @@ class DescriptorLink(FramedLink):
                 os.close(self._write_fd)
 
     def _discard_input(self) -> None:
-        self._view = _buffer.view
+        self._views[0] = _buffer.view
         with contextlib.suppress(OSError):
             for _ in range(64):
                 if not self._read_into():

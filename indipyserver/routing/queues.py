@@ -105,7 +105,7 @@ class Queues:
             if self._behind:
                 self._leave_out(frames)
                 return False
-            if not self._news and way.unsent <= self._low_water:
+            if not self._news.queued and way.unsent <= self._low_water:
                 way.write(batch)
             elif not self._keep_news(batch, frames):
                 return False
