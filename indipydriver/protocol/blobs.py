@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, NoReturn
+from typing import ClassVar, Final, NoReturn, Protocol
 
-from ..errors import FrameTooLarge, MalformedFrame
+from ..errors import FrameTooLarge, MalformedFrame, RemoteProtocolError
 from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, mend_update, tidied
 from .frame import BlobFrame, parts
 from .limits import Limits, check_size
@@ -14,7 +14,7 @@ from .tags import TAGS
 from .texts import excerpt
 from .wellformed import check
 
-__all__ = ["BLOB_TAGS", "BlobAsSent", "BlobCollector"]
+__all__ = ["BLOB_TAGS", "BlobAsSent", "BlobCollector", "BlobHook", "HookAsSent", "HookedFramer"]
 
 BLOB_TAGS: Final = frozenset(tag.text.encode() for tag in TAGS.values() if tag.is_blob)
 
@@ -343,3 +343,52 @@ def _bytes_of(piece: memoryview) -> bytes:
     """The bytes of a view; not copied when the view covers a whole object."""
     whole = piece.obj
     return whole if isinstance(whole, bytes) and len(piece) == len(whole) else bytes(piece)
+
+
+class HookedFramer(Protocol):
+    """What a hook needs of its framer; see :class:`~.framer.Framer`."""
+
+    limits: Limits
+    lenient: bool
+    failed: RemoteProtocolError | None
+
+    def drop(self, fault: RemoteProtocolError) -> None:
+        """Report what has been dropped."""
+
+    def fail(self, fault: RemoteProtocolError) -> None:
+        """Frame nothing more because of this fault."""
+
+
+class BlobHook:
+    """What a framer leaves to its link when it comes to a BLOB; this one is for links that carry only bytes."""
+
+    def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
+        """A BLOB vector begins; returns its collector."""
+        return BlobCollector(tag, start_tag, limits)
+
+    def end(
+        self, framer: HookedFramer, blob: BlobCollector, frame: BlobFrame | None, data: bytes, pos: int
+    ) -> BlobFrame | None:
+        """A BLOB vector has ended, and what follows it is in the data from `pos` on.
+
+        Args:
+            framer: Whose BLOB it is.
+            blob: Its collector.
+            frame: Its frame, or None if it was malformed and has been dropped.
+            data: Received bytes.
+            pos: Offset in them.
+
+        Returns:
+            The frame to hand on, if any.
+        """
+        return frame
+
+    def skipped(self, data: bytes, pos: int) -> None:
+        """What was beyond a limit has been skipped up to `pos`; there may be more of it to skip."""
+
+
+class HookAsSent(BlobHook):
+    """Leaves the members of BLOB vectors as they are."""
+
+    def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
+        return BlobAsSent(tag, start_tag, limits)

@@ -14,73 +14,35 @@ after its first byte is dropped, up to its end tag or the start of an INDI eleme
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import Final
 
 from ..errors import FrameTooLarge, MalformedFrame, RemoteProtocolError
-from .blobs import BLOB_TAGS, BlobAsSent, BlobCollector
+from .blobs import BLOB_TAGS, BlobCollector, BlobHook, HookAsSent
 from .frame import Address, BlobFrame, Frame
 from .limits import Limits, check_size
 from .repair import repair
-from .scan import KNOWN, SOUND, START, START_TAG, WS, TagWatch
+from .scan import (
+    CUT_SHORT,
+    DECLARATION,
+    HEAD,
+    LONGEST_END,
+    LONGEST_NAME,
+    SOUND,
+    START,
+    START_TAG,
+    TAG_CUT_SHORT,
+    TagWatch,
+    end_or_start,
+)
 from .shapes import common_shapes
-from .tags import TAGS
 from .texts import excerpt
 from .wellformed import check, make_address
 
-__all__ = ["BlobHook", "Framer", "Limits"]
+__all__ = ["Framer", "Limits"]
 
-# The start of an element with what usually stands before it.  Group 1 is the name.
-_HEAD: Final = re.compile(WS + rb"*+(?:<\?[^<>]{0,128}+>" + WS + rb"*+|)<(" + KNOWN + rb")(?=[\s/>])")
-# The white space in an end tag is bounded so that searching it again is cheap.
-_END: Final = rb"</%s\s{0,64}+>|<(?:" + KNOWN + rb")(?=[\s/>])"
-_OVERLAP: Final = 96  # no match of what is waited for is longer
-# What may become a known start tag, a declaration or a comment with the next bytes.
-_NAME_LENGTH: Final = max(map(len, TAGS))
-_CUT_SHORT: Final = re.compile(rb"<(?:[A-Za-z]{0,%d}+|!-?)\Z" % _NAME_LENGTH)
-_TAG_CUT_SHORT: Final = re.compile(rb"</?[A-Za-z]{0,%d}+\s{0,64}+\Z" % _NAME_LENGTH)
-_DECLARATION: Final = re.compile(rb"<\?[^<>]*+(>|)")
 _SAMPLE: Final = 81  # one more than an excerpt shows
 _CACHED_ADDRESSES: Final = 4096
-
-
-@cache  # compiled when the first such element comes: most servers see few of the twenty
-def _end_or_start(tag: bytes) -> re.Pattern[bytes]:
-    """The end tag of such an element, or the start of another."""
-    return re.compile(_END % tag)
-
-
-class BlobHook:
-    """What a framer leaves to its link when it comes to a BLOB; this one is for links that carry only bytes."""
-
-    def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
-        """A BLOB vector begins; returns its collector."""
-        return BlobCollector(tag, start_tag, limits)
-
-    def end(
-        self, framer: Framer, blob: BlobCollector, frame: BlobFrame | None, data: bytes, pos: int
-    ) -> BlobFrame | None:
-        """A BLOB vector has ended, and what follows it is in the data from `pos` on.
-
-        Args:
-            framer: Takes faults, by :meth:`Framer.drop` and :meth:`Framer.fail`.
-            blob: Its collector.
-            frame: Its frame, or None if it was malformed and has been dropped.
-            data: Received bytes.
-            pos: Offset in them.
-
-        Returns:
-            The frame to hand on, if any.
-        """
-        return frame
-
-    def skipped(self, data: bytes, pos: int) -> None:
-        """What was beyond a limit has been skipped up to `pos`; there may be more of it to skip."""
-
-
-class _AsSent(BlobHook):
-    def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
-        return BlobAsSent(tag, start_tag, limits)
+_NEWLINE: Final = 10
 
 
 class Framer:
@@ -119,7 +81,7 @@ class Framer:
         self.failed: RemoteProtocolError | None = None
         self._common, self._common_definition = common_shapes(self.limits)
         self._passing_frame = self.limits.passing_frame
-        self._blobs = blobs or (_AsSent() if as_sent else BlobHook())
+        self._blobs = blobs or (HookAsSent() if as_sent else BlobHook())
         self._held = bytearray()  # the beginning of an element whose end has not arrived
         self._searched = 0  # offset in _held before which there is nothing to find
         self._wanted: re.Pattern[bytes] | bytes = b""  # what must arrive before searching again is worthwhile
@@ -141,6 +103,19 @@ class Framer:
     def is_within(self) -> bool:
         """Something has begun whose end has not arrived: an element, or what is skipped."""
         return bool(self._blob or self._held or self._skipping or self._junk)
+
+    def sole(self, data: bytes) -> Address | None:
+        """Its address, if one element that could be handed on as it is, and its newline, are all of the next bytes.
+
+        Only for the commonest shape and addresses that have come before; None says nothing about others.
+        """
+        match = self._common.match(data)
+        if match is None or match.start(1) or match.end() + 1 != len(data) or data[-1] != _NEWLINE:
+            return None
+        if self._held or self._blob or self._junk or self._skipping or self.failed or len(data) > self._passing_frame:
+            return None
+        tag, device, name = match.group(2, 3, 4)
+        return self._addresses.get((tag, device, name))
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes of the stream and return the frames that they complete."""
@@ -182,7 +157,7 @@ class Framer:
         else:
             found = self._maybe_empty and held.find(b"/>", self._searched) >= 0
             found = found or wanted.search(held, self._searched) is not None
-        self._searched = max(0, len(held) - _OVERLAP)
+        self._searched = max(0, len(held) - LONGEST_END)
         return found
 
     def _cut(self, data: bytes, pos: int, last_end: int, frames: list[Frame]) -> tuple[bytes, int]:
@@ -233,7 +208,7 @@ class Framer:
         Returns:
             Where to go on (for a BLOB, after its start tag); -1 when more bytes are needed.
         """
-        head = _HEAD.match(data, pos)
+        head = HEAD.match(data, pos)
         if head is None:
             return self._skip(data, pos)
         if self._junk:
@@ -258,9 +233,9 @@ class Framer:
     def _cut_content(self, data: bytes, pos: int, content: int, name: bytes, frames: list[Frame]) -> int:
         """Cut an element whose start tag ends at `content`; returns where to go on, or -1: more bytes are needed."""
         limit = self.limits.frame
-        found = _end_or_start(name).search(data, content)
+        found = end_or_start(name).search(data, content)
         if found is None:
-            behind = self._hold(data, pos, _end_or_start(name), "unfinished element", limit)
+            behind = self._hold(data, pos, end_or_start(name), "unfinished element", limit)
             if behind < 0:
                 self._searched = max(content - pos, self._searched)
             return behind
@@ -293,7 +268,7 @@ class Framer:
             if START.match(data, begin):
                 return begin
             if data.startswith(b"<?", begin):
-                declaration = _DECLARATION.match(data, begin)
+                declaration = DECLARATION.match(data, begin)
                 assert declaration is not None
                 pos = declaration.end()
                 if not declaration[1] and pos == len(data):
@@ -310,8 +285,8 @@ class Framer:
                 if pos - begin > room:
                     return self._too_large("comments", self._junk + pos - begin, limits.junk, data, begin)
                 self._junk += pos - begin  # legal, but bounded
-            elif _CUT_SHORT.match(data, begin):
-                self._hold(data, begin, b"", "name", _NAME_LENGTH + 1)
+            elif CUT_SHORT.match(data, begin):
+                self._hold(data, begin, b"", "name", LONGEST_NAME + 1)
                 self._patience = 0
                 return -1
             else:
@@ -340,16 +315,16 @@ class Framer:
 
     def _hold_beginning(self, data: bytes, pos: int, name: bytes) -> bool:
         """Hold the beginning of an element, unless it takes a closer look to see that it is no more."""
-        end_or_start = _end_or_start(name)
+        wanted = end_or_start(name)
         limit = min(self.limits.start_tag, self.limits.frame)
         if (
             len(data) - pos > limit
             or name in BLOB_TAGS
             or data.find(b"/>", pos) >= 0
-            or end_or_start.search(data, pos + 1) is not None
+            or wanted.search(data, pos + 1) is not None
         ):
             return False
-        self._hold(data, pos, end_or_start, "unfinished element", limit)
+        self._hold(data, pos, wanted, "unfinished element", limit)
         self._maybe_empty = True
         return True
 
@@ -363,7 +338,7 @@ class Framer:
         self._maybe_empty = False
         self._tag = None
         self._patience = limit
-        self._searched = max(0, size - _OVERLAP)
+        self._searched = max(0, size - LONGEST_END)
         return -1
 
     def _judge(self, raw: bytes, frames: list[Frame]) -> None:
@@ -406,7 +381,7 @@ class Framer:
         except FrameTooLarge as fault:
             self._blob = None
             data, pos = blob.rest
-            pos = self._give_up(fault.with_traceback(None), data, pos, _end_or_start(blob.tag))  # it holds the BLOB
+            pos = self._give_up(fault.with_traceback(None), data, pos, end_or_start(blob.tag))  # it holds the BLOB
             return (data, pos) if pos >= 0 else (b"", 0)
         except MalformedFrame as fault:
             self._blob = None
@@ -467,7 +442,7 @@ class Framer:
         """Give up something that begins here and is too large; returns what `_give_up` does."""
         fault = FrameTooLarge(what, size=size, limit=limit, excerpt=excerpt(data[pos : pos + _SAMPLE]))
         start = START.match(data, pos)
-        return self._give_up(fault, data, pos + 1, _end_or_start(start[0][1:]) if start else START)
+        return self._give_up(fault, data, pos + 1, end_or_start(start[0][1:]) if start else START)
 
     def _give_up(self, fault: FrameTooLarge, data: bytes, pos: int, until: re.Pattern[bytes]) -> int:
         """Fail, or skip what is too large, from here on; returns where it has ended, else -1.
@@ -488,7 +463,7 @@ class Framer:
         assert self._skipping is not None
         found = self._skipping.search(data, pos)
         if found is None:
-            rest = _TAG_CUT_SHORT.search(data, max(pos, len(data) - _OVERLAP))
+            rest = TAG_CUT_SHORT.search(data, max(pos, len(data) - LONGEST_END))
             if rest is not None:
                 self._held += rest[0]
             self._blobs.skipped(data, len(data) if rest is None else rest.start())

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 from .tags import TAGS
 
-__all__ = ["KNOWN", "SOUND", "START", "START_TAG", "VIA", "WS", "TagWatch"]
+__all__ = [
+    "CUT_SHORT",
+    "DECLARATION",
+    "HEAD",
+    "KNOWN",
+    "LONGEST_END",
+    "LONGEST_NAME",
+    "SOUND",
+    "START",
+    "START_TAG",
+    "TAG_CUT_SHORT",
+    "VIA",
+    "WS",
+    "TagWatch",
+    "end_or_start",
+]
 
 # Python 3.11.2 mishandles possessive groups (gh-106052), but not possessive classes and counts.
 
@@ -34,6 +50,34 @@ START_TAG: Final = re.compile(_TAG + rb">")
 
 _MORE: Final = re.compile(_REST)
 _OVERLAP: Final = 32  # no start of an element is longer
+
+HEAD: Final = re.compile(WS + rb"*+(?:<\?[^<>]{0,128}+>" + WS + rb"*+|)<(" + KNOWN + rb")(?=[\s/>])")
+"""The start of an element with what usually stands before it.  Group 1 is the name."""
+
+LONGEST_NAME: Final = max(map(len, TAGS))
+"""Letters of the longest name of an element."""
+
+CUT_SHORT: Final = re.compile(rb"<(?:[A-Za-z]{0,%d}+|!-?)\Z" % LONGEST_NAME)
+"""What may become a known start tag, a declaration or a comment with the next bytes."""
+
+TAG_CUT_SHORT: Final = re.compile(rb"</?[A-Za-z]{0,%d}+\s{0,64}+\Z" % LONGEST_NAME)
+"""What may become a known start tag or an end tag with the next bytes."""
+
+DECLARATION: Final = re.compile(rb"<\?[^<>]*+(>|)")
+"""A declaration.  Group 1 is empty if another tag begins, or the bytes end, before it has ended."""
+
+LONGEST_END: Final = 96
+"""Bytes that what :func:`end_or_start` finds has at most."""
+
+# The white space in an end tag is bounded so that searching it again is cheap.
+_END: Final = rb"</%s\s{0,64}+>|<(?:" + KNOWN + rb")(?=[\s/>])"
+
+
+@cache  # compiled when the first such element comes: most servers see few of the twenty
+def end_or_start(tag: bytes) -> re.Pattern[bytes]:
+    """The end tag of such an element, or the start of another."""
+    return re.compile(_END % tag)
+
 
 VIA: Final = re.compile(
     rb"""(<[A-Za-z]+(?:\s+(?!via[\s=])[^\s"'<>=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)(\s+via\s*=\s*("[^"]*"|'[^']*'))"""

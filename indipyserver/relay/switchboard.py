@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from indipydriver.errors import DriverExited
-from indipydriver.protocol.frame import Batch, BlobFrame, Frame
+from indipydriver.protocol.frame import Address, Batch, BlobFrame, Frame
 from indipydriver.protocol.tags import Verb
 from indipydriver.protocol.texts import brief
 from indipydriver.protocol.values import format_timestamp
@@ -114,6 +114,19 @@ class Switchboard:
             for follow in self._followers:
                 self._show(follow, source, deliveries)
             self.deliver(source, deliveries)
+
+    def pass_on(self, source: Peer, address: Address, data: bytes) -> bool:
+        """Relay one element and its newline as they have come, if one peer gets it, which takes it now.
+
+        It does what :meth:`relay` would do, or nothing, and returns False.
+        """
+        if self._watchers or self._followers or self._backlogs:
+            return False
+        peer = self.router.sole_receiver(source, address)
+        if peer is None or peer is source or not peer.put_now(data):
+            return False
+        self.last_traffic = asyncio.get_running_loop().time()
+        return True
 
     def deliver(self, source: Peer | None, deliveries: list[Delivery[Peer]]) -> None:
         """Queue frames for their receivers, then flush each receiver once."""

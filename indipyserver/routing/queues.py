@@ -76,6 +76,11 @@ class Queues:
         return bool(self._news or self._commands)
 
     @property
+    def are_idle(self) -> bool:
+        """They are those of a client, and nothing waits here."""
+        return self._commands is None and not self._news.queued
+
+    @property
     def queued(self) -> int:
         """Bytes queued, here and in the link."""
         waiting = self._news.queued + self._way.unsent

@@ -1,11 +1,9 @@
 """Who gets this frame: owners, interests, snoops.  Sans-I/O.
 
-The router is told what came from whom and says what goes to whom.  Everything rests on three tables:
-which endpoint owns a device, what each endpoint is interested in, and (cached until one of those two
-changes) who receives elements with a given address.
-
-Commands go down: from a client or a server above to the owner.  What a device says goes to whoever is interested:
-clients, servers above, drivers that snoop, and servers below whose drivers snoop.
+The router is told what came from whom and says what goes to whom.  It knows which endpoint owns a device, what each is
+interested in, and (cached until one of these changes) who receives elements with a given address.  Commands go down,
+to the owner.  What a device says goes to whoever is interested: clients, servers above, drivers that snoop, and servers
+below whose drivers snoop.
 """
 
 from __future__ import annotations
@@ -45,6 +43,9 @@ class Router(Generic[E]):
     Args:
         name: The name of this server in ``via`` attributes; unique among servers.
         clock: The time in seconds, from any starting point.
+
+    Attributes:
+        endpoints: All endpoints, in order of arrival.
     """
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,11 +53,11 @@ class Router(Generic[E]):
         self.devices: DeviceTable[E] = DeviceTable()
         self._clock = clock
         self._answers = 0  # changes whenever a waiting request may have been answered
-        self._endpoints: list[E] = []
-        self._asking: Asking[E] = Asking(name, self.devices, self._endpoints, clock)
-        self._routes: Routes[E] = Routes(self.devices, self._endpoints)
+        self.endpoints: list[E] = []
+        self._asking: Asking[E] = Asking(name, self.devices, self.endpoints, clock)
+        self._routes: Routes[E] = Routes(self.devices, self.endpoints)
         self._ways: Ways[E] = Ways(name, self._routes)
-        self._announcing: Announcing[E] = Announcing(name, self.devices, self._endpoints)
+        self._announcing: Announcing[E] = Announcing(name, self.devices, self.endpoints)
         self._blobs: BlobLinks[E] = BlobLinks(self.devices)
         self._only: OnlyBlobs[E] = OnlyBlobs(self.devices)
         self._serial = 0
@@ -72,25 +73,20 @@ class Router(Generic[E]):
             Verb.PONG: self._pong,
         }
 
-    @property
-    def endpoints(self) -> list[E]:
-        """All endpoints, in order of arrival."""
-        return self._endpoints
-
     def attach(self, endpoint: E) -> None:
         """Add an endpoint, which is interested in nothing yet."""
         self._serial += 1
         endpoint.serial = self._serial
         self._routes.seat(endpoint)
-        self._endpoints.append(endpoint)
+        self.endpoints.append(endpoint)
         self._answers += 1
         self._routes.forget()
 
     def detach(self, endpoint: E, reason: str = "") -> list[Delivery[E]]:
         """Remove an endpoint; returns the deletions of its devices for those who are interested in them."""
-        if endpoint not in self._endpoints:
+        if endpoint not in self.endpoints:
             return []
-        self._endpoints.remove(endpoint)
+        self.endpoints.remove(endpoint)
         self._answers += 1
         out: list[Delivery[E]] = []
         for device in self.devices.of(endpoint):
@@ -173,10 +169,15 @@ class Router(Generic[E]):
             self._blobs.read(source, out)
         return out
 
+    def sole_receiver(self, source: E, address: Address) -> E | None:
+        """Who alone gets such frames from this endpoint, if they change nothing here; None: see :meth:`route`."""
+        receivers = source.routes.get(address, ())
+        return receivers[0] if len(receivers) == 1 and not self._blobs.modes else None
+
     def site_message(
         self, text: str, timestamp: str | None = None, about: E | Iterable[str] | None = None
     ) -> list[Delivery[E]]:
-        """A message from this server itself, to everybody; see :meth:`Announcing.message`."""
+        """A message from this server itself; see :meth:`Announcing.message`."""
         return self._announcing.message(text, timestamp, about)
 
     def refresh(self, endpoint: E) -> list[Delivery[E]]:
@@ -366,7 +367,7 @@ class Router(Generic[E]):
             receivers = self._ways.to_servers_and_others(frame, receivers, out)
         if prop.is_blob and prop is not known:
             out_blobs: list[Delivery[E]] = []
-            self._blobs.defined(device, name, self._endpoints, out_blobs)
+            self._blobs.defined(device, name, self.endpoints, out_blobs)
             if out_blobs:
                 if receivers:
                     out.append(([frame], receivers))
@@ -425,7 +426,7 @@ class Router(Generic[E]):
             return self._routes.but(prop.unseen) if prop.unseen else None
         return [
             endpoint
-            for endpoint in self._endpoints
+            for endpoint in self.endpoints
             if endpoint.role not in COMMANDERS or not endpoint.interest.asked(device, name)
         ]
 

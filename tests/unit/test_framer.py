@@ -5,9 +5,9 @@ import tracemalloc
 import pytest
 
 from indipydriver.errors import FrameTooLarge, MalformedFrame
-from indipydriver.protocol.blobs import BlobCollector
+from indipydriver.protocol.blobs import BlobCollector, BlobHook
 from indipydriver.protocol.frame import BlobFrame, address
-from indipydriver.protocol.framer import BlobHook, Framer, Limits
+from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.tags import TAGS
 from tests.support import allowed
 from tests.support.cutting import BLOB_END, BLOB_START, NUMBER, TAIL, alike, outcome_of, text_vector, texts

@@ -1,0 +1,174 @@
+"""The shorter way of elements that come alone, where it must give way to the usual one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+
+import pytest
+
+from indipydriver.protocol.frame import Frame
+from indipydriver.transport.descriptor import DescriptorLink
+from indipyserver.relay.observer import Observer
+from indipyserver.relay.peer import Peer
+from indipyserver.relay.switchboard import Switchboard
+from indipyserver.routing.endpoint import Role
+from indipyserver.routing.outbox import OutboxLimits
+from tests.support import asynchronous, eventually
+
+DEFINITION = b'<defTextVector device="D" name="T" state="Ok" perm="ro"><defText name="t">x</defText></defTextVector>\n'
+
+
+def update(value: int, size: int = 0) -> bytes:
+    text = f"{value}".ljust(size, "-")
+    return (
+        f'<setTextVector device="D" name="T" state="Ok"><oneText name="t">{text}</oneText></setTextVector>\n'.encode()
+    )
+
+
+class Wired:
+    """A driver and a client at one switchboard."""
+
+    def __init__(self, *, buffer: int = 0) -> None:
+        self.board = Switchboard("here")
+        self.taken = 0
+        (near, self.driver_end), (other, self.client_end) = socket.socketpair(), socket.socketpair()
+        if buffer:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        for sock in (near, other, self.driver_end, self.client_end):
+            sock.setblocking(False)
+        limits = OutboxLimits()
+        self.driver = Peer(self.board, DescriptorLink("driver", sock=near), Role.REMOTE, limits=limits)
+        self.client = Peer(self.board, DescriptorLink("client", sock=other), Role.CLIENT, limits=limits)
+
+    async def __aenter__(self) -> Wired:
+        self.board.add(self.driver)
+        self.board.add(self.client)
+        link = self.driver.link
+        assert isinstance(link, DescriptorLink)
+        shortcut = link.shortcut
+        assert shortcut is not None
+
+        def counted(*element: object) -> bool:
+            taken = shortcut(*element)  # type: ignore[arg-type]
+            self.taken += taken
+            return taken
+
+        link.shortcut = counted
+        self.client_end.send(b"<getProperties version='1.7'/>\n")
+        await eventually(lambda: self.client.received)
+        for piece in (DEFINITION, update(0)):
+            await self.send(piece)
+        return self
+
+    async def send(self, data: bytes) -> None:
+        """One read of the server's."""
+        before = self.driver.link.bytes_received
+        self.driver_end.send(data)
+        await eventually(lambda: self.driver.link.bytes_received == before + len(data))
+
+    async def received(self) -> bytes:
+        got = b""
+        for _ in range(4):
+            await asyncio.sleep(0)
+            try:
+                got += self.client_end.recv(1 << 20)
+            except BlockingIOError:
+                continue
+        return got
+
+    async def __aexit__(self, *_: object) -> None:
+        for peer in (self.driver, self.client):
+            peer.link.abort()
+        self.driver_end.close()
+        self.client_end.close()
+        await asyncio.sleep(0)
+
+
+@asynchronous
+async def test_it_is_taken_and_counted() -> None:
+    async with Wired() as wired:
+        sent, received = wired.client.sent, wired.driver.received
+        before = wired.client.link.bytes_sent
+        await wired.send(update(1))
+        assert wired.taken == 1
+        assert (wired.client.sent, wired.driver.received) == (sent + 1, received + 1)
+        assert wired.client.link.bytes_sent == before + len(update(1))
+        assert (await wired.received()).endswith(update(0) + update(1))
+
+
+@asynchronous
+async def test_what_does_not_fit_into_the_socket_waits_in_order() -> None:
+    async with Wired(buffer=4096) as wired:
+        await wired.received()
+        for value in range(60):
+            await wired.send(update(value, 1000))
+        assert 0 < wired.taken < 60
+        assert wired.client.queued
+        got = b""
+        while got.count(b"</setTextVector>") < 60:
+            got += await wired.received()
+        assert [int(value) for value in re.findall(rb">(\d+)-", got)] == list(range(60))
+        assert not wired.client.queued
+
+
+@asynchronous
+async def test_the_peer_that_is_gone_is_found_out_in_the_usual_way() -> None:
+    async with Wired() as wired:
+        wired.client.pause("test")  # it cannot be found out by reading
+        wired.client_end.close()
+        await wired.send(update(1))
+        assert not wired.taken
+        wired.client.resume("test")
+        await eventually(lambda: wired.board.peers == [wired.driver])
+
+
+@pytest.mark.parametrize("to_whom", ["driver", "client"])
+@asynchronous
+async def test_what_is_traced_is_traced(to_whom: str) -> None:
+    async with Wired() as wired:
+        traced: list[tuple[str, bytes]] = []
+
+        def trace(direction: str, frame: Frame) -> None:
+            traced.append((direction, frame.raw))
+
+        getattr(wired, to_whom).trace = trace
+        await wired.send(update(1))
+        assert traced == [("from" if to_whom == "driver" else "to", update(1)[:-1])]
+
+
+@asynchronous
+async def test_observers_see_it() -> None:
+    seen: list[bytes] = []
+
+    class Watcher(Observer):
+        def received(self, peer: Peer, frames: list[Frame]) -> None:
+            seen.extend(frame.raw for frame in frames)
+
+    async with Wired() as wired:
+        wired.board.observe(Watcher())
+        await wired.send(update(1))
+        assert seen == [update(1)[:-1]]
+        assert not wired.taken
+
+
+@asynchronous
+async def test_a_peer_that_is_being_closed_gets_nothing_more() -> None:
+    async with Wired() as wired:
+        await wired.received()
+        wired.client.close()
+        wired.driver_end.send(update(1))
+        await eventually(lambda: wired.driver.received == 3)
+        assert not wired.taken
+        assert not await wired.received()
+
+
+@asynchronous
+async def test_it_is_not_taken_while_half_an_element_is_held() -> None:
+    async with Wired() as wired:
+        await wired.received()
+        await wired.send(update(1)[:30])
+        await wired.send(update(2))
+        assert not wired.taken
+        assert await wired.received() == update(2)
