@@ -54,6 +54,7 @@ _END: Final = b"</oneBLOB"
 _HEAD: Final = 4096  # the first bytes of an element, with which its descriptors are sent
 _READ: Final = 3 << 16  # a multiple of 3, so that the pieces of base64 can be joined; 256 KiB of base64
 _SEAL_FUTURE_WRITE: Final = 0x10  # Linux 5.1, not in CPython 3.11: whoever has the file already mapped may write
+_NOT_A_FILE: Final = "the descriptor of an attached BLOB is not a readable memory file"
 _LARGEST_FILE: Final = 1 << 40  # what `size` may ask for; the file has holes where there is no data
 
 
@@ -97,7 +98,6 @@ def length_of_file(descriptor: Descriptor) -> int:
     Raises:
         MalformedFrame: It is not a memory file, or cannot be read.
     """
-    fault = MalformedFrame("the descriptor of an attached BLOB is not a readable memory file")
     try:
         if sys.platform.startswith("linux"):
             import fcntl
@@ -105,12 +105,12 @@ def length_of_file(descriptor: Descriptor) -> int:
             # The kernel answers this by itself, and only for files in memory.
             fcntl.fcntl(descriptor.fd, fcntl.F_GET_SEALS)
             if fcntl.fcntl(descriptor.fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
-                raise fault
+                raise MalformedFrame(_NOT_A_FILE)
         status = os.fstat(descriptor.fd)
     except OSError:
-        raise fault from None
+        raise MalformedFrame(_NOT_A_FILE) from None
     if not stat.S_ISREG(status.st_mode):
-        raise fault
+        raise MalformedFrame(_NOT_A_FILE)
     descriptor.held = status.st_blocks * 512
     return status.st_size
 

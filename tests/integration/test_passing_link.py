@@ -489,6 +489,22 @@ async def test_a_link_that_has_ended_keeps_no_half_of_a_blob() -> None:
 
 
 @asynchronous
+async def test_descriptors_that_are_refused_are_closed_at_once() -> None:
+    """Without the garbage collector: an exception that is raised from a variable would keep them in a circle."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with Ends(lenient=True) as ends:
+            before = len(os.listdir("/proc/self/fd"))
+            for _ in range(5):
+                ends.send(GOOD[0], os.open("/dev/null", os.O_RDONLY))
+            await eventually(lambda: len(ends.receiver.faults) == 5)
+            assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
+
+
+@asynchronous
 async def test_what_a_gone_peer_was_not_given_is_not_kept() -> None:
     """The error of the system call has a traceback, and with it what was to be sent: nobody must keep that.
 
