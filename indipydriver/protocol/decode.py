@@ -37,6 +37,9 @@ _SWITCH_WORDS: Final = {"On": "On", "Off": "Off"}
 _LIGHT_WORDS: Final = {state.value: state.value for state in State}
 
 
+_LONGEST_UID: Final = 256  # libindi's have 64 bytes at most; escaped, it still fits into the reply
+
+
 class _Reader:
     """A frame being read: its element, and exceptions that say where the fault is."""
 
@@ -346,7 +349,10 @@ def _read_enable_blob(reader: _Reader) -> EnableBlob:
 
 
 def _read_ping(reader: _Reader) -> Ping:
-    return Ping(reader.required("uid"), reader.tag.verb is Verb.PONG)
+    uid = reader.required("uid")
+    if len(uid) > _LONGEST_UID:
+        raise reader.fault(f"a uid of more than {_LONGEST_UID} characters")
+    return Ping(uid, reader.tag.verb is Verb.PONG)
 
 
 _READERS: Final[dict[Verb, Callable[[_Reader], AnyMessage]]] = {

@@ -70,7 +70,7 @@ class Router(Generic[E]):
             Verb.DELETE: self._delete,
             Verb.MESSAGE: self._message,
             Verb.PING: self._ping,
-            Verb.PONG: self._pong,
+            Verb.PONG: lambda *_: (),
         }
 
     def attach(self, endpoint: E) -> None:
@@ -152,7 +152,8 @@ class Router(Generic[E]):
                 try:
                     receivers = self._handlers[frame.address.tag.verb](source, frame, out)
                 except Exception:  # a bug in this package must not cost the other frames
-                    logger.exception("%s sent %r, which could not be routed", source.label, frame)
+                    if source.complain("unroutable", f"sent {frame!r}, which could not be routed", logging.ERROR):
+                        logger.exception("the reason is:")
                     continue
                 if len(out) != before:
                     last = ()
@@ -493,8 +494,4 @@ class Router(Generic[E]):
             return ()
         assert isinstance(ping, Ping)
         out.append(([encode(Ping(ping.uid, reply=True))], (source,)))
-        return ()
-
-    @staticmethod
-    def _pong(_source: E, _frame: Frame, _out: list[Delivery[E]]) -> tuple[E, ...]:
         return ()

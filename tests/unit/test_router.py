@@ -398,6 +398,18 @@ def test_pings_are_answered_to_whoever_sent_them() -> None:
     assert site.take(other) == site.take(driver) == []
 
 
+@pytest.mark.parametrize(("uid", "answered"), [(">" * 256, True), (">" * 257, False), ("x" * 257, False)])
+def test_a_ping_with_an_endless_uid_is_not_answered(uid: str, answered: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Escaped, it would not fit into the reply."""
+    site = Site()
+    client = site.client(ALL)
+    (ping,) = Framer().feed(f"<pingRequest uid='{uid}'/>".encode())
+    for _ in range(20):
+        assert bool(site.router.route(client, [ping])) is answered
+    assert "Traceback" not in caplog.text
+    assert caplog.text.count("sent a ping") == (not answered)
+
+
 @pytest.mark.parametrize(
     ("device", "name", "covered", "included", "named"),
     [
