@@ -19,7 +19,9 @@ from .outbox import Outbox, OutboxLimits, Verdict
 __all__ = ["Queues", "Way"]
 
 _NEWS: Final = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
-_MAX_DELETIONS: Final = 10_000  # kept for a driver that is behind with snooped news
+_MAX_DELETIONS: Final = 10_000
+"""Deletions kept for a driver that is behind with snooped news. Of further ones only the devices are kept, as many
+again: it hears that they are gone, and then of what is left of them."""
 _PLAIN: Final = 4096  # bytes of a deletion kept as it is; of a longer one, only the names are kept
 _SENDERS: Final = 16
 """How much all senders of commands together may have queued, as a multiple of what one may have."""
@@ -85,6 +87,11 @@ class Queues:
         """Bytes queued, here and in the link."""
         waiting = self._news.queued + self._way.unsent
         return waiting if self._commands is None else waiting + self._commands.queued
+
+    @property
+    def queued_commands(self) -> int:
+        """Bytes of commands and requests queued here."""
+        return 0 if self._commands is None else self._commands.queued
 
     def has_too_many(self, sender: object) -> bool:
         """Too many commands of this sender are queued; or some are, and those of all senders are too many."""
@@ -188,20 +195,28 @@ class Queues:
     def _leave_out(self, frames: list[Frame]) -> None:
         """Drop news for a driver that is behind, except deletions: what is gone cannot be asked for again."""
         self._behind = True
-        deletions = [_without_padding(frame) for frame in frames if self._is_new_deletion(frame)]
+        deletions = [deletion for frame in frames if (deletion := self._new_deletion(frame)) is not None]
         self.left_out += len(frames) - len(deletions)
         self.dropped += len(frames) - len(deletions)
         if deletions:
             self._news.put(Batch(deletions, sealed=self._seal), always=True)
             self.sent += len(deletions)
 
-    def _is_new_deletion(self, frame: Frame) -> bool:
-        """Is it a deletion, and the first of its subject since the driver fell behind?"""
+    def _new_deletion(self, frame: Frame) -> Frame | None:
+        """What to keep of it: nothing, unless it is the first deletion of its subject since the driver fell behind."""
         kept = self._deletions
-        if frame.address.tag.verb is not Verb.DELETE or frame.address in kept or len(kept) >= _MAX_DELETIONS:
-            return False
+        if frame.address.tag.verb is not Verb.DELETE or frame.address in kept:
+            return None
+        if len(kept) >= _MAX_DELETIONS:
+            _, device, name = frame.address
+            if name is not None:
+                frame = encode(DelProperty(device))
+            if frame.address in kept or len(kept) >= 2 * _MAX_DELETIONS:
+                return None
+            if name is not None:
+                self.left_out += 1  # what is left of the device
         kept.add(frame.address)
-        return True
+        return _without_padding(frame)
 
 
 def _without_padding(deletion: Frame) -> Frame:

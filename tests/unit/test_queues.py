@@ -404,15 +404,47 @@ def test_a_deletion_is_kept_again_when_it_falls_behind_again() -> None:
         assert queues.catch_up() == 1
 
 
-@pytest.mark.parametrize("kept", [9_999, 10_000, 10_001])
-def test_10_000_deletions_are_kept_for_a_driver_that_is_behind(kept: int) -> None:
+def test_10_000_deletions_are_kept_for_a_driver_that_is_behind_and_then_those_of_whole_devices() -> None:
+    """It hears that such a device is gone, and then, as something was left out, of what is left of it."""
     way = FakeWay()
     way.unsent = LOW + 1
     queues = of_driver(way, snoop=LOW)
     put(queues, news("a"))
-    queues.put(Batch(many := [deletion(str(n)) for n in range(kept)]), many)
-    assert queues.sent == min(kept, 10_000)
-    assert queues.left_out == queues.dropped == 1 + (kept > 10_000)
+    for device, count in (("D", 9_999), ("E", 3), ("F", 2), ("D", 1)):
+        queues.put(Batch(many := [encode(DelProperty(device, f"p{n}")) for n in range(count)]), many)
+    while queues:
+        way.unsent = 0
+        queues.refill()
+    told = [(frame.device, frame.name) for frame in way.written]
+    assert told == [*(("D", f"p{n}") for n in range(9_999)), ("E", "p0"), ("E", None), ("F", None)]
+    assert queues.catch_up() == 1 + 5, "what is left of E and F is asked for again"
+
+
+def test_one_deletion_beyond_what_is_kept_makes_it_ask_again() -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way, snoop=LOW)
+    put(queues, news("a"))
+    way.unsent = 0
+    queues.refill()
+    assert queues.catch_up() == 1
+    way.unsent = LOW + 1
+    many = [encode(DelProperty("D", f"p{n}")) for n in range(10_001)]
+    put(queues, news("a"))
+    queues.left_out = 0
+    queues.put(Batch(many), many)
+    assert queues.left_out == 1
+
+
+@pytest.mark.parametrize("count", [19_999, 20_000, 20_001, 30_000])
+def test_the_deletions_of_devices_are_bounded(count: int) -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way, snoop=LOW)
+    put(queues, news("a"))
+    queues.put(Batch(many := [deletion(str(n)) for n in range(count)]), many)
+    assert queues.sent == min(count, 20_000)
+    assert queues.dropped == 1 + max(0, count - 20_000)
 
 
 def test_nothing_has_happened_at_first() -> None:
