@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from indipydriver.protocol.frame import BlobFrame, Frame
@@ -60,17 +61,39 @@ class Entry:
         receivers: Who gets them.
         sender: Who sent them, not always the peer that the backlog belongs to.
         to_convert: The frame is a BLOB, and the receivers take its other form.
+        after: Set when entries of other backlogs, which are older, have been given to their receivers.
         devices: What they are about.
     """
 
-    __slots__ = ("devices", "frames", "receivers", "sender", "to_convert")
+    __slots__ = ("_given", "after", "devices", "frames", "receivers", "sender", "to_convert")
 
-    def __init__(self, frames: list[Frame], receivers: list[Peer], sender: Peer | None, to_convert: bool) -> None:
+    def __init__(
+        self,
+        frames: list[Frame],
+        receivers: list[Peer],
+        sender: Peer | None,
+        to_convert: bool,
+        after: Sequence[asyncio.Event],
+    ) -> None:
         self.frames = frames
         self.receivers = receivers
         self.sender = sender
         self.to_convert = to_convert
+        self.after = after
         self.devices = {frame.device for frame in frames}
+        self._given: asyncio.Event | None = None
+
+    @property
+    def given(self) -> asyncio.Event:
+        """Set when it has been given to its receivers."""
+        if self._given is None:
+            self._given = asyncio.Event()
+        return self._given
+
+    def done(self) -> None:
+        """It has been given to its receivers."""
+        if self._given is not None:
+            self._given.set()
 
 
 class Backlog:
@@ -87,15 +110,23 @@ class Backlog:
         self.source = source
         self.entries: deque[Entry] = deque()
         self._waiting: Counter[Peer] = Counter()
+        self._senders: Counter[Peer | None] = Counter()  # of what waits
         self._devices: Counter[str | None] = Counter()  # of what waits
         self._held: set[Peer] = set()  # senders of BLOBs to be converted, which are not read until all is done
 
     def add(
-        self, frames: list[Frame], receivers: Iterable[Peer], sender: Peer | None, *, to_convert: bool = False
+        self,
+        frames: list[Frame],
+        receivers: Iterable[Peer],
+        sender: Peer | None,
+        *,
+        to_convert: bool = False,
+        after: Sequence[asyncio.Event] = (),
     ) -> None:
-        """Add to the end."""
-        entry = Entry(frames, list(receivers), sender, to_convert)
+        """Add to the end; see :class:`Entry`."""
+        entry = Entry(frames, list(receivers), sender, to_convert, after)
         self.entries.append(entry)
+        self._senders[sender] += 1
         self._waiting.update(entry.receivers)
         self._devices.update(entry.devices)
         if to_convert and sender is not None:
@@ -105,6 +136,7 @@ class Backlog:
     def pop(self) -> Entry:
         """Take the first entry."""
         entry = self.entries.popleft()
+        _take_off(self._senders, (entry.sender,))
         _take_off(self._waiting, entry.receivers)
         _take_off(self._devices, entry.devices)
         return entry
@@ -113,6 +145,7 @@ class Backlog:
         """Must what that source now sends to this peer wait here?
 
         For the source of the backlog everything waits: the answer to its ping means that all before it is done.
+        What comes from one sender stays in order.
         When that source is gone, or has deleted a device, news of its devices comes from others.
 
         Args:
@@ -122,12 +155,14 @@ class Backlog:
         """
         if peer is not self.source and not self._waiting[peer]:
             return False
-        if source is self.source or self.source is None or self.source.closed:
+        if source is self.source or self._senders[source] or self.source is None or self.source.closed:
             return True
         return peer is not self.source and any(device in self._devices for device in devices if device is not None)
 
     def end(self) -> None:
         """All of it is done."""
+        for entry in self.entries:
+            entry.done()
         for peer in self._held:
             peer.resume(self)
         self._held.clear()

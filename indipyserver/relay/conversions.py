@@ -85,6 +85,11 @@ class Conversions:
             touched: dict[Peer, None] = {}
             while backlog.entries:
                 entry = backlog.entries[0]
+                if entry.after:
+                    self._flush(touched, source)
+                    touched.clear()
+                    for older in entry.after:  # only older ones, so that no two wait for each other
+                        await older.wait()
                 if entry.to_convert:
                     self._flush(touched, source)
                     touched.clear()
@@ -95,7 +100,10 @@ class Conversions:
                     await in_thread(partial(convert, box))
                     entry.frames = self._without_fault(entry.sender, box.pop())
                 backlog.pop()
-                put_for_all(entry.frames, entry.receivers, touched, entry.sender)
+                try:
+                    put_for_all(entry.frames, entry.receivers, touched, entry.sender)
+                finally:
+                    entry.done()
                 del entry  # no descriptor of it stays open when a ping behind it is answered
             self._flush(touched, source)
         finally:
@@ -118,27 +126,27 @@ class Conversions:
     def keep_order(self, source: Peer | None, frames: list[Frame], receivers: Iterable[Peer]) -> list[Peer]:
         """The receivers that need not wait for a BLOB; the others get the frames behind it."""
         free: list[Peer] = []
-        later: dict[Backlog, list[Peer]] = {}
+        later: dict[tuple[Backlog, ...], list[Peer]] = {}
         backlogs = list(self.backlogs.values())
         if (own := self.backlogs.get(source)) is not None:
-            backlogs.insert(0, own)  # what it sends stays in order, whoever else holds up a receiver
+            backlogs.remove(own)
+            backlogs.insert(0, own)
         devices = {frame.device for frame in frames}
         for peer in receivers:
-            for backlog in backlogs:
-                if backlog.holds_up(peer, source, devices):
-                    later.setdefault(backlog, []).append(peer)
-                    break
+            if holding := tuple(backlog for backlog in backlogs if backlog.holds_up(peer, source, devices)):
+                later.setdefault(holding, []).append(peer)
             else:
                 free.append(peer)
-        for backlog, peers in later.items():
-            first = frames[0]
+        first = frames[0]
+        for (backlog, *others), peers in later.items():
+            after = [other.entries[-1].given for other in others if other.entries]
             if isinstance(first, BlobFrame):
                 converting = {peer for peer in peers if needs_conversion(first, peer)}
                 for to_convert in (False, True):  # all receivers of one form at once, as each form is made once
                     if chosen := [peer for peer in peers if (peer in converting) is to_convert]:
-                        backlog.add(frames, chosen, source, to_convert=to_convert)
+                        backlog.add(frames, chosen, source, to_convert=to_convert, after=after)
             else:
-                backlog.add(frames, peers, source)
+                backlog.add(frames, peers, source, after=after)
         return free
 
     async def settle(self, deadline: float) -> None:
