@@ -262,11 +262,17 @@ class DescriptorLink(FramedLink):
 
     def _hung_up(self) -> bool:
         """Has the peer closed its end, and not only ended its sending side?  Only a local socket can tell."""
-        if self._sock is None or self._sock.family in _RESETTING or not sys.platform.startswith("linux"):
+        return self._sock is not None and self._sock.family not in _RESETTING and self._has_hung_up()
+
+    def _has_hung_up(self) -> bool:
+        if not sys.platform.startswith("linux"):
             return False
         poll = select.poll()
         poll.register(self._read_fd, 0)
-        return any(event & select.POLLHUP for _, event in poll.poll(0))
+        return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+
+    def is_dead(self) -> bool:
+        return not self._ended and (self._write_error is not None or self._has_hung_up())
 
     def _send(self) -> None:
         """Write about a slice; the rest when the descriptor takes it, so that other links get their turn."""

@@ -64,6 +64,10 @@ class FramedLink:
         """The peer sends no more; it is only sent to."""
         return self._got_end
 
+    def is_dead(self) -> bool:
+        """The peer is gone, though its link has not ended: what it has sent is still to be taken."""
+        return False
+
     def resume(self, framer: Framer) -> None:
         """Go on within an element; only before the link is opened.
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["GROWTH", "MIN_PROGRESS", "ProgressWatch", "UnfinishedTotal"]
+__all__ = ["GROWTH", "LARGE", "MIN_PROGRESS", "ProgressWatch", "UnfinishedTotal"]
 
 MIN_PROGRESS: Final = 1024
 """Bytes by which an unfinished element must grow in the time allowed: 34 bytes a second for 30 s, less than any
@@ -16,19 +16,26 @@ GROWTH: Final = 32
 reach its limit, and no peer can keep it unfinished for ever."""
 
 
+LARGE: Final = 1 << 20
+"""Bytes of an unfinished element that may be given up because of what others have finished."""
+
+
 class UnfinishedTotal:
     """Bounds the unfinished bytes of several peers together: beyond the limit, the largest element is given up.
 
     Args:
         limit: Bytes.
+        finished: How many bytes of finished elements wait to be taken, which count as well; only elements of at least
+            LARGE are given up for them.
 
     Attributes:
         used: Bytes of unfinished elements at the moment.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, finished: Callable[[], int] | None = None) -> None:
         self.limit = limit
         self.used = 0
+        self._finished = finished
         self._watches: set[ProgressWatch] = set()
 
     def changed(self, watch: ProgressWatch, by: int) -> None:
@@ -38,11 +45,19 @@ class UnfinishedTotal:
             self._watches.add(watch)
         else:
             self._watches.discard(watch)
-        while self.used > self.limit and self._watches:
+        if watch.unfinished >= LARGE and self._finished is not None:
+            self._give_up_largest(self._finished(), least=LARGE)
+        self._give_up_largest(0, least=1)
+
+    def _give_up_largest(self, finished: int, *, least: int) -> None:
+        while self.used + finished > self.limit and self._watches:
             largest = max(self._watches, key=lambda each: each.unfinished)
+            if largest.unfinished < least:
+                break
+            waiting = f", with {finished} that wait to be taken," if finished else ""
             largest.give_up(
                 f"{largest.unfinished} bytes of an unfinished element, the largest of {len(self._watches)} "
-                f"that together are more than {self.limit}"
+                f"that together{waiting} are more than {self.limit}"
             )
 
 

@@ -46,6 +46,9 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._half_closes = False
         self._lingering: asyncio.TimerHandle | None = None
 
+    def is_dead(self) -> bool:
+        return self._lost
+
     # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

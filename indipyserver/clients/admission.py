@@ -34,6 +34,11 @@ def is_lingering(peer: Peer) -> bool:
     return isinstance(peer.link, FramedLink) and peer.link.lingering
 
 
+def is_dead(peer: Peer) -> bool:
+    """It has gone, but what it has sent is still to be taken."""
+    return isinstance(peer.link, FramedLink) and peer.link.is_dead()
+
+
 class Admission:
     """Makes peers of the links of new clients.
 
@@ -62,9 +67,10 @@ class Admission:
         Args:
             link: Its link, not yet open.
             host: Its address.
-            most: Clients at the same time.  One that only waits for its last answers gives way, or else one that
-                has been here for SILENCE and has not said a word; one that may not do everything, to one that may;
-                and one of an address that has more than its share, to one of another.
+            most: Clients at the same time.  Those that have gone, but whose last commands wait, give way; or else one
+                that only waits for its last answers; one that has been here for SILENCE and has not said a word; one
+                that may not do everything, to one that may; and one of an address that has more than its share, to
+                one of another.
             limits: How much may wait for it.
             rights: What it may see and do.
         """
@@ -95,11 +101,19 @@ class Admission:
     def _make_room(self, network: str, rights: Rights, share: int) -> bool:
         """Cut somebody off for a client from this network, if anybody has to give way to it."""
         return (
-            self._lingering.cut_oldest()
+            self._cut_dead()
+            or self._lingering.cut_oldest()
             or self._cut_silent()
             or (not rights.limited and self._cut_youngest(self._guests(), "a client with all rights"))
             or self._cut_youngest(self._crowd(network, rights, share), "a client from another address")
         )
+
+    def _cut_dead(self) -> bool:
+        """Cut off clients that have gone, and whose last commands wait until a driver takes more."""
+        dead = [peer for peer in self._networks if not peer.closed and is_dead(peer)]
+        for peer in dead:
+            self._cut(peer, "another client: it has gone, and nobody has taken its last commands")
+        return bool(dead)
 
     def _cut_silent(self) -> bool:
         """Cut off the client that has been silent longest, if there is one."""

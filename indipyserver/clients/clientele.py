@@ -72,7 +72,7 @@ class Clientele:
         self._outbox = outbox
         self._limits = limits
         self._progress_time = progress_time
-        self._unfinished = UnfinishedTotal(unfinished_total)
+        self._unfinished = UnfinishedTotal(unfinished_total, self._waiting)
         self._handshakes = Handshakes(admission.rate)
         self._listeners: list[Listener] = []
         try:
@@ -86,6 +86,10 @@ class Clientele:
         except BaseException:
             self.close()
             raise
+
+    def _waiting(self) -> int:
+        """Bytes of commands that wait for drivers and servers below."""
+        return sum(peer.queued_commands for peer in self._board.peers)
 
     def start(self) -> None:
         """Begin to accept clients."""

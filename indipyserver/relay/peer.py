@@ -147,6 +147,11 @@ class Peer(Endpoint):
         """Bytes queued for it, here and in the link."""
         return self._queues.queued
 
+    @property
+    def queued_commands(self) -> int:
+        """Bytes of commands and requests queued here for it."""
+        return self._queues.queued_commands
+
     def put(self, batch: Batch, frames: list[Frame], sender: Peer | None = None) -> None:
         """Queue frames; the switchboard flushes.
 

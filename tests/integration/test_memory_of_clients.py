@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from indipydriver import BLOBMember, BLOBVector, Device, IPyDriver
 from indipyserver.clients.acceptor import READ_ONLY_BLOB
 from tests.support import IndiClient, asynchronous, eventually, match, running_server
 from tests.support.drivers import echo_driver
@@ -65,3 +66,44 @@ async def test_what_all_clients_have_begun_is_limited_and_the_largest_goes(progr
             await client.send(END)
             await client.settle()
         assert held(server) == 0
+
+
+@asynchronous
+async def test_uploads_that_wait_for_a_driver_count_with_those_that_are_coming_in():
+    """Each client may send one upload before it has to wait; all together they are bounded."""
+    mib = 1 << 20
+    stuck = asyncio.Event()
+
+    class Stuck(IPyDriver):
+        async def rxevent(self, event):
+            await stuck.wait()
+
+    driver = Stuck(Device("A", [BLOBVector("BLOB", "", "", "rw", "Ok", [BLOBMember("b")])]))
+    upload = b"<newBLOBVector device='A' name='BLOB'><oneBLOB name='b' size='%d' format='.x'>" % (3 * mib // 4 * 3)
+
+    def taken(client):
+        """Its upload has been received to the end."""
+        here = client.writer.get_extra_info("sockname")[1]
+        return any(
+            str(here) in peer.label and peer.link.bytes_received > 3 * mib and not peer.link.unfinished
+            for peer in server.board.clients
+        )
+
+    async with running_server(driver, unfinished_total=8 * mib) as server, contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(IndiClient(server.port)) for _ in range(6)]
+        for client in clients:
+            await client.get_properties()
+            await client.expect(match("defBLOBVector"))
+        for client in clients:
+            with contextlib.suppress(ConnectionError):
+                await client.send(upload + b"A" * (3 * mib) + b"</oneBLOB></newBLOBVector>")
+            await eventually(lambda client=client: client.closed.is_set() or taken(client))
+        (queued,) = [peer.queued for peer in server.stats().peers if peer.kind == "driver"]
+        assert 3 * mib < queued < 9 * mib
+        cut = [client for client in clients if client.closed.is_set()]
+        assert cut
+        assert set(cut) <= set(clients[2:])
+        async with IndiClient(server.port) as other:  # what is small is not given up for them
+            await other.get_properties()
+            await other.expect(match("defBLOBVector"))
+        stuck.set()

@@ -5,12 +5,14 @@ import contextlib
 import logging
 import socket
 import ssl
+import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from indipydriver import Device, IPyDriver, TextMember, TextVector
 from indipydriver.transport.stream import StreamLink
 from indipyserver.certificates import server_context
 from indipyserver.clients import admission as admission
@@ -249,6 +251,38 @@ async def test_clients_that_have_not_said_a_word_give_way_when_places_are_short(
                     assert sum(map(closed, sockets)) >= 1
                 assert count == 1 or len(server.board.clients) <= 3
     assert "has not said a word" in caplog.text
+
+
+@pytest.mark.parametrize("end", ["reset", "closed"])
+@asynchronous
+async def test_clients_that_have_gone_while_a_driver_is_busy_give_way(end, caplog):
+    """Their last commands are not read until it takes more, so their end is not seen either."""
+
+    class Busy(IPyDriver):
+        async def rxevent(self, event):
+            await asyncio.Event().wait()
+
+    driver = Busy(Device("Dome", [TextVector("T", "", "", "rw", "Ok", [TextMember("t")])]))
+    command = b"<newTextVector device='Dome' name='T'><oneText name='t'>%s</oneText></newTextVector>" % (b"x" * 5000)
+    async with running_server(driver, maxconnections=3) as server:
+        for _ in range(3):
+            sock = socket.create_connection(("127.0.0.1", server.port))
+            sock.setblocking(False)
+            sock.send(b"<getProperties version='1.7'/>")
+            await eventually(lambda: any(peer.link.unsent == 0 and peer.received for peer in server.board.clients))
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(2000):
+                    sock.send(command)
+                    await asyncio.sleep(0)
+            if end == "reset":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()  # with unread bytes, this is a reset, too
+        await asyncio.sleep(0.05)
+        assert len(server.board.clients) == 3
+        async with IndiClient(server.port) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector"))
+    assert "it has gone" in caplog.text
 
 
 @asynchronous

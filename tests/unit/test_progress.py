@@ -6,7 +6,7 @@ import pytest
 
 from indipydriver.errors import MalformedFrame
 from indipydriver.transport.framed import FramedLink
-from indipydriver.transport.progress import GROWTH, MIN_PROGRESS, ProgressWatch, UnfinishedTotal
+from indipydriver.transport.progress import GROWTH, LARGE, MIN_PROGRESS, ProgressWatch, UnfinishedTotal
 from tests.conformance.links import Recorder
 from tests.support import asynchronous
 
@@ -162,3 +162,20 @@ async def test_links_share_a_total_and_the_one_that_gives_way_is_told_why():
     assert len(two.recorder.frames) == 1  # what ended in the same read has been delivered
     assert total.used == one.unfinished + two.unfinished
     await asyncio.sleep(0)
+
+
+def test_what_is_finished_and_waits_counts_against_large_elements_only(loop):
+    given_up: list[str] = []
+    waiting = 0
+    total = UnfinishedTotal(4 * MIB, lambda: waiting)
+    watches = {
+        name: ProgressWatch(0, lambda _: None, total, lambda _, name=name: given_up.append(name)) for name in "ab"
+    }
+    watches["a"].received(LARGE - 1, LARGE - 1, False)
+    watches["b"].received(LARGE, LARGE, False)
+    assert not given_up
+    waiting = 4 * MIB
+    watches["a"].received(LARGE - 1, LARGE - 2, False)
+    assert not given_up, "it is small"
+    watches["b"].received(LARGE + 1, LARGE + 1, False)
+    assert given_up == ["b"]
