@@ -26,7 +26,7 @@ from ..protocol.framer import Limits
 from .framed import FramedLink
 from .link import FIRST_PORTION, LEAST_PORTION, LONGEST_TURN, SLICE, Receiver, portion_after
 
-__all__ = ["DescriptorLink", "tune_socket"]
+__all__ = ["DescriptorLink", "has_hung_up", "tune_socket"]
 
 
 class _Buffer(threading.local):
@@ -58,6 +58,15 @@ def tune_socket(sock: socket.socket) -> None:
     for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
+
+
+def has_hung_up(fd: int) -> bool:
+    """Has the other end of a socket or pipe been closed, with or without an error?  Only Linux tells."""
+    if not sys.platform.startswith("linux"):
+        return False
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
 
 
 class DescriptorLink(FramedLink):
@@ -161,6 +170,7 @@ class DescriptorLink(FramedLink):
     def pause_reading(self) -> None:
         self._paused = True
         self._unwatch()
+        self._look_while_paused()
 
     def resume_reading(self) -> None:
         self._paused = False
@@ -262,17 +272,10 @@ class DescriptorLink(FramedLink):
 
     def _hung_up(self) -> bool:
         """Has the peer closed its end, and not only ended its sending side?  Only a local socket can tell."""
-        return self._sock is not None and self._sock.family not in _RESETTING and self._has_hung_up()
-
-    def _has_hung_up(self) -> bool:
-        if not sys.platform.startswith("linux"):
-            return False
-        poll = select.poll()
-        poll.register(self._read_fd, 0)
-        return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+        return self._sock is not None and self._sock.family not in _RESETTING and has_hung_up(self._read_fd)
 
     def is_dead(self) -> bool:
-        return not self._ended and (self._write_error is not None or self._has_hung_up())
+        return not self._ended and (self._write_error is not None or has_hung_up(self._read_fd))
 
     def _send(self) -> None:
         """Write about a slice; the rest when the descriptor takes it, so that other links get their turn."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from ..errors import MalformedFrame
 from ..protocol.frame import Batch, Frame
@@ -12,6 +14,9 @@ from .link import LOW_WATER, SLICE, Receiver
 from .progress import ProgressWatch, UnfinishedTotal
 
 __all__ = ["FramedLink"]
+
+_LOOK_TIME: Final = 1.0
+"""Seconds between two looks whether the other end has gone, while reading is paused."""
 
 
 class FramedLink:
@@ -28,6 +33,8 @@ class FramedLink:
         last_received: When these arrived, in the loop's time; kept only if `linger` is set.
         input_ended: Called when a peer has ended its sending side between two elements and may still be sent to;
             whoever sets it ends the link.  Without it, the link ends itself when `linger` is over.
+        abandoned_after: Seconds after which the link ends if the other end has gone while reading is paused, and so
+            its end is not seen; 0: it ends when reading goes on.
         left_within: Called with the framer when the link ends within an element although the input has not ended, for
             whoever goes on reading the same stream.
     """
@@ -51,6 +58,9 @@ class FramedLink:
         self.linger = 0.0
         self.last_received = 0.0
         self.input_ended: Callable[[], None] | None = None
+        self.abandoned_after = 0.0
+        self._looking: asyncio.TimerHandle | None = None  # whether the other end has gone
+        self._dead_since: float | None = None
         self.left_within: Callable[[Framer], None] | None = None
         self._got_end = False  # the peer sends no more
 
@@ -67,6 +77,27 @@ class FramedLink:
     def is_dead(self) -> bool:
         """The peer is gone, though its link has not ended: what it has sent is still to be taken."""
         return False
+
+    def _look_while_paused(self) -> None:
+        """Look now and then whether the other end has gone, until reading goes on."""
+        if self.abandoned_after and self._looking is None and self._receiver is not None:
+            self._dead_since = None
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_TIME, self._look_for_end)
+
+    def _look_for_end(self) -> None:
+        self._looking = None
+        if not self._paused or self._ended:
+            return
+        loop = asyncio.get_running_loop()
+        if not self.is_dead():
+            self._dead_since = None
+        elif self._dead_since is None:
+            self._dead_since = loop.time()
+        elif loop.time() - self._dead_since >= self.abandoned_after:
+            text = f"{self.label}: the other end has gone, and nobody has taken its last elements"
+            self._end(ConnectionResetError(f"{text} for {self.abandoned_after:g} seconds"))
+            return
+        self._looking = loop.call_later(_LOOK_TIME, self._look_for_end)
 
     def resume(self, framer: Framer) -> None:
         """Go on within an element; only before the link is opened.
@@ -184,9 +215,11 @@ class FramedLink:
         self._drop_queue()
         if self._progress is not None:
             self._progress.stop()
+        if self._looking is not None:
+            self._looking.cancel()
         self._release()
         framer, self._framer = self._framer, Framer()  # it may hold half a BLOB
-        if self.left_within is not None and framer.is_within and not framer.failed:
+        if error is None and self.left_within is not None and framer.is_within and not framer.failed:
             self.left_within(framer)
         if self._receiver is not None:
             self._receiver.link_closed(error)

@@ -26,7 +26,7 @@ from typing import ClassVar, Final
 
 from ..protocol.framer import Framer, Limits
 from .attached import PassingLink
-from .descriptor import DescriptorLink
+from .descriptor import DescriptorLink, has_hung_up
 from .framed import FramedLink
 from .link import FIRST_PORTION, Link, Receiver, portion_after
 
@@ -34,6 +34,9 @@ __all__ = ["LINGER", "TeedLink", "ThreadLink", "open_stdio"]
 
 LINGER: Final = 1.0
 """Seconds: ``driver < commands > answers`` wants its answers, but a driver whose server is gone has to end."""
+
+
+_ABANDONED: Final = 5.0  # seconds in which a driver may still take what a server that has gone has sent
 
 
 def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limits: Limits | None = None) -> Link:
@@ -60,6 +63,7 @@ def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limit
             text = f"standard {'output' if number else 'input'} is closed, and a driver needs it to talk to its server"
             raise OSError(errno.EBADF, text)
     link = _link_over(stdin, stdout, linger, limits)
+    link.abandoned_after = _ABANDONED
     if isinstance(link, DescriptorLink) and link.discards_input:
         return link
     key = _file_of(stdin)
@@ -409,8 +413,12 @@ class ThreadLink(FramedLink):
         elif self._closing:
             self._loop.call_soon(self._end, None)
 
+    def is_dead(self) -> bool:
+        return not self._ended and has_hung_up(self._stdin)
+
     def pause_reading(self) -> None:
         self._paused = True
+        self._look_while_paused()
 
     def resume_reading(self) -> None:
         self._paused = False
