@@ -272,7 +272,7 @@ class PropertyVector(UserDict[str, Any]):
         perm, rule = self._perm_and_rule()
         descriptions = [member.description for member in self.data.values()]
         values = self._defined_values()
-        what = (self.devicename, self.name, self._label, self._group, perm, rule, timeout, *descriptions)
+        what = ("def", self.devicename, self.name, self._label, self._group, perm, rule, timeout, *descriptions)
 
         def message() -> DefVector:
             assert self.devicename is not None
@@ -292,7 +292,7 @@ class PropertyVector(UserDict[str, Any]):
                 call.message,
             )
 
-        return self._forms.encode(what, state, call.timestamp, call.message, values, message)
+        return self._forms.encode(what, state, call.timestamp, call.message, values, message, comes_again=True)
 
     def _defined_values(self) -> list[str]:
         """What a definition says of the values."""
@@ -411,7 +411,7 @@ class ValueVector(PropertyVector):
         state, timeout = call.state or self._state, self._sent_timeout(call)
         names = [member.name for member in members]
         values = [member.membervalue for member in members]
-        what = (self.devicename, self.name, timeout, *names)
+        what = ("set", self.devicename, self.name, timeout, *names)
 
         def message() -> SetVector:
             assert self.devicename is not None

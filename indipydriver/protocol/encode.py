@@ -37,13 +37,11 @@ from .tags import TAGS, BlobMode, Permission, State, SwitchRule, SwitchState, Ta
 from .values import encode_base64
 from .wellformed import check
 
-__all__ = ["FEW", "WORDS", "encode"]
+__all__ = ["PASSING", "WORDS", "encode"]
 
 _LIMITS: Final = Limits()
-_MEMBER: Final = len("<oneText />")  # bytes of the shortest member
-_PASSING: Final = _LIMITS.passing_frame
-FEW: Final = min(_MEMBER * _LIMITS.members, _PASSING)
-"""Bytes of an element that cannot have too many members, nor be too long."""
+PASSING: Final = _LIMITS.passing_frame
+"""Bytes of the longest element, without BLOB data, that all receivers take."""
 _LONG_ATTRIBUTE: Final = re.compile(rb'="[^"]{%d}' % (_LIMITS.name + 1))
 
 _STATES: Final = frozenset(State)
@@ -112,12 +110,9 @@ def encode(message: AnyMessage) -> Frame:
         frame = writer(message)
     except (TypeError, AttributeError) as error:
         raise LocalProtocolError(f"a value of the wrong type in {type(message).__name__}: {error}") from error
-    # Without a long attribute only a very large element can be beyond a limit: 0.4 us for 300 bytes.
-    if isinstance(frame, BlobFrame):
-        markup = frame.skeleton
-        if len(markup) > FEW or _LONG_ATTRIBUTE.search(markup) or frame.size > _PASSING:
-            _check_limits(frame)
-    elif len(frame.raw) > FEW or _LONG_ATTRIBUTE.search(frame.raw):
+    # Without a long attribute, only what is very large or has many members can be beyond a limit.
+    markup = frame.skeleton if isinstance(frame, BlobFrame) else frame.raw
+    if frame.size > PASSING or len(getattr(message, "members", ())) > _LIMITS.members or _LONG_ATTRIBUTE.search(markup):
         _check_limits(frame)
     return frame
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
-from .encode import FEW, WORDS, encode
+from ..errors import LocalProtocolError
+from .encode import PASSING, WORDS, encode
 from .escaping import is_plain
 from .frame import Frame
 from .messages import DefVector, SetVector
@@ -60,16 +61,17 @@ class Form:
         elif "" in values or not is_plain("".join(values)) or (self._words and not self._words.issuperset(values)):
             return None
         raw = (self._text % (state, timestamp, *values)).encode()
-        return Frame(self._address, raw) if len(raw) <= FEW else None
+        return Frame(self._address, raw) if len(raw) <= PASSING else None
 
 
 class Forms:
-    """The forms of one vector, each made when it is first needed."""
+    """The forms of one vector, each made when it is worth it."""
 
-    __slots__ = ("_forms",)
+    __slots__ = ("_forms", "_seen")
 
     def __init__(self) -> None:
-        self._forms: dict[Hashable, Form] = {}
+        self._forms: dict[Hashable, Form | None] = {}  # None: it can have none
+        self._seen: set[Hashable] = set()  # what has been encoded once
 
     def encode(
         self,
@@ -79,26 +81,46 @@ class Forms:
         text: str,
         values: Sequence[str],
         message: Callable[[], SetVector | DefVector],
+        *,
+        comes_again: bool = False,
     ) -> Frame:
         """The frame of a message.
 
         Args:
-            what: All that the message says but for the next four; an update and a definition must differ in it.
+            what: All that the message says but for the next four; different for an update and a definition.
             state: Its state.
             timestamp: Its timestamp.
             text: Its text, usually empty.
             values: The values of its members.
             message: Makes the message.
+            comes_again: There will be others like it; otherwise, a form is made for the second one.
 
         Raises:
             LocalProtocolError: As from :func:`~.encode.encode`.
         """
         if text:
             return encode(message())
-        form = self._forms.get(what)
-        if form is None:
-            form = Form(message())
-            if len(self._forms) >= _MOST:
-                self._forms.clear()
-            self._forms[what] = form
-        return form.fill(state, timestamp, values) or encode(message())
+        forms = self._forms
+        form = forms.get(what)
+        if form is not None:
+            return form.fill(state, timestamp, values) or encode(message())
+        made = message()
+        frame = encode(made)
+        if what in forms:
+            return frame
+        if comes_again or what in self._seen:
+            if len(forms) >= _MOST:
+                del forms[next(iter(forms))]
+            forms[what] = _form_of(made)
+        elif len(self._seen) >= _MOST:
+            self._seen = {what}
+        else:
+            self._seen.add(what)
+        return frame
+
+
+def _form_of(message: SetVector | DefVector) -> Form | None:
+    try:
+        return Form(message)
+    except LocalProtocolError:  # with the shortest texts in place of empty ones, it is too long
+        return None

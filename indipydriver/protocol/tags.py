@@ -105,10 +105,17 @@ class Tag:
     def __repr__(self) -> str:
         return f"<{self.text}>"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _tag, (self.text,)  # copies are the same instance
+
     @property
     def is_blob(self) -> bool:
         """It carries BLOB data: setBLOBVector or newBLOBVector."""
         return self.kind is VectorKind.BLOB and self.verb is not Verb.DEF
+
+
+def _tag(text: str) -> Tag:
+    return TAGS[text]
 
 
 VECTOR_KINDS: Final = tuple(VectorKind)

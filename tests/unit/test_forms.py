@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from indipydriver import NumberMember, NumberVector, SwitchMember, SwitchVector, TextMember, TextVector
 from indipydriver.errors import LocalProtocolError
-from indipydriver.protocol.encode import FEW, encode
+from indipydriver.protocol.encode import PASSING, encode
 from indipydriver.protocol.forms import Form, Forms
-from indipydriver.protocol.messages import DefMember, DefVector, OneMember, SetVector
-from indipydriver.protocol.tags import Permission, State, VectorKind
+from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.messages import DefMember, DefVector, OneBlob, OneMember, SetVector
+from indipydriver.protocol.tags import TAGS, Permission, State, VectorKind
 
 NUMBERS = SetVector(VectorKind.NUMBER, "D", "N", (OneMember("a", "1"), OneMember("b", "2")), State.OK, "5", "t")
 
@@ -46,7 +50,7 @@ def test_what_may_be_beyond_a_limit_is_left_to_the_encoder() -> None:
     form = Form(SetVector(VectorKind.TEXT, "D", "T", (OneMember("a", "1"),)))
     frame = form.fill(State.OK, "t", ["x"])
     assert frame is not None
-    longest = FEW - frame.size + 1
+    longest = PASSING - frame.size + 1
     assert form.fill(State.OK, "t", ["x" * longest]) is not None
     assert form.fill(State.OK, "t", ["x" * (longest + 1)]) is None
 
@@ -63,21 +67,86 @@ def test_a_definition_of_blobs_has_no_values() -> None:
     assert Form(message).fill(State.OK, "t", [""]) == encode(message)
 
 
-def test_few_forms_are_kept() -> None:
+class Messages:
+    """Counts how often a message is made."""
+
+    def __init__(self, message: SetVector | DefVector = NUMBERS) -> None:
+        self.message = message
+        self.made = 0
+
+    def __call__(self) -> SetVector | DefVector:
+        self.made += 1
+        return self.message
+
+
+def sent(forms: Forms, what: object, messages: Messages, *, comes_again: bool = False) -> Frame:
+    values = [member.value for member in messages.message.members if not isinstance(member, OneBlob)]
+    return forms.encode(what, State.OK, "t", "", values, messages, comes_again=comes_again)
+
+
+def test_a_form_is_made_for_what_comes_again() -> None:
+    """Of members that change in ever new combinations, none would be used twice."""
+    forms, messages = Forms(), Messages()
+    for made in (1, 2, 2, 2):
+        assert sent(forms, "A", messages) == encode(NUMBERS)
+        assert messages.made == made
+    for what in range(1000):
+        sent(forms, what, messages)
+    assert messages.made == 1002
+    assert len(forms._forms) == 1
+    assert len(forms._seen) <= 8
+    sent(forms, "A", messages)
+    assert messages.made == 1002
+
+
+def test_a_definition_comes_again() -> None:
+    forms, messages = Forms(), Messages()
+    for _ in range(3):
+        sent(forms, "A", messages, comes_again=True)
+    assert messages.made == 1
+
+
+def test_few_forms_are_kept_and_the_oldest_goes() -> None:
     """A vector whose members change together in many ways keeps no form for each."""
-    forms = Forms()
-    made = []
+    forms, messages = Forms(), Messages()
+    for what in range(9):
+        sent(forms, what, messages, comes_again=True)
+    assert list(forms._forms) == list(range(1, 9))
 
-    def message() -> SetVector:
-        made.append(1)
-        return NUMBERS
 
-    for what in [*range(8), *range(8)]:
-        forms.encode(what, State.OK, "t", "", ["1", "2"], message)
-    assert len(made) == 8
-    for what in range(8, 1000):
-        forms.encode(what, State.OK, "t", "", ["1", "2"], message)
-    assert len(forms._forms) <= 8
+def test_what_is_too_long_only_with_its_gaps_filled_is_encoded() -> None:
+    """A definition of texts that are all empty is shorter than its form."""
+    room = 1 << 20
+    message = DefVector(VectorKind.TEXT, "D", "T", State.OK, (), perm=Permission.READ_ONLY, timestamp="t")
+    members: tuple[DefMember, ...] = ()
+    for label in ("x" * 900, "x" * 950, "x" * 970, "x" * 985, "x" * 990):
+        members = tuple([DefMember(f"a{n:04d}", "", label) for n in range(1000)])
+        message = message._replace(members=members)
+        forms, messages = Forms(), Messages(message)
+        try:
+            expected = encode(message)
+        except LocalProtocolError:
+            break
+        assert expected.size <= room
+        assert sent(forms, "A", messages, comes_again=True) == expected
+
+
+def test_an_update_is_never_taken_for_the_definition_of_a_vector_without_members() -> None:
+    vector = TextVector("T", "", "", "ro", "Ok", [])
+    vector.devicename = "D"
+    definition(vector)
+    keys = [what for what in vector._forms._forms if isinstance(what, tuple)]
+    assert [what[0] for what in keys] == ["def"]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda vector: pickle.loads(pickle.dumps(vector))])
+def test_copies_send_the_same(copied) -> None:  # type: ignore[no-untyped-def]
+    vector = numbers()
+    definition(vector)
+    other = copied(vector)
+    call = vector._checked("", None, None, None)
+    assert other._def_frame(call).address.tag is TAGS["defNumberVector"]
+    assert other._def_frame(call) == vector._def_frame(call)
 
 
 def test_with_a_text_it_is_encoded() -> None:

@@ -99,7 +99,8 @@ def test_a_refusal_names_what_it_is_about(message, where):
 
 def test_the_limit_of_blobs_is_that_of_receivers(monkeypatch):
     monkeypatch.setattr("indipydriver.protocol.encode._LIMITS", Limits(frame=1000, blob=5000))
-    monkeypatch.setattr("indipydriver.protocol.encode._PASSING", 1000)
+    for module in ("encode", "forms"):
+        monkeypatch.setattr(f"indipydriver.protocol.{module}.PASSING", 1000)
     assert encode(blob(b"x" * 3000)).size < 5000
     with pytest.raises(LocalProtocolError, match="more than 5000"):
         encode(blob(b"x" * 3700))
