@@ -275,7 +275,9 @@ class DescriptorLink(FramedLink):
         return self._sock is not None and self._sock.family not in _RESETTING and has_hung_up(self._read_fd)
 
     def is_dead(self) -> bool:
-        return not self._ended and (self._write_error is not None or has_hung_up(self._read_fd))
+        if not self._paused or self._ended:
+            return False
+        return self._write_error is not None or has_hung_up(self._read_fd)
 
     def _send(self) -> None:
         """Write about a slice; the rest when the descriptor takes it, so that other links get their turn."""

@@ -75,7 +75,7 @@ class FramedLink:
         return self._got_end
 
     def is_dead(self) -> bool:
-        """The peer is gone, though its link has not ended: what it has sent is still to be taken."""
+        """The peer is gone, though its link has not ended: reading is paused, and what it has sent is to be taken."""
         return False
 
     def _look_while_paused(self) -> None:

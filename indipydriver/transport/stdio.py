@@ -414,7 +414,7 @@ class ThreadLink(FramedLink):
             self._loop.call_soon(self._end, None)
 
     def is_dead(self) -> bool:
-        return not self._ended and has_hung_up(self._stdin)
+        return self._paused and not self._ended and has_hung_up(self._stdin)
 
     def pause_reading(self) -> None:
         self._paused = True
