@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import os
 import ssl
 import sys
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 __all__ = [
     "checked_context",
+    "checked_flag",
     "checked_host",
     "checked_hosts",
     "checked_integer",
     "checked_port",
     "checked_seconds",
+    "checked_server",
     "checked_type",
+    "checked_word",
 ]
 
 _T = TypeVar("_T")
+_LONGEST_PORT: Final = 5  # digits
 
 
 def checked_integer(what: str, value: int, least: int) -> int:
@@ -44,6 +50,25 @@ def checked_port(port: int) -> int:
     if checked_integer("port", port, 0) > 65535:
         raise ValueError(f"port must be from 0 to 65535, not {port}")
     return port
+
+
+def checked_server(host: str, port: int | str) -> tuple[str, int]:
+    """Where another server is; a port in digits will do, which is what a script reads from its arguments.
+
+    Raises:
+        TypeError: The host is not a text, or the port not an integer.
+        ValueError: No host can have that name, or there is no such port.
+    """
+    checked_type("host", host, str)
+    if not host or any(c.isspace() or not c.isprintable() for c in host):
+        raise ValueError(f"a remote server needs a host, a name or an address, not {host!r:.80}")
+    if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) <= _LONGEST_PORT:
+        port = int(port)
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise TypeError(f"port must be an integer, not {type(port).__name__}")
+    if not 0 < port < 65536:
+        raise ValueError(f"a remote server needs a host and a port from 1 to 65535, not {host!r:.80} and {port!r:.40}")
+    return host, port
 
 
 def checked_hosts(host: str | Iterable[str]) -> list[str]:
@@ -87,15 +112,48 @@ def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
     return context
 
 
-def checked_seconds(what: str, seconds: float) -> float:
+def checked_flag(what: str, value: bool) -> bool:
+    """A yes or no, perhaps as a number: every text, and "no" too, would be a yes.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(value, int):
+        raise TypeError(f"{what} must be True or False, not {type(value).__name__}")
+    return bool(value)
+
+
+def checked_word(what: str, value: str | os.PathLike[str]) -> str:
+    """What a program can be passed: a text or a path.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: It has a NUL in it.
+    """
+    word = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(word, str):
+        raise TypeError(f"{what} must be a text or a path, not {type(value).__name__}")
+    if "\0" in word:
+        raise ValueError(f"{what} must have no NUL in it: {word!r:.80}")
+    return word
+
+
+def checked_seconds(what: str, seconds: float, *, endless: bool = False) -> float:
     """A time, 0 or more.
+
+    Args:
+        what: What it is, in words.
+        seconds: The time.
+        endless: It may be infinite.
 
     Raises:
         TypeError: It is not a number.
         ValueError: It is negative or not finite.
     """
-    if not isinstance(seconds, int | float):
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         raise TypeError(f"{what} must be a number of seconds, not {type(seconds).__name__}")
+    if endless and seconds == math.inf:
+        return seconds
     if not 0 <= seconds <= sys.float_info.max:  # an integer may be larger
         raise ValueError(f"{what} must be a finite number of seconds, 0 or more, not {seconds!r:.40}")
     return seconds

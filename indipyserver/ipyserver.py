@@ -17,7 +17,7 @@ from indipydriver.protocol.values import format_timestamp
 from indipydriver.protocol.via import server_name
 from indipydriver.transport.calling import call_in_loop
 
-from .arguments import checked_type
+from .arguments import checked_flag, checked_type
 from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Acceptor
 from .clients.admission import Admission, is_lingering
 from .clients.clientele import Clientele
@@ -126,7 +126,7 @@ class IPyServer(ServerSettings):
         self.on_deserted: Callable[[], None] | None = None
         self.board = Switchboard(f"{server_name(socket.gethostname())}-{os.urandom(4).hex()}")
         self.admission = Admission(self.board)
-        if audit:
+        if checked_flag("audit", audit):
             self.board.observe(AuditLog())
         self.started = RunEvent()
         self.stopped = RunEvent()
@@ -196,10 +196,11 @@ class IPyServer(ServerSettings):
 
         Raises:
             TypeError: An argument has the wrong type.
+            ValueError: No program can have that name, or be passed such an argument, or restarts is negative.
         """
         what = Program(
-            str(program),
-            tuple(map(str, args)),
+            program,
+            args,
             debug_enable=debug_enable,
             env=env,
             name=name,
@@ -244,12 +245,13 @@ class IPyServer(ServerSettings):
             What :meth:`remove` takes.
 
         Raises:
-            ValueError: The host is empty, there is no such port, or no device can have that name.
+            TypeError: An argument has the wrong type.
+            ValueError: No host can have that name, there is no such port, or no device can have that name.
         """
         part = RemoteConnection(
             self.board,
             host,
-            int(port),
+            port,
             blob_enable=blob_enable,
             debug_enable=debug_enable,
             device=device,

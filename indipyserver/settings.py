@@ -9,7 +9,15 @@ from typing import Any, Generic, TypeVar, overload
 
 from indipydriver.protocol.framer import Limits
 
-from .arguments import checked_context, checked_host, checked_integer, checked_port, checked_seconds, checked_type
+from .arguments import (
+    checked_context,
+    checked_flag,
+    checked_host,
+    checked_integer,
+    checked_port,
+    checked_seconds,
+    checked_type,
+)
 from .routing.outbox import OutboxLimits
 
 __all__ = ["ServerSettings"]
@@ -67,7 +75,7 @@ class ServerSettings:
     unix_socket = _Setting[str | socket.socket | None](
         lambda value: checked_type("unix_socket", value, str, socket.socket, type(None))
     )
-    unix_any_user = _Setting[bool](bool)
+    unix_any_user = _Setting[bool](lambda value: checked_flag("unix_any_user", value))
     ssl = _Setting[tls.SSLContext | None](checked_context)
     progress_time = _Setting[float](lambda value: checked_seconds("progress_time", value))
     unfinished_total = _Setting[int](lambda value: checked_integer("unfinished_total", value, 1))

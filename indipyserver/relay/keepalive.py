@@ -46,7 +46,7 @@ class Keepalive:
     @interval.setter
     def interval(self, seconds: float | None) -> None:
         if seconds is not None:
-            if not isinstance(seconds, int | float):
+            if not isinstance(seconds, int | float) or isinstance(seconds, bool):
                 raise TypeError(f"keepalive must be a number of seconds or None, not {type(seconds).__name__}")
             if not math.isfinite(seconds):
                 raise ValueError(f"keepalive must be a finite number of seconds or None, not {seconds}")

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
+from ..arguments import checked_flag, checked_type
+
 __all__ = ["EVERYTHING", "DeviceFilter", "Rights"]
 
 _REMEMBERED: Final = 4096  # names a peer asked for; a full cache is cleared
@@ -27,14 +29,18 @@ class Rights(NamedTuple):
         """Rights from the arguments of a script: one pattern, several, or None for all devices.
 
         Raises:
+            TypeError: An argument has the wrong type.
             ValueError: An empty list, which would hide everything, or an empty pattern.
         """
+        read_only = checked_flag("read_only", read_only)
         if devices is None:
-            return cls(bool(read_only))
+            return cls(read_only)
         patterns = (devices,) if isinstance(devices, str) else tuple(devices)
+        for pattern in patterns:
+            checked_type("devices", pattern, str)
         if not patterns or not all(patterns):
             raise ValueError("devices must be patterns of device names; None stands for all devices")
-        return cls(bool(read_only), patterns)
+        return cls(read_only, patterns)
 
     @property
     def limited(self) -> bool:

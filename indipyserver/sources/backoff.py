@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..arguments import checked_seconds
+
 __all__ = ["Backoff"]
 
 
@@ -12,13 +14,17 @@ class Backoff:
         first: Seconds before the first retry; doubled with each one.
         longest: The longest wait in seconds.
         healthy: Seconds of running after which a failure counts as the first again.
+
+    Raises:
+        TypeError: One of them is not a number.
+        ValueError: One of them is negative, or the first wait has no end.
     """
 
     def __init__(self, first: float = 0.5, longest: float = 30.0, healthy: float = 60.0) -> None:
         self.tries = 0
-        self._first = first
-        self._longest = longest
-        self._healthy = healthy
+        self._first = checked_seconds("first", first)
+        self._longest = checked_seconds("longest", longest, endless=True)
+        self._healthy = checked_seconds("healthy", healthy, endless=True)
 
     def fresh(self) -> Backoff:
         """Another one with the same times, that has seen no failure."""

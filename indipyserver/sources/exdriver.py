@@ -17,7 +17,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import GetProperties
 from indipydriver.protocol.texts import brief
 
-from ..arguments import checked_type
+from ..arguments import checked_flag, checked_integer, checked_type, checked_word
 from ..process import Child, Started, start
 from ..relay.peer import HANG_TIME, Peer, tracer
 from ..relay.switchboard import Switchboard
@@ -47,6 +47,8 @@ class Program:
 
     Raises:
         TypeError: An argument has the wrong type.
+        ValueError: There is no name of a program, no program can be passed an argument or a variable, or restarts
+            is negative.
     """
 
     program: str
@@ -62,12 +64,24 @@ class Program:
     backoff: Backoff | None = None
 
     def __post_init__(self) -> None:
-        checked_type("restarts", self.restarts, int)
+        if not checked_word("program", self.program):
+            raise ValueError("program must be the name or the path of a program, not an empty text")
+        object.__setattr__(self, "program", checked_word("program", self.program))
+        words = (str(each) if isinstance(each, int | float) else each for each in self.args)
+        args = tuple(checked_word("an argument of a program", each) for each in words)
+        object.__setattr__(self, "args", args)
+        checked_flag("debug_enable", self.debug_enable)
+        checked_flag("pipes", self.pipes)
+        checked_integer("restarts", self.restarts, 0)
+        checked_type("env", self.env, Mapping, type(None))
         checked_type("backoff", self.backoff, Backoff, type(None))
         checked_type("prefix", self.prefix, str, os.PathLike, type(None))
         for key, value in self.environment.items():
             checked_type("the name of an environment variable", key, str, bytes)
-            checked_type(f"the environment variable {key}", value, str, bytes, os.PathLike)
+            checked_type(f"the environment variable {key!r:.80}", value, str, bytes, os.PathLike)
+            name, text = os.fsencode(key), os.fsencode(value)
+            if not name or b"=" in name or b"\0" in name + text:
+                raise ValueError(f"no program can be passed the environment variable {key!r:.80}={value!r:.80}")
 
     @property
     def path(self) -> str:

@@ -18,6 +18,7 @@ from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 
+from ..arguments import checked_context, checked_flag, checked_server, checked_type
 from ..connecting import NameService, connect
 from ..relay.peer import HANG_TIME, Peer, tracer
 from ..relay.switchboard import Switchboard
@@ -54,7 +55,8 @@ class RemoteConnection(Distant):
         hang_time: Seconds without taking anything after which the link is cut.
 
     Raises:
-        ValueError: The host is empty, there is no such port, or no device can have that name.
+        TypeError: An argument has the wrong type.
+        ValueError: No host can have that name, there is no such port, or no device can have that name.
     """
 
     kind = "remote"
@@ -74,25 +76,23 @@ class RemoteConnection(Distant):
         backoff: Backoff | None = None,
         hang_time: float = HANG_TIME,
     ) -> None:
-        if not host or not 0 < port < 65536:
-            raise ValueError(f"a remote server needs a host and a port from 1 to 65535, not {host!r} and {port!r}")
+        self.host, self.port = host, port = checked_server(host, port)
+        checked_type("device", device, str, type(None))
         if device is not None and not device.strip():
             raise ValueError(f"the device of a remote server needs a name, not {device!r}; None means all devices")
         # With "*" we introduce ourselves as a server; indiserver does the same.  For one device the `via` does it.
         introduction = encode(GetProperties(device or "*"))
         self._introduction = introduction if device is None else with_via(introduction, board.router.name)
-        self.host = host
-        self.port = port
         self.device = device
         self.blob_enable = bool(blob_enable)
         self.connects = 0
         self.where = brief(join_host_and_port(host, port), LONGEST_LABEL)
         super().__init__(board, f"remote {device}@{self.where}" if device else f"remote {self.where}")
-        self._debug = debug_enable
-        self._context = context
-        self._server_hostname = server_hostname
+        self._debug = checked_flag("debug_enable", debug_enable)
+        self._context = checked_context(context)
+        self._server_hostname = checked_type("server_hostname", server_hostname, str, type(None))
         self._limits = limits
-        self._backoff = backoff or Backoff(1.0, 30.0, 10.0)
+        self._backoff = checked_type("backoff", backoff, Backoff, type(None)) or Backoff(1.0, 30.0, 10.0)
         self._hang_time = hang_time
         self._names = NameService()
         self._status = ""

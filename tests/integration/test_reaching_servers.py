@@ -284,10 +284,6 @@ ODD_NAMES = [
     "x" * 5000,
     "b\xfccher.invalid",
     "\u2603",
-    "a b",
-    "a\nb",
-    "a\0b",
-    "\udcff",
     "[::1]",
     "::zz",
     "fe80::1%nosuchinterface",
@@ -311,7 +307,19 @@ async def test_whatever_the_name_of_a_server_the_failure_is_told_once_and_tried_
         await answers(client, "A")
 
 
-@pytest.mark.parametrize(("host", "port"), [("", 7624), ("localhost", 0), ("localhost", 65536), ("localhost", -1)])
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        ("", 7624),
+        ("a b", 7624),
+        ("a\nb", 7624),
+        ("a\0b", 7624),
+        ("\udcff", 7624),
+        ("localhost", 0),
+        ("localhost", 65536),
+        ("localhost", -1),
+    ],
+)
 def test_what_cannot_be_a_server_is_refused_at_once(host: str, port: int) -> None:
     server = IPyServer()
     with pytest.raises(ValueError, match="host"):

@@ -43,7 +43,7 @@ async def test_none_zero_and_less_mean_never(interval):
     assert await sent_in(0.1, interval) == 0
 
 
-@pytest.mark.parametrize("interval", [1e-300, 1e-9, 0.001, True])
+@pytest.mark.parametrize("interval", [1e-300, 1e-9, 0.001])
 @asynchronous
 async def test_however_short_the_interval_is_the_loop_comes_round(interval):
     seconds = 4 * LEAST
@@ -64,7 +64,7 @@ def test_what_is_not_finite_is_refused(interval):
     assert server.keepalive == 30
 
 
-@pytest.mark.parametrize("interval", ["30", [], object()])
+@pytest.mark.parametrize("interval", ["30", [], object(), True])
 def test_what_is_no_number_is_refused(interval):
     server = IPyServer(port=0)
     with pytest.raises(TypeError, match="number of seconds"):

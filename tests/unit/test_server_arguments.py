@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,9 @@ INFINITE, NAN = float("inf"), float("nan")
         ({"unfinished_total": 0}, ValueError, "unfinished_total"),
         ({"unix_socket": 5}, TypeError, "unix_socket must be str or socket or None"),
         ({"ssl": True}, TypeError, "ssl must be an ssl.SSLContext"),
+        ({"hang_time": True}, TypeError, "hang_time"),
+        ({"unix_any_user": "no"}, TypeError, "unix_any_user must be True or False, not str"),
+        ({"audit": "no"}, TypeError, "audit"),
     ],
 )
 def test_a_server_refuses_it_when_it_is_built(arguments, error, says):
@@ -54,6 +58,8 @@ def test_a_server_refuses_it_when_it_is_built(arguments, error, says):
         ({"host": 5}, TypeError, "host"),
         ({"ssl": "cert.pem"}, TypeError, "ssl"),
         ({"devices": []}, ValueError, "devices"),
+        ({"devices": [5]}, TypeError, "devices"),
+        ({"read_only": "no"}, TypeError, "read_only must be True or False"),
     ],
 )
 def test_a_listener_is_refused_when_it_is_added(arguments, error, says):
@@ -83,6 +89,10 @@ def test_what_makes_sense_is_taken(arguments):
     [
         {"restarts": "3"},
         {"restarts": None},
+        {"restarts": True},
+        {"debug_enable": "x"},
+        {"pipes": "no"},
+        {"env": [("A", "B")]},
         {"backoff": 5},
         {"prefix": b"/usr"},
         {"env": {"A": 1}},
@@ -93,9 +103,76 @@ def test_what_makes_sense_is_taken(arguments):
 def test_an_option_of_a_program_of_a_wrong_type_is_refused_where_it_is_given(options):
     server = IPyServer()
     name = next(iter(options))
-    with pytest.raises(TypeError, match="environment variable" if name in ("env", "name") else name):
+    with pytest.raises(TypeError, match="env" if name == "env" else "environment variable" if name == "name" else name):
         server.add_exdriver("true", **options)
     assert server.exdrivers == []
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "error", "says"),
+    [
+        ((5,), {}, TypeError, "program must be a text or a path, not int"),
+        ((None,), {}, TypeError, "program"),
+        ((b"cat",), {}, TypeError, "program"),
+        (("",), {}, ValueError, "program must be the name or the path of a program"),
+        (("a\0b",), {}, ValueError, "program must have no NUL"),
+        (("cat", "a\0b"), {}, ValueError, "an argument of a program must have no NUL"),
+        (("cat", None), {}, TypeError, "an argument of a program must be a text or a path, not NoneType"),
+        (("cat",), {"restarts": -1}, ValueError, "restarts must be 0 or more"),
+        (("cat",), {"env": {"A": "\0"}}, ValueError, "environment variable 'A'"),
+        (("cat",), {"env": {"A=B": "C"}}, ValueError, "environment variable 'A=B'"),
+        (("cat",), {"env": {"": "C"}}, ValueError, "environment variable ''"),
+        (("cat",), {"name": "a\0b"}, ValueError, "environment variable 'INDIDEV'"),
+    ],
+)
+def test_what_no_program_can_be_passed_is_refused_where_it_is_given(words, options, error, says):
+    server = IPyServer()
+    with pytest.raises(error, match=says):
+        server.add_exdriver(*words, **options)
+    assert server.exdrivers == []
+
+
+def test_a_program_and_its_arguments_may_be_paths_and_numbers():
+    part = IPyServer().add_exdriver(Path("/bin/cat"), Path("/dev/null"), 5, 1.5, debug_enable=1, env={b"A": b"B"})
+    assert part.program == "/bin/cat"
+    assert part._what.args == ("/dev/null", "5", "1.5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"host": 5}, TypeError, "host must be str, not int"),
+        ({"host": None}, TypeError, "host"),
+        ({"host": "a b"}, ValueError, "needs a host, a name or an address, not 'a b'"),
+        ({"host": "a\0b"}, ValueError, "host"),
+        ({"port": "x"}, TypeError, "port must be an integer, not str"),
+        ({"port": "\u0667"}, TypeError, "port"),
+        ({"port": "0"}, ValueError, "a port from 1 to 65535"),
+        ({"port": "9" * 5000}, TypeError, "port"),
+        ({"port": True}, TypeError, "port"),
+        ({"port": 1.5}, TypeError, "port must be an integer, not float"),
+        ({"port": None}, TypeError, "port"),
+        ({"debug_enable": "x"}, TypeError, "debug_enable must be True or False"),
+        ({"device": 5}, TypeError, "device"),
+        ({"ssl": True}, TypeError, "ssl must be an ssl.SSLContext"),
+        ({"ssl": "x"}, TypeError, "ssl"),
+        ({"server_hostname": 5}, TypeError, "server_hostname"),
+        ({"backoff": "x"}, TypeError, "backoff must be Backoff or None"),
+        ({"backoff": 0}, TypeError, "backoff"),
+    ],
+)
+def test_a_link_to_another_server_is_refused_when_it_is_added(arguments, error, says):
+    server = IPyServer()
+    with pytest.raises(error, match=says):
+        server.add_remote(**{"host": "localhost", **arguments})
+    assert server.remotes == []
+
+
+def test_what_scripts_pass_for_a_link_to_another_server_is_taken():
+    server = IPyServer()
+    part = server.add_remote("localhost", "7625", "Also", 1)
+    assert (part.host, part.port, part.blob_enable) == ("localhost", 7625, True)
+    assert server.add_remote("localhost").port == 7624
 
 
 @pytest.mark.parametrize("device", ["", " ", "a\0b", "\ud800", "x" * 300])
