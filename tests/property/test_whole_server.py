@@ -189,6 +189,19 @@ TO_THE_BRIM: list[Step] = [
 ]
 """The server reads an attached BLOB in two parts."""
 
+OWN_NEWS: list[Step] = [
+    ("source", 0, [("define", (0, 0), "Ok", "change"), ("define", (0, 0), "Ok", "change"), ("get", (0, 0), "device")]),
+    ("behind", 0, 0, [("get", (0, 0), "all")]),
+    ("tree",),
+    ("tree",),
+]
+"""A driver that snoops on its own device defines it unasked, and asks for everything again."""
+OWN_NEWS_DELETED: list[Step] = [
+    *OWN_NEWS[:2],
+    ("source", 0, [("define", (0, 0), "Ok", "change"), ("delete", (0, 0), "property")]),
+    *OWN_NEWS[2:],
+]
+
 SHUT: list[Step] = [*TOO_LATE, ("shut", 0, 100_000)]
 
 BEGINNINGS = [WITH_COMMANDS, PICTURES, LAST_TO_LEAVE, PICTURES_ONLY, SHUT]
@@ -237,7 +250,7 @@ def test_blobs_as_descriptors_among_them(first: list[Step], script: list[Step]) 
     play(steps, sockets=True)
 
 
-@pytest.mark.parametrize("script", BEGINNINGS)
+@pytest.mark.parametrize("script", [*BEGINNINGS, OWN_NEWS, OWN_NEWS_DELETED])
 def test_what_few_scripts_come_to(script: list[Step]) -> None:
     play(script)
 

@@ -221,7 +221,10 @@ class Rules:
             source.unseen |= {key for key in found if not source.covers(*key, source.asked)}
         source.asked.add((device, name))
         source.wants.add((device, name))
-        source.missing |= {key for key in self.truth if source.covers(*key, {(device, name)})}
+        missing = {key for key in self.truth if source.covers(*key, {(device, name)})}
+        if device is None:  # the others answer that: what it says itself of its own devices is no answer to it
+            missing = {key for key in missing if self.owners.get(key[0]) is not source}
+        source.missing |= missing
 
     def _mode(self, source: Endpoint, said: Said) -> None:
         device, name = said.device or None, said.name or None
