@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import keyword
+import sys
+import sysconfig
 import textwrap
+from importlib.machinery import PathFinder
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
 __all__ = ["KINDS", "write_driver"]
+
+_LONGEST_DEVICE: Final = 63  # bytes that libindi's clients keep
+_TAKEN: Final = ("indipydriver", "indipyserver", "indipyclient", "pytest", "conftest")
+"""Modules that the driver or its test needs, and a file that pytest takes for its own."""
 
 
 class _Kind(NamedTuple):
@@ -182,19 +190,24 @@ def write_driver(kind: str, path: Path) -> Path:
         The file of the test.
 
     Raises:
-        ValueError: There is no such kind, or the file has no name for a module.
+        ValueError: There is no such kind, or the file has no name for a module, or that of another one.
         OSError: A file is there already, or cannot be written.
     """
     if kind not in KINDS:
         raise ValueError(f"{kind!r} must be one of {', '.join(KINDS)}")
     module = path.stem
-    if path.suffix != ".py" or not module.isidentifier():
+    if path.suffix != ".py" or not module.isidentifier() or not module.isascii() or keyword.iskeyword(module):
         raise ValueError(f"{path.name!r} must be a name such as my_{kind}.py, so that Python can import it")
+    if _is_taken(module):
+        raise ValueError(f"{path.name!r} would hide the module {module!r}; choose a name such as my_{kind}.py")
     words = [word for word in module.split("_") if word]
     name = "".join(word[0].upper() + word[1:] for word in words) or "Driver"
     about = KINDS[kind]
-    if name in ("InstrumentDriver", about.base):
+    if name in ("InstrumentDriver", about.base) or keyword.iskeyword(name) or not name.isidentifier():
         name = f"My{name}"
+    device = _device_name(name)
+    if len(device) > _LONGEST_DEVICE:
+        raise ValueError(f"{path.name!r} is too long: the name of a device has at most {_LONGEST_DEVICE} characters")
     test = path.with_name(f"test_{path.name}")
     values = {
         "article": "a",
@@ -210,7 +223,7 @@ def write_driver(kind: str, path: Path) -> Path:
     tested = _TEST.format(
         file=test.name,
         module=module,
-        device=_device_name(name),
+        device=device,
         test=textwrap.indent(textwrap.dedent(about.test).rstrip(), " " * 12),
     )
     for file in (path, test):
@@ -219,6 +232,14 @@ def write_driver(kind: str, path: Path) -> Path:
     path.write_text(made, encoding="utf-8")
     test.write_text(tested, encoding="utf-8")
     return test
+
+
+def _is_taken(module: str) -> bool:
+    """Is there another module of this name, which could not be imported any more beside the driver?"""
+    if module in _TAKEN or module in sys.stdlib_module_names or module.startswith("__"):
+        return True
+    installed = PathFinder.find_spec(module, [sysconfig.get_path(where) for where in ("purelib", "platlib")])
+    return installed is not None and installed.loader is not None
 
 
 def _device_name(name: str) -> str:

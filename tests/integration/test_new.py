@@ -58,6 +58,12 @@ def test_nothing_is_overwritten(tmp_path, capsys):
         (["--new", "focuser", "my-focuser.py"], "must be a name such as my_focuser.py"),
         (["--new", "focuser", "focuser"], "must be a name such as my_focuser.py"),
         (["--new", "focuser", "x.py", "indi_x"], "give it no DRIVER"),
+        *((["--new", "focuser", f"{name}.py"], "must be a name such as") for name in ("class", "None", "caf\u00e9")),
+        *(
+            (["--new", "focuser", f"{name}.py"], f"would hide the module {name!r}")
+            for name in ("asyncio", "random", "sys", "indipydriver", "pytest", "conftest", "_pytest", "__init__")
+        ),
+        (["--new", "focuser", f"{'x' * 64}.py"], "is too long: the name of a device has at most 63"),
     ],
 )
 def test_what_cannot_be_written_is_said(arguments, says, tmp_path, monkeypatch, capsys):
@@ -69,7 +75,13 @@ def test_what_cannot_be_written_is_said(arguments, says, tmp_path, monkeypatch, 
 
 def test_names_follow_the_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for file, name in (("focuser.py", "class MyFocuser(Focuser)"), ("big_2nd.py", "class Big2nd(Focuser)")):
+    for file, name in (
+        ("focuser.py", "class MyFocuser(Focuser)"),
+        ("none.py", "class MyNone(Focuser)"),
+        ("_2x.py", "class My2x(Focuser)"),
+        ("big_2nd.py", "class Big2nd(Focuser)"),
+    ):
         assert main(["--new", "focuser", file]) == 0
         assert name in (tmp_path / file).read_text()
+        compile((tmp_path / file).read_text(), file, "exec")
     assert 'NAME = "Big2nd"' in (tmp_path / "test_big_2nd.py").read_text()
