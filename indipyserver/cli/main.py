@@ -52,11 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         left to serve, and 128 and its number after a signal; for --check see :func:`.run_check`.
     """
     replace_closed_streams()
-    parser = build_parser(_program_name())
-    try:
-        options = _read_arguments(parser, argv)
-    except SystemExit as end:  # argparse has said why
-        return end.code if isinstance(end.code, int) else _STATUS_USAGE
+    with _request_for_stats_ignored():
+        try:
+            parser = build_parser(_program_name())
+            try:
+                options = _read_arguments(parser, argv)
+            except SystemExit as end:  # argparse has said why
+                return end.code if isinstance(end.code, int) else _STATUS_USAGE
+            return _do(parser, options)
+        except KeyboardInterrupt:  # while it is still importing what it needs
+            return 128 + signal.SIGINT
+
+
+def _do(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """What the arguments ask for; returns the exit status."""
     if options.new is not None:
         return _write_driver(*options.new)
     if options.check is not None:
@@ -152,6 +161,28 @@ def _signals() -> list[signal.Signals]:
         return []
     wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     return [number for number in wanted if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)]
+
+
+@contextlib.contextmanager
+def _request_for_stats_ignored() -> Iterator[None]:
+    """Ignore SIGUSR1, which would end the process, unless it was ignored or is handled: there is nothing to tell yet.
+
+    It is no SIG_IGN, which the programs that are started would inherit.
+    """
+    number = getattr(signal, "SIGUSR1", None)
+    main_thread = threading.current_thread() is threading.main_thread()
+    if number is None or not main_thread or signal.getsignal(number) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(number, _ignore)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _ignore(number: int, frame: object) -> None:
+    pass
 
 
 class _Command:
@@ -304,11 +335,18 @@ class _Command:
                 break
             handled.append(number)
         again_at_once(handled, self._end_at_once)
+        usr1 = getattr(signal, "SIGUSR1", None)
+        asked = usr1 is not None and signal.getsignal(usr1) is _ignore
+        if usr1 is not None and asked:
+            loop.add_signal_handler(usr1, self._server.log_stats)
         try:
             yield
         finally:
             for number in handled:
                 loop.remove_signal_handler(number)
+            if usr1 is not None and asked:
+                loop.remove_signal_handler(usr1)
+                signal.signal(usr1, _ignore)
 
     def _end(self, number: signal.Signals) -> None:
         if self._ending:  # see again_at_once

@@ -419,3 +419,50 @@ async def test_the_demo_serves_the_example_instrument() -> None:
 def test_the_demo_of_a_copy_without_examples_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="not installed"):
         demo_words(tmp_path / "indipyserver")
+
+
+STARTING = """
+import os, signal, sys
+import indipyserver.cli.main as command
+
+build, attach = command.build_parser, command.attach
+
+def build_parser(prog):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return build(prog)
+
+def attach_log(*arguments):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return attach(*arguments)
+
+command.build_parser, command.attach = build_parser, attach_log
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+@asynchronous
+async def test_ctrl_c_while_it_starts_ends_it_without_a_traceback():
+    start = STARTING.replace("SIGUSR1", "SIGINT")
+    start = start.replace("command.build_parser, command.attach = build_parser, ", "command.attach = ")
+    with started(sys.executable, "-c", start, "-p", "0", "--no-unix-socket", "cat", cwd=ROOT) as program:
+        assert await program.wait() == 130
+        assert program.stderr() == ""
+
+
+@asynchronous
+async def test_a_request_for_statistics_while_it_starts_does_not_end_it(tmp_path):
+    led = tmp_path / "led.py"
+    led.write_text(
+        "import os, signal\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "import indipydriver as ipd\n"
+        "def make():\n"
+        "    return ipd.IPyDriver(ipd.Device('LED', []))\n"
+    )
+    with started(sys.executable, "-c", STARTING, "-p", "0", "--no-unix-socket", f"{led}:make", cwd=ROOT) as program:
+        await port_of(program)
+        lines = len(program.stderr().splitlines())
+        program.signal(signal.SIGUSR1)
+        await eventually(lambda: len(program.stderr().splitlines()) > lines)
+        program.signal(signal.SIGTERM)
+        assert await program.wait() == 143
