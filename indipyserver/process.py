@@ -19,7 +19,7 @@ from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 
-__all__ = ["Child", "Started", "start"]
+__all__ = ["Child", "Piped", "Started", "start", "start_with_pipes"]
 
 _PIPE_SIZE: Final = 1 << 20  # the most Linux gives without privilege; fewer wake-ups for BLOBs
 _PR_SET_PDEATHSIG: Final = 1
@@ -208,8 +208,54 @@ def start(label: str, program: str, args: Sequence[str], env: Mapping[str, str],
         errors, its_errors = _pipe(ours, its)
         os.set_blocking(errors, False)
         _require_watching(errors)
+        child = _launch([program, *args], found, (its_in, its_out, its_errors), {**os.environ, **env})
+        ours.pop_all()
+    return Started(child, link, errors)
+
+
+class Piped(NamedTuple):
+    """A program that has just been started, with non-blocking descriptors of its three pipes.
+
+    Attributes:
+        child: Its process.
+        stdin: To write to.
+        stdout: To read from.
+        errors: To read its standard error from.
+    """
+
+    child: Child
+    stdin: int
+    stdout: int
+    errors: int
+
+
+def start_with_pipes(program: str) -> Piped:
+    """Start a program in a session of its own, for somebody who wants its very bytes; it ends when this process does.
+
+    Args:
+        program: Name or path; looked up on PATH, no shell.
+
+    Raises:
+        OSError: It cannot be started; nothing of it is left.
+    """
+    found = _find(program)
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
+        its_in, stdin = _pipe(its, ours)
+        stdout, its_out = _pipe(ours, its)
+        errors, its_errors = _pipe(ours, its)
+        for fd in (stdin, stdout, errors):
+            os.set_blocking(fd, False)
+        _require_watching(stdout)
+        child = _launch([program], found, (its_in, its_out, its_errors), dict(os.environ))
+        ours.pop_all()
+    return Piped(child, stdin, stdout, errors)
+
+
+def _launch(command: list[str], found: str, stdio: tuple[int, int, int], env: dict[str, str]) -> Child:
+    """Start it with these descriptors; on Linux also with a pipe that holds it alive."""
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
         held, lifeline = _pipe(its, ours) if sys.platform.startswith("linux") else (-1, -1)
-        process = _popen([program, *args], found, (its_in, its_out, its_errors), {**os.environ, **env}, held)
+        process = _popen(command, found, stdio, env, held)
         try:
             _hold_alive(held, process.pid)
             child = Child(process, lifeline)
@@ -217,7 +263,7 @@ def start(label: str, program: str, args: Sequence[str], env: Mapping[str, str],
             _end(process)
             raise
         ours.pop_all()
-    return Started(child, link, errors)
+    return child
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 __all__ = ["ProgramSpec", "PythonSpec", "RemoteSpec", "Spec", "join_host_and_port", "parse_spec", "split_host_and_port"]
 
 DEFAULT_PORT: Final = 7624
+_DIGITS: Final = 20  # of a port, with zeros before it
 _PATH: Final = ("/", "./", "../")
 _NAMES: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _PYTHON: Final = re.compile(rf"(?P<source>.+\.py|{_NAMES}):(?P<attribute>{_NAMES})")
@@ -111,9 +112,9 @@ def split_host_and_port(where: str, default: int | None) -> tuple[str, int]:
         raise ValueError("another server is written DEVICE@HOST:PORT, or @HOST:PORT for all its devices")
     if not colon and default is not None:
         return host, default
-    if port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+    if port.isascii() and port.isdigit() and len(port) <= _DIGITS and 0 < int(port) < 65536:
         return host, int(port)
-    raise ValueError(f"{port!r} is not a port; a port is a number from 1 to 65535")
+    raise ValueError(f"{port[:40]!r} is not a port; a port is a number from 1 to 65535")
 
 
 def join_host_and_port(host: object, port: object) -> str:

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from indipydriver.errors import RemoteProtocolError
+from indipydriver.errors import LocalProtocolError, RemoteProtocolError
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import EnableBlob, GetProperties, NewVector, Ping
 from indipydriver.protocol.tags import Verb
+from indipydriver.protocol.texts import brief
 
 from ..routing.devices import MAX_DEFINED, MAX_DEVICES, MAX_PROPERTIES
 from .checker import Checker
@@ -26,6 +27,7 @@ __all__ = ["QUIET", "Conversation", "Ended"]
 
 QUIET: Final = 0.4
 """INDI does not say when all is defined: no news for so many seconds does."""
+_REASON: Final = 200  # bytes of the reason why something cannot be sent
 
 
 class Ended(Exception):
@@ -94,7 +96,8 @@ class Conversation:
                     if device and name:
                         self._all[key] = None
             elif tag.verb is Verb.PING:
-                with contextlib.suppress(RemoteProtocolError):
+                # A uid may be larger in the reply, where it is escaped; it was too long to begin with, which is noted.
+                with contextlib.suppress(RemoteProtocolError, LocalProtocolError):
                     ping = decode(frame)
                     assert isinstance(ping, Ping)
                     self.subject.send(Ping(ping.uid, reply=True))
@@ -166,10 +169,18 @@ class Conversation:
         slowest = max(self.answers.values(), default=0.0)
         return min(self.timeout, max(0.5, 4 * slowest))
 
-    def send(self, message: GetProperties | EnableBlob | NewVector | Ping) -> None:
-        name = getattr(message, "name", None)
-        self.last_sent = " ".join(filter(None, (type(message).__name__, getattr(message, "device", None), name)))
-        self.subject.send(message)
+    def send(self, message: GetProperties | EnableBlob | NewVector | Ping) -> bool:
+        """Send something; False if no peer would take it, as it grows beyond the limits of INDI when it is escaped."""
+        device, name = getattr(message, "device", None), getattr(message, "name", None)
+        try:
+            self.subject.send(message)
+        except LocalProtocolError as error:
+            key = (device or "", name or "")
+            if all(key != spared for spared, _ in self.result.spared):
+                self.result.spared.append((key, f"it cannot be sent: {brief(str(error), _REASON)}"))
+            return False
+        self.last_sent = " ".join(filter(None, (type(message).__name__, device, name)))
+        return True
 
     async def answered(self, key: Key, patience: float | None = None) -> bool:
         """Wait for the answer to a command; where a message came instead, only a moment longer."""
@@ -186,12 +197,13 @@ class Conversation:
     def messages(self, device: str) -> int:
         return self.checker.messages[device] + self.checker.messages[None]
 
-    def command(self, message: NewVector) -> Key:
-        key = (message.device, message.name)
-        self.pending[key] = (self.messages(message.device), self._loop.time())
+    def command(self, message: NewVector) -> bool:
+        """Command a property, and note that an answer is due; False if it cannot be sent."""
+        if not self.send(message):
+            return False
+        self.pending[message.device, message.name] = (self.messages(message.device), self._loop.time())
         self.result.commands += 1
-        self.send(message)
-        return key
+        return True
 
     # The report
 

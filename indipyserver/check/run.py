@@ -29,7 +29,7 @@ _STARTUP: Final = 10.0  # seconds that it gets at least to define its first prop
 _BUSY: Final = 30.0  # seconds that connecting may take when it has answered with Busy
 _SLOW: Final = 1.0  # seconds; KStars shows Busy meanwhile
 _LEAST_GRACE: Final = 5.0  # seconds that it gets at least to end
-_INTEGER: Final = re.compile(r"\s*[0-9]+\s*")
+_INTEGER: Final = re.compile(r"\s*[0-9]{1,10}\s*")  # clients read 32 bits
 _INFO_MEMBERS: Final = {"DRIVER_NAME", "DRIVER_EXEC", "DRIVER_VERSION", "DRIVER_INTERFACE"}
 
 
@@ -150,7 +150,8 @@ class _Script(Conversation):
                 return None  # somebody may be using it
             await self._disconnect(device, set())
         before = set(self.checker.properties)
-        await self._switch_connection(device, "CONNECT")
+        if not await self._switch_connection(device, "CONNECT"):
+            return None
         connection = self.checker.properties.get((device, "CONNECTION"))
         if connection is None or (device, "CONNECTION") in self.pending:
             return None
@@ -168,21 +169,24 @@ class _Script(Conversation):
             add("connection-nothing", "nothing was defined on connecting", device)
         return device, news
 
-    async def _switch_connection(self, device: str, which: str) -> None:
-        """Command CONNECTION, and wait for as long as it is Busy."""
-        key = self.command(NewVector(VectorKind.SWITCH, device, "CONNECTION", (OneMember(which, "On"),)))
+    async def _switch_connection(self, device: str, which: str) -> bool:
+        """Command CONNECTION, and wait for as long as it is Busy; False if it cannot be commanded."""
+        key = (device, "CONNECTION")
+        if not self.command(NewVector(VectorKind.SWITCH, *key, (OneMember(which, "On"),))):
+            return False
         if not await self.until(lambda: key not in self.pending, self.timeout):
             self.checker.findings.add("unanswered", f"no answer to {which} in {self.timeout:g} s", *key)
-            return
-
+            return True
         if not await self.until(lambda: not self.is_busy(key), max(self.timeout, _BUSY)):
             self.checker.findings.add("connection-state", f"still Busy {_BUSY:g} s after {which}", *key)
+        return True
 
     async def _disconnect(self, device: str, news: set[Key]) -> None:
         key = (device, "CONNECTION")
         if key not in self.checker.properties:
             return
-        await self._switch_connection(device, "DISCONNECT")
+        if not await self._switch_connection(device, "DISCONNECT"):
+            return
         await self.until(lambda: not news & self.checker.properties.keys(), max(1.0, self.patience))
         for kept in sorted(news & self.checker.properties.keys()):
             self.checker.findings.add("connection-kept", "still defined after DISCONNECT", *kept)
@@ -232,7 +236,8 @@ class _Script(Conversation):
         late: list[Key] = []
         for key in asked:
             before = self.definitions[key]
-            self.send(GetProperties(*key))
+            if not self.send(GetProperties(*key)):
+                continue
             patience = self.patience if late else self.timeout
             if not await self.until(lambda k=key, n=before: self.definitions[k] > n, patience):  # type: ignore[misc]
                 late.append(key)
@@ -276,7 +281,8 @@ class _Script(Conversation):
                 if prop.name != "CONNECTION":
                     self.result.spared.append((key, reason))
                 continue
-            self.command(same_values(prop))
+            if not self.command(same_values(prop)):
+                continue
             if await self.until(lambda k=key: k not in self.pending, self.patience):  # type: ignore[misc]
                 now = self.checker.properties.get(key)
                 if now is not None and now.state == "Alert":
@@ -318,7 +324,8 @@ class _Script(Conversation):
         before, was_busy = prop.members[name].value, prop.state == "Busy"
         restore = same_values(prop)
         messages = self.messages(prop.device)
-        self.command(with_value(prop, name, bad))
+        if not self.command(with_value(prop, name, bad)):
+            return
         answered = await self.answered(key)
         now = self.checker.properties.get(key)
         if now is None or name not in now.members:
@@ -341,8 +348,7 @@ class _Script(Conversation):
         self.teasing = True
         for key in list(self.checker.properties):
             prop = self._commandable(key)
-            if prop is not None:
-                self.command(unknown_member(prop))
+            if prop is not None and self.command(unknown_member(prop)):
                 await self.answered(key, 0.1)
         self.pending.clear()
         before = self.definitions.copy()
@@ -357,9 +363,8 @@ class _Script(Conversation):
             if prop.perm != "ro" or reason_to_spare(prop, self.act) is not None:
                 continue
             other = different(prop)
-            if other is not None:
+            if other is not None and self.send(with_value(prop, *other)):
                 written[prop.key] = (*other, self.updates[prop.key])
-                self.send(with_value(prop, *other))
         if not written:
             return
         before = self.definitions.copy()

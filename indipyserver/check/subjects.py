@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
 import signal
 import ssl
 from collections import deque
 from collections.abc import Callable
+from io import FileIO
 from typing import Any, Final, Protocol
 
 from indipydriver.errors import RemoteProtocolError
@@ -24,6 +23,7 @@ from indipydriver.transport.memory import MemoryLink, memory_pair
 from ..certificates import client_context
 from ..connecting import NameService, connect
 from ..loading import load_drivers
+from ..process import Child, start_with_pipes
 from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, join_host_and_port
 
 __all__ = ["CannotRun", "Recipient", "Subject", "open_subject"]
@@ -86,7 +86,7 @@ def open_subject(spec: Spec, to_other_servers: Callable[[], ssl.SSLContext] = cl
         to_other_servers: Makes the context of a link with TLS.
 
     Raises:
-        CannotRun: The files for TLS cannot be used.
+        CannotRun: The files for TLS cannot be used, or no device can have that name.
     """
     if isinstance(spec, ProgramSpec):
         return _Program(spec)
@@ -145,27 +145,31 @@ class _Program(_Stream):
     def __init__(self, spec: ProgramSpec) -> None:
         super().__init__()
         self._name = spec.text
-        self._process: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
+        self._pipes: list[FileIO | asyncio.BaseTransport] = []
         self._logging: asyncio.Task[None] | None = None
 
     async def start(self, recipient: Recipient) -> None:
-        found = shutil.which(self._name)
-        if found is None:
-            raise CannotRun(f"there is no program {self._name!r} on PATH")
-        pipe = asyncio.subprocess.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(
-                found, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, limit=_READ
-            )
+            started = start_with_pipes(self._name)
         except OSError as error:
-            raise CannotRun(f"{self._name} cannot be started: {error.strerror or error}") from None
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._process = process
-        self._writer = process.stdin
-        self._reading = asyncio.create_task(self._read(process.stdout, recipient))
-        self._logging = asyncio.create_task(self._log(process.stderr))
+            why = f"{self._name} cannot be started: {error.strerror}" if error.strerror else str(error)
+            raise CannotRun(why) from None
+        self._child = started.child  # first of all: from now on it has to be ended
+        stdin, stdout, errors = FileIO(started.stdin, "w"), FileIO(started.stdout), FileIO(started.errors)
+        self._pipes = [stdin, stdout, errors]
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.connect_write_pipe(_protocol, stdin)
+        self._pipes[0] = transport
+        self._writer = asyncio.StreamWriter(transport, protocol, None, loop)
+        self._reading = asyncio.create_task(self._read(await self._reader(1, stdout), recipient))
+        self._logging = asyncio.create_task(self._log(await self._reader(2, errors)))
+
+    async def _reader(self, number: int, pipe: FileIO) -> asyncio.StreamReader:
+        reader = asyncio.StreamReader(limit=_READ)
+        connecting = asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        self._pipes[number], _ = await connecting
+        return reader
 
     async def _log(self, reader: asyncio.StreamReader) -> None:
         rest = b""
@@ -175,42 +179,36 @@ class _Program(_Stream):
                 self.stderr.append(line.decode("utf-8", "replace")[:500])
 
     async def finish(self, timeout: float) -> bool:
-        process = self._process
-        if process is None:
+        child = self._child
+        if child is None:
             return True
-        early = process.returncode
+        early = child.exited.done()
         if self._writer is not None:
             self._writer.close()
-        in_time = True
         try:
-            async with asyncio.timeout(timeout):
-                await process.wait()
-        except TimeoutError:
-            in_time = False
-            await self._kill(process)
+            in_time = await child.wait(timeout)
+            for insist in (signal.SIGTERM, signal.SIGKILL):
+                if not child.exited.done():
+                    child.signal(insist)
+                    await child.wait(_KILL_AFTER)
+            for task in (self._reading, self._logging):
+                if task is not None:
+                    await asyncio.wait((task,), timeout=_KILL_AFTER)
+                    task.cancel()
         finally:
-            if process.returncode is None:  # we are cancelled
-                _kill_group(process.pid, signal.SIGKILL)
-        for task in (self._reading, self._logging):
-            if task is not None:
-                await asyncio.wait((task,), timeout=_KILL_AFTER)
-                task.cancel()
-        _kill_group(process.pid, signal.SIGKILL)  # what it has left behind
-        status = process.returncode
-        if early is not None:
-            self.failure = f"it had ended before, {_ending(early)}"
+            child.kill()  # it, if we are cancelled, and what it has left behind
+            for pipe in self._pipes:
+                pipe.close()
+        status = child.process.returncode
+        if early and status is not None:
+            self.failure = f"it had ended before, {_ending(status)}"
         elif in_time and status is not None and status < 0:
             self.failure = _ending(status)
         return in_time
 
-    @staticmethod
-    async def _kill(process: asyncio.subprocess.Process) -> None:
-        for insist in (signal.SIGTERM, signal.SIGKILL):
-            _kill_group(process.pid, insist)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_KILL_AFTER):
-                    await process.wait()
-                    return
+
+def _protocol() -> asyncio.StreamReaderProtocol:
+    return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=_READ))
 
 
 class _Server(_Stream):
@@ -221,6 +219,7 @@ class _Server(_Stream):
 
     def __init__(self, spec: RemoteSpec, context: ssl.SSLContext | None) -> None:
         super().__init__()
+        encode(GetProperties(spec.device))  # no server has a device of that name if this fails
         self._spec = spec
         self._context = context
         self.device = spec.device
@@ -373,9 +372,3 @@ def _ending(status: int) -> str:
         return f"by the signal {signal.Signals(-status).name}"
     except ValueError:
         return f"by signal {-status}"
-
-
-def _kill_group(pid: int, number: signal.Signals) -> None:
-    """Only ever a group that we started: it was given a session of its own."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)

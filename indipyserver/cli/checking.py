@@ -10,6 +10,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from ..certificates import client_context
@@ -75,15 +76,18 @@ def run_check(
 async def _run(
     checking: Coroutine[Any, Any, Report], ended: list[int], tell: Callable[[Report], None], flush: Callable[[], None]
 ) -> int:
-    """The check, which SIGTERM cancels so that the driver is stopped too; returns the exit status."""
+    """The check, which a signal cancels so that the driver is stopped too; returns the exit status."""
     task = asyncio.current_task()
     assert task is not None
 
-    def end() -> None:
-        ended.append(signal.SIGTERM)
-        task.cancel()
+    def end(number: int) -> None:
+        if not ended:  # one is enough: the next would cancel the stopping
+            task.cancel()
+        ended.append(number)
 
-    on_signal("SIGTERM", end, once=True)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            on_signal(name, partial(end, getattr(signal, name)), once=True)
     report = await checking
     tell(report)
     left = asyncio.all_tasks() - {task}

@@ -219,12 +219,47 @@ async def test_the_command_cannot_run(arguments, says):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.fixture
+def hangup_ends():
+    """SIGHUP as usual for what is started: under nohup the tests inherit that it is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda x: str(int(x))
+)
+@pytest.mark.parametrize("deaf", [False, True])
+@pytest.mark.usefixtures("hangup_ends")
 @asynchronous
-async def test_a_signal_ends_the_check_and_the_driver(number, status):
-    with started(*COMMAND, str(BROKEN / "defines_nothing.py"), cwd=ROOT) as program:
+async def test_a_signal_ends_the_check_and_the_driver(number, status, deaf, tmp_path):
+    with started(*COMMAND, deaf_program(tmp_path) if deaf else str(BROKEN / "defines_nothing.py"), cwd=ROOT) as program:
         await eventually(program.children, timeout=15)
         (driver,) = program.children()
         program.signal(number)
         assert await program.wait() == status
         assert gone(driver)
+
+
+def deaf_program(tmp_path):
+    """One that does not mind the end of its input, behind a script."""
+    path = tmp_path / "deaf"
+    path.write_text(
+        f"#!/bin/sh\necho $$ > {tmp_path}/script\n(echo $(exec sh -c 'echo $PPID') > {tmp_path}/pid; exec sleep 60)\ntrue\n"
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere no kernel ends a program with its parent")
+@asynchronous
+async def test_a_driver_does_not_survive_a_check_that_is_killed(tmp_path):
+    pid = tmp_path / "pid"
+    with started(*COMMAND, deaf_program(tmp_path), cwd=ROOT) as program:
+        await eventually(lambda: pid.exists() and pid.read_text().strip(), timeout=15)
+        driver, script = int(pid.read_text()), int((tmp_path / "script").read_text())
+        assert not gone(driver)
+        program.signal(signal.SIGKILL)
+        await program.wait()
+        await eventually(lambda: gone(driver) and gone(script))

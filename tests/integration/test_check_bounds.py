@@ -20,7 +20,7 @@ from indipydriver.protocol.messages import NewVector, OneMember
 from indipydriver.protocol.tags import VectorKind
 from indipyserver.check.checker import Checker
 from indipyserver.check.run import check
-from indipyserver.check.subjects import open_subject
+from indipyserver.check.subjects import CannotRun, open_subject
 from indipyserver.spec import parse_spec
 from tests.support import ROOT, allowed, asynchronous
 
@@ -195,3 +195,70 @@ def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path, encodin
     )
     assert done.stderr == b""
     assert "device    B\u00fcro \u65e5: 1 property".encode(encoding, "backslashreplace") in done.stdout
+
+
+ANSWERING = """
+    import sys
+    for line in sys.stdin:
+        if "getProperties" in line:
+            sys.stdout.write({text})
+            sys.stdout.flush()
+"""
+CONNECTION = (
+    "<defSwitchVector device='D' name='CONNECTION' state='Ok' perm='rw' rule='OneOfMany' label='l' group='g'>"
+    "<defSwitch name='CONNECT'>{}</defSwitch><defSwitch name='DISCONNECT'>{}</defSwitch></defSwitchVector>\n"
+)
+TEXT = "<defTextVector device='D' name='T' state='Ok' perm='{}' label='l' group='g'>{}</defTextVector>\n"
+LARGE = "<defText name='b'>{}</defText>".format(">" * 600_000)
+
+
+@pytest.mark.parametrize(
+    ("definition", "spared"),
+    [
+        (TEXT.format("rw", LARGE), ("D", "T")),
+        (TEXT.format("ro", "<defText name='a'>x</defText>" + LARGE), ("D", "T")),
+    ],
+    ids=["values", "read-only values"],
+)
+@asynchronous
+async def test_what_grows_too_large_when_it_is_sent_back_is_spared(
+    tmp_path: Path, definition: str, spared: tuple[str, str]
+) -> None:
+    """What a driver may write as it is, such as >, is escaped in a command."""
+    path = program(tmp_path / "large", ANSWERING.format(text=repr(definition + CONNECTION.format("Off", "On"))))
+    async with asyncio.timeout(30):
+        report = await check(path, timeout=0.3)
+    (reason,) = [why for key, why in report.spared if key == spared]
+    assert reason.startswith("it cannot be sent: ")
+    assert len(reason) < 300
+    wrong = {finding.code for finding in report.findings if (finding.device, finding.name) == spared}
+    assert wrong <= {"name-too-long", "connection-missing"}
+
+
+@asynchronous
+async def test_a_sum_of_interfaces_with_thousands_of_digits_is_none(tmp_path: Path) -> None:
+    members = {"DRIVER_NAME": "D", "DRIVER_EXEC": "D", "DRIVER_VERSION": "1", "DRIVER_INTERFACE": "9" * 5000}
+    info = TEXT.format("ro", "".join(f"<defText name='{name}'>{text}</defText>" for name, text in members.items()))
+    text = info.replace("'T'", "'DRIVER_INFO'") + CONNECTION.format("On", "Off")
+    path = program(tmp_path / "interfaces", ANSWERING.format(text=repr(text)))
+    async with asyncio.timeout(30):
+        report = await check(path, timeout=0.3)
+    (finding,) = [finding for finding in report.findings if finding.code == "driver-info-form"]
+    assert finding.seen == f"DRIVER_INTERFACE {'9' * 40!r}"
+
+
+@asynchronous
+async def test_a_ping_that_cannot_be_answered_does_not_end_the_listening(tmp_path: Path) -> None:
+    text = TEXT.format("ro", "<defText name='a'>x</defText>") + f"<pingRequest uid='{'>' * 4000}'/>"
+    path = program(tmp_path / "pinging", ANSWERING.format(text=repr(text)))
+    async with asyncio.timeout(30):
+        report = await check(path, timeout=0.3)
+    codes = {finding.code for finding in report.findings}
+    assert "ping-uid" in codes
+    assert codes.isdisjoint({"get-unanswered", "get-name-unanswered", "ignores-end"})
+
+
+@asynchronous
+async def test_a_device_that_no_server_can_have_is_not_looked_for() -> None:
+    with pytest.raises(CannotRun, match="getProperties"):
+        await check(f"{'x' * 300}@127.0.0.1:1")
