@@ -126,7 +126,8 @@ class Event(_Event):
         self.devicename = getattr(element, "device", None)
         self.vectorname = getattr(element, "name", None)
         self._element = element
-        self._root: ET.Element | None = None
+
+    _root: ET.Element | None = None
 
     @property
     def root(self) -> ET.Element | None:
@@ -242,16 +243,22 @@ class setVector(UserDict[str, Any], Event):
     eventtype = "Set"
 
     def __init__(self, element: SetVector, device: Device, vector: PropertyVector) -> None:
-        UserDict.__init__(self, {one.name: _value_of(one) for one in element.members if one.name in vector.data})
-        Event.__init__(self, element, device, vector)
-        self.state = element.state.value if element.state is not None else None
-        seconds = number_of(element.timeout or "")
-        self.timeout = seconds if seconds >= 0 else None
+        # By hand, and not through the bases: this is made for each update.
+        known = vector.data
+        self.data = {one[0]: one[1] for one in element.members if one[0] in known}  # values, or bytes
+        self.device = device
+        self.devicename = element.device
+        self.vector = vector
+        self.vectorname = element.name
+        self.timestamp = vector.timestamp
+        self._element = element
+        state = element.state
+        self.state = state._value_ if state is not None else None
+        self.timeout: float | None = None
+        if element.timeout is not None:
+            seconds = number_of(element.timeout)
+            self.timeout = seconds if seconds >= 0 else None
         self.message = element.message or ""
-
-
-def _value_of(one: Any) -> Any:
-    return one.data if isinstance(one, OneBlob) else one.value
 
 
 class setSwitchVector(setVector):

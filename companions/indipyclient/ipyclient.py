@@ -35,7 +35,7 @@ from .devices import Device, Snap, SnapDevice
 from .devicestore import DeviceStore
 from .engine import Engine
 from .errors import ClientError
-from .events import ClientEvent, ConnectionLost, ConnectionMade, VectorTimeOut, event_of
+from .events import ClientEvent, ConnectionLost, ConnectionMade, VectorTimeOut, event_of, setBLOBVector
 from .model.model import Model
 from .model.properties import Property
 from .model.wishes import BlobWishes
@@ -131,7 +131,7 @@ class IPyClient(DeviceStore):
         engine = self._engine = Engine(
             endpoint,
             make,
-            Model(keep_blobs=False),
+            Model(values=False),
             self._wishes,
             retry=Retry.every(RETRY),
             clear_when_lost=True,
@@ -209,7 +209,9 @@ class IPyClient(DeviceStore):
     def _received(self, message: AnyMessage) -> None:
         if self._verbose and logger.isEnabledFor(logging.DEBUG):
             self._log("RX", message)
-        size = sum(len(one.data) for one in getattr(message, "members", ()) if isinstance(one, OneBlob))
+        size = 0
+        if type(message) is SetVector and message.kind is VectorKind.BLOB:
+            size = sum(len(one.data) for one in message.members if isinstance(one, OneBlob))
         self._put(message, size)
 
     def _put(self, item: Any, size: int = 0, done: asyncio.Future[None] | None = None) -> None:
@@ -234,11 +236,18 @@ class IPyClient(DeviceStore):
                 self._hold(False)
             if isinstance(item, _End):
                 return
-            event = await self._event_of(item)
-            if event is not None:
-                await self._tell(event)
+            await self._handle(item)
             if done is not None and not done.done():
                 done.set_result(None)
+
+    async def _handle(self, item: Any) -> None:
+        """Store what has come, and tell of it."""
+        event = self._event_of(item)
+        if event is None:
+            return
+        if self._blobfolder is not None and isinstance(event, setBLOBVector):
+            await self._save(event, self._blobfolder)
+        await self._tell(event)
 
     async def _tell(self, event: Any) -> None:
         try:
@@ -247,19 +256,19 @@ class IPyClient(DeviceStore):
             where = f"{event.devicename} {event.vectorname}" if event.devicename else "the site"
             logger.exception("rxevent has failed with a %s of %s", event.eventtype, where)
 
-    async def _event_of(self, item: Any) -> Any:
+    def _event_of(self, item: Any) -> Any:
         """Store what has come; its event."""
-        if isinstance(item, _Cleared):
-            self._clear()
-            return None
+        if type(item) is SetVector:
+            return self._update(item)
         if isinstance(item, DefVector):
             vector = self.define(item)
             return event_of(item, vector.device, vector)
+        if isinstance(item, _Cleared):
+            self._clear()
+            return None
         device = self.data.get(getattr(item, "device", None) or "")
         name = getattr(item, "name", None)
         known = device.data.get(name) if device is not None and name else None
-        if isinstance(item, SetVector):
-            return await self._update(item, device, known)
         if isinstance(item, DelProperty):
             return event_of(item, device, known) if self.delete(item, device, known) else None
         if isinstance(item, Message):
@@ -271,24 +280,28 @@ class IPyClient(DeviceStore):
             return event_of(item, device, known)
         return item if hasattr(item, "eventtype") else None
 
-    async def _update(self, item: SetVector, device: Device | None, vector: PropertyVector | None) -> Any:
+    def _update(self, item: SetVector) -> Any:
+        device = self.data.get(item.device)
+        vector = device.data.get(item.name) if device is not None else None
         if device is None or vector is None or vector.kind is not item.kind or not vector.enable:
             self._say(logging.WARNING, f"Error: {item.device} {item.name} has been set and is not defined")
             return None
         vector.update(item)
-        if self._blobfolder is not None and isinstance(vector, BLOBVector):
-            await self._save(item, vector, self._blobfolder)
         return event_of(item, device, vector)
 
-    async def _save(self, item: SetVector, vector: BLOBVector, folder: Path) -> None:
-        for one in item.members:
-            member = vector.data.get(one.name)
-            if not isinstance(one, OneBlob) or not isinstance(member, BLOBMember):
+    async def _save(self, event: setBLOBVector, folder: Path) -> None:
+        vector = event.vector
+        assert vector is not None
+        for name, data in event.items():
+            member = vector.data.get(name)
+            if not isinstance(member, BLOBMember):
                 continue
+            format = event.sizeformat[name][1]
             try:
-                path = await asyncio.to_thread(write_new, folder, one.name, one.format, one.data, vector.timestamp)
+                path = await asyncio.to_thread(write_new, folder, name, format, data, event.timestamp)
             except OSError as error:
-                self._say(logging.WARNING, f"The BLOB {item.device} {item.name} {one.name} was not saved: {error}")
+                where = f"{event.devicename} {event.vectorname} {name}"
+                self._say(logging.WARNING, f"The BLOB {where} was not saved: {error}")
             else:
                 member.filename = path.name
         self.changed(vector)
@@ -304,9 +317,7 @@ class IPyClient(DeviceStore):
     async def _inject(self, item: Any) -> None:
         """Handle something of our own, and come back when rxevent has; also from within rxevent."""
         if self._handler is None or self._handler.done() or asyncio.current_task() is self._handler:
-            event = await self._event_of(item)
-            if event is not None:
-                await self._tell(event)
+            await self._handle(item)
             return
         done = asyncio.get_running_loop().create_future()
         self._put(item, 0, done)

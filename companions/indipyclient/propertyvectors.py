@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -44,9 +45,15 @@ __all__ = [
 ]
 
 
+@lru_cache(maxsize=16)
+def _time_of(text: str) -> datetime | None:
+    """Most devices give whole seconds, so that many updates have the same."""
+    return parse_timestamp(text)
+
+
 def stamp(text: str | None) -> datetime:
     """The timestamp of a message; now, if it has none."""
-    return parse_timestamp(text) or datetime.now(UTC)
+    return (_time_of(text) if text else None) or datetime.now(UTC)
 
 
 class Dumps:
@@ -244,25 +251,25 @@ class PropertyVector(Mapping[str, Any]):
 
     def update(self, message: SetVector) -> None:
         """The device has sent new values."""
+        fields = self.__dict__  # what __setattr__ does for users is done once, at the end
         if message.state is not None:
-            self.state = message.state.value
-        self.timestamp = stamp(message.timestamp)
+            fields["state"] = message.state._value_
+        fields["timestamp"] = time = stamp(message.timestamp)
         if message.message:
-            self.message = message.message
-            self.message_timestamp = self.timestamp
-        self.timeout = self._seconds(message.timeout, self.timeout)
-        self._due = 0.0
+            fields["message"] = message.message
+            fields["message_timestamp"] = time
+        if message.timeout is not None:
+            fields["timeout"] = self._seconds(message.timeout, self.timeout)
+        fields["_due"] = 0.0
         self._set_members(message)
         self._client.changed(self)
 
     def _set_members(self, message: SetVector) -> None:
+        members = self.data
         for one in message.members:
-            member = self.data.get(one.name)
-            if member is not None and isinstance(one, OneMember):
-                member.received(one.value)
-                if isinstance(member, NumberMember):
-                    member.min, member.max = one.min or member.min, one.max or member.max
-                    member.step = one.step or member.step
+            member = members.get(one[0])
+            if member is not None:
+                member.received(one[1])
 
     def __getitem__(self, membername: str) -> Any:
         return self.data[membername].membervalue
@@ -401,6 +408,15 @@ class NumberVector(PropertyVector):
 
     def _make(self, one: DefMember) -> Member:
         return NumberMember(one.name, one.label, one.format, one.min, one.max, one.step, one.value)
+
+    def _set_members(self, message: SetVector) -> None:
+        super()._set_members(message)
+        for one in message.members:
+            if len(one) == 5 and (one[2] is not None or one[3] is not None or one[4] is not None):  # limits change, too
+                member = self.data.get(one.name)
+                if isinstance(one, OneMember) and isinstance(member, NumberMember):
+                    member.min, member.max = one.min or member.min, one.max or member.max
+                    member.step = one.step or member.step
 
     def _number(self, membername: str) -> NumberMember:
         member = self.data[membername]

@@ -84,7 +84,7 @@ class Model:
     Args:
         history: Points that are kept of each number; 0 for none.
         span: Seconds that one of them stands for.
-        keep_blobs: Keep the data of the newest BLOB of each member, up to 512 MiB in all.
+        values: False: keep only which properties there are, for whoever keeps values elsewhere.
 
     Attributes:
         epoch: Random; two models never share one.
@@ -96,7 +96,7 @@ class Model:
         defined_at: When the last definition or deletion came, in the caller's clock.
     """
 
-    def __init__(self, *, history: int = 0, span: float = 1.0, keep_blobs: bool = True) -> None:
+    def __init__(self, *, history: int = 0, span: float = 1.0, values: bool = True) -> None:
         self.epoch = secrets.token_hex(4)
         self.rev = 0
         self.connected = False
@@ -114,7 +114,7 @@ class Model:
         self._points = history
         self._span = span
         self._histories: dict[tuple[str, str, str], History] = {}
-        self._keep_blobs = keep_blobs
+        self._values = values
         self._blobs: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._blob_bytes = 0
 
@@ -128,7 +128,7 @@ class Model:
             now: The caller's monotonic clock.
         """
         if type(message) is SetVector:
-            return self._set(message, now)
+            return self._set(message, now) if self._values else None
         if type(message) is DefVector:
             return self._define(message, now)
         if type(message) is DelProperty:
@@ -193,12 +193,10 @@ class Model:
             if member is None or not isinstance(one, OneBlob):
                 self.unknown += 1
                 continue
-            data = one.data if self._keep_blobs else None
-            members[one.name] = member._replace(format=one.format, data=data, size=one.size)
-            if data is not None:
-                key = (*old.key, one.name)
-                self._blob_bytes += len(data) - self._blobs.pop(key, 0)
-                self._blobs[key] = len(data)
+            members[one.name] = member._replace(format=one.format, data=one.data, size=one.size)
+            key = (*old.key, one.name)
+            self._blob_bytes += len(one.data) - self._blobs.pop(key, 0)
+            self._blobs[key] = len(one.data)
         while self._blob_bytes > BLOB_BYTES and len(self._blobs) > 1:
             key, size = self._blobs.popitem(last=False)
             self._blob_bytes -= size
@@ -231,7 +229,7 @@ class Model:
         self.defined_at = now
         members = {
             m.name: _new(Member, (m.name, m.label or m.name, m.value, m.format, m.min, m.max, m.step, None, None))
-            for m in message.members
+            for m in (message.members if self._values else ())
         }
         if message.kind is VectorKind.BLOB:
             self._forget_blobs(key)
