@@ -335,16 +335,22 @@ def decode_base64(text: Base64Text | Iterable[Base64Text]) -> bytes:
     padded = False
     for chunk in text:
         for start in range(0, len(chunk), _WINDOW):
-            piece = carry + bytes(chunk[start : start + _WINDOW]).translate(None, _WHITE_SPACE)
+            piece = carry + bytes(chunk[start : start + _WINDOW])
             whole = len(piece) & ~3
-            carry = piece[whole:]
+            try:
+                data = binascii.a2b_base64(memoryview(piece)[:whole], strict_mode=True)
+            except binascii.Error:  # white space, mostly: looking for it first would take a third as long again
+                piece = piece.translate(None, _WHITE_SPACE)
+                whole = len(piece) & ~3
+                try:
+                    data = binascii.a2b_base64(memoryview(piece)[:whole], strict_mode=True)
+                except binascii.Error as error:
+                    raise ValueFormatError(f"not base64: {error}") from None
+            carry = piece[whole:].translate(None, _WHITE_SPACE)
             if whole:
                 if padded:
                     raise ValueFormatError("base64 that goes on after its padding")
-                try:
-                    out.write(binascii.a2b_base64(piece[:whole], strict_mode=True))
-                except binascii.Error as error:
-                    raise ValueFormatError(f"not base64: {error}") from None
+                out.write(data)
                 padded = piece[whole - 1] == 0x3D  # "="
     if carry:
         raise ValueFormatError("base64 that does not end with a group of four characters")
