@@ -1,6 +1,6 @@
-"""One client under measurement, in a process of its own; it knows both clients, and needs the package of one.
+"""One client under measurement, in a process of its own; it knows all clients, and needs the package of one.
 
-    python clientworker.py ours|classic PORT PROPERTIES
+    python clientworker.py ours|classic|pyindi ADDRESS PROPERTIES
 
 It prints a JSON object: seconds until all properties were known, from the first update to the last, and the processor
 time and memory of that.
@@ -8,6 +8,7 @@ time and memory of that.
 
 import asyncio
 import json
+import os
 import sys
 import time
 
@@ -50,10 +51,10 @@ class Watch:
         print(json.dumps({**figures, "memory_at_end": memory()}))
 
 
-async def ours(port: int, watch: Watch) -> None:
+async def ours(address: str, watch: Watch) -> None:
     from indipyclient import BlobMode, Client, What
 
-    async with Client("127.0.0.1", port, blobs=BlobMode.ALSO) as client:
+    async with Client(address, blobs=BlobMode.ALSO) as client:
         tap = client.tap(limit=1_000_000, limit_bytes=1 << 30)
         known = len(client.model)
         async for change in tap:
@@ -64,7 +65,7 @@ async def ours(port: int, watch: Watch) -> None:
                 return
 
 
-async def classic(port: int, watch: Watch) -> None:
+async def classic(address: str, watch: Watch) -> None:
     import indipyclient as ipc
 
     class Client(ipc.IPyClient):
@@ -77,16 +78,45 @@ async def classic(port: int, watch: Watch) -> None:
             elif event.eventtype in ("Set", "SetBLOB") and watch.update(event.state or ""):
                 self.shutdown()
 
-    client = Client("127.0.0.1", port)
+    host, _, port = address.partition(":")
+    client = Client(host, int(port)) if port else Client(address)
     client.enableBLOBdefault = "Also"
     await client.asyncrun()
 
 
+async def pyindi(address: str, watch: Watch) -> None:
+    import PyIndi
+
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+
+    class Client(PyIndi.BaseClient):  # called in a thread of its own
+        known = 0
+
+        def newProperty(self, prop):
+            self.known += 1
+            watch.know(self.known)
+
+        def updateProperty(self, prop):
+            if watch.update("Alert" if prop.getState() == PyIndi.IPS_ALERT else ""):
+                loop.call_soon_threadsafe(over.set)
+
+    client = Client()
+    host, port = address.split(":")
+    client.setServer(host, int(port))
+    client.setBLOBMode(PyIndi.B_ALSO, "CCD", None)
+    if not client.connectServer():
+        raise SystemExit("no connection")
+    await over.wait()
+
+
 def main() -> None:
-    kind, port, properties = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    kind, address, properties = sys.argv[1], sys.argv[2], int(sys.argv[3])
     watch = Watch(properties)
-    asyncio.run({"ours": ours, "classic": classic}[kind](port, watch))
+    asyncio.run({"ours": ours, "classic": classic, "pyindi": pyindi}[kind](address, watch))
     watch.show()
+    sys.stdout.flush()
+    os._exit(0)  # pyindi-client's threads may hang at the end
 
 
 if __name__ == "__main__":

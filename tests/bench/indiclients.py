@@ -1,17 +1,22 @@
-"""Measures the client library, and beside it PyPI's package of the same name.
+"""Measures the client library, and beside it other clients.
 
-    python -m tests.bench.indiclients [--pypi PYTHON] [--scale 0.1]
+    python -m tests.bench.indiclients [--pypi PYTHON] [--pyindi PYTHON] [--scale 0.1]
 
-PYTHON is an interpreter that has PyPI's indipyclient.
+The interpreters are those of environments with PyPI's indipyclient and with pyindi-client, libindi's client for Python.
+Of the command, the processor time is measured beside that of indi_getprop, if that is installed.
 """
 
 import argparse
 import base64
 import json
 import os
+import resource
+import shutil
 import socket
+import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,16 +66,29 @@ def pictures(count: int, size: int) -> Iterator[bytes]:
         yield b'<setBLOBVector device="CCD" name="CCD1" state="%s">%s</setBLOBVector>\n' % (state, one)
 
 
+def attached(size: int, state: str) -> bytes:
+    """The element of a BLOB whose bytes go with it as a descriptor."""
+    one = f'<oneBLOB name="CCD1" size="{size}" len="{size}" format=".fits" attached="true"></oneBLOB>'
+    return f'<setBLOBVector device="CCD" name="CCD1" state="{state}">{one}</setBLOBVector>\n'.encode()
+
+
 class Blaster:
     """Sends prepared bytes to one client: the first part when it asks, the second a while later."""
 
     def __init__(self, first: bytes, second: bytes, pause: float) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self._listener = self._listen()
         self._parts = (first, second)
         self._pause = pause
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def _listen(self) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{listener.getsockname()[1]}"
+        return listener
+
+    def _send(self, sock: socket.socket) -> None:
+        sock.sendall(self._parts[1])
 
     def _run(self) -> None:
         try:
@@ -79,7 +97,7 @@ class Blaster:
                 sock.recv(1 << 16)
                 sock.sendall(self._parts[0])
                 time.sleep(self._pause)
-                sock.sendall(self._parts[1])
+                self._send(sock)
                 sock.settimeout(60)
                 while sock.recv(1 << 16):
                     pass
@@ -88,6 +106,38 @@ class Blaster:
 
     def close(self) -> None:
         self._listener.close()
+
+
+class LocalBlaster(Blaster):
+    """Hands over BLOBs as descriptors on a local socket, as a server does with clients on the same machine."""
+
+    def __init__(self, first: bytes, size: int, count: int, pause: float) -> None:
+        self._size, self._count = size, count
+        self._folder = tempfile.TemporaryDirectory()
+        super().__init__(first, b"", pause)
+
+    def _listen(self) -> socket.socket:
+        self.address = os.path.join(self._folder.name, "socket")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.address)
+        listener.listen()
+        return listener
+
+    def _send(self, sock: socket.socket) -> None:
+        data = os.urandom(self._size)
+        for number in range(self._count + 1):
+            fd = os.memfd_create("picture")  # a new one each time, as a camera makes it
+            try:
+                with open(fd, "wb", closefd=False) as file:
+                    file.write(data)
+                element = attached(self._size, "Alert" if number == self._count else "Ok")
+                socket.send_fds(sock, [element], [fd])
+            finally:
+                os.close(fd)
+
+    def close(self) -> None:
+        super().close()
+        self._folder.cleanup()
 
 
 @dataclass(frozen=True)
@@ -100,9 +150,11 @@ class Contender:
     path: str = ""
 
     def run(self, first: bytes, second: bytes, properties: int, pause: float = 1.0) -> dict[str, float]:
-        blaster = Blaster(first, second, pause)
+        return self.run_with(Blaster(first, second, pause), properties)
+
+    def run_with(self, blaster: Blaster, properties: int) -> dict[str, float]:
         environment = {**os.environ, "PYTHONPATH": self.path}
-        command = [self.python, str(WORKER), self.kind, str(blaster.port), str(properties)]
+        command = [self.python, str(WORKER), self.kind, blaster.address, str(properties)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
         finally:
@@ -115,9 +167,13 @@ class Contender:
 OURS = os.pathsep.join([str(ROOT / "companions"), str(ROOT)])
 
 
-def contenders(pypi: str | None) -> list[Contender]:
+def contenders(pypi: str | None, pyindi: str | None = None) -> list[Contender]:
     found = [Contender("Client", sys.executable, "ours", OURS), Contender("IPyClient", sys.executable, "classic", OURS)]
-    return found + ([Contender("PyPI's IPyClient", pypi, "classic")] if pypi else [])
+    if pypi:
+        found.append(Contender("PyPI's IPyClient", pypi, "classic"))
+    if pyindi:
+        found.append(Contender("pyindi-client", pyindi, "pyindi"))
+    return found
 
 
 def applied(scale: float = 1.0) -> float:
@@ -167,48 +223,74 @@ def blobs(one: Contender, scale: float = 1.0) -> dict[str, float]:
     return {"MB/s": megabytes / found["seconds"], "ms of processor for a MB": found["cpu"] / megabytes * 1e3}
 
 
-def get() -> float:
-    """Seconds of the command `indipyclient get` for one value, with its start; the best of five."""
-    best = float("inf")
-    for _ in range(5):
-        blaster = Blaster(definition("Device", "PROPERTY"), b"", 0.0)
-        command = [sys.executable, "-m", "indipyclient", "get", "-p", str(blaster.port), "Device.PROPERTY.A"]
-        environment = {**os.environ, "PYTHONPATH": OURS, "INDI_HOST": "127.0.0.1"}
-        begin = time.perf_counter()
-        subprocess.run(command, capture_output=True, env=environment, check=True, timeout=30)
-        best = min(best, time.perf_counter() - begin)
-        blaster.close()
-    return best
+def local_blobs(one: Contender, scale: float = 1.0) -> dict[str, float]:
+    """BLOBs of 16 MiB as descriptors on a local socket."""
+    size, count = round((16 << 20) * min(1.0, scale)), 40
+    found = one.run_with(LocalBlaster(BLOB, size, count, 0.2), 1)
+    megabytes = size * count / 1e6
+    return {"MB/s": megabytes / found["seconds"], "ms of processor for a MB": found["cpu"] / megabytes * 1e3}
 
 
-def start() -> float:
-    """Seconds that the interpreter itself takes; the best of five."""
-    best = float("inf")
-    for _ in range(5):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], check=True, timeout=30)
-        best = min(best, time.perf_counter() - begin)
-    return best
+def run_time(command: list[str]) -> tuple[float, float]:
+    """Seconds, and seconds of processor time, of a command, medians of ten; its bytecode is there."""
+    environment = {**os.environ, "PYTHONPATH": OURS}
+    with tempfile.TemporaryDirectory() as folder:
+        if environment.pop("PYTHONDONTWRITEBYTECODE", None):
+            environment["PYTHONPYCACHEPREFIX"] = folder  # as it is where it is installed
+        elapsed, processor = [], []
+        for number in range(11):
+            blaster = Blaster(definition("Device", "PROPERTY"), b"", 0.0)
+            address = ["127.0.0.1" if each == "HOST" else each for each in command]
+            address = [blaster.address.partition(":")[2] if each == "PORT" else each for each in address]
+            begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(address, capture_output=True, env=environment, check=True, timeout=30)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if number:  # the first writes bytecode
+                elapsed.append(time.perf_counter() - begin)
+                processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            blaster.close()
+    return statistics.median(elapsed), statistics.median(processor)
+
+
+VALUE = "Device.PROPERTY.A"
+GET = [sys.executable, "-m", "indipyclient", "get", "-s", "HOST", "-p", "PORT", VALUE]
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """What prints one value, and how long an interpreter takes that does nothing."""
+    yield "indipyclient get", GET
+    if shutil.which("indi_getprop"):
+        yield "indi_getprop", ["indi_getprop", "-h", "HOST", "-p", "PORT", VALUE]
+    yield "an interpreter with asyncio", [sys.executable, "-c", "import asyncio"]
+    yield "an interpreter", [sys.executable, "-c", "pass"]
 
 
 MEASURES: dict[str, Callable[[Contender, float], dict[str, float]]] = {
     "updates of four numbers": updates,
     "100 devices of 50 properties": large_site,
     "BLOBs of 16 MiB": blobs,
+    "BLOBs of 16 MiB on a local socket": local_blobs,
 }
+OURS_ALONE = frozenset({"BLOBs of 16 MiB on a local socket"})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pypi", metavar="PYTHON", help="an interpreter that has PyPI's indipyclient")
+    parser.add_argument("--pyindi", metavar="PYTHON", help="an interpreter that has pyindi-client")
     parser.add_argument("--scale", type=float, default=1.0, help="factor for what is measured")
     options = parser.parse_args()
     sys.path[:0] = OURS.split(os.pathsep)
     print(f"model: {applied(options.scale):,.0f} updates of four numbers applied in a second")
-    print(f"indipyclient get: {get() * 1000:.0f} ms, of which the interpreter alone takes {start() * 1000:.0f} ms")
+    print("one value")
+    for name, command in commands():
+        elapsed, processor = run_time(command)
+        print(f"  {name:28} {elapsed * 1000:.0f} ms, {processor * 1000:.0f} ms of processor time")
     for title, measure in MEASURES.items():
         print(title)
-        for one in contenders(options.pypi):
+        for one in contenders(options.pypi, options.pyindi):
+            if title in OURS_ALONE and one.path != OURS:
+                continue
             try:
                 figures = measure(one, options.scale)
             except (RuntimeError, subprocess.TimeoutExpired) as error:
