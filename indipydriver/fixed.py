@@ -1,4 +1,4 @@
-"""Mappings whose names are fixed when they are created: a driver's devices, a device's vectors."""
+"""Mappings that their users do not change: a driver's devices, a device's vectors, what a client has received."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ class FixedMapping(UserDict[str, _T]):
         """What is in it, for error messages, such as "the devices of a driver"."""
         raise NotImplementedError
 
+    def _refusal(self, name: str, remedy: str) -> str:
+        """Why it is not changed; the remedy is that of a driver."""
+        return f"{self._whose()} are fixed when it is created; {remedy}"
+
     def __setitem__(self, name: str, value: _T) -> NoReturn:
-        raise KeyError(f"{self._whose()} are fixed when it is created; {name!r} cannot be set")
+        raise KeyError(self._refusal(name, f"{name!r} cannot be set"))
 
     def __delitem__(self, name: str) -> NoReturn:
-        raise KeyError(
-            f"{self._whose()} are fixed when it is created; send_delProperty() withdraws {name!r} from clients"
-        )
+        raise KeyError(self._refusal(name, f"send_delProperty() withdraws {name!r} from clients"))
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # that of UserDict writes past __setitem__
         self.update(other)

@@ -18,19 +18,21 @@ from indipydriver.protocol.tags import BlobMode, State
 
 from .addresses import PORT, Endpoint, parse_endpoint
 from .blobs import ReceivedBlob, pump
-from .commanding import Outcome, carry_out, need
-from .connect import Connect, connect, tls_context
+from .commanding import Outcome, carry_out
+from .connect import Connect, connect
 from .engine import Engine
 from .errors import NotConnected
 from .model.commands import Value, press
 from .model.delta import Note
 from .model.expect import Confirm
 from .model.history import Point
+from .model.lookup import need
 from .model.model import Change, Model
 from .model.properties import Property
 from .model.site import Device, Site
 from .model.tap import Overflow, TapQueue
 from .model.wishes import BlobWishes
+from .reaching import tls_context
 from .reconnect import LinkState, Retry, Status
 from .streams import Cursor, Lost, Tap
 from .waiting import Where, settle, wait_device, wait_property

@@ -13,8 +13,6 @@ from .engine import Engine, Watcher
 from .errors import (
     ClientError,
     LinkLost,
-    NoSuchDevice,
-    NoSuchProperty,
     NotConnected,
     PropertyGone,
     Refused,
@@ -22,10 +20,11 @@ from .errors import (
 )
 from .model.commands import Value, command, texts
 from .model.expect import Confirm, Expectation, Verdict, patience
+from .model.lookup import need
 from .model.model import Change, Model
 from .model.properties import Pending, Property
 
-__all__ = ["Outcome", "carry_out", "need"]
+__all__ = ["Outcome", "carry_out"]
 
 _TIME_FOR_A_BLOB = 60.0
 """Seconds more for a BLOB, which may take its time on the way out."""
@@ -48,17 +47,6 @@ class Outcome:
     acknowledged: bool
     elapsed: float
     messages: tuple[str, ...]
-
-
-def need(model: Model, device: str, name: str) -> Property:
-    """A property as it is now; NoSuchDevice or NoSuchProperty if it is not there."""
-    prop = model.get(device, name)
-    if prop is not None:
-        return prop
-    names = model.names(device)
-    if not names:
-        raise NoSuchDevice(device, model.names())
-    raise NoSuchProperty(name, names, device)
 
 
 async def carry_out(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from .propertyvectors import Dumps, PropertyVector, SnapVector
+from .propertyvectors import PropertyVector
+from .snapshots import Copied, Dumps, Received, SnapVector
 
 if TYPE_CHECKING:
     from .devicestore import DeviceStore
@@ -24,7 +24,7 @@ def _dump_messages(messages: list[Said]) -> list[list[str]]:
     return [[time.isoformat(sep="T"), text] for time, text in messages]
 
 
-class SnapDevice(Mapping[str, SnapVector], Dumps):
+class SnapDevice(Copied[SnapVector], Dumps):
     """A device as it was: a mapping of vector names to vectors."""
 
     def __init__(
@@ -41,14 +41,8 @@ class SnapDevice(Mapping[str, SnapVector], Dumps):
         """It has a vector that has not been deleted."""
         return any(vector.enable for vector in self.data.values())
 
-    def __getitem__(self, vectorname: str) -> SnapVector:
-        return self.data[vectorname]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
+    def _whose(self) -> str:
+        return "the vectors of a snapshot"
 
     def dictdump(
         self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
@@ -68,7 +62,7 @@ class SnapDevice(Mapping[str, SnapVector], Dumps):
         return found
 
 
-class Snap(Mapping[str, SnapDevice], Dumps):
+class Snap(Copied[SnapDevice], Dumps):
     """A client as it was: a mapping of device names to devices."""
 
     def __init__(
@@ -87,14 +81,8 @@ class Snap(Mapping[str, SnapDevice], Dumps):
         self.messages = messages
         self.user_string = user_string
 
-    def __getitem__(self, devicename: str) -> SnapDevice:
-        return self.data[devicename]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
+    def _whose(self) -> str:
+        return "the devices of a snapshot"
 
     def enabledlen(self) -> int:
         """How many devices are enabled."""
@@ -123,7 +111,7 @@ class Snap(Mapping[str, SnapDevice], Dumps):
         return found
 
 
-class Device(Mapping[str, PropertyVector]):
+class Device(Received[PropertyVector]):
     """A device: a mapping of vector names to vectors, deleted ones included.
 
     Attributes:
@@ -142,17 +130,8 @@ class Device(Mapping[str, PropertyVector]):
         self._snaps: dict[str, SnapVector] = {}  # of the vectors that have not changed since
         self._last: SnapDevice | None = None
 
-    def __getitem__(self, vectorname: str) -> PropertyVector:
-        return self.data[vectorname]
-
-    def __setitem__(self, propertyname: str, propertyvector: object) -> None:
-        raise KeyError("Vectors come from the server.")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
+    def _whose(self) -> str:
+        return "the vectors of a device"
 
     __hash__ = object.__hash__
 

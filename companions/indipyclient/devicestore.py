@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +10,12 @@ from indipydriver.protocol.messages import AnyMessage, DefVector, DelProperty
 
 from .devices import MESSAGES, Device, Snap
 from .propertyvectors import PropertyVector, new_vector, stamp
+from .snapshots import Received
 
 __all__ = ["DeviceStore"]
 
 
-class DeviceStore(Mapping[str, Device]):
+class DeviceStore(Received[Device]):
     """The base of the client: a mapping of device names to devices.
 
     Args:
@@ -36,17 +36,8 @@ class DeviceStore(Mapping[str, Device]):
         self.vector_timeout_min: float = 2
         self.vector_timeout_max: float = 10
 
-    def __getitem__(self, devicename: str) -> Device:
-        return self.data[devicename]
-
-    def __setitem__(self, devicename: str, device: object) -> None:
-        raise KeyError("Devices come from the server.")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
+    def _whose(self) -> str:
+        return "the devices of a client"
 
     __hash__ = object.__hash__
 

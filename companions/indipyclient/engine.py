@@ -15,11 +15,12 @@ from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties
 from indipydriver.protocol.tags import VectorKind
 
 from .addresses import Endpoint
-from .connect import CONNECT_TIMEOUT, Connect, describe
+from .connect import Connect
 from .errors import ClientError, LinkLost, NotConnected
 from .model.model import Change, Model, What
 from .model.properties import Key
 from .model.wishes import BlobWishes
+from .reaching import CONNECT_TIMEOUT, describe
 from .reconnect import LinkState, Retry, Status
 from .session import Session
 from .streams import Cursor, Tap

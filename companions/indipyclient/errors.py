@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from indipydriver.errors import IndiError
@@ -76,6 +75,8 @@ class Unknown(ClientError, KeyError):
     what = "name"
 
     def __init__(self, name: str, among: Iterable[str] = (), where: str = "") -> None:
+        from difflib import get_close_matches  # here, as it is rarely needed and every command loads this module
+
         self.name = name
         self.known = tuple(get_close_matches(name, list(among), 3, 0.4))
         self._where = where

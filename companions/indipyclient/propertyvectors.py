@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from indipydriver.protocol.messages import DefMember, DefVector, NewVector, OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import VectorKind
@@ -20,12 +19,11 @@ from .propertymembers import (
     LightMember,
     Member,
     NumberMember,
-    SnapMember,
-    SnapNumberMember,
     SwitchMember,
     TextMember,
     getfloat,
 )
+from .snapshots import SnapNumberVector, SnapVector
 
 if TYPE_CHECKING:
     from .devices import Device
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOBVector",
-    "Dumps",
     "LightVector",
     "NumberVector",
     "PropertyVector",
@@ -54,133 +51,6 @@ def _time_of(text: str) -> datetime | None:
 def stamp(text: str | None) -> datetime:
     """The timestamp of a message; now, if it has none."""
     return (_time_of(text) if text else None) or datetime.now(UTC)
-
-
-class Dumps:
-    """What every snapshot can do."""
-
-    def dictdump(
-        self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
-    ) -> dict[str, Any]:
-        """As a dict that can be JSON.
-
-        Args:
-            inc_blob: With the data of BLOBs, as base64.
-            inc_user_string: With the user strings.
-            inc_itemid: With the item ids.
-        """
-        raise NotImplementedError
-
-    def dumps(
-        self,
-        indent: int | str | None = None,
-        separators: tuple[str, str] | None = None,
-        inc_blob: bool = False,
-        inc_user_string: bool = False,
-        inc_itemid: bool = False,
-    ) -> str:
-        """As JSON."""
-        return json.dumps(self.dictdump(inc_blob, inc_user_string, inc_itemid), indent=indent, separators=separators)
-
-    def dump(
-        self,
-        fp: IO[str],
-        indent: int | str | None = None,
-        separators: tuple[str, str] | None = None,
-        inc_blob: bool = False,
-        inc_user_string: bool = False,
-        inc_itemid: bool = False,
-    ) -> None:
-        """Write it to a file as JSON."""
-        json.dump(self.dictdump(inc_blob, inc_user_string, inc_itemid), fp, indent=indent, separators=separators)
-
-
-class SnapVector(Mapping[str, Any], Dumps):
-    """A vector as it was: its members, and the attributes of the vector."""
-
-    def __init__(self, vector: PropertyVector) -> None:
-        self.name = vector.name
-        self.label = vector.label
-        self.group = vector.group
-        self.state = vector.state
-        self.rule = vector.rule
-        self.perm = vector.perm
-        self.timeout = vector.timeout
-        self.timestamp = vector.timestamp
-        self.message = vector.message
-        self.message_timestamp = vector.message_timestamp
-        self.vectortype = vector.vectortype
-        self.devicename = vector.devicename
-        self.enable = vector.enable
-        self.user_string = vector.user_string
-        self.itemid = vector.itemid
-        self.data: dict[str, SnapMember] = {name: member.snapshot() for name, member in vector.data.items()}
-
-    def __getitem__(self, membername: str) -> Any:
-        return self.data[membername].membervalue
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def members(self) -> Mapping[str, SnapMember]:
-        """The members themselves, by name."""
-        return MappingProxyType(self.data)
-
-    def member(self, membername: str) -> SnapMember:
-        """One of them."""
-        return self.data[membername]
-
-    def memberlabel(self, membername: str) -> str:
-        """Its label."""
-        return self.data[membername].label
-
-    def dictdump(
-        self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
-    ) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "vectortype": self.vectortype,
-            "name": self.name,
-            "devicename": self.devicename,
-            "label": self.label,
-            "enable": self.enable,
-            "message": self.message,
-            "message_timestamp": self.message_timestamp.isoformat(sep="T"),
-            "group": self.group,
-            "state": self.state,
-            "timeout": self.timeout,
-            "timestamp": self.timestamp.isoformat(sep="T"),
-        }
-        if self.rule is not None:
-            found["rule"] = self.rule
-        found["perm"] = self.perm
-        if inc_user_string:
-            found["user_string"] = self.user_string
-        if inc_itemid:
-            found["itemid"] = self.itemid
-        found["members"] = {
-            name: member.dictdump(inc_blob, inc_user_string, inc_itemid) for name, member in self.data.items()
-        }
-        return found
-
-
-class SnapNumberVector(SnapVector):
-    """A vector of numbers as it was."""
-
-    def _number(self, membername: str) -> SnapNumberMember:
-        member = self.data[membername]
-        assert isinstance(member, SnapNumberMember)
-        return member
-
-    def getfloatvalue(self, membername: str) -> float:
-        """The value of a member as a float."""
-        return self._number(membername).getfloatvalue()
-
-    def getformattedvalue(self, membername: str) -> str:
-        """The value of a member in its format."""
-        return self._number(membername).getformattedvalue()
 
 
 class PropertyVector(Mapping[str, Any]):

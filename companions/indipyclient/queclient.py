@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from .devices import Snap, SnapDevice
 from .ipyclient import IPyClient
-from .propertyvectors import SnapVector
+from .snapshots import SnapVector
 
 __all__ = ["EventItem", "QueClient", "runqueclient"]
 

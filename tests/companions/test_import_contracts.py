@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.test_import_contracts import IO_MODULES, NOT_EVERYWHERE, ROOT, Import, collect, is_within
 
-# What companions may know of the core: its public names, and the way of frames.
-CORE = ("indipydriver.protocol", "indipydriver.transport", "indipydriver.errors")
+# What companions may know of the core: its public names, the way of frames, and its read-only mapping.
+CORE = ("indipydriver.protocol", "indipydriver.transport", "indipydriver.errors", "indipydriver.fixed")
 PUBLIC = ("indipydriver", "indipyserver")
 
 # The layers of each companion, lowest first; a module imports from layers below its own, or its own folder.
@@ -16,13 +16,15 @@ LAYERS = {
         "errors",
         "model",
         "addresses reconnect streams quick",
-        "connect",
+        "reaching",
+        "connect look",
         "session",
         "engine",
         "blobs commanding waiting",
         "client",
         "sync recording",
         "propertymembers",
+        "snapshots",
         "propertyvectors",
         "events devices",
         "devicestore",

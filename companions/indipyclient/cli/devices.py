@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from ..model.properties import Property
 from ..model.site import Device
-from .link import QUIET, Status, client_of, run, say
 from .main import common
+from .outcome import Status, say, told
 from .output import print_json, print_line
+from .server import QUIET, look_at
 
 EXAMPLES = """\
   indipyclient devices
@@ -24,13 +25,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.add_argument("-t", "--timeout", type=float, default=3.0, help="seconds to wait for names (default: 3)")
     options = parser.parse_args(arguments)
-    return run(lambda: _devices(options))
+    return told(lambda: _devices(options))
 
 
-async def _devices(options: argparse.Namespace) -> int:
-    async with client_of(options) as client:
-        await client.settle(quiet=QUIET, timeout=options.timeout)
-        devices = list(client.devices.values())
+def _devices(options: argparse.Namespace) -> int:
+    with look_at(options) as look:
+        look.ask()
+        look.settle(QUIET, options.timeout)
+        devices = list(look.model.site().devices.values())
     for device in devices:
         _print(device, options.properties, options.json)
     if not devices:

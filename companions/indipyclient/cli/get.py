@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from .link import Status, client_of, matching, patterns_of, run, say
 from .main import common
+from .outcome import Status, say, told
 from .output import lines_of, print_members
+from .server import look_at, matching, patterns_of
 
 EXAMPLES = """\
   indipyclient get                                 everything
@@ -24,13 +25,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.add_argument("-t", "--timeout", type=float, default=2.0, help="seconds to wait for names (default: 2)")
     options = parser.parse_args(arguments)
-    return run(lambda: _get(options))
+    return told(lambda: _get(options))
 
 
-async def _get(options: argparse.Namespace) -> int:
-    async with client_of(options) as client:
-        props = await matching(client, options.addresses, options.timeout)
-        patterns = patterns_of(options.addresses, list(client.model))
+def _get(options: argparse.Namespace) -> int:
+    with look_at(options) as look:
+        props = matching(look, options.addresses, options.timeout)
+        patterns = patterns_of(options.addresses, list(look.model))
         printed = 0
         for prop in props:
             members = lines_of(patterns, prop)

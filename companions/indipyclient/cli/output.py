@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -37,6 +36,8 @@ def print_line(text: str) -> None:
 
 def print_json(found: object) -> None:
     """One object on a line, at once."""
+    import json
+
     print_line(json.dumps(found, ensure_ascii=False))
 
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from ..errors import NoSuchDevice
 from ..model.dump import dump_device, dump_property, dump_site
-from .link import QUIET, Status, client_of, run
+from ..model.lookup import need
 from .main import common
+from .outcome import Status, told
 from .output import print_line
+from .server import QUIET, look_at
 
 EXAMPLES = """\
   indipyclient snapshot
@@ -26,13 +28,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--compact", action="store_true", help="on one line")
     parser.add_argument("-t", "--timeout", type=float, default=3.0, help="seconds to wait for names (default: 3)")
     options = parser.parse_args(arguments)
-    return run(lambda: _snapshot(options))
+    return told(lambda: _snapshot(options))
 
 
-async def _snapshot(options: argparse.Namespace) -> int:
-    async with client_of(options) as client:
-        await client.settle(quiet=QUIET, timeout=options.timeout)
-        site = client.snapshot()
+def _snapshot(options: argparse.Namespace) -> int:
+    with look_at(options) as look:
+        look.ask()
+        look.settle(QUIET, options.timeout)
+        site = look.model.site()
         if options.device is None:
             found = dump_site(site)
         elif options.name is None:
@@ -41,6 +44,6 @@ async def _snapshot(options: argparse.Namespace) -> int:
                 raise NoSuchDevice(options.device, site)
             found = dump_device(device)
         else:
-            found = dump_property(client.need(options.device, options.name))
+            found = dump_property(need(look.model, options.device, options.name))
     print_line(json.dumps(found, indent=None if options.compact else 2, ensure_ascii=False))
     return Status.DONE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -97,7 +97,7 @@ class Model:
     """
 
     def __init__(self, *, history: int = 0, span: float = 1.0, values: bool = True) -> None:
-        self.epoch = secrets.token_hex(4)
+        self.epoch = os.urandom(4).hex()  # not of `secrets`, which loads much more
         self.rev = 0
         self.connected = False
         self.session = 0

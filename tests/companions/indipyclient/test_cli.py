@@ -304,7 +304,7 @@ def test_the_examples_of_the_help_are_read(arguments, monkeypatch):
     """Each is taken by its parser; those that are in the tutorials run there."""
     module = importlib.import_module(f"indipyclient.cli.{arguments[0]}")
     taken = []
-    monkeypatch.setattr(module, "run", lambda work: taken.append(work) or 0)
+    monkeypatch.setattr(module, "run" if hasattr(module, "run") else "told", lambda work: taken.append(work) or 0)
     assert module.main(arguments[1:]) == 0
     assert taken
 

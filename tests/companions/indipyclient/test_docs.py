@@ -96,7 +96,7 @@ def commands():
 def test_a_command_of_the_pages_is_read(words, monkeypatch):
     module = importlib.import_module(f"indipyclient.cli.{words[0]}")
     taken = []
-    monkeypatch.setattr(module, "run", lambda work: taken.append(work) or 0)
+    monkeypatch.setattr(module, "run" if hasattr(module, "run") else "told", lambda work: taken.append(work) or 0)
     assert module.main(words[1:]) == 0
     assert taken
 
@@ -104,7 +104,7 @@ def test_a_command_of_the_pages_is_read(words, monkeypatch):
 def test_every_verb_and_status_is_in_the_reference():
     page = PAGES[DOCS / "reference" / "client-command.md"]
     assert [verb for verb in VERBS if f"| `{verb}" not in page] == []
-    from indipyclient.cli.link import Status
+    from indipyclient.cli.outcome import Status
 
     assert [status for status in Status if f"\n| {int(status)} |" not in page] == []
 
