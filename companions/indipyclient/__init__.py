@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from indipydriver.protocol.tags import BlobMode, Permission, State, SwitchRule, VectorKind
 
     from .blobs import ReceivedBlob
-    from .client import Client, Stats
+    from .client import Client
     from .commanding import Outcome
     from .errors import (
         BadValue,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .model.tap import Overflow
     from .propertymembers import getfloat
     from .reconnect import LinkState, Retry, Status
+    from .stats import Stats
     from .streams import Cursor, Lost, Tap
     from .sync import SyncClient
 
@@ -132,7 +133,7 @@ version = "4.0.0"
 _MODULES = {
     "indipydriver.protocol.tags": "BlobMode Permission SwitchRule State VectorKind",
     ".blobs": "ReceivedBlob",
-    ".client": "Client Stats",
+    ".client": "Client",
     ".commanding": "Outcome",
     ".errors": "BadValue ClientError LinkLost NoSuchDevice NoSuchMember NoSuchProperty NotConnected NotWritable "
     "Overrun PropertyGone Refused TimedOut Unknown WrongKind",
@@ -149,6 +150,7 @@ _MODULES = {
     ".model.tap": "Overflow",
     ".propertymembers": "getfloat",
     ".reconnect": "LinkState Retry Status",
+    ".stats": "Stats",
     ".streams": "Cursor Lost Tap",
     ".sync": "SyncClient",
 }

@@ -7,7 +7,6 @@ import contextlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -34,39 +33,13 @@ from .model.tap import Overflow, TapQueue
 from .model.wishes import BlobWishes
 from .reaching import tls_context
 from .reconnect import LinkState, Retry, Status
+from .stats import Stats
 from .streams import Cursor, Lost, Tap
 from .waiting import Where, settle, wait_device, wait_property
 
 __all__ = ["Client", "Outcome", "Stats"]
 
 _BLOBS_AT_ONCE: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What has happened so far.
-
-    Attributes:
-        uptime: Seconds since the link came up; 0 when it is down.
-        reconnects: How often it came back.
-        last_message_age: Seconds since something was last understood; None when the link is down.
-        messages: Elements understood.
-        bytes_in: Bytes received.
-        bytes_out: Bytes sent.
-        malformed: Elements that were skipped because they could not be read.
-        unknown: Updates of what was never defined.
-        dropped: Items that taps have lost.
-    """
-
-    uptime: float
-    reconnects: int
-    last_message_age: float | None
-    messages: int
-    bytes_in: int
-    bytes_out: int
-    malformed: int
-    unknown: int
-    dropped: int
 
 
 class Client:
@@ -78,6 +51,7 @@ class Client:
         tls: True for the certificates that this machine trusts, or a context of your own.
         server_hostname: The name in the server's certificate, if not the host.
         blobs: For which BLOBs are asked without being told to: none, or those of all devices.
+        blob_link: BLOBs come over a second connection, so that nothing waits behind a large image.
         history: Points that are kept of each number; 0 for none.
         reconnect: False: the first failure ends it.
         retry: When to try again; the default waits 1 s, and up to 30 s.
@@ -97,6 +71,7 @@ class Client:
         tls: bool | ssl.SSLContext | None = None,
         server_hostname: str | None = None,
         blobs: BlobMode = BlobMode.NEVER,
+        blob_link: bool = False,
         history: int = 0,
         reconnect: bool = True,
         retry: Retry | None = None,
@@ -106,6 +81,7 @@ class Client:
         self.endpoint = parse_endpoint(host, port)
         self.model = Model(history=history)
         self._wishes = BlobWishes(blobs)
+        self._blob_link = blob_link
         self._retry = (retry or Retry()) if reconnect else None
         self._connect = connect or self._connector(tls, server_hostname, limits)
         self._engine: Engine | None = None
@@ -135,7 +111,9 @@ class Client:
         """
         if self._engine is not None:
             raise RuntimeError("this client was started already")
-        engine = self._engine = Engine(self.endpoint, self._connect, self.model, self._wishes, retry=self._retry)
+        engine = self._engine = Engine(
+            self.endpoint, self._connect, self.model, self._wishes, retry=self._retry, blob_link=self._blob_link
+        )
         self._task = asyncio.create_task(engine.run(), name=f"INDI client of {self.endpoint}")
         if not wait:
             return
@@ -203,6 +181,7 @@ class Client:
             engine.malformed,
             self.model.unknown,
             self._lost_by_closed + sum(tap.lost for tap in self._taps) + sum(s.lost for s in self._streams),
+            *(engine.trips or (None, None)),
         )
 
     # What there is
@@ -350,6 +329,17 @@ class Client:
     async def ask(self, device: str | None = None, name: str | None = None) -> None:
         """Ask for definitions again: of everything, a device, or a property."""
         await self._running.send(GetProperties(device, name))
+
+    async def ping(self, *, timeout: float | None = 5.0) -> float:
+        """How many seconds the server takes to answer, with all that it had to send to this client before.
+
+        The C++ server and the one of this project answer pings; PyPI's does not.
+
+        Raises:
+            NotConnected, LinkLost: There is no link, or none any more.
+            TimedOut: The server does not answer.
+        """
+        return await self._running.ping(timeout)
 
     # Following
 

@@ -11,12 +11,13 @@ from typing import Final, TypeVar
 
 from indipydriver.errors import LocalProtocolError, RemoteProtocolError
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties
-from indipydriver.protocol.tags import VectorKind
+from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties, Ping
+from indipydriver.protocol.tags import BlobMode, VectorKind
 
 from .addresses import Endpoint
+from .bloblink import BlobLink
 from .connect import Connect
-from .errors import ClientError, LinkLost, NotConnected
+from .errors import ClientError, LinkLost, NotConnected, TimedOut
 from .model.model import Change, Model, What
 from .model.properties import Key
 from .model.wishes import BlobWishes
@@ -63,11 +64,13 @@ class Engine:
         wishes: BLOBs that are wanted.
         retry: When to try again; None: the first failure is the end.
         clear_when_lost: Forget everything when the link is lost, and do not keep it as stale.
+        blob_link: BLOBs come over a connection of their own.
 
     Attributes:
         status: How the link is.
         reconnects: How often it came back.
         malformed: Elements that were skipped.
+        trips: Seconds of the last round trip and of the shortest; None before the first.
         on_status: Called when `status` has changed.
         on_change: Called for each change, in order, before anybody else is told.
     """
@@ -81,6 +84,7 @@ class Engine:
         *,
         retry: Retry | None,
         clear_when_lost: bool = False,
+        blob_link: bool = False,
         idle: float = IDLE,
         unanswered: float = UNANSWERED,
     ) -> None:
@@ -94,6 +98,7 @@ class Engine:
         self.session: Session | None = None
         self.reconnects = 0
         self.malformed = 0
+        self.trips: tuple[float, float] | None = None
         self.on_status: Callable[[Status], None] = lambda status: None
         self.on_change: Callable[[Change], None] = lambda change: None
         self.on_message: Callable[[AnyMessage], None] | None = None
@@ -106,6 +111,9 @@ class Engine:
         self._waiters: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
         self._asked = 0.0
         self._before: tuple[int, int, int] = (0, 0, 0)  # messages and bytes of the sessions that are over
+        self._pings: dict[str, asyncio.Future[float]] = {}
+        self._pinged = 0
+        self._blob_link = BlobLink(connect, self, Retry(), self._wanted_blobs) if blob_link else None
 
     # Life
 
@@ -143,6 +151,7 @@ class Engine:
         self.session = session
         self.model.link_made()
         self.reconnects = self.model.session - 1
+        blobs = asyncio.create_task(self._blob_link.run()) if self._blob_link is not None else None
         try:
             session.open()
             await session.send(GetProperties())
@@ -153,6 +162,8 @@ class Engine:
             session.abort()
             self.session = None
             self._before = self._counts(session)
+            if blobs is not None:
+                blobs.cancel()
             self._lose()
         if silent:
             return f"{self.endpoint} has not answered for {self.unanswered:g} s"
@@ -197,6 +208,9 @@ class Engine:
         if self._clear_when_lost:
             self.model.clear()
         error = LinkLost(f"the connection to {self.endpoint} was lost")
+        for future in self._pings.values():
+            if not future.done():
+                future.set_exception(error)
         for watchers in list(self._watchers.values()):
             for watcher in list(watchers):
                 watcher.lost(error)
@@ -220,7 +234,11 @@ class Engine:
 
     def counts(self) -> tuple[int, int, int]:
         """Messages, bytes received and bytes sent, of all links so far."""
-        return self._counts(self.session) if self.session is not None else self._before
+        found = self._counts(self.session) if self.session is not None else self._before
+        if self._blob_link is None:
+            return found
+        messages, received, sent = self._blob_link.counts()
+        return found[0] + messages, found[1] + received, found[2] + sent
 
     def _counts(self, session: Session) -> tuple[int, int, int]:
         messages, received, sent = self._before
@@ -245,9 +263,47 @@ class Engine:
 
     async def wish(self, message: EnableBlob | None) -> None:
         """Send what a wish says, if there is a link; if not, it is sent when there is one."""
-        if message is not None and self.session is not None:
+        if message is None or self.session is None:
+            return
+        if self._blob_link is None:
             with contextlib.suppress(NotConnected, LinkLost):
                 await self.send(message)
+        else:
+            self._blob_link.send(message)
+            if message.mode is not BlobMode.NEVER:
+                await self._blob_link.agree()
+
+    def _wanted_blobs(self) -> Iterator[EnableBlob]:
+        """What to say on a new connection for BLOBs."""
+        for prop in self.model:
+            message = self.wishes.defined(prop)
+            if message is not None:
+                yield message
+
+    async def ping(self, timeout: float | None) -> float:
+        """Seconds until the server has come to this, after everything that it had to do for this client before.
+
+        Raises:
+            NotConnected, LinkLost: There is no link, or none any more.
+            TimedOut: The server does not answer.
+        """
+        self._pinged += 1
+        uid = f"ping-{self._pinged}"
+        future: asyncio.Future[float] = self._loop.create_future()
+        self._pings[uid] = future
+        began = self._loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                await self.send(Ping(uid))
+                took = await future - began
+        except TimeoutError:
+            raise TimedOut(f"{self.endpoint} has not answered a ping in {timeout:g} s", sent=True) from None
+        finally:
+            del self._pings[uid]
+            if future.done() and not future.cancelled():
+                future.exception()
+        self.trips = (took, min(took, self.trips[1]) if self.trips else took)
+        return took
 
     # In; called by the session
 
@@ -271,8 +327,21 @@ class Engine:
         if self._taps:
             self._tap(change)
 
+    def pong_received(self, uid: str) -> None:
+        future = self._pings.get(uid)
+        if future is not None and not future.done():
+            future.set_result(self._loop.time())
+
+    def hold(self, reason: str, on: bool) -> None:
+        """Read nothing from the server as long as there is a reason."""
+        for session in (self.session, self._blob_link.session if self._blob_link is not None else None):
+            if session is not None:
+                session.hold(reason, on)
+
     def _send_wish(self, message: EnableBlob | None) -> None:
-        if message is not None and self.session is not None:
+        if message is not None and self._blob_link is not None:
+            self._blob_link.send(message)
+        elif message is not None and self.session is not None:
             with contextlib.suppress(LocalProtocolError):
                 self.session.put(encode(message))
 
@@ -289,8 +358,8 @@ class Engine:
         for tap, (of_device, of_name) in list(self._taps.items()):
             if (of_device is None or device in (of_device, None)) and (of_name is None or name in (of_name, None)):
                 tap.put(change, size)
-                if tap.holds_up and self.session is not None:
-                    self.session.hold("tap", True)
+                if tap.holds_up:
+                    self.hold("tap", True)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
         self.malformed += 1
@@ -353,8 +422,8 @@ class Engine:
 
     def taps_drained(self) -> None:
         """Some tap has room again."""
-        if self.session is not None and not any(tap.holds_up for tap in self._taps):
-            self.session.hold("tap", False)
+        if not any(tap.holds_up for tap in self._taps):
+            self.hold("tap", False)
 
 
 def _concerns(change: Change, device: str, name: str) -> bool:

@@ -222,8 +222,8 @@ class IPyClient(DeviceStore):
             self._hold(True)
 
     def _hold(self, on: bool) -> None:
-        if self._engine is not None and self._engine.session is not None:
-            self._engine.session.hold("events", on)
+        if self._engine is not None:
+            self._engine.hold("events", on)
 
     async def _handle_events(self) -> None:
         while True:

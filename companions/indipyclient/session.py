@@ -37,6 +37,9 @@ class Owner(Protocol):
     def fault_received(self, fault: RemoteProtocolError) -> None:
         """Something was skipped."""
 
+    def pong_received(self, uid: str) -> None:
+        """The server has come to this ping."""
+
 
 class Session:
     """The use of one link.
@@ -167,7 +170,9 @@ class Session:
     def _hand_on(self, message: AnyMessage) -> None:
         self.messages += 1
         if type(message) is Ping:
-            if not message.reply:
+            if message.reply:
+                self._owner.pong_received(message.uid)
+            else:
                 self.put(encode(Ping(message.uid, reply=True)))
             return
         self._owner.message_received(message)

@@ -16,7 +16,7 @@ from indipydriver.protocol.tags import BlobMode, State
 
 from .addresses import PORT
 from .blobs import ReceivedBlob
-from .client import Client, Stats
+from .client import Client
 from .commanding import Outcome
 from .errors import NotConnected
 from .model.commands import Value
@@ -26,6 +26,7 @@ from .model.history import Point
 from .model.properties import Property
 from .model.site import Device, Site
 from .reconnect import Status
+from .stats import Stats
 from .streams import Lost
 from .waiting import Where
 
@@ -46,6 +47,7 @@ class SyncClient:
         tls: True for the certificates that this machine trusts, or a context of your own.
         server_hostname: The name in the server's certificate, if not the host.
         blobs: For which BLOBs are asked without being told to.
+        blob_link: BLOBs come over a second connection, so that nothing waits behind a large image.
         history: Points that are kept of each number; 0 for none.
         reconnect: False: the first failure ends it.
 
@@ -62,6 +64,7 @@ class SyncClient:
         tls: bool | ssl.SSLContext | None = None,
         server_hostname: str | None = None,
         blobs: BlobMode = BlobMode.NEVER,
+        blob_link: bool = False,
         history: int = 0,
         reconnect: bool = True,
     ) -> None:
@@ -71,6 +74,7 @@ class SyncClient:
             tls=tls,
             server_hostname=server_hostname,
             blobs=blobs,
+            blob_link=blob_link,
             history=history,
             reconnect=reconnect,
         )
@@ -237,6 +241,10 @@ class SyncClient:
     ) -> Outcome:
         """Turn one switch On, and the others Off where the rule says so."""
         return self._call(self._client.press(device, name, member, confirm=confirm, timeout=timeout))
+
+    def ping(self, *, timeout: float | None = 5.0) -> float:
+        """How many seconds the server takes to answer; see :meth:`indipyclient.Client.ping`."""
+        return self._call(self._client.ping(timeout=timeout))
 
     # Following
 

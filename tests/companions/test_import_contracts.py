@@ -15,10 +15,11 @@ LAYERS = {
     "indipyclient": (
         "errors",
         "model",
-        "addresses reconnect streams quick",
+        "addresses reconnect streams quick stats",
         "reaching",
         "connect look",
         "session",
+        "bloblink",
         "engine",
         "blobs commanding waiting",
         "client",

@@ -1,0 +1,143 @@
+"""A second connection that carries BLOBs alone, so that values do not wait behind images."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from indipydriver.errors import LocalProtocolError, RemoteProtocolError
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties, Ping, SetVector
+from indipydriver.protocol.tags import BlobMode, VectorKind
+
+from .connect import Connect
+from .reaching import CONNECT_TIMEOUT
+from .reconnect import Retry
+from .session import Owner, Session
+
+__all__ = ["BlobLink"]
+
+AGREED: Final = 2.0
+"""Seconds for the server to say that it knows which BLOBs are wanted; PyPI's does not say it."""
+
+
+class BlobLink:
+    """Is there when BLOBs are wanted, and as long as its owner is connected.
+
+    Args:
+        connect: What makes a link.
+        owner: Who gets the BLOBs, like the messages of any session.
+        retry: When to try again.
+        wanted: What to send when it is connected.
+    """
+
+    def __init__(
+        self, connect: Connect, owner: Owner, retry: Retry, wanted: Callable[[], Iterable[EnableBlob]]
+    ) -> None:
+        self.session: Session | None = None
+        self._connect = connect
+        self._owner = owner
+        self._retry = retry
+        self._wanted = wanted
+        self._needed = asyncio.Event()
+        self._asked: set[tuple[str | None, str | None]] = set()
+        self._agreed: dict[str, asyncio.Future[None]] = {}
+        self._up = asyncio.Event()
+        self._count = 0
+        self._before = (0, 0, 0)
+
+    async def run(self) -> None:
+        """Connect when BLOBs are wanted, and connect again, until cancelled."""
+        while True:
+            await self._needed.wait()
+            lived = 0.0
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    link = await self._connect()
+            except (OSError, ValueError):
+                pass  # the other connection tells whether the server is there
+            else:
+                loop = asyncio.get_running_loop()
+                began = loop.time()
+                await self._live(Session(link, self))
+                lived = loop.time() - began
+            await asyncio.sleep(self._retry.next(lived, random.random()))
+
+    async def _live(self, session: Session) -> None:
+        self.session = session
+        self._asked.clear()
+        try:
+            session.open()
+            for message in self._wanted():
+                self._put(session, message)
+            self._up.set()
+            await asyncio.wait([session.closed])
+        finally:
+            self._before = self.counts()
+            self._up.clear()
+            self.session = None
+            session.abort()
+
+    def counts(self) -> tuple[int, int, int]:
+        """Messages, bytes received and bytes sent so far."""
+        messages, received, sent = self._before
+        session = self.session
+        if session is None:
+            return self._before
+        return messages + session.messages, received + session.bytes_received, sent + session.bytes_sent
+
+    def send(self, message: EnableBlob) -> None:
+        """Say which BLOBs should come; when there is no connection, it is said when there is one."""
+        if message.mode is not BlobMode.NEVER:
+            self._needed.set()
+        if self.session is not None:
+            self._put(self.session, message)
+
+    async def agree(self) -> None:
+        """Wait until the server knows what has been said, so that a command on the other connection comes later."""
+        uid = f"blobs-{self._count}"
+        self._count += 1
+        future = self._agreed[uid] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(AGREED):
+                await self._up.wait()
+                if self.session is not None:
+                    self.session.put(encode(Ping(uid)))
+                await future
+        except TimeoutError:
+            pass
+        finally:
+            del self._agreed[uid]
+
+    def _put(self, session: Session, message: EnableBlob) -> None:
+        """Servers send nothing of what was not asked for."""
+        mode = BlobMode.NEVER if message.mode is BlobMode.NEVER else BlobMode.ONLY
+        key = (message.device, message.name)
+        try:
+            frame = encode(message._replace(mode=mode))
+            asking = encode(GetProperties(*key))
+        except LocalProtocolError:
+            return
+        if key not in self._asked and mode is not BlobMode.NEVER:
+            self._asked.add(key)
+            session.put(asking)
+        session.put(frame)
+
+    # Called by the session
+
+    def message_received(self, message: AnyMessage) -> None:
+        if type(message) is SetVector and message.kind is VectorKind.BLOB:
+            self._owner.message_received(message)
+
+    def batch_received(self) -> None:
+        self._owner.batch_received()
+
+    def fault_received(self, fault: RemoteProtocolError) -> None:
+        self._owner.fault_received(fault)
+
+    def pong_received(self, uid: str) -> None:
+        future = self._agreed.get(uid)
+        if future is not None and not future.done():
+            future.set_result(None)
