@@ -21,7 +21,7 @@ from .errors import (
 from .model.commands import Value, command, texts
 from .model.expect import Confirm, Expectation, Verdict, patience
 from .model.lookup import need
-from .model.model import Change, Model
+from .model.model import Change, Model, What
 from .model.properties import Pending, Property
 
 __all__ = ["Outcome", "carry_out"]
@@ -135,7 +135,8 @@ class _CommandWatcher(Watcher):
         if change.prop is None:
             self.expectation.deleted()
         else:
-            self.expectation.feed(change.prop, getattr(change.message, "message", None), self._loop.time())
+            said = getattr(change.message, "message", None)
+            self.expectation.feed(change.prop, said, self._loop.time(), defined=change.what is What.DEFINED)
         self._news.set()
 
     def lost(self, error: ClientError) -> None:

@@ -5,6 +5,8 @@ may be older than the command.  The rules:
 
 * Alert refuses it; Busy acknowledges it, and the next state that is not Busy decides.
 * Without Busy, an update of switches or texts accepts it.
+* A definition is the answer to somebody's request for definitions, perhaps older than the command.  Before Busy it only
+  counts if it says Busy, or has the values that were asked for and were not there before.
 * Without Busy, numbers accept it when they are what was asked for; also when the property was quiet before, as then
   the update is the answer.  A property that had been sending updates by itself is watched for :data:`GRACE` more
   seconds, in which Busy may still come.
@@ -106,6 +108,8 @@ class Expectation:
         self._end = now + timeout
         self._telemetry = prop.rev > prop.defined and now - prop.at < TELEMETRY
         self._was_alert = prop.state is State.ALERT
+        self._was_busy = prop.state is State.BUSY
+        self._was_met = met(prop, self.values)
         self._grace: float | None = None
         self._in_grace: Verdict = Verdict.ACCEPTED
 
@@ -114,10 +118,15 @@ class Expectation:
         """When :meth:`tick` has something to say at the latest."""
         return self._end if self._grace is None else min(self._end, self._grace)
 
-    def feed(self, prop: Property, message: str | None, now: float) -> None:
+    def feed(self, prop: Property, message: str | None, now: float, *, defined: bool = False) -> None:
         """The property has been updated, or defined again."""
         if self.verdict is not None:
             return
+        if defined and not self.acknowledged:
+            busy = prop.state is State.BUSY and not self._was_busy
+            if not busy and (prop.state is State.BUSY or self._was_met or not met(prop, self.values)):
+                self.last = prop
+                return
         self.last = prop
         if message:
             self.message = message

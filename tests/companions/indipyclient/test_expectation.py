@@ -89,6 +89,39 @@ def test_a_switch_that_springs_back_was_accepted():
     assert (verdict, confirmed) == (ACCEPTED, False)
 
 
+@pytest.mark.parametrize(
+    ("before", "steps", "expected"),
+    [
+        (OK, [(OK, 1)], None),  # an old one, which somebody has asked for
+        (ALERT, [(ALERT, 1)], None),
+        (OK, [(ALERT, 1)], None),
+        (BUSY, [(BUSY, 1), (BUSY, 5)], None),
+        (OK, [(OK, 5)], (ACCEPTED, True)),
+        (OK, [(BUSY, 1), (OK, 4)], (ACCEPTED, False)),
+        (OK, [(BUSY, 1), (ALERT, 4)], (REFUSED, False)),
+    ],
+)
+@pytest.mark.parametrize("kind", [VectorKind.NUMBER, VectorKind.SWITCH])
+def test_a_definition_may_be_older_than_the_command(before, steps, expected, kind):
+    def value(number):
+        return str(number) if kind is VectorKind.NUMBER else "On" if number == 5 else "Off"
+
+    model = Model()
+    model.link_made()
+    model.apply(define(state=before, kind=kind, RA=value(1)), 0.0)
+    wait = Expectation(model.get("Mount", "EQ"), {"RA": value(5)}, now=100.0, timeout=30.0)
+    for state, number in steps:
+        change = model.apply(define(state=state, kind=kind, RA=value(number)), 100.1)
+        wait.feed(change.prop, None, 100.1, defined=True)
+    if expected is not None:
+        assert (wait.verdict, wait.confirmed) == expected
+        return
+    assert wait.verdict is None
+    change = model.apply(update(state=OK, kind=kind, RA=value(5)), 100.2)
+    wait.feed(change.prop, None, 100.2)
+    assert (wait.verdict, wait.confirmed) == (ACCEPTED, True)
+
+
 @pytest.mark.parametrize(("timeout", "seconds"), [(None, 10), ("0", 10), ("60", 65), ("nonsense", 10)])
 def test_patience_is_what_the_device_says_and_some_more(timeout, seconds):
     model = Model()
