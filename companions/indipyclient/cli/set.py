@@ -68,7 +68,8 @@ async def _set(options: argparse.Namespace) -> int:
             for text in outcome.messages:
                 say(f"{device}: {text}")
             print_members(outcome.prop, values, False)
-            if options.wait in ("settled", "answered") and not outcome.confirmed:
+            # After Busy it has done what it should: the value of an exposure, for example, has been counted down.
+            if options.wait in ("settled", "answered") and not (outcome.confirmed or outcome.acknowledged):
                 say(f"{device}.{name} is {outcome.prop.state}, and not what was asked for")
     return Status.DONE
 
