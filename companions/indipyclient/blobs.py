@@ -134,13 +134,14 @@ def _rename_new(part: Path, path: Path) -> None:
 
 
 async def pump(tap: Tap[Change], stream: Tap[ReceivedBlob], member: str | None) -> None:
-    """From changes to BLOBs."""
+    """From changes to BLOBs, until there are no more changes."""
     async for change in tap:
         if isinstance(change, Lost):
             continue
         for blob in _blobs_of(change):
             if member in (None, blob.member):
                 stream.put(blob, len(blob.data))
+    stream.close()
 
 
 def _blobs_of(change: Change) -> list[ReceivedBlob]:

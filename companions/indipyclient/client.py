@@ -132,11 +132,11 @@ class Client:
         if task is None:
             return
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        self._running.close()
-        for stream in list(self._streams):
-            stream.close()
+        try:
+            await asyncio.gather(task, return_exceptions=True)
+        finally:
+            for stream in list(self._streams):
+                stream.close()
 
     async def __aenter__(self) -> Client:
         await self.start()

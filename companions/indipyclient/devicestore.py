@@ -9,6 +9,7 @@ from typing import Any
 from indipydriver.protocol.messages import AnyMessage, DefVector, DelProperty
 
 from .devices import MESSAGES, Device, Snap
+from .model.model import MAX_DEVICES, MAX_PROPERTIES
 from .propertyvectors import PropertyVector, new_vector, stamp
 from .snapshots import Received
 
@@ -31,6 +32,7 @@ class DeviceStore(Received[Device]):
         self.user_string = ""
         self.user_string_dict: dict[tuple[str, str | None, str | None], str] = {}
         self._itemid = 0
+        self._vectors = 0
         self._snap: Snap | None = None
         self.timeout_enable = True
         self.vector_timeout_min: float = 2
@@ -71,18 +73,25 @@ class DeviceStore(Received[Device]):
 
     # What comes in
 
-    def define(self, item: DefVector) -> PropertyVector:
-        """Take a definition."""
+    def define(self, item: DefVector) -> PropertyVector | None:
+        """Take a definition; None if there are too many already."""
         device = self.data.get(item.device)
+        if (device is None or item.name not in device.data) and not self._has_room(device):
+            return None
         if device is None:
             device = self.data[item.device] = Device(item.device, self)
         vector = device.data.get(item.name)
         if vector is not None and vector.kind is item.kind:
             vector.define(item)
         else:
+            self._vectors += item.name not in device.data
             vector = device.data[item.name] = new_vector(device, self, item)
         self.changed(vector)
         return vector
+
+    def _has_room(self, device: Device | None) -> bool:
+        """For one vector more; deleted ones stay, so a server could fill the memory with names."""
+        return self._vectors < MAX_PROPERTIES and (device is not None or len(self.data) < MAX_DEVICES)
 
     def delete(self, item: DelProperty, device: Device | None, vector: PropertyVector | None) -> bool:
         """Take a deletion; False if it is of nothing that is known."""
@@ -99,6 +108,7 @@ class DeviceStore(Received[Device]):
 
     def _clear(self) -> None:
         self.data.clear()
+        self._vectors = 0
         self._snap = None
 
     def changed(self, vector: PropertyVector) -> None:

@@ -111,6 +111,7 @@ class Engine:
         self._waiters: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
         self._asked = 0.0
         self._before: tuple[int, int, int] = (0, 0, 0)  # messages and bytes of the sessions that are over
+        self._closed = False
         self._pings: dict[str, asyncio.Future[float]] = {}
         self._pinged = 0
         self._blob_link = BlobLink(connect, self, Retry(), self._wanted_blobs) if blob_link else None
@@ -145,6 +146,7 @@ class Engine:
                 await asyncio.sleep(wait)
         finally:
             self._set_status(Status(LinkState.CLOSED, self._loop.time(), 0, None, self.status.reason))
+            self.close()
 
     async def _live(self, session: Session) -> str:
         """The life of one link; returns why it ended."""
@@ -217,7 +219,8 @@ class Engine:
         self.batch_received()
 
     def close(self) -> None:
-        """Everything is over: readers end."""
+        """Everything is over: readers end, also those that come later."""
+        self._closed = True
         for cursor in list(self._cursors):
             cursor.close()
         for tap in list(self._taps):
@@ -412,10 +415,14 @@ class Engine:
     def add_cursor(self, device: str | None, name: str | None, interval: float, since: int | None) -> Cursor:
         cursor = Cursor(self.model, device, name, interval, since, self._cursors.discard)
         self._cursors.add(cursor)
+        if self._closed:
+            cursor.close()
         return cursor
 
     def add_tap(self, tap: Tap[Change], device: str | None, name: str | None) -> None:
         self._taps[tap] = (device, name)
+        if self._closed:
+            tap.close()
 
     def remove_tap(self, tap: Tap[Change]) -> None:
         self._taps.pop(tap, None)

@@ -262,7 +262,7 @@ class IPyClient(DeviceStore):
             return self._update(item)
         if isinstance(item, DefVector):
             vector = self.define(item)
-            return event_of(item, vector.device, vector)
+            return event_of(item, vector.device, vector) if vector is not None else None
         if isinstance(item, _Cleared):
             self._clear()
             return None

@@ -53,7 +53,9 @@ async def wait_property(
     watcher = _PropertyWatcher(good)
     what = f"{device}.{name}{f' in state {state}' if state else ''}{' as wanted' if where else ''}"
     with engine.watching((device, name), watcher):
-        await _wait(engine, lambda: watcher.found is not None, timeout, what, (device, name))
+        await _wait(engine, lambda: watcher.over, timeout, what, (device, name))
+    if watcher.error is not None:
+        raise watcher.error
     assert watcher.found is not None
     return watcher.found
 
@@ -85,7 +87,7 @@ async def settle(engine: Engine, quiet: float, timeout: float) -> bool:
     loop = asyncio.get_running_loop()
     began = loop.time()
     end = began + timeout
-    while (now := loop.time()) < end:
+    while (now := loop.time()) < end and engine.status.state is not LinkState.CLOSED:
         since = max(engine.model.defined_at, began)
         if now - since >= quiet and len(engine.model):
             return True
@@ -98,8 +100,18 @@ class _PropertyWatcher(Watcher):
 
     def __init__(self, good: Where) -> None:
         self.found: Property | None = None
+        self.error: Exception | None = None
         self._good = good
 
+    @property
+    def over(self) -> bool:
+        return self.found is not None or self.error is not None
+
     def changed(self, change: Change) -> None:
-        if self.found is None and change.prop is not None and self._good(change.prop):
-            self.found = change.prop
+        if self.over or change.prop is None:
+            return
+        try:
+            if self._good(change.prop):
+                self.found = change.prop
+        except Exception as error:  # of the user's function: it is for who waits, and not for the link
+            self.error = error

@@ -494,3 +494,58 @@ async def test_a_ping_is_answered():
     async with meeting(DEFINE) as (_, server, _client):
         await server.send('<pingRequest uid="7"/>')
         await server.expect(match("pingReply", uid="7"))
+
+
+@asynchronous
+async def test_readers_end_with_the_client_and_those_that_come_later_at_once():
+    """Also where the first failure is the end."""
+    async with scripted() as server:
+        client = Client("127.0.0.1", server.port, reconnect=False)
+        await client.start()
+        connection = await server.client(DEFINE, BLOB)
+        await client.wait_property("CCD", "CCD1")
+
+        async def read(reader):
+            return [each async for each in reader]
+
+        async def images():
+            async with client.blobs("CCD") as blobs:
+                return await read(blobs)
+
+        def readers():
+            return [asyncio.ensure_future(read(each)) for each in (client.changes(), client.tap(), client.messages())]
+
+        before = [*readers(), asyncio.ensure_future(images())]
+        await asyncio.sleep(0)
+        connection.close()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*before)
+            assert await asyncio.gather(*readers(), images()) == [[], [], [], []]
+            assert not await client.settle(timeout=60)
+        await client.aclose()
+        async with asyncio.timeout(5):
+            assert await asyncio.gather(*readers(), images()) == [[], [], [], []]
+
+
+@asynchronous
+async def test_a_condition_that_raises_is_told_to_who_waits_and_the_link_stays():
+    async with meeting(DEFINE) as (_, server, client):
+        waiting = background(client.wait_property("Mount", "EQ", where=lambda prop: 1 / (5 - prop["RA"].number) > 99))
+        await asyncio.sleep(0)
+        await server.send(numbers(RA=5))
+        with pytest.raises(ZeroDivisionError):
+            await waiting
+        await server.send(numbers(RA=6))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 6)
+        assert (client.connected, client.stats.reconnects) == (True, 0)
+
+
+@asynchronous
+async def test_who_is_cancelled_while_closing_is_cancelled_and_all_is_closed():
+    async with meeting(DEFINE) as (_, _server, client):
+        closing = background(client.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await eventually(lambda: client.status.state is LinkState.CLOSED)

@@ -518,3 +518,19 @@ async def test_a_slow_rxevent_holds_up_the_server_and_loses_nothing():
         for n in range(many):
             assert (await client.event("Set", timeout=20)).message.strip() == str(n)
         await sending
+
+
+@asynchronous
+async def test_a_server_cannot_fill_the_memory_with_names(monkeypatch):
+    monkeypatch.setattr("indipyclient.devicestore.MAX_PROPERTIES", 5)
+    monkeypatch.setattr("indipyclient.devicestore.MAX_DEVICES", 2)
+    many = [
+        TEXTS.replace("Mount", f"Mount {device}").replace("TEXTS", f"TEXTS {name}")
+        for device in range(3)
+        for name in range(4)
+    ]
+    async with meeting(*many, '<message message="end"/>') as (_, client, _):
+        await client.event("Message")
+        while (await client.event("Message")).message != "end":
+            pass
+        assert {name: len(device) for name, device in client.items()} == {"Mount 0": 4, "Mount 1": 1}
