@@ -106,6 +106,9 @@ class SyncClient:
             if loop is None:
                 coroutine.close()
                 raise NotConnected("this client is closed")
+            if threading.current_thread() is self._thread:
+                coroutine.close()
+                raise RuntimeError("a function that the client calls, such as 'where', cannot wait for the client")
             future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return future.result()
@@ -117,6 +120,8 @@ class SyncClient:
 
     def _do(self, function: Callable[[], Result]) -> Result:
         """Run a plain function on the loop: the model belongs to its thread."""
+        if threading.current_thread() is self._thread:
+            return function()
 
         async def run() -> Result:
             return function()

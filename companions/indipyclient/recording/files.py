@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ __all__ = ["Line", "Recording", "Writer"]
 
 FLUSH_EVERY: Final = 5.0
 """Seconds of a recording that a crash may cost."""
+
+LONGEST_LINE: Final = 16 << 20
+"""Bytes: more than an element of INDI has."""
 
 
 class Line(NamedTuple):
@@ -132,19 +136,23 @@ class Recording:
             try:
                 t = float(found["t"])
             except (KeyError, TypeError, ValueError):
-                raise ValueError(f"{self.path}: a line without a time") from None
+                t = math.nan
+            if not math.isfinite(t):
+                raise ValueError(f"{self.path}: a line without a time")
             yield Line(t, from_dict(found, self._load))
 
     def _objects(self) -> Iterator[Any]:
         with gzip.open(self.path, "rb") as file:
             while True:
                 try:
-                    line = file.readline()
+                    line = file.readline(LONGEST_LINE)
                 except (EOFError, zlib.error):  # cut off
                     return
                 except gzip.BadGzipFile:
                     raise ValueError(f"{self.path} is no recording") from None
                 if not line.endswith(b"\n"):
+                    if len(line) == LONGEST_LINE:
+                        raise ValueError(f"{self.path} has a line of more than {LONGEST_LINE} bytes")
                     return
                 try:
                     yield json.loads(line)

@@ -229,3 +229,18 @@ async def test_the_commands(tmp_path):
         assert "is served on" in program.stderr()
     with started(sys.executable, "-m", "indipyclient", "replay", str(tmp_path / "none"), PYTHONPATH=PATH) as program:
         assert await program.wait() == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [(b'{"t":NaN,"what":"message"}\n', "without a time"), (b"[" * 1000, None), (b"x" * 2000, "more than 1000 bytes")],
+)
+def test_a_recording_that_nobody_has_recorded_is_refused(tmp_path, monkeypatch, line, says):
+    """One gzip file can hold a line that is larger than the memory."""
+    monkeypatch.setattr("indipyclient.recording.files.LONGEST_LINE", 1000)
+    path = tmp_path / "night.indi"
+    Writer(path, "here").close()
+    whole = gzip.decompress(path.read_bytes()) + line
+    path.write_bytes(gzip.compress(whole))
+    with pytest.raises(ValueError, match=says or "more than"):
+        list(Recording(path))

@@ -69,3 +69,12 @@ def test_errors_come_through_and_a_closed_client_says_so():
     with pytest.raises(NotConnected, match="nothing listens"):
         SyncClient("127.0.0.1", free_port(), reconnect=False)
     assert Refused.sent
+
+
+def test_a_condition_may_look_and_cannot_wait():
+    """It is called in the thread of the connection, which would wait for itself."""
+    with served(thermostat.make_driver()) as port, SyncClient("127.0.0.1", port) as client:
+        client.wait_property("Thermostat", "TARGET", where=lambda prop: client.get("Thermostat", "TARGET") == prop)
+        with pytest.raises(RuntimeError, match="cannot wait"):
+            client.wait_property("Thermostat", "TARGET", where=lambda prop: client.wait_device("Thermostat"))
+        assert client.connected
