@@ -13,7 +13,6 @@ from .engine import Engine, Watcher
 from .errors import (
     ClientError,
     LinkLost,
-    NotConnected,
     PropertyGone,
     Refused,
     TimedOut,
@@ -61,7 +60,7 @@ async def carry_out(
     """Send new values and wait for what comes of it; see :meth:`indipyclient.client.Client.set`."""
     model = engine.model
     if not model.connected:
-        raise NotConnected(f"not connected to {engine.endpoint}: {engine.status.reason or engine.status.state}")
+        raise engine.not_connected()
     prop = need(model, device, name)
     asked = texts(prop, wanted)
     message = command(prop, wanted, asked)

@@ -259,10 +259,16 @@ class Engine:
         """
         session = self.session
         if session is None or session.closed.done():
-            raise NotConnected(f"not connected to {self.endpoint}: {self.status.reason or self.status.state}")
+            raise self.not_connected()
         await session.send(message)
         if session.closed.done():
             raise LinkLost(f"the connection to {self.endpoint} was lost while sending")
+
+    def not_connected(self) -> NotConnected:
+        """Why nothing can be sent."""
+        status = self.status
+        reason = status.reason or ("it has just ended" if status.state is LinkState.READY else status.state)
+        return NotConnected(f"not connected to {self.endpoint}: {reason}")
 
     async def wish(self, message: EnableBlob | None) -> None:
         """Send what a wish says, if there is a link; if not, it is sent when there is one."""

@@ -44,4 +44,6 @@ def _get(options: argparse.Namespace) -> int:
         ]
     for text in missing:
         say(f"nothing is called {text}")
+    if not printed and not missing:
+        say("nothing is defined")
     return Status.NOT_FOUND if missing or not printed else Status.DONE

@@ -71,6 +71,9 @@ async def test_get():
         status, out, err = await run("get", "-t", "0.3", "Thermostat.TARGETS.X", port=server.port)
         assert (status, out) == (1, "")
         assert "nothing is called Thermostat.TARGETS.X" in err
+    async with running_server() as server:
+        status, out, err = await run("get", "-t", "0.1", port=server.port)
+        assert (status, out, err) == (1, "", "indipyclient: nothing is defined\n")
 
 
 @asynchronous
