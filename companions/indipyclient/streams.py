@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -61,6 +62,7 @@ class Cursor:
         self._closed = closed
         self._news = asyncio.Event()
         self._over = False
+        self._ended = asyncio.Event()
         self._last = -interval
         self._first = since == 0
         self._connected = model.connected
@@ -82,7 +84,9 @@ class Cursor:
                 await self._news.wait()
             wait = self._last + self._interval - loop.time()
             if wait > 0 and not self._over:
-                await asyncio.sleep(wait)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._ended.wait()
             if self._over and self._model.rev <= self.rev:
                 raise StopAsyncIteration
             delta = self._model.since(self.rev).only(self._device, self._name)
@@ -105,6 +109,7 @@ class Cursor:
         if not self._over:
             self._over = True
             self._news.set()
+            self._ended.set()
             self._closed(self)
 
     async def __aenter__(self) -> Cursor:

@@ -549,3 +549,19 @@ async def test_who_is_cancelled_while_closing_is_cancelled_and_all_is_closed():
         with pytest.raises(asyncio.CancelledError):
             await closing
         await eventually(lambda: client.status.state is LinkState.CLOSED)
+
+
+@asynchronous
+async def test_a_cursor_that_lets_time_pass_ends_at_once_when_it_is_closed():
+    async with meeting(DEFINE) as (_, server, client):
+        cursor = client.changes(interval=60)
+        await server.send(numbers(RA=5))
+        assert await cursor.next()
+        await server.send(numbers(RA=6))
+        waiting = background(cursor.next())
+        await eventually(lambda: client.need("Mount", "EQ")["RA"].number == 6)
+        cursor.close()
+        async with asyncio.timeout(5):
+            assert (await waiting).rev == client.model.rev
+            with pytest.raises(StopAsyncIteration):
+                await cursor.next()
