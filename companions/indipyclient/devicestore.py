@@ -95,14 +95,16 @@ class DeviceStore(Received[Device]):
 
     def delete(self, item: DelProperty, device: Device | None, vector: PropertyVector | None) -> bool:
         """Take a deletion; False if it is of nothing that is known."""
-        if device is None or (item.name is not None and vector is None):
+        if device is None or not device.enable:
             return False
-        if item.message:
+        if item.message and (vector is not None or item.name is None):
             said = (stamp(item.timestamp), item.message)
-            (device.messages if vector is not None else self.messages).appendleft(said)
-        if vector is None:
+            device.messages.appendleft(said)
+            if item.name is None:
+                self.messages.appendleft(said)
+        if item.name is None:
             device.disable()
-        else:
+        elif vector is not None:
             vector.enable = False
         return True
 

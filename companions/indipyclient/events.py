@@ -22,7 +22,7 @@ from indipydriver.protocol.messages import Message as MessageElement
 from indipydriver.protocol.tags import VectorKind
 
 from .model.properties import number_of
-from .propertyvectors import PropertyVector, stamp
+from .propertyvectors import DEFAULT_GROUP, PropertyVector, stamp
 
 if TYPE_CHECKING:
     from .devices import Device
@@ -193,7 +193,7 @@ class defVector(UserDict[str, Any], Event):
         UserDict.__init__(self, {one.name: one.value for one in element.members} if has_values else {})
         Event.__init__(self, element, device, vector)
         self.label = element.label or element.name
-        self.group = element.group
+        self.group = element.group or DEFAULT_GROUP
         self.state = element.state.value
         self.perm = element.perm.value if element.perm is not None else "ro"
         self.rule = element.rule.value if element.rule is not None else None

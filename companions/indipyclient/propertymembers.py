@@ -87,6 +87,9 @@ class Member:
         """The device has sent this value: it is taken as it is."""
         self._membervalue = value
 
+    def keep(self, before: Member) -> None:
+        """It has been defined again: keep what a definition does not say."""
+
     def checked(self, value: Any) -> Any:
         """The value, if it may be one.
 
@@ -236,6 +239,11 @@ class BLOBMember(Member):
         self.blobsize = blobsize
         self.blobformat = blobformat
         self.filename = ""
+
+    def keep(self, before: Member) -> None:
+        if isinstance(before, BLOBMember):
+            self._membervalue, self.filename = before.membervalue, before.filename
+            self.blobsize, self.blobformat = before.blobsize, before.blobformat
 
     def oneblob(self, newvalue: Any, newsize: int = 0, newformat: str = "") -> ET.Element:
         """The element of a command."""

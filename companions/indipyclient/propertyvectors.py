@@ -41,6 +41,9 @@ __all__ = [
     "new_vector",
 ]
 
+DEFAULT_GROUP: Final = "DEFAULT GROUP"
+"""Of vectors whose definition names none."""
+
 
 @lru_cache(maxsize=16)
 def _time_of(text: str) -> datetime | None:
@@ -83,6 +86,7 @@ class PropertyVector(Mapping[str, Any]):
         self.itemid = client.create_itemid(self.devicename, self.name)
         self.user_string = client.stored_user_string(self.devicename, self.name)
         self.message = ""
+        self.message_timestamp = stamp(message.timestamp)
         self.timeout: float | None = None
         self._due = 0.0  # when an answer is late; 0 when none is awaited
         self.define(message)
@@ -90,13 +94,14 @@ class PropertyVector(Mapping[str, Any]):
     def define(self, message: DefVector) -> None:
         """It is defined, perhaps not for the first time: members that stay keep what is the user's."""
         self.label = message.label or message.name
-        self.group = message.group
+        self.group = message.group or DEFAULT_GROUP
         self.state = message.state.value
         self.perm = message.perm.value if message.perm is not None else "ro"
         self.rule = message.rule.value if message.rule is not None else None
         self.timestamp = stamp(message.timestamp)
-        self.message = message.message or ""
-        self.message_timestamp = self.timestamp
+        if message.message:
+            self.message = message.message
+            self.message_timestamp = self.timestamp
         self.timeout = None if self.kind is VectorKind.LIGHT else self._seconds(message.timeout, 0.0)
         self.enable = True
         self._due = 0.0
@@ -106,6 +111,7 @@ class PropertyVector(Mapping[str, Any]):
             old = before.get(one.name)
             if old is not None:
                 member.itemid, member.user_string = old.itemid, old.user_string
+                member.keep(old)
             else:
                 member.itemid = self._client.create_itemid(self.devicename, self.name, one.name)
                 member.user_string = self._client.stored_user_string(self.devicename, self.name, one.name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 from indipydriver.protocol.tags import State
 
 from .properties import Property
 
-__all__ = ["Delta", "Grave", "Note"]
+__all__ = ["Delta", "Grave", "Note", "newer"]
 
 
 class Grave(NamedTuple):
@@ -44,6 +44,20 @@ class Note(NamedTuple):
     timestamp: str | None
     rev: int
     at: float
+
+
+_Numbered = TypeVar("_Numbered", Grave, Note)
+
+
+def newer(items: Sequence[_Numbered], rev: int) -> list[_Numbered]:
+    """Those after this change; their numbers grow."""
+    found: list[_Numbered] = []
+    for item in reversed(items):
+        if item.rev <= rev:
+            break
+        found.append(item)
+    found.reverse()
+    return found
 
 
 class Delta(NamedTuple):

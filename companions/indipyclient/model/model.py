@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from indipydriver.protocol.messages import (
     AnyMessage,
@@ -20,7 +20,7 @@ from indipydriver.protocol.messages import (
 )
 from indipydriver.protocol.tags import State, VectorKind
 
-from .delta import Delta, Grave, Note
+from .delta import Delta, Grave, Note, newer
 from .history import History, Point
 from .properties import STATES, Definition, Key, Member, Pending, Property, number_of
 from .site import Device, Site
@@ -38,7 +38,6 @@ BLOB_BYTES: Final = 512 << 20
 
 _STATE_INDEX: Final = {state: index for index, state in enumerate(STATES)}
 _new: Final = tuple.__new__  # Member(...) takes twice as long
-_Numbered = TypeVar("_Numbered", Grave, Note)
 
 
 class What(StrEnum):
@@ -231,7 +230,13 @@ class Model:
             m.name: _new(Member, (m.name, m.label or m.name, m.value, m.format, m.min, m.max, m.step, None, None))
             for m in (message.members if self._values else ())
         }
-        if message.kind is VectorKind.BLOB:
+        if old is not None and message.kind is VectorKind.BLOB is old.kind:  # a definition says nothing of the data
+            for name, member in members.items():
+                last = old.members.get(name)
+                if last is not None:
+                    members[name] = member._replace(format=last.format, data=last.data, size=last.size)
+            self._forget_blobs(key, members)
+        elif old is not None:
             self._forget_blobs(key)
         text = message.message
         before = old.entered if old is not None else (0, 0, 0, 0)
@@ -418,8 +423,8 @@ class Model:
                 break
             properties.append(prop)
         properties.reverse()
-        graves = () if reset else tuple(_newer(self._graves, rev))
-        notes = tuple(_newer(self._notes, rev))
+        graves = () if reset else tuple(newer(self._graves, rev))
+        notes = tuple(newer(self._notes, rev))
         self._last = Delta(
             self.epoch, rev, self.rev, reset, self.connected, self.session, graves, tuple(properties), notes
         )
@@ -428,9 +433,9 @@ class Model:
     def notes(self, device: str | None = None, since: int = 0) -> list[Note]:
         """What was said, oldest first; of one device, or everything that is kept."""
         if device is None:
-            return list(_newer(self._notes, since))
+            return list(newer(self._notes, since))
         record = self._devices.get(device)
-        return list(_newer(record.notes, since)) if record is not None else []
+        return list(newer(record.notes, since)) if record is not None else []
 
     # History
 
@@ -460,11 +465,12 @@ class Model:
             for member in prop.members:
                 self._histories.pop((*key, member), None)
 
-    def _forget_blobs(self, key: Key) -> None:
+    def _forget_blobs(self, key: Key, but: Container[str] = ()) -> None:
         if self._blobs:
             prop = self._by_rev.get(key)
             for member in prop.members if prop is not None else ():
-                self._blob_bytes -= self._blobs.pop((*key, member), 0)
+                if member not in but:
+                    self._blob_bytes -= self._blobs.pop((*key, member), 0)
 
 
 def _entered(before: tuple[int, int, int, int], state: State, rev: int) -> tuple[int, int, int, int]:
@@ -477,16 +483,6 @@ def _entered(before: tuple[int, int, int, int], state: State, rev: int) -> tuple
     if index == 2:
         return idle, ok, rev, alert
     return idle, ok, busy, rev
-
-
-def _newer(items: deque[_Numbered], rev: int) -> list[_Numbered]:
-    found: list[_Numbered] = []
-    for item in reversed(items):
-        if item.rev <= rev:
-            break
-        found.append(item)
-    found.reverse()
-    return found
 
 
 def _show(record: _Record) -> Device:

@@ -565,3 +565,17 @@ async def test_a_cursor_that_lets_time_pass_ends_at_once_when_it_is_closed():
             assert (await waiting).rev == client.model.rev
             with pytest.raises(StopAsyncIteration):
                 await cursor.next()
+
+
+@asynchronous
+async def test_a_blob_stays_when_it_is_defined_again():
+    """indiserver sends the definitions that one client asks for to all of them."""
+    async with meeting(DEFINE, BLOB, picture(b"one"), BLOB) as (_, server, client):
+        await server.send(numbers(RA=9))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 9)
+        assert client.need("CCD", "CCD1")["CCD1"].data == b"one"
+        await server.send(BLOB.replace('<defBLOB name="CCD1"', '<defBLOB name="CCD2"'), numbers(RA=10))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 10)
+        assert client.need("CCD", "CCD1")["CCD2"].data is None
+        assert not client.model._blobs
+        assert client.model._blob_bytes == 0

@@ -534,3 +534,40 @@ async def test_a_server_cannot_fill_the_memory_with_names(monkeypatch):
         while (await client.event("Message")).message != "end":
             pass
         assert {name: len(device) for name, device in client.items()} == {"Mount 0": 4, "Mount 1": 1}
+
+
+@asynchronous
+async def test_what_a_second_definition_does_not_say_stays():
+    """indiserver sends the definitions that one client asks for to all of them."""
+    one = '<setBLOBVector device="CCD" name="CCD1" state="Ok" message="done"><oneBLOB name="CCD1" size="3" format=".x">'
+    async with meeting(BLOB.replace(' group="Main"', ""), one + "QUJD</oneBLOB></setBLOBVector>") as (link, client, _):
+        event = await client.event("DefineBLOB")
+        assert (event.group, event.vector.group) == ("DEFAULT GROUP", "DEFAULT GROUP")
+        await client.event("SetBLOB")
+        await link.send(BLOB)
+        event = await client.event("DefineBLOB")
+        member = event.vector.member("CCD1")
+        assert (member.membervalue, member.blobsize, member.blobformat) == (b"ABC", 3, ".x")
+        assert (event.vector.group, event.vector.message, event.message) == ("Main", "done", "")
+
+
+@asynchronous
+async def test_deletions_are_told_as_long_as_there_is_something_of_the_device():
+    gone = '<delProperty device="Mount" name="{}" message="gone"/>'
+    whole = '<delProperty device="Mount" message="all gone"/>'
+    async with meeting(DEFINE, gone.format("OTHER"), whole, gone.format("EQ"), '<message message="end"/>') as (
+        _,
+        client,
+        _,
+    ):
+        event = await client.event("Delete")
+        assert (event.vectorname, event.vector, event.message) == ("OTHER", None, "gone")
+        event = await client.event("Delete")
+        assert (event.vectorname, event.message, client["Mount"].enable) == (None, "all gone", False)
+        while True:
+            event = await client.events.get()
+            assert event.eventtype != "Delete"
+            if event.eventtype == "Message" and event.message == "end":
+                break
+        assert [text for _, text in client["Mount"].messages] == ["all gone"]
+        assert "all gone" in [text for _, text in client.messages]
