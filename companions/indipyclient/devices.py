@@ -129,6 +129,7 @@ class Device(Received[PropertyVector]):
         self.user_string = client.stored_user_string(devicename)
         self._snaps: dict[str, SnapVector] = {}  # of the vectors that have not changed since
         self._last: SnapDevice | None = None
+        self._enabled: bool | None = None  # until a vector changes: with many vectors it takes its time
 
     def _whose(self) -> str:
         return "the vectors of a device"
@@ -141,7 +142,9 @@ class Device(Received[PropertyVector]):
     @property
     def enable(self) -> bool:
         """It has a vector that has not been deleted."""
-        return any(vector.enable for vector in self.data.values())
+        if self._enabled is None:
+            self._enabled = any(vector.enable for vector in self.data.values())
+        return self._enabled
 
     def disable(self) -> None:
         """Count all its vectors as deleted."""
@@ -152,6 +155,7 @@ class Device(Received[PropertyVector]):
         """A vector has changed: the next snapshot has a new one."""
         self._snaps.pop(vectorname, None)
         self._last = None
+        self._enabled = None
 
     def snapshot(self) -> SnapDevice:
         """A copy that does not change; what has not changed is shared with the copies before."""

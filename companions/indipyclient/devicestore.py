@@ -95,7 +95,7 @@ class DeviceStore(Received[Device]):
 
     def delete(self, item: DelProperty, device: Device | None, vector: PropertyVector | None) -> bool:
         """Take a deletion; False if it is of nothing that is known."""
-        if device is None or not device.enable:
+        if device is None or not ((vector is not None and vector.enable) or device.enable):
             return False
         if item.message and (vector is not None or item.name is None):
             said = (stamp(item.timestamp), item.message)
