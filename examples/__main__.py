@@ -20,8 +20,9 @@ Serving three INDI devices on {host}:{port}
 
 To try them, in another terminal:
 
-  indi_getprop -p {port} -m                        all values, as they change (Debian: apt install indi-bin)
-  indi_setprop -p {port} Thermostat.TARGET.TARGET=22
+  indipyclient watch -p {port}                     all values, as they change
+  indipyclient set -p {port} Thermostat.TARGET.TARGET=22
+  indi_getprop -p {port} -m                        the same with libindi's tools (Debian: apt install indi-bin)
   pip install indipyterm && indipyterm --port {port}   a terminal client
   KStars: Tools, Devices, Device Manager, Client; add the host {host} with port {port}, and connect
 

@@ -317,11 +317,11 @@ class _Command:
         hosts = options.host or ["localhost"]
         where = " and ".join("all interfaces" if host in _ALL_HOSTS else host for host in hosts)
         only = ", for this machine only (see --host)" if set(hosts) <= set(_LOCAL_HOSTS) else ""
-        local = next((f"-h {host} " for host in hosts if host not in (*_ALL_HOSTS, *_LOCAL_HOSTS)), "")
+        local = next((f"-s {host} " for host in hosts if host not in (*_ALL_HOSTS, *_LOCAL_HOSTS)), "")
         if options.tls_cert:
             look = f"another indipyserver with @tls://HOST:{server.port}, or any other INDI client that speaks TLS"
         else:
-            look = f"indi_getprop {local}-p {server.port}, or any other INDI client"
+            look = f"indipyclient watch {local}-p {server.port}, or any other INDI client"
         logger.info("serving %s on %s port %d%s; to look at it: %s", what, where, server.port, only, look)
 
     @contextlib.contextmanager

@@ -85,7 +85,7 @@ async def test_one_line_says_what_is_served_where_and_how_to_look_at_it():
     with server(LED) as program:
         what, where, port, rest = await start_line(program)
         assert (what, where) == (LED, "localhost")
-        assert f"indi_getprop -p {port}" in rest
+        assert f"indipyclient watch -p {port}" in rest
         assert "this machine only" in rest
         async with IndiClient(port) as client:
             await client.get_properties()

@@ -7,12 +7,16 @@ import sys
 
 import pytest
 
+from examples import thermostat
 from indipyclient.addresses import Endpoint, parse_endpoint
 from indipyclient.cli.server import matching
 from indipyclient.errors import NotConnected
 from indipyclient.look import Look
+from indipyclient.reaching import tls_context
+from indipyserver.certificates import server_context
 from tests.bench.indiclients import OURS, VALUE, definition, run_time
-from tests.support import allowed, asynchronous, free_port, match
+from tests.support import allowed, asynchronous, free_port, match, running_server
+from tests.support.certificates import certificates, trusting
 
 from .scripted import DEFINE, SWITCHES, scripted
 
@@ -101,6 +105,21 @@ def test_a_local_socket(tmp_path):
             with sock:
                 sock.sendall(definition("Device", "PROPERTY"))
                 assert made.until(lambda: len(made.model) == 1, 5)
+
+
+@asynchronous
+async def test_tls():
+    directory = certificates()
+    context = server_context(directory / "server.pem", directory / "server.key")
+    async with running_server(thermostat.make_driver(), ssl=context) as server:
+
+        def work(tls):
+            with Look(Endpoint("localhost", server.port), tls) as made:
+                return matching(made, ["Thermostat.TARGET"], 5)[0]["TARGET"].number
+
+        assert await asyncio.to_thread(work, trusting()) == 18
+        with pytest.raises(NotConnected, match="not trusted"):
+            await asyncio.to_thread(work, tls_context(True))
 
 
 @pytest.mark.measured
