@@ -62,12 +62,16 @@ async def carry_out(
     if not model.connected:
         raise engine.not_connected()
     prop = need(model, device, name)
-    asked = texts(prop, wanted)
-    message = command(prop, wanted, asked)
     loop = asyncio.get_running_loop()
     limit = patience(prop) if timeout is None else timeout
     if prop.kind is VectorKind.BLOB and timeout is None:
         limit += _TIME_FOR_A_BLOB
+    if model.is_stale(prop):
+        began = loop.time()
+        prop = await _defined_again(engine, prop, limit)
+        limit -= loop.time() - began
+    asked = texts(prop, wanted)
+    message = command(prop, wanted, asked)
     expectation = Expectation(prop, asked, now=loop.time(), timeout=limit, confirm=confirm)
     watcher = _CommandWatcher(expectation, loop)
     rev = model.rev
@@ -91,6 +95,23 @@ async def carry_out(
                 model.set_pending(prop.key, None)
                 engine.batch_received()
     return _outcome(model, watcher, rev, limit)
+
+
+async def _defined_again(engine: Engine, prop: Property, limit: float) -> Property:
+    """The property, when the server has defined it since the link came back: old values of members that were not
+    asked for would go out with the new ones."""
+    model = engine.model
+
+    def known() -> bool:
+        now = model.get(*prop.key)
+        return now is None or not model.connected or not model.is_stale(now)
+
+    where = f"{prop.device}.{prop.name}"
+    if not await engine.until(known, limit):
+        raise TimedOut(f"{where}: not defined again in {limit:g} s", elapsed=limit, last=prop)
+    if not model.connected:
+        raise engine.not_connected()
+    return need(model, *prop.key)
 
 
 async def _send_in_time(engine: Engine, message: AnyMessage, limit: float, prop: Property) -> None:

@@ -271,12 +271,14 @@ class Engine:
         return NotConnected(f"not connected to {self.endpoint}: {reason}")
 
     async def wish(self, message: EnableBlob | None) -> None:
-        """Send what a wish says, if there is a link; if not, it is sent when there is one."""
+        """Send what a wish says, if there is a link; if not, it is sent when there is one.
+
+        It does not wait for what has to go out before: whoever ends with that would be held up.
+        """
         if message is None or self.session is None:
             return
         if self._blob_link is None:
-            with contextlib.suppress(NotConnected, LinkLost):
-                await self.send(message)
+            self.session.put(encode(message))
         else:
             self._blob_link.send(message)
             if message.mode is not BlobMode.NEVER:

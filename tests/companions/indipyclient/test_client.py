@@ -9,6 +9,7 @@ import pytest
 
 from indipyclient import (
     BadValue,
+    Blob,
     Client,
     LinkLost,
     LinkState,
@@ -579,3 +580,38 @@ async def test_a_blob_stays_when_it_is_defined_again():
         assert client.need("CCD", "CCD1")["CCD2"].data is None
         assert not client.model._blobs
         assert client.model._blob_bytes == 0
+
+
+@asynchronous
+async def test_a_command_after_a_loss_waits_until_the_property_is_known_again():
+    """All numbers of a vector go out, and those that were not asked for would be old."""
+    async with meeting(DEFINE) as (server, connection, client):
+        connection.close()
+        again = await server.client()
+        await client.wait_link()
+        with pytest.raises(TimedOut, match="not defined again") as caught:
+            await client.set("Mount", "EQ", RA=3, timeout=0.05)
+        assert not caught.value.sent
+        setting = background(client.set("Mount", "EQ", RA=3))
+        await asyncio.sleep(0)
+        await again.send(DEFINE.replace(">2<", ">7<"))
+        command = await again.expect(match("newNumberVector"))
+        assert [one.text for one in command] == ["3", "7"]
+        await again.send(numbers(RA=3, DEC=7))
+        assert (await setting).confirmed
+        setting = background(client.set("Mount", "EQ", RA=3))
+        again.close()
+        with pytest.raises((LinkLost, NotConnected)):
+            await setting
+
+
+@asynchronous
+async def test_a_blob_that_the_server_does_not_take_is_given_up_in_time():
+    upload = '<defBLOBVector device="CCD" name="UP" state="Idle" perm="wo"><defBLOB name="B"/></defBLOBVector>'
+    async with meeting(DEFINE, upload) as (_, _server, client):
+        await client.wait_property("CCD", "UP")
+        async with asyncio.timeout(10):
+            with pytest.raises(TimedOut, match="not sent"):
+                await client.set("CCD", "UP", B=Blob(bytes(30_000_000), ".x"), timeout=0.5)
+            with pytest.raises(TimedOut):
+                await client.ping(timeout=0.05)
