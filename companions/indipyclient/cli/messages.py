@@ -50,4 +50,5 @@ def _print(note: Note, as_json: bool) -> None:
     if as_json:
         print_json({"t": time, "device": note.device, "property": note.name, "message": note.text})
     else:
-        print_line(" ".join(filter(None, (time, f"{note.device}:" if note.device else "", note.text))))
+        where = f"{note.device}:" if note.device else ""
+        print_line(" ".join(filter(None, (time, where, note.text))))

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from ..errors import BadValue, LinkLost, NotConnected, NotWritable, PropertyGone, Refused, TimedOut, Unknown, WrongKind
 
-__all__ = ["Status", "say", "told"]
+__all__ = ["Status", "one_line", "say", "told"]
 
 
 class Status(IntEnum):
@@ -22,9 +22,14 @@ class Status(IntEnum):
     LOST = 5
 
 
+def one_line(text: str) -> str:
+    """A text of a server for the terminal: nothing in it moves the cursor or turns the direction of writing."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def say(text: str) -> None:
     """To the person, beside what is printed."""
-    sys.stderr.write(f"indipyclient: {text}\n")
+    sys.stderr.write(f"indipyclient: {one_line(text)}\n")
     sys.stderr.flush()
 
 

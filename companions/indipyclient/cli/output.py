@@ -11,8 +11,9 @@ from typing import Final
 from ..addresses import FIELDS, Pattern, field_of
 from ..model.dump import line
 from ..model.properties import Property
+from .outcome import one_line
 
-__all__ = ["escape", "lines_of", "print_json", "print_line", "print_members"]
+__all__ = ["escape", "lines_of", "print_json", "print_line", "print_members", "write"]
 
 CLOSED_PIPE: Final = 141
 """The status of a program that the signal for a closed pipe has ended, as shells have it."""
@@ -24,7 +25,12 @@ def escape(name: str) -> str:
 
 
 def print_line(text: str) -> None:
-    """One line, at once."""
+    """One line, at once; whatever a server has put into it."""
+    write(one_line(text))
+
+
+def write(text: str) -> None:
+    """A text of our own, at once."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
@@ -38,11 +44,7 @@ def print_json(found: object) -> None:
     """One object on a line, at once."""
     import json
 
-    print_line(json.dumps(found, ensure_ascii=False))
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    write(json.dumps(found, ensure_ascii=False))
 
 
 def print_members(prop: Property, members: Iterable[str], as_json: bool, *, values_only: bool = False) -> None:
@@ -59,10 +61,10 @@ def print_members(prop: Property, members: Iterable[str], as_json: bool, *, valu
         if as_json:
             print_json(found)
         elif values_only:
-            print_line(_one_line(value))
+            print_line(value)
         else:
             where = ".".join(map(escape, (prop.device, prop.name, name)))
-            print_line(f"{where}={_one_line(value)}")
+            print_line(f"{where}={value}")
 
 
 def lines_of(patterns: Iterable[Pattern], prop: Property) -> list[str]:

@@ -11,7 +11,7 @@ from ..model.dump import dump_device, dump_property, dump_site
 from ..model.lookup import need
 from .main import common
 from .outcome import Status, told
-from .output import print_line
+from .output import write
 from .server import QUIET, look_at
 
 EXAMPLES = """\
@@ -45,5 +45,5 @@ def _snapshot(options: argparse.Namespace) -> int:
             found = dump_device(device)
         else:
             found = dump_property(need(look.model, options.device, options.name))
-    print_line(json.dumps(found, indent=None if options.compact else 2, ensure_ascii=False))
+    write(json.dumps(found, indent=None if options.compact else 2, ensure_ascii=False))
     return Status.DONE

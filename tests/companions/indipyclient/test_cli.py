@@ -215,6 +215,19 @@ async def test_wait_looks_at_each_change_and_not_at_what_is_left_of_several():
 
 
 @asynchronous
+async def test_what_a_server_says_does_not_turn_the_direction_of_writing():
+    odd = "one\u202etwo\u2028three"
+    async with scripted() as server:
+        with command("messages", "--count", "1", port=server.port) as program:
+            await server.client(DEFINE, f'<message device="Mount" message="{odd}"/>', timeout=15)
+            assert await program.wait(20) == 0
+            assert program.stdout() == "Mount: one\\u202etwo\\u2028three\n"
+        status, _, err = await answering(server, "set", "Mount.EQ.RA=3", answers=[numbers("Alert", message=odd)])
+        assert status == 3
+        assert err.endswith("was refused: one\\u202etwo\\u2028three\n")
+
+
+@asynchronous
 async def test_messages_devices_and_snapshots():
     async with scripted() as server:
         with command("messages", "Mount", "--count", "1", port=server.port) as program:
