@@ -83,6 +83,7 @@ class Model:
     Args:
         history: Points that are kept of each number; 0 for none.
         span: Seconds that one of them stands for.
+        keep_blobs: Keep the data of the newest BLOB of each member, up to 512 MiB in all.
         values: False: keep only which properties there are, for whoever keeps values elsewhere.
 
     Attributes:
@@ -95,7 +96,7 @@ class Model:
         defined_at: When the last definition or deletion came, in the caller's clock.
     """
 
-    def __init__(self, *, history: int = 0, span: float = 1.0, values: bool = True) -> None:
+    def __init__(self, *, history: int = 0, span: float = 1.0, keep_blobs: bool = True, values: bool = True) -> None:
         self.epoch = os.urandom(4).hex()  # not of `secrets`, which loads much more
         self.rev = 0
         self.connected = False
@@ -113,6 +114,7 @@ class Model:
         self._points = history
         self._span = span
         self._histories: dict[tuple[str, str, str], History] = {}
+        self._keep_blobs = keep_blobs
         self._values = values
         self._blobs: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._blob_bytes = 0
@@ -192,10 +194,12 @@ class Model:
             if member is None or not isinstance(one, OneBlob):
                 self.unknown += 1
                 continue
-            members[one.name] = member._replace(format=one.format, data=one.data, size=one.size)
-            key = (*old.key, one.name)
-            self._blob_bytes += len(one.data) - self._blobs.pop(key, 0)
-            self._blobs[key] = len(one.data)
+            data = one.data if self._keep_blobs else None
+            members[one.name] = member._replace(format=one.format, data=data, size=one.size)
+            if data is not None:
+                key = (*old.key, one.name)
+                self._blob_bytes += len(data) - self._blobs.pop(key, 0)
+                self._blobs[key] = len(data)
         while self._blob_bytes > BLOB_BYTES and len(self._blobs) > 1:
             key, size = self._blobs.popitem(last=False)
             self._blob_bytes -= size
