@@ -1,0 +1,173 @@
+"""Which properties are listed, and where the cursor is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from indipyclient import Device, Property, State
+
+from .layout import Sheet
+from .search import Filter
+
+__all__ = ["Browser", "summary"]
+
+Key = tuple[str, str]
+Spot = tuple[Key, str]
+_ORDER: Final = {State.ALERT: 3, State.BUSY: 2, State.OK: 1, State.IDLE: 0}
+
+
+def summary(device: Device) -> State:
+    """The state of a device that matters most: that of its worst property."""
+    return max((prop.shown_state for prop in device.properties.values()), key=_ORDER.__getitem__, default=State.IDLE)
+
+
+class Browser:
+    """What is looked at on one server.  Everything is known by name, so that it stays when other things come and go.
+
+    Attributes:
+        device: Which device, or None if there is none.
+        filter: What is looked for on all devices.
+    """
+
+    def __init__(self) -> None:
+        self.device: str | None = None
+        self.filter = Filter("")
+        self._groups: dict[str, str | None] = {}
+        self._spots: dict[object, Spot] = {}
+        self._last_index = 0
+
+    # Device and group
+
+    def settle(self, devices: Mapping[str, Device]) -> None:
+        """Choose a device where there is none, or it is gone."""
+        if self.device not in devices:
+            self.device = next(iter(devices), None)
+
+    def turn_device(self, devices: Sequence[str], steps: int) -> None:
+        """To the next device, or the one before."""
+        if devices:
+            at = devices.index(self.device) if self.device in devices else -max(steps, 0)
+            self.device = devices[(at + steps) % len(devices)]
+
+    def group(self, device: Device) -> str | None:
+        """The group that is shown; None for all."""
+        name = self._groups.get(device.name)
+        return name if name in device.groups else None
+
+    def choose_group(self, device: Device, number: int) -> bool:
+        """Show a group by its number from 1; 0 for all."""
+        groups = device.groups
+        if number > len(groups):
+            return False
+        self._groups[device.name] = groups[number - 1] if number else None
+        return True
+
+    def turn_group(self, device: Device, steps: int) -> None:
+        """To the next group or the one before; all of them are one of these."""
+        groups: list[str | None] = [None, *device.groups]
+        at = groups.index(self.group(device))
+        self._groups[device.name] = groups[(at + steps) % len(groups)]
+
+    def go_to(self, prop: Property, member: str | None = None) -> None:
+        """Show this property and put the cursor there."""
+        self.filter = Filter("")
+        self.device = prop.device
+        if self._groups.get(prop.device) not in (None, prop.group):
+            self._groups[prop.device] = prop.group
+        name = member if member is not None else next(iter(prop.members), "")
+        self._spots[self._place()] = (prop.key, name)
+
+    # What is listed
+
+    def listed(
+        self, devices: Mapping[str, Device], pinned: Iterable[Key] = ()
+    ) -> list[tuple[Property, Sequence[str] | None]]:
+        """The properties to show, and which members of each; None for all."""
+        if self.filter:
+            return [
+                (prop, members if len(members) < len(prop.members) else None)
+                for device in devices.values()
+                for prop in device.properties.values()
+                if (members := self.filter.members(prop)) is not None
+            ]
+        top: list[tuple[Property, Sequence[str] | None]] = []
+        for key in pinned:
+            found = devices.get(key[0])
+            prop = found.get(key[1]) if found else None
+            if prop is not None:
+                top.append((prop, None))
+        device = devices.get(self.device or "")
+        if device is None:
+            return top
+        above = {prop.key for prop, _ in top}
+        group = self.group(device)
+        return top + [
+            (prop, None)
+            for prop in device.properties.values()
+            if group in (None, prop.group) and prop.key not in above
+        ]
+
+    # Cursor
+
+    def _place(self) -> object:
+        return "filter" if self.filter else self.device
+
+    def spot(self, sheet: Sheet) -> Spot | None:
+        """Where the cursor is: on the member where it was, else where that has been."""
+        if not sheet.spots:
+            return None
+        wanted = self._spots.get(self._place())
+        if wanted is not None:
+            at = sheet.spot_of(*wanted)
+            if at is not None:
+                self._last_index = at
+                return wanted
+            lines = sheet.range_of(wanted[0])
+            if lines is not None:
+                found = sheet.find(lines[0], 0)
+                if found is not None:
+                    return self.put(sheet, found)
+            return self.put(sheet, self._last_index)
+        return self.put(sheet, 0)
+
+    def put(self, sheet: Sheet, index: int) -> Spot:
+        """Put the cursor on the member with this number from the top."""
+        self._last_index = min(max(index, 0), len(sheet.spots) - 1)
+        spot = self._spots[self._place()] = sheet.member_at(self._last_index)
+        return spot
+
+    def move(self, sheet: Sheet, lines: int) -> Spot | None:
+        """So many lines down, to the member that is nearest to the column of this one."""
+        spot = self.spot(sheet)
+        if spot is None:
+            return None
+        index = sheet.spot_of(*spot) or 0
+        y, place = sheet.spots[index]
+        x = sheet.lines[y].places[place].x if place >= 0 else 0
+        rows = sorted({line for line, _ in sheet.spots})
+        at = min(max(rows.index(y) + lines, 0), len(rows) - 1)
+        found = sheet.find(rows[at], x)
+        return self.put(sheet, found if found is not None else index)
+
+    def sideways(self, sheet: Sheet, steps: int) -> bool:
+        """To the member beside; False if this is the first or last of its line."""
+        spot = self.spot(sheet)
+        if spot is None:
+            return False
+        index = sheet.spot_of(*spot) or 0
+        there = index + steps
+        if not 0 <= there < len(sheet.spots) or sheet.spots[there][0] != sheet.spots[index][0]:
+            return False
+        self.put(sheet, there)
+        return True
+
+    def turn_property(self, sheet: Sheet, steps: int) -> Spot | None:
+        """To the first member of the next property, or of the one before."""
+        spot = self.spot(sheet)
+        if spot is None:
+            return None
+        keys = list(dict.fromkeys(sheet.member_at(index)[0] for index in range(len(sheet.spots))))
+        key = keys[(keys.index(spot[0]) + steps) % len(keys)]
+        first = next(index for index in range(len(sheet.spots)) if sheet.member_at(index)[0] == key)
+        return self.put(sheet, first)

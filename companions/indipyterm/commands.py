@@ -1,0 +1,119 @@
+"""The command palette: go to a property, set it, open a server, and all that keys do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from indipyclient import ClientError, Property
+from indipyclient.addresses import parse_endpoint, parse_pattern
+from indipyclient.model.commands import texts
+
+from .keymap import ACTIONS, Action, keys_shown
+from .words import clean
+
+if TYPE_CHECKING:
+    from .screens.main import MainScreen
+
+__all__ = ["Commands"]
+
+MOST = 60
+_PLACES = ("move.", "edit.", "list.", "pane.")
+
+
+class Commands(Provider):
+    """What can be chosen."""
+
+    @property
+    def _main(self) -> MainScreen:
+        main: MainScreen = self.app.main  # type: ignore[attr-defined]
+        return main
+
+    def _actions(self) -> Iterator[Action]:
+        for action in ACTIONS:
+            if not action.id.startswith(_PLACES) and not action.id.rpartition(".")[2].isdigit():
+                yield action
+
+    async def _run(self, call: str) -> None:
+        await self.app.run_action(call, default_namespace=self._main)
+
+    def _text(self, action: Action) -> str:
+        keys = getattr(self.app, "settings").keys  # noqa: B009  # the provider knows any app only
+        return f"{action.text}  ({keys_shown(keys.get(action.id, action.keys), 1)})"
+
+    async def discover(self) -> Hits:
+        for action in self._actions():
+            yield DiscoveryHit(self._text(action), partial(self._run, action.call))
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        verb, _, rest = query.strip().partition(" ")
+        if verb == "set" and rest:
+            hit = self._set(rest)
+            if hit is not None:
+                yield hit
+        if verb in ("connect", "open") and rest:
+            hit = self._connect(rest)
+            if hit is not None:
+                yield hit
+        words = (rest if verb == "goto" else query).lower().split()
+        for number, (text, prop) in enumerate(self._found(words)):
+            if number >= MOST:
+                break
+            yield Hit(0.5, clean(text), partial(self._go, prop), help=clean(prop.name))
+        for action in self._actions():
+            text = self._text(action)
+            score = matcher.match(text)
+            if score > 0:
+                yield Hit(score, matcher.highlight(text), partial(self._run, action.call))
+
+    def _found(self, words: list[str]) -> Iterator[tuple[str, Property]]:
+        session = self._main.session
+        for prop in session.client.model if session and words else ():
+            text = f"{prop.device}: {prop.label}"
+            if all(word in f"{text} {prop.name}".lower() for word in words):
+                yield f"go to {text}", prop
+
+    def _go(self, prop: Property) -> None:
+        self._main.go_to(prop)
+
+    def _set(self, rest: str) -> Hit | None:
+        """``set Telescope.EQ.RA=5.5``."""
+        session = self._main.session
+        address, equals, value = rest.partition("=")
+        if session is None or not equals:
+            return Hit(1.0, "set DEVICE.PROPERTY.MEMBER=VALUE", lambda: None)
+        try:
+            pattern = parse_pattern(address.strip(), list(session.client.model))
+        except ValueError as error:
+            return Hit(1.0, clean(str(error)), lambda: None)
+        for prop in session.client.model:
+            if not pattern.matches(prop):
+                continue
+            values: dict[str, Any] = {name: value.strip() for name in pattern.members(prop) if name in prop.members}
+            try:
+                texts(prop, values)
+            except ClientError as error:
+                return Hit(1.0, clean(str(error)), lambda: None)
+            what = ", ".join(f"{name}={text}" for name, text in values.items())
+            return Hit(1.0, clean(f"set {prop.device}.{prop.name} {what}"), partial(self._send, prop, values))
+        return Hit(1.0, clean(f"nothing is named {address.strip()}"), lambda: None)
+
+    def _send(self, prop: Property, values: dict[str, str]) -> None:
+        session = self._main.session
+        if session is not None:
+            for name, value in values.items():
+                session.edits.put(prop.key, name, value)
+            self._main.go_to(prop, next(iter(values)))
+            self._main.send(prop.key)
+
+    def _connect(self, rest: str) -> Hit | None:
+        try:
+            endpoint = parse_endpoint(rest)
+        except ValueError as error:
+            return Hit(1.0, clean(str(error)), lambda: None)
+        opening: Any = self.app
+        return Hit(1.0, f"connect to {endpoint}", partial(opening.open_server, str(endpoint)))

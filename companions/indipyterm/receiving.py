@@ -1,0 +1,143 @@
+"""BLOBs of a server: which are received, where they go, and what is known of the last one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from indipyclient import Client, ClientError, Lost, Property, ReceivedBlob, VectorKind
+
+from .pictures import facts
+
+__all__ = ["Received", "Receiver", "folder_of", "size_shown"]
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The last BLOB of a member.
+
+    Attributes:
+        size: Bytes, as received.
+        format: Suffixes.
+        path: The file that it was written to, or None.
+        count: How many have come.
+        at: When, in the loop's clock.
+        facts: What its FITS header says.
+        problem: Why it was not written, or "".
+    """
+
+    size: int
+    format: str
+    path: Path | None
+    count: int
+    at: float
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    problem: str = ""
+
+
+def size_shown(size: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def folder_of(text: str) -> Path:
+    """The folder that a person named, which must be there and be one to write to.
+
+    Raises:
+        ValueError: It is not.
+    """
+    path = Path(os.path.expanduser(text.strip()))
+    if not text.strip():
+        raise ValueError("no folder")
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder" if path.exists() else f"there is no folder {path}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ValueError(f"{path} cannot be written to")
+    return path.resolve()
+
+
+class Receiver:
+    """Asks for BLOBs, and writes them to a folder if there is one.
+
+    Args:
+        client: Started.
+        folder: Where they go; None: they are only kept until the next one.
+        everything: Receive the BLOBs of all properties, also of those that come later.
+        told: Called with the key of a property when one has come.
+
+    Attributes:
+        last: The last BLOB by device, property and member.
+    """
+
+    def __init__(
+        self, client: Client, folder: Path | None, *, everything: bool, told: Callable[[Key], None]
+    ) -> None:
+        self.folder = folder
+        self.everything = everything
+        self.last: dict[tuple[str, str, str], Received] = {}
+        self._client = client
+        self._told = told
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._refused: set[Key] = set()
+
+    def defined(self, prop: Property) -> None:
+        """There is a BLOB property, perhaps a new one."""
+        if prop.kind is VectorKind.BLOB and self.everything and prop.key not in self._refused:
+            self.receive(prop.key, True)
+
+    def is_receiving(self, key: Key) -> bool:
+        """BLOBs of this property are asked for."""
+        return key in self._tasks
+
+    def receive(self, key: Key, on: bool) -> None:
+        """Ask for BLOBs of this property, or no longer."""
+        if on:
+            self._refused.discard(key)
+            if key not in self._tasks:
+                self._tasks[key] = asyncio.create_task(self._run(key), name=f"BLOBs of {key[0]}.{key[1]}")
+            return
+        self._refused.add(key)
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    async def aclose(self) -> None:
+        """No more."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, key: Key) -> None:
+        try:
+            async with self._client.blobs(*key) as stream:
+                async for blob in stream:
+                    if not isinstance(blob, Lost):
+                        await self._take(blob)
+        except ClientError:  # the client is closed
+            self._tasks.pop(key, None)
+
+    async def _take(self, blob: ReceivedBlob) -> None:
+        path, problem = None, ""
+        if self.folder is not None:
+            try:
+                path = await asyncio.to_thread(blob.write_to, self.folder)
+            except OSError as error:
+                problem = f"not written: {error.strerror or error}"
+        where = (blob.device, blob.name, blob.member)
+        before = self.last.get(where)
+        found = await asyncio.to_thread(facts, blob.data, blob.format)
+        now = asyncio.get_running_loop().time()
+        count = before.count + 1 if before else 1
+        self.last[where] = Received(len(blob.data), blob.format, path, count, now, found, problem)
+        self._told(where[:2])

@@ -1,0 +1,1 @@
+"""The screens: panes put together, and what their keys do."""

@@ -1,0 +1,355 @@
+"""What the keys of the main screen do to values, servers and the display."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indipyclient import Member, Property, State, VectorKind
+
+from ..keymap import keys_shown
+from ..layout import Mode
+from ..settings import THEMES
+from ..values import hint, pressed, stepped
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from ..app import IPyTerm
+    from ..session import Session
+    from ..widgets.bars import KeyBar
+    from ..widgets.proptable import PropTable
+    from ..widgets.tablepane import TablePane
+
+    _Base = Screen[None]
+else:
+    _Base = object
+
+__all__ = ["Doing"]
+
+LONG_TEXT = 300
+TWICE = 3.0
+"""Seconds in which the key for abort is to be pressed again."""
+
+
+class Doing(_Base):
+    """Actions that a key, the mouse or the palette calls."""
+
+    if TYPE_CHECKING:
+        session: Session | None
+        pane: TablePane
+        keys: KeyBar
+        _aborting: float
+
+        @property
+        def app(self) -> IPyTerm: ...
+
+        @property
+        def table(self) -> PropTable: ...
+
+        def say(self, text: str, *, bad: bool = False) -> None: ...
+        def show_place(self) -> None: ...
+
+    def _here(self) -> tuple[Session, Property, Member | None] | None:
+        current = self.table.current()
+        if self.session is None or current is None:
+            self.say("there is nothing here")
+            return None
+        return self.session, *current
+
+    # Values
+
+    def action_edit(self) -> None:
+        found = self._here()
+        if found is None:
+            return
+        session, prop, member = found
+        why = "read-only" if not prop.writable else session.why_not()
+        if prop.kind is VectorKind.BLOB and not prop.writable:
+            self.action_view()
+        elif prop.kind is VectorKind.SWITCH:
+            self.action_press()
+        elif member is None:
+            self.say("it has no members")
+        elif why:
+            self.say(f"{prop.label}: {why}", bad=True)
+        elif prop.kind is VectorKind.BLOB:
+            self._choose_file(session, prop, member)
+        elif prop.kind is VectorKind.TEXT and (len(member.value) > LONG_TEXT or "\n" in member.value):
+            self._edit_long(session, prop, member)
+        else:
+            self.pane.begin(prop, member)
+
+    def _edit_long(self, session: Session, prop: Property, member: Member) -> None:
+        from .longtext import LongText
+
+        def done(text: str | None) -> None:
+            if text is not None and text != member.value:
+                session.edits.put(prop.key, member.name, text)
+                self.table.told(prop.key)
+                self.show_place()
+
+        value = session.edits.of(prop.key).get(member.name, member.value)
+        self.app.push_screen(LongText(f"{prop.label}: {member.label}", value, editable=True), done)
+
+    def _choose_file(self, session: Session, prop: Property, member: Member) -> None:
+        from .files import FileChooser
+
+        def done(path: Path | None) -> None:
+            if path is not None:
+                self.app.run_worker(self._send_file(session, prop, member.name, path), exclusive=False)
+
+        start = session.receiver.folder or Path.cwd()
+        self.app.push_screen(FileChooser(start, f"Send a file as {prop.label}: {member.label}"), done)
+
+    async def _send_file(self, session: Session, prop: Property, member: str, path: Path) -> None:
+        try:
+            data = await asyncio.to_thread(path.read_bytes)
+        except OSError as error:
+            self.say(f"{path.name}: {error.strerror or error}", bad=True)
+            return
+        if not data:
+            self.say(f"{path.name} is empty", bad=True)
+            return
+        self._tell(session.send_blob(prop.key, member, path, data), f"sending {path.name}")
+
+    def _tell(self, why: str, done: str = "") -> None:
+        if why:
+            self.say(why, bad=True)
+        elif done:
+            self.say(done)
+
+    def action_press(self) -> None:
+        found = self._here()
+        if found is None:
+            return
+        session, prop, member = found
+        if prop.kind is not VectorKind.SWITCH or member is None:
+            self.say("not a switch: Enter edits" if prop.writable else f"{prop.label}: read-only")
+            return
+        key, name = prop.key, member.name
+
+        def press() -> None:
+            self._tell(session.press(key, name))
+
+        device = session.client.devices.get(prop.device)
+        busy = device is not None and any(p.state is State.BUSY for p in device.properties.values())
+        off = prop.name == "CONNECTION" and pressed(prop, name).get("CONNECT") == "Off"
+        if off and busy and device is not None and device.connected and self.app.settings.ask_before_disconnect:
+            self._confirm(f"{prop.device} is Busy. Disconnect it?", press)
+        else:
+            press()
+
+    def _confirm(self, question: str, work: object) -> None:
+        from .confirm import Confirm
+
+        def done(yes: bool | None) -> None:
+            if yes and callable(work):
+                work()
+
+        self.app.push_screen(Confirm(question), done)
+
+    def send(self, key: tuple[str, str]) -> None:
+        """Send the edits of a property."""
+        if self.session is not None:
+            self._tell(self.session.send(key))
+            self.table.told(key)
+            self.show_place()
+
+    def action_send(self) -> None:
+        found = self._here()
+        if found is not None:
+            self.send(found[1].key)
+
+    def action_send_all(self) -> None:
+        if self.session is not None:
+            self._tell(self.session.send_all())
+            self.table.repaint()
+            self.show_place()
+
+    def action_undo(self) -> None:
+        found = self._here()
+        if found is None:
+            return
+        session, prop, member = found
+        if not session.edits.undo(prop.key, member.name if member else ""):
+            self.say("nothing to undo: what was sent was sent")
+        self.table.told(prop.key)
+        self.show_place()
+
+    def action_step(self, steps: int) -> None:
+        found = self._here()
+        if found is None:
+            return
+        session, prop, member = found
+        if prop.kind is not VectorKind.NUMBER or member is None or not prop.writable:
+            self.say("only a number that can be set has steps")
+            return
+        text = session.edits.of(prop.key).get(member.name, member.value)
+        value = stepped(member, text, steps)
+        if value is None:
+            self.say("not a number", bad=True)
+            return
+        said = hint(prop, member, value)
+        if said.wrong:
+            self.say(said.text, bad=True)
+            return
+        if value == text or stepped(member, text, 0) == value:
+            self.say(f"it is at its limit: {said.text}")
+            return
+        session.edits.put(prop.key, member.name, value)
+        self.table.told(prop.key)
+        self.show_place()
+
+    def action_view(self) -> None:
+        found = self._here()
+        if found is None:
+            return
+        session, prop, member = found
+        if prop.kind is VectorKind.BLOB and member is not None:
+            if member.data is None:
+                self.say("nothing has been received: b receives")
+                return
+            from .image import ImageScreen
+
+            self.app.push_screen(ImageScreen(session, prop.key, member.name))
+        elif prop.kind is VectorKind.TEXT and member is not None and (len(member.value) > 40 or "\n" in member.value):
+            from .longtext import LongText
+
+            self.app.push_screen(LongText(f"{prop.label}: {member.label}", member.value, editable=False))
+        else:
+            from .facts import FactsScreen
+
+            self.app.push_screen(FactsScreen(session, prop.key, member.name if member else ""))
+
+    def action_plot(self) -> None:
+        found = self._here()
+        if found is None:
+            return
+        session, prop, member = found
+        if prop.kind is not VectorKind.NUMBER or member is None:
+            self.say("only numbers have a plot")
+            return
+        from .plot import PlotScreen
+
+        self.app.push_screen(PlotScreen(session, prop.key, member.name))
+
+    def action_pin(self) -> None:
+        found = self._here()
+        if found is None:
+            return
+        session, prop, _ = found
+        if prop.key in session.pinned:
+            session.pinned.remove(prop.key)
+        else:
+            session.pinned.append(prop.key)
+        self.table.rebuild()
+
+    def action_blobs(self) -> None:
+        found = self._here()
+        if found is None:
+            return
+        session, prop, _ = found
+        if prop.kind is not VectorKind.BLOB:
+            self.say("not a BLOB; / kind:blob finds them")
+            return
+        from .blobs import BlobScreen
+
+        self.app.push_screen(BlobScreen(session, prop), lambda _: self._after_blobs(prop.key))
+
+    def _after_blobs(self, key: tuple[str, str]) -> None:
+        self.table.told(key)
+        self.show_place()
+
+    def action_copy_address(self) -> None:
+        found = self._here()
+        if found is not None:
+            _, prop, member = found
+            parts = [prop.device, prop.name, *([member.name] if member else [])]
+            address = ".".join(part.replace("\\", "\\\\").replace(".", "\\.") for part in parts)
+            self.app.copy_to_clipboard(address)
+            self.say(f"copied {address}")
+
+    def action_copy_value(self) -> None:
+        found = self._here()
+        if found is not None and found[2] is not None:
+            self.app.copy_to_clipboard(found[2].shown.strip())
+            self.say(f"copied {found[2].shown.strip()[:60]}")
+
+    def action_ask(self) -> None:
+        if self.session is not None:
+            current = self.table.current()
+            device = current[0].device if current else None
+            self._tell(self.session.ask(device), f"asked {device or 'the server'} for its definitions")
+
+    def action_abort(self) -> None:
+        current = self.table.current()
+        if self.session is None or current is None:
+            return
+        device = current[0].device
+        now = asyncio.get_running_loop().time()
+        if now - self._aborting > TWICE:
+            self._aborting = now
+            self.say(f"once more presses every ABORT switch of {device}", bad=True)
+            return
+        self._aborting = 0.0
+        count, why = self.session.abort(device)
+        self._tell(why, f"pressed {count} ABORT switch{'es' * (count != 1)} of {device}")
+
+    # Display
+
+    def action_compact(self) -> None:
+        self.table.mode = Mode.LINES if self.table.mode is Mode.COMPACT else Mode.COMPACT
+        self.table.rebuild()
+
+    def action_theme(self) -> None:
+        at = THEMES.index(self.app.theme) if self.app.theme in THEMES else 0
+        self.app.theme = THEMES[(at + 1) % len(THEMES)]
+        self.say(f"{self.app.theme} theme")
+
+    def action_log(self) -> None:
+        if self.session is not None:
+            from .log import LogScreen
+
+            current = self.table.current()
+            self.app.push_screen(LogScreen(self.session, current[0].device if current else None))
+
+    def action_help(self) -> None:
+        from .help import HelpScreen
+
+        self.app.push_screen(HelpScreen(self.app.settings.keys))
+
+    # Servers
+
+    def action_connect(self) -> None:
+        from .connect import ConnectScreen
+
+        def done(address: str | None) -> None:
+            if address is not None:
+                self.app.open_server(address)
+
+        self.app.push_screen(ConnectScreen(), done)
+
+    def action_server(self, steps: int) -> None:
+        if self.app.workspaces:
+            self.app.choose((self.app.chosen + steps) % len(self.app.workspaces))
+
+    def action_close_server(self) -> None:
+        if self.session is None:
+            return
+        session = self.session
+        if len(session.edits):
+            self._confirm(
+                f"{session.name}: {len(session.edits)} unsent edits. Close it?", lambda: self.app.close_server(session)
+            )
+        else:
+            self.app.close_server(session)
+
+    def action_quit_app(self) -> None:
+        unsent = sum(len(workspace.session.edits) for workspace in self.app.workspaces)
+        if unsent:
+            key = keys_shown("s", 1)
+            self._confirm(f"{unsent} unsent edit{'s' * (unsent != 1)} ({key} sends). Quit?", self.app.exit)
+        else:
+            self.app.exit()

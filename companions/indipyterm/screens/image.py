@@ -1,0 +1,111 @@
+"""The last image of a camera, in half blocks."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import ComposeResult
+from textual.strip import Strip
+from textual.widget import Widget
+
+from ..pictures import Picture, half_blocks, picture_of
+from ..receiving import size_shown
+from ..session import Session
+from .page import Label, Page
+
+__all__ = ["ImageScreen"]
+
+
+class _Canvas(Widget, can_focus=True):
+    """Two pixels on each character."""
+
+    DEFAULT_CSS = "_Canvas { height: 1fr; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="body")
+        self._strips: list[Strip] = []
+
+    def put(self, picture: Picture | None) -> None:
+        """Show this, in the middle."""
+        self._strips = []
+        ground = Style.parse(f"on {self.app.get_css_variables()['background']}")
+        if picture is not None:
+            left = max((self.size.width - picture.width) // 2, 0)
+            styles: dict[tuple[int, int], Style] = {}
+            for row in half_blocks(picture):
+                segments = [Segment(" " * left, ground)]
+                for pair in row:
+                    style = styles.get(pair)
+                    if style is None:
+                        upper, lower = (Color.from_rgb(grey, grey, grey) for grey in pair)
+                        style = styles[pair] = Style(color=upper, bgcolor=lower)
+                    segments.append(Segment("▀", style))
+                self._strips.append(Strip(segments))
+        self._ground = ground
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y < len(self._strips):
+            return self._strips[y].adjust_cell_length(width, self._ground)
+        return Strip.blank(width, self.rich_style)
+
+
+class ImageScreen(Page):
+    """An image that is drawn again when a new one comes."""
+
+    def __init__(self, session: Session, key: tuple[str, str], member: str) -> None:
+        super().__init__()
+        self._session, self._key, self._member = session, key, member
+        self._canvas = _Canvas()
+        self._seen: tuple[int, int, int] | None = None
+        self._facts = Label("", "dim")
+
+    def compose(self) -> ComposeResult:
+        yield self.top
+        yield self._canvas
+        yield self._facts
+        yield self.bottom
+
+    def title_text(self) -> str:
+        found = self._session.receiver.last.get((*self._key, self._member))
+        text = f"{self._key[0]}   {self._key[1]}: {self._member}"
+        return f"{text}   {size_shown(found.size)} {found.format}" if found else text
+
+    def rows(self, columns: int) -> list[list[tuple[str, str]]]:
+        return []
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.look_again)
+
+    def look_again(self) -> None:
+        self.top.put(f" {self.title_text()}")
+        prop = self._session.client.get(*self._key)
+        member = prop.members.get(self._member) if prop else None
+        data = member.data if member else None
+        if data is None or member is None:
+            self._facts.put("nothing has been received")
+            return
+        columns, rows = self._canvas.size
+        seen = (id(data), columns, rows)
+        if seen == self._seen or columns < 2 or rows < 1:
+            return
+        self._seen = seen
+        self.run_worker(self._draw(data, member.format, columns, rows), exclusive=True)
+
+    async def _draw(self, data: bytes, format: str, columns: int, rows: int) -> None:
+        try:
+            picture = await asyncio.to_thread(picture_of, data, format, columns, rows * 2)
+        except ValueError as error:
+            self._canvas.put(None)
+            self._facts.put(f" no preview: {error}", "alert")
+            return
+        self._canvas.put(picture)
+        found = self._session.receiver.last.get((*self._key, self._member))
+        facts = [f"{name} {value}" for name, value in found.facts] if found else []
+        if found and found.path:
+            facts.insert(0, found.path.name)
+        self._facts.put(" " + "   ".join(facts), "dim")

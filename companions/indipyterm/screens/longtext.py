@@ -1,0 +1,52 @@
+"""Long texts: read, or edited in more than one line."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import TextArea
+
+from .page import Label
+
+__all__ = ["LongText"]
+
+
+class LongText(Screen[str | None]):
+    """A text that fills the screen."""
+
+    CSS = """
+    LongText { background: $background; }
+    LongText TextArea { border: none; padding: 0 1; background: $background; }
+    LongText TextArea:focus { border: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "back", show=False, priority=True),
+        Binding("ctrl+s", "keep", "keep", show=False, priority=True),
+    ]
+
+    def __init__(self, title: str, text: str, *, editable: bool) -> None:
+        super().__init__()
+        self._title, self._text, self._editable = title, text, editable
+
+    def compose(self) -> ComposeResult:
+        yield Label(f" {self._title}   {len(self._text)} characters", "bar-bold")
+        yield TextArea(_visible(self._text), read_only=not self._editable, soft_wrap=True, id="text")
+        keys = " Ctrl-S keeps the edit, which is not sent yet   Esc leaves it as it was" if self._editable else " Esc back"
+        yield Label(keys, "bar")
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_keep(self) -> None:
+        if self._editable:
+            self.dismiss(self.query_one(TextArea).text)
+
+
+def _visible(text: str) -> str:
+    """Lines stay; what else would move the cursor or turn the direction does not."""
+    from ..words import clean_part
+
+    return "\n".join(clean_part(line) for line in text.splitlines())

@@ -1,0 +1,289 @@
+"""One server: what is known of it, what was typed for it, and what came of what was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from indipyclient import (
+    BadValue,
+    Blob,
+    BlobMode,
+    Client,
+    ClientError,
+    Confirm,
+    Delta,
+    LinkLost,
+    LinkState,
+    NotConnected,
+    Property,
+    PropertyGone,
+    Refused,
+    Retry,
+    State,
+    TimedOut,
+    VectorKind,
+)
+
+from .edits import Edits, Fate, Told
+from .plots import Sample
+from .receiving import Receiver
+from .values import pressed
+from .words import span
+
+__all__ = ["INTERVAL", "Listener", "Session"]
+
+Key = tuple[str, str]
+INTERVAL: Final = 0.1
+"""Seconds between two looks at what has changed."""
+_LOGGER = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Whoever shows a session."""
+
+    def changed(self, session: Session, delta: Delta) -> None:
+        """Something has changed on the server, or the link has come or gone."""
+
+    def told(self, session: Session, key: Key) -> None:
+        """There is something new to say about a property that no change of it tells."""
+
+
+class Session:
+    """One server; to be used in the loop that it was started in.
+
+    Args:
+        client: Not started.
+        listener: Who is told of changes.
+        folder: Where BLOBs go.
+        receive: Receive the BLOBs of all devices.
+
+    Attributes:
+        client: For what is known.
+        edits: What was typed and not sent.
+        fates: What came of the last command, by property.
+        receiver: BLOBs.
+        pinned: Properties that stay at the top.
+    """
+
+    def __init__(
+        self, client: Client, listener: Listener, *, folder: Path | None = None, receive: bool = False
+    ) -> None:
+        self.client = client
+        self.edits = Edits()
+        self.fates: dict[Key, Told] = {}
+        self.pinned: list[Key] = []
+        self.receiver = Receiver(client, folder, everything=receive, told=lambda key: self._listener.told(self, key))
+        self._listener = listener
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._following: asyncio.Task[None] | None = None
+
+    @classmethod
+    def to(
+        cls, address: str, port: int, listener: Listener, *, folder: Path | None = None, history: int = 600
+    ) -> Session:
+        """A session with the server at this address.
+
+        Raises:
+            ValueError: That is no address.
+        """
+        client = Client(address, port, history=history, blobs=BlobMode.NEVER, retry=Retry())
+        return cls(client, listener, folder=folder, receive=folder is not None)
+
+    @property
+    def name(self) -> str:
+        """The server, as it is written."""
+        return str(self.client.endpoint)
+
+    @property
+    def live(self) -> bool:
+        """The link is up."""
+        return self.client.connected
+
+    async def start(self) -> None:
+        """Begin to connect; comes back at once."""
+        await self.client.start(wait=False)
+        self._following = asyncio.create_task(self._follow(), name=f"changes of {self.name}")
+
+    async def aclose(self) -> None:
+        """End the connection; what was sent is no longer waited for."""
+        tasks = [task for task in (self._following, *self._tasks) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.receiver.aclose()
+        await self.client.aclose()
+
+    async def _follow(self) -> None:
+        async with self.client.changes(interval=INTERVAL, initial=True) as cursor:
+            async for delta in cursor:
+                for grave in delta.deleted:
+                    self._bury(grave.device, grave.name)
+                for prop in delta.properties:
+                    if delta.is_new(prop):
+                        self._defined(prop)
+                self._listener.changed(self, delta)
+
+    def _defined(self, prop: Property) -> None:
+        self.receiver.defined(prop)
+        edits = self.edits.of(prop.key)
+        for member in [name for name in edits if name not in prop.members]:
+            self.edits.undo(prop.key, member)
+
+    def _bury(self, device: str, name: str | None) -> None:
+        for key in [key for key in self.edits if key[0] == device and name in (None, key[1])]:
+            self.edits.forget(key)
+        for key in [key for key in self.fates if key[0] == device and name in (None, key[1])]:
+            if not self.fates[key].bad:
+                del self.fates[key]
+
+    # What a person is told
+
+    def why_not(self) -> str:
+        """Why nothing can be sent; "" if it can."""
+        if self.live:
+            return ""
+        status = self.client.status
+        if status.state is LinkState.LOST:
+            return f"not connected: {status.reason}" if status.reason else "not connected"
+        return f"connecting to {self.name}: {status.reason}" if status.reason else f"connecting to {self.name}"
+
+    def next_try(self) -> float | None:
+        """Seconds until the next try to connect; None when none is planned."""
+        status = self.client.status
+        if status.next_try is None:
+            return None
+        return max(status.next_try - asyncio.get_running_loop().time(), 0.0)
+
+    def since(self) -> float:
+        """Seconds since the link is as it is."""
+        return max(asyncio.get_running_loop().time() - self.client.status.since, 0.0)
+
+    def samples(self, key: Key, member: str) -> list[Sample]:
+        """What a number was lately."""
+        return [Sample(*point) for point in self.client.history(*key, member)]
+
+    def acknowledged(self, prop: Property) -> bool:
+        """The device has said Busy to the command that waits."""
+        return prop.pending is not None and prop.state is State.BUSY and prop.at >= prop.pending.since
+
+    def is_bad(self, prop: Property) -> bool:
+        """There is something to tell about it that needs a line of its own."""
+        fate = self.fates.get(prop.key)
+        return (fate is not None and fate.bad) or (prop.state is State.ALERT and bool(prop.message))
+
+    def dismiss(self, key: Key) -> bool:
+        """A person has seen what was told; False if there was nothing."""
+        fate = self.fates.get(key)
+        if fate is None:
+            return False
+        del self.fates[key]
+        return fate.bad
+
+    # Commands
+
+    def send(self, key: Key) -> str:
+        """Send the edits of a property; why not, if nothing is sent."""
+        values = self.edits.of(key)
+        if not values:
+            return "nothing to send: Enter edits"
+        return self._command(key, self.edits.take(key), edited=True)
+
+    def send_all(self) -> str:
+        """Send the edits of all properties."""
+        if not len(self.edits):
+            return "nothing to send: Enter edits"
+        return next(filter(None, [self.send(key) for key in self.edits]), "")
+
+    def press(self, key: Key, member: str) -> str:
+        """Press a switch; why not, if nothing is sent."""
+        prop = self.client.get(*key)
+        if prop is None or member not in prop.members:
+            return "it is gone"
+        if prop.kind is not VectorKind.SWITCH:
+            return "not a switch"
+        if not prop.writable:
+            return f"{prop.label} is read-only"
+        return self._command(key, pressed(prop, member))
+
+    def send_blob(self, key: Key, member: str, path: Path, data: bytes) -> str:
+        """Send a file; why not, if nothing is sent."""
+        return self._command(key, {member: Blob(data, "".join(path.suffixes[-2:]))})
+
+    def abort(self, device: str) -> tuple[int, str]:
+        """Press every switch of the device that is named ABORT; how many, or why not."""
+        why = self.why_not()
+        if why:
+            return 0, why
+        found = 0
+        seen = self.client.devices.get(device)
+        for prop in seen.properties.values() if seen else ():
+            if prop.kind is VectorKind.SWITCH and prop.writable:
+                for name in prop.members:
+                    if "ABORT" in prop.name.upper() or "ABORT" in name.upper():
+                        self._command(prop.key, pressed(prop, name))
+                        found += 1
+                        break
+        return found, "" if found else f"{device} has no switch named ABORT"
+
+    def ask(self, device: str | None) -> str:
+        """Ask for definitions again."""
+        why = self.why_not()
+        if not why:
+            self._run(self.client.ask(device))
+        return why
+
+    def _command(self, key: Key, values: Mapping[str, Any], *, edited: bool = False) -> str:
+        why = self.why_not()
+        if why:
+            if edited:
+                self.edits.put_back(key, values)
+            return why
+        self._run(self._carry_out(key, values, edited=edited))
+        return ""
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ClientError):
+            _LOGGER.error("a command failed", exc_info=error)
+
+    async def _carry_out(self, key: Key, values: Mapping[str, Any], *, edited: bool) -> None:
+        loop = asyncio.get_running_loop()
+        self._tell(key, Told(Fate.SENT, "sent", loop.time()))
+        try:
+            outcome = await self.client.set(*key, values, confirm=Confirm.SETTLED, who="indipyterm")
+        except Refused as error:
+            told = Told(Fate.REFUSED, error.message or "the device answered with Alert", loop.time())
+        except TimedOut as error:
+            told = Told(Fate.NO_ANSWER, _without_names(str(error), key), loop.time())
+        except (LinkLost, PropertyGone) as error:
+            told = Told(Fate.UNKNOWN, f"sent, and nobody knows whether it was carried out: {error}", loop.time())
+        except (NotConnected, BadValue, ClientError, ValueError) as error:
+            if edited:
+                self.edits.put_back(key, values)
+            told = Told(Fate.NOT_SENT, _without_names(str(error), key), loop.time())
+        else:
+            text = f"accepted after {span(outcome.elapsed)}"
+            if not outcome.confirmed:
+                text += ", values differ"
+            told = Told(Fate.ACCEPTED, text, loop.time())
+        self._tell(key, told)
+
+    def _tell(self, key: Key, told: Told) -> None:
+        self.fates[key] = told
+        self._listener.told(self, key)
+
+
+def _without_names(text: str, key: Key) -> str:
+    """The words of an error without the address, which stands above it."""
+    for prefix in (f"{key[0]}.{key[1]}: ", f"{key[0]}.{key[1]}.", f"{key[0]}.{key[1]} "):
+        text = text.removeprefix(prefix)
+    return text

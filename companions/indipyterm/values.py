@@ -1,0 +1,106 @@
+"""Edits of values: whether they can be sent, what to say about them, and one step more or less."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from indipyclient import BadValue, ClientError, Property, SwitchRule, VectorKind
+from indipyclient.model.commands import press, texts
+from indipyclient.model.properties import Member, number_of
+
+__all__ = ["Hint", "hint", "is_sexagesimal", "limits", "pressed", "shown_number", "stepped"]
+
+
+class Hint(NamedTuple):
+    """What is to be said about an edit.
+
+    Attributes:
+        text: In words.
+        wrong: It cannot be sent so.
+    """
+
+    text: str
+    wrong: bool = False
+
+
+def shown_number(text: str) -> str:
+    """A limit as a person writes it: without digits that say nothing."""
+    number = number_of(text)
+    if not math.isfinite(number):
+        return text.strip()
+    return f"{int(number)}" if number.is_integer() and abs(number) < 1e15 else f"{number:.10g}"
+
+
+def is_sexagesimal(member: Member) -> bool:
+    """The device shows this number as hours or degrees, minutes and seconds."""
+    return member.format.endswith("m")
+
+
+def limits(member: Member) -> str:
+    """``0 .. 24 step 0.1``; empty for a number without any."""
+    found = f"{shown_number(member.min)} .. {shown_number(member.max)}" if member.range else ""
+    step = number_of(member.step)
+    if math.isfinite(step) and step > 0:
+        found += f"{' ' if found else ''}step {shown_number(member.step)}"
+    return found
+
+
+def hint(prop: Property, member: Member, text: str) -> Hint:
+    """What a person should know about what they have typed so far."""
+    if prop.kind is not VectorKind.NUMBER:
+        return Hint(f"{len(text)} characters" if len(text) > 60 else "")
+    bounds = member.range
+    if not text.strip():
+        return Hint("not a number", True)
+    try:
+        texts(prop, {member.name: text})
+    except BadValue as error:
+        if error.min is None or bounds is None:
+            return Hint("not a number", True)
+        over = number_of(text) > bounds[1]
+        return Hint(f"max {shown_number(member.max)}" if over else f"min {shown_number(member.min)}", True)
+    except ClientError as error:
+        return Hint(str(error), True)
+    number, step = number_of(text), number_of(member.step)
+    parts = [limits(member)]
+    if ":" in text or (" " in text.strip()):
+        parts.insert(0, f"= {number:.6g}")
+    if math.isfinite(step) and step > 0:
+        base = bounds[0] if bounds else 0.0
+        steps = (number - base) / step
+        if abs(steps - round(steps)) > 1e-6:
+            low, high = base + math.floor(steps) * step, base + math.ceil(steps) * step
+            parts.append(f"between {low:.10g} and {high:.10g}")
+    return Hint(" ".join(filter(None, parts)))
+
+
+def stepped(member: Member, text: str, steps: int) -> str | None:
+    """The number so many steps further, within its limits; None where that is no number.
+
+    A number without a step goes by a hundredth of its range, or by one.
+    """
+    number, step = number_of(text), number_of(member.step)
+    bounds = member.range
+    if not math.isfinite(number):
+        return None
+    if not math.isfinite(step) or step <= 0:
+        step = (bounds[1] - bounds[0]) / 100 if bounds and math.isfinite(bounds[1] - bounds[0]) else 1.0
+    wanted = number + steps * step
+    if bounds:
+        wanted = min(max(wanted, bounds[0]), bounds[1]) if bounds[0] <= number <= bounds[1] else wanted
+    return f"{wanted:.12g}"
+
+
+def pressed(prop: Property, name: str) -> dict[str, str]:
+    """What to send when this switch is pressed.
+
+    Of switches of which any number may be On, this one changes; one that may be Off goes Off when it is On; else it goes
+    On, and the others Off.
+    """
+    member = prop.members[name]
+    if prop.rule is SwitchRule.ANY_OF_MANY:
+        return {name: "Off" if member.on else "On"}
+    if prop.rule is SwitchRule.AT_MOST_ONE and member.on:
+        return {name: "Off"}
+    return {key: str(value) for key, value in press(prop, name).items()}

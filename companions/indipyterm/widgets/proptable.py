@@ -1,0 +1,282 @@
+"""The properties of a device, one line per member."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from indipyclient import Delta, Member, Property
+
+from ..browser import Browser
+from ..keymap import actions_of
+from ..layout import Mode, Sheet
+from ..paint import View, paint
+from ..session import Session
+from .lines import Lines, Piece
+
+__all__ = ["PropTable"]
+
+Key = tuple[str, str]
+
+
+class PropTable(Lines, can_focus=True):
+    """The lines of properties, with a cursor on one member."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(a.keys, a.call, a.text, id=a.id, show=False) for a in actions_of("move.")
+    ]
+
+    class Moved(Message):
+        """The cursor is on another member, or other lines are shown."""
+
+    class Activated(Message):
+        """The member under the cursor was clicked again."""
+
+    class LeftEdge(Message):
+        """There is nothing further to the left."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.session: Session | None = None
+        self.browser = Browser()
+        self.mode = Mode.LINES
+        self.sheet = Sheet()
+        self.editing: tuple[Key, str] | None = None
+        self.hint: tuple[str, bool] = ("", False)
+        self.built_at = 0.0
+        self._told: set[Key] = set()
+        self._views: dict[Key, View] = {}
+
+    # What is shown
+
+    def show(self, session: Session | None, browser: Browser) -> None:
+        """Show this server."""
+        self.session, self.browser = session, browser
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Other properties, another width, or other lines of the same."""
+        session = self.session
+        columns = self.columns
+        if session is None or columns <= 0:
+            self.sheet = Sheet()
+            self.recount()
+            return
+        devices = session.client.devices
+        self.browser.settle(devices)
+        listed = self.browser.listed(devices, session.pinned)
+        told = {prop.key for prop, _ in listed if session.is_bad(prop)}
+        several = bool(self.browser.filter) or len({prop.device for prop, _ in listed}) > 1
+        self.sheet = Sheet.build(listed, columns, self.mode, told=lambda prop: prop.key in told, devices=several)
+        self._told = told
+        self.built_at = self._now()
+        self._views.clear()
+        self.recount()
+        self._follow_cursor()
+        self.post_message(self.Moved())
+
+    def take(self, delta: Delta) -> None:
+        """Something has changed on the server."""
+        session = self.session
+        if session is None:
+            return
+        if self._needs_rebuild(session, delta):
+            self.rebuild()
+            return
+        self._views.clear()
+        for prop in delta.properties:
+            found = self.sheet.range_of(prop.key)
+            if found is not None:
+                self.redraw(*found)
+
+    def _needs_rebuild(self, session: Session, delta: Delta) -> bool:
+        if delta.reset or delta.deleted:
+            return True
+        for prop in delta.properties:
+            here = self.sheet.range_of(prop.key) is not None
+            if delta.is_new(prop) and (here or self._could_be_here(prop)):
+                return True
+            if here and session.is_bad(prop) != (prop.key in self._told):
+                return True
+        # What matches a filter can depend on values, and is not looked for at each of them.
+        return bool(self.browser.filter and delta.properties) and self._now() - self.built_at > 1.0
+
+    def _could_be_here(self, prop: Property) -> bool:
+        return bool(self.browser.filter) or self.browser.device in (None, prop.device)
+
+    def told(self, key: Key) -> None:
+        """There is something new to say about a property."""
+        session = self.session
+        prop = session.client.get(*key) if session else None
+        if session is None or prop is None:
+            return
+        self._views.pop(key, None)
+        found = self.sheet.range_of(key)
+        if found is not None and session.is_bad(prop) != (key in self._told):
+            self.rebuild()
+        elif found is not None:
+            self.redraw(*found)
+
+    def repaint(self) -> None:
+        """Draw everything again."""
+        self._views.clear()
+        self._painted.clear()
+        self.refresh()
+
+    def look_again(self) -> None:
+        self._views.clear()
+        super().look_again()
+
+    def _now(self) -> float:
+        import asyncio
+
+        return asyncio.get_running_loop().time()
+
+    # Lines
+
+    def count(self) -> int:
+        return len(self.sheet)
+
+    def pieces(self, y: int) -> list[Piece]:
+        line = self.sheet.lines[y]
+        session = self.session
+        prop = session.client.get(*line.key) if session else None
+        if session is None or prop is None:
+            return []
+        if any(place.member not in prop.members for place in line.places):
+            return []  # defined anew; the next delta brings its lines
+        pieces = paint(line, prop, self._view(session, prop))
+        if not self.has_focus and self.editing is None:
+            return [(text, "cursor-off" if style == "cursor" else style) for text, style in pieces]
+        return pieces
+
+    def _view(self, session: Session, prop: Property) -> View:
+        key = prop.key
+        view = self._views.get(key)
+        if view is None:
+            spot = self.browser.spot(self.sheet)
+            receiver = session.receiver
+            received = {
+                name: found for name in prop.members if (found := receiver.last.get((*key, name))) is not None
+            }
+            view = self._views[key] = View(
+                self._now(),
+                self.sheet.columns,
+                self.sheet.head,
+                session.client.is_stale(prop),
+                session.fates.get(key),
+                session.acknowledged(prop),
+                session.edits.of(key),
+                receiver.is_receiving(key),
+                received,
+                spot[1] if spot is not None and spot[0] == key else None,
+                self.editing[1] if self.editing is not None and self.editing[0] == key else None,
+                key in session.pinned,
+                *self.hint,
+            )
+        return view
+
+    # Cursor
+
+    def current(self) -> tuple[Property, Member | None] | None:
+        """The property and member under the cursor, as they are now."""
+        spot = self.browser.spot(self.sheet) if self.session else None
+        if spot is None or self.session is None:
+            return None
+        prop = self.session.client.get(*spot[0])
+        return (prop, prop.members.get(spot[1])) if prop is not None else None
+
+    def cursor_line(self) -> int | None:
+        """The line of the cursor."""
+        spot = self.browser.spot(self.sheet)
+        index = self.sheet.spot_of(*spot) if spot is not None else None
+        return self.sheet.spots[index][0] if index is not None else None
+
+    def _follow_cursor(self) -> None:
+        y = self.cursor_line()
+        if y is None:
+            return
+        first = y
+        found = self.sheet.range_of(self.sheet.lines[y].key)
+        if found is not None and y - found[0] < max(self.size.height // 2, 1):
+            first = found[0]  # with its head, where there is room
+        self.keep_in_sight(first)
+        self.keep_in_sight(y)
+
+    def moved(self) -> None:
+        """The cursor may be elsewhere."""
+        self._views.clear()
+        self.redraw(0, self.count())
+        self._follow_cursor()
+        self.post_message(self.Moved())
+
+    def move(self, lines: int) -> None:
+        """So many lines down."""
+        self.browser.move(self.sheet, lines)
+        self.moved()
+
+    def action_up(self) -> None:
+        if self.cursor_line() == (self.sheet.spots[0][0] if self.sheet.spots else None):
+            self.scroll_to(y=0, animate=False, immediate=True)
+        self.move(-1)
+
+    def action_down(self) -> None:
+        self.move(1)
+
+    def action_left(self) -> None:
+        if self.browser.sideways(self.sheet, -1):
+            self.moved()
+        else:
+            self.post_message(self.LeftEdge())
+
+    def action_right(self) -> None:
+        if self.browser.sideways(self.sheet, 1):
+            self.moved()
+
+    def action_page_up(self) -> None:
+        self.move(-max(self.size.height - 2, 1))
+
+    def action_page_down(self) -> None:
+        self.move(max(self.size.height - 2, 1))
+
+    def action_top(self) -> None:
+        if self.sheet.spots:
+            self.browser.put(self.sheet, 0)
+            self.moved()
+            self.scroll_to(y=0, animate=False, immediate=True)
+
+    def action_bottom(self) -> None:
+        if self.sheet.spots:
+            self.browser.put(self.sheet, len(self.sheet.spots) - 1)
+            self.moved()
+
+    def action_next_property(self) -> None:
+        self.browser.turn_property(self.sheet, 1)
+        self.moved()
+
+    def action_previous_property(self) -> None:
+        self.browser.turn_property(self.sheet, -1)
+        self.moved()
+
+    # Mouse, focus and size
+
+    def on_click(self, event: events.Click) -> None:
+        found = self.sheet.find(self.scroll_offset.y + event.y, event.x)
+        if found is None:
+            return
+        before = self.browser.spot(self.sheet)
+        if self.browser.put(self.sheet, found) == before:
+            self.post_message(self.Activated())
+        self.moved()
+
+    def on_resize(self) -> None:
+        self.rebuild()
+
+    def on_focus(self) -> None:
+        self.repaint()
+
+    def on_blur(self) -> None:
+        self.repaint()

@@ -1,0 +1,198 @@
+"""The property table with the field for editing over it."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.message import Message
+from textual.widgets import Input
+
+from indipyclient import Member, Property, VectorKind
+
+from ..values import hint, stepped
+from ..words import clean, shorten
+from .editor import ValueEditor
+from .proptable import PropTable
+
+__all__ = ["TablePane"]
+
+
+class TablePane(Container):
+    """A table, and an editor in the line of the member that is edited."""
+
+    DEFAULT_CSS = """
+    TablePane { layers: below above; }
+    TablePane PropTable { layer: below; }
+    """
+
+    class Say(Message):
+        """Something is to be told."""
+
+        def __init__(self, text: str, *, bad: bool = False) -> None:
+            super().__init__()
+            self.text, self.bad = text, bad
+
+    class SendWanted(Message):
+        """The edits of this property are to be sent."""
+
+        def __init__(self, key: tuple[str, str]) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.table = PropTable(id="table")
+        self.editor = ValueEditor(id="editor")
+        self._before = ""
+
+    def compose(self) -> ComposeResult:
+        yield self.table
+        yield self.editor
+
+    @property
+    def editing(self) -> bool:
+        """Something is being typed."""
+        return self.table.editing is not None
+
+    def _target(self) -> tuple[Property, Member] | None:
+        table = self.table
+        if table.editing is None or table.session is None:
+            return None
+        key, name = table.editing
+        prop = table.session.client.get(*key)
+        member = prop.members.get(name) if prop else None
+        return (prop, member) if prop is not None and member is not None else None
+
+    def begin(self, prop: Property, member: Member) -> None:
+        """Edit this member."""
+        table = self.table
+        assert table.session is not None
+        # With the number as the device shows it: a person changes hours and minutes, not fractions.
+        shown = member.shown.strip() if prop.kind is VectorKind.NUMBER else member.value
+        value = table.session.edits.of(prop.key).get(member.name, shown)
+        self._before = value
+        table.editing = (prop.key, member.name)
+        self._hint(value)
+        self.place()
+        self.editor.begin(value)
+        table.told(prop.key)
+
+    def place(self) -> None:
+        """Put the editor where its line is."""
+        table = self.table
+        if table.editing is None:
+            return
+        found = self._target()
+        spot = table.sheet.spot_of(*table.editing)
+        if found is None or spot is None:
+            if found is None:
+                self._end()
+                self.post_message(self.Say("what you were editing is gone", bad=True))
+            return
+        y, index = table.sheet.spots[spot]
+        place = table.sheet.lines[y].places[index]
+        columns = table.sheet.columns
+        prop, member = found
+        alone = place.width >= columns.total - 2
+        if alone and prop.kind is VectorKind.TEXT:
+            x, wide = columns.value, columns.total - columns.value
+        elif alone:
+            x, wide = columns.edit, columns.edit_width
+        else:
+            label = min(len(clean(member.label)), 24)
+            x, wide = place.x + label + 1, max(place.width - label - 1, 12)
+        x = min(x, max(columns.total - wide, 0))
+        line = y - table.scroll_offset.y
+        self.editor.visible = 0 <= line < table.size.height
+        self.editor.put(x, line, wide)
+
+    def _hint(self, text: str) -> None:
+        table = self.table
+        found = self._target()
+        if found is None:
+            return
+        prop, member = found
+        said = hint(prop, member, text)
+        table.hint = (said.text, said.wrong)
+        self.editor.set_class(said.wrong, "-wrong")
+        table.told(prop.key)
+        spot = table.sheet.spot_of(prop.key, member.name)
+        crowded = spot is not None and table.sheet.lines[table.sheet.spots[spot][0]].places[0].width < table.sheet.columns.total - 2
+        if (prop.kind is VectorKind.TEXT or crowded or table.sheet.columns.total - table.sheet.columns.limits < 12) and said.text:
+            self.post_message(self.Say(said.text, bad=said.wrong))
+        elif said.wrong:
+            self.post_message(self.Say(f"{shorten(clean(member.label), 30)}: {said.text}", bad=True))
+        else:
+            self.post_message(self.Say(""))
+
+    @on(Input.Changed, "#editor")
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self.editing:
+            self._hint(event.value)
+            self.place()
+
+    @on(ValueEditor.Step)
+    def _step(self, event: ValueEditor.Step) -> None:
+        event.stop()
+        found = self._target()
+        if found is None or found[0].kind is not VectorKind.NUMBER:
+            return
+        value = stepped(found[1], self.editor.value, event.steps)
+        if value is not None:
+            self.editor.value = value
+            self.editor.cursor_position = len(value)
+
+    @on(ValueEditor.Done)
+    def _done(self, event: ValueEditor.Done) -> None:
+        event.stop()
+        found = self._target()
+        table = self.table
+        if found is None or table.session is None:
+            self._end()
+            return
+        prop, member = found
+        text = self.editor.value
+        if event.then == "leave":
+            self._end()
+            return
+        said = hint(prop, member, text)
+        if said.wrong:
+            if event.then == "blur":
+                self._end()
+                self.post_message(self.Say(f"not kept: {said.text}", bad=True))
+            else:
+                self._hint(text)
+            return
+        if text != self._before or member.name in table.session.edits.of(prop.key):
+            table.session.edits.put(prop.key, member.name, text)
+        self._end()
+        if event.then == "send":
+            self.post_message(self.SendWanted(prop.key))
+        elif event.then == "next":
+            self._next(prop, member)
+
+    def _next(self, prop: Property, member: Member) -> None:
+        names = list(prop.members)
+        at = names.index(member.name) + 1
+        if at >= len(names):
+            return
+        spot = self.table.sheet.spot_of(prop.key, names[at])
+        if spot is not None:
+            self.table.browser.put(self.table.sheet, spot)
+            self.table.moved()
+            self.begin(prop, prop.members[names[at]])
+
+    def _end(self) -> None:
+        table = self.table
+        key = table.editing[0] if table.editing else None
+        had_focus = self.editor.has_focus
+        table.editing, table.hint = None, ("", False)
+        self.editor.end()
+        if had_focus:
+            table.focus()
+        self.post_message(self.Say(""))
+        if key is not None:
+            table.told(key)
+        table.repaint()

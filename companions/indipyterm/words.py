@@ -1,0 +1,93 @@
+"""Text from outside, made fit for one line of a terminal: its width, what is cut off, and how old something is."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+
+__all__ = ["age", "clean", "clean_part", "fit", "next_age", "shorten", "span", "width"]
+
+LONGEST: Final = 4000
+"""Characters of a text that are looked at; a line shows some hundreds."""
+
+# Control characters; marks that turn the direction of what follows, or hide it; lone surrogates; line separators.
+_UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_SHOWN: Final = {"\n": "⏎", "\r": "", "\t": " "}
+
+
+def clean(text: str) -> str:
+    """The text with everything replaced that would move the cursor or turn the direction of the line."""
+    if text.isascii() and text.isprintable():
+        return text[:LONGEST]
+    return _UNFIT.sub(lambda found: _SHOWN.get(found[0], "\N{MIDDLE DOT}"), text[:LONGEST])
+
+
+def clean_part(text: str) -> str:
+    """The same of a line of a text that is shown whole, whatever its length."""
+    return text if text.isascii() and text.isprintable() else _UNFIT.sub("\N{MIDDLE DOT}", text.replace("\t", "    "))
+
+
+def width(text: str) -> int:
+    """Columns that a text takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def shorten(text: str, columns: int) -> str:
+    """The text in at most so many columns; an ellipsis says that something is missing."""
+    if columns <= 0:
+        return ""
+    if width(text) <= columns:
+        return text
+    return set_cell_size(text, columns - 1).rstrip() + "…" if columns > 1 else "…"
+
+
+def fit(text: str, columns: int, *, right: bool = False) -> str:
+    """The text in exactly so many columns, at their left end or their right one."""
+    text = shorten(text, columns)
+    space = " " * max(columns - width(text), 0)
+    return space + text if right else text + space
+
+
+def span(seconds: float) -> str:
+    """A length of time in at most five characters: ``3.2s``, ``41s``, ``12m``, ``3h05``, ``2d``."""
+    seconds = max(seconds, 0.0)
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    if seconds < 60:
+        return f"{int(seconds)}s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)}m"
+    if seconds < 36000:
+        return f"{int(seconds // 3600)}h{int(seconds % 3600 // 60):02}"
+    if seconds < 2 * 86400:
+        return f"{int(seconds // 3600)}h"
+    return f"{int(seconds // 86400)}d"
+
+
+_STEPS: Final = (0, 2, 5, 10, 20, 30, 40, 50)
+
+
+def age(seconds: float) -> str:
+    """How old a value is, in steps that grow, so that what is old need not be drawn again and again."""
+    if not math.isfinite(seconds) or seconds < 2:
+        return "now"
+    if seconds < 60:
+        return f"{max(step for step in _STEPS if step <= seconds)}s"
+    return span(seconds)
+
+
+def next_age(seconds: float) -> float:
+    """Seconds until :func:`age` says something else."""
+    if not math.isfinite(seconds):
+        return math.inf
+    seconds = max(seconds, 0.0)
+    for step in (*_STEPS[1:], 60):
+        if seconds < step:
+            return step - seconds
+    unit = 60 if seconds < 36000 else 3600 if seconds < 2 * 86400 else 86400
+    return unit - seconds % unit
