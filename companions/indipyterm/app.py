@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -16,25 +15,17 @@ from textual.command import Provider
 
 from indipyclient import Delta
 
-from .browser import Browser
 from .keymap import actions_of
 from .receiving import folder_of
 from .screens.main import MainScreen
 from .session import Session
 from .settings import Settings, load, remember_server
 from .themes import THEMES
+from .workspace import Workspace
 
-__all__ = ["IPyTerm", "Workspace"]
+__all__ = ["IPyTerm"]
 
 PORT: Final = 7624
-
-
-@dataclass(slots=True)
-class Workspace:
-    """A server, and what is looked at there."""
-
-    session: Session
-    browser: Browser = field(default_factory=Browser)
 
 
 def _commands() -> type[Provider]:
@@ -57,12 +48,14 @@ class IPyTerm(App[None]):
     """
 
     TITLE = "indipyterm"
+    CSS = "CommandPalette SearchIcon { display: none; } CommandPalette > Vertical { max-height: 90%; }"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(a.keys, a.call, a.text, id=a.id, show=False) for a in actions_of("find.palette")
-    ] + [Binding("ctrl+c", "help_quit", show=False, system=True)]
+        *(Binding(a.keys, a.call, a.text, id=a.id, show=False) for a in actions_of("find.palette")),
+        Binding("ctrl+c", "help_quit", show=False, system=True),
+    ]
 
     def __init__(
         self,

@@ -103,9 +103,7 @@ class Browser:
         above = {prop.key for prop, _ in top}
         group = self.group(device)
         return top + [
-            (prop, None)
-            for prop in device.properties.values()
-            if group in (None, prop.group) and prop.key not in above
+            (prop, None) for prop in device.properties.values() if group in (None, prop.group) and prop.key not in above
         ]
 
     # Cursor

@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="indipyterm",
         usage="indipyterm [options]",
         description="Terminal client to communicate to an INDI service.",
-        epilog=f"indipyterm VERB ... does without the screen what indipyclient does; VERB is one of: {', '.join(VERBS)}.",
+        epilog=f"Without a screen, indipyterm VERB ... does what indipyclient does: {', '.join(VERBS)}.",
     )
     parser.add_argument("--port", type=int, default=None, help="Port of the INDI server (default 7624).")
     parser.add_argument("--host", default=None, help="Hostname/IP of the INDI server (default localhost).")

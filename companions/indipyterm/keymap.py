@@ -69,12 +69,16 @@ ACTIONS: Final = (
     Action("value.view", "v", "view", "the whole value: long text, image, all that is known", "view"),
     Action("value.plot", "p", "plot", "plot of a number", "plot"),
     Action("value.pin", "P", "pin", "keep the property at the top, or no longer"),
-    Action("value.blob", "b", "blobs", "BLOBs: receive or not, and into which folder"),
+    Action("value.blob", "b", "blobs", "BLOBs: receive or not, and into which folder", "receive"),
     Action("value.copy-address", "y", "copy_address", "copy DEVICE.PROPERTY.MEMBER"),
     Action("value.copy", "Y", "copy_value", "copy the value"),
     Action("value.ask", "r", "ask", "ask the device for its definitions again"),
     Action(
-        "value.abort", "exclamation_mark", "abort", "twice: press every switch named ABORT of the device", place="Values"
+        "value.abort",
+        "exclamation_mark",
+        "abort",
+        "twice: press every switch named ABORT of the device",
+        place="Values",
     ),
     Action("view.compact", "c", "compact", "one line per member, or compact", "compact", _EVERYWHERE),
     Action("view.theme", "d", "theme", "dark, light, night", place=_EVERYWHERE),
@@ -179,7 +183,9 @@ def check_keys(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
 def _named(key: str) -> str:
     """The key as Textual names it; a person may write the sign itself."""
     *held, last = key.split("+") if key != "+" else ["+"]
-    signs = {sign: name for name, sign in _SIGNS.items() if len(sign) == 1 and name not in ("up", "down", "left", "right")}
+    signs = {
+        sign: name for name, sign in _SIGNS.items() if len(sign) == 1 and name not in ("up", "down", "left", "right")
+    }
     return "+".join([*held, signs.get(last, last)])
 
 

@@ -53,7 +53,8 @@ class Columns(NamedTuple):
     """Where the parts of a line with one member begin.
 
     Attributes:
-        label: Width of labels, from column 2.
+        indent: Where labels begin.
+        label: Width of labels.
         value: Where values begin.
         number: Width of numbers.
         edit: Where edits, and what was asked for, begin.
@@ -62,6 +63,7 @@ class Columns(NamedTuple):
         total: Width of the line.
     """
 
+    indent: int
     label: int
     value: int
     number: int
@@ -71,18 +73,25 @@ class Columns(NamedTuple):
     total: int
 
 
-INDENT: Final = 2
+ROOMY: Final = 70
+"""Columns from which on members stand below the label of their property."""
 _FLOWING: Final = (VectorKind.SWITCH, VectorKind.LIGHT)
+
+
+def indent_of(total: int) -> int:
+    """Where members begin on lines of this width."""
+    return 6 if total >= ROOMY else 2
 
 
 def columns_of(labels: Iterable[int], total: int) -> Columns:
     """The columns for these widths of labels."""
     label = min(max(labels, default=8), max(total * 3 // 10, 8))
-    value = INDENT + label + 2
+    indent = indent_of(total)
+    value = indent + label + 2
     number = 14 if total < 90 else 16
     edit = value + number + 2
     edit_width = max(min(22 if total >= 80 else 15, total - edit - 1), 8)
-    return Columns(label, value, number, edit, edit_width, edit + edit_width + 1, total)
+    return Columns(indent, label, value, number, edit, edit_width, edit + edit_width + 1, total)
 
 
 def cell_width(prop: Property, member: str) -> int:
@@ -125,10 +134,11 @@ def block(
         first = Line(Kind.BOTH, key, rows[0] if rows else ())
         return [first, *says, *(Line(Kind.MEMBERS, key, row) for row in rows[1:])]
     lines = [Line(Kind.HEAD, key), *says]
+    indent = indent_of(total)
     if prop.kind in _FLOWING:
-        lines += [Line(Kind.MEMBERS, key, row) for row in _flow(prop, names, INDENT, total)]
+        lines += [Line(Kind.MEMBERS, key, row) for row in _flow(prop, names, indent, total)]
     else:
-        lines += [Line(Kind.MEMBERS, key, (Place(name, INDENT, total - INDENT),)) for name in names]
+        lines += [Line(Kind.MEMBERS, key, (Place(name, indent, total - indent),)) for name in names]
     return lines
 
 
@@ -254,7 +264,9 @@ class Sheet:
         if line.kind in (Kind.BLANK, Kind.DEVICE):
             return None
         if line.places:
-            nearest = min(line.places, key=lambda p: 0 if p.x <= x < p.x + p.width else min(abs(p.x - x), abs(p.x + p.width - x)))
+            nearest = min(
+                line.places, key=lambda p: 0 if p.x <= x < p.x + p.width else min(abs(p.x - x), abs(p.x + p.width - x))
+            )
             return self._spot_of[line.key, nearest.member]
         begin, end = self._where[line.key]
         for below in self.lines[begin:end]:

@@ -158,7 +158,11 @@ def _both(prop: Property, line: Line, view: View) -> list[Piece]:
 
 
 def _members(prop: Property, line: Line, view: View) -> list[Piece]:
-    alone = len(line.places) == 1 and line.places[0].width >= view.columns.total - 2
+    alone = (
+        len(line.places) == 1
+        and line.places[0].x == view.columns.indent
+        and line.places[0].width == view.columns.total - view.columns.indent
+    )
     if alone and prop.kind not in (VectorKind.SWITCH, VectorKind.LIGHT):
         return _alone(prop, prop.members[line.places[0].member], view)
     return _cells(prop, line.places, view, 0)
@@ -219,6 +223,7 @@ def _alone(prop: Property, member: Member, view: View) -> list[Piece]:
     columns = view.columns
     here = view.cursor == member.name
     pieces: list[Piece] = [
+        (" " * (columns.indent - 2), ""),
         ("> " if here else "  ", "cursor" if here else ""),
         (fit(clean(member.label), columns.label), "cursor" if here else "label"),
         ("  ", ""),

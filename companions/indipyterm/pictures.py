@@ -17,7 +17,18 @@ MOST_BLOCKS: Final = 100
 MOST_PIXELS: Final = 200_000_000
 MOST_INFLATED: Final = 1 << 30
 _CODES: Final = {8: "B", 16: "h", 32: "i", -32: "f", -64: "d"}
-_FACTS: Final = ("OBJECT", "EXPTIME", "FILTER", "FRAME", "IMAGETYP", "CCD-TEMP", "XBINNING", "GAIN", "DATE-OBS", "INSTRUME")
+_FACTS: Final = (
+    "OBJECT",
+    "EXPTIME",
+    "FILTER",
+    "FRAME",
+    "IMAGETYP",
+    "CCD-TEMP",
+    "XBINNING",
+    "GAIN",
+    "DATE-OBS",
+    "INSTRUME",
+)
 
 
 @dataclass(slots=True)
@@ -149,7 +160,7 @@ def picture_of(data: bytes, format: str, columns: int, rows: int) -> Picture:
     size = struct.calcsize(f">{code}")
     if len(data) < fits.start + fits.width * fits.height * size:
         raise ValueError("the file ends before the image does")
-    step = max(fits.width / columns, fits.height / rows, 1.0 if min(columns, rows) > 0 else 1.0)
+    step = max(fits.width / columns, fits.height / rows, 1.0)
     width, height = max(int(fits.width / step), 1), max(int(fits.height / step), 1)
     places = [min(int((x + 0.5) * step), fits.width - 1) for x in range(width)]
     samples: list[list[float]] = []

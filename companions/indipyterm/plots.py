@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["Plot", "Sample", "plot", "sparkline"]
+__all__ = ["Plot", "Sample", "plot", "scaled", "sparkline"]
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -37,6 +37,14 @@ class Plot(NamedTuple):
     high: float
     begin: float
     end: float
+
+
+def scaled(value: float, span: float) -> str:
+    """A number with as many digits as a scale of this length needs."""
+    if not math.isfinite(value) or abs(value) >= 1e9 or 0 < span < 1e-6:
+        return f"{value:.4g}"
+    digits = max(0, 2 - math.floor(math.log10(span))) if span > 0 else 3
+    return f"{value:.{digits}f}"
 
 
 def sparkline(samples: Sequence[Sample], columns: int, now: float, seconds: float) -> str:

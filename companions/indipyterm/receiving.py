@@ -78,9 +78,7 @@ class Receiver:
         last: The last BLOB by device, property and member.
     """
 
-    def __init__(
-        self, client: Client, folder: Path | None, *, everything: bool, told: Callable[[Key], None]
-    ) -> None:
+    def __init__(self, client: Client, folder: Path | None, *, everything: bool, told: Callable[[Key], None]) -> None:
         self.folder = folder
         self.everything = everything
         self.last: dict[tuple[str, str, str], Received] = {}

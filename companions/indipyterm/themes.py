@@ -26,7 +26,7 @@ _TABLE: Final = {
     "sent": ("bold #f2c14e", "bold #8a5a00", "bold #c9a040"),
     "edit": ("bold #7cc7ff", "bold #005a9e", "bold #e8b0a8"),
     "cursor": ("bold #0c1016 on #7cc7ff", "bold #ffffff on #005a9e", "bold #160404 on #d4786a"),
-    "cursor-off": ("underline #d5dbe3 on #2b3442", "underline #1d2430 on #d8dde4", "underline #dd8a7e on #3a1714"),
+    "cursor-off": ("#ffffff on #2f3b4d", "#000000 on #d3dae3", "#ffab9e on #42191a"),
     "device": ("bold #ffffff on #35507a", "bold #ffffff on #42618f", "bold #ffd0c8 on #5a1f1a"),
     "title": ("bold #7cc7ff", "bold #005a9e", "bold #e8b0a8"),
     "line": ("#3a4454", "#b9c1cb", "#4a1f1b"),

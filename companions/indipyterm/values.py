@@ -95,8 +95,8 @@ def stepped(member: Member, text: str, steps: int) -> str | None:
 def pressed(prop: Property, name: str) -> dict[str, str]:
     """What to send when this switch is pressed.
 
-    Of switches of which any number may be On, this one changes; one that may be Off goes Off when it is On; else it goes
-    On, and the others Off.
+    Of switches of which any number may be On, this one changes; one that may be Off goes Off when it is On; else it
+    goes On, and the others Off.
     """
     member = prop.members[name]
     if prop.rule is SwitchRule.ANY_OF_MANY:

@@ -14,7 +14,9 @@ LONGEST: Final = 4000
 """Characters of a text that are looked at; a line shows some hundreds."""
 
 # Control characters; marks that turn the direction of what follows, or hide it; lone surrogates; line separators.
-_UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_UNFIT: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 _SHOWN: Final = {"\n": "⏎", "\r": "", "\t": " "}
 
 

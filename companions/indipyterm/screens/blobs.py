@@ -59,7 +59,9 @@ class BlobScreen(Dialog[None]):
             if found is None:
                 lines.append(f"{member.label}: none yet")
                 continue
-            lines.append(f"{member.label}: {size_shown(found.size)} {found.format}, {age(now - found.at)}, no. {found.count}")
+            lines.append(
+                f"{member.label}: {size_shown(found.size)} {found.format}, {age(now - found.at)}, no. {found.count}"
+            )
             if found.path is not None:
                 lines.append(f"  {found.path}")
             if found.problem:

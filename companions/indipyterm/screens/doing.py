@@ -16,11 +16,11 @@ from ..values import hint, pressed, stepped
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from ..app import IPyTerm
     from ..session import Session
     from ..widgets.bars import KeyBar
     from ..widgets.proptable import PropTable
     from ..widgets.tablepane import TablePane
+    from ..workspace import Terminal
 
     _Base = Screen[None]
 else:
@@ -43,7 +43,7 @@ class Doing(_Base):
         _aborting: float
 
         @property
-        def app(self) -> IPyTerm: ...
+        def terminal(self) -> Terminal: ...
 
         @property
         def table(self) -> PropTable: ...
@@ -136,7 +136,7 @@ class Doing(_Base):
         device = session.client.devices.get(prop.device)
         busy = device is not None and any(p.state is State.BUSY for p in device.properties.values())
         off = prop.name == "CONNECTION" and pressed(prop, name).get("CONNECT") == "Off"
-        if off and busy and device is not None and device.connected and self.app.settings.ask_before_disconnect:
+        if off and busy and device is not None and device.connected and self.terminal.settings.ask_before_disconnect:
             self._confirm(f"{prop.device} is Busy. Disconnect it?", press)
         else:
             press()
@@ -318,7 +318,7 @@ class Doing(_Base):
     def action_help(self) -> None:
         from .help import HelpScreen
 
-        self.app.push_screen(HelpScreen(self.app.settings.keys))
+        self.app.push_screen(HelpScreen(self.terminal.settings.keys))
 
     # Servers
 
@@ -327,13 +327,13 @@ class Doing(_Base):
 
         def done(address: str | None) -> None:
             if address is not None:
-                self.app.open_server(address)
+                self.terminal.open_server(address)
 
         self.app.push_screen(ConnectScreen(), done)
 
     def action_server(self, steps: int) -> None:
-        if self.app.workspaces:
-            self.app.choose((self.app.chosen + steps) % len(self.app.workspaces))
+        if self.terminal.workspaces:
+            self.terminal.choose((self.terminal.chosen + steps) % len(self.terminal.workspaces))
 
     def action_close_server(self) -> None:
         if self.session is None:
@@ -341,13 +341,14 @@ class Doing(_Base):
         session = self.session
         if len(session.edits):
             self._confirm(
-                f"{session.name}: {len(session.edits)} unsent edits. Close it?", lambda: self.app.close_server(session)
+                f"{session.name}: {len(session.edits)} unsent edits. Close it?",
+                lambda: self.terminal.close_server(session),
             )
         else:
-            self.app.close_server(session)
+            self.terminal.close_server(session)
 
     def action_quit_app(self) -> None:
-        unsent = sum(len(workspace.session.edits) for workspace in self.app.workspaces)
+        unsent = sum(len(workspace.session.edits) for workspace in self.terminal.workspaces)
         if unsent:
             key = keys_shown("s", 1)
             self._confirm(f"{unsent} unsent edit{'s' * (unsent != 1)} ({key} sends). Quit?", self.app.exit)

@@ -42,7 +42,10 @@ class _Files(Lines):
         right = "" if is_folder else size_shown(size)
         columns = self.columns
         style = "cursor" if y == self.at else "title" if is_folder else ""
-        return [(fit(f" {text}", columns - width(right) - 1), style), (right + " ", "cursor" if y == self.at else "dim")]
+        return [
+            (fit(f" {text}", columns - width(right) - 1), style),
+            (right + " ", "cursor" if y == self.at else "dim"),
+        ]
 
     def on_resize(self) -> None:
         self.recount()

@@ -17,7 +17,7 @@ __all__ = ["LongText"]
 class LongText(Screen[str | None]):
     """A text that fills the screen."""
 
-    CSS = """
+    DEFAULT_CSS = """
     LongText { background: $background; }
     LongText TextArea { border: none; padding: 0 1; background: $background; }
     LongText TextArea:focus { border: none; }
@@ -34,7 +34,9 @@ class LongText(Screen[str | None]):
     def compose(self) -> ComposeResult:
         yield Label(f" {self._title}   {len(self._text)} characters", "bar-bold")
         yield TextArea(_visible(self._text), read_only=not self._editable, soft_wrap=True, id="text")
-        keys = " Ctrl-S keeps the edit, which is not sent yet   Esc leaves it as it was" if self._editable else " Esc back"
+        keys = (
+            " Ctrl-S keeps the edit, which is not sent yet   Esc leaves it as it was" if self._editable else " Esc back"
+        )
         yield Label(keys, "bar")
 
     def action_leave(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -28,10 +28,8 @@ from ..widgets.editor import Field
 from ..widgets.messages import MessagePane
 from ..widgets.proptable import PropTable
 from ..widgets.tablepane import TablePane
+from ..workspace import Terminal
 from .doing import Doing
-
-if TYPE_CHECKING:
-    from ..app import IPyTerm
 
 __all__ = ["MainScreen"]
 
@@ -53,24 +51,24 @@ class FilterField(Field):
 class MainScreen(Doing, Screen[None]):
     """One server at a time."""
 
-    CSS = """
+    DEFAULT_CSS = """
     MainScreen { background: $background; }
-    #body { height: 1fr; }
-    #devices { width: 20; }
-    #left-rule, #right-rule { width: 1; color: $border; border-left: solid $border; }
-    #middle { width: 1fr; }
-    #pane { height: 1fr; }
-    #detail { width: 38; padding-left: 1; }
-    #rule { height: 1; border-top: solid $border; }
-    #messages { height: 3; }
-    #servers { display: none; }
+    MainScreen #body { height: 1fr; }
+    MainScreen #devices { width: 20; }
+    MainScreen #left-rule, MainScreen #right-rule { width: 1; color: $border; border-left: solid $border; }
+    MainScreen #middle { width: 1fr; }
+    MainScreen #pane { height: 1fr; }
+    MainScreen #detail { width: 36; padding-left: 1; }
+    MainScreen #rule { height: 1; border-top: solid $border; }
+    MainScreen #messages { height: 3; }
+    MainScreen #servers { display: none; }
     MainScreen.-several #servers { display: block; }
     MainScreen.-tall #messages { height: 6; }
-    MainScreen.-wide #devices { width: 26; }
+    MainScreen.-wide #devices { width: 22; }
     MainScreen.-narrow #devices, MainScreen.-narrow #left-rule { display: none; }
     MainScreen.-low #messages { height: 1; }
     MainScreen.-low #rule { display: none; }
-    #detail, #right-rule { display: none; }
+    MainScreen #detail, MainScreen #right-rule { display: none; }
     MainScreen.-wide #detail, MainScreen.-wide #right-rule { display: block; }
     #editor.-wrong { color: $error; text-style: bold; }
     """
@@ -81,18 +79,15 @@ class MainScreen(Doing, Screen[None]):
     ]
     AUTO_FOCUS = "#table"
 
-    if TYPE_CHECKING:
-
-        @property
-        def app(self) -> IPyTerm: ...
-
     def __init__(self) -> None:
         super().__init__()
         self.status = StatusBar(id="status")
         self.servers = ServerBar(id="servers")
         self.devices = DeviceList(id="devices")
         self.groups = GroupBar(id="groups")
-        self.filter_field = FilterField(id="filter", placeholder="words, or state:alert device: kind: group: perm: name:")
+        self.filter_field = FilterField(
+            id="filter", placeholder="words, or state:alert device: kind: group: perm: name:"
+        )
         self.pane = TablePane(id="pane")
         self.detail = Detail(id="detail")
         self.messages = MessagePane(id="messages")
@@ -102,6 +97,11 @@ class MainScreen(Doing, Screen[None]):
         self.is_ready = False
         self._quiet: Timer | None = None
         self._aborting = 0.0
+
+    @property
+    def terminal(self) -> Terminal:
+        """The application."""
+        return cast(Terminal, self.app)
 
     @property
     def table(self) -> PropTable:
@@ -125,8 +125,8 @@ class MainScreen(Doing, Screen[None]):
         yield self.keys
 
     def on_mount(self) -> None:
-        self.table.mode = Mode.COMPACT if self.app.settings.compact else Mode.LINES
-        self.keys.keys = self.app.settings.keys
+        self.table.mode = Mode.COMPACT if self.terminal.settings.compact else Mode.LINES
+        self.keys.keys = self.terminal.settings.keys
         self.set_interval(1.0, self.tick)
         self.is_ready = True
         self.show_session()
@@ -146,7 +146,7 @@ class MainScreen(Doing, Screen[None]):
             return
         if self.pane.editing:
             self.pane.editor.action_leave()
-        workspace = self.app.workspace
+        workspace = self.terminal.workspace
         self.session, self.browser = (workspace.session, workspace.browser) if workspace else (None, Browser())
         self.status.session = self.session
         self.table.show(self.session, self.browser)
@@ -158,8 +158,8 @@ class MainScreen(Doing, Screen[None]):
 
     def show_servers(self) -> None:
         """The line of servers, where there are several."""
-        self.servers.sessions = [workspace.session for workspace in self.app.workspaces]
-        self.servers.current = self.app.chosen
+        self.servers.sessions = [workspace.session for workspace in self.terminal.workspaces]
+        self.servers.current = self.terminal.chosen
         self.set_class(len(self.servers.sessions) > 1, "-several")
         self.servers.look_again()
 
@@ -281,7 +281,7 @@ class MainScreen(Doing, Screen[None]):
 
     @on(ServerBar.Chosen)
     def _server_chosen(self, event: ServerBar.Chosen) -> None:
-        self.app.choose(event.index)
+        self.terminal.choose(event.index)
 
     @on(MessagePane.Opened)
     def _messages_opened(self) -> None:

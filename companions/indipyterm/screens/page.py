@@ -62,7 +62,7 @@ class Body(Lines, can_focus=True):
 class Page(Screen[None]):
     """A title, lines that can be scrolled, and keys."""
 
-    CSS = """
+    DEFAULT_CSS = """
     Page { background: $background; }
     Page Body { height: 1fr; padding: 0 1; }
     """
@@ -92,12 +92,12 @@ class Page(Screen[None]):
         yield self.bottom
 
     def on_mount(self) -> None:
-        self.top.put(f" {self.title_text()}")
+        self.call_after_refresh(lambda: self.top.put(f" {self.title_text()}"))
 
     def look_again(self) -> None:
         """Something may have changed."""
-        self.top.put(f" {self.title_text()}")
         self.body.reload()
+        self.top.put(f" {self.title_text()}")
 
     def action_close(self) -> None:
         self.dismiss(None)
@@ -133,12 +133,10 @@ class Page(Screen[None]):
 class Dialog(ModalScreen[Result]):
     """A question in the middle of the screen."""
 
-    CSS = """
+    DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }
-    #box { width: 64; max-width: 96%; height: auto; max-height: 90%; padding: 1 2;
+    Dialog #box { width: 64; max-width: 96%; height: auto; max-height: 90%; padding: 1 2;
            background: $background; border: round $primary; }
-    #box Field { margin: 0; }
-    #box Button { margin-right: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "back", show=False)]
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
-from ..plots import plot
+from ..plots import plot, scaled
 from ..session import Session
 from ..widgets.lines import Piece
 from ..words import clean, fit
@@ -57,7 +57,7 @@ class PlotScreen(Page):
         for number, row in enumerate(found.rows):
             value = found.high - (found.high - found.low) * number / max(height - 1, 1)
             shown = number % max(height // 6, 1) == 0 or number == height - 1
-            label = f"{value:.6g}" if shown else ""
+            label = scaled(value, found.high - found.low) if shown else ""
             rows.append([(fit(label, 12, right=True) + (" ┤" if shown else " │"), "dim"), (clean(row), "title")])
         wall = datetime.now().astimezone()
         begin, end = f"{wall - timedelta(seconds=seconds):%H:%M:%S}", f"{wall:%H:%M:%S}"

@@ -43,7 +43,8 @@ class StatusBar(Bar):
         clock = f"{datetime.now(UTC):%H:%M} UTC "
         if session is None:
             return [(" indipyterm", "bar-bold"), ("  no server: o opens one", "bar")]
-        left: list[Piece] = [(" indipyterm  ", "bar-dim"), (f"{clean(session.name)} ", "bar-bold"), *self._link(session)]
+        name = (" indipyterm  ", "bar-dim") if session.live and self.size.width >= 100 else (" ", "bar")
+        left: list[Piece] = [name, (f"{clean(session.name)} ", "bar-bold"), *self._link(session)]
         if session.live or len(session.client.model):
             left += self._figures(session)
         room = self.size.width - len(clock)
@@ -66,14 +67,12 @@ class StatusBar(Bar):
                 text = f" LOST {span(session.since())}"
             wait = session.next_try()
             text += f", next try in {wait:.0f} s " if wait is not None else ", trying "
-            return [(text, "bar-alert"), (f" {status.reason}", "bar")]
+            return [(text, "bar-alert"), (f" {_without(status.reason, session.name)}", "bar")]
         return [("connecting ...", "bar-busy"), (f" {status.reason}" if status.reason else "", "bar")]
 
     def _figures(self, session: Session) -> list[Piece]:
         devices = session.client.devices
-        alerts = sum(
-            prop.state is State.ALERT for device in devices.values() for prop in device.properties.values()
-        )
+        alerts = sum(prop.state is State.ALERT for device in devices.values() for prop in device.properties.values())
         found: list[Piece] = [(f"   {len(devices)} device{'s' * (len(devices) != 1)}", "bar")]
         if alerts:
             found += [("   ", "bar"), (f" {alerts} ALERT ", "bar-alert")]
@@ -83,6 +82,11 @@ class StatusBar(Bar):
         if session.live and self.rate >= 0.5:
             found.append((f"   {self.rate:.0f}/s", "bar-dim"))
         return found
+
+
+def _without(reason: str, name: str) -> str:
+    """Why there is no link, without the address that stands beside it."""
+    return clean(reason.removeprefix(f"{name} ").removeprefix(f"{name}: "))
 
 
 class ServerBar(Bar):
@@ -146,26 +150,31 @@ class GroupBar(Bar):
         columns = self.size.width
         if self.filter:
             many = f"{self.matches} propert{'y' if self.matches == 1 else 'ies'} of all devices"
-            return [("/ ", "title"), (shorten(clean(self.filter), columns - 40), "edit"), (f"   {many}   Esc ends", "dim")]
+            return [
+                ("/ ", "title"),
+                (shorten(clean(self.filter), columns - 40), "edit"),
+                (f"   {many}   Esc ends", "dim"),
+            ]
         if self.device is None:
             return []
         name = shorten(clean(self.device.name), max(columns // 3, 8))
         found: list[Piece] = [(name, "title"), ("  ", "")]
         x = width(name) + 2
-        room = columns - x - 10
+        room = columns - x - 12
         for number, group in enumerate(["", *self.device.groups]):
             label = "All" if not number else shorten(clean(group) or "no group", 20)
             text = f"{number} {label}" if number < 10 else label
             chosen = (group or None) == self.group if number else self.group is None
             if width(text) + 2 > room:
                 found.append(("…", "dim"))
+                x += 1
                 break
             found += [(text, "cursor-off" if chosen else "label"), ("  ", "")]
             self._places.append((x, x + width(text), number))
             x += width(text) + 2
             room -= width(text) + 2
-        found += [(" " * max(columns - x - 9, 0), ""), ("/ filter", "dim")]
-        self._places.append((columns - 9, columns, -1))
+        found += [(" " * max(columns - x - 10, 0), ""), ("/ filter", "dim")]
+        self._places.append((columns - 10, columns, -1))
         return found
 
     def on_click(self, event: events.Click) -> None:

@@ -2,92 +2,106 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 
-from indipyclient import Member, Property, VectorKind
+from indipyclient import Member, Property, State, VectorKind
 
-from ..plots import sparkline
+from ..plots import scaled, sparkline
 from ..receiving import size_shown
 from ..session import Session
-from ..values import limits, shown_number
+from ..values import limits
 from ..words import age, clean, shorten, span
 from .lines import Lines, Piece
 
 __all__ = ["Detail", "known"]
 
-MINUTES = 10
+
+MINUTES = (1, 2, 5, 10)
+"""Lengths of the sparkline: the first that has room for what is known."""
+
+
+class Rows:
+    """Lines that are being put together."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+        self.lines: list[list[Piece]] = []
+
+    def title(self, label: str, name: str) -> None:
+        """What follows is about this."""
+        self.lines.append([(shorten(clean(label), self.columns), "head")])
+        self.lines.append([(shorten(clean(name), self.columns), "title")])
+
+    def add(self, name: str, value: str, style: str = "") -> None:
+        """A fact, unless there is nothing to say."""
+        if value:
+            self.lines.append([(name.ljust(9), "dim"), (shorten(clean(value), self.columns - 10), style)])
 
 
 def known(session: Session, prop: Property, member: Member | None, columns: int, now: float) -> list[list[Piece]]:
-    """Lines that say it."""
-    rows: list[list[Piece]] = []
-
-    def row(name: str, value: str, style: str = "") -> None:
-        if value:
-            rows.append([(name.ljust(9), "dim"), (shorten(clean(value), columns - 10), style)])
-
-    rows.append([(shorten(clean(prop.label), columns), "head")])
-    rows.append([(shorten(clean(prop.name), columns), "title")])
-    row("device", prop.device)
-    row("group", prop.group)
-    kind = {VectorKind.BLOB: "BLOB"}.get(prop.kind, prop.kind.value.lower())
-    row("kind", f"{kind}, {prop.perm}" + (f", {prop.rule}" if prop.rule else ""))
-    row("state", f"{prop.state}, {age(now - prop.at)}")
-    row("time", (prop.timestamp or "").replace("T", " "))
-    row("time-out", f"{prop.timeout} s" if prop.timeout and prop.timeout != "0" else "")
+    """Lines that say all that is known of a property and a member."""
+    rows = Rows(columns)
+    rows.title(prop.label, prop.name)
+    rows.add("device", prop.device)
+    rows.add("group", prop.group)
+    kind = "BLOB" if prop.kind is VectorKind.BLOB else prop.kind.value.lower()
+    rows.add("kind", f"{kind}, {prop.perm}" + (f", {prop.rule}" if prop.rule else ""))
+    rows.add("state", f"{prop.state}, {age(now - prop.at)}")
+    rows.add("time", (prop.timestamp or "").replace("T", " "))
+    rows.add("time-out", f"{prop.timeout} s" if prop.timeout and prop.timeout != "0" else "")
     fate = session.fates.get(prop.key)
     if prop.pending is not None:
         word = "acknowledged" if session.acknowledged(prop) else "sent"
-        row("asked", f"{word}, {span(now - prop.pending.since)} ago", "sent")
+        rows.add("asked", f"{word}, {span(now - prop.pending.since)} ago", "sent")
     elif fate is not None:
-        row("asked", f"{fate.text}, {age(now - fate.at)}", "alert" if fate.bad else "ok")
-    row("message", prop.message, "alert" if prop.state.value == "Alert" else "")
+        rows.add("asked", f"{fate.text}, {age(now - fate.at)}", "alert" if fate.bad else "ok")
+    rows.add("message", prop.message, "alert" if prop.state is State.ALERT else "")
     if member is not None:
-        rows.append([])
-        rows.append([(shorten(clean(member.label), columns), "head")])
-        rows.append([(shorten(clean(member.name), columns), "title")])
-        _member(session, prop, member, columns, now, rows, row)
-    return rows
+        rows.lines.append([])
+        rows.title(member.label, member.name)
+        _add_member(rows, session, prop, member, now)
+    return rows.lines
 
 
-def _member(session, prop, member, columns, now, rows, row) -> None:  # type: ignore[no-untyped-def]
+def _add_member(rows: Rows, session: Session, prop: Property, member: Member, now: float) -> None:
     if prop.kind is VectorKind.NUMBER:
-        row("now", member.shown.strip())
-        row("as sent", member.value if member.value.strip() != member.shown.strip() else "")
-        row("range", limits(member))
-        row("format", member.format)
-        _history(session, prop, member, columns, now, rows)
+        rows.add("now", member.shown.strip())
+        rows.add("as sent", member.value if member.value.strip() != member.shown.strip() else "")
+        rows.add("range", limits(member))
+        rows.add("format", member.format)
+        _add_history(rows, session, prop, member, now)
     elif prop.kind is VectorKind.BLOB:
-        found = session.receiver.last.get((*prop.key, member.name))
-        row("receive", "yes" if session.receiver.is_receiving(prop.key) else "no: b")
-        row("folder", str(session.receiver.folder or ""))
-        if found is not None:
-            row("last", f"{size_shown(found.size)} {found.format}, {age(now - found.at)}")
-            row("number", f"{found.count}")
-            row("file", found.path.name if found.path else "")
-            row("problem", found.problem, "alert")
-            for name, value in found.facts:
-                row(name[:8], value)
+        _add_blob(rows, session, prop, member, now)
     else:
-        row("now", member.value)
-    edit = session.edits.of(prop.key).get(member.name)
-    if edit is not None:
-        row("unsent", edit, "edit")
+        rows.add("now", member.value)
+    rows.add("unsent", session.edits.of(prop.key).get(member.name, ""), "edit")
 
 
-def _history(
-    session: Session, prop: Property, member: Member, columns: int, now: float, rows: list[list[Piece]]
-) -> None:
+def _add_blob(rows: Rows, session: Session, prop: Property, member: Member, now: float) -> None:
+    receiver = session.receiver
+    found = receiver.last.get((*prop.key, member.name))
+    rows.add("receive", "yes" if receiver.is_receiving(prop.key) else "no: b")
+    rows.add("folder", str(receiver.folder or ""))
+    if found is not None:
+        rows.add("last", f"{size_shown(found.size)} {found.format}, {age(now - found.at)}")
+        rows.add("number", f"{found.count}")
+        rows.add("file", found.path.name if found.path else "")
+        rows.add("problem", found.problem, "alert")
+        for name, value in found.facts:
+            rows.add(name[:8], value)
+
+
+def _add_history(rows: Rows, session: Session, prop: Property, member: Member, now: float) -> None:
     samples = session.samples(prop.key, member.name)
-    line = sparkline(samples, columns - 1, now, MINUTES * 60.0)
-    if not line:
+    if not samples:
         return
-    recent = [s for s in samples if s.time + 1 >= now - MINUTES * 60] or samples[-1:]
-    low, high = min(s.low for s in recent), max(s.high for s in recent)
-    rows.append([])
-    rows.append([(line, "title")])
-    text = f"{shown_number(f'{low:.8g}')} .. {shown_number(f'{high:.8g}')}" if math.isfinite(low + high) else ""
-    rows.append([(shorten(f"{text} in {MINUTES} min; p plots", columns), "dim")])
+    known_for = now - samples[0].time
+    minutes = next((each for each in MINUTES if known_for <= each * 60), MINUTES[-1])
+    recent = [sample for sample in samples if sample.time + 1 >= now - minutes * 60] or samples[-1:]
+    low, high = min(sample.low for sample in recent), max(sample.high for sample in recent)
+    said = f"{scaled(low, high - low)} .. {scaled(high, high - low)}, {minutes} min"
+    rows.lines += [[], [(sparkline(samples, rows.columns - 1, now, minutes * 60.0), "title")]]
+    rows.lines.append([(shorten(said, rows.columns), "dim")])
 
 
 class Detail(Lines):
@@ -99,8 +113,6 @@ class Detail(Lines):
 
     def show(self, session: Session | None, current: tuple[Property, Member | None] | None) -> None:
         """Show this member."""
-        import asyncio
-
         rows: list[list[Piece]] = []
         if session is not None and current is not None and self.columns > 0:
             rows = known(session, *current, self.columns, asyncio.get_running_loop().time())

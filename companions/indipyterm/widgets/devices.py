@@ -26,8 +26,9 @@ class DeviceList(Lines, can_focus=True):
     """Devices; the one that is shown has a mark."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(a.keys, a.call, a.text, id=a.id, show=False) for a in actions_of(*_MOVES)
-    ] + [Binding("enter,space", "right", "to its values", show=False)]
+        *(Binding(a.keys, a.call, a.text, id=a.id, show=False) for a in actions_of(*_MOVES)),
+        Binding("enter,space", "right", "to its values", show=False),
+    ]
 
     class Chosen(Message):
         """Another device is to be shown."""
@@ -90,7 +91,7 @@ class DeviceList(Lines, can_focus=True):
             (">" if here else " ", cursor),
             (fit(clean(name), room), cursor if here else "" if style != "stale" else "stale"),
             (" ", ""),
-            (mark, "alert" if mark == "!" else ""),
+            (mark, style),
             (word, style),
         ]
 

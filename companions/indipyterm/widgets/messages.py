@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from textual import events
@@ -48,6 +49,8 @@ def sounds_bad(note: Note) -> bool:
 class MessagePane(Lines):
     """Messages, newest first."""
 
+    DEFAULT_CSS = "MessagePane { scrollbar-size: 0 0; }"
+
     class Opened(Message):
         """All of them are wanted."""
 
@@ -67,8 +70,6 @@ class MessagePane(Lines):
         return len(self._notes)
 
     def pieces(self, y: int) -> list[Piece]:
-        import asyncio
-
         note = self._notes[y]
         return note_pieces(note, self.columns, asyncio.get_running_loop().time() - note.at, sounds_bad(note))
 

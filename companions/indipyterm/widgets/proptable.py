@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from textual import events
@@ -131,8 +132,6 @@ class PropTable(Lines, can_focus=True):
         super().look_again()
 
     def _now(self) -> float:
-        import asyncio
-
         return asyncio.get_running_loop().time()
 
     # Lines
@@ -159,9 +158,7 @@ class PropTable(Lines, can_focus=True):
         if view is None:
             spot = self.browser.spot(self.sheet)
             receiver = session.receiver
-            received = {
-                name: found for name in prop.members if (found := receiver.last.get((*key, name))) is not None
-            }
+            received = {name: found for name in prop.members if (found := receiver.last.get((*key, name))) is not None}
             view = self._views[key] = View(
                 self._now(),
                 self.sheet.columns,

@@ -94,7 +94,7 @@ class TablePane(Container):
         place = table.sheet.lines[y].places[index]
         columns = table.sheet.columns
         prop, member = found
-        alone = place.width >= columns.total - 2
+        alone = place.width == columns.total - columns.indent
         if alone and prop.kind is VectorKind.TEXT:
             x, wide = columns.value, columns.total - columns.value
         elif alone:
@@ -118,8 +118,14 @@ class TablePane(Container):
         self.editor.set_class(said.wrong, "-wrong")
         table.told(prop.key)
         spot = table.sheet.spot_of(prop.key, member.name)
-        crowded = spot is not None and table.sheet.lines[table.sheet.spots[spot][0]].places[0].width < table.sheet.columns.total - 2
-        if (prop.kind is VectorKind.TEXT or crowded or table.sheet.columns.total - table.sheet.columns.limits < 12) and said.text:
+        crowded = (
+            spot is not None
+            and table.sheet.lines[table.sheet.spots[spot][0]].places[0].width
+            < table.sheet.columns.total - table.sheet.columns.indent
+        )
+        if (
+            prop.kind is VectorKind.TEXT or crowded or table.sheet.columns.total - table.sheet.columns.limits < 12
+        ) and said.text:
             self.post_message(self.Say(said.text, bad=said.wrong))
         elif said.wrong:
             self.post_message(self.Say(f"{shorten(clean(member.label), 30)}: {said.text}", bad=True))
