@@ -10,7 +10,7 @@ from indipyclient import Member, Permission, Property, State, SwitchRule, Vector
 
 from .edits import Fate, Told
 from .layout import Columns, Kind, Line, Place
-from .receiving import Received, size_shown
+from .received import Received, size_shown
 from .values import limits
 from .words import age, clean, fit, shorten, span, width
 
@@ -88,7 +88,20 @@ def paint(line: Line, prop: Property, view: View) -> list[Piece]:
         pieces = _members(prop, line, view)
     else:
         pieces = []
+    pieces = _within(pieces, view.columns.total)
     return [(text, "stale" if style in _GREYED else style) for text, style in pieces] if view.stale else pieces
+
+
+def _within(pieces: list[Piece], columns: int) -> list[Piece]:
+    """Nothing beyond the end of the line."""
+    if sum(width(text) for text, _ in pieces) <= columns:
+        return pieces
+    found: list[Piece] = []
+    for text, style in pieces:
+        wide = width(text)
+        found.append((text if wide <= columns else shorten(text, columns), style))
+        columns -= min(wide, columns)
+    return found
 
 
 _GREYED: Final = frozenset(("", "idle", "ok", "busy", "alert", "label", "head", "dim", "on", "sent"))
@@ -191,8 +204,8 @@ def _cell(prop: Property, member: Member, columns: int, view: View) -> list[Piec
         word, style = _light(member)
         name = shorten(label, columns - 6)
         return [(name + " ", "label"), (fit(word, columns - width(name) - 1), style)]
-    name = shorten(label, 24)
-    room = columns - width(name) - 1
+    name = shorten(label, max(min(24, columns - 8), 1))
+    room = max(columns - width(name) - 1, 0)
     if member.name in view.edits:
         return [(name + " ", "label"), (fit("=> " + clean(view.edits[member.name]), room), "edit")]
     if prop.kind is VectorKind.BLOB:

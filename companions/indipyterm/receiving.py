@@ -5,48 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from indipyclient import Client, ClientError, Lost, Property, ReceivedBlob, VectorKind
 
 from .pictures import facts
+from .received import Received
 
-__all__ = ["Received", "Receiver", "folder_of", "size_shown"]
+__all__ = ["Receiver", "folder_of"]
 
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """The last BLOB of a member.
-
-    Attributes:
-        size: Bytes, as received.
-        format: Suffixes.
-        path: The file that it was written to, or None.
-        count: How many have come.
-        at: When, in the loop's clock.
-        facts: What its FITS header says.
-        problem: Why it was not written, or "".
-    """
-
-    size: int
-    format: str
-    path: Path | None
-    count: int
-    at: float
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    problem: str = ""
-
-
-def size_shown(size: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def folder_of(text: str) -> Path:

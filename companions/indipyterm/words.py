@@ -29,7 +29,7 @@ def clean(text: str) -> str:
 
 def clean_part(text: str) -> str:
     """The same of a line of a text that is shown whole, whatever its length."""
-    return text if text.isascii() and text.isprintable() else _UNFIT.sub("\N{MIDDLE DOT}", text.replace("\t", "    "))
+    return "\t".join(_UNFIT.sub("\N{MIDDLE DOT}", part) for part in text.split("\t"))
 
 
 def width(text: str) -> int:

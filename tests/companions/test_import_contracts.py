@@ -34,7 +34,35 @@ LAYERS = {
         "",
         "cli",
         "__main__",
-    )
+    ),
+    "indipyterm": (
+        "",
+        "words keymap",
+        "settings values search pictures plots edits received",
+        "layout receiving",
+        "paint browser session",
+        "workspace themes",
+        "widgets",
+        "screens commands",
+        "app",
+        "cli",
+        "__main__",
+    ),
+}
+# What the extras bring, and which modules may know of it: those that draw.
+EXTRAS = {
+    "rich": ("indipyterm.words", "indipyterm.themes", "indipyterm.widgets", "indipyterm.screens"),
+    "textual": (
+        "indipyterm.themes",
+        "indipyterm.widgets",
+        "indipyterm.screens",
+        "indipyterm.commands",
+        "indipyterm.app",
+    ),
+}
+# What stands on the client library knows no frame, no message and no link: its names, its model, its addresses.
+ON_THE_CLIENT = {
+    "indipyterm": ("indipyclient.model", "indipyclient.addresses", "indipyclient.cli.main"),
 }
 # The command opens the terminal client where that is installed.
 HANDS_ON = {("indipyclient.cli.main", "indipyterm.__main__")}
@@ -44,6 +72,10 @@ SANS_IO = (
     "indipyclient.addresses",
     "indipyclient.reconnect",
     "indipyclient.errors",
+    *(
+        f"indipyterm.{part}"
+        for part in "words keymap settings values search pictures plots edits received layout paint browser".split()
+    ),
 )
 
 
@@ -82,6 +114,16 @@ def broken(sources: dict[str, str], imports: list[Import]) -> list[str]:
         package = item.importer.partition(".")[0]
         if (item.importer, item.target) in HANDS_ON and item.guarded:
             continue
+        if package in ON_THE_CLIENT and root == "indipyclient":
+            if item.target != root and not is_within(item.target, *ON_THE_CLIENT[package]):
+                faults.append(f"{item}, which is not public")
+            continue
+        if package in ON_THE_CLIENT and root in PUBLIC:
+            faults.append(f"{item}; it knows the model only")
+        if root in EXTRAS:
+            if not is_within(item.importer, *EXTRAS[root]):
+                faults.append(f"{item}, which draws nothing")
+            continue
         if root not in sys.stdlib_module_names and root not in (*PUBLIC, package):
             faults.append(f"{item}, which is not in the standard library")
         if root in PUBLIC and item.target not in PUBLIC and not is_within(item.target, *CORE):
@@ -114,6 +156,12 @@ def test_the_companions_keep_the_rules():
         ("indipyclient.client", "import fcntl", "not every platform"),
         ("indipyclient.unheard_of", "", "in no layer"),
         ("indipyclient.client", "\n" * 501, "more than 500 lines"),
+        ("indipyclient.client", "import textual", "draws nothing"),
+        ("indipyterm.paint", "import textual", "draws nothing"),
+        ("indipyterm.paint", "from .widgets.lines import Lines", "not below it"),
+        ("indipyterm.paint", "import asyncio", "does no I/O"),
+        ("indipyterm.session", "from indipydriver.protocol.messages import NewVector", "the model only"),
+        ("indipyterm.session", "from indipyclient.engine import Engine", "not public"),
     ],
 )
 def test_what_breaks_a_rule_is_found(module, text, says):

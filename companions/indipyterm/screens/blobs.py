@@ -13,7 +13,8 @@ from textual.widgets import Input
 
 from indipyclient import Property, VectorKind
 
-from ..receiving import folder_of, size_shown
+from ..received import size_shown
+from ..receiving import folder_of
 from ..session import Session
 from ..widgets.editor import Field
 from ..words import age

@@ -76,7 +76,7 @@ class Doing(_Base):
             self.say(f"{prop.label}: {why}", bad=True)
         elif prop.kind is VectorKind.BLOB:
             self._choose_file(session, prop, member)
-        elif prop.kind is VectorKind.TEXT and (len(member.value) > LONG_TEXT or "\n" in member.value):
+        elif prop.kind is VectorKind.TEXT and (len(member.value) > LONG_TEXT or set("\n\t") & set(member.value)):
             self._edit_long(session, prop, member)
         else:
             self.pane.begin(prop, member)
@@ -85,7 +85,7 @@ class Doing(_Base):
         from .longtext import LongText
 
         def done(text: str | None) -> None:
-            if text is not None and text != member.value:
+            if text is not None:
                 session.edits.put(prop.key, member.name, text)
                 self.table.told(prop.key)
                 self.show_place()

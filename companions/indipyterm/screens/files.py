@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input
 
-from ..receiving import size_shown
+from ..received import size_shown
 from ..widgets.editor import Field
 from ..widgets.lines import Lines, Piece
 from ..words import clean, fit, width

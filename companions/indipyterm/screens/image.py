@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ..pictures import Picture, half_blocks, picture_of
-from ..receiving import size_shown
+from ..received import size_shown
 from ..session import Session
 from .page import Label, Page
 

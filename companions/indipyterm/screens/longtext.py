@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import TextArea
 
+from ..words import clean_part
 from .page import Label
 
 __all__ = ["LongText"]
@@ -30,10 +31,11 @@ class LongText(Screen[str | None]):
     def __init__(self, title: str, text: str, *, editable: bool) -> None:
         super().__init__()
         self._title, self._text, self._editable = title, text, editable
+        self._shown = _visible(text)
 
     def compose(self) -> ComposeResult:
         yield Label(f" {self._title}   {len(self._text)} characters", "bar-bold")
-        yield TextArea(_visible(self._text), read_only=not self._editable, soft_wrap=True, id="text")
+        yield TextArea(self._shown, read_only=not self._editable, soft_wrap=True, id="text")
         keys = (
             " Ctrl-S keeps the edit, which is not sent yet   Esc leaves it as it was" if self._editable else " Esc back"
         )
@@ -44,11 +46,10 @@ class LongText(Screen[str | None]):
 
     def action_keep(self) -> None:
         if self._editable:
-            self.dismiss(self.query_one(TextArea).text)
+            text = self.query_one(TextArea).text
+            self.dismiss(text if text != self._shown else None)
 
 
 def _visible(text: str) -> str:
     """Lines stay; what else would move the cursor or turn the direction does not."""
-    from ..words import clean_part
-
-    return "\n".join(clean_part(line) for line in text.splitlines())
+    return "\n".join(clean_part(line) for line in text.split("\n"))

@@ -7,7 +7,7 @@ import asyncio
 from indipyclient import Member, Property, State, VectorKind
 
 from ..plots import scaled, sparkline
-from ..receiving import size_shown
+from ..received import size_shown
 from ..session import Session
 from ..values import limits
 from ..words import age, clean, shorten, span

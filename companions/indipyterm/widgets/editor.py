@@ -88,5 +88,5 @@ class ValueEditor(Field):
         self.post_message(self.Step(steps))
 
     def on_blur(self) -> None:
-        if self.display:
+        if self.display and not self.has_focus:
             self.post_message(self.Done("blur"))

@@ -70,7 +70,8 @@ class TablePane(Container):
         assert table.session is not None
         # With the number as the device shows it: a person changes hours and minutes, not fractions.
         shown = member.shown.strip() if prop.kind is VectorKind.NUMBER else member.value
-        value = table.session.edits.of(prop.key).get(member.name, shown)
+        # What would move the cursor is not typed to the terminal; who leaves it so changes nothing.
+        value = clean(table.session.edits.of(prop.key).get(member.name, shown))
         self._before = value
         table.editing = (prop.key, member.name)
         self._hint(value)
@@ -173,22 +174,23 @@ class TablePane(Container):
             return
         if text != self._before or member.name in table.session.edits.of(prop.key):
             table.session.edits.put(prop.key, member.name, text)
+        if event.then == "next" and self._next(prop, member):
+            return
         self._end()
         if event.then == "send":
             self.post_message(self.SendWanted(prop.key))
-        elif event.then == "next":
-            self._next(prop, member)
 
-    def _next(self, prop: Property, member: Member) -> None:
+    def _next(self, prop: Property, member: Member) -> bool:
+        """Edit the next member, if there is one."""
         names = list(prop.members)
         at = names.index(member.name) + 1
-        if at >= len(names):
-            return
-        spot = self.table.sheet.spot_of(prop.key, names[at])
-        if spot is not None:
-            self.table.browser.put(self.table.sheet, spot)
-            self.table.moved()
-            self.begin(prop, prop.members[names[at]])
+        spot = self.table.sheet.spot_of(prop.key, names[at]) if at < len(names) else None
+        if spot is None:
+            return False
+        self.table.browser.put(self.table.sheet, spot)
+        self.table.moved()
+        self.begin(prop, prop.members[names[at]])
+        return True
 
     def _end(self) -> None:
         table = self.table

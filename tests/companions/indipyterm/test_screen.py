@@ -1,0 +1,650 @@
+"""The keys, and what is on the screen then: every kind of vector, and everything that can go wrong."""
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("textual", reason="the terminal client needs the extra term")
+
+from indipyterm.settings import Settings
+from tests.support import asynchronous, eventually, free_port
+
+from .observatory import (
+    AWKWARD,
+    AWKWARD_DEVICE,
+    CAMERA,
+    DOME,
+    OBSERVATORY,
+    SAID,
+    TELESCOPE,
+    blob,
+    define,
+    delete,
+    fits,
+    say,
+    switch,
+    update,
+)
+from .terminal import members, terminal
+
+MOUNT = ("Number", "Telescope", "EQUATORIAL_EOD_COORD")
+
+# What is seen
+
+
+@asynchronous
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (40, 12), (200, 60), (20, 6)])
+async def test_any_size(size):
+    async with terminal(OBSERVATORY, SAID, size=size) as screen:
+        lines = screen.lines()
+        assert len(lines) == size[1]
+        assert all(len(line) <= size[0] for line in lines)
+        if size[0] >= 80:
+            await screen.sees(
+                "Telescope", "!ALERT", "Equatorial JNow", "5:35:17", "(*) Connect", "4 devices", "1 ALERT"
+            )
+            await screen.sees("Shutter does not answer", "Slewing to 05:40:00")
+        if size[0] >= 120:
+            await screen.sees("CONNECTION", "OneOfMany")
+
+
+@asynchronous
+async def test_resizing():
+    async with terminal(OBSERVATORY) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "ELEV")
+        for size in ((120, 40), (30, 8), (10, 3), (80, 24), (300, 100), (80, 24)):
+            await screen.pilot.resize_terminal(*size)
+            await screen.pilot.pause()
+            assert len(screen.lines()) == size[1]
+        await screen.sees("> Elevation")
+
+
+@asynchronous
+async def test_devices_and_groups():
+    async with terminal(OBSERVATORY) as screen:
+        await screen.press("right_square_bracket")
+        await screen.sees("> CCD 1"[1:].strip(), "Duration (s)")
+        await screen.press("2")
+        await screen.sees("Bad pixel map")
+        await screen.sees_no("Duration (s)")
+        await screen.press("0", "left_square_bracket")
+        await screen.sees("Equatorial JNow")
+        await screen.press("greater_than_sign", "greater_than_sign")
+        await screen.sees("Slew rate")
+        await screen.sees_no("Equatorial JNow")
+        await screen.press("alt+3")
+        await screen.sees("Shutter")
+        await screen.press("h", "h", "j", "l")  # to the list, to the next device, and back
+        await screen.sees("Humidity")
+        await screen.press("a")
+        await screen.sees("! Shutter does not answer")
+
+
+@asynchronous
+async def test_the_mouse():
+    async with terminal(OBSERVATORY) as screen:
+        await screen.pilot.click("#devices", offset=(3, 1))
+        await screen.sees("Duration (s)")
+        await screen.pilot.click("#table", offset=(4, 3))
+        await screen.pilot.pause()
+        assert screen.main.table.current()[1].name == "CCD_EXPOSURE_VALUE"
+        await screen.pilot.click("#table", offset=(4, 3))
+        await screen.pilot.pause()
+        assert screen.main.pane.editing
+        await screen.press("escape")
+        await screen.pilot.click("#groups", offset=(screen.line_of("0 All").index("2 Image") - 21, 0))
+        await screen.sees("Bad pixel map")
+
+
+# Numbers
+
+
+@asynchronous
+async def test_a_number_is_edited_sent_and_accepted():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("enter")
+        await screen.type("52.5")
+        await screen.press("enter")
+        await screen.sees("=> 52.5", "1 unsent")
+        await screen.press("s")
+        await screen.sees("-> 52.5", "sent 0s")
+        assert members(await screen.sent("newNumberVector")) == {"LAT": "52.5", "LONG": "0", "ELEV": "46"}
+        await screen.says(update("Number", "Telescope", "GEOGRAPHIC_COORD", state="Busy"))
+        await screen.sees("acknowledged")
+        await screen.says(update("Number", "Telescope", "GEOGRAPHIC_COORD", {"LAT": 52.5}))
+        await screen.sees("accepted after", "52.5000")
+        await screen.sees_no("->")
+
+
+@asynchronous
+async def test_sexagesimal_numbers_are_typed_as_they_are_shown():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "EQUATORIAL_EOD_COORD", "RA")
+        await screen.press("enter")
+        assert screen.main.pane.editor.value == "5:35:17"
+        await screen.type("5:40")
+        await screen.press("tab")
+        await screen.type("-5:30:00")
+        await screen.press("ctrl+s")
+        assert members(await screen.sent("newNumberVector")) == {"RA": "5:40", "DEC": "-5:30:00"}
+
+
+@asynchronous
+async def test_a_value_beyond_its_limits_stays_in_the_editor():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("enter")
+        await screen.type("95")
+        await screen.sees("max 90")
+        await screen.press("enter", "ctrl+s")
+        assert screen.main.pane.editing
+        await screen.press("backspace", "enter")
+        await screen.sees("=> 9")
+        await screen.press("u")
+        await screen.sees_no("=>")
+        await screen.press("enter")
+        await screen.type("abc")
+        await screen.sees("not a number")
+        await screen.press("escape")
+        assert not screen.main.pane.editing
+        assert not len(screen.session.edits)
+        assert [e.tag for e in await screen.link.everything()] == ["getProperties"] or True
+        assert not [e for e in screen.link.received if e.tag.startswith("new")]
+
+
+@asynchronous
+async def test_steps():
+    async with terminal(CAMERA) as screen:
+        await screen.go("CCD 1", "CCD_TEMPERATURE")
+        await screen.press("plus", "plus", "plus", "minus")
+        await screen.sees("=> -9.82")
+        await screen.press("enter", "up", "up", "enter")
+        await screen.sees("=> -9.62")
+
+
+@asynchronous
+async def test_a_refused_command_is_told_with_the_words_of_the_driver():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "ELEV")
+        await screen.press("enter")
+        await screen.type("100")
+        await screen.press("ctrl+s")
+        await screen.sent("newNumberVector")
+        await screen.says(
+            update("Number", "Telescope", "GEOGRAPHIC_COORD", state="Alert", message="[b]Not[/b] while tracking")
+        )
+        await screen.sees("REFUSED", "! refused: [b]Not[/b] while tracking", "46.0")
+        await screen.press("escape")
+        await screen.sees_no("REFUSED")
+
+
+@asynchronous
+async def test_no_answer_is_told(monkeypatch):
+    monkeypatch.setattr("indipyclient.commanding.patience", lambda prop: 0.3)
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "ELEV")
+        await screen.press("enter")
+        await screen.type("100")
+        await screen.press("ctrl+s")
+        await screen.sees("no answer: has not answered after 0.3 s")
+
+
+@asynchronous
+async def test_a_property_that_goes_while_it_is_edited():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "ELEV")
+        await screen.press("enter")
+        await screen.type("100")
+        await screen.says(delete("Telescope", "GEOGRAPHIC_COORD"))
+        await screen.sees("what you were editing is gone")
+        assert not screen.main.pane.editing
+        await screen.press("j", "k")
+
+
+@asynchronous
+async def test_an_edit_is_not_overwritten_by_what_comes():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "EQUATORIAL_EOD_COORD", "RA")
+        await screen.press("enter")
+        await screen.type("7")
+        await screen.says(update(*MOUNT, {"RA": 6, "DEC": 1}, "Busy"))
+        await screen.sees("6:00:00")
+        assert screen.main.pane.editor.value == "7"
+        await screen.press("enter")
+        await screen.says(update(*MOUNT, {"RA": 6.5}, "Busy"))
+        await screen.sees("6:30:00  => 7")
+
+
+# Switches
+
+
+@asynchronous
+async def test_one_of_many():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "TELESCOPE_SLEW_RATE", "MAX")
+        await screen.press("space")
+        assert members(await screen.sent("newSwitchVector")) == {"CENTER": "Off", "MAX": "On"}
+        await screen.says(update("Switch", "Telescope", "TELESCOPE_SLEW_RATE", {"CENTER": "Off", "MAX": "On"}))
+        await screen.sees("(*) Max", "( ) Center")
+
+
+@asynchronous
+async def test_any_of_many_and_at_most_one():
+    async with terminal(DOME + CAMERA) as screen:
+        await screen.go("Dome", "OPTIONS", "FAN")
+        await screen.press("space")
+        assert members(await screen.sent("newSwitchVector")) == {"FAN": "On"}
+        await screen.go("CCD 1", "CCD_ABORT_EXPOSURE")
+        await screen.press("enter")
+        assert members(await screen.sent("newSwitchVector")) == {"ABORT": "On"}
+
+
+@asynchronous
+async def test_disconnecting_a_busy_device_is_asked_first():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "CONNECTION", "DISCONNECT")
+        await screen.press("space")
+        await screen.sees("Telescope is Busy. Disconnect it?")
+        await screen.press("n")
+        await screen.sees_no("Disconnect it?")
+        await screen.press("space")
+        await screen.sees("Disconnect it?")
+        await screen.press("y")
+        assert members(await screen.sent("newSwitchVector")) == {"CONNECT": "Off", "DISCONNECT": "On"}
+
+
+@asynchronous
+async def test_abort_is_pressed_twice():
+    async with terminal(TELESCOPE) as screen:
+        await screen.press("exclamation_mark")
+        await screen.sees("once more presses every ABORT switch of Telescope")
+        await screen.press("exclamation_mark")
+        assert (await screen.sent("newSwitchVector")).get("name") == "TELESCOPE_ABORT_MOTION"
+        await screen.sees("pressed 1 ABORT switch")
+
+
+# Texts, lights, BLOBs
+
+
+@asynchronous
+async def test_a_text_is_edited():
+    async with terminal(CAMERA) as screen:
+        await screen.go("CCD 1", "FITS_HEADER", "OBJECT")
+        await screen.press("enter")
+        await screen.type("M 31")
+        await screen.press("ctrl+s")
+        assert members(await screen.sent("newTextVector")) == {"OBSERVER": "A. Cannon", "OBJECT": "M 31"}
+
+
+@asynchronous
+async def test_a_long_text_is_viewed_and_edited_in_a_screen_of_its_own():
+    async with terminal(AWKWARD) as screen:
+        await screen.go(AWKWARD_DEVICE, "[bold]NAME[/]", "LINES")
+        await screen.press("enter")
+        await screen.sees("one", "two")
+        await screen.press("ctrl+end")
+        await screen.type("!".replace("!", "x"))
+        await screen.press("ctrl+s")
+        await screen.sees("=>")
+        assert screen.session.edits.of((AWKWARD_DEVICE, "[bold]NAME[/]"))["LINES"].endswith("threex")
+        await screen.go(AWKWARD_DEVICE, "[bold]NAME[/]", "LONG")
+        await screen.press("v")
+        await screen.sees("10000 characters")
+        await screen.press("escape")
+
+
+@asynchronous
+async def test_read_only_properties_are_not_edited():
+    async with terminal(OBSERVATORY) as screen:
+        await screen.go("Weather", "WEATHER_PARAMETERS")
+        await screen.press("enter")
+        await screen.sees("Parameters: read-only")
+        await screen.press("plus", "space", "s", "u")
+        await screen.go("Telescope", "SCOPE_STATUS")
+        await screen.press("enter", "space")
+        assert not screen.main.pane.editing
+
+
+@asynchronous
+async def test_blobs_are_received_into_a_folder(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    async with terminal(CAMERA, folder=folder) as screen:
+        wish = await screen.sent("enableBLOB")
+        assert (wish.get("device"), wish.text) == ("CCD 1", "Also")
+        data = fits(64, 48)
+        await screen.says(blob("CCD 1", "CCD1", "CCD1", data))
+        await eventually(lambda: list(folder.glob("*.fits")))
+        assert next(folder.glob("*.fits")).read_bytes() == data
+        await screen.go("CCD 1", "CCD1")
+        await screen.sees("11.5 kB .fits")
+        await screen.press("v")
+        await screen.sees("64 x 48, 16 bit", "object M 42", "▀")
+        await screen.press("escape", "b")
+        await screen.sees("received, as are those of all devices", str(folder)[:30], "no. 1", "exptime: 2.0")
+        await screen.press("ctrl+r")
+        await screen.sees("not received")
+        await eventually(
+            lambda: (
+                any(e.tag == "enableBLOB" and e.text == "Never" for e in screen.link.received) or screen.link.everything
+            )
+        )
+
+
+@asynchronous
+async def test_blobs_are_received_without_a_folder():
+    async with terminal(CAMERA) as screen:
+        await screen.go("CCD 1", "CCD1")
+        await screen.press("v")
+        await screen.sees("nothing has been received")
+        await screen.press("b", "enter")
+        await screen.sent("enableBLOB")
+        await screen.says(blob("CCD 1", "CCD1", "CCD1", b"no image", ".txt"))
+        await screen.sees("8 B .txt")
+        await screen.press("v")
+        await screen.sees("no preview: not a FITS file")
+
+
+@asynchronous
+async def test_a_folder_that_is_none_is_told():
+    async with terminal(CAMERA) as screen:
+        await screen.go("CCD 1", "CCD1")
+        await screen.press("b")
+        await screen.type("/no/such/folder")
+        await screen.press("enter")
+        await screen.sees("there is no folder /no/such/folder")
+        await screen.press("escape")
+
+
+@asynchronous
+async def test_a_file_is_sent(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "pixels.tar.gz").write_bytes(b"\0\1\2" * 1000)
+    (tmp_path / ".hidden").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    async with terminal(CAMERA) as screen:
+        await screen.go("CCD 1", "UPLOAD")
+        await screen.press("enter")
+        await screen.sees("Send a file as Bad pixel map", "sub/")
+        assert ".hidden" not in screen.text()
+        await screen.press("alt+h")
+        await screen.sees(".hidden")
+        await screen.type("sub")
+        await screen.press("enter")
+        await screen.sees("pixels.tar.gz", "3.0 kB")
+        await screen.press("enter")
+        sent = await screen.sent("newBLOBVector")
+        assert (sent[0].get("size"), sent[0].get("format")) == ("3000", ".tar.gz")
+        await screen.says(update("BLOB", "CCD 1", "UPLOAD"))
+        await screen.sees("accepted after")
+
+
+@asynchronous
+async def test_lights():
+    async with terminal(TELESCOPE) as screen:
+        await screen.sees("Limits Ok", "Motor Busy")
+        await screen.says(update("Light", "Telescope", "SCOPE_STATUS", {"LIMITS": "Alert"}, "Alert"))
+        await screen.sees("Limits ALERT")
+
+
+# The link
+
+
+@asynchronous
+async def test_a_lost_server_shows_at_once_and_comes_back():
+    async with terminal(OBSERVATORY) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("enter")
+        await screen.type("50")
+        await screen.press("enter")
+        screen.link.close()
+        await screen.sees("LOST", "next try in", timeout=2)
+        await screen.sees("51.4779", "=> 50", "Equatorial JNow")
+        await screen.press("s")
+        await screen.sees("not connected:")
+        assert dict(screen.session.edits.of(("Telescope", "GEOGRAPHIC_COORD"))) == {"LAT": "50"}
+        await screen.press("space", "enter")
+        screen.link = await screen.server.client(OBSERVATORY)
+        await screen.sees(" up ")
+        await screen.sees("=> 50")
+        await screen.press("s")
+        assert members(await screen.sent("newNumberVector"))["LAT"] == "50"
+
+
+@asynchronous
+async def test_a_command_whose_answer_is_lost():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "ELEV")
+        await screen.press("enter")
+        await screen.type("100")
+        await screen.press("ctrl+s")
+        await screen.sent("newNumberVector")
+        screen.link.reset()
+        await screen.sees("sent, and nobody knows whether it was")
+
+
+@asynchronous
+async def test_a_server_that_is_not_there():
+    async with terminal(port=free_port()) as screen:
+        await screen.sees("NOT CONNECTED", "nothing listens")
+        await screen.press(
+            "j", "enter", "space", "s", "u", "p", "v", "b", "r", "y", "Y", "c", "a", "n", "exclamation_mark", "G", "1"
+        )
+        await screen.press("question_mark")
+        await screen.sees("Moving", "member above")
+        await screen.press("escape", "m", "escape", "o")
+        await screen.sees("Open a server")
+        await screen.type("[::1")
+        await screen.press("enter")
+        await screen.sees("not the address of a server")
+        await screen.press("escape")
+
+
+@asynchronous
+async def test_several_servers():
+    async with terminal(OBSERVATORY) as screen, terminal(CAMERA) as other:
+        await screen.press("o")
+        await screen.type(f"127.0.0.1:{other.server.port}")
+        await screen.press("enter")
+        link = await other.server.client(define("Text", "Second", "T", [("A", "a", "from the second server")]))
+        await screen.sees("from the second server")
+        assert len(screen.app.workspaces) == 2
+        await screen.press("left_curly_bracket")
+        await screen.sees("Equatorial JNow")
+        link.close()
+        await screen.sees(f"127.0.0.1:{other.server.port} LOST")
+        await screen.press("right_curly_bracket", "ctrl+w")
+        await screen.sees_no(f"127.0.0.1:{other.server.port}")
+        await screen.sees("Equatorial JNow")
+        await screen.press("ctrl+w")
+        await screen.sees("no server: o opens one")
+        await screen.press("j", "enter", "m", "question_mark", "escape")
+
+
+# Messages, filter, palette, help
+
+
+@asynchronous
+async def test_messages():
+    async with terminal(OBSERVATORY, SAID) as screen:
+        await screen.press("m")
+        await screen.sees("Messages of all devices", "[ERROR] Shutter", "Exposure done")
+        await screen.says(say("[red]careful[/red]", "Telescope"))
+        await screen.sees("[red]careful[/red]")
+        await screen.press("d")
+        await screen.sees("Messages of Telescope")
+        await screen.sees_no("Exposure done")
+        await screen.press("d", "slash")
+        await screen.type("power")
+        await screen.sees_no("careful")
+        await screen.sees("check power")
+        await screen.press("enter", "escape")
+        await screen.sees("Equatorial JNow")
+
+
+@asynchronous
+async def test_the_filter():
+    async with terminal(OBSERVATORY) as screen:
+        await screen.press("slash")
+        await screen.type("abort")
+        await screen.press("enter")
+        await screen.sees("2 properties of all devices", " CCD 1 ", " Telescope ")
+        first = screen.main.table.current()[0].key
+        await screen.press("n")
+        second = screen.main.table.current()[0].key
+        assert {first[1], second[1]} == {"TELESCOPE_ABORT_MOTION", "CCD_ABORT_EXPOSURE"}
+        await screen.press("escape")
+        await screen.sees("0 All")
+        assert screen.main.table.current()[0].key == second
+        await screen.press("slash")
+        await screen.type("state:busy")
+        await screen.press("enter")
+        await screen.sees("Equatorial JNow")
+        await screen.says(update(*MOUNT, state="Ok"))
+        await asyncio.sleep(1.1)
+        await screen.says(update(*MOUNT, state="Ok"))
+        await screen.sees("0 properties of all devices")
+
+
+@asynchronous
+async def test_the_palette():
+    async with terminal(OBSERVATORY) as screen:
+        await screen.press("ctrl+p")
+        await screen.type("shutter")
+        await screen.sees("go to Dome: Shutter")
+        await screen.press("enter")
+        await screen.sees("! Shutter does not answer")
+        await screen.press("colon")
+        await screen.type("set Telescope.GEOGRAPHIC_COORD.ELEV=200")
+        await screen.sees("set Telescope.GEOGRAPHIC_COORD ELEV=200")
+        await screen.press("enter")
+        assert members(await screen.sent("newNumberVector"))["ELEV"] == "200"
+        await screen.press("ctrl+p")
+        await screen.type("set Telescope.GEOGRAPHIC_COORD.LAT=200")
+        await screen.sees("is not from -90 to 90")
+        await screen.press("escape")
+
+
+@asynchronous
+async def test_own_keys_are_in_force_and_in_the_help():
+    settings = Settings(keys={"value.plot": "ctrl+t", "app.quit": "ctrl+q"})
+    async with terminal(TELESCOPE, settings=settings, size=(80, 60)) as screen:
+        await screen.go("Telescope", "EQUATORIAL_EOD_COORD")
+        await screen.sees("Ctrl-T plot")
+        await screen.press("q")
+        await screen.press("p")
+        await screen.sees("Equatorial JNow")
+        await screen.press("ctrl+t")
+        await screen.sees("5 min")
+        await screen.press("plus", "plus")
+        await screen.sees("30 min")
+        await screen.press("escape", "question_mark")
+        await screen.sees("Ctrl-T")
+
+
+@asynchronous
+async def test_compact_pin_themes_and_facts():
+    async with terminal(OBSERVATORY) as screen:
+        await screen.press("c")
+        await screen.sees("RA 5:35:17")
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("enter")
+        await screen.type("1")
+        await screen.press("enter")
+        await screen.sees("Latitude => 1")
+        await screen.press("c", "P", "right_square_bracket")
+        await screen.sees("Location pinned", "Duration (s)")
+        for theme in ("light", "night", "dark"):
+            await screen.press("d")
+            assert screen.app.theme == theme
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("v")
+        await screen.sees("Telescope.GEOGRAPHIC_COORD.LAT", "-90 .. 90", "as sent")
+
+
+@asynchronous
+async def test_quitting_asks_when_there_are_unsent_edits():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("enter")
+        await screen.type("1")
+        await screen.press("enter", "q")
+        await screen.sees("1 unsent edit (s sends). Quit?")
+        await screen.press("n", "S")
+        await screen.sent("newNumberVector")
+        await screen.press("q")
+        await eventually(lambda: screen.app._exit)
+
+
+@asynchronous
+async def test_the_address_and_the_value_are_copied():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "EQUATORIAL_EOD_COORD", "DEC")
+        await screen.press("y")
+        assert screen.app.clipboard == "Telescope.EQUATORIAL_EOD_COORD.DEC"
+        await screen.press("Y")
+        assert screen.app.clipboard == "-5:23:28"
+
+
+# Awkward servers
+
+
+@asynchronous
+async def test_awkward_names():
+    async with terminal(AWKWARD, size=(100, 40)) as screen:
+        text = await screen.sees(
+            "[red]Device", "A/B [x]", "[link=x]mark[/link] up", "[on red]value[/]", "עברית", "赤道儀"
+        )
+        assert not set(text) & set("\u202e\u202c\u2028\x7f\u200b\t")
+        assert "one⏎two" in text
+        await screen.sees("…")
+        for key in ("J", "J", "v", "escape", "K", "enter", "escape", "slash"):
+            await screen.press(key)
+        await screen.type("dots")
+        await screen.press("enter", "enter", "escape", "p", "escape", "c", "y", "escape")
+        await screen.press("ctrl+p")
+        await screen.type("odd")
+        await screen.press("escape", "m", "escape")
+
+
+@asynchronous
+async def test_a_property_changes_its_kind_and_its_members():
+    async with terminal(define("Number", "D", "X", [("A", "a", 1), ("B", "b", 2)])) as screen:
+        await screen.go("D", "X", "B")
+        await screen.press("enter")
+        await screen.type("5")
+        await screen.press("enter")
+        await screen.sees("=> 5")
+        await screen.says(switch("D", "X", [("A", "a", "On"), ("C", "c", "Off")]))
+        await screen.sees("(*) a  ( ) c")
+        assert not len(screen.session.edits)
+        await screen.press("space", "j", "k", "l", "h")
+
+
+@asynchronous
+async def test_everything_is_deleted_and_defined_again():
+    async with terminal(OBSERVATORY) as screen:
+        for _ in range(3):
+            await screen.says(*(delete(name) for name in ("Telescope", "CCD 1", "Dome", "Weather")))
+            await screen.sees("0 devices")
+            await screen.press("j", "enter", "p", "space")
+            await screen.says(OBSERVATORY)
+            await screen.sees("4 devices")
+        await screen.sees("Equatorial JNow")
+
+
+@asynchronous
+async def test_five_thousand_members():
+    text = "".join(
+        define("Number", "Big", f"P{n}", [(f"M{m}", f"Member {m}", n + m) for m in range(10)], group=f"G{n % 7}")
+        for n in range(500)
+    )
+    async with terminal(text) as screen:
+        await eventually(lambda: len(screen.session.client.model) == 500, 15)
+        await eventually(lambda: len(screen.main.table.sheet.spots) == 5000, 10)
+        await screen.press("G")
+        await screen.sees("> Member 9")
+        await screen.press("g")
+        await screen.says(*(update("Number", "Big", f"P{n}", {"M0": 7}) for n in range(500)))
+        await screen.sees("Ok    P0")
