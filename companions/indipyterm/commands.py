@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.markup import escape
 
 from indipyclient import ClientError, Property
 from indipyclient.addresses import parse_endpoint, parse_pattern
@@ -63,7 +65,7 @@ class Commands(Provider):
         for number, (text, prop) in enumerate(self._found(words)):
             if number >= MOST:
                 break
-            yield Hit(0.5, clean(text), partial(self._go, prop), help=clean(prop.name))
+            yield Hit(0.5, Text(clean(text)), partial(self._go, prop), help=escape(clean(prop.name)))
         for action in self._actions():
             text = self._text(action)
             score = matcher.match(text)
@@ -85,11 +87,11 @@ class Commands(Provider):
         session = self._main.session
         address, equals, value = rest.partition("=")
         if session is None or not equals:
-            return Hit(1.0, "set DEVICE.PROPERTY.MEMBER=VALUE", lambda: None)
+            return Hit(1.0, Text("set DEVICE.PROPERTY.MEMBER=VALUE"), lambda: None)
         try:
             pattern = parse_pattern(address.strip(), list(session.client.model))
         except ValueError as error:
-            return Hit(1.0, clean(str(error)), lambda: None)
+            return Hit(1.0, Text(clean(str(error))), lambda: None)
         for prop in session.client.model:
             if not pattern.matches(prop):
                 continue
@@ -97,10 +99,10 @@ class Commands(Provider):
             try:
                 texts(prop, values)
             except ClientError as error:
-                return Hit(1.0, clean(str(error)), lambda: None)
+                return Hit(1.0, Text(clean(str(error))), lambda: None)
             what = ", ".join(f"{name}={text}" for name, text in values.items())
-            return Hit(1.0, clean(f"set {prop.device}.{prop.name} {what}"), partial(self._send, prop, values))
-        return Hit(1.0, clean(f"nothing is named {address.strip()}"), lambda: None)
+            return Hit(1.0, Text(clean(f"set {prop.device}.{prop.name} {what}")), partial(self._send, prop, values))
+        return Hit(1.0, Text(clean(f"nothing is named {address.strip()}")), lambda: None)
 
     def _send(self, prop: Property, values: dict[str, str]) -> None:
         session = self._main.session
@@ -114,6 +116,6 @@ class Commands(Provider):
         try:
             endpoint = parse_endpoint(rest)
         except ValueError as error:
-            return Hit(1.0, clean(str(error)), lambda: None)
+            return Hit(1.0, Text(clean(str(error))), lambda: None)
         opening: Any = self.app
-        return Hit(1.0, f"connect to {endpoint}", partial(opening.open_server, str(endpoint)))
+        return Hit(1.0, Text(f"connect to {endpoint}"), partial(opening.open_server, str(endpoint)))

@@ -51,7 +51,13 @@ LAYERS = {
 }
 # What the extras bring, and which modules may know of it: those that draw.
 EXTRAS = {
-    "rich": ("indipyterm.words", "indipyterm.themes", "indipyterm.widgets", "indipyterm.screens"),
+    "rich": (
+        "indipyterm.words",
+        "indipyterm.themes",
+        "indipyterm.widgets",
+        "indipyterm.screens",
+        "indipyterm.commands",
+    ),
     "textual": (
         "indipyterm.themes",
         "indipyterm.widgets",

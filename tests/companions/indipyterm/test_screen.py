@@ -149,8 +149,7 @@ async def test_a_value_beyond_its_limits_stays_in_the_editor():
         await screen.press("escape")
         assert not screen.main.pane.editing
         assert not len(screen.session.edits)
-        assert [e.tag for e in await screen.link.everything()] == ["getProperties"] or True
-        assert not [e for e in screen.link.received if e.tag.startswith("new")]
+        assert not [e for e in await screen.link.everything() if e.tag.startswith("new")]
 
 
 @asynchronous
@@ -283,11 +282,11 @@ async def test_a_long_text_is_viewed_and_edited_in_a_screen_of_its_own():
         await screen.go(AWKWARD_DEVICE, "[bold]NAME[/]", "LINES")
         await screen.press("enter")
         await screen.sees("one", "two")
-        await screen.press("ctrl+end")
-        await screen.type("!".replace("!", "x"))
         await screen.press("ctrl+s")
+        assert not len(screen.session.edits)  # nothing was changed
+        await screen.press("enter", "x", "ctrl+s")
         await screen.sees("=>")
-        assert screen.session.edits.of((AWKWARD_DEVICE, "[bold]NAME[/]"))["LINES"].endswith("threex")
+        assert screen.session.edits.of((AWKWARD_DEVICE, "[bold]NAME[/]"))["LINES"] == "xone\ntwo\tthree"
         await screen.go(AWKWARD_DEVICE, "[bold]NAME[/]", "LONG")
         await screen.press("v")
         await screen.sees("10000 characters")
@@ -325,11 +324,8 @@ async def test_blobs_are_received_into_a_folder(tmp_path):
         await screen.sees("received, as are those of all devices", str(folder)[:30], "no. 1", "exptime: 2.0")
         await screen.press("ctrl+r")
         await screen.sees("not received")
-        await eventually(
-            lambda: (
-                any(e.tag == "enableBLOB" and e.text == "Never" for e in screen.link.received) or screen.link.everything
-            )
-        )
+        end = await screen.link.expect(lambda e: e.tag == "enableBLOB" and e.text == "Never")
+        assert end.get("name") == "CCD1"
 
 
 @asynchronous
@@ -489,7 +485,7 @@ async def test_the_filter():
         await screen.press("slash")
         await screen.type("abort")
         await screen.press("enter")
-        await screen.sees("2 properties of all devices", " CCD 1 ", " Telescope ")
+        await screen.sees("2 properties of all devices", "│ CCD 1", "│ Telescope")
         first = screen.main.table.current()[0].key
         await screen.press("n")
         second = screen.main.table.current()[0].key
@@ -560,7 +556,7 @@ async def test_compact_pin_themes_and_facts():
             assert screen.app.theme == theme
         await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
         await screen.press("v")
-        await screen.sees("Telescope.GEOGRAPHIC_COORD.LAT", "-90 .. 90", "as sent")
+        await screen.sees("Telescope.GEOGRAPHIC_COORD.LAT", "-90 .. 90", "unsent")
 
 
 @asynchronous
@@ -605,7 +601,23 @@ async def test_awkward_names():
         await screen.press("enter", "enter", "escape", "p", "escape", "c", "y", "escape")
         await screen.press("ctrl+p")
         await screen.type("odd")
+        await screen.sees("go to Odd & <b>[red]Device[/red]</b>")
         await screen.press("escape", "m", "escape")
+
+
+@asynchronous
+async def test_control_characters_do_not_reach_the_terminal_by_the_editor():
+    async with terminal(define("Text", "D", "T", [("A", "a", "x\x9b31m\u202ey"), ("B", "b", "1\n\x9b2")])) as screen:
+        await screen.go("D", "T", "A")
+        await screen.press("enter")
+        assert screen.main.pane.editor.value == "x·31m·y"
+        await screen.press("enter")
+        assert not len(screen.session.edits)
+        await screen.go("D", "T", "B")
+        await screen.press("enter")
+        await screen.sees("·2")
+        await screen.press("ctrl+s")
+        assert not len(screen.session.edits)
 
 
 @asynchronous
