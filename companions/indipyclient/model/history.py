@@ -26,25 +26,25 @@ class Point(NamedTuple):
 
 
 class History:
-    """A ring of points of one number; its memory is taken once.
+    """A ring of points of one number; it takes no more memory than it has points.
 
     Args:
         points: How many are kept.
         span: Seconds that one stands for.
     """
 
-    __slots__ = ("_count", "_fields", "_next", "_span")
+    __slots__ = ("_fields", "_next", "_points", "_span")
 
     def __init__(self, points: int = 600, span: float = 1.0) -> None:
         if points < 1 or not span > 0:
             raise ValueError(f"a history has points and a span, not {points!r} and {span!r}")
         self._span = span
-        self._fields = tuple(array("d", bytes(8 * points)) for _ in range(4))
-        self._next = 0
-        self._count = 0
+        self._points = points
+        self._fields = tuple(array("d") for _ in range(4))
+        self._next = 0  # where the next point goes when the ring is full
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._fields[0])
 
     def add(self, now: float, value: float) -> None:
         """The number has this value now; what is no number is left out."""
@@ -52,19 +52,21 @@ class History:
             return
         times, lows, highs, lasts = self._fields
         begin = now - now % self._span
-        newest = (self._next or len(times)) - 1
-        if self._count and times[newest] == begin:
+        newest = self._next - 1  # the last of all when it is -1
+        if times and times[newest] == begin:
             lows[newest] = min(lows[newest], value)
             highs[newest] = max(highs[newest], value)
             lasts[newest] = value
             return
+        if len(times) < self._points:
+            for field, number in zip(self._fields, (begin, value, value, value), strict=True):
+                field.append(number)
+            return
         here = self._next
         times[here], lows[here], highs[here], lasts[here] = begin, value, value, value
         self._next = (here + 1) % len(times)
-        self._count = min(self._count + 1, len(times))
 
     def points(self) -> list[Point]:
         """Oldest first."""
-        size = len(self._fields[0])
-        first = (self._next - self._count) % size
-        return [Point(*(field[(first + i) % size] for field in self._fields)) for i in range(self._count)]
+        begin = self._next
+        return [Point(*point) for point in zip(*(field[begin:] + field[:begin] for field in self._fields), strict=True)]

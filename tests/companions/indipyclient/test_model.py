@@ -1,8 +1,11 @@
 """The model: what is applied is known, changes are numbered, readers miss nothing."""
 
+import sys
+
 import pytest
 
 from indipyclient.model import model as module
+from indipyclient.model.history import History, Point
 from indipyclient.model.model import Model, What
 from indipyclient.model.properties import Pending
 from indipydriver.protocol.messages import OneMember, SetVector
@@ -190,6 +193,29 @@ def test_snapshots_share_what_has_not_changed(model):
     assert after["Dome"] is before["Dome"]
     assert before["Mount"]["EQ"]["RA"].value == "1"
     assert after["Mount"]["EQ"]["RA"].value == "4"
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3, 7])
+def test_a_ring_of_points_is_the_end_of_a_list(kept):
+    ring, everything = History(kept, 1.0), []
+    for n in range(20):
+        now = n * 0.7
+        ring.add(now, float(n))
+        begin = now - now % 1.0
+        if everything and everything[-1].time == begin:
+            last = everything.pop()
+            everything.append(Point(begin, min(last.min, n), max(last.max, n), float(n)))
+        else:
+            everything.append(Point(begin, float(n), float(n), float(n)))
+        assert ring.points() == everything[-kept:]
+        assert len(ring) == min(len(everything), kept)
+
+
+def test_a_history_takes_no_memory_for_points_that_it_does_not_have():
+    many = [History(100_000) for _ in range(100)]
+    for ring in many:
+        ring.add(0.0, 1.0)
+    assert sum(sys.getsizeof(field) for ring in many for field in ring._fields) < 100_000
 
 
 def test_history_keeps_the_last_points_of_each_number():
