@@ -78,6 +78,11 @@ class Browser:
         name = member if member is not None else next(iter(prop.members), "")
         self._spots[self._place()] = (prop.key, name)
 
+    def look_for(self, wanted: Filter) -> None:
+        """Show what matches, with the cursor on the first of it."""
+        self.filter = wanted
+        self._spots.pop("filter", None)
+
     # What is listed
 
     def listed(

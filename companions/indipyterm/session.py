@@ -142,6 +142,10 @@ class Session:
 
     # What a person is told
 
+    def messages(self) -> int:
+        """How many elements were understood so far."""
+        return self.client.stats.messages if self._following is not None else 0
+
     def why_not(self) -> str:
         """Why nothing can be sent; "" if it can."""
         if self.live:

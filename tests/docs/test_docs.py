@@ -172,7 +172,7 @@ def commands(code):
 
 KNOWN = {
     *"cat cd chmod echo head kill ln mkdir mkfifo mv openssl pip python3 ssh sudo journalctl .".split(),
-    *"indi_getprop indi_setprop indiserver indipyserver indipyclient ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
+    *"indi_getprop indi_setprop indiserver indipyserver indipyclient indipyterm ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
 }
 OTHER_MODULES = {"pip", "pytest", "sphinx", "venv"}
 

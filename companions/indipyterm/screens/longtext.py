@@ -34,7 +34,7 @@ class LongText(Screen[str | None]):
         self._shown = _visible(text)
 
     def compose(self) -> ComposeResult:
-        yield Label(f" {self._title}   {len(self._text)} characters", "bar-bold")
+        yield Label(f" {len(self._text)} characters   {self._title}", "bar-bold")
         yield TextArea(self._shown, read_only=not self._editable, soft_wrap=True, id="text")
         keys = (
             " Ctrl-S keeps the edit, which is not sent yet   Esc leaves it as it was" if self._editable else " Esc back"

@@ -365,7 +365,7 @@ class MainScreen(Doing, Screen[None]):
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
         if self.filter_field.display:
-            self.browser.filter = parse_filter(event.value)
+            self.browser.look_for(parse_filter(event.value))
             self._show_other()
 
     @on(Input.Submitted, "#filter")

@@ -32,7 +32,7 @@ class StatusBar(Bar):
         session = self.session
         if session is None:
             return
-        messages = session.client.stats.messages
+        messages = session.messages()
         before, seen, at = self._counted
         if before is session and now > at:
             self.rate = (messages - seen) / (now - at)
@@ -47,13 +47,13 @@ class StatusBar(Bar):
         left: list[Piece] = [name, (f"{clean(session.name)} ", "bar-bold"), *self._link(session)]
         if session.live or len(session.client.model):
             left += self._figures(session)
-        room = self.size.width - len(clock)
+        room = self.size.width - len(clock) - 1
         found: list[Piece] = []
         for text, style in left:
             text = shorten(text, room)
             room -= width(text)
             found.append((text, style))
-        return [*found, (" " * max(room, 0), "bar"), (clock, "bar-dim")]
+        return [*found, (" " * max(room + 1, 0), "bar"), (clock, "bar-dim")]
 
     def _link(self, session: Session) -> list[Piece]:
         status = session.client.status

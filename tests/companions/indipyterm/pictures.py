@@ -11,12 +11,14 @@ import re
 import tempfile
 from pathlib import Path
 
+from indipyclient.model.history import History
 from tests.companions.indipyclient.scripted import Connection, scripted
 from tests.support import ROOT, eventually
 
 from .observatory import OBSERVATORY, SAID, blob, fits, update
 
-FOLDER = ROOT / "docs" / "how-to" / "terminal"
+GUIDE = ROOT / "docs" / "how-to" / "terminal.md"
+FOLDER = GUIDE.with_suffix("")
 MOUNT = ("Number", "Telescope", "EQUATORIAL_EOD_COORD")
 
 
@@ -34,6 +36,8 @@ def tidy(svg: str) -> str:
 class Camera:
     """Presses keys in a terminal client, and takes pictures of it."""
 
+    only: frozenset[str] = frozenset()
+
     def __init__(self, app, pilot, link: Connection, folder: Path, name: str) -> None:
         self.app, self.pilot, self.link = app, pilot, link
         self._folder, self._name = folder, name
@@ -47,6 +51,8 @@ class Camera:
         await self.pilot.pause()
 
     def save(self, suffix: str = "") -> None:
+        if self.only and f"{self._name}{suffix}.svg" not in self.only:
+            return
         svg = self.app.export_screenshot(title="indipyterm")
         (self._folder / f"{self._name}{suffix}.svg").write_text(tidy(svg), encoding="utf-8")
 
@@ -58,11 +64,10 @@ class Camera:
 async def wander(camera: Camera) -> None:
     """A temperature that has a past."""
     model = camera.app.workspace.session.client.model
-    for n in range(240):
-        value = -10 + 18 * math.exp(-n / 40) + 0.3 * math.sin(n / 5)
-        await camera.link.send(update("Number", "CCD 1", "CCD_TEMPERATURE", {"CCD_TEMPERATURE_VALUE": f"{value:.2f}"}))
+    await camera.link.send(update("Number", "CCD 1", "CCD_TEMPERATURE", {"CCD_TEMPERATURE_VALUE": "-9.78"}))
     await camera.wait()
-    found = model._histories["CCD 1", "CCD_TEMPERATURE", "CCD_TEMPERATURE_VALUE"]
+    found = History(600)
+    model._histories["CCD 1", "CCD_TEMPERATURE", "CCD_TEMPERATURE_VALUE"] = found
     now = asyncio.get_running_loop().time()
     for n in range(240):
         found.add(now - 240 + n, -10 + 18 * math.exp(-n / 40) + 0.3 * math.sin(n / 5))
@@ -165,8 +170,11 @@ async def draw(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
-    asyncio.run(draw(parser.parse_args().folder))
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help="where they go; else those of the guide")
+    folder = parser.parse_args().folder
+    if folder == FOLDER:
+        Camera.only = frozenset(re.findall(r"\(terminal/([\w-]+\.svg)\)", GUIDE.read_text(encoding="utf-8")))
+    asyncio.run(draw(folder))
 
 
 if __name__ == "__main__":

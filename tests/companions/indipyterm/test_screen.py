@@ -490,6 +490,14 @@ async def test_the_filter():
         await screen.press("n")
         second = screen.main.table.current()[0].key
         assert {first[1], second[1]} == {"TELESCOPE_ABORT_MOTION", "CCD_ABORT_EXPOSURE"}
+        await screen.press("slash", "ctrl+u")
+        await screen.type("name:connection device:dome")
+        await screen.press("enter", "space")
+        assert members(await screen.sent("newSwitchVector")) == {"CONNECT": "On"}
+        await screen.press("slash", "ctrl+u")
+        await screen.type("abort")
+        await screen.press("enter", "n")
+        second = screen.main.table.current()[0].key
         await screen.press("escape")
         await screen.sees("0 All")
         assert screen.main.table.current()[0].key == second

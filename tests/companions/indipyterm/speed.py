@@ -1,0 +1,212 @@
+"""How quick the terminal client is: ``python3 -m tests.companions.indipyterm.speed`` prints the figures.
+
+The program runs in a pseudo-terminal of its own, in front of a server that says what it is told to; its processor time
+is read from the kernel.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import termios
+import time
+from pathlib import Path
+
+from tests.companions.indipyclient.scripted import scripted
+from tests.support import ROOT
+
+from .observatory import OBSERVATORY, define, update
+
+COMPILED = os.path.join(tempfile.gettempdir(), f"indipyterm-{os.getuid()}")
+"""What is installed is compiled; so is this."""
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Program:
+    """The terminal client in a pseudo-terminal."""
+
+    def __init__(self, port: int, size=(120, 40)) -> None:
+        self.begun = time.monotonic()
+        self._home = tempfile.TemporaryDirectory()
+        self.pid, self._fd = pty.fork()
+        if not self.pid:
+            environment = {
+                **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+                "PYTHONPYCACHEPREFIX": COMPILED,
+                "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "companions", ROOT))),
+                "TERM": "xterm-256color",
+                "COLORTERM": "truecolor",
+                "XDG_CONFIG_HOME": self._home.name,
+                "XDG_STATE_HOME": self._home.name,
+            }
+            os.execve(
+                sys.executable,
+                [sys.executable, "-m", "indipyterm", "--host", "127.0.0.1", "--port", str(port)],
+                environment,
+            )
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        os.set_blocking(self._fd, False)
+        self.output = bytearray()
+        self._news = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._fd, self._read)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, 1 << 20)
+        except OSError:
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._fd)
+        self.output += data
+        self._news.set()
+
+    async def prints(self, text: bytes, timeout: float = 30) -> float:
+        """Wait until it has printed this; returns when that was."""
+        async with asyncio.timeout(timeout):
+            while text not in self.output:
+                self._news.clear()
+                await self._news.wait()
+        return time.monotonic()
+
+    def press(self, keys: bytes) -> float:
+        """Press keys; returns when."""
+        self.output.clear()
+        os.write(self._fd, keys)
+        return time.monotonic()
+
+    def processor(self) -> float:
+        """Seconds of processor time so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory(self) -> float:
+        """Megabytes."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+    async def used(self, seconds: float) -> float:
+        """The part of a core that it uses in this time."""
+        begin, before = time.monotonic(), self.processor()
+        await asyncio.sleep(seconds)
+        return (self.processor() - before) / (time.monotonic() - begin)
+
+    def end(self) -> None:
+        with contextlib.suppress(ValueError, OSError):
+            asyncio.get_running_loop().remove_reader(self._fd)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self._fd)
+        self._home.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def program(greeting: str):
+    async with scripted() as server:
+        found = Program(server.port)
+        try:
+            link = await server.client(greeting, timeout=30)
+            yield found, link
+        finally:
+            found.end()
+
+
+async def first_picture() -> dict[str, float]:
+    """Seconds from the start until the values of an observatory are on the screen."""
+    async with program(OBSERVATORY) as (terminal, _):
+        frame = await terminal.prints(b"indipyterm")
+        values = await terminal.prints(b"Equatorial")
+        used = terminal.processor()
+        return {"frame, s": frame - terminal.begun, "values, s": values - terminal.begun, "processor, s": used}
+
+
+async def idle(seconds: float = 20.0) -> dict[str, float]:
+    """Part of a core, when nothing comes."""
+    async with program(OBSERVATORY) as (terminal, _):
+        await terminal.prints(b"Equatorial")
+        await asyncio.sleep(3)
+        young = await terminal.used(seconds / 2)
+        await asyncio.sleep(max(0.0, 61 - seconds))
+        return {"idle in the first minute, %": young * 100, "idle, %": await terminal.used(seconds) * 100}
+
+
+def site(properties: int, members: int = 10) -> str:
+    return "".join(
+        define(
+            "Number", "Big", f"P{n:03}", [(f"M{m}", f"Member {m}", n + m, {"format": "%.3f"}) for m in range(members)]
+        )
+        for n in range(properties)
+    )
+
+
+async def busy(seconds: float = 8.0, rate: int = 1000, properties: int = 500) -> dict[str, float]:
+    """Part of a core at so many updates a second, of a site with 5,000 members."""
+    async with program(site(properties)) as (terminal, link):
+        await terminal.prints(b"P000")
+        await asyncio.sleep(2)
+        stop = asyncio.Event()
+
+        async def talk() -> None:
+            n = 0
+            begin = time.monotonic()
+            while not stop.is_set():
+                due = int((time.monotonic() - begin) * rate)
+                texts = [
+                    update("Number", "Big", f"P{k % properties:03}", {"M1": f"{k / 7:.3f}"}) for k in range(n, due)
+                ]
+                n = due
+                if texts:
+                    await link.send("".join(texts))
+                await asyncio.sleep(0.01)
+
+        talking = asyncio.create_task(talk())
+        await asyncio.sleep(1)
+        used = await terminal.used(seconds)
+        times = []
+        for n in range(20):
+            key, mark = (b"p", b"min") if n % 2 == 0 else (b"\x1b", b"Member")
+            times.append(await _answer(terminal, key, mark))
+            await asyncio.sleep(0.15)
+        stop.set()
+        await talking
+        return {"1000 updates/s, %": used * 100, "MB": terminal.memory(), "key while busy, ms": sorted(times)[10] * 1e3}
+
+
+async def _answer(terminal: Program, key: bytes, mark: bytes) -> float:
+    begin = terminal.press(key)
+    return await terminal.prints(mark) - begin
+
+
+async def keys() -> dict[str, float]:
+    """Milliseconds from a key to the screen, with 5,000 members."""
+    async with program(site(500)) as (terminal, _):
+        await terminal.prints(b"P000")
+        await asyncio.sleep(2)
+        times = []
+        for key in [b"j"] * 30 + [b"\x06"] * 10 + [b"G", b"g"] * 5:
+            times.append(await _answer(terminal, key, b"Member"))
+            await asyncio.sleep(0.08)
+        times.sort()
+        return {"key to screen, median ms": times[len(times) // 2] * 1e3, "worst ms": times[-1] * 1e3}
+
+
+PARTS = {"first": first_picture, "keys": keys, "busy": busy, "idle": idle}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which figures; else all")
+    for name in parser.parse_args().parts or PARTS:
+        runs = [asyncio.run(PARTS[name]()) for _ in range(3 if name == "first" else 1)]
+        for figure in runs[0]:
+            print(f"{figure:28} {min(run[figure] for run in runs):8.2f}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
