@@ -71,6 +71,7 @@ class IPyTerm(App[None]):
         self.workspaces: list[Workspace] = []
         self.chosen = 0
         self.main = MainScreen()
+        self._reached: set[str] = set()
         self._ending: set[asyncio.Task[None]] = set()
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -103,7 +104,8 @@ class IPyTerm(App[None]):
 
     def changed(self, session: Session, delta: Delta) -> None:
         """Something has changed on a server."""
-        if delta.connected and not delta.since:
+        if delta.connected and session.name not in self._reached:
+            self._reached.add(session.name)
             remember_server(session.name)
         if not self.main.is_ready:
             return

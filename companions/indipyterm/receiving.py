@@ -9,7 +9,6 @@ from pathlib import Path
 
 from indipyclient import Client, ClientError, Lost, Property, ReceivedBlob, VectorKind
 
-from .pictures import facts
 from .received import Received
 
 __all__ = ["Receiver", "folder_of"]
@@ -102,6 +101,8 @@ class Receiver:
                 problem = f"not written: {error.strerror or error}"
         where = (blob.device, blob.name, blob.member)
         before = self.last.get(where)
+        from .pictures import facts
+
         found = await asyncio.to_thread(facts, blob.data, blob.format)
         now = asyncio.get_running_loop().time()
         count = before.count + 1 if before else 1

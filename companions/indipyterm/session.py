@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from indipyclient import (
-    BadValue,
     Blob,
     BlobMode,
     Client,
@@ -18,7 +17,6 @@ from indipyclient import (
     Delta,
     LinkLost,
     LinkState,
-    NotConnected,
     Property,
     PropertyGone,
     Refused,
@@ -27,6 +25,7 @@ from indipyclient import (
     TimedOut,
     VectorKind,
 )
+from indipyclient.model.commands import press
 
 from .edits import Edits, Fate, Told
 from .plots import Sample
@@ -228,7 +227,7 @@ class Session:
             if prop.kind is VectorKind.SWITCH and prop.writable:
                 for name in prop.members:
                     if "ABORT" in prop.name.upper() or "ABORT" in name.upper():
-                        self._command(prop.key, pressed(prop, name))
+                        self._command(prop.key, press(prop, name))
                         found += 1
                         break
         return found, "" if found else f"{device} has no switch named ABORT"
@@ -270,10 +269,13 @@ class Session:
             told = Told(Fate.NO_ANSWER, _without_names(str(error), key), loop.time())
         except (LinkLost, PropertyGone) as error:
             told = Told(Fate.UNKNOWN, f"sent, and nobody knows whether it was carried out: {error}", loop.time())
-        except (NotConnected, BadValue, ClientError, ValueError) as error:
+        except (ClientError, ValueError) as error:  # before anything was sent
             if edited:
                 self.edits.put_back(key, values)
             told = Told(Fate.NOT_SENT, _without_names(str(error), key), loop.time())
+        except Exception as error:
+            _LOGGER.exception("a command failed")
+            told = Told(Fate.UNKNOWN, f"{type(error).__name__}: {error}", loop.time())
         else:
             text = f"accepted after {span(outcome.elapsed)}"
             if not outcome.confirmed:

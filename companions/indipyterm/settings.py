@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import tempfile
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,10 +56,12 @@ def load(path: Path | None = None) -> Settings:
     """Read the settings; what is wrong is told in `wrong`, and the default stands in its place."""
     path = path or settings_file()
     found = Settings()
+    if not path.exists():
+        return found
+    import tomllib  # few have such a file
+
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return found
     except (OSError, ValueError) as error:
         found.wrong.append(f"{path}: {getattr(error, 'strerror', None) or error}")
         return found
@@ -90,6 +89,8 @@ def _take(found: Settings, table: Mapping[str, object]) -> None:
 
 def recent_servers() -> list[str]:
     """Addresses that were used, latest first."""
+    import json
+
     try:
         found = json.loads(_servers_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -99,6 +100,9 @@ def recent_servers() -> list[str]:
 
 def remember_server(address: str) -> None:
     """Put an address in front of the others; a disc that cannot be written to is no reason to fail."""
+    import json
+    import tempfile
+
     path = _servers_file()
     servers = [address, *(item for item in recent_servers() if item != address)][:RECENT]
     with contextlib.suppress(OSError):

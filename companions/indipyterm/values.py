@@ -95,12 +95,12 @@ def stepped(member: Member, text: str, steps: int) -> str | None:
 def pressed(prop: Property, name: str) -> dict[str, str]:
     """What to send when this switch is pressed.
 
-    Of switches of which any number may be On, this one changes; one that may be Off goes Off when it is On; else it
-    goes On, and the others Off.
+    Of switches of which any number may be On, this one changes. Of several of which none need be On, one that is On goes
+    Off. Else it goes On, and the others Off: a switch that is alone is a button.
     """
     member = prop.members[name]
     if prop.rule is SwitchRule.ANY_OF_MANY:
         return {name: "Off" if member.on else "On"}
-    if prop.rule is SwitchRule.AT_MOST_ONE and member.on:
+    if prop.rule is SwitchRule.AT_MOST_ONE and member.on and len(prop.members) > 1:
         return {name: "Off"}
     return {key: str(value) for key, value in press(prop, name).items()}

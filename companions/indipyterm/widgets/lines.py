@@ -43,6 +43,8 @@ class Bar(Widget):
 
     def look_again(self) -> None:
         """Draw it if it says something else now."""
+        if not self.display:
+            return
         if self._drawn is None or self.pieces() != self._drawn:
             self.refresh()
 

@@ -11,7 +11,7 @@ from textual.widgets import Input
 from indipyclient import Member, Property, VectorKind
 
 from ..values import hint, stepped
-from ..words import clean, shorten
+from ..words import clean, shorten, width
 from .editor import ValueEditor
 from .proptable import PropTable
 
@@ -101,7 +101,7 @@ class TablePane(Container):
         elif alone:
             x, wide = columns.edit, columns.edit_width
         else:
-            label = min(len(clean(member.label)), 24)
+            label = min(width(clean(member.label)), max(min(24, place.width - 8), 1))
             x, wide = place.x + label + 1, max(place.width - label - 1, 12)
         x = min(x, max(columns.total - wide, 0))
         line = y - table.scroll_offset.y

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
 
+from indipyterm import settings as files
 from indipyterm.settings import Settings
 from tests.support import asynchronous, eventually, free_port
 
@@ -259,7 +260,8 @@ async def test_abort_is_pressed_twice():
         await screen.press("exclamation_mark")
         await screen.sees("once more presses every ABORT switch of Telescope")
         await screen.press("exclamation_mark")
-        assert (await screen.sent("newSwitchVector")).get("name") == "TELESCOPE_ABORT_MOTION"
+        sent = await screen.sent("newSwitchVector")
+        assert (sent.get("name"), members(sent)) == ("TELESCOPE_ABORT_MOTION", {"ABORT": "On"})
         await screen.sees("pressed 1 ABORT switch")
 
 
@@ -351,6 +353,42 @@ async def test_a_folder_that_is_none_is_told():
         await screen.press("enter")
         await screen.sees("there is no folder /no/such/folder")
         await screen.press("escape")
+
+
+@asynchronous
+async def test_a_file_that_cannot_be_written_is_told(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    async with terminal(CAMERA, folder=folder) as screen:
+        await screen.sent("enableBLOB")
+        folder.rmdir()
+        folder.write_text("now a file")
+        await screen.says(blob("CCD 1", "CCD1", "CCD1", b"x"))
+        await screen.sees("not written:")
+        folder.unlink()
+        await screen.says(blob("CCD 1", "CCD1", "CCD1", b"x"))
+        await eventually(lambda: folder.is_dir() and list(folder.iterdir()))
+
+
+@asynchronous
+async def test_a_text_that_cannot_be_sent_stays_an_edit():
+    async with terminal(CAMERA) as screen:
+        await screen.go("CCD 1", "FITS_HEADER", "OBJECT")
+        await screen.press("enter")
+        screen.main.pane.editor.value = "a\x00b"
+        await screen.press("ctrl+s")
+        await screen.sees("not sent:", "=> a·b")
+
+
+@asynchronous
+async def test_a_server_is_remembered_when_it_was_reached():
+    async with terminal(CAMERA) as screen:
+        name = screen.session.name
+        await eventually(lambda: name in files.recent_servers())
+        await screen.press("o")
+        await screen.sees("used before", name)
+        await screen.press("down", "enter")
+        assert len(screen.app.workspaces) == 1
 
 
 @asynchronous

@@ -144,7 +144,7 @@ async def test_libindi_simulators(tmux, tmp_path):
     ):
         tmux.start("--host", "127.0.0.1", "--port", str(port), "--blobfolder", str(images), size=(120, 40))
         await tmux.resize(120, 40)
-            await tmux.sees("Telescope Simulator", "CCD Simulator")
+        await tmux.sees("Telescope Simulator", "CCD Simulator")
         for device in ("telescope", "ccd"):
             await filter_to(tmux, f"device:{device}", "name:connection")
             await tmux.press("Space")

@@ -132,6 +132,11 @@ def test_a_switch_is_pressed_by_its_rule(rule, values, name, sent):
     assert pressed(model_of(switch("D", "S", members, rule=rule)).get("D", "S"), name) == sent
 
 
+def test_a_switch_that_is_alone_is_a_button():
+    prop = model_of(switch("D", "S", [("A", "a", "On")], rule="AtMostOne")).get("D", "S")
+    assert pressed(prop, "A") == {"A": "On"}
+
+
 # Keys and settings
 
 
