@@ -95,8 +95,8 @@ def stepped(member: Member, text: str, steps: int) -> str | None:
 def pressed(prop: Property, name: str) -> dict[str, str]:
     """What to send when this switch is pressed.
 
-    Of switches of which any number may be On, this one changes. Of several of which none need be On, one that is On goes
-    Off. Else it goes On, and the others Off: a switch that is alone is a button.
+    Of switches of which any number may be On, this one changes. Of several of which none need be On, one that is On
+    goes Off. Else it goes On, and the others Off: a switch that is alone is a button.
     """
     member = prop.members[name]
     if prop.rule is SwitchRule.ANY_OF_MANY:

@@ -2,14 +2,17 @@
 
 import tomllib
 
+import indipyclient
 import indipydriver
 import indipyserver
+import indipyterm
 from tests.support import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def test_one_version():
+    assert indipyclient.version == indipyterm.version == PROJECT["version"]
     assert indipydriver.version == indipyserver.version == PROJECT["version"]
 
 
@@ -20,7 +23,7 @@ def test_nothing_is_required():
 def test_all_packages_say_that_they_are_typed():
     assert all(
         (ROOT / package / "py.typed").exists()
-        for package in ("indipydriver", "indipyserver", "companions/indipyclient")
+        for package in ("indipydriver", "indipyserver", "companions/indipyclient", "companions/indipyterm")
     )
 
 
