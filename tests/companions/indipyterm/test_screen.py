@@ -371,16 +371,6 @@ async def test_a_file_that_cannot_be_written_is_told(tmp_path):
 
 
 @asynchronous
-async def test_a_text_that_cannot_be_sent_stays_an_edit():
-    async with terminal(CAMERA) as screen:
-        await screen.go("CCD 1", "FITS_HEADER", "OBJECT")
-        await screen.press("enter")
-        screen.main.pane.editor.value = "a\x00b"
-        await screen.press("ctrl+s")
-        await screen.sees("not sent:", "=> a·b")
-
-
-@asynchronous
 async def test_a_server_is_remembered_when_it_was_reached():
     async with terminal(CAMERA) as screen:
         name = screen.session.name
@@ -532,6 +522,7 @@ async def test_the_filter():
         await screen.type("name:connection device:dome")
         await screen.press("enter", "space")
         assert members(await screen.sent("newSwitchVector")) == {"CONNECT": "On"}
+        await screen.says(update("Switch", "Dome", "CONNECTION", {"CONNECT": "On"}))
         await screen.press("slash", "ctrl+u")
         await screen.type("abort")
         await screen.press("enter", "n")
