@@ -28,6 +28,12 @@ def test_keys_are_answered_quickly_with_five_thousand_members():
     assert asyncio.run(keys())["key to screen, median ms"] < allowed(50)
 
 
+def test_a_hundred_changes_of_five_thousand_members_are_drawn_without_a_stutter():
+    from .speed import frames
+
+    assert asyncio.run(frames())["frame, median ms"] < allowed(25)
+
+
 def test_a_thousand_updates_a_second_take_a_part_of_a_core():
     from .speed import busy
 
@@ -37,4 +43,4 @@ def test_a_thousand_updates_a_second_take_a_part_of_a_core():
 def test_an_idle_terminal_takes_next_to_nothing():
     from .speed import idle
 
-    assert asyncio.run(idle(6.0))["idle, %"] < allowed(1.5)
+    assert asyncio.run(idle(6.0, 5.0))["idle, %"] < allowed(1.5)
