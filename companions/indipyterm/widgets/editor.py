@@ -61,7 +61,8 @@ class ValueEditor(Field):
         self.value = value
         self.display = True
         self.focus()
-        self.action_select_all()
+        self.action_home()
+        self.action_end(True)
 
     def put(self, x: int, y: int, columns: int) -> None:
         """Stand there."""
