@@ -360,7 +360,7 @@ class MainScreen(Doing, Screen[None]):
         self.groups.display = False
         self.filter_field.display = True
         self.filter_field.value = self.browser.filter.text
-        self.filter_field.focus()
+        self.set_focus(self.filter_field)  # at once: what is typed next is not for the table
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:

@@ -60,7 +60,7 @@ class ValueEditor(Field):
         """Edit this value."""
         self.value = value
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)  # at once: what is typed next is not for the table
         self.action_home()
         self.action_end(True)
 

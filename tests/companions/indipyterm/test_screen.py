@@ -216,6 +216,17 @@ async def test_an_edit_is_not_overwritten_by_what_comes():
         await screen.sees("6:30:00  => 7")
 
 
+@asynchronous
+async def test_what_is_typed_at_once_goes_to_the_editor_and_the_filter():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        screen.main.action_edit()
+        assert screen.main.focused is screen.main.pane.editor
+        await screen.press("escape")
+        screen.main.action_filter()
+        assert screen.main.focused is screen.main.filter_field
+
+
 # Switches
 
 
