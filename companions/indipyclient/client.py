@@ -18,8 +18,8 @@ from indipydriver.protocol.tags import BlobMode, State
 from .addresses import PORT, Endpoint, parse_endpoint
 from .blobs import ReceivedBlob, pump
 from .commanding import Outcome, carry_out
-from .connect import Connect, connect
-from .engine import Engine
+from .connect import Connect, connect, tls_context
+from .engine import IDLE, UNANSWERED, Engine
 from .errors import NotConnected
 from .model.commands import Value, press
 from .model.delta import Note
@@ -57,10 +57,13 @@ class Client:
         retry: When to try again; the default waits 1 s, and up to 30 s.
         limits: What the server may send.
         connect: What makes the link, in the place of the above.
+        idle: Seconds of silence after which properties are asked for, to see whether the server is still there.
 
     Attributes:
         endpoint: Where the server is.
         model: What is known of it, for readers that do without this class.
+        on_status: Called when :attr:`status` has changed; to be set before the start.
+        on_message: Called with each message, also with those that change nothing; to be set before the start.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Client:
         retry: Retry | None = None,
         limits: Limits | None = None,
         connect: Connect | None = None,
+        idle: float = IDLE,
     ) -> None:
         self.endpoint = parse_endpoint(host, port)
         self.model = Model(history=history)
@@ -84,6 +88,9 @@ class Client:
         self._blob_link = blob_link
         self._retry = (retry or Retry()) if reconnect else None
         self._connect = connect or self._connector(tls, server_hostname, limits)
+        self.on_status: Callable[[Status], None] | None = None
+        self.on_message: Callable[[AnyMessage], None] | None = None
+        self._idle = idle
         self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
         self._taps: set[Tap[Change]] = set()
@@ -112,8 +119,18 @@ class Client:
         if self._engine is not None:
             raise RuntimeError("this client was started already")
         engine = self._engine = Engine(
-            self.endpoint, self._connect, self.model, self._wishes, retry=self._retry, blob_link=self._blob_link
+            self.endpoint,
+            self._connect,
+            self.model,
+            self._wishes,
+            retry=self._retry,
+            blob_link=self._blob_link,
+            idle=self._idle,
+            unanswered=max(UNANSWERED, 2 * self._idle),
         )
+        engine.on_message = self.on_message
+        if self.on_status is not None:
+            engine.on_status = self.on_status
         self._task = asyncio.create_task(engine.run(), name=f"INDI client of {self.endpoint}")
         if not wait:
             return

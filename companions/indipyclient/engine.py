@@ -26,7 +26,7 @@ from .reconnect import LinkState, Retry, Status
 from .session import Session
 from .streams import Cursor, Tap
 
-__all__ = ["Engine", "Watcher"]
+__all__ = ["IDLE", "UNANSWERED", "Engine", "Watcher"]
 
 logger = logging.getLogger("indipyclient")
 

@@ -615,3 +615,20 @@ async def test_a_blob_that_the_server_does_not_take_is_given_up_in_time():
                 await client.set("CCD", "UP", B=Blob(bytes(30_000_000), ".x"), timeout=0.5)
             with pytest.raises(TimedOut):
                 await client.ping(timeout=0.05)
+
+
+@asynchronous
+async def test_every_message_and_each_change_of_the_link_can_be_heard():
+    heard, states = [], []
+    async with scripted() as server:
+        client = Client("127.0.0.1", server.port, retry=QUICK, idle=float("inf"))
+        client.on_message = heard.append
+        client.on_status = lambda status: states.append(status.state)
+        async with client:
+            connection = await server.client(DEFINE, "<getProperties version='1.7' device='Dome'/>")
+            await eventually(lambda: len(heard) == 2)
+            assert [type(message).__name__ for message in heard] == ["DefVector", "GetProperties"]
+            connection.close()
+            await eventually(lambda: LinkState.LOST in states)
+    assert states[0] is LinkState.READY
+    assert states[-1] is LinkState.CLOSED
