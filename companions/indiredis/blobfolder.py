@@ -1,0 +1,65 @@
+"""The folder that BLOBs go to, with names that no device can lead elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from indipyclient.blobs import safe_suffix
+from indipydriver.protocol.messages import OneBlob, SetVector
+from indipydriver.protocol.values import format_timestamp
+
+from .records import Stored
+
+__all__ = ["blob_name", "open_folder", "write_blob"]
+
+
+def open_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder, absolute, made if it is not there.
+
+    Raises:
+        ValueError: None was given, or it is a file.
+    """
+    if not folder:
+        raise ValueError("a folder for BLOBs is needed: blob_folder")
+    path = Path(folder).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"the folder for BLOBs is a file: {path}")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def blob_name(timestamp: str | None, format: str) -> tuple[str, str]:
+    """The two parts of a file name: the timestamp with ``_`` for ``:``, and the suffixes."""
+    stem = re.sub(r"[^A-Za-z0-9._+-]+", "_", (timestamp or "").replace(":", "_")).lstrip(".-_")[:64]
+    return stem or format_timestamp().replace(":", "_"), safe_suffix(format)
+
+
+def write_blob(folder: Path, message: SetVector, one: OneBlob) -> Stored:
+    """Write a BLOB as it came to a new file; blocks.  The file appears when it is complete.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    stem, suffix = blob_name(message.timestamp, one.format)
+    part = folder / f".{os.getpid()}.{id(one):x}.part"
+    try:
+        with open(part, "wb") as file:
+            file.write(one.data)
+        number = 0
+        while True:
+            path = folder / f"{stem}{f'_{number}' if number else ''}{suffix}"
+            try:
+                os.link(part, path)
+                break
+            except FileExistsError:
+                number += 1
+            except OSError:  # a file system without links
+                with open(path, "xb") as file:
+                    file.write(one.data)
+                break
+    finally:
+        part.unlink(missing_ok=True)
+    size = one.size if one.size is not None else len(one.data)
+    return Stored(str(size), one.format, str(path), message.timestamp or "")

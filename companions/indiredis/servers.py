@@ -1,0 +1,143 @@
+"""Where the servers are: the tuples that all functions take."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["IndiServer", "MQTTOptions", "MQTTServer", "RedisServer", "indi_server", "mqtt_server", "redis_server"]
+
+
+class IndiServer(NamedTuple):
+    """An INDI server."""
+
+    host: str
+    port: int
+
+
+class RedisServer(NamedTuple):
+    """A redis server, and the names that are used there."""
+
+    host: str
+    port: int
+    db: int
+    password: str
+    keyprefix: str
+    to_indi_channel: str
+    from_indi_channel: str
+
+
+class MQTTServer(NamedTuple):
+    """An MQTT broker, and the topics that are used there."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+    to_indi_topic: str
+    from_indi_topic: str
+    snoop_control_topic: str
+    snoop_data_topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class MQTTOptions:
+    """How the broker is used.
+
+    Attributes:
+        qos: Quality of service of raw messages: 0, 1 or 2.
+        tls: For an encrypted connection: True for the certificates that this machine trusts, or a context.
+        keepalive: Seconds of silence after which the broker is asked whether it is there.
+        password_file: A file that holds the password, in the place of the one in the tuple.
+    """
+
+    qos: int = 1
+    tls: bool | ssl.SSLContext = False
+    keepalive: int = 15
+    password_file: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.qos not in (0, 1, 2):
+            raise ValueError(f"the quality of service is 0, 1 or 2, not {self.qos!r}")
+
+
+def _check_port(port: object) -> None:
+    if not port or not isinstance(port, int) or isinstance(port, bool):
+        raise ValueError(f"a port is a number, not {port!r}")
+
+
+def indi_server(host: str = "localhost", port: int = 7624) -> IndiServer:
+    """Where an INDI server is.
+
+    Args:
+        host: Its name or address.
+        port: Its port.
+
+    Raises:
+        ValueError: The port is not a number, or 0.
+    """
+    _check_port(port)
+    return IndiServer(host, port)
+
+
+def redis_server(
+    host: str = "localhost",
+    port: int = 6379,
+    db: int = 0,
+    password: str = "",
+    keyprefix: str = "indi_",
+    to_indi_channel: str = "to_indi",
+    from_indi_channel: str = "from_indi",
+) -> RedisServer:
+    """Where a redis server is.
+
+    Args:
+        host: Its name or address.
+        port: Its port.
+        db: Number of its database.
+        password: Its password, if it wants one.
+        keyprefix: What all keys begin with.
+        to_indi_channel: Channel on which programs publish commands, as XML.
+        from_indi_channel: Channel on which what the devices say is published.
+
+    Raises:
+        ValueError: The port is not a number, or 0; a channel is empty, or both are the same.
+    """
+    _check_port(port)
+    if not to_indi_channel or not from_indi_channel or to_indi_channel == from_indi_channel:
+        raise ValueError("two different channels are needed, to_indi_channel and from_indi_channel")
+    return RedisServer(host, port, db, password, keyprefix, to_indi_channel, from_indi_channel)
+
+
+def mqtt_server(
+    host: str = "localhost",
+    port: int = 1883,
+    username: str = "",
+    password: str = "",
+    to_indi_topic: str = "to_indi",
+    from_indi_topic: str = "from_indi",
+    snoop_control_topic: str = "snoop_control",
+    snoop_data_topic: str = "snoop_data",
+) -> MQTTServer:
+    """Where an MQTT broker is.
+
+    Args:
+        host: Its name or address.
+        port: Its port.
+        username: For a broker that wants one.
+        password: For a broker that wants one.
+        to_indi_topic: Topic of what goes to the devices.
+        from_indi_topic: Topic of what comes from them.
+        snoop_control_topic: Topic of requests of drivers that want to follow devices elsewhere.
+        snoop_data_topic: Topic of what they get.
+
+    Raises:
+        ValueError: The port is not a number, or 0; the four topics are not four different texts.
+    """
+    _check_port(port)
+    topics = (to_indi_topic, from_indi_topic, snoop_control_topic, snoop_data_topic)
+    if not all(isinstance(topic, str) and topic for topic in topics) or len(set(topics)) < len(topics):
+        raise ValueError("the four topics must be four different texts that are not empty")
+    return MQTTServer(host, port, username, password, *topics)

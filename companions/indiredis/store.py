@@ -1,0 +1,267 @@
+"""Keeps redis as the model is: writes what changes, and after a loss everything anew."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from indipyclient.reconnect import Status
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.messages import AnyMessage, OneBlob, SetVector
+from indipydriver.protocol.tags import VectorKind
+
+from .blobfolder import write_blob
+from .connection import RedisLink
+from .feed import Feed, News
+from .keys import Keys
+from .logs import Command, Logs
+from .plan import Planner
+from .records import Stored
+from .servers import RedisServer
+
+__all__ = ["Store"]
+
+logger = logging.getLogger("indiredis")
+
+HEARTBEAT: Final = 3.0
+"""Seconds between two signs of life."""
+ALIVE: Final = 10
+"""Seconds after the last of which the key ``link`` goes."""
+LARGE: Final = 256 << 10
+FIRST_WAIT: Final = 0.25
+LONGEST_WAIT: Final = 4.0
+
+
+class Store:
+    """Writes what a feed says to redis.
+
+    Args:
+        server: Where redis is.
+        feed: What is stored.
+        folder: Where BLOBs go.
+        logs: Histories.
+        source: Where the feed comes from, for the key ``link``.
+        name: How the connection is named there.
+
+    Attributes:
+        ready: Redis shows everything.
+        writes: Transactions so far.
+    """
+
+    def __init__(
+        self, server: RedisServer, feed: Feed, folder: Path, logs: Logs, *, source: str = "", name: str = "indiredis"
+    ) -> None:
+        self.keys = Keys(server.keyprefix)
+        self.planner = Planner(self.keys, logs)
+        self.ready = asyncio.Event()
+        self.writes = 0
+        self._server = server
+        self._feed = feed
+        self._folder = folder
+        self._logs = logs
+        self._source = source
+        self._name = name
+        self._link: RedisLink | None = None
+        self._lock = asyncio.Lock()
+        self._status = ("down", "")
+        self._since = _now()
+        self._told: list[tuple[str | None, str]] = []
+        self._shaken = False
+
+    # Life
+
+    async def run(self) -> None:
+        """Write until cancelled; ends when the client of the feed is closed."""
+        wait = FIRST_WAIT
+        while True:
+            link = RedisLink(self._server, self._name)
+            try:
+                async with link:
+                    await self._rewrite(link)
+                    self._link = link
+                    self.ready.set()
+                    logger.info("redis at %s:%s shows everything", self._server.host, self._server.port)
+                    wait = FIRST_WAIT
+                    await self._follow(link)
+            except ConnectionAbortedError:
+                raise
+            except link.failures as error:
+                logger.warning("redis at %s:%s: %s", self._server.host, self._server.port, error or type(error))
+            finally:
+                self._link = None
+                self.ready.clear()
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def shake(self) -> None:
+        """The connection to redis was lost somewhere else: see whether it still shows everything."""
+        self._shaken = True
+        self._feed.poke()
+
+    async def _follow(self, link: RedisLink) -> None:
+        beat = 0.0
+        while True:
+            news = await self._feed.next(max(0.0, beat + HEARTBEAT - time.monotonic()))
+            async with self._lock:
+                if news is not None or self._told:
+                    await self._write(link, news)
+                if self._shaken or time.monotonic() >= beat + HEARTBEAT:
+                    beat = time.monotonic()
+                    self._shaken = False
+                    if not await self._beat(link):
+                        logger.warning("redis has lost what it held: everything is written anew")
+                        await self._rewrite_locked(link)
+
+    # Writing
+
+    async def _write(self, link: RedisLink, news: News | None) -> None:
+        commands: list[Command] = []
+        published: list[Command] = []
+        if news is not None:
+            if news.delta.reset:  # too much has happened to tell what is gone
+                await self._rewrite_locked(link)
+                return
+            files = await self._save(news)
+            deleted = [(grave.device, grave.name) for grave in news.delta.deleted]
+            commands += self.planner.update(news.delta.properties, deleted, news.changes, news.messages, files)
+            published = [
+                ("PUBLISH", self._server.from_indi_channel, await encoded(message)) for message in news.messages
+            ]
+            if news.lost:
+                logger.warning("%s changes are not in the logs: redis was away, or too slow", news.lost)
+        for device, text in self._told:
+            commands += self.planner.note(device, text)
+        self._told.clear()
+        await self._run(link, [*commands, *published])
+
+    async def _run(self, link: RedisLink, commands: Sequence[Command]) -> None:
+        if not commands:
+            return
+        self.writes += 1
+        for reply in await link.transaction(commands):
+            if isinstance(reply, Exception):
+                logger.warning("redis refuses something: %s", reply)
+                raise ConnectionError(f"redis refused a part of a transaction: {reply}")
+
+    async def _save(self, news: News) -> dict[tuple[str, str, str], Stored]:
+        """Write BLOBs to files, before anybody is told of them."""
+        found: dict[tuple[str, str, str], Stored] = {}
+        for change in news.changes:
+            message = change.message
+            if not isinstance(message, SetVector) or message.kind is not VectorKind.BLOB:
+                continue
+            for one in message.members:
+                if isinstance(one, OneBlob):
+                    try:
+                        stored = await asyncio.to_thread(write_blob, self._folder, message, one)
+                    except OSError as error:
+                        logger.error("a BLOB of %s cannot be written: %s", message.device, error)
+                        self._told.append((message.device, f"The BLOB {one.name} cannot be written: {error.strerror}"))
+                        continue
+                    found[message.device, message.name, one.name] = stored
+        return found
+
+    async def _rewrite(self, link: RedisLink) -> None:
+        async with self._lock:
+            await self._rewrite_locked(link)
+
+    async def _rewrite_locked(self, link: RedisLink) -> None:
+        existing = await self._existing(link)
+        site = [*self._feed.model]
+        wanted = self.planner.log_keys(site)
+        replies = await link.pipeline([self._logs.ask_newest(key) for key in wanted])
+        other = [key for key, reply in zip(wanted, replies, strict=True) if not self._logs.seed(key, reply)]
+        news = await self._feed.take()  # in the same moment as what is written; earlier changes are in no log
+        files = await self._save(news) if news is not None else {}
+        properties = [*self._feed.model]
+        if news is not None:
+            self.planner.absorb(news.changes, files)
+        commands = self.planner.rewrite(properties, self._feed.model.notes(), [*existing, *other])
+        for device, text in self._told:
+            commands += self.planner.note(device, text)
+        self._told.clear()
+        commands += self._sign_of_life()
+        published = news.messages if news is not None else []
+        channel = self._server.from_indi_channel
+        told = [("PUBLISH", channel, await encoded(message)) for message in published]
+        await self._run(link, [*commands, *told])
+
+    async def _existing(self, link: RedisLink) -> list[str]:
+        found: list[str] = []
+        cursor = b"0"
+        while True:
+            [reply] = await link.pipeline([("SCAN", cursor, "MATCH", self.keys.pattern, "COUNT", 2000)])
+            if isinstance(reply, Exception):
+                raise reply
+            cursor, keys = reply
+            found += [key for key in map(_text, keys) if self.keys.is_current(key)]
+            if _text(cursor) == "0":
+                return found
+
+    # Signs of life
+
+    def _sign_of_life(self) -> list[Command]:
+        state, reason = self._status
+        fields = ["state", state, "source", self._source, "since", self._since, "reason", reason]
+        return [("HSET", self.keys.link, *fields), ("EXPIRE", self.keys.link, ALIVE)]
+
+    async def _beat(self, link: RedisLink) -> bool:
+        """Say that the bridge is there; False if redis has lost what it held."""
+        *_, there = await link.transaction([*self._sign_of_life(), ("EXISTS", self.keys.devices)])
+        return bool(there) == bool(len(self._feed.model)) or self._feed.model.rev > self._feed.rev
+
+    def status_changed(self, status: Status, texts: Iterable[str]) -> None:
+        """The link to the INDI server has come or gone."""
+        up = self._feed.model.connected
+        state = ("up" if up else "down", "" if up else status.reason)
+        if state[0] != self._status[0]:
+            self._since = _now()
+        self._status = state
+        self._told += [(None, text) for text in texts]
+        self._shaken = True
+        self._feed.poke()
+
+    def tell(self, text: str) -> None:
+        """Show a text as the last message of the site."""
+        self._told.append((None, text))
+        self._feed.poke()
+
+    # For those who take commands
+
+    async def write(self, commands: Sequence[Command]) -> bool:
+        """Write something at once; False if redis is away."""
+        if not commands:
+            return self._link is not None
+        async with self._lock:
+            link = self._link
+            if link is None:
+                return False
+            try:
+                await self._run(link, commands)
+            except link.failures:
+                self._shaken = True
+                self._feed.poke()
+                return False
+            return True
+
+
+async def encoded(message: AnyMessage) -> bytes:
+    """The XML of a message; a large one is made in a thread."""
+    if isinstance(message, SetVector) and any(
+        isinstance(one, OneBlob) and len(one.data) > LARGE for one in message.members
+    ):
+        frame = await asyncio.to_thread(encode, message)
+        return b"".join(frame.chunks)
+    return b"".join(encode(message).chunks)
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
