@@ -1,0 +1,354 @@
+"""The bridge beside instruments: what they say goes to the broker as XML, and what comes from there goes to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from indipyclient.client import Client
+from indipyclient.errors import LinkLost, NotConnected
+from indipyclient.reconnect import LinkState, Status
+from indipydriver.errors import IndiError, RemoteProtocolError
+from indipydriver.protocol.decode import decode
+from indipydriver.protocol.messages import (
+    AnyMessage,
+    DefVector,
+    DelProperty,
+    EnableBlob,
+    GetProperties,
+    Message,
+    NewVector,
+    SetVector,
+)
+from indipydriver.protocol.tags import BlobMode, VectorKind
+from indipydriver.protocol.values import format_timestamp
+
+from ..feed import Feed, News, definition_of
+from ..requests import NotUnderstood, elements, request
+from ..store import encoded
+from .broker import Broker, Incoming
+from .snoop import SnoopTable
+from .topics import STATUS, Topics, is_online, presence
+
+__all__ = ["Site"]
+
+logger = logging.getLogger("indiredis")
+
+WAITING: Final = 10_000
+"""Commands that wait for a slow INDI server."""
+Subject = tuple[str | None, str | None]
+
+
+class Site:
+    """Connects a feed and a broker.
+
+    Args:
+        feed: Of the instruments.
+        broker: Its callbacks become ours.
+        topics: Of this bridge.
+
+    Attributes:
+        lost: Commands that were dropped because too many waited.
+    """
+
+    def __init__(self, feed: Feed, broker: Broker, topics: Topics) -> None:
+        self._feed = feed
+        self._client: Client = feed.client
+        self._model = feed.model
+        self._broker = broker
+        self._topics = topics
+        self._greet = False
+        self._asked: set[Subject] = set()
+        self._snooped: list[tuple[str, Subject]] = []
+        self._snoops = SnoopTable()
+        self._standing: dict[Subject, None] = {}  # what drivers here want from elsewhere
+        self._repeat_snoops = False
+        self._texts: list[str] = []
+        self._shown: dict[str, set[str]] = {}  # properties that have been published
+        self._blobs: dict[str, dict[Subject, tuple[BlobMode, str]]] = {}  # by who asked: mode and topic
+        self._coming: asyncio.Queue[tuple[str, Incoming]] = asyncio.Queue(WAITING)
+        self._was_up = False
+        self.lost = 0
+        self.ready = asyncio.Event()
+        broker.on_message = self._take
+        broker.on_up = self._broker_up
+        broker.on_down = self.ready.clear
+
+    # What the INDI side tells
+
+    def status_changed(self, status: Status, texts: Iterable[str]) -> None:
+        """The link to the instruments has come or gone."""
+        self._texts += texts
+        if status.state is LinkState.READY:
+            asyncio.get_running_loop().create_task(self._introduce())
+        self._feed.poke()
+
+    def tell(self, texts: Iterable[str]) -> None:
+        """Publish texts for people."""
+        self._texts += texts
+        self._feed.poke()
+
+    async def _introduce(self) -> None:
+        """Say that we are a server, so that we are told what drivers look for."""
+        try:
+            await self._client.send(GetProperties("*"))
+        except (NotConnected, LinkLost):
+            pass
+
+    def message_heard(self, message: AnyMessage) -> None:
+        """A driver looks for a device that is not here."""
+        if isinstance(message, GetProperties):
+            device = None if (message.device or "").startswith("*") else message.device
+            self._standing[device, message.name if device else None] = None
+            self._repeat_snoops = True
+            self._feed.poke()
+
+    # Out
+
+    async def pump(self) -> None:
+        """Publish what there is, until cancelled."""
+        while True:
+            news = await self._feed.next()
+            if not self._broker.up:
+                self._was_up = self._model.connected
+                continue
+            if self._greet:
+                self._greet = False
+                await self._greeting()
+            elif news is not None:
+                await self._publish_news(news)
+            await self._link_changed()
+            await self._answer()
+
+    async def _greeting(self) -> None:
+        await self._broker.publish(self._topics.status, presence(self._topics.own, True), qos=1, retain=True)
+        self._shown.clear()
+        self._was_up = self._model.connected
+        self._asked = {(None, None)}
+        self._repeat_snoops = True
+        self.ready.set()
+
+    async def _publish_news(self, news: News) -> None:
+        if news.lost or news.delta.reset:
+            self._asked.add((None, None))
+            for device in list(self._shown):
+                for name in [n for n in self._shown[device] if self._model.get(device, n) is None]:
+                    await self._publish(DelProperty(device, name, format_timestamp()))
+        for message in news.messages:
+            await self._publish(message)
+
+    async def _publish(self, message: AnyMessage) -> None:
+        device, name = getattr(message, "device", None), getattr(message, "name", None)
+        if isinstance(message, DelProperty):
+            shown = self._shown.get(device or "", set())
+            if device is not None and not (name in shown if name else shown):
+                return
+            shown.discard(name or "")
+            if device is not None and (name is None or not shown):
+                self._shown.pop(device, None)
+        elif isinstance(message, DefVector):
+            self._shown.setdefault(message.device, set()).add(message.name)
+        elif isinstance(message, SetVector) and name not in self._shown.get(message.device, ()):
+            prop = self._model.get(message.device, message.name)
+            if prop is not None:
+                await self._publish(definition_of(prop))
+        elif not isinstance(message, SetVector | Message):
+            return
+        payload = await encoded(message)
+        if isinstance(message, SetVector) and message.kind is VectorKind.BLOB:
+            for topic in self._blob_topics(message.device, message.name):
+                await self._broker.publish(topic, payload)
+            return
+        await self._broker.publish(self._topics.from_indi, payload)
+        for who in self._snoops.who_wants(device, name):
+            await self._broker.publish(self._topics.data_for(who), payload)
+        if isinstance(message, DelProperty) and device is not None:
+            self._snoops.deleted(device, name)
+
+    async def _link_changed(self) -> None:
+        """Tell people; and when the instruments are out of reach, that they are gone."""
+        texts, self._texts = self._texts, []
+        for text in texts:
+            await self._publish(Message(None, text, format_timestamp()))
+        if self._was_up and not self._model.connected:
+            for device in list(self._shown):
+                await self._publish(DelProperty(device, None, format_timestamp(), f"{device} is out of reach"))
+        self._was_up = self._model.connected
+
+    async def _answer(self) -> None:
+        """Publish definitions that were asked for, and requests of our drivers."""
+        asked, self._asked = self._asked, set()
+        for device, name in _reduced(asked):
+            for message in self._definitions(device, name):
+                await self._publish(message)
+        snooped, self._snooped = self._snooped, []
+        for who, (device, name) in dict.fromkeys(snooped):
+            for message in self._definitions(device, name):
+                await self._broker.publish(self._topics.data_for(who), await encoded(message))
+        if self._repeat_snoops:
+            self._repeat_snoops = False
+            for device, name in list(self._standing):
+                await self._broker.publish(self._topics.snoop_control, await encoded(GetProperties(device, name)))
+
+    def _definitions(self, device: str | None, name: str | None) -> list[DefVector]:
+        found = [self._model.get(device, name)] if device is not None and name is not None else list(self._model)
+        return [
+            definition_of(prop)
+            for prop in found
+            if prop is not None and (device is None or prop.device == device) and not self._model.is_stale(prop)
+        ]
+
+    # In
+
+    def _broker_up(self) -> None:
+        self._greet = True
+        self._feed.poke()
+
+    def _take(self, message: Incoming) -> None:
+        first, who = self._topics.split(message.topic)
+        if first == STATUS:
+            self._presence(who, message)
+            return
+        if message.retained:
+            logger.warning("a retained message on %s is ignored: it is from the past", message.topic)
+            return
+        if self._topics.snoop_control.startswith(f"{first}/"):
+            if who != self._topics.own:
+                self._take_snoop(who, message)
+            return
+        try:
+            self._coming.put_nowait((who if message.topic != self._topics.snoop_data else self._topics.own, message))
+        except asyncio.QueueFull:
+            self.lost += 1
+            self._texts.append("A command was lost: too many wait for the INDI server")
+            self._feed.poke()
+
+    def _presence(self, who: str, message: Incoming) -> None:
+        try:
+            frames = elements(message.payload)
+            text = getattr(decode(frames[0]), "message", "") if frames else ""
+        except (NotUnderstood, RemoteProtocolError):
+            return
+        online = is_online(text)
+        if who == self._topics.own:
+            if online is False and self._broker.up:  # of an earlier connection
+                self._greet = True
+                self._feed.poke()
+            return
+        if online is False:
+            self._snoops.forget(who)
+            asyncio.get_running_loop().create_task(self._forget_blobs(who))
+        elif online and self._standing:
+            self._repeat_snoops = True
+            self._feed.poke()
+
+    def _take_snoop(self, who: str, message: Incoming) -> None:
+        try:
+            asked = request(message.payload)
+        except NotUnderstood as error:
+            logger.warning("a payload on %s is ignored: %s", message.topic, error)
+            return
+        if not isinstance(asked, GetProperties):
+            logger.warning("only getProperties is expected on %s", message.topic)
+            return
+        if not self._snoops.add(who, asked.device, asked.name):
+            return
+        if self._definitions(asked.device, asked.name):
+            self._snooped.append((who, (asked.device, asked.name)))
+            self._feed.poke()
+        elif asked.device is not None:
+            asyncio.get_running_loop().create_task(self._ask(GetProperties(asked.device, asked.name)))
+
+    async def _ask(self, message: AnyMessage) -> None:
+        try:
+            await self._client.send(message)
+        except (NotConnected, LinkLost):
+            pass
+
+    async def carry(self) -> None:
+        """Pass on what has come, in order, until cancelled."""
+        while True:
+            who, message = await self._coming.get()
+            try:
+                if message.topic == self._topics.snoop_data:
+                    await self._carry_snoop_data(message)
+                else:
+                    await self._carry_request(who, message)
+            except NotUnderstood as error:
+                logger.warning("a payload on %s is ignored: %s", message.topic, error)
+            except IndiError as error:
+                logger.warning("from %s: %s", message.topic, error)
+
+    async def _carry_snoop_data(self, message: Incoming) -> None:
+        for frame in elements(message.payload):
+            one = decode(frame)
+            if isinstance(one, DefVector | SetVector | DelProperty | Message):
+                await self._client.send(one)
+            if isinstance(one, DelProperty):  # our request has gone with it
+                self._repeat_snoops = True
+                self._feed.poke()
+
+    async def _carry_request(self, who: str, message: Incoming) -> None:
+        large = len(message.payload) > 64 << 10
+        asked = await asyncio.to_thread(request, message.payload) if large else request(message.payload)
+        if isinstance(asked, GetProperties):
+            device = None if (asked.device or "").startswith("*") else asked.device
+            if self._definitions(device, asked.name if device else None):
+                self._asked.add((device, asked.name if device else None))
+                self._feed.poke()
+            elif self._model.connected and (device is None or not len(self._model)):
+                await self._client.send(GetProperties(device, asked.name))
+        elif isinstance(asked, EnableBlob):
+            if asked.device is not None:
+                await self._enable(who, asked, message.response or self._topics.from_indi)
+        elif isinstance(asked, NewVector) and self._model.names(asked.device):
+            try:
+                await self._client.send(asked)
+            except (NotConnected, LinkLost) as error:
+                self._texts.append(f"The command for {asked.device} {asked.name} was not sent: {error}")
+                self._feed.poke()
+
+    # BLOBs
+
+    async def _enable(self, who: str, asked: EnableBlob, topic: str) -> None:
+        wishes = self._blobs.setdefault(who, {})
+        device, name = asked.device, asked.name
+        if name is None:
+            for each in [each for each in wishes if each[0] == device]:
+                del wishes[each]
+        wishes[device, name] = asked.mode, topic
+        await self._tell_wish(device, name)
+
+    async def _tell_wish(self, device: str | None, name: str | None) -> None:
+        wanted = any(
+            mode is not BlobMode.NEVER
+            for wishes in self._blobs.values()
+            for (of_device, of_name), (mode, _) in wishes.items()
+            if of_device == device and (name is None or of_name in (None, name))
+        )
+        if device is not None and self._model.names(device):
+            await self._client.enable_blobs(device, name, BlobMode.ALSO if wanted else BlobMode.NEVER)
+
+    async def _forget_blobs(self, who: str) -> None:
+        for device, name in self._blobs.pop(who, {}):
+            try:
+                await self._tell_wish(device, name)
+            except IndiError as error:
+                logger.warning("%s", error)
+
+    def _blob_topics(self, device: str, name: str) -> list[str]:
+        found: dict[str, None] = {}
+        for wishes in self._blobs.values():
+            mode, topic = wishes.get((device, name)) or wishes.get((device, None)) or (BlobMode.NEVER, "")
+            if mode is not BlobMode.NEVER:
+                found[topic] = None
+        return list(found)
+
+
+def _reduced(asked: set[Subject]) -> list[Subject]:
+    """Without what a wider request covers."""
+    if (None, None) in asked:
+        return [(None, None)]
+    return [each for each in asked if each[1] is None or (each[0], None) not in asked]

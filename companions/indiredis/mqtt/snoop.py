@@ -1,0 +1,55 @@
+"""Who follows which devices of this site from elsewhere.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["SnoopTable"]
+
+Subject = tuple[str | None, str | None]
+"""Device and property; None for all."""
+MOST: Final = 1000
+"""Requests that are kept of one bridge."""
+
+
+class SnoopTable:
+    """Requests of other bridges, by their names."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, set[Subject]] = {}
+
+    def add(self, who: str, device: str | None, name: str | None) -> bool:
+        """Note a request; False if it is none, or one too many."""
+        if device is None and name is not None:
+            return False
+        wanted = self._wanted.setdefault(who, set())
+        if len(wanted) >= MOST and (device, name) not in wanted:
+            return False
+        wanted.add((device, name))
+        return True
+
+    def forget(self, who: str) -> None:
+        """This bridge has gone."""
+        self._wanted.pop(who, None)
+
+    def deleted(self, device: str, name: str | None) -> None:
+        """A property, or with a name of None a device, has been deleted: requests for it are over."""
+        for who, wanted in list(self._wanted.items()):
+            wanted -= {each for each in wanted if each[0] == device and (name is None or each[1] == name)}
+            if not wanted:
+                del self._wanted[who]
+
+    def who_wants(self, device: str | None, name: str | None) -> Iterable[str]:
+        """Names of the bridges that want a message about this."""
+        if not self._wanted:
+            return ()
+        return [who for who, wanted in self._wanted.items() if any(_covers(each, device, name) for each in wanted)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._wanted.values()))
+
+
+def _covers(subject: Subject, device: str | None, name: str | None) -> bool:
+    of_device, of_name = subject
+    return of_device is None or (of_device == device and (of_name is None or name is None or of_name == name))

@@ -1,0 +1,114 @@
+"""Names of MQTT topics.  Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.messages import Message
+from indipydriver.protocol.values import format_timestamp
+
+from ..servers import MQTTServer
+
+__all__ = ["STATUS", "Topics", "check_id", "presence"]
+
+STATUS: Final = "status"
+BLOBS: Final = "blobs"
+_NO_ID: Final = re.compile(r"[/+#\x00-\x1f\x7f]|^\$")
+ONLINE: Final = "is online"
+OFFLINE: Final = "is offline"
+
+
+def check_id(mqtt_id: object) -> str:
+    """The name of a bridge.
+
+    Raises:
+        ValueError: It is empty, no text, or cannot be a part of a topic.
+    """
+    if not isinstance(mqtt_id, str) or not mqtt_id.strip():
+        raise ValueError(f"mqtt_id is the name of this bridge, a text that is not empty: {mqtt_id!r}")
+    if _NO_ID.search(mqtt_id) or len(mqtt_id.encode()) > 200:
+        raise ValueError(f"mqtt_id becomes a part of topics, so it has no / + # and no control characters: {mqtt_id!r}")
+    return mqtt_id
+
+
+def check_ids(ids: Iterable[object]) -> list[str]:
+    """Names of other bridges."""
+    if isinstance(ids, str):
+        raise ValueError("subscribe_list is a list of names")
+    return [check_id(each) for each in ids]
+
+
+class Topics:
+    """The topics of one bridge.
+
+    Args:
+        own: Its name.
+        server: The first parts of topics.
+        listed: Names of the other bridges that it listens to; empty for all.
+    """
+
+    def __init__(self, own: str, server: MQTTServer, listed: Sequence[str] = ()) -> None:
+        self.own = own
+        self.listed = tuple(listed)
+        self.to_indi = f"{server.to_indi_topic}/{own}"
+        self.from_indi = f"{server.from_indi_topic}/{own}"
+        self.snoop_control = f"{server.snoop_control_topic}/{own}"
+        self.snoop_data = f"{server.snoop_data_topic}/{own}"
+        self.blobs = f"{BLOBS}/{own}"
+        self.status = f"{STATUS}/{own}"
+        self._server = server
+
+    def _from_others(self, first: str) -> list[str]:
+        return [f"{first}/{each}" for each in self.listed] or [f"{first}/#"]
+
+    @property
+    def of_a_site(self) -> list[str]:
+        """What a bridge beside instruments subscribes to."""
+        server = self._server
+        return [
+            *self._from_others(server.to_indi_topic),
+            f"{server.snoop_control_topic}/#",
+            self.snoop_data,
+            f"{STATUS}/#",
+        ]
+
+    @property
+    def of_a_listener(self) -> list[str]:
+        """What a bridge beside clients subscribes to."""
+        return [*self._from_others(self._server.from_indi_topic), *self._from_others(STATUS), self.blobs]
+
+    def data_for(self, other: str) -> str:
+        """Where another bridge gets what its drivers asked for."""
+        return f"{self._server.snoop_data_topic}/{other}"
+
+    def split(self, topic: str) -> tuple[str, str]:
+        """First part and name of a topic; the name is "" for a flat topic of old versions."""
+        server = self._server
+        firsts = (
+            server.to_indi_topic,
+            server.from_indi_topic,
+            server.snoop_control_topic,
+            server.snoop_data_topic,
+            STATUS,
+            BLOBS,
+        )
+        for first in firsts:
+            if topic == first:
+                return first, ""
+            if topic.startswith(f"{first}/"):
+                return first, topic[len(first) + 1 :]
+        return "", topic
+
+
+def presence(own: str, online: bool) -> bytes:
+    """The payload of ``status/<id>``: a message that says whether the bridge is there."""
+    text = f"{own} {ONLINE if online else OFFLINE}"
+    return encode(Message(None, text, format_timestamp())).raw
+
+
+def is_online(text: str) -> bool | None:
+    """What the text of such a message says; None if it says something else."""
+    return True if text.endswith(ONLINE) else False if text.endswith(OFFLINE) else None

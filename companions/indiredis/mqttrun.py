@@ -1,0 +1,193 @@
+"""The bridges over MQTT as coroutines that can be stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from indipyclient.client import Client
+
+from .blobfolder import open_folder
+from .errors import need
+from .logs import Logs, LogStore
+from .mqtt.broker import Broker, Will
+from .mqtt.listener import Listener
+from .mqtt.site import Site
+from .mqtt.topics import Topics, check_id, check_ids, presence
+from .run import STARTED, Ready, Telling, following, serve_redis, until
+from .servers import IndiServer, MQTTOptions, MQTTServer, RedisServer
+from .sources import Driver, client_of, driver_hub, server_client
+
+__all__ = ["run_driverstomqtt", "run_inditomqtt", "run_mqtttoport", "run_mqtttoredis"]
+
+logger = logging.getLogger("indiredis")
+
+
+async def run_inditomqtt(
+    indiserver: IndiServer,
+    mqtt_id: str,
+    mqttserver: MQTTServer,
+    stop: asyncio.Event | None = None,
+    *,
+    subscribe_list: Sequence[str] = (),
+    options: MQTTOptions | None = None,
+    ready: Ready | None = None,
+) -> None:
+    """Publish over MQTT what an INDI server says, until stopped.
+
+    Args:
+        indiserver: From :func:`indi_server`.
+        mqtt_id: The name of this bridge at the broker.
+        mqttserver: From :func:`mqtt_server`.
+        stop: Ends it when set.
+        subscribe_list: Names of those whose commands are taken; empty for all.
+        options: How the broker is used.
+        ready: Called when the broker is connected.
+
+    Raises:
+        ValueError: An argument is wrong.
+        MissingPackage: The package aiomqtt is not installed.
+    """
+    topics = Topics(check_id(mqtt_id), mqttserver, check_ids(subscribe_list))
+    telling = Telling()
+    client = server_client(indiserver, telling.status, telling.heard)
+    await _serve_site(client, telling, mqttserver, topics, stop, options, ready, [])
+
+
+async def run_driverstomqtt(
+    drivers: Driver | Iterable[Driver],
+    mqtt_id: str,
+    mqttserver: MQTTServer,
+    stop: asyncio.Event | None = None,
+    *,
+    subscribe_list: Sequence[str] = (),
+    options: MQTTOptions | None = None,
+    ready: Ready | None = None,
+) -> None:
+    """Run drivers, and publish over MQTT what they say, until stopped; see :func:`run_inditomqtt`.
+
+    Args:
+        drivers: As for :func:`run_driverstoredis`.
+
+    Raises:
+        FileNotFoundError: There is no such program.
+    """
+    topics = Topics(check_id(mqtt_id), mqttserver, check_ids(subscribe_list))
+    need("aiomqtt", "mqtt")
+    telling = Telling()
+    async with driver_hub(drivers, telling.status, telling.heard) as client:
+        await _serve_site(client, telling, mqttserver, topics, stop, options, ready, [STARTED])
+
+
+async def _serve_site(
+    client: Client,
+    telling: Telling,
+    server: MQTTServer,
+    topics: Topics,
+    stop: asyncio.Event | None,
+    options: MQTTOptions | None,
+    ready: Ready | None,
+    said: list[str],
+) -> None:
+    broker = Broker(
+        server,
+        topics.own,
+        topics.of_a_site,
+        will=Will(topics.status, presence(topics.own, False)),
+        options=options,
+    )
+    logger.info("from INDI at %s to MQTT at %s as %s", client.endpoint, broker.where, topics.own)
+    async with following(client) as feed:
+        site = Site(feed, broker, topics)
+        telling.message = site.message_heard
+        telling.pass_on(site.status_changed)
+        site.tell(said)
+        await until(stop, broker.run(), site.pump(), site.carry(), _when(site.ready, ready))
+
+
+async def run_mqtttoredis(
+    mqtt_id: str,
+    mqttserver: MQTTServer,
+    redisserver: RedisServer,
+    stop: asyncio.Event | None = None,
+    *,
+    subscribe_list: Sequence[str] = (),
+    log_lengths: Mapping[str, int] | None = None,
+    blob_folder: str | os.PathLike[str] = "",
+    log_store: LogStore | str = LogStore.STREAM,
+    options: MQTTOptions | None = None,
+    ready: Ready | None = None,
+) -> None:
+    """Store in redis what comes over MQTT, until stopped; see :func:`run_inditomqtt` and :func:`run_inditoredis`."""
+    topics = Topics(check_id(mqtt_id), mqttserver, check_ids(subscribe_list))
+    folder = open_folder(blob_folder)
+    logs = Logs(log_lengths, log_store)
+    broker, listener = _listening(mqttserver, topics, options)
+    telling = Telling()
+    client = client_of(listener.connect, f"{mqttserver.host}:{mqttserver.port}", telling.status)
+    await serve_redis(
+        client,
+        telling,
+        redisserver,
+        folder,
+        logs,
+        stop,
+        source=f"MQTT at {broker.where}",
+        ready=ready,
+        extra=[broker.run(), listener.pump()],
+    )
+
+
+async def run_mqtttoport(
+    mqtt_id: str,
+    mqttserver: MQTTServer,
+    stop: asyncio.Event | None = None,
+    *,
+    subscribe_list: Sequence[str] = (),
+    port: int = 7624,
+    host: str = "localhost",
+    options: MQTTOptions | None = None,
+    ready: Ready | None = None,
+) -> None:
+    """Serve to INDI clients what comes over MQTT, until stopped; see :func:`run_inditomqtt`.
+
+    Args:
+        port: Where clients connect.
+        host: What is listened on.
+
+    Raises:
+        OSError: The port is in use.
+    """
+    from indipyserver import Backoff, IPyServer
+
+    topics = Topics(check_id(mqtt_id), mqttserver, check_ids(subscribe_list))
+    broker, listener = _listening(mqttserver, topics, options)
+    inlet = await asyncio.get_running_loop().create_server(listener.accept, "127.0.0.1", 0)
+    try:
+        server = IPyServer(host=host, port=port)
+        server.add_remote(
+            "127.0.0.1", inlet.sockets[0].getsockname()[1], blob_enable=True, backoff=Backoff(0.25, 2.0, 10.0)
+        )
+        await until(stop, broker.run(), listener.pump(), server.asyncrun(), _when(listener.ready, ready))
+    finally:
+        inlet.close()
+
+
+def _listening(server: MQTTServer, topics: Topics, options: MQTTOptions | None) -> tuple[Broker, Listener]:
+    broker = Broker(
+        server,
+        topics.own,
+        topics.of_a_listener,
+        will=Will(topics.status, presence(topics.own, False)),
+        options=options,
+    )
+    return broker, Listener(broker, topics)
+
+
+async def _when(event: asyncio.Event, ready: Ready | None) -> None:
+    await event.wait()
+    if ready is not None:
+        ready()
+    await asyncio.Event().wait()
