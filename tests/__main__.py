@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
-EXTRAS = "term,test,lint,docs"
+EXTRAS = "term,redis,mqtt,test,lint,docs"
 
 
 def environment_python() -> Path:

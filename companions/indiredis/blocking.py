@@ -36,9 +36,7 @@ def inditoredis(
     from .run import run_inditoredis
 
     asyncio.run(
-        run_inditoredis(
-            indiserver, redisserver, log_lengths=log_lengths, blob_folder=blob_folder, log_store=log_store
-        )
+        run_inditoredis(indiserver, redisserver, log_lengths=log_lengths, blob_folder=blob_folder, log_store=log_store)
     )
 
 
@@ -67,9 +65,7 @@ def driverstoredis(
     from .run import run_driverstoredis
 
     asyncio.run(
-        run_driverstoredis(
-            drivers, redisserver, log_lengths=log_lengths, blob_folder=blob_folder, log_store=log_store
-        )
+        run_driverstoredis(drivers, redisserver, log_lengths=log_lengths, blob_folder=blob_folder, log_store=log_store)
     )
 
 

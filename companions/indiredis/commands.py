@@ -149,6 +149,8 @@ class Commands:
         commands: list[Command] = []
         if isinstance(message, NewVector):
             commands += planner.unmark_busy((message.device, message.name))
-            commands += planner.note(device, f"The command for {name} was not sent: {reason}")
+            known = planner.knows((message.device, message.name))
+            text = f"The command for {device} {name} was not sent: {reason}"
+            commands += planner.note(device if known else None, text)
         with contextlib.suppress(asyncio.TimeoutError):
             await self._store.write(commands)

@@ -11,7 +11,7 @@ from indipyclient.model.model import Change, What
 from indipyclient.model.properties import Property
 from indipyclient.model.tap import Overflow
 from indipyclient.streams import Cursor, Lost
-from indipydriver.protocol.messages import AnyMessage, DefMember, DefVector, DelProperty, Message
+from indipydriver.protocol.messages import AnyMessage, DefMember, DefVector, DelProperty
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.protocol.values import format_timestamp
 
@@ -128,19 +128,19 @@ def _deletion(device: str, name: str | None, now: str) -> DelProperty:
 
 def definition_of(prop: Property) -> DefVector:
     """The definition of a property with the values that it has now."""
-    members = tuple(
-        DefMember(m.name, "" if prop.kind is VectorKind.BLOB else m.value, m.label, m.format, m.min, m.max, m.step)
-        if prop.kind is VectorKind.NUMBER
-        else DefMember(m.name, "" if prop.kind is VectorKind.BLOB else m.value, m.label)
-        for m in prop.members.values()
-    )
+    members = []
+    for member in prop.members.values():
+        one = DefMember(member.name, "" if prop.kind is VectorKind.BLOB else member.value, member.label)
+        if prop.kind is VectorKind.NUMBER:
+            one = one._replace(format=member.format, min=member.min, max=member.max, step=member.step)
+        members.append(one)
     light = prop.kind is VectorKind.LIGHT
     return DefVector(
         prop.kind,
         prop.device,
         prop.name,
         prop.state,
-        members,
+        tuple(members),
         label=prop.label,
         group=prop.group,
         perm=None if light else prop.perm,
@@ -148,11 +148,3 @@ def definition_of(prop: Property) -> DefVector:
         timeout=None if light else prop.timeout,
         timestamp=prop.timestamp,
     )
-
-
-def text_of(message: AnyMessage) -> tuple[str | None, str, str | None] | None:
-    """Device, text and timestamp of a message that says something to people."""
-    text = message.message if isinstance(message, Message) else getattr(message, "message", None)
-    if not text:
-        return None
-    return getattr(message, "device", None), text, getattr(message, "timestamp", None)

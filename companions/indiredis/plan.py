@@ -63,7 +63,7 @@ class Planner:
     def _overlay(self, key: Key) -> Overlay:
         found = self._overlays.get(key)
         if found is None:
-            found = self._overlays[key] = Overlay(self._clock(), files={})
+            found = self._overlays[key] = Overlay(self._clock())
         return found
 
     def shows(self) -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, frozenset[str]], Mapping[str, str]]:
@@ -130,7 +130,7 @@ class Planner:
             stored = overlay.files
             if isinstance(message, SetVector) and message.kind is VectorKind.BLOB:
                 blobs = True
-                stored = stored | {
+                stored = {**stored} | {
                     one.name: files[prop.device, prop.name, one.name]
                     for one in message.members
                     if (prop.device, prop.name, one.name) in files
@@ -188,7 +188,7 @@ class Planner:
                 texts[change.prop.rev] = change.message
         lengths = self.logs.lengths
         for (device, name), versions in by_property.items():
-            current = self._overlays.get((device, name)) or Overlay(now, files={})
+            current = self._overlays.get((device, name)) or Overlay(now)
             kind = ELEMENT_LOGS[versions[-1].kind]
             attributes = self.keys.log(self.keys.attributes(name, device))
             for index, prop in enumerate(versions, -len(versions)):
@@ -216,9 +216,8 @@ class Planner:
             elif message.device not in devices:
                 out += self.note(None, message.message or f"{message.device} deleted", message.timestamp or now)
             return
-        text = message.message if isinstance(message, Message | DefVector | SetVector) else None
-        if text and isinstance(message, Message | DefVector | SetVector):
-            out += self.note(message.device, text, message.timestamp or now)
+        if isinstance(message, Message | DefVector | SetVector) and message.message:
+            out += self.note(message.device, message.message, message.timestamp or now)
 
     def note(self, device: str | None, text: str, timestamp: str | None = None) -> list[Command]:
         """Show a text as the last one, of the site or of a device."""
@@ -272,9 +271,7 @@ class Planner:
 
     # Everything anew
 
-    def rewrite(
-        self, properties: Iterable[Property], notes: Iterable[Note], existing: Iterable[str]
-    ) -> list[Command]:
+    def rewrite(self, properties: Iterable[Property], notes: Iterable[Note], existing: Iterable[str]) -> list[Command]:
         """Make redis show this and nothing else, whatever it holds.
 
         Args:
@@ -313,8 +310,8 @@ class Planner:
             for device, note in last.items()
         }
         kept = {key: text for key, text in before.strings.items() if self._is_kept(key, known)}
-        for key, text in (strings | kept).items():
-            self._string(key, text, out)
+        for shown, text in (strings | kept).items():
+            self._string(shown, text, out)
         return out
 
     def _is_kept(self, key: str, devices: set[str]) -> bool:
@@ -330,9 +327,7 @@ class Planner:
                 devices.add(device)
                 keys += [self.keys.log(self.keys.properties(device)), self.keys.log(self.keys.devicemessages(device))]
             keys += [self.keys.log(self.keys.attributes(name, device)), self.keys.log(self.keys.elements(name, device))]
-            keys += [
-                self.keys.log(self.keys.elementattributes(member, name, device)) for member in prop.members
-            ]
+            keys += [self.keys.log(self.keys.elementattributes(member, name, device)) for member in prop.members]
         return keys
 
     # Differences
@@ -372,9 +367,10 @@ class Planner:
             out.append(("SET", key, text))
 
     def _drop(self, key: str, out: list[Command]) -> None:
-        for held in (self._redis.hashes, self._redis.sets, self._redis.strings):
-            if held.pop(key, None) is not None:
-                out.append(("DEL", key))
+        mirror = self._redis
+        held = mirror.hashes.pop(key, None), mirror.sets.pop(key, None), mirror.strings.pop(key, None)
+        if any(one is not None for one in held):
+            out.append(("DEL", key))
 
 
 def message_time(message: AnyMessage) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from indipyclient.model.properties import Member, Property, number_of
@@ -43,7 +45,7 @@ class Overlay(NamedTuple):
     text: str = ""
     busy: bool = False
     blobs: bool = False
-    files: dict[str, Stored] = {}
+    files: Mapping[str, Stored] = MappingProxyType({})
 
 
 def property_fields(prop: Property, overlay: Overlay) -> dict[str, str]:

@@ -115,7 +115,7 @@ async def driver_hub(
     from indipyserver import IPyServer, bind_unix
 
     alone = isinstance(drivers, str) or hasattr(drivers, "serve")
-    wanted: list[Any] = [drivers] if alone else list(drivers)  # type: ignore[call-overload]
+    wanted: list[Any] = [drivers] if alone else [*drivers]  # type: ignore[misc]
     if not wanted:
         raise BridgeError("there are no drivers to run")
     programs = [_program(driver) for driver in wanted if not hasattr(driver, "serve")]

@@ -48,6 +48,23 @@ LAYERS = {
         "cli",
         "__main__",
     ),
+    "indiredis": (
+        "errors servers keys numbers",
+        "records logs requests feed",
+        "plan blobfolder connection sources tools",
+        "store",
+        "commands fromindi toindi",
+        "run",
+        "mqtt",
+        "mqttrun",
+        "blocking",
+        "",
+        "web",
+        "indiwsgi",
+        "cli",
+        "__main__",
+    ),
+    "indimqttredis": ("", "indiredis", "indimqtt mqttredis toxml fromxml"),
 }
 # What the extras bring, and which modules may know of it: those that draw.
 EXTRAS = {
@@ -70,6 +87,8 @@ EXTRAS = {
 ON_THE_CLIENT = {
     "indipyterm": ("indipyclient.model", "indipyclient.addresses", "indipyclient.cli.main"),
 }
+# What a companion may know of another one.  Packages of others are imported by `indiredis.errors.need` alone.
+USES = {"indiredis": ("indipyclient",), "indimqttredis": ("indiredis",)}
 # The command opens the terminal client where that is installed.
 HANDS_ON = {("indipyclient.cli.main", "indipyterm.__main__")}
 SANS_IO = (
@@ -81,6 +100,10 @@ SANS_IO = (
     *(
         f"indipyterm.{part}"
         for part in "words keymap settings values search pictures plots edits received layout paint browser".split()
+    ),
+    *(
+        f"indiredis.{part}"
+        for part in "keys numbers records logs plan requests mqtt.topics mqtt.snoop mqtt.tree mqtt.discovery".split()
     ),
 )
 
@@ -130,7 +153,7 @@ def broken(sources: dict[str, str], imports: list[Import]) -> list[str]:
             if not is_within(item.importer, *EXTRAS[root]):
                 faults.append(f"{item}, which draws nothing")
             continue
-        if root not in sys.stdlib_module_names and root not in (*PUBLIC, package):
+        if root not in sys.stdlib_module_names and root not in (*PUBLIC, package, *USES.get(package, ())):
             faults.append(f"{item}, which is not in the standard library")
         if root in PUBLIC and item.target not in PUBLIC and not is_within(item.target, *CORE):
             faults.append(f"{item}, which is not public")

@@ -11,6 +11,9 @@ from tests.support import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
+COMPANIONS = ("indipyclient", "indipyterm", "indiredis", "indimqttredis")
+
+
 def test_one_version():
     assert indipyclient.version == indipyterm.version == PROJECT["version"]
     assert indipydriver.version == indipyserver.version == PROJECT["version"]
@@ -23,7 +26,7 @@ def test_nothing_is_required():
 def test_all_packages_say_that_they_are_typed():
     assert all(
         (ROOT / package / "py.typed").exists()
-        for package in ("indipydriver", "indipyserver", "companions/indipyclient", "companions/indipyterm")
+        for package in ("indipydriver", "indipyserver", *(f"companions/{name}" for name in COMPANIONS))
     )
 
 

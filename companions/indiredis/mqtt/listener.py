@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from indipydriver.errors import RemoteProtocolError
@@ -91,6 +92,7 @@ class Listener:
         self._wanted.clear()
         self._paused = False
         link.open(_Receiver(self, link))
+        self._news.set()
 
     def _broker_up(self) -> None:
         self._greet = True
@@ -124,6 +126,7 @@ class Listener:
             if self._greet and self._broker.up:
                 self._greet = False
                 await self._broker.publish(self._topics.status, presence(self._topics.own, True), qos=1, retain=True)
+            if self._link is not None and self._broker.up:
                 self.ready.set()
             while self._waiting:
                 await self._publish(self._waiting.popleft())
@@ -207,17 +210,17 @@ class Listener:
         if online is None:
             return
         now = format_timestamp()
-        frames = [] if message.retained and online else [encode(Message(None, text, now))]
+        news = [] if message.retained and online else [encode(Message(None, text, now))]
         if not online:
-            gone = [device for device, owner in self._owners.items() if owner == who]
-            frames = [encode(DelProperty(device, None, now, text)) for device in gone] + frames
-            for device in gone:
-                del self._owners[device]
+            gone = [owned for owned, owner in self._owners.items() if owner == who]
+            news = [encode(DelProperty(each, None, now, text)) for each in gone] + news
+            for each in gone:
+                del self._owners[each]
         elif not message.retained:  # its BLOBs have to be asked for again
             for (device, name), mode in self._wanted.items():
                 self._waiting.append(encode(EnableBlob(device, name, mode)))
             self._news.set()
-        self._write(frames)
+        self._write(news)
 
 
 class _Receiver:
@@ -243,7 +246,7 @@ class _Receiver:
 class _Accepted(StreamLink):
     """A link that says when it is there."""
 
-    def __init__(self, accepted) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, accepted: Callable[[StreamLink], None]) -> None:
         super().__init__("the server in this process")
         self._accepted = accepted
 
