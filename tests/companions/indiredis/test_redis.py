@@ -339,6 +339,7 @@ async def test_a_reader_never_sees_half_of_anything(tmp_path):
             if number % 50 == 25:
                 await driver["Counter"]["COUNT"].send_delProperty()
             if number % 50 == 35:
+                driver["Counter"]["COUNT"].enable = True
                 await driver["Counter"]["COUNT"].send_defVector()
             await asyncio.sleep(0.003)
         stopped = True

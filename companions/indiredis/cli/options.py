@@ -1,0 +1,132 @@
+"""Options of the commands, and the configuration file that can hold them."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import os
+import ssl
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from ..servers import (
+    IndiServer,
+    MQTTOptions,
+    MQTTServer,
+    RedisServer,
+    indi_server,
+    mqtt_server,
+    redis_server,
+)
+
+__all__ = [
+    "add_common",
+    "add_indi",
+    "add_mqtt",
+    "add_redis",
+    "from_file",
+    "indi_of",
+    "mqtt_of",
+    "options_of",
+    "redis_of",
+]
+
+REDIS_PASSWORD: Final = "INDIREDIS_REDIS_PASSWORD"
+MQTT_PASSWORD: Final = "INDIREDIS_MQTT_PASSWORD"
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """What every command has."""
+    parser.add_argument("--config", metavar="FILE", help="take options from the section [indiredis] of this file")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell more")
+
+
+def add_indi(parser: argparse.ArgumentParser) -> None:
+    """Where the INDI server is."""
+    parser.add_argument("--ihost", default="localhost", help="host of the INDI server (localhost)")
+    parser.add_argument("--iport", type=int, default=7624, help="port of the INDI server (7624)")
+
+
+def add_redis(parser: argparse.ArgumentParser) -> None:
+    """Where redis is."""
+    add = parser.add_argument
+    add("--rhost", default="localhost", help="host of the redis server (localhost)")
+    add("--rport", type=int, default=6379, help="port of the redis server (6379)")
+    add("--rdb", type=int, default=0, help="number of its database (0)")
+    add("--rpassword-file", metavar="FILE", help=f"file with its password; else the environment's {REDIS_PASSWORD}")
+    add("--prefix", default="indi_", help="what all keys begin with (indi_)")
+    add("--toindipub", default="to_indi", help="channel of commands (to_indi)")
+    add("--fromindipub", default="from_indi", help="channel of what devices say (from_indi)")
+
+
+def add_mqtt(parser: argparse.ArgumentParser) -> None:
+    """Where the broker is."""
+    add = parser.add_argument
+    add("--id", required=True, help="name of this bridge at the broker; no other may have it")
+    add("--mhost", default="localhost", help="host of the MQTT broker (localhost)")
+    add("--mport", type=int, default=1883, help="port of the MQTT broker (1883)")
+    add("--username", default="", help="name of the user at the broker")
+    add("--password-file", metavar="FILE", help=f"file with the password; else the environment's {MQTT_PASSWORD}")
+    add("--tls", action="store_true", help="encrypt, and trust the certificates that this machine trusts")
+    add("--cafile", metavar="FILE", help="encrypt, and trust the certificates that this authority has signed")
+    add("--qos", type=int, choices=(0, 1, 2), default=1, help="quality of service of raw messages (1)")
+    add("--subscribe", action="append", default=[], metavar="ID", help="listen to this bridge only; may be repeated")
+
+
+def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """The options of a configuration file, before those that were given."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--config")
+    known, _ = first.parse_known_args(argv)
+    if not known.config:
+        return list(argv)
+    config = configparser.ConfigParser(interpolation=None)
+    try:
+        with open(known.config, encoding="utf-8") as file:
+            config.read_file(file)
+        section: Mapping[str, str] = config["indiredis"]
+    except (OSError, configparser.Error, KeyError) as error:
+        parser.error(f"{known.config}: {error}")
+    given: list[str] = []
+    for name, value in section.items():
+        values = value.split() if name == "subscribe" else [value]
+        flag = value.lower() in ("yes", "true", "on", "")
+        for each in values:
+            given += [f"--{name}"] if name == "tls" and flag else [] if name == "tls" else [f"--{name}", each]
+    return [argv[0], *given, *argv[1:]] if argv and not argv[0].startswith("-") else [*given, *argv]
+
+
+def _secret(file: str | None, variable: str) -> str:
+    if file:
+        return Path(file).read_text(encoding="utf-8").strip()
+    return os.environ.get(variable, "")
+
+
+def indi_of(options: argparse.Namespace) -> IndiServer:
+    return indi_server(options.ihost, options.iport)
+
+
+def redis_of(options: argparse.Namespace) -> RedisServer:
+    password = _secret(options.rpassword_file, REDIS_PASSWORD)
+    return redis_server(
+        options.rhost,
+        options.rport,
+        options.rdb,
+        password,
+        options.prefix,
+        options.toindipub,
+        options.fromindipub,
+    )
+
+
+def mqtt_of(options: argparse.Namespace) -> MQTTServer:
+    password = _secret(options.password_file, MQTT_PASSWORD)
+    return mqtt_server(options.mhost, options.mport, options.username, password)
+
+
+def options_of(options: argparse.Namespace) -> MQTTOptions:
+    tls: bool | ssl.SSLContext = options.tls
+    if options.cafile:
+        tls = ssl.create_default_context(cafile=options.cafile)
+    return MQTTOptions(qos=options.qos, tls=tls)

@@ -1,0 +1,362 @@
+"""A web page over redis, as a WSGI application: it reads keys, and publishes commands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, quote, unquote, urlencode
+
+from . import tools
+from .blobfolder import open_folder
+from .errors import need
+from .keys import Keys
+from .servers import RedisServer
+from .web import security
+from .web.forms import BadForm, read_form
+from .web.sending import send_form
+
+__all__ = ["make_wsgi_app"]
+
+logger = logging.getLogger("indiredis")
+
+SESSION: Final = 12 * 3600
+"""Seconds that a login holds."""
+SESSIONS: Final = 10
+ASK_AGAIN: Final = 5.0
+LISTED: Final = 500
+StartResponse = Callable[..., Any]
+Environ = Mapping[str, Any]
+
+
+class _Answer(Exception):
+    """What is sent: raised where it is known."""
+
+    def __init__(self, status: str, body: str | bytes = "", headers: Iterable[tuple[str, str]] = ()) -> None:
+        self.status = status
+        self.body = body.encode() if isinstance(body, str) else body
+        self.headers = list(headers)
+        super().__init__(status)
+
+
+def make_wsgi_app(
+    redisserver: RedisServer, blob_folder: str | os.PathLike[str] = "", url: str = "/", hashedpassword: str = ""
+) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+    """A WSGI application that shows what is in redis, and sends commands through it.
+
+    Args:
+        redisserver: From :func:`indiredis.redis_server`.
+        blob_folder: Where BLOBs are; none are listed without it.
+        url: The path below which it is served.
+        hashedpassword: From :func:`indiredis.web.security.hash_password`; without it everybody who can reach the page
+            may use it, so it should be served on this machine only.
+
+    Raises:
+        MissingPackage: A package is not installed.
+    """
+    return _Page(redisserver, blob_folder, url, hashedpassword)
+
+
+class _Page:
+    """The application."""
+
+    def __init__(self, server: RedisServer, blob_folder: str | os.PathLike[str], url: str, hashedpassword: str) -> None:
+        jinja2 = need("jinja2", "redis")
+        need("redis", "redis")
+        self._server = server
+        self._keys = Keys(server.keyprefix)
+        self._folder = open_folder(blob_folder) if blob_folder else None
+        self._base = f"/{url.strip('/')}/" if url.strip("/") else "/"
+        self._hashed = hashedpassword
+        web = Path(__file__).parent / "web"
+        self._static = {file.name: file.read_bytes() for file in (web / "static").iterdir() if file.is_file()}
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(web / "templates"), autoescape=True, trim_blocks=True
+        )
+        self._connection: Any = None
+        self._lock = threading.Lock()
+        self._login = threading.Lock()
+        self._asked = 0.0
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            raise self._route(environ)
+        except _Answer as answer:
+            found = answer
+        except BadForm as error:
+            found = _Answer("400 Bad Request", f"This form cannot be read: {error}")
+        except Exception:
+            logger.exception("a page failed")
+            found = _Answer("500 Internal Server Error", "This page failed; the log says why")
+        names = {name.lower() for name, _ in found.headers}
+        headers = list(found.headers)
+        if "content-type" not in names:
+            headers.append(("Content-Type", "text/plain; charset=utf-8"))
+        headers.append(("Content-Length", str(len(found.body))))
+        headers += [(name, value) for name, value in security.HEADERS if name.lower() not in names]
+        if found.status.startswith("304"):
+            headers = [(n, v) for n, v in headers if n not in ("Content-Type", "Content-Length")]
+        start_response(found.status, headers)
+        return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else found.body]
+
+    # Redis
+
+    def _redis(self) -> Any:
+        """A connection that threads share."""
+        with self._lock:
+            if self._connection is None:
+                self._connection = tools.open_redis(self._server)
+            if self._connection is None:
+                raise _Answer("503 Service Unavailable", "redis does not answer; this page asks again", [_REFRESH])
+            return self._connection
+
+    def _lose(self) -> None:
+        with self._lock:
+            self._connection = None
+
+    # Requests
+
+    def _route(self, environ: Environ) -> _Answer:
+        raw = str(environ.get("PATH_INFO") or "/").encode("latin-1", "replace").decode("utf-8", "replace")
+        full = str(environ.get("SCRIPT_NAME") or "") + raw
+        path = full if full.startswith(self._base) else raw
+        if path.startswith(self._base):
+            path = path[len(self._base) :]
+        path = path.lstrip("/")
+        method = environ.get("REQUEST_METHOD", "GET")
+        query = {key: values[0] for key, values in parse_qs(str(environ.get("QUERY_STRING", ""))).items()}
+        if path.startswith("static/"):
+            return self._serve_static(path.removeprefix("static/"))
+        redis_errors = (need("redis.exceptions", "redis").RedisError, OSError)
+        try:
+            session = self._session(environ)
+            if method == "POST":
+                return self._post(environ, path, query, session)
+            if method not in ("GET", "HEAD"):
+                return _Answer("405 Method Not Allowed", "", [("Allow", "GET, HEAD, POST")])
+            if self._hashed and not self._logged_in(session):
+                if path not in ("", "login", "properties", "blobfolder"):
+                    return _Answer("403 Forbidden", "log in first")
+                return self._page("login.html", session)
+            return self._get(environ, path, query, session)
+        except redis_errors as error:
+            self._lose()
+            return _Answer("503 Service Unavailable", f"redis does not answer: {error}", [_REFRESH])
+
+    def _get(self, environ: Environ, path: str, query: Mapping[str, str], session: str) -> _Answer:
+        told = query.get("told", "")[:300]
+        if path == "":
+            return self._devices(session, told)
+        if path == "properties" and query.get("d"):
+            return self._properties(query["d"], query.get("g", ""), session, told)
+        if path == "changes":
+            return self._changes(environ, query.get("d", ""), query.get("g", ""))
+        if path == "blobfolder":
+            return self._page("blobs.html", session, files=self._files())
+        if path.startswith("blobs/"):
+            return self._file(path.removeprefix("blobs/"))
+        return _Answer("404 Not Found", "There is no such page")
+
+    def _post(self, environ: Environ, path: str, query: Mapping[str, str], session: str) -> _Answer:
+        if not security.is_own_origin(environ):
+            return _Answer("403 Forbidden", "This form comes from another site")
+        form = read_form(environ)
+        if not security.is_token(form.fields.get("token", ""), self._form_token(session)):
+            return _Answer("403 Forbidden", "This form is too old: go back, reload the page, and try again")
+        rconn = self._redis()
+        if path == "login":
+            return self._log_in(form.fields.get("password", ""))
+        if self._hashed and not self._logged_in(session):
+            return _Answer("403 Forbidden", "log in first")
+        if path == "logout":
+            rconn.zrem(self._keys.key("cookies"), session)
+            return self._see("", {})
+        device = query.get("d", "")
+        if path == "refresh":
+            tools.getProperties(rconn, self._server, device=device)
+            return self._see("properties" if device else "", {"d": device} if device else {})
+        if path == "submit" and device and query.get("p"):
+            told = send_form(rconn, self._server, device, query["p"], form)
+            return self._see("properties", {"d": device, "g": query.get("g", ""), "told": told})
+        return _Answer("404 Not Found", "There is no such form")
+
+    def _see(self, path: str, query: Mapping[str, str]) -> _Answer:
+        where = self._base + path + (f"?{urlencode(query)}" if query else "")
+        return _Answer("303 See Other", "", [("Location", where)])
+
+    # Sessions
+
+    def _cookie(self) -> str:
+        return "indiredis_" + hashlib.sha256(f"{self._server[:3]}{self._server.keyprefix}".encode()).hexdigest()[:8]
+
+    def _session(self, environ: Environ) -> str:
+        given = security.cookie_of(environ, self._cookie())
+        return given if len(given) == 43 else security.new_token()
+
+    def _form_token(self, session: str) -> str:
+        return hashlib.sha256(f"form {session}".encode()).hexdigest()
+
+    def _logged_in(self, session: str) -> bool:
+        found = self._redis().zscore(self._keys.key("cookies"), session)
+        return found is not None and float(found) > time.time() - SESSION
+
+    def _log_in(self, password: str) -> _Answer:
+        if not self._login.acquire(timeout=10):
+            return _Answer("429 Too Many Requests", "too many people log in at once")
+        try:
+            good = bool(self._hashed) and security.check_password(password, self._hashed)
+            if not good:
+                time.sleep(1)
+                return self._see("", {"told": "This is not the password"})
+        finally:
+            self._login.release()
+        session = security.new_token()  # a new one, so that nobody can plant it
+        rconn = self._redis()
+        key = self._keys.key("cookies")
+        with rconn.pipeline(transaction=True) as pipeline:
+            pipeline.zadd(key, {session: time.time()})
+            pipeline.zremrangebyscore(key, "-inf", time.time() - SESSION)
+            pipeline.zremrangebyrank(key, 0, -SESSIONS - 1)
+            pipeline.execute()
+        answer = self._see("", {})
+        answer.headers.append(self._set_cookie(session))
+        return answer
+
+    def _set_cookie(self, session: str) -> tuple[str, str]:
+        return ("Set-Cookie", f"{self._cookie()}={session}; Path={self._base}; HttpOnly; SameSite=Strict")
+
+    # Pages
+
+    def _page(self, template: str, session: str, **values: Any) -> _Answer:
+        link = {"state": "gone", "reason": ""}
+        found = self._redis().hgetall(self._keys.link)
+        link |= {name.decode(): value.decode() for name, value in found.items()}
+        values = {"told": "", "changes": ""} | values
+        body = self._templates.get_template(template).render(
+            base=self._base, token=self._form_token(session), link=link, password=bool(self._hashed), **values
+        )
+        return _Answer("200 OK", body, [("Content-Type", "text/html; charset=utf-8"), self._set_cookie(session)])
+
+    def _devices(self, session: str, told: str) -> _Answer:
+        rconn, server = self._redis(), self._server
+        names = tools.devices(rconn, server)
+        if not names and time.monotonic() > self._asked + ASK_AGAIN:
+            self._asked = time.monotonic()
+            tools.getProperties(rconn, server)
+        found = [(name, tools.last_message(rconn, server, name)) for name in names]
+        return self._page(
+            "devices.html",
+            session,
+            devices=found,
+            message=tools.last_message(rconn, server),
+            told=told,
+            changes=f"{self._base}changes",
+        )
+
+    def _shown(self, device: str, group: str) -> tuple[list[str], str, list[dict[str, str]]]:
+        rconn, server = self._redis(), self._server
+        every = [tools.attributes_dict(rconn, server, name, device) for name in tools.properties(rconn, server, device)]
+        every = sorted(filter(None, every), key=lambda fields: fields["label"])
+        groups = sorted({fields["group"] for fields in every})
+        group = group if group in groups else next(iter(groups), "")
+        return groups, group, [fields for fields in every if fields["group"] == group]
+
+    def _properties(self, device: str, group: str, session: str, told: str) -> _Answer:
+        rconn, server = self._redis(), self._server
+        groups, group, shown = self._shown(device, group)
+        if not groups:
+            return _Answer("404 Not Found", "There is no such device")
+        found = []
+        for fields in shown:
+            elements = tools.property_elements(rconn, server, fields["name"], device)
+            for element in elements:
+                path = element.get("filepath")
+                element["file"] = Path(path).name if path else ""
+            found.append((fields, elements))
+        return self._page(
+            "properties.html",
+            session,
+            device=device,
+            group=group,
+            groups=groups,
+            properties=found,
+            message=tools.last_message(rconn, server),
+            devicemessage=tools.last_message(rconn, server, device),
+            told=told,
+            changes=f"{self._base}changes?{urlencode({'d': device, 'g': group})}",
+        )
+
+    def _changes(self, environ: Environ, device: str, group: str) -> _Answer:
+        """Values, and a digest of everything else: if that is another one, the page has to be built anew."""
+        rconn, server = self._redis(), self._server
+        values: dict[str, dict[str, str]] = {}
+        states: dict[str, str] = {}
+        shape: list[Any] = [tools.devices(rconn, server), tools.last_message(rconn, server)]
+        link = rconn.hget(self._keys.link, "state")
+        shape.append(link.decode() if link else "gone")
+        if device:
+            groups, _, shown = self._shown(device, group)
+            shape += [groups, tools.last_message(rconn, server, device)]
+            for fields in shown:
+                name = fields["name"]
+                states[name] = fields["state"]
+                elements = tools.property_elements(rconn, server, name, device)
+                fixed = {k: v for k, v in fields.items() if k not in ("state", "timestamp")}
+                shape.append(fixed)
+                for element in elements:
+                    text = element.get("formatted_number", element.get("value"))
+                    if text is not None:
+                        values.setdefault(name, {})[element["name"]] = text
+                    shape.append([element["name"], element["label"], element.get("filepath")])
+        digest = hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
+        body = json.dumps({"shape": digest, "values": values, "states": states})
+        tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
+        if environ.get("HTTP_IF_NONE_MATCH") == tag:
+            return _Answer("304 Not Modified", "", [("ETag", tag)])
+        return _Answer("200 OK", body, [("Content-Type", "application/json"), ("ETag", tag)])
+
+    # Files
+
+    def _files(self) -> list[tuple[str, int]]:
+        if self._folder is None:
+            return []
+        found = [
+            (entry.stat().st_mtime_ns, entry.name, entry.stat().st_size)
+            for entry in os.scandir(self._folder)
+            if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".")
+        ]
+        return [(name, size) for _, name, size in sorted(found, reverse=True)[:LISTED]]
+
+    def _file(self, name: str) -> _Answer:
+        name = unquote(name) if "%" in name else name
+        if self._folder is None or "/" in name or "\0" in name or name.startswith(".") or not name:
+            return _Answer("404 Not Found", "There is no such file")
+        path = self._folder / name
+        try:
+            if path.is_symlink() or not path.is_file():
+                raise FileNotFoundError(name)
+            data = path.read_bytes()
+        except OSError:
+            return _Answer("404 Not Found", "There is no such file")
+        headers = [
+            ("Content-Type", "application/octet-stream"),
+            ("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name)}"),
+            ("Content-Security-Policy", "sandbox"),
+        ]
+        return _Answer("200 OK", data, headers)
+
+    def _serve_static(self, name: str) -> _Answer:
+        kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+        if name not in self._static:
+            return _Answer("404 Not Found", "There is no such file")
+        kind = f"{kinds[Path(name).suffix]}; charset=utf-8"
+        return _Answer("200 OK", self._static[name], [("Content-Type", kind), ("Cache-Control", "max-age=3600")])
+
+
+_REFRESH: Final = ("Refresh", "5")

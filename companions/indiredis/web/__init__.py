@@ -1,0 +1,1 @@
+"""What the page over redis is made of."""

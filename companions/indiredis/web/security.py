@@ -1,0 +1,72 @@
+"""Who may send forms: same origin, a token of the session, and a password if there is one.  Pure but for the dice."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+
+__all__ = ["HEADERS", "check_password", "cookie_of", "hash_password", "is_own_origin", "is_token", "new_token"]
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = [
+    ("Content-Security-Policy", POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
+    ("Cache-Control", "no-store"),
+]
+_COST: Final = 1 << 15
+
+
+def hash_password(password: str, salt: bytes | None = None) -> str:
+    """What is kept of a password."""
+    salt = salt or secrets.token_bytes(16)
+    made = hashlib.scrypt(password.encode(), salt=salt, n=_COST, r=8, p=1, maxmem=160 << 20)
+    return f"scrypt${salt.hex()}${made.hex()}"
+
+
+def check_password(password: str, hashed: str) -> bool:
+    """It is the one; the unsalted SHA-512 of old configuration files counts, too."""
+    if hashed.startswith("scrypt$"):
+        _, salt, _ = hashed.split("$")
+        return hmac.compare_digest(hash_password(password, bytes.fromhex(salt)), hashed)
+    return hmac.compare_digest(hashlib.sha512(password.encode()).hexdigest(), hashed.lower())
+
+
+def new_token() -> str:
+    """256 bits that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
+def is_token(given: str, token: str) -> bool:
+    """A form carries the token of its session."""
+    return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+
+
+def cookie_of(environ: Mapping[str, object], name: str) -> str:
+    """A cookie of a request, or ""."""
+    try:
+        cookies = SimpleCookie(str(environ.get("HTTP_COOKIE", "")))
+    except CookieError:
+        return ""
+    return cookies[name].value if name in cookies else ""
+
+
+def is_own_origin(environ: Mapping[str, object]) -> bool:
+    """A form comes from a page of ours: by what browsers say about it."""
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if site is not None and site not in ("same-origin", "none"):
+        return False
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is None:
+        return True  # no browser leaves it out of a form across sites; the token is looked at in any case
+    scheme = environ.get("wsgi.url_scheme", "http")
+    return str(origin) == f"{scheme}://{environ.get('HTTP_HOST', '')}"

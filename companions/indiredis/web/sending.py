@@ -1,0 +1,94 @@
+"""From a form to a command in redis."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import PurePath
+from typing import Any
+
+from .. import tools
+from ..servers import RedisServer
+from .forms import Form
+
+__all__ = ["send_form"]
+
+NONE: str = "None of the above"
+
+
+def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: Form) -> str:
+    """Send what a form says about a property; returns what the user is told."""
+    attributes = tools.attributes_dict(rconn, server, name, device)
+    label = attributes.get("label", name)
+    if not attributes:
+        return f"There is no property {name}"
+    if attributes.get("perm") == "ro":
+        return f"{label} is read-only"
+    kind = attributes["vector"]
+    fields = {key.removeprefix("m."): value for key, value in form.fields.items() if key.startswith("m.")}
+    if kind == "SwitchVector":
+        sent = _switches(rconn, server, device, name, attributes, form.fields)
+    elif kind == "NumberVector":
+        problem = _range(rconn, server, device, name, fields)
+        if problem:
+            return problem
+        sent = tools.newnumbervector(rconn, server, name, device, fields)
+    elif kind == "TextVector":
+        sent = tools.newtextvector(rconn, server, name, device, fields)
+    elif kind == "BLOBVector":
+        if "blobs" in form.fields:
+            sent = tools.enableblob(rconn, server, name, device, form.fields["blobs"])
+        else:
+            sent = _upload(rconn, server, device, name, form)
+    else:
+        sent = None
+    if sent is None:
+        return f"Change to property {label} was not sent: a value is not what it takes"
+    return f"Change to property {label} has been submitted"
+
+
+def _switches(
+    rconn: Any, server: RedisServer, device: str, name: str, attributes: dict[str, str], fields: dict[str, str]
+) -> bytes | None:
+    known = tools.elements(rconn, server, name, device)
+    if attributes.get("rule") == "AnyOfMany":
+        values = {element: "On" if f"m.{element}" in fields else "Off" for element in known}
+    elif len(known) == 1 and "on" in fields:
+        values = {known[0]: fields["on"]}
+    else:
+        chosen = fields.get("choice", "")
+        if chosen == "" and attributes.get("rule") == "AtMostOne":
+            values = dict.fromkeys(known, "Off")
+        elif chosen in known:
+            values = {element: "Off" for element in known if element != chosen} | {chosen: "On"}
+        else:
+            return None
+    return tools.newswitchvector(rconn, server, name, device, values)
+
+
+def _range(rconn: Any, server: RedisServer, device: str, name: str, fields: dict[str, str]) -> str:
+    """What is wrong with numbers; a value is never changed in silence."""
+    for element, text in fields.items():
+        known = tools.elements_dict(rconn, server, element, name, device)
+        try:
+            number = tools.number_to_float(text)
+        except ValueError:
+            return f"{known.get('label', element)}: {text!r} is not a number"
+        if text.strip() == "":
+            return f"{known.get('label', element)}: a number is needed"
+        low, high = known.get("float_min", 0.0), known.get("float_max", 0.0)
+        if low < high and not low <= number <= high:
+            return f"{known.get('label', element)}: {text} is not from {known['min']} to {known['max']}"
+    return ""
+
+
+def _upload(rconn: Any, server: RedisServer, device: str, name: str, form: Form) -> bytes | None:
+    values = []
+    for field, upload in form.files.items():
+        if not upload.data:
+            continue
+        data, format = upload.data, "".join(PurePath(upload.filename).suffixes)[-32:]
+        size = len(data)
+        if "zip" in form.fields:
+            data, format = gzip.compress(data), f"{format}.gz"
+        values.append({"name": field.removeprefix("m."), "size": size, "format": format, "value": data})
+    return tools.newblobvector(rconn, server, name, device, values) if values else None

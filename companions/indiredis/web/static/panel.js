@@ -1,0 +1,40 @@
+"use strict";
+// Asks every two seconds what has changed. Values are put in place; anything else reloads the page,
+// but not while somebody is filling in a form.
+(() => {
+  const url = document.body.dataset.changes;
+  if (!url) return;
+  let known = null;
+  let edited = false;
+  document.addEventListener("input", () => { edited = true; });
+  async function look() {
+    if (document.hidden) return;
+    try {
+      const answer = await fetch(url, {headers: known ? {"If-None-Match": known.tag} : {}, cache: "no-store"});
+      if (answer.status === 304) return;
+      if (!answer.ok) throw new Error(answer.statusText);
+      const data = await answer.json();
+      const before = known;
+      known = {tag: answer.headers.get("ETag"), shape: data.shape};
+      if (before && before.shape !== data.shape && !edited) { location.reload(); return; }
+      for (const cell of document.querySelectorAll("[data-value]")) {
+        const value = (data.values[cell.dataset.value] || {})[cell.dataset.member];
+        if (value !== undefined && cell.textContent !== value) {
+          cell.textContent = value;
+          if (cell.classList.contains("state")) cell.className = "value state " + value.toLowerCase();
+        }
+      }
+      for (const cell of document.querySelectorAll("[data-state]")) {
+        const state = data.states[cell.dataset.state];
+        if (state) { cell.textContent = state; cell.className = "state " + state.toLowerCase(); }
+      }
+    } catch (error) {
+      const link = document.getElementById("link");
+      link.textContent = "The web server does not answer";
+      link.className = "link-down";
+      known = known && {tag: "", shape: known.shape};
+    }
+  }
+  setInterval(look, 2000);
+  look();
+})();
