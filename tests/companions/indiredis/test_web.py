@@ -163,13 +163,13 @@ async def test_each_kind_of_property_is_shown_and_set(tmp_path):
 
             data = await asyncio.to_thread(visit)
             await soon(lambda: len(driver.got) >= 6)
-            got = dict((name, values) for name, values in driver.got if isinstance(values, dict))
+            got = {name: values for name, values in driver.got if isinstance(values, dict)}
             assert str(got["NUM"]["N"]) == "2.5"
             assert got["TEXT"] == {"T": "né <x>"}
             assert got["ONE"] == {"A": "Off", "B <i>": "On", "C": "Off"}
             assert set(got["MOST"].values()) == {"Off"}
             assert got["ANY"] == {"A": "On", "B <i>": "Off", "C": "On"}
-            value, size, format = got["BLOB"]["X"] if isinstance(got["BLOB"]["X"], tuple) else (got["BLOB"]["X"], 0, "")
+            value, _size, _format = got["BLOB"]["X"] if isinstance(got["BLOB"]["X"], tuple) else (got["BLOB"]["X"], 0, "")
             assert gzip.decompress(value) == data
             await soon(
                 lambda: tools.attributes_dict(redis.rconn, redis.server, "BLOB", "Dev <1>")["blobs"] == "Enabled"

@@ -1,0 +1,167 @@
+"""What needs no server: keys, numbers, plans, file names, requests, snoop tables, forms."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indipyclient.model.model import Model
+from indipydriver.protocol.messages import OneBlob, SetVector
+from indipydriver.protocol.tags import VectorKind
+from indiredis.blobfolder import blob_name, write_blob
+from indiredis.keys import Keys, decode_part, encode_part
+from indiredis.logs import Logs, log_lengths
+from indiredis.mqtt.snoop import SnoopTable
+from indiredis.mqtt.topics import Topics, check_id
+from indiredis.numbers import format_number, number_to_float
+from indiredis.plan import Planner
+from indiredis.requests import NotUnderstood, request
+from indiredis.servers import mqtt_server
+from tests.companions.indipyclient.site import define, delete, update
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_two_names_never_make_one_key(a, b, c, d):
+    keys = Keys("p_")
+    assert decode_part(encode_part(a)) == a
+    assert (keys.attributes(a, b) == keys.attributes(c, d)) == ((a, b) == (c, d))
+
+
+def test_seconds_are_seconds():
+    assert number_to_float("12:30:36") == pytest.approx(12.51)
+    assert format_number(number_to_float("23:36:49"), "%9.6m").strip() == "23:36:49"
+    for fraction in (3, 5, 6, 8, 9):
+        for _ in range(200):
+            value = random.Random(fraction).uniform(-359, 359)
+            text = format_number(value, f"%12.{fraction}m")
+            unit = {3: 1 / 60, 5: 1 / 600, 6: 1 / 3600, 8: 1 / 36000, 9: 1 / 360000}[fraction]
+            assert math.isclose(number_to_float(text), value, abs_tol=unit)
+
+
+HOSTILE = [
+    "../esc", "..", ".", "/etc/passwd", "a/../../b", "a\x00b", "..\\..\\x", "\\\\server\\x", "C:\\x", "~", "~root/x",
+    "$(x)", "`x`", "a\nb", "-rf", "CON", "%2e%2e%2f", "\u2025/x", "\u202eexe", "a" * 5000, "", " ", "....//....//x",
+    "./.", "/", "//", "/dev/null", "file:///x", "x/..", "..x/..y", "\t", "é/../ü",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_files_stay_in_their_folder(name, tmp_path):
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    for timestamp, format in ((name, ".txt"), ("2026-01-01T00:00:00", name), (name, name), (None, name)):
+        one = OneBlob("B", b"data", 4, format)
+        message = SetVector(VectorKind.BLOB, "D", "P", (one,), None, None, timestamp)
+        stored = write_blob(folder, message, one)
+        assert stored.filepath.startswith(f"{folder}/")
+        assert "/" not in stored.filepath[len(str(folder)) + 1 :]
+    assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path):
+    one = OneBlob("B", b"data", 4, ".csv")
+    message = SetVector(VectorKind.BLOB, "D", "P", (one,), None, None, "2026-11-20T23:37:19.057623")
+    names = [write_blob(tmp_path, message, one).filepath.rpartition("/")[2] for _ in range(3)]
+    assert names == [f"2026-11-20T23_37_19.057623{tail}.csv" for tail in ("", "_1", "_2")]
+    assert blob_name("2026-11-20T23:37:19", "fits") == ("2026-11-20T23_37_19", ".fits")
+
+
+def apply(held, commands):
+    """What redis does with these commands."""
+    for command in commands:
+        word, key, *rest = command
+        if word == "HSET":
+            held.setdefault(key, {}).update(zip(rest[::2], rest[1::2], strict=True))
+        elif word == "HDEL":
+            for field in rest:
+                held[key].pop(field, None)
+        elif word == "SADD":
+            held.setdefault(key, set()).update(rest)
+        elif word == "SREM":
+            held[key] -= set(rest)
+            if not held[key]:
+                del held[key]
+        elif word == "SET":
+            held[key] = rest[0]
+        elif word == "DEL":
+            for each in (key, *rest):
+                held.pop(each, None)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("dust"), st.sampled_from("AB"), st.sampled_from("PQ"), st.integers(0, 3)), max_size=30
+)
+
+
+@given(STEPS, st.integers(1, 5))
+def test_differences_lead_to_what_writing_everything_anew_leads_to(steps, at_once):
+    model, planner = Model(), Planner(Keys("p_"), Logs(), lambda: "2026-01-01T00:00:00")
+    held, rev, changes = {}, 0, []
+    for number, (step, device, name, value) in enumerate([*steps, ("u", "A", "P", 0)]):
+        if step == "d":
+            message = define(device, name, **{"N0": value, f"N{value}": value}, timestamp="t", group=str(value))
+        elif step == "u":
+            message = update(device, name, N0=value, timestamp="t")
+        else:
+            message = delete(device, name if step == "s" else None)
+        change = model.apply(message)
+        if change is not None:
+            changes.append(change)
+        if number % at_once == 0 or number == len(steps):
+            delta = model.since(rev)
+            rev = delta.rev
+            deleted = [(grave.device, grave.name) for grave in delta.deleted]
+            apply(held, planner.update(delta.properties, deleted, changes))
+            changes = []
+    fresh = {}
+    other = Planner(Keys("p_"), Logs(), lambda: "2026-01-01T00:00:00")
+    apply(fresh, other.rewrite([*model], (), ()))
+    clean = lambda shown: {k: v for k, v in shown.items() if "logdata" not in k and "messages" not in k}  # noqa: E731
+    assert clean(held) == clean(fresh)
+    apply(held, planner.rewrite([*model], (), list(held)))
+    assert clean(held) == clean(fresh)
+
+
+def test_lengths_of_logs():
+    assert log_lengths({"devices": 0})["devices"] == 1
+    with pytest.raises(ValueError, match="no log"):
+        log_lengths({"device": 5})
+    logs = Logs({"devices": 3})
+    assert logs.add("devices", "k", ["a"], "t")
+    assert not logs.add("devices", "k", ["a"], "later")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"x", b"<getProperties", b"<a/><b/>", b"<getProperties version='1.7'/><getProperties version='1.7'/>",
+     b"<setNumberVector device='a' name='b'><oneNumber name='c'>1</oneNumber></setNumberVector>", b"\xff"],
+)  # fmt: skip
+def test_what_is_not_one_request_is_refused(payload):
+    with pytest.raises(NotUnderstood):
+        request(payload)
+
+
+def test_snoop_table():
+    table = SnoopTable()
+    assert not table.add("x", None, "P")
+    assert table.add("x", "D", "P")
+    assert table.add("y", "D", None)
+    assert list(table.who_wants("D", "P")) == ["x", "y"]
+    assert list(table.who_wants("D", "Q")) == ["y"]
+    assert list(table.who_wants("D", None)) == ["x", "y"]
+    table.deleted("D", None)
+    assert len(table) == 0
+    assert sum(table.add("z", "D", str(number)) for number in range(2000)) == 1000
+    table.forget("z")
+    assert len(table) == 0
+
+
+def test_topics():
+    topics = Topics("me", mqtt_server(), ["a", "b"])
+    assert topics.of_a_site == ["to_indi/a", "to_indi/b", "snoop_control/#", "snoop_data/me", "status/#"]
+    assert Topics("me", mqtt_server()).of_a_listener == ["from_indi/#", "status/#", "blobs/me"]
+    assert topics.split("from_indi/x") == ("from_indi", "x")
+    assert topics.split("from_indi") == ("from_indi", "")
+    assert check_id("indi_server01") == "indi_server01"
