@@ -26,6 +26,8 @@ __all__ = ["Telling", "run_driverstoredis", "run_inditoredis", "serve_redis", "u
 
 logger = logging.getLogger("indiredis")
 
+AGAIN: Final = 0.5
+"""Seconds after which what does not end is cancelled again."""
 STARTED: Final = "Drivers started, waiting for data"
 Ready = Callable[[], None]
 
@@ -62,9 +64,11 @@ async def until(stop: asyncio.Event | None, *jobs: Coroutine[Any, Any, None]) ->
             if task is not stopping:
                 task.result()
     finally:
-        for task in (*tasks, stopping):
-            task.cancel()
-        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+        left: set[asyncio.Task[Any]] = {*tasks, stopping}
+        while left:  # a cancellation can get lost in code of others that catches it together with a time-out
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=AGAIN)
 
 
 @contextlib.asynccontextmanager

@@ -169,7 +169,9 @@ async def test_each_kind_of_property_is_shown_and_set(tmp_path):
             assert got["ONE"] == {"A": "Off", "B <i>": "On", "C": "Off"}
             assert set(got["MOST"].values()) == {"Off"}
             assert got["ANY"] == {"A": "On", "B <i>": "Off", "C": "On"}
-            value, _size, _format = got["BLOB"]["X"] if isinstance(got["BLOB"]["X"], tuple) else (got["BLOB"]["X"], 0, "")
+            value, _size, _format = (
+                got["BLOB"]["X"] if isinstance(got["BLOB"]["X"], tuple) else (got["BLOB"]["X"], 0, "")
+            )
             assert gzip.decompress(value) == data
             await soon(
                 lambda: tools.attributes_dict(redis.rconn, redis.server, "BLOB", "Dev <1>")["blobs"] == "Enabled"
