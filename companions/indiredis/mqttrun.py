@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
 from indipyclient.client import Client
 
@@ -16,6 +17,8 @@ from .mqtt.broker import Broker, Will
 from .mqtt.listener import Listener
 from .mqtt.site import Site
 from .mqtt.topics import Topics, check_id, check_ids, presence
+from .mqtt.tree import Tree
+from .mqtt.treebridge import TreeBridge
 from .run import STARTED, Ready, Telling, following, serve_redis, until
 from .servers import IndiServer, MQTTOptions, MQTTServer, RedisServer
 from .sources import Driver, client_of, driver_hub, server_client
@@ -104,7 +107,21 @@ async def _serve_site(
         telling.message = site.message_heard
         telling.pass_on(site.status_changed)
         site.tell(said)
-        await until(stop, broker.run(), site.pump(), site.carry(), _when(site.ready, ready))
+        more = [] if options is None else _tree(client, server, topics, options)
+        await until(stop, broker.run(), site.pump(), site.carry(), _when(site.ready, ready), *more)
+
+
+def _tree(client: Client, server: MQTTServer, topics: Topics, options: MQTTOptions) -> list[Coroutine[Any, Any, None]]:
+    """The tree of JSON topics, with a connection of its own."""
+    if not (options.tree or options.home_assistant):
+        return []
+    tree = Tree(topics.own)
+    subscriptions = TreeBridge.subscriptions(tree, options.home_assistant)
+    broker = Broker(
+        server, f"{topics.own}-tree", subscriptions, will=TreeBridge.will(tree), options=options, no_local=True
+    )
+    bridge = TreeBridge(client, broker, tree, options.home_assistant)
+    return [broker.run(), bridge.run()]
 
 
 async def run_mqtttoredis(

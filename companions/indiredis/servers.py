@@ -50,6 +50,8 @@ class MQTTOptions:
         qos: Quality of service of raw messages: 0, 1 or 2.
         tls: For an encrypted connection: True for the certificates that this machine trusts, or a context.
         keepalive: Seconds of silence after which the broker is asked whether it is there.
+        tree: Publish a tree of JSON topics too, and take commands from it.
+        home_assistant: And tell Home Assistant of it, so that the devices appear there.
         password_file: A file that holds the password, in the place of the one in the tuple.
     """
 
@@ -57,6 +59,8 @@ class MQTTOptions:
     tls: bool | ssl.SSLContext = False
     keepalive: int = 15
     password_file: str | Path | None = None
+    tree: bool = False
+    home_assistant: bool = False
 
     def __post_init__(self) -> None:
         if self.qos not in (0, 1, 2):

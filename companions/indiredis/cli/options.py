@@ -71,6 +71,8 @@ def add_mqtt(parser: argparse.ArgumentParser) -> None:
     add("--tls", action="store_true", help="encrypt, and trust the certificates that this machine trusts")
     add("--cafile", metavar="FILE", help="encrypt, and trust the certificates that this authority has signed")
     add("--qos", type=int, choices=(0, 1, 2), default=1, help="quality of service of raw messages (1)")
+    add("--tree", action="store_true", help="publish a tree of JSON topics too, and take commands from it")
+    add("--ha", action="store_true", help="and tell Home Assistant of it, so that devices appear there")
     add("--subscribe", action="append", default=[], metavar="ID", help="listen to this bridge only; may be repeated")
 
 
@@ -93,7 +95,10 @@ def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]
         values = value.split() if name == "subscribe" else [value]
         flag = value.lower() in ("yes", "true", "on", "")
         for each in values:
-            given += [f"--{name}"] if name == "tls" and flag else [] if name == "tls" else [f"--{name}", each]
+            if name in ("tls", "tree", "ha"):
+                given += [f"--{name}"] if flag else []
+            else:
+                given += [f"--{name}", each]
     return [argv[0], *given, *argv[1:]] if argv and not argv[0].startswith("-") else [*given, *argv]
 
 
@@ -129,4 +134,4 @@ def options_of(options: argparse.Namespace) -> MQTTOptions:
     tls: bool | ssl.SSLContext = options.tls
     if options.cafile:
         tls = ssl.create_default_context(cafile=options.cafile)
-    return MQTTOptions(qos=options.qos, tls=tls)
+    return MQTTOptions(qos=options.qos, tls=tls, tree=options.tree, home_assistant=options.ha)

@@ -59,6 +59,7 @@ class Broker:
         subscriptions: Topics that are listened to.
         will: What is published when we vanish.
         options: How the broker is used.
+        no_local: What we publish ourselves does not come back.
 
     Attributes:
         up: We are connected, and subscribed.
@@ -76,7 +77,10 @@ class Broker:
         *,
         will: Will | None = None,
         options: MQTTOptions | None = None,
+        no_local: bool = False,
     ) -> None:
+        self._no_local = no_local
+        self._subscribe = need("paho.mqtt.subscribeoptions", "mqtt").SubscribeOptions
         self._aiomqtt = need("aiomqtt", "mqtt")
         self._paho = need("paho.mqtt.properties", "mqtt")
         self._packets = need("paho.mqtt.packettypes", "mqtt").PacketTypes
@@ -108,7 +112,8 @@ class Broker:
             try:
                 async with self._connection() as client:
                     for topic in self.subscriptions:
-                        await client.subscribe(topic, qos=max(1, self.options.qos))
+                        how = self._subscribe(qos=max(1, self.options.qos), noLocal=self._no_local)
+                        await client.subscribe(topic, options=how)
                     wait = FIRST_WAIT
                     self._client = client
                     self.up = True

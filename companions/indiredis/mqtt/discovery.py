@@ -1,0 +1,227 @@
+"""What Home Assistant is told of a device, so that it appears there by itself.  Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from indipyclient.model.properties import Member, Property
+from indipyclient.model.site import Device
+from indipydriver import version
+from indipydriver.protocol.tags import Permission, SwitchRule, VectorKind
+
+from .tree import Tree
+
+__all__ = ["config", "is_of", "topic"]
+
+PREFIX: Final = "homeassistant"
+WIDE: Final = 1e9
+UNITS: Final = {
+    "CCD_TEMPERATURE": ("°C", "temperature"),
+    "FOCUS_TEMPERATURE": ("°C", "temperature"),
+    "CCD_EXPOSURE": ("s", "duration"),
+}
+_ON_OFF: Final = (("CONNECT", "DISCONNECT"), ("ENABLED", "DISABLED"), ("INDI_ENABLED", "INDI_DISABLED"))
+_DIAGNOSTIC: Final = ("info", "diagnostic")
+_CONFIG: Final = ("option", "setting", "config")
+
+
+def slug(*names: str) -> str:
+    """Letters, digits, dash and underscore; names that lose something by that get a digest."""
+    text = "_".join(names)
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", text)
+    return plain if plain == text else f"{plain}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def topic(own: str, device: str) -> str:
+    """Where the configuration of a device is kept."""
+    return f"{PREFIX}/device/{slug(own, device)}/config"
+
+
+def is_of(payload: bytes, tree: Tree) -> bool:
+    """A configuration that a bridge of this name has published."""
+    try:
+        return bool(json.loads(payload)["avty"][0]["t"] == tree.status)
+    except (ValueError, KeyError, IndexError, TypeError):
+        return False
+
+
+def config(tree: Tree, device: Device, known: Mapping[str, str] | None = None) -> tuple[bytes, dict[str, str]]:
+    """The configuration of a device.
+
+    Args:
+        tree: Its topics.
+        device: As it is now.
+        known: Components that were published before, with their platforms: what is gone has to be said once.
+
+    Returns:
+        The payload, and the components in it with their platforms.
+    """
+    components: dict[str, dict[str, Any]] = {}
+    for prop in device.properties.values():
+        for key, component in _components(tree, prop).items():
+            components[key] = component | _common(tree, device, prop, key, component["p"])
+    gone = {key: {"p": platform} for key, platform in (known or {}).items() if key not in components}
+    info = device.get("DRIVER_INFO")
+    text = info.values if info is not None else {}
+    about: dict[str, Any] = {"ids": [slug(tree.own, device.name)], "name": device.name}
+    about |= {"mdl": text["DRIVER_NAME"]} if text.get("DRIVER_NAME") else {}
+    about |= {"sw": text["DRIVER_VERSION"]} if text.get("DRIVER_VERSION") else {}
+    payload = {
+        "dev": about,
+        "o": {"name": "indiredis", "sw": version},
+        "avty": [{"t": tree.status}, {"t": tree.link(device.name)}],
+        "avty_mode": "all",
+        "qos": 1,
+        "cmps": gone | components,
+    }
+    # CONNECTION has to work while the driver is not connected.
+    for key, component in components.items():
+        if key.startswith(slug("CONNECTION")):
+            component["avty"] = [{"t": tree.status}]
+    return json.dumps(payload).encode(), {key: component["p"] for key, component in components.items()}
+
+
+def _common(tree: Tree, device: Device, prop: Property, key: str, platform: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"unique_id": slug(tree.own, device.name, key)}
+    found["default_entity_id"] = f"{platform}.{slug(device.name, key).lower().replace('-', '_')}"
+    group = prop.group.lower()
+    if any(word in group for word in _DIAGNOSTIC) and platform in ("sensor", "binary_sensor"):
+        found["entity_category"] = "diagnostic"
+    elif any(word in group for word in _CONFIG) and platform not in ("sensor", "binary_sensor"):
+        found["entity_category"] = "config"
+    return found
+
+
+def _value(member: str, tail: str = "") -> str:
+    return "{{ value_json.v[" + json.dumps(member) + "]" + tail + " }}"
+
+
+def _components(tree: Tree, prop: Property) -> dict[str, dict[str, Any]]:
+    if prop.kind is VectorKind.SWITCH:
+        return _switches(tree, prop)
+    found: dict[str, dict[str, Any]] = {}
+    at = tree.value(*prop.key)
+    for member in prop.members.values():
+        key = slug(prop.name, member.name)
+        name = prop.label if len(prop.members) == 1 else f"{prop.label} {member.label}"
+        if prop.kind is VectorKind.NUMBER:
+            found[key] = _number(tree, prop, member) | {"name": name, "state_topic": at}
+        elif prop.kind is VectorKind.TEXT:
+            one: dict[str, Any] = {"name": name, "state_topic": at, "value_template": _value(member.name)}
+            if prop.perm is Permission.READ_ONLY:
+                found[key] = one | {"p": "sensor"}
+            else:
+                found[key] = one | {"p": "text", "max": 255, "command_topic": tree.set(*prop.key, member.name)}
+        elif prop.kind is VectorKind.LIGHT:
+            options = ["Idle", "Ok", "Busy", "Alert"]
+            light = {"p": "sensor", "device_class": "enum", "options": options, "value_template": _value(member.name)}
+            found[key] = light | {"name": name, "state_topic": at}
+    return found
+
+
+def _number(tree: Tree, prop: Property, member: Member) -> dict[str, Any]:
+    found: dict[str, Any] = {"value_template": _value(member.name)}
+    unit, kind = UNITS.get(prop.name, ("", ""))
+    if unit:
+        found |= {"unit_of_measurement": unit, "device_class": kind}
+    digits = re.search(r"\.(\d+)[fm]", member.format)
+    if prop.perm is Permission.READ_ONLY:
+        found |= {"p": "sensor", "state_class": "measurement"}
+        if digits is not None and "m" not in member.format:
+            found["suggested_display_precision"] = min(int(digits[1]), 9)
+        return found
+    low, high = member.range or (-WIDE, WIDE)
+    step = Member("", "", member.step).number
+    if not step >= 0.001:  # the least that there is
+        step = 0.001
+    found |= {"p": "number", "min": low, "max": high, "step": step, "mode": "box"}
+    return found | {"command_topic": tree.set(*prop.key, member.name)}
+
+
+def _switches(tree: Tree, prop: Property) -> dict[str, dict[str, Any]]:
+    at = tree.value(*prop.key)
+    names = list(prop.members)
+    if prop.perm is Permission.READ_ONLY:
+        return {
+            slug(prop.name, name): {
+                "p": "binary_sensor",
+                "name": f"{prop.label} {prop[name].label}",
+                "state_topic": at,
+                "value_template": _value(name, " | iif('ON', 'OFF')"),
+            }
+            for name in names
+        }
+    if prop.rule is SwitchRule.ONE_OF_MANY and len(names) == 2 and (pair := _pair(names)) is not None:
+        on, off = pair
+        return {
+            slug(prop.name): {
+                "p": "switch",
+                "name": prop.label,
+                "state_topic": at,
+                "value_template": _value(on, " | iif('ON', 'OFF')"),
+                "command_topic": tree.set(*prop.key),
+                "payload_on": json.dumps({on: True}),
+                "payload_off": json.dumps({off: True}),
+                "state_on": "ON",
+                "state_off": "OFF",
+            }
+        }
+    if prop.rule is SwitchRule.ONE_OF_MANY and len(names) > 1:
+        labels = _labels(prop)
+        by_name = {name: label for label, name in labels.items()}
+        chosen = (
+            "{% set m = " + json.dumps(by_name) + " %}{% for k, v in value_json.v.items() if v %}{{ m[k] }}{% endfor %}"
+        )
+        command = "{% set m = " + json.dumps(labels) + " %}{{ {m[value]: true} | to_json }}"
+        return {
+            slug(prop.name): {
+                "p": "select",
+                "name": prop.label,
+                "state_topic": at,
+                "options": list(labels),
+                "value_template": chosen,
+                "command_topic": tree.set(*prop.key),
+                "command_template": command,
+            }
+        }
+    if prop.rule is SwitchRule.ANY_OF_MANY and len(names) > 1:
+        return {
+            slug(prop.name, name): {
+                "p": "switch",
+                "name": f"{prop.label} {prop[name].label}",
+                "state_topic": at,
+                "value_template": _value(name, " | iif('ON', 'OFF')"),
+                "command_topic": tree.set(*prop.key),
+                "payload_on": json.dumps({name: True}),
+                "payload_off": json.dumps({name: False}),
+                "state_on": "ON",
+                "state_off": "OFF",
+            }
+            for name in names
+        }
+    return {
+        slug(prop.name, name): {
+            "p": "button",
+            "name": prop.label if len(names) == 1 else f"{prop.label} {prop[name].label}",
+            "command_topic": tree.set(*prop.key),
+            "payload_press": json.dumps({name: True}),
+        }
+        for name in names
+    }
+
+
+def _pair(names: list[str]) -> tuple[str, str] | None:
+    return next(((on, off) for on, off in _ON_OFF if {on, off} == set(names)), None)
+
+
+def _labels(prop: Property) -> dict[str, str]:
+    """Names of switches by their labels, which must differ for a person to choose."""
+    found: dict[str, str] = {}
+    for member in prop.members.values():
+        label = member.label if member.label not in found else f"{member.label} ({member.name})"
+        found[label] = member.name
+    return found

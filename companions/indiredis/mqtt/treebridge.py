@@ -1,0 +1,195 @@
+"""Publishes the tree of JSON topics, takes commands from it, and tells Home Assistant."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from indipyclient.client import Client
+from indipyclient.errors import ClientError
+from indipyclient.model.commands import Value
+from indipyclient.model.model import Model
+from indipydriver.protocol.tags import State, SwitchRule, VectorKind
+from indipydriver.protocol.values import parse_timestamp
+
+from . import discovery, tree
+from .broker import Broker, Incoming, Will
+
+__all__ = ["TreeBridge"]
+
+logger = logging.getLogger("indiredis")
+
+INTERVAL: Final = 0.2
+"""Seconds between two states of a property; the last one is always published."""
+OLD: Final = 10.0
+"""Seconds after which a command that says when it was given is refused."""
+QUIET: Final = 1.0
+"""Seconds without definitions before Home Assistant is told."""
+EARLIER: Final = 5.0
+"""Seconds after which what an earlier run has left at the broker is deleted, unless it is there again."""
+AT_ONCE: Final = 64
+
+
+class TreeBridge:
+    """Connects a client and a broker of its own, as a connection has one will.
+
+    Args:
+        client: Of the instruments.
+        broker: Its callbacks become ours.
+        topics: Of the tree.
+        home_assistant: Tell it.
+    """
+
+    def __init__(self, client: Client, broker: Broker, topics: tree.Tree, home_assistant: bool = False) -> None:
+        self._client = client
+        self._model: Model = client.model
+        self._broker = broker
+        self._topics = topics
+        self._ha = home_assistant
+        self._published: dict[str, bytes] = {}
+        self._components: dict[str, dict[str, str]] = {}
+        self._all = asyncio.Event()
+        self._announced = -1.0
+        self._left: set[str] = set()  # retained topics of an earlier run
+        self._since = 0.0
+        self._jobs: set[asyncio.Task[None]] = set()
+        broker.on_message = self._take
+        broker.on_up = self._all.set
+
+    @staticmethod
+    def subscriptions(topics: tree.Tree, home_assistant: bool) -> list[str]:
+        """What is listened to: commands, and what an earlier run has left."""
+        found = [f"{topics.base}/#"]
+        if home_assistant:
+            found += [f"{discovery.PREFIX}/status", f"{discovery.PREFIX}/device/+/config"]
+        return found
+
+    @staticmethod
+    def will(topics: tree.Tree) -> Will:
+        """What is published when the bridge vanishes."""
+        return Will(topics.status, b"offline")
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        async with self._client.changes(initial=True, interval=INTERVAL) as cursor:
+            following = asyncio.create_task(cursor.next())
+            try:
+                while True:
+                    up = asyncio.create_task(self._all.wait())
+                    soon = self._left or (self._ha and self._announced != self._model.defined_at)
+                    await asyncio.wait(
+                        [following, up], timeout=QUIET if soon else None, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    up.cancel()
+                    if following.done():
+                        following.result()
+                        following = asyncio.create_task(cursor.next())
+                    if self._all.is_set():
+                        self._all.clear()
+                        self._published.clear()
+                        self._since = asyncio.get_running_loop().time()
+                    if self._broker.up:
+                        await self._publish_all()
+            except StopAsyncIteration:
+                raise ConnectionAbortedError("the client is closed") from None
+            finally:
+                following.cancel()
+                for job in self._jobs:
+                    job.cancel()
+
+    async def _publish_all(self) -> None:
+        """Make what is retained equal to the model: only what differs is sent."""
+        wanted: dict[str, bytes] = {self._topics.status: b"online" if self._model.connected else b"offline"}
+        for device in self._model.site().devices.values():
+            stale = any(self._model.is_stale(prop) for prop in device.properties.values())
+            here = device.connected is not False and not stale
+            wanted[self._topics.link(device.name)] = b"online" if here else b"offline"
+            for prop in device.properties.values():
+                wanted[self._topics.definition(*prop.key)] = tree.definition(prop)
+                wanted[self._topics.value(*prop.key)] = tree.state(prop)
+        if self._ha:
+            settled = asyncio.get_running_loop().time() - self._model.defined_at >= QUIET
+            self._announced = self._model.defined_at if settled else -1.0
+            for device in self._model.site().devices.values():
+                at = discovery.topic(self._topics.own, device.name)
+                if settled:
+                    payload, components = discovery.config(self._topics, device, self._components.get(device.name))
+                    self._components[device.name] = components
+                    wanted[at] = payload
+                elif at in self._published:
+                    wanted[at] = self._published[at]
+        if self._left and self._model.connected and asyncio.get_running_loop().time() - self._since > EARLIER:
+            for topic in self._left - wanted.keys():
+                await self._broker.publish(topic, b"", qos=1, retain=True)
+            self._left.clear()
+        for topic in self._published.keys() - wanted.keys():
+            await self._broker.publish(topic, b"", qos=1, retain=True)
+            del self._published[topic]
+        for topic, payload in wanted.items():
+            if self._published.get(topic) != payload and await self._broker.publish(topic, payload, qos=1, retain=True):
+                self._published[topic] = payload
+
+    # Commands
+
+    def _take(self, message: Incoming) -> None:
+        if message.topic == f"{discovery.PREFIX}/status":
+            if message.payload == b"online" and not message.retained:
+                self._start(self._tell_again())
+            return
+        asked = self._topics.asked(message.topic)
+        if asked is None:
+            ours = message.topic.startswith(f"{self._topics.base}/") or discovery.is_of(message.payload, self._topics)
+            if message.retained and message.payload and ours:
+                self._left.add(message.topic)
+            return
+        if message.retained:
+            logger.warning("a retained command on %s is ignored: it is from the past", message.topic)
+            return
+        if len(self._jobs) >= AT_ONCE:
+            logger.warning("a command on %s is refused: too many are under way", message.topic)
+            return
+        self._start(self._carry_out(message, *asked))
+
+    def _start(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    async def _tell_again(self) -> None:
+        await asyncio.sleep(random.uniform(0, 5))
+        self._all.set()
+
+    async def _carry_out(self, message: Incoming, device: str, name: str, member: str) -> None:
+        begin = time.monotonic()
+        answer: dict[str, Any] = {"ok": False}
+        try:
+            values, stamp, ident = tree.parse_set(message.payload, member)
+            if ident is not None:
+                answer["id"] = ident
+            given = parse_timestamp(stamp)
+            if given is not None and time.time() - given.timestamp() > OLD:
+                raise ValueError(f"the command is more than {OLD:g} s old")
+            prop = self._client.need(device, name)
+            wanted: dict[str, Value] = dict(values)
+            on = [key for key, value in values.items() if value is True or value == "On"]
+            if (
+                prop.kind is VectorKind.SWITCH
+                and prop.rule is not SwitchRule.ANY_OF_MANY
+                and len(on) == 1 == len(values)
+            ):
+                outcome = await self._client.press(device, name, on[0], who="MQTT")
+            else:
+                outcome = await self._client.set(device, name, wanted, who="MQTT")
+            answer |= {"ok": outcome.prop.state is not State.ALERT, "state": outcome.prop.state.value}
+        except (ClientError, ValueError) as error:
+            answer["error"] = str(error)
+        answer["s"] = round(time.monotonic() - begin, 3)
+        payload = json.dumps(answer).encode()
+        if message.response:
+            await self._broker.publish(message.response, payload, qos=1, correlation=message.correlation)
+        await self._broker.publish(self._topics.result(device, name), payload, qos=1)

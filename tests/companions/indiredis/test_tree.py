@@ -1,0 +1,178 @@
+"""The tree of JSON topics: what is retained equals the model, commands have results, Home Assistant is told."""
+
+import asyncio
+import json
+import re
+import signal
+
+import pytest
+
+import indiredis
+from examples import thermostat
+from indipyclient import Client
+from indipydriver import Device, IPyDriver
+from indiredis.mqtt import discovery
+from indiredis.mqtt.tree import Tree, parse_set
+from tests.support import asynchronous, eventually, require, running_server, started
+
+from .parts import bridge, broker_running, script, witness
+from .test_redis import Counter
+
+OPTIONS = indiredis.MQTTOptions(tree=True, home_assistant=True)
+REQUIRED = {  # by platform, what Home Assistant demands, and what it would refuse to do without a command
+    "sensor": {"state_topic"},
+    "number": {"command_topic", "min", "max", "step"},
+    "text": {"command_topic"},
+    "switch": {"command_topic", "payload_on", "payload_off"},
+    "select": {"command_topic", "options"},
+    "button": {"command_topic", "payload_press"},
+    "binary_sensor": {"state_topic"},
+}
+
+
+def retained(heard):
+    """What is at the broker, by topic, from what a witness of it has written."""
+    found = {}
+    for line in heard.stdout().splitlines():
+        topic, _, payload = line.partition(" ")
+        if payload in ("", "(null)"):
+            found.pop(topic, None)
+        else:
+            found[topic] = payload
+    return found
+
+
+async def publish(mqtt, topic, payload, *more):
+    command = [require("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(mqtt.port), "-q", "1", "-t", topic, "-m", payload]
+    with started(*command, *more) as program:
+        assert await program.wait() == 0
+
+
+def tree_bridge(server, mqtt):
+    there = indiredis.indi_server("127.0.0.1", server.port)
+    return bridge(indiredis.run_inditomqtt, there, "pier", mqtt, options=OPTIONS)
+
+
+@asynchronous
+async def test_values_commands_and_results():
+    driver = Counter("Focus/er")
+    async with broker_running() as (mqtt, _), running_server(driver) as server:
+        with witness(mqtt, "indi/#") as heard:
+            async with tree_bridge(server, mqtt):
+                at = "indi/pier/Focus%2Fer/COUNT"
+                await eventually(
+                    lambda: json.loads(retained(heard)[at])["v"] == {"N": 0.0} if at in retained(heard) else 0
+                )
+                assert json.loads(retained(heard)[f"{at}/def"])["kind"] == "Number"
+                assert retained(heard)["indi/pier/status"] == "online"
+                await publish(mqtt, f"{at}/set", '{"v": {"N": 4.5}, "id": 7}')
+                await eventually(lambda: f"{at}/result" in retained(heard))
+                result = json.loads(retained(heard)[f"{at}/result"])
+                assert (result["ok"], result["id"], driver.got) == (True, 7, ["4.5"])
+                await publish(mqtt, f"{at}/N/set", "5")
+                await eventually(lambda: driver.got == ["4.5", "5"])
+                for refused in ('{"N": [1]}', "x", '{"M": 1}', '{"v": {"N": 6}, "t": "2020-01-01T00:00:00"}'):
+                    await publish(mqtt, f"{at}/set", refused)
+                await publish(mqtt, f"{at}/set", '{"N": 9}', "-r")
+                await eventually(lambda: heard.stdout().count('"ok": false') == 4)
+                await eventually(lambda: json.loads(retained(heard)[at])["v"] == {"N": 9.0} or driver.got[-1] == "9")
+                await driver["Focus/er"].send_delProperty()
+                await eventually(lambda: not [topic for topic in retained(heard) if topic.endswith("/COUNT")])
+            await eventually(lambda: retained(heard)["indi/pier/status"] == "offline")
+
+
+@asynchronous
+async def test_a_bridge_that_is_killed_leaves_nothing_that_is_not_so():
+    text = """
+import sys, asyncio, indiredis
+options = indiredis.MQTTOptions(tree=True, home_assistant=True)
+there = indiredis.indi_server("127.0.0.1", {indi})
+asyncio.run(indiredis.run_inditomqtt(there, "pier", indiredis.mqtt_server("127.0.0.1", {mqtt}), options=options))
+"""
+    async with broker_running() as (mqtt, _):
+        async with running_server(Counter("Old")) as server:
+            with script(text.format(indi=server.port, mqtt=mqtt.port)) as program, witness(mqtt) as heard:
+                await eventually(lambda: "homeassistant/device/pier_Old/config" in retained(heard), 10)
+                program.signal(signal.SIGKILL)
+                await program.wait()
+                await eventually(lambda: retained(heard)["indi/pier/status"] == "offline")
+        async with running_server(thermostat.make_driver(5)) as server, tree_bridge(server, mqtt):
+            with witness(mqtt) as heard:
+                await eventually(lambda: "indi/pier/Thermostat/TARGET" in retained(heard))
+                await eventually(lambda: not [topic for topic in retained(heard) if "Old" in topic], 10)
+                assert retained(heard)["indi/pier/status"] == "online"
+
+
+def check_config(payload):
+    """The written schema: what Home Assistant's documentation demands of a device configuration."""
+    found = json.loads(payload)
+    assert found["dev"]["ids"]
+    assert found["o"]["name"]
+    assert found["avty_mode"] == "all"
+    ids = [one["unique_id"] for one in found["cmps"].values()]
+    assert len(set(ids)) == len(ids)
+    for key, one in found["cmps"].items():
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", key), key
+        assert REQUIRED[one["p"]] <= set(one), (key, one)
+        assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", one["default_entity_id"]), one
+        assert one["default_entity_id"].startswith(f"{one['p']}.")
+        assert one["name"]
+        if one["p"] == "number":
+            assert one["min"] < one["max"]
+            assert one["step"] >= 0.001
+        for topic in ("state_topic", "command_topic"):
+            assert not set("+#\0") & set(one.get(topic, ""))
+    return found
+
+
+SIMULATORS = (
+    "telescope ccd focus dome rotator gps guide wheel lightpanel weather sqm receiver detector spectrograph"
+).split()
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("name", SIMULATORS)
+@asynchronous
+async def test_configurations_of_the_simulators(name):
+    import shutil
+
+    program = f"indi_simulator_{name}"
+    require("indi_simulator_telescope")
+    if shutil.which(program) is None:
+        return  # not in every version of Debian
+    from indiredis.sources import driver_hub
+
+    async with driver_hub([program], lambda status, texts: None) as client, client:
+        await client.settle(quiet=0.5, timeout=8)
+        for device in list(client.devices.values()):
+            if "CONNECTION" in device:
+                await client.press(device.name, "CONNECTION", "CONNECT", confirm="sent")
+        await client.settle(quiet=0.5, timeout=4)
+        devices = list(client.devices.values())
+        assert devices
+        for device in devices:
+            payload, components = discovery.config(Tree("pier"), device)
+            assert set(check_config(payload)["cmps"]) == set(components)
+
+
+@asynchronous
+async def test_a_component_that_has_gone_is_said_once():
+    async with running_server(Counter("C"), IPyDriver(Device("Empty", []))) as server:
+        async with Client("127.0.0.1", server.port) as client:
+            device = await client.wait_device("C")
+            await client.settle()
+            payload, _ = discovery.config(Tree("x"), device, {"OLD": "sensor"})
+            assert json.loads(payload)["cmps"]["OLD"] == {"p": "sensor"}
+            await asyncio.sleep(0)
+
+
+def test_topics_and_payloads():
+    tree = Tree("x")
+    assert tree.asked(tree.set("a/b", "+#%", "$m")) == ("a/b", "+#%", "$m")
+    assert tree.asked("indi/y/a/b/set") is None
+    assert parse_set(b"5", "RA") == ({"RA": "5"}, None, None)
+    assert parse_set(b"true", "A") == ({"A": True}, None, None)
+    assert parse_set(b'{"v": {"A": 1}, "t": "x", "id": 3}', "") == ({"A": "1"}, "x", 3)
+    for wrong in (b"", b"[]", b"{}", b'{"A": {}}', b"\xff"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            parse_set(wrong, "")
