@@ -59,7 +59,8 @@ class Broker:
         subscriptions: Topics that are listened to.
         will: What is published when we vanish.
         options: How the broker is used.
-        no_local: What we publish ourselves does not come back.
+        no_local: What we publish ourselves does not come back, and a message says whether it is retained also when it
+            comes at once.
 
     Attributes:
         up: We are connected, and subscribed.
@@ -112,7 +113,9 @@ class Broker:
             try:
                 async with self._connection() as client:
                     for topic in self.subscriptions:
-                        how = self._subscribe(qos=max(1, self.options.qos), noLocal=self._no_local)
+                        how = self._subscribe(
+                            qos=max(1, self.options.qos), noLocal=self._no_local, retainAsPublished=self._no_local
+                        )
                         await client.subscribe(topic, options=how)
                     wait = FIRST_WAIT
                     self._client = client

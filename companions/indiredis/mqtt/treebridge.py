@@ -147,8 +147,10 @@ class TreeBridge:
             if message.retained and message.payload and ours:
                 self._left.add(message.topic)
             return
-        if message.retained:
-            logger.warning("a retained command on %s is ignored: it is from the past", message.topic)
+        if message.retained:  # it would come again with each connection
+            if message.payload:
+                logger.warning("a retained command on %s is ignored and deleted", message.topic)
+                self._start(self._delete(message.topic))
             return
         if len(self._jobs) >= AT_ONCE:
             logger.warning("a command on %s is refused: too many are under way", message.topic)
@@ -159,6 +161,9 @@ class TreeBridge:
         task = asyncio.ensure_future(job)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
+
+    async def _delete(self, topic: str) -> None:
+        await self._broker.publish(topic, b"", qos=1, retain=True)
 
     async def _tell_again(self) -> None:
         await asyncio.sleep(random.uniform(0, 5))

@@ -15,6 +15,7 @@ from indipydriver.propertymembers import NumberMember
 from indipydriver.propertyvectors import NumberVector
 from indiredis import tools
 from tests.support import asynchronous, eventually, free_port, require, running, running_server, started
+from tests.support.certificates import certificates, trusting
 
 from .parts import at, bridge, broker_running, redis_running, script, soon, witness
 from .shown import differences, watching
@@ -297,3 +298,38 @@ async def test_simulators_of_debian_over_mqtt():
             await client.wait_device("Telescope Simulator")
             await client.press("Telescope Simulator", "CONNECTION", "CONNECT")
             await client.wait_property("Telescope Simulator", "EQUATORIAL_EOD_COORD")
+
+
+@asynchronous
+async def test_tls_and_a_password_from_a_file(tmp_path, caplog):
+    keys = certificates()
+    users = tmp_path / "users"
+    users.touch(mode=0o600)
+    (tmp_path / "password").write_text("secret\n")
+    with started(require("mosquitto_passwd"), "-b", str(users), "ann", "secret") as program:
+        assert await program.wait() == 0
+    users.chmod(0o644)
+    tmp_path.chmod(0o755)
+    lines = [f"cafile {keys}/ca.pem", f"certfile {keys}/server.pem", f"keyfile {keys}/server.key"]
+    lines += ["allow_anonymous false", f"password_file {users}", "user root"]
+    async with broker_running(None, *lines) as (mqtt, _), running_server(driver := Counter()) as server:
+        mqtt = mqtt._replace(username="ann")
+        options = indiredis.MQTTOptions(tls=trusting(), password_file=tmp_path / "password")
+        async with site(server, "site1", mqtt, options=options), port_to(mqtt, options=options) as port:
+            async with watching(port) as client:
+                await client.wait_device("Counter")
+                await client.set("Counter", "COUNT", N=3)
+                assert driver.got == ["3"]
+        stop = asyncio.Event()
+        there = indiredis.indi_server("127.0.0.1", server.port)
+        for wrong in (
+            indiredis.MQTTOptions(tls=True, password_file=tmp_path / "password"),  # nobody here knows this authority
+            indiredis.MQTTOptions(tls=trusting()),  # no password
+        ):
+            caplog.clear()
+            task = asyncio.create_task(indiredis.run_inditomqtt(there, "site1", mqtt, stop, options=wrong))
+            await eventually(lambda: "MQTT at" in caplog.text)
+            assert not task.done()
+            stop.set()
+            await task
+            stop.clear()
