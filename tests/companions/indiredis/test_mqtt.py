@@ -300,6 +300,7 @@ async def test_simulators_of_debian_over_mqtt():
             await client.wait_property("Telescope Simulator", "EQUATORIAL_EOD_COORD")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho forgets the socket of a refusal
 @asynchronous
 async def test_tls_and_a_password_from_a_file(tmp_path, caplog):
     keys = certificates()
