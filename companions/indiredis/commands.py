@@ -130,7 +130,9 @@ class Commands:
         try:
             if isinstance(message, EnableBlob):
                 if message.device is not None:
-                    await self._client.enable_blobs(message.device, message.name, message.mode)
+                    never = message.mode is BlobMode.NEVER  # Only would keep everything else from redis
+                    mode = BlobMode.NEVER if never else BlobMode.ALSO
+                    await self._client.enable_blobs(message.device, message.name, mode)
             else:
                 await self._client.send(message)
         except (NotConnected, LinkLost) as error:

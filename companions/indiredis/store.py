@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from indipyclient.reconnect import Status
+from indipydriver.errors import LocalProtocolError
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import AnyMessage, OneBlob, SetVector
 from indipydriver.protocol.tags import VectorKind
@@ -32,6 +34,8 @@ HEARTBEAT: Final = 3.0
 ALIVE: Final = 10
 """Seconds after the last of which the key ``link`` goes."""
 LARGE: Final = 256 << 10
+TOLD: Final = 100
+"""Texts of the bridge that wait while redis is away."""
 FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 4.0
 
@@ -69,7 +73,7 @@ class Store:
         self._lock = asyncio.Lock()
         self._status = ("down", "")
         self._since = _now()
-        self._told: list[tuple[str | None, str]] = []
+        self._told: deque[tuple[str | None, str]] = deque(maxlen=TOLD)
         self._shaken = False
 
     # Life
@@ -128,9 +132,7 @@ class Store:
             files = await self._save(news)
             deleted = [(grave.device, grave.name) for grave in news.delta.deleted]
             commands += self.planner.update(news.delta.properties, deleted, news.changes, news.messages, files)
-            published = [
-                ("PUBLISH", self._server.from_indi_channel, await encoded(message)) for message in news.messages
-            ]
+            published = await self._notices(news.messages)
             if news.lost:
                 logger.warning("%s changes are not in the logs: redis was away, or too slow", news.lost)
         for device, text in self._told:
@@ -185,10 +187,12 @@ class Store:
             commands += self.planner.note(device, text)
         self._told.clear()
         commands += self._sign_of_life()
-        published = news.messages if news is not None else []
-        channel = self._server.from_indi_channel
-        told = [("PUBLISH", channel, await encoded(message)) for message in published]
-        await self._run(link, [*commands, *told])
+        published = await self._notices(news.messages if news is not None else ())
+        await self._run(link, [*commands, *published])
+
+    async def _notices(self, messages: Iterable[AnyMessage]) -> list[Command]:
+        payloads = [await encoded(message) for message in messages]
+        return [("PUBLISH", self._server.from_indi_channel, payload) for payload in payloads if payload]
 
     async def _existing(self, link: RedisLink) -> list[str]:
         found: list[str] = []
@@ -221,7 +225,7 @@ class Store:
         if state[0] != self._status[0]:
             self._since = _now()
         self._status = state
-        self._told += [(None, text) for text in texts]
+        self._told.extend((None, text) for text in texts)
         self._shaken = True
         self._feed.poke()
 
@@ -250,7 +254,15 @@ class Store:
 
 
 async def encoded(message: AnyMessage) -> bytes:
-    """The XML of a message; a large one is made in a thread."""
+    """The XML of a message; b"" of one that a server has sent and nobody may send.  A large one takes a thread."""
+    try:
+        return await _encoded(message)
+    except LocalProtocolError as error:
+        logger.warning("not passed on: %s", error)
+        return b""
+
+
+async def _encoded(message: AnyMessage) -> bytes:
     if isinstance(message, SetVector) and any(
         isinstance(one, OneBlob) and len(one.data) > LARGE for one in message.members
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -36,6 +37,10 @@ __all__ = ["Site"]
 
 logger = logging.getLogger("indiredis")
 
+TOLD: Final = 100
+"""Texts that wait while the broker is away."""
+MOST: Final = 1000
+"""Wishes of one bridge, bridges with wishes, and requests of our drivers, that are kept."""
 WAITING: Final = 10_000
 """Commands that wait for a slow INDI server."""
 Subject = tuple[str | None, str | None]
@@ -65,7 +70,7 @@ class Site:
         self._snoops = SnoopTable()
         self._standing: dict[Subject, None] = {}  # what drivers here want from elsewhere
         self._repeat_snoops = False
-        self._texts: list[str] = []
+        self._texts: deque[str] = deque(maxlen=TOLD)
         self._shown: dict[str, set[str]] = {}  # properties that have been published
         self._blobs: dict[str, dict[Subject, tuple[BlobMode, str]]] = {}  # by who asked: mode and topic
         self._coming: asyncio.Queue[tuple[str, Incoming]] = asyncio.Queue(WAITING)
@@ -80,14 +85,14 @@ class Site:
 
     def status_changed(self, status: Status, texts: Iterable[str]) -> None:
         """The link to the instruments has come or gone."""
-        self._texts += texts
+        self._texts.extend(texts)
         if status.state is LinkState.READY:
             asyncio.get_running_loop().create_task(self._introduce())
         self._feed.poke()
 
     def tell(self, texts: Iterable[str]) -> None:
         """Publish texts for people."""
-        self._texts += texts
+        self._texts.extend(texts)
         self._feed.poke()
 
     async def _introduce(self) -> None:
@@ -101,7 +106,8 @@ class Site:
         """A driver looks for a device that is not here."""
         if isinstance(message, GetProperties):
             device = None if (message.device or "").startswith("*") else message.device
-            self._standing[device, message.name if device else None] = None
+            if len(self._standing) < MOST:
+                self._standing[device, message.name if device else None] = None
             self._repeat_snoops = True
             self._feed.poke()
 
@@ -157,6 +163,8 @@ class Site:
         elif not isinstance(message, SetVector | Message):
             return
         payload = await encoded(message)
+        if not payload:
+            return
         if isinstance(message, SetVector) and message.kind is VectorKind.BLOB:
             for topic in self._blob_topics(message.device, message.name):
                 await self._broker.publish(topic, payload)
@@ -169,7 +177,8 @@ class Site:
 
     async def _link_changed(self) -> None:
         """Tell people; and when the instruments are out of reach, that they are gone."""
-        texts, self._texts = self._texts, []
+        texts = [*self._texts]
+        self._texts.clear()
         for text in texts:
             await self._publish(Message(None, text, format_timestamp()))
         if self._was_up and not self._model.connected:
@@ -186,11 +195,13 @@ class Site:
         snooped, self._snooped = self._snooped, []
         for who, (device, name) in dict.fromkeys(snooped):
             for message in self._definitions(device, name):
-                await self._broker.publish(self._topics.data_for(who), await encoded(message))
+                if payload := await encoded(message):
+                    await self._broker.publish(self._topics.data_for(who), payload)
         if self._repeat_snoops:
             self._repeat_snoops = False
             for device, name in list(self._standing):
-                await self._broker.publish(self._topics.snoop_control, await encoded(GetProperties(device, name)))
+                if payload := await encoded(GetProperties(device, name)):
+                    await self._broker.publish(self._topics.snoop_control, payload)
 
     def _definitions(self, device: str | None, name: str | None) -> list[DefVector]:
         found = [self._model.get(device, name)] if device is not None and name is not None else list(self._model)
@@ -313,11 +324,15 @@ class Site:
     # BLOBs
 
     async def _enable(self, who: str, asked: EnableBlob, topic: str) -> None:
+        if who not in self._blobs and len(self._blobs) >= MOST:
+            return
         wishes = self._blobs.setdefault(who, {})
         device, name = asked.device, asked.name
         if name is None:
             for each in [each for each in wishes if each[0] == device]:
                 del wishes[each]
+        if len(wishes) >= MOST and (device, name) not in wishes:
+            return
         wishes[device, name] = asked.mode, topic
         await self._tell_wish(device, name)
 

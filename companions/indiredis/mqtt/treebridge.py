@@ -14,6 +14,7 @@ from indipyclient.client import Client
 from indipyclient.errors import ClientError
 from indipyclient.model.commands import Value
 from indipyclient.model.model import Model
+from indipyclient.model.properties import Key
 from indipydriver.protocol.tags import State, SwitchRule, VectorKind
 from indipydriver.protocol.values import parse_timestamp
 
@@ -55,6 +56,7 @@ class TreeBridge:
         self._components: dict[str, dict[str, str]] = {}
         self._all = asyncio.Event()
         self._announced = -1.0
+        self._made: dict[Key, tuple[int, bytes, bytes]] = {}  # of each property: its number, and its payloads
         self._left: set[str] = set()  # retained topics of an earlier run
         self._since = 0.0
         self._jobs: set[asyncio.Task[None]] = set()
@@ -110,8 +112,13 @@ class TreeBridge:
             here = device.connected is not False and not stale
             wanted[self._topics.link(device.name)] = b"online" if here else b"offline"
             for prop in device.properties.values():
-                wanted[self._topics.definition(*prop.key)] = tree.definition(prop)
-                wanted[self._topics.value(*prop.key)] = tree.state(prop)
+                made = self._made.get(prop.key)
+                if made is None or made[0] != prop.rev:
+                    made = self._made[prop.key] = (prop.rev, tree.definition(prop), tree.state(prop))
+                wanted[self._topics.definition(*prop.key)] = made[1]
+                wanted[self._topics.value(*prop.key)] = made[2]
+        if len(self._made) > 2 * len(self._model):
+            self._made.clear()
         if self._ha:
             settled = asyncio.get_running_loop().time() - self._model.defined_at >= QUIET
             self._announced = self._model.defined_at if settled else -1.0

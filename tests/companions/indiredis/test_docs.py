@@ -1,11 +1,13 @@
 """The reference of keys and topics names what the code has, and nothing else."""
 
 import re
+import shlex
 
 import indiredis
 from indipyclient.model.model import Model
 from indipydriver.protocol.tags import SwitchRule, VectorKind
 from indiredis import tools
+from indiredis.cli.main import parser_of
 from indiredis.keys import _CURRENT
 from indiredis.logs import DEFAULTS
 from indiredis.mqtt.topics import Topics
@@ -54,3 +56,16 @@ def test_topics():
 def test_all_tools_are_there():
     for name in tools.__all__:
         assert getattr(tools, name).__doc__
+
+
+def test_commands_of_the_guide_are_understood(capsys):
+    pages = [ROOT / "docs/how-to/bridges.md", ROOT / "docs/tutorials/two-sites.md"]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    lines = re.findall(r"^(?:ExecStart=\S*/)?(?:indiredis) (.*)$", text, re.M)
+    lines += re.findall(r"^ExecStart=\S*/indiredis (.*)$", text, re.M)
+    assert len(lines) > 5
+    for line in lines:
+        words = shlex.split(line.rstrip(" &"))
+        if "--config" in words:
+            continue
+        assert parser_of().parse_args(words).command == words[0]

@@ -15,9 +15,10 @@ from indipydriver import Device, IPyDriver
 from indipydriver.propertymembers import NumberMember, SwitchMember, TextMember
 from indipydriver.propertyvectors import NumberVector, SwitchVector, TextVector
 from indiredis import tools
+from tests.companions.indipyclient.scripted import scripted
 from tests.support import allowed, asynchronous, eventually, free_port, running, running_server, serving
 
-from .parts import at, bridge, monitor, redis_running, soon
+from .parts import at, bridge, broker_running, monitor, redis_running, soon
 from .shown import differences, watching
 
 
@@ -409,3 +410,30 @@ async def test_two_bridges_in_one_process(tmp_path):
             assert tools.devices(redis.rconn, other) == []
             assert tools.logs(redis.rconn, other, 1, "devices")[0][1] == ["B"]
             assert json.dumps(tools.devices(redis.rconn, redis.server)) == '["A"]'
+
+
+@asynchronous
+async def test_what_nobody_may_send_ends_no_bridge(tmp_path):
+    odd = [
+        "<defNumberVector device='Odd' name='P' state='What' perm='rw'><defNumber name='N'>x</defNumber></defNumberVector>",
+        "<defSwitchVector device='Odd' name='S' state='Ok' perm='rw'><defSwitch name='A'>On</defSwitch></defSwitchVector>",
+        "<defTextVector device='Odd' name='E' state='Ok' perm='rw'></defTextVector>",
+        "<message device='Odd'/>",
+        "<message/>",
+        "<setNumberVector device='Odd' name='P'></setNumberVector>",
+        "<delProperty device='Odd' name='nothing'/>",
+        "<defTextVector device='Odd' name='T' state='Ok' perm='rw'><defText name='X'>\x01\x7f</defText></defTextVector>",
+        "<defLightVector device='Odd' name='L' state='Ok'><defLight name='X'>Ok</defLight></defLightVector>",
+    ]
+    async with redis_running() as redis, scripted() as server:
+        there = indiredis.indi_server("127.0.0.1", server.port)
+        task = bridge(indiredis.run_inditoredis, there, redis.server, blob_folder=tmp_path)
+        async with broker_running() as (mqtt, _), task as running_bridge:
+            options = indiredis.MQTTOptions(tree=True, home_assistant=True)
+            async with bridge(indiredis.run_inditomqtt, there, "odd", mqtt, options=options) as other:
+                connections = [await server.client(*odd), await server.client(*odd)]
+                await soon(lambda: "L" in tools.properties(redis.rconn, redis.server, "Odd"))
+                await asyncio.sleep(1.5)
+                assert not running_bridge.done()
+                assert not other.done()
+                assert connections
