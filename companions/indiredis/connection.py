@@ -40,6 +40,7 @@ class RedisLink:
         retry = need("redis.asyncio.retry", "redis").Retry(need("redis.backoff", "redis").NoBackoff(), 0)
         self.failures = (need("redis.exceptions", "redis").RedisError, OSError)
         self._response_error: type[Exception] = need("redis.exceptions", "redis").ResponseError
+        self._broken = False  # or in the middle of something
         self._connection = redis.Connection(
             host=server.host,
             port=server.port,
@@ -85,6 +86,9 @@ class RedisLink:
 
     async def _exchange(self, data: bytes, count: int) -> list[Any]:
         connection = self._connection
+        if self._broken or not connection.is_connected:  # it would connect again, as if nothing had been lost
+            raise ConnectionResetError("the connection to redis was lost")
+        self._broken = True
         await connection.send_packed_command([data], check_health=False)
         replies: list[Any] = []
         for index in range(count):
@@ -94,4 +98,5 @@ class RedisLink:
                 replies.append(error)
             if index % 256 == 255:
                 await asyncio.sleep(0)  # the reader does not suspend as long as bytes are there
+        self._broken = False
         return replies

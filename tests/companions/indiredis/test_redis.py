@@ -437,3 +437,23 @@ async def test_what_nobody_may_send_ends_no_bridge(tmp_path):
                 assert not running_bridge.done()
                 assert not other.done()
                 assert connections
+
+
+@asynchronous
+async def test_connections_are_cut_again_and_again(tmp_path):
+    driver = Counter()
+    async with redis_running() as redis, running_server(driver) as server, watching(server.port) as client:
+        async with to_redis(server, redis, tmp_path):
+            await soon(lambda: tools.devices(redis.rconn, redis.server))
+            saying = asyncio.create_task(_keep_saying(driver))
+            for number in range(8):
+                tools.newnumbervector(redis.rconn, redis.server, "COUNT", "Counter", {"N": number})
+                redis.rconn.client_kill_filter(_type="normal", skipme=True)
+                await asyncio.sleep(0.2)
+            saying.cancel()
+            tools.newswitchvector(redis.rconn, redis.server, "GO", "Counter", {"A": "On"})
+            redis.rconn.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(0.3)
+            await driver["Counter"]["GO"].send_setVector(state="Ok", allvalues=True)
+            await soon(lambda: not differences(client.snapshot(), redis.everything()))
+            assert all(driver.got.count(str(number)) <= 1 for number in range(8))
