@@ -18,7 +18,7 @@ from indipydriver.protocol.tags import BlobMode, State
 from .addresses import PORT, Endpoint, parse_endpoint
 from .blobs import ReceivedBlob, pump
 from .commanding import Outcome, carry_out
-from .connect import Connect, connect, tls_context
+from .connect import Connect, connect
 from .engine import IDLE, UNANSWERED, Engine
 from .errors import NotConnected
 from .model.commands import Value, press
