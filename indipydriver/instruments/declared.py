@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
 from os import PathLike
-from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from ..errors import DefinitionError
 from ..propertymembers import BLOBMember, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
@@ -20,6 +20,7 @@ __all__ = [
     "Button",
     "Choice",
     "Declared",
+    "How",
     "Light",
     "Number",
     "Owner",
@@ -44,6 +45,16 @@ class Owner(Protocol):
 
     def read(self, declared: Value[Any]) -> Any: ...
     def write(self, declared: Value[Any], value: Any) -> None: ...
+
+
+class How(TypedDict, total=False):
+    """What may be said of each property, see :class:`Declared`."""
+
+    name: str | None
+    group: str
+    writable: bool
+    saved: bool
+    state: str
 
 
 class Declared(Generic[_T]):
@@ -139,6 +150,21 @@ class Declared(Generic[_T]):
         """A new vector of this property."""
         raise NotImplementedError
 
+    def _vector_of(
+        self,
+        kind: type[PropertyVector],
+        members: Sequence[PropertyMember],
+        rule: SwitchRule = SwitchRule.ANY_OF_MANY,
+    ) -> PropertyVector:
+        """A new vector of these members."""
+        make: Callable[..., PropertyVector] = kind
+        about: list[Any] = [self.name, self.label, self._group]
+        if kind is not LightVector:
+            about.append(self.perm)
+        if kind is SwitchVector:
+            about.append(rule)
+        return make(*about, self._state, members)
+
     def wanted(self, device: Any, values: dict[str, Any]) -> _T:
         """What a client wants, as it is handed to the handler."""
         raise NotImplementedError
@@ -153,7 +179,7 @@ class Value(Declared[_T]):
 
     vector_class: ClassVar[type[PropertyVector]]
 
-    def __init__(self, value: _T, label: str | None = None, **how: Any) -> None:
+    def __init__(self, value: _T, label: str | None = None, **how: Unpack[How]) -> None:
         super().__init__(label, **how)
         self.value = value
 
@@ -173,6 +199,9 @@ class Value(Declared[_T]):
     def member(self) -> PropertyMember:
         """A new member for this value."""
         raise NotImplementedError
+
+    def vector(self) -> PropertyVector:
+        return self._vector_of(self.vector_class, [self.member()])
 
     def from_wire(self, value: Any) -> _T:
         """The value of a member, as the author sees it."""
@@ -221,20 +250,13 @@ class Number(Value[float]):
         min: float = 0.0,
         max: float = 0.0,
         step: float = 0.0,
-        name: str | None = None,
-        group: str = MAIN,
-        writable: bool = False,
-        saved: bool = False,
-        state: str = State.IDLE,
+        **how: Unpack[How],
     ) -> None:
-        super().__init__(value, label, name=name, group=group, writable=writable, saved=saved, state=state)
+        super().__init__(value, label, **how)
         self._number = (format, min, max, step)
 
     def member(self) -> NumberMember:
         return NumberMember(self.name, self.label, *self._number, self.value)
-
-    def vector(self) -> NumberVector:
-        return NumberVector(self.name, self.label, self._group, self.perm, self._state, [self.member()])
 
     def load(self, vector: PropertyVector) -> float:
         member: NumberMember = vector.data[self.name]
@@ -246,24 +268,11 @@ class Text(Value[str]):
 
     vector_class = TextVector
 
-    def __init__(
-        self,
-        value: str = "",
-        label: str | None = None,
-        *,
-        name: str | None = None,
-        group: str = MAIN,
-        writable: bool = False,
-        saved: bool = False,
-        state: str = State.IDLE,
-    ) -> None:
-        super().__init__(value, label, name=name, group=group, writable=writable, saved=saved, state=state)
+    def __init__(self, value: str = "", label: str | None = None, **how: Unpack[How]) -> None:
+        super().__init__(value, label, **how)
 
     def member(self) -> TextMember:
         return TextMember(self.name, self.label, self.value)
-
-    def vector(self) -> TextVector:
-        return TextVector(self.name, self.label, self._group, self.perm, self._state, [self.member()])
 
 
 class Switch(Value[bool]):
@@ -271,25 +280,11 @@ class Switch(Value[bool]):
 
     vector_class = SwitchVector
 
-    def __init__(
-        self,
-        value: bool = False,
-        label: str | None = None,
-        *,
-        name: str | None = None,
-        group: str = MAIN,
-        writable: bool = False,
-        saved: bool = False,
-        state: str = State.IDLE,
-    ) -> None:
-        super().__init__(value, label, name=name, group=group, writable=writable, saved=saved, state=state)
+    def __init__(self, value: bool = False, label: str | None = None, **how: Unpack[How]) -> None:
+        super().__init__(value, label, **how)
 
     def member(self) -> SwitchMember:
         return SwitchMember(self.name, self.label, self.to_wire(self.value))
-
-    def vector(self) -> SwitchVector:
-        rule = SwitchRule.ANY_OF_MANY
-        return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, [self.member()])
 
     def from_wire(self, value: Any) -> bool:
         return value == "On" if isinstance(value, str) else bool(value)
@@ -317,9 +312,6 @@ class Light(Value[str]):
     def member(self) -> LightMember:
         return LightMember(self.name, self.label, self.value)
 
-    def vector(self) -> LightVector:
-        return LightVector(self.name, self.label, self._group, self._state, [self.member()])
-
 
 class Blob(Value[BlobValue]):
     """An image, or other bytes: what is assigned is sent. Files are read when they are sent."""
@@ -342,19 +334,16 @@ class Blob(Value[BlobValue]):
     def member(self) -> BLOBMember:
         return BLOBMember(self.name, self.label, blobformat=self._format)
 
-    def vector(self) -> BLOBVector:
-        return BLOBVector(self.name, self.label, self._group, self.perm, self._state, [self.member()])
-
 
 class Button(Declared[None]):
     """A button: it is pressed, and springs back."""
 
-    def vector(self) -> SwitchVector:
-        member = SwitchMember(self.name, self.label)
-        state = self._state
-        return SwitchVector(
-            self.name, self.label, self._group, Permission.READ_WRITE, SwitchRule.AT_MOST_ONE, state, [member]
-        )
+    @property
+    def perm(self) -> Permission:
+        return Permission.READ_WRITE
+
+    def vector(self) -> PropertyVector:
+        return self._vector_of(SwitchVector, [SwitchMember(self.name, self.label)], SwitchRule.AT_MOST_ONE)
 
     def pressed(self, handler: Callable[[_D], Coroutine[Any, Any, None]]) -> Callable[[_D], Coroutine[Any, Any, None]]:
         """Decorate the coroutine that is run when the button is pressed."""
@@ -385,24 +374,13 @@ class Choice(Value[_E]):
 
     vector_class = SwitchVector
 
-    def __init__(
-        self,
-        value: _E,
-        label: str | None = None,
-        *,
-        name: str | None = None,
-        group: str = MAIN,
-        writable: bool = False,
-        saved: bool = False,
-        state: str = State.IDLE,
-    ) -> None:
-        super().__init__(value, label, name=name, group=group, writable=writable, saved=saved, state=state)
+    def __init__(self, value: _E, label: str | None = None, **how: Unpack[How]) -> None:
+        super().__init__(value, label, **how)
         self._kind = type(value)
 
-    def vector(self) -> SwitchVector:
+    def vector(self) -> PropertyVector:
         members = [SwitchMember(one.name, str(one.value), "On" if one is self.value else "Off") for one in self._kind]
-        rule = SwitchRule.ONE_OF_MANY
-        return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, members)
+        return self._vector_of(SwitchVector, members, SwitchRule.ONE_OF_MANY)
 
     def wanted(self, device: Any, values: dict[str, Any]) -> _E:
         on = [name for name, value in values.items() if value]

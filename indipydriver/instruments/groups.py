@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Unpack, overload
 
 from ..errors import DefinitionError
 from ..propertymembers import PropertyMember
-from ..propertyvectors import LightVector, NumberVector, PropertyVector, SwitchVector, TextVector
-from ..protocol.tags import State, SwitchRule
-from .declared import MAIN, Declared, Light, Number, Switch, Text, Value
+from ..propertyvectors import PropertyVector
+from .declared import Declared, How, Light, Number, Switch, Text, Value
 
 __all__ = ["Group", "Lights", "Numbers", "Switches", "Texts"]
 
@@ -36,14 +35,9 @@ class Group(Declared[Any], Generic[_T]):
         self,
         members: Mapping[str, Value[_T] | str] | None = None,
         label: str | None = None,
-        *,
-        name: str | None = None,
-        group: str = MAIN,
-        writable: bool = False,
-        saved: bool = False,
-        state: str = State.IDLE,
+        **how: Unpack[How],
     ) -> None:
-        super().__init__(label, name=name, group=group, writable=writable, saved=saved, state=state)
+        super().__init__(label, **how)
         self._members: dict[str, Value[Any]] = {value.name: value for value in self._declared.values()}
         for member, value in (members or {}).items():
             made = self._value_class(label=value) if isinstance(value, str) else value  # type: ignore[call-arg]
@@ -100,21 +94,14 @@ class Group(Declared[Any], Generic[_T]):
         """Its values are in a vector from now on; `written` is told which of them are assigned."""
         self._vector, self._written = vector, written
 
-    def command(
-        self, handler: Callable[[_D, Self], Coroutine[Any, Any, None]]
-    ) -> Callable[[_D, Self], Coroutine[Any, Any, None]]:
-        """Decorate the coroutine that handles the commands of clients.
+    if TYPE_CHECKING:  # what the handler is given is a group with the wanted values, see changes() for the named ones
 
-        It is given a group with the wanted values: those that the client has named (see :meth:`changes`), and the
-        present ones of the others.
-        """
-        return self._handled_by(handler, replaces=False)
-
-    def task(
-        self, handler: Callable[[_D, Self], Coroutine[Any, Any, None]]
-    ) -> Callable[[_D, Self], Coroutine[Any, Any, None]]:
-        """As :meth:`command`; but a new command cancels the coroutine."""
-        return self._handled_by(handler, replaces=True)
+        def command(
+            self, handler: Callable[[_D, Self], Coroutine[Any, Any, None]]
+        ) -> Callable[[_D, Self], Coroutine[Any, Any, None]]: ...
+        def task(
+            self, handler: Callable[[_D, Self], Coroutine[Any, Any, None]]
+        ) -> Callable[[_D, Self], Coroutine[Any, Any, None]]: ...
 
     # --- the values ---
 
@@ -176,6 +163,9 @@ class Group(Declared[Any], Generic[_T]):
             raise DefinitionError(f"the group {self.attribute!r} has no members")
         return [value.member() for value in self._members.values()]
 
+    def vector(self) -> PropertyVector:
+        return self._vector_of(self._value_class.vector_class, self.members())
+
     def wanted(self, device: Any, values: dict[str, Any]) -> Self:
         present: Self = device.group(self)
         named = {member: self._members[member].from_wire(value) for member, value in values.items()}
@@ -196,17 +186,11 @@ class Numbers(Group[float]):
 
     _value_class = Number
 
-    def vector(self) -> PropertyVector:
-        return NumberVector(self.name, self.label, self._group, self.perm, self._state, self.members())  # type: ignore[arg-type]
-
 
 class Texts(Group[str]):
     """Several texts, declared with :class:`Text`."""
 
     _value_class = Text
-
-    def vector(self) -> PropertyVector:
-        return TextVector(self.name, self.label, self._group, self.perm, self._state, self.members())  # type: ignore[arg-type]
 
 
 class Switches(Group[bool]):
@@ -214,15 +198,8 @@ class Switches(Group[bool]):
 
     _value_class = Switch
 
-    def vector(self) -> PropertyVector:
-        rule = SwitchRule.ANY_OF_MANY
-        return SwitchVector(self.name, self.label, self._group, self.perm, rule, self._state, self.members())  # type: ignore[arg-type]
-
 
 class Lights(Group[str]):
     """Several lights, declared with :class:`Light`."""
 
     _value_class = Light
-
-    def vector(self) -> PropertyVector:
-        return LightVector(self.name, self.label, self._group, self._state, self.members())  # type: ignore[arg-type]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocol.tags import VectorKind
-from .shape import ENABLED_DISABLED, numbers, switches, texts
+from .shape import ENABLED_DISABLED, blobs, numbers, switches, texts
 
 __all__ = ["CAMERA"]
 
@@ -16,7 +15,7 @@ _OPTIONS: Final = "Options"
 
 CAMERA: Final = (
     numbers("CCD_EXPOSURE", "Expose", _MAIN, "CCD_EXPOSURE_VALUE|Duration (s)|%5.2f|0.01..3600/1|1", needed_by="KPC"),
-    switches("CCD_ABORT_EXPOSURE", "Abort", _MAIN, "A", "ABORT|Abort", users="KC"),
+    switches("CCD_ABORT_EXPOSURE", "Abort", _MAIN, "ABORT|Abort", rule="A", users="KC"),
     numbers(
         "CCD_FRAME",
         "Frame",
@@ -26,7 +25,7 @@ CAMERA: Final = (
         users="KP",
         needed_by="C",
     ),
-    switches("CCD_FRAME_RESET", "Frame Values", _SETTINGS, "1", "RESET|Reset", perm="wo", timeout=0),
+    switches("CCD_FRAME_RESET", "Frame Values", _SETTINGS, "RESET|Reset", rule="1", perm="wo", timeout=0),
     numbers(
         "CCD_BINNING",
         "Binning",
@@ -54,12 +53,16 @@ CAMERA: Final = (
         saved=True,
         users="K",
     ),
-    switches("CCD_COOLER", "Cooler", _MAIN, "1", "COOLER_ON|ON; *COOLER_OFF|OFF", timeout=0, users="KC"),
+    switches("CCD_COOLER", "Cooler", _MAIN, "COOLER_ON|ON; *COOLER_OFF|OFF", rule="1", timeout=0, users="KC"),
     numbers("CCD_COOLER_POWER", "Cooler Power", _MAIN, "CCD_COOLER_VALUE|Cooling Power (%)|%.f|0..100", perm="ro"),
     numbers("CCD_GAIN", "Gain", _MAIN, "GAIN|value|%.f", users="K", counted=True),
     numbers("CCD_OFFSET", "Offset", _MAIN, "OFFSET|value|%.f", users="K", counted=True),
-    switches("CCD_CAPTURE_FORMAT", "Format", _SETTINGS, "1", "*INDI_MONO|Mono", saved=True, users="K", counted=True),
-    switches("CCD_TRANSFER_FORMAT", "Encode", _SETTINGS, "1", "*FORMAT_FITS|FITS", saved=True, users="K", counted=True),
+    switches(
+        "CCD_CAPTURE_FORMAT", "Format", _SETTINGS, "*INDI_MONO|Mono", rule="1", saved=True, users="K", counted=True
+    ),
+    switches(
+        "CCD_TRANSFER_FORMAT", "Encode", _SETTINGS, "*FORMAT_FITS|FITS", rule="1", saved=True, users="K", counted=True
+    ),
     numbers(
         "CCD_INFO",
         "CCD Information",
@@ -72,14 +75,14 @@ CAMERA: Final = (
         users="C",
         needed_by="KP",
     ),
-    switches("CCD_COMPRESSION", "Compression", _SETTINGS, "1", ENABLED_DISABLED, saved=True),
-    texts("CCD1", "Image Data", _INFO, "CCD1|Image", perm="ro", kind=VectorKind.BLOB, needed_by="KPC"),
+    switches("CCD_COMPRESSION", "Compression", _SETTINGS, ENABLED_DISABLED, rule="1", saved=True),
+    blobs("CCD1", "Image Data", _INFO, "CCD1|Image", perm="ro", needed_by="KPC"),
     switches(
         "CCD_FRAME_TYPE",
         "Type",
         _SETTINGS,
-        "1",
         "*FRAME_LIGHT|Light; FRAME_BIAS|Bias; FRAME_DARK|Dark; FRAME_FLAT|Flat",
+        rule="1",
         users="KC",
     ),
     texts(
@@ -98,13 +101,13 @@ CAMERA: Final = (
         saved=True,
         users="K",
     ),
-    switches("WCS_CONTROL", "WCS", "WCS", "1", "WCS_ENABLE|Enable; *WCS_DISABLE|Disable", timeout=0, users="K"),
+    switches("WCS_CONTROL", "WCS", "WCS", "WCS_ENABLE|Enable; *WCS_DISABLE|Disable", rule="1", timeout=0, users="K"),
     switches(
         "UPLOAD_MODE",
         "Upload",
         _OPTIONS,
-        "1",
         "*UPLOAD_CLIENT|Client; UPLOAD_LOCAL|Local; UPLOAD_BOTH|Both",
+        rule="1",
         timeout=0,
         saved=True,
         users="KC",
@@ -118,7 +121,7 @@ CAMERA: Final = (
         users="KC",
     ),
     texts("CCD_FILE_PATH", "Filename", _INFO, "FILE_PATH|Path", perm="ro"),
-    switches("CCD_FAST_TOGGLE", "Fast Exposure", _OPTIONS, "1", ENABLED_DISABLED, timeout=0, saved=True),
+    switches("CCD_FAST_TOGGLE", "Fast Exposure", _OPTIONS, ENABLED_DISABLED, rule="1", timeout=0, saved=True),
     numbers("CCD_FAST_COUNT", "Fast Count", _OPTIONS, "FRAMES|Frames|%.f|0..100000/1|1", timeout=0),
     texts(
         "ACTIVE_DEVICES",

@@ -15,7 +15,7 @@ _INFO: Final = "General Info"
 _LEVELS: Final = "*{0}_ERROR|Errors; *{0}_WARNING|Warnings; *{0}_SESSION|Messages; {0}_DEBUG|Driver Debug"
 
 GENERAL: Final = (
-    switches("CONNECTION", "Connection", _MAIN, "1", "CONNECT|Connect; *DISCONNECT|Disconnect", needed_by="KPCS"),
+    switches("CONNECTION", "Connection", _MAIN, "CONNECT|Connect; *DISCONNECT|Disconnect", rule="1", needed_by="KPCS"),
     texts(
         "DRIVER_INFO",
         "Driver Info",
@@ -25,14 +25,14 @@ GENERAL: Final = (
         users="C",
         needed_by="KP",
     ),
-    switches("DEBUG", "Debug", _OPTIONS, "1", "ENABLE|Enable; *DISABLE|Disable", timeout=0, saved=True, users="K"),
-    switches("SIMULATION", "Simulation", _OPTIONS, "1", "ENABLE|Enable; *DISABLE|Disable", timeout=0),
+    switches("DEBUG", "Debug", _OPTIONS, "ENABLE|Enable; *DISABLE|Disable", rule="1", timeout=0, saved=True, users="K"),
+    switches("SIMULATION", "Simulation", _OPTIONS, "ENABLE|Enable; *DISABLE|Disable", rule="1", timeout=0),
     switches(
         "CONFIG_PROCESS",
         "Configuration",
         _OPTIONS,
-        "A",
         "CONFIG_LOAD|Load; CONFIG_SAVE|Save; CONFIG_DEFAULT|Default; CONFIG_PURGE|Purge",
+        rule="A",
         timeout=0,
         users="K",
         needed_by="C",
@@ -49,14 +49,16 @@ GENERAL: Final = (
 )
 
 DEBUGGING: Final = (
-    switches("DEBUG_LEVEL", "Debug Levels", _OPTIONS, "M", _LEVELS.format("DBG"), timeout=0, saved=True),
-    switches("LOGGING_LEVEL", "Logging Levels", _OPTIONS, "M", _LEVELS.format("LOG"), timeout=0, saved=True, users="K"),
+    switches("DEBUG_LEVEL", "Debug Levels", _OPTIONS, _LEVELS.format("DBG"), rule="M", timeout=0, saved=True),
+    switches(
+        "LOGGING_LEVEL", "Logging Levels", _OPTIONS, _LEVELS.format("LOG"), rule="M", timeout=0, saved=True, users="K"
+    ),
     switches(
         "LOG_OUTPUT",
         "Log Output",
         _OPTIONS,
-        "M",
         "*CLIENT_DEBUG|To Client; FILE_DEBUG|To Log File",
+        rule="M",
         timeout=0,
         saved=True,
         users="K",
@@ -69,8 +71,8 @@ CONNECTING: Final = (
         "CONNECTION_MODE",
         "Connection Mode",
         _CONNECTION,
-        "1",
         "*CONNECTION_SERIAL|Serial; CONNECTION_TCP|Network; CONNECTION_USB|USB; CONNECTION_I2C|I2C",
+        rule="1",
         saved=True,
         users="K",
         counted=True,
@@ -80,16 +82,18 @@ CONNECTING: Final = (
         "DEVICE_BAUD_RATE",
         "Baud Rate",
         _CONNECTION,
-        "1",
         "*9600; 19200; 38400; 57600; 115200; 230400",
+        rule="1",
         saved=True,
         users="K",
     ),
-    switches("DEVICE_AUTO_SEARCH", "Auto Search", _CONNECTION, "1", "*INDI_ENABLED|Enabled; INDI_DISABLED|Disabled"),
-    switches("DEVICE_PORT_SCAN", "Refresh", _CONNECTION, "1", "Scan Ports", users="K"),
+    switches(
+        "DEVICE_AUTO_SEARCH", "Auto Search", _CONNECTION, "*INDI_ENABLED|Enabled; INDI_DISABLED|Disabled", rule="1"
+    ),
+    switches("DEVICE_PORT_SCAN", "Refresh", _CONNECTION, "Scan Ports", rule="1", users="K"),
     texts("DEVICE_ADDRESS", "Server", _CONNECTION, "ADDRESS|Address; PORT|Port", saved=True, users="K"),
-    switches("CONNECTION_TYPE", "Connection Type", _CONNECTION, "1", "*TCP; UDP", saved=True, users="K"),
-    switches("DEVICE_LAN_SEARCH", "LAN Search", _CONNECTION, "1", ENABLED_DISABLED),
+    switches("CONNECTION_TYPE", "Connection Type", _CONNECTION, "*TCP; UDP", rule="1", saved=True, users="K"),
+    switches("DEVICE_LAN_SEARCH", "LAN Search", _CONNECTION, ENABLED_DISABLED, rule="1"),
     texts("I2C_CONNECTION", "I2C Connection", _CONNECTION, "BUS|Bus Path|/dev/i2c-1; ADDRESS|Address (hex)|0x28"),
     texts("NICKNAME", "Nickname", _INFO, "nickname|nickname"),
 )

@@ -15,21 +15,23 @@ _OPTIONS: Final = "Options"
 _RA_DEC: Final = "RA|RA (hh:mm:ss)|%010.6m|0..24/0; DEC|DEC (dd:mm:ss)|%010.6m|-90..90/0"
 
 MOUNT: Final = (
-    switches("ON_COORD_SET", "On Set", _MAIN, "1", "*TRACK|Track; SLEW|Slew; SYNC|Sync", users="KP", counted=True),
+    switches("ON_COORD_SET", "On Set", _MAIN, "*TRACK|Track; SLEW|Slew; SYNC|Sync", rule="1", users="KP", counted=True),
     numbers("EQUATORIAL_EOD_COORD", "Eq. Coordinates", _MAIN, _RA_DEC, needed_by="KPCS"),
-    switches("TELESCOPE_ABORT_MOTION", "Abort Motion", _MAIN, "A", "ABORT|Abort", users="KPC"),
+    switches("TELESCOPE_ABORT_MOTION", "Abort Motion", _MAIN, "ABORT|Abort", rule="A", users="KPC"),
     switches(
         "TELESCOPE_TRACK_MODE",
         "Track Mode",
         _MAIN,
-        "1",
         "*TRACK_SIDEREAL|Sidereal; TRACK_SOLAR|Solar; TRACK_LUNAR|Lunar; TRACK_CUSTOM|Custom",
+        rule="1",
         timeout=0,
         saved=True,
         users="KC",
         counted=True,
     ),
-    switches("TELESCOPE_TRACK_STATE", "Tracking", _MAIN, "1", "TRACK_ON|On; *TRACK_OFF|Off", timeout=0, users="KC"),
+    switches(
+        "TELESCOPE_TRACK_STATE", "Tracking", _MAIN, "TRACK_ON|On; *TRACK_OFF|Off", rule="1", timeout=0, users="KC"
+    ),
     numbers(
         "TELESCOPE_TRACK_RATE",
         "Track Rates",
@@ -38,15 +40,17 @@ MOUNT: Final = (
         "TRACK_RATE_DE|DE (arcsecs/s)|%.6f|-16384..16384/0.000001",
         saved=True,
     ),
-    switches("TELESCOPE_HOME", "Home", _MAIN, "A", "FIND|Find; SET|Set; GO|Go", counted=True),
-    switches("TELESCOPE_MOTION_NS", "Motion N/S", _MOTION, "A", "MOTION_NORTH|North; MOTION_SOUTH|South", users="KCS"),
-    switches("TELESCOPE_MOTION_WE", "Motion W/E", _MOTION, "A", "MOTION_WEST|West; MOTION_EAST|East", users="KCS"),
+    switches("TELESCOPE_HOME", "Home", _MAIN, "FIND|Find; SET|Set; GO|Go", rule="A", counted=True),
+    switches(
+        "TELESCOPE_MOTION_NS", "Motion N/S", _MOTION, "MOTION_NORTH|North; MOTION_SOUTH|South", rule="A", users="KCS"
+    ),
+    switches("TELESCOPE_MOTION_WE", "Motion W/E", _MOTION, "MOTION_WEST|West; MOTION_EAST|East", rule="A", users="KCS"),
     switches(
         "TELESCOPE_REVERSE_MOTION",
         "Reverse",
         _MOTION,
-        "M",
         "REVERSE_NS|North/South; REVERSE_WE|West/East",
+        rule="M",
         saved=True,
         users="K",
     ),
@@ -54,15 +58,17 @@ MOUNT: Final = (
         "TELESCOPE_SLEW_RATE",
         "Slew Rate",
         _MOTION,
-        "1",
         "1x|Guide; 2x|Centering; *3x|Find; 4x|Max",
+        rule="1",
         timeout=0,
         saved=True,
         users="KS",
         counted=True,
     ),
     numbers("TARGET_EOD_COORD", "Slew Target", _MOTION, _RA_DEC, perm="ro"),
-    switches("TELESCOPE_MOUNT_TYPE", "Mount Type", _MOTION, "1", "ALTAZ; EQ_FORK|Fork (Eq); *EQ_GEM|GEM", perm="ro"),
+    switches(
+        "TELESCOPE_MOUNT_TYPE", "Mount Type", _MOTION, "ALTAZ; EQ_FORK|Fork (Eq); *EQ_GEM|GEM", rule="1", perm="ro"
+    ),
     texts("TIME_UTC", "UTC", _SITE, "UTC|UTC Time; OFFSET|UTC Offset", users="KC"),
     numbers(
         "GEOGRAPHIC_COORD",
@@ -73,7 +79,7 @@ MOUNT: Final = (
         saved=True,
         users="KPC",
     ),
-    switches("TELESCOPE_PARK", "Parking", _MAIN, "1", "PARK|Park(ed); UNPARK|UnPark(ed)", users="KCS"),
+    switches("TELESCOPE_PARK", "Parking", _MAIN, "PARK|Park(ed); UNPARK|UnPark(ed)", rule="1", users="KCS"),
     numbers(
         "TELESCOPE_PARK_POSITION",
         "Park Position",
@@ -85,20 +91,20 @@ MOUNT: Final = (
         "TELESCOPE_PARK_OPTION",
         "Park Options",
         _SITE,
-        "A",
         "PARK_CURRENT|Current; PARK_DEFAULT|Default; PARK_WRITE_DATA|Write Data; PARK_PURGE_DATA|Purge Data",
+        rule="A",
         users="K",
     ),
     switches(
         "TELESCOPE_PIER_SIDE",
         "Pier Side",
         _MAIN,
-        "A",
         "PIER_WEST|West (pointing east); PIER_EAST|East (pointing west)",
+        rule="A",
         perm="ro",
         users="KCP",
     ),
-    switches("PEC", "PEC Playback", _MOTION, "1", "*PEC OFF; PEC ON", timeout=0, saved=True),
+    switches("PEC", "PEC Playback", _MOTION, "*PEC OFF; PEC ON", rule="1", timeout=0, saved=True),
     numbers(
         "GUIDE_RATE",
         "Guiding Rate",
@@ -111,8 +117,8 @@ MOUNT: Final = (
         "DOME_POLICY",
         "Dome Policy",
         _OPTIONS,
-        "1",
         "*DOME_IGNORED|Dome ignored; DOME_LOCKS|Dome locks",
+        rule="1",
         saved=True,
     ),
     texts(

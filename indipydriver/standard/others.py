@@ -19,8 +19,8 @@ FOCUSER: Final = (
         "FOCUS_MOTION",
         "Direction",
         _MAIN,
-        "1",
         "*FOCUS_INWARD|Focus In; FOCUS_OUTWARD|Focus Out",
+        rule="1",
         state="Ok",
         needed_by="KC",
     ),
@@ -51,10 +51,10 @@ FOCUSER: Final = (
         saved=True,
         users="K",
     ),
-    switches("FOCUS_ABORT_MOTION", "Abort Motion", _MAIN, "A", "ABORT|Abort", users="K"),
+    switches("FOCUS_ABORT_MOTION", "Abort Motion", _MAIN, "ABORT|Abort", rule="A", users="K"),
     numbers("FOCUS_SYNC", "Sync", _MAIN, "FOCUS_SYNC_VALUE|Steps|%.f|0..100000/1000", state="Ok"),
-    switches("FOCUS_REVERSE_MOTION", "Reverse Motion", _MAIN, "1", ENABLED_DISABLED, saved=True),
-    switches("FOCUS_BACKLASH_TOGGLE", "Backlash", _MAIN, "1", ENABLED_DISABLED, saved=True, users="K"),
+    switches("FOCUS_REVERSE_MOTION", "Reverse Motion", _MAIN, ENABLED_DISABLED, rule="1", saved=True),
+    switches("FOCUS_BACKLASH_TOGGLE", "Backlash", _MAIN, ENABLED_DISABLED, rule="1", saved=True, users="K"),
     numbers(
         "FOCUS_BACKLASH_STEPS",
         "Backlash",
@@ -88,11 +88,11 @@ FILTER_WHEEL: Final = (
 
 ROTATOR: Final = (
     numbers("ABS_ROTATOR_ANGLE", "Goto", _MAIN, "ANGLE|Angle|%.2f|0..360/10", timeout=0, users="C", needed_by="KP"),
-    switches("ROTATOR_ABORT_MOTION", "Abort Motion", _MAIN, "A", "ABORT|Abort", timeout=0),
+    switches("ROTATOR_ABORT_MOTION", "Abort Motion", _MAIN, "ABORT|Abort", rule="A", timeout=0),
     numbers("SYNC_ROTATOR_ANGLE", "Sync", _MAIN, "ANGLE|Angle|%.2f|0..360/10", timeout=0),
-    switches("ROTATOR_HOME", "Homing", _MAIN, "A", "HOME|Start", timeout=0),
-    switches("ROTATOR_REVERSE", "Reverse", _MAIN, "1", ENABLED_DISABLED, timeout=0, saved=True, users="K"),
-    switches("ROTATOR_BACKLASH_TOGGLE", "Backlash", _MAIN, "1", ENABLED_DISABLED, timeout=0, saved=True),
+    switches("ROTATOR_HOME", "Homing", _MAIN, "HOME|Start", rule="A", timeout=0),
+    switches("ROTATOR_REVERSE", "Reverse", _MAIN, ENABLED_DISABLED, rule="1", timeout=0, saved=True, users="K"),
+    switches("ROTATOR_BACKLASH_TOGGLE", "Backlash", _MAIN, ENABLED_DISABLED, rule="1", timeout=0, saved=True),
     numbers(
         "ROTATOR_BACKLASH_STEPS",
         "Backlash",
@@ -112,16 +112,18 @@ ROTATOR: Final = (
 )
 
 DOME: Final = (
-    switches("DOME_SHUTTER", "Shutter", _MAIN, "A", "SHUTTER_OPEN|Open; *SHUTTER_CLOSE|Close", state="Ok", users="KC"),
+    switches(
+        "DOME_SHUTTER", "Shutter", _MAIN, "SHUTTER_OPEN|Open; *SHUTTER_CLOSE|Close", rule="A", state="Ok", users="KC"
+    ),
     switches(
         "DOME_SHUTTER_PARK_POLICY",
         "Shutter",
         _OPTIONS,
-        "M",
         "SHUTTER_CLOSE_ON_PARK|Close On Park; SHUTTER_OPEN_ON_UNPARK|Open On UnPark",
+        rule="M",
         saved=True,
     ),
-    switches("DOME_MOTION", "Motion", _MAIN, "A", "DOME_CW|Dome CW; DOME_CCW|Dome CCW", state="Ok", needed_by="K"),
+    switches("DOME_MOTION", "Motion", _MAIN, "DOME_CW|Dome CW; DOME_CCW|Dome CCW", rule="A", state="Ok", needed_by="K"),
     numbers(
         "REL_DOME_POSITION", "Relative Position", _MAIN, "DOME_RELATIVE_POSITION|Degrees|%6.2f|-180..180/10", state="Ok"
     ),
@@ -133,15 +135,15 @@ DOME: Final = (
         state="Ok",
         users="K",
     ),
-    switches("DOME_ABORT_MOTION", "Abort Motion", _MAIN, "A", "ABORT|Abort", users="K"),
+    switches("DOME_ABORT_MOTION", "Abort Motion", _MAIN, "ABORT|Abort", rule="A", users="K"),
     numbers("DOME_SPEED", "Speed", _MAIN, "DOME_SPEED_VALUE|RPM|%6.2f|0..10/0.1|1", state="Ok"),
     numbers("DOME_SYNC", "Sync", _MAIN, "DOME_SYNC_VALUE|Az|%.2f|0..360/10", state="Ok"),
     switches(
         "DOME_AUTOSYNC",
         "Slaving",
         _SLAVING,
-        "1",
         "DOME_AUTOSYNC_ENABLE|Enable; *DOME_AUTOSYNC_DISABLE|Disable",
+        rule="1",
         state="Ok",
         users="KC",
     ),
@@ -153,21 +155,21 @@ DOME: Final = (
         state="Ok",
         saved=True,
     ),
-    switches("DOME_PARK", "Parking", _MAIN, "1", "PARK|Park(ed); UNPARK|UnPark(ed)", state="Ok", users="KC"),
+    switches("DOME_PARK", "Parking", _MAIN, "PARK|Park(ed); UNPARK|UnPark(ed)", rule="1", state="Ok", users="KC"),
     numbers("DOME_PARK_POSITION", "Park Position", _SITE, "PARK_AZ|AZ D:M:S|%10.6m|0..360/0"),
     switches(
         "DOME_PARK_OPTION",
         "Park Options",
         _SITE,
-        "A",
         "PARK_CURRENT|Current; PARK_DEFAULT|Default; PARK_WRITE_DATA|Write Data",
+        rule="A",
     ),
     switches(
         "MOUNT_POLICY",
         "Mount Policy",
         _OPTIONS,
-        "1",
         "*MOUNT_IGNORED|Mount ignored; MOUNT_LOCKS|Mount locks",
+        rule="1",
         saved=True,
     ),
     texts(
@@ -177,8 +179,8 @@ DOME: Final = (
 
 WEATHER: Final = (
     numbers("WEATHER_UPDATE", "Update", _MAIN, "PERIOD|Period (s)|%.f|0..3600/60|60", saved=True),
-    switches("WEATHER_REFRESH", "Weather", _MAIN, "A", "REFRESH|Refresh", timeout=0),
-    switches("WEATHER_OVERRIDE", "Safety", _MAIN, "M", "OVERRIDE|Override Status", timeout=0),
+    switches("WEATHER_REFRESH", "Weather", _MAIN, "REFRESH|Refresh", rule="A", timeout=0),
+    switches("WEATHER_OVERRIDE", "Safety", _MAIN, "OVERRIDE|Override Status", rule="M", timeout=0),
     lights("WEATHER_STATUS", "Status", _MAIN, "WEATHER_TEMPERATURE|Temperature (C)", needed_by="KC", counted=True),
     lights("SAFETY_STATUS", "Safety", _MAIN, "SAFETY|Safety", users="K"),
     numbers(
@@ -205,13 +207,13 @@ GPS: Final = (
         needed_by="K",
     ),
     texts("TIME_UTC", "UTC", _MAIN, "UTC|UTC Time; OFFSET|UTC Offset", perm="ro", needed_by="K"),
-    switches("GPS_REFRESH", "Refresh", _MAIN, "A", "REFRESH|GPS", timeout=0, users="K"),
+    switches("GPS_REFRESH", "Refresh", _MAIN, "REFRESH|GPS", rule="A", timeout=0, users="K"),
     numbers("GPS_REFRESH_PERIOD", "Refresh", _MAIN, "PERIOD|Period (s)|%.f|0..3600/60", timeout=0, users="K"),
 )
 
 DUST_CAP: Final = (
-    switches("CAP_PARK", "Dust Cover", _MAIN, "1", "PARK|Park; UNPARK|Unpark", timeout=0, needed_by="KC"),
-    switches("CAP_ABORT", "Motion", _MAIN, "A", "ABORT|Abort"),
+    switches("CAP_PARK", "Dust Cover", _MAIN, "PARK|Park; UNPARK|Unpark", rule="1", timeout=0, needed_by="KC"),
+    switches("CAP_ABORT", "Motion", _MAIN, "ABORT|Abort", rule="A"),
 )
 
 LIGHT_BOX: Final = (
@@ -219,8 +221,8 @@ LIGHT_BOX: Final = (
         "FLAT_LIGHT_CONTROL",
         "Flat Light",
         _MAIN,
-        "1",
         "FLAT_LIGHT_ON|On; *FLAT_LIGHT_OFF|Off",
+        rule="1",
         timeout=0,
         users="C",
         needed_by="K",
@@ -247,14 +249,14 @@ POWER: Final = (
         users="K",
         counted=True,
     ),
-    switches("LED_CONTROL", "LEDs", _MAIN, "1", "*INDI_ENABLED|Enabled; INDI_DISABLED|Disabled", users="K"),
-    switches("POWER_CHANNELS", "Toggle DC", "Power", "M", "POWER_CHANNEL_1|Channel 1", users="K", counted=True),
+    switches("LED_CONTROL", "LEDs", _MAIN, "*INDI_ENABLED|Enabled; INDI_DISABLED|Disabled", rule="1", users="K"),
+    switches("POWER_CHANNELS", "Toggle DC", "Power", "POWER_CHANNEL_1|Channel 1", rule="M", users="K", counted=True),
     numbers("POWER_CURRENTS", "Currents", "Power", "POWER_CHANNEL_1|Channel 1|%.2f|0..999", perm="ro", counted=True),
     texts("POWER_LABELS", "Labels", "Power", "POWER_CHANNEL_1|Channel 1|Channel 1", saved=True, counted=True),
-    switches("DEW_CHANNELS", "Toggle Dew", "Dew", "M", "DEW_CHANNEL_1|Dew 1", users="K", counted=True),
+    switches("DEW_CHANNELS", "Toggle Dew", "Dew", "DEW_CHANNEL_1|Dew 1", rule="M", users="K", counted=True),
     numbers("DEW_DUTY_CYCLES", "Duty Cycles", "Dew", "DEW_CHANNEL_1|Dew 1|%.0f|0..100/10", counted=True),
     numbers("DEW_CURRENTS", "Currents", "Dew", "DEW_CHANNEL_1|Dew 1|%.2f|0..999", perm="ro", counted=True),
     texts("DEW_LABELS", "Labels", "Dew", "DEW_CHANNEL_1|Dew 1|Dew 1", saved=True, counted=True),
-    switches("USB_PORTS", "Toggle USB", "USB", "M", "USB_PORT_1|Port 1", users="K", counted=True),
+    switches("USB_PORTS", "Toggle USB", "USB", "USB_PORT_1|Port 1", rule="M", users="K", counted=True),
     texts("USB_LABELS", "Labels", "USB", "USB_PORT_1|Port 1|Port 1", saved=True, counted=True),
 )

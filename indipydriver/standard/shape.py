@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import partial
 from typing import Final
 
 from ..protocol.tags import Permission, State, SwitchRule, VectorKind
@@ -14,6 +15,7 @@ __all__ = [
     "Interface",
     "StandardMember",
     "StandardProperty",
+    "blobs",
     "lights",
     "members_of",
     "numbers",
@@ -133,20 +135,22 @@ def members_of(kind: VectorKind, text: str) -> tuple[StandardMember, ...]:
             low, high, step = low or "0", high or "0", step or "0"
             found.append(StandardMember(name, label, value or "0", format, float(low), float(high), float(step)))
         else:
-            found.append(StandardMember(name, label, rest[0] if rest and rest[0] else ""))
+            value = rest[0] if rest and rest[0] else ""
+            found.append(StandardMember(name, label, "Idle" if kind is VectorKind.LIGHT else value))
     return tuple(found)
 
 
 _RULES: Final = {"1": SwitchRule.ONE_OF_MANY, "A": SwitchRule.AT_MOST_ONE, "M": SwitchRule.ANY_OF_MANY}
 
 
-def switches(
+def _property(
+    kind: VectorKind,
     name: str,
     label: str,
     group: str,
-    rule: str,
     members: str,
     *,
+    rule: str | None = None,
     perm: str = "rw",
     state: str = "Idle",
     timeout: int = 60,
@@ -155,58 +159,26 @@ def switches(
     needed_by: str = "",
     counted: bool = False,
 ) -> StandardProperty:
-    """Switches; the rule is 1 for OneOfMany, A for AtMostOne, M for AnyOfMany."""
-    made, kind = members_of(VectorKind.SWITCH, members), VectorKind.SWITCH
-    how = (Permission(perm), _RULES[rule], State(state), timeout, saved, users + needed_by, needed_by, counted)
-    return StandardProperty(name, kind, label, group, made, *how)
+    return StandardProperty(
+        name=name,
+        kind=kind,
+        label=label,
+        group=group,
+        members=members_of(kind, members),
+        perm=None if kind is VectorKind.LIGHT else Permission(perm),
+        rule=None if rule is None else _RULES[rule],
+        state=State(state),
+        timeout=timeout,
+        saved=saved,
+        users=users + needed_by,
+        needed_by=needed_by,
+        counted=counted,
+    )
 
 
-def numbers(
-    name: str,
-    label: str,
-    group: str,
-    members: str,
-    *,
-    perm: str = "rw",
-    state: str = "Idle",
-    timeout: int = 60,
-    saved: bool = False,
-    users: str = "",
-    needed_by: str = "",
-    counted: bool = False,
-) -> StandardProperty:
-    """Numbers."""
-    made, kind = members_of(VectorKind.NUMBER, members), VectorKind.NUMBER
-    how = (Permission(perm), None, State(state), timeout, saved, users + needed_by, needed_by, counted)
-    return StandardProperty(name, kind, label, group, made, *how)
-
-
-def texts(
-    name: str,
-    label: str,
-    group: str,
-    members: str,
-    *,
-    perm: str = "rw",
-    state: str = "Idle",
-    timeout: int = 60,
-    saved: bool = False,
-    users: str = "",
-    needed_by: str = "",
-    counted: bool = False,
-    kind: VectorKind = VectorKind.TEXT,
-) -> StandardProperty:
-    """Texts; or BLOBs."""
-    made = members_of(kind, members)
-    how = (Permission(perm), None, State(state), timeout, saved, users + needed_by, needed_by, counted)
-    return StandardProperty(name, kind, label, group, made, *how)
-
-
-def lights(
-    name: str, label: str, group: str, members: str, *, users: str = "", needed_by: str = "", counted: bool = False
-) -> StandardProperty:
-    """Lights."""
-    kind = VectorKind.LIGHT
-    made = tuple(StandardMember(m.name, m.label, "Idle") for m in members_of(kind, members))
-    how = (None, None, State.IDLE, 60, False, users + needed_by, needed_by, counted)
-    return StandardProperty(name, kind, label, group, made, *how)
+numbers: Final = partial(_property, VectorKind.NUMBER)
+texts: Final = partial(_property, VectorKind.TEXT)
+lights: Final = partial(_property, VectorKind.LIGHT)
+blobs: Final = partial(_property, VectorKind.BLOB)
+switches: Final = partial(_property, VectorKind.SWITCH)
+"""Switches name their rule: 1 for OneOfMany, A for AtMostOne, M for AnyOfMany."""
