@@ -13,8 +13,8 @@ from ..protocol.tags import State
 from ..standard import Interface, find
 from .filterwheel import FilterWheel
 from .fits import fits_file
+from .instrument import Instrument
 from .operations import End, Refused
-from .partners import Partners
 from .propertydevice import Bound
 from .settings import write_atomically
 from .shots import FrameType, Shot, file_for, header, keyword_cards, sky_cards
@@ -32,7 +32,7 @@ _NEAR: Final = 0.2  # degrees from the target at which a sensor is as cold as wa
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
-class Camera(Partners):
+class Camera(Instrument):
     """A camera. Override :meth:`expose`. The size of the sensor is in class attributes, or assigned in connect().
 
     The images become FITS files, with headers that are joined from what clients say and what the partners in
@@ -150,8 +150,6 @@ class Camera(Partners):
         table = Interface.CCD
         made = [self._bind(find(name, table), handle, **how) for name, handle, there, how in names if there]
         made.append(self._bind(find(_FILE, table), shown=False))
-        partners = find("ACTIVE_DEVICES", table)
-        made.append(self._bind(partners, self._on_partners, permanent=True, only=list(self.partners)))
         for bound in made:
             member = bound.vector.data.get(_IMAGE)
             if isinstance(member, BLOBMember):
@@ -278,9 +276,10 @@ class Camera(Partners):
         names = self._seen("ACTIVE_FILTER", "FILTER_NAME")
         if slot is not None:
             return names.get(f"FILTER_SLOT_NAME_{slot:.0f}")
-        if isinstance(self, FilterWheel):
-            return self.names[self.slot - 1] if self.slot <= len(self.names) else None
-        return None
+        wheel = next((one for one in self._fellows() if isinstance(one, FilterWheel)), None)
+        if wheel is None or wheel.slot > len(wheel.names):
+            return None
+        return wheel.names[wheel.slot - 1]
 
     def _sky(self, shot: Shot) -> list[Any]:
         mount = "ACTIVE_TELESCOPE"
@@ -321,17 +320,6 @@ class Camera(Partners):
 
     async def _on_binning(self, values: dict[str, Any]) -> None:
         await self._store(_BINNING, {member: round(value) for member, value in values.items()})
-
-    async def _store(self, name: str, values: dict[str, Any]) -> None:
-        """Take over what the next exposure is to be like."""
-        await self._send(name, State.OK, values)
-        await self._save_one(name)
-
-    async def _store_choice(self, name: str, values: dict[str, Any]) -> None:
-        member = await self._pick(name, values)
-        if member is not None:
-            self._choose(name, member)
-            await self._store(name, {})
 
     async def _on_gain(self, values: dict[str, Any]) -> None:
         await self._store(_GAIN, {"GAIN": round(values["GAIN"])})

@@ -98,7 +98,11 @@ class Connecting(Options):
     def _close_line(self) -> None:
         if self.line is not None:
             self.line.close()
-            self.line = None
+            self._share_line(None)
+
+    def _share_line(self, line: Line | None) -> None:
+        """All that talks to the hardware has this connection."""
+        self.line = line
 
     async def _save_ways(self) -> None:
         """Keep how it was connected, as that has worked."""

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final
 
 from ..protocol.tags import State
 from ..standard import Interface, find
+from .instrument import Instrument
 from .operations import End, Refused, words_of
 from .parkdata import ParkData, read_park_data, write_park_data
-from .partners import Partners
 from .propertydevice import Bound
 from .sky import altitude_azimuth, now_utc
 from .standarddevice import optional
@@ -27,7 +27,7 @@ _PARAMS, _LOCK, _PLACE = "DOME_PARAMS", "MOUNT_POLICY", "DOME_PARK_POSITION"
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
-class Dome(Partners):
+class Dome(Instrument):
     """A dome that turns: override :meth:`turn_to`. Or a roof: override :meth:`open_roof` and :meth:`close_roof`.
 
     Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: it
@@ -139,7 +139,6 @@ class Dome(Partners):
             (_PARK, self._on_dome_park, True, {}),
             (_PLACE, self._on_park_place, turns, {"values": park}),
             (_LOCK, self._on_mount_policy, True, {"permanent": True}),
-            ("ACTIVE_DEVICES", self._on_partners, True, {"permanent": True}),
         ]
         made = [self._bind(find(name, table), handle, **how) for name, handle, there, how in names if there]
         if not turns:  # what people see of a roof

@@ -173,10 +173,7 @@ class Focuser(Instrument):
     # --- commands ---
 
     async def _on_direction(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_MOTION, values)
-        if member is not None:
-            self._choose(_MOTION, member)
-            await self._send(_MOTION, State.OK)
+        await self._store_choice(_MOTION, values)
 
     async def _on_absolute(self, values: dict[str, Any]) -> None:
         target = round(values[_ABS_MEMBER])

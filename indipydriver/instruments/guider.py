@@ -14,7 +14,7 @@ from .standarddevice import optional
 
 __all__ = ["Direction", "Guider"]
 
-_NS, _WE = "TELESCOPE_TIMED_GUIDE_NS", "TELESCOPE_TIMED_GUIDE_WE"
+_NS, _WE, _RATE = "TELESCOPE_TIMED_GUIDE_NS", "TELESCOPE_TIMED_GUIDE_WE", "GUIDE_RATE"
 _ENDS: Final = {End.DONE: State.IDLE, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
@@ -51,14 +51,33 @@ class Guider(Instrument):
     async def guide(self, direction: Direction, seconds: float) -> None:
         """Move slowly for a time, and return when it is over. Stop also when you are cancelled."""
 
+    @optional
+    async def set_guide_rate(self, west_east: float, north_south: float) -> None:
+        """How fast guide() moves, in multiples of the speed of the sky."""
+
+    @property
+    def guide_rate(self) -> tuple[float, float]:
+        """How fast guide() moves, in multiples of the speed of the sky: to west and east, to north and south."""
+        if not self._has(_RATE):
+            return 0.5, 0.5
+        return self._get(_RATE, "GUIDE_RATE_WE"), self._get(_RATE, "GUIDE_RATE_NS")
+
     def _standard(self) -> list[Bound]:
         self._require("guide")
         table, group = Interface.GUIDER, self.guide_group
-        return [
+        made = []
+        if self._implements("set_guide_rate"):
+            made.append(self._bind(find(_RATE, Interface.TELESCOPE), self._on_guide_rate, group=group))
+        made += [
             self._bind(find(_NS, table), self._on_pulse_north_south, group=group),
             self._bind(find(_WE, table), self._on_pulse_west_east, group=group),
-            *super()._standard(),
         ]
+        return [*made, *super()._standard()]
+
+    async def _on_guide_rate(self, values: dict[str, Any]) -> None:
+        wanted = {name: values.get(name, self._get(_RATE, name)) for name in self._vector(_RATE)}
+        work = self.set_guide_rate(wanted["GUIDE_RATE_WE"], wanted["GUIDE_RATE_NS"])
+        await self._perform(_RATE, work, accept=lambda: self._put(_RATE, wanted))
 
     async def _on_pulse_north_south(self, values: dict[str, Any]) -> None:
         await self._pulse(_NS, values)
@@ -75,7 +94,7 @@ class Guider(Instrument):
             await self._send(name, State.IDLE, nothing)
             return
         try:
-            self._check_guiding()
+            self._may_guide()
         except Refused:
             self._put(name, nothing)
             raise

@@ -11,9 +11,9 @@ from typing import Any, Final
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from ..protocol.texts import brief
-from ..standard import find
-from .connecting import Connecting
+from ..standard import Interface, find
 from .operations import End, Refused, words_of
+from .parts import Parts
 from .propertydevice import Bound
 from .standarddevice import optional
 from .watched import watched
@@ -26,7 +26,7 @@ _NOT_CONNECTED: Final = "[ERROR] The device is not connected"
 logger = logging.getLogger("indipydriver.instruments")
 
 
-class Instrument(Connecting):
+class Instrument(Parts):
     """A device that clients connect to. Override :meth:`connect`, :meth:`disconnect` and :meth:`poll`.
 
     The properties of its class, and those that it declares itself, are defined while it is connected. Raise
@@ -49,6 +49,7 @@ class Instrument(Connecting):
         if self.connections:
             self._general_group = "Connection"
         super().__init__(devicename, vectors, **devicedata)
+        self._adopt_parts()
         self._hide_all()
 
     # --- what an author overrides ---
@@ -66,7 +67,8 @@ class Instrument(Connecting):
     @property
     def connected(self) -> bool:
         """The hardware is connected."""
-        return self._is_up
+        up: bool = self.whole._is_up
+        return up
 
     # --- what a class of instruments overrides ---
 
@@ -79,19 +81,42 @@ class Instrument(Connecting):
     async def _poll_standard(self) -> None:
         """What is to be read beside what poll() reads."""
 
+    def _poll_failed(self) -> None:
+        """poll() has failed."""
+
     def _check_guiding(self) -> None:
         """Raise Refused, if it cannot guide now."""
+
+    def _may_guide(self) -> None:
+        """Raise Refused, if the device or a part of it cannot guide now."""
+        for one in self._fellows():
+            one._check_guiding()
 
     # --- its properties ---
 
     def _make(self) -> list[Bound]:
-        return [
+        parts = self._make_parts()
+        watched = (member for one in self._everything() for member in one._all_partners())
+        made = [
             self._bind(find("CONNECTION"), self._on_connection, permanent=True),
             *self._about(),
             *self._options(),
             *self._ways(),
+            *self._active_devices(watched),
             *super()._make(),
         ]
+        names = {bound.vector.name for bound in made}
+        for bound in parts:  # what every device has is there once
+            if bound.vector.name not in names:
+                names.add(bound.vector.name)
+                made.append(bound)
+        return made
+
+    def _interface(self) -> Interface:
+        found = super()._interface()
+        for part in self._members:
+            found |= part._interface()
+        return found
 
     def _operating(self) -> list[Bound]:
         """What is defined while it is connected."""
@@ -149,8 +174,26 @@ class Instrument(Connecting):
 
     async def _open(self) -> None:
         await self._open_line()
-        await self.connect()
-        await self._prepare()
+        self._share_line(self.line)
+        connected: list[Instrument] = []
+        try:
+            for one in self._everything():
+                await one.connect()
+                connected.append(one)
+            for one in connected:
+                await one._prepare()
+        except BaseException:
+            await self._disconnect(connected)
+            raise
+
+    async def _disconnect(self, connected: Iterable[Instrument]) -> None:
+        """Disconnect parts, the last one first; what fails is logged."""
+        for one in reversed([*connected]):
+            try:
+                async with asyncio.timeout(self.patience):
+                    await watched(one.disconnect(), f"{type(one).__name__}.disconnect")
+            except Exception as error:
+                logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
 
     async def _opened(self, end: End, text: str) -> None:
         if end is End.DONE:
@@ -171,17 +214,23 @@ class Instrument(Connecting):
                 bound.vector.enable = True
                 bound.vector.state = bound.state
                 await bound.vector.send_defVector()
-        try:
-            await self._after_definitions()
-        except ConnectionError as error:
-            self._lose(error)
-            return
-        except Exception as error:
-            self.error(self._failed(f"{type(self).__name__}, reading the hardware,", error))
+        for one in self._everything():
+            try:
+                await one._after_definitions()
+            except ConnectionError as error:
+                self._lose(error)
+                return
+            except Exception as error:
+                self.error(self._failed(f"{type(one).__name__}, reading the hardware,", error))
         if self._is_up:
-            self._start_loops()
-            self._poller = self._operations.spawn(self._poll_all())
+            self._start_all()
             await self._save_ways()
+
+    def _start_all(self) -> None:
+        """Start what runs while it is connected."""
+        for one in self._everything():
+            one._start_loops()
+        self._poller = self._operations.spawn(self._poll_all())
 
     async def _go_down(self, state: State, *, by: asyncio.Task[None] | None = None) -> None:
         """Disconnect: stop, close, say so, and delete what belongs to it."""
@@ -189,21 +238,23 @@ class Instrument(Connecting):
             if not self._is_up:
                 return
             self._is_up = False
-            for task in [*self._loops, self._poller]:
+            for task in [*(task for one in self._everything() for task in one._loops), self._poller]:
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
-            self._loops.clear()
+            for one in self._everything():
+                one._loops.clear()
             await self._operations.cancel_all()
-            try:
-                async with asyncio.timeout(self.patience):
-                    await watched(self.disconnect(), f"{type(self).__name__}.disconnect")
-            except Refused as error:
-                if state is State.IDLE:
-                    await self._stay_up(error)
-                    return
-            except Exception as error:
-                self.warning(f"While disconnecting: {words_of(error)}")
-                logger.warning("%s.disconnect failed", type(self).__name__, exc_info=error)
+            for one in reversed([*self._everything()]):
+                try:
+                    async with asyncio.timeout(self.patience):
+                        await watched(one.disconnect(), f"{type(one).__name__}.disconnect")
+                except Refused as error:
+                    if state is State.IDLE:
+                        await self._stay_up(error)
+                        return
+                except Exception as error:
+                    self.warning(f"While disconnecting: {words_of(error)}")
+                    logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
             self._close_line()
             self._choose("CONNECTION", "DISCONNECT")
             await self._send("CONNECTION", state)
@@ -220,17 +271,18 @@ class Instrument(Connecting):
         for bound in self._operating():
             if bound.vector.state == State.BUSY:  # what ran was cancelled
                 await self._updates.send(bound.vector, State.IDLE)
-        self._start_loops()
-        self._poller = self._operations.spawn(self._poll_all())
+        self._start_all()
 
     def _lose(self, error: BaseException) -> None:
         """The hardware is lost."""
-        if self._is_up:
+        if self.whole is not self:
+            self.whole._lose(error)
+        elif self._is_up:
             self.error(f"The connection is lost: {words_of(error)}")
             self._operations.spawn(self._go_down(State.ALERT))
 
     def _failed(self, what: str, error: BaseException) -> str:
-        if isinstance(error, ConnectionError) and self._is_up:
+        if isinstance(error, ConnectionError) and self.connected:
             self._lose(error)
             return words_of(error)
         return super()._failed(what, error)
@@ -239,26 +291,27 @@ class Instrument(Connecting):
 
     async def _poll_all(self) -> None:
         """Update it again and again; what fails is told once until it works again."""
-        failing: str | None = None
-        what = f"{type(self).__name__}.poll"
+        failing: dict[str, str] = {}
         while True:
             self._due.clear()
-            try:
-                async with asyncio.timeout(self.patience) as limit:
-                    await watched(self.poll(), what)
-                    await self._poll_standard()
-                failing = None
-            except (Exception, SystemExit) as raised:
-                error = raised
-                if isinstance(error, TimeoutError) and limit.expired():
-                    error = TimeoutError(f"poll() has not returned for {self.patience:g} s")
-                if words_of(error) != failing:
-                    failing = words_of(error)
-                    text = self._failed(what, error)
-                    if not isinstance(error, ConnectionError):
-                        self.error(text)
-                if isinstance(error, ConnectionError):
+            for one in self._everything():
+                name = type(one).__name__
+                try:
+                    async with asyncio.timeout(one.patience) as limit:
+                        await watched(one.poll(), f"{name}.poll")
+                        await watched(one._poll_standard(), f"{name}, being polled,")
+                    failing.pop(name, None)
+                except ConnectionError as lost:
+                    self._failed(f"{name}.poll", lost)
                     return
+                except (Exception, SystemExit) as raised:
+                    error: BaseException = raised
+                    if isinstance(error, TimeoutError) and limit.expired():
+                        error = TimeoutError(f"poll() has not returned for {one.patience:g} s")
+                    if words_of(error) != failing.get(name):
+                        failing[name] = words_of(error)
+                        self.error(self._failed(f"{name}.poll", error))
+                    one._poll_failed()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._period):
                     await self._due.wait()
@@ -267,7 +320,7 @@ class Instrument(Connecting):
         self._due.set()
 
     def _may_change_simulation(self) -> bool:
-        return not self._is_up and _CONNECTING not in self._operations
+        return not self.connected and _CONNECTING not in self._operations
 
     # --- its life ---
 
@@ -280,15 +333,17 @@ class Instrument(Connecting):
 
     async def _begin(self) -> None:
         self._changing, self._due = asyncio.Lock(), asyncio.Event()
+        for one in self._everything():
+            one.driver = self.driver
+            one._loops.clear()
         await self._load(lambda bound: bound.is_permanent)
+        for one in self._everything():
+            one._start_watching()
 
     async def _end(self) -> None:
         was_up = self._is_up
         await self._operations.cancel_all()
         self._reset()
         if was_up:
-            try:
-                await watched(self.disconnect(), f"{type(self).__name__}.disconnect")
-            except Exception as error:
-                logger.warning("%s.disconnect failed", type(self).__name__, exc_info=error)
+            await self._disconnect(self._everything())
         self._close_line()

@@ -2,52 +2,70 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ClassVar, Final, Literal
 
 from ..protocol.tags import State
-from ..protocol.values import getfloat, parse_timestamp
 from ..standard import Interface, StandardMember, find
-from .guider import Direction
-from .instrument import Instrument
-from .operations import End, Refused, words_of
-from .parkdata import ParkData, read_park_data, write_park_data
+from .operations import End, Refused
+from .paddle import Paddle
+from .parking import Parking
 from .propertydevice import Bound
+from .site import Site
+from .sky import altitude_azimuth, equatorial, now_utc, sidereal_time
 from .standarddevice import optional
+from .standardvectors import make_vector
 
 __all__ = ["Mount"]
 
 _EOD, _TARGET, _ON_SET = "EQUATORIAL_EOD_COORD", "TARGET_EOD_COORD", "ON_COORD_SET"
 _ABORT, _PARK, _HOME = "TELESCOPE_ABORT_MOTION", "TELESCOPE_PARK", "TELESCOPE_HOME"
 _TRACKING, _MODE, _RATE = "TELESCOPE_TRACK_STATE", "TELESCOPE_TRACK_MODE", "TELESCOPE_TRACK_RATE"
-_NS, _WE, _SPEED = "TELESCOPE_MOTION_NS", "TELESCOPE_MOTION_WE", "TELESCOPE_SLEW_RATE"
-_TIME, _PLACE, _PIER = "TIME_UTC", "GEOGRAPHIC_COORD", "TELESCOPE_PIER_SIDE"
-_MOTIONS: Final = {
-    "MOTION_NORTH": Direction.NORTH,
-    "MOTION_SOUTH": Direction.SOUTH,
-    "MOTION_WEST": Direction.WEST,
-    "MOTION_EAST": Direction.EAST,
-}
+_PIER, _TYPE, _PEC = "TELESCOPE_PIER_SIDE", "TELESCOPE_MOUNT_TYPE", "PEC"
+_PARK_PLACE, _PARK_OPTION, _POLICY = "TELESCOPE_PARK_POSITION", "TELESCOPE_PARK_OPTION", "DOME_POLICY"
+_PARK_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
 _ARCSECOND: Final = 1 / 3600
 _PARKED: Final = "Please unpark the mount before issuing any motion commands."
 
 
-class Mount(Instrument):
+_AXES: Final = {
+    "RA_DEC": (
+        StandardMember("PARK_RA", "RA (hh:mm:ss)", "0", "%010.6m", 0, 24),
+        StandardMember("PARK_DEC", "DEC (dd:mm:ss)", "0", "%010.6m", -90, 90),
+    ),
+    "HA_DEC": (
+        StandardMember("PARK_HA", "HA (hh:mm:ss)", "0", "%010.6m", -12, 12),
+        StandardMember("PARK_DEC", "DEC (dd:mm:ss)", "0", "%010.6m", -90, 90),
+    ),
+    "AZ_ALT": (
+        StandardMember("PARK_AZ", "AZ D:M:S", "0", "%10.6m", 0, 360),
+        StandardMember("PARK_ALT", "Alt  D:M:S", "0", "%10.6m", -90, 90),
+    ),
+}
+
+
+class Mount(Parking, Site, Paddle):
     """A mount. Override :meth:`slew_to` and what else it is able to; assign :attr:`coordinates` in poll().
 
     Coordinates are apparent ones of now (JNow): hours and degrees. A mount that only tells where it points overrides
     nothing.
 
     Attributes:
-        slew_rates: Names of the speeds for :meth:`start_motion`, from the slowest.
         has_pier_side: It knows on which side of the pier it is; assign :attr:`pier_side`.
+        mount_type: "ALTAZ", "EQ_FORK" or "EQ_GEM"; None: clients are not told.
+        park_axes: In which coordinates clients see and set where it is parked: "HA_DEC" (hours, degrees), "RA_DEC" or
+            "AZ_ALT" (degrees); None: they cannot. park() then goes to `self.park_position`, or to
+            `self.park_coordinates`, which are the same as hours and degrees of now.
+        park_default: Where it is parked, as long as clients have not said otherwise.
     """
 
     interface = Interface.TELESCOPE
-    slew_rates: ClassVar[Sequence[str]] = ("Guide", "Centering", "Find", "Max")
     has_pier_side: ClassVar[bool] = False
+    mount_type: ClassVar[Literal["ALTAZ", "EQ_FORK", "EQ_GEM"] | None] = None
+    park_axes: ClassVar[Literal["HA_DEC", "RA_DEC", "AZ_ALT"] | None] = None
+    park_default: ClassVar[tuple[float, float]] = (0.0, 90.0)
+    partners: ClassVar[Mapping[str, tuple[str, ...]]] = {"ACTIVE_DOME": ("DOME_PARK", "DOME_SHUTTER")}
+    _park, _park_place, _park_option, _park_what = _PARK, _PARK_PLACE, _PARK_OPTION, "mount"
 
     # --- what an author overrides ---
 
@@ -58,6 +76,10 @@ class Mount(Instrument):
     @optional
     async def sync(self, ra: float, dec: float) -> None:
         """It points to these coordinates now."""
+
+    @optional
+    async def flip(self, ra: float, dec: float) -> None:
+        """Slew to coordinates, so that it is on the other side of the pier then."""
 
     @optional
     async def abort(self) -> None:
@@ -77,7 +99,7 @@ class Mount(Instrument):
 
     @optional
     async def park(self) -> None:
-        """Go to the place where it is parked; return when it is there."""
+        """Go to the place where it is parked, see `park_axes`; return when it is there."""
 
     @optional
     async def unpark(self) -> None:
@@ -88,20 +110,16 @@ class Mount(Instrument):
         """Search for the home position, where the hardware finds its coordinates."""
 
     @optional
-    async def start_motion(self, direction: Direction, rate: int) -> None:
-        """Move until :meth:`stop_motion`; `rate` is a number of `slew_rates` from 0."""
+    async def set_home(self) -> None:
+        """The home position is where it is now."""
 
     @optional
-    async def stop_motion(self, direction: Direction) -> None:
-        """End what start_motion() has begun in this direction."""
+    async def go_home(self) -> None:
+        """Go to the home position; return when it is there."""
 
     @optional
-    async def set_location(self, latitude: float, longitude: float, elevation: float) -> None:
-        """It stands here: degrees north, degrees east from 0 to 360, metres."""
-
-    @optional
-    async def set_time(self, utc: datetime, offset: float) -> None:
-        """It is this time; the local time is `offset` hours ahead."""
+    async def set_pec(self, on: bool) -> None:
+        """Correct the periodic error of the worm, or not."""
 
     # --- what an author reads and assigns ---
 
@@ -134,17 +152,6 @@ class Mount(Instrument):
         self._put(_EOD, {}, self._mount_status())
 
     @property
-    def parked(self) -> bool:
-        """It is parked, and does not move. Assign it in connect() if the hardware knows."""
-        return self._mount_is_parked
-
-    @parked.setter
-    def parked(self, parked: bool) -> None:
-        self._mount_is_parked = parked
-        if self._has(_PARK) and _PARK not in self._operations:
-            self._put(_PARK, {"PARK": parked, "UNPARK": not parked}, State.OK)
-
-    @property
     def slewing(self) -> bool:
         """It is on its way to coordinates, or to where it is parked."""
         return _EOD in self._operations or _PARK in self._operations or _HOME in self._operations
@@ -160,42 +167,77 @@ class Mount(Instrument):
         self._put(_PIER, {"PIER_WEST": side == "WEST", "PIER_EAST": side == "EAST"}, State.OK)
 
     @property
-    def location(self) -> tuple[float, float, float]:
-        """Where it stands: degrees north, degrees east from 0 to 360, metres."""
-        return self._get(_PLACE, "LAT"), self._get(_PLACE, "LONG"), self._get(_PLACE, "ELEV")
+    def park_coordinates(self) -> tuple[float, float]:
+        """Where it is parked, as hours and degrees of now; of "AZ_ALT" and "HA_DEC" as they are where it stands."""
+        first, second = self.park_position
+        latitude, longitude, _ = self.location
+        if self.park_axes == "AZ_ALT":
+            return equatorial(second, first, latitude, longitude, now_utc())
+        if self.park_axes == "HA_DEC":
+            return (sidereal_time(longitude, now_utc()) - first) % 24, second
+        return first, second
 
     # --- its properties ---
 
     _follows = False
-    _mount_is_parked = False
 
     def _standard(self) -> list[Bound]:
         moves = self._implements("slew_to")
-        rates = [
-            StandardMember(f"{n}x", rate if len(self.slew_rates) == 4 else f"{n}x", "Off")
-            for n, rate in enumerate(self.slew_rates, 1)
-        ]
-        middle = {rates[len(rates) // 2].name: "On"}
+        sets = ["TRACK", "SLEW", "SYNC", *(["FLIP"] if self._implements("flip") else [])]
+        ways = {"FIND": "find_home", "SET": "set_home", "GO": "go_home"}
+        homes = [member for member, method in ways.items() if self._implements(method)]
+        kinds = {kind: "On" if kind == self.mount_type else "Off" for kind in ("ALTAZ", "EQ_FORK", "EQ_GEM")}
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
-            (_ON_SET, self._on_coord_set, moves, {}),
+            (_ON_SET, self._on_coord_set, moves, {"only": sets}),
             (_EOD, self._on_coordinates if moves else None, True, {}),
             (_ABORT, self._on_mount_abort, self._implements("abort"), {}),
             (_MODE, self._on_track_mode, self._implements("set_track_mode"), {}),
             (_TRACKING, self._on_tracking, self._implements("set_tracking"), {}),
             (_RATE, self._on_track_rate, self._implements("set_track_rate"), {}),
-            (_HOME, self._on_mount_home, self._implements("find_home"), {"only": ["FIND"]}),
-            (_NS, self._on_north_south, self._implements("start_motion"), {}),
-            (_WE, self._on_west_east, self._implements("start_motion"), {}),
-            (_SPEED, self._on_slew_rate, self._implements("start_motion"), {"members": rates, "values": middle}),
+            (_HOME, self._on_mount_home, bool(homes), {"only": homes}),
+        ]
+        later: list[tuple[str, Any, bool, dict[str, Any]]] = [
             (_TARGET, None, moves, {}),
-            (_TIME, self._on_time, True, {}),
-            (_PLACE, self._on_place, True, {}),
-            (_PARK, self._on_mount_park, self._implements("park"), {}),
+            (_TYPE, None, self.mount_type is not None, {"values": kinds}),
+        ]
+        parks = self._implements("park")
+        last: list[tuple[str, Any, bool, dict[str, Any]]] = [
+            (_PARK_OPTION, self._on_park_option, parks and self.park_axes is not None, {}),
             (_PIER, None, self.has_pier_side, {}),
+            (_PEC, self._on_pec, self._implements("set_pec"), {}),
+            (_POLICY, self._on_dome_policy, parks, {"permanent": True}),
         ]
         table = Interface.TELESCOPE
-        made = [self._bind(find(name, table), handle, **how) for name, handle, there, how in names if there]
-        return [*made, *super()._standard()]
+
+        def bind(rows: list[tuple[str, Any, bool, dict[str, Any]]]) -> list[Bound]:
+            return [self._bind(find(name, table), handle, **how) for name, handle, there, how in rows if there]
+
+        made = [*bind(names), *self._paddle_bounds(), *bind(later), self._bind_time(), self._bind_place()]
+        if parks:
+            made.append(self._bind(find(_PARK, table), self._on_mount_park))
+            if self.park_axes is not None:
+                place = make_vector(find(_PARK_PLACE, table), members=_AXES[self.park_axes])
+                made += self._parking_places(place)
+        return [*made, *bind(last), *super()._standard()]
+
+    def _park_first(self) -> tuple[float, ...]:
+        return self.park_default
+
+    def _park_here(self) -> tuple[float, ...]:
+        (ra, dec), (latitude, longitude, _) = self.coordinates, self.location
+        if self.park_axes == "RA_DEC":
+            return ra, dec
+        if not latitude and not longitude:
+            return ()
+        if self.park_axes == "HA_DEC":
+            return (sidereal_time(longitude, now_utc()) - ra + 12) % 24 - 12, dec
+        altitude, azimuth = altitude_azimuth(ra, dec, latitude, longitude, now_utc())
+        return azimuth, altitude
+
+    def _check_park_option(self) -> None:
+        super()._check_park_option()
+        if self.slewing:
+            raise Refused("The mount slews")
 
     def _check_guiding(self) -> None:
         self._check_movable()
@@ -203,8 +245,11 @@ class Mount(Instrument):
             raise Refused("The mount slews")
 
     def _check_movable(self) -> None:
-        if self._mount_is_parked:
+        if self._is_parked:
             raise Refused(_PARKED)
+
+    def _parked_words(self) -> str | None:
+        return _PARKED if self._is_parked else None
 
     def _mount_status(self, *, at_end: bool = False) -> State:
         """What the state of the coordinates says of the mount."""
@@ -213,30 +258,14 @@ class Mount(Instrument):
         return State.OK if self._follows else State.IDLE
 
     async def _prepare(self) -> None:
-        now = datetime.now().astimezone()
-        offset = now.utcoffset()
-        hours = offset.total_seconds() / 3600 if offset is not None else 0.0
-        utc = now.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-        self._vector(_TIME).update({"UTC": utc, "OFFSET": f"{hours:g}"})
-        for name in (_NS, _WE, _HOME):
-            if self._has(name):
-                self._choose(name, None)
-        if self._has(_PARK):
-            try:
-                data = await asyncio.to_thread(read_park_data, self.devicename)
-            except OSError as error:
-                self.warning(words_of(error))
-                data = None
-            if data is None:
-                self.info("No parking data found: the mount is taken to be unparked.")
-            self.parked = self._mount_is_parked or (data is not None and data.parked)
+        if self._has(_HOME):
+            self._choose(_HOME, None)
         await super()._prepare()
 
     async def _after_definitions(self) -> None:
-        await self._send(_TIME, State.OK)
         if self._has(_PARK):
             await self._send(_PARK, State.OK)
-        self.tracking = self._follows and not self._mount_is_parked
+        self.tracking = self._follows and not self._is_parked
         await self._send(_EOD, self._mount_status())
         await super()._after_definitions()
 
@@ -244,19 +273,18 @@ class Mount(Instrument):
         self._put(_EOD, {}, self._mount_status())
         await super()._poll_standard()
 
-    async def _save_mount_parked(self) -> None:
-        try:
-            await asyncio.to_thread(write_park_data, self.devicename, ParkData(self._mount_is_parked))
-        except OSError as error:
-            self.error(f"The parking data could not be saved: {words_of(error)}")
+    def _poll_failed(self) -> None:
+        if not self.slewing:
+            self._put(_EOD, {}, State.ALERT)
+
+    async def _has_stopped(self) -> None:
+        if self._has(_TARGET):
+            self._put(_TARGET, dict(zip(("RA", "DEC"), self.coordinates, strict=True)))
 
     # --- going somewhere ---
 
     async def _on_coord_set(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_ON_SET, values)
-        if member is not None:
-            self._choose(_ON_SET, member)
-            await self._send(_ON_SET, State.OK)
+        await self._store_choice(_ON_SET, values)
 
     async def _on_coordinates(self, values: dict[str, Any]) -> None:
         ra, dec = values.get("RA", self.coordinates[0]) % 24, values.get("DEC", self.coordinates[1])
@@ -264,7 +292,7 @@ class Mount(Instrument):
         if mode == "SYNC":
             await self._sync_to(ra, dec)
             return
-        if self._mount_is_parked:
+        if self._is_parked:
             self.warning(_PARKED)
             await self._send(_EOD, State.IDLE)
             return
@@ -272,15 +300,17 @@ class Mount(Instrument):
             await self._operations.cancel(name)
         await self._send(_TARGET, State.OK, {"RA": ra, "DEC": dec})
         ends = {
-            End.DONE: State.OK if mode == "TRACK" or self._follows else State.IDLE,
+            End.DONE: State.OK if mode in ("TRACK", "FLIP") or self._follows else State.IDLE,
             End.CANCELLED: State.IDLE,
             End.FAILED: State.ALERT,
         }
-        work = self._slew(ra, dec, mode == "TRACK")
+        work = self._slew(ra, dec, mode in ("TRACK", "FLIP"), self.flip if mode == "FLIP" else self.slew_to)
         await self._perform(_EOD, work, accept=lambda: self._mount_arrives(ra, dec), waits=False, ends=ends)
 
-    async def _slew(self, ra: float, dec: float, track: bool) -> None:
-        await self.slew_to(ra, dec)
+    async def _slew(
+        self, ra: float, dec: float, track: bool, go: Callable[[float, float], Coroutine[Any, Any, None]]
+    ) -> None:
+        await go(ra, dec)
         if track and not self._follows:
             if self._implements("set_tracking"):
                 await self.set_tracking(True)
@@ -310,8 +340,7 @@ class Mount(Instrument):
         parking = await self._operations.cancel(_PARK, quietly=True)
         if await self._operations.cancel(_HOME, quietly=True):
             await self._button(_HOME, State.IDLE)
-        for name in (_NS, _WE):
-            await self._stop_axis(name)
+        await self._stop_axes()
         await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
         if parking:
             self._choose(_PARK, None)
@@ -320,13 +349,15 @@ class Mount(Instrument):
             await self._send(_EOD, State.IDLE)
 
     async def _on_mount_home(self, values: dict[str, Any]) -> None:
-        if not values.get("FIND"):
+        member = next((member for member, on in values.items() if on), None)
+        if member is None:
             await self._operations.cancel(_HOME, quietly=True)
             await self._button(_HOME)
             return
         self._check_movable()
         await self._operations.cancel(_EOD)
-        self._choose(_HOME, "FIND")
+        await self._operations.cancel(_HOME, quietly=True)
+        self._choose(_HOME, member)
 
         def rest() -> None:
             self._choose(_HOME, None)
@@ -334,7 +365,13 @@ class Mount(Instrument):
         async def then(end: End) -> None:
             await self._send(_EOD, self._mount_status(at_end=True))
 
-        await self._perform(_HOME, self.find_home(), accept=rest, revoke=rest, waits=False, then=then)
+        if member != "SET":
+            await self._send(_EOD, State.BUSY)
+        work = {"FIND": self.find_home, "SET": self.set_home, "GO": self.go_home}[member]()
+        await self._perform(_HOME, work, accept=rest, revoke=rest, waits=False, then=then)
+
+    async def _on_pec(self, values: dict[str, Any]) -> None:
+        await self._set_up(_PEC, values, self.set_pec, "PEC ON")
 
     # --- tracking ---
 
@@ -342,7 +379,7 @@ class Mount(Instrument):
         member = await self._pick(_TRACKING, values)
         if member is None:
             return
-        if self._mount_is_parked:
+        if self._is_parked:
             self.warning(_PARKED)
             await self._send(_TRACKING)
             return
@@ -373,59 +410,6 @@ class Mount(Instrument):
         rate = self.set_track_rate(wanted["TRACK_RATE_RA"], wanted["TRACK_RATE_DE"])
         await self._perform(_RATE, rate, accept=lambda: self._put(_RATE, wanted))
 
-    # --- moving by hand ---
-
-    async def _on_north_south(self, values: dict[str, Any]) -> None:
-        await self._on_motion(_NS, values)
-
-    async def _on_west_east(self, values: dict[str, Any]) -> None:
-        await self._on_motion(_WE, values)
-
-    async def _on_motion(self, name: str, values: dict[str, Any]) -> None:
-        member = next((member for member, on in values.items() if on), None)
-        moving = self._chosen(name)
-        if member is not None and self._mount_is_parked:
-            self.warning(_PARKED)
-            await self._button(name, State.IDLE)
-            return
-        if member is None or (moving is not None and moving != member):
-            await self._stop_axis(name)
-            await self._button(name, State.IDLE)
-            return
-        rate = self._chosen(_SPEED)
-        number = list(self._vector(_SPEED)).index(rate) if rate is not None else 0
-        ends = {End.DONE: State.BUSY, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
-        await self._perform(
-            name,
-            self.start_motion(_MOTIONS[member], number),
-            accept=lambda: self._choose(name, member),
-            revoke=lambda: self._choose(name, None),
-            ends=ends,
-        )
-
-    async def _stop_axis(self, name: str) -> None:
-        """End a motion by hand, if there is one."""
-        if not self._has(name):
-            return
-        member = self._chosen(name)
-        await self._operations.cancel(name, quietly=True)
-        if member is None:
-            return
-        try:
-            async with asyncio.timeout(self.patience):
-                await self.stop_motion(_MOTIONS[member])
-        except TimeoutError:
-            raise Refused("The motion could not be stopped in time") from None
-        finally:
-            await self._button(name, State.IDLE)
-
-    async def _on_slew_rate(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_SPEED, values)
-        if member is not None:
-            self._choose(_SPEED, member)
-            await self._send(_SPEED, State.OK)
-            await self._save_one(_SPEED)
-
     # --- parking ---
 
     async def _on_mount_park(self, values: dict[str, Any]) -> None:
@@ -433,19 +417,24 @@ class Mount(Instrument):
         if member is None:
             return
         wants_park = member == "PARK"
-        if wants_park == self._mount_is_parked and _PARK not in self._operations:
+        if wants_park == self._is_parked and _PARK not in self._operations:
             self.info("The mount is already parked." if wants_park else "The mount is not parked.")
             self._choose(_PARK, member)
             await self._send(_PARK, State.IDLE)
             return
-        await self._operations.cancel(_EOD, quietly=True)
-        await self._operations.cancel(_PARK, quietly=True)
-        for name in (_NS, _WE):
-            await self._stop_axis(name)
+        is_locked = self._is_on(_POLICY, "DOME_LOCKS") and self._seen("ACTIVE_DOME", "DOME_PARK").get("PARK") == "On"
+        if is_locked and not wants_park:
+            self._choose(_PARK, "PARK")
+            await self._send(_PARK, State.ALERT, message="[ERROR] Cannot unpark the mount while the dome is parked.")
+            return
+        for name in (_EOD, _PARK):
+            await self._operations.cancel(name, quietly=True)
+        await self._operations.cancel(_HOME)
+        await self._stop_axes()
         self._choose(_PARK, member)
 
         def accept() -> None:
-            self._mount_is_parked = wants_park
+            self._is_parked = wants_park
             self._choose(_PARK, member)
             if wants_park:
                 self.tracking = False
@@ -453,33 +442,20 @@ class Mount(Instrument):
         async def then(end: End) -> None:
             await self._send(_EOD, self._mount_status(at_end=True) if end is End.DONE else State.IDLE)
             if end is End.DONE:
-                await self._save_mount_parked()
+                await self._save_park()
 
         work = self.park() if wants_park else self.unpark()
-        ends = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
         if wants_park:
             await self._send(_EOD, State.BUSY)
         await self._perform(
-            _PARK, work, accept=accept, revoke=lambda: self._choose(_PARK, None), waits=False, ends=ends, then=then
+            _PARK,
+            work,
+            accept=accept,
+            revoke=lambda: self._choose(_PARK, None),
+            waits=False,
+            ends=_PARK_ENDS,
+            then=then,
         )
 
-    # --- time and place ---
-
-    async def _on_time(self, values: dict[str, Any]) -> None:
-        wanted = {name: str(values.get(name, text)).strip() for name, text in self._vector(_TIME).items()}
-        utc = parse_timestamp(wanted["UTC"])
-        try:
-            offset = getfloat(wanted["OFFSET"]) if wanted["OFFSET"] else None
-        except TypeError:
-            offset = None
-        if utc is None or offset is None:
-            raise Refused("The time is written as 2026-11-22T07:30:00, the offset in hours")
-        await self._perform(_TIME, self.set_time(utc, offset), accept=lambda: self._put(_TIME, wanted))
-
-    async def _on_place(self, values: dict[str, Any]) -> None:
-        wanted = {name: values.get(name, self._get(_PLACE, name)) for name in self._vector(_PLACE)}
-        if not wanted["LAT"] and not wanted["LONG"]:
-            await self._send(_PLACE, State.IDLE)
-            return
-        place = self.set_location(wanted["LAT"], wanted["LONG"], wanted["ELEV"])
-        await self._perform(_PLACE, place, accept=lambda: self._put(_PLACE, wanted))
+    async def _on_dome_policy(self, values: dict[str, Any]) -> None:
+        await self._store_choice(_POLICY, values)

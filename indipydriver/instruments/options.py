@@ -77,7 +77,7 @@ class Options(StandardDevice):
     @property
     def simulated(self) -> bool:
         """Clients want a simulation in place of the hardware."""
-        return self.can_simulate and self._is_on("SIMULATION", "ENABLE")
+        return "SIMULATION" in self._bound and self._is_on("SIMULATION", "ENABLE")
 
     # --- messages ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from dataclasses import dataclass
 from threading import Lock
@@ -11,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from .settings import config_folder, write_atomically
 
-__all__ = ["ParkData", "read_park_data", "write_park_data"]
+__all__ = ["ParkData", "read_park_data", "remove_park_data", "write_park_data"]
 
 _lock: Final = Lock()
 
@@ -51,6 +52,26 @@ def write_park_data(device: str, data: ParkData) -> None:
     Raises:
         OSError: The file cannot be written.
     """
+    entry = ET.Element("device", name=device)
+    ET.SubElement(entry, "parkstatus").text = "true" if data.parked else "false"
+    if data.axis1 is not None:
+        position = ET.SubElement(entry, "parkposition")
+        for n, axis in ((1, data.axis1), (2, data.axis2)):
+            if axis is not None:
+                ET.SubElement(position, f"axis{n}position").text = f"{axis:.6f}"
+    _replace(device, entry)
+
+
+def remove_park_data(device: str) -> None:
+    """Forget what is known of a device; those of the others stay. Blocks.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    _replace(device, None)
+
+
+def _replace(device: str, entry: ET.Element | None) -> None:
     path = config_folder() / "ParkData.xml"
     with _lock:
         try:
@@ -60,13 +81,8 @@ def write_park_data(device: str, data: ParkData) -> None:
             devices = []
         root = ET.Element("parkdata")
         root.extend(element for element in devices if element.get("name") != device)
-        entry = ET.SubElement(root, "device", name=device)
-        ET.SubElement(entry, "parkstatus").text = "true" if data.parked else "false"
-        if data.axis1 is not None:
-            position = ET.SubElement(entry, "parkposition")
-            for n, axis in ((1, data.axis1), (2, data.axis2)):
-                if axis is not None:
-                    ET.SubElement(position, f"axis{n}position").text = f"{axis:.6f}"
+        if entry is not None:
+            root.append(entry)
         for element in root.iter():
             element.tail = None
         ET.indent(root)
@@ -85,5 +101,6 @@ def _devices() -> list[ET.Element]:
 
 def _number(text: str | None) -> float | None:
     with contextlib.suppress(ValueError):
-        return float(text or "")
+        number = float(text or "")
+        return number if math.isfinite(number) else None
     return None

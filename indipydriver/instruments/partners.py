@@ -1,9 +1,9 @@
-"""What an instrument knows of others: those that clients name in ACTIVE_DEVICES."""
+"""What a device knows of others: those that clients name in ACTIVE_DEVICES."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ..errors import NotRunning
@@ -11,31 +11,73 @@ from ..events import defVector, delProperty, setVector
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from ..protocol.values import getfloat
-from .instrument import Instrument
+from ..standard import INTERFACES, StandardMember, find
+from .connecting import Connecting
+from .propertydevice import Bound
 
 __all__ = ["Partners"]
 
+_ACTIVE = "ACTIVE_DEVICES"
 
-class Partners(Instrument):
-    """An instrument that watches others.
+
+class Partners(Connecting):
+    """A device that watches others.
 
     Attributes:
-        partners: For each member of ACTIVE_DEVICES the properties of that device that are watched.
+        partners: For each member of ACTIVE_DEVICES the properties of that device that are watched. Those of base
+            classes are added.
     """
 
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
+    def _all_partners(self) -> dict[str, tuple[str, ...]]:
+        """What is watched, by the members of ACTIVE_DEVICES."""
+        found: dict[str, tuple[str, ...]] = {}
+        for kind in type(self).__mro__:
+            for member, names in vars(kind).get("partners", {}).items():
+                found[member] = tuple(dict.fromkeys((*found.get(member, ()), *names)))
+        return found
+
+    def _active_devices(self, names: Iterable[str]) -> list[Bound]:
+        """ACTIVE_DEVICES with these members, if there are any."""
+        wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return []
+        known: dict[str, StandardMember] = {}
+        for standard in (standard for table in INTERFACES.values() for standard in table if standard.name == _ACTIVE):
+            for member in standard.members:
+                known.setdefault(member.name, member)
+        members = [known.get(name, StandardMember(name, name)) for name in wanted]
+        interface = next(kind for kind, table in INTERFACES.items() if any(one.name == _ACTIVE for one in table))
+        return [self._bind(find(_ACTIVE, interface), self._on_partners, permanent=True, members=members)]
+
+    # --- what is known of them ---
+
     def _partner(self, member: str) -> str:
         """The name of a partner, or nothing."""
-        return str(self._vector("ACTIVE_DEVICES")[member]).strip()
+        return str(self._vector(_ACTIVE)[member]).strip()
+
+    def _partner_vector(self, member: str, name: str) -> PropertyVector | None:
+        """A vector of a partner's in the same driver; nobody snoops on its own driver."""
+        device = self._partner(member)
+        if self.driver is None or device not in self.driver:
+            return None
+        vector: PropertyVector | None = self.driver[device].get(name)
+        return vector if vector is not None and vector.enable else None
 
     def _seen(self, member: str, name: str) -> Mapping[str, Any]:
         """What is known of a property of a partner: texts by member, or nothing."""
-        device = self._partner(member)
-        if self.driver is not None and device in self.driver:  # nobody snoops on itself
-            vector: PropertyVector | None = self.driver[device].get(name)
-            return dict(vector) if vector is not None and vector.enable else {}
-        return self._news.get((device, name), {})
+        vector = self._partner_vector(member, name)
+        if vector is not None:
+            return dict(vector)
+        return self._news.get((self._partner(member), name), {})
+
+    def _seen_state(self, member: str, name: str) -> str | None:
+        """The state of a property of a partner; None if it is not known."""
+        vector = self._partner_vector(member, name)
+        if vector is not None:
+            return vector.state
+        return self._states.get((self._partner(member), name))
 
     def _seen_number(self, member: str, name: str, value: str) -> float | None:
         """A number of a partner's; None if it is not known."""
@@ -46,11 +88,15 @@ class Partners(Instrument):
             return None
 
     async def _on_partners(self, values: dict[str, Any]) -> None:
-        name = "ACTIVE_DEVICES"
+        self._change_partners(values)
+        await self._send(_ACTIVE, State.OK)  # clients write until it comes back as they wrote it
+        await self._save_one(_ACTIVE)
+
+    def _change_partners(self, values: Mapping[str, Any]) -> None:
+        """Watch others from now on."""
         self._unwatch()
-        await self._send(name, State.OK, values)  # clients write until it comes back as they wrote it
+        self._vector(_ACTIVE).update(values)
         self._watch()
-        await self._save_one(name)
 
     # --- watching ---
 
@@ -59,10 +105,15 @@ class Partners(Instrument):
         found: dict[tuple[str, str], dict[str, Any]] = self.__dict__.setdefault("_news_of_partners", {})
         return found
 
+    @property
+    def _states(self) -> dict[tuple[str, str], str]:
+        found: dict[tuple[str, str], str] = self.__dict__.setdefault("_states_of_partners", {})
+        return found
+
     def _watched(self) -> list[tuple[str, str]]:
         """Device and property of all that is watched."""
         found = []
-        for member, names in self.partners.items():
+        for member, names in self._all_partners().items():
             device = self._partner(member)
             if device and (self.driver is None or device not in self.driver):
                 found += [(device, name) for name in names]
@@ -77,19 +128,25 @@ class Partners(Instrument):
     def _unwatch(self) -> None:
         for key in self._watched():
             self._news.pop(key, None)
+            self._states.pop(key, None)
             if self.driver is not None:
                 self.driver.snoopvectors.pop(key, None)
+
+    def _start_watching(self) -> None:
+        """The driver runs."""
+        self._news.clear()
+        self._states.clear()
+        self._watch()
 
     async def devsnoopevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
         key = (event.devicename, event.vectorname)
         if isinstance(event, delProperty):
             for known in [known for known in self._news if known[0] == key[0] and key[1] in (None, known[1])]:
                 del self._news[known]
-        elif isinstance(event, (defVector, setVector)) and key in self._watched() and isinstance(event, Mapping):
-            self._news.setdefault(key, {}).update(event)
+                self._states.pop(known, None)
+        elif isinstance(event, (defVector, setVector)) and key in self._watched():
+            if event.state:
+                self._states[key] = event.state
+            if isinstance(event, Mapping):
+                self._news.setdefault(key, {}).update(event)
         await super().devsnoopevent(event, *args, **kwargs)
-
-    async def _begin(self) -> None:
-        self._news.clear()
-        await super()._begin()
-        self._watch()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from math import asin, atan2, cos, degrees, pi, radians, sin
 from typing import Final
 
-__all__ = ["airmass", "altitude_azimuth", "now_utc", "sexagesimal", "to_j2000"]
+__all__ = ["airmass", "altitude_azimuth", "equatorial", "now_utc", "sexagesimal", "sidereal_time", "to_j2000"]
 
 _J2000: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
@@ -47,12 +47,26 @@ def altitude_azimuth(ra: float, dec: float, latitude: float, longitude: float, t
         longitude: Degrees east.
         time: Now.
     """
-    days = (time - _J2000).total_seconds() / 86400
-    sidereal = (280.46061837 + 360.98564736629 * days + longitude) % 360
-    hour_angle, delta, phi = radians(sidereal - ra * 15), radians(dec), radians(latitude)
+    hour_angle, delta, phi = radians((sidereal_time(longitude, time) - ra) * 15), radians(dec), radians(latitude)
     height = asin(max(-1.0, min(1.0, sin(phi) * sin(delta) + cos(phi) * cos(delta) * cos(hour_angle))))
     azimuth = atan2(-cos(delta) * sin(hour_angle), cos(phi) * sin(delta) - sin(phi) * cos(delta) * cos(hour_angle))
     return degrees(height), degrees(azimuth) % 360
+
+
+def sidereal_time(longitude: float, time: datetime) -> float:
+    """The right ascension in the south, in hours."""
+    days = (time - _J2000).total_seconds() / 86400
+    return (280.46061837 + 360.98564736629 * days + longitude) % 360 / 15
+
+
+def equatorial(
+    altitude: float, azimuth: float, latitude: float, longitude: float, time: datetime
+) -> tuple[float, float]:
+    """Coordinates of a time, hours and degrees, of a place above the horizon."""
+    height, bearing, phi = radians(altitude), radians(azimuth), radians(latitude)
+    sine = sin(phi) * sin(height) + cos(phi) * cos(height) * cos(bearing)
+    hour_angle = atan2(-cos(height) * sin(bearing), cos(phi) * sin(height) - sin(phi) * cos(height) * cos(bearing))
+    return (sidereal_time(longitude, time) - degrees(hour_angle) / 15) % 24, degrees(asin(max(-1.0, min(1.0, sine))))
 
 
 def airmass(altitude: float) -> float | None:

@@ -157,6 +157,18 @@ class StandardDevice(PropertyDevice):
             await self._send(name)
         return member
 
+    async def _store(self, name: str, values: Mapping[str, Any]) -> None:
+        """Take over what a client wants, as nothing is to be done for it."""
+        await self._send(name, State.OK, values)
+        await self._save_one(name)
+
+    async def _store_choice(self, name: str, values: Mapping[str, Any]) -> None:
+        """Take over which switch is on, as nothing is to be done for it."""
+        member = await self._pick(name, values)
+        if member is not None:
+            self._choose(name, member)
+            await self._store(name, {})
+
     async def _set_up(
         self, name: str, values: Mapping[str, Any], method: Callable[[bool], Coroutine[Any, Any, None]], on: str
     ) -> None:

@@ -15,7 +15,15 @@ _OPTIONS: Final = "Options"
 _RA_DEC: Final = "RA|RA (hh:mm:ss)|%010.6m|0..24/0; DEC|DEC (dd:mm:ss)|%010.6m|-90..90/0"
 
 MOUNT: Final = (
-    switches("ON_COORD_SET", "On Set", _MAIN, "*TRACK|Track; SLEW|Slew; SYNC|Sync", rule="1", users="KP", counted=True),
+    switches(
+        "ON_COORD_SET",
+        "On Set",
+        _MAIN,
+        "*TRACK|Track; SLEW|Slew; SYNC|Sync; FLIP|Flip",
+        rule="1",
+        users="KP",
+        counted=True,
+    ),
     numbers("EQUATORIAL_EOD_COORD", "Eq. Coordinates", _MAIN, _RA_DEC, needed_by="KPCS"),
     switches("TELESCOPE_ABORT_MOTION", "Abort Motion", _MAIN, "ABORT|Abort", rule="A", users="KPC"),
     switches(

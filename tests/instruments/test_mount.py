@@ -2,14 +2,15 @@
 
 import asyncio
 import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
 
 import pytest
 
-from indipydriver.instruments import Direction, Guider, Mount
-from indipydriver.instruments.simulators import TelescopeSimulator
+from indipydriver.instruments import Direction, Guider, InstrumentDriver, Mount
+from indipydriver.instruments.simulators import DomeSimulator, GPSSimulator, TelescopeSimulator
 from indipydriver.protocol.messages import SetVector
 from indipydriver.standard import INTERFACES, Interface
-from indipydriver.testing import driver_test
+from indipydriver.testing import DriverHarness, driver_test
 from tests.instruments.sessions import GENERAL, Session
 
 EOD, ON_SET, ABORT, PARK = "EQUATORIAL_EOD_COORD", "ON_COORD_SET", "TELESCOPE_ABORT_MOTION", "TELESCOPE_PARK"
@@ -38,8 +39,8 @@ class Port(Guider):
 @pytest.mark.parametrize(
     ("kind", "names", "bits"),
     [
-        (PushTo, {EOD, "TIME_UTC", "GEOGRAPHIC_COORD"}, 1),
-        (GoTo, {ON_SET, EOD, "TARGET_EOD_COORD", "TIME_UTC", "GEOGRAPHIC_COORD"}, 1),
+        (PushTo, {"ACTIVE_DEVICES", EOD, "TIME_UTC", "GEOGRAPHIC_COORD"}, 1),
+        (GoTo, {"ACTIVE_DEVICES", ON_SET, EOD, "TARGET_EOD_COORD", "TIME_UTC", "GEOGRAPHIC_COORD"}, 1),
         (Port, {"TELESCOPE_TIMED_GUIDE_NS", "TELESCOPE_TIMED_GUIDE_WE"}, 4),
     ],
 )
@@ -59,14 +60,14 @@ async def test_the_simulator_has_what_clients_want_in_the_order_of_the_table():
     async with Session(TelescopeSimulator()) as client:
         await client.connect()
         table = [standard.name for standard in (*INTERFACES[Interface.TELESCOPE], *INTERFACES[Interface.GUIDER])]
-        names = [name for name in client.defined() if name in table]
+        names = [name for name in client.defined() if name in table and name not in ("ACTIVE_DEVICES", "DOME_POLICY")]
         assert names == sorted(names, key=table.index)
         used = {s.name for s in INTERFACES[Interface.TELESCOPE] if "P" in s.users or "S" in s.users or "C" in s.users}
-        assert used - set(names) == {"GUIDE_RATE"}
+        assert not used - set(names)
         assert client.values("DRIVER_INFO")["DRIVER_INTERFACE"] == "5"
         assert client.state("TIME_UTC") == "Ok"
         assert client.on("TELESCOPE_SLEW_RATE") == ["3x"]
-        assert len(client.values(ON_SET)) == 3
+        assert list(client.values(ON_SET)) == ["TRACK", "SLEW", "SYNC", "FLIP"]
 
 
 async def slew(client, ra, dec, mode="TRACK"):
@@ -298,3 +299,146 @@ async def test_coordinates_are_sent_when_they_have_changed():
         client.messages.clear()
         await client.advance(60)
         assert [m for m in client.messages if isinstance(m, SetVector) and m.name == EOD] == []
+
+
+class Fork(TelescopeSimulator):
+    park_axes = "RA_DEC"
+    park_default = (3.0, 40.0)
+
+
+class Altaz(TelescopeSimulator):
+    park_axes = "AZ_ALT"
+    park_default = (180.0, 10.0)
+
+
+PLACE, OPTION = "TELESCOPE_PARK_POSITION", "TELESCOPE_PARK_OPTION"
+
+
+@driver_test
+async def test_where_it_is_parked_can_be_chosen(home):
+    async with Session(Fork()) as client:
+        device = await client.connect()
+        assert client.values(PLACE) == {"PARK_RA": "3", "PARK_DEC": "40"}
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 20)
+        assert device.coordinates == pytest.approx((3, 40))
+        await client.press(OPTION, "PARK_CURRENT")
+        assert (client.state(OPTION), client.on(OPTION)) == ("Alert", [])  # it is parked
+        await client.press(PARK, "UNPARK")
+        await client.until(PARK, "Ok", 2)
+        await slew(client, 2, 30)
+        await client.press(OPTION, "PARK_CURRENT")
+        assert (client.state(OPTION), client.on(OPTION)) == ("Alert", [])  # it slews
+        await client.until(EOD, "Ok", 20)
+        await client.press(OPTION, "PARK_CURRENT")
+        assert (client.state(OPTION), client.on(OPTION)) == ("Ok", [])
+        assert client.values(PLACE) == {"PARK_RA": "2", "PARK_DEC": "30"}
+        await client.press(OPTION, "PARK_WRITE_DATA")
+        assert client.state(OPTION) == "Ok"
+        await client.press(OPTION, "PARK_DEFAULT")
+        assert client.values(PLACE) == {"PARK_RA": "3", "PARK_DEC": "40"}
+    async with Session(Fork()) as client:
+        await client.connect()
+        assert client.values(PLACE) == {"PARK_RA": "2", "PARK_DEC": "30"}
+        await client.press(OPTION, "PARK_PURGE_DATA")
+        assert client.state(OPTION) == "Ok"
+        assert "Fork" not in (home / ".indi" / "ParkData.xml").read_text()
+        await client.number(PLACE, PARK_RA=1, PARK_DEC=10)
+        assert (client.state(PLACE), client.device.park_position) == ("Ok", (1, 10))
+
+
+@driver_test
+async def test_a_parking_place_above_the_horizon_needs_a_location(monkeypatch):
+    monkeypatch.setattr("indipydriver.instruments.mount.now_utc", lambda: datetime(2026, 11, 22, 21, tzinfo=UTC))
+    async with Session(Altaz()) as client:
+        device = await client.connect()
+        await client.press(OPTION, "PARK_CURRENT")
+        assert client.state(OPTION) == "Alert"
+        await client.number("GEOGRAPHIC_COORD", LAT=50, LONG=10, ELEV=100)
+        await client.number(PLACE, PARK_AZ=90, PARK_ALT=30)
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 60)
+        device.parked = False
+        await client.press(OPTION, "PARK_CURRENT")
+        assert device.park_position == pytest.approx((90, 30), abs=1e-4)
+
+
+@driver_test
+async def test_the_place_and_the_time_come_from_a_gps_receiver():
+    name = "GPS Simulator"
+    async with DriverHarness(InstrumentDriver(TelescopeSimulator(), GPSSimulator())) as client:
+        await client.set_switch(NAME, "CONNECTION", CONNECT="On")
+        await client.wait_for(NAME, "GEOGRAPHIC_COORD", timeout=3)
+        client.assert_values(NAME, "ACTIVE_DEVICES", ACTIVE_GPS=name)
+        await client.set_switch(name, "CONNECTION", CONNECT="On")
+        await client.wait_for(name, "GEOGRAPHIC_COORD", state="Ok", timeout=9)
+        await client.wait_for(NAME, "GEOGRAPHIC_COORD", state="Ok", timeout=3)
+        assert float(client.property(NAME, "GEOGRAPHIC_COORD").values["LAT"]) == pytest.approx(31.9583)
+        assert (
+            client.property(NAME, "TIME_UTC").values["UTC"][:10] == client.property(name, "TIME_UTC").values["UTC"][:10]
+        )
+        await client.set_number(NAME, "GEOGRAPHIC_COORD", LAT=1, LONG=2, ELEV=3)
+        await client.advance(5)
+        client.assert_values(NAME, "GEOGRAPHIC_COORD", LAT="1.0")  # the same place is not taken over again
+
+
+@driver_test
+async def test_a_dome_that_is_parked_locks_the_mount():
+    dome = "Dome Simulator"
+    async with DriverHarness(InstrumentDriver(TelescopeSimulator(), DomeSimulator())) as client:
+        for name in (NAME, dome):
+            await client.set_switch(name, "CONNECTION", CONNECT="On")
+            await client.set_switch(name, "DOME_PARK" if name == dome else PARK, PARK="On")
+        await client.wait_for(dome, "DOME_PARK", state="Ok", values={"PARK": "On"}, timeout=60)
+        await client.wait_for(NAME, PARK, state="Ok", values={"PARK": "On"}, timeout=60)
+        await client.set_switch(NAME, "DOME_POLICY", DOME_LOCKS="On")
+        await client.set_switch(NAME, PARK, UNPARK="On")
+        client.assert_state(NAME, PARK, "Alert")
+        client.assert_values(NAME, PARK, PARK="On")
+        await client.set_switch(dome, "DOME_PARK", UNPARK="On")
+        await client.wait_for(dome, "DOME_PARK", state="Ok", values={"UNPARK": "On"}, timeout=60)
+        await client.set_switch(NAME, PARK, UNPARK="On")
+        await client.wait_for(NAME, PARK, state="Ok", values={"UNPARK": "On"}, timeout=5)
+
+
+@driver_test
+async def test_home_flip_reverse_and_the_other_options():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await slew(client, 2, 30)
+        await client.until(EOD, "Ok", 20)
+        await client.press("TELESCOPE_HOME", "SET")
+        assert client.state("TELESCOPE_HOME") == "Ok"
+        await client.press(ON_SET, "FLIP")
+        side = device.pier_side
+        await client.number(EOD, RA=4, DEC=10)
+        await client.until(EOD, "Ok", 20)
+        await client.advance(2)
+        assert device.pier_side != side
+        await client.press("TELESCOPE_HOME", "GO")
+        assert (client.state("TELESCOPE_HOME"), client.state(EOD)) == ("Busy", "Busy")
+        await client.until("TELESCOPE_HOME", "Ok", 20)
+        assert client.on("TELESCOPE_HOME") == []
+        assert device.coordinates == pytest.approx((2, 30))
+        await client.press("TELESCOPE_HOME", "GO")
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 30)
+        assert client.state("TELESCOPE_HOME") in ("Ok", "Idle")
+        await client.press(PARK, "UNPARK")
+        await client.until(PARK, "Ok", 2)
+        device.coordinates = 5, 20
+        await client.set_switch(client.name, "TELESCOPE_REVERSE_MOTION", REVERSE_NS="On")
+        await client.press(NS, "MOTION_NORTH")
+        await client.advance(3)
+        await client.set_switch(client.name, NS, MOTION_NORTH="Off")
+        assert client.state(NS) == "Idle"
+        assert device.coordinates[1] < 20
+        await client.until("TARGET_EOD_COORD", None, 1)
+        assert float(client.values("TARGET_EOD_COORD")["DEC"]) == pytest.approx(device.coordinates[1], abs=0.01)
+        await client.press("PEC", "PEC ON")
+        await client.number("GUIDE_RATE", GUIDE_RATE_WE=0.7, GUIDE_RATE_NS=0.4)
+        assert (client.state("PEC"), client.state("GUIDE_RATE"), device.guide_rate) == ("Ok", "Ok", (0.7, 0.4))
+        await client.press("SIMULATED_FAULT", "FAILS")
+        await client.until(EOD, "Alert", 3)
+        await client.press("SIMULATED_FAULT", "NONE")
+        await client.until(EOD, "Idle", 3)

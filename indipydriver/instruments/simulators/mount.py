@@ -21,11 +21,15 @@ class TelescopeSimulator(Simulator, Mount, Guider):
     """A mount on a pier that follows the sky when it tracks, and drifts with the earth when it does not."""
 
     has_pier_side = True
+    mount_type = "EQ_GEM"
+    park_axes = "HA_DEC"
 
     def __init__(self, devicename: str | None = None) -> None:
         super().__init__(devicename)
         self._clock = 0.0
         self._moving: dict[Direction, float] = {}
+        self._home = (0.0, 90.0)
+        self._has_flipped = False
 
     async def connect(self) -> None:
         await super().connect()
@@ -43,7 +47,7 @@ class TelescopeSimulator(Simulator, Mount, Guider):
         for direction, rate in self._moving.items():
             ra, dec = _moved(ra, dec, direction, rate * seconds)
         self.coordinates = ra, dec
-        self.pier_side = "EAST" if ra < 12 else "WEST"
+        self.pier_side = "EAST" if (ra < 12) != self._has_flipped else "WEST"
 
     async def slew_to(self, ra: float, dec: float) -> None:
         most = _DEGREES_A_SECOND * _TICK
@@ -59,6 +63,10 @@ class TelescopeSimulator(Simulator, Mount, Guider):
                 here[0] + max(-most, min(most, east)) / 15,
                 here[1] + max(-most, min(most, north)),
             )
+
+    async def flip(self, ra: float, dec: float) -> None:
+        await self.slew_to(ra, dec)
+        self._has_flipped = not self._has_flipped
 
     async def sync(self, ra: float, dec: float) -> None:
         await self.hardware()
@@ -76,14 +84,26 @@ class TelescopeSimulator(Simulator, Mount, Guider):
         await self.hardware()
 
     async def park(self) -> None:
-        """The pole is where it is parked."""
-        await self.slew_to(self.coordinates[0], 90)
+        await self.slew_to(*self.park_coordinates)
 
     async def unpark(self) -> None:
         await self.hardware()
 
     async def find_home(self) -> None:
-        await self.slew_to(0, 90)
+        await self.slew_to(*self._home)
+
+    async def set_home(self) -> None:
+        await self.hardware()
+        self._home = self.coordinates
+
+    async def go_home(self) -> None:
+        await self.slew_to(*self._home)
+
+    async def set_pec(self, on: bool) -> None:
+        await self.hardware()
+
+    async def set_guide_rate(self, west_east: float, north_south: float) -> None:
+        await self.hardware()
 
     async def start_motion(self, direction: Direction, rate: int) -> None:
         await self.hardware()
@@ -95,7 +115,8 @@ class TelescopeSimulator(Simulator, Mount, Guider):
 
     async def guide(self, direction: Direction, seconds: float) -> None:
         await self.hardware(seconds)
-        self.coordinates = _moved(*self.coordinates, direction, 0.5 * _SIDEREAL * seconds)
+        rate = self.guide_rate[direction in (Direction.NORTH, Direction.SOUTH)]
+        self.coordinates = _moved(*self.coordinates, direction, rate * _SIDEREAL * seconds)
 
 
 def _moved(ra: float, dec: float, direction: Direction, degrees: float) -> tuple[float, float]:

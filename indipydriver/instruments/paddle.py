@@ -1,0 +1,148 @@
+"""Moving a mount by hand, in four directions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+from ..protocol.tags import State
+from ..standard import Interface, StandardMember, find
+from .guider import Direction
+from .instrument import Instrument
+from .operations import End, Refused
+from .propertydevice import Bound
+from .standarddevice import optional
+from .watched import watched
+
+__all__ = ["Paddle"]
+
+_NS, _WE, _SPEED = "TELESCOPE_MOTION_NS", "TELESCOPE_MOTION_WE", "TELESCOPE_SLEW_RATE"
+_REVERSE: Final = "TELESCOPE_REVERSE_MOTION"
+_MOTIONS: Final = {
+    "MOTION_NORTH": Direction.NORTH,
+    "MOTION_SOUTH": Direction.SOUTH,
+    "MOTION_WEST": Direction.WEST,
+    "MOTION_EAST": Direction.EAST,
+}
+_OPPOSITE: Final = {
+    Direction.NORTH: Direction.SOUTH,
+    Direction.SOUTH: Direction.NORTH,
+    Direction.WEST: Direction.EAST,
+    Direction.EAST: Direction.WEST,
+}
+
+
+class Paddle(Instrument):
+    """A mount that can be moved by hand. Override :meth:`start_motion` and :meth:`stop_motion`.
+
+    Attributes:
+        slew_rates: Names of the speeds for start_motion(), from the slowest.
+    """
+
+    slew_rates: ClassVar[Sequence[str]] = ("Guide", "Centering", "Find", "Max")
+    _directions: dict[str, Direction]  # in which the axes move
+
+    @optional
+    async def start_motion(self, direction: Direction, rate: int) -> None:
+        """Move until :meth:`stop_motion`; `rate` is a number of `slew_rates` from 0."""
+
+    @optional
+    async def stop_motion(self, direction: Direction) -> None:
+        """End what start_motion() has begun in this direction."""
+
+    def _paddle_bounds(self) -> list[Bound]:
+        self._directions = {}
+        if not self._implements("start_motion"):
+            return []
+        rates = [
+            StandardMember(f"{n}x", rate if len(self.slew_rates) == 4 else f"{n}x", "Off")
+            for n, rate in enumerate(self.slew_rates, 1)
+        ]
+        table = Interface.TELESCOPE
+        middle = {rates[len(rates) // 2].name: "On"}
+        return [
+            self._bind(find(_NS, table), self._on_north_south),
+            self._bind(find(_WE, table), self._on_west_east),
+            self._bind(find(_REVERSE, table), self._on_reverse),
+            self._bind(find(_SPEED, table), self._on_slew_rate, members=rates, values=middle),
+        ]
+
+    async def _prepare(self) -> None:
+        self._directions.clear()
+        for name in (_NS, _WE):
+            if self._has(name):
+                self._choose(name, None)
+        await super()._prepare()
+
+    def _parked_words(self) -> str | None:
+        """Why it cannot be moved; None if it can."""
+        return None
+
+    async def _has_stopped(self) -> None:
+        """A motion by hand is over."""
+
+    async def _on_north_south(self, values: dict[str, Any]) -> None:
+        await self._on_motion(_NS, values)
+
+    async def _on_west_east(self, values: dict[str, Any]) -> None:
+        await self._on_motion(_WE, values)
+
+    async def _on_motion(self, name: str, values: dict[str, Any]) -> None:
+        member = next((member for member, on in values.items() if on), None)
+        moving = self._chosen(name)
+        why = self._parked_words()
+        if member is not None and why is not None:
+            self.warning(why)
+            await self._button(name, State.IDLE)
+            return
+        if member is None or (moving is not None and moving != member):
+            await self._stop_axis(name)
+            await self._button(name, State.IDLE)
+            return
+        rate = self._chosen(_SPEED)
+        number = list(self._vector(_SPEED)).index(rate) if rate is not None else 0
+        direction = _MOTIONS[member]
+        if self._is_on(_REVERSE, "REVERSE_NS" if name == _NS else "REVERSE_WE"):
+            direction = _OPPOSITE[direction]
+        self._directions[name] = direction
+        ends = {End.DONE: State.BUSY, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+
+        def revoke() -> None:
+            self._choose(name, None)
+            self._directions.pop(name, None)
+
+        await self._perform(
+            name,
+            self.start_motion(direction, number),
+            accept=lambda: self._choose(name, member),
+            revoke=revoke,
+            ends=ends,
+        )
+
+    async def _stop_axis(self, name: str) -> None:
+        """End a motion by hand, if there is one."""
+        if not self._has(name):
+            return
+        await self._operations.cancel(name, quietly=True)
+        direction = self._directions.pop(name, None)
+        if direction is None:
+            return
+        try:
+            async with asyncio.timeout(self.patience):
+                await watched(self.stop_motion(direction), f"{type(self).__name__}.stop_motion")
+        except TimeoutError:
+            raise Refused("The motion could not be stopped in time") from None
+        finally:
+            await self._button(name, State.IDLE)
+        await self._has_stopped()
+
+    async def _stop_axes(self) -> None:
+        for name in (_NS, _WE):
+            await self._stop_axis(name)
+
+    async def _on_reverse(self, values: dict[str, Any]) -> None:
+        await self._store(_REVERSE, values)
+
+    async def _on_slew_rate(self, values: dict[str, Any]) -> None:
+        await self._store_choice(_SPEED, values)

@@ -1,0 +1,138 @@
+"""What is parked, mounts and domes: whether it is, and where; kept in the file that libindi's drivers share."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from ..protocol.tags import State
+from ..protocol.values import getfloat
+from .instrument import Instrument
+from .operations import Refused, words_of
+from .parkdata import ParkData, read_park_data, remove_park_data, write_park_data
+from .propertydevice import Bound
+
+__all__ = ["Parking"]
+
+
+class Parking(Instrument):
+    """An instrument that is parked. Its class says what the properties are called."""
+
+    _park: ClassVar[str]
+    _park_place: ClassVar[str]
+    _park_option: ClassVar[str]
+    _park_what: ClassVar[str]
+    _is_parked = False
+
+    @property
+    def parked(self) -> bool:
+        """It is parked, and does not move; a roof: closed. Assign it in connect() if the hardware knows."""
+        return self._is_parked
+
+    @parked.setter
+    def parked(self, parked: bool) -> None:
+        self._is_parked = parked
+        if self._has(self._park) and self._park not in self._operations:
+            self._put(self._park, {"PARK": parked, "UNPARK": not parked}, State.OK)
+
+    @property
+    def park_position(self) -> tuple[float, ...]:
+        """Where it is parked, in the coordinates that its class names; clients may change it."""
+        if self._park_place not in self._bound:
+            return ()
+        return tuple(member.getfloatvalue() for member in self._vector(self._park_place).data.values())
+
+    # --- what a class of instruments overrides ---
+
+    def _park_first(self) -> tuple[float, ...]:
+        """Where it is parked, as long as nobody has said otherwise."""
+        return ()
+
+    def _park_here(self) -> tuple[float, ...]:
+        """Where it is now."""
+        return ()
+
+    def _check_park_option(self) -> None:
+        """Raise Refused, if where it is parked cannot be changed now."""
+        if self._is_parked:
+            raise Refused(f"The {self._park_what} is parked")
+        if self._park in self._operations:
+            raise Refused(f"The {self._park_what} moves")
+
+    # --- the file ---
+
+    async def _prepare(self) -> None:
+        if self._park in self._bound:
+            try:
+                data = await asyncio.to_thread(read_park_data, self.devicename)
+            except OSError as error:
+                self.warning(words_of(error))
+                data = None
+            if data is None:
+                self.info(f"No parking data found: the {self._park_what} is taken to be unparked.")
+            else:
+                self._take_park_place([axis for axis in (data.axis1, data.axis2) if axis is not None])
+            self.parked = self._is_parked or (data is not None and data.parked)
+        await super()._prepare()
+
+    def _take_park_place(self, axes: list[float]) -> None:
+        """Take over a place from the file, if it is one."""
+        if self._park_place not in self._bound:
+            return
+        members = self._vector(self._park_place).data.values()
+        if len(axes) >= len(members) and all(
+            getfloat(member.min) <= axis <= getfloat(member.max) for member, axis in zip(members, axes, strict=False)
+        ):
+            self._store_park_place(tuple(axes))
+
+    def _store_park_place(self, place: tuple[float, ...]) -> None:
+        values = dict(zip(self._vector(self._park_place), place, strict=False))
+        self._vector(self._park_place).update({name: f"{value:.10g}" for name, value in values.items()})
+
+    async def _save_park(self) -> bool:
+        """Write the file; False if that fails."""
+        place: list[float | None] = [*self.park_position, None, None]
+        try:
+            await asyncio.to_thread(write_park_data, self.devicename, ParkData(self._is_parked, place[0], place[1]))
+        except OSError as error:
+            self.error(f"The parking data could not be saved: {words_of(error)}")
+            return False
+        return True
+
+    # --- commands ---
+
+    def _parking_places(self, place: Any) -> list[Bound]:
+        """The properties for where it is parked; `place` is the vector of them."""
+        place = Bound(place, self._on_park_place, False, place.state)
+        for member, value in zip(place.vector, self._park_first(), strict=True):
+            place.vector[member] = f"{value:.10g}"
+        return [place]
+
+    async def _on_park_place(self, values: dict[str, Any]) -> None:
+        await self._send(self._park_place, State.OK, values)
+        await self._save_park()
+
+    async def _on_park_option(self, values: dict[str, Any]) -> None:
+        member = next((member for member, on in values.items() if on), None)
+        is_good = True
+        if member is not None:
+            self._check_park_option()
+        match member:
+            case "PARK_CURRENT":
+                place = self._park_here()
+                if not place:
+                    raise Refused(f"It is not known where the {self._park_what} is")
+                self._store_park_place(place)
+                await self._send(self._park_place, State.OK)
+            case "PARK_DEFAULT":
+                self._store_park_place(self._park_first())
+                await self._send(self._park_place, State.OK)
+            case "PARK_WRITE_DATA":
+                is_good = await self._save_park()
+            case "PARK_PURGE_DATA":
+                try:
+                    await asyncio.to_thread(remove_park_data, self.devicename)
+                except OSError as error:
+                    self.error(f"The parking data could not be removed: {words_of(error)}")
+                    is_good = False
+        await self._button(self._park_option, State.OK if is_good else State.ALERT)

@@ -1,0 +1,141 @@
+"""One device that is several instruments, each with a class of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from .lines import Line
+from .partners import Partners
+from .propertydevice import Bound
+
+if TYPE_CHECKING:
+    from .instrument import Instrument
+
+__all__ = ["Parts"]
+
+_I = TypeVar("_I")
+
+
+class Parts(Partners):
+    """A device that may have parts, or be one.
+
+    Classes that have no method in common are combined by inheriting from both: ``class MyMount(Mount, Guider)``. Any
+    others are combined by naming one of them as a part of the other: both of a mount and its focuser may be aborted,
+    and each has its own :meth:`abort`.
+
+    ::
+
+        class MyFocuser(Focuser):
+            async def move_to(self, position): ...
+
+        class MyMount(Mount):
+            parts = (MyFocuser,)
+
+    Parts have no life of their own: they are connected, polled and disconnected with the whole device, and in its
+    driver there is one device only.
+
+    Attributes:
+        parts: The classes of the parts. Each is also a device that works alone.
+        whole: The device of which this is a part; itself if it is not a part.
+    """
+
+    parts: ClassVar[Sequence[type[Instrument]]] = ()
+    whole: Any
+    _members: tuple[Any, ...]
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        for name, owner, other in _clashes(cls):
+            raise TypeError(
+                f"{cls.__name__}: {name}() of {owner} and of {other} cannot be told apart in one class: write two "
+                f"classes, and name one of them in `parts` of the other"
+            )
+
+    def part(self, kind: type[_I]) -> _I:
+        """The part of a class: ``self.part(MyFocuser).position``.
+
+        Raises:
+            LookupError: There is none.
+        """
+        for one in self._fellows():
+            if isinstance(one, kind):
+                return one
+        raise LookupError(f"{type(self.whole).__name__} has no part that is a {kind.__name__}")
+
+    def _fellows(self) -> Iterator[Any]:
+        """The device and all of its parts."""
+        yield from self.whole._everything()
+
+    def _everything(self) -> Iterator[Any]:
+        yield self
+        for part in self._members:
+            yield from part._everything()
+
+    # --- making one device of them ---
+
+    def _make_parts(self) -> list[Bound]:
+        """Make the parts; their properties are handed over to this device."""
+        self.whole = self
+        self._members = tuple(kind(self.own_name()) for kind in self.parts)
+        made: list[Bound] = []
+        for part in self._members:
+            for bound in part._bound.values():
+                bound.vector.devicename = None
+                made.append(bound)
+            part.data.clear()
+        return made
+
+    def _adopt_parts(self) -> None:
+        """They are parts of this device from now on."""
+        for part in self._everything():
+            if part is not self:
+                part._become_part(self)
+
+    def _become_part(self, whole: Any) -> None:
+        self.whole = whole
+        self.devicename = whole.devicename
+        self.settings = whole.settings
+        self._updates, self._operations, self._versions = whole._updates, whole._operations, whole._versions
+        self._bound = whole._bound
+        for attribute, vector in self._vectors.items():
+            self._vectors[attribute] = shared = whole._bound[vector.name].vector
+            if attribute in self._groups:
+                self._groups[attribute] = self._declarations[attribute].bind(shared, self._written)  # type: ignore[attr-defined]
+
+    def _share_line(self, line: Line | None) -> None:
+        for part in self._everything():
+            part.line = line
+
+    # --- what a part leaves to the device ---
+
+    async def _save_one(self, name: str) -> None:
+        if self.whole is self:
+            await super()._save_one(name)
+        else:
+            await self.whole._save_one(name)
+
+    def _change_partners(self, values: Mapping[str, Any]) -> None:
+        fellows = list(self._fellows())
+        for one in fellows:
+            one._unwatch()
+        self._vector("ACTIVE_DEVICES").update(values)
+        for one in fellows:
+            one._watch()
+
+    async def devsnoopevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
+        await super().devsnoopevent(event, *args, **kwargs)
+        for part in self._members:
+            await part.devsnoopevent(event, *args, **kwargs)
+
+
+def _clashes(cls: type[Any]) -> Iterator[tuple[str, str, str]]:
+    """Methods that belong to two kinds of instruments, neither of which is made from the other."""
+    owners: dict[str, type[Any]] = {}
+    for kind in cls.__mro__:
+        for name, value in vars(kind).items():
+            if not hasattr(value, "_indi_optional"):
+                continue
+            owner = owners.setdefault(name, kind)
+            if owner is not kind and not issubclass(owner, kind):
+                yield name, owner.__name__, kind.__name__

@@ -1,0 +1,112 @@
+"""Where an instrument stands, and what time it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+
+from ..protocol.tags import State
+from ..protocol.values import getfloat, parse_timestamp
+from ..standard import Interface, find
+from .instrument import Instrument
+from .operations import Refused
+from .propertydevice import Bound
+from .standarddevice import optional
+
+__all__ = ["Place", "Site"]
+
+_PLACE, _TIME, _GPS = "GEOGRAPHIC_COORD", "TIME_UTC", "ACTIVE_GPS"
+_NEAR: Final = 1e-6  # degrees by which two places differ
+
+
+class Place(Instrument):
+    """An instrument that is told where it stands, by clients or by the GPS receiver in ACTIVE_DEVICES."""
+
+    partners: ClassVar[Mapping[str, tuple[str, ...]]] = {_GPS: (_PLACE,)}
+    _place_label: str | None = None
+    _gps_place: tuple[float, ...] | None = None
+
+    @optional
+    async def set_location(self, latitude: float, longitude: float, elevation: float) -> None:
+        """It stands here: degrees north, degrees east from 0 to 360, metres."""
+
+    @property
+    def location(self) -> tuple[float, float, float]:
+        """Where it stands: degrees north, degrees east from 0 to 360, metres."""
+        return self._get(_PLACE, "LAT"), self._get(_PLACE, "LONG"), self._get(_PLACE, "ELEV")
+
+    def _bind_place(self) -> Bound:
+        return self._bind(find(_PLACE, Interface.TELESCOPE), self._on_place, label=self._place_label)
+
+    async def _on_place(self, values: dict[str, Any]) -> None:
+        wanted = {name: values.get(name, self._get(_PLACE, name)) for name in self._vector(_PLACE)}
+        if not wanted["LAT"] and not wanted["LONG"]:
+            await self._send(_PLACE, State.IDLE)
+            return
+        place = self.set_location(wanted["LAT"], wanted["LONG"], wanted["ELEV"])
+        await self._perform(_PLACE, place, accept=lambda: self._put(_PLACE, wanted))
+
+    async def _poll_standard(self) -> None:
+        await self._take_gps_place()
+        await super()._poll_standard()
+
+    async def _take_gps_place(self) -> None:
+        """Take over where the GPS receiver is, once for each place that it has found."""
+        if self._seen_state(_GPS, _PLACE) != State.OK or _PLACE not in self._bound:
+            return
+        found = [self._seen_number(_GPS, _PLACE, name) for name in ("LAT", "LONG", "ELEV")]
+        latitude, longitude = found[:2]
+        if latitude is None or longitude is None or not -90 <= latitude <= 90 or not (latitude or longitude):
+            return
+        place = latitude, longitude % 360, max(-200.0, min(10000.0, found[2] or 0.0))
+        before, self._gps_place = self._gps_place, place
+        if before is None or any(abs(a - b) > _NEAR for a, b in zip(before, place, strict=True)):
+            await self._on_place(dict(zip(("LAT", "LONG", "ELEV"), place, strict=True)))
+
+
+class Site(Place):
+    """An instrument that is told the time too."""
+
+    partners: ClassVar[Mapping[str, tuple[str, ...]]] = {_GPS: (_TIME,)}
+    _gps_time: tuple[str, str] | None = None
+
+    @optional
+    async def set_time(self, utc: datetime, offset: float) -> None:
+        """It is this time; the local time is `offset` hours ahead."""
+
+    def _bind_time(self) -> Bound:
+        return self._bind(find(_TIME, Interface.TELESCOPE), self._on_time)
+
+    async def _prepare(self) -> None:
+        now = datetime.now().astimezone()
+        offset = now.utcoffset()
+        hours = offset.total_seconds() / 3600 if offset is not None else 0.0
+        utc = now.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+        self._vector(_TIME).update({"UTC": utc, "OFFSET": f"{hours:g}"})
+        self._gps_place = self._gps_time = None
+        await super()._prepare()
+
+    async def _after_definitions(self) -> None:
+        await self._send(_TIME, State.OK)
+        await super()._after_definitions()
+
+    async def _on_time(self, values: dict[str, Any]) -> None:
+        wanted = {name: str(values.get(name, text)).strip() for name, text in self._vector(_TIME).items()}
+        utc = parse_timestamp(wanted["UTC"])
+        try:
+            offset = getfloat(wanted["OFFSET"]) if wanted["OFFSET"] else None
+        except TypeError:
+            offset = None
+        if utc is None or offset is None:
+            raise Refused("The time is written as 2026-11-22T07:30:00, the offset in hours")
+        await self._perform(_TIME, self.set_time(utc, offset), accept=lambda: self._put(_TIME, wanted))
+
+    async def _poll_standard(self) -> None:
+        if self._seen_state(_GPS, _TIME) == State.OK:
+            seen = self._seen(_GPS, _TIME)
+            time = str(seen.get("UTC", "")).strip(), str(seen.get("OFFSET", "")).strip()
+            before, self._gps_time = self._gps_time, time
+            if time != before and all(time):
+                await self._on_time(dict(zip(("UTC", "OFFSET"), time, strict=True)))
+        await super()._poll_standard()
