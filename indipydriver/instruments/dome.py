@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from ..protocol.tags import State
-from ..standard import Interface, find
-from .instrument import Instrument
-from .operations import End, Refused, words_of
-from .parkdata import ParkData, read_park_data, write_park_data
+from ..standard import INTERFACES, Interface, find
+from .backlash import Backlash
+from .operations import End, Refused
+from .parking import Parking
 from .propertydevice import Bound
-from .sky import altitude_azimuth, now_utc
+from .slaving import Slaving
 from .standarddevice import optional
+from .standardvectors import make_vector, set_limits
+from .watched import watched
 
 __all__ = ["Dome"]
 
@@ -22,26 +24,28 @@ _REL, _REL_MEMBER = "REL_DOME_POSITION", "DOME_RELATIVE_POSITION"
 _MOTION, _CW, _CCW = "DOME_MOTION", "DOME_CW", "DOME_CCW"
 _SHUTTER, _OPEN, _CLOSE = "DOME_SHUTTER", "SHUTTER_OPEN", "SHUTTER_CLOSE"
 _ABORT, _SYNC, _PARK, _POLICY = "DOME_ABORT_MOTION", "DOME_SYNC", "DOME_PARK", "DOME_SHUTTER_PARK_POLICY"
-_SLAVING, _ENABLE, _DISABLE = "DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE", "DOME_AUTOSYNC_DISABLE"
-_PARAMS, _LOCK, _PLACE = "DOME_PARAMS", "MOUNT_POLICY", "DOME_PARK_POSITION"
+_SPEED, _RPM, _LOCK = "DOME_SPEED", "DOME_SPEED_VALUE", "MOUNT_POLICY"
+_PLACE, _OPTION = "DOME_PARK_POSITION", "DOME_PARK_OPTION"
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
-class Dome(Instrument):
+class Dome(Parking, Slaving, Backlash):
     """A dome that turns: override :meth:`turn_to`. Or a roof: override :meth:`open_roof` and :meth:`close_roof`.
 
     Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: it
-    then turns to where that points, as if the mount stood in its centre.
+    then turns to where that looks through it, as far as clients have told its size and where the mount stands.
 
     Attributes:
         park_azimuth: Where a dome is parked at first; clients may change it.
+        fastest: The highest speed in turns a minute, if :meth:`set_speed` is overridden.
     """
 
     interface = Interface.DOME
     park_azimuth: ClassVar[float] = 0.0
-    partners: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "ACTIVE_TELESCOPE": ("EQUATORIAL_EOD_COORD", "GEOGRAPHIC_COORD", "TELESCOPE_PARK")
-    }
+    fastest: ClassVar[float] = 10.0
+    partners: ClassVar[Mapping[str, tuple[str, ...]]] = {"ACTIVE_TELESCOPE": ("TELESCOPE_PARK",)}
+    _park, _park_place, _park_option, _park_what = _PARK, _PLACE, _OPTION, "dome"
+    _backlash = "DOME_BACKLASH"
 
     # --- what an author overrides ---
 
@@ -77,6 +81,10 @@ class Dome(Instrument):
     async def sync(self, azimuth: float) -> None:
         """From now on the place where it is has this azimuth."""
 
+    @optional
+    async def set_speed(self, rpm: float) -> None:
+        """Turn at this speed from now on, in turns a minute."""
+
     # --- what an author reads and assigns ---
 
     @property
@@ -89,17 +97,6 @@ class Dome(Instrument):
         self._operations.progressed(_PARK)
         self._operations.progressed(_REL)
         self._put(_ABS, {_ABS_MEMBER: round(degrees % 360, 4)})
-
-    @property
-    def parked(self) -> bool:
-        """It is parked; a roof: closed. Assign it in connect() if the hardware knows."""
-        return self._dome_is_parked
-
-    @parked.setter
-    def parked(self, parked: bool) -> None:
-        self._dome_is_parked = parked
-        if _PARK not in self._operations:
-            self._put(_PARK, {"PARK": parked, "UNPARK": not parked}, State.OK)
 
     @property
     def shutter_open(self) -> bool | None:
@@ -115,8 +112,6 @@ class Dome(Instrument):
 
     # --- its properties ---
 
-    _dome_is_parked = False
-
     def _standard(self) -> list[Bound]:
         self._require("turn_to", "open_roof")
         turns = self._implements("turn_to")
@@ -125,7 +120,6 @@ class Dome(Instrument):
         shutter = self._implements("open_shutter") and self._implements("close_shutter")
         moves = self._on_dome_motion if not turns or self._implements("start_turning") else self._refuse_motion
         table = Interface.DOME
-        park = {"PARK_AZ": self.park_azimuth}
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
             (_SHUTTER, self._on_shutter, shutter, {}),
             (_POLICY, self._on_policy, shutter, {"permanent": True}),
@@ -134,13 +128,18 @@ class Dome(Instrument):
             (_ABS, self._on_dome_absolute, True, {"shown": turns}),
             (_ABORT, self._on_dome_abort, True, {}),
             (_SYNC, self._on_dome_sync, self._implements("sync"), {}),
-            (_SLAVING, self._on_slaving, turns, {}),
-            (_PARAMS, self._on_params, turns, {}),
+            (_SPEED, self._on_dome_speed, self._implements("set_speed"), {}),
             (_PARK, self._on_dome_park, True, {}),
-            (_PLACE, self._on_park_place, turns, {"values": park}),
+            (_OPTION, self._on_park_option, turns, {}),
             (_LOCK, self._on_mount_policy, True, {"permanent": True}),
         ]
-        made = [self._bind(find(name, table), handle, **how) for name, handle, there, how in names if there]
+        found = {name: [self._bind(find(name, table), handle, **how)] for name, handle, there, how in names if there}
+        if turns:
+            found["DOME_AUTOSYNC"] = self._slaving_bounds()
+            found[_PLACE] = self._parking_places(make_vector(find(_PLACE, table)))
+        found["DOME_BACKLASH"] = self._backlash_bounds(table)
+        order = [standard.name for standard in INTERFACES[table]] + ["DOME_BACKLASH"]
+        made = [bound for name in sorted(found, key=order.index) for bound in found[name]]
         if not turns:  # what people see of a roof
             motion = next(bound.vector for bound in made if bound.vector.name == _MOTION)
             for member, label in ((_CW, "Open"), (_CCW, "Close")):
@@ -151,18 +150,21 @@ class Dome(Instrument):
     def _turns(self) -> bool:
         return self._has(_REL)
 
+    def _park_first(self) -> tuple[float, ...]:
+        return (self.park_azimuth,)
+
+    def _park_here(self) -> tuple[float, ...]:
+        return (self.azimuth,)
+
+    def _check_park_option(self) -> None:
+        super()._check_park_option()
+        if any(name in self._operations for name in (_ABS, _REL)) or self._vector(_MOTION).state == State.BUSY:
+            raise Refused("The dome moves")
+
     async def _prepare(self) -> None:
-        try:
-            data = await asyncio.to_thread(read_park_data, self.devicename)
-        except OSError as error:
-            self.warning(words_of(error))
-            data = None
-        if data is None:
-            self.info("No parking data found: the dome is taken to be unparked.")
-        elif data.axis1 is not None and self._turns:
-            self._vector(_PLACE)["PARK_AZ"] = data.axis1
-        self.parked = self._dome_is_parked or (data is not None and data.parked)
         self._choose(_MOTION, None)
+        if self._has(_SPEED):
+            set_limits(self._vector(_SPEED), _RPM, 0, self.fastest)
         await super()._prepare()
 
     async def _after_definitions(self) -> None:
@@ -171,21 +173,10 @@ class Dome(Instrument):
             await self._send(_SHUTTER)
         await super()._after_definitions()
 
-    async def _poll_standard(self) -> None:
-        await super()._poll_standard()
-        await self._follow()
-
-    async def _save_dome(self) -> None:
-        place = self._get(_PLACE, "PARK_AZ") if self._turns else None
-        try:
-            await asyncio.to_thread(write_park_data, self.devicename, ParkData(self._dome_is_parked, place))
-        except OSError as error:
-            self.error(f"The parking data could not be saved: {words_of(error)}")
-
     # --- turning ---
 
     def _check_dome(self) -> None:
-        if self._dome_is_parked:
+        if self._is_parked:
             raise Refused("Please unpark the dome before issuing any motion commands.")
         if _PARK in self._operations:
             raise Refused("The dome is being parked, or unparked.")
@@ -260,7 +251,7 @@ class Dome(Instrument):
             await self._operations.cancel(name)
         if self._implements("abort"):
             async with asyncio.timeout(self.patience):
-                await self.abort()
+                await watched(self.abort(), f"{type(self).__name__}.abort")
 
     async def _on_dome_sync(self, values: dict[str, Any]) -> None:
         azimuth = values["DOME_SYNC_VALUE"]
@@ -277,7 +268,7 @@ class Dome(Instrument):
         if not values.get("ABORT"):
             await self._button(_ABORT)
             return
-        before = self._dome_is_parked
+        before = self._is_parked
         was_parking = await self._operations.cancel(_PARK, quietly=True)
         shutter = await self._operations.cancel(_SHUTTER, quietly=True)
         for name in (_ABS, _REL, _MOTION):
@@ -306,7 +297,7 @@ class Dome(Instrument):
         """The buttons of a roof open and close it."""
         if member is None:
             if await self._operations.cancel(_PARK, quietly=True):
-                self._choose(_PARK, "PARK" if self._dome_is_parked else "UNPARK")
+                self._choose(_PARK, "PARK" if self._is_parked else "UNPARK")
                 await self._send(_PARK, State.ALERT)
             await self._stop_dome()
             await self._button(_MOTION, State.IDLE)
@@ -315,7 +306,7 @@ class Dome(Instrument):
 
     async def _park_or_unpark(self, wanted: bool) -> None:
         member = "PARK" if wanted else "UNPARK"
-        if wanted == self._dome_is_parked and _PARK not in self._operations:
+        if wanted == self._is_parked and _PARK not in self._operations:
             self.info("The dome is already parked." if wanted else "The dome is already unparked.")
             self._choose(_PARK, member)
             await self._send(_PARK, State.OK)
@@ -333,13 +324,13 @@ class Dome(Instrument):
             return
         for name in (_ABS, _REL, _MOTION, _PARK):
             await self._operations.cancel(name, quietly=True)
-        before = "PARK" if self._dome_is_parked else "UNPARK"
+        before = "PARK" if self._is_parked else "UNPARK"
         self._choose(_PARK, member)
         if not self._turns:
             self._choose(_MOTION, _CCW if wanted else _CW)
 
         def accept() -> None:
-            self._dome_is_parked = wanted
+            self._is_parked = wanted
             self._choose(_PARK, member)
             self._choose(_MOTION, None)
 
@@ -351,7 +342,7 @@ class Dome(Instrument):
             if self._turns:
                 await self._send(_ABS, State.IDLE if wanted and end is End.DONE else State.OK)
             if end is End.DONE:
-                await self._save_dome()
+                await self._save_park()
 
         others = (_ABS,) if self._turns else (_MOTION,)
         ends = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
@@ -364,16 +355,13 @@ class Dome(Instrument):
             await (self.close_roof() if wanted else self.open_roof())
             return
         if wanted:
-            await self.turn_to(self._get(_PLACE, "PARK_AZ"))
-            self.azimuth = self._get(_PLACE, "PARK_AZ")
+            (azimuth,) = self.park_position
+            await self.turn_to(azimuth)
+            self.azimuth = azimuth
         policy = "SHUTTER_CLOSE_ON_PARK" if wanted else "SHUTTER_OPEN_ON_UNPARK"
         if self._has(_SHUTTER) and self._is_on(_POLICY, policy):
             await (self.close_shutter() if wanted else self.open_shutter())
             self.shutter_open = not wanted
-
-    async def _on_park_place(self, values: dict[str, Any]) -> None:
-        await self._send(_PLACE, State.OK, values)
-        await self._save_dome()
 
     # --- shutter, policies ---
 
@@ -387,44 +375,24 @@ class Dome(Instrument):
         await self._perform(_SHUTTER, work, accept=lambda: self._choose(_SHUTTER, member), waits=False, ends=_ENDS)
 
     async def _on_policy(self, values: dict[str, Any]) -> None:
-        await self._send(_POLICY, State.OK, values)
-        await self._save_one(_POLICY)
+        await self._store(_POLICY, values)
 
     async def _on_mount_policy(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_LOCK, values)
-        if member is not None:
-            self._choose(_LOCK, member)
-            await self._send(_LOCK, State.OK)
-            await self._save_one(_LOCK)
+        await self._store_choice(_LOCK, values)
+
+    async def _on_dome_speed(self, values: dict[str, Any]) -> None:
+        rpm = values[_RPM]
+        await self._perform(_SPEED, self.set_speed(rpm), accept=lambda: self._put(_SPEED, {_RPM: rpm}))
 
     # --- following the mount ---
 
-    async def _on_slaving(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_SLAVING, values)
-        if member is not None:
-            self._choose(_SLAVING, member)
-            await self._send(_SLAVING, State.OK)
+    def _may_follow(self) -> bool:
+        if self._is_parked or self._vector(_MOTION).state == State.BUSY:
+            return False
+        return not any(name in self._operations for name in (_ABS, _REL, _PARK))
 
-    async def _on_params(self, values: dict[str, Any]) -> None:
-        await self._send(_PARAMS, State.OK, values)
-        await self._save_one(_PARAMS)
+    def _opening(self) -> float:
+        return self.azimuth
 
-    async def _follow(self) -> None:
-        """Turn to where the mount points, if the dome is to follow it and nothing else moves it."""
-        if not self._turns or not self._is_on(_SLAVING, _ENABLE) or self._dome_is_parked:
-            return
-        if any(name in self._operations for name in (_ABS, _REL, _PARK)) or self._vector(_MOTION).state == State.BUSY:
-            return
-        mount = "ACTIVE_TELESCOPE"
-        ra = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "RA")
-        dec = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "DEC")
-        latitude = self._seen_number(mount, "GEOGRAPHIC_COORD", "LAT")
-        longitude = self._seen_number(mount, "GEOGRAPHIC_COORD", "LONG")
-        if ra is None or dec is None or latitude is None or longitude is None:
-            return
-        if self._seen(mount, "TELESCOPE_PARK").get("PARK") == "On":
-            return
-        _, azimuth = altitude_azimuth(ra, dec, latitude, longitude, now_utc())
-        away = abs((azimuth - self.azimuth + 180) % 360 - 180)
-        if away > self._get(_PARAMS, "AUTOSYNC_THRESHOLD"):
-            await self._turn(_ABS, azimuth, (_MOTION,))
+    async def _turn_opening(self, azimuth: float) -> None:
+        await self._turn(_ABS, azimuth, (_MOTION,))

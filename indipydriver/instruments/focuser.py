@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ..protocol.tags import State
 from ..standard import Interface, find
-from .instrument import Instrument
+from .backlash import Backlash
 from .operations import End, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
@@ -26,7 +26,7 @@ _TOGGLE, _REVERSE, _MOTION = "FOCUS_BACKLASH_TOGGLE", "FOCUS_REVERSE_MOTION", "F
 _ENDS = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
-class Focuser(Instrument):
+class Focuser(Backlash):
     """A focuser. Override :meth:`move_to` if it knows where it is, else :meth:`move_by` or :meth:`move_for`.
 
     Positions are whole steps; more is outward. A motion is cancelled by a new one, and by :meth:`abort`; then
@@ -40,6 +40,7 @@ class Focuser(Instrument):
     interface = Interface.FOCUSER
     maximum: ClassVar[int] = 100_000
     speeds: ClassVar[int] = 255
+    _backlash = "FOCUS_BACKLASH"
 
     # --- what an author overrides ---
 
@@ -73,10 +74,6 @@ class Focuser(Instrument):
         """Exchange inward and outward."""
 
     @optional
-    async def set_backlash(self, steps: int) -> None:
-        """Compensate for a backlash of so many steps; 0 for none."""
-
-    @optional
     async def read_temperature(self) -> float:
         """The temperature in degrees Celsius, read as often as it is polled."""
         raise NotImplementedError
@@ -97,13 +94,6 @@ class Focuser(Instrument):
         """Inward and outward are exchanged."""
         return self._has(_REVERSE) and self._is_on(_REVERSE, "INDI_ENABLED")
 
-    @property
-    def backlash(self) -> int:
-        """Steps of backlash that are compensated for; 0 for none."""
-        if not self._has(_STEPS) or not self._is_on(_TOGGLE, "INDI_ENABLED"):
-            return 0
-        return round(self._get(_STEPS, _STEPS_MEMBER))
-
     # --- its properties ---
 
     def _standard(self) -> list[Bound]:
@@ -120,13 +110,12 @@ class Focuser(Instrument):
             "FOCUS_ABORT_MOTION": (self._on_focuser_abort, self._implements("abort")),
             _SYNC: (self._on_focuser_sync, self._implements("sync")),
             _REVERSE: (self._on_focuser_reverse, self._implements("set_reverse")),
-            _TOGGLE: (self._on_focuser_backlash_toggle, self._implements("set_backlash")),
-            _STEPS: (self._on_focuser_backlash, self._implements("set_backlash")),
         }
         made = []
         for name, (handler, is_there) in handlers.items():
             if is_there or name == _ABS:  # the position is kept there in any case
                 made.append(self._bind(find(name, Interface.FOCUSER), handler, shown=is_there))
+        made += self._backlash_bounds(Interface.FOCUSER)
         if self._implements("read_temperature"):
             made.append(self._bind(find(_TEMPERATURE, Interface.FOCUSER)))
         for bound in made:
@@ -276,18 +265,3 @@ class Focuser(Instrument):
 
     async def _on_focuser_reverse(self, values: dict[str, Any]) -> None:
         await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")
-
-    async def _on_focuser_backlash_toggle(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_TOGGLE, values)
-        if member is None:
-            return
-        steps = round(self._get(_STEPS, _STEPS_MEMBER)) if member == "INDI_ENABLED" else 0
-        await self._perform(_TOGGLE, self.set_backlash(steps), accept=lambda: self._choose(_TOGGLE, member))
-
-    async def _on_focuser_backlash(self, values: dict[str, Any]) -> None:
-        steps = values[_STEPS_MEMBER]
-        if not self._is_on(_TOGGLE, "INDI_ENABLED"):
-            await self._send(_STEPS, State.IDLE, message="[WARNING] The compensation for backlash is disabled")
-            return
-        accept = {_STEPS_MEMBER: round(steps)}
-        await self._perform(_STEPS, self.set_backlash(round(steps)), accept=lambda: self._put(_STEPS, accept))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..protocol.tags import State
 from ..standard import Interface, find
-from .instrument import Instrument
+from .backlash import Backlash
 from .operations import End, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
@@ -15,14 +15,20 @@ __all__ = ["Rotator"]
 
 _ANGLE, _SYNC, _HOME = "ABS_ROTATOR_ANGLE", "SYNC_ROTATOR_ANGLE", "ROTATOR_HOME"
 _ABORT, _REVERSE = "ROTATOR_ABORT_MOTION", "ROTATOR_REVERSE"
-_TOGGLE, _STEPS, _STEPS_MEMBER = "ROTATOR_BACKLASH_TOGGLE", "ROTATOR_BACKLASH_STEPS", "ROTATOR_BACKLASH_VALUE"
+_LIMITS, _RANGE = "ROTATOR_LIMITS", "ROTATOR_LIMITS_VALUE"
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.OK, End.FAILED: State.ALERT}
 
 
-class Rotator(Instrument):
-    """A rotator. Override :meth:`turn_to`. Angles are degrees of the hardware from 0 to 360, not position angles."""
+class Rotator(Backlash):
+    """A rotator. Override :meth:`turn_to`. Angles are degrees of the hardware from 0 to 360, not position angles.
+
+    Clients may set a safe range, so that no cables are torn. It lies half on either side of where the rotator was when
+    it was connected, or last synchronised.
+    """
 
     interface = Interface.ROTATOR
+    _backlash = "ROTATOR_BACKLASH"
+    _middle = 0.0  # of the safe range
 
     @optional
     async def turn_to(self, angle: float) -> None:
@@ -43,10 +49,6 @@ class Rotator(Instrument):
     @optional
     async def set_reverse(self, reverse: bool) -> None:
         """Turn the other way for growing angles."""
-
-    @optional
-    async def set_backlash(self, steps: int) -> None:
-        """Compensate for a backlash of so many steps; 0 for none."""
 
     @property
     def angle(self) -> float:
@@ -70,8 +72,6 @@ class Rotator(Instrument):
             _SYNC: (self._on_rotator_sync, "sync"),
             _HOME: (self._on_rotator_home, "home"),
             _REVERSE: (self._on_rotator_reverse, "set_reverse"),
-            _TOGGLE: (self._on_rotator_backlash_toggle, "set_backlash"),
-            _STEPS: (self._on_rotator_backlash, "set_backlash"),
         }
         return [
             *(
@@ -79,11 +79,28 @@ class Rotator(Instrument):
                 for name, (handler, method) in handlers.items()
                 if self._implements(method)
             ),
+            *self._backlash_bounds(Interface.ROTATOR),
+            self._bind(find(_LIMITS, Interface.ROTATOR), self._on_rotator_limits),
             *super()._standard(),
         ]
 
+    async def _after_definitions(self) -> None:
+        self._middle = self.angle
+        await super()._after_definitions()
+
+    def _check_rotator_range(self, angle: float) -> None:
+        """Raise Refused, if a target is outside the safe range."""
+        safe = self._get(_LIMITS, _RANGE)
+        away = abs((angle - self._middle + 180) % 360 - 180)
+        if 0 < safe < 360 and away > safe / 2:
+            raise Refused(f"{angle:g} degrees are outside the safe range of {safe:g} around {self._middle:g}")
+
+    async def _on_rotator_limits(self, values: dict[str, Any]) -> None:
+        await self._store(_LIMITS, values)
+
     async def _on_angle(self, values: dict[str, Any]) -> None:
         target = values["ANGLE"]
+        self._check_rotator_range(target)
         await self._operations.cancel(_HOME)
         if target == self.angle and _ANGLE not in self._operations:
             await self._send(_ANGLE, State.OK)
@@ -113,6 +130,7 @@ class Rotator(Instrument):
         def accept() -> None:
             self._put(_SYNC, {"ANGLE": angle})
             self.angle = angle
+            self._middle = angle
 
         await self._perform(_SYNC, self.sync(angle), accept=accept)
 
@@ -131,18 +149,3 @@ class Rotator(Instrument):
 
     async def _on_rotator_reverse(self, values: dict[str, Any]) -> None:
         await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")
-
-    async def _on_rotator_backlash_toggle(self, values: dict[str, Any]) -> None:
-        steps = round(self._get(_STEPS, _STEPS_MEMBER))
-
-        async def enable(on: bool) -> None:
-            await self.set_backlash(steps if on else 0)
-
-        await self._set_up(_TOGGLE, values, enable, "INDI_ENABLED")
-
-    async def _on_rotator_backlash(self, values: dict[str, Any]) -> None:
-        steps = round(values[_STEPS_MEMBER])
-        if not self._is_on(_TOGGLE, "INDI_ENABLED"):
-            await self._send(_STEPS, State.IDLE, message="[WARNING] The compensation for backlash is disabled")
-            return
-        await self._perform(_STEPS, self.set_backlash(steps), accept=lambda: self._put(_STEPS, {_STEPS_MEMBER: steps}))

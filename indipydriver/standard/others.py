@@ -147,11 +147,32 @@ DOME: Final = (
         state="Ok",
         users="KC",
     ),
+    switches(
+        "DM_OTA_SIDE",
+        "Meridian side",
+        _SLAVING,
+        "DM_OTA_SIDE_EAST|East; DM_OTA_SIDE_WEST|West; *DM_OTA_SIDE_MOUNT|Mount; DM_OTA_SIDE_HA|Hour angle;"
+        "DM_OTA_SIDE_IGNORE|Ignore",
+        rule="A",
+        state="Ok",
+        saved=True,
+    ),
     numbers(
         "DOME_PARAMS",
         "Params",
         _SLAVING,
         "AUTOSYNC_THRESHOLD|Autosync threshold (deg)|%6.2f|0..360/1|0.5",
+        state="Ok",
+        saved=True,
+    ),
+    numbers(
+        "DOME_MEASUREMENTS",
+        "Measurements",
+        _SLAVING,
+        "DM_DOME_RADIUS|Radius (m)|%6.2f|0..50/1; DM_SHUTTER_WIDTH|Shutter width (m)|%6.2f|0..10/1;"
+        "DM_NORTH_DISPLACEMENT|N displacement (m)|%6.2f|-10..10/1;"
+        "DM_EAST_DISPLACEMENT|E displacement (m)|%6.2f|-10..10/1;"
+        "DM_UP_DISPLACEMENT|Up displacement (m)|%6.2f|-10..10/1; DM_OTA_OFFSET|OTA offset (m)|%6.2f|-10..10/1",
         state="Ok",
         saved=True,
     ),
@@ -163,6 +184,15 @@ DOME: Final = (
         _SITE,
         "PARK_CURRENT|Current; PARK_DEFAULT|Default; PARK_WRITE_DATA|Write Data",
         rule="A",
+    ),
+    switches("DOME_BACKLASH_TOGGLE", "Backlash", _MAIN, ENABLED_DISABLED, rule="1", saved=True),
+    numbers(
+        "DOME_BACKLASH_STEPS",
+        "Backlash",
+        _MAIN,
+        "DOME_BACKLASH_VALUE|Steps|%.f|0..1000000/100",
+        state="Ok",
+        saved=True,
     ),
     switches(
         "MOUNT_POLICY",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indipydriver.instruments import Dome, InstrumentDriver
+from indipydriver.instruments import Dome, InstrumentDriver, slaving
 from indipydriver.instruments.simulators import DomeSimulator, RollOffSimulator, TelescopeSimulator
 from indipydriver.standard import INTERFACES, Interface
 from indipydriver.testing import DriverHarness, driver_test
@@ -30,7 +30,8 @@ async def test_what_is_implemented_is_defined():
         assert labels == ["Open", "Close"]
     async with Session(Turning()) as client:
         await client.connect()
-        turning = {ABS, REL, "DOME_AUTOSYNC", "DOME_PARAMS", "DOME_PARK_POSITION"}
+        turning = {ABS, REL, "DOME_AUTOSYNC", "DOME_PARAMS", "DOME_PARK_POSITION", "DOME_PARK_OPTION"}
+        turning |= {"DM_OTA_SIDE", "DOME_MEASUREMENTS"}
         assert set(client.defined()) - set(GENERAL) == always | turning
         assert client.values("DRIVER_INFO")["DRIVER_INTERFACE"] == "32"
         await client.press(MOTION, "DOME_CW")
@@ -135,9 +136,7 @@ async def test_a_roof_opens_and_closes_by_its_motion():
 
 @driver_test
 async def test_a_dome_follows_the_mount_and_waits_for_it(monkeypatch):
-    from indipydriver.instruments import dome
-
-    monkeypatch.setattr(dome, "now_utc", lambda: datetime(1987, 4, 10, 19, 21, tzinfo=UTC))
+    monkeypatch.setattr(slaving, "now_utc", lambda: datetime(1987, 4, 10, 19, 21, tzinfo=UTC))
     turning, mount = DomeSimulator(), TelescopeSimulator()
     name = turning.devicename
     async with DriverHarness(InstrumentDriver(turning, mount)) as client:
@@ -158,3 +157,92 @@ async def test_a_dome_follows_the_mount_and_waits_for_it(monkeypatch):
         mount.parked = True
         await client.set_switch(name, PARK, PARK="On")
         await client.wait_for(name, PARK, state="Ok", timeout=30)
+
+
+def test_where_a_telescope_looks_through_a_dome():
+    from indipydriver.instruments.slaving import DomeShape, opening_azimuth
+
+    centre = DomeShape(2.0)
+    assert opening_azimuth(0, 0, 50, centre, 0) == pytest.approx(180)
+    assert opening_azimuth(0, 80, 50, centre, 0) == pytest.approx(0, abs=1e-9)
+    assert opening_azimuth(6, 0, 50, centre, 0) == pytest.approx(270)
+    # The telescope is 1 m west of the centre and looks south at the horizon: the opening is sqrt(3) m south of it.
+    west = opening_azimuth(0, -40, 50, DomeShape(2.0, offset=1.0), 1)
+    assert west == pytest.approx(180 + 30)
+    assert opening_azimuth(0, -40, 50, DomeShape(2.0, offset=1.0), -1) == pytest.approx(150)
+    assert opening_azimuth(0, -40, 50, DomeShape(2.0, east=-1.0), 0) == pytest.approx(west)
+    # what cannot be is taken as if it stood in the centre
+    assert opening_azimuth(0, -40, 50, DomeShape(2.0, east=-3.0), 0) == pytest.approx(180)
+    assert opening_azimuth(0, -40, 50, DomeShape(0.0, offset=1.0), 1) == pytest.approx(180)
+
+
+@driver_test
+async def test_a_dome_knows_on_which_side_of_the_pier_the_telescope_is(monkeypatch):
+    monkeypatch.setattr(slaving, "now_utc", lambda: datetime(2026, 11, 22, 21, tzinfo=UTC))
+    turning, mount = DomeSimulator(), TelescopeSimulator()
+    name, other = turning.devicename, mount.devicename
+    async with DriverHarness(InstrumentDriver(turning, mount)) as client:
+        for device in (name, other):
+            await client.set_switch(device, "CONNECTION", CONNECT="On")
+        await client.settle()
+        await client.set_number(other, "GEOGRAPHIC_COORD", LAT=50, LONG=0, ELEV=0)
+        ra = slaving.sidereal_time(0, datetime(2026, 11, 22, 21, tzinfo=UTC))
+        mount.tracking = True
+        mount.coordinates = ra, -30
+        await client.set_text(name, "ACTIVE_DEVICES", ACTIVE_TELESCOPE=other)
+        shape = {"DM_DOME_RADIUS": 2.5, "DM_SHUTTER_WIDTH": 1, "DM_OTA_OFFSET": 0.6}
+        shape |= dict.fromkeys(("DM_NORTH_DISPLACEMENT", "DM_EAST_DISPLACEMENT", "DM_UP_DISPLACEMENT"), 0)
+        await client.set_number(name, "DOME_MEASUREMENTS", shape)
+        for side, west in (("WEST", True), ("EAST", False), ("MOUNT", mount.pier_side == "WEST"), ("HA", None)):
+            await client.set_switch(name, "DM_OTA_SIDE", {f"DM_OTA_SIDE_{side}": "On"})
+            await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
+            await client.advance(40)
+            if west is not None:
+                assert turning.azimuth > 185 if west else turning.azimuth < 175
+            await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_DISABLE="On")
+        await client.set_switch(name, "DM_OTA_SIDE", DM_OTA_SIDE_IGNORE="On")
+        await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
+        await client.advance(40)
+        assert turning.azimuth == pytest.approx(180, abs=0.6)
+
+
+@driver_test
+async def test_where_a_dome_is_parked_can_be_chosen(home):
+    place, option = "DOME_PARK_POSITION", "DOME_PARK_OPTION"
+    async with Session(DomeSimulator()) as client:
+        await client.connect()
+        await client.number(ABS, DOME_ABSOLUTE_POSITION=30)
+        await client.press(option, "PARK_CURRENT")
+        assert client.state(option) == "Alert"  # it moves
+        await client.until(ABS, "Ok", 9)
+        await client.press(option, "PARK_CURRENT")
+        await client.press(option, "PARK_WRITE_DATA")
+        assert client.values(place) == {"PARK_AZ": "30"}
+    assert "<axis1position>30.000000</axis1position>" in (home / ".indi" / "ParkData.xml").read_text()
+    async with Session(DomeSimulator()) as client:
+        await client.connect()
+        assert client.values(place) == {"PARK_AZ": "30"}
+        await client.press(option, "PARK_DEFAULT")
+        assert client.values(place) == {"PARK_AZ": "90"}
+
+
+@driver_test
+async def test_speed_and_backlash():
+    class Fast(DomeSimulator):
+        fastest = 3.0
+
+        async def set_speed(self, rpm):
+            self.rpm = rpm
+
+        async def set_backlash(self, steps):
+            self.steps = steps
+
+    async with Session(Fast()) as client:
+        device = await client.connect()
+        await client.number("DOME_SPEED", DOME_SPEED_VALUE=2)
+        assert (client.state("DOME_SPEED"), device.rpm) == ("Ok", 2)
+        await client.number("DOME_SPEED", DOME_SPEED_VALUE=4)
+        assert client.state("DOME_SPEED") == "Alert"
+        await client.press("DOME_BACKLASH_TOGGLE", "INDI_ENABLED")
+        await client.number("DOME_BACKLASH_STEPS", DOME_BACKLASH_VALUE=40)
+        assert (client.state("DOME_BACKLASH_STEPS"), device.steps, device.backlash) == ("Ok", 40, 40)

@@ -1,5 +1,7 @@
 """Filter wheels, rotators, dust caps and light boxes."""
 
+from itertools import combinations
+
 import pytest
 
 from indipydriver.instruments import (
@@ -10,6 +12,7 @@ from indipydriver.instruments import (
     FilterWheel,
     Focuser,
     Guider,
+    Instrument,
     LightBox,
     Mount,
     PowerBox,
@@ -60,12 +63,19 @@ class Lamp(LightBox):
     ("kind", "names", "bits"),
     [
         (Wheel, ["FILTER_SLOT", "FILTER_NAME"], 16),
-        (Turner, ["ABS_ROTATOR_ANGLE"], 4096),
+        (Turner, ["ABS_ROTATOR_ANGLE", "ROTATOR_LIMITS"], 4096),
         (Cap, ["CAP_PARK"], 512 + 32768),
         (Lamp, ["FLAT_LIGHT_CONTROL"], 1024 + 32768),
         (
             RotatorSimulator,
-            ["ABS_ROTATOR_ANGLE", "ROTATOR_ABORT_MOTION", "SYNC_ROTATOR_ANGLE", "ROTATOR_HOME", "ROTATOR_REVERSE"],
+            [
+                "ABS_ROTATOR_ANGLE",
+                "ROTATOR_ABORT_MOTION",
+                "SYNC_ROTATOR_ANGLE",
+                "ROTATOR_HOME",
+                "ROTATOR_REVERSE",
+                "ROTATOR_LIMITS",
+            ],
             4096,
         ),
         (DustCapSimulator, ["CAP_PARK", "CAP_ABORT", "FLAT_LIGHT_CONTROL", "FLAT_LIGHT_INTENSITY"], 34304),
@@ -273,10 +283,40 @@ def test_classes_of_instruments_can_be_combined():
         "_declarations",
         "_abc_impl",
         "_start_loops",
+        "_poll_failed",
     }
-    owners = {}
-    for kind in kinds:
-        for name in vars(kind):
-            if name.startswith("_") and not name.startswith("__") and name not in shared:
-                owners.setdefault(name, []).append(kind.__name__)
-    assert {name: found for name, found in owners.items() if len(found) > 1} == {}
+    owned = {
+        kind: {
+            name
+            for base in kind.__mro__[: kind.__mro__.index(Instrument)]
+            for name in vars(base)
+            if name.startswith("_") and not name.startswith("__") and name not in shared
+        }
+        for kind in kinds
+    }
+    for one, other in combinations(kinds, 2):
+        try:
+            type("Both", (one, other), {})
+        except TypeError:
+            continue  # they are parts of one device
+        assert not owned[one] & owned[other], (one, other)
+
+
+@driver_test
+async def test_a_rotator_stays_in_its_safe_range():
+    angle, limits = "ABS_ROTATOR_ANGLE", "ROTATOR_LIMITS"
+    async with Session(RotatorSimulator()) as client:
+        await client.connect()
+        await client.number("SYNC_ROTATOR_ANGLE", ANGLE=100)
+        await client.number(limits, ROTATOR_LIMITS_VALUE=90)
+        assert client.state(limits) == "Ok"
+        await client.number(angle, ANGLE=150)
+        assert client.state(angle) == "Alert"
+        assert "safe range" in client.texts[-1]
+        await client.number(angle, ANGLE=140)
+        await client.until(angle, "Ok", 9)
+        await client.number(angle, ANGLE=150)  # the middle has not moved
+        assert client.state(angle) == "Alert"
+        await client.number(limits, ROTATOR_LIMITS_VALUE=0)
+        await client.number(angle, ANGLE=250)
+        await client.until(angle, "Ok", 20)

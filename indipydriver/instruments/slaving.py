@@ -1,0 +1,171 @@
+"""Domes that follow the mount: where the opening has to be, and when to turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import atan2, cos, degrees, radians, sin, sqrt
+from typing import Any, ClassVar, Final
+
+from ..protocol.tags import State
+from ..standard import Interface, find
+from .instrument import Instrument
+from .propertydevice import Bound
+from .sky import now_utc, sidereal_time
+
+__all__ = ["DomeShape", "Slaving", "opening_azimuth"]
+
+_SLAVING, _ENABLE = "DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE"
+_PARAMS, _SIDE, _SHAPE = "DOME_PARAMS", "DM_OTA_SIDE", "DOME_MEASUREMENTS"
+_MOUNT: Final = "ACTIVE_TELESCOPE"
+_SIDES: Final = {"PIER_EAST": -1, "PIER_WEST": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class DomeShape:
+    """A dome and the mount in it, in metres.
+
+    Attributes:
+        radius: Of the dome; 0 if it is not known.
+        north: By how much the axes of the mount cross north of the centre of the dome.
+        east: By how much they do so east of it.
+        up: By how much they do so above it.
+        offset: From where the axes cross to the axis of the telescope.
+    """
+
+    radius: float = 0.0
+    north: float = 0.0
+    east: float = 0.0
+    up: float = 0.0
+    offset: float = 0.0
+
+
+def opening_azimuth(hour_angle: float, dec: float, latitude: float, shape: DomeShape, side: int) -> float:
+    """Where the telescope looks through the dome, in degrees from the north through the east.
+
+    Args:
+        hour_angle: Of what it looks at, in hours.
+        dec: Of what it looks at, in degrees.
+        latitude: Degrees north.
+        shape: The dome, and the mount in it.
+        side: On which side of the pier the telescope is: 1 west, -1 east, 0 in the middle of the mount.
+    """
+    view = _north_east_up(hour_angle, dec, latitude)
+    if shape.radius <= 0:
+        return degrees(atan2(view[1], view[0])) % 360
+    aside = _north_east_up(hour_angle + 6 * side, 0.0, latitude)
+    offset = shape.offset * abs(side)
+    begin = [at + offset * way for at, way in zip((shape.north, shape.east, shape.up), aside, strict=True)]
+    along = sum(at * way for at, way in zip(begin, view, strict=True))
+    beside = along * along - sum(at * at for at in begin) + shape.radius**2
+    if beside < 0:  # the telescope would be outside
+        return degrees(atan2(view[1], view[0])) % 360
+    far = sqrt(beside) - along
+    north, east, _ = (at + far * way for at, way in zip(begin, view, strict=True))
+    return degrees(atan2(east, north)) % 360
+
+
+def _north_east_up(hour_angle: float, dec: float, latitude: float) -> tuple[float, float, float]:
+    """A direction, by hours and degrees."""
+    h, d, phi = radians(hour_angle * 15), radians(dec), radians(latitude)
+    south, west, pole = cos(d) * cos(h), cos(d) * sin(h), sin(d)
+    return cos(phi) * pole - sin(phi) * south, -west, cos(phi) * south + sin(phi) * pole
+
+
+class Slaving(Instrument):
+    """A dome that follows the mount in ACTIVE_DEVICES, when clients want it to."""
+
+    partners: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        _MOUNT: (
+            "EQUATORIAL_EOD_COORD",
+            "TARGET_EOD_COORD",
+            "GEOGRAPHIC_COORD",
+            "TELESCOPE_PARK",
+            "TELESCOPE_PIER_SIDE",
+        )
+    }
+
+    def _slaving_bounds(self) -> list[Bound]:
+        table = Interface.DOME
+        return [
+            self._bind(find(_SLAVING, table), self._on_slaving),
+            self._bind(find(_SIDE, table), self._on_side),
+            self._bind(find(_PARAMS, table), self._on_params),
+            self._bind(find(_SHAPE, table), self._on_shape),
+        ]
+
+    # --- what the dome says ---
+
+    def _may_follow(self) -> bool:
+        """It is to turn now, if the mount has moved on."""
+        return False
+
+    def _opening(self) -> float:
+        """Where the opening is, in degrees."""
+        return 0.0
+
+    async def _turn_opening(self, azimuth: float) -> None:
+        """Begin to turn."""
+
+    # --- commands ---
+
+    async def _on_slaving(self, values: dict[str, Any]) -> None:
+        await self._store_choice(_SLAVING, values)
+
+    async def _on_side(self, values: dict[str, Any]) -> None:
+        await self._store_choice(_SIDE, values)
+
+    async def _on_params(self, values: dict[str, Any]) -> None:
+        await self._store(_PARAMS, values)
+
+    async def _on_shape(self, values: dict[str, Any]) -> None:
+        await self._store(_SHAPE, values)
+
+    # --- following ---
+
+    async def _poll_standard(self) -> None:
+        await super()._poll_standard()
+        if not self._has(_SLAVING) or not self._is_on(_SLAVING, _ENABLE) or not self._may_follow():
+            return
+        azimuth = self._wanted_azimuth()
+        if azimuth is None:
+            return
+        away = abs((azimuth - self._opening() + 180) % 360 - 180)
+        if away > self._get(_PARAMS, "AUTOSYNC_THRESHOLD"):
+            await self._turn_opening(azimuth)
+
+    def _wanted_azimuth(self) -> float | None:
+        """Where the opening has to be for the mount; None if that is not known, or it need not be there."""
+        if self._seen(_MOUNT, "TELESCOPE_PARK").get("PARK") == "On":
+            return None
+        match self._seen_state(_MOUNT, "EQUATORIAL_EOD_COORD"):
+            case State.BUSY:
+                where = "TARGET_EOD_COORD"  # the dome and the mount turn at the same time
+            case State.ALERT:
+                return None
+            case _:
+                where = "EQUATORIAL_EOD_COORD"
+        ra, dec = self._seen_number(_MOUNT, where, "RA"), self._seen_number(_MOUNT, where, "DEC")
+        latitude = self._seen_number(_MOUNT, "GEOGRAPHIC_COORD", "LAT")
+        longitude = self._seen_number(_MOUNT, "GEOGRAPHIC_COORD", "LONG")
+        if ra is None or dec is None or latitude is None or longitude is None:
+            return None
+        hour_angle = (sidereal_time(longitude, now_utc()) - ra + 12) % 24 - 12
+        return opening_azimuth(hour_angle, dec, latitude, self._shape(), self._pier_side(hour_angle))
+
+    def _shape(self) -> DomeShape:
+        names = ("DM_DOME_RADIUS", "DM_NORTH_DISPLACEMENT", "DM_EAST_DISPLACEMENT", "DM_UP_DISPLACEMENT")
+        return DomeShape(*(self._get(_SHAPE, name) for name in (*names, "DM_OTA_OFFSET")))
+
+    def _pier_side(self, hour_angle: float) -> int:
+        match self._chosen(_SIDE):
+            case "DM_OTA_SIDE_EAST":
+                return -1
+            case "DM_OTA_SIDE_WEST":
+                return 1
+            case "DM_OTA_SIDE_HA":
+                return -1 if hour_angle > 0 else 1
+            case "DM_OTA_SIDE_MOUNT":
+                seen = self._seen(_MOUNT, "TELESCOPE_PIER_SIDE")
+                return next((side for name, side in _SIDES.items() if seen.get(name) == "On"), 0)
+        return 0
