@@ -10,6 +10,7 @@ is assigned is sent::
 """
 
 from .camera import Camera
+from .chips import Sensor
 from .covers import DustCap, LightBox
 from .declared import Blob, Button, Choice, Light, Number, Switch, Text
 from .dome import Dome
@@ -58,6 +59,7 @@ __all__ = [
     "Reading",
     "Refused",
     "Rotator",
+    "Sensor",
     "Serial",
     "Shot",
     "Switch",

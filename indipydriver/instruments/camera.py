@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from ..propertymembers import BLOBMember
 from ..protocol.tags import State
-from ..standard import Interface, find
+from ..standard import INTERFACES, Interface, find
+from .chips import GUIDE_HEAD, MAIN_CHIP, Chip, Sensor
 from .filterwheel import FilterWheel
-from .fits import fits_file
-from .instrument import Instrument
-from .operations import End, Refused
+from .fits import Card, fits_file
+from .operations import End
 from .propertydevice import Bound
 from .settings import write_atomically
-from .shots import FrameType, Shot, file_for, header, keyword_cards, sky_cards
+from .shots import FrameType, Shot, file_for, header, keyword_cards, sky_cards, wcs_cards
 from .standarddevice import optional
 from .standardvectors import set_limits
+from .streaming import Streaming
 
 __all__ = ["Camera"]
 
-_EXPOSURE, _SECONDS = "CCD_EXPOSURE", "CCD_EXPOSURE_VALUE"
-_ABORT, _FRAME, _BINNING, _TYPE = "CCD_ABORT_EXPOSURE", "CCD_FRAME", "CCD_BINNING", "CCD_FRAME_TYPE"
 _TEMPERATURE, _CELSIUS, _COOLER = "CCD_TEMPERATURE", "CCD_TEMPERATURE_VALUE", "CCD_COOLER"
-_POWER, _GAIN, _OFFSET, _INFO, _IMAGE = "CCD_COOLER_POWER", "CCD_GAIN", "CCD_OFFSET", "CCD_INFO", "CCD1"
+_RAMP, _SLOPE, _THRESHOLD = "CCD_TEMP_RAMP", "RAMP_SLOPE", "RAMP_THRESHOLD"
+_POWER, _GAIN, _OFFSET = "CCD_COOLER_POWER", "CCD_GAIN", "CCD_OFFSET"
 _HEADER, _UPLOAD, _WHERE, _FILE = "FITS_HEADER", "UPLOAD_MODE", "UPLOAD_SETTINGS", "CCD_FILE_PATH"
-_NEAR: Final = 0.2  # degrees from the target at which a sensor is as cold as wanted
+_WCS, _ROTATION, _ANGLE = "WCS_CONTROL", "CCD_ROTATION", "CCD_ROTATION_VALUE"
+_FAST, _COUNT = "CCD_FAST_TOGGLE", "CCD_FAST_COUNT"
+_RAMP_STEP: Final = 5.0  # seconds between two set points on the way to a temperature
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
-class Camera(Instrument):
+class Camera(Streaming):
     """A camera. Override :meth:`expose`. The size of the sensor is in class attributes, or assigned in connect().
 
     The images become FITS files, with headers that are joined from what clients say and what the partners in
@@ -46,6 +47,7 @@ class Camera(Instrument):
         bayer: The matrix of a colour sensor, such as "RGGB"; None for a monochrome one.
         shortest: The shortest exposure in seconds.
         longest: The longest exposure in seconds.
+        guide_head: The sensor of the guide head, if there is one: override :meth:`expose_guide_head`.
         largest_binning: 1 if it cannot bin.
         has_subframes: It can read a part of the sensor.
         gains: Smallest and largest gain; None if it has none.
@@ -59,8 +61,6 @@ class Camera(Instrument):
     pixel_size: tuple[float, float] = (3.75, 3.75)
     bits: int = 16
     bayer: str | None = None
-    shortest: float = 0.01
-    longest: float = 3600.0
     largest_binning: ClassVar[int] = 1
     has_subframes: ClassVar[bool] = False
     gains: ClassVar[tuple[int, int] | None] = None
@@ -71,6 +71,7 @@ class Camera(Instrument):
         "ACTIVE_ROTATOR": ("ABS_ROTATOR_ANGLE",),
         "ACTIVE_FOCUSER": ("ABS_FOCUS_POSITION", "FOCUS_TEMPERATURE"),
         "ACTIVE_FILTER": ("FILTER_SLOT", "FILTER_NAME"),
+        "ACTIVE_SKYQUALITY": ("SKY_QUALITY",),
     }
 
     # --- what an author overrides ---
@@ -123,118 +124,86 @@ class Camera(Instrument):
         self._require("expose")
         self._colder = asyncio.Event()
         self._keywords: dict[str, tuple[str, str]] = {}
-        self._found_frame: tuple[int, int] | None = None
+        self._sends_rotation = False
         cools = self._implements("set_temperature")
-        frame = self._on_frame if self.has_subframes else None
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
-            (_EXPOSURE, self._on_exposure, True, {}),
-            (_ABORT, self._on_camera_abort, True, {}),
-            (_FRAME, frame, True, {}),
-            (_BINNING, self._on_binning, self.largest_binning > 1, {}),
             (_HEADER, self._on_header, True, {}),
             (_TEMPERATURE, self._on_temperature if cools else None, cools or self.has_thermometer, {}),
+            (_RAMP, self._on_ramp, cools, {}),
             (_COOLER, self._on_cooler, self._implements("set_cooler"), {}),
             (_POWER, None, self._implements("set_cooler"), {}),
             (_GAIN, self._on_gain, self.gains is not None, {}),
             (_OFFSET, self._on_offset, self.offsets is not None, {}),
             ("CCD_CAPTURE_FORMAT", self._on_capture_format, True, {}),
             ("CCD_TRANSFER_FORMAT", self._on_transfer_format, True, {}),
-            (_INFO, None, True, {}),
-            (_IMAGE, None, True, {}),
-            (_TYPE, self._on_frame_type, True, {}),
             ("CCD_CFA", None, self.bayer is not None, {"values": {"CFA_TYPE": self.bayer}}),
             ("SCOPE_INFO", self._on_scope, True, {}),
+            (_WCS, self._on_wcs, True, {}),
+            (_ROTATION, self._on_rotation, True, {}),
             (_UPLOAD, self._on_upload, True, {}),
+            (_FAST, self._on_fast, True, {}),
+            (_COUNT, self._on_fast_count, True, {}),
             (_WHERE, self._on_where, True, {"values": {"UPLOAD_DIR": str(Path.home())}}),
         ]
         table = Interface.CCD
         made = [self._bind(find(name, table), handle, **how) for name, handle, there, how in names if there]
         made.append(self._bind(find(_FILE, table), shown=False))
+        made += self._chip_bounds(MAIN_CHIP)
+        if self.guide_head is not None:
+            self._require("expose_guide_head")
+            made += self._chip_bounds(GUIDE_HEAD)
+        made += self._streaming_bounds()
         for bound in made:
-            member = bound.vector.data.get(_IMAGE)
-            if isinstance(member, BLOBMember):
-                member.blobformat = ".fits"
             bound.saved = bound.saved and bound.vector.name != "CCD_CFA"
+            bound.is_shown = bound.is_shown and bound.vector.name != _ROTATION
+        order = [standard.name for standard in INTERFACES[table]]
+        made.sort(key=lambda bound: order.index(bound.vector.name))
         return [*made, *super()._standard()]
 
     async def _prepare(self) -> None:
         self._colder = asyncio.Event()  # of this event loop
-        width, height = self.width, self.height
-        frame = self._vector(_FRAME)
-        if self._found_frame != (width, height):
-            self._found_frame = (width, height)
-            frame.update({"X": "0", "Y": "0", "WIDTH": str(width), "HEIGHT": str(height)})
-        set_limits(self._vector(_EXPOSURE), _SECONDS, self.shortest, self.longest)
-        for member, low, high in (
-            ("X", 0, width - 1),
-            ("Y", 0, height - 1),
-            ("WIDTH", 1, width),
-            ("HEIGHT", 1, height),
-        ):
-            set_limits(frame, member, low, high)
-        if self._has(_BINNING):
-            for member in self._vector(_BINNING):
-                set_limits(self._vector(_BINNING), member, 1, self.largest_binning)
+        self._prepare_chip(MAIN_CHIP)
+        if self.guide_head is not None:
+            self._prepare_chip(GUIDE_HEAD)
+        self._prepare_stream()
         for name, member, limits in ((_GAIN, "GAIN", self.gains), (_OFFSET, "OFFSET", self.offsets)):
             if limits is not None:
                 set_limits(self._vector(name), member, *limits)
                 self._vector(name)[member] = max(limits[0], min(limits[1], round(self._get(name, member))))
-        info: dict[str, float] = {"CCD_MAX_X": width, "CCD_MAX_Y": height, "CCD_BITSPERPIXEL": self.bits}
-        info |= {"CCD_PIXEL_SIZE_X": self.pixel_size[0], "CCD_PIXEL_SIZE_Y": self.pixel_size[1]}
-        self._vector(_INFO).update({**info, "CCD_PIXEL_SIZE": self.pixel_size[0]})
         await super()._prepare()
 
     # --- exposing ---
 
-    async def _on_exposure(self, values: dict[str, Any]) -> None:
-        shot = self._shot(values[_SECONDS])
-        # One that runs is replaced.
-        self._vector(_EXPOSURE)[_SECONDS] = f"{shot.seconds:g}"
+    def _sensor(self, chip: Chip) -> Sensor:
+        if chip is not MAIN_CHIP:
+            return super()._sensor(chip)
+        size = self.width, self.height, self.pixel_size
+        return Sensor(*size, self.bits, self.largest_binning, self.has_subframes)
 
-        def rest() -> None:
-            self._vector(_EXPOSURE)[_SECONDS] = "0"
-
-        await self._perform(_EXPOSURE, self._expose(shot), accept=None, revoke=rest, waits=False, ends=_ENDS)
-
-    def _shot(self, seconds: float) -> Shot:
-        """What is wanted now."""
-        binning = (1, 1)
-        if self._has(_BINNING):
-            binning = round(self._get(_BINNING, "HOR_BIN")), round(self._get(_BINNING, "VER_BIN"))
-        x, y, width, height = (round(self._get(_FRAME, member)) for member in ("X", "Y", "WIDTH", "HEIGHT"))
-        kind = FrameType[(self._chosen(_TYPE) or "FRAME_LIGHT").removeprefix("FRAME_")]
+    def _gains(self, chip: Chip) -> tuple[int | None, int | None]:
+        if chip is not MAIN_CHIP:
+            return super()._gains(chip)
         gain = round(self._get(_GAIN, "GAIN")) if self.gains is not None else None
-        offset = round(self._get(_OFFSET, "OFFSET")) if self.offsets is not None else None
-        seconds = self.shortest if kind is FrameType.BIAS else seconds
-        return Shot(seconds, x, y, width, height, binning, kind, gain, offset, self.bits, datetime.now(UTC))
+        return gain, round(self._get(_OFFSET, "OFFSET")) if self.offsets is not None else None
 
-    async def _expose(self, shot: Shot) -> None:
-        cards = [*header(shot, self._known_for_header()), *self._sky(shot), *keyword_cards(self._keywords, shot)]
-        counting = asyncio.create_task(self._count_down(shot.seconds))
-        try:
-            pixels = await self.expose(shot)
-        finally:
-            counting.cancel()
-        self._put(_EXPOSURE, {_SECONDS: "0"})
-        data = await asyncio.to_thread(fits_file, pixels, shot.columns, shot.rows, shot.bits, cards)
+    async def _take(self, chip: Chip, shot: Shot) -> bytes | bytearray | memoryview:
+        return await (self.expose(shot) if chip is MAIN_CHIP else super()._take(chip, shot))
+
+    async def _end_exposure(self, chip: Chip) -> None:
+        await (self.abort() if chip is MAIN_CHIP else super()._end_exposure(chip))
+
+    def _make_file(self, chip: Chip, shot: Shot) -> Callable[[bytes | bytearray | memoryview], bytes]:
+        about = self._known_for_header(chip)
+        cards = [*header(shot, about), *self._sky(shot, about), *keyword_cards(self._keywords, shot)]
+        return lambda pixels: fits_file(pixels, shot.columns, shot.rows, shot.bits, cards)
+
+    async def _keep_file(self, chip: Chip, data: bytes) -> bool:
         mode = self._chosen(_UPLOAD)
-        if mode != "UPLOAD_CLIENT":
-            path = await asyncio.to_thread(self._keep, data)
-            await self._send(_FILE, State.OK, {"FILE_PATH": str(path)})
-        if mode != "UPLOAD_LOCAL":
-            image = self._vector(_IMAGE)
-            image[_IMAGE] = data
-            await image.send_setVectorMembers(state=State.OK, members=[_IMAGE])
-            image[_IMAGE] = None  # it need not stay in memory
-
-    async def _count_down(self, seconds: float) -> None:
-        """Tell how long it still takes, at least once a second."""
-        clock = asyncio.get_running_loop().time
-        end = clock() + seconds
-        while (left := end - clock()) > 0:
-            self._put(_EXPOSURE, {_SECONDS: f"{left:.3g}" if left < 10 else f"{left:.1f}"})
-            await asyncio.sleep(min(left, 1.0, max(self._period, 0.1)))
-        self._put(_EXPOSURE, {_SECONDS: "0"})
+        if chip is not MAIN_CHIP or mode == "UPLOAD_CLIENT":
+            return True
+        path = await asyncio.to_thread(self._keep, data)
+        await self._send(_FILE, State.OK, {"FILE_PATH": str(path)})
+        return mode != "UPLOAD_LOCAL"
 
     def _keep(self, data: bytes) -> Path:
         """Keep a file on this machine."""
@@ -243,32 +212,40 @@ class Camera(Instrument):
         write_atomically(path, data)
         return path
 
-    async def _on_camera_abort(self, values: dict[str, Any]) -> None:
-        if not values.get("ABORT"):
-            await self._button(_ABORT)
-            return
-        await self._operations.cancel(_EXPOSURE, quietly=True)
-        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
-        if _EXPOSURE not in self._operations:
-            state = State.ALERT if self._vector(_ABORT).state == State.ALERT else State.IDLE
-            await self._send(_EXPOSURE, state, {_SECONDS: "0"})
+    def _more_exposures(self, chip: Chip) -> int:
+        if chip is not MAIN_CHIP or not self._is_on(_FAST, "INDI_ENABLED"):
+            return 0
+        left = max(0, round(self._get(_COUNT, "FRAMES")) - 1)
+        self._put(_COUNT, {"FRAMES": left}, State.BUSY if left else State.IDLE)
+        return left
+
+    async def _exposures_are_over(self, chip: Chip) -> None:
+        if chip is MAIN_CHIP and self._vector(_COUNT).state == State.BUSY:
+            await self._send(_COUNT, State.IDLE)
+
+    async def _on_fast(self, values: dict[str, Any]) -> None:
+        await self._store_choice(_FAST, values)
+
+    async def _on_fast_count(self, values: dict[str, Any]) -> None:
+        await self._store(_COUNT, {"FRAMES": round(values["FRAMES"])})
 
     # --- the header ---
 
-    def _known_for_header(self) -> dict[str, Any]:
+    def _known_for_header(self, chip: Chip) -> dict[str, Any]:
         """What is known for the header of an image."""
         return {
             "instrument": self.devicename,
             "telescope": self._partner("ACTIVE_TELESCOPE"),
-            "temperature": self.temperature if self._has(_TEMPERATURE) else None,
-            "pixel": self.pixel_size,
+            "temperature": self.temperature if self._has(_TEMPERATURE) and chip is MAIN_CHIP else None,
+            "pixel": self._sensor(chip).pixel_size,
             "filter": self._filter(),
-            "bayer": self.bayer,
+            "bayer": self.bayer if chip is MAIN_CHIP else None,
             "focal_length": self._get("SCOPE_INFO", "FOCAL_LENGTH"),
             "aperture": self._get("SCOPE_INFO", "APERTURE"),
             "rotation": self._seen_number("ACTIVE_ROTATOR", "ABS_ROTATOR_ANGLE", "ANGLE"),
             "focus": self._seen_number("ACTIVE_FOCUSER", "ABS_FOCUS_POSITION", "FOCUS_ABSOLUTE_POSITION"),
             "focus_temperature": self._seen_number("ACTIVE_FOCUSER", "FOCUS_TEMPERATURE", "TEMPERATURE"),
+            "brightness": self._seen_number("ACTIVE_SKYQUALITY", "SKY_QUALITY", "SKY_BRIGHTNESS"),
         }
 
     def _filter(self) -> str | None:
@@ -281,7 +258,7 @@ class Camera(Instrument):
             return None
         return wheel.names[wheel.slot - 1]
 
-    def _sky(self, shot: Shot) -> list[Any]:
+    def _sky(self, shot: Shot, about: Mapping[str, Any]) -> list[Card]:
         mount = "ACTIVE_TELESCOPE"
         ra = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "RA")
         dec = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "DEC")
@@ -292,7 +269,11 @@ class Camera(Instrument):
         place = None if latitude is None or longitude is None or not (latitude or longitude) else (latitude, longitude)
         sides = self._seen(mount, "TELESCOPE_PIER_SIDE")
         pier = next((name.removeprefix("PIER_") for name, value in sides.items() if value == "On"), None)
-        return list(sky_cards(ra, dec, place, pier, shot.began))
+        cards = list(sky_cards(ra, dec, place, pier, shot.began))
+        if self._is_on(_WCS, "WCS_ENABLE") and self._sends_rotation and about["focal_length"]:
+            size = (about["pixel"][0], about["pixel"][1], about["focal_length"])
+            cards += wcs_cards(ra, dec, shot, size, self._get(_ROTATION, _ANGLE))
+        return cards
 
     async def _on_header(self, values: dict[str, Any]) -> None:
         keyword, text, comment = (
@@ -310,17 +291,6 @@ class Camera(Instrument):
 
     # --- settings ---
 
-    async def _on_frame(self, values: dict[str, Any]) -> None:
-        wanted = {member: round(values.get(member, self._get(_FRAME, member))) for member in self._vector(_FRAME)}
-        if wanted["WIDTH"] < 1 or wanted["HEIGHT"] < 1:
-            raise Refused("The frame has no size")
-        wanted["WIDTH"] = min(wanted["WIDTH"], self.width - wanted["X"])
-        wanted["HEIGHT"] = min(wanted["HEIGHT"], self.height - wanted["Y"])
-        await self._store(_FRAME, wanted)
-
-    async def _on_binning(self, values: dict[str, Any]) -> None:
-        await self._store(_BINNING, {member: round(value) for member, value in values.items()})
-
     async def _on_gain(self, values: dict[str, Any]) -> None:
         await self._store(_GAIN, {"GAIN": round(values["GAIN"])})
 
@@ -333,9 +303,6 @@ class Camera(Instrument):
     async def _on_where(self, values: dict[str, Any]) -> None:
         await self._store(_WHERE, values)
 
-    async def _on_frame_type(self, values: dict[str, Any]) -> None:
-        await self._store_choice(_TYPE, values)
-
     async def _on_capture_format(self, values: dict[str, Any]) -> None:
         await self._store_choice("CCD_CAPTURE_FORMAT", values)
 
@@ -344,13 +311,15 @@ class Camera(Instrument):
 
     async def _on_upload(self, values: dict[str, Any]) -> None:
         await self._store_choice(_UPLOAD, values)
-        bound = self._bound[_FILE]
-        bound.is_shown = self._chosen(_UPLOAD) != "UPLOAD_CLIENT"
-        if bound.is_shown and not bound.vector.enable and self.connected:
-            bound.vector.enable = True
-            await bound.vector.send_defVector()
-        elif not bound.is_shown and bound.vector.enable:
-            await bound.vector.send_delProperty()
+        await self._show(_FILE, self._chosen(_UPLOAD) != "UPLOAD_CLIENT")
+
+    async def _on_wcs(self, values: dict[str, Any]) -> None:
+        await self._store_choice(_WCS, values)
+        await self._show(_ROTATION, self._is_on(_WCS, "WCS_ENABLE"))
+
+    async def _on_rotation(self, values: dict[str, Any]) -> None:
+        self._sends_rotation = True
+        await self._store(_ROTATION, values)
 
     # --- cooling ---
 
@@ -362,10 +331,20 @@ class Camera(Instrument):
         await self._perform(_TEMPERATURE, self._cool(celsius), accept=lambda: None, waits=False, ends=_ENDS)
 
     async def _cool(self, celsius: float) -> None:
+        slope = self._get(_RAMP, _SLOPE) * _RAMP_STEP / 60  # degrees in one step
+        point = self.temperature
+        while slope and abs(celsius - point) > slope:
+            point += slope if celsius > point else -slope
+            await self.set_temperature(round(point, 3))
+            await asyncio.sleep(_RAMP_STEP)
+            self._operations.progressed(_TEMPERATURE)
         await self.set_temperature(celsius)
-        while abs(self.temperature - celsius) > _NEAR:
+        while abs(self.temperature - celsius) > self._get(_RAMP, _THRESHOLD):
             self._colder.clear()
             await self._colder.wait()
+
+    async def _on_ramp(self, values: dict[str, Any]) -> None:
+        await self._store(_RAMP, values)
 
     async def _on_cooler(self, values: dict[str, Any]) -> None:
         member = await self._pick(_COOLER, values)
@@ -373,6 +352,7 @@ class Camera(Instrument):
             return
         if member == "COOLER_OFF" and self._has(_TEMPERATURE):
             await self._operations.cancel(_TEMPERATURE)
+            await self._send(_TEMPERATURE, State.IDLE)
         ends = {End.DONE: State.OK if member == "COOLER_ON" else State.IDLE, End.CANCELLED: State.IDLE}
         ends[End.FAILED] = State.ALERT
         work = self.set_cooler(member == "COOLER_ON")

@@ -59,14 +59,8 @@ class Connecting(Options):
         await self._send("CONNECTION_MODE", State.OK)
         for mode, names in _OF_MODE.items():
             for name in names:
-                if (bound := self._bound.get(name)) is None:
-                    continue
-                bound.is_shown = mode == member
-                if bound.is_shown and not bound.vector.enable:
-                    bound.vector.enable = True
-                    await bound.vector.send_defVector()
-                elif not bound.is_shown and bound.vector.enable:
-                    await bound.vector.send_delProperty()
+                if name in self._bound:
+                    await self._show(name, mode == member)
         await self._save_one("CONNECTION_MODE")
 
     async def _on_port(self, values: dict[str, Any]) -> None:

@@ -122,6 +122,9 @@ class Instrument(Parts):
         """What is defined while it is connected."""
         return [bound for bound in self._bound.values() if not bound.is_permanent]
 
+    def _may_define(self, bound: Bound) -> bool:
+        return bound.is_permanent or self.connected
+
     def _hide_all(self) -> None:
         for bound in self._bound.values():
             bound.vector.enable = bound.is_permanent and bound.is_shown

@@ -100,13 +100,7 @@ class Options(StandardDevice):
         self._choose("DEBUG", member)
         await self._send("DEBUG", State.OK)
         for name in _LOGS:
-            bound = self._bound[name]
-            bound.is_shown = member == "ENABLE"
-            if bound.is_shown and not bound.vector.enable:
-                bound.vector.enable = True
-                await bound.vector.send_defVector()
-            elif not bound.is_shown and bound.vector.enable:
-                await bound.vector.send_delProperty()
+            await self._show(name, member == "ENABLE")
         await self._save_one("DEBUG")
 
     async def _on_switches(self, name: str, values: dict[str, Any]) -> None:

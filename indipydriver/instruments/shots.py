@@ -13,7 +13,7 @@ from typing import Any, Final
 from .fits import Card
 from .sky import airmass, altitude_azimuth, sexagesimal, to_j2000
 
-__all__ = ["FrameType", "Shot", "file_for", "header", "keyword_cards", "sky_cards"]
+__all__ = ["FrameType", "Shot", "file_for", "header", "keyword_cards", "sky_cards", "wcs_cards"]
 
 _LONGEST_NUMBER: Final = 15
 
@@ -74,7 +74,7 @@ def header(shot: Shot, about: Mapping[str, Any]) -> Iterator[Card]:
     Args:
         shot: The exposure.
         about: What is known beside: instrument, telescope, temperature, pixel (width and height in micrometres),
-            filter, bayer, focal_length, aperture, rotation, focus, focus_temperature.
+            filter, bayer, focal_length, aperture, brightness, rotation, focus, focus_temperature.
     """
     known = {name: value for name, value in about.items() if value not in (None, "")}
     pixel = known["pixel"]
@@ -109,6 +109,8 @@ def header(shot: Shot, about: Mapping[str, Any]) -> Iterator[Card]:
         yield Card("FOCALLEN", float(focal_length), "focal length, mm")
     if known.get("aperture"):
         yield Card("APTDIA", float(known["aperture"]), "aperture, mm")
+    if "brightness" in known:
+        yield Card("MPSAS", float(known["brightness"]), "brightness of the sky, mag/arcsec^2")
     if "rotation" in known:
         yield Card("ROTATANG", float(known["rotation"]), "angle of the rotator, degrees")
     if "focus" in known:
@@ -148,6 +150,34 @@ def sky_cards(
     if pier is not None:
         yield Card("PIERSIDE", pier, "side of the pier on which the telescope is")
     yield Card("EQUINOX", 2000, "equinox")
+
+
+def wcs_cards(ra: float, dec: float, shot: Shot, size: tuple[float, float, float], angle: float) -> Iterator[Card]:
+    """What makes coordinates of pixels.
+
+    Args:
+        ra: Of the centre, in hours of now.
+        dec: Of the centre, in degrees of now.
+        shot: The exposure.
+        size: Width and height of a pixel of the sensor in micrometres, and the focal length in millimetres.
+        angle: Of the camera, in degrees from the north through the east.
+    """
+    ra, dec = to_j2000(ra, dec, shot.began)
+    scales = [206.264806 * pixel * binning / size[2] for pixel, binning in zip(size, shot.binning, strict=False)]
+    yield Card("CRVAL1", round(ra * 15, 7), "right ascension of the centre, degrees")
+    yield Card("CRVAL2", round(dec, 7), "declination of the centre, degrees")
+    yield Card("RADECSYS", "FK5")
+    yield Card("CTYPE1", "RA---TAN")
+    yield Card("CTYPE2", "DEC--TAN")
+    yield Card("CRPIX1", shot.columns / 2, "column of the centre")
+    yield Card("CRPIX2", shot.rows / 2, "row of the centre")
+    yield Card("SECPIX1", round(scales[0], 6), "arcsec of a pixel")
+    yield Card("SECPIX2", round(scales[1], 6), "arcsec of a pixel")
+    yield Card("CDELT1", round(scales[0] / 3600, 10), "degrees of a pixel")
+    yield Card("CDELT2", round(scales[1] / 3600, 10), "degrees of a pixel")
+    rotation = (360 - angle) % 360
+    yield Card("CROTA1", round(rotation, 4), "degrees")
+    yield Card("CROTA2", round(rotation, 4), "degrees")
 
 
 def keyword_cards(keywords: Mapping[str, tuple[str, str]], shot: Shot) -> Iterator[Card]:

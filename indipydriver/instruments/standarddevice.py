@@ -133,6 +133,20 @@ class StandardDevice(PropertyDevice):
             SubElement(element, "oneNumber", limits).text = member.membervalue
         await self.driver.send(element)
 
+    async def _show(self, name: str, shown: bool) -> None:
+        """Define a property, or delete it."""
+        bound = self._bound[name]
+        bound.is_shown = shown
+        if shown and not bound.vector.enable and self._may_define(bound):
+            bound.vector.enable = True
+            await bound.vector.send_defVector()
+        elif not shown and bound.vector.enable:
+            await bound.vector.send_delProperty()
+
+    def _may_define(self, bound: Bound) -> bool:
+        """It is a time at which a property is defined."""
+        return True
+
     def _choose(self, name: str, member: str | None) -> None:
         """Switch one member on and all others off; None: all off."""
         vector = self._vector(name)

@@ -13,6 +13,16 @@ _SETTINGS: Final = "Image Settings"
 _INFO: Final = "Image Info"
 _OPTIONS: Final = "Options"
 
+_STREAMING: Final = "Streaming"
+_HEAD: Final = "Guider Head"
+_FRAME_TYPES: Final = "*FRAME_LIGHT|Light; FRAME_BIAS|Bias; FRAME_DARK|Dark; FRAME_FLAT|Flat"
+_CHIP_INFO: Final = (
+    "CCD_MAX_X|Max. Width|%.f|1..16000; CCD_MAX_Y|Max. Height|%.f|1..16000;"
+    "CCD_PIXEL_SIZE|Pixel size (um)|%.2f|1..40;"
+    "CCD_PIXEL_SIZE_X|Pixel size X|%.2f|1..40; CCD_PIXEL_SIZE_Y|Pixel size Y|%.2f|1..40;"
+    "CCD_BITSPERPIXEL|Bits per pixel|%.f|8..64"
+)
+
 CAMERA: Final = (
     numbers("CCD_EXPOSURE", "Expose", _MAIN, "CCD_EXPOSURE_VALUE|Duration (s)|%5.2f|0.01..3600/1|1", needed_by="KPC"),
     switches("CCD_ABORT_EXPOSURE", "Abort", _MAIN, "ABORT|Abort", rule="A", users="KC"),
@@ -67,10 +77,7 @@ CAMERA: Final = (
         "CCD_INFO",
         "CCD Information",
         _INFO,
-        "CCD_MAX_X|Max. Width|%.f|1..16000; CCD_MAX_Y|Max. Height|%.f|1..16000;"
-        "CCD_PIXEL_SIZE|Pixel size (um)|%.2f|1..40;"
-        "CCD_PIXEL_SIZE_X|Pixel size X|%.2f|1..40; CCD_PIXEL_SIZE_Y|Pixel size Y|%.2f|1..40;"
-        "CCD_BITSPERPIXEL|Bits per pixel|%.f|8..64",
+        _CHIP_INFO,
         perm="ro",
         users="C",
         needed_by="KP",
@@ -123,6 +130,66 @@ CAMERA: Final = (
     texts("CCD_FILE_PATH", "Filename", _INFO, "FILE_PATH|Path", perm="ro"),
     switches("CCD_FAST_TOGGLE", "Fast Exposure", _OPTIONS, ENABLED_DISABLED, rule="1", timeout=0, saved=True),
     numbers("CCD_FAST_COUNT", "Fast Count", _OPTIONS, "FRAMES|Frames|%.f|0..100000/1|1", timeout=0),
+    numbers("CCD_ROTATION", "Orientation", "WCS", "CCD_ROTATION_VALUE|Angle|%.2f|-360..360/1", users="K"),
+    switches(
+        "CCD_VIDEO_STREAM",
+        "Video Stream",
+        _STREAMING,
+        "STREAM_ON|Stream On; *STREAM_OFF|Stream Off",
+        rule="1",
+        timeout=0,
+        users="K",
+    ),
+    numbers(
+        "STREAMING_EXPOSURE",
+        "Expose",
+        _STREAMING,
+        "STREAMING_EXPOSURE_VALUE|Duration (s)|%.6f|0.000001..60/0.1|0.1;STREAMING_DIVISOR_VALUE|Divisor|%.f|1..15/1|1",
+        users="K",
+    ),
+    numbers(
+        "FPS", "FPS", _STREAMING, "EST_FPS|Instant.|%.2f|0..999; AVG_FPS|Average|%.2f|0..999", perm="ro", users="K"
+    ),
+    numbers(
+        "CCD_STREAM_FRAME",
+        "Frame",
+        _STREAMING,
+        "X|Left|%4.0f; Y|Top|%4.0f; WIDTH|Width|%4.0f; HEIGHT|Height|%4.0f",
+        users="K",
+    ),
+    numbers(
+        "LIMITS",
+        "Limits",
+        _STREAMING,
+        "LIMITS_BUFFER_MAX|Buffer (MB)|%.0f|1..65536/1|512; LIMITS_PREVIEW_FPS|Preview FPS|%.0f|1..120/1|10",
+        timeout=0,
+        saved=True,
+        users="K",
+    ),
+    numbers(
+        "GUIDER_EXPOSURE", "Guide Head", _MAIN, "GUIDER_EXPOSURE_VALUE|Duration (s)|%5.2f|0.01..3600/1|1", users="KPC"
+    ),
+    switches("GUIDER_ABORT_EXPOSURE", "Guide Abort", _MAIN, "ABORT|Abort", rule="A", users="KC"),
+    numbers(
+        "GUIDER_FRAME",
+        "Frame",
+        _HEAD,
+        "X|Left|%4.0f; Y|Top|%4.0f; WIDTH|Width|%4.0f; HEIGHT|Height|%4.0f",
+        saved=True,
+        users="KPC",
+    ),
+    numbers(
+        "GUIDER_BINNING",
+        "Binning",
+        _HEAD,
+        "HOR_BIN|X|%2.0f|1..4/1|1; VER_BIN|Y|%2.0f|1..4/1|1",
+        saved=True,
+        users="KPC",
+    ),
+    numbers("GUIDER_INFO", "Info", _INFO, _CHIP_INFO, perm="ro", users="KPC"),
+    switches("GUIDER_COMPRESSION", "Compression", _HEAD, ENABLED_DISABLED, rule="1", saved=True),
+    blobs("CCD2", "Image Data", _INFO, "CCD2|Guider Image", perm="ro", users="KPC"),
+    switches("GUIDER_FRAME_TYPE", "Type", _HEAD, _FRAME_TYPES, rule="1", users="K"),
     texts(
         "ACTIVE_DEVICES",
         "Snoop devices",

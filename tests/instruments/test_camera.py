@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import zlib
 from array import array
 from datetime import UTC, datetime
 
@@ -67,6 +68,7 @@ async def test_what_is_implemented_is_defined():
         "CCD_INFO",
         "CCD1",
     }
+    always |= {"CCD_COMPRESSION", "CCD_FAST_TOGGLE", "CCD_FAST_COUNT", "WCS_CONTROL"}
     always |= {"CCD_FRAME_TYPE", "SCOPE_INFO", "UPLOAD_MODE", "UPLOAD_SETTINGS", "ACTIVE_DEVICES"}
     async with Session(Small()) as client:
         await client.connect()
@@ -342,6 +344,158 @@ async def test_the_sky_of_the_simulator_depends_on_the_focus():
             peaks.append(max(values) + 32768)
         assert peaks[0] == pytest.approx(peaks[2], rel=0.1)
         assert peaks[1] < peaks[0] / 2
+
+
+@driver_test
+async def test_stars_are_found_far_out_of_focus():
+    camera, focuser = CCDSimulator(), FocuserSimulator()
+    async with DriverHarness(InstrumentDriver(camera, focuser)) as client:
+        for name in (NAME, focuser.devicename):
+            await client.set_switch(name, "CONNECTION", CONNECT="On")
+        await client.settle()
+        await client.set_text(NAME, "ACTIVE_DEVICES", ACTIVE_FOCUSER=focuser.devicename)
+        focuser.position = 100_000
+        await client.set_number(NAME, EXPOSURE, CCD_EXPOSURE_VALUE=2)
+        await client.wait_for(NAME, EXPOSURE, state="Ok", timeout=5)
+        data = client.property(NAME, "CCD1").values["CCD1"]
+        start = (data.index(b"END" + b" " * 77) // 2880 + 1) * 2880
+        values = sorted(value + 32768 for value in struct.unpack(">307200h", data[start : start + 614400]))
+        noise = values[len(values) // 2]
+        assert values[-200] > noise + 1000
+
+
+@driver_test
+async def test_compression_and_the_reset_of_the_frame():
+    async with Session(CCDSimulator()) as client:
+        await client.connect()
+        await client.number("CCD_FRAME", X=600, Y=10, WIDTH=20, HEIGHT=10)
+        await client.press("CCD_COMPRESSION", "INDI_ENABLED")
+        client.messages.clear()
+        data = zlib.decompress(await image(client, 0.1))
+        blob = next(m for m in client.messages if isinstance(m, SetVector) and m.name == "CCD1").members[0]
+        assert (blob.format, blob.size, cards(data)["NAXIS1"]) == (".fits.z", len(data), "20")
+        await client.press("CCD_COMPRESSION", "INDI_DISABLED")
+        assert (await image(client, 0.1)).startswith(b"SIMPLE")
+        await client.number("CCD_BINNING", HOR_BIN=2, VER_BIN=2)
+        await client.press("CCD_FRAME_RESET", "RESET")
+        assert [float(v) for v in client.values("CCD_FRAME").values()] == [0, 0, 640, 480]
+        assert list(client.values("CCD_BINNING").values()) == ["1", "1"]
+        assert client.state("CCD_FRAME_RESET") == "Ok"
+
+
+@driver_test
+async def test_a_guide_head_is_a_sensor_of_its_own():
+    async with Session(CCDSimulator()) as client:
+        await client.connect()
+        names = [name for name in client.defined() if name.startswith("GUIDER_")]
+        assert names[0] == "GUIDER_EXPOSURE", "KStars crashes on any other one that comes before it"
+        assert client.values("GUIDER_INFO")["CCD_MAX_X"] == "320"
+        await client.number("GUIDER_BINNING", HOR_BIN=2, VER_BIN=2)
+        await client.number(EXPOSURE, CCD_EXPOSURE_VALUE=5)
+        await client.number("GUIDER_EXPOSURE", GUIDER_EXPOSURE_VALUE=1)
+        assert (client.state(EXPOSURE), client.state("GUIDER_EXPOSURE")) == ("Busy", "Busy")
+        await client.until("GUIDER_EXPOSURE", "Ok", 3)
+        head = cards(client.values("CCD2")["CCD2"])
+        assert (head["NAXIS1"], head["NAXIS2"], head["XBINNING"]) == ("160", "120", "2")
+        assert client.state(EXPOSURE) == "Busy"
+        await client.number("GUIDER_EXPOSURE", GUIDER_EXPOSURE_VALUE=9)
+        await client.press("GUIDER_ABORT_EXPOSURE", "ABORT")
+        assert (client.state("GUIDER_EXPOSURE"), client.value("GUIDER_EXPOSURE")) == ("Idle", 0)
+        await client.until(EXPOSURE, "Ok", 6)
+
+
+@driver_test
+async def test_fast_exposures_follow_each_other():
+    async with Session(Small()) as client:
+        device = await client.connect()
+        await client.press("CCD_FAST_TOGGLE", "INDI_ENABLED")
+        await client.number("CCD_FAST_COUNT", FRAMES=3)
+        client.messages.clear()
+        await client.number(EXPOSURE, CCD_EXPOSURE_VALUE=1)
+        await client.until("CCD_FAST_COUNT", "Busy", 2, FRAMES="2")
+        await client.until("CCD_FAST_COUNT", "Idle", 4, FRAMES="0")
+        await client.until(EXPOSURE, "Ok", 1)
+        assert len(device.shots) == 3
+        assert client.property("Small", "CCD1").updates == 3
+        assert [state for state, _ in client.history(EXPOSURE)].count("Ok") == 3
+        await client.number("CCD_FAST_COUNT", FRAMES=5)
+        await client.number(EXPOSURE, CCD_EXPOSURE_VALUE=1)
+        await client.advance(1.5)
+        assert client.state("CCD_FAST_COUNT") == "Busy"
+        await client.press(ABORT, "ABORT")
+        assert (client.state("CCD_FAST_COUNT"), client.state(EXPOSURE)) == ("Idle", "Idle")
+
+
+@driver_test
+async def test_the_temperature_changes_no_faster_than_wanted():
+    points = []
+
+    class Slow(CCDSimulator):
+        async def set_temperature(self, celsius):
+            points.append(celsius)
+            await super().set_temperature(celsius)
+
+    async with Session(Slow()) as client:
+        await client.connect()
+        await client.number("CCD_TEMP_RAMP", RAMP_SLOPE=12, RAMP_THRESHOLD=0.5)
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=16)
+        await client.advance(11)
+        assert points == [19, 18, 17]
+        assert client.state("CCD_TEMPERATURE") == "Busy"
+        await client.until("CCD_TEMPERATURE", "Ok", 30)
+        assert points[-1] == 16
+
+
+@driver_test
+async def test_coordinates_of_pixels():
+    camera, mount = CCDSimulator(), TelescopeSimulator()
+    async with DriverHarness(InstrumentDriver(camera, mount)) as client:
+        for name in (NAME, mount.devicename):
+            await client.set_switch(name, "CONNECTION", CONNECT="On")
+        await client.settle()
+        await client.set_text(NAME, "ACTIVE_DEVICES", ACTIVE_TELESCOPE=mount.devicename)
+        await client.set_number(NAME, "SCOPE_INFO", FOCAL_LENGTH=500, APERTURE=80)
+        assert not client.property(NAME, "CCD_ROTATION").defined
+        await client.set_switch(NAME, "WCS_CONTROL", WCS_ENABLE="On")
+        await client.set_number(NAME, "CCD_ROTATION", CCD_ROTATION_VALUE=30)
+        await client.set_number(NAME, EXPOSURE, CCD_EXPOSURE_VALUE=0.1)
+        await client.wait_for(NAME, EXPOSURE, state="Ok", timeout=5)
+        head = cards(client.property(NAME, "CCD1").values["CCD1"])
+        assert (head["CTYPE1"], head["CROTA1"], head["CRPIX1"]) == ("RA---TAN", "330.0", "320.0")
+        assert float(head["SECPIX1"]) == pytest.approx(2.145, abs=0.001)
+        assert head["CRVAL1"] == head["RA"]
+        await client.set_switch(NAME, "WCS_CONTROL", WCS_DISABLE="On")
+        client.assert_deleted(NAME, "CCD_ROTATION")
+
+
+@driver_test
+async def test_a_video_is_sent_until_it_is_stopped():
+    stream = "CCD_VIDEO_STREAM"
+    async with Session(CCDSimulator()) as client:
+        device = await client.connect()
+        await client.number("CCD_FRAME", X=0, Y=0, WIDTH=100, HEIGHT=80)
+        assert client.values("CCD_STREAM_FRAME")["WIDTH"] == "100"
+        await client.number("LIMITS", LIMITS_BUFFER_MAX=10, LIMITS_PREVIEW_FPS=5)
+        client.messages.clear()
+        await client.press(stream, "STREAM_ON")
+        assert (client.state(stream), client.on(stream)) == ("Busy", ["STREAM_ON"])
+        await client.advance(2.1)
+        frames = [m for m in client.messages if isinstance(m, SetVector) and m.name == "CCD1"]
+        assert 8 <= len(frames) <= 12
+        assert (frames[0].members[0].format, frames[0].members[0].size) == (".stream", 8000)
+        assert float(client.values("FPS")["AVG_FPS"]) == pytest.approx(5, abs=1)
+        await client.number(EXPOSURE, CCD_EXPOSURE_VALUE=1)
+        assert client.state(EXPOSURE) == "Alert"
+        await client.press(stream, "STREAM_ON")
+        assert client.state(stream) == "Busy"
+        await client.press(stream, "STREAM_OFF")
+        assert (client.state(stream), client.on(stream), device.streaming) == ("Idle", ["STREAM_OFF"], False)
+        sent = client.property(NAME, "CCD1").updates
+        await client.advance(2)
+        assert client.property(NAME, "CCD1").updates == sent
+        await client.number(EXPOSURE, CCD_EXPOSURE_VALUE=3)
+        await client.press(stream, "STREAM_ON")
+        assert client.state(stream) == "Alert"
 
 
 # --- the parts

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import sys
 from array import array
 from typing import Final
 
 from ..camera import Camera
+from ..chips import Sensor
 from ..filterwheel import FilterWheel
 from ..guider import Direction, Guider
 from ..shots import FrameType, Shot
@@ -19,6 +21,7 @@ __all__ = ["CCDSimulator"]
 _FULL: Final = 65535
 _FOCAL_LENGTH: Final = 500.0  # mm, as long as clients have not named another
 _BEST_FOCUS: Final = 50_000
+_SHARP: Final = 1.2  # pixels of the sensor
 _STARS_A_DEGREE: Final = 400  # in a square degree
 _WARMING: Final = 0.5  # degrees a second
 
@@ -37,6 +40,7 @@ class CCDSimulator(Simulator, Camera, FilterWheel, Guider):
     has_subframes = True
     gains = (0, 100)
     offsets = (0, 255)
+    guide_head = Sensor(320, 240, (5.2, 5.2), largest_binning=2, has_subframes=True)
     guide_group = "Guider Control"
 
     def __init__(self, devicename: str | None = None) -> None:
@@ -70,16 +74,32 @@ class CCDSimulator(Simulator, Camera, FilterWheel, Guider):
     async def guide(self, direction: Direction, seconds: float) -> None:
         await self.hardware(seconds)
 
+    async def abort_guide_head(self) -> None:
+        await self.hardware()
+
     async def expose(self, shot: Shot) -> memoryview:
         await self.hardware(shot.seconds)
+        return await self._look(shot, (self.width, self.height))
+
+    async def expose_guide_head(self, shot: Shot) -> memoryview:
+        await self.hardware(shot.seconds)
+        assert self.guide_head is not None
+        return await self._look(shot, (self.guide_head.width, self.guide_head.height))
+
+    async def capture_frame(self, shot: Shot) -> bytes:
+        await self.hardware(shot.seconds)
+        pixels = await self._look(shot, (self.width, self.height))
+        return bytes(pixels.cast("B"))[1::2] if sys.byteorder == "little" else bytes(pixels.cast("B"))[0::2]
+
+    async def _look(self, shot: Shot, size: tuple[int, int]) -> memoryview:
+        """The sky, as it is seen now."""
         mount, focuser = "ACTIVE_TELESCOPE", "ACTIVE_FOCUSER"
         ra = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "RA") or 0.0
         dec = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "DEC") or 0.0
         focus = self._seen_number(focuser, "ABS_FOCUS_POSITION", "FOCUS_ABSOLUTE_POSITION")
         length = self._get("SCOPE_INFO", "FOCAL_LENGTH") or _FOCAL_LENGTH
         scale = 206.264806 * self.pixel_size[0] / length / 3600  # degrees of a pixel of the sensor
-        blur = 1.2 if focus is None else 1.2 + abs(focus - _BEST_FOCUS) / 5000
-        size = self.width, self.height
+        blur = _SHARP if focus is None else _SHARP + abs(focus - _BEST_FOCUS) / 5000
         return await asyncio.to_thread(_picture, shot, size, ra * 15, dec, scale, min(blur, 12.0))
 
 
@@ -118,9 +138,9 @@ def _stars(ra: float, dec: float, radius: float) -> list[tuple[float, float, flo
 
 
 def _draw(pixels: array[int], columns: int, rows: int, x: float, y: float, bright: float, blur: float) -> None:
-    """Add a star."""
+    """Add a star; one that is far out of focus becomes larger more than fainter, so that it is found."""
     reach = math.ceil(3 * blur)
-    peak = bright / (2 * math.pi * blur * blur)
+    peak = bright / (2 * math.pi * _SHARP * blur)
     for row in range(max(0, math.floor(y) - reach), min(rows, math.floor(y) + reach + 1)):
         for column in range(max(0, math.floor(x) - reach), min(columns, math.floor(x) + reach + 1)):
             distance = (column - x) ** 2 + (row - y) ** 2
