@@ -55,7 +55,7 @@ class Options(StandardDevice):
     def _about(self) -> list[Bound]:
         """What it is; to be defined right behind CONNECTION."""
         values = {
-            "DRIVER_NAME": self.own_name(),
+            "DRIVER_NAME": os.environ.get("INDIDRIVER") or self.own_name(),
             "DRIVER_EXEC": os.path.basename(sys.argv[0] or "python3"),
             "DRIVER_VERSION": self.version,
             "DRIVER_INTERFACE": int(self._interface()),

@@ -1,4 +1,4 @@
-"""Where the example instrument is: in the checkout, or in the installed wheel."""
+"""What --demo serves: simulators, or the example instruments, which are in the checkout or in the wheel."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ __all__ = ["demo_words"]
 _EXAMPLES: Final = ("thermostat", "camera", "led")
 
 
-def demo_words(package: str | os.PathLike[str] | None = None) -> list[str]:
-    """The words that serve a thermostat, a camera and an LED.
+def demo_words(what: str = "examples", package: str | os.PathLike[str] | None = None) -> list[str]:
+    """The words that serve a demonstration.
 
     Args:
+        what: "examples": a thermostat, a camera and an LED; "observatory": a simulator of each instrument.
         package: The folder of this package.
 
     Raises:
         FileNotFoundError: The examples are not there.
     """
+    if what == "observatory":
+        return ["indipydriver.instruments.simulators:make_observatory"]
     package = package or os.path.dirname(os.path.dirname(__file__))
     for base in (os.path.join(package, "_demo"), os.path.dirname(package)):  # as in the wheel, as in the checkout
         files = [os.path.join(base, "examples", f"{name}.py") for name in _EXAMPLES]

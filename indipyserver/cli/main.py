@@ -68,6 +68,10 @@ def _do(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """What the arguments ask for; returns the exit status."""
     if options.new is not None:
         return _write_driver(*options.new)
+    if options.register is not None or options.unregister is not None:
+        from .registering import change_lists
+
+        return change_lists(options)
     if options.check is not None:
         from .checking import run_check
 
@@ -96,16 +100,28 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
         parser.error("--check takes one DRIVER and serves nothing: give it no others, and no FIFO")
     if options.new is not None and (options.drivers or options.check is not None or options.fifo is not None):
         parser.error("--new writes files and serves nothing: give it no DRIVER")
+    _check_registering(parser, options)
     if options.demo:
         from .demo import demo_words
 
         try:
-            options.drivers += map(parse_spec, demo_words())
+            options.drivers += map(parse_spec, demo_words(options.demo))
         except FileNotFoundError as error:
             parser.error(str(error))
     if options.check is None and (options.json or options.act):
         parser.error("--json and --act go with --check DRIVER")
     return options
+
+
+def _check_registering(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    changes = [options.register is not None, options.unregister is not None]
+    others = options.drivers or options.fifo is not None or options.check is not None or options.new is not None
+    if sum(changes) > 1 or (any(changes) and (others or options.demo)):
+        parser.error("--register and --unregister stand alone: they serve nothing")
+    if not any(changes) and options.system:
+        parser.error("--system goes with --register and --unregister")
+    if options.register is None and (options.label or options.group):
+        parser.error("--label and --group go with --register")
 
 
 def _write_driver(kind: str, file: str) -> int:

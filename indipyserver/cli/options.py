@@ -97,13 +97,17 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         epilog=_EPILOG,
         usage="%(prog)s [options] DRIVER [DRIVER ...]\n"
         "       %(prog)s --check DRIVER [--json] [--timeout SECONDS] [--act]\n"
-        "       %(prog)s --new KIND FILE",
+        "       %(prog)s --new KIND FILE\n"
+        "       %(prog)s --register DRIVER [--label LABEL ...] [--group GROUP] [--system]\n"
+        "       %(prog)s --unregister LABEL [--system]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("drivers", metavar="DRIVER", nargs="*", type=_spec, help="what to serve, see above")
-    add("--demo", action="store_true", help="serve an example too: a thermostat, a camera and an LED")
+    add("--demo", nargs="?", const="examples", choices=("examples", "observatory"), metavar="WHAT",
+        help="serve a demonstration too: examples (a thermostat, a camera and an LED; what is meant without WHAT), "
+        "or observatory (a simulator of each instrument)")  # fmt: skip
 
     add = parser.add_argument_group("where").add_argument
     add("-p", "--port", type=_number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
@@ -144,6 +148,17 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--new", nargs=2, metavar=("KIND", "FILE"),
         help="serve nothing: write the beginning of a driver and its test; "
         "KIND: camera, focuser, mount, rotator, wheel")  # fmt: skip
+
+    add = parser.add_argument_group("list a driver where KStars and INDI Web Manager look").add_argument
+    add("--register", metavar="DRIVER", type=_spec,
+        help="serve nothing: list this Python driver, and make the program that starts it")  # fmt: skip
+    add("--unregister", metavar="LABEL", help="remove what --register has made")
+    add("--label", action="append", metavar="LABEL",
+        help="the name in the list, and of the device; repeat it for several instruments of this kind")  # fmt: skip
+    add(
+        "--group", metavar="GROUP", help="the group in the list, such as Focusers (default: what the device says it is)"
+    )
+    add("--system", action="store_true", help="for all users, which needs the rights of root (default: for yourself)")
 
     add = parser.add_argument_group("check a driver").add_argument
     add("--check", metavar="DRIVER", type=_spec,

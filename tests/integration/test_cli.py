@@ -418,7 +418,7 @@ async def test_the_demo_serves_the_example_instrument() -> None:
 
 def test_the_demo_of_a_copy_without_examples_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="not installed"):
-        demo_words(tmp_path / "indipyserver")
+        demo_words("examples", tmp_path / "indipyserver")
 
 
 STARTING = """
@@ -466,3 +466,18 @@ async def test_a_request_for_statistics_while_it_starts_does_not_end_it(tmp_path
         await eventually(lambda: len(program.stderr().splitlines()) > lines)
         program.signal(signal.SIGTERM)
         assert await program.wait() == 143
+
+
+@asynchronous
+async def test_the_demo_of_an_observatory_has_an_instrument_of_each_kind() -> None:
+    command = [sys.executable, "-m", "indipyserver", "--demo", "observatory", "-p", "0", "--no-unix-socket"]
+    with started(*command, cwd=ROOT) as program:
+        await eventually(lambda: re.search(r"on localhost port (\d+)", program.stderr()), timeout=20)
+        port = int(re.search(r"on localhost port (\d+)", program.stderr())[1])
+        async with IndiClient(port) as client:
+            await client.get_properties()
+            for device in ("Telescope Simulator", "CCD Simulator", "Dome Simulator", "GPS Simulator"):
+                await client.expect(match("def.*Vector", device=device))
+                client._taken = 0
+        program.process.terminate()
+        await program.wait(20)

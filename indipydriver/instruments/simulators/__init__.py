@@ -1,5 +1,6 @@
 """Simulated instruments, with the names of libindi's simulators: ours and theirs can be exchanged."""
 
+from ..driver import InstrumentDriver
 from .camera import CCDSimulator
 from .dome import DomeSimulator, RollOffSimulator
 from .faults import Fault, Simulator
@@ -23,4 +24,23 @@ __all__ = [
     "Simulator",
     "TelescopeSimulator",
     "WeatherSimulator",
+    "make_observatory",
 ]
+
+
+def make_observatory() -> list[InstrumentDriver]:
+    """A driver for each simulated instrument; the roof, which would stand in for the dome, is left out."""
+    kinds = (
+        TelescopeSimulator,
+        CCDSimulator,
+        FocuserSimulator,
+        FilterSimulator,
+        RotatorSimulator,
+        DomeSimulator,
+        WeatherSimulator,
+        DustCapSimulator,
+        LightPanelSimulator,
+        GPSSimulator,
+        PowerBoxSimulator,
+    )
+    return [InstrumentDriver(kind(kind.own_name())) for kind in kinds]

@@ -1,0 +1,170 @@
+"""Python drivers in the lists of KStars and INDI Web Manager: the entry, the program that it names, and its removal."""
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from indipyserver.cli.main import main
+from indipyserver.cli.register import Places, register, unregister
+from indipyserver.spec import parse_spec
+from tests.support import ROOT
+
+FOCUSER = """
+import os
+from indipydriver.instruments import Focuser, InstrumentDriver
+
+class NiceFocuser(Focuser):
+    version = "2.5"
+
+    async def move_to(self, position):
+        pass
+
+def make_driver():
+    return InstrumentDriver(NiceFocuser())
+
+def make_two():
+    return InstrumentDriver(NiceFocuser("One"), NiceFocuser("Two"))
+
+def make_drivers():
+    return [make_driver(), make_driver()]
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("INDIDEV", raising=False)
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def driver(tmp_path):
+    file = tmp_path / "it's nice.py"
+    file.write_text(FOCUSER)
+    return file
+
+
+@pytest.fixture
+def places(tmp_path):
+    system = tmp_path / "system"
+    system.mkdir()
+    (system / "drivers.xml").write_text(
+        '<driversList><devGroup group="CCDs"><device label="Theirs"/></devGroup></driversList>'
+    )
+    (system / "indi_other.xml").write_text("<driversList/>")
+    return Places(tmp_path / "home/.local/share/indi", tmp_path / "home/.local/bin", system)
+
+
+def spec(driver, name="make_driver"):
+    return parse_spec(f"{driver}:{name}")
+
+
+def everything(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def ask(program, **environment):
+    """What a driver program answers to getProperties."""
+    asked = subprocess.run(
+        [program],
+        input='<getProperties version="1.7"/>\n',
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, **environment},
+        cwd="/",
+        check=True,
+    )
+    root = ET.fromstring(f"<all>{asked.stdout}</all>")
+    info = next(one for one in root if one.get("name") == "DRIVER_INFO")
+    return {one.get("device") for one in root}, {one.get("name"): one.text.strip() for one in info}
+
+
+def test_an_entry_names_a_program_that_starts_the_driver_with_this_python(home, driver, places):
+    (one,) = register(spec(driver), places)
+    device = ET.parse(one.list).getroot().find("devGroup/device")
+    assert one.list.name == "indi_nice_focuser.xml"
+    assert ET.parse(one.list).getroot().find("devGroup").get("group") == "Focusers"
+    assert (device.get("label"), device.find("driver").get("name"), device.find("version").text) == (
+        *("Nice Focuser", "Nice Focuser"),
+        "2.5",
+    )
+    assert device.find("driver").text == one.program.name
+    assert sys.executable in one.program.read_text()
+    devices, info = ask(one.program)
+    assert devices == {"Nice Focuser"}
+    assert info["DRIVER_NAME"] == "Nice Focuser"
+    devices, info = ask(one.program, INDIDEV="As the server says")
+    assert devices == {"As the server says"}
+    assert info["DRIVER_NAME"] == "Nice Focuser"
+
+
+def test_several_instruments_of_one_file(home, driver, places):
+    made = register(spec(driver), places, ["Left's", 'Right "2"'])
+    for one, label in zip(made, ("Left's", 'Right "2"'), strict=True):
+        devices, info = ask(one.program)
+        assert (devices, info["DRIVER_NAME"]) == ({label}, label)
+    with pytest.raises(ValueError, match="signs only"):
+        register(spec(driver), places, ["A-B", "A B"])
+
+
+def test_a_driver_of_several_devices_keeps_their_names(home, driver, places):
+    (one,) = register(spec(driver, "make_two"), places)
+    assert 'mdpd="true"' in one.list.read_text()
+    assert ask(one.program, INDIDEV="One and all")[0] == {"One", "Two"}
+    with pytest.raises(ValueError, match="cannot be there twice"):
+        register(spec(driver, "make_two"), places, ["A", "B"])
+    with pytest.raises(ValueError, match="makes 2 drivers"):
+        register(spec(driver, "make_drivers"), places)
+
+
+def test_it_is_removed_without_a_trace(home, driver, places):
+    before = everything(home)
+    register(spec(driver), places, ["A", "B"])
+    assert "drivers.xml" in os.listdir(places.lists), "KStars looks into one folder only"
+    unregister("A", places)
+    assert {"indi_b.xml", "drivers.xml", "indi_other.xml"} <= set(os.listdir(places.lists))
+    with pytest.raises(ValueError, match="'A' is not registered"):
+        unregister("A", places)
+    unregister("B", places)
+    assert everything(home) == [*before, ".local", ".local/share"]
+    assert not places.programs.exists()
+    assert not places.lists.exists()
+
+
+def test_nothing_of_others_is_touched(home, driver, places):
+    places.programs.mkdir(parents=True)
+    (places.programs / "indi_nice_focuser").write_text("#!/bin/sh\n")
+    with pytest.raises(ValueError, match="not of ours"):
+        register(spec(driver), places)
+    with pytest.raises(ValueError, match=r"'Theirs' is in .*drivers\.xml already"):
+        register(spec(driver), places, ["Theirs"])
+    (places.system / "broken.xml").write_bytes(b'<?xml version="1.0" encoding="nowhere"?><a')
+    (one,) = register(spec(driver), places, ["Mine"])
+    (again,) = register(spec(driver), places, ["Mine"], "Auxiliary")
+    assert one == again
+    assert 'group="Auxiliary"' in again.list.read_text()
+    for label in ("", "a/b", "x" * 64, "Größe", "***"):
+        with pytest.raises(ValueError, match=r"cannot be the name|no letter"):
+            register(spec(driver), places, [label])
+    unregister("Mine", places)
+    assert os.listdir(places.programs) == ["indi_nice_focuser"]
+
+
+def test_the_command(home, driver, capsys):
+    assert main(["--register", f"{driver}:make_driver", "--label", "My Own Focuser"]) == 0
+    told = capsys.readouterr().out
+    assert "INDI drivers XML directory" in told
+    assert "not on PATH" in told
+    assert main(["--unregister", "My Own Focuser"]) == 0
+    assert main(["--unregister", "My Own Focuser"]) == 2
+    assert "not registered" in capsys.readouterr().err
+    assert main(["--register", "indi_simulator_ccd"]) == 2
+    assert main(["--register", f"{driver}:nothing"]) == 2
+    for wrong in (["--label", "A"], ["--system"], ["--register", "a.py:b", "--demo"], ["--unregister", "A", "b.py:c"]):
+        assert main(wrong) == 2
