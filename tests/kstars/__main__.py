@@ -3,6 +3,8 @@
     python -m tests.kstars                          with the simulators of this project
     python -m tests.kstars --subjects libindi       with those of libindi, under this server
     python -m tests.kstars --subjects indiserver    the same under indiserver
+    python -m tests.kstars --subjects our-camera    what watches others is of this project, what is watched of libindi
+    python -m tests.kstars --subjects our-mount     the other way round
 
 It needs Debian's packages kstars, xvfb, dbus, xdotool and imagemagick. The screen, the session bus and the home directory
 are made for the session; nothing but this machine is talked to.

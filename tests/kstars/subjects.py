@@ -12,7 +12,14 @@ from tests.support.programs import ROOT, free_port
 
 from .desk import Desk, until
 
-SUBJECTS = ("ours", "libindi", "indiserver")
+SUBJECTS = ("ours", "libindi", "indiserver", "our-camera", "our-mount")
+OURS_AMONG_THEIRS = {
+    "our-camera": ("camera", "dome", "light", "cap", "roof", "power"),
+    "our-mount": ("mount", "focuser", "wheel", "rotator", "weather", "gps"),
+}
+"""Subjects of which some are ours: those that watch the others, and those that are watched."""
+
+SITE = (51.468, 0.0, 10.0)  # that of KStars, as long as nobody has told it another
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,9 @@ def our_devices() -> dict[str, str]:
 
 def serve(subject: str, desk: Desk) -> Served:
     """A server that ends with the desk."""
-    known = our_devices() if subject == "ours" else {}
-    devices = {kind: each.ours for kind, each in KINDS.items() if each.ours in known}
+    known = our_devices() if subject == "ours" or subject in OURS_AMONG_THEIRS else {}
+    chosen = OURS_AMONG_THEIRS.get(subject, tuple(KINDS))
+    devices = {kind: each.ours for kind, each in KINDS.items() if each.ours in known and kind in chosen}
     theirs = {kind: each for kind, each in KINDS.items() if kind not in devices and subject != "ours"}
     theirs = {kind: each for kind, each in theirs.items() if shutil.which(each.program)}
     devices |= {kind: each.theirs for kind, each in theirs.items()}
@@ -91,7 +99,8 @@ def serve(subject: str, desk: Desk) -> Served:
         port = int(told.read_text()) if found else 0
     if not found:
         raise SystemExit(f"the server has not started: see {desk.folder}/server.log")
-    return Served(port, devices, 50_000 if "CCD Simulator" in known else 36_667)
+    ours = devices.get("camera") in known and "camera" in chosen
+    return Served(port, devices, 50_000 if ours else 36_667)
 
 
 def _prepare(desk: Desk) -> None:
@@ -132,7 +141,11 @@ async def _serve(classes: list[str], programs: list[str], told: str) -> None:
     from indipydriver.instruments import InstrumentDriver, simulators
     from indipyserver import IPyServer
 
-    drivers = [InstrumentDriver(getattr(simulators, name)()) for name in classes]
+    made = [getattr(simulators, name)() for name in classes]
+    for device in made:
+        if isinstance(device, simulators.GPSSimulator):
+            device.place = SITE  # the mount takes it over
+    drivers = [InstrumentDriver(device) for device in made]
     server = IPyServer(*drivers, host="127.0.0.1", port=0)
     for program in programs:
         server.add_exdriver(program)

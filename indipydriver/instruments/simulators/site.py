@@ -39,9 +39,14 @@ class WeatherSimulator(Simulator, WeatherStation):
 
 
 class GPSSimulator(Simulator, GPS):
-    """A receiver that finds its place, near Kitt Peak, at the second try."""
+    """A receiver that finds its place at the second try.
+
+    Attributes:
+        place: Degrees north, degrees east and metres; near Kitt Peak, if nobody changes it.
+    """
 
     default_name = "GPS Simulator"
+    place: tuple[float, float, float] = (31.9583, -111.5967, 2096)
 
     def __init__(self, devicename: str | None = None) -> None:
         super().__init__(devicename)
@@ -54,7 +59,7 @@ class GPSSimulator(Simulator, GPS):
     async def read_fix(self) -> Fix | None:
         await self.hardware()
         self._tries += 1
-        return Fix(31.9583, -111.5967, 2096) if self._tries > 1 else None
+        return Fix(*self.place) if self._tries > 1 else None
 
 
 class PowerBoxSimulator(Simulator, PowerBox):
