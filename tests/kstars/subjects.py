@@ -74,7 +74,8 @@ def serve(subject: str, desk: Desk) -> Served:
     """A server that ends with the desk."""
     known = our_devices() if subject == "ours" or subject in OURS_AMONG_THEIRS else {}
     chosen = OURS_AMONG_THEIRS.get(subject, tuple(KINDS))
-    devices = {kind: each.ours for kind, each in KINDS.items() if each.ours in known and kind in chosen}
+    known = {KINDS[kind].ours: known[KINDS[kind].ours] for kind in chosen if KINDS[kind].ours in known}
+    devices = {kind: each.ours for kind, each in KINDS.items() if each.ours in known}
     theirs = {kind: each for kind, each in KINDS.items() if kind not in devices and subject != "ours"}
     theirs = {kind: each for kind, each in theirs.items() if shutil.which(each.program)}
     devices |= {kind: each.theirs for kind, each in theirs.items()}
@@ -99,8 +100,7 @@ def serve(subject: str, desk: Desk) -> Served:
         port = int(told.read_text()) if found else 0
     if not found:
         raise SystemExit(f"the server has not started: see {desk.folder}/server.log")
-    ours = devices.get("camera") in known and "camera" in chosen
-    return Served(port, devices, 50_000 if ours else 36_667)
+    return Served(port, devices, 50_000 if "CCD Simulator" in known else 36_667)
 
 
 def _prepare(desk: Desk) -> None:
