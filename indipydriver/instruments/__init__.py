@@ -13,6 +13,7 @@ from .camera import Camera
 from .chips import Sensor
 from .covers import DustCap, LightBox
 from .declared import Blob, Button, Choice, Light, Number, Switch, Text
+from .digital import Inputs, Outputs
 from .dome import Dome
 from .driver import InstrumentDriver
 from .filterwheel import FilterWheel
@@ -44,6 +45,7 @@ __all__ = [
     "Focuser",
     "FrameType",
     "Guider",
+    "Inputs",
     "Instrument",
     "InstrumentDriver",
     "Light",
@@ -54,6 +56,7 @@ __all__ = [
     "Network",
     "Number",
     "Numbers",
+    "Outputs",
     "PowerBox",
     "PropertyDevice",
     "Reading",

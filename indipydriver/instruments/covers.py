@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+from ..propertymembers import NumberMember
 from ..protocol.tags import State
 from ..standard import Interface, find
 from .instrument import Instrument
@@ -17,6 +19,7 @@ __all__ = ["DustCap", "LightBox"]
 _PARK, _ABORT = "CAP_PARK", "CAP_ABORT"
 _LIGHT, _ON, _OFF = "FLAT_LIGHT_CONTROL", "FLAT_LIGHT_ON", "FLAT_LIGHT_OFF"
 _INTENSITY, _VALUE = "FLAT_LIGHT_INTENSITY", "FLAT_LIGHT_INTENSITY_VALUE"
+_PRESETS: Final = "FLAT_LIGHT_FILTER_INTENSITY"
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
 
 
@@ -89,12 +92,15 @@ class DustCap(Instrument):
 class LightBox(Instrument):
     """A light for flat fields. Override :meth:`set_light`; and :meth:`set_brightness`, if it can be dimmed.
 
+    Clients may set a brightness for each filter of the wheel in ACTIVE_DEVICES; it is taken when that turns.
+
     Attributes:
         brightest: The largest value of the brightness.
     """
 
     interface = Interface.LIGHT_BOX | Interface.AUXILIARY
     brightest: ClassVar[int] = 255
+    partners: ClassVar[Mapping[str, tuple[str, ...]]] = {"ACTIVE_FILTER": ("FILTER_SLOT", "FILTER_NAME")}
 
     @optional
     async def set_light(self, on: bool) -> None:
@@ -103,6 +109,9 @@ class LightBox(Instrument):
     @optional
     async def set_brightness(self, value: int) -> None:
         """Make it brighter or darker, from 0."""
+
+    _filter_names: tuple[str, ...] = ()  # for which there are presets
+    _filter_slot = 0.0
 
     @property
     def light(self) -> bool:
@@ -128,6 +137,7 @@ class LightBox(Instrument):
         if self._implements("set_brightness"):
             made.append(self._bind(find(_INTENSITY, Interface.LIGHT_BOX), self._on_brightness))
             set_limits(made[-1].vector, _VALUE, 0, self.brightest)
+            made.append(self._bind(find(_PRESETS, Interface.LIGHT_BOX), self._on_presets, shown=False))
         return [*made, *super()._standard()]
 
     async def _on_light(self, values: dict[str, Any]) -> None:
@@ -138,3 +148,52 @@ class LightBox(Instrument):
         await self._perform(
             _INTENSITY, self.set_brightness(value), accept=lambda: self._put(_INTENSITY, {_VALUE: value})
         )
+
+    # --- a brightness for each filter ---
+
+    def _all_partners(self) -> dict[str, tuple[str, ...]]:
+        found = super()._all_partners()
+        if not self._implements("set_brightness"):
+            del found["ACTIVE_FILTER"]
+        return found
+
+    async def _on_presets(self, values: dict[str, Any]) -> None:
+        await self._store(_PRESETS, {name: round(value) for name, value in values.items()})
+
+    async def _prepare(self) -> None:
+        self._filter_names, self._filter_slot = (), 0.0
+        if _PRESETS in self._bound:
+            self._bound[_PRESETS].is_shown = False
+        await super()._prepare()
+
+    async def _poll_standard(self) -> None:
+        await super()._poll_standard()
+        if _PRESETS in self._bound:
+            await self._take_filter_names()
+            await self._take_filter_slot()
+
+    async def _take_filter_names(self) -> None:
+        """Define the presets, as soon as it is known for which filters."""
+        names = tuple(str(name) for name in self._seen("ACTIVE_FILTER", "FILTER_NAME").values())
+        if not names or names == self._filter_names:
+            return
+        self._filter_names = names
+        await self._show(_PRESETS, False)
+        self._vector(_PRESETS).data = {
+            f"FILTER_{n}": NumberMember(f"FILTER_{n}", name, "%.f", 0, self.brightest, 10, 0)
+            for n, name in enumerate(names, 1)
+        }
+        await self._show(_PRESETS, True)
+        await self._load(lambda bound: bound.vector.name == _PRESETS)
+
+    async def _take_filter_slot(self) -> None:
+        """Take the brightness of a filter, when the wheel has turned to it."""
+        slot = self._seen_number("ACTIVE_FILTER", "FILTER_SLOT", "FILTER_SLOT_VALUE")
+        if slot is None or self._seen_state("ACTIVE_FILTER", "FILTER_SLOT") not in (State.OK, State.IDLE):
+            return
+        before, self._filter_slot = self._filter_slot, slot
+        member = f"FILTER_{slot:.0f}"
+        if slot != before and member in self._vector(_PRESETS):
+            value = self._get(_PRESETS, member)
+            if value > 0:
+                await self._on_brightness({_VALUE: value})

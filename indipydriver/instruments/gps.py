@@ -13,6 +13,7 @@ from ..standard import Interface, find
 from .instrument import Instrument
 from .propertydevice import Bound
 from .standarddevice import optional
+from .watched import watched
 
 __all__ = ["GPS", "Fix"]
 
@@ -79,7 +80,7 @@ class GPS(Instrument):
             fix = None
             try:
                 async with asyncio.timeout(self.patience):
-                    fix = await self.read_fix()
+                    fix = await watched(self.read_fix(), what)
                 failing = ""
             except Exception as error:
                 text = self._failed(what, error)

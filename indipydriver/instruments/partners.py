@@ -11,7 +11,7 @@ from ..events import defVector, delProperty, setVector
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from ..protocol.values import getfloat
-from ..standard import INTERFACES, StandardMember, find
+from ..standard import INTERFACES, Interface, StandardMember, find, interfaces_in
 from .connecting import Connecting
 from .propertydevice import Bound
 
@@ -44,12 +44,12 @@ class Partners(Connecting):
         if not wanted:
             return []
         known: dict[str, StandardMember] = {}
-        for standard in (standard for table in INTERFACES.values() for standard in table if standard.name == _ACTIVE):
-            for member in standard.members:
-                known.setdefault(member.name, member)
+        for interface in (*interfaces_in(self._interface()), *INTERFACES):  # what it is comes first
+            for standard in (standard for standard in INTERFACES[interface] if standard.name == _ACTIVE):
+                for member in standard.members:
+                    known.setdefault(member.name, member)
         members = [known.get(name, StandardMember(name, name)) for name in wanted]
-        interface = next(kind for kind, table in INTERFACES.items() if any(one.name == _ACTIVE for one in table))
-        return [self._bind(find(_ACTIVE, interface), self._on_partners, permanent=True, members=members)]
+        return [self._bind(find(_ACTIVE, Interface.CCD), self._on_partners, permanent=True, members=members)]
 
     # --- what is known of them ---
 

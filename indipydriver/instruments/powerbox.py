@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from functools import partial
+from typing import Any, ClassVar, Final, NamedTuple
 
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
@@ -14,32 +15,74 @@ from .standarddevice import optional
 
 __all__ = ["PowerBox"]
 
-_SENSORS: Final = "POWER_SENSORS"
-_CHANNELS, _CURRENTS, _LABELS = "POWER_CHANNELS", "POWER_CURRENTS", "POWER_LABELS"
-_DEW, _DUTY, _DEW_CURRENTS, _DEW_LABELS = "DEW_CHANNELS", "DEW_DUTY_CYCLES", "DEW_CURRENTS", "DEW_LABELS"
-_USB, _USB_LABELS = "USB_PORTS", "USB_LABELS"
+_SENSORS, _LEDS = "POWER_SENSORS", "LED_CONTROL"
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
+class _Outputs(NamedTuple):
+    """Outputs of one kind.
+
+    Attributes:
+        labels: The attribute with the labels.
+        switched: The property of the switches.
+        member: How its members begin.
+        named: The property of the labels.
+        method: What switches one.
+        others: Further properties, with what sets them: a method, or an attribute that says whether it is measured.
+    """
+
+    labels: str
+    switched: str
+    member: str
+    named: str
+    method: str
+    others: tuple[tuple[str, str], ...]
+
+
+_KINDS: Final = (
+    _Outputs(
+        *("channels", "POWER_CHANNELS", "POWER_CHANNEL", "POWER_LABELS", "set_channel"),
+        (("POWER_CURRENTS", "measures_channels"),),
+    ),
+    _Outputs(
+        *("heaters", "DEW_CHANNELS", "DEW_CHANNEL", "DEW_LABELS", "set_heater"),
+        (
+            ("DEW_DUTY_CYCLES", "set_duty"),
+            ("DEW_CURRENTS", "measures_heaters"),
+            ("AUTO_DEW_CONTROL", "set_auto_heater"),
+        ),
+    ),
+    _Outputs(
+        *("variable", "VARIABLE_CHANNELS", "VAR_CHANNEL", "VARIABLE_LABELS", "set_variable"),
+        (("VARIABLE_VOLTAGES", "set_voltage"),),
+    ),
+    _Outputs(*("usb_ports", "USB_PORTS", "USB_PORT", "USB_LABELS", "set_usb_port"), ()),
+)
+
+
 class PowerBox(Instrument):
-    """A power box. Say in `channels`, `heaters` and `usb_ports` what it has; override what switches them.
+    """A power box. Say in `channels`, `heaters`, `variable` and `usb_ports` what it has; override what switches them.
 
     Outputs are counted from 1. Clients may give them other labels, which are kept.
 
     Attributes:
         channels: Labels of the outputs for instruments.
         heaters: Labels of the outputs for dew heaters.
+        variable: Labels of the outputs whose voltage can be set.
         usb_ports: Labels of the USB ports that can be switched.
         sensors: Which of VOLTAGE, CURRENT and POWER it measures; assign :attr:`voltage` and so on.
         measures_channels: It measures each output; call :meth:`show_current`.
+        measures_heaters: It measures each heater; call :meth:`show_heater_current`.
     """
 
     interface = Interface.POWER
     channels: ClassVar[Sequence[str]] = ()
     heaters: ClassVar[Sequence[str]] = ()
+    variable: ClassVar[Sequence[str]] = ()
     usb_ports: ClassVar[Sequence[str]] = ()
     sensors: ClassVar[Sequence[str]] = ()
     measures_channels: ClassVar[bool] = False
+    measures_heaters: ClassVar[bool] = False
 
     # --- what an author overrides ---
 
@@ -56,8 +99,24 @@ class PowerBox(Instrument):
         """How much a dew heater heats."""
 
     @optional
+    async def set_auto_heater(self, number: int, on: bool) -> None:
+        """Let the box itself heat as much as is needed, or not."""
+
+    @optional
+    async def set_variable(self, number: int, on: bool) -> None:
+        """Switch an output of variable voltage on or off."""
+
+    @optional
+    async def set_voltage(self, number: int, volts: float) -> None:
+        """The voltage of such an output."""
+
+    @optional
     async def set_usb_port(self, number: int, on: bool) -> None:
         """Switch a USB port on or off."""
+
+    @optional
+    async def set_leds(self, on: bool) -> None:
+        """Switch the lamps of the box on or off."""
 
     # --- what an author reads and assigns ---
 
@@ -90,94 +149,74 @@ class PowerBox(Instrument):
 
     def channel(self, number: int) -> bool:
         """An output is on."""
-        return self._is_on(_CHANNELS, f"POWER_CHANNEL_{number}")
+        return self._is_on("POWER_CHANNELS", f"POWER_CHANNEL_{number}")
 
     def show_channel(self, number: int, on: bool) -> None:
         """An output has been switched by something else."""
-        self._put(_CHANNELS, {f"POWER_CHANNEL_{number}": on})
+        self._put("POWER_CHANNELS", {f"POWER_CHANNEL_{number}": on})
 
     def show_current(self, number: int, amperes: float) -> None:
         """What an output draws."""
-        self._put(_CURRENTS, {f"POWER_CHANNEL_{number}": round(amperes, 3)}, State.OK)
+        self._put("POWER_CURRENTS", {f"POWER_CHANNEL_{number}": round(amperes, 3)}, State.OK)
+
+    def show_heater_current(self, number: int, amperes: float) -> None:
+        """What a dew heater draws."""
+        self._put("DEW_CURRENTS", {f"DEW_CHANNEL_{number}": round(amperes, 3)}, State.OK)
 
     # --- its properties ---
 
     def _standard(self) -> list[Bound]:
-        made = []
         table = Interface.POWER
-        for labels, method in (
-            (self.channels, "set_channel"),
-            (self.heaters, "set_heater"),
-            (self.usb_ports, "set_usb_port"),
-        ):
-            if labels:
-                self._require(method)
+        made = []
         if self.sensors:
-            names = [f"SENSOR_{sensor}" for sensor in self.sensors]
-            made.append(self._bind(find(_SENSORS, table), only=names))
-        for names_of, switched, labels, prefix, handler, label_handler in (
-            (_LABELS, _CHANNELS, self.channels, "POWER_CHANNEL", self._on_channels, self._on_channel_labels),
-            (_DEW_LABELS, _DEW, self.heaters, "DEW_CHANNEL", self._on_heaters, self._on_heater_labels),
-            (_USB_LABELS, _USB, self.usb_ports, "USB_PORT", self._on_usb_ports, self._on_usb_labels),
-        ):
-            if not labels:
-                continue
-            outputs = [StandardMember(f"{prefix}_{n}", label, "Off") for n, label in enumerate(labels, 1)]
-            made.append(self._bind(find(switched, table), handler, members=outputs))
-            if prefix == "DEW_CHANNEL" and self._implements("set_duty"):
-                cycles = [StandardMember(one.name, one.label, "0", "%.0f", 0, 100, 10) for one in outputs]
-                made.append(self._bind(find(_DUTY, table), self._on_duty, members=cycles))
-            if prefix == "POWER_CHANNEL" and self.measures_channels:
-                currents = [StandardMember(one.name, one.label, "0", "%.2f", 0, 999) for one in outputs]
-                made.append(self._bind(find(_CURRENTS, table), members=currents))
-            texts = [StandardMember(one.name, one.name.replace("_", " ").capitalize(), one.label) for one in outputs]
-            made.append(self._bind(find(names_of, table), label_handler, members=texts, permanent=True))
+            made.append(self._bind(find(_SENSORS, table), only=[f"SENSOR_{sensor}" for sensor in self.sensors]))
+        if self._implements("set_leds"):
+            made.append(self._bind(find(_LEDS, table), self._on_leds))
+        for kind in _KINDS:
+            if getattr(self, kind.labels):
+                made += self._outputs(kind)
         return [*made, *super()._standard()]
 
+    def _outputs(self, kind: _Outputs) -> list[Bound]:
+        """The properties of outputs of one kind."""
+        self._require(kind.method)
+        names = {f"{kind.member}_{n}": label for n, label in enumerate(getattr(self, kind.labels), 1)}
+        made = []
+        for name, method in ((kind.switched, kind.method), *kind.others):
+            standard = find(name, Interface.POWER)
+            form = standard.members[0]
+            limits = (form.format, form.min, form.max, form.step)
+            members = [StandardMember(member, label, form.value, *limits) for member, label in names.items()]
+            if method.startswith("measures"):
+                if getattr(self, method):
+                    made.append(self._bind(standard, members=members))
+            elif self._implements(method):
+                made.append(self._bind(standard, partial(self._switch, name, getattr(self, method)), members=members))
+        texts = [StandardMember(name, name.replace("_", " ").capitalize(), label) for name, label in names.items()]
+        labels = find(kind.named, Interface.POWER)
+        made.append(self._bind(labels, partial(self._store, kind.named), members=texts, permanent=True))
+        return made
+
     async def _prepare(self) -> None:
-        for names, others in ((_LABELS, (_CHANNELS, _CURRENTS)), (_DEW_LABELS, (_DEW, _DUTY)), (_USB_LABELS, (_USB,))):
-            if not self._has(names):
-                continue
-            for other in others:
-                if self._has(other):
-                    for member, label in self._vector(names).items():
-                        self._vector(other).data[member].label = label
+        """Labels are shown when it is next connected, as clients do not take them anew."""
+        for kind in _KINDS:
+            for name in (kind.switched, *(other for other, _ in kind.others)):
+                if self._has(kind.named) and self._has(name):
+                    for member, label in self._vector(kind.named).items():
+                        self._vector(name).data[member].label = label
         await super()._prepare()
 
     # --- commands ---
 
-    async def _switch(self, name: str, values: dict[str, Any], method: Any) -> None:
-        """Switch some outputs, one after the other; those that have been switched are shown."""
+    async def _switch(self, name: str, method: Any, values: dict[str, Any]) -> None:
+        """Set some outputs, one after the other; those that have been set are shown."""
 
         async def work() -> None:
-            for member, on in values.items():
-                await method(int(member.rpartition("_")[2]), on)
-                self._put(name, {member: on})
+            for member, value in values.items():
+                await method(int(member.rpartition("_")[2]), value)
+                self._put(name, {member: value})
 
         await self._perform(name, work(), ends=_ENDS)
 
-    async def _on_channels(self, values: dict[str, Any]) -> None:
-        await self._switch(_CHANNELS, values, self.set_channel)
-
-    async def _on_heaters(self, values: dict[str, Any]) -> None:
-        await self._switch(_DEW, values, self.set_heater)
-
-    async def _on_usb_ports(self, values: dict[str, Any]) -> None:
-        await self._switch(_USB, values, self.set_usb_port)
-
-    async def _on_duty(self, values: dict[str, Any]) -> None:
-        await self._switch(_DUTY, values, self.set_duty)
-
-    async def _relabel(self, name: str, values: dict[str, Any]) -> None:
-        """Labels are shown when it is next connected, as clients do not take them anew."""
-        await self._send(name, State.OK, values)
-        await self._save_one(name)
-
-    async def _on_channel_labels(self, values: dict[str, Any]) -> None:
-        await self._relabel(_LABELS, values)
-
-    async def _on_heater_labels(self, values: dict[str, Any]) -> None:
-        await self._relabel(_DEW_LABELS, values)
-
-    async def _on_usb_labels(self, values: dict[str, Any]) -> None:
-        await self._relabel(_USB_LABELS, values)
+    async def _on_leds(self, values: dict[str, Any]) -> None:
+        await self._set_up(_LEDS, values, self.set_leds, "INDI_ENABLED")

@@ -4,17 +4,69 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import threading
 import time
 import types
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, TypeVar
 
-__all__ = ["LONGEST_STEP", "watched"]
+__all__ = ["LONGEST_STEP", "STUCK", "watched"]
 
 LONGEST_STEP: Final = 0.25
 """Seconds between two awaits of a coroutine; more is logged: commands, and all other drivers, wait meanwhile."""
 
+STUCK: Final = 5.0
+"""Seconds after which a coroutine that still holds up the event loop is named, as it may never return."""
+
 logger = logging.getLogger("indipydriver.instruments")
+
+
+class _Watchdog:
+    """Looks from a thread of its own at the steps that coroutines are taking, one in each event loop's thread."""
+
+    def __init__(self) -> None:
+        self._steps: dict[int, tuple[str, float]] = {}
+        self._told: dict[int, float] = {}
+        self._thread: threading.Thread | None = None
+
+    def enter(self, what: str, begin: float) -> tuple[str, float] | None:
+        """A step begins in this thread; returns the one within which it does."""
+        thread = threading.get_ident()
+        outer = self._steps.get(thread)
+        self._steps[thread] = what, begin
+        if self._thread is None or not self._thread.is_alive():  # at first, and after a fork
+            self._thread = threading.Thread(target=self._run, name="watchdog of instruments", daemon=True)
+            self._thread.start()
+        return outer
+
+    def leave(self, outer: tuple[str, float] | None) -> None:
+        """The step is over."""
+        if outer is None:
+            self._steps.pop(threading.get_ident(), None)
+        else:
+            self._steps[threading.get_ident()] = outer
+
+    def look(self) -> None:
+        """Name what takes too long, once."""
+        for thread, (what, begin) in list(self._steps.items()):
+            if time.monotonic() - begin > STUCK and self._told.get(thread) != begin:
+                self._told[thread] = begin
+                frame = sys._current_frames().get(thread)
+                logger.error(
+                    "%s has held up the event loop for more than %g s, and still does%s",
+                    what,
+                    STUCK,
+                    "" if frame is None else f"; it is at {_innermost(frame)}",
+                )
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(STUCK / 5)
+            self.look()
+
+
+_watchdog: Final = _Watchdog()
 
 _T = TypeVar("_T")
 
@@ -32,12 +84,14 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
     while True:
         before = _place(coro)
         begin = time.monotonic()
+        outer = _watchdog.enter(what, begin)
         try:
             awaited = coro.send(value) if error is None else coro.throw(error)
         except StopIteration as stop:
             result: _T = stop.value
             return result
         finally:
+            _watchdog.leave(outer)
             seconds = time.monotonic() - begin
             if seconds > LONGEST_STEP:
                 _log(what, seconds, before, _place(coro))
@@ -55,6 +109,16 @@ def _place(coro: Coroutine[Any, Any, Any]) -> str | None:
     """Where a coroutine waits, as file and line; None when it has ended."""
     frame = getattr(coro, "cr_frame", None)
     return None if frame is None else f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def _innermost(frame: types.FrameType) -> str:
+    """Where the code of an author's is that a frame has come from, with what it has called."""
+    places = []
+    at: types.FrameType | None = frame
+    while at is not None and at.f_code.co_filename != __file__:
+        places.append(f"{os.path.basename(at.f_code.co_filename)}:{at.f_lineno} ({at.f_code.co_name})")
+        at = at.f_back
+    return ", called from ".join(places[:4])
 
 
 def _log(what: str, seconds: float, before: str | None, after: str | None) -> None:

@@ -13,10 +13,11 @@ from ..propertymembers import NumberMember
 from ..propertyvectors import LightVector, NumberVector
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
-from .instrument import Instrument
 from .operations import words_of
 from .propertydevice import Bound
+from .site import Place, Site
 from .standarddevice import optional
+from .watched import watched
 
 __all__ = ["Reading", "WeatherStation"]
 
@@ -51,7 +52,7 @@ class Reading:
         return self.low < self.high
 
 
-class WeatherStation(Instrument):
+class WeatherStation(Place):
     """A weather station. Override :meth:`read_weather`, and say in `readings` what it returns.
 
     KStars looks at the worst of the lights that the ranges give. Without a reading for two periods it is Alert.
@@ -62,6 +63,7 @@ class WeatherStation(Instrument):
     """
 
     interface = Interface.WEATHER
+    _place_label = "Location"
     readings: ClassVar[Sequence[Reading]] = ()
     period: ClassVar[float] = 60.0
 
@@ -97,6 +99,10 @@ class WeatherStation(Instrument):
             self._bind(find(_VALUES, table), members=numbers),
         ]
         made += [self._range(one.name, one) for one in self.readings if one.has_range]
+        if not isinstance(self, Site):
+            place = self._bind_place()
+            place.vector.state = place.state = State.OK
+            made.append(place)
         return [*made, *super()._standard()]
 
     def _range(self, name: str, one: Reading) -> Bound:
@@ -143,7 +149,7 @@ class WeatherStation(Instrument):
         clock = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(self.patience):
-                values = await self.read_weather()
+                values = await watched(self.read_weather(), what)
             known = self._vector(_VALUES)
             numbers = {name: float(value) for name, value in values.items() if name in known}
         except Exception as error:

@@ -12,7 +12,7 @@ from typing import Final
 from .camera import CAMERA
 from .general import CONNECTING, DEBUGGING, GENERAL
 from .mount import GUIDER, MOUNT
-from .others import DOME, DUST_CAP, FILTER_WHEEL, FOCUSER, GPS, LIGHT_BOX, POWER, ROTATOR, WEATHER
+from .others import DOME, DUST_CAP, FILTER_WHEEL, FOCUSER, GPS, INPUT, LIGHT_BOX, OUTPUT, POWER, ROTATOR, WEATHER
 from .shape import CLIENTS, Interface, StandardMember, StandardProperty
 
 __all__ = [
@@ -43,6 +43,8 @@ INTERFACES: Final[dict[Interface, tuple[StandardProperty, ...]]] = {
     Interface.LIGHT_BOX: LIGHT_BOX,
     Interface.ROTATOR: ROTATOR,
     Interface.POWER: POWER,
+    Interface.OUTPUT: OUTPUT,
+    Interface.INPUT: INPUT,
 }
 """The properties of each interface, in the order in which they are defined."""
 

@@ -6,7 +6,19 @@ from typing import Final
 
 from .shape import ENABLED_DISABLED, lights, numbers, switches, texts
 
-__all__ = ["DOME", "DUST_CAP", "FILTER_WHEEL", "FOCUSER", "GPS", "LIGHT_BOX", "POWER", "ROTATOR", "WEATHER"]
+__all__ = [
+    "DOME",
+    "DUST_CAP",
+    "FILTER_WHEEL",
+    "FOCUSER",
+    "GPS",
+    "INPUT",
+    "LIGHT_BOX",
+    "OUTPUT",
+    "POWER",
+    "ROTATOR",
+    "WEATHER",
+]
 
 _MAIN: Final = "Main Control"
 _OPTIONS: Final = "Options"
@@ -266,6 +278,30 @@ LIGHT_BOX: Final = (
         saved=True,
         users="K",
     ),
+    numbers(
+        "FLAT_LIGHT_FILTER_INTENSITY",
+        "Filter Intensity",
+        "Preset",
+        "FILTER_1|Filter 1|%.f|0..255/10",
+        saved=True,
+        counted=True,
+    ),
+    texts(
+        "ACTIVE_DEVICES", "Snoop devices", _OPTIONS, "ACTIVE_FILTER|Filter|Filter Simulator", saved=True, counted=True
+    ),
+)
+
+OUTPUT: Final = (
+    switches("DIGITAL_OUTPUT_1", "Digital Output 1", _MAIN, "*OFF|Off; ON|On", rule="A"),
+    texts("DIGITAL_OUTPUT_LABELS", "Labels", _OPTIONS, "DIGITAL_OUTPUT_1|Digital output 1", saved=True, counted=True),
+    numbers("PULSE_0", "Pulse", "Pulse Mode", "DURATION|Duration (ms)|%.0f|0..60000/100", saved=True),
+)
+
+INPUT: Final = (
+    switches("DIGITAL_INPUT_1", "Digital Input 1", _MAIN, "*OFF|Off; ON|On", rule="1", perm="ro"),
+    texts("DIGITAL_INPUT_LABELS", "Labels", _OPTIONS, "DIGITAL_INPUT_1|Digital input 1", saved=True, counted=True),
+    numbers("ANALOG_INPUT_1", "Analog Input 1", _MAIN, "ANALOG_INPUT_1|Analog Input 1|%.4g", perm="ro"),
+    texts("ANALOG_INPUT_LABELS", "Labels", _OPTIONS, "ANALOG_INPUT_1|Analog input 1", saved=True, counted=True),
 )
 
 POWER: Final = (
@@ -287,6 +323,10 @@ POWER: Final = (
     numbers("DEW_DUTY_CYCLES", "Duty Cycles", "Dew", "DEW_CHANNEL_1|Dew 1|%.0f|0..100/10", counted=True),
     numbers("DEW_CURRENTS", "Currents", "Dew", "DEW_CHANNEL_1|Dew 1|%.2f|0..999", perm="ro", counted=True),
     texts("DEW_LABELS", "Labels", "Dew", "DEW_CHANNEL_1|Dew 1|Dew 1", saved=True, counted=True),
+    switches("AUTO_DEW_CONTROL", "Automatic", "Dew", "DEW_CHANNEL_1|Dew 1", rule="M", counted=True),
+    switches("VARIABLE_CHANNELS", "Toggle Variable", "Variable", "VAR_CHANNEL_1|Variable 1", rule="M", counted=True),
+    numbers("VARIABLE_VOLTAGES", "Voltages", "Variable", "VAR_CHANNEL_1|Variable 1|%.1f|3..12/0.1|12", counted=True),
+    texts("VARIABLE_LABELS", "Labels", "Variable", "VAR_CHANNEL_1|Variable 1|Variable 1", saved=True, counted=True),
     switches("USB_PORTS", "Toggle USB", "USB", "USB_PORT_1|Port 1", rule="M", users="K", counted=True),
     texts("USB_LABELS", "Labels", "USB", "USB_PORT_1|Port 1|Port 1", saved=True, counted=True),
 )

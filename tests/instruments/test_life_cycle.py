@@ -4,11 +4,22 @@ import asyncio
 import logging
 import os
 import pty
+import threading
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from indipydriver.instruments import Instrument, InstrumentDriver, Network, Number, Refused, Serial, every, simulators
+from indipydriver.instruments import (
+    Instrument,
+    InstrumentDriver,
+    Network,
+    Number,
+    Refused,
+    Serial,
+    every,
+    simulators,
+    watched,
+)
 from indipydriver.protocol.messages import DefVector
 from indipydriver.standard import Interface
 from indipydriver.testing import DriverHarness, driver_test, run
@@ -498,3 +509,23 @@ def test_all_instruments_run_again_in_another_event_loop():
 
     for _ in range(3):
         run(session)
+
+
+@driver_test
+async def test_a_coroutine_that_never_returns_is_named(caplog, monkeypatch):
+    """It holds up the event loop, so only another thread can tell."""
+    monkeypatch.setattr(watched, "STUCK", 0.0)
+
+    class Blocking(Meter):
+        async def connect(self):
+            looking = threading.Thread(target=watched._watchdog.look)
+            looking.start()
+            looking.join()
+
+    with caplog.at_level(logging.ERROR):
+        async with Session(Blocking()) as client:
+            await client.connect()
+    text = next(record.getMessage() for record in caplog.records if "still does" in record.getMessage())
+    assert "Blocking.connect has held up the event loop" in text
+    assert "test_life_cycle.py:" in text
+    assert "(connect)" in text

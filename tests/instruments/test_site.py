@@ -17,9 +17,10 @@ STATUS, SAFETY, VALUES = "WEATHER_STATUS", "SAFETY_STATUS", "WEATHER_PARAMETERS"
 async def test_a_station_defines_its_readings_and_their_ranges():
     async with Session(WeatherSimulator()) as client:
         await client.connect()
-        names = [name for name in client.defined() if name not in {*GENERAL, "SIMULATED_FAULT"}]
+        names = [name for name in client.defined() if name not in {*GENERAL, "SIMULATED_FAULT", "ACTIVE_DEVICES"}]
         assert names[:6] == ["WEATHER_UPDATE", "WEATHER_REFRESH", "WEATHER_OVERRIDE", STATUS, SAFETY, VALUES]
-        assert names[6:] == list(client.values(STATUS))
+        assert names[6:] == [*client.values(STATUS), "GEOGRAPHIC_COORD"]
+        assert client.state("GEOGRAPHIC_COORD") == "Ok"
         assert "WEATHER_PRESSURE" in client.values(VALUES)
         assert "WEATHER_PRESSURE" not in client.values(STATUS)
         await client.until(VALUES, "Ok")

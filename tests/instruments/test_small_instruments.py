@@ -12,9 +12,12 @@ from indipydriver.instruments import (
     FilterWheel,
     Focuser,
     Guider,
+    Inputs,
     Instrument,
+    InstrumentDriver,
     LightBox,
     Mount,
+    Outputs,
     PowerBox,
     Rotator,
     WeatherStation,
@@ -26,7 +29,7 @@ from indipydriver.instruments.simulators import (
     LightPanelSimulator,
     RotatorSimulator,
 )
-from indipydriver.testing import driver_test
+from indipydriver.testing import DriverHarness, driver_test
 from tests.instruments.sessions import GENERAL, Session
 
 
@@ -78,7 +81,11 @@ class Lamp(LightBox):
             ],
             4096,
         ),
-        (DustCapSimulator, ["CAP_PARK", "CAP_ABORT", "FLAT_LIGHT_CONTROL", "FLAT_LIGHT_INTENSITY"], 34304),
+        (
+            DustCapSimulator,
+            ["ACTIVE_DEVICES", "CAP_PARK", "CAP_ABORT", "FLAT_LIGHT_CONTROL", "FLAT_LIGHT_INTENSITY"],
+            34304,
+        ),
     ],
 )
 @driver_test
@@ -284,10 +291,12 @@ def test_classes_of_instruments_can_be_combined():
         "_abc_impl",
         "_start_loops",
         "_poll_failed",
+        "_all_partners",
+        "_place_label",
     }
     owned = {
         kind: {
-            name
+            (base, name)
             for base in kind.__mro__[: kind.__mro__.index(Instrument)]
             for name in vars(base)
             if name.startswith("_") and not name.startswith("__") and name not in shared
@@ -299,7 +308,9 @@ def test_classes_of_instruments_can_be_combined():
             type("Both", (one, other), {})
         except TypeError:
             continue  # they are parts of one device
-        assert not owned[one] & owned[other], (one, other)
+        common = owned[one] & owned[other]  # of a class from which both are made
+        names = [{name for _, name in owned[kind] - common} for kind in (one, other)]
+        assert not names[0] & names[1], (one, other)
 
 
 @driver_test
@@ -320,3 +331,80 @@ async def test_a_rotator_stays_in_its_safe_range():
         await client.number(limits, ROTATOR_LIMITS_VALUE=0)
         await client.number(angle, ANGLE=250)
         await client.until(angle, "Ok", 20)
+
+
+@driver_test
+async def test_a_light_has_a_brightness_for_each_filter(home):
+    light, wheel, presets = LightPanelSimulator(), FilterSimulator(), "FLAT_LIGHT_FILTER_INTENSITY"
+    name, other = light.devicename, wheel.devicename
+    async with DriverHarness(InstrumentDriver(light, wheel)) as client:
+        await client.set_switch(name, "CONNECTION", CONNECT="On")
+        await client.wait_for(name, "CONNECTION", state="Ok")
+        await client.advance(2)
+        assert not client.property(name, presets).defined
+        await client.set_switch(other, "CONNECTION", CONNECT="On")
+        await client.wait_for(name, presets, timeout=3)
+        labels = [member.label for member in client.property(name, presets).definition.members]
+        assert labels == wheel.names
+        await client.set_number(name, presets, FILTER_2=70, FILTER_3=0)
+        client.assert_state(name, presets, "Ok")
+        await client.set_number(other, "FILTER_SLOT", FILTER_SLOT_VALUE=2)
+        await client.wait_for(
+            name, "FLAT_LIGHT_INTENSITY", state="Ok", values={"FLAT_LIGHT_INTENSITY_VALUE": "70"}, timeout=5
+        )
+        await client.set_number(other, "FILTER_SLOT", FILTER_SLOT_VALUE=3)
+        await client.advance(5)
+        assert light.brightness == 70
+    async with DriverHarness(InstrumentDriver(LightPanelSimulator(), FilterSimulator())) as client:
+        for device in (name, other):
+            await client.set_switch(device, "CONNECTION", CONNECT="On")
+        await client.wait_for(name, presets, values={"FILTER_2": "70"}, timeout=3)  # it has been saved
+
+
+class Board(Outputs, Inputs):
+    outputs = ("Heater", "Fan")
+    inputs = ("Door",)
+    analog_inputs = ("Light",)
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.calls = []
+        self.fails = False
+
+    async def poll(self):
+        self.show_input(1, True)
+        self.show_analog_input(1, 0.25)
+
+    async def set_output(self, number, on):
+        self.calls.append((number, on))
+        if self.fails:
+            raise OSError("no answer")
+
+
+@driver_test
+async def test_digital_outputs_and_inputs():
+    first, labels = "DIGITAL_OUTPUT_1", "DIGITAL_OUTPUT_LABELS"
+    async with Session(Board()) as client:
+        await client.text(labels, DIGITAL_OUTPUT_1="Dew heater", DIGITAL_OUTPUT_2="Fan")
+        device = await client.connect()
+        assert client.values("DRIVER_INFO")["DRIVER_INTERFACE"] == str(65536 + 131072)
+        assert client.property("Board", first).definition.label == "Dew heater"
+        await client.until("DIGITAL_INPUT_1", "Ok", 2, ON="On", OFF="Off")
+        await client.until("ANALOG_INPUT_1", "Ok", 2, ANALOG_INPUT_1="0.25")
+        await client.press(first, "ON")
+        assert (client.state(first), client.on(first), device.output(1)) == ("Ok", ["ON"], True)
+        await client.press(first, "OFF")
+        await client.number("PULSE_0", DURATION=3000)
+        await client.press(first, "ON")
+        assert (client.state(first), client.on(first), client.state("PULSE_0")) == ("Ok", ["ON"], "Busy")
+        await client.until(first, "Ok", 4, ON="Off", OFF="On")
+        assert client.state("PULSE_0") == "Ok"
+        assert device.calls == [(1, True), (1, False), (1, True), (1, False)]
+        await client.press(first, "ON")
+        await client.press(first, "OFF")
+        assert (client.on(first), client.state("PULSE_0")) == (["OFF"], "Idle")
+        device.fails = True
+        await client.press("DIGITAL_OUTPUT_2", "ON")
+        assert (client.state("DIGITAL_OUTPUT_2"), client.on("DIGITAL_OUTPUT_2")) == ("Alert", ["OFF"])
+        await client.press(first, "ON")
+        assert (client.state(first), client.on(first), client.state("PULSE_0")) == ("Alert", ["OFF"], "Alert")

@@ -67,9 +67,11 @@ class PowerBoxSimulator(Simulator, PowerBox):
 
     channels = ("Mount", "Camera", "Focuser", "Flat panel")
     heaters = ("Telescope", "Guide scope")
+    variable = ("Flat panel",)
     usb_ports = ("Camera", "Guide camera")
     sensors = ("VOLTAGE", "CURRENT", "POWER")
     measures_channels = True
+    measures_heaters = True
 
     async def poll(self) -> None:
         """Measure."""
@@ -88,6 +90,18 @@ class PowerBoxSimulator(Simulator, PowerBox):
         await self.hardware()
 
     async def set_duty(self, number: int, percent: float) -> None:
+        await self.hardware()
+
+    async def set_auto_heater(self, number: int, on: bool) -> None:
+        await self.hardware()
+
+    async def set_variable(self, number: int, on: bool) -> None:
+        await self.hardware()
+
+    async def set_voltage(self, number: int, volts: float) -> None:
+        await self.hardware()
+
+    async def set_leds(self, on: bool) -> None:
         await self.hardware()
 
     async def set_usb_port(self, number: int, on: bool) -> None:

@@ -1,0 +1,162 @@
+"""Digital outputs, and digital and analogue inputs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from ..protocol.tags import State
+from ..standard import Interface, StandardMember, find
+from .instrument import Instrument
+from .operations import End
+from .propertydevice import Bound
+from .standarddevice import optional
+
+__all__ = ["Inputs", "Outputs"]
+
+_OUTPUT, _INPUT, _ANALOG = "DIGITAL_OUTPUT_{}", "DIGITAL_INPUT_{}", "ANALOG_INPUT_{}"
+_PULSE, _DURATION = "PULSE_{}", "DURATION"
+_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+
+
+class _Labelled(Instrument):
+    """Counted properties, to which clients may give other labels; these are shown when it is next connected."""
+
+    def _counted(self, interface: Interface, names: str, labels: Sequence[str], handle: Any = None) -> list[Bound]:
+        """One property for each label, and one that has the labels."""
+        made = []
+        first = find(names.format(1), interface)
+        for n, label in enumerate(labels, 1):
+            name = names.format(n)
+            one = replace(first, name=name, label=label)
+            if len(one.members) == 1:  # its member is named like itself
+                one = replace(one, members=(replace(one.members[0], name=name, label=label),))
+            made.append(self._bind(one, None if handle is None else partial(handle, n)))
+        if labels:
+            standard = find(names.format("LABELS"), interface)
+            texts = [
+                StandardMember(names.format(n), names.format(n).replace("_", " ").capitalize(), label)
+                for n, label in enumerate(labels, 1)
+            ]
+            store = partial(self._store, standard.name)
+            made.append(self._bind(standard, store, members=texts, permanent=True))
+        return made
+
+    def _take_labels(self, names: str) -> None:
+        if (labels := self._bound.get(names.format("LABELS"))) is not None:
+            for name, label in labels.vector.items():
+                vector = self._vector(name)
+                vector.label = label
+                if len(vector) == 1:
+                    vector.data[name].label = label
+
+
+class Outputs(_Labelled):
+    """Digital outputs. Say in `outputs` what there is, and override :meth:`set_output`. They are counted from 1.
+
+    Clients may set how long each of them stays on.
+
+    Attributes:
+        outputs: Labels.
+    """
+
+    interface = Interface.OUTPUT
+    outputs: ClassVar[Sequence[str]] = ()
+
+    @optional
+    async def set_output(self, number: int, on: bool) -> None:
+        """Switch an output on or off."""
+
+    def output(self, number: int) -> bool:
+        """An output is on."""
+        return self._is_on(_OUTPUT.format(number), "ON")
+
+    def show_output(self, number: int, on: bool) -> None:
+        """An output has been switched by something else."""
+        self._put(_OUTPUT.format(number), {"OFF": not on, "ON": on}, State.OK)
+
+    def _standard(self) -> list[Bound]:
+        self._require("set_output")
+        if not self.outputs:
+            raise TypeError(f"{type(self).__name__} does not say in `outputs` what there is")
+        table = Interface.OUTPUT
+        made = self._counted(table, _OUTPUT, self.outputs, self._on_output)
+        pulse = find(_PULSE.format(0), table)
+        for n, label in enumerate(self.outputs):
+            one = replace(pulse, name=_PULSE.format(n), label=label)
+            made.append(self._bind(one, partial(self._store, one.name)))
+        return [*made, *super()._standard()]
+
+    async def _prepare(self) -> None:
+        self._take_labels(_OUTPUT)
+        await super()._prepare()
+
+    async def _on_output(self, number: int, values: dict[str, Any]) -> None:
+        name, pulse = _OUTPUT.format(number), _PULSE.format(number - 1)
+        member = await self._pick(name, values)
+        if member is None:
+            return
+        before = self._chosen(name)
+        await self._operations.cancel(pulse)
+        milliseconds = self._get(pulse, _DURATION)
+        if member == "OFF" or milliseconds <= 0:
+            work = self.set_output(number, member == "ON")
+            await self._perform(name, work, accept=lambda: self._choose(name, member))
+            return
+
+        async def switch() -> None:
+            await self.set_output(number, True)
+            self._choose(name, "ON")
+            await self._send(name, State.OK)
+            try:
+                await asyncio.sleep(milliseconds / 1000)
+            finally:
+                await self.set_output(number, False)
+                self._choose(name, "OFF")
+
+        def revoke() -> None:
+            if not self.output(number):
+                self._choose(name, before if before != "ON" else "OFF")
+
+        async def then(end: End) -> None:
+            await self._send(name, State.ALERT if end is End.FAILED else State.OK)
+
+        work = switch()
+        await self._perform(pulse, work, accept=lambda: None, revoke=revoke, waits=False, ends=_ENDS, then=then)
+
+
+class Inputs(_Labelled):
+    """Inputs. Say in `inputs` and `analog_inputs` what there is; call :meth:`show_input` in poll().
+
+    Attributes:
+        inputs: Labels of the digital inputs.
+        analog_inputs: Labels of the analogue inputs.
+    """
+
+    interface = Interface.INPUT
+    inputs: ClassVar[Sequence[str]] = ()
+    analog_inputs: ClassVar[Sequence[str]] = ()
+
+    def show_input(self, number: int, on: bool) -> None:
+        """What a digital input is; they are counted from 1."""
+        self._put(_INPUT.format(number), {"OFF": not on, "ON": on}, State.OK)
+
+    def show_analog_input(self, number: int, value: float) -> None:
+        """What an analogue input measures; they are counted from 1."""
+        name = _ANALOG.format(number)
+        self._put(name, {name: round(value, 6)}, State.OK)
+
+    def _standard(self) -> list[Bound]:
+        if not self.inputs and not self.analog_inputs:
+            raise TypeError(f"{type(self).__name__} does not say in `inputs` or `analog_inputs` what there is")
+        table = Interface.INPUT
+        made = [*self._counted(table, _INPUT, self.inputs), *self._counted(table, _ANALOG, self.analog_inputs)]
+        return [*made, *super()._standard()]
+
+    async def _prepare(self) -> None:
+        self._take_labels(_INPUT)
+        self._take_labels(_ANALOG)
+        await super()._prepare()

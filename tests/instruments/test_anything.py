@@ -1,0 +1,185 @@
+"""Whatever clients, faults and disconnections come in whatever order: nothing stays Busy for ever, no rule is broken."""
+
+import os
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from indipydriver.instruments.simulators import (
+    CCDSimulator,
+    DomeSimulator,
+    DustCapSimulator,
+    Fault,
+    FilterSimulator,
+    FocuserSimulator,
+    GPSSimulator,
+    LightPanelSimulator,
+    PowerBoxSimulator,
+    RollOffSimulator,
+    RotatorSimulator,
+    TelescopeSimulator,
+    WeatherSimulator,
+)
+from indipydriver.protocol.messages import NewVector, OneMember
+from indipydriver.protocol.tags import SwitchRule, VectorKind
+from indipydriver.testing import run
+from tests.instruments.sessions import Session
+
+
+class SmallCamera(CCDSimulator):
+    default_name = "Camera"
+    width, height = 32, 24
+    guide_head = None
+    longest = 60.0
+
+    async def expose(self, shot):
+        await self.hardware(shot.seconds)
+        return bytes(2 * shot.columns * shot.rows)
+
+    async def capture_frame(self, shot):
+        await self.hardware(shot.seconds)
+        return bytes(shot.width * shot.height)
+
+
+class HandFocuser(FocuserSimulator):
+    pass
+
+
+class Whole(TelescopeSimulator):
+    default_name = "Whole"
+    parts = (HandFocuser,)
+
+
+KINDS = [
+    SmallCamera,
+    DomeSimulator,
+    DustCapSimulator,
+    FilterSimulator,
+    FocuserSimulator,
+    GPSSimulator,
+    LightPanelSimulator,
+    PowerBoxSimulator,
+    RollOffSimulator,
+    RotatorSimulator,
+    TelescopeSimulator,
+    WeatherSimulator,
+    Whole,
+]
+
+ON_WHILE_BUSY = {
+    "TELESCOPE_TRACK_STATE",  # it tracks
+    "WEATHER_OVERRIDE",  # it is overridden
+    "WEATHER_STATUS",  # a warning
+    "SAFETY_STATUS",
+    "CCD_VIDEO_STREAM",  # until it is stopped
+    "TELESCOPE_MOTION_NS",
+    "TELESCOPE_MOTION_WE",
+    "DOME_MOTION",
+}
+"""What may be Busy as long as nobody ends it."""
+
+LEFT_ALONE = {
+    *("SIMULATED_FAULT", "CONNECTION", "DEBUG"),  # these have steps of their own, or tests
+    *("UPLOAD_SETTINGS", "UPLOAD_MODE"),  # files anywhere
+    *("POLLING_PERIOD", "CCD_TEMP_RAMP", "CCD_FAST_TOGGLE", "LIMITS"),  # what takes hours is right then
+}
+LONGEST = 150.0  # seconds in which all ends by itself
+
+number = st.one_of(
+    st.floats(-400, 100_000), st.integers(-2, 20), st.sampled_from([0, 1, 90, 360, 1e9, float("nan"), float("inf")])
+)
+word = st.one_of(st.sampled_from(["", "0", "5.5", "2026-11-22T07:30:00", "Other", "/", "XXX"]), st.text(max_size=5))
+step = st.one_of(
+    st.tuples(st.just("command"), st.integers(0, 999), st.lists(st.tuples(number, st.booleans(), word), max_size=4)),
+    st.tuples(st.just("command"), st.integers(0, 999), st.lists(st.tuples(number, st.booleans(), word), max_size=4)),
+    st.tuples(st.just("command"), st.integers(0, 999), st.lists(st.tuples(number, st.booleans(), word), max_size=4)),
+    st.tuples(st.just("wait"), st.sampled_from([0.01, 0.3, 1, 4, 20])),
+    st.tuples(st.just("fault"), st.sampled_from(list(Fault))),
+    st.tuples(st.just("connect"), st.booleans()),
+)
+
+
+async def command(client, number, values):
+    """Write something into one of the properties, legal or not."""
+    known = [
+        definition
+        for (device, _), seen in client._properties.items()
+        if seen.defined and (definition := seen.definition) is not None and definition.perm != "ro"
+        if definition.name not in LEFT_ALONE
+        if definition.kind in (VectorKind.NUMBER, VectorKind.SWITCH, VectorKind.TEXT)
+    ]
+    definition = known[number % len(known)]
+    members = []
+    for member, (figure, on, text) in zip(definition.members, values, strict=False):
+        made = {VectorKind.NUMBER: f"{figure}", VectorKind.SWITCH: "On" if on else "Off", VectorKind.TEXT: text}
+        members.append(OneMember(member.name, made[definition.kind]))
+    await client.send(NewVector(definition.kind, client.name, definition.name, tuple(members)))
+
+
+def busy(client):
+    return sorted(
+        name
+        for (_, name), seen in client._properties.items()
+        if seen.defined and seen.state == "Busy" and name not in ON_WHILE_BUSY
+    )
+
+
+def broken_rules(client):
+    """What the checker says of the definitions, and of the switches as they are now."""
+    found = []
+    for (_, name), seen in client._properties.items():
+        if not seen.defined:
+            continue
+        on = [member for member, value in seen.values.items() if value == "On"]
+        definition = seen.definition
+        if definition.kind is VectorKind.SWITCH:
+            if definition.rule == SwitchRule.ONE_OF_MANY and len(on) > 1:
+                found.append((name, on))
+            if definition.rule == SwitchRule.AT_MOST_ONE and len(on) > 1:
+                found.append((name, on))
+        if definition.kind is VectorKind.NUMBER and definition.perm != "ro":
+            for member in definition.members:
+                value = float(seen.values[member.name])
+                if value != value:
+                    found.append((name, member.name, value))
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(
+    max_examples=int(os.environ.get("INSTRUMENT_EXAMPLES", "12")),
+    deadline=timedelta(seconds=20),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(steps=st.lists(step, min_size=1, max_size=25))
+def test_nothing_is_busy_for_ever(kind, home, steps):
+    for file in (home / ".indi").glob("*"):
+        file.unlink()
+
+    async def session():
+        async with Session(kind()) as client:
+            await client.connect()
+            for what, *how in steps:
+                match what:
+                    case "command":
+                        await command(client, *how)
+                    case "wait":
+                        await client.advance(*how)
+                    case "fault":
+                        await client.press("SIMULATED_FAULT", how[0].name)
+                    case "connect":
+                        await client.press("CONNECTION", "CONNECT" if how[0] else "DISCONNECT")
+            await client.press("SIMULATED_FAULT", "NONE")
+            await client.advance(LONGEST)
+            assert busy(client) == []
+            assert broken_rules(client) == []
+            # it is as good as new
+            await client.press("CONNECTION", "DISCONNECT")
+            await client.until("CONNECTION", None, 70, CONNECT="Off")
+            assert not client.device.connected
+            await client.connect()
+            assert busy(client) == []
+
+    run(session)
