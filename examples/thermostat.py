@@ -15,7 +15,7 @@ from pathlib import Path
 if not __package__:  # started as a file: use the packages of the checkout that it lies in
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import indipydriver as ipd
+from indipydriver.instruments import InstrumentDriver, Light, Number, Numbers, PropertyDevice, every
 from indipyserver import IPyServer
 
 
@@ -33,72 +33,48 @@ class Room:
         self.temperature += seconds * (gain - 0.02 * (self.temperature - self.outside))
 
 
-class ThermostatDriver(ipd.IPyDriver):
-    async def rxevent(self, event):
-        """Handle a new target. It stays Busy until the room reaches it."""
-        match event:
-            case ipd.newNumberVector(vectorname="TARGET"):
-                event.vector["TARGET"] = event.getfloatvalue("TARGET")
-                await event.vector.send_setVector(state="Busy")
+class Temperature(Numbers):
+    room = Number(label="Room", format="%.1f")
+    outside = Number(label="Outside", format="%.1f")
 
-    async def hardware(self):
-        """Measure, switch the heater and report, as long as the driver runs."""
-        room, period = self.driverdata["room"], self.driverdata["period"]
-        device = self["Thermostat"]
-        temperature, target, heater = device["TEMPERATURE"], device["TARGET"], device["HEATER"]
-        while not self.stop:
-            await asyncio.sleep(period)
-            room.step(period)
 
-            difference = target.getfloatvalue("TARGET") - room.temperature
-            if abs(difference) > 0.3:  # close to the target the heater stays as it is, so that it does not chatter
-                room.heating = difference > 0
+class Thermostat(PropertyDevice):
+    # A number outside min..max is refused before the handler sees it.
+    target = Number(18, "Target, °C", min=5, max=30, step=0.5, format="%.1f", group="Main", state="Ok")
+    temperature = Temperature(label="Temperature, °C", group="Main", state="Ok")
+    heater = Light("Idle", "Heating", group="Main", state="Ok")
 
-            temperature["ROOM"] = f"{room.temperature:.2f}"
-            await temperature.send_setVector(state="Ok")
+    def __init__(self, room, period):
+        super().__init__("Thermostat")
+        self.room, self.period = room, period
+        self.measured = asyncio.Event()
+        self.temperature.update({"ROOM": room.temperature, "OUTSIDE": room.outside})
 
-            # With allvalues=False nothing is sent unless something has changed.
-            heater["HEATER"] = "Busy" if room.heating else "Idle"
-            await heater.send_setVector(allvalues=False)
+    @target.task
+    async def heat_to(self, wanted):
+        """Handle a new target. It stays Busy until the room reaches it; the next one cancels this."""
+        self.target = wanted
+        while abs(wanted - self.room.temperature) > 0.3:
+            self.measured.clear()
+            await self.measured.wait()
+        self.info("The room has reached its target")
 
-            if target.state == "Busy" and abs(difference) <= 0.3:
-                await target.send_setVector(state="Ok", message="The room has reached its target")
+    @every(0)
+    async def control(self):
+        """Measure and switch the heater, as long as the driver runs. What is assigned is sent."""
+        await asyncio.sleep(self.period)
+        self.room.step(self.period)
+        difference = self.target - self.room.temperature
+        if abs(difference) > 0.3:  # close to the target the heater stays as it is, so that it does not chatter
+            self.room.heating = difference > 0
+        self.temperature.room = round(self.room.temperature, 2)
+        self.heater = "Busy" if self.room.heating else "Idle"
+        self.measured.set()
 
 
 def make_driver(period=0.5):
     """One device "Thermostat". Its loop runs every `period` seconds."""
-    room = Room()
-    temperature = ipd.NumberVector(
-        "TEMPERATURE",
-        label="Temperature, °C",
-        group="Main",
-        perm="ro",
-        state="Ok",
-        numbermembers=[
-            ipd.NumberMember("ROOM", label="Room", format="%.1f", membervalue=room.temperature),
-            ipd.NumberMember("OUTSIDE", label="Outside", format="%.1f", membervalue=room.outside),
-        ],
-    )
-    target = ipd.NumberVector(
-        "TARGET",
-        label="Target, °C",
-        group="Main",
-        perm="rw",
-        state="Ok",
-        # A number outside min..max is refused before rxevent sees it.
-        numbermembers=[
-            ipd.NumberMember("TARGET", label="Target", format="%.1f", min=5, max=30, step=0.5, membervalue=18)
-        ],
-    )
-    heater = ipd.LightVector(
-        "HEATER",
-        label="Heater",
-        group="Main",
-        state="Ok",
-        lightmembers=[ipd.LightMember("HEATER", label="Heating", membervalue="Idle")],
-    )
-    device = ipd.Device("Thermostat", [target, temperature, heater])
-    return ThermostatDriver(device, room=room, period=period)
+    return InstrumentDriver(Thermostat(Room(), period))
 
 
 def main():

@@ -35,7 +35,7 @@ CAMERA: Final = (
         users="KP",
         needed_by="C",
     ),
-    switches("CCD_FRAME_RESET", "Frame Values", _SETTINGS, "RESET|Reset", rule="1", perm="wo", timeout=0),
+    switches("CCD_FRAME_RESET", "Frame Values", _SETTINGS, "RESET|Reset", rule="A", perm="wo", timeout=0),
     numbers(
         "CCD_BINNING",
         "Binning",
