@@ -22,6 +22,8 @@ TITLES = {
     Interface.LIGHT_BOX: "Light box",
     Interface.ROTATOR: "Rotator",
     Interface.POWER: "Power",
+    Interface.OUTPUT: "Digital outputs",
+    Interface.INPUT: "Digital and analogue inputs",
 }
 KINDS = {"Switch": "switches", "Number": "numbers", "Text": "texts", "Light": "lights", "BLOB": "BLOB"}
 RULES = {"OneOfMany": "one of", "AtMostOne": "at most one of", "AnyOfMany": "any of"}

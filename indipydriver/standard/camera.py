@@ -148,20 +148,26 @@ CAMERA: Final = (
         users="K",
     ),
     numbers(
-        "FPS", "FPS", _STREAMING, "EST_FPS|Instant.|%.2f|0..999; AVG_FPS|Average|%.2f|0..999", perm="ro", users="K"
+        "FPS",
+        "FPS",
+        _STREAMING,
+        "EST_FPS|Instant.|%.2f|0..999; AVG_FPS|Average (1 sec.)|%.2f|0..999",
+        perm="ro",
+        users="K",
     ),
     numbers(
         "CCD_STREAM_FRAME",
         "Frame",
         _STREAMING,
-        "X|Left|%4.0f; Y|Top|%4.0f; WIDTH|Width|%4.0f; HEIGHT|Height|%4.0f",
+        "X|Left|%.f; Y|Top|%.f; WIDTH|Width|%.f; HEIGHT|Height|%.f",
         users="K",
     ),
     numbers(
         "LIMITS",
         "Limits",
         _STREAMING,
-        "LIMITS_BUFFER_MAX|Buffer (MB)|%.0f|1..65536/1|512; LIMITS_PREVIEW_FPS|Preview FPS|%.0f|1..120/1|10",
+        "LIMITS_BUFFER_MAX|Maximum Buffer Size (MB)|%.0f|1..65536/1|512;"
+        "LIMITS_PREVIEW_FPS|Maximum Preview FPS|%.0f|1..120/1|10",
         timeout=0,
         saved=True,
         users="K",
@@ -169,7 +175,7 @@ CAMERA: Final = (
     numbers(
         "GUIDER_EXPOSURE", "Guide Head", _MAIN, "GUIDER_EXPOSURE_VALUE|Duration (s)|%5.2f|0.01..3600/1|1", users="KPC"
     ),
-    switches("GUIDER_ABORT_EXPOSURE", "Guide Abort", _MAIN, "ABORT|Abort", rule="A", users="KC"),
+    switches("GUIDER_ABORT_EXPOSURE", "Abort", _MAIN, "ABORT|Abort", rule="A", users="KC"),
     numbers(
         "GUIDER_FRAME",
         "Frame",

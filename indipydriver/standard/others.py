@@ -163,7 +163,7 @@ DOME: Final = (
         "DM_OTA_SIDE",
         "Meridian side",
         _SLAVING,
-        "DM_OTA_SIDE_EAST|East; DM_OTA_SIDE_WEST|West; *DM_OTA_SIDE_MOUNT|Mount; DM_OTA_SIDE_HA|Hour angle;"
+        "DM_OTA_SIDE_EAST|East; DM_OTA_SIDE_WEST|West; *DM_OTA_SIDE_MOUNT|Mount; DM_OTA_SIDE_HA|Hour Angle;"
         "DM_OTA_SIDE_IGNORE|Ignore",
         rule="A",
         state="Ok",

@@ -19,7 +19,10 @@ TABLE = [*EVERYWHERE, *(found for table in INTERFACES.values() for found in tabl
 # What libindi 1.9.9 defines in another way than libindi 2.2, or one driver in its own way.
 DIFFERENT = {
     "CCD_COOLER": "write-only",
+    "CCD_FRAME_RESET": "the rule, which says that one is always On",
     "CCD_FRAME": "a blank in a label",
+    "GUIDER_FRAME": "a blank in a label",
+    "GUIDER_INFO": "the formats, which are those of CCD_INFO here",
     "DRIVER_INFO": "the group, in drivers without a connection plug-in",
     "FILTER_SLOT": "the format",
     "FITS_HEADER": "other members",
