@@ -4,7 +4,7 @@ from indipydriver.instruments import Focuser, InstrumentDriver, Mount
 from indipyserver import IPyServer
 
 
-class MyFocuser(Focuser):
+class OnBoard(Focuser):
     async def move_to(self, position):
         await asyncio.sleep(2)  # self.whole is the mount
 
@@ -12,8 +12,8 @@ class MyFocuser(Focuser):
         """Here the focuser stops, and the mount goes on."""
 
 
-class MyMount(Mount):
-    parts = (MyFocuser,)
+class MyPier(Mount):
+    parts = (OnBoard,)
 
     async def slew_to(self, ra, dec):
         await asyncio.sleep(5)
@@ -23,7 +23,7 @@ class MyMount(Mount):
 
 
 def make_driver():
-    return InstrumentDriver(MyMount())
+    return InstrumentDriver(MyPier())
 
 
 if __name__ == "__main__":
