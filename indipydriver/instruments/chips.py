@@ -167,6 +167,8 @@ class Chips(Instrument):
     async def _on_exposure(self, chip: Chip, values: dict[str, Any]) -> None:
         self._check_exposure(chip)
         shot = self._shot(chip, values[chip.seconds])
+        if shot.columns < 1 or shot.rows < 1:
+            raise Refused("The frame is smaller than one pixel of the image, with this binning")
         self._vector(chip.exposure)[chip.seconds] = f"{shot.seconds:g}"
 
         def rest() -> None:

@@ -341,8 +341,6 @@ class Dome(Parking, Slaving, Backlash):
         async def then(end: End) -> None:
             if self._turns:
                 await self._send(_ABS, State.IDLE if wanted and end is End.DONE else State.OK)
-            if end is End.DONE:
-                await self._save_park()
 
         others = (_ABS,) if self._turns else (_MOTION,)
         ends = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
@@ -351,6 +349,10 @@ class Dome(Parking, Slaving, Backlash):
         )
 
     async def _parking(self, wanted: bool) -> None:
+        await self._go_to_park(wanted)
+        await self._save_park(wanted)
+
+    async def _go_to_park(self, wanted: bool) -> None:
         if not self._turns:
             await (self.close_roof() if wanted else self.open_roof())
             return

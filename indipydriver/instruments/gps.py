@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -38,6 +39,12 @@ class Fix:
     elevation: float = 0.0
     utc: datetime | None = None
     offset: float | None = None
+
+
+def _check(fix: Fix) -> None:
+    """Raise ValueError, if a receiver cannot have found this."""
+    if not (-90 <= fix.latitude <= 90 and math.isfinite(fix.longitude) and math.isfinite(fix.elevation)):
+        raise ValueError(f"this is no place: {fix}")
 
 
 class GPS(Instrument):
@@ -81,8 +88,11 @@ class GPS(Instrument):
             try:
                 async with asyncio.timeout(self.patience):
                     fix = await watched(self.read_fix(), what)
+                if fix is not None:
+                    _check(fix)
                 failing = ""
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                fix = None
                 text = self._failed(what, error)
                 if text != failing:
                     failing = text

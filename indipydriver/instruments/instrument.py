@@ -138,7 +138,7 @@ class Instrument(Parts):
             await super().devrxevent(event)
         except Refused as error:
             await self._updates.send(event.vector, State.ALERT, brief(f"[ERROR] {error}"))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = self._failed(f"{type(self).__name__}, handling {event.vectorname},", error)
             await self._updates.send(event.vector, State.ALERT, brief(f"[ERROR] {text}"))
 
@@ -195,7 +195,7 @@ class Instrument(Parts):
             try:
                 async with asyncio.timeout(self.patience):
                     await watched(one.disconnect(), f"{type(one).__name__}.disconnect")
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
 
     async def _opened(self, end: End, text: str) -> None:
@@ -223,7 +223,7 @@ class Instrument(Parts):
             except ConnectionError as error:
                 self._lose(error)
                 return
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.error(self._failed(f"{type(one).__name__}, reading the hardware,", error))
         if self._is_up:
             self._start_all()
@@ -255,7 +255,7 @@ class Instrument(Parts):
                     if state is State.IDLE:
                         await self._stay_up(error)
                         return
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     self.warning(f"While disconnecting: {words_of(error)}")
                     logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
             self._close_line()

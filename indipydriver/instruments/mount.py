@@ -441,10 +441,8 @@ class Mount(Parking, Site, Paddle):
 
         async def then(end: End) -> None:
             await self._send(_EOD, self._mount_status(at_end=True) if end is End.DONE else State.IDLE)
-            if end is End.DONE:
-                await self._save_park()
 
-        work = self.park() if wants_park else self.unpark()
+        work = self._park_or_unpark(wants_park)
         if wants_park:
             await self._send(_EOD, State.BUSY)
         await self._perform(
@@ -456,6 +454,10 @@ class Mount(Parking, Site, Paddle):
             ends=_PARK_ENDS,
             then=then,
         )
+
+    async def _park_or_unpark(self, wants_park: bool) -> None:
+        await (self.park() if wants_park else self.unpark())
+        await self._save_park(wants_park)
 
     async def _on_dome_policy(self, values: dict[str, Any]) -> None:
         await self._store_choice(_POLICY, values)

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from .settings import config_folder, write_atomically
+from .settings import config_folder, read_xml, write_atomically
 
 __all__ = ["ParkData", "read_park_data", "remove_park_data", "write_park_data"]
 
@@ -92,10 +92,10 @@ def _replace(device: str, entry: ET.Element | None) -> None:
 def _devices() -> list[ET.Element]:
     path = config_folder() / "ParkData.xml"
     try:
-        return list(ET.fromstring(path.read_bytes()).findall("device"))
+        return list(read_xml(path).findall("device"))
     except FileNotFoundError:
         return []
-    except ET.ParseError as error:
+    except OSError as error:
         raise OSError(f"{path} cannot be read: {error}") from error
 
 

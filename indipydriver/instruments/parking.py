@@ -89,11 +89,15 @@ class Parking(Instrument):
         values = dict(zip(self._vector(self._park_place), place, strict=False))
         self._vector(self._park_place).update({name: f"{value:.10g}" for name, value in values.items()})
 
-    async def _save_park(self) -> bool:
-        """Write the file; False if that fails."""
+    async def _save_park(self, parked: bool | None = None) -> bool:
+        """Write the file, before clients are told; False if that fails."""
         place: list[float | None] = [*self.park_position, None, None]
         try:
-            await asyncio.to_thread(write_park_data, self.devicename, ParkData(self._is_parked, place[0], place[1]))
+            await asyncio.to_thread(
+                write_park_data,
+                self.devicename,
+                ParkData(self._is_parked if parked is None else parked, place[0], place[1]),
+            )
         except OSError as error:
             self.error(f"The parking data could not be saved: {words_of(error)}")
             return False

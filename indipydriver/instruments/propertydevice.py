@@ -389,8 +389,8 @@ class PropertyDevice(Device):
         try:
             for saved in found:
                 bound = self._bound.get(saved.name)
-                if bound is None or bound.handle is None or not accept(bound) or not bound.vector.enable:
-                    continue
+                if bound is None or bound.handle is None or not (bound.saved and accept(bound) and bound.vector.enable):
+                    continue  # a file cannot connect it, or move something
                 values = _saved_values(bound.vector, saved)
                 if values:
                     await bound.handle(values)

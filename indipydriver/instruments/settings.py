@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape, quoteattr
 from ..propertymembers import NumberMember
 from ..propertyvectors import NumberVector, PropertyVector, SwitchVector, TextVector
 
-__all__ = ["Saved", "Settings", "SettingsError", "config_folder", "write_atomically"]
+__all__ = ["Saved", "Settings", "SettingsError", "config_folder", "read_xml", "write_atomically"]
 
 _ROOT: Final = "INDIDriver"
 _KINDS: Final[dict[str, type[PropertyVector]]] = {
@@ -25,6 +25,8 @@ _KINDS: Final[dict[str, type[PropertyVector]]] = {
     "Number": NumberVector,
     "Text": TextVector,
 }
+_LARGEST: Final = 1 << 24
+_DEEPEST: Final = 20
 _lock: Final = Lock()  # of all files: devices may share one, and each keeps the entries of the others
 
 
@@ -137,11 +139,36 @@ class Settings:
 
 def _read(path: Path) -> ET.Element:
     try:
-        return ET.fromstring(path.read_bytes())
+        return read_xml(path)
     except FileNotFoundError:
         raise
-    except (OSError, ET.ParseError) as error:
+    except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
+
+
+def read_xml(path: Path) -> ET.Element:
+    """The root of a file. Blocks.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It is no file, too large, or no XML of a few levels.
+    """
+    if path.exists() and not path.is_file():  # a FIFO would be read for ever
+        raise OSError("it is no file")
+    if path.stat().st_size > _LARGEST:
+        raise OSError(f"it has more than {_LARGEST} bytes")
+    data = path.read_bytes()
+    parser = ET.XMLPullParser(("start", "end"))
+    depth = 0
+    try:
+        parser.feed(data)
+        for event, _ in parser.read_events():
+            depth += 1 if event == "start" else -1
+            if depth > _DEEPEST:
+                raise OSError(f"it has more than {_DEEPEST} levels")
+        return ET.fromstring(data)
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise OSError(str(error)) from error
 
 
 def _saved(element: ET.Element) -> Saved | None:

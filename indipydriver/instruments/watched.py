@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -90,6 +91,12 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
         except StopIteration as stop:
             result: _T = stop.value
             return result
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Something in it was cancelled, but nobody has cancelled it: what called it goes on.
+            raise RuntimeError(f"{what} was ended by a cancellation of its own") from cancelled
         finally:
             _watchdog.leave(outer)
             seconds = time.monotonic() - begin

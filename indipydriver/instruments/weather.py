@@ -152,7 +152,10 @@ class WeatherStation(Place):
                 values = await watched(self.read_weather(), what)
             known = self._vector(_VALUES)
             numbers = {name: float(value) for name, value in values.items() if name in known}
-        except Exception as error:
+            for name, value in numbers.items():
+                if not math.isfinite(value):
+                    raise ValueError(f"{name} is {value}")
+        except (Exception, SystemExit) as error:
             text = self._failed(what, error)
             if self._vector(_VALUES).state != State.ALERT:
                 self.error(f"The weather could not be read: {text or words_of(error)}")
