@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import tempfile
@@ -158,11 +159,9 @@ def read_xml(path: Path) -> ET.Element:
     if path.stat().st_size > _LARGEST:
         raise OSError(f"it has more than {_LARGEST} bytes")
     data = path.read_bytes()
-    parser = ET.XMLPullParser(("start", "end"))
     depth = 0
     try:
-        parser.feed(data)
-        for event, _ in parser.read_events():
+        for event, _ in ET.iterparse(io.BytesIO(data), ("start", "end")):
             depth += 1 if event == "start" else -1
             if depth > _DEEPEST:
                 raise OSError(f"it has more than {_DEEPEST} levels")
