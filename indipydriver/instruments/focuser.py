@@ -55,7 +55,7 @@ class Focuser(Backlash):
 
     @optional
     async def move_for(self, seconds: float, outward: bool) -> None:
-        """Move for a time. For focusers that know no steps."""
+        """Move for a time. For focusers that do not know where they are."""
 
     @optional
     async def abort(self) -> None:
@@ -103,7 +103,7 @@ class Focuser(Backlash):
         handlers = {
             _MOTION: (self._on_direction, True),
             _SPEED: (self._on_focuser_speed, self._implements("set_speed")),
-            _TIMER: (self._on_timer, self._implements("move_for")),
+            _TIMER: (self._on_timer, self._implements("move_for") and not knows_place),
             _REL: (self._on_relative, moves_by_steps),
             _ABS: (self._on_absolute, knows_place),
             _MAX: (self._on_maximum, knows_place),
