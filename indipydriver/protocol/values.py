@@ -19,6 +19,7 @@ from time import time_ns
 from typing import Final, TypeAlias, TypeVar
 
 from ..errors import ValueFormatError
+from .base64text import base64_of
 from .tags import BlobMode, Permission, State, SwitchRule, SwitchState
 
 __all__ = [
@@ -359,7 +360,7 @@ def decode_base64(text: Base64Text | Iterable[Base64Text]) -> bytes:
 
 def encode_base64(data: bytes | bytearray | memoryview) -> bytes:
     """The base64 text of some bytes, in one line without a line end (what every peer reads)."""
-    return binascii.b2a_base64(data, newline=False)
+    return base64_of(data)
 
 
 def inflate(data: bytes | bytearray | memoryview, limit: int) -> bytes:

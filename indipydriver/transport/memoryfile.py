@@ -8,7 +8,6 @@ Observed with libindi 1.9.9: the file may be longer than the BLOB, so ``len`` or
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 import os
 import re
@@ -17,9 +16,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, cast
 
 from ..errors import MalformedFrame, ValueFormatError
+from ..protocol.base64text import base64_from, length_in_base64
 from ..protocol.decode import texts_of
 from ..protocol.frame import Address, BlobFrame
 from ..protocol.texts import excerpt
@@ -52,7 +52,6 @@ _ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s++([^\s"'=<>/]++)\s*+=\s*+("[^"]*+"
 _DIGITS: Final = re.compile(rb"\s*([0-9]{1,15})\s*\Z")
 _END: Final = b"</oneBLOB"
 _HEAD: Final = 4096  # the first bytes of an element, with which its descriptors are sent
-_READ: Final = 3 << 16  # a multiple of 3, so that the pieces of base64 can be joined; 256 KiB of base64
 _SEAL_FUTURE_WRITE: Final = 0x10  # Linux 5.1, not in CPython 3.11: whoever has the file already mapped may write
 _NOT_A_FILE: Final = "the descriptor of an attached BLOB is not a readable memory file"
 _LARGEST_FILE: Final = 1 << 40  # what `size` may ask for; the file has holes where there is no data
@@ -141,11 +140,6 @@ def told_length(tag: bytes) -> int:
     attributes = _attributes(tag)
     match = _DIGITS.match(attributes.get(b"len", attributes.get(b"size", b"")))
     return int(match[1]) if match else -1
-
-
-def length_in_base64(length: int) -> int:
-    """How many base64 characters this many bytes take."""
-    return (length + 2) // 3 * 4
 
 
 def _parts(raw: bytes) -> Iterator[tuple[int, bytes, int, int]]:
@@ -263,20 +257,19 @@ def _without(raw: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
 
 
 def _base64_of(fd: int, length: int) -> list[bytes]:
-    pieces = []
     offset = 0
-    while offset < length:
-        data = os.pread(fd, min(_READ, length - offset), offset)
-        if not data:
-            raise MalformedFrame(f"the file of an attached BLOB ends after {offset} of {length} bytes")
-        while len(data) % 3 and offset + len(data) < length:  # a short read
-            more = os.pread(fd, min(_READ, length - offset - len(data)), offset + len(data))
-            if not more:
-                break
-            data += more
-        pieces.append(binascii.b2a_base64(data, newline=False))
-        offset += len(data)
-    return pieces
+
+    def read_into(piece: memoryview) -> None:
+        nonlocal offset
+        while piece:
+            count = os.preadv(fd, (piece,), offset)
+            if not count:
+                raise MalformedFrame(f"the file of an attached BLOB ends after {offset} of {length} bytes")
+            offset += count
+            piece = piece[count:]
+
+    # Whoever takes chunks takes any buffer.
+    return cast("list[bytes]", base64_from(read_into, length))
 
 
 def attachable(frame: BlobFrame) -> bool:
