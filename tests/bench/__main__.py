@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from . import __doc__ as description
-from . import parts, servers
+from . import parts, servers, sites
 from .benchmark import Benchmark, Scale, median
 from .processes import Contender, contender, ours
 from .table import number, tables
 
-BENCHMARKS: list[Benchmark] = [*parts.BENCHMARKS, *servers.BENCHMARKS]
+BENCHMARKS: list[Benchmark] = [*parts.BENCHMARKS, *servers.BENCHMARKS, *sites.BENCHMARKS]
 
 
 def chosen(names: Sequence[str]) -> list[Benchmark]:
@@ -82,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
     add("names", nargs="*", metavar="NAME", help="a benchmark, or the beginning of the names of several")
     add("--list", action="store_true", help="name the benchmarks")
     add("--against", action="append", default=[], metavar="SERVER",
-        help="indiserver, or NAME=PYTHON for an interpreter that has other packages of the same names")  # fmt: skip
+        help="indiserver, NAME=PYTHON for an interpreter that has other packages of the same names, or "
+        "uvloop=PYTHON for this server on that event loop")  # fmt: skip
     add("--runs", type=int, default=3, help="the table shows the median of so many (default: %(default)s)")
     add("--scale", type=float, default=1.0, help="factor for the number of messages (default: %(default)s)")
     add("--limit", type=float, default=60.0, help="seconds that a measurement may take (default: %(default)s)")

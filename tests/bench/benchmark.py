@@ -92,6 +92,8 @@ class Benchmark:
     runs: int = field(default=99)
 
     def suits(self, contender: Contender) -> bool:
+        if contender.loop:  # this server
+            return self.of != "parts"
         others = {"parts": False, "all": True, "python": contender.is_python, "servers": not contender.is_python}
         return contender.name == "ours" or others[self.of]
 

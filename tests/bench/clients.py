@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from . import messages
-from .processes import Failed, Server
+from .processes import Failed, Server, allow_files
 
 _buffer = bytearray(1 << 18)  # shared, as one client reads at a time
 _view = memoryview(_buffer)
@@ -109,6 +109,7 @@ class Crowd:
 
     def __init__(self, server: Server, count: int, pause: float = 0.3, blobs: bool = False) -> None:
         self.server = server
+        allow_files(count + 100)
         self.clients: list[Client] = []
         try:
             for _ in range(count):

@@ -90,11 +90,27 @@ def attached_blob(size: int) -> bytes:
     ).encode()
 
 
-def definitions(count: int) -> bytes:
-    """Definitions of number vectors with two members, twenty to a device."""
+def of_device(data: bytes, device: str) -> bytes:
+    """The same for another device than "Mount"."""
+    return data.replace(b'device="Mount"', b'device="%s"' % device.encode())
+
+
+def changes(device: int, properties: int) -> bytes:
+    """An update of each property of one of the devices of :func:`definitions`."""
     return b"".join(
         (
-            f'<defNumberVector device="Device {index // 20}" name="PROPERTY_{index % 20}" label="Property" '
+            f'<setNumberVector device="Device {device}" name="PROPERTY_{index}" state="Ok" timestamp="{STAMP}">'
+            '<oneNumber name="A">12.3456</oneNumber><oneNumber name="B">23.4567</oneNumber></setNumberVector>\n'
+        ).encode()
+        for index in range(properties)
+    )
+
+
+def definitions(count: int, each: int = 20, first: int = 0) -> bytes:
+    """Definitions of number vectors with two members, so many to each device, from this device on."""
+    return b"".join(
+        (
+            f'<defNumberVector device="Device {first + index // each}" name="PROPERTY_{index % each}" label="Property" '
             f'group="Main" state="Ok" perm="rw" timeout="60" timestamp="{STAMP}">'
             '<defNumber name="A" label="First" format="%9.4f" min="0" max="90" step="0">1.5</defNumber>'
             '<defNumber name="B" label="Second" format="%9.4f" min="0" max="90" step="0">2.5</defNumber>'

@@ -18,14 +18,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from .table import by_server, cpu, latency, memory, number, plain, rate, storm
+from .table import by_server, cpu, fleet, latency, life, memory, number, plain, rate, storm
 
 DOCS = Path(__file__).parents[2] / "docs" / "explanation"
 SHOWN = (
-    "relay-1", "relay-10", "relay-30", "relay-100", "relay-c", "single", "trip", "commands", "inside",
+    "relay-1", "relay-10", "relay-30", "relay-100", "relay-1000", "relay-c", "single", "trip", "commands", "inside",
     "definitions-4000", "definitions-inside", "blob-72-1", "blob-72-4", "blob-line-1", "blob-line-4",
-    "blob-attached-1", "blob-attached-4", "storm-few", "storm-10", "storm-25", "storm-50",
+    "blob-attached-1", "blob-attached-4", "storm-few", "storm-10", "storm-25", "storm-50", "fleet", "tree", "life",
 )  # fmt: skip
+DELAYS = ("trip", "tree", "beside-nothing", "beside-c", "beside-attached")
 PARTS = ("framer", "decode", "encode", "router")
 COLOURS = {"ours": "#1d6fb8", "indiserver": "#c2571a", "pypi": "#6b7280"}
 NAMES = {"ours": "indipyserver", "indiserver": "indiserver (C++)"}
@@ -105,7 +106,7 @@ def _size(value: float) -> str:
 def draw(report: dict[str, Any], directory: Path) -> None:
     """All pictures."""
     directory.mkdir(parents=True, exist_ok=True)
-    clients = (1, 10, 30, 100)
+    clients = (1, 10, 30, 100, 1000)
     plot = Plot(report, "One update for many clients", "clients", "CPU µs per update")
     plot.lines([(n, f"relay-{n}") for n in clients], "cpu")
     plot.save(directory / "clients.svg", clients)
@@ -133,25 +134,40 @@ def _parts(entries: Sequence[dict[str, Any]]) -> str:
     for entry in entries:
         figures = entry["figures"]["ours"]
         title = ", ".join(filter(None, (entry["title"], figures.get("note"))))
-        rows.append([title, number(figures.get("rate")), cpu(figures), entry["unit"]])
-    return plain(["what", "per second", "µs", "per"], rows)
+        rows.append([title, entry["unit"], number(figures.get("rate")), cpu(figures)])
+    return plain(["what", "per", "per second", "µs"], rows)
+
+
+def _spread(report: dict[str, Any]) -> float:
+    """How far apart the runs are on average."""
+    found = [
+        figures["spread"]
+        for entry in report["benchmarks"].values()
+        for figures in entry["figures"].values()
+        if figures.get("spread") is not None
+    ]
+    return sum(found) / len(found) if found else 0.0
 
 
 def fill(page: Path, report: dict[str, Any]) -> None:
     """Put what a run has found between the marks in the page."""
     conditions = report["conditions"]
     parts = [name for name in report["benchmarks"] if name.startswith(PARTS)]
+    on_uvloop = [name for name in SHOWN if "uvloop" in report["benchmarks"].get(name, {"figures": {}})["figures"]]
     contents = {
         "conditions": (
             f"CPython {conditions['python']} on {conditions['system']} ({conditions['machine']}), "
             f"{conditions['processors']} processors shared with other work, "
-            f"medians of {conditions['runs']} runs."
+            f"medians of {conditions['runs']} runs, which lie {_spread(report):.0%} apart on average."
         ),
-        "processor time": by_server(report, SHOWN, cpu, unit="µs per"),
-        "rates": by_server(report, SHOWN, rate),
-        "latencies": by_server(report, SHOWN, latency),
+        "processor time": by_server(report, SHOWN, cpu, unit="µs per", ratios="cpu"),
+        "rates": by_server(report, [name for name in SHOWN if name not in ("fleet", "life")], rate, ratios="rate"),
+        "latencies": by_server(report, DELAYS, latency),
         "storms": by_server(report, [name for name in SHOWN if name.startswith("storm")], storm),
+        "fleet": by_server(report, ["fleet"], fleet),
+        "life": by_server(report, ["life"], life),
         "memory": by_server(report, SHOWN, memory),
+        "uvloop": by_server(report, on_uvloop, cpu, unit="µs per", ratios="cpu", servers=("ours", "uvloop")),
         "parts": _parts([report["benchmarks"][name] for name in parts]),
     }
     text = page.read_text(encoding="utf-8")

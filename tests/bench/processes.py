@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import shlex
 import shutil
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -93,11 +94,13 @@ class Contender:
         name: What the tables call it.
         program: indiserver, or the Python interpreter that runs server.py.
         path: PYTHONPATH for it.
+        loop: The package whose event loop it runs on, or "" for asyncio's own.
     """
 
     name: str
     program: str
     path: str | None = None
+    loop: str = ""
 
     @property
     def is_python(self) -> bool:
@@ -109,22 +112,37 @@ class Contender:
         role: str = "",
         *,
         clients: int = 5,
+        beside: Sequence[tuple[str, dict[str, Any]]] = (),
+        remotes: Sequence[int] = (),
         inside: dict[str, int] | None = None,
         profile: str = "",
         **options: Any,
     ) -> Iterator[Server]:
-        """A server with one driver: a process in this role with these options, or one inside the server."""
+        """A server with one driver: a process in this role with these options, or one inside the server.
+
+        Args:
+            role: What the driver does.
+            clients: How many it must take.
+            beside: Roles and options of more drivers.
+            remotes: Ports of other servers that it serves.
+            inside: What the driver inside the server does.
+            profile: A file for its profile.
+            options: Those of the driver.
+        """
         with tempfile.TemporaryDirectory(prefix="indi-bench-") as directory:
             port = free_port()
-            driver = _driver_program(directory, role, options) if role else ""
+            roles = [(role, options), *beside] if role else beside
+            drivers = [_driver_program(directory, number, *one) for number, one in enumerate(roles)]
             env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
             if self.is_python:
-                config = {"port": port, "clients": clients, "driver": driver, "profile": profile, **(inside or {})}
+                config = {"port": port, "clients": clients, "drivers": drivers, "remotes": remotes}
+                config |= {"profile": profile, "loop": self.loop, **(inside or {})}
                 command = [self.program, "-P", str(Path(__file__).with_name("server.py")), json.dumps(config)]
                 if self.path is not None:
                     env["PYTHONPATH"] = self.path
             else:
-                command = [self.program, "-p", str(port), "-u", f"{directory}/socket", "-r", "0", driver]
+                command = [self.program, "-p", str(port), "-u", f"{directory}/socket", "-r", "0", *drivers]
+                command += [f"@127.0.0.1:{remote}" for remote in remotes]
             server = Server(command, port, directory, env)
             try:
                 yield server
@@ -132,11 +150,11 @@ class Contender:
                 server.stop()
 
 
-def _driver_program(directory: str, role: str, options: dict[str, Any]) -> str:
+def _driver_program(directory: str, number: int, role: str, options: dict[str, Any]) -> str:
     """The path of a program that runs driver.py: not every server passes arguments on."""
     words = [sys.executable, "-S", "-m", "tests.bench.driver", role]
     words += [f"--{key}={value}" for key, value in options.items()]
-    path = Path(directory) / "bench_driver"
+    path = Path(directory) / f"bench_driver_{number}"
     path.write_text(f"#!/bin/sh\ncd {shlex.quote(str(ROOT))} && exec {shlex.join(words)}\n")
     path.chmod(0o755)
     return str(path)
@@ -147,8 +165,22 @@ def ours() -> Contender:
     return Contender("ours", sys.executable, str(ROOT))
 
 
+def allow_files(count: int) -> None:
+    """Raise the limit of open files, of this process and those that it starts, if it is lower than this.
+
+    Raises:
+        Failed: It cannot be raised so far.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))
+        except (ValueError, OSError):
+            raise Failed(f"{count} open files are needed, and {hard} are allowed") from None
+
+
 def contender(text: str) -> Contender:
-    """What --against names: "indiserver", or NAME=PYTHON.
+    """What --against names: "indiserver", NAME=PYTHON, or uvloop=PYTHON for this checkout on that event loop.
 
     Raises:
         ValueError: It is not there.
@@ -157,4 +189,6 @@ def contender(text: str) -> Contender:
     program = shutil.which(python or name)
     if program is None or (not python and name != "indiserver"):
         raise ValueError(f"{text!r} is neither an installed indiserver nor NAME=PYTHON")
+    if name == "uvloop":
+        return Contender(name, program, str(ROOT), loop=name)
     return Contender(name, program)

@@ -1,12 +1,13 @@
 """Runs an IPyServer in a process of its own: ours, or that of any interpreter with the packages of the same names.
 
-Its argument is JSON: the port, the clients it must take, the program of a driver, and for a driver inside
-the server how many updates it sends or how many properties it defines.
+Its argument is JSON: the port, the clients it must take, the programs of drivers, the ports of other servers, and
+for a driver inside the server how many updates it sends or how many properties it defines.
 """
 
 import asyncio
 import contextlib
 import cProfile
+import importlib
 import json
 import signal
 import sys
@@ -58,8 +59,10 @@ async def serve(config: dict[str, Any]) -> None:
     if config.get("properties"):
         drivers.append(crowd(config["properties"]))
     server = IPyServer(*drivers, host="127.0.0.1", port=config["port"], maxconnections=config["clients"])
-    if config.get("driver"):
-        server.add_exdriver(config["driver"])
+    for program in config["drivers"]:
+        server.add_exdriver(program)
+    for port in config["remotes"]:
+        server.add_remote("127.0.0.1", port)
     running = asyncio.ensure_future(server.asyncrun())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
@@ -69,7 +72,9 @@ async def serve(config: dict[str, Any]) -> None:
 def main() -> None:
     config = json.loads(sys.argv[1])
     if not config.get("profile"):
-        asyncio.run(serve(config))
+        factory = importlib.import_module(config["loop"]).new_event_loop if config["loop"] else None
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(serve(config))
         return
     profile = cProfile.Profile()
     try:

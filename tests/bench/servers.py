@@ -11,7 +11,7 @@ from functools import partial
 from . import messages
 from .benchmark import Benchmark, Result, Scale
 from .clients import Client, Crowd, gather, quiet
-from .processes import Contender, Failed, Server
+from .processes import Contender, Failed, Server, allow_files
 
 _MIB = 1 << 20
 _UNDER_WAY = 8 * _MIB  # of BLOBs that are small: no more, as they queue for a client that is slower
@@ -51,6 +51,7 @@ def relay(
     """Updates from a driver process to clients: in batches of 100, four under way, or one by one at a rate."""
     batch = 100
     count = scale.of(count, 1)
+    allow_files(clients + 100)  # the server has this limit from us
     with (
         contender.serve(
             "updates", clients=max(5, clients), profile=scale.profile, count=count, batch=batch, style=style, rate=rate
@@ -218,7 +219,7 @@ BENCHMARKS = [
             f"relay-{clients}", f"relay in batches to {clients} client{'s' * (clients > 1)}", "message",
             partial(relay, clients=clients, count=count), "all" if clients == 1 else "servers",
         )
-        for clients, count in ((1, 16_000), (10, 16_000), (30, 8000), (100, 4000))
+        for clients, count in ((1, 16_000), (10, 16_000), (30, 8000), (100, 4000), (1000, 800))
     ),
     Benchmark("relay-c", "relay in batches to 1 client, style of C drivers", "message", partial(relay, style="c")),
     Benchmark(

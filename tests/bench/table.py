@@ -1,9 +1,12 @@
 """Figures as a table in Markdown."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 Figures = dict[str, Any]
+
+NAMES = {"ours": "ours", "indiserver": "indiserver", "pypi": "PyPI", "uvloop": "ours on uvloop"}
+SERVERS = ("ours", "indiserver", "pypi")
 
 
 def number(value: float | None) -> str:
@@ -78,22 +81,37 @@ def tables(report: Figures, earlier: Figures | None = None, which: Iterable[str]
     return markdown([header[i] for i in keep], [[row[i] for i in keep] for row in rows])
 
 
-def by_server(report: Figures, which: Iterable[str], cell: Callable[[Figures], str], unit: str = "") -> str:
-    """A narrow table: a row for each benchmark, a column for each server.
+def by_server(
+    report: Figures,
+    which: Iterable[str],
+    cell: Callable[[Figures], str],
+    unit: str = "",
+    *,
+    ratios: str = "",
+    servers: Sequence[str] = SERVERS,
+) -> str:
+    """A narrow table: a row for each benchmark, a column for each server, and how ours compares with the others.
 
     Args:
         report: What a run has written to its --json file.
         which: The benchmarks with these names, as far as there is anything in a cell.
         cell: The text for the figures of one server.
         unit: Title of a second column with the unit of each benchmark; "" for none.
+        ratios: The figure of ours that is divided by that of the others; "" for none.
+        servers: The columns, as far as there is anything in them.
     """
     rows = []
+    shown = [server for server in servers if server in report["contenders"]]
+    others = [server for server in shown if server != "ours"] if ratios else []
     for name in which:
         entry = report["benchmarks"].get(name, {"figures": {}})
-        cells = [cell(entry["figures"].get(server, {})) for server in report["contenders"]]
+        figures = [entry["figures"].get(server, {}) for server in shown]
+        cells = [cell(one) for one in figures]
         if any(cells):
-            rows.append([entry["title"], *([entry["unit"]] if unit else []), *cells])
-    header = ["what", *([unit] if unit else []), *report["contenders"]]
+            ours = entry["figures"].get("ours", {})
+            shares = [ratio(ours, entry["figures"].get(other), ratios) for other in others]
+            rows.append([entry["title"], *([entry["unit"]] if unit else []), *cells, *shares])
+    header = ["what", *([unit] if unit else []), *(NAMES[name] for name in shown), *(f"/ {NAMES[o]}" for o in others)]
     keep = [i for i in range(len(header)) if any(row[i] for row in rows)]
     return plain([header[i] for i in keep], [[row[i] for i in keep] for row in rows])
 
@@ -105,11 +123,23 @@ def plain(header: list[str], rows: list[list[str]]) -> str:
 
 
 def cpu(figures: Figures) -> str:
-    """Processor time, and how far the runs lie apart."""
+    """Processor time."""
+    return number(figures.get("cpu"))
+
+
+def fleet(figures: Figures) -> str:
+    """Processor time in each second, and how far it falls behind; or how far it came."""
     if figures.get("cpu") is None:
-        return ""
-    spread = figures.get("spread")
-    return number(figures["cpu"]) + ("" if spread is None else f" ±{spread * 50:.0f}%")
+        return str(figures.get("failure", ""))
+    pace = "" if figures["rate"] > 0.95 else f", at {figures['rate']:.0%} of the pace"
+    return f"{figures['cpu'] / 1e6:.2f} s{pace}"
+
+
+def life(figures: Figures) -> str:
+    """How many clients a second get what they want, and what becomes of the memory."""
+    if figures.get("cpu") is None:
+        return str(figures.get("failure", ""))
+    return f"{figures['rate']:.0f} a second, {figures['cpu'] / 1e3:.1f} ms each, {figures['note']}"
 
 
 def rate(figures: Figures) -> str:
@@ -124,7 +154,10 @@ def memory(figures: Figures) -> str:
 
 def latency(figures: Figures) -> str:
     """The median, and what one in a hundred exceeds."""
-    return "" if figures.get("p50") is None else f"{figures['p50']:.3f} / {figures['p99']:.3f}"
+    if figures.get("p50") is None:
+        return str(figures.get("failure", ""))
+    blobs = str(figures.get("note", "")).removesuffix(" of BLOBs")
+    return f"{figures['p50']:.2f} / {figures['p99']:.2f}" + (f" at {blobs}" if blobs else "")
 
 
 def storm(figures: Figures) -> str:

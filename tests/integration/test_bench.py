@@ -39,6 +39,14 @@ def test_it_runs_with_the_other_server(name):
     assert result.cpu > 0
 
 
+@pytest.mark.parametrize("name", ["relay-10", "trip", "inside", "blob-attached-4", "tree", "beside-attached", "life"])
+def test_the_server_runs_on_uvloop_unchanged(name):
+    pytest.importorskip("uvloop")
+    result = named(name).run(contender(f"uvloop={sys.executable}"), TINY)
+    assert not result.failure
+    assert result.cpu > 0
+
+
 def test_clients_in_a_storm_get_what_they_need_and_no_more():
     result = named("storm-10").run(ours(), Scale(size=0.05, limit=20.0))
     assert not result.failure
