@@ -158,7 +158,7 @@ def fill(page: Path, report: dict[str, Any]) -> None:
         "conditions": (
             f"CPython {conditions['python']} on {conditions['system']} ({conditions['machine']}), "
             f"{conditions['processors']} processors shared with other work, "
-            f"medians of {conditions['runs']} runs, which lie {_spread(report):.0%} apart on average."
+            f"medians of up to {conditions['runs']} runs,\nwhich lie {_spread(report):.0%} apart on average."
         ),
         "processor time": by_server(report, SHOWN, cpu, unit="µs per", ratios="cpu"),
         "rates": by_server(report, [name for name in SHOWN if name not in ("fleet", "life")], rate, ratios="rate"),

@@ -111,6 +111,8 @@ def by_server(
             ours = entry["figures"].get("ours", {})
             shares = [ratio(ours, entry["figures"].get(other), ratios) for other in others]
             rows.append([entry["title"], *([entry["unit"]] if unit else []), *cells, *shares])
+    if not rows:
+        return "Not measured yet."
     header = ["what", *([unit] if unit else []), *(NAMES[name] for name in shown), *(f"/ {NAMES[o]}" for o in others)]
     keep = [i for i in range(len(header)) if any(row[i] for row in rows)]
     return plain([header[i] for i in keep], [[row[i] for i in keep] for row in rows])
