@@ -249,8 +249,8 @@ class IPyDriver(FixedMapping[Device]):
         with self._shutdown_on_sigterm():
             try:
                 await self.serve(link, shutdown_grace=shutdown_grace)
-            except BaseExceptionGroup as group:
-                program_exit, others = split_exits(group)
+            except (BaseExceptionGroup, RuntimeError) as failure:
+                program_exit, others = split_exits(failure)
                 if program_exit is None:
                     raise
                 if others is not None:

@@ -224,7 +224,9 @@ class Engine:
         name = type(self._driver).__name__
         try:
             self._driver.shutdown()
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # such as sys.exit(), which would end the whole program with all it serves
             logger.exception("%s: shutdown() failed; the driver ends nevertheless", name)
         else:
             if self._state.must_end:
@@ -256,7 +258,7 @@ class Engine:
         self._group = None
         try:
             link.close()
-            self._driver.shutdown()
+            self._shut_down_again()
             if seconds:
                 async with asyncio.timeout(seconds):
                     await closed.wait()
@@ -267,6 +269,17 @@ class Engine:
             raise
         finally:
             self._finished()
+
+    def _shut_down_again(self) -> None:
+        """Call the driver's shutdown() at the very end of a run; whatever fails there becomes an Exception."""
+        try:
+            self._driver.shutdown()
+        except (Exception, KeyboardInterrupt):
+            raise
+        except SystemExit as error:
+            raise _exited("shutdown()", error) from error
+        except BaseException as error:
+            raise RuntimeError(f"shutdown() failed: {error!r}") from error
 
     def _finished(self) -> None:
         self._tasks.clear()
@@ -291,9 +304,10 @@ def _exited(what: str, error: SystemExit) -> RuntimeError:
 
 
 def split_exits(
-    group: BaseExceptionGroup[BaseException],
+    failure: BaseException,
 ) -> tuple[SystemExit | None, BaseExceptionGroup[BaseException] | None]:
     """The sys.exit() among the failures of a run, if there is one, and the other failures."""
+    group = failure if isinstance(failure, BaseExceptionGroup) else BaseExceptionGroup("", [failure])
     exits, others = group.split(lambda error: isinstance(error.__cause__, SystemExit))
     leaf: BaseException | None = exits
     while isinstance(leaf, BaseExceptionGroup):

@@ -122,7 +122,9 @@ class RunState:
         for device in self._driver.data.values():
             try:
                 device.shutdown()
-            except Exception:  # a mistake of the author, which must not keep the driver from ending
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # a mistake of the author, which must not keep the driver from ending
                 logger.exception("shutdown() of the device %r failed", device.devicename)
             device.set_stop_flag(True)  # that of an author may not do so
         call_in_loop(self.loop, self.end)

@@ -114,7 +114,12 @@ class LocalDriver(PeerSource):
 
     def stop(self) -> bool:
         """Shut the driver down, which takes a while."""
-        self.driver.shutdown()
+        try:
+            self.driver.shutdown()
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # such as sys.exit(), which would end the whole program with all it serves
+            raise RuntimeError(f"shutdown() of {self.label} failed: {error!r}") from error
         return True
 
     def let_go(self) -> bool:

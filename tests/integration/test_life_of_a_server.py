@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -336,6 +337,39 @@ async def test_a_driver_that_fails_when_it_is_told_to_end_changes_nothing_for_th
         await client.expect(match("delProperty", device="A"))
         await asyncio.wait_for(client.closed.wait(), 5)
     assert "Unstoppable (F) could not be told to stop" in caplog.text
+
+
+class Leaving(ipd.IPyDriver):
+    def shutdown(self) -> None:
+        super().shutdown()
+        sys.exit(3)
+
+
+class Roof(ipd.IPyDriver):
+    is_closed = False
+
+    async def hardware(self) -> None:
+        await self.shutdownrequested.wait()
+        await asyncio.sleep(0.1)
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("how", ["shut down", "removed"])
+@asynchronous
+async def test_sys_exit_in_shutdown_changes_nothing_for_the_others(how, caplog):
+    roof, leaving = Roof(ipd.Device("R", [])), Leaving(*echo_driver("L").devices())
+    async with running_server(leaving, roof, echo_driver("A")) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.expect(match("defTextVector", device="L"))
+        if how == "removed":
+            await server.remove(leaving)
+            await client.expect(match("delProperty", device="L"))
+            assert not roof.stop
+        server.shutdown()
+        await client.expect(match("delProperty", device="A"))
+        await asyncio.wait_for(client.closed.wait(), 5)
+    assert roof.is_closed
+    assert "Leaving (L) could not be told to stop" in caplog.text
 
 
 class Unprepared(ipd.IPyDriver):

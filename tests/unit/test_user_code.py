@@ -600,6 +600,54 @@ def test_a_driver_ends_though_its_shutdown_fails(make, how, caplog):
     assert "no such p" in caplog.text
 
 
+class NoException(BaseException):
+    pass
+
+
+def leaving(kind, error):
+    def shutdown(self):
+        kind.shutdown(self)
+        raise error
+
+    return type(f"Leaving{kind.__name__}", (kind,), {"shutdown": shutdown})
+
+
+class Roof(ipd.IPyDriver):
+    is_closed = False
+
+    async def hardware(self):
+        await self.shutdownrequested.wait()
+        await asyncio.sleep(1)
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), NoException("x")])
+@pytest.mark.parametrize("where", ["driver", "device"])
+def test_sys_exit_in_shutdown_leaves_hardware_its_grace_time_and_the_loop_running(where, error, caplog):
+    async def test():
+        if where == "driver":
+            driver = leaving(Roof, error)(device())
+        else:
+            driver = Roof(leaving(ipd.Device, error)("D", []), ipd.Device("E", []))
+        ours, theirs = memory_pair("server", "driver")
+        ours.open(Recorder())
+        running = asyncio.create_task(driver.serve(theirs))
+        await asyncio.sleep(1)
+        ours.close()
+        await asyncio.wait((running,), timeout=60)
+        assert driver.is_closed
+        assert all(each.stop for each in (driver, *driver.values()))
+        failure = running.exception()
+        if where == "driver":
+            assert isinstance(failure, RuntimeError)
+            assert failure.__cause__ is error
+        else:
+            assert failure is None
+
+    run(test)
+    assert "shutdown() " in caplog.text
+
+
 # --- a shutdown() of the author's that does not call that of the class ------------------
 
 
