@@ -12,13 +12,16 @@ from typing import Final
 from ..protocol.frame import Address
 from ..protocol.tags import VectorKind, Verb
 
-__all__ = ["MAX_TIMEOUT", "MIN_TIMEOUT", "Snoops"]
+__all__ = ["MAX_ENABLED", "MAX_TIMEOUT", "MIN_TIMEOUT", "Snoops"]
 
 MIN_TIMEOUT: Final = 5
 """Seconds of silence before a driver may ask again: each time costs the other driver a definition."""
 
 MAX_TIMEOUT: Final = 10**9
 """Seconds, some 30 years; to mean never, watch without a timeout."""
+
+MAX_ENABLED: Final = 10_000
+"""Vectors whose BLOBs are known to be enabled; with more, all are forgotten, and enabled again when next defined."""
 
 _NEWS: Final = frozenset({Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE})
 # A timer may fire a moment before it is due by the clock that is read afterwards.
@@ -99,6 +102,8 @@ class Snoops:
         if tag.verb is Verb.DELETE:
             self._blobs.discard(key)
         elif tag.verb is Verb.DEF and tag.kind is VectorKind.BLOB and key not in self._blobs:
+            if len(self._blobs) >= MAX_ENABLED:  # a device may define vectors without end
+                self._blobs.clear()
             self._blobs.add(key)
             return True
         return False

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from indipydriver.protocol.frame import address
-from indipydriver.runtime.snooping import Snoops
+from indipydriver.runtime.snooping import MAX_ENABLED, Snoops
 
 
 def test_nothing_is_watched_at_first():
@@ -129,6 +129,16 @@ def test_blobs_are_enabled_once_for_each_definition():
     assert not snoops.heard(address("message", "A"), 0)
     assert not snoops.heard(definition, 0)
     assert snoops.heard(address("defBLOBVector", "B", "x"), 0)
+
+
+def test_what_is_kept_of_blob_vectors_without_end_is_bounded():
+    snoops = Snoops()
+    snoops.add("A", None)
+    for n in range(2 * MAX_ENABLED + 1):
+        assert snoops.heard(address("defBLOBVector", "A", f"image {n}"), 0)
+        assert len(snoops._blobs) <= MAX_ENABLED
+    assert snoops.heard(address("defBLOBVector", "A", "image 0"), 0)  # asked for once more
+    assert not snoops.heard(address("defBLOBVector", "A", "image 0"), 0)
 
 
 def test_an_empty_device_or_name_stands_for_all():
