@@ -137,6 +137,10 @@ class PropertyMember:
         """The value in the form in which it is kept; ValueError if it cannot be one."""
         return as_text(value)
 
+    def check(self, value: Any) -> None:
+        """Raise ValueError if this cannot be its value."""
+        self._checked(value)
+
     @property
     def description(self) -> DefMember:
         """What a definition says of it, but for its value; the same object until that changes."""

@@ -159,6 +159,17 @@ class PropertyVector(UserDict[str, Any]):
             raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
         self.data[membername].membervalue = value
 
+    def update(self, other: Any = (), /, **values: Any) -> None:  # type: ignore[override]
+        """Assign several values; if there is a mistake in one of them, nothing is changed."""
+        given = dict(other)
+        given.update(values)
+        for membername, value in given.items():
+            if membername not in self.data:
+                raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
+            self.data[membername].check(value)
+        for membername, value in given.items():
+            self[membername] = value
+
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # that of UserDict would replace members by values
         self.update(other)
         return self

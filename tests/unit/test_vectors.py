@@ -124,6 +124,22 @@ def test_mistakes_raise_and_change_nothing():
     assert dict(vector) == {"s1": "On", "s2": "Off"}
 
 
+@pytest.mark.parametrize("wrong", [{"n1": 7, "n2": "no number"}, {"n1": 7, "no": 1}, [("n1", 7), ("n2", None)]])
+def test_a_mistake_in_one_of_several_values_changes_none(wrong):
+    vector = numbers()
+    before = dict(vector)
+    with pytest.raises((KeyError, ValueError)):
+        vector.update(wrong)
+    with pytest.raises((KeyError, ValueError)):
+        vector |= wrong
+    with pytest.raises(KeyError):
+        vector.update(n1=7, no=1)
+    assert dict(vector) == before
+    vector.update([("n1", 1)], n2=2)
+    vector |= {"n1": 3}
+    assert dict(vector) == {"n1": "3", "n2": "2"}
+
+
 @pytest.mark.parametrize("wrong", [{"state": "Fine"}, {"state": None}, {"perm": "w"}, {"rule": "Any"}])
 def test_a_vector_cannot_be_made_wrong(wrong):
     """A wrong word in the constructor used to end the server at the next getProperties."""
