@@ -360,7 +360,8 @@ class Dispatcher:
     async def _news(self, frame: Frame) -> None:
         """Hand news of another device to the driver's snoopevent."""
         try:
-            event = snoop_event(*await self._decoded(frame))
+            frame, message = await self._decoded(frame)
+            event = snoop_event(frame, message)
         except RemoteProtocolError as error:
             self._refuse(error)
             return

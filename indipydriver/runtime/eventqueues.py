@@ -38,9 +38,8 @@ MAX_NEWS_BYTES: Final = 8 << 20
 """Bytes of snooped news queued behind the first of each vector; with more, the link is not read."""
 
 MAX_HELD_BYTES: Final = 64 << 20
-"""Bytes of all snooped news that is queued or being handled; with more, the link is not read.
-
-One event counts for MAX_NEWS_BYTES at most, so that the link is read while an image of any size is handled."""
+"""Bytes of all snooped news that is queued or being handled; with more, the link is not read. One event counts for
+MAX_NEWS_BYTES at most, so that the link is read while an image of any size is handled."""
 
 JOB_WEIGHT: Final = 4096
 """Bytes that an event counts for in addition to its own: a queue and a task."""
@@ -428,6 +427,7 @@ class EventQueues:
                 if queue.jobs and not turns.may_go_on():  # the author's code may never yield
                     await turns.wait()
         finally:
+            del task  # an exception that passes through here keeps this frame, and what its task keeps
             queue.current = None
             if queue.jobs and self._open:  # user code has cancelled this task: another one takes over
                 self._start(self._work(queue), _named(queue.key))
@@ -456,7 +456,8 @@ class EventQueues:
                 await job.wait_for(other)
             if self._open and not job.is_done:
                 job.is_begun = True
-                await job.run()
+                run, job.run = job.run(), _nothing  # its frame keeps the event; an exception keeps this one
+                await run
         except asyncio.CancelledError:
             if self._is_ending():
                 raise
