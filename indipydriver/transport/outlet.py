@@ -60,7 +60,7 @@ class Turns:
 
     def __init__(self) -> None:
         self.began: float | None = None
-        self._line: deque[asyncio.Future[None]] = deque()  # each until its task goes on
+        self._line: deque[asyncio.Future[None]] = deque()  # each until its task has gone on
 
     def may_begin(self) -> bool:
         """A task may do its first piece of work now without overtaking one that waits."""
@@ -78,19 +78,19 @@ class Turns:
         """Wait until it is this task's turn."""
         place = asyncio.get_running_loop().create_future()
         self._line.append(place)
-        try:
-            await place
-        finally:
-            self._line.remove(place)
+        await place
 
     def _turn_over(self) -> None:
-        if not self._line:
+        line = self._line
+        while line and line[0].done():  # its task has gone on, or was cancelled
+            line.popleft()
+        if not line:
             self.began = None
             return
         self.began = time.monotonic()
-        for place in islice(self._line, _AT_ONCE):
-            if not place.done():
-                place.set_result(None)
+        waiting = (place for place in line if not place.done())
+        for place in islice(waiting, _AT_ONCE):
+            place.set_result(None)
         asyncio.get_running_loop().call_soon(self._turn_over)
 
 
