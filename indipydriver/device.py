@@ -17,7 +17,7 @@ from .protocol.messages import DelProperty, Message
 from .shapes import DriverLike, Sender
 from .transport.outlet import Outlet
 
-__all__ = ["Device", "check_coroutine"]
+__all__ = ["Device", "check_coroutine", "take_all"]
 
 _StartBackground: TypeAlias = Callable[[Coroutine[Any, Any, Any], str, list[Coroutine[Any, Any, Any]]], None]
 
@@ -28,6 +28,13 @@ def check_coroutine(coro: object) -> Coroutine[Any, Any, Any]:
         return coro
     hint = ": call it, so that there is one" if inspect.iscoroutinefunction(coro) else ""
     raise TypeError(f"a background must be a coroutine object, not {type(coro).__name__}{hint}")
+
+
+def take_all(waiting: list[Coroutine[Any, Any, Any]]) -> list[Coroutine[Any, Any, Any]]:
+    """Empty a list; what a thread appends meanwhile stays in it."""
+    taken = waiting[:]
+    del waiting[: len(taken)]
+    return taken
 
 
 class Device(FixedMapping[PropertyVector]):
@@ -165,5 +172,4 @@ class Device(FixedMapping[PropertyVector]):
 
     def take_backgrounds(self) -> list[Coroutine[Any, Any, Any]]:
         """The backgrounds that wait for the driver to run; they are the driver's from now on."""
-        taken, self._backgrounds[:] = self._backgrounds[:], []
-        return taken
+        return take_all(self._backgrounds)

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final
 
-from ..device import check_coroutine
+from ..device import check_coroutine, take_all
 from ..errors import LocalProtocolError
 from ..protocol.messages import GetProperties
 from ..transport.calling import call_in_loop
@@ -126,6 +126,8 @@ class Engine:
             call_in_loop(self._state.loop, partial(self._start_user, coro, what))
         else:
             (self._backgrounds if waiting is None else waiting).append(coro)
+            if self._group is not None:  # a run has begun meanwhile, in another thread
+                call_in_loop(self._state.loop, self._start_backgrounds)
 
     def ask(self) -> None:
         """There is something new to be watched; any thread may call this."""
@@ -136,10 +138,7 @@ class Engine:
     def _start_all(self) -> None:
         """Start what the author of the driver has written."""
         driver = self._driver
-        waiting = [(coro, "a background of the driver") for coro in self._backgrounds]
-        self._backgrounds.clear()
-        for device in driver.devices():
-            waiting += [(coro, f"a background of {device.devicename}") for coro in device.take_backgrounds()]
+        waiting = self._take_backgrounds()
         if self._state.ending.is_set():
             for coro, _ in waiting:
                 coro.close()
@@ -156,6 +155,17 @@ class Engine:
                 f"hardware() of {type(driver).__name__} is not a coroutine function: write async def hardware"
             )
         self._start_user(hardware, "hardware()")
+
+    def _take_backgrounds(self) -> list[tuple[Coroutine[Any, Any, Any], str]]:
+        """Those that wait for a run, and what they are; a thread may add some meanwhile."""
+        waiting = [(coro, "a background of the driver") for coro in take_all(self._backgrounds)]
+        for device in self._driver.devices():
+            waiting += [(coro, f"a background of {device.devicename}") for coro in device.take_backgrounds()]
+        return waiting
+
+    def _start_backgrounds(self) -> None:
+        for coro, what in self._take_backgrounds():
+            self._start_user(coro, what)
 
     def _start(self, coro: Coroutine[Any, Any, Any], what: str) -> None:
         """Start a task of the run."""
@@ -198,8 +208,9 @@ class Engine:
             return
         error = task.exception()
         where = f"{task.get_name()} of {type(self._driver).__name__} ({', '.join(self._driver.data)})"
-        if error is not None:
-            error.add_note(f"raised in {where}")
+        with contextlib.suppress(Exception):  # not every class of the author's can be written to
+            if error is not None:
+                error.add_note(f"raised in {where}")
         logger.error("%s failed, so the driver ends: %r", where, error)
         self.shut_down()  # the group is cancelled: it takes no more tasks
 

@@ -600,6 +600,100 @@ def test_a_driver_ends_though_its_shutdown_fails(make, how, caplog):
     assert "no such p" in caplog.text
 
 
+class Unwritable(Exception):
+    def __setattr__(self, name, value):
+        raise AttributeError(name)
+
+
+def test_an_exception_that_takes_no_attributes_ends_its_driver_as_any_other(caplog):
+    class Failing(ipd.IPyDriver):
+        async def hardware(self):
+            raise Unwritable
+
+    problems = []
+
+    async def test():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        driver = Failing(device())
+        ours, theirs = memory_pair("server", "driver")
+        ours.open(Recorder())
+        with pytest.raises(ExceptionGroup):
+            await asyncio.wait_for(driver.serve(theirs), 60)
+        assert driver.stop
+
+    run(test)
+    assert problems == []
+    assert "hardware() of Failing (D) failed" in caplog.text
+
+
+class Meanwhile(list):
+    """A thread appends to it at the moment when it has been read."""
+
+    then = None
+
+    def __getitem__(self, index):
+        taken = super().__getitem__(index)
+        self._append()
+        return taken
+
+    def __iter__(self):
+        yield from list(super().__iter__())
+        self._append()
+
+    def _append(self):
+        then, self.then = self.then, None
+        if then is not None:
+            self.append(then)
+
+
+@pytest.mark.parametrize("whose", ["driver", "device"])
+def test_a_background_that_a_thread_adds_while_a_run_begins_is_run(whose):
+    async def test():
+        ran = []
+
+        async def background(number):
+            ran.append(number)
+
+        driver = ipd.IPyDriver(device())
+        waiting = Meanwhile([background(1)])
+        waiting.then = background(2)
+        if whose == "driver":
+            driver._engine._backgrounds = waiting
+        else:
+            driver["D"]._backgrounds = waiting
+        for _ in range(2):
+            async with DriverHarness(driver) as h:
+                await h.advance(1)
+        assert sorted(ran) == [1, 2]
+
+    run(test)
+
+
+def test_a_background_that_is_added_too_late_for_the_list_is_started_in_this_run():
+    async def test():
+        ran = []
+
+        async def background():
+            ran.append(1)
+
+        driver = ipd.IPyDriver(device())
+        engine = driver._engine
+        async with DriverHarness(driver) as h:
+            group, engine._group = engine._group, None
+
+            class Late(list):
+                def append(self, coro):  # the thread has seen that there is no run, and now there is one
+                    super().append(coro)
+                    engine._group = group
+
+            engine._backgrounds = Late()
+            driver.add_background(background())
+            await h.advance(1)
+            assert ran == [1]
+
+    run(test)
+
+
 class NoException(BaseException):
     pass
 
