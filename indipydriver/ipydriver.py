@@ -297,9 +297,16 @@ class IPyDriver(FixedMapping[Device]):
     def _shutdown_on_sigterm(self) -> Iterator[None]:
         """The first SIGTERM shuts the driver down, the second has its usual effect."""
         loop = asyncio.get_running_loop()
+        ours: Any = None
+
+        def remove() -> None:
+            present = signal.getsignal(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGTERM)  # which sets the default
+            if present is not None and present is not ours:  # the author has set another one meanwhile
+                signal.signal(signal.SIGTERM, present)
 
         def stop() -> None:
-            loop.remove_signal_handler(signal.SIGTERM)
+            remove()
             self._engine.shut_down()
 
         installed = False
@@ -307,9 +314,10 @@ class IPyDriver(FixedMapping[Device]):
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
                 loop.add_signal_handler(signal.SIGTERM, stop)
+                ours = signal.getsignal(signal.SIGTERM)
                 installed = True
         try:
             yield
         finally:
             if installed:
-                loop.remove_signal_handler(signal.SIGTERM)
+                remove()

@@ -84,7 +84,11 @@ class RunState:
             if self._must_not_run:  # checked last: a thread or a signal handler may shut it down just now
                 self._set_flags(True)
         self._must_not_run = False
-        if self.loop not in (None, loop):  # an Event belongs to the loop in which it was waited for
+        # An Event belongs to the loop in which it was first waited for, perhaps before the first run.
+        if {self.loop, *(getattr(event, "_loop", None) for event in (driver.stopped, driver.shutdownrequested))} - {
+            None,
+            loop,
+        }:
             driver.stopped, driver.shutdownrequested = asyncio.Event(), asyncio.Event()
         driver.stopped.clear()
         if self.must_end:

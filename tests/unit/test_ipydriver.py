@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import signal
+import sys
 import time
 from xml.etree import ElementTree as ET
 
@@ -972,3 +974,59 @@ async def test_an_idle_driver_does_nothing():
         await asyncio.sleep(3000)
         del loop._run_once
         assert turns < 10
+
+
+def test_stopped_may_be_awaited_in_another_loop_before_the_first_run():
+    driver = ipd.IPyDriver(ipd.Device("D", []))
+
+    async def before():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(driver.stopped.wait(), 0.01)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(driver.shutdownrequested.wait(), 0.01)
+
+    async def during():
+        async with DriverHarness(driver):
+            waiting = [asyncio.create_task(e.wait()) for e in (driver.stopped, driver.shutdownrequested)]
+            await asyncio.sleep(0)
+            driver.shutdown()
+            await asyncio.gather(*waiting)
+
+    asyncio.run(before())
+    run(during)
+
+
+def test_who_awaits_stopped_in_the_same_loop_before_the_run_is_told():
+    async def test():
+        driver = ipd.IPyDriver(ipd.Device("D", []))
+        waiting = asyncio.create_task(driver.stopped.wait())
+        await asyncio.sleep(0)
+        async with DriverHarness(driver):
+            pass
+        await asyncio.wait_for(waiting, 1)
+
+    run(test)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_a_handler_of_the_authors_for_sigterm_that_is_set_meanwhile_stays(is_sent):
+    def mine(*_):
+        pass
+
+    async def test():
+        driver = ipd.IPyDriver(ipd.Device("D", []))
+        with driver._shutdown_on_sigterm():
+            signal.signal(signal.SIGTERM, mine)
+            if is_sent:
+                signal.raise_signal(signal.SIGTERM)
+                await asyncio.sleep(0.05)
+                assert driver.stop
+                assert signal.getsignal(signal.SIGTERM) is mine
+        assert signal.getsignal(signal.SIGTERM) is mine
+
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    try:
+        asyncio.run(test())
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
