@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from .protocol.tags import Permission, State, SwitchRule
 from .protocol.values import format_timestamp
 
-__all__ = ["Call", "seconds", "timestamp_string", "word"]
+__all__ = ["Before", "Call", "seconds", "timestamp_string", "word"]
 
 _WordT = TypeVar("_WordT", State, Permission, SwitchRule)
 
@@ -49,3 +49,12 @@ class Call(NamedTuple):
     timestamp: str
     timeout: str | None
     state: State | None
+
+
+class Before(NamedTuple):
+    """A vector as it was when a send began."""
+
+    changed: bool
+    state: State
+    timeout: str
+    message: str

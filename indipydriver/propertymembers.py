@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from threading import Lock
 from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
-from .errors import DefinitionError, NameTypeError, ValueFormatError
+from .errors import DefinitionError, LocalProtocolError, NameTypeError, ValueFormatError
 from .protocol.limits import Limits
 from .protocol.messages import DefMember, OneBlob
 from .protocol.tags import State, SwitchState
@@ -22,6 +23,7 @@ __all__ = [
     "SwitchMember",
     "TextMember",
     "as_text",
+    "check_length",
     "check_name",
     "getfloat",
 ]
@@ -74,6 +76,8 @@ def as_text(value: object) -> str:
 
 
 _LONGEST_NAME: Final = Limits().name
+_LONGEST_ATTRIBUTE: Final = Limits().attribute_value
+_LONGEST_BLOB: Final = Limits().blob // 4 * 3  # as base64 it takes a third more
 _PLAIN: Final = 1e15  # to smaller numbers, any format fits that fits to zero
 
 
@@ -422,6 +426,12 @@ class BLOBMember(PropertyMember):
         return BLOBSource(self.name, value, self.blobsize, self._format())
 
 
+def check_length(length: int) -> None:
+    """Raise LocalProtocolError if all receivers would refuse BLOBs of this length."""
+    if length > _LONGEST_BLOB:
+        raise LocalProtocolError(f"a BLOB of {length} bytes cannot be sent: receivers take at most {_LONGEST_BLOB}")
+
+
 def _suffixes(path: str | os.PathLike[str]) -> list[str]:
     """As :class:`pathlib.Path` has them, which takes several milliseconds to import."""
     name = os.path.basename(os.fspath(path)).lstrip(".")
@@ -441,6 +451,17 @@ class BLOBSource:
     def is_file(self) -> bool:
         """It has to be read from somewhere."""
         return not isinstance(self._value, bytes)
+
+    def length(self) -> int:
+        """Bytes of the data, 0 if only reading it can tell; blocks."""
+        value = self._value
+        if isinstance(value, bytes):
+            return len(value)
+        try:
+            status = os.stat(value.fileno() if isinstance(value, (io.FileIO, io.BufferedReader)) else os.fspath(value))
+        except Exception:  # reading it will tell why
+            return 0
+        return status.st_size
 
     def read(self) -> OneBlob:
         """The BLOB as it is sent; blocks. ValueError if there is nothing to be read."""

@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from .arguments import Call, timestamp_string, word
-from .propertymembers import BLOBMember, BLOBSource, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
+from .propertymembers import (
+    BLOBMember,
+    BLOBSource,
+    LightMember,
+    NumberMember,
+    PropertyMember,
+    SwitchMember,
+    TextMember,
+    check_length,
+)
 from .protocol.encode import encode
 from .protocol.messages import OneBlob, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
@@ -227,12 +236,11 @@ class BLOBVector(PermittedVector):
 
     async def _send(self, outlet: Outlet, sources: Sequence[BLOBSource], call: Call) -> None:
         """Encode and send. Whatever is assigned while a thread works belongs to the next send."""
-        start = self._set_message((), call)
-        state, timeout, message = self._state, self._timeout, self._message
-        flags = self.changed, self._is_commanded
-        self.changed = self._is_commanded = False
+        before = self._begin()
+        was_commanded, self._is_commanded = self._is_commanded, False
         is_sent = False
         try:
+            start = self._set_message((), call)
             blobs = await _read(sources)
             large = sum(len(blob.data) for blob in blobs) > LARGE
             frame = await in_thread_if(large, lambda: encode(start._replace(members=blobs)))
@@ -241,14 +249,10 @@ class BLOBVector(PermittedVector):
                 is_sent = True
         finally:
             if not is_sent:
-                self.changed, self._is_commanded = self.changed or flags[0], self._is_commanded or flags[1]
+                self._give_up(before)
+                self._is_commanded = was_commanded or self._is_commanded
         if is_sent:
-            if call.state and self._state is state:
-                self._state = call.state
-            if call.timeout is not None and self._timeout == timeout:
-                self._timeout = call.timeout
-            if call.message and self._message == message:
-                self._message = call.message
+            self._apply(call, before)
 
     def _set_message(self, blobs: tuple[OneBlob, ...], call: Call) -> SetVector:
         assert self.devicename is not None
@@ -271,6 +275,9 @@ async def _read(sources: Sequence[BLOBSource]) -> tuple[OneBlob, ...]:
     """What is to be sent; files, of which nobody knows how long they take, are read in a thread of the author's."""
 
     def read() -> tuple[OneBlob, ...]:
-        return tuple([source.read() for source in sources])
+        check_length(sum(source.length() for source in sources))
+        blobs = tuple([source.read() for source in sources])
+        check_length(sum(len(blob.data) for blob in blobs))
+        return blobs
 
     return await asyncio.to_thread(read) if any(source.is_file for source in sources) else read()

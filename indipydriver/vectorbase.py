@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .arguments import Call, seconds, word
+from .arguments import Before, Call, seconds, word
 from .errors import DefinitionError, NotRunning
 from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
@@ -196,10 +196,14 @@ class PropertyVector(UserDict[str, Any]):
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
-            frame = self._def_frame(call)
-            self._apply(call)
+            before = self._begin()
+            try:
+                frame = self._def_frame(call)
+            except BaseException:
+                self._give_up(before)
+                raise
+            self._apply(call, before)
             outlet.emit(frame)
-            self.changed = False
         await outlet.pace()
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
@@ -256,14 +260,24 @@ class PropertyVector(UserDict[str, Any]):
             word(State, state, "state", self.name) if state else None,
         )
 
-    def _apply(self, call: Call) -> None:
-        """Make the arguments of a send those of the vector."""
-        if call.timeout is not None:
-            self._set_timeout(call.timeout)
-        if call.state:
-            self.state = call.state
-        if call.message:
-            self.message = call.message
+    def _begin(self) -> Before:
+        """A send begins. The flag is cleared first: what a thread assigns from now on belongs to the next send."""
+        changed, self.changed = self.changed, False
+        return Before(changed, self._state, self._timeout, self._message)
+
+    def _give_up(self, before: Before) -> None:
+        """Nothing has been sent."""
+        if before.changed:
+            self.changed = True
+
+    def _apply(self, call: Call, before: Before) -> None:
+        """Make the arguments of a send those of the vector, except where something newer has been assigned."""
+        if call.timeout is not None and self._timeout == before.timeout:
+            self._timeout = call.timeout
+        if call.state and self._state is before.state:
+            self._state = call.state
+        if call.message and self._message == before.message:
+            self._message = call.message
 
     def _is_news(self, call: Call) -> bool:
         """The vector is not as it was last sent, or will not be once the arguments of a send are its own."""
@@ -407,16 +421,18 @@ class ValueVector(PropertyVector):
         changed = [member for member in members if member.changed]
         for member in changed:
             member.changed = False
+        before = self._begin()
+        was_commanded, self._is_commanded = self._is_commanded, False
         try:
             frame = self._set_frame(self._in_order(members), call)
         except BaseException:
             for member in changed:
                 member.changed = True
+            self._give_up(before)
+            self._is_commanded = was_commanded or self._is_commanded
             raise
-        self._apply(call)
+        self._apply(call, before)
         outlet.emit(frame)
-        self.changed = False
-        self._is_commanded = False
 
     def _set_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
         state, timeout = call.state or self._state, self._sent_timeout(call)

@@ -2,13 +2,14 @@
 
 import asyncio
 import io
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 
 import indipydriver as ipd
-from indipydriver.errors import DefinitionError, IndiError
+from indipydriver.errors import DefinitionError, IndiError, LocalProtocolError
 from indipydriver.propertyvectors import timestamp_string
 from indipydriver.testing import DriverHarness, driver_test
 
@@ -534,3 +535,67 @@ async def test_a_large_blob_leaves_the_loop_to_others():
         assert threads == 1
         del loop.run_in_executor
         await h.taken()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"state": "Ok", "timeout": 3, "message": "sent"}])
+@pytest.mark.parametrize("what", ["definition", "update", "members"])
+@driver_test
+async def test_the_state_that_a_thread_assigns_during_a_send_goes_out_with_the_next(what, arguments):
+    vector = numbers()
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [vector]))) as h:
+        await vector.send_setVector(state="Busy")
+        name = "_def_frame" if what == "definition" else "_set_frame"
+        make = getattr(vector, name)
+
+        def meanwhile(*args):
+            setattr(vector, name, make)
+            frame = make(*args)
+            vector.state = "Alert"  # what a thread does at this moment
+            vector.timeout = 7
+            return frame
+
+        setattr(vector, name, meanwhile)
+        if what == "definition":
+            await vector.send_defVector(**arguments)
+        elif what == "update":
+            await vector.send_setVector(**arguments)
+        else:
+            await vector.send_setVectorMembers(**arguments)
+        assert (vector.state, vector.timeout, vector.changed) == ("Alert", "7", True)
+        await vector.send_setVector(allvalues=False)
+        await h.settle()
+        assert h.property("D", "nu").state == "Alert"
+        assert not vector.changed
+
+
+@driver_test
+async def test_a_send_that_fails_leaves_what_has_changed_to_the_next():
+    vector = numbers()
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [vector]))):
+        for send in (vector.send_defVector, vector.send_setVector):
+            vector.state = "Busy" if vector.state != "Busy" else "Ok"
+            vector.note_command()
+            with pytest.raises(ValueError, match="receivers would refuse it"):
+                await send(message="x" * 20_000)
+            assert vector.changed
+            assert vector._is_commanded
+
+
+@pytest.mark.parametrize("size", [[700 << 20], [200 << 20] * 3])
+@pytest.mark.parametrize("is_open", [False, True])
+@driver_test
+async def test_files_that_are_too_large_are_refused_unread(size, is_open, tmp_path, monkeypatch):
+    members = []
+    for n, each in enumerate(size):
+        path = tmp_path / str(n)
+        path.touch()
+        os.truncate(path, each)
+        members.append(ipd.BLOBMember(f"b{n}", membervalue=path.open("rb") if is_open else path))
+    vector = ipd.BLOBVector("v", "", "", "ro", "Ok", members)
+    monkeypatch.setattr(ipd.BLOBMember, "getbytes", lambda value: pytest.fail("it is read"))
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [vector]))):
+        with pytest.raises(LocalProtocolError, match="cannot be sent: receivers take at most"):
+            await vector.send_setVectorMembers(members=list(vector))
+    for member in members:
+        if is_open:
+            member.membervalue.close()
