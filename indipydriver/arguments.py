@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
+from .protocol.limits import Limits
 from .protocol.tags import Permission, State, SwitchRule
 from .protocol.values import format_timestamp
 
-__all__ = ["Before", "Call", "seconds", "timestamp_string", "word"]
+__all__ = ["Before", "Call", "attribute", "seconds", "timestamp_string", "word"]
 
+_LONGEST: Final = Limits().attribute_value
 _WordT = TypeVar("_WordT", State, Permission, SwitchRule)
 
 
@@ -31,14 +33,22 @@ def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
         raise ValueError(f"the {what} of {vector!r} must be one of {', '.join(words)}, not {text!r}") from None
 
 
+def attribute(text: str, what: str, name: str) -> str:
+    """A text that goes out as an attribute; ValueError if it is longer than receivers take."""
+    if 4 * len(text) > _LONGEST and len(text.encode(errors="ignore")) > _LONGEST:
+        raise ValueError(f"the {what} of {name!r} must have at most {_LONGEST} bytes, not {text!r:.60}...")
+    return text
+
+
 def seconds(value: Any, vector: str) -> str:
     """A timeout as it goes on the wire; ValueError if it is not a finite number of seconds, 0 or more."""
     text = str(int(value)) if isinstance(value, bool) else str(value).strip()
     try:
-        if 0 <= float(text) < math.inf and text.isascii() and "_" not in text:
-            return text
+        is_time = 0 <= float(text) < math.inf and text.isascii() and "_" not in text
     except ValueError:
-        pass
+        is_time = False
+    if is_time:
+        return attribute(text, "timeout", vector)
     raise ValueError(f"the timeout of {vector!r} must be a finite number of seconds, 0 or more, not {value!r:.60}")
 
 

@@ -51,7 +51,7 @@ class IPyDriver(FixedMapping[Device]):
         shutdownrequested: Set when it is to end.
 
     Raises:
-        DefinitionError: Two devices have the same name.
+        DefinitionError: Two devices have the same name, or one is in a driver already.
     """
 
     shutdown_grace: float = 5.0
@@ -71,6 +71,8 @@ class IPyDriver(FixedMapping[Device]):
             name = device.devicename
             if name in self.data:
                 raise DefinitionError(f"two devices of the driver are named {name!r}")
+            if device.driver is not None or any(vector.driver is not None for vector in device.properties()):
+                raise DefinitionError(f"the device {name!r}, or a vector of it, is in a driver already")
             self.data[name] = device
         for device in devices:
             device.join_driver(self, self._run_state, self._engine.add_background)

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
+from .arguments import attribute
 from .errors import DefinitionError, LocalProtocolError, NameTypeError, ValueFormatError
 from .protocol.limits import Limits
 from .protocol.messages import DefMember, OneBlob
@@ -43,6 +44,8 @@ def check_name(what: str, name: object) -> str:
         raise DefinitionError(f"the name of a {what} must be printable ASCII, not {_shown(text)}")
     if len(text) > _LONGEST_NAME:
         raise DefinitionError(f"the name of a {what} must have at most {_LONGEST_NAME} characters, not {len(text)}")
+    if what == "device" and text == "*":
+        raise DefinitionError("a device cannot be named '*', which stands for all devices in requests")
     return text
 
 
@@ -76,7 +79,6 @@ def as_text(value: object) -> str:
 
 
 _LONGEST_NAME: Final = Limits().name
-_LONGEST_ATTRIBUTE: Final = Limits().attribute_value
 _LONGEST_BLOB: Final = Limits().blob // 4 * 3  # as base64 it takes a third more
 _PLAIN: Final = 1e15  # to smaller numbers, any format fits that fits to zero
 
@@ -122,7 +124,7 @@ class PropertyMember:
 
     @label.setter
     def label(self, value: str | None) -> None:
-        self._label = as_text(value) or self.name
+        self._label = attribute(as_text(value), "label", self.name) or self.name
         self._description = None
 
     @property
@@ -240,7 +242,7 @@ class NumberMember(PropertyMember):
 
     @format.setter
     def format(self, value: str) -> None:
-        text = as_text(value)
+        text = attribute(as_text(value), "format", self.name)
         for number in (0.0, self.getfloatvalue()):
             _try_format(self.name, text, number)
         self._format = text

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .arguments import Before, Call, seconds, word
+from .arguments import Before, Call, attribute, seconds, word
 from .errors import DefinitionError, NotRunning
 from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
@@ -87,7 +87,7 @@ class PropertyVector(UserDict[str, Any]):
 
     @label.setter
     def label(self, value: str | None) -> None:
-        self._label = as_text(value)
+        self._label = attribute(as_text(value), "label", self.name)
 
     @property
     def group(self) -> str:
@@ -96,7 +96,7 @@ class PropertyVector(UserDict[str, Any]):
 
     @group.setter
     def group(self, value: str | None) -> None:
-        self._group = as_text(value)
+        self._group = attribute(as_text(value), "group", self.name)
 
     @property
     def state(self) -> str:

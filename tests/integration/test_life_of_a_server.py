@@ -15,7 +15,7 @@ from indipydriver.transport.memory import memory_pair
 from indipyserver import IPyServer
 from indipyserver.sources import sources as parts
 from tests.support import IndiClient, asynchronous, eventually, match, running, running_server
-from tests.support.drivers import echo_driver
+from tests.support.drivers import echo_device, echo_driver
 
 
 def descriptors() -> int:
@@ -326,7 +326,7 @@ class Unstoppable(ipd.IPyDriver):
 
 @asynchronous
 async def test_a_driver_that_fails_when_it_is_told_to_end_changes_nothing_for_the_others(caplog):
-    failing, removed = (Unstoppable(*echo_driver(name).devices()) for name in ("F", "R"))
+    failing, removed = (Unstoppable(echo_device(name)) for name in ("F", "R"))
     async with running_server(failing, removed, echo_driver("A")) as server, IndiClient(server.port) as client:
         await client.get_properties()
         await client.expect(match("defTextVector", device="R"))
@@ -357,7 +357,7 @@ class Roof(ipd.IPyDriver):
 @pytest.mark.parametrize("how", ["shut down", "removed"])
 @asynchronous
 async def test_sys_exit_in_shutdown_changes_nothing_for_the_others(how, caplog):
-    roof, leaving = Roof(ipd.Device("R", [])), Leaving(*echo_driver("L").devices())
+    roof, leaving = Roof(ipd.Device("R", [])), Leaving(echo_device("L"))
     async with running_server(leaving, roof, echo_driver("A")) as server, IndiClient(server.port) as client:
         await client.get_properties()
         await client.expect(match("defTextVector", device="L"))
@@ -381,7 +381,7 @@ class Unprepared(ipd.IPyDriver):
 
 @asynchronous
 async def test_a_driver_that_cannot_be_prepared_is_not_served_and_the_others_are(caplog):
-    failing = Unprepared(*echo_driver("F").devices())
+    failing = Unprepared(echo_device("F"))
     async with running_server(failing, echo_driver("A")) as server, IndiClient(server.port) as client:
         await client.get_properties()
         await client.expect(match("defTextVector", device="A"))

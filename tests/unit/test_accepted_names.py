@@ -31,9 +31,9 @@ async def test_the_longest_name_can_be_sent():
 @pytest.mark.parametrize(
     "vector",
     [
-        text_vector(label="x" * 5000),
-        text_vector(group="x" * 5000),
-        text_vector(members=[ipd.TextMember("m", "x" * 5000)]),
+        text_vector(label="&" * 4000),
+        text_vector(group="&" * 4000),
+        text_vector(members=[ipd.TextMember("m", "&" * 4000)]),
         text_vector(members=[ipd.TextMember(f"m{n}") for n in range(1025)]),
         text_vector(members=[ipd.TextMember("m", membervalue="x" * (1 << 20))]),
     ],
@@ -42,6 +42,51 @@ async def test_the_longest_name_can_be_sent():
 def test_a_device_has_no_vector_that_cannot_be_defined(vector):
     with pytest.raises(DefinitionError, match="receivers would refuse it"):
         ipd.Device("D", [vector])
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("label", "x" * 5000),
+        ("label", "\u20ac" * 1366),
+        ("group", "x" * 5000),
+        ("timeout", "0" * 5000 + "5"),
+        ("member label", "x" * 5000),
+        ("member format", "x" * 5000 + "%g"),
+    ],
+)
+def test_what_is_too_long_for_an_attribute_is_refused_where_it_is_assigned(what, value):
+    vector = ipd.NumberVector("v", "", "", "rw", "Ok", [ipd.NumberMember("m")])
+    target = vector.data["m"] if what.startswith("member") else vector
+    name = what.split()[-1]
+    before = getattr(target, name)
+    with pytest.raises(ValueError, match=f"the {name} of '[vm]' must have at most 4096 bytes"):
+        setattr(target, name, value)
+    assert getattr(target, name) == before
+    ipd.Device("D", [vector])
+
+
+def test_the_longest_label_can_be_assigned():
+    vector = text_vector(label="x" * 4096, group="\u20ac" * 1365)
+    vector.label = "x\ud800"  # what cannot be sent is left out
+    ipd.Device("D", [vector])
+
+
+def test_no_device_has_the_name_that_stands_for_all():
+    with pytest.raises(DefinitionError, match="stands for all devices"):
+        ipd.Device("*", [])
+    text_vector("*", members=[ipd.TextMember("*")])
+
+
+def test_a_device_is_in_one_driver():
+    """The updates of one would go out through the other."""
+    device = ipd.Device("D", [text_vector()])
+    driver = ipd.IPyDriver(device)
+    with pytest.raises(DefinitionError, match="in a driver already"):
+        ipd.IPyDriver(ipd.Device("E", []), device)
+    with pytest.raises(DefinitionError, match="in a driver already"):
+        ipd.IPyDriver(ipd.Device("D", device.properties()))
+    assert device.driver is driver
 
 
 def test_a_vector_is_in_one_device():
