@@ -6,11 +6,12 @@ that cannot become an event is refused with an EventException, which never leave
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import UserDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, Self, TypeAlias
 from xml.etree.ElementTree import Element
 
 from .errors import RemoteProtocolError
@@ -82,6 +83,10 @@ class Event:
 
 class _Values(UserDict[str, Any]):
     """What was sent, by member name."""
+
+    def copy(self) -> Self:
+        """Another event with the same values."""
+        return copy.copy(self)
 
     def __setitem__(self, membername: str, value: Any) -> NoReturn:
         raise KeyError(f"events are read-only: {membername!r} cannot be set")

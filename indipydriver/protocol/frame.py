@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .tags import TAGS, Tag
 
@@ -116,6 +116,10 @@ class BlobFrame(Frame):
         self._size = sum(map(len, chunks))
         self.skeleton = skeleton
         self.spans = tuple(spans)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copy.deepcopy and pickle, which would assign to :attr:`raw`."""
+        return BlobFrame, (self.address, self._chunks, self.skeleton, self.spans)
 
     @property
     def raw(self) -> bytes:  # type: ignore[override]

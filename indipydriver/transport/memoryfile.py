@@ -16,7 +16,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from ..errors import MalformedFrame, ValueFormatError
 from ..protocol.base64text import base64_from, length_in_base64
@@ -181,6 +181,9 @@ class AttachedFrame(BlobFrame):
         super().__init__(address, [head, raw[_HEAD:]] if len(raw) > _HEAD else [head], skeleton, spans)
         self._inline: weakref.ref[BlobFrame] | None = None
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.inline().__reduce__()  # no copy may close the descriptors of this one
 
     @property
     def in_files(self) -> int:

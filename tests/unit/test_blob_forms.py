@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import fcntl
 import mmap
 import os
@@ -186,3 +187,12 @@ def test_the_inline_form_is_kept_as_long_as_somebody_needs_it() -> None:
     del form
     assert frame.encoded is None
     assert members_of(frame.inline()) == [("b", DATA)]
+
+
+def test_a_copy_of_the_attached_form_is_inline_and_leaves_the_files_alone() -> None:
+    form = attached_form(inline(member(b"QUJD")))
+    copied = copy.deepcopy(form)
+    assert type(copied) is BlobFrame
+    assert decode(copied) == decode(form.inline())
+    del copied
+    assert content(form) == [b"ABC"]

@@ -1,5 +1,7 @@
 """What rxevent and snoopevent receive, and what is kept from them."""
 
+import copy
+import pickle
 from collections import UserDict
 from datetime import UTC, datetime
 
@@ -319,6 +321,26 @@ def test_an_update_of_the_state_only(kind):
     """It used to be kept from snoopevent."""
     event = news(f'<set{kind}Vector device="D" name="v" state="Alert"/>')
     assert (dict(event), event.state) == ({}, "Alert")
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        '<setTextVector device="D" name="v"><oneText name="a">1</oneText></setTextVector>',
+        '<setBLOBVector device="D" name="v"><oneBLOB name="a" size="4" format=".x">ZGF0YQ==</oneBLOB></setBLOBVector>',
+        '<defTextVector device="D" name="v" state="Ok" perm="ro"><defText name="a">1</defText></defTextVector>',
+    ],
+)
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda e: e.copy(), lambda e: pickle.loads(pickle.dumps(e))])
+def test_news_can_be_copied_and_pickled(xml, how):
+    """A pool of processes takes images as they came."""
+    event = news(xml)
+    copied = how(event)
+    assert type(copied) is type(event)
+    assert copied is not event
+    assert dict(copied) == dict(event)
+    assert (copied.vectorname, copied.timestamp) == (event.vectorname, event.timestamp)
+    assert copied.root.tag == event.root.tag
 
 
 def test_other_elements_are_no_news():
