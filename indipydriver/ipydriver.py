@@ -21,6 +21,7 @@ from .protocol.encode import encode
 from .protocol.framer import Framer, Limits
 from .protocol.messages import GetProperties, Message
 from .runtime.engine import Engine, split_exits
+from .runtime.leftthreads import watch_calls_in_threads
 from .runtime.runstate import RunState
 from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
 from .transport.link import Link
@@ -258,6 +259,8 @@ class IPyDriver(FixedMapping[Device]):
                 if others is not None:
                     logger.error("sys.exit() was called, and this failed too:", exc_info=others)
                 raise program_exit from None  # the driver is the whole program
+            finally:
+                watch_calls_in_threads()
 
     def expect_run(self) -> None:
         """There will soon be a run in this event loop: what is sent until then is kept for it. For servers."""
