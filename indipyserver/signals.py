@@ -83,10 +83,14 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
         return lambda: None
     if once:
         again_at_once([number], _end_by)
+    ours = signal.getsignal(number)
 
     def undo() -> None:
         if not loop.is_closed():
-            loop.remove_signal_handler(number)
+            present = signal.getsignal(number)
+            loop.remove_signal_handler(number)  # which sets the default
+            if present is not None and present is not ours:  # somebody has set another one meanwhile
+                signal.signal(number, present)
 
     return undo
 

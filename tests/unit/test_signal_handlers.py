@@ -1,0 +1,31 @@
+"""A server leaves alone what somebody else has set for a signal while it runs."""
+
+import asyncio
+import signal
+import sys
+
+import pytest
+
+from indipyserver.signals import on_signal
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_handler_that_is_set_meanwhile_stays(once, is_replaced):
+    def mine(*_):
+        pass
+
+    async def test():
+        undo = on_signal("SIGTERM", lambda: None, once=once)
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        if is_replaced:
+            signal.signal(signal.SIGTERM, mine)
+        undo()
+        assert signal.getsignal(signal.SIGTERM) is (mine if is_replaced else signal.SIG_DFL)
+
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    try:
+        asyncio.run(test())
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
