@@ -365,7 +365,7 @@ async def test_news_that_fail_again_and_again_are_logged_once_and_counted(caplog
 @driver_test
 async def test_a_vector_that_cannot_be_defined_is_logged_once_however_often_it_is_asked_for(caplog):
     driver = ipd.IPyDriver(ipd.Device("D", texts("v", "w")))
-    driver["D"]["v"].label = "x" * 5000
+    driver["D"]["v"].label = "&" * 4000
     async with DriverHarness(driver) as h:
         for _ in range(100):
             await h.get_properties()
