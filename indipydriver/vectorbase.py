@@ -159,7 +159,7 @@ class PropertyVector(UserDict[str, Any]):
             raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
         self.data[membername].membervalue = value
 
-    def update(self, other: Any = (), /, **values: Any) -> None:  # type: ignore[override]
+    def update(self, other: Any = (), /, **values: Any) -> None:
         """Assign several values; if there is a mistake in one of them, nothing is changed."""
         given = dict(other)
         given.update(values)
