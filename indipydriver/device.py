@@ -68,7 +68,12 @@ class Device(FixedMapping[PropertyVector]):
         self._stop = False
         self._backgrounds: list[Coroutine[Any, Any, Any]] = []  # until the driver runs
         self._start_background: _StartBackground | None = None
+        if isinstance(properties, PropertyVector):
+            raise TypeError(f"the vectors of {self.devicename!r} must be in a list: [{properties.name}]")
         for vector in properties:
+            if not isinstance(vector, PropertyVector):
+                kind = type(vector).__name__
+                raise TypeError(f"the vectors of {self.devicename!r} must be property vectors, not {kind}")
             if vector.name in self.data:
                 raise DefinitionError(f"two vectors of {self.devicename!r} are named {vector.name!r}")
             if vector.devicename not in (None, self.devicename):

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import UserDict
-from typing import Any, NoReturn, Self, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn, Self, TypeVar
 
-__all__ = ["FixedMapping"]
+__all__ = ["FixedMapping", "listed"]
 
 _T = TypeVar("_T")
+_SHOWN: Final = 12
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names that there are, for an error message."""
+    all_names = list(names)
+    return ", ".join(all_names[:_SHOWN] + ["..."] * (len(all_names) > _SHOWN)) or "none"
 
 
 class FixedMapping(UserDict[str, _T]):
@@ -20,6 +28,9 @@ class FixedMapping(UserDict[str, _T]):
     def _refusal(self, name: str, remedy: str) -> str:
         """Why it is not changed; the remedy is that of a driver."""
         return f"{self._whose()} are fixed when it is created; {remedy}"
+
+    def __missing__(self, name: object) -> NoReturn:
+        raise KeyError(f"{name!r} is not among {self._whose()}: {listed(self.data)}")
 
     def __setitem__(self, name: str, value: _T) -> NoReturn:
         raise KeyError(self._refusal(name, f"{name!r} cannot be set"))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Coroutine, Iterator
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ from .protocol.messages import GetProperties, Message
 from .runtime.engine import Engine, split_exits
 from .runtime.leftthreads import watch_calls_in_threads
 from .runtime.runstate import RunState
+from .runtime.slips import slips
 from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
 from .transport.link import Link
 from .transport.stdio import open_stdio
@@ -53,6 +55,7 @@ class IPyDriver(FixedMapping[Device]):
 
     Raises:
         DefinitionError: Two devices have the same name, or one is in a driver already.
+        TypeError: An argument is not a Device; a list of them is none.
     """
 
     shutdown_grace: float = 5.0
@@ -69,6 +72,10 @@ class IPyDriver(FixedMapping[Device]):
         self._run_state = RunState(self)
         self._engine = Engine(self, self._run_state)
         for device in devices:
+            if not isinstance(device, Device):
+                raise TypeError(
+                    f"a driver is made of devices, IPyDriver(device, another, ...), not of a {type(device).__name__}"
+                )
             name = device.devicename
             if name in self.data:
                 raise DefinitionError(f"two devices of the driver are named {name!r}")
@@ -262,6 +269,25 @@ class IPyDriver(FixedMapping[Device]):
             finally:
                 watch_calls_in_threads()
 
+    def run(self) -> None:
+        """Run the driver over standard input and output, as :meth:`asyncrun`; blocks, and is all that a program needs.
+
+        To serve it yourself, use ``IPyServer(driver).run()`` instead.
+
+        Raises:
+            ExceptionGroup: What hardware() or a background raised.
+            SystemExit: A coroutine of the driver called sys.exit(); or, with status 130, after Ctrl-C.
+        """
+        if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None:
+            sys.stderr.write(
+                f"{type(self).__name__} speaks INDI on standard input and output, as a server starts it; "
+                "to serve it yourself: IPyServer(driver).run()\n"
+            )
+        try:
+            asyncio.run(self.asyncrun())
+        except KeyboardInterrupt:
+            raise SystemExit(128 + signal.SIGINT) from None
+
     def expect_run(self) -> None:
         """There will soon be a run in this event loop: what is sent until then is kept for it. For servers."""
         self._engine.prepare()
@@ -280,6 +306,8 @@ class IPyDriver(FixedMapping[Device]):
         Raises:
             ExceptionGroup: What hardware() or a background raised, or that a coroutine called sys.exit().
         """
+        for text in slips(self, IPyDriver):
+            logger.warning("%s", text)
         await self._engine.serve(link, self.shutdown_grace if shutdown_grace is None else shutdown_grace)
 
     def shutdown(self) -> None:

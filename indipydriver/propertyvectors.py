@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from .arguments import Call, timestamp_string, word
+from .errors import LocalProtocolError
 from .propertymembers import (
     BLOBMember,
     BLOBSource,
@@ -19,6 +20,7 @@ from .propertymembers import (
     check_length,
 )
 from .protocol.encode import encode
+from .protocol.frame import Frame
 from .protocol.messages import OneBlob, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .transport.outlet import Outlet
@@ -37,7 +39,10 @@ __all__ = [
 
 
 class SwitchVector(PermittedVector, ValueVector):
-    """A vector of switches.
+    """A vector of switches, which keeps its rule.
+
+    To assign "On" where at most one switch may be On turns the others Off, and so does ``vector.update(event)``.
+    A send raises LocalProtocolError if more than one is On nevertheless.
 
     Args:
         name: Printable ASCII, unique in its device.
@@ -74,10 +79,63 @@ class SwitchVector(PermittedVector, ValueVector):
     def rule(self, value: str) -> None:
         self._rule = word(SwitchRule, value, "rule", self.name)
 
+    @property
+    def chosen(self) -> str | None:
+        """The name of the switch that is On, None if none is; of several, the first."""
+        return next((name for name, member in self.data.items() if member.membervalue == "On"), None)
+
+    def choose(self, membername: str | None) -> None:
+        """Turn one switch On and all others Off.
+
+        Args:
+            membername: None turns all Off, which OneOfMany does not allow.
+
+        Raises:
+            KeyError: There is no such switch; nothing has been changed.
+            ValueError: It is None, and one has to be On.
+        """
+        if membername is None and self._rule is SwitchRule.ONE_OF_MANY:
+            raise ValueError(f"one switch of {self.name!r} must be On, as its rule is OneOfMany")
+        if membername is not None and membername not in self.data:
+            raise self._unknown(membername)
+        self._turn_off_others(membername)
+        if membername is not None:
+            self.data[membername].membervalue = "On"
+
+    def __setitem__(self, membername: str, value: Any) -> None:
+        super().__setitem__(membername, value)
+        if value == "On" and self._rule is not SwitchRule.ANY_OF_MANY:
+            self._turn_off_others(membername)
+
+    def _turn_off_others(self, membername: str | None) -> None:
+        for name, member in self.data.items():
+            if name != membername:
+                member.membervalue = "Off"
+
     def _perm_and_rule(self) -> tuple[Permission | None, SwitchRule | None]:
         return self._perm, self._rule
 
+    def _check_rule(self) -> None:
+        """Raise LocalProtocolError if more switches are On than the rule allows."""
+        if self._rule is not SwitchRule.ANY_OF_MANY:
+            on = [name for name, member in self.data.items() if member.membervalue == "On"]
+            if len(on) > 1:
+                raise LocalProtocolError(
+                    f"{', '.join(on)} of {self.name!r} are On, but its rule is {self._rule}: "
+                    "choose(name) turns one On and the others Off"
+                )
+
+    def _def_frame(self, call: Call) -> Frame:
+        self._check_rule()
+        return super()._def_frame(call)
+
+    def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
+        if self._rule is not SwitchRule.ANY_OF_MANY and any(member.membervalue == "On" for member in members):
+            members = [member for member in self.data.values() if member.changed or member in members]
+        super()._send(outlet, members, call)
+
     def _in_order(self, members: Sequence[PropertyMember]) -> Sequence[PropertyMember]:
+        self._check_rule()
         # Off before On, so that a client which applies them one by one never shows two that are On.
         return sorted(members, key=lambda member: member.membervalue == "On")
 

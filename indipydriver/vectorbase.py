@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .arguments import Before, Call, attribute, seconds, word
 from .errors import DefinitionError, NotRunning
+from .fixed import listed
 from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
 from .protocol.forms import Forms
@@ -70,6 +71,8 @@ class PropertyVector(UserDict[str, Any]):
         self._sends_to: Sender | None = None
         self._is_commanded = False  # a client waits for an answer
         self._forms = Forms()
+        if isinstance(members, PropertyMember):
+            raise TypeError(f"the members of {name!r} must be in a list: [{members.name}]")
         for member in members:
             if not isinstance(member, self._member_class):
                 raise TypeError(
@@ -152,11 +155,14 @@ class PropertyVector(UserDict[str, Any]):
         return self.driver[self.devicename]
 
     def __getitem__(self, membername: str) -> Any:
-        return self.data[membername].membervalue
+        try:
+            return self.data[membername].membervalue
+        except KeyError:
+            raise self._unknown(membername) from None
 
     def __setitem__(self, membername: str, value: Any) -> None:
         if membername not in self.data:
-            raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
+            raise self._unknown(membername)
         self.data[membername].membervalue = value
 
     def update(self, other: Any = (), /, **values: Any) -> None:
@@ -165,10 +171,13 @@ class PropertyVector(UserDict[str, Any]):
         given.update(values)
         for membername, value in given.items():
             if membername not in self.data:
-                raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
+                raise self._unknown(membername)
             self.data[membername].check(value)
         for membername, value in given.items():
             self[membername] = value
+
+    def _unknown(self, membername: object) -> KeyError:
+        return KeyError(f"the vector {self.name!r} has no member {membername!r}; it has {listed(self.data)}")
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # that of UserDict would replace members by values
         self.update(other)

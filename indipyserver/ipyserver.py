@@ -18,6 +18,7 @@ from indipydriver.protocol.via import server_name
 from indipydriver.transport.calling import call_in_loop
 
 from .arguments import checked_flag, checked_type
+from .blocking import BlockingServer
 from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Acceptor
 from .clients.admission import Admission, is_lingering
 from .clients.clientele import Clientele
@@ -30,7 +31,6 @@ from .relay.switchboard import Switchboard
 from .routing.outbox import OutboxLimits
 from .routing.rights import Rights
 from .runevent import RunEvent
-from .settings import ServerSettings
 from .signals import server_signals
 from .sources.backoff import Backoff
 from .sources.exdriver import RESTARTS, ExDriver, Program
@@ -49,7 +49,7 @@ GRACE: Final = 5.0
 """Seconds that drivers and clients get to end when the server stops."""
 
 
-class IPyServer(ServerSettings):
+class IPyServer(BlockingServer):
     """Serves drivers to INDI clients, as one tree.
 
     Args:
@@ -383,6 +383,11 @@ class IPyServer(ServerSettings):
     def sockets(self) -> list[socket.socket]:
         """The sockets it listens on."""
         return [sock for acceptor in self._acceptors for sock in acceptor.sockets]
+
+    @property
+    def listening(self) -> list[str]:
+        """Where clients can connect, and what they may do there, in words; empty while it does not run."""
+        return self._clientele.places if self._clientele is not None else []
 
     @property
     def server(self) -> Acceptor | None:

@@ -91,6 +91,11 @@ class Clientele:
         """Bytes of commands that wait for drivers and servers below."""
         return sum(peer.queued_commands for peer in self._board.peers)
 
+    @property
+    def places(self) -> list[str]:
+        """What is listened on over TCP, in words."""
+        return [str(listener) for listener in self._listeners if listener.hosts]
+
     def start(self) -> None:
         """Begin to accept clients."""
         warn_of_open_doors(self._listeners)

@@ -11,7 +11,7 @@ from typing import Final
 from ..arguments import checked_context, checked_hosts, checked_port
 from ..routing.rights import EVERYTHING, Rights
 from .acceptor import Acceptor
-from .sockets import bind_any_port, is_tcp
+from .sockets import ANYWHERE, bind_any_port, is_tcp
 
 __all__ = ["Listener", "warn_of_open_doors"]
 
@@ -43,6 +43,18 @@ class Listener:
         self.rights = rights
         self.acceptor: Acceptor | None = None
         self._port = checked_port(port)
+
+    def __str__(self) -> str:
+        hosts = dict.fromkeys("all interfaces" if host in ANYWHERE else host for host in self.hosts)
+        tcp = [sock for sock in self.sockets if is_tcp(sock)]
+        words = [f"{' and '.join(hosts)} port {self.port}"]
+        if self.ssl is not None:
+            words.append("with TLS")
+        if self.rights.limited:
+            words.append(str(self.rights))
+        if tcp and all(_is_loopback(sock.getsockname()[0]) for sock in tcp):
+            words.append("for this machine only")
+        return ", ".join(words)
 
     @property
     def sockets(self) -> list[socket.socket]:

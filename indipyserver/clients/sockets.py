@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from ..connecting import AddressInfo
 
-__all__ = ["FileOf", "bind", "bind_any_port", "bind_unix", "is_tcp", "let_listen", "where"]
+__all__ = ["ANYWHERE", "FileOf", "bind", "bind_any_port", "bind_unix", "is_tcp", "let_listen", "where"]
 
 _TRIES: Final = 20  # ports that are tried when any is wanted, and what is free on one address is taken on another
 _BACKLOG: Final = 128
-_ANYWHERE: Final = ("", "0.0.0.0", "::")
+ANYWHERE: Final = ("", "0.0.0.0", "::")
+"""Hosts that stand for all interfaces."""
 _ONLY_US: Final[int | None] = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
 """On Windows, where SO_REUSEADDR lets any other program listen on the same port and take the clients."""
 
@@ -34,7 +35,7 @@ def bind_any_port(hosts: Iterable[str], port: int) -> list[socket.socket]:
     Raises:
         OSError: The port is taken on one of them, or there is no such address; nothing is left open.
     """
-    hosts = sorted(hosts, key=lambda host: host not in _ANYWHERE)  # which cannot be bound after another of its kind
+    hosts = sorted(hosts, key=lambda host: host not in ANYWHERE)  # which cannot be bound after another of its kind
     for tries_left in reversed(range(_TRIES if port == 0 else 1)):
         sockets: list[socket.socket] = []
         try:
@@ -66,7 +67,7 @@ def bind(host: str, port: int, others: Iterable[socket.socket] = ()) -> list[soc
     left_out = False
     try:
         for family, kind, proto, _, address in _look_up(host, port):
-            if not covered.isdisjoint((family, each) for each in (address[0], *_ANYWHERE)):
+            if not covered.isdisjoint((family, each) for each in (address[0], *ANYWHERE)):
                 left_out = True
                 continue
             try:

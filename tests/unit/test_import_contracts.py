@@ -37,13 +37,14 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.testing",
         (
             "indipyserver.arguments indipyserver.certificates indipyserver.connecting indipyserver.process "
-            "indipyserver.runevent indipyserver.signals indipyserver.spec"
+            "indipyserver.leftthreads indipyserver.runevent indipyserver.signals indipyserver.spec"
         ),
         "indipyserver.loading",
         "indipyserver.routing",
         "indipyserver.relay",
         "indipyserver.sources indipyserver.clients indipyserver.observers indipyserver.check",
         "indipyserver.stats indipyserver.settings indipyserver.exdriver indipyserver.remote",
+        "indipyserver.blocking",
         "indipyserver.ipyserver",
         "indipyserver",
         "indipyserver.cli",

@@ -104,8 +104,12 @@ def test_any_keyword_is_user_data():
 def test_two_devices_of_one_name():
     with pytest.raises(DefinitionError):
         ipd.IPyDriver(device(), device())
-    with pytest.raises(AttributeError):
-        ipd.IPyDriver("Dev")
+
+
+@pytest.mark.parametrize("wrong", ["Dev", [ipd.Device("Dev", [])]])
+def test_a_driver_is_made_of_devices(wrong):
+    with pytest.raises(TypeError, match=r"IPyDriver\(device, another, \.\.\.\)"):
+        ipd.IPyDriver(wrong)
 
 
 def test_devices_cannot_be_assigned():

@@ -1,0 +1,73 @@
+"""Mistakes in a driver's class that would go unnoticed: a handler that nobody calls, or that cannot be called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Final
+
+from ..protocol.tags import Permission
+from .served import Driver
+
+__all__ = ["slips"]
+
+_HANDLERS: Final = ("rxevent", "hardware", "snoopevent")
+
+
+def slips(driver: Driver, base: type) -> list[str]:
+    """What is probably wrong with a driver, one sentence each.
+
+    Args:
+        driver: The driver, which is about to run.
+        base: The class whose handlers do nothing.
+    """
+    return [*_misspelt(type(driver), base), *_forgotten_async(driver), *_without_rxevent(driver, base)]
+
+
+def _own_classes(kind: type, base: type) -> Iterator[type]:
+    """The author's classes."""
+    for each in kind.__mro__:
+        if each is base:
+            return
+        yield each
+
+
+def _misspelt(kind: type, base: type) -> Iterator[str]:
+    for each in _own_classes(kind, base):
+        for name, value in vars(each).items():
+            meant = name.lower().replace("_", "")
+            if meant in _HANDLERS and name != meant and isinstance(value, FunctionType):
+                yield f"{each.__name__}.{name} is never called: the name of the handler is {meant}"
+
+
+def _forgotten_async(driver: Driver) -> Iterator[str]:
+    for name in _HANDLERS:
+        function = getattr(getattr(driver, name), "__func__", None)
+        if (
+            isinstance(function, FunctionType)
+            and not inspect.iscoroutinefunction(function)
+            and not hasattr(function, "__wrapped__")
+            and function.__name__ == name
+        ):
+            code = function.__code__
+            where = f"{code.co_filename}:{code.co_firstlineno}"
+            yield f"{type(driver).__name__}.{name} must be a coroutine: write async def {name} ({where})"
+
+
+def _without_rxevent(driver: Driver, base: type) -> Iterator[str]:
+    handler = getattr(driver.rxevent, "__func__", driver.rxevent)
+    if handler is not vars(base)["rxevent"]:
+        return
+    names = [
+        f"{device.devicename}.{vector.name}"
+        for device in driver.data.values()
+        for vector in device.data.values()
+        if vector.perm != Permission.READ_ONLY
+    ]
+    if names:
+        several = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield (
+            f"clients may set {names[0]}{several}, but {type(driver).__name__} has no rxevent, "
+            "so their commands are not answered"
+        )

@@ -1,0 +1,82 @@
+"""A server as the whole of a program: it runs until a signal ends it, and says what it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from .leftthreads import Watchdog
+from .runevent import RunEvent
+from .settings import ServerSettings
+
+__all__ = ["BlockingServer"]
+
+
+class BlockingServer(ServerSettings):
+    """The base of a server: :meth:`run`, for programs that do nothing else."""
+
+    started: RunEvent
+    shutdown_grace: Any
+    devices: dict[str, Any]
+
+    def run(self) -> None:
+        """Serve until :meth:`.IPyServer.shutdown`, Ctrl-C or SIGTERM; blocks, and is all that a program needs.
+
+        Where it serves is written to standard error. In a notebook, and wherever an event loop runs already, use
+        ``await server.asyncrun()``.
+
+        Raises:
+            SystemExit: After a signal, with status 130 (Ctrl-C) or 143 (SIGTERM); or it cannot listen, with the reason.
+            RuntimeError: An event loop runs already.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError("an event loop runs already, as in a notebook: there, use `await server.asyncrun()`")
+        try:
+            asyncio.run(self._announced_run())
+        except KeyboardInterrupt:
+            raise SystemExit(128 + signal.SIGINT) from None
+
+    async def asyncrun(self) -> None:
+        """Serve."""
+        raise NotImplementedError
+
+    @property
+    def listening(self) -> list[str]:
+        """Where clients can connect, in words."""
+        raise NotImplementedError
+
+    async def _announced_run(self) -> None:
+        announcing = asyncio.create_task(self._announce(), name="announcement")
+        try:
+            await self.asyncrun()
+        except OSError as error:  # everything else that goes wrong is not a matter of this server's port or host
+            raise SystemExit(error.strerror or str(error)) from None
+        finally:
+            announcing.cancel()
+            Watchdog(float(self.shutdown_grace)).start()
+
+    async def _announce(self) -> None:
+        await self.started.wait()
+        what = shown(self.devices) or "drivers"
+        for place in self.listening:
+            _say(f"serving {what} on {place}; Ctrl-C ends it")
+
+
+def shown(names: Iterable[str], most: int = 8) -> str:
+    """Names for one line of text."""
+    all_names = list(names)
+    more = [f"{len(all_names) - most} more"] if len(all_names) > most else []
+    return ", ".join(all_names[:most] + more)
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

@@ -1,0 +1,133 @@
+"""IPyServer.run() and IPyDriver.run(): a whole program in one line."""
+
+import asyncio
+import re
+import signal
+import socket
+import sys
+import textwrap
+
+import pytest
+
+import indipydriver as ipd
+from indipyserver import IPyServer
+from tests.support import ROOT, asynchronous
+
+DRIVER = """
+import asyncio, signal, sys, threading
+import indipydriver as ipd
+from indipyserver import IPyServer
+
+for number in (signal.SIGINT, signal.SIGTERM):  # whatever this was started under
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+member = ipd.NumberMember("N")
+driver = ipd.IPyDriver(ipd.Device("LED", [ipd.NumberVector("N", "N", "Main", "ro", "Ok", [member])]))
+"""
+
+
+async def ended(tmp_path, code, *, send=None, stdin=None):
+    """Run a program; send it a signal when it serves. Its status and what it wrote to standard error."""
+    path = tmp_path / "program.py"
+    path.write_text(DRIVER + textwrap.dedent(code), encoding="utf-8")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(path), stdin=stdin or asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+        env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(20):
+            lines = []
+            while line := (await process.stderr.readline()).decode():
+                lines.append(line)
+                if send is not None and line.startswith("serving"):
+                    process.send_signal(send)
+            return await process.wait(), "".join(lines), (await process.stdout.read()).decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@asynchronous
+async def test_it_says_where_it_serves_and_ctrl_c_ends_it_quietly(tmp_path):
+    status, said, _ = await ended(tmp_path, "IPyServer(driver, port=0).run()", send=signal.SIGINT)
+    assert status == 130
+    assert re.fullmatch(r"serving LED on localhost port \d+, for this machine only; Ctrl-C ends it\n", said)
+
+
+@asynchronous
+async def test_sigterm_ends_it_without_a_traceback(tmp_path):
+    status, said, _ = await ended(tmp_path, "IPyServer(driver, port=0).run()", send=signal.SIGTERM)
+    assert status == 143
+    assert "Traceback" not in said
+
+
+@asynchronous
+async def test_shutdown_makes_it_return(tmp_path):
+    code = """
+        server = IPyServer(driver, port=0)
+        threading.Timer(0.3, server.shutdown).start()
+        server.run()
+        print("after")
+    """
+    status, _, output = await ended(tmp_path, code)
+    assert (status, output) == (0, "after\n")
+
+
+@asynchronous
+async def test_a_port_that_is_taken_is_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, said, _ = await ended(tmp_path, f"IPyServer(driver, host='127.0.0.1', port={port}).run()")
+    assert status == 1
+    assert said == f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+@asynchronous
+async def test_a_call_that_does_not_return_is_named(tmp_path):
+    code = """
+        released = threading.Event()
+
+        def read_the_port():
+            released.wait()
+
+        class Slow(ipd.IPyDriver):
+            async def hardware(self):
+                await asyncio.to_thread(read_the_port)
+
+        def release():
+            while not any("has not returned" in each for each in said):
+                threading.Event().wait(0.01)
+            released.set()
+
+        import logging
+        said = []
+        class Handler(logging.Handler):
+            def emit(self, record):
+                said.append(record.getMessage())
+        logging.getLogger().addHandler(Handler())
+        threading.Thread(target=release, daemon=True).start()
+        try:
+            IPyServer(Slow(ipd.Device("Slow", [])), port=0, shutdown_grace=0.1).run()
+        finally:
+            print(*said, sep="\\n")
+    """
+    status, _, output = await ended(tmp_path, code, send=signal.SIGTERM)
+    assert status == 143
+    assert re.search(r"so the program does not end yet: program\.py:\d+ in read_the_port\n", output)
+
+
+@asynchronous
+async def test_in_a_notebook_it_says_what_to_do():
+    with pytest.raises(RuntimeError, match=r"await server\.asyncrun\(\)"):
+        IPyServer(ipd.IPyDriver(ipd.Device("LED", [])), port=0).run()
+
+
+@asynchronous
+async def test_a_driver_runs_over_standard_input_and_output(tmp_path):
+    asked = tmp_path / "asked.xml"
+    asked.write_text("<getProperties version='1.7'/>", encoding="utf-8")
+    with asked.open("rb") as stdin:
+        status, said, output = await ended(tmp_path, "driver.run()", stdin=stdin)
+    assert (status, said) == (0, "")
+    assert "<defNumberVector" in output

@@ -1,0 +1,75 @@
+"""Slips of those who write a driver: one sentence that says what was meant."""
+
+import logging
+
+import pytest
+
+import indipydriver as ipd
+from indipydriver.testing import DriverHarness, driver_test
+
+
+def light(perm="rw"):
+    return ipd.SwitchVector("LIGHT", "Light", "Main", perm, "AnyOfMany", "Ok", [ipd.SwitchMember("LAMP")])
+
+
+class Deaf(ipd.IPyDriver):
+    pass
+
+
+class Misspelt(ipd.IPyDriver):
+    async def rxEvent(self, event):
+        pass
+
+
+class Plain(ipd.IPyDriver):
+    def rxevent(self, event):
+        pass
+
+
+class Right(ipd.IPyDriver):
+    async def rxevent(self, event):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "perm", "texts"),
+    [
+        (Deaf, "rw", ["clients may set LED.LIGHT, but Deaf has no rxevent, so their commands are not answered"]),
+        (Deaf, "ro", []),
+        (Misspelt, "ro", ["Misspelt.rxEvent is never called: the name of the handler is rxevent"]),
+        (Plain, "rw", ["Plain.rxevent must be a coroutine: write async def rxevent"]),
+        (Right, "rw", []),
+    ],
+)
+def test_what_would_go_unnoticed_is_logged_at_the_start(kind, perm, texts, caplog):
+    @driver_test
+    async def session():
+        async with DriverHarness(kind(ipd.Device("LED", [light(perm)]))):
+            pass
+
+    with caplog.at_level(logging.WARNING, "indipydriver.ipydriver"):
+        session()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == len(texts)
+    assert all(text in each for text, each in zip(texts, said, strict=True))
+
+
+def test_a_list_is_meant():
+    with pytest.raises(TypeError, match=r"the vectors of 'LED' must be in a list: \[LIGHT\]"):
+        ipd.Device("LED", light())
+    with pytest.raises(TypeError, match="must be property vectors, not SwitchMember"):
+        ipd.Device("LED", [ipd.SwitchMember("LAMP")])
+    with pytest.raises(TypeError, match=r"the members of 'LIGHT' must be in a list: \[LAMP\]"):
+        ipd.SwitchVector("LIGHT", "Light", "Main", "rw", "AnyOfMany", "Ok", ipd.SwitchMember("LAMP"))
+
+
+def test_the_names_that_there_are_are_shown():
+    driver = Right(ipd.Device("LED", [light()]))
+    with pytest.raises(KeyError, match="'X' is not among the devices of a driver: LED"):
+        driver["X"]
+    with pytest.raises(KeyError, match="'X' is not among the vectors of 'LED': LIGHT"):
+        driver["LED"]["X"]
+    with pytest.raises(KeyError, match="the vector 'LIGHT' has no member 'X'; it has LAMP"):
+        driver["LED"]["LIGHT"]["X"]
+    assert driver.get("X") is None
+    assert driver["LED"].get("X") is None
