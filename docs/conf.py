@@ -14,7 +14,7 @@ author = "the indipydriver authors"
 copyright = f"2026, {author}"
 version = release = _metadata["version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "commandline", "diagram"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "commandline", "diagram", "readable"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "snippets", "diagrams"]
 nitpicky = False

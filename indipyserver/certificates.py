@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
+from collections.abc import Iterator
 from typing import TypeAlias
 
 __all__ = ["client_context", "server_context"]
@@ -25,9 +27,11 @@ def server_context(cert: File, key: File | None = None, client_ca: File | None =
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key, _no_password)
+    _load_own(context, cert, key)
     if client_ca is not None:
-        context.load_verify_locations(client_ca)
+        _check_readable(client_ca)
+        with _explained(f"{os.fspath(client_ca)} holds no certificate of a CA"):
+            context.load_verify_locations(client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -45,7 +49,10 @@ def client_context(ca: File | None = None, cert: File | None = None, key: File |
         OSError: A file cannot be read.
         ssl.SSLError: A file does not hold what it should.
     """
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
+    if ca is not None:
+        _check_readable(ca)
+    with _explained(f"{os.fspath(ca)} holds no certificate of a CA" if ca is not None else ""):
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca is not None:
         # As of Python 3.13 the certificate itself will do, but a CA without an extension for its key usage, as many
@@ -53,8 +60,62 @@ def client_context(ca: File | None = None, cert: File | None = None, key: File |
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if cert is not None:
-        context.load_cert_chain(cert, key, _no_password)
+        _load_own(context, cert, key)
     return context
+
+
+def _load_own(context: ssl.SSLContext, cert: File, key: File | None) -> None:
+    """The certificate of this side, and its key.
+
+    Raises:
+        OSError: A file cannot be read.
+        ssl.SSLError: A file does not hold what it should; the text says which, and what to do.
+    """
+    for file in (cert, key):
+        if file is not None:
+            _check_readable(file)
+    if not _holds(cert, "CERTIFICATE"):
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, f"{os.fspath(cert)} holds no certificate")
+    with_key = cert if key is None else key
+    if not _holds(with_key, "PRIVATE KEY"):
+        hint = f"{os.fspath(with_key)} holds no private key" + (": name the file that does" if key is None else "")
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, hint)
+    try:
+        context.load_cert_chain(cert, key, _no_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            text = f"{os.fspath(with_key)} is not the key of {os.fspath(cert)}"
+        else:
+            why = error.reason or str(error)
+            text = (
+                f"{os.fspath(cert)} and {os.fspath(with_key)} cannot be used: {why} (a key with a password cannot be)"
+            )
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, text) from error
+
+
+def _check_readable(file: File) -> None:
+    """OSError, with the name of the file, if it cannot be read."""
+    try:
+        with open(file, "rb"):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"{os.fspath(file)} cannot be read: {error.strerror}") from None
+
+
+def _holds(file: File, what: str) -> bool:
+    with open(file, "rb") as opened:
+        return f"{what}-----".encode() in opened.read()
+
+
+@contextlib.contextmanager
+def _explained(text: str) -> Iterator[None]:
+    """Give an SSLError this text."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        if not text:
+            raise
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, text) from error
 
 
 def _no_password() -> str:

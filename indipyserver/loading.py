@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import logging
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterable
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType, TracebackType
+from typing import Any, Final
 
 from .spec import PythonSpec
 
@@ -22,24 +25,109 @@ def load_drivers(spec: PythonSpec) -> list[Any]:
     """Import some Python code and have it make its drivers.
 
     Raises:
-        ImportError: There is no such code, it failed, or what it returned are not drivers.
+        ImportError: There is no such code, it failed, or what it returned are not drivers. The text says what was
+            meant, with file and line.
     """
+    is_loaded = False
     try:
         made = _import(spec.source)
-        for name in spec.attribute.split("."):
-            made = getattr(made, name)
+        is_loaded = True
+        made = _attribute(made, spec)
         if not _is_driver(made):
             made = made()
+        if not _is_driver(made):
+            _check_returned(made, spec.attribute)
         drivers = [made] if _is_driver(made) else list(made)
     except (Exception, SystemExit) as error:
-        logger.debug("%s", spec.text, exc_info=True)
-        raise ImportError(f"{spec.text!r} does not provide a driver: {type(error).__name__}: {error}") from error
+        if logging.getLogger("indipyserver").isEnabledFor(logging.INFO):  # with -v
+            logger.info("%s", spec.text, exc_info=True)
+        what = _explained(error, is_loaded, spec)
+        _close_coroutines(error.__traceback__)
+        raise ImportError(f"{spec.text!r} does not provide a driver: {what}") from error
     for driver in drivers:
         if not _is_driver(driver):
             raise ImportError(f"{spec.text!r} returned something that is not an IPyDriver: {driver!r}")
     if not drivers:
         raise ImportError(f"{spec.text!r} returned no driver")
     return drivers
+
+
+class _Slip(Exception):
+    """What was meant, in words."""
+
+
+def _attribute(module: Any, spec: PythonSpec) -> Any:
+    """What is named in the code."""
+    found = module
+    for name in spec.attribute.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            own = [
+                each
+                for each, value in vars(module).items()
+                if isinstance(value, FunctionType) and value.__module__ == module.__name__ and not each.startswith("_")
+            ]
+            hint = f"; it has {', '.join(own[:8])}" if own else ""
+            raise _Slip(f"there is no {spec.attribute!r} in {spec.source}{hint}") from None
+    return found
+
+
+def _check_returned(made: object, name: str) -> None:
+    """Raise _Slip if this cannot be drivers."""
+    if made is None:
+        raise _Slip(f"{name}() returned None: is a `return` missing?")
+    if inspect.iscoroutine(made):
+        made.close()
+        raise _Slip(f"{name} is a coroutine: write `def {name}()`, without async")
+    if not isinstance(made, Iterable):
+        raise _Slip(f"{name}() returned something that is not an IPyDriver: {made!r:.200}")
+
+
+def _explained(error: BaseException, is_loaded: bool, spec: PythonSpec) -> str:
+    """What has gone wrong, and in which line of the author's."""
+    if isinstance(error, _Slip):
+        return str(error)
+    place = _place(error)
+    if isinstance(error, FileNotFoundError) and place is None and spec.source.endswith(".py"):
+        return f"there is no file {spec.source}"
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{os.path.basename(error.filename)}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if place is not None:
+        text = f"{place}: {text}"
+    if not is_loaded and isinstance(error, RuntimeError) and "event loop" in str(error):
+        text += '; it serves when it is imported: put that below `if __name__ == "__main__":`'
+    return text
+
+
+def _place(error: BaseException) -> str | None:
+    """File, line and source of the last step outside of the libraries, if it came to one."""
+    ours = os.path.dirname(os.path.abspath(__file__))
+    steps = [
+        step
+        for step in traceback.extract_tb(error.__traceback__)
+        if not step.filename.startswith("<") and not os.path.abspath(step.filename).startswith((ours, *_LIBRARIES))
+    ]
+    if not steps:
+        return None
+    last = steps[-1]
+    where = "" if last.name == "<module>" else f" in {last.name}"
+    return f"{os.path.basename(last.filename)}:{last.lineno}{where}: {last.line}"
+
+
+_LIBRARIES: Final = tuple(
+    {os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+
+
+def _close_coroutines(trace: TracebackType | None) -> None:
+    """Close those that were made and never begun, so that Python does not warn of them too."""
+    while trace is not None:
+        for value in trace.tb_frame.f_locals.values():
+            if inspect.iscoroutine(value) and inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
+                value.close()
+        trace = trace.tb_next
 
 
 def _is_driver(thing: object) -> bool:

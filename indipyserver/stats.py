@@ -102,7 +102,11 @@ class ServerStats:
 
     def lines(self) -> list[str]:
         """The same as text."""
-        head = f"{len(self.peers)} links, {self.clients_served} clients so far, {self.clients_refused} refused"
+        links, served = len(self.peers), self.clients_served
+        head = (
+            f"{links} {'link' if links == 1 else 'links'}, {served} {'client' if served == 1 else 'clients'} so far, "
+            f"{self.clients_refused} refused"
+        )
         return [head, *map(str, self.drivers), *map(str, self.peers)]
 
 

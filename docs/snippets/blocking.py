@@ -48,4 +48,4 @@ def make_driver(library=None):
 
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(make_driver()).asyncrun())
+    IPyServer(make_driver()).run()

@@ -1,7 +1,5 @@
 """The office: serves all instruments in the dome, and the mount on the pier."""
 
-import asyncio
-
 from indipyserver import IPyServer
 
 server = IPyServer()
@@ -9,4 +7,4 @@ server.add_remote("dome.local", 7624, blob_enable=True)
 server.add_remote("pier.local", 7624, blob_enable=True, device="EQMod Mount")
 
 if __name__ == "__main__":
-    asyncio.run(server.asyncrun())
+    server.run()

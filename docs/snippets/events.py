@@ -1,7 +1,5 @@
 """Events, told apart by class patterns."""
 
-import asyncio
-
 import indipydriver as ipd
 from indipyserver import IPyServer
 
@@ -32,4 +30,4 @@ def make_driver():
 
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(make_driver()).asyncrun())
+    IPyServer(make_driver()).run()

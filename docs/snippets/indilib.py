@@ -1,7 +1,5 @@
 """Two simulated cameras, one with its own configuration."""
 
-import asyncio
-
 from indipyserver import IPyServer
 
 server = IPyServer()
@@ -15,4 +13,4 @@ server.add_exdriver(
 )
 
 if __name__ == "__main__":
-    asyncio.run(server.asyncrun())
+    server.run()

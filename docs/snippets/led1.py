@@ -1,7 +1,5 @@
 """An LED that clients can see."""
 
-import asyncio
-
 import indipydriver as ipd
 from indipyserver import IPyServer
 
@@ -25,4 +23,4 @@ def make_driver():
 
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(make_driver()).asyncrun())
+    IPyServer(make_driver()).run()

@@ -1,6 +1,5 @@
 """A server with other limits than the defaults."""
 
-import asyncio
 from dataclasses import replace
 
 from indipyserver import CLIENT_LIMITS, IPyServer, OutboxLimits
@@ -18,4 +17,4 @@ server = IPyServer(
 
 
 if __name__ == "__main__":
-    asyncio.run(server.asyncrun())
+    server.run()

@@ -1,6 +1,5 @@
 """A server that writes a log."""
 
-import asyncio
 import logging
 
 import led2
@@ -10,4 +9,4 @@ logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", le
 logging.getLogger("indipyserver").setLevel(logging.INFO)
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(led2.make_driver()).asyncrun())
+    IPyServer(led2.make_driver()).run()

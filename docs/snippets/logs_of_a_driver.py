@@ -1,6 +1,5 @@
 """A driver that logs what it sends and receives."""
 
-import asyncio
 import logging
 
 import led2
@@ -12,4 +11,4 @@ driver = led2.make_driver()
 driver.debug_enable = True
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(driver).asyncrun())
+    IPyServer(driver).run()

@@ -21,4 +21,4 @@ def make_driver():
 
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(make_driver()).asyncrun())
+    IPyServer(make_driver()).run()

@@ -1,5 +1,3 @@
-import asyncio
-
 from indipydriver.instruments import InstrumentDriver, Reading, WeatherStation
 from indipyserver import IPyServer
 
@@ -20,4 +18,4 @@ def make_driver():
 
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(make_driver()).asyncrun())
+    IPyServer(make_driver()).run()

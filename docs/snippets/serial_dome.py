@@ -52,4 +52,4 @@ def make_driver(open_port=open_port):
 
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(make_driver()).asyncrun())
+    IPyServer(make_driver()).run()

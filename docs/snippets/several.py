@@ -1,7 +1,5 @@
 """An LED, a heater, one of libindi's drivers, and everything that another computer serves."""
 
-import asyncio
-
 import heater
 import led3
 from indipyserver import IPyServer
@@ -11,4 +9,4 @@ server.add_exdriver("indi_simulator_ccd")
 server.add_remote("dome.local", 7624, blob_enable=True)
 
 if __name__ == "__main__":
-    asyncio.run(server.asyncrun())
+    server.run()

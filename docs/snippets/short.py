@@ -1,5 +1,3 @@
-import asyncio
-
 import indipydriver as ipd
 from indipyserver import IPyServer
 
@@ -16,4 +14,4 @@ lamp = ipd.SwitchMember("LAMP", label="Lamp")
 light = ipd.SwitchVector("LIGHT", "Light", "Main", "rw", "AnyOfMany", "Ok", [lamp])
 driver = LEDDriver(ipd.Device("LED", [light]))
 
-asyncio.run(IPyServer(driver).asyncrun())
+IPyServer(driver).run()

@@ -158,4 +158,4 @@ def make_driver():
 
 # the start
 if __name__ == "__main__":
-    asyncio.run(IPyServer(make_driver()).asyncrun())
+    IPyServer(make_driver()).run()

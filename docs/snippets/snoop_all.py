@@ -1,7 +1,5 @@
 """Records everything that happens to a mount."""
 
-import asyncio
-
 import indipydriver as ipd
 from indipyserver import IPyServer
 
@@ -22,4 +20,4 @@ def make_driver():
 
 
 if __name__ == "__main__":
-    asyncio.run(IPyServer(make_driver()).asyncrun())
+    IPyServer(make_driver()).run()

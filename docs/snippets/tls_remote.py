@@ -1,7 +1,5 @@
 """The office: serves the devices of the pier to this machine."""
 
-import asyncio
-
 from indipyserver import IPyServer, client_context
 
 
@@ -19,4 +17,4 @@ def make_server(host="pier.local", port=7625):
 
 
 if __name__ == "__main__":
-    asyncio.run(make_server().asyncrun())
+    make_server().run()

@@ -1,7 +1,5 @@
 """The pier: serves the network with TLS and certificates, and this machine without."""
 
-import asyncio
-
 import heater
 from indipyserver import IPyServer, server_context
 
@@ -14,4 +12,4 @@ def make_server():
 
 
 if __name__ == "__main__":
-    asyncio.run(make_server().asyncrun())
+    make_server().run()

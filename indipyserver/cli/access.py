@@ -107,10 +107,8 @@ class Access:
         if self._cert is not None:
             try:
                 self.context = server_context(self._cert, self._key, options.tls_client_ca)
-            except ssl.SSLError as error:
-                raise ValueError(f"the TLS files cannot be used: {error.reason or error}") from None
-            except OSError as error:
-                raise OSError(error.errno, f"a TLS file cannot be read: {error.strerror}") from None
+            except OSError as error:  # SSLError is one
+                raise ValueError(f"the TLS files cannot be used: {_why(error)}") from None
         if self.audit:
             logging.getLogger("indipyserver.audit").setLevel(logging.INFO)
 
@@ -139,5 +137,9 @@ def context_to_other_servers(options: argparse.Namespace) -> ssl.SSLContext:
     try:
         return client_context(options.tls_ca, options.tls_cert, options.tls_key)
     except OSError as error:  # SSLError is one
-        why = getattr(error, "reason", None) or error.strerror or error
-        raise ValueError(f"the TLS files cannot be used: {why}") from None
+        raise ValueError(f"the TLS files cannot be used: {_why(error)}") from None
+
+
+def _why(error: OSError) -> str:
+    text = error.strerror or getattr(error, "reason", None) or str(error)
+    return text.replace("name the file that does", "name the file that does with --tls-key")

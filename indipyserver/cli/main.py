@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..clients.sockets import bind_unix
 from ..ipyserver import IPyServer
+from ..leftthreads import Watchdog
 from ..routing.outbox import OutboxLimits
 from ..signals import again_at_once
 from ..spec import parse_spec
@@ -37,6 +38,8 @@ logger = logging.getLogger("indipyserver.cli")
 _STATUS_FAILURE: Final = 1
 _STATUS_USAGE: Final = 2
 _SHOWN_DRIVERS: Final = 8
+_THREADS: Final = 2.0
+"""Seconds after the end of the server in which calls of drivers in threads have to return."""
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _ALL_HOSTS: Final = ("*", "0.0.0.0", "::")
 
@@ -157,6 +160,10 @@ def _serve(options: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             logger.error("%s", getattr(error, "strerror", None) or error)
             return _STATUS_USAGE
+        problem = _make_log_dir(options.log_dir)
+        if problem:
+            logger.error("%s", problem)
+            return _STATUS_USAGE
         try:
             return asyncio.run(_Command(options, access, _signals(), log.flush).run())
         except KeyboardInterrupt:
@@ -164,6 +171,19 @@ def _serve(options: argparse.Namespace) -> int:
         except Exception:  # Python would wait for somebody to read its traceback
             logger.exception("the command has failed")
             return _STATUS_FAILURE
+
+
+def _make_log_dir(directory: str | None) -> str:
+    """Make the folder for the messages of drivers, if there is none; returns why that is not possible."""
+    if directory is None:
+        return ""
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        return f"--log-dir {directory} cannot be made: {error.strerror or error}"
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return f"--log-dir {directory} cannot be written to"
+    return ""
 
 
 def _program_name() -> str:
@@ -259,7 +279,18 @@ class _Command:
             if not self._services.specs and options.fifo is None:
                 logger.error("there is nothing to serve")
                 return _STATUS_FAILURE
-            return await self._run_server(self._fifo())
+            try:
+                self._status = await self._run_server(self._fifo())
+            finally:
+                Watchdog(_THREADS, self._leave_threads).start()
+            return self._status
+
+    def _leave_threads(self) -> None:
+        """End the process, though a call in a thread has not returned."""
+        try:
+            self._flush()
+        finally:
+            os._exit(self._status)
 
     def _fifo(self) -> Fifo | None:
         if self._options.fifo is None:
@@ -323,7 +354,7 @@ class _Command:
         self._server.shutdown()
 
     async def _announce(self) -> None:
-        """One line, when clients can connect: what is served, where, and how to look at it."""
+        """When clients can connect: what is served, one line for each listener, and how to look at it."""
         server, options = self._server, self._options
         await server.started.wait()
         drivers = [repr(spec) if " " in spec else spec for spec in self._services.specs]
@@ -331,14 +362,16 @@ class _Command:
             drivers[_SHOWN_DRIVERS:] = [f"{len(drivers) - _SHOWN_DRIVERS} more"]
         what = ", ".join(drivers) or f"nothing yet (write to {options.fifo})"
         hosts = options.host or ["localhost"]
-        where = " and ".join("all interfaces" if host in _ALL_HOSTS else host for host in hosts)
-        only = ", for this machine only (see --host)" if set(hosts) <= set(_LOCAL_HOSTS) else ""
         local = next((f"-s {host} " for host in hosts if host not in (*_ALL_HOSTS, *_LOCAL_HOSTS)), "")
         if options.tls_cert:
             look = f"another indipyserver with @tls://HOST:{server.port}, or any other INDI client that speaks TLS"
         else:
             look = f"indipyclient watch {local}-p {server.port}, or any other INDI client"
-        logger.info("serving %s on %s port %d%s; to look at it: %s", what, where, server.port, only, look)
+        first, *others = server.listening
+        hint = " (see --host)" if first.endswith("for this machine only") else ""
+        logger.info("serving %s on %s%s; to look at it: %s", what, first, hint, look)
+        for place in others:
+            logger.info("and on %s", place)
 
     @contextlib.contextmanager
     def _handling_signals(self) -> Iterator[None]:

@@ -79,7 +79,7 @@ class Listener:
 
 
 _ADVICE: Final = (
-    "%s is open to everybody who can reach it, without encryption: who connects can %s; "
+    "%s open to everybody who can reach it, without encryption: who connects can %s; "
     "use TLS, or listen on localhost only"
 )
 
@@ -96,7 +96,8 @@ def warn_of_open_doors(listeners: Iterable[Listener]) -> None:
                     where.append(f"{address[0]} port {address[1]}")
                     command = command or not listener.rights.read_only
     if where:
-        logger.warning(_ADVICE, " and ".join(where), "command every device" if command else "watch every device")
+        what = f"{' and '.join(where)} {'is' if len(where) == 1 else 'are'}"
+        logger.warning(_ADVICE, what, "command every device" if command else "watch every device")
 
 
 def _is_loopback(address: str) -> bool:

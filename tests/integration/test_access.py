@@ -69,7 +69,7 @@ async def test_tls_with_client_certificates_a_plain_listener_a_read_only_one_and
         (["--tls-key", "x"], "--tls-key needs --tls-cert"),
         (["--tls-client-ca", "x"], "--tls-client-ca needs --tls-cert"),
         (["--tls-cert", "/nowhere.pem"], "cannot be read"),
-        (["--tls-cert", __file__], "cannot be used"),
+        (["--tls-cert", __file__], "holds no certificate"),
         (["--listen", "tls://localhost:1"], "needs --tls-cert"),
         (["--listen", "localhost"], "is not a port"),
         (["--listen", "localhost:1,write-only"], "neither read-only nor device="),

@@ -326,7 +326,7 @@ async def test_when_all_drivers_are_gone_it_says_so(tmp_path):
     [
         ("no-such-program", "no-such-program"),
         ("no.such.module:make", "No module named"),
-        ("no/such/file.py:make", "No such file"),
+        ("no/such/file.py:make", "there is no file no/such/file.py"),
         ("examples.led:no_such_function", "no_such_function"),
         ("examples.led:main.__name__", "str"),
         ("os:getcwd", "not an IPyDriver"),
