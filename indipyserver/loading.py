@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from .spec import PythonSpec
 
-__all__ = ["load_drivers"]
+__all__ = ["function_of", "load_drivers", "place_of"]
 
 logger = logging.getLogger("indipyserver.cli")
 
@@ -88,7 +88,7 @@ def _explained(error: BaseException, is_loaded: bool, spec: PythonSpec) -> str:
     """What has gone wrong, and in which line of the author's."""
     if isinstance(error, _Slip):
         return str(error)
-    place = _place(error)
+    place = place_of(traceback.extract_tb(error.__traceback__))
     if isinstance(error, FileNotFoundError) and place is None and spec.source.endswith(".py"):
         return f"there is no file {spec.source}"
     if isinstance(error, SyntaxError) and error.filename:
@@ -101,23 +101,33 @@ def _explained(error: BaseException, is_loaded: bool, spec: PythonSpec) -> str:
     return text
 
 
-def _place(error: BaseException) -> str | None:
-    """File, line and source of the last step outside of the libraries, if it came to one."""
-    ours = os.path.dirname(os.path.abspath(__file__))
-    steps = [
-        step
-        for step in traceback.extract_tb(error.__traceback__)
-        if not step.filename.startswith("<") and not os.path.abspath(step.filename).startswith((ours, *_LIBRARIES))
-    ]
-    if not steps:
+def place_of(steps: traceback.StackSummary) -> str | None:
+    """File, line, function and source of the last step in the author's code, if it came to one."""
+    last = _last_step(steps)
+    if last is None:
         return None
-    last = steps[-1]
     where = "" if last.name == "<module>" else f" in {last.name}"
     return f"{os.path.basename(last.filename)}:{last.lineno}{where}: {last.line}"
 
 
-_LIBRARIES: Final = tuple(
-    {os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+def function_of(steps: traceback.StackSummary) -> str | None:
+    """The author's function in which the last step was, by its file and name."""
+    last = _last_step(steps)
+    return None if last is None else f"{last.filename}:{last.name}"
+
+
+def _last_step(steps: traceback.StackSummary) -> traceback.FrameSummary | None:
+    for step in reversed(steps):
+        if not step.filename.startswith("<") and not os.path.abspath(step.filename).startswith(_LIBRARIES):
+            return step
+    return None
+
+
+_HERE: Final = os.path.dirname(os.path.abspath(__file__))
+_LIBRARIES: Final = (
+    os.path.join(_HERE, ""),
+    os.path.join(os.path.dirname(_HERE), "indipydriver", ""),
+    *{os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")},
 )
 
 

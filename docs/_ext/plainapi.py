@@ -46,7 +46,9 @@ def _documented(kind, path, options):
     owner, name, thing = _locate(path)
     if kind == "data":
         return [f"#### `{name}`", _text(_variables(owner).get(name, ""))]
-    if kind in ("function", "method"):
+    if kind == "method":
+        return _member(owner, name)
+    if kind == "function":
         return [f"#### `{name}`", _callable(name, thing), _text(inspect.getdoc(thing) or "")]
     parts = [f"#### `{name}`", _callable(name, thing, "class "), _text(_class_doc(thing))]
     bases = [base.__name__ for base in thing.__bases__ if base is not object]

@@ -111,6 +111,8 @@ class Checker:
                 self._define(tag, element)
             case Verb.SET:
                 self._update(tag, frame, element)
+                if element.get("message"):
+                    self.last_message[element.get("device")] = element.get("message", "")
             case Verb.DELETE:
                 self._delete(element)
             case Verb.MESSAGE:

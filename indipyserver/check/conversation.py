@@ -70,6 +70,7 @@ class Conversation:
         self._count = 0  # of all names
         self._changed = 0.0  # when a property was last defined or deleted
         self.answers: dict[Key, float] = {}
+        self._commanded: dict[Key, None] = {}
         self.pending: dict[Key, tuple[int, float]] = {}
         self.result = Report("", subject.kind)
 
@@ -203,6 +204,7 @@ class Conversation:
             return False
         self.pending[message.device, message.name] = (self.messages(message.device), self._loop.time())
         self.result.commands += 1
+        self._commanded[message.device, message.name] = None
         return True
 
     # The report
@@ -221,6 +223,7 @@ class Conversation:
             report.median = round(statistics.median(self.answers.values()), 6)
             key = max(self.answers, key=lambda key: self.answers[key])
             report.slowest = (self.answers[key], key)
+        report.unanswered = [key for key in self._commanded if key not in self.answers]
         report.duration = round(duration, 3)
         if any(finding.severity is Severity.ERROR for finding in report.findings) or self.ended_early:
             report.stderr = list(self.subject.stderr)

@@ -32,6 +32,7 @@ class Report:
         connected: The devices that could be connected.
         commands: How many commands were sent.
         answered: How many of them were answered.
+        unanswered: Properties that have answered no command.
         spared: Properties that were not commanded, and why.
         frames: Elements that came.
         bytes: Bytes that came; of BLOBs of drivers in this process, their tags.
@@ -50,6 +51,7 @@ class Report:
     connected: list[str] = field(default_factory=list)
     commands: int = 0
     answered: int = 0
+    unanswered: list[Key] = field(default_factory=list)
     spared: list[tuple[Key, str]] = field(default_factory=list)
     frames: int = 0
     bytes: int = 0
@@ -160,6 +162,8 @@ def _summary(report: Report) -> list[str]:
         seconds, key = report.slowest
         where = printable(".".join(key))
         lines[-1] += f"; usually in {_seconds(report.median)}, slowest {_seconds(seconds)} ({where})"
+    if report.unanswered:
+        lines += _wrapped("silent    ", printable(", ".join(".".join(key) for key in report.unanswered)))
     lines.append(f"received  {_number(report.frames, 'element')}, {report.bytes} bytes, in {report.duration:.1f} s")
     if report.startup is not None:
         lines[-1] += f"; the first definition after {_seconds(report.startup)}"

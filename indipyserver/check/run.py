@@ -82,6 +82,7 @@ class _Script(Conversation):
             raise
         self.finishing = True
         in_time = await self.subject.finish(grace)
+        self._judge_watched()
         self._judge_end("" if in_time else f"it still ran {grace:g} s later and was killed")
 
     def _judge_end(self, late: str) -> None:
@@ -95,6 +96,14 @@ class _Script(Conversation):
             cause = f"; {failure}" if failure else ""
             code = "dies-of-unknown-member" if self.teasing else "ended-early"
             add(code, f"it ended after: {self.last_sent}{cause}")
+
+    def _judge_watched(self) -> None:
+        """What no client sees of a driver in this process."""
+        if self.subject.watch is not None:
+            for failure in self.subject.watch.failures:
+                self.checker.findings.add("handler-failed", failure)
+            for place in self.subject.watch.blocked:
+                self.checker.findings.add("blocks-loop", place)
 
     # The script
 
@@ -286,7 +295,10 @@ class _Script(Conversation):
             if await self.until(lambda k=key: k not in self.pending, self.patience):  # type: ignore[misc]
                 now = self.checker.properties.get(key)
                 if now is not None and now.state == "Alert":
-                    self.checker.findings.add("same-value-refused", "state Alert", *key)
+                    said = self.checker.last_message.get(key[0])
+                    self.checker.findings.add(
+                        "same-value-refused", f"state Alert{f', {said[:200]}' if said else ', without a message'}", *key
+                    )
             if self.act:  # let it come to its end: the next command may be an abort
                 await self.until(lambda k=key: not self.is_busy(k), _BUSY)  # type: ignore[misc]
         await self.until(lambda: not self.pending, self.timeout)
@@ -296,8 +308,9 @@ class _Script(Conversation):
             elif key[1] != "CONNECTION" and not self._is_released(key):
                 self.checker.findings.add("unanswered", f"no answer to the present values in {self.timeout:g} s", *key)
         self.pending.clear()
+        is_blocked = self.subject.watch is not None and self.subject.watch.blocked
         for key, seconds in self.answers.items():
-            if seconds > _SLOW:
+            if seconds > _SLOW and not is_blocked:
                 self.checker.findings.add("slow-answer", f"{seconds:.1f} s", *key)
 
     def _is_released(self, key: Key) -> bool:

@@ -25,6 +25,7 @@ from ..connecting import NameService, connect
 from ..loading import load_drivers
 from ..process import Child, start_with_pipes
 from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, join_host_and_port
+from .watching import DriverWatch
 
 __all__ = ["CannotRun", "Recipient", "Subject", "open_subject"]
 
@@ -60,6 +61,7 @@ class Subject(Protocol):
         device: The one device that is wanted, or None for all.
         stderr: The last lines it wrote to standard error.
         failure: How it ended, if that was not in order.
+        watch: For drivers in this process: what no client sees of their faults.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class Subject(Protocol):
     device: str | None
     stderr: deque[str]
     failure: str | None
+    watch: DriverWatch | None
 
     async def start(self, recipient: Recipient) -> None:
         """Start it, or CannotRun."""
@@ -100,6 +103,8 @@ def open_subject(spec: Spec, to_other_servers: Callable[[], ssl.SSLContext] = cl
 
 class _Stream:
     """What programs and servers have in common: bytes in both directions."""
+
+    watch: DriverWatch | None = None
 
     def __init__(self) -> None:
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -135,6 +140,11 @@ class _Stream:
         framer.faults.clear()
 
 
+def _hint(program: str) -> str:
+    is_here = os.path.isfile(program) and os.path.basename(program) == program
+    return f"; for the file here: ./{program}" if is_here else ""
+
+
 class _Program(_Stream):
     """An executable, on two pipes: then libindi's drivers send BLOBs inline."""
 
@@ -154,7 +164,7 @@ class _Program(_Stream):
             started = start_with_pipes(self._name)
         except OSError as error:
             why = f"{self._name} cannot be started: {error.strerror}" if error.strerror else str(error)
-            raise CannotRun(why) from None
+            raise CannotRun(why + _hint(self._name)) from None
         self._child = started.child  # first of all: from now on it has to be ended
         stdin, stdout, errors = FileIO(started.stdin, "w"), FileIO(started.stdout), FileIO(started.errors)
         self._pipes = [stdin, stdout, errors]
@@ -269,6 +279,7 @@ class _Python:
     def __init__(self, spec: PythonSpec) -> None:
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self.failure: str | None = None
+        self.watch: DriverWatch | None = None
         self._spec = spec
         self._ends: list[_End] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -278,6 +289,8 @@ class _Python:
             drivers = load_drivers(self._spec)
         except (ImportError, ValueError) as error:
             raise CannotRun(str(error)) from None
+        self.watch = DriverWatch()
+        self.watch.start()
         for driver in drivers:
             ours, theirs = memory_pair(type(driver).__name__, "the check")
             self._ends.append(_End(self, ours, recipient, set(driver.data)))
@@ -313,6 +326,8 @@ class _Python:
                 end.send(frame)
 
     async def finish(self, timeout: float) -> bool:
+        if self.watch is not None:
+            self.watch.stop()
         for end in self._ends:
             end.link.close()
         if not self._tasks:
@@ -334,6 +349,7 @@ class _End:
         self._subject = subject
         self._listener = recipient
         self._watched: set[tuple[str | None, str | None]] = set()
+        self._defined: set[tuple[str | None, str | None]] = set()
         link.open(self)
 
     def snoops(self, frame: Frame) -> bool:
@@ -345,15 +361,21 @@ class _End:
         self.link.flush()
 
     def frames_received(self, frames: list[Frame]) -> None:
+        heard = []
         for frame in frames:
             tag, device, name = frame.address
+            if tag.verb is Verb.DEF:
+                self._defined.add((device, name))
+            elif tag.verb is Verb.SET and (device, name) not in self._defined:
+                continue  # it was sent before anybody could ask for the definition: no fault of the author
+            heard.append(frame)
             self._listener.bytes_received(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw)
             if tag.verb is Verb.GET:
                 self._watched.add((device, name))
                 self._subject.ask(self, device, name)
             elif tag.verb in (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE):
                 self._subject.relay(self, frame)
-        self._listener.frames_received(frames)
+        self._listener.frames_received(heard)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
         self._listener.fault_received(fault)

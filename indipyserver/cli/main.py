@@ -99,7 +99,11 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
         SystemExit: They do not fit together, or help was all that they asked for.
     """
     options = parser.parse_intermixed_args(argv)
-    if options.check is not None and (options.drivers or options.fifo is not None):
+    if options.check is True:  # the driver stands elsewhere, as in: --check --json DRIVER
+        if not options.drivers:
+            parser.error("--check needs a DRIVER")
+        options.check = options.drivers.pop(0)
+    if options.check is not None and (options.drivers or options.fifo is not None or options.demo):
         parser.error("--check takes one DRIVER and serves nothing: give it no others, and no FIFO")
     if options.new is not None and (options.drivers or options.check is not None or options.fifo is not None):
         parser.error("--new writes files and serves nothing: give it no DRIVER")
@@ -111,8 +115,9 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
             options.drivers += map(parse_spec, demo_words(options.demo))
         except FileNotFoundError as error:
             parser.error(str(error))
-    if options.check is None and (options.json or options.act):
-        parser.error("--json and --act go with --check DRIVER")
+    if options.check is None and (options.json or options.act or options.timeout is not None):
+        parser.error("--json, --act and --timeout go with --check DRIVER")
+    options.timeout = options.timeout or 5.0
     return options
 
 

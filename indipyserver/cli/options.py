@@ -161,11 +161,10 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--system", action="store_true", help="for all users, which needs the rights of root (default: for yourself)")
 
     add = parser.add_argument_group("check a driver").add_argument
-    add("--check", metavar="DRIVER", type=_spec,
+    add("--check", metavar="DRIVER", type=_spec, nargs="?", const=True,
         help="serve nothing: start this driver, talk to it as a strict client, and report what is wrong with it; "
         "exit status 0: fine, 1: errors or warnings, 2: it cannot be started")  # fmt: skip
     add("--json", action="store_true", help="report as JSON")
-    add("--timeout", type=_seconds, default=5.0, metavar="SECONDS",
-        help="how long it may take to answer (default: %(default)g)")  # fmt: skip
+    add("--timeout", type=_seconds, metavar="SECONDS", help="how long it may take to answer (default: 5)")
     add("--act", action="store_true", help="also send commands that may move, expose or switch something")
     return parser

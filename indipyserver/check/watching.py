@@ -1,0 +1,89 @@
+"""What drivers in this process do wrong that no client sees: handlers that raise, and calls that block the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from typing import Final
+
+from ..loading import function_of, place_of
+
+__all__ = ["DriverWatch"]
+
+_BEAT: Final = 0.05  # seconds between two signs of life of the loop
+_LATE: Final = 0.3  # seconds without one after which it is looked at
+_BLOCKED: Final = 0.5  # seconds that are worth a finding
+_SAMPLES: Final = 3  # a machine that is busy gives fewer of one place
+
+
+class DriverWatch(logging.Handler):
+    """Listens to what the driver library logs, and watches the event loop from a thread.
+
+    Attributes:
+        failures: Handlers that raised, in words.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.failures: list[str] = []
+        self._blocked: dict[str, tuple[float, int, str]] = {}  # by function: the longest, how often seen, the place
+        self._beat = 0.0
+        self._ended = threading.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._logger = logging.getLogger("indipydriver.ipydriver")
+        self._before = self._logger.level, self._logger.propagate
+
+    @property
+    def blocked(self) -> list[str]:
+        """What has held up the event loop, in words, the longest first."""
+        found = sorted((each for each in self._blocked.values() if each[1] >= _SAMPLES), reverse=True)
+        return [f"{seconds:.1f} s in {place}" for seconds, _, place in found if seconds >= _BLOCKED]
+
+    def start(self) -> None:
+        """Begin; in the event loop of the drivers."""
+        self._loop = asyncio.get_running_loop()
+        if not self._logger.isEnabledFor(logging.ERROR):  # it is not to be shown, but to be heard
+            self._logger.setLevel(logging.ERROR)
+            self._logger.propagate = False
+        self._logger.addHandler(self)
+        self._signal_life()
+        threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """End, in the same loop."""
+        self._ended.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._before[0])
+        self._logger.propagate = self._before[1]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take down a failure."""
+        text = record.getMessage()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and "event failed" in text:
+            place = place_of(traceback.extract_tb(error.__traceback__))
+            what = f"{type(error).__name__}: {error}"
+            self.failures.append(f"{text}: {what}{f' ({place})' if place else ''}")
+
+    def _signal_life(self) -> None:
+        assert self._loop is not None
+        self._beat = time.monotonic()
+        self._timer = self._loop.call_later(_BEAT, self._signal_life)
+
+    def _watch(self, thread: int) -> None:
+        while not self._ended.wait(_BEAT):
+            late = time.monotonic() - self._beat
+            frame = sys._current_frames().get(thread) if late > _LATE else None  # noqa: SLF001  # documented
+            if frame is not None:
+                stack = traceback.extract_stack(frame)
+                function, place = function_of(stack), place_of(stack)
+                if function is not None and place is not None:
+                    longest, count, where = self._blocked.get(function, (0.0, 0, place))
+                    self._blocked[function] = max(late, longest), count + 1, where

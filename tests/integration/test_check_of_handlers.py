@@ -1,0 +1,102 @@
+"""`--check` of drivers in Python sees what no client sees: handlers that raise, and what blocks the event loop."""
+
+import re
+import textwrap
+
+import pytest
+
+from indipyserver.check import Severity, check
+from indipyserver.cli.main import main
+from tests.support import asynchronous
+
+DRIVER = """
+import time
+import indipydriver as ipd
+
+class Instrument(ipd.IPyDriver):
+{body}
+
+def make_driver():
+    number = ipd.NumberVector("N", "N", "Main", "rw", "Ok", [ipd.NumberMember("X", "X", "%.1f", 0, 10, 1, 5)])
+    return Instrument(ipd.Device("D", [number]))
+"""
+
+
+async def findings(tmp_path, name, body):
+    path = tmp_path / f"{name}.py"
+    path.write_text(DRIVER.format(body=textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")), encoding="utf-8")
+    report = await check(f"{path}:make_driver")
+    return {finding.code: finding for finding in report.findings}
+
+
+@asynchronous
+async def test_a_handler_that_raises_is_an_error_with_its_line(tmp_path):
+    found = await findings(
+        tmp_path,
+        "raising_driver",
+        """
+        async def rxevent(self, event):
+            raise OSError("the port is gone")
+        """,
+    )
+    assert found["handler-failed"].severity is Severity.ERROR
+    assert re.search(
+        r"OSError: the port is gone \(raising_driver\.py:7 in rxevent: raise", found["handler-failed"].seen
+    )
+    assert "the driver failed: OSError: the port is gone" in found["same-value-refused"].seen
+
+
+@asynchronous
+async def test_a_blocked_event_loop_is_an_error_with_its_line(tmp_path):
+    found = await findings(
+        tmp_path,
+        "blocking_driver",
+        """
+        async def hardware(self):
+            time.sleep(1.5)
+            await self["D"]["N"].send_setVector()
+
+        async def rxevent(self, event):
+            event.vector.update(event)
+            await event.vector.send_setVector(state="Ok")
+        """,
+    )
+    assert re.search(r"^1\.\d s in blocking_driver\.py:7 in hardware: time\.sleep\(1\.5\)", found["blocks-loop"].seen)
+    assert "update-undefined" not in found
+    assert "slow-answer" not in found
+
+
+@asynchronous
+async def test_an_alert_in_answer_to_the_present_value_is_a_warning_with_its_message(tmp_path):
+    found = await findings(
+        tmp_path,
+        "refusing_driver",
+        """
+        async def rxevent(self, event):
+            await event.vector.send_setVector(state="Alert", message="The door is open")
+        """,
+    )
+    assert found["same-value-refused"].severity is Severity.WARNING
+    assert found["same-value-refused"].seen == "state Alert, The door is open"
+    assert "handler-failed" not in found
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--check"], "--check needs a DRIVER"),
+        (["--check", "--json"], "--check needs a DRIVER"),
+        (["--check", "--json", "one", "two"], "--check takes one DRIVER"),
+        (["--check", "one", "--demo"], "--check takes one DRIVER"),
+        (["--timeout", "3", "one"], "--json, --act and --timeout go with --check"),
+    ],
+)
+def test_its_arguments(argv, says, capsys):
+    assert main(argv) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--check", "--json", "none-such"], ["none-such", "--check"]])
+def test_the_driver_may_stand_anywhere(argv, capfd):
+    assert main(argv) == 2
+    assert "there is no program 'none-such' on PATH" in capfd.readouterr().err
