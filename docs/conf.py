@@ -34,6 +34,7 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_js_files = ["copy.js"]
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#1d5f8a", "color-brand-content": "#1d5f8a"},
     "dark_css_variables": {"color-brand-primary": "#7dbde8", "color-brand-content": "#7dbde8"},

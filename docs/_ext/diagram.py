@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 
 import layers
+import panel
 
 FOLDER = Path(__file__).resolve().parents[1] / "diagrams"
 # The colours where the drawing stands alone: as in pages.css.
@@ -37,7 +38,7 @@ text { fill: #222; font-family: Helvetica, Arial, sans-serif; }
 def sources():
     """What is drawn: the name of each drawing, and its graph."""
     graphs = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.dot"))}
-    return {**graphs, "layers": layers.graph()}
+    return {**graphs, "layers": layers.graph(), "panel": panel.svg()}
 
 
 def mark(graph):
@@ -73,9 +74,13 @@ def draw_all():
     written = []
     for name, graph in sources().items():
         if not is_current(name, graph):
-            head, end, rest = draw(graph).partition(">\n")
             path = FOLDER / f"{name}.svg"
-            path.write_text(f"{mark(graph)}\n{head}{end}{STYLE}{rest}", encoding="utf-8")
+            if name == "panel":
+                svg = graph
+            else:
+                head, end, rest = draw(graph).partition(">\n")
+                svg = f"{head}{end}{STYLE}{rest}"
+            path.write_text(f"{mark(graph)}\n{svg}", encoding="utf-8")
             written.append(path)
     return written
 
@@ -87,7 +92,7 @@ def setup(app):
         """Put the drawings into the page, so that they have its colours."""
         for image in list(doctree.findall(nodes.image)):
             path = FOLDER / Path(image["uri"]).name
-            if "diagrams/" in image["uri"] and path.suffix == ".svg":
+            if "diagrams/" in image["uri"] and path.suffix == ".svg" and path.stem != "panel":  # which is drawn in full
                 caption = image.get("alt", "")
                 svg = path.read_text(encoding="utf-8").replace(STYLE, "")
                 svg = svg[svg.index("<svg") :]

@@ -37,8 +37,8 @@ class DriveDriver(ipd.IPyDriver):
 
 # the vectors
 def make_driver():
-    give = ipd.BLOBVector("GIVE", "Give", "Main", "ro", "Idle", [ipd.BLOBMember("FILE", "File")])
-    take = ipd.BLOBVector("TAKE", "Take", "Main", "wo", "Idle", [ipd.BLOBMember("FILE", "File")])
+    give = ipd.BLOBVector("GIVE", "Give", "Main Control", "ro", "Idle", [ipd.BLOBMember("FILE", "File")])
+    take = ipd.BLOBVector("TAKE", "Take", "Main Control", "wo", "Idle", [ipd.BLOBMember("FILE", "File")])
     return DriveDriver(ipd.Device("Drive", [give, take]))
 
 

@@ -43,7 +43,7 @@ class FocuserDriver(ipd.IPyDriver):
 
 def make_driver(library=None):
     position = ipd.NumberMember("FOCUS_ABSOLUTE_POSITION", "Steps", "%.0f", 0, 5000, 100, 1000)
-    vector = ipd.NumberVector("ABS_FOCUS_POSITION", "Position", "Main", "rw", "Ok", [position])
+    vector = ipd.NumberVector("ABS_FOCUS_POSITION", "Position", "Main Control", "rw", "Ok", [position])
     return FocuserDriver(ipd.Device("Focuser", [vector]), library=library or Library())
 
 

@@ -26,7 +26,7 @@ class ButtonDriver(ipd.IPyDriver):
 
 
 def make_driver(open_button=open_button):
-    vector = ipd.LightVector("LIMIT", "Limit", "Main", "Ok", [ipd.LightMember("OPEN", "Fully open")])
+    vector = ipd.LightVector("LIMIT", "Limit", "Main Control", "Ok", [ipd.LightMember("OPEN", "Fully open")])
     return ButtonDriver(ipd.Device("Slit", [vector]), open_button=open_button)
 
 

@@ -31,7 +31,7 @@ class SensorDriver(ipd.IPyDriver):
 
 def make_driver(library=None):
     air = ipd.NumberMember("AIR", "Air, °C", "%.1f")
-    vector = ipd.NumberVector("TEMPERATURE", "Temperature", "Main", "ro", "Idle", [air])
+    vector = ipd.NumberVector("TEMPERATURE", "Temperature", "Main Control", "ro", "Idle", [air])
     return SensorDriver(ipd.Device("Sensor", [vector]), library=library or Library())
 
 

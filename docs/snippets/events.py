@@ -23,9 +23,17 @@ class Shutter(ipd.IPyDriver):
 
 def make_driver():
     shutter = ipd.SwitchVector(
-        "SHUTTER", "Shutter", "Main", "rw", "AtMostOne", "Ok", [ipd.SwitchMember("OPEN"), ipd.SwitchMember("CLOSE")]
+        "SHUTTER",
+        "Shutter",
+        "Main Control",
+        "rw",
+        "AtMostOne",
+        "Ok",
+        [ipd.SwitchMember("OPEN"), ipd.SwitchMember("CLOSE")],
     )
-    speed = ipd.NumberVector("SPEED", "Speed", "Main", "rw", "Ok", [ipd.NumberMember("SPEED", "%", "%.0f", 0, 100, 1)])
+    speed = ipd.NumberVector(
+        "SPEED", "Speed", "Main Control", "rw", "Ok", [ipd.NumberMember("SPEED", "%", "%.0f", 0, 100, 1)]
+    )
     return Shutter(ipd.Device("Shutter", [shutter, speed]))
 
 

@@ -57,7 +57,7 @@ def make_driver():
     target = ipd.NumberVector(
         "TARGET",
         label="Target",
-        group="Main",
+        group="Main Control",
         perm="rw",
         state="Ok",
         numbermembers=[
@@ -75,7 +75,7 @@ def make_driver():
     temperature = ipd.NumberVector(
         "TEMPERATURE",
         label="Temperature, °C",
-        group="Main",
+        group="Main Control",
         perm="ro",
         state="Idle",
         numbermembers=[
@@ -86,7 +86,7 @@ def make_driver():
     power = ipd.LightVector(
         "POWER",
         label="Power",
-        group="Main",
+        group="Main Control",
         state="Ok",
         lightmembers=[ipd.LightMember("HEATING", label="Heating")],
     )

@@ -44,7 +44,7 @@ def make_driver():
     light = ipd.SwitchVector(
         "LIGHT",
         label="Light",
-        group="Main",
+        group="Main Control",
         perm="rw",
         rule="AnyOfMany",
         state="Ok",

@@ -47,7 +47,7 @@ class DomeDriver(ipd.IPyDriver):
 
 def make_driver(open_port=open_port):
     position = ipd.NumberMember("DOME_ABSOLUTE_POSITION", "Azimuth, °", "%.1f", 0, 360, 1)
-    vector = ipd.NumberVector("ABS_DOME_POSITION", "Position", "Main", "rw", "Idle", [position])
+    vector = ipd.NumberVector("ABS_DOME_POSITION", "Position", "Main Control", "rw", "Idle", [position])
     return DomeDriver(ipd.Device("Dome", [vector]), open_port=open_port, lock=asyncio.Lock())
 
 

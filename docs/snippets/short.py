@@ -11,7 +11,7 @@ class LEDDriver(ipd.IPyDriver):
 
 
 lamp = ipd.SwitchMember("LAMP", label="Lamp")
-light = ipd.SwitchVector("LIGHT", "Light", "Main", "rw", "AnyOfMany", "Ok", [lamp])
+light = ipd.SwitchVector("LIGHT", "Light", "Main Control", "rw", "AnyOfMany", "Ok", [lamp])
 driver = LEDDriver(ipd.Device("LED", [light]))
 
 IPyServer(driver).run()

@@ -89,7 +89,7 @@ def make_driver():
     connection = ipd.SwitchVector(
         "CONNECTION",
         label="Connection",
-        group="Main",
+        group="Main Control",
         perm="rw",
         rule="OneOfMany",
         state="Idle",
@@ -101,7 +101,7 @@ def make_driver():
     info = ipd.TextVector(
         "DRIVER_INFO",
         label="Driver",
-        group="Main",
+        group="Main Control",
         perm="ro",
         state="Idle",
         textmembers=[
@@ -114,7 +114,7 @@ def make_driver():
     exposure = ipd.NumberVector(
         "CCD_EXPOSURE",
         label="Exposure",
-        group="Main",
+        group="Main Control",
         perm="rw",
         state="Idle",
         numbermembers=[
@@ -131,7 +131,7 @@ def make_driver():
     sensor = ipd.NumberVector(
         "CCD_INFO",
         label="Sensor",
-        group="Main",
+        group="Main Control",
         perm="ro",
         state="Ok",
         numbermembers=[
@@ -146,7 +146,7 @@ def make_driver():
     image = ipd.BLOBVector(
         "CCD1",
         label="Image",
-        group="Main",
+        group="Main Control",
         perm="ro",
         state="Idle",
         blobmembers=[ipd.BLOBMember("CCD1", label="Image", blobformat=".fits")],

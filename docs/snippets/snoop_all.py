@@ -15,7 +15,7 @@ class Recorder(ipd.IPyDriver):
 
 
 def make_driver():
-    vector = ipd.TextVector("LOG", "Log", "Main", "ro", "Idle", [ipd.TextMember("LAST", "Last event")])
+    vector = ipd.TextVector("LOG", "Log", "Main Control", "ro", "Idle", [ipd.TextMember("LAST", "Last event")])
     return Recorder(ipd.Device("Recorder", [vector]))
 
 

@@ -46,7 +46,16 @@ def run(test: Callable[..., Coroutine[Any, Any, _T]], *args: Any, real_time: boo
         test: The coroutine function.
         args: Its arguments.
         real_time: True: use the clock, for tests with sockets or processes.
+
+    Raises:
+        RuntimeError: An event loop runs already, as in a notebook: there, use ``await test()``.
     """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise RuntimeError("an event loop runs already, as in a notebook: there, use `await test()`")
     with asyncio.Runner(loop_factory=None if real_time else VirtualTimeLoop) as runner:
         return runner.run(test(*args))
 

@@ -1,4 +1,4 @@
-"""What drivers in this process do wrong that no client sees: handlers that raise, and calls that block the event loop."""
+"""What drivers in this process do wrong that no client sees: handlers that raise, calls that block the event loop."""
 
 from __future__ import annotations
 

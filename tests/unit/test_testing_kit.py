@@ -169,3 +169,11 @@ async def test_time_stands_still_while_a_thread_works():
 async def test_fixtures_and_parameters_reach_the_test(value, tmp_path):
     assert value in (1, 2)
     assert tmp_path.is_dir()
+
+
+def test_in_a_notebook_it_says_what_to_do():
+    async def cell():
+        run(cell)
+
+    with pytest.raises(RuntimeError, match=r"await test\(\)"):
+        asyncio.run(cell())
