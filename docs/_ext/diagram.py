@@ -11,8 +11,8 @@ import subprocess
 from html import escape
 from pathlib import Path
 
+import clientpanel
 import layers
-import panel
 
 FOLDER = Path(__file__).resolve().parents[1] / "diagrams"
 # The colours where the drawing stands alone: as in pages.css.
@@ -38,7 +38,7 @@ text { fill: #222; font-family: Helvetica, Arial, sans-serif; }
 def sources():
     """What is drawn: the name of each drawing, and its graph."""
     graphs = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.dot"))}
-    return {**graphs, "layers": layers.graph(), "panel": panel.svg()}
+    return {**graphs, "layers": layers.graph(), "panel": clientpanel.svg()}
 
 
 def mark(graph):

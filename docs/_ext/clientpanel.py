@@ -12,6 +12,11 @@ PROPERTIES = [
     ("Ok", "Fuses", "Light", [("Ok", "Main"), ("Alert", "Heater")]),
 ]
 COLOURS = {"Idle": "#b9b9b9", "Ok": "#3f9b46", "Busy": "#e3b424", "Alert": "#d33a2f"}
+STYLE = """\
+<style>
+text { font: 13px Helvetica, Arial, sans-serif; fill: #222; }
+.small { fill: #666; font-size: 11px; } .dark { fill: #222; } .light { fill: #fff; }
+</style>"""
 WIDTH, ROW, TOP = 640, 40, 92
 
 
@@ -45,8 +50,7 @@ def svg():
     height = TOP + ROW * len(PROPERTIES) + 50
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
-        "<style>text { font: 13px Helvetica, Arial, sans-serif; fill: #222; } .small { fill: #666; font-size: 11px; }"
-        " .dark { fill: #222; } .light { fill: #fff; }</style>",
+        STYLE,
         f'<rect x="1" y="1" width="{WIDTH - 2}" height="{height - 2}" rx="8" fill="#f7f7f7" stroke="#aaa"/>',
         _text(16, 26, "Dew Heater", 'font-weight="bold"'),
         _text(560, 26, "the device", 'class="small"'),
