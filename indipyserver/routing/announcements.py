@@ -19,6 +19,7 @@ from .endpoint import COMMANDERS, Delivery, E, Endpoint, Role
 __all__ = ["Announcing", "gone_for_limited"]
 
 _MAX_NAMED: Final = 4  # devices that one message names
+_MAX_TOLD: Final = 16  # devices of one driver that get a message of their own
 
 
 class Announcing(Generic[E]):
@@ -40,6 +41,8 @@ class Announcing(Generic[E]):
     ) -> list[Delivery[E]]:
         """A message from this server itself, to everybody.
 
+        Clients that know devices which it concerns get it as a message of each of these: KStars shows no other.
+
         Args:
             text: The text.
             timestamp: Its timestamp; None: it has none.
@@ -52,7 +55,18 @@ class Announcing(Generic[E]):
             receivers = self.to_all(frame, None, out)
         else:
             receivers = self.to_all(frame, None, out, devices=())
-            out += _for_limited(_concerns(about, self._devices), self._endpoints, timestamp)
+            concerned = _concerns(about, self._devices)
+            out += _for_limited(concerned, self._endpoints, timestamp)
+            there = [device for device in concerned if device in self._devices][:_MAX_TOLD]
+            for device in there:
+                knowing = tuple(p for p in receivers if p.role is Role.CLIENT and p.interest.covers(device, None))
+                if knowing:
+                    out.append(([encode(Message(device, text, timestamp))], knowing))
+            receivers = tuple(
+                p
+                for p in receivers
+                if p.role is not Role.CLIENT or not any(p.interest.covers(device, None) for device in there)
+            )
         if receivers:
             out.append(([frame], receivers))
         return out

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -148,6 +148,7 @@ class ExDriver(Distant):
         lack = ""
         while True:
             lived = 0.0
+            remove: Callable[[], None] = _nothing
             try:
                 started = self._start()
             except (OSError, ValueError) as failure:
@@ -166,15 +167,19 @@ class ExDriver(Distant):
             else:
                 has_run = True
                 lack = ""
-                text, lived = await self._live(started)
+                text, lived, remove = await self._live(started)
             wait = backoff.next(lived)
-            if backoff.tries > self.restarts:
+            is_given_up = backoff.tries > self.restarts
+            if is_given_up:
                 text = f"{text}; it is given up after {self.restarts} restarts"
                 logger.error("%s", text)
                 self._announce(text)
+            else:
+                logger.warning("%s; restart %d of %d in %g s", text, backoff.tries, self.restarts, wait)
+                self._announce(f"{text}; restarting in {wait:g} s")
+            remove()  # its devices; only now, as clients show messages of devices that are there
+            if is_given_up:
                 return
-            logger.warning("%s; restart %d of %d in %g s", text, backoff.tries, self.restarts, wait)
-            self._announce(f"{text}; restarting in {wait:g} s")
             await asyncio.sleep(wait)
             self.restarted += 1
 
@@ -185,8 +190,8 @@ class ExDriver(Distant):
         what = self._what
         return start(self.label, what.path, what.args, self._environment, pipes=what.pipes)
 
-    async def _live(self, started: Started) -> tuple[str, float]:
-        """One life of the process: returns how it ended, and after how many seconds."""
+    async def _live(self, started: Started) -> tuple[str, float, Callable[[], None]]:
+        """One life of the process: returns how it ended, after how many seconds, and what deletes its devices."""
         loop = asyncio.get_running_loop()
         child, link = started.child, started.link
         ended: asyncio.Future[Exception | None] = loop.create_future()
@@ -203,6 +208,7 @@ class ExDriver(Distant):
         if self._what.debug_enable:
             peer.trace = tracer(logger, to="RX", come="TX")
         self._child = child
+        has_ended = False
         try:
             self._stderr.open(started.errors)
             self._board.add(peer)
@@ -212,18 +218,24 @@ class ExDriver(Distant):
             lived = loop.time() - begin
             if not ended.done():  # what it said last is still in the pipe
                 await asyncio.wait((ended,), timeout=_LAST_WORDS)
+            link.abort()
+            await child.stop(GRACE)
+            has_ended = True
         finally:
             link.abort()
             try:
-                await child.stop(GRACE)
+                if not has_ended:
+                    await child.stop(GRACE)
             finally:  # whatever happens: a second cancellation may come while it is being stopped
                 self._child = None
                 self._stderr.close()
                 if child.remains:
                     logger.error("%s: %s", self.label, child.remains)
                 reason = self._reason(child, ended.result() if ended.done() else None)
-                self._board.remove(peer, reason)
-        return brief(str(reason) if isinstance(reason, DriverExited) else f"{self.label}: {reason}", _REASON), lived
+                if not has_ended:
+                    self._board.remove(peer, reason)
+        text = brief(str(reason) if isinstance(reason, DriverExited) else f"{self.label}: {reason}", _REASON)
+        return text, lived, lambda: self._board.remove(peer, reason)
 
     def _reason(self, child: Child, error: Exception | None) -> Exception:
         """Why it has ended: what it did wrong, or how it exited."""
@@ -235,3 +247,7 @@ class ExDriver(Distant):
         return DriverExited(
             self.label, -signal.SIGKILL if status is None else status, self.restarted, self._stderr.tail
         )
+
+
+def _nothing() -> None:
+    """It has not run, so there is nothing to remove."""

@@ -94,11 +94,13 @@ class LocalDriver(PeerSource):
         except BaseExceptionGroup as group:
             reason = f"the driver has failed: {describe(_first(group))}"
             logger.exception("%s has failed; the others go on", self.label)
+            board.announce(f"{self.label}: {reason}", about=peer)
             if group.subgroup((KeyboardInterrupt, SystemExit)) is not None:  # the program is to end
                 raise
         except Exception as error:
             reason = f"the driver has failed: {describe(error)}"
             logger.exception("%s has failed; the others go on", self.label)
+            board.announce(f"{self.label}: {reason}", about=peer)
         finally:
             self.driver.expect_no_run()  # if it was not run
             ours.abort()

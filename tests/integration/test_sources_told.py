@@ -301,3 +301,33 @@ async def test_a_line_between_two_floods_is_not_lost_and_a_flood_holds_nobody_up
             assert sum(times) < allowed(5)
     assert [n for n in range(20) if f"said {n} between" not in caplog.text] == []
     assert statistics.median(times) < allowed(0.05), "5 ms are usual at most; the machine may be busy"
+
+
+def _named(elements: list[Any], device: str) -> list[str]:
+    """What was said about a device, up to its deletion."""
+    return [e.tag for e in elements if e.get("device") == device and e.tag in ("message", "delProperty")]
+
+
+@asynchronous
+async def test_a_client_is_told_of_each_device_before_it_goes(tmp_path: Path) -> None:
+    """KStars shows no message without a device, and none of a device that is gone."""
+    program = tmp_path / "ends"
+    program.write_text(
+        f"#!{sys.executable}\nimport os\nos.read(0, 4096)\n"
+        "os.write(1, b\"<defLightVector device='D' name='x' state='Ok'/><defLightVector device='E' name='x' state='Ok'/>\")\n"
+        "os.read(0, 4096)\n"
+    )
+    program.chmod(0o755)
+    driver = failing(OSError("the port is gone"))
+    async with running_server(driver) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        server.add_exdriver(str(program), restarts=0)
+        await client.expect(match("delProperty", device="E"), timeout=10)
+        for device in ("D", "E"):
+            assert _named(client.received, device) == ["message", "delProperty"]
+        (text,) = [e.get("message") for e in client.received if e.tag == "message" and e.get("device") == "D"]
+        assert text.endswith("it is given up after 0 restarts")
+        await client.send(new_vector("Number", "F", "pos", n=1))
+        await client.expect(match("delProperty", device="F"))
+        assert _named(client.received, "F") == ["message", "delProperty"]
+        assert not [e for e in client.received if e.tag == "message" and e.get("device") is None]
