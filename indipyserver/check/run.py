@@ -127,6 +127,7 @@ class _Script(Conversation):
             await self._ask_one_by_one()
             await self._ask_for_foreign()
             await self._repeat_values()
+            await self._press_others()
             await self._refuse_values()
             await self._write_read_only()
             await self._ping()
@@ -312,6 +313,26 @@ class _Script(Conversation):
         for key, seconds in self.answers.items():
             if seconds > _SLOW and not is_blocked:
                 self.checker.findings.add("slow-answer", f"{seconds:.1f} s", *key)
+
+    async def _press_others(self) -> None:
+        """With `act`, another switch of each choice, as indi_setprop does: that one only; then the first again."""
+        for key in list(self.checker.properties) if self.act else ():
+            prop = self.checker.properties.get(key)
+            if (
+                prop is None
+                or not prop.writable
+                or prop.kind is not VectorKind.SWITCH
+                or prop.rule != "OneOfMany"
+                or len(prop.on) != 1
+                or reason_to_spare(prop, False) is not None
+            ):
+                continue
+            first = prop.on[0]
+            other = next((name for name in prop.members if name != first), None)
+            for name in filter(None, (other, first)):
+                self.command(NewVector(VectorKind.SWITCH, *key, (OneMember(name, "On"),)))
+                await self.answered(key)
+                await self.until(lambda k=key: not self.is_busy(k), _BUSY)  # type: ignore[misc]
 
     def _is_released(self, key: Key) -> bool:
         """Buttons of which none is pressed: there was nothing to answer."""

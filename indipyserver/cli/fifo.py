@@ -298,6 +298,7 @@ class Fifo:
         try:
             if isinstance(command, Stop):
                 await self._services.stop(command.spec, command.name)
+                logger.info("FIFO %s: %s has stopped", self.path, command.spec)
             else:
                 self._services.start(
                     command.spec,

@@ -156,4 +156,6 @@ class Admission:
         self._lingering.ended(peer)
         self._silent.pop(peer, None)
         self._networks.pop(peer, None)
-        logger.info("connection from %s closed%s", peer.label, f": {error}" if error is not None else "")
+        # A client that leaves while something is on its way to it: it has done nothing wrong.
+        why = "" if error is None or isinstance(error, (BrokenPipeError, ConnectionResetError)) else f": {error}"
+        logger.info("connection from %s closed%s", peer.label, why)

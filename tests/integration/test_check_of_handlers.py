@@ -1,6 +1,7 @@
 """`--check` of drivers in Python sees what no client sees: handlers that raise, and what blocks the event loop."""
 
 import re
+import sys
 import textwrap
 
 import pytest
@@ -79,6 +80,32 @@ async def test_an_alert_in_answer_to_the_present_value_is_a_warning_with_its_mes
     assert found["same-value-refused"].severity is Severity.WARNING
     assert found["same-value-refused"].seen == "state Alert, The door is open"
     assert "handler-failed" not in found
+
+
+BOTH_ON = """
+import sys
+SWITCHES = '<{0} device="D" name="S" state="Ok" {2}><{1} name="A">{3}</{1}><{1} name="B">{4}</{1}></{0}>'
+on = {"A": "On", "B": "Off"}
+for line in sys.stdin:
+    if "getProperties" in line:
+        text = SWITCHES.format("defSwitchVector", "defSwitch", 'perm="rw" rule="OneOfMany"', on["A"], on["B"])
+        print(text, flush=True)
+    elif "newSwitchVector" in line:
+        for name in on:
+            if f'name="{name}"' in line and "NO_SUCH" not in line:
+                on[name] = "On"  # and the other stays as it is
+        print(SWITCHES.format("setSwitchVector", "oneSwitch", "", on["A"], on["B"]), flush=True)
+"""
+
+
+@asynchronous
+async def test_with_act_another_switch_of_a_choice_is_pressed(tmp_path):
+    program = tmp_path / "both_on"
+    program.write_text(f"#!{sys.executable}\n{BOTH_ON}", encoding="utf-8")
+    program.chmod(0o755)
+    quiet, acting = [await check(str(program), act=act) for act in (False, True)]
+    assert "rule-broken" not in [finding.code for finding in quiet.findings]
+    assert "rule-broken" in [finding.code for finding in acting.findings]
 
 
 @pytest.mark.parametrize(
