@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Final
 
+from ..propertymembers import NumberMember, getfloat
 from ..protocol.tags import Permission
 from .served import Driver
 
 __all__ = ["slips"]
 
+_WHOLE: Final = ("d", "i", "u", "o", "x", "X")  # conversions of whole numbers
 _HANDLERS: Final = ("rxevent", "hardware", "snoopevent")
 
 
@@ -22,7 +24,12 @@ def slips(driver: Driver, base: type) -> list[str]:
         driver: The driver, which is about to run.
         base: The class whose handlers do nothing.
     """
-    return [*_misspelt(type(driver), base), *_forgotten_async(driver), *_without_rxevent(driver, base)]
+    return [
+        *_misspelt(type(driver), base),
+        *_forgotten_async(driver),
+        *_without_rxevent(driver, base),
+        *_odd_numbers(driver),
+    ]
 
 
 def _own_classes(kind: type, base: type) -> Iterator[type]:
@@ -71,3 +78,15 @@ def _without_rxevent(driver: Driver, base: type) -> Iterator[str]:
             f"clients may set {names[0]}{several}, but {type(driver).__name__} has no rxevent, "
             "so their commands are not answered"
         )
+
+
+def _odd_numbers(driver: Driver) -> Iterator[str]:
+    for device in driver.data.values():
+        for vector in device.data.values():
+            for member in vector.data.values():
+                if isinstance(member, NumberMember):
+                    where = f"{device.devicename}.{vector.name}.{member.name}"
+                    if member.format[-1:] in _WHOLE:
+                        yield f"{where}: clients show a number of C's type double, so use %.0f, not {member.format}"
+                    if getfloat(member.min) > getfloat(member.max):
+                        yield f"{where}: min {member.min} is above max {member.max}, so any number is accepted"

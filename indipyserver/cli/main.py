@@ -362,7 +362,10 @@ class _Command:
         """When clients can connect: what is served, one line for each listener, and how to look at it."""
         server, options = self._server, self._options
         await server.started.wait()
-        drivers = [repr(spec) if " " in spec else spec for spec in self._services.specs]
+        specs = self._services.specs
+        if options.demo:
+            specs = [os.path.basename(spec) for spec in specs]
+        drivers = [repr(spec) if " " in spec else spec for spec in specs]
         if len(drivers) > _SHOWN_DRIVERS:
             drivers[_SHOWN_DRIVERS:] = [f"{len(drivers) - _SHOWN_DRIVERS} more"]
         what = ", ".join(drivers) or f"nothing yet (write to {options.fifo})"

@@ -117,7 +117,7 @@ class Services:
         names = [name for driver in drivers for name in driver.data]
         for name in names:
             if names.count(name) > 1 or name in server.devices or not server.board.router.may_claim(name):
-                raise ValueError(f"there is already a device named {name!r}")
+                raise ValueError(f"{spec.text!r} is not served: there is already a device named {name!r}")
         entry = _Entry(spec.text, [])
         try:
             for driver in drivers:

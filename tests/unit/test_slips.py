@@ -73,3 +73,22 @@ def test_the_names_that_there_are_are_shown():
         driver["LED"]["LIGHT"]["X"]
     assert driver.get("X") is None
     assert driver["LED"].get("X") is None
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (ipd.NumberMember("X", format="%d"), "LED.N.X: clients show a number of C's type double, so use %.0f, not %d"),
+        (ipd.NumberMember("X", min=10, max=0), "LED.N.X: min 10 is above max 0, so any number is accepted"),
+    ],
+)
+def test_odd_numbers_are_logged_at_the_start(number, says, caplog):
+    @driver_test
+    async def session():
+        vector = ipd.NumberVector("N", "N", "Main", "ro", "Ok", [number])
+        async with DriverHarness(Right(ipd.Device("LED", [vector]))):
+            pass
+
+    with caplog.at_level(logging.WARNING, "indipydriver.ipydriver"):
+        session()
+    assert [record.getMessage() for record in caplog.records] == [says]
