@@ -529,9 +529,9 @@ async def test_a_program_that_closes_all_it_has_inherited_is_served(tmp_path: Pa
             await server.remove(part)
             await client.expect(match("delProperty", device="D"))
             part = server.add_exdriver(sys.executable, "-c", program, "leave", restarts=0)
-            deleted = await client.expect(match("delProperty", device="D"), timeout=10)
+            await client.expect(lambda e: "given up" in (e.get("message") or ""), timeout=10)
+            deleted = await client.expect(match("delProperty", device="D"))
             assert "status 5" in (deleted.get("message") or "")
-            await client.expect(lambda e: "given up" in (e.get("message") or ""))
 
 
 # Being replaced, and running again

@@ -271,7 +271,7 @@ def test_a_device_has_one_owner(caplog: pytest.LogCaptureFixture) -> None:
     site.quiet()
     for _ in range(2):
         site.send(second, define("A", "p", value="other"), update("A", "p"), DelProperty("A"), Message("A", "x"))
-    assert site.take(client) == ["message"]
+    assert site.take(client) == ["message A"]
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 1
     assert "already served by driver of A" in errors[0].message
@@ -721,7 +721,7 @@ def test_a_driver_that_deletes_its_device_still_has_it_until_another_defines_it(
     site.send(client, command("A", "p"))
     assert (site.take(driver), site.take(other)) == ([], ["newTextVector A p"])
     site.send(driver, define("A", "p"))
-    assert site.take(client) == ["message"]
+    assert site.take(client) == ["message A"]
 
 
 def test_any_kind_of_blob_goes_alone_in_its_delivery() -> None:

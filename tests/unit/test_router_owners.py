@@ -28,7 +28,7 @@ def test_a_driver_takes_its_device_from_a_server_above() -> None:
     assert site.take(nobody) == site.take(above) == []
     site.send(above, update("Roof", "fake"), define("Roof", "fake"), DelProperty("Roof"))
     site.send(driver, define("Roof", "p"))
-    assert site.take(client) == ["message", "defTextVector Roof p"]
+    assert site.take(client) == ["message Roof", "defTextVector Roof p"]
     site.send(client, command("Roof", "p"))
     assert site.take(driver) == ["newTextVector Roof p"]
     assert site.router.devices.of(above) == ["Sky"]
@@ -84,7 +84,7 @@ def test_a_driver_takes_over_what_another_has_deleted() -> None:
     site.send(first, DelProperty("A"))
     site.quiet()
     site.send(above, define("A", "p"))
-    assert site.take(client) == ["message"], "a server above takes nothing that a driver may still want"
+    assert site.take(client) == ["message A"], "a server above takes nothing that a driver may still want"
     assert site.router.may_claim("A")
     site.send(second, define("A", "p"))
     assert site.take(client) == ["defTextVector A p"]
