@@ -165,10 +165,6 @@ def _serve(options: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             logger.error("%s", getattr(error, "strerror", None) or error)
             return _STATUS_USAGE
-        problem = _make_log_dir(options.log_dir)
-        if problem:
-            logger.error("%s", problem)
-            return _STATUS_USAGE
         try:
             return asyncio.run(_Command(options, access, _signals(), log.flush).run())
         except KeyboardInterrupt:
@@ -176,19 +172,6 @@ def _serve(options: argparse.Namespace) -> int:
         except Exception:  # Python would wait for somebody to read its traceback
             logger.exception("the command has failed")
             return _STATUS_FAILURE
-
-
-def _make_log_dir(directory: str | None) -> str:
-    """Make the folder for the messages of drivers, if there is none; returns why that is not possible."""
-    if directory is None:
-        return ""
-    try:
-        os.makedirs(directory, exist_ok=True)
-    except OSError as error:
-        return f"--log-dir {directory} cannot be made: {error.strerror or error}"
-    if not os.access(directory, os.W_OK | os.X_OK):
-        return f"--log-dir {directory} cannot be written to"
-    return ""
 
 
 def _program_name() -> str:

@@ -65,23 +65,6 @@ async def test_the_command_says_which_flag_names_the_key():
 
 
 @asynchronous
-async def test_the_folder_for_messages_is_made(tmp_path):
-    folder = tmp_path / "new" / "messages"
-    with started(*COMMAND, "-l", str(folder), LED, cwd=ROOT) as program:
-        await eventually(lambda: "serving" in program.stderr(), timeout=15)
-        assert folder.is_dir()
-        assert "lost" not in program.stderr()
-
-
-@asynchronous
-async def test_a_folder_for_messages_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").touch()
-    done = await run(*COMMAND, "-l", str(tmp_path / "file" / "messages"), LED, cwd=ROOT)
-    assert done.returncode == 2
-    assert re.search(r"--log-dir \S+/file/messages cannot be made: Not a directory", done.stderr)
-
-
-@asynchronous
 async def test_it_ends_without_a_call_that_does_not_return(tmp_path):
     (tmp_path / "slow.py").write_text(
         textwrap.dedent("""
