@@ -330,8 +330,8 @@ class _Script(Conversation):
             first = prop.on[0]
             other = next((name for name in prop.members if name != first), None)
             for name in filter(None, (other, first)):
-                self.command(NewVector(VectorKind.SWITCH, *key, (OneMember(name, "On"),)))
-                await self.answered(key)
+                if self.command(NewVector(VectorKind.SWITCH, *key, (OneMember(name, "On"),))):
+                    await self.answered(key)
                 await self.until(lambda k=key: not self.is_busy(k), _BUSY)  # type: ignore[misc]
 
     def _is_released(self, key: Key) -> bool:
