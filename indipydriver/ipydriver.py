@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from .device import Device
@@ -22,16 +22,18 @@ from .protocol.encode import encode
 from .protocol.framer import Framer, Limits
 from .protocol.messages import GetProperties, Message
 from .runtime.engine import Engine, split_exits
-from .runtime.leftthreads import watch_calls_in_threads
 from .runtime.runstate import RunState
 from .runtime.slips import slips
 from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
+from .transport.leftthreads import Watchdog
 from .transport.link import Link
 from .transport.stdio import open_stdio
 
 __all__ = ["Device", "IPyDriver"]
 
 logger = logging.getLogger(__name__)
+
+_THREADS: Final = 5.0  # seconds after a run in which calls in threads return; then they are named
 
 # Of what the driver itself sends, only INDI's grammar is checked.
 _ANY_SIZE = Limits(start_tag=1 << 30, frame=1 << 40, blob=1 << 40)
@@ -267,7 +269,7 @@ class IPyDriver(FixedMapping[Device]):
                     logger.error("sys.exit() was called, and this failed too:", exc_info=others)
                 raise program_exit from None  # the driver is the whole program
             finally:
-                watch_calls_in_threads()
+                Watchdog(logger, _THREADS).start()
 
     def run(self) -> None:
         """Run the driver over standard input and output, as :meth:`asyncrun`; blocks, and is all that a program needs.

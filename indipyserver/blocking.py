@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Iterable
 from typing import Any
 
-from .leftthreads import Watchdog
+from indipydriver.transport.leftthreads import Watchdog
+
 from .runevent import RunEvent
 from .settings import ServerSettings
 
 __all__ = ["BlockingServer"]
+
+logger = logging.getLogger("indipyserver.ipyserver")
 
 
 class BlockingServer(ServerSettings):
@@ -60,7 +64,7 @@ class BlockingServer(ServerSettings):
             raise SystemExit(error.strerror or str(error)) from None
         finally:
             announcing.cancel()
-            Watchdog(float(self.shutdown_grace)).start()
+            Watchdog(logger, float(self.shutdown_grace)).start()
 
     async def _announce(self) -> None:
         await self.started.wait()

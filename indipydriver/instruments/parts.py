@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from .lines import Line
 from .partners import Partners
 from .propertydevice import Bound
-
-if TYPE_CHECKING:
-    from .instrument import Instrument
 
 __all__ = ["Parts"]
 
@@ -40,7 +37,7 @@ class Parts(Partners):
         whole: The device of which this is a part; itself if it is not a part.
     """
 
-    parts: ClassVar[Sequence[type[Instrument]]] = ()
+    parts: ClassVar[Sequence[type[Parts]]] = ()
     whole: Any
     _members: tuple[Any, ...]
 

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from indipydriver.transport.leftthreads import Watchdog
+
 from ..clients.sockets import bind_unix
 from ..ipyserver import IPyServer
-from ..leftthreads import Watchdog
 from ..routing.outbox import OutboxLimits
 from ..signals import again_at_once
 from ..spec import parse_spec
@@ -270,7 +271,7 @@ class _Command:
             try:
                 self._status = await self._run_server(self._fifo())
             finally:
-                Watchdog(_THREADS, self._leave_threads).start()
+                Watchdog(logger, _THREADS, self._leave_threads).start()
             return self._status
 
     def _leave_threads(self) -> None:

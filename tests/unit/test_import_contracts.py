@@ -37,7 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.testing",
         (
             "indipyserver.arguments indipyserver.certificates indipyserver.connecting indipyserver.process "
-            "indipyserver.leftthreads indipyserver.runevent indipyserver.signals indipyserver.spec"
+            "indipyserver.runevent indipyserver.signals indipyserver.spec"
         ),
         "indipyserver.loading",
         "indipyserver.routing",

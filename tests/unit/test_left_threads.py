@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from indipydriver.runtime.leftthreads import watch_calls_in_threads
+from indipydriver.transport.leftthreads import Watchdog
 from tests.support import eventually
 
 
@@ -24,15 +24,15 @@ def test_a_call_that_does_not_return_is_named(returns, caplog):
         try:
             with caplog.at_level(logging.WARNING):
                 if returns:
-                    watch_calls_in_threads(0.2)
+                    Watchdog(logging.getLogger("test"), 0.2).start()
                     may_end.set()
                     await call
                     await eventually(lambda: not any(isinstance(t, threading.Timer) for t in threading.enumerate()))
                     assert "has not returned" not in caplog.text
                 else:
-                    watch_calls_in_threads(0.01)
+                    Watchdog(logging.getLogger("test"), 0.01).start()
                     await eventually(lambda: "a call in a thread has not returned" in caplog.text)
-                    assert "asyncio_" in caplog.text
+                    assert "in take_a_picture" in caplog.text
         finally:
             may_end.set()
             await call

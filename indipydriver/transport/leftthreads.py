@@ -14,8 +14,6 @@ from typing import Any, Final
 
 __all__ = ["Watchdog", "calls_in_threads"]
 
-logger = logging.getLogger("indipyserver.ipyserver")
-
 _LIBRARY: Final = tuple(
     os.path.join(os.path.realpath(path), "")
     for path in {sysconfig.get_path("stdlib"), os.path.dirname(threading.__file__)}
@@ -66,11 +64,13 @@ class Watchdog:
     """Looks, some time after the end of everything else, whether the process is held up by calls in threads.
 
     Args:
+        logger: Where they are named.
         grace: Seconds that they have.
         leave: Called then, to end the process without them; None: they are only named.
     """
 
-    def __init__(self, grace: float, leave: Callable[[], None] | None = None) -> None:
+    def __init__(self, logger: logging.Logger, grace: float, leave: Callable[[], None] | None = None) -> None:
+        self._logger = logger
         self._grace = grace
         self._leave = leave
 
@@ -87,7 +87,7 @@ class Watchdog:
             return
         what = ", ".join(calls)
         if self._leave is None:
-            logger.warning("a call in a thread has not returned, so the program does not end yet: %s", what)
+            self._logger.warning("a call in a thread has not returned, so the program does not end yet: %s", what)
         else:
-            logger.warning("a call in a thread has not returned: %s; ending without it", what)
+            self._logger.warning("a call in a thread has not returned: %s; ending without it", what)
             self._leave()
