@@ -10,7 +10,6 @@ expect of a camera. This file says what the hardware does.
 """
 
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 
@@ -43,8 +42,7 @@ def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
     server = IPyServer(make_driver(), host="localhost", port=port)
     print(f"The camera is served on localhost:{port}; connect it: indi_setprop -p {port} Camera.CONNECTION.CONNECT=On")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(server.asyncrun())
+    server.run()
 
 
 if __name__ == "__main__":

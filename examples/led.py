@@ -9,8 +9,6 @@ On a Raspberry Pi with gpiozero this is a real LED at GPIO 17. On other machines
 or a plain object if gpiozero is not installed. The driver is the same in all three cases.
 """
 
-import asyncio
-import contextlib
 import sys
 import warnings
 from pathlib import Path
@@ -82,8 +80,7 @@ def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
     server = IPyServer(make_driver(), host="localhost", port=port)
     print(f"The LED is served on localhost:{port}; to switch it: indi_setprop -p {port} LED.LIGHT.LAMP=On")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(server.asyncrun())
+    server.run()
 
 
 if __name__ == "__main__":

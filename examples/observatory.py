@@ -11,7 +11,6 @@ KStars takes them as a focuser, a filter wheel and a light box.
 """
 
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 
@@ -69,8 +68,7 @@ def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
     server = IPyServer(make_driver(), host="localhost", port=port)
     print(f"A focuser, a filter wheel and a flat panel are served on localhost:{port}")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(server.asyncrun())
+    server.run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ nothing for too long, the roof closes as well.
 """
 
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 
@@ -148,8 +147,7 @@ def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
     server = IPyServer(*make_drivers(), host="localhost", port=port)
     print(f"A rain sensor and a roof are served on localhost:{port}; to look at them: indi_getprop -p {port} -m")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(server.asyncrun())
+    server.run()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Standard output belongs to the protocol, so such a program never prints; it logs
 """
 
 import asyncio
-import contextlib
 import random
 import sys
 from pathlib import Path
@@ -87,8 +86,7 @@ def make_driver():
 
 
 def main():
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(make_driver().asyncrun())
+    make_driver().run()
 
 
 if __name__ == "__main__":

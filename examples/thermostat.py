@@ -8,7 +8,6 @@ The room is simulated. It warms up quickly, so that you can watch.
 """
 
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 
@@ -81,8 +80,7 @@ def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
     server = IPyServer(make_driver(), host="localhost", port=port)
     print(f"The thermostat is served on localhost:{port}; to look at it: indi_getprop -p {port} -m")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(server.asyncrun())
+    server.run()
 
 
 if __name__ == "__main__":
