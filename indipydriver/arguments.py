@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -10,7 +11,7 @@ from .protocol.limits import Limits
 from .protocol.tags import Permission, State, SwitchRule
 from .protocol.values import format_timestamp
 
-__all__ = ["Before", "Call", "attribute", "seconds", "timestamp_string", "word"]
+__all__ = ["Call", "attribute", "named", "seconds", "timestamp_string", "word"]
 
 _LONGEST: Final = Limits().attribute_value
 _WordT = TypeVar("_WordT", State, Permission, SwitchRule)
@@ -61,10 +62,7 @@ class Call(NamedTuple):
     state: State | None
 
 
-class Before(NamedTuple):
-    """A vector as it was when a send began."""
-
-    changed: bool
-    state: State
-    timeout: str
-    message: str
+def named(data: dict[str, Any], names: Sequence[str]) -> list[Any]:
+    """The members with these names, in the order of their definition."""
+    wanted = {names} if isinstance(names, str) else set(names)
+    return [member for name, member in data.items() if name in wanted]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
@@ -180,7 +181,22 @@ class SwitchMember(_WordMember):
     _words = tuple(word.value for word in SwitchState)
 
     def __init__(self, name: str, label: str | None = None, membervalue: str = "Off") -> None:
+        self.before_on: Callable[[str], None] | None = None  # its vector turns others Off
         super().__init__(name, label, membervalue)
+
+    @property
+    def membervalue(self) -> Any:
+        """The value. To assign "On" turns others Off where at most one may be On."""
+        return self._membervalue
+
+    @membervalue.setter
+    def membervalue(self, value: Any) -> None:
+        value = self._checked(value)
+        if value == "On" and self.before_on is not None:
+            self.before_on(self.name)
+        if value != self._membervalue:
+            self._membervalue = value
+            self.changed = True  # last, as in other members
 
 
 class LightMember(_WordMember):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from .arguments import Call, timestamp_string, word
+from .arguments import Call, named, timestamp_string, word
 from .errors import LocalProtocolError
 from .propertymembers import (
     BLOBMember,
@@ -20,12 +20,11 @@ from .propertymembers import (
     check_length,
 )
 from .protocol.encode import encode
-from .protocol.frame import Frame
 from .protocol.messages import OneBlob, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .transport.outlet import Outlet
 from .transport.threads import LARGE, in_thread_if
-from .vectorbase import PermittedVector, PropertyVector, ValueVector, named
+from .vectorbase import PermittedVector, PropertyVector, ValueVector
 
 __all__ = [
     "BLOBVector",
@@ -41,8 +40,9 @@ __all__ = [
 class SwitchVector(PermittedVector, ValueVector):
     """A vector of switches, which keeps its rule.
 
-    To assign "On" where at most one switch may be On turns the others Off, and so does ``vector.update(event)``.
-    A send raises LocalProtocolError if more than one is On nevertheless.
+    Where at most one switch may be On, to turn one On turns the others Off: by assignment to the vector or to a
+    member, and by ``vector.update(event)``. If more than one is On nevertheless, as at its creation, a send raises
+    LocalProtocolError.
 
     Args:
         name: Printable ASCII, unique in its device.
@@ -69,6 +69,8 @@ class SwitchVector(PermittedVector, ValueVector):
     ) -> None:
         super().__init__(name, label, group, perm, state, switchmembers)
         self._rule = word(SwitchRule, rule, "rule", name)
+        for member in self.data.values():
+            member.before_on = self._make_room
 
     @property
     def rule(self) -> str:
@@ -102,9 +104,9 @@ class SwitchVector(PermittedVector, ValueVector):
         if membername is not None:
             self.data[membername].membervalue = "On"
 
-    def __setitem__(self, membername: str, value: Any) -> None:
-        super().__setitem__(membername, value)
-        if value == "On" and self._rule is not SwitchRule.ANY_OF_MANY:
+    def _make_room(self, membername: str) -> None:
+        """A switch is about to be turned On."""
+        if self._rule is not SwitchRule.ANY_OF_MANY:
             self._turn_off_others(membername)
 
     def _turn_off_others(self, membername: str | None) -> None:
@@ -115,27 +117,24 @@ class SwitchVector(PermittedVector, ValueVector):
     def _perm_and_rule(self) -> tuple[Permission | None, SwitchRule | None]:
         return self._perm, self._rule
 
-    def _check_rule(self) -> None:
+    def _check_content(self) -> None:
         """Raise LocalProtocolError if more switches are On than the rule allows."""
-        if self._rule is not SwitchRule.ANY_OF_MANY:
+        for _ in range(3):  # a thread may just be turning one On and another Off
             on = [name for name, member in self.data.items() if member.membervalue == "On"]
-            if len(on) > 1:
-                raise LocalProtocolError(
-                    f"{', '.join(on)} of {self.name!r} are On, but its rule is {self._rule}: "
-                    "choose(name) turns one On and the others Off"
-                )
-
-    def _def_frame(self, call: Call) -> Frame:
-        self._check_rule()
-        return super()._def_frame(call)
+            if len(on) <= 1 or self._rule is SwitchRule.ANY_OF_MANY:
+                return
+        raise LocalProtocolError(
+            f"{', '.join(on)} of {self.name!r} are On, but its rule is {self._rule}: "
+            "choose(name) turns one On and the others Off"
+        )
 
     def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
         if self._rule is not SwitchRule.ANY_OF_MANY and any(member.membervalue == "On" for member in members):
-            members = [member for member in self.data.values() if member.changed or member in members]
+            chosen = set(map(id, members))
+            members = [member for member in self.data.values() if member.changed or id(member) in chosen]
         super()._send(outlet, members, call)
 
     def _in_order(self, members: Sequence[PropertyMember]) -> Sequence[PropertyMember]:
-        self._check_rule()
         # Off before On, so that a client which applies them one by one never shows two that are On.
         return sorted(members, key=lambda member: member.membervalue == "On")
 
@@ -310,7 +309,7 @@ class BLOBVector(PermittedVector):
                 self._give_up(before)
                 self._is_commanded = was_commanded or self._is_commanded
         if is_sent:
-            self._apply(call, before)
+            self._apply(call)
 
     def _set_message(self, blobs: tuple[OneBlob, ...], call: Call) -> SetVector:
         assert self.devicename is not None

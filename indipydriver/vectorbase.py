@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .arguments import Before, Call, attribute, seconds, word
+from .arguments import Call, attribute, named, seconds, word
 from .errors import DefinitionError, NotRunning
 from .fixed import listed
 from .propertymembers import PropertyMember, as_text, check_name
@@ -25,7 +25,6 @@ __all__ = [
     "PermittedVector",
     "PropertyVector",
     "ValueVector",
-    "named",
 ]
 
 logger = logging.getLogger("indipydriver.propertyvectors")
@@ -68,6 +67,7 @@ class PropertyVector(UserDict[str, Any]):
         self._state = word(State, state, "state", name)
         self._timeout = "0"
         self._message = ""
+        self._assigned: set[str] = set()  # which of the three since the last send began
         self._sends_to: Sender | None = None
         self._is_commanded = False  # a client waits for an answer
         self._forms = Forms()
@@ -109,6 +109,7 @@ class PropertyVector(UserDict[str, Any]):
     @state.setter
     def state(self, value: str) -> None:
         state = word(State, value, "state", self.name)
+        self._assigned.add("state")
         if state != self._state:
             self._state = state
             self.changed = True
@@ -123,9 +124,8 @@ class PropertyVector(UserDict[str, Any]):
 
     @timeout.setter
     def timeout(self, value: Any) -> None:
-        self._set_timeout(seconds(value, self.name))
-
-    def _set_timeout(self, timeout: str) -> None:
+        timeout = seconds(value, self.name)
+        self._assigned.add("timeout")
         if timeout != self._timeout:
             self._timeout = timeout
             self.changed = True
@@ -138,6 +138,7 @@ class PropertyVector(UserDict[str, Any]):
     @message.setter
     def message(self, value: Any) -> None:
         message = as_text(value)
+        self._assigned.add("message")
         if message and message != self._message:
             self._message = message
             self.changed = True
@@ -202,6 +203,7 @@ class PropertyVector(UserDict[str, Any]):
             ValueError: An argument is wrong; nothing has been changed or sent.
             NotRunning: The driver does not run yet.
         """
+        self._check_content()
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
@@ -211,7 +213,7 @@ class PropertyVector(UserDict[str, Any]):
             except BaseException:
                 self._give_up(before)
                 raise
-            self._apply(call, before)
+            self._apply(call)
             outlet.emit(frame)
         await outlet.pace()
 
@@ -269,23 +271,27 @@ class PropertyVector(UserDict[str, Any]):
             word(State, state, "state", self.name) if state else None,
         )
 
-    def _begin(self) -> Before:
-        """A send begins. The flag is cleared first: what a thread assigns from now on belongs to the next send."""
-        changed, self.changed = self.changed, False
-        return Before(changed, self._state, self._timeout, self._message)
+    def _check_content(self) -> None:
+        """Raise LocalProtocolError if these values may not be sent together, unless as an answer to clients."""
 
-    def _give_up(self, before: Before) -> None:
+    def _begin(self) -> bool:
+        """A send begins. The flag is cleared first: what is assigned from now on belongs to the next send."""
+        changed, self.changed = self.changed, False
+        self._assigned.clear()
+        return changed
+
+    def _give_up(self, was_changed: bool) -> None:
         """Nothing has been sent."""
-        if before.changed:
+        if was_changed:
             self.changed = True
 
-    def _apply(self, call: Call, before: Before) -> None:
-        """Make the arguments of a send those of the vector, except where something newer has been assigned."""
-        if call.timeout is not None and self._timeout == before.timeout:
+    def _apply(self, call: Call) -> None:
+        """Make the arguments of a send those of the vector, except what has been assigned since it began."""
+        if call.timeout is not None and "timeout" not in self._assigned:
             self._timeout = call.timeout
-        if call.state and self._state is before.state:
+        if call.state and "state" not in self._assigned:
             self._state = call.state
-        if call.message and self._message == before.message:
+        if call.message and "message" not in self._assigned:
             self._message = call.message
 
     def _is_news(self, call: Call) -> bool:
@@ -385,7 +391,10 @@ class ValueVector(PropertyVector):
             ValueError: An argument is wrong; nothing has been changed or sent.
             NotRunning: The driver does not run yet.
         """
-        call = self._checked(message, timestamp, timeout, state)
+        self._check_content()
+        await self._send_all(self._checked(message, timestamp, timeout, state), allvalues)
+
+    async def _send_all(self, call: Call, allvalues: bool = True) -> None:
         outlet = self._outlet()
         if self._is_enabled():
             members = [member for member in self.data.values() if allvalues or member.changed]
@@ -416,6 +425,7 @@ class ValueVector(PropertyVector):
             ValueError: An argument is wrong; nothing has been changed or sent.
             NotRunning: The driver does not run yet.
         """
+        self._check_content()
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
@@ -440,7 +450,7 @@ class ValueVector(PropertyVector):
             self._give_up(before)
             self._is_commanded = was_commanded or self._is_commanded
             raise
-        self._apply(call, before)
+        self._apply(call)
         outlet.emit(frame)
 
     def _set_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
@@ -463,13 +473,7 @@ class ValueVector(PropertyVector):
         return members
 
     async def answer_command(self, state: State, message: str) -> None:
-        await self.send_setVector(message=message, state=state)
-
-
-def named(data: dict[str, Any], names: Sequence[str]) -> list[Any]:
-    """The members with these names, in the order of their definition."""
-    wanted = {names} if isinstance(names, str) else set(names)
-    return [member for name, member in data.items() if name in wanted]
+        await self._send_all(self._checked(message, None, None, state))
 
 
 class PermittedVector(PropertyVector):

@@ -94,7 +94,9 @@ def _load_own(context: ssl.SSLContext, cert: File, key: File | None) -> None:
 
 
 def _check_readable(file: File) -> None:
-    """OSError, with the name of the file, if it cannot be read."""
+    """OSError, with the name of the file, if it cannot be read. What is no file, but a pipe, is read once only."""
+    if os.path.exists(file) and not os.path.isfile(file):
+        return
     try:
         with open(file, "rb"):
             pass
@@ -103,6 +105,8 @@ def _check_readable(file: File) -> None:
 
 
 def _holds(file: File, what: str) -> bool:
+    if not os.path.isfile(file):
+        return True  # as far as is known
     with open(file, "rb") as opened:
         return f"{what}-----".encode() in opened.read()
 

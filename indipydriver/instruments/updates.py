@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
 from threading import get_ident
@@ -12,6 +13,8 @@ from ..device import Device
 from ..propertyvectors import BLOBVector, PropertyVector
 
 __all__ = ["INTERVAL", "Updates"]
+
+logger = logging.getLogger("indipydriver.instruments")
 
 INTERVAL: Final = 0.1
 """Seconds between two updates of one vector that are sent because values were assigned."""
@@ -81,13 +84,20 @@ class Updates:
                 for vector, _ in list(self._changed.values()):
                     due = self._sent.get(vector.name, -math.inf) + INTERVAL - self._loop.time()
                     if due <= 0:
-                        await self.send(vector)
+                        await self._try_to_send(vector)
                     else:
                         wait = min(wait, due)
                 if wait < math.inf:
                     self._loop.call_later(wait, self._news.set)
         finally:
             self._loop = None
+
+    async def _try_to_send(self, vector: PropertyVector) -> None:
+        """One value that cannot be sent must not cost the others."""
+        try:
+            await self.send(vector)
+        except Exception:
+            logger.exception("%s %s cannot be sent", vector.devicename, vector.name)
 
     def _note(self, vector: PropertyVector, member: str) -> None:
         self._changed.setdefault(vector.name, (vector, set()))[1].add(member)

@@ -119,7 +119,7 @@ class BlobFrame(Frame):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copy.deepcopy and pickle, which would assign to :attr:`raw`."""
-        return BlobFrame, (self.address, self._chunks, self.skeleton, self.spans)
+        return BlobFrame, (self.address, [bytes(chunk) for chunk in self._chunks], self.skeleton, self.spans)
 
     @property
     def raw(self) -> bytes:  # type: ignore[override]

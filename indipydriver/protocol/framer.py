@@ -117,6 +117,9 @@ class Framer:
         tag, device, name = match.group(2, 3, 4)
         return self._addresses.get((tag, device, name))
 
+    def passed_on(self, count: int) -> None:
+        """So many bytes, for which `sole` had an address, have been handed on."""
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes of the stream and return the frames that they complete."""
         frames: list[Frame] = []

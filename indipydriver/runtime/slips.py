@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Final
 
 from ..propertymembers import NumberMember, getfloat
-from ..protocol.tags import Permission
+from ..protocol.tags import Permission, SwitchRule
 from .served import Driver
 
 __all__ = ["slips"]
@@ -29,6 +29,8 @@ def slips(driver: Driver, base: type) -> list[str]:
         *_forgotten_async(driver),
         *_without_rxevent(driver, base),
         *_odd_numbers(driver),
+        *_broken_rules(driver),
+        *_own_run(driver, base),
     ]
 
 
@@ -90,3 +92,17 @@ def _odd_numbers(driver: Driver) -> Iterator[str]:
                         yield f"{where}: clients show a number of C's type double, so use %.0f, not {member.format}"
                     if getfloat(member.min) > getfloat(member.max):
                         yield f"{where}: min {member.min} is above max {member.max}, so any number is accepted"
+
+
+def _broken_rules(driver: Driver) -> Iterator[str]:
+    for device in driver.data.values():
+        for vector in device.data.values():
+            rule = getattr(vector, "rule", SwitchRule.ANY_OF_MANY)
+            on = [name for name, member in vector.data.items() if member.membervalue == "On"]
+            if rule != SwitchRule.ANY_OF_MANY and len(on) > 1:
+                yield f"{', '.join(on)} of {device.devicename}.{vector.name} are On, but its rule is {rule}"
+
+
+def _own_run(driver: Driver, base: type) -> Iterator[str]:
+    if getattr(type(driver), "asyncrun", None) is not vars(base)["asyncrun"]:
+        yield f"{type(driver).__name__}.asyncrun is not called by a server: put what it does into hardware()"

@@ -27,7 +27,7 @@ from typing import Final
 
 from ..errors import MalformedFrame
 from ..protocol.blobs import BlobCollector, BlobHook, HookedFramer
-from ..protocol.frame import Batch, BlobFrame, Frame
+from ..protocol.frame import Address, Batch, BlobFrame, Frame
 from ..protocol.framer import Framer, Limits
 from ..protocol.texts import excerpt
 from .descriptor import DescriptorLink
@@ -222,6 +222,12 @@ class _AttachingFramer(Framer):
             self.drop(MalformedFrame(reason))
         else:
             self._descriptors.distrust(self, reason)
+
+    def sole(self, data: bytes) -> Address | None:
+        return super().sole(data) if not self._descriptors.waiting else None  # whose they are is to be found out
+
+    def passed_on(self, count: int) -> None:
+        self._descriptors.fed += count
 
     def feed(self, data: bytes) -> list[Frame]:
         descriptors = self._descriptors

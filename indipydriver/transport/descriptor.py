@@ -242,6 +242,7 @@ class DescriptorLink(FramedLink):
                 if self.shortcut is not None and self._progress is None:
                     address = self._framer.sole(data)
                     if address is not None and self.shortcut(address, data):
+                        self._framer.passed_on(count)
                         self.bytes_received += count
                         return
                 self._received(data)

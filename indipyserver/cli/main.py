@@ -99,7 +99,11 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
     Raises:
         SystemExit: They do not fit together, or help was all that they asked for.
     """
-    options = parser.parse_intermixed_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    for place, word in enumerate(words):
+        if word == "--demo" and words[place + 1 : place + 2] not in (["examples"], ["observatory"]):
+            words[place] = "--demo=examples"  # what follows is a DRIVER
+    options = parser.parse_intermixed_args(words)
     if options.check is True:  # the driver stands elsewhere, as in: --check --json DRIVER
         if not options.drivers:
             parser.error("--check needs a DRIVER")

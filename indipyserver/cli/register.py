@@ -260,22 +260,31 @@ def _check_free(one: Registered, places: Places) -> None:
 
 
 def _copy_lists(lists: Path, system: Path) -> None:
-    """Copy the lists of the system: KStars and INDI Web Manager look into one folder only."""
+    """Copy the lists of the system: KStars and INDI Web Manager look into one folder only.
+
+    What the user has put there stays: only copies that were made here are made anew.
+    """
+    earlier = _copies(lists)
     copied = []
     for path in sorted(system.glob("*.xml")) if system.is_dir() else ():
         target = lists / path.name
-        if path.is_file() and not _is_ours(target):
+        is_copy = path.name in earlier and not target.is_symlink()
+        if path.is_file() and not _is_ours(target) and (is_copy or not (target.exists() or target.is_symlink())):
             shutil.copyfile(path, target)
             copied.append(path.name)
     (lists / _COPIES).write_text("".join(f"{name}\n" for name in copied), encoding="utf-8")
 
 
-def _remove_copies(lists: Path) -> None:
+def _copies(lists: Path) -> list[str]:
+    """The names of the lists that are copies."""
     try:
-        copied = (lists / _COPIES).read_text(encoding="utf-8").splitlines()
+        names = (lists / _COPIES).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        return
-    for name in copied:
-        if "/" not in name:
-            (lists / name).unlink(missing_ok=True)
-    (lists / _COPIES).unlink()
+        return []
+    return [name for name in names if "/" not in name]
+
+
+def _remove_copies(lists: Path) -> None:
+    for name in _copies(lists):
+        (lists / name).unlink(missing_ok=True)
+    (lists / _COPIES).unlink(missing_ok=True)

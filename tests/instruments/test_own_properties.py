@@ -350,3 +350,20 @@ async def test_a_misspelt_attribute_is_noticed(caplog):
 
 def test_a_driver_of_several_kinds():
     assert list(InstrumentDriver(Camera(), Thermostat(Room()))) == ["Camera", "Thermostat"]
+
+
+@pytest.mark.parametrize("what", ["too long"])
+@driver_test
+async def test_a_value_that_cannot_be_sent_costs_no_other(what, caplog):
+    class Noting(PropertyDevice):
+        note = Text("")
+        count = Number(0)
+
+    driver = InstrumentDriver(Noting("D"))
+    async with DriverHarness(driver) as h:
+        driver["D"].note = "x" * (2 << 20)
+        await h.advance(1)
+        driver["D"].count = 2
+        await h.advance(1)
+        h.assert_values("D", "COUNT", COUNT="2")
+    assert "D NOTE cannot be sent" in caplog.text

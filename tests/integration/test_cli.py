@@ -402,9 +402,12 @@ async def test_a_fifo_keeps_it_alive_without_drivers(tmp_path):
             await client.settle()
 
 
+@pytest.mark.parametrize("also", [[], ["examples.snooping:make_drivers"]])
 @asynchronous
-async def test_the_demo_serves_the_example_instrument() -> None:
-    with started(sys.executable, "-m", "indipyserver", "--demo", "-p", "0", "--no-unix-socket", cwd=ROOT) as program:
+async def test_the_demo_serves_the_example_instrument(also: list[str]) -> None:
+    """What follows may be a driver as well as what to demonstrate."""
+    words = ["-p", "0", "--no-unix-socket", "--demo", *also]
+    with started(sys.executable, "-m", "indipyserver", *words, cwd=ROOT) as program:
         await eventually(lambda: re.search(r"on localhost port (\d+)", program.stderr()), timeout=20)
         port = int(re.search(r"on localhost port (\d+)", program.stderr())[1])
         async with IndiClient(port) as client:

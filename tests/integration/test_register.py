@@ -156,6 +156,28 @@ def test_nothing_of_others_is_touched(home, driver, places):
     assert os.listdir(places.programs) == ["indi_nice_focuser"]
 
 
+def test_lists_that_the_user_has_put_there_stay(home, driver, places, tmp_path):
+    places.lists.mkdir(parents=True)
+    own, elsewhere = places.lists / "drivers.xml", tmp_path / "elsewhere.xml"
+    own.write_text("<driversList><!-- mine --></driversList>")
+    elsewhere.write_text("<driversList><!-- elsewhere --></driversList>")
+    (places.lists / "indi_other.xml").symlink_to(elsewhere)
+    for _ in range(2):
+        register(spec(driver), places, ["Mine"])
+        assert "mine" in own.read_text()
+        assert "elsewhere" in elsewhere.read_text()
+    unregister("Mine", places)
+    assert own.exists()
+    assert (places.lists / "indi_other.xml").is_symlink()
+
+
+def test_copies_follow_the_lists_of_the_system(home, driver, places):
+    register(spec(driver), places, ["Mine"])
+    (places.system / "indi_other.xml").write_text("<driversList><!-- newer --></driversList>")
+    register(spec(driver), places, ["Mine"])
+    assert "newer" in (places.lists / "indi_other.xml").read_text()
+
+
 def test_the_command(home, driver, capsys):
     assert main(["--register", f"{driver}:make_driver", "--label", "My Own Focuser"]) == 0
     told = capsys.readouterr().out

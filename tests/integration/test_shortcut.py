@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
+import sys
+from collections.abc import Callable
 
 import pytest
 
 from indipydriver.protocol.frame import Frame
+from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
 from indipyserver.relay.observer import Observer
 from indipyserver.relay.peer import Peer
@@ -30,7 +34,7 @@ def update(value: int, size: int = 0) -> bytes:
 class Wired:
     """A driver and a client at one switchboard."""
 
-    def __init__(self, *, buffer: int = 0) -> None:
+    def __init__(self, *, buffer: int = 0, link: Callable[[str, socket.socket], DescriptorLink] | None = None) -> None:
         self.board = Switchboard("here")
         self.taken = 0
         (near, self.driver_end), (other, self.client_end) = socket.socketpair(), socket.socketpair()
@@ -39,7 +43,8 @@ class Wired:
         for sock in (near, other, self.driver_end, self.client_end):
             sock.setblocking(False)
         limits = OutboxLimits()
-        self.driver = Peer(self.board, DescriptorLink("driver", sock=near), Role.REMOTE, limits=limits)
+        of_driver = link("driver", near) if link is not None else DescriptorLink("driver", sock=near)
+        self.driver = Peer(self.board, of_driver, Role.REMOTE, limits=limits)
         self.client = Peer(self.board, DescriptorLink("client", sock=other), Role.CLIENT, limits=limits)
 
     async def __aenter__(self) -> Wired:
@@ -172,3 +177,17 @@ async def test_it_is_not_taken_while_half_an_element_is_held() -> None:
         await wired.send(update(2))
         assert not wired.taken
         assert await wired.received() == update(2)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are passed on Linux")
+@asynchronous
+async def test_a_descriptor_that_belongs_to_no_element_ends_the_link_also_here() -> None:
+    """Otherwise the next picture would be taken from it."""
+    async with Wired(link=PassingLink) as wired:
+        await wired.send(update(1))
+        assert wired.taken == 1
+        stray = os.memfd_create("stray")
+        socket.send_fds(wired.driver_end, [update(2)], [stray])
+        os.close(stray)
+        await eventually(lambda: wired.board.peers == [wired.client])
+        assert wired.taken == 1

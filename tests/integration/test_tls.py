@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import ssl
 import subprocess
+import threading
 import warnings
 
 import pytest
@@ -226,3 +228,18 @@ async def test_no_warning_with_tls(caplog):
     async with running(IPyServer(host="0.0.0.0", port=0, ssl=of_server())):
         pass
     assert "without encryption" not in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_certificate_and_key_may_come_from_pipes(tmp_path):
+    """As in `--tls-cert <(cat ...)`; what has been read from a pipe is not there a second time."""
+    writers = []
+    for name in ("server.pem", "server.key"):
+        os.mkfifo(tmp_path / name)
+        data = (certificates() / name).read_bytes()
+        writers.append(threading.Thread(target=(tmp_path / name).write_bytes, args=(data,), daemon=True))
+    for writer in writers:
+        writer.start()
+    server_context(tmp_path / "server.pem", tmp_path / "server.key")
+    for writer in writers:
+        writer.join(10)

@@ -7,6 +7,7 @@ import copy
 import fcntl
 import mmap
 import os
+import pickle
 import sys
 
 import pytest
@@ -196,3 +197,11 @@ def test_a_copy_of_the_attached_form_is_inline_and_leaves_the_files_alone() -> N
     assert decode(copied) == decode(form.inline())
     del copied
     assert content(form) == [b"ABC"]
+
+
+def test_a_large_picture_that_came_attached_can_be_copied_and_pickled() -> None:
+    """Its base64 lies in memory of its own."""
+    form = attach(inline(member(base64.b64encode(bytes(range(256)) * 1000))))
+    assert isinstance(form, AttachedFrame)
+    for copied in (copy.deepcopy(form), pickle.loads(pickle.dumps(form)), copy.deepcopy(form.inline())):
+        assert members_of(copied) == members_of(form.inline())

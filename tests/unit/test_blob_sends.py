@@ -317,3 +317,18 @@ def test_no_lock_of_a_file_is_kept():
     file = io.BytesIO(b"x")
     ipd.BLOBMember.getbytes(file)
     assert not len(_open_files._locks)
+
+
+@driver_test
+async def test_what_is_assigned_while_a_blob_is_encoded_stays_even_if_it_is_what_was_there():
+    """The next exposure may begin meanwhile."""
+    vector = ipd.BLOBVector("IMAGE", "", "", "rw", "Busy", [ipd.BLOBMember("b", blobformat=".x")])
+    vector.timeout = 5
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [vector]))):
+        vector["b"] = bytes(4_000_000)
+        sending = asyncio.create_task(vector.send_setVectorMembers(members=["b"], state="Ok", timeout=0))
+        await asyncio.sleep(0)
+        vector.state = "Busy"
+        vector.timeout = 5
+        await sending
+        assert (vector.state, vector.timeout) == ("Busy", "5")

@@ -1,9 +1,13 @@
 """The library keeps the rules of switches in what a driver sends."""
 
+import itertools
+import sys
+import threading
+
 import pytest
 
 import indipydriver as ipd
-from indipydriver.errors import DefinitionError, LocalProtocolError
+from indipydriver.errors import LocalProtocolError
 from indipydriver.testing import DriverHarness, driver_test
 
 
@@ -48,11 +52,38 @@ def test_choosing():
 
 
 @pytest.mark.parametrize("rule", ["OneOfMany", "AtMostOne"])
-def test_a_definition_that_breaks_the_rule_is_refused(rule):
+def test_assigning_to_a_member_turns_the_others_off(rule):
+    """As drivers do that keep their members."""
     switches = vector(rule)
     switches.data["B"].membervalue = "On"
-    with pytest.raises(DefinitionError, match=r"A, B of 'S' are On, but its rule is .*choose"):
-        ipd.Device("D", [switches])
+    assert dict(switches) == {"A": "Off", "B": "On", "C": "Off"}
+
+
+def both_on(rule="OneOfMany"):
+    members = [ipd.SwitchMember(name, membervalue="On") for name in "AB"]
+    return ipd.SwitchVector("S", "S", "Main", "rw", rule, "Idle", members)
+
+
+@driver_test
+async def test_what_breaks_the_rule_from_the_beginning_is_defined_and_logged(caplog):
+    """Drivers written for the packages on PyPI go on."""
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [both_on()]))) as h:
+        h.assert_values("D", "S", A="On", B="On")
+    assert "A, B of D.S are On, but its rule is OneOfMany" in caplog.text
+
+
+@pytest.mark.parametrize("fails", ["in rxevent", "by the rule"])
+@driver_test
+async def test_a_client_is_answered_though_the_rule_is_broken(fails, caplog):
+    class Failing(ipd.IPyDriver):
+        async def rxevent(self, event):
+            if fails == "in rxevent":
+                raise RuntimeError("no")
+            await event.vector.send_setVector()
+
+    async with DriverHarness(Failing(ipd.Device("D", [both_on()]))) as h:
+        await h.set_switch("D", "S", A="On")
+        await h.wait_for("D", "S", state="Alert")
 
 
 @driver_test
@@ -66,17 +97,39 @@ async def test_the_obvious_line_answers_a_command_for_one_switch():
 
 @driver_test
 async def test_a_send_that_breaks_the_rule_raises_and_changes_nothing():
-    driver = Updating(ipd.Device("D", [vector()]))
-    async with DriverHarness(driver) as harness:
-        switches = driver["D"]["S"]
-        switches.data["B"].membervalue = "On"
-        with pytest.raises(LocalProtocolError, match="A, B of 'S' are On"):
-            await switches.send_setVector(state="Busy")
-        with pytest.raises(LocalProtocolError):
-            await switches.send_setVectorMembers(members=["C"])
+    switches = both_on()
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [switches]))) as harness:
+        for send in (switches.send_setVector, switches.send_setVectorMembers, switches.send_defVector):
+            with pytest.raises(LocalProtocolError, match="A, B of 'S' are On"):
+                await send(state="Busy")
         assert switches.state == "Idle"
         assert switches.data["B"].changed
-        switches.choose("C")
-        await switches.send_setVectorMembers(members=["C"], state="Ok")
+        switches.choose("B")
+        await switches.send_setVectorMembers(members=["B"], state="Ok")
         await harness.wait_for("D", "S", state="Ok")
-        harness.assert_values("D", "S", A="Off", B="Off", C="On")
+        harness.assert_values("D", "S", A="Off", B="On")
+
+
+@driver_test
+async def test_threads_that_choose_disturb_no_send():
+    switches = vector()
+    stop = threading.Event()
+
+    def choose():
+        for name in itertools.cycle("ABC"):
+            switches[name] = "On"
+            if stop.is_set():
+                break
+
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [switches]))):
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        thread = threading.Thread(target=choose)
+        thread.start()
+        try:
+            for _ in range(300):
+                await switches.send_setVector()
+        finally:
+            stop.set()
+            thread.join()
+            sys.setswitchinterval(interval)

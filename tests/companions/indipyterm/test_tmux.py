@@ -110,7 +110,7 @@ async def test_our_server(tmux, tmp_path):
         await tmux.press("Enter")
         await tmux.sees("=> 20.5", "1 unsent")
         await tmux.press("s")
-        await tmux.sees(r"Target +20\.5")
+        await tmux.sees(r"Target, °C +20\.5")
         await tmux.press("]", "]")
         await tmux.sees("Lamp")
         await tmux.press("[")
