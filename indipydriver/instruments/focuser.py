@@ -180,8 +180,11 @@ class Focuser(Backlash):
 
     async def _on_relative(self, values: dict[str, Any]) -> None:
         steps = round(values[_REL_MEMBER])
-        if steps <= 0:
-            await self._send(_REL, State.ALERT, message="[ERROR] The number of steps is greater than 0")
+        if steps < 0:
+            await self._send(_REL, State.ALERT, message="[ERROR] The number of steps is not negative")
+            return
+        if steps == 0:  # as whoever sends all values back
+            await self._send(_REL, State.OK)
             return
         steps = steps if self._is_on(_MOTION, "FOCUS_OUTWARD") else -steps
         target = self.position + steps

@@ -113,7 +113,7 @@ async def test_the_examples_are_fine(name, act, monkeypatch):
 async def test_a_server_is_checked_through_its_socket():
     async with running_server(observatory.make_driver()) as server:
         report = await check(f"Focuser@127.0.0.1:{server.port}", timeout=TIMEOUT)
-        assert report.devices == {"Focuser": 2}
+        assert list(report.devices) == ["Focuser"]
         assert report.status == 0
         report = await check(f"@127.0.0.1:{server.port}", timeout=TIMEOUT)
         assert list(report.devices) == ["Focuser", "Filter Wheel", "Flat Panel"]

@@ -9,7 +9,7 @@ import indipydriver as ipd
 from indipyserver import IPyServer
 from indipyserver.routing.rights import Rights
 from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running
-from tests.support.drivers import echo_driver
+from tests.support.drivers import echo_device, echo_driver
 
 
 @asynchronous
@@ -150,7 +150,7 @@ async def test_nothing_names_a_device_that_a_guest_may_not_see():
             await asyncio.sleep(0.05)
             raise RuntimeError("the SecretDome is stuck")
 
-    roof, failing = Roof(ipd.Device("Roof", [])), Failing(*echo_driver("SecretDome").data.values())
+    roof, failing = Roof(ipd.Device("Roof", [])), Failing(echo_device("SecretDome"))
     server = IPyServer(roof, echo_driver("Weather"), host="127.0.0.1", port=0)
     door = server.add_listener("127.0.0.1", devices=["Weather*"])
     async with running(server), IndiClient(server.port) as client, IndiClient(door.port) as guest:
