@@ -60,6 +60,7 @@ class Call(NamedTuple):
     timestamp: str
     timeout: str | None
     state: State | None
+    assigned: tuple[int, ...]  # how often state, timeout and message had been assigned when it was called
 
 
 def named(data: dict[str, Any], names: Sequence[str]) -> list[Any]:

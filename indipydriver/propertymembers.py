@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
@@ -17,6 +17,7 @@ from .protocol.tags import State, SwitchState
 from .protocol.values import format_number, getfloat
 
 __all__ = [
+    "SWITCHING",
     "BLOBMember",
     "BLOBSource",
     "LightMember",
@@ -171,6 +172,10 @@ class _WordMember(PropertyMember):
         return as_text(value)
 
 
+SWITCHING: Final = RLock()
+"""Held while one switch is turned On and others Off: threads may assign, and a signal handler within that."""
+
+
 class SwitchMember(_WordMember):
     """A switch.
 
@@ -184,6 +189,10 @@ class SwitchMember(_WordMember):
         self.before_on: Callable[[str], None] | None = None  # its vector turns others Off
         super().__init__(name, label, membervalue)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is in no vector."""
+        return {**self.__dict__, "before_on": None}
+
     @property
     def membervalue(self) -> Any:
         """The value. To assign "On" turns others Off where at most one may be On."""
@@ -192,11 +201,12 @@ class SwitchMember(_WordMember):
     @membervalue.setter
     def membervalue(self, value: Any) -> None:
         value = self._checked(value)
-        if value == "On" and self.before_on is not None:
-            self.before_on(self.name)
-        if value != self._membervalue:
-            self._membervalue = value
-            self.changed = True  # last, as in other members
+        with SWITCHING:
+            if value == "On" and self.before_on is not None:
+                self.before_on(self.name)
+            if value != self._membervalue:
+                self._membervalue = value
+                self.changed = True  # last, as in other members
 
 
 class LightMember(_WordMember):

@@ -10,6 +10,7 @@ from typing import Any
 from .arguments import Call, named, timestamp_string, word
 from .errors import LocalProtocolError
 from .propertymembers import (
+    SWITCHING,
     BLOBMember,
     BLOBSource,
     LightMember,
@@ -24,7 +25,7 @@ from .protocol.messages import OneBlob, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .transport.outlet import Outlet
 from .transport.threads import LARGE, in_thread_if
-from .vectorbase import PermittedVector, PropertyVector, ValueVector
+from .vectorbase import PropertyVector, ValueVector
 
 __all__ = [
     "BLOBVector",
@@ -35,6 +36,30 @@ __all__ = [
     "TextVector",
     "timestamp_string",
 ]
+
+
+class PermittedVector(PropertyVector):
+    """A vector that says what clients may do with it: all but lights."""
+
+    def __init__(
+        self, name: str, label: str, group: str, perm: str, state: str, members: Iterable[PropertyMember]
+    ) -> None:
+        super().__init__(name, label, group, state, members)
+        self._perm = word(Permission, perm, "perm", name)
+
+    def _sent_timeout(self, call: Call) -> str | None:
+        if self._perm is Permission.READ_ONLY:
+            return None
+        return self._timeout if call.timeout is None else call.timeout
+
+    @property
+    def perm(self) -> str:
+        """What clients may do: ro, wo or rw; anything else raises ValueError."""
+        return self._perm.value
+
+    @perm.setter
+    def perm(self, value: str) -> None:
+        self._perm = word(Permission, value, "perm", self.name)
 
 
 class SwitchVector(PermittedVector, ValueVector):
@@ -84,7 +109,8 @@ class SwitchVector(PermittedVector, ValueVector):
     @property
     def chosen(self) -> str | None:
         """The name of the switch that is On, None if none is; of several, the first."""
-        return next((name for name, member in self.data.items() if member.membervalue == "On"), None)
+        with SWITCHING:
+            return next((name for name, member in self.data.items() if member.membervalue == "On"), None)
 
     def choose(self, membername: str | None) -> None:
         """Turn one switch On and all others Off.
@@ -100,9 +126,21 @@ class SwitchVector(PermittedVector, ValueVector):
             raise ValueError(f"one switch of {self.name!r} must be On, as its rule is OneOfMany")
         if membername is not None and membername not in self.data:
             raise self._unknown(membername)
-        self._turn_off_others(membername)
-        if membername is not None:
-            self.data[membername].membervalue = "On"
+        with SWITCHING:
+            self._turn_off_others(membername)
+            if membername is not None:
+                self.data[membername].membervalue = "On"
+
+    def __setitem__(self, membername: str, value: Any) -> None:
+        with SWITCHING:
+            super().__setitem__(membername, value)
+            if value == "On":
+                self._make_room(membername)  # also by members that have come into `data` later
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for member in self.data.values():
+            member.before_on = self._make_room
 
     def _make_room(self, membername: str) -> None:
         """A switch is about to be turned On."""
@@ -119,14 +157,15 @@ class SwitchVector(PermittedVector, ValueVector):
 
     def _check_content(self) -> None:
         """Raise LocalProtocolError if more switches are On than the rule allows."""
-        for _ in range(3):  # a thread may just be turning one On and another Off
+        if self._rule is SwitchRule.ANY_OF_MANY:
+            return
+        with SWITCHING:
             on = [name for name, member in self.data.items() if member.membervalue == "On"]
-            if len(on) <= 1 or self._rule is SwitchRule.ANY_OF_MANY:
-                return
-        raise LocalProtocolError(
-            f"{', '.join(on)} of {self.name!r} are On, but its rule is {self._rule}: "
-            "choose(name) turns one On and the others Off"
-        )
+        if len(on) > 1:
+            raise LocalProtocolError(
+                f"{', '.join(on)} of {self.name!r} are On, but its rule is {self._rule}: "
+                "choose(name) turns one On and the others Off"
+            )
 
     def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
         if self._rule is not SwitchRule.ANY_OF_MANY and any(member.membervalue == "On" for member in members):

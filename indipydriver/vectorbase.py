@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .arguments import Call, attribute, named, seconds, word
-from .errors import DefinitionError, NotRunning
+from .errors import DefinitionError, LocalProtocolError, NotRunning
 from .fixed import listed
 from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
@@ -22,7 +22,6 @@ from .shapes import DeviceLike, DriverLike, Sender
 from .transport.outlet import Outlet
 
 __all__ = [
-    "PermittedVector",
     "PropertyVector",
     "ValueVector",
 ]
@@ -67,7 +66,7 @@ class PropertyVector(UserDict[str, Any]):
         self._state = word(State, state, "state", name)
         self._timeout = "0"
         self._message = ""
-        self._assigned: set[str] = set()  # which of the three since the last send began
+        self._assigned = dict.fromkeys(("state", "timeout", "message"), 0)  # how many assignments there have been
         self._sends_to: Sender | None = None
         self._is_commanded = False  # a client waits for an answer
         self._forms = Forms()
@@ -109,7 +108,7 @@ class PropertyVector(UserDict[str, Any]):
     @state.setter
     def state(self, value: str) -> None:
         state = word(State, value, "state", self.name)
-        self._assigned.add("state")
+        self._assigned["state"] += 1
         if state != self._state:
             self._state = state
             self.changed = True
@@ -125,7 +124,7 @@ class PropertyVector(UserDict[str, Any]):
     @timeout.setter
     def timeout(self, value: Any) -> None:
         timeout = seconds(value, self.name)
-        self._assigned.add("timeout")
+        self._assigned["timeout"] += 1
         if timeout != self._timeout:
             self._timeout = timeout
             self.changed = True
@@ -138,7 +137,7 @@ class PropertyVector(UserDict[str, Any]):
     @message.setter
     def message(self, value: Any) -> None:
         message = as_text(value)
-        self._assigned.add("message")
+        self._assigned["message"] += 1
         if message and message != self._message:
             self._message = message
             self.changed = True
@@ -269,15 +268,15 @@ class PropertyVector(UserDict[str, Any]):
             format_timestamp(timestamp),
             None if timeout is None else seconds(timeout, self.name),
             word(State, state, "state", self.name) if state else None,
+            tuple(self._assigned.values()),
         )
 
     def _check_content(self) -> None:
         """Raise LocalProtocolError if these values may not be sent together, unless as an answer to clients."""
 
     def _begin(self) -> bool:
-        """A send begins. The flag is cleared first: what is assigned from now on belongs to the next send."""
+        """A send begins; returns whether something had changed. What is assigned from now on belongs to the next."""
         changed, self.changed = self.changed, False
-        self._assigned.clear()
         return changed
 
     def _give_up(self, was_changed: bool) -> None:
@@ -287,12 +286,17 @@ class PropertyVector(UserDict[str, Any]):
 
     def _apply(self, call: Call) -> None:
         """Make the arguments of a send those of the vector, except what has been assigned since it began."""
-        if call.timeout is not None and "timeout" not in self._assigned:
+        state, timeout, message = [
+            now != before for now, before in zip(self._assigned.values(), call.assigned, strict=True)
+        ]
+        if call.timeout is not None and not timeout:
             self._timeout = call.timeout
-        if call.state and "state" not in self._assigned:
+        if call.state and not state:
             self._state = call.state
-        if call.message and "message" not in self._assigned:
+        if call.message and not message:
             self._message = call.message
+        if (state and call.state not in (None, self._state)) or (timeout and call.timeout not in (None, self._timeout)):
+            self.changed = True  # what has been sent is older
 
     def _is_news(self, call: Call) -> bool:
         """The vector is not as it was last sent, or will not be once the arguments of a send are its own."""
@@ -473,28 +477,10 @@ class ValueVector(PropertyVector):
         return members
 
     async def answer_command(self, state: State, message: str) -> None:
-        await self._send_all(self._checked(message, None, None, state))
-
-
-class PermittedVector(PropertyVector):
-    """A vector that says what clients may do with it: all but lights."""
-
-    def __init__(
-        self, name: str, label: str, group: str, perm: str, state: str, members: Iterable[PropertyMember]
-    ) -> None:
-        super().__init__(name, label, group, state, members)
-        self._perm = word(Permission, perm, "perm", name)
-
-    def _sent_timeout(self, call: Call) -> str | None:
-        if self._perm is Permission.READ_ONLY:
-            return None
-        return self._timeout if call.timeout is None else call.timeout
-
-    @property
-    def perm(self) -> str:
-        """What clients may do: ro, wo or rw; anything else raises ValueError."""
-        return self._perm.value
-
-    @perm.setter
-    def perm(self, value: str) -> None:
-        self._perm = word(Permission, value, "perm", self.name)
+        call = self._checked(message, None, None, state)
+        try:
+            await self._send_all(call)
+        except LocalProtocolError:  # a value cannot be sent; that is no reason to leave clients without an answer
+            outlet = self._outlet()
+            self._send(outlet, (), call)
+            await outlet.pace()

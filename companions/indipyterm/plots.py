@@ -41,7 +41,7 @@ class Plot(NamedTuple):
 
 def scaled(value: float, span: float) -> str:
     """A number with as many digits as a scale of this length needs."""
-    if not math.isfinite(value) or abs(value) >= 1e9 or 0 < span < 1e-6:
+    if not (math.isfinite(value) and math.isfinite(span)) or abs(value) >= 1e9 or 0 < span < 1e-6:
         return f"{value:.4g}"
     digits = max(0, 2 - math.floor(math.log10(span))) if span > 0 else 3
     return f"{value:.{digits}f}"
@@ -74,7 +74,8 @@ def sparkline(samples: Sequence[Sample], columns: int, now: float, seconds: floa
 def _step(value: float, low: float, high: float, steps: int) -> int:
     if high <= low:
         return 0
-    return min(int((value - low) / (high - low) * steps), steps - 1)
+    # Halves, as the difference of the largest numbers is not finite.
+    return min(int((value / 2 - low / 2) / (high / 2 - low / 2) * steps), steps - 1)
 
 
 def plot(samples: Sequence[Sample], columns: int, rows: int, now: float, seconds: float) -> Plot | None:

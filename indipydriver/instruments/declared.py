@@ -394,8 +394,11 @@ class Choice(Value[_E]):
     def store(self, vector: PropertyVector, value: _E) -> None:
         if not isinstance(value, self._kind):
             raise ValueError(f"{self.attribute!r} is a {self._kind.__name__}, not {value!r}")
-        for name in vector:
-            vector[name] = "On" if name == value.name else "Off"
+        assert isinstance(vector, SwitchVector)
+        vector.choose(value.name)
 
     def load(self, vector: PropertyVector) -> _E:
-        return self._kind[next(name for name, value in vector.items() if value == "On")]
+        assert isinstance(vector, SwitchVector)
+        chosen = vector.chosen
+        assert chosen is not None, "one of them is always On"
+        return self._kind[chosen]

@@ -123,9 +123,9 @@ def _encoder_of_openssl() -> _Encoder:
     encode = ctypes.CDLL(spec.origin).EVP_EncodeBlock
     encode.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
     encode.restype = ctypes.c_int
-    new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
-    new_bytes.argtypes = (ctypes.c_char_p, ctypes.c_ssize_t)
-    new_bytes.restype = ctypes.py_object
+    # A prototype of our own: the function object of `pythonapi` belongs to the whole process.
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_char_p, ctypes.c_ssize_t)
+    new_bytes = prototype(("PyBytes_FromStringAndSize", ctypes.pythonapi))
 
     def address_of(buffer: bytearray | mmap.mmap) -> int:
         return ctypes.addressof(ctypes.c_char.from_buffer(buffer))

@@ -98,8 +98,10 @@ def _broken_rules(driver: Driver) -> Iterator[str]:
     for device in driver.data.values():
         for vector in device.data.values():
             rule = getattr(vector, "rule", SwitchRule.ANY_OF_MANY)
+            if rule == SwitchRule.ANY_OF_MANY:
+                continue
             on = [name for name, member in vector.data.items() if member.membervalue == "On"]
-            if rule != SwitchRule.ANY_OF_MANY and len(on) > 1:
+            if len(on) > 1:
                 yield f"{', '.join(on)} of {device.devicename}.{vector.name} are On, but its rule is {rule}"
 
 

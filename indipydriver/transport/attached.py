@@ -97,6 +97,7 @@ class _Descriptors(BlobHook):
         self.waiting: deque[tuple[int, Descriptor]] = deque()
         self.fed = 0
         self.gave = False
+        self.together = 0
 
     def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
         return _CountingCollector(tag, start_tag, limits)
@@ -191,6 +192,11 @@ class _Descriptors(BlobHook):
             framer.drop(MalformedFrame(fault, tag=frame.tag.text, excerpt=excerpt(sample)))
             return None
         lengths = [told_length(tag) for tag in tags]
+        self.together += sum(map(length_in_base64, lengths))
+        if self.together > framer.limits.blob:  # reading stops behind a BLOB whose receiver is busy, not within a read
+            reason = f"attached BLOBs sent at once that together are more than {framer.limits.blob} bytes as base64"
+            framer.drop(MalformedFrame(reason, tag=frame.tag.text, excerpt=excerpt(sample)))
+            return None
         return AttachedFrame(frame.address, frame.raw, [descriptor for _, descriptor in taken], lengths)
 
 
@@ -232,6 +238,7 @@ class _AttachingFramer(Framer):
     def feed(self, data: bytes) -> list[Frame]:
         descriptors = self._descriptors
         descriptors.fed += len(data)
+        descriptors.together = 0
         frames = super().feed(data)
         self.apart = descriptors.gave
         descriptors.gave = False

@@ -55,8 +55,11 @@ class AuditLog(Observer):
     def _describe(self, frame: Frame) -> str:
         blob = isinstance(frame, BlobFrame)
         # The data of a BLOB is not joined for this: all tags are in its skeleton.
-        root = ET.fromstring(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw)
         parts = [f"{_safe(frame.device or '')}.{_safe(frame.name or '')}"]
+        try:
+            root = ET.fromstring(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw)
+        except ET.ParseError:
+            return f"{parts[0]} cannot be read"
         length = len(parts[0])
         members = list(root)
         for number, child in enumerate(members):

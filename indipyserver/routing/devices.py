@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
@@ -18,6 +19,8 @@ MAX_DEFINED: Final = 50_000
 """Properties all devices of one endpoint may have together: about 64 MiB of memory with the longest names."""
 
 P = TypeVar("P")
+
+_VALUES = re.compile(rb"""\"[^\"]*\"|'[^']*'""")
 
 
 class PropertyRecord:
@@ -268,4 +271,15 @@ def _without_timestamp(raw: bytes) -> bytes:
     if begin < 0 or raw[begin] not in b" \t\r\n" or raw[begin + 11] not in b"\"'":
         return raw
     end = raw.find(raw[begin + 11 : begin + 12], begin + 12)
-    return raw[:begin] + raw[end + 1 :] if end > 0 else raw
+    before = raw[:begin]
+    if end < 0 or _is_quoted(before):
+        return raw
+    return before + raw[end + 1 :]
+
+
+def _is_quoted(before: bytes) -> bool:
+    """Does this part of a start tag end within the value of an attribute?"""
+    if before.count(b'"') % 2 == before.count(b"'") % 2 == 0:
+        return False
+    rest = _VALUES.sub(b"", before)
+    return b'"' in rest or b"'" in rest

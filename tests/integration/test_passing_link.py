@@ -562,3 +562,16 @@ async def test_who_ends_elements_makes_progress_wherever_a_read_ends() -> None:
             ends.send(TEXT[half:] + TEXT[:half])
         assert not ends.receiver.closed
         assert not ends.receiver.faults
+
+
+@asynchronous
+async def test_attached_blobs_of_one_read_are_together_no_larger_than_one_may_be() -> None:
+    """Reading stops behind a BLOB whose receiver is busy, but not within a read; sparse files cost a peer nothing."""
+    async with Ends(limits=Limits(blob=30_000)) as ends:
+        files = [memory(b"", 10_000) for _ in range(5)]
+        ends.send(b"".join(vector(f"V{n}", attached("b", 10_000)) for n in range(5)), *files)
+        await eventually(lambda: len(ends.receiver.seen) + len(ends.receiver.faults) == 5)
+        assert [name for name, _ in ends.receiver.seen] == ["V0", "V1"]
+        assert all("together" in fault for fault in ends.receiver.faults)
+        ends.send(vector("V5", attached("b", 10_000)), memory(b"", 10_000))
+        await eventually(lambda: len(ends.receiver.seen) == 3)

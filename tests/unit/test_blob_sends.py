@@ -332,3 +332,17 @@ async def test_what_is_assigned_while_a_blob_is_encoded_stays_even_if_it_is_what
         vector.timeout = 5
         await sending
         assert (vector.state, vector.timeout) == ("Busy", "5")
+
+
+@driver_test
+async def test_a_state_assigned_while_a_send_waits_for_its_turn_stays():
+    vector = ipd.BLOBVector("IMAGE", "", "", "rw", "Idle", [ipd.BLOBMember("b", blobformat=".x")])
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [vector]))):
+        vector["b"] = bytes(4_000_000)
+        first = asyncio.create_task(vector.send_setVectorMembers(members=["b"], state="Busy"))
+        second = asyncio.create_task(vector.send_setVectorMembers(members=["b"], state="Ok"))
+        await asyncio.sleep(0)
+        vector.state = "Alert"
+        await asyncio.gather(first, second)
+        assert vector.state == "Alert"
+        assert vector.changed

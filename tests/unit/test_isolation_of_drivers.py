@@ -377,7 +377,11 @@ async def test_a_vector_that_cannot_be_defined_is_logged_once_however_often_it_i
 async def test_what_a_refusal_cannot_say_is_logged_once(caplog):
     driver = ipd.IPyDriver(ipd.Device("D", texts("v")))
     async with DriverHarness(driver) as h:
-        driver["D"]["v"]["t"] = "x" * (2 << 20)  # no update can be sent
+
+        async def fail(state, message):
+            raise ValueError("no")
+
+        driver["D"]["v"].answer_command = fail
         for _ in range(100):
             await h.set_number("D", "v", t=1)
         assert len([record for record in errors(caplog) if "could not be set to Alert" in record.getMessage()]) == 1

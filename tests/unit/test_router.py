@@ -94,6 +94,26 @@ def test_definitions_go_to_those_who_miss_them() -> None:
     assert site.take(early) == site.take(late) == ["delProperty A q", "defTextVector A q"]
 
 
+@pytest.mark.parametrize("label", [b"\"a timestamp='b' c\"", b'"it\'s"', b"'a timestamp=\"b\" c'"])
+def test_text_that_looks_like_a_timestamp_hides_no_change(label: bytes) -> None:
+    site = Site()
+    driver, client = site.driver("A"), site.client(ALL)
+
+    def definition(state: bytes) -> bytes:
+        member = b"<defText name='m'>it's</defText>"
+        return (
+            b"<defTextVector device='A' name='p' label=%s state='%s' perm='ro' timestamp='t'>" % (label, state)
+            + member
+            + b"</defTextVector>"
+        )
+
+    for state in (b"Ok", b"Alert"):
+        site.router.route(driver, Framer().feed(definition(b"Ok")))
+        deliveries = site.router.route(driver, Framer().feed(definition(state)))
+        if state == b"Alert":
+            assert any(client in receivers for _, receivers in deliveries)
+
+
 @pytest.mark.parametrize("stamp", [b' timestamp="%d"', b" timestamp='%d'", b'\n\ttimestamp="%d"'])
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_a_definition_of_which_only_the_timestamp_is_new_is_no_news(stamp: bytes, place: str) -> None:

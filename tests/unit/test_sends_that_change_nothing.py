@@ -178,3 +178,38 @@ async def test_what_could_not_be_sent_is_still_to_be_sent(monkeypatch):
         await vector.send_setVector(allvalues=False)
         await h.settle()
         h.assert_values("D", "text", m="new")
+
+
+@driver_test
+async def test_a_state_that_a_thread_assigns_during_a_send_goes_out_with_the_next(monkeypatch):
+    """Also the state that the vector already had: what clients have been told is older."""
+    driver = driver_with_all_kinds()
+    vector = driver["D"]["text"]
+    async with DriverHarness(driver) as h:
+        await vector.send_setVector(state="Busy")
+
+        def encode_slowly(*arguments):
+            vector.state = "Busy"
+            return encode(*arguments)
+
+        encode = Forms.encode
+        monkeypatch.setattr(Forms, "encode", encode_slowly)
+        await vector.send_setVector(state="Ok")
+        monkeypatch.undo()
+        assert vector.state == "Busy"
+        await vector.send_setVector(allvalues=False)
+        await h.settle()
+        h.assert_state("D", "text", "Busy")
+
+
+@driver_test
+async def test_a_client_is_answered_though_the_values_cannot_be_sent():
+    class Wordy(ipd.IPyDriver):
+        async def rxevent(self, event):
+            event.vector["m"] = "x" * (2 << 20)
+            await event.vector.send_setVector(state="Ok")
+
+    vector = ipd.TextVector("text", "", "", "rw", "Ok", [ipd.TextMember("m")])
+    async with DriverHarness(Wordy(ipd.Device("D", [vector]))) as h:
+        await h.set_text("D", "text", m="new")
+        await h.wait_for("D", "text", state="Alert")

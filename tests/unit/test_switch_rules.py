@@ -1,6 +1,8 @@
 """The library keeps the rules of switches in what a driver sends."""
 
+import copy
 import itertools
+import pickle
 import sys
 import threading
 
@@ -133,3 +135,51 @@ async def test_threads_that_choose_disturb_no_send():
             stop.set()
             thread.join()
             sys.setswitchinterval(interval)
+
+
+def test_members_that_come_later_are_kept_to_the_rule():
+    """As the filters that are found when a wheel is connected."""
+    switches = vector(on="A")
+    switches.data["D"] = ipd.SwitchMember("D")
+    switches["D"] = "On"
+    assert switches.chosen == "D"
+    switches["B"] = "On"
+    assert dict(switches) == {"A": "Off", "B": "On", "C": "Off", "D": "Off"}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda member: pickle.loads(pickle.dumps(member))])
+def test_a_copy_of_a_member_is_in_no_vector(copied):
+    switches = vector(on="A")
+    copied(switches.data["B"]).membervalue = "On"
+    assert switches.chosen == "A"
+
+
+def test_a_copy_of_a_vector_keeps_its_own_rule():
+    switches = vector(on="A")
+    other = copy.deepcopy(switches)
+    other.data["B"].membervalue = "On"
+    assert (switches.chosen, other.chosen) == ("A", "B")
+
+
+def test_two_threads_that_assign_leave_one_on():
+    switches = vector(on="A")
+    seen = set()
+
+    def assign(names):
+        for _ in range(2000):
+            for name in names:
+                switches[name] = "On"
+                seen.add(switches.chosen)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=assign, args=(names,)) for names in ("AB", "BC")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert list(switches.values()).count("On") == 1
+    assert seen <= set("ABC"), "one is always On"

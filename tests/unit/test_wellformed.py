@@ -198,3 +198,13 @@ def test_excerpt():
     assert excerpt(b"a\nb\x1b\x00\xff") == "a\\nb\\x1b\\x00\ufffd"
     assert excerpt(b"x" * 81) == "x" * 80 + "..."
     assert len(excerpt(b"x" * 1_000_000)) == 83
+
+
+@pytest.mark.parametrize("attribute", ["x:y='1'", ":a='1'", "xmlns:xml='q'", "xmlns:x=''", "x:device='E'"])
+def test_what_the_decoder_could_not_read_is_not_passed_on(attribute):
+    """It knows name spaces; a command that only some can read would be in no audit log."""
+    raw = f"<newSwitchVector device='D' name='S' {attribute}><oneSwitch name='s'>On</oneSwitch></newSwitchVector>"
+    with pytest.raises(MalformedFrame, match="bad XML"):
+        check(raw.encode(), Limits())
+    declared = raw.replace(attribute, "xmlns:x='q' x:y='1'")
+    assert check(declared.encode(), Limits()).device == "D"

@@ -55,7 +55,8 @@ class PlotScreen(Page):
             return [[("no values yet", "dim")]]
         rows: list[list[Piece]] = []
         for number, row in enumerate(found.rows):
-            value = found.high - (found.high - found.low) * number / max(height - 1, 1)
+            part = number / max(height - 1, 1)
+            value = found.high * (1 - part) + found.low * part
             shown = number % max(height // 6, 1) == 0 or number == height - 1
             label = scaled(value, found.high - found.low) if shown else ""
             rows.append([(fit(label, 12, right=True) + (" ┤" if shown else " │"), "dim"), (clean(row), "title")])

@@ -309,3 +309,11 @@ def test_a_folder_must_be_there(tmp_path):
         "8.2 MB",
         "3.0 GB",
     ]
+
+
+def test_the_largest_numbers_of_all_are_drawn():
+    """A server may send them; their difference is not finite."""
+    largest = samples(1.7e308, -1.7e308, 1.7e308)
+    assert sparkline(largest, 3, 3.0, 3.0) == "█▁█"
+    assert plot(largest, 10, 5, 3.0, 3.0) is not None
+    assert scaled(0.0, 1.7e308 + 1.7e308) == "0"
