@@ -17,6 +17,16 @@ from tests.instruments.sessions import Session
 KINDS = [getattr(simulators, name) for name in simulators.__all__ if name.endswith("Simulator")]
 EXAMPLES = int(os.environ.get("INDI_INSTRUMENT_EXAMPLES", "5"))
 
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(tmp_path_factory):
+    """Cameras that are told to save images in any folder do so here."""
+    here = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("images"))
+    yield
+    os.chdir(here)
+
+
 number = st.integers(0, 10**6)
 command = st.tuples(st.just("command"), number, number, number)
 step = st.one_of(
