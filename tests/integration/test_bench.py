@@ -1,6 +1,7 @@
 """The benchmarks still run: each of them once, with next to nothing to do; no figure is looked at."""
 
 import json
+import signal
 import sys
 
 import pytest
@@ -22,12 +23,20 @@ def named(name: str) -> Benchmark:
     return found
 
 
+@pytest.fixture(autouse=True)
+def sigterm():
+    """The command handles it as a whole program does."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs(name):
     result = named(name).run(ours(), TINY)
     assert not result.failure
     assert result.rate > 0
-    assert result.cpu > 0
+    assert result.cpu > 0 or result.seconds < 0.05, "the kernel counts in hundredths of a second"
 
 
 @pytest.mark.interop

@@ -114,9 +114,9 @@ a client sets | all | - setTextVector beta.text | forged
 the device is deleted | property | + delProperty alpha | property
 the device is defined again | all | - setTextVector alpha.text | undefined
 the device is defined again | device | - setTextVector alpha.text | undefined
-the driver ends and is restarted | all | - delProperty alpha, + delProperty alpha, + message | end
-the driver ends and is restarted | device | - delProperty alpha, + delProperty alpha, + message | end
-the driver ends and is restarted | property | + delProperty alpha, + message | end
+the driver ends and is restarted | all | - delProperty alpha, + delProperty alpha, + message alpha | end
+the driver ends and is restarted | device | - delProperty alpha, + delProperty alpha, + message alpha | end
+the driver ends and is restarted | property | + delProperty alpha, + message alpha | end
 the driver ends and is restarted | nothing | + message | end
 """
 DEFINITIONS = ("defNumberVector .number", "defTextVector .text", "defSwitchVector .switch", "defLightVector .light",

@@ -119,7 +119,7 @@ async def test_stalled_at_any_byte():
     sizes = range(defined, len(SESSION) - len(numbers("Ok", RA=4)))
 
     async def stalled(size):
-        found = await played((SESSION[:size], ""), (SESSION, ""), idle=0.1, unanswered=0.25)
+        found = await played((SESSION[:size], ""), (SESSION, ""), idle=0.3, unanswered=1.5)
         assert found == wanted, f"stalled after {size} bytes"
 
     for start in range(0, len(sizes), 100):

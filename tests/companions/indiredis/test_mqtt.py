@@ -254,8 +254,12 @@ async def test_the_broker_is_killed_in_traffic(tmp_path):
                 await soon(lambda: tools.devices(rconn, rs) == ["Counter"])
                 program.signal(signal.SIGKILL)
                 await program.wait()
-            tools.newnumbervector(rconn, rs, "COUNT", "Counter", {"N": 99})
-            await soon(lambda: "was not sent" in (tools.last_message(rconn, rs, "Counter") or ""))
+
+            def is_refused():  # as soon as the bridge has seen that the broker is gone
+                tools.newnumbervector(rconn, rs, "COUNT", "Counter", {"N": 99})
+                return "was not sent" in (tools.last_message(rconn, rs, "Counter") or "")
+
+            await soon(is_refused)
             await soon(lambda: not client.devices)
             async with broker_running(broker_port):
                 await client.wait_device("Counter", timeout=10)
