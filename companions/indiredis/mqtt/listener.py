@@ -22,7 +22,7 @@ from indipydriver.transport.stream import StreamLink
 
 from ..requests import NotUnderstood, elements
 from .broker import Broker, Incoming
-from .topics import STATUS, Topics, is_online, presence
+from .topics import STATUS, Topics, is_online, presence, presence_text
 
 __all__ = ["Listener"]
 
@@ -196,11 +196,7 @@ class Listener:
             self._link.flush()
 
     def _presence(self, who: str, message: Incoming) -> None:
-        try:
-            frames = elements(message.payload)
-            text = getattr(decode(frames[0]), "message", "") if frames else ""
-        except (NotUnderstood, RemoteProtocolError):
-            return
+        text = presence_text(message.payload)
         online = is_online(text)
         if who == self._topics.own:
             if online is False and self._broker.up:

@@ -11,7 +11,7 @@ from typing import Final
 from indipyclient.client import Client
 from indipyclient.errors import LinkLost, NotConnected
 from indipyclient.reconnect import LinkState, Status
-from indipydriver.errors import IndiError, RemoteProtocolError
+from indipydriver.errors import IndiError
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.messages import (
     AnyMessage,
@@ -31,7 +31,7 @@ from ..requests import NotUnderstood, elements, request
 from ..store import encoded
 from .broker import Broker, Incoming
 from .snoop import SnoopTable
-from .topics import STATUS, Topics, is_online, presence
+from .topics import STATUS, Topics, is_online, presence, presence_text
 
 __all__ = ["Site"]
 
@@ -237,12 +237,7 @@ class Site:
             self._feed.poke()
 
     def _presence(self, who: str, message: Incoming) -> None:
-        try:
-            frames = elements(message.payload)
-            text = getattr(decode(frames[0]), "message", "") if frames else ""
-        except (NotUnderstood, RemoteProtocolError):
-            return
-        online = is_online(text)
+        online = is_online(presence_text(message.payload))
         if who == self._topics.own:
             if online is False and self._broker.up:  # of an earlier connection
                 self._greet = True

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from indipydriver.errors import RemoteProtocolError
+from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import Message
 from indipydriver.protocol.values import format_timestamp
 
+from ..requests import NotUnderstood, elements
 from ..servers import MQTTServer
 
-__all__ = ["STATUS", "Topics", "check_id", "presence"]
+__all__ = ["STATUS", "Topics", "check_id", "is_online", "presence", "presence_text"]
 
 STATUS: Final = "status"
 BLOBS: Final = "blobs"
@@ -107,6 +110,16 @@ def presence(own: str, online: bool) -> bytes:
     """The payload of ``status/<id>``: a message that says whether the bridge is there."""
     text = f"{own} {ONLINE if online else OFFLINE}"
     return encode(Message(None, text, format_timestamp())).raw
+
+
+def presence_text(payload: bytes) -> str:
+    """The text of the message in such a payload; "" if it is none."""
+    try:
+        frames = elements(payload)
+        message = decode(frames[0]) if frames else None
+    except (NotUnderstood, RemoteProtocolError):
+        return ""
+    return getattr(message, "message", None) or ""
 
 
 def is_online(text: str) -> bool | None:
