@@ -6,6 +6,7 @@ and then, on somebody else's change, teaches nobody anything.
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,23 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
     signal.signal(signal.SIGHUP, lambda *_: None)  # goes on, but what it starts does not inherit that
 
 NOTHING_MAY_BE_SKIPPED = bool(os.environ.get("INDI_REQUIRE_INTEROP"))
+
+# Tests in these directories start no programs and wait for nobody: what fails there fails again.
+SANS_IO = ("conformance", "docs", "fuzz", "property", "typing", "unit")
+
+
+def pytest_collection_modifyitems(items):
+    """In CI a test that starts programs or measures is tried again when it fails, once.
+
+    Such a machine may stand still for seconds. Failing twice fails the run, and whatever was tried again is listed
+    at its end. Nowhere else is anything tried again.
+    """
+    if os.environ.get("CI") != "true":
+        return
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(tests).parts[0] not in SANS_IO or item.get_closest_marker("measured"):
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1))
 
 
 @pytest.hookimpl(wrapper=True)
