@@ -87,7 +87,7 @@ def _do(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             verbose=options.verbose,
             to_other_servers=partial(context_to_other_servers, options),
         )
-    if not options.drivers and options.fifo is None:
+    if not options.drivers and not options.configured and options.fifo is None:
         parser.print_help(sys.stderr)
         return _STATUS_USAGE
     return _serve(options)
@@ -104,6 +104,9 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
         if word == "--demo" and words[place + 1 : place + 2] not in (["examples"], ["observatory"]):
             words[place] = "--demo=examples"  # what follows is a DRIVER
     options = parser.parse_intermixed_args(words)
+    options.configured = []
+    if options.config is not None:
+        options = _configured(parser, words, options)
     if options.check is True:  # the driver stands elsewhere, as in: --check --json DRIVER
         if not options.drivers:
             parser.error("--check needs a DRIVER")
@@ -113,6 +116,8 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
     if options.new is not None and (options.drivers or options.check is not None or options.fifo is not None):
         parser.error("--new writes files and serves nothing: give it no DRIVER")
     _check_registering(parser, options)
+    if options.reload and os.name == "nt":
+        parser.error("--reload needs a system on which a process can become another program")
     if options.demo:
         from .demo import demo_words
 
@@ -123,6 +128,21 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
     if options.check is None and (options.json or options.act or options.timeout is not None):
         parser.error("--json, --act and --timeout go with --check DRIVER")
     options.timeout = options.timeout or 5.0
+    return options
+
+
+def _configured(parser: argparse.ArgumentParser, words: list[str], given: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with those of the configuration file, as ``configured`` its drivers."""
+    from .configuration import read_configuration
+
+    if any(each is not None for each in (given.check, given.new, given.register, given.unregister)):
+        parser.error("--config is for serving")
+    try:
+        more, drivers = read_configuration(given.config, parser, given)
+    except ValueError as error:
+        parser.error(str(error))
+    options = parser.parse_intermixed_args([*more, *words])
+    options.configured = drivers
     return options
 
 
@@ -236,6 +256,7 @@ class _Command:
         self._flush = flush
         self._status = 0
         self._ending = False  # a signal has come
+        self._anew = False  # to be run again from the beginning, as files have changed
         self._local = self._listen_locally()
         hosts = ["" if host == "*" else host for host in options.host or ["localhost"]]
         self._server = IPyServer(
@@ -268,15 +289,38 @@ class _Command:
         if options.verbose >= 2:
             server.add_observer(MessageTracer(options.verbose))
         with self._message_log(), self._local or contextlib.nullcontext(), self._handling_signals():
+            reloading = self._watch_files() if options.reload else None
             self._start_drivers()
             if not self._services.specs and options.fifo is None:
                 logger.error("there is nothing to serve")
-                return _STATUS_FAILURE
+                if not options.reload:
+                    return _STATUS_FAILURE
             try:
                 self._status = await self._run_server(self._fifo())
             finally:
                 Watchdog(logger, _THREADS, self._leave_threads).start()
-            return self._status
+                if reloading is not None:
+                    reloading.cancel()
+        if self._anew and not self._ending:
+            from .reloading import begin_anew
+
+            self._flush()
+            begin_anew()
+        return self._status
+
+    def _watch_files(self) -> asyncio.Task[None]:
+        """End the server when Python files have changed, so that the command begins anew."""
+        from .reloading import Changes
+
+        changes = Changes([*(spec for spec, _ in self._options.configured), *self._options.drivers])
+
+        async def watch() -> None:
+            files = await changes.wait()
+            logger.info("%s changed: beginning anew", ", ".join(map(os.path.basename, files[:_SHOWN_DRIVERS])))
+            self._anew = True
+            self._server.shutdown()
+
+        return asyncio.ensure_future(watch())
 
     def _leave_threads(self) -> None:
         """End the process, though a call in a thread has not returned."""
@@ -296,9 +340,9 @@ class _Command:
         server = self._server
         announcing = asyncio.ensure_future(self._announce())
         try:
-            if fifo is None:
+            if fifo is None and not self._options.reload:
                 server.on_deserted = self._deserted
-            elif not _open(fifo):
+            if fifo is not None and not _open(fifo):
                 return _STATUS_FAILURE
             await server.asyncrun()
         except OSError as error:
@@ -335,9 +379,10 @@ class _Command:
             # A driver that the FIFO starts has the name it was given there, or its own.
             for key in ("INDIDEV", "INDICONFIG", "INDISKEL"):
                 os.environ.pop(key, None)
-        for spec in self._options.drivers:
+        options = self._options
+        for spec, more in [*options.configured, *((spec, {}) for spec in options.drivers)]:
             try:
-                self._services.start(spec)
+                self._services.start(spec, **more)
             except (ValueError, ImportError) as error:
                 logger.error("%s", error)
 
@@ -356,7 +401,7 @@ class _Command:
         drivers = [repr(spec) if " " in spec else spec for spec in specs]
         if len(drivers) > _SHOWN_DRIVERS:
             drivers[_SHOWN_DRIVERS:] = [f"{len(drivers) - _SHOWN_DRIVERS} more"]
-        what = ", ".join(drivers) or f"nothing yet (write to {options.fifo})"
+        what = ", ".join(drivers) or (f"nothing yet (write to {options.fifo})" if options.fifo else "nothing")
         hosts = options.host or ["localhost"]
         local = next((f"-s {host} " for host in hosts if host not in (*_ALL_HOSTS, *_LOCAL_HOSTS)), "")
         if options.tls_cert:

@@ -109,6 +109,12 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         help="serve a demonstration too: examples (a thermostat, a camera and an LED; what is meant without WHAT), "
         "or observatory (a simulator of each instrument)")  # fmt: skip
 
+    add(
+        "--config",
+        metavar="FILE",
+        help="read options and drivers from this TOML file; those of the command line go before",
+    )
+
     add = parser.add_argument_group("where").add_argument
     add("-p", "--port", type=_number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
         help="TCP port; 0: any free one, which the first line of the log names (default: %(default)s)")  # fmt: skip
@@ -145,6 +151,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--version", action="version", version=f"indipyserver {version}")
 
     add = parser.add_argument_group("write a driver").add_argument
+    add("--reload", action="store_true", help="begin anew whenever a Python file beside the drivers has changed")
     add("--new", nargs=2, metavar=("KIND", "FILE"),
         help="serve nothing: write the beginning of a driver and its test; "
         "KIND: camera, focuser, mount, rotator, wheel")  # fmt: skip
