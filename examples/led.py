@@ -67,7 +67,7 @@ def make_driver(led=None):
     light = ipd.SwitchVector(
         "LIGHT",
         label="Light",
-        group="Main",
+        group="Main Control",
         perm="rw",  # clients may read and write it
         rule="AnyOfMany",  # the switch may be on or off
         state="Ok",

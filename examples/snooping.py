@@ -97,14 +97,14 @@ def make_rain_sensor():
     status = ipd.LightVector(
         "WEATHER_STATUS",
         label="Weather",
-        group="Main",
+        group="Main Control",
         state="Ok",
         lightmembers=[ipd.LightMember("RAIN", label="Rain", membervalue="Ok")],
     )
     simulation = ipd.SwitchVector(
         "SIMULATION",
         label="Make the weather",
-        group="Main",
+        group="Main Control",
         perm="rw",
         rule="AnyOfMany",
         state="Ok",
@@ -118,7 +118,7 @@ def make_roof(period=0.2):
     shutter = ipd.SwitchVector(
         "DOME_SHUTTER",
         label="Roof",
-        group="Main",
+        group="Main Control",
         perm="rw",
         rule="OneOfMany",
         state="Ok",
@@ -130,7 +130,7 @@ def make_roof(period=0.2):
     position = ipd.NumberVector(
         "ROOF_POSITION",
         label="Position",
-        group="Main",
+        group="Main Control",
         perm="ro",
         state="Ok",
         numbermembers=[ipd.NumberMember("OPEN", label="Open, %", format="%.0f", min=0, max=100)],

@@ -70,17 +70,32 @@ class EchoDriver(ipd.IPyDriver):
 def make_driver():
     """One device "Echo"."""
     vectors = [
-        ipd.TextVector("TEXT", "Text", "Main", "rw", "Ok", [ipd.TextMember("TEXT", "Text", "hello")]),
+        ipd.TextVector("TEXT", "Text", "Main Control", "rw", "Ok", [ipd.TextMember("TEXT", "Text", "hello")]),
         ipd.NumberVector(
-            "NUMBER", "Number", "Main", "rw", "Ok", [ipd.NumberMember("NUMBER", "Number", "%.3f", -100, 100, 0, 1.5)]
+            "NUMBER",
+            "Number",
+            "Main Control",
+            "rw",
+            "Ok",
+            [ipd.NumberMember("NUMBER", "Number", "%.3f", -100, 100, 0, 1.5)],
         ),
         ipd.SwitchVector(
-            "SWITCH", "Switches", "Main", "rw", "AnyOfMany", "Ok", [ipd.SwitchMember("A"), ipd.SwitchMember("B")]
+            "SWITCH",
+            "Switches",
+            "Main Control",
+            "rw",
+            "AnyOfMany",
+            "Ok",
+            [ipd.SwitchMember("A"), ipd.SwitchMember("B")],
         ),
-        ipd.LightVector("LIGHT", "Light", "Main", "Ok", [ipd.LightMember("BOTH", "Both switches")]),
-        ipd.BLOBVector("BLOB", "BLOB", "Main", "rw", "Ok", [ipd.BLOBMember("DATA", "Data")]),
-        ipd.SwitchVector("SEND", "Send 5 MB", "Main", "rw", "AtMostOne", "Ok", [ipd.SwitchMember("SEND", "Send")]),
-        ipd.NumberVector("COUNTER", "Counter", "Main", "ro", "Ok", [ipd.NumberMember("COUNT", "Count", "%.0f")]),
+        ipd.LightVector("LIGHT", "Light", "Main Control", "Ok", [ipd.LightMember("BOTH", "Both switches")]),
+        ipd.BLOBVector("BLOB", "BLOB", "Main Control", "rw", "Ok", [ipd.BLOBMember("DATA", "Data")]),
+        ipd.SwitchVector(
+            "SEND", "Send 5 MB", "Main Control", "rw", "AtMostOne", "Ok", [ipd.SwitchMember("SEND", "Send")]
+        ),
+        ipd.NumberVector(
+            "COUNTER", "Counter", "Main Control", "ro", "Ok", [ipd.NumberMember("COUNT", "Count", "%.0f")]
+        ),
     ]
     return EchoDriver(ipd.Device("Echo", vectors))
 

@@ -39,9 +39,9 @@ class Temperature(Numbers):
 
 class Thermostat(PropertyDevice):
     # A number outside min..max is refused before the handler sees it.
-    target = Number(18, "Target, °C", min=5, max=30, step=0.5, format="%.1f", group="Main", state="Ok")
-    temperature = Temperature(label="Temperature, °C", group="Main", state="Ok")
-    heater = Light("Idle", "Heating", group="Main", state="Ok")
+    target = Number(18, "Target, °C", min=5, max=30, step=0.5, format="%.1f", group="Main Control", state="Ok")
+    temperature = Temperature(label="Temperature, °C", group="Main Control", state="Ok")
+    heater = Light("Idle", "Heating", group="Main Control", state="Ok")
 
     def __init__(self, room, period):
         super().__init__("Thermostat")

@@ -135,22 +135,22 @@ class Desk:
         """The whole screen, with the window of this title in front."""
         self._shots += 1
         for window in [number for number, its in self.windows().items() if title and its.startswith(title)][:1]:
-            self._tool("xdotool", "windowraise", window)
+            self.tool("xdotool", "windowraise", window)
             time.sleep(0.5)
         file = self.folder / f"{self._shots:02}-{name}.png"
-        self._tool("import", "-window", "root", str(file))
+        self.tool("import", "-window", "root", str(file))
 
     def windows(self) -> dict[str, str]:
         """The visible windows: their numbers, and their titles."""
-        found = self._tool("xdotool", "search", "--onlyvisible", "--name", ".").split()
-        return {window: self._tool("xdotool", "getwindowname", window).strip() for window in found}
+        found = self.tool("xdotool", "search", "--onlyvisible", "--name", ".").split()
+        return {window: self.tool("xdotool", "getwindowname", window).strip() for window in found}
 
     def close(self, title: str) -> None:
         """Close the windows whose titles begin like this."""
         for window in [number for number, its in self.windows().items() if its.startswith(title)]:
-            self._tool("xdotool", "windowfocus", "--sync", window, "key", "Escape")
+            self.tool("xdotool", "windowfocus", "--sync", window, "key", "Escape")
 
-    def _tool(self, *command: str) -> str:
+    def tool(self, *command: str) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             done = subprocess.run(
                 command, check=False, env=self.environment, capture_output=True, text=True, timeout=15
