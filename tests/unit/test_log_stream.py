@@ -328,8 +328,9 @@ def test_without_a_thread_lines_are_written_all_the_same(monkeypatch, log_to):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_writes_its_lines_itself():
     program = """
-        import logging, os, sys
+        import logging, os, sys, warnings
         from indipyserver.cli.console import attach
+        warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads
         with attach(sys.stderr, logging.INFO):
             logging.info("parent")
             child = os.fork()

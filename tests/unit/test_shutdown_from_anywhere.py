@@ -218,6 +218,7 @@ async def shut_down_while_prepared(place):
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 traces no instructions if no frame has asked for it before
     sys.settrace(trace)
     try:
         driver.expect_run()
