@@ -1,11 +1,14 @@
 """One command for a bare machine: make an environment, install what the tests need, run them.
 
-    python3 -m tests                    everything
+    python3 -m tests                    everything, in three parts
     python3 -m tests tests/unit -x      whatever follows goes to pytest
 
 The environment is `.venv` in the repository; it is used again the next time and refreshed when
 pyproject.toml has changed. With INDI_REQUIRE_INTEROP=1 a test that would be skipped fails. With CI=true a run of
 everything also measures what it covers of the parts that do no I/O, and fails when that is too little: tests/cover.py.
+
+The parts of a run of everything: the tests of tests/unit; those that wait for programs most of the time, several at
+once; those that measure, one after the other.
 """
 
 import hashlib
@@ -44,8 +47,20 @@ def prepare() -> None:
     stamp.write_text(wanted())
 
 
+def runs(arguments: list[str], covered: bool) -> list[list[str]]:
+    """The runs of pytest: their arguments to the interpreter."""
+    if arguments:
+        return [["pytest", *arguments]]
+    at_once = str((os.cpu_count() or 1) + 1)
+    return [
+        ["tests.cover" if covered else "pytest", "tests/unit"],
+        ["pytest", "-n", at_once, "--dist", "worksteal", "-m", "not measured", "--ignore=tests/unit"],
+        ["pytest", "-m", "measured", "--ignore=tests/unit"],
+    ]
+
+
 def main() -> int:
-    """Prepare the environment and run pytest in it; returns its exit status."""
+    """Prepare the environment and run pytest in it; returns the exit status of the first run that failed."""
     if sys.version_info < (3, 11):
         print(f"tests: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
         return 2
@@ -58,15 +73,18 @@ def main() -> int:
         else:
             print("tests: pip's own words are above; it needs to reach a package index")
         return 2
-    covered = os.environ.get("CI") == "true" and not sys.argv[1:]
-    print("tests: running pytest", *sys.argv[1:], *["and measuring coverage"] * covered, flush=True)
-    command = [environment_python(), "-m", "tests.cover" if covered else "pytest", *sys.argv[1:]]
     # The programs of the environment (indipyserver among them) come before those of the machine.
     path = os.pathsep.join([str(environment_python().parent), os.environ.get("PATH", os.defpath)])
-    try:
-        return subprocess.run(command, check=False, cwd=ROOT, env={**os.environ, "PATH": path}).returncode
-    except KeyboardInterrupt:  # pytest has got it too and has said what it did
-        return 130
+    worst = 0
+    for arguments in runs(sys.argv[1:], os.environ.get("CI") == "true"):
+        print("tests: running", *arguments, flush=True)
+        command = [environment_python(), "-m", *arguments]
+        try:
+            status = subprocess.run(command, check=False, cwd=ROOT, env={**os.environ, "PATH": path}).returncode
+        except KeyboardInterrupt:  # pytest has got it too and has said what it did
+            return 130
+        worst = worst or status
+    return worst
 
 
 if __name__ == "__main__":

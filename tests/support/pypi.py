@@ -25,7 +25,11 @@ def directory(*wanted: str) -> Path:
                 place = Path(begun) / "whole"
                 arguments = [*command, "--target", str(place), *wanted]
                 subprocess.run(arguments, check=True, capture_output=True, timeout=100)
-                place.rename(target)
+                try:
+                    place.rename(target)
+                except OSError:
+                    if not target.exists():  # another process of the tests has installed them meanwhile
+                        raise
         except (subprocess.SubprocessError, OSError) as error:
             pytest.skip(f"cannot install {' and '.join(wanted)}: {error} {getattr(error, 'stderr', b'')!r}")
     return target
