@@ -272,14 +272,12 @@ def _without_timestamp(raw: bytes) -> bytes:
         return raw
     end = raw.find(raw[begin + 11 : begin + 12], begin + 12)
     before = raw[:begin]
-    if end < 0 or _is_quoted(before):
+    if end < 0 or ((b"'" in before or before.count(b'"') % 2) and _is_quoted(before)):
         return raw
     return before + raw[end + 1 :]
 
 
 def _is_quoted(before: bytes) -> bool:
     """Does this part of a start tag end within the value of an attribute?"""
-    if before.count(b'"') % 2 == before.count(b"'") % 2 == 0:
-        return False
     rest = _VALUES.sub(b"", before)
     return b'"' in rest or b"'" in rest

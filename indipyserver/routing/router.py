@@ -302,13 +302,13 @@ class Router(Generic[E]):
         """May this endpoint speak for this device?  A device nobody owns can be claimed."""
         device = frame.address.device
         assert device, "whoever asks has looked"
+        record = self.devices.get(device)
+        if record is not None and record.owner is source:  # what follows was asked when it became the owner
+            return True
         if not self._may_define(source, frame):
             return False
         if source.only_device is not None and device != source.only_device:
             return False
-        record = self.devices.get(device)
-        if record is not None and record.owner is source:
-            return True
         # A device of a server above cannot be commanded from here, so one from below replaces it.
         below = source.role is not Role.UPSTREAM
         if claim and (record is None or (below and (record.vacant or record.owner.role is Role.UPSTREAM))):
