@@ -1,6 +1,7 @@
 """Serves INDI drivers, of this process, of other makers and of other servers, to INDI clients."""
 
 import sys
+from typing import TYPE_CHECKING
 
 if sys.version_info < (3, 11):  # noqa: UP036 - it tells the user of an older Python
     raise ImportError("indipyserver needs Python 3.11 or later")
@@ -13,18 +14,26 @@ from .clients.listener import Listener
 from .clients.sockets import bind_unix
 from .ipyserver import IPyServer
 from .relay.observer import Observer
+from .release import RELEASE
 from .routing.outbox import OutboxLimits
+from .services import Services
 from .sources.backoff import Backoff
 from .sources.exdriver import ExDriver
 from .sources.localdriver import LocalDriver
 from .sources.remote import RemoteConnection
 from .stats import DriverStats, PeerStats, ServerStats
 
-version = "4.0.0"
+if TYPE_CHECKING:
+    from .control.client import Control
+    from .control.wire import ControlError
+
+version = RELEASE
 
 __all__ = [
     "CLIENT_LIMITS",
     "Backoff",
+    "Control",
+    "ControlError",
     "DriverStats",
     "ExDriver",
     "IPyServer",
@@ -36,8 +45,22 @@ __all__ = [
     "PeerStats",
     "RemoteConnection",
     "ServerStats",
+    "Services",
     "bind_unix",
     "client_context",
     "server_context",
     "version",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """What few programs need is loaded when it is."""
+    if name == "Control":
+        from .control.client import Control
+
+        return Control
+    if name == "ControlError":
+        from .control.wire import ControlError
+
+        return ControlError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

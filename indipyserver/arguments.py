@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 __all__ = [
     "checked_context",
+    "checked_control",
     "checked_flag",
     "checked_host",
     "checked_hosts",
@@ -169,3 +170,18 @@ def checked_type(what: str, value: _T, *types: type) -> _T:
         names = " or ".join("None" if each is type(None) else each.__name__ for each in types)
         raise TypeError(f"{what} must be {names}, not {type(value).__name__}")
     return value
+
+
+def checked_control(control: bool | str | os.PathLike[str]) -> bool | str:
+    """The control socket: a path, True for the usual one, or False for none.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: The path is empty, or has a NUL in it.
+    """
+    if isinstance(control, bool):
+        return control
+    path = os.fspath(checked_type("control", control, bool, str, os.PathLike))
+    if not path or "\0" in path:
+        raise ValueError(f"control must be a path, True or False, not {path!r:.80}")
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -31,6 +32,7 @@ from .relay.switchboard import Switchboard
 from .routing.outbox import OutboxLimits
 from .routing.rights import Rights
 from .runevent import RunEvent
+from .services import Services
 from .signals import server_signals
 from .sources.backoff import Backoff
 from .sources.exdriver import RESTARTS, ExDriver, Program
@@ -68,6 +70,7 @@ class IPyServer(BlockingServer):
         progress_time: Seconds in which a client's unfinished element must end or grow by 1 KiB and 1/32; 0: no limit.
         unfinished_total: Bytes of all clients' unfinished elements; beyond that, the client with the largest is cut.
         audit: Log each command that is passed on, at INFO on ``indipyserver.audit``.
+        control: The control socket, for :class:`.Control`: its path, or True for the usual one; False: there is none.
 
     Raises:
         TypeError: One of the drivers is not a driver, or an argument has the wrong type.
@@ -82,6 +85,7 @@ class IPyServer(BlockingServer):
         drivers: The IPyDrivers.
         exdrivers: The external drivers.
         remotes: The links to other servers.
+        services: Starts and stops what words name, as the command ``indipyserver`` does.
         devices: The devices of the IPyDrivers, by name.
         started: Set when clients can connect.
         stopped: Set when everything has ended.
@@ -104,6 +108,7 @@ class IPyServer(BlockingServer):
         progress_time: float = PROGRESS_TIME,
         unfinished_total: int = UNFINISHED_TOTAL,
         audit: bool = False,
+        control: bool | str = False,
     ) -> None:
         self._clientele: Clientele | None = None
         self._used_port = 0
@@ -123,6 +128,7 @@ class IPyServer(BlockingServer):
         self.ssl = ssl
         self.progress_time = progress_time
         self.unfinished_total = unfinished_total
+        self.control = control
         self.on_deserted: Callable[[], None] | None = None
         self.board = Switchboard(f"{server_name(socket.gethostname())}-{os.urandom(4).hex()}")
         self.admission = Admission(self.board)
@@ -134,6 +140,7 @@ class IPyServer(BlockingServer):
         self._keepalive = Keepalive(self.board)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sources = Sources(self.board, self._deserted)
+        self.services = Services(self, self._sources)
         self._listeners: list[Listener] = []
         for driver in drivers:
             self.add_driver(driver)
@@ -450,7 +457,8 @@ class IPyServer(BlockingServer):
             self.stopped.set()
             return
         listener = Listener(self.host, self.port, self.ssl)
-        clientele = self._admit_clients(listener)
+        self.admission = Admission(self.board)  # it counts the clients of one run
+        clientele = Clientele(self.board, self.admission, [listener, *self._listeners], self)
         self.stopped.clear()
         try:
             self._clientele = clientele
@@ -467,8 +475,15 @@ class IPyServer(BlockingServer):
             self.stopped.set()
             logger.info("the server has stopped")
 
+    def _controlled(self) -> contextlib.AbstractAsyncContextManager[object]:
+        if self.control is False:
+            return contextlib.nullcontext()
+        from .control.door import ControlDoor  # only now: few servers need it
+
+        return ControlDoor(self, self._sources)
+
     async def _serve(self, clientele: Clientele) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with self._controlled(), asyncio.TaskGroup() as group:
             keepalive = group.create_task(self._keepalive.run(), name="keepalive")
             try:
                 self._sources.start(group)
@@ -481,18 +496,3 @@ class IPyServer(BlockingServer):
                 deadline = asyncio.get_running_loop().time() + self.shutdown_grace
                 await self._sources.stop(deadline)
                 await clientele.say_goodbye(deadline)
-
-    def _admit_clients(self, listener: Listener) -> Clientele:
-        self.admission = Admission(self.board)  # it counts the clients of one run
-        return Clientele(
-            self.board,
-            self.admission,
-            [listener, *self._listeners],
-            unix_socket=self.unix_socket,
-            any_user=self.unix_any_user,
-            most=self.maxconnections,
-            outbox=self.limits,
-            limits=self.client_limits,
-            progress_time=self.progress_time,
-            unfinished_total=self.unfinished_total,
-        )

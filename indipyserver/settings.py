@@ -11,6 +11,7 @@ from indipydriver.protocol.framer import Limits
 
 from .arguments import (
     checked_context,
+    checked_control,
     checked_flag,
     checked_host,
     checked_integer,
@@ -79,6 +80,7 @@ class ServerSettings:
     ssl = _Setting[tls.SSLContext | None](checked_context)
     progress_time = _Setting[float](lambda value: checked_seconds("progress_time", value))
     unfinished_total = _Setting[int](lambda value: checked_integer("unfinished_total", value, 1))
+    control = _Setting[bool | str](checked_control)
 
     @property
     def running(self) -> bool:

@@ -18,7 +18,7 @@ _NOT_HERE: Final = frozenset(
     "help version drivers config reload new register unregister label group system check json timeout act".split()
 )
 """Options of another use of the command, and those that stand on the command line only."""
-_PATHS: Final = frozenset("tls_cert tls_key tls_client_ca tls_ca fifo log_dir".split())
+_PATHS: Final = frozenset("tls_cert tls_key tls_client_ca tls_ca fifo log_dir control".split())
 _REPEATED: Final = frozenset(("host", "listen"))
 _DRIVER: Final = ("run", "name", "config", "skeleton", "prefix")
 _MOST: Final = 1 << 20
@@ -104,7 +104,8 @@ def _arguments(action: argparse.Action, value: object, folder: str) -> list[str]
     for each in values:
         if isinstance(each, bool) or not isinstance(each, str | int | float):
             raise ValueError(f"a text or a number is wanted{' or a list of them' if repeated else ''}, not {each!r}")
-        text = os.path.join(folder, each) if action.dest in _PATHS and isinstance(each, str) else str(each)
+        is_path = action.dest in _PATHS and isinstance(each, str) and each != action.const
+        text = os.path.join(folder, str(each)) if is_path else str(each)
         words.append(f"{flag}={text}")
     return words
 

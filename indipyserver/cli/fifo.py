@@ -22,25 +22,20 @@ from typing import Final, TypeAlias
 
 from indipydriver.transport.watching import can_watch_descriptors
 
+from ..lines import MAX_LINE, CommandError, Lines
+from ..services import Services
 from ..spec import RemoteSpec, Spec, parse_spec
-from .services import Services
 
-__all__ = ["Command", "CommandError", "Fifo", "Lines", "Start", "Stop", "parse_command"]
+__all__ = ["MAX_LINE", "Command", "CommandError", "Fifo", "Lines", "Start", "Stop", "parse_command"]
 
 logger = logging.getLogger("indipyserver.fifo")
 
-MAX_LINE: Final = 8192
-"""Bytes of one line: a command with three long paths in it is shorter."""
 LAST_LINE: Final = 1.0
 """Seconds without more after which a line counts as finished though its line end is missing
 (``printf 'stop driver' > fifo``)."""
 _READ: Final = 65536
 _TOKEN: Final = re.compile(r'((?:[^\s"]|"[^"]*")+)(?:\s+|$)')
 _OPTIONS: Final = {"-n": "name", "-c": "config", "-s": "skeleton", "-p": "prefix"}
-
-
-class CommandError(ValueError):
-    """A line that is no command; the text says why, and what would be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,53 +140,6 @@ def _read_options(tokens: list[str]) -> tuple[str, dict[str, str]]:
             raise CommandError(f"{token} needs a value")
         options[key] = value
     return text, options
-
-
-class Lines:
-    """Cuts what is written to a FIFO into lines of limited length.  Sans-I/O."""
-
-    def __init__(self, limit: int = MAX_LINE) -> None:
-        self._limit = limit
-        self._rest = b""
-        self._skipping = False
-
-    @property
-    def unfinished(self) -> bool:
-        """A line has begun and not ended, be it one that is too long."""
-        return bool(self._rest) or self._skipping
-
-    def feed(self, data: bytes) -> list[str | CommandError]:
-        """The lines that end in here, and what is wrong with those that cannot be read."""
-        *lines, rest = (self._rest + data).split(b"\n")
-        found: list[str | CommandError] = []
-        for line in lines:
-            if self._skipping:
-                self._skipping = False
-            else:
-                found.append(self._decode(line))
-        self._rest = b"" if self._skipping else rest
-        if len(self._rest) > self._limit:
-            self._rest = b""
-            self._skipping = True
-            found.append(self._too_long())
-        return found
-
-    def finish(self) -> list[str | CommandError]:
-        """No more follows for now: what has come of the last line is the line, and what comes next is another."""
-        rest, self._rest = self._rest, b""
-        self._skipping = False
-        return [self._decode(rest)] if rest else []
-
-    def _decode(self, line: bytes) -> str | CommandError:
-        if len(line) > self._limit:
-            return self._too_long()
-        try:
-            return line.decode()
-        except UnicodeDecodeError:
-            return CommandError("it is not UTF-8")
-
-    def _too_long(self) -> CommandError:
-        return CommandError(f"a line of more than {self._limit} bytes")
 
 
 class Fifo:

@@ -26,8 +26,7 @@ from ..signals import again_at_once
 from ..spec import parse_spec
 from .access import Access, context_to_other_servers
 from .console import MessageTracer, attach, replace_closed_streams, verbose_level
-from .options import MIB, UNIX_SOCKET, build_parser
-from .services import Services
+from .options import MIB, UNIX_SOCKET, USUAL_CONTROL, build_parser
 
 if TYPE_CHECKING:
     from .fifo import Fifo
@@ -87,7 +86,8 @@ def _do(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             verbose=options.verbose,
             to_other_servers=partial(context_to_other_servers, options),
         )
-    if not options.drivers and not options.configured and options.fifo is None:
+    takes_commands = options.fifo is not None or options.control is not None
+    if not (options.drivers or options.configured or takes_commands):
         parser.print_help(sys.stderr)
         return _STATUS_USAGE
     return _serve(options)
@@ -103,6 +103,8 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
     for place, word in enumerate(words):
         if word == "--demo" and words[place + 1 : place + 2] not in (["examples"], ["observatory"]):
             words[place] = "--demo=examples"  # what follows is a DRIVER
+        elif word == "--control" and not _may_be_made(words[place + 1 : place + 2]):
+            words[place] = "--control=" + USUAL_CONTROL
     options = parser.parse_intermixed_args(words)
     options.configured = []
     if options.config is not None:
@@ -111,7 +113,9 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
         if not options.drivers:
             parser.error("--check needs a DRIVER")
         options.check = options.drivers.pop(0)
-    if options.check is not None and (options.drivers or options.fifo is not None or options.demo):
+    if options.check is not None and (
+        options.drivers or options.fifo is not None or options.demo or options.control is not None
+    ):
         parser.error("--check takes one DRIVER and serves nothing: give it no others, and no FIFO")
     if options.new is not None and (options.drivers or options.check is not None or options.fifo is not None):
         parser.error("--new writes files and serves nothing: give it no DRIVER")
@@ -144,6 +148,11 @@ def _configured(parser: argparse.ArgumentParser, words: list[str], given: argpar
     options = parser.parse_intermixed_args([*more, *words])
     options.configured = drivers
     return options
+
+
+def _may_be_made(words: Sequence[str]) -> bool:
+    """Is the word that follows the path of a control socket, and not a DRIVER?"""
+    return any(word.startswith(("/", "./", "../")) and ":" not in word and not os.path.isfile(word) for word in words)
 
 
 def _check_registering(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -268,9 +277,12 @@ class _Command:
             unix_any_user=options.unix_any_user,
             ssl=access.context,
             audit=access.audit,
+            control=options.control == USUAL_CONTROL or options.control or False,
         )
         access.add_listeners(self._server)
-        self._services = Services(self._server, options.restarts, partial(context_to_other_servers, options))
+        self._services = self._server.services
+        self._services.restarts = options.restarts
+        self._services.to_other_servers = partial(context_to_other_servers, options)
 
     def _listen_locally(self) -> socket.socket | None:
         name = self._options.unix_socket
@@ -291,7 +303,7 @@ class _Command:
         with self._message_log(), self._local or contextlib.nullcontext(), self._handling_signals():
             reloading = self._watch_files() if options.reload else None
             self._start_drivers()
-            if not self._services.specs and options.fifo is None:
+            if not self._services.specs and not self._takes_commands:
                 logger.error("there is nothing to serve")
                 if not options.reload:
                     return _STATUS_FAILURE
@@ -340,7 +352,7 @@ class _Command:
         server = self._server
         announcing = asyncio.ensure_future(self._announce())
         try:
-            if fifo is None and not self._options.reload:
+            if not self._takes_commands and not self._options.reload:
                 server.on_deserted = self._deserted
             if fifo is not None and not _open(fifo):
                 return _STATUS_FAILURE
@@ -374,9 +386,14 @@ class _Command:
         finally:
             log.close()
 
+    @property
+    def _takes_commands(self) -> bool:
+        """It can be told to serve something later."""
+        return self._options.fifo is not None or self._options.control is not None
+
     def _start_drivers(self) -> None:
-        if self._options.fifo is not None:
-            # A driver that the FIFO starts has the name it was given there, or its own.
+        if self._takes_commands:
+            # A driver that is started later has the name it was given there, or its own.
             for key in ("INDIDEV", "INDICONFIG", "INDISKEL"):
                 os.environ.pop(key, None)
         options = self._options

@@ -13,7 +13,10 @@ from ..sources.exdriver import RESTARTS
 from ..spec import DEFAULT_PORT, Spec, parse_spec
 from .access import add_options
 
-__all__ = ["MIB", "UNIX_SOCKET", "build_parser"]
+__all__ = ["MIB", "UNIX_SOCKET", "USUAL_CONTROL", "build_parser"]
+
+USUAL_CONTROL: Final = "\0"
+"""The control socket where it usually is; no path can be that."""
 
 UNIX_SOCKET: Final = "/tmp/indiserver"
 """Where libindi's clients look."""
@@ -85,6 +88,12 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _control(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a control socket has a path, and not an empty one")
+    return text
+
+
 def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     """What the command understands.
 
@@ -96,6 +105,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         usage="%(prog)s [options] DRIVER [DRIVER ...]\n"
+        "       %(prog)s ctl COMMAND ... (see %(prog)s ctl --help)\n"
         "       %(prog)s --check DRIVER [--json] [--timeout SECONDS] [--act]\n"
         "       %(prog)s --new KIND FILE\n"
         "       %(prog)s --register DRIVER [--label LABEL ...] [--group GROUP] [--system]\n"
@@ -144,6 +154,9 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("-f", "--fifo", metavar="PATH",
         help="start and stop drivers as lines in this FIFO say: start DRIVER [-n NAME] [-c CONFIG] [-s SKELETON] "
         "[-p PREFIX], stop DRIVER [-n NAME]")  # fmt: skip
+    add("--control", nargs="?", const=USUAL_CONTROL, metavar="PATH", type=_control,
+        help="let yourself and root see and control this server with `%(prog)s ctl`, through a local socket at PATH "
+        "(default: indipyserver-PORT.control in $XDG_RUNTIME_DIR, or else in /tmp)")  # fmt: skip
     add("-l", "--log-dir", metavar="DIR", help="append the messages of drivers to DIR/YYYY-MM-DD.islog")
     add("-v", "--verbose", action="count", default=0,
         help="log what happens; -vv: each message too; -vvv: with its XML")  # fmt: skip

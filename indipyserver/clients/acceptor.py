@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import ssl
-import struct
 from collections.abc import Callable, Coroutine
 from typing import Final
 
@@ -23,7 +22,7 @@ from ..spec import join_host_and_port
 from .handshakes import Door, Handshakes
 from .lingering import ClientLink
 from .lograte import LogRate
-from .sockets import FileOf, is_tcp
+from .sockets import FileOf, at_the_other_end, is_tcp
 
 __all__ = ["CLIENT_LIMITS", "PROGRESS_TIME", "READ_ONLY_BLOB", "UNFINISHED_TOTAL", "Acceptor"]
 
@@ -215,7 +214,7 @@ class Acceptor:
         """The name of a client for logs, "" if it may not come in, and its address."""
         if isinstance(address, tuple) and is_tcp(listening):
             return f"client {join_host_and_port(*address[:2])}", str(address[0])
-        pid, user = _at_the_other_end(sock)
+        pid, user = at_the_other_end(sock)
         label = f"client process {pid} of user {user}" if pid else "client on the local socket"
         host = f"user {user}"
         if not self._any_user and user not in (None, 0, os.geteuid()):
@@ -251,11 +250,3 @@ class Acceptor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _at_the_other_end(sock: socket.socket) -> tuple[int, int | None]:
-    """Process and user that have connected to a local socket; 0 and None where the system does not tell."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return 0, None  # there the mode of the file decides
-    pid, user, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return pid, user

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Iterable
 from functools import partial
+from typing import Protocol
 
 from indipydriver.protocol.framer import Limits
 from indipydriver.transport.progress import UnfinishedTotal
@@ -27,6 +28,25 @@ __all__ = ["Clientele"]
 logger = logging.getLogger("indipyserver.ipyserver")
 
 
+class Settings(Protocol):
+    """What is needed of the settings of a server."""
+
+    unix_socket: str | socket.socket | None
+    """A local socket to listen on too, or its name."""
+    unix_any_user: bool
+    """It is for every user of this machine."""
+    maxconnections: int
+    """Clients at the same time."""
+    limits: OutboxLimits
+    """How much may wait for one."""
+    client_limits: Limits
+    """What one may send."""
+    progress_time: float
+    """Seconds in which what one has begun must end or grow; 0: any time."""
+    unfinished_total: int
+    """Bytes of what all have begun and not ended."""
+
+
 class Clientele:
     """Opens all listeners, takes clients in, and sees them off.
 
@@ -34,13 +54,7 @@ class Clientele:
         board: The server's peers.
         admission: Makes peers of their links.
         listeners: What to listen on.
-        unix_socket: A local socket to listen on too, or its name.
-        any_user: It is for every user of this machine.
-        most: Clients at the same time.
-        outbox: How much may wait for one.
-        limits: What one may send.
-        progress_time: Seconds in which what one has begun must end or grow; 0: any time.
-        unfinished_total: Bytes of what all have begun and not ended.
+        settings: Apply to all of them.
 
     Attributes:
         acceptors: What accepts them.
@@ -55,31 +69,25 @@ class Clientele:
         board: Switchboard,
         admission: Admission,
         listeners: Iterable[Listener],
-        *,
-        unix_socket: str | socket.socket | None,
-        any_user: bool,
-        most: int,
-        outbox: OutboxLimits,
-        limits: Limits,
-        progress_time: float,
-        unfinished_total: int,
+        settings: Settings,
     ) -> None:
         self.acceptors: list[Acceptor] = []
         self._board = board
         self._admission = admission
-        self._any_user = any_user
-        self._most = most
-        self._outbox = outbox
-        self._limits = limits
-        self._progress_time = progress_time
-        self._unfinished = UnfinishedTotal(unfinished_total, self._waiting)
+        self._any_user = settings.unix_any_user
+        self._most = settings.maxconnections
+        self._outbox = settings.limits
+        self._limits = settings.client_limits
+        self._progress_time = settings.progress_time
+        self._unfinished = UnfinishedTotal(settings.unfinished_total, self._waiting)
         self._handshakes = Handshakes(admission.rate)
         self._listeners: list[Listener] = []
         try:
             for listener in listeners:
                 self._open(listener, listener.bind())
-            if unix_socket is not None:
-                local = bind_unix(unix_socket, any_user) if isinstance(unix_socket, str) else let_listen(unix_socket)
+            local = settings.unix_socket
+            if local is not None:
+                local = bind_unix(local, self._any_user) if isinstance(local, str) else let_listen(local)
                 self._open(Listener((), 0), [local])
             if not any(acceptor.sockets for acceptor in self.acceptors):
                 raise ValueError("there is nothing to listen on: no host, no local socket, and no other listener")

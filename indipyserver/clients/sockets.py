@@ -7,13 +7,25 @@ import errno
 import os
 import socket
 import stat
+import struct
 import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
 from ..connecting import AddressInfo
 
-__all__ = ["ANYWHERE", "FileOf", "bind", "bind_any_port", "bind_unix", "is_tcp", "let_listen", "where"]
+__all__ = [
+    "ANYWHERE",
+    "FileOf",
+    "at_the_other_end",
+    "bind",
+    "bind_any_port",
+    "bind_file",
+    "bind_unix",
+    "is_tcp",
+    "let_listen",
+    "where",
+]
 
 _TRIES: Final = 20  # ports that are tried when any is wanted, and what is free on one address is taken on another
 _BACKLOG: Final = 128
@@ -147,7 +159,7 @@ def bind_unix(name: str, any_user: bool = False) -> socket.socket:
         if abstract:
             sock.bind("\0" + name.removeprefix("\0"))
         else:
-            _bind_file(sock, name, 0o666 if any_user else 0o600)
+            bind_file(sock, name, 0o666 if any_user else 0o600)
         let_listen(sock)
     except OSError as error:
         sock.close()
@@ -167,7 +179,12 @@ def let_listen(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def _bind_file(sock: socket.socket, path: str, mode: int) -> None:
+def bind_file(sock: socket.socket, path: str, mode: int) -> None:
+    """Bind a local socket to a file with this mode; a socket there that nobody listens on is replaced.
+
+    Raises:
+        OSError: That is not possible.
+    """
     try:
         sock.bind(path)
     except OSError as error:
@@ -229,3 +246,11 @@ def where(sock: socket.socket) -> str:
 def is_tcp(sock: socket.socket) -> bool:
     """It is IPv4 or IPv6."""
     return sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def at_the_other_end(sock: socket.socket) -> tuple[int, int | None]:
+    """Process and user that have connected to a local socket; 0 and None where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0, None  # there the mode of the file decides
+    pid, user, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return pid, user

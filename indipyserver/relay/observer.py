@@ -24,6 +24,13 @@ class Observer:
             peer: It has a ``label``, a ``role``, and counts what passes.
         """
 
+    def peer_removed(self, peer: Peer) -> None:
+        """A client, a driver or another server has gone.
+
+        Args:
+            peer: What it has counted is final.
+        """
+
     def received(self, peer: Peer, frames: list[Frame]) -> None:
         """Elements have come from a peer, and are about to be routed.
 

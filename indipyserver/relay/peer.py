@@ -148,6 +148,11 @@ class Peer(Endpoint):
         return self._queues.queued
 
     @property
+    def queued_news(self) -> int:
+        """Frames of news queued here for it, without those that its link is sending."""
+        return self._queues.queued_news
+
+    @property
     def queued_commands(self) -> int:
         """Bytes of commands and requests queued here for it."""
         return self._queues.queued_commands

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from indipydriver.errors import DriverExited
 from indipydriver.protocol.frame import Address, Batch, BlobFrame, Frame
@@ -21,6 +22,8 @@ from .peer import Peer, put_for_all
 __all__ = ["Switchboard"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
+
+_Method = TypeVar("_Method", bound=Callable[..., None])
 
 
 class Switchboard:
@@ -39,6 +42,7 @@ class Switchboard:
         self.last_traffic = 0.0
         # Methods of observers: only those they override.
         self._greeters: list[Callable[[Peer], None]] = []
+        self._leavers: list[Callable[[Peer], None]] = []
         self._watchers: list[Callable[[Peer, list[Frame]], None]] = []
         self._followers: list[Callable[[Peer, list[Delivery[Peer]]], None]] = []
         self._failed: set[int] = set()  # ids of those that have raised
@@ -61,10 +65,19 @@ class Switchboard:
         kind = type(observer)
         if kind.peer_added is not Observer.peer_added:
             self._greeters.append(observer.peer_added)
+        if kind.peer_removed is not Observer.peer_removed:
+            self._leavers.append(observer.peer_removed)
         if kind.received is not Observer.received:
             self._watchers.append(observer.received)
         if kind.routed is not Observer.routed:
             self._followers.append(observer.routed)
+
+    def unobserve(self, observer: Observer) -> None:
+        """Show an observer nothing any more."""
+        self._greeters = _not_of(observer, self._greeters)
+        self._leavers = _not_of(observer, self._leavers)
+        self._watchers = _not_of(observer, self._watchers)
+        self._followers = _not_of(observer, self._followers)
 
     def _show(self, look: Callable[..., None], *what: object) -> None:
         """Call a method of an observer; its exceptions must not disturb the traffic."""
@@ -89,6 +102,9 @@ class Switchboard:
         Whatever the link still delivers is ignored: nobody would be left to withdraw it.
         """
         peer.closed = True
+        if self._leavers and peer in self.router.endpoints:
+            for leave in self._leavers:
+                self._show(leave, peer)
         if isinstance(error, DriverExited):
             reason = str(error)
         else:
@@ -205,3 +221,7 @@ class Switchboard:
 def now() -> str:
     """The time for a ``timestamp`` attribute: UTC, whole seconds."""
     return format_timestamp(None).partition(".")[0]
+
+
+def _not_of(observer: Observer, methods: list[_Method]) -> list[_Method]:
+    return [method for method in methods if getattr(method, "__self__", None) is not observer]

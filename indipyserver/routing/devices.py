@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 from indipydriver.protocol.frame import Frame
@@ -82,9 +82,14 @@ class DeviceRecord(Generic[P]):
 
 
 class DeviceTable(Generic[P]):
-    """All devices by name."""
+    """All devices by name.
+
+    Attributes:
+        changed: If set, called when a device has got an owner, or has lost it.
+    """
 
     def __init__(self) -> None:
+        self.changed: Callable[[], None] | None = None
         self._records: dict[str, DeviceRecord[P]] = {}
         self._owned: dict[P, dict[str, None]] = {}
         self._defined: dict[P, int] = {}
@@ -136,6 +141,8 @@ class DeviceTable(Generic[P]):
             self.pop(vacant)
         owned[device] = None
         self._records[device] = DeviceRecord(owner, fixed)
+        if self.changed is not None:
+            self.changed()
         return True
 
     def has_room(self, owner: P) -> bool:
@@ -151,6 +158,8 @@ class DeviceTable(Generic[P]):
         if record is not None:
             del self._owned[record.owner][device]
             self._drop_properties(device, record)
+            if self.changed is not None:
+                self.changed()
         return record
 
     def clear(self, device: str, *, keep: bool) -> bool:

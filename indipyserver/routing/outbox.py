@@ -47,6 +47,21 @@ class Verdict(Enum):
     """Not queued: the limit had already been exceeded."""
 
 
+class _Entry:
+    """Something in the queue.
+
+    Attributes:
+        batch: It, or None if a newer frame has replaced it.
+        count: The frames in it.
+    """
+
+    __slots__ = ("batch", "count")
+
+    def __init__(self, batch: Batch, count: int) -> None:
+        self.batch: Batch | None = batch
+        self.count = count
+
+
 class Outbox:
     """First in, first out; only the frames of a stream may be replaced.
 
@@ -55,74 +70,93 @@ class Outbox:
 
     Attributes:
         queued: The backlog in bytes, with the files of attached BLOBs.
+        count: The frames in it.
         replaced: How many stream frames have been dropped for newer ones.
     """
 
-    __slots__ = ("_empty", "_entries", "_stream_limit", "_streams", "_tail", "_total", "queued", "replaced")
+    __slots__ = (
+        "_empty",
+        "_entries",
+        "_stream_limit",
+        "_streams",
+        "_tail",
+        "_tail_count",
+        "_total",
+        "count",
+        "queued",
+        "replaced",
+    )
 
     def __init__(self, total: int, stream_limit: int = 0) -> None:
         self.queued = 0
+        self.count = 0
         self.replaced = 0
         self._total = total
         self._stream_limit = stream_limit
-        self._entries: deque[list[Batch | None]] = deque()
+        self._entries: deque[_Entry] = deque()
         self._empty = 0  # entries whose frames were replaced
         self._tail = bytearray()  # small batches at the end of the queue, joined
-        self._streams: dict[tuple[str | None, str | None], list[Batch | None]] = {}
+        self._tail_count = 0  # their frames
+        self._streams: dict[tuple[str | None, str | None], _Entry] = {}
 
     def __bool__(self) -> bool:
         return self.queued > 0
 
-    def put(self, batch: Batch, in_link: int = 0, *, always: bool = False) -> Verdict:
+    def put(self, batch: Batch, in_link: int = 0, *, always: bool = False, count: int = 1) -> Verdict:
         """Add to the end.
 
         Args:
             batch: What to add; one batch may exceed the limit, and the next one overflows.
             in_link: Bytes that have left the outbox but not this process.
             always: Add it even when the limit has been exceeded.
+            count: The frames in it.
 
         Returns:
             What became of it; after OVERFLOW the outbox is unchanged.
         """
         waiting = self.queued + in_link
-        entry: list[Batch | None] = [batch]
         verdict = Verdict.QUEUED
         frame = batch.blob
         stream = (frame.device, frame.name) if self._stream_limit and frame is not None and frame.is_stream else None
-        older: list[Batch | None] | None = None
+        older: _Entry | None = None
         if stream is not None:
             older = self._streams.get(stream)
-            if older is not None and older[0] is not None and waiting + batch.weight > self._stream_limit:
-                waiting -= older[0].weight
+            if older is not None and older.batch is not None and waiting + batch.weight > self._stream_limit:
+                waiting -= older.batch.weight
                 verdict = Verdict.REPLACED
         if waiting > self._total and not always:
             return Verdict.OVERFLOW
-        if stream is not None:
-            if verdict is Verdict.REPLACED:
-                assert older is not None
-                assert older[0] is not None
-                self.queued -= older[0].weight
-                older[0] = None
-                self.replaced += 1
-                self._empty += 1
-                if self._empty > max(_MANY, len(self._entries) // 2):
-                    self._entries = deque(each for each in self._entries if each[0] is not None)
-                    self._empty = 0
-            self._streams[stream] = entry
+        if verdict is Verdict.REPLACED:
+            assert older is not None
+            assert older.batch is not None
+            self.queued -= older.batch.weight
+            self.count -= older.count
+            older.batch = None
+            self.replaced += 1
+            self._empty += 1
+            if self._empty > max(_MANY, len(self._entries) // 2):
+                self._entries = deque(each for each in self._entries if each.batch is not None)
+                self._empty = 0
         self.queued += batch.weight
+        self.count += count
         if batch.size < _SMALL and not batch.frames and frame is None:
             self._tail += batch.buffers[0]
+            self._tail_count += count
             if len(self._tail) >= _TAIL:
                 self._close_tail()
         else:
+            entry = _Entry(batch, count)
+            if stream is not None:
+                self._streams[stream] = entry
             self._close_tail()
             self._entries.append(entry)
         return verdict
 
     def _close_tail(self) -> None:
         if self._tail:
-            self._entries.append([Batch.of_bytes(bytes(self._tail))])
+            self._entries.append(_Entry(Batch.of_bytes(bytes(self._tail)), self._tail_count))
             self._tail.clear()
+            self._tail_count = 0
 
     def pop(self) -> Batch | None:
         """The first queued batch, or None."""
@@ -131,9 +165,10 @@ class Outbox:
             self._close_tail()
         while entries:
             entry = entries.popleft()
-            batch, entry[0] = entry[0], None
+            batch, entry.batch = entry.batch, None
             if batch is not None:
                 self.queued -= batch.weight
+                self.count -= entry.count
                 blob = batch.blob
                 if blob is not None and self._streams.get((blob.device, blob.name)) is entry:
                     del self._streams[blob.device, blob.name]
@@ -149,5 +184,7 @@ class Outbox:
         self._entries.clear()
         self._streams.clear()
         self._tail.clear()
+        self._tail_count = 0
         self._empty = 0
         self.queued = 0
+        self.count = 0

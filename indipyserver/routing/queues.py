@@ -89,6 +89,11 @@ class Queues:
         return waiting if self._commands is None else waiting + self._commands.queued
 
     @property
+    def queued_news(self) -> int:
+        """Frames of news queued here, without those that the link has been given."""
+        return self._news.count
+
+    @property
     def queued_commands(self) -> int:
         """Bytes of commands and requests queued here."""
         return 0 if self._commands is None else self._commands.queued
@@ -180,7 +185,7 @@ class Queues:
         return batch
 
     def _keep_news(self, batch: Batch, frames: list[Frame]) -> bool:
-        verdict = self._news.put(batch, self._way.unsent)
+        verdict = self._news.put(batch, self._way.unsent, count=len(frames))
         if verdict is Verdict.REPLACED:
             self.dropped += 1
         elif verdict is Verdict.OVERFLOW:
@@ -199,7 +204,7 @@ class Queues:
         self.left_out += len(frames) - len(deletions)
         self.dropped += len(frames) - len(deletions)
         if deletions:
-            self._news.put(Batch(deletions, sealed=self._seal), always=True)
+            self._news.put(Batch(deletions, sealed=self._seal), always=True, count=len(deletions))
             self.sent += len(deletions)
 
     def _new_deletion(self, frame: Frame) -> Frame | None:

@@ -106,6 +106,7 @@ class ExDriver(Distant):
 
     Attributes:
         program: Its name or path, as it was given.
+        command: What is started: the program and its arguments.
         restarts: How often it is restarted at most.
         restarted: How often it has been restarted in this run.
         label: What it is, for logs and messages.
@@ -118,6 +119,7 @@ class ExDriver(Distant):
     ) -> None:
         super().__init__(board, f"driver {program.program}" + (f" ({program.name})" if program.name else ""))
         self.program = program.program
+        self.command = [program.path, *program.args]
         self.restarts = program.restarts
         self.restarted = 0
         self._what = program
@@ -125,7 +127,7 @@ class ExDriver(Distant):
         self._child: Child | None = None
         self._limits = limits
         self._hang_time = hang_time
-        self._stderr = StderrLog(self.label)
+        self._stderr = StderrLog(self.label, self.recent)
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
@@ -155,12 +157,13 @@ class ExDriver(Distant):
                 if getattr(failure, "errno", None) in _LACKING:  # perhaps not for long, and not the driver's fault
                     if str(failure) != lack:
                         lack = str(failure)
-                        logger.error("%s cannot be started at the moment; it is tried again: %s", self.label, failure)
+                        text = f"{self.label} cannot be started at the moment; it is tried again: {failure}"
+                        self.recent.log(logger, logging.ERROR, text)
                     await asyncio.sleep(_LACK_TIME)
                     continue
                 text = brief(f"{self.label} cannot be started: {failure}", _REASON)
                 if not has_run and getattr(failure, "errno", None) != errno.ETXTBSY:
-                    logger.error("%s", text)
+                    self.recent.log(logger, logging.ERROR, text)
                     self._announce(text)
                     return
                 # It is being replaced by a newer one, perhaps.
@@ -172,10 +175,11 @@ class ExDriver(Distant):
             is_given_up = backoff.tries > self.restarts
             if is_given_up:
                 text = f"{text}; it is given up after {self.restarts} restarts"
-                logger.error("%s", text)
+                self.recent.log(logger, logging.ERROR, text)
                 self._announce(text)
             else:
-                logger.warning("%s; restart %d of %d in %g s", text, backoff.tries, self.restarts, wait)
+                restart = f"{text}; restart {backoff.tries} of {self.restarts} in {wait:g} s"
+                self.recent.log(logger, logging.WARNING, restart)
                 self._announce(f"{text}; restarting in {wait:g} s")
             remove()  # its devices; only now, as clients show messages of devices that are there
             if is_given_up:
@@ -213,7 +217,7 @@ class ExDriver(Distant):
             self._stderr.open(started.errors)
             self._board.add(peer)
             self._board.send(peer, encode(GetProperties()))
-            logger.info("%s has started, process %d", self.label, child.process.pid)
+            self.recent.log(logger, logging.INFO, f"{self.label} has started, process {child.process.pid}")
             await asyncio.wait((ended, child.exited), return_when=asyncio.FIRST_COMPLETED)
             lived = loop.time() - begin
             if not ended.done():  # what it said last is still in the pipe
@@ -230,7 +234,7 @@ class ExDriver(Distant):
                 self._child = None
                 self._stderr.close()
                 if child.remains:
-                    logger.error("%s: %s", self.label, child.remains)
+                    self.recent.log(logger, logging.ERROR, f"{self.label}: {child.remains}")
                 reason = self._reason(child, ended.result() if ended.done() else None)
                 if not has_ended:
                     self._board.remove(peer, reason)

@@ -70,7 +70,7 @@ class LocalDriver(PeerSource):
         for device in self.devices:
             if not board.router.may_claim(device):
                 text = f"{self.label} is not served: the device {device!r} is already there"
-                logger.error("%s", text)
+                self.recent.log(logger, logging.ERROR, text)
                 board.announce(text, about=self.devices)
                 self.driver.expect_no_run()
                 return
@@ -93,13 +93,17 @@ class LocalDriver(PeerSource):
             raise
         except BaseExceptionGroup as group:
             reason = f"the driver has failed: {describe(_first(group))}"
-            logger.exception("%s has failed; the others go on", self.label)
+            text = f"{self.label} has failed; the others go on"
+            self.recent.log(logger, logging.ERROR, text, traceback=True)
+            self.recent.add(logging.ERROR, reason)
             board.announce(f"{self.label}: {reason}", about=peer)
             if group.subgroup((KeyboardInterrupt, SystemExit)) is not None:  # the program is to end
                 raise
         except Exception as error:
             reason = f"the driver has failed: {describe(error)}"
-            logger.exception("%s has failed; the others go on", self.label)
+            text = f"{self.label} has failed; the others go on"
+            self.recent.log(logger, logging.ERROR, text, traceback=True)
+            self.recent.add(logging.ERROR, reason)
             board.announce(f"{self.label}: {reason}", about=peer)
         finally:
             self.driver.expect_no_run()  # if it was not run
@@ -137,7 +141,7 @@ class LocalDriver(PeerSource):
         board.add(peer)
         for device in self.devices:
             board.deliver(None, board.router.claim(device, peer))
-        logger.info("%s is served", self.label)
+        self.recent.log(logger, logging.INFO, f"{self.label} is served")
         if any(
             endpoint.interest.covers(device, None) for endpoint in board.router.endpoints for device in self.devices
         ):

@@ -148,7 +148,7 @@ class RemoteConnection(Distant):
         """Log and announce a change of state; the same state again is no news."""
         if text != self._status:
             self._status = text
-            logger.warning("%s", text)
+            self.recent.log(logger, logging.WARNING, text)
             self._board.announce(text, about=self.devices)
 
     async def _connect(self) -> Link:

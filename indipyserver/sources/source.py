@@ -9,6 +9,7 @@ from indipydriver.protocol.texts import LONGEST_LABEL, brief
 
 from ..relay.peer import Peer
 from ..relay.switchboard import Switchboard
+from .recent import RecentLines
 
 __all__ = ["Distant", "PeerSource", "Source"]
 
@@ -22,6 +23,10 @@ class Source(Protocol):
 
     label: str
     """What it is, for logs and messages."""
+    peer: Peer | None
+    """Its link, or the last one that it had."""
+    recent: RecentLines
+    """What the log has said about it."""
 
     @property
     def kind(self) -> str:
@@ -70,6 +75,7 @@ class PeerSource:
     def __init__(self, board: Switchboard, label: str) -> None:
         self.label = brief(label, LONGEST_LABEL)
         self.peer: Peer | None = None
+        self.recent = RecentLines()
         self._board = board
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from indipydriver.protocol.texts import describe
@@ -27,6 +28,9 @@ class Sources:
     Args:
         board: The server's peers.
         deserted: Called when the last source has ended by itself.
+
+    Attributes:
+        changed: If set, called when one has been added, started, stopped or removed, or has ended.
     """
 
     def __init__(self, board: Switchboard, deserted: Callable[[], None]) -> None:
@@ -35,6 +39,8 @@ class Sources:
         self._sources: list[Source] = []
         self._tasks: dict[Source, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._halted: set[Source] = set()
+        self.changed: Callable[[], None] | None = None
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self._sources)
@@ -48,6 +54,7 @@ class Sources:
         if self._group is not None:
             self._start(source)
         self._sources.append(source)
+        self._tell()
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """The server runs from now on."""
@@ -79,6 +86,44 @@ class Sources:
             grace: Seconds that one that ends by itself gets.
         """
         self._sources.remove(source)
+        self._halted.discard(source)
+        await self._finish(source, grace)
+
+    async def halt(self, source: Source, grace: float) -> None:
+        """Stop it, and wait until it has ended; it stays, and :meth:`resume` or the next run starts it again.
+
+        Args:
+            source: One of these.
+            grace: Seconds that one that ends by itself gets.
+        """
+        self._halted.add(source)
+        await self._finish(source, grace)
+
+    def resume(self, source: Source) -> None:
+        """Start one that does not run, if the server does.
+
+        Raises:
+            RuntimeError: It is a driver that is run by somebody else.
+        """
+        if self._group is not None and source not in self._tasks:
+            self._start(source)
+        self._halted.discard(source)
+        self._tell()
+
+    def is_halted(self, source: Source) -> bool:
+        """It has been told to stop, and not to start since."""
+        return source in self._halted
+
+    def is_active(self, source: Source) -> bool:
+        """It runs, or tries to."""
+        return source in self._tasks
+
+    def _tell(self) -> None:
+        if self.changed is not None:
+            self.changed()
+
+    async def _finish(self, source: Source, grace: float) -> None:
+        self._tell()
         task = self._tasks.pop(source, None)
         if task is None:
             return
@@ -89,6 +134,7 @@ class Sources:
             task.cancel()
             over = _end(source, task)
         await over
+        self._tell()
 
     async def stop(self, deadline: float) -> None:
         """End all, and start no more; those that end by themselves get until this time of the loop."""
@@ -111,12 +157,13 @@ class Sources:
         """The run is over, however it has ended."""
         self._group = None
         self._tasks.clear()
+        self._halted.clear()
 
     def _start(self, source: Source) -> None:
         assert self._group is not None
         source.expect_run()
         task = self._tasks[source] = self._group.create_task(self._run(source), name=source.label)
-        task.add_done_callback(lambda _: self._ended(source))
+        task.add_done_callback(partial(self._ended, source))
 
     async def _run(self, source: Source) -> None:
         """One source may fail, even in a way that nobody has foreseen; the others go on."""
@@ -126,9 +173,13 @@ class Sources:
             logger.exception("%s has failed; the others go on", source.label)
             self._board.announce(f"{source.label} has failed: {describe(error)}", about=source.devices)
 
-    def _ended(self, source: Source) -> None:
-        if self._tasks.pop(source, None) is None or self._tasks or self._group is None:
-            return  # it was removed, others are left, or all end
+    def _ended(self, source: Source, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(source) is not task:
+            return  # it was stopped or removed, and perhaps started again since
+        del self._tasks[source]
+        self._tell()
+        if self._tasks or self._group is None:
+            return  # others are left, or all end
         try:
             self._deserted()
         except Exception:

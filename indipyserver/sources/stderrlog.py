@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 
 from indipydriver.protocol.texts import printable
 
+from .recent import RecentLines
+
 __all__ = ["LINES_PER_SECOND", "LONGEST_LINE", "StderrLog", "Thinner"]
 
 logger = logging.getLogger("indipyserver.exdriver")
@@ -121,10 +123,12 @@ class StderrLog:
 
     Args:
         label: What the lines begin with.
+        recent: Keeps the last of them.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, recent: RecentLines | None = None) -> None:
         self._label = label
+        self._recent = recent if recent is not None else RecentLines()
         self._fd = -1
         self._thinner = Thinner()
         self._timer: asyncio.TimerHandle | None = None
@@ -187,6 +191,7 @@ class StderrLog:
     def _log(self, lines: list[_Line]) -> None:
         for level, text in lines:
             logger.log(level, "%s: %s", self._label, text)
+            self._recent.add(level, text)
 
 
 _LEVELS: Final = (

@@ -15,7 +15,6 @@ import pytest
 import indipydriver as ipd
 import indipyserver.sources.exdriver
 from indipyserver import IPyServer
-from indipyserver.cli.services import Services
 from indipyserver.sources.backoff import Backoff
 from tests.support import (
     ROOT,
@@ -198,7 +197,7 @@ async def test_words_are_not_refused_for_what_a_server_above_has(tmp_path: Path)
         await client.get_properties()
         await squatter.send(INTRODUCTION + "<defLightVector device='Dome' name='x' state='Ok'/>")
         await eventually(lambda: "Dome" in server.board.router.devices)
-        services = Services(server)
+        services = server.services
         services.start(f"{tmp_path}/dome.py:one")
         await client.expect(match("defNumberVector", device="Dome"))
         with pytest.raises(ValueError, match="already a device named 'Dome'"):
@@ -220,7 +219,7 @@ async def test_a_word_of_which_one_driver_is_run_elsewhere(tmp_path: Path) -> No
     elsewhere = asyncio.create_task(busy.serve(memory_pair("a", "b")[0]))
     await asyncio.sleep(0)
     async with running_server() as server:
-        services = Services(server)
+        services = server.services
         with pytest.raises((ValueError, ImportError)):
             services.start(word)
         sys.modules["some_drivers"].busy = busy  # type: ignore[attr-defined]

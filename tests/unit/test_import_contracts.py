@@ -36,14 +36,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.instruments",
         "indipydriver.testing",
         (
-            "indipyserver.arguments indipyserver.certificates indipyserver.connecting indipyserver.process "
-            "indipyserver.runevent indipyserver.signals indipyserver.spec"
+            "indipyserver.arguments indipyserver.certificates indipyserver.connecting indipyserver.lines "
+            "indipyserver.process indipyserver.release indipyserver.runevent indipyserver.signals indipyserver.spec"
         ),
         "indipyserver.loading",
         "indipyserver.routing",
         "indipyserver.relay",
         "indipyserver.sources indipyserver.clients indipyserver.observers indipyserver.check",
-        "indipyserver.stats indipyserver.settings indipyserver.exdriver indipyserver.remote",
+        "indipyserver.stats indipyserver.settings indipyserver.services indipyserver.exdriver indipyserver.remote",
+        "indipyserver.control",
         "indipyserver.blocking",
         "indipyserver.ipyserver",
         "indipyserver",
@@ -69,6 +70,8 @@ SANS_IO = (
     "indipydriver.runtime.snooping",
     "indipyserver.routing",
     "indipyserver.sources.backoff",
+    "indipyserver.lines",
+    *(f"indipyserver.control.{part}" for part in "wire watch log desk".split()),
     *(
         f"indipyserver.check.{part}"
         for part in "rules model numbers blobs wire commands interfaces checker report".split()
@@ -329,7 +332,7 @@ def planted(text: str, module: str, *others: str) -> list[str]:
         ("indipydriver.ipydriver", "from . import testing", "nothing may"),
         ("indipyserver.ipyserver", "from .cli import main", "nothing may"),
         ("indipyserver.cli", "import examples.led", "nothing may"),
-        ("indipyserver.check.run", "from ..cli.services import Services", "nothing may"),
+        ("indipyserver.check.run", "from ..cli.fifo import Fifo", "nothing may"),
         ("indipyserver.check.checker", "import asyncio", "does no I/O"),
         ("indipyserver.cli", "from tests.support import client", "nothing may"),
         ("indipydriver.device", "import numpy", "not in the standard library"),

@@ -1,0 +1,282 @@
+"""The client of the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Final
+
+from ..clients.sockets import at_the_other_end
+from .paths import possible_paths
+from .wire import Code, ControlError
+
+__all__ = ["TIMEOUT", "Control"]
+
+TIMEOUT: Final = 60.0
+"""Seconds that an answer may take: a driver that does not end is given up after ten or so."""
+_LONGEST: Final = 64 << 20  # bytes of an answer: many drivers with many devices
+_MOST_EVENTS: Final = 10_000
+
+Record = dict[str, Any]
+
+
+class Control:
+    """Sees what a server on this machine does, and starts and stops what it serves, through its control socket.
+
+    ::
+
+        async with Control() as control:
+            for driver in await control.drivers():
+                print(driver["label"], driver["state"])
+
+    The answers are those of the protocol: dictionaries as the reference of the protocol has them. Requests may be made
+    by several tasks; the server answers them one after another.
+
+    Args:
+        path: The control socket; by default, where the server on this port usually has it.
+        port: Port of that server.
+        timeout: Seconds that an answer may take.
+
+    Raises:
+        OSError: Nobody listens there; ConnectionError: the connection is lost, which every method may raise.
+        ControlError: The server refuses what is asked; every method may raise it.
+        TimeoutError: There is no answer in time, which every method may raise. The connection is closed.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, port: int = 7624, timeout: float | None = TIMEOUT
+    ) -> None:
+        self._paths = possible_paths(port) if path is None else [os.fspath(path)]
+        self._timeout = timeout
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._number = 0
+        self._answers: dict[int, asyncio.Future[Record]] = {}
+        self._events: asyncio.Queue[Record | None] = asyncio.Queue()
+        self._why: Exception | None = None
+        self._closed = False
+
+    # Connecting
+
+    async def __aenter__(self) -> Control:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Connect, if there is no connection."""
+        if self._writer is not None:
+            return
+        self._why = None
+        self._closed = False
+        self._events = asyncio.Queue()
+        self._reader, self._writer = await self._open()
+        self._reading = asyncio.create_task(self._read(self._reader), name="control")
+
+    async def close(self) -> None:
+        """Close the connection; who waits for an answer gets ConnectionError."""
+        self._closed = self._writer is not None
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait((reading,))
+        self._lost(ConnectionError("the connection to the server has been closed"))
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError("this platform has no local sockets, so servers have no control socket")
+        error: OSError = FileNotFoundError("no path")
+        for path in self._paths:
+            try:
+                reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST)
+            except OSError as failure:
+                if not isinstance(error, PermissionError):
+                    error = type(failure)(
+                        failure.errno, f"no server can be controlled at {path}: {failure.strerror or failure}"
+                    )
+                continue
+            try:
+                _, user = at_the_other_end(writer.get_extra_info("socket"))
+            except OSError:
+                user = None
+            if os.geteuid() != 0 and user not in (None, 0, os.geteuid()):
+                writer.close()
+                error = PermissionError(f"{path} is not yours: user {user} listens there")
+                continue
+            return reader, writer
+        raise error
+
+    # What can be asked
+
+    async def status(self) -> Record:
+        """Version, process, uptime, where it listens, how many clients, and what has passed."""
+        return await self.request("status")
+
+    async def drivers(self) -> list[Record]:
+        """The drivers in the server and the programs, each with its state and the last lines of its log."""
+        return self._list(await self.request("drivers"), "drivers")
+
+    async def remotes(self) -> list[Record]:
+        """The links to other servers."""
+        return self._list(await self.request("remotes"), "remotes")
+
+    async def clients(self) -> list[Record]:
+        """Who is connected, what they asked for, and what waits for them."""
+        return self._list(await self.request("clients"), "clients")
+
+    async def log(self, driver: str | int | None = None, lines: int = 100) -> list[Record]:
+        """The last lines of the log of the server, or about one driver.
+
+        Args:
+            driver: As for :meth:`start`.
+            lines: At most so many.
+        """
+        return self._list(await self.request("log", driver=driver, lines=lines), "lines")
+
+    # What can be done
+
+    async def start(self, driver: str | int) -> list[Record]:
+        """Start a driver that has been stopped, or has ended, or a link to a server.
+
+        Args:
+            driver: Its number, the word it was started with, the name of a device, or its label.
+
+        Returns:
+            What it is now; one word may stand for several drivers.
+        """
+        return self._list(await self.request("start", driver=driver), "drivers")
+
+    async def stop(self, driver: str | int) -> list[Record]:
+        """Stop one, and wait until it has ended; it can be started again."""
+        return self._list(await self.request("stop", driver=driver), "drivers")
+
+    async def restart(self, driver: str | int) -> list[Record]:
+        """Stop one and start it again."""
+        return self._list(await self.request("restart", driver=driver), "drivers")
+
+    async def add(
+        self,
+        spec: str,
+        *,
+        name: str | None = None,
+        config: str | None = None,
+        skeleton: str | None = None,
+        prefix: str | None = None,
+    ) -> list[Record]:
+        """Serve something more: a program, Python code or another server.
+
+        Args:
+            spec: What, as DRIVER of the command ``indipyserver``. Relative paths are the server's.
+            name: For programs: the name of the device (INDIDEV).
+            config: For programs: the configuration file (INDICONFIG).
+            skeleton: For programs: the skeleton file (INDISKEL).
+            prefix: For programs: INDIPREFIX.
+
+        Returns:
+            What it is now; its ``state`` is "ended" if it could not be started.
+        """
+        result = await self.request("add", spec=spec, name=name, config=config, skeleton=skeleton, prefix=prefix)
+        return self._list(result, "drivers")
+
+    async def remove(self, driver: str | int) -> list[Record]:
+        """Stop one and forget it; returns number and label."""
+        return self._list(await self.request("remove", driver=driver), "removed")
+
+    async def follow(self, *, log: bool = False) -> AsyncIterator[Record]:
+        """What changes, as events, until the connection is closed or lost.
+
+        The first event, ``{"event": "now", ...}``, has all drivers, remotes and clients as they are.
+
+        Args:
+            log: Also what is logged.
+
+        Yields:
+            Events as the reference of the protocol has them.
+        """
+        yield {"event": "now", **await self.request("follow", log=log)}
+        while (event := await self._events.get()) is not None:
+            yield event
+        self._events.put_nowait(None)  # for others who follow
+        if self._why is not None and not self._closed:
+            raise self._why
+
+    async def request(self, do: str, **arguments: str | int | bool | None) -> Record:
+        """Any request of the protocol; returns the result.
+
+        Args:
+            do: What is to be done.
+            arguments: What with; None: it is left out.
+        """
+        writer = self._writer
+        if writer is None:
+            raise self._why or ConnectionError("there is no connection to the server")
+        self._number += 1
+        number = self._number
+        given = {name: value for name, value in arguments.items() if value is not None}
+        future = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            writer.write(json.dumps({"do": do, **given, "id": number}).encode() + b"\n")
+            async with asyncio.timeout(self._timeout):
+                answer = await future
+        except TimeoutError:
+            await self.close()
+            raise TimeoutError(f"the server has not answered {do!r} in {self._timeout:g} s") from None
+        finally:
+            self._answers.pop(number, None)
+        if answer.get("ok"):
+            result: Record = answer.get("result") or {}
+            return result
+        raise _error(answer)
+
+    @staticmethod
+    def _list(result: Record, name: str) -> list[Record]:
+        found: list[Record] = result.get(name) or []
+        return found
+
+    # Reading
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        why: Exception = ConnectionError("the server has closed the connection")
+        try:
+            while line := await reader.readline():
+                message = json.loads(line)
+                if "event" in message:
+                    if self._events.qsize() < _MOST_EVENTS:
+                        self._events.put_nowait(message)
+                elif (future := self._answers.get(message.get("id"))) is not None:
+                    if not future.done():
+                        future.set_result(message)
+                elif message.get("ok") is False:  # before it has heard anything: it takes no more connections
+                    why = _error(message)
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            why = ConnectionError(f"the connection to the server is lost: {error}")
+        self._lost(why)
+
+    def _lost(self, why: Exception) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        self._why = why
+        with contextlib.suppress(OSError):
+            writer.transport.abort()
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(why)
+        self._events.put_nowait(None)
+
+
+def _error(answer: Record) -> ControlError:
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        error = {}
+    return ControlError(str(error.get("code", Code.FAILED)), str(error.get("text", "the server gives no reason")))

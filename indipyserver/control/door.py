@@ -1,0 +1,336 @@
+"""The control socket of a running server: who may connect, how much each may send, and what waits for each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+from indipydriver.protocol.texts import describe
+
+from ..clients.sockets import FileOf, at_the_other_end, bind_file
+from ..lines import CommandError, Lines
+from ..relay.switchboard import Switchboard
+from ..services import Services
+from ..sources.recent import Line
+from ..sources.sources import Sources
+from .desk import Desk, Facts
+from .log import RecentLog
+from .paths import default_path
+from .watch import Watch, line_record
+from .wire import MAX_REQUEST, Code, ControlError, encode, failure, read_request, success
+
+__all__ = ["IDLE", "MOST_CONNECTIONS", "MOST_EVENTS", "PATIENCE", "ControlDoor"]
+
+logger = logging.getLogger("indipyserver.control")
+
+MOST_CONNECTIONS: Final = 16
+"""Connections at the same time."""
+IDLE: Final = 5.0
+"""Seconds after which a connection that asks for nothing, and follows nothing, gives way to another one, where there
+are MOST_CONNECTIONS."""
+MOST_EVENTS: Final = 1 << 20
+"""Bytes that may wait for one that follows; events that would be more are left out, and it is told how many."""
+PATIENCE: Final = 30.0
+"""Seconds after which a connection that takes nothing of its answers is closed."""
+_HIGH_WATER: Final = 1 << 16
+_SOON: Final = 0.05  # seconds in which changes are collected for those who follow
+
+
+class Controlled(Facts, Protocol):
+    """What is needed of a server."""
+
+    board: Switchboard
+    services: Services
+    control: bool | str
+
+
+class ControlDoor:
+    """Listens as long as the block lasts.
+
+    Args:
+        server: What is controlled.
+        sources: All that it serves.
+
+    Raises:
+        OSError: It cannot listen there.
+    """
+
+    def __init__(self, server: Controlled, sources: Sources) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._board = server.board
+        self._log = RecentLog(self._logged)
+        self._watch = Watch(server.board, sources, server.services, touched=self._touched)
+        self._desk = Desk(server, self._watch, server.services, self._log, turn=_turn)
+        self._path = server.control if isinstance(server.control, str) else default_path(server.port)
+        self._listening: asyncio.Server | None = None
+        self._file: FileOf | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.connections: list[_Connection] = []
+
+    async def __aenter__(self) -> ControlDoor:
+        sock = bind_control(self._path)
+        try:
+            self._file = FileOf(sock)
+            self._listening = await self._loop.create_unix_server(self._connection, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        logging.getLogger().addHandler(self._log)
+        self._watch.begin()
+        logger.info("control socket: %s", self._path)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watch.end()
+        logging.getLogger().removeHandler(self._log)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._listening is not None:
+            self._listening.close()
+        if self._file is not None:
+            self._file.remove()
+        tasks = [task for each in list(self.connections) if (task := each.end()) is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _connection(self) -> _Connection:
+        return _Connection(self, self._desk)
+
+    # Called by connections
+
+    def admit(self, new: _Connection) -> bool:
+        """Is there room for one more?  One that is idle makes room."""
+        if len(self.connections) >= MOST_CONNECTIONS:
+            latest = self._loop.time() - IDLE
+            idle = min(self.connections, key=lambda each: each.idle_since)
+            if idle.idle_since > latest:
+                return False
+            idle.end()
+            self.left(idle)
+        self.connections.append(new)
+        return True
+
+    def left(self, connection: _Connection) -> None:
+        """One has gone."""
+        if connection in self.connections:
+            self.connections.remove(connection)
+
+    # What is told to those who follow
+
+    def _touched(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(_SOON, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        for event in self._watch.look():
+            self._tell([each for each in self.connections if each.follows], event)
+
+    def _logged(self, line: Line) -> None:
+        if any(each.follows_log for each in list(self.connections)):
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._tell_line, line)
+
+    def _tell_line(self, line: Line) -> None:
+        self._tell([each for each in self.connections if each.follows_log], {"event": "log", "line": line_record(line)})
+
+    def _tell(self, connections: list[_Connection], event: Mapping[str, Any]) -> None:
+        if connections:
+            data = encode(event)
+            for each in connections:
+                each.tell(data)
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """One connection: its requests are answered one after another.
+
+    Args:
+        door: Where it came in.
+        desk: Answers.
+
+    Attributes:
+        label: Who has connected, for the log.
+        follows: It is told what changes.
+        follows_log: It is told what is logged.
+        idle_since: When its last request was answered, in the loop's time; never, while it has reason to be here.
+    """
+
+    def __init__(self, door: ControlDoor, desk: Desk) -> None:
+        self.label = "the control socket"
+        self.follows = False
+        self.follows_log = False
+        self._door = door
+        self._desk = desk
+        self._loop = asyncio.get_running_loop()
+        self._lines = Lines(MAX_REQUEST)
+        self._buffer = bytearray(MAX_REQUEST)
+        self._waiting: deque[str | CommandError] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._missed = 0
+        self._ended = False  # it sends no more
+        self._last = self._loop.time()
+        self._transport: asyncio.Transport
+
+    @property
+    def idle_since(self) -> float:
+        if self._task is not None or (self.follows and not self._ended):
+            return float("inf")
+        return self._last
+
+    # Called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(_HIGH_WATER)
+        try:
+            process, user = at_the_other_end(transport.get_extra_info("socket"))
+        except OSError:  # it has gone already
+            transport.abort()
+            return
+        if process:
+            self.label = f"process {process} of user {user}"
+        if user not in (None, 0, os.geteuid()):
+            logger.warning("%s is refused at the control socket", self.label)
+            self._refuse(Code.DENIED, "only the user who runs the server, and root, may control it")
+        elif not self._door.admit(self):
+            self._refuse(Code.BUSY, f"there are {MOST_CONNECTIONS} connections, and no more are allowed")
+
+    def _refuse(self, code: str, text: str) -> None:
+        self._ended = True
+        self._transport.write(encode(failure(None, code, text)))
+        self._transport.close()
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._take(self._lines.feed(bytes(self._buffer[:nbytes])))
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._take(self._lines.finish())
+        self._close_if_done()
+        return True  # what it has asked for is still answered
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._door.left(self)
+        self._has_room.set()
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._waiting.clear()
+
+    def pause_writing(self) -> None:
+        self._has_room.clear()
+        self._timer = self._loop.call_later(PATIENCE, self._transport.abort)
+
+    def resume_writing(self) -> None:
+        self._has_room.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._missed:
+            missed, self._missed = self._missed, 0
+            self._transport.write(encode({"event": "missed", "count": missed}))
+
+    # What it asks
+
+    def _take(self, lines: list[str | CommandError]) -> None:
+        if lines and not self._transport.is_closing():
+            self._waiting += lines
+            if self._task is None:
+                if not self._ended:
+                    self._transport.pause_reading()
+                self._task = self._loop.create_task(self._work(), name="control")
+
+    async def _work(self) -> None:
+        """Answer all that has come, and then read on."""
+        try:
+            while self._waiting and not self._transport.is_closing():
+                line = self._waiting.popleft()
+                if isinstance(line, CommandError) or line.strip():
+                    self._transport.write(encode(await self._answer(line)))
+                await self._has_room.wait()
+                await asyncio.sleep(0)  # the others' turn
+        finally:
+            self._task = None
+            self._last = self._loop.time()
+            self._close_if_done()
+            if not (self._ended or self._transport.is_closing()):
+                self._transport.resume_reading()
+
+    async def _answer(self, line: str | CommandError) -> Mapping[str, Any]:
+        number = None
+        try:
+            if isinstance(line, CommandError):
+                raise ControlError(Code.REQUEST, str(line))
+            request = read_request(line)
+            number = request.id
+            return success(number, await self._desk.answer(self, request))
+        except ControlError as error:
+            return failure(error.id if number is None else number, error.code, error.text)
+        except Exception as error:
+            logger.exception("a request at the control socket could not be answered")
+            return failure(number, Code.FAILED, describe(error))
+
+    def _close_if_done(self) -> None:
+        if self._ended and not (self._waiting or self._task or self.follows):
+            self._transport.close()
+
+    # What it is told
+
+    def follow(self, log: bool) -> None:
+        """From now on, tell it what changes, and with `log` what is logged."""
+        self.follows = True
+        self.follows_log = log
+
+    def tell(self, event: bytes) -> None:
+        """Send it an event, if it takes what it is sent."""
+        if self._missed or self._transport.get_write_buffer_size() + len(event) > MOST_EVENTS:
+            self._missed += 1
+        elif not self._transport.is_closing():
+            self._transport.write(event)
+
+    def end(self) -> asyncio.Task[None] | None:
+        """Close it, and give up what it waits for; returns what is still to end."""
+        self._transport.abort()
+        if self._task is not None:
+            self._task.cancel()
+        return self._task
+
+
+def bind_control(path: str) -> socket.socket:
+    """A local socket at this path that only its owner can use; it does not listen yet.
+
+    Raises:
+        OSError: That is not possible here.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "this platform has no local sockets, so it has no control socket")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        bind_file(sock, path, 0o600)
+    except OSError as error:
+        sock.close()
+        why = f"cannot listen on the control socket {path}: {error.strerror or error}"
+        raise OSError(error.errno, why) from None
+    return sock
+
+
+async def _turn() -> None:
+    await asyncio.sleep(0)

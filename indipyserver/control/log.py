@@ -1,0 +1,61 @@
+"""The last lines of the log of this process."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ..sources.recent import Line
+
+__all__ = ["LONGEST_LINE", "MOST_LINES", "RecentLog"]
+
+MOST_LINES: Final = 500
+"""Lines that are kept."""
+LONGEST_LINE: Final = 2000
+"""Characters of a line, with its traceback, that are kept."""
+_OF_DRIVERS: Final = "indipydriver"
+
+
+class RecentLog(logging.Handler):
+    """Keeps the last lines of what is logged; any thread may log.
+
+    Args:
+        came: Called with each line, in the thread that has logged it.
+    """
+
+    def __init__(self, came: Callable[[Line], None]) -> None:
+        super().__init__()
+        self._came = came
+        self._lines: deque[tuple[str, Line]] = deque(maxlen=MOST_LINES)  # with the name of the logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        try:
+            text = self.format(record)[:LONGEST_LINE]
+        except Exception:  # the mistake of whoever logs; other handlers tell of it
+            return
+        line = Line(record.created, record.levelno, text)
+        self._lines.append((record.name, line))
+        self._came(line)
+
+    def last(self, count: int) -> list[Line]:
+        """The last of them, oldest first."""
+        return [line for _, line in self._all()][-count:] if count > 0 else []
+
+    def of_drivers(self, names: Iterable[str]) -> list[Line]:
+        """What the driver library has said about devices with these names."""
+        names = list(names)
+        return [
+            line
+            for logger, line in self._all()
+            if logger.partition(".")[0] == _OF_DRIVERS and any(name in line.text for name in names)
+        ]
+
+    def _all(self) -> list[tuple[str, Line]]:
+        self.acquire()
+        try:
+            return list(self._lines)
+        finally:
+            self.release()
