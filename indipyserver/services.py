@@ -21,6 +21,7 @@ from .spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, parse_spec
 __all__ = ["Services"]
 
 logger = logging.getLogger("indipyserver.cli")
+control_logger = logging.getLogger("indipyserver.control")
 
 
 @dataclass(eq=False, slots=True)
@@ -241,7 +242,7 @@ class Services:
 
     async def _halt(self, source: Source) -> None:
         await self._sources.halt(source, self._server.shutdown_grace)
-        source.recent.log(logger, logging.INFO, f"{source.label} has been stopped")
+        source.recent.log(control_logger, logging.INFO, f"{source.label} has been stopped")
 
     def _resume(self, source: Source) -> None:
         self._check_that_it_serves(source)

@@ -4,6 +4,7 @@ import argparse
 import textwrap
 from collections.abc import Iterator
 
+from indipyserver.cli.ctl import build_ctl_parser
 from indipyserver.cli.options import build_parser
 
 
@@ -59,7 +60,26 @@ def flags(parser: argparse.ArgumentParser | None = None) -> str:
     return "\n".join(lines)
 
 
-PARTS = {"synopsis": synopsis, "flags": flags}
+def commands() -> str:
+    """The commands of ``indipyserver ctl`` with their arguments, as Markdown."""
+    parser = build_ctl_parser()
+    lines = ["```text", parser.format_usage().strip(), "```", "", str(parser.description), ""]
+    for action in parser._actions:  # noqa: SLF001  # argparse has no other way to them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for name, each in action.choices.items():
+                lines += [f"### `ctl {name}`", "", f"{each.description[:1].upper()}{each.description[1:]}.", ""]
+                for option in each._actions:  # noqa: SLF001
+                    if option.dest not in ("help", "socket", "port", "json"):
+                        flag = invocation(option) if option.option_strings else option.metavar
+                        lines += [f"`{flag}`", f": {expanded(option, each)}", ""]
+        elif action.option_strings and action.dest != "help":
+            lines += [f"`{invocation(action)}`", f": {expanded(action, parser)}", ""]
+    _, _, examples = (str(parser.epilog) % {"prog": parser.prog}).partition("\n")
+    lines += ["### Examples of `ctl`", "", "```{code-block} text", ":class: small", ""]
+    return "\n".join([*lines, textwrap.dedent(examples).strip("\n"), "```"])
+
+
+PARTS = {"synopsis": synopsis, "flags": flags, "commands": commands}
 
 
 def setup(app):

@@ -55,11 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         left to serve, and 128 and its number after a signal; for --check see :func:`.run_check`.
     """
     replace_closed_streams()
+    words = list(sys.argv[1:] if argv is None else argv)
     with _request_for_stats_ignored():
         try:
+            if words[:1] == ["ctl"]:
+                from .ctl import run_ctl
+
+                return run_ctl(words[1:], _program_name())
             parser = build_parser(_program_name())
             try:
-                options = _read_arguments(parser, argv)
+                options = _read_arguments(parser, words)
             except SystemExit as end:  # argparse has said why
                 return end.code if isinstance(end.code, int) else _STATUS_USAGE
             return _do(parser, options)
@@ -93,13 +98,12 @@ def _do(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return _serve(options)
 
 
-def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+def _read_arguments(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     """What the arguments ask for.
 
     Raises:
         SystemExit: They do not fit together, or help was all that they asked for.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
     for place, word in enumerate(words):
         if word == "--demo" and words[place + 1 : place + 2] not in (["examples"], ["observatory"]):
             words[place] = "--demo=examples"  # what follows is a DRIVER
@@ -117,7 +121,8 @@ def _read_arguments(parser: argparse.ArgumentParser, argv: Sequence[str] | None)
         options.drivers or options.fifo is not None or options.demo or options.control is not None
     ):
         parser.error("--check takes one DRIVER and serves nothing: give it no others, and no FIFO")
-    if options.new is not None and (options.drivers or options.check is not None or options.fifo is not None):
+    modes = (options.check, options.fifo, options.control)
+    if options.new is not None and (options.drivers or any(each is not None for each in modes)):
         parser.error("--new writes files and serves nothing: give it no DRIVER")
     _check_registering(parser, options)
     if options.reload and os.name == "nt":
@@ -157,7 +162,8 @@ def _may_be_made(words: Sequence[str]) -> bool:
 
 def _check_registering(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     changes = [options.register is not None, options.unregister is not None]
-    others = options.drivers or options.fifo is not None or options.check is not None or options.new is not None
+    modes = (options.fifo, options.control, options.check, options.new)
+    others = options.drivers or any(each is not None for each in modes)
     if sum(changes) > 1 or (any(changes) and (others or options.demo)):
         parser.error("--register and --unregister stand alone: they serve nothing")
     if not any(changes) and options.system:
@@ -418,7 +424,8 @@ class _Command:
         drivers = [repr(spec) if " " in spec else spec for spec in specs]
         if len(drivers) > _SHOWN_DRIVERS:
             drivers[_SHOWN_DRIVERS:] = [f"{len(drivers) - _SHOWN_DRIVERS} more"]
-        what = ", ".join(drivers) or (f"nothing yet (write to {options.fifo})" if options.fifo else "nothing")
+        how = f"write to {options.fifo}" if options.fifo else f"{_program_name()} ctl add DRIVER"
+        what = ", ".join(drivers) or (f"nothing yet ({how})" if self._takes_commands else "nothing")
         hosts = options.host or ["localhost"]
         local = next((f"-s {host} " for host in hosts if host not in (*_ALL_HOSTS, *_LOCAL_HOSTS)), "")
         if options.tls_cert:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -95,26 +96,24 @@ class Control:
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if not hasattr(socket, "AF_UNIX"):
             raise OSError("this platform has no local sockets, so servers have no control socket")
-        error: OSError = FileNotFoundError("no path")
+        errors: list[OSError] = []
         for path in self._paths:
             try:
                 reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST)
-            except OSError as failure:
-                if not isinstance(error, PermissionError):
-                    error = type(failure)(
-                        failure.errno, f"no server can be controlled at {path}: {failure.strerror or failure}"
-                    )
+            except OSError as error:
+                errors.append(error)
                 continue
             try:
                 _, user = at_the_other_end(writer.get_extra_info("socket"))
             except OSError:
                 user = None
-            if os.geteuid() != 0 and user not in (None, 0, os.geteuid()):
-                writer.close()
-                error = PermissionError(f"{path} is not yours: user {user} listens there")
-                continue
-            return reader, writer
-        raise error
+            if os.geteuid() == 0 or user in (None, 0, os.geteuid()):
+                return reader, writer
+            writer.close()
+            errors.append(PermissionError(errno.EACCES, f"user {user} listens there, and not you"))
+        worst = next((each for each in errors if not isinstance(each, FileNotFoundError)), errors[0])
+        where = " or ".join(self._paths)
+        raise type(worst)(worst.errno, f"no server can be controlled at {where}: {worst.strerror or worst}") from worst
 
     # What can be asked
 

@@ -224,8 +224,10 @@ class Watch(Observer):
         return known
 
     def _state(self, source: Source) -> str:
+        if self._sources.is_ending(source):
+            return "stopping"
         if self._sources.is_halted(source):
-            return "stopping" if source.running else "stopped"
+            return "stopped"
         if source.running:
             return "running"
         return "waiting" if self._sources.is_active(source) else "ended"

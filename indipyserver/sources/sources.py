@@ -40,6 +40,7 @@ class Sources:
         self._tasks: dict[Source, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._halted: set[Source] = set()
+        self._ending: set[Source] = set()  # those that are being stopped or removed
         self.changed: Callable[[], None] | None = None
 
     def __iter__(self) -> Iterator[Source]:
@@ -114,6 +115,10 @@ class Sources:
         """It has been told to stop, and not to start since."""
         return source in self._halted
 
+    def is_ending(self, source: Source) -> bool:
+        """It is being stopped, and has not ended yet."""
+        return source in self._ending
+
     def is_active(self, source: Source) -> bool:
         """It runs, or tries to."""
         return source in self._tasks
@@ -127,6 +132,14 @@ class Sources:
         task = self._tasks.pop(source, None)
         if task is None:
             return
+        self._ending.add(source)
+        try:
+            await self._wait_for_end(source, task, grace)
+        finally:
+            self._ending.discard(source)
+            self._tell()
+
+    async def _wait_for_end(self, source: Source, task: asyncio.Task[None], grace: float) -> None:
         try:
             if _stop(source):
                 await asyncio.wait((task,), timeout=grace)
@@ -134,7 +147,6 @@ class Sources:
             task.cancel()
             over = _end(source, task)
         await over
-        self._tell()
 
     async def stop(self, deadline: float) -> None:
         """End all, and start no more; those that end by themselves get until this time of the loop."""
