@@ -373,7 +373,7 @@ def test_every_limit_is_in_the_reference():
     for limits in (Limits, OutboxLimits):
         for field in fields(limits):
             assert f"`{limits.__name__}.{field.name}`" in text, field.name
-    others = {"drivers", "host", "port", "unix_socket", "unix_any_user", "ssl", "audit"}
+    others = {"drivers", "host", "port", "unix_socket", "unix_any_user", "ssl", "audit", "control"}
     for name in inspect.signature(IPyServer).parameters:
         assert name in others or f"`{name}" in text, f"{name} of IPyServer"
     for method in (IPyServer.add_exdriver, IPyServer.add_remote):

@@ -19,7 +19,18 @@ from indipyserver import Control, ControlError, IPyServer
 from indipyserver.control import door
 from indipyserver.control.paths import possible_paths
 from indipyserver.control.wire import MAX_REQUEST
-from tests.support import IndiClient, asynchronous, eventually, gone, match, require, running_server, still_served
+from tests.support import (
+    ROOT,
+    IndiClient,
+    asynchronous,
+    eventually,
+    gone,
+    match,
+    require,
+    run,
+    running_server,
+    still_served,
+)
 from tests.support.drivers import echo_driver
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no local sockets here")
@@ -268,6 +279,18 @@ async def test_where_it_usually_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("XDG_RUNTIME_DIR", "relative")
         assert possible_paths(5) == ["/tmp/indipyserver-5.control"]
     assert os.listdir(tmp_path) == []
+
+
+@asynchronous
+async def test_the_program_of_the_guide(path: str, tmp_path: Path) -> None:
+    os.symlink(path, tmp_path / "indipyserver-7624.control")
+    program = ROOT / "docs" / "snippets" / "control" / "restart.py"
+    async with running_server(echo_driver("CCD Simulator"), control=path) as server:
+        (peer,) = server.board.peers
+        result = await run(sys.executable, str(program), XDG_RUNTIME_DIR=str(tmp_path), PYTHONPATH=str(ROOT))
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout == "Echo (CCD Simulator) running ['CCD Simulator']\n"
+        assert peer.closed, "it has been restarted"
 
 
 @asynchronous
