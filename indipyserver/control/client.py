@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ..clients.sockets import at_the_other_end
 from .paths import possible_paths
-from .wire import Code, ControlError
+from .wire import MAX_REQUEST, Code, ControlError
 
 __all__ = ["TIMEOUT", "Control"]
 
@@ -222,9 +222,12 @@ class Control:
         self._number += 1
         number = self._number
         given = {name: value for name, value in arguments.items() if value is not None}
+        line = json.dumps({"do": do, **given, "id": number}).encode() + b"\n"
+        if len(line) > MAX_REQUEST:
+            raise ControlError(Code.REQUEST, f"a request has at most {MAX_REQUEST} bytes, not {len(line)}")
         future = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
-            writer.write(json.dumps({"do": do, **given, "id": number}).encode() + b"\n")
+            writer.write(line)
             async with asyncio.timeout(self._timeout):
                 answer = await future
         except TimeoutError:

@@ -11,7 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from indipydriver.protocol.texts import describe
 
@@ -41,6 +41,8 @@ MOST_EVENTS: Final = 1 << 20
 PATIENCE: Final = 30.0
 """Seconds after which a connection that takes nothing of its answers is closed."""
 _HIGH_WATER: Final = 1 << 16
+_SHARE: Final = 4  # answers to all connections take a fifth of the time at most
+_MOMENT: Final = 0.002  # seconds: less is made up for later
 _SOON: Final = 0.05  # seconds in which changes are collected for those who follow
 
 
@@ -73,6 +75,7 @@ class ControlDoor:
         self._listening: asyncio.Server | None = None
         self._file: FileOf | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._free_at = 0.0
         self.connections: list[_Connection] = []
 
     async def __aenter__(self) -> ControlDoor:
@@ -125,6 +128,17 @@ class ControlDoor:
         if connection in self.connections:
             self.connections.remove(connection)
 
+    async def take_turns(self, took: float) -> None:
+        """Leave most of the time to those that the server is there for.
+
+        Args:
+            took: Seconds that the last answer has taken.
+        """
+        now = self._loop.time()
+        self._free_at = max(now, self._free_at) + _SHARE * took
+        wait = self._free_at - now
+        await asyncio.sleep(wait if wait > _MOMENT else 0)
+
     # What is told to those who follow
 
     def _touched(self) -> None:
@@ -133,8 +147,9 @@ class ControlDoor:
 
     def _look(self) -> None:
         self._timer = None
-        for event in self._watch.look():
-            self._tell([each for each in self.connections if each.follows], event)
+        following = [each for each in self.connections if each.follows]
+        for event in self._watch.look(tell=bool(following)):
+            self._tell(following, event)
 
     def _logged(self, line: Line) -> None:
         if any(each.follows_log for each in list(self.connections)):
@@ -193,8 +208,7 @@ class _Connection(asyncio.BufferedProtocol):
     # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
         transport.set_write_buffer_limits(_HIGH_WATER)
         try:
             process, user = at_the_other_end(transport.get_extra_info("socket"))
@@ -262,10 +276,14 @@ class _Connection(asyncio.BufferedProtocol):
         try:
             while self._waiting and not self._transport.is_closing():
                 line = self._waiting.popleft()
+                took = 0.0
                 if isinstance(line, CommandError) or line.strip():
-                    self._transport.write(encode(await self._answer(line)))
+                    answer = await self._answer(line)
+                    begin = self._loop.time()
+                    self._transport.write(encode(answer))
+                    took = 2 * (self._loop.time() - begin)  # to write it as JSON is half of the work
                 await self._has_room.wait()
-                await asyncio.sleep(0)  # the others' turn
+                await self._door.take_turns(took)
         finally:
             self._task = None
             self._last = self._loop.time()

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final
 
 from ..relay.observer import Observer
@@ -22,6 +23,7 @@ __all__ = ["LAST_LINES", "MOST_NAMES", "Traffic", "Watch", "line_record"]
 
 MOST_NAMES: Final = 100
 """Names of devices in one record of a client."""
+_LOOKED_AT: Final = 1000  # names of devices, each perhaps several times
 LAST_LINES: Final = 5
 """Lines of its log in each record of a driver."""
 
@@ -109,7 +111,7 @@ class Watch(Observer):
         """Look on from now on."""
         self._board.observe(self)
         self._sources.changed = self._board.router.devices.changed = self._touched
-        self.look()
+        self.look(tell=False)
 
     def end(self) -> None:
         """Look no more."""
@@ -129,10 +131,10 @@ class Watch(Observer):
 
     # What is asked
 
-    def look(self) -> list[Record]:
-        """What has changed since the last look, as events."""
+    def look(self, *, tell: bool = True) -> list[Record]:
+        """What has changed since the last look, as events; none if nobody is to be told."""
         events: list[Record] = []
-        present = self.sources()
+        present = dict.fromkeys(self._sources)
         for source in [source for source in self._known if source not in present]:
             known = self._known.pop(source)
             events.append({"event": "removed", "driver": {"id": known.id, "label": source.label}})
@@ -141,8 +143,9 @@ class Watch(Observer):
             what = (known.state, known.since, source.restarted, tuple(source.devices))
             if known.told != what:
                 known.told = what
-                events.append({"event": "driver", "driver": self.driver(source)})
-        clients = self._board.clients
+                if tell:
+                    events.append({"event": "driver", "driver": self.driver(source)})
+        clients = dict.fromkeys(self._board.clients)
         for peer in [peer for peer in self._clients if peer not in clients]:
             number = self._clients.pop(peer)
             if peer in self._told:
@@ -151,8 +154,10 @@ class Watch(Observer):
         for peer in clients:
             if peer not in self._told:
                 self._told.add(peer)
-                events.append({"event": "client", "client": self._client(peer)})
-        return events
+                self._number(peer)
+                if tell:
+                    events.append({"event": "client", "client": self._client(peer)})
+        return events if tell else []
 
     def sources(self) -> list[Source]:
         """All that is served, in the order in which it was added."""
@@ -232,21 +237,25 @@ class Watch(Observer):
             return "running"
         return "waiting" if self._sources.is_active(source) else "ended"
 
-    def _client(self, peer: Peer) -> Record:
+    def _number(self, peer: Peer) -> int:
         number = self._clients.get(peer)
         if number is None:
             self._last_client += 1
             number = self._clients[peer] = self._last_client
+        return number
+
+    def _client(self, peer: Peer) -> Record:
         interest, rights = peer.interest, peer.rights
+        names = chain(interest.devices, (device for device, _ in interest.properties))  # there may be thousands
         return {
-            "id": number,
+            "id": self._number(peer),
             "label": peer.label,
             "kind": peer.role.value,
             "since": peer.since,
             "read_only": rights.read_only,
             "only_devices": list(rights.devices),
             "everything": interest.everything,
-            "devices": sorted({*interest.devices, *(device for device, _ in interest.properties)})[:MOST_NAMES],
+            "devices": sorted(set(islice(names, _LOOKED_AT)))[:MOST_NAMES],
             **_flow(peer),
             "messages_waiting": peer.queued_news,
             "dropped": peer.dropped,

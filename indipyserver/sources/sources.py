@@ -40,7 +40,7 @@ class Sources:
         self._tasks: dict[Source, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._halted: set[Source] = set()
-        self._ending: set[Source] = set()  # those that are being stopped or removed
+        self._ending: dict[Source, asyncio.Future[None]] = {}  # those that are being stopped or removed
         self.changed: Callable[[], None] | None = None
 
     def __iter__(self) -> Iterator[Source]:
@@ -96,8 +96,11 @@ class Sources:
         Args:
             source: One of these.
             grace: Seconds that one that ends by itself gets.
+
+        Raises:
+            ValueError: It is not served here any more.
         """
-        self._halted.add(source)
+        self._halted.add(self.find(source))
         await self._finish(source, grace)
 
     def resume(self, source: Source) -> None:
@@ -105,7 +108,9 @@ class Sources:
 
         Raises:
             RuntimeError: It is a driver that is run by somebody else.
+            ValueError: It is not served here any more.
         """
+        self.find(source)
         if self._group is not None and source not in self._tasks:
             self._start(source)
         self._halted.discard(source)
@@ -131,12 +136,15 @@ class Sources:
         self._tell()
         task = self._tasks.pop(source, None)
         if task is None:
+            if source in self._ending:  # somebody else stops it
+                await asyncio.wait((self._ending[source],))
             return
-        self._ending.add(source)
+        over = self._ending[source] = asyncio.get_running_loop().create_future()
         try:
             await self._wait_for_end(source, task, grace)
         finally:
-            self._ending.discard(source)
+            over.set_result(None)
+            del self._ending[source]
             self._tell()
 
     async def _wait_for_end(self, source: Source, task: asyncio.Task[None], grace: float) -> None:
