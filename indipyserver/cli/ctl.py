@@ -54,13 +54,14 @@ def build_ctl_parser(prog: str = "indipyserver ctl") -> argparse.ArgumentParser:
     Args:
         prog: What it is called.
     """
-    common = argparse.ArgumentParser(add_help=False)
-    for parser, default in ((top := argparse.ArgumentParser(add_help=False), None), (common, argparse.SUPPRESS)):
-        add = parser.add_argument
+    top, common = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
+    for each, default in ((top, None), (common, argparse.SUPPRESS)):  # before the COMMAND, and behind it
+        add = each.add_argument
         add("--socket", metavar="PATH", default=default, help="the control socket (default: where that port has it)")
-        add("--port", metavar="PORT", type=_port, default=default or DEFAULT_PORT if parser is top else default,
+        port, as_json = (DEFAULT_PORT, False) if default is None else (default, default)
+        add("--port", metavar="PORT", type=_port, default=port,
             help=f"the server on this port (default: {DEFAULT_PORT})")  # fmt: skip
-        add("--json", action="store_true", default=False if parser is top else default, help="print JSON")
+        add("--json", action="store_true", default=as_json, help="print JSON")
     parser = argparse.ArgumentParser(
         prog=prog,
         description=_DESCRIPTION,

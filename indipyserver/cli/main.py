@@ -437,6 +437,9 @@ class _Command:
         logger.info("serving %s on %s%s; to look at it: %s", what, first, hint, look)
         for place in others:
             logger.info("and on %s", place)
+        if options.control is not None:
+            where = f"--port {server.port}" if options.control == USUAL_CONTROL else f"--socket {options.control}"
+            logger.info("to control it: %s ctl %s drivers", _program_name(), where)
 
     @contextlib.contextmanager
     def _handling_signals(self) -> Iterator[None]:

@@ -36,7 +36,8 @@ class Control:
                 print(driver["label"], driver["state"])
 
     The answers are those of the protocol: dictionaries as the reference of the protocol has them. Requests may be made
-    by several tasks; the server answers them one after another.
+    by several tasks; the server answers them one after another. Where many connect, the server may close a connection
+    that has been idle for some seconds.
 
     Args:
         path: The control socket; by default, where the server on this port usually has it.
@@ -253,8 +254,7 @@ class Control:
             while line := await reader.readline():
                 message = json.loads(line)
                 if "event" in message:
-                    if self._events.qsize() < _MOST_EVENTS:
-                        self._events.put_nowait(message)
+                    self._keep(message)
                 elif (future := self._answers.get(message.get("id"))) is not None:
                     if not future.done():
                         future.set_result(message)
@@ -263,6 +263,16 @@ class Control:
         except (OSError, ValueError, AttributeError, TypeError) as error:
             why = ConnectionError(f"the connection to the server is lost: {error}")
         self._lost(why)
+
+    def _keep(self, event: Record) -> None:
+        """Keep an event for who follows; if they are not taken, only their number."""
+        if self._events.qsize() >= _MOST_EVENTS:
+            missed = 0
+            while not self._events.empty():
+                old = self._events.get_nowait() or {}
+                missed += old["count"] if old.get("event") == "missed" else 1
+            self._events.put_nowait({"event": "missed", "count": missed})
+        self._events.put_nowait(event)
 
     def _lost(self, why: Exception) -> None:
         writer, self._writer = self._writer, None

@@ -85,6 +85,8 @@ class ControlDoor:
             self._listening = await self._loop.create_unix_server(self._connection, sock=sock)
         except BaseException:
             sock.close()
+            if self._file is not None:
+                self._file.remove()
             raise
         logging.getLogger().addHandler(self._log)
         self._watch.begin()
@@ -345,8 +347,10 @@ def bind_control(path: str) -> socket.socket:
         bind_file(sock, path, 0o600)
     except OSError as error:
         sock.close()
-        why = f"cannot listen on the control socket {path}: {error.strerror or error}"
-        raise OSError(error.errno, why) from None
+        taken = error.errno == errno.EADDRINUSE
+        why = "another server has it, or something else is there" if taken else error.strerror or error
+        number = errno.EEXIST if taken else error.errno
+        raise OSError(number, f"cannot listen on the control socket {path}: {why}") from None
     return sock
 
 

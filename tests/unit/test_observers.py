@@ -66,6 +66,31 @@ async def test_an_observer_sees_all_and_its_failures_cost_nothing(
     assert len(logged) == (3 if fails else 0), "each method once"
 
 
+class Farewell(Observer):
+    """Counts those who leave."""
+
+    def __init__(self) -> None:
+        self.left: list[str] = []
+
+    def peer_removed(self, peer: Peer) -> None:
+        self.left.append(peer.label)
+        raise RuntimeError("cannot look")
+
+
+@asynchronous
+async def test_who_leaves_is_told_once_and_to_those_who_observe() -> None:
+    board, observer, other = Switchboard("here"), Farewell(), Farewell()
+    board.observe(observer)
+    board.observe(other)
+    first, second = peer(board, Role.DRIVER, "driver"), peer(board, Role.CLIENT, "client")
+    board.remove(first, None)
+    board.remove(first, "again")
+    board.unobserve(other)
+    board.remove(second, None)
+    assert observer.left == ["driver", "client"]
+    assert other.left == ["driver"]
+
+
 class Odd:
     """A callable without a name and without a hash."""
 

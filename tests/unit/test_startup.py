@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[2]
 UNUSED_OURS = [
     *(f"indipydriver.{module}" for module in "device events ipydriver propertymembers propertyvectors".split()),
     *(f"indipydriver.{module}" for module in "runtime shapes testing transport.stdio vectorbase".split()),
-    *(f"indipyserver.{module}" for module in "check cli.checking cli.demo cli.fifo observers.messagelog".split()),
+    *(
+        f"indipyserver.{module}"
+        for module in "check cli.checking cli.ctl cli.demo cli.fifo control observers.messagelog".split()
+    ),
 ]
 UNUSED_LIBRARY = (
     "bz2 decimal hashlib ipaddress json lzma pathlib random secrets shutil statistics tempfile urllib".split()
