@@ -19,7 +19,7 @@ from .log import MOST_LINES, RecentLog
 from .watch import Watch, line_record
 from .wire import VERSION, Code, ControlError, Request, Value
 
-__all__ = ["REQUESTS", "Argument", "Asked", "Desk", "Facts"]
+__all__ = ["CHANGES", "REQUESTS", "Argument", "Asked", "Desk", "Facts"]
 
 logger = logging.getLogger("indipyserver.control")
 
@@ -77,7 +77,8 @@ REQUESTS: Final[Mapping[str, Mapping[str, Argument]]] = {
 """What can be asked, with the arguments of each."""
 
 
-_CHANGES: Final = ("start", "stop", "restart", "add", "remove")
+CHANGES: Final = ("start", "stop", "restart", "add", "remove")
+"""Requests that change something, and that may take a while."""
 
 
 class Asked(Protocol):
@@ -150,7 +151,7 @@ class Desk:
         if handler is None:
             raise ControlError(Code.REQUEST, f"{request.do!r:.80} cannot be done; there is {', '.join(REQUESTS)}")
         arguments = _checked(request)
-        if request.do in _CHANGES:
+        if request.do in CHANGES:
             logger.info("%s asks: %s %s", asked.label, request.do, " ".join(map(str, arguments.values())))
         try:
             return await handler(asked, arguments)

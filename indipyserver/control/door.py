@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, cast
 
@@ -21,7 +21,7 @@ from ..relay.switchboard import Switchboard
 from ..services import Services
 from ..sources.recent import Line
 from ..sources.sources import Sources
-from .desk import Desk, Facts
+from .desk import CHANGES, Desk, Facts
 from .log import RecentLog
 from .paths import default_path
 from .watch import Watch, line_record
@@ -67,7 +67,6 @@ class ControlDoor:
 
     def __init__(self, server: Controlled, sources: Sources) -> None:
         self._loop = asyncio.get_running_loop()
-        self._board = server.board
         self._log = RecentLog(self._logged)
         self._watch = Watch(server.board, sources, server.services, touched=self._touched)
         self._desk = Desk(server, self._watch, server.services, self._log, turn=_turn)
@@ -76,6 +75,7 @@ class ControlDoor:
         self._file: FileOf | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._free_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
         self.connections: list[_Connection] = []
 
     async def __aenter__(self) -> ControlDoor:
@@ -104,9 +104,12 @@ class ControlDoor:
             self._listening.close()
         if self._file is not None:
             self._file.remove()
-        tasks = [task for each in list(self.connections) if (task := each.end()) is not None]
-        if tasks:
-            await asyncio.wait(tasks)
+        for each in self.connections:
+            each.end()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _connection(self) -> _Connection:
         return _Connection(self, self._desk)
@@ -124,6 +127,13 @@ class ControlDoor:
             self.left(idle)
         self.connections.append(new)
         return True
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something done that is given up when the server ends, and not before."""
+        task = self._loop.create_task(work, name="control")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def left(self, connection: _Connection) -> None:
         """One has gone."""
@@ -192,6 +202,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._lines = Lines(MAX_REQUEST)
         self._buffer = bytearray(MAX_REQUEST)
         self._waiting: deque[str | CommandError] = deque()
+        self._begin = 0.0  # of the work at the present answer
         self._task: asyncio.Task[None] | None = None
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -271,19 +282,17 @@ class _Connection(asyncio.BufferedProtocol):
             if self._task is None:
                 if not self._ended:
                     self._transport.pause_reading()
-                self._task = self._loop.create_task(self._work(), name="control")
+                self._task = self._door.keep(self._work())
 
     async def _work(self) -> None:
         """Answer all that has come, and then read on."""
         try:
             while self._waiting and not self._transport.is_closing():
                 line = self._waiting.popleft()
-                took = 0.0
+                self._begin = self._loop.time()
                 if isinstance(line, CommandError) or line.strip():
-                    answer = await self._answer(line)
-                    begin = self._loop.time()
-                    self._transport.write(encode(answer))
-                    took = 2 * (self._loop.time() - begin)  # to write it as JSON is half of the work
+                    self._transport.write(await self._answer(line))
+                took = self._loop.time() - self._begin
                 await self._has_room.wait()
                 await self._door.take_turns(took)
         finally:
@@ -293,19 +302,22 @@ class _Connection(asyncio.BufferedProtocol):
             if not (self._ended or self._transport.is_closing()):
                 self._transport.resume_reading()
 
-    async def _answer(self, line: str | CommandError) -> Mapping[str, Any]:
+    async def _answer(self, line: str | CommandError) -> bytes:
         number = None
         try:
             if isinstance(line, CommandError):
                 raise ControlError(Code.REQUEST, str(line))
             request = read_request(line)
             number = request.id
-            return success(number, await self._desk.answer(self, request))
+            result = await self._desk.answer(self, request)
+            if request.do in CHANGES:  # others had their turns meanwhile
+                self._begin = self._loop.time()
+            return encode(success(number, result))
         except ControlError as error:
-            return failure(error.id if number is None else number, error.code, error.text)
+            return encode(failure(error.id if number is None else number, error.code, error.text))
         except Exception as error:
             logger.exception("a request at the control socket could not be answered")
-            return failure(number, Code.FAILED, describe(error))
+            return encode(failure(number, Code.FAILED, describe(error)))
 
     def _close_if_done(self) -> None:
         if self._ended and not (self._waiting or self._task or self.follows):
@@ -325,12 +337,9 @@ class _Connection(asyncio.BufferedProtocol):
         elif not self._transport.is_closing():
             self._transport.write(event)
 
-    def end(self) -> asyncio.Task[None] | None:
-        """Close it, and give up what it waits for; returns what is still to end."""
+    def end(self) -> None:
+        """Close it."""
         self._transport.abort()
-        if self._task is not None:
-            self._task.cancel()
-        return self._task
 
 
 def bind_control(path: str) -> socket.socket:

@@ -413,6 +413,22 @@ async def test_thousands_of_requests_are_answered_in_order(path: str) -> None:
 
 
 @asynchronous
+async def test_a_mistake_of_the_server_is_told_and_harmless(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def clients(self: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    async with site(path) as (_, control):
+        monkeypatch.setattr("indipyserver.control.watch.Watch.clients", clients)
+        with pytest.raises(ControlError, match="a mistake") as caught:
+            await control.clients()
+        assert caught.value.code == "failed"
+        await control.status()
+        assert "could not be answered" in caplog.text
+
+
+@asynchronous
 async def test_a_request_in_pieces(path: str) -> None:
     async with site(path) as (_, control):
         reader, writer = await asyncio.open_unix_connection(path)
