@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -46,11 +47,14 @@ class RecentLog(logging.Handler):
 
     def of_drivers(self, names: Iterable[str]) -> list[Line]:
         """What the driver library has said about devices with these names."""
-        names = list(names)
+        words = "|".join(map(re.escape, names))
+        if not words:
+            return []
+        named = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
         return [
             line
             for logger, line in self._all()
-            if logger.partition(".")[0] == _OF_DRIVERS and any(name in line.text for name in names)
+            if logger.partition(".")[0] == _OF_DRIVERS and named.search(line.text) is not None
         ]
 
     def _all(self) -> list[tuple[str, Line]]:

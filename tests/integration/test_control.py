@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import indipydriver as ipd
 from indipyserver import Control, ControlError, IPyServer
 from indipyserver.control import door
 from indipyserver.control.paths import possible_paths
@@ -31,7 +32,7 @@ from tests.support import (
     running_server,
     still_served,
 )
-from tests.support.drivers import echo_driver
+from tests.support.drivers import echo_device, echo_driver
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no local sockets here")
 
@@ -138,6 +139,63 @@ async def test_a_driver_in_the_server_is_stopped_and_started_again(path: str) ->
             await control.restart("Dome")
             await still_served(server.port, "Dome")
             assert "Echo (Dome) has been stopped" in [line["text"] for line in await control.log("Dome")]
+
+
+class Stubborn(ipd.IPyDriver):
+    """Goes on though it was cancelled."""
+
+    free = False
+
+    async def rxevent(self, event: Any) -> None: ...
+
+    async def hardware(self) -> None:
+        while not self.free:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
+
+
+class Failing(ipd.IPyDriver):
+    """Fails in its first run."""
+
+    runs = 0
+
+    async def rxevent(self, event: Any) -> None: ...
+
+    async def hardware(self) -> None:
+        self.runs += 1
+        if self.runs == 1:
+            raise ValueError("no such port")
+        await asyncio.sleep(1000)
+
+
+@asynchronous
+async def test_a_driver_that_does_not_end_is_not_started_twice(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indipyserver.sources.sources.LAST_GRACE", 0.1)
+    driver = Stubborn(echo_device("Roof"))
+    async with site(path, driver, shutdown_grace=0.1) as (_, control):
+        await until(control, 1, lambda each: each["state"] == "running")
+        (record,) = await control.stop("Roof")
+        assert record["state"] == "stopped"
+        with pytest.raises(ControlError, match="runs already") as caught:
+            await control.start("Roof")
+        assert caught.value.code == "refused"
+        driver.free = True
+        async with asyncio.timeout(LONG):
+            while True:
+                with contextlib.suppress(ControlError):
+                    (record,) = await control.start("Roof")
+                    break
+                await asyncio.sleep(0.02)
+        assert record["state"] == "running"
+
+
+@asynchronous
+async def test_a_driver_that_has_failed_says_why_and_is_started_again(path: str) -> None:
+    async with site(path, Failing(echo_device("Cam"))) as (_, control):
+        record = await until(control, 1, lambda each: each["state"] == "ended")
+        assert any("no such port" in line["text"] for line in record["log"])
+        (record,) = await control.start("Cam")
+        assert record["state"] == "running"
 
 
 @asynchronous

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import indipydriver as ipd
 from indipydriver.protocol.framer import Framer
 from indipyserver import IPyServer
 from indipyserver.control.desk import REQUESTS, Desk
@@ -445,6 +446,21 @@ async def test_what_the_driver_library_says_of_a_device_is_in_the_log_of_its_dri
     assert (line["level"], line["text"]) == ("error", "rxevent of Dome failed")
     assert (await site.ask("log", driver="Mount"))["lines"] == []
     assert len((await site.ask("log"))["lines"]) == 1
+
+
+@asynchronous
+async def test_a_device_whose_name_is_part_of_a_word_is_not_meant() -> None:
+    site = Site(echo_driver("A", "B+ (1)"), ipd.IPyDriver())
+    events = logging.getLogger("indipydriver.events")
+    events.addHandler(site.log)
+    try:
+        events.error("ABC of B failed")
+        events.error("'A' failed")
+        events.error("B+ (1).pos failed")
+    finally:
+        events.removeHandler(site.log)
+    assert [line["text"] for line in (await site.ask("log", driver=1))["lines"]] == ["'A' failed", "B+ (1).pos failed"]
+    assert (await site.ask("log", driver=2))["lines"] == []
 
 
 # The reference
