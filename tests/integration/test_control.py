@@ -165,7 +165,8 @@ class Failing(ipd.IPyDriver):
         self.runs += 1
         if self.runs == 1:
             raise ValueError("no such port")
-        await asyncio.sleep(1000)
+        while not self.stop:
+            await asyncio.sleep(0.02)
 
 
 @asynchronous
