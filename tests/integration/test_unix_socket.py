@@ -91,7 +91,7 @@ async def test_the_name_is_free_again_afterwards(name):
 
 @asynchronous
 async def test_other_users_are_refused(name, monkeypatch, caplog):
-    monkeypatch.setattr(listener, "_at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
+    monkeypatch.setattr(listener, "at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
     async with running_server(led(), unix_socket=name) as server:
         async with connected("\0" + name) as (reader, writer):
             writer.write(b"<getProperties version='1.7'/>")
@@ -119,7 +119,7 @@ async def test_a_bound_socket_may_block_and_need_not_listen(name, listens):
 
 @asynchronous
 async def test_unless_they_are_allowed(name, monkeypatch):
-    monkeypatch.setattr(listener, "_at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
+    monkeypatch.setattr(listener, "at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
     server = running_server(led(), unix_socket=name, unix_any_user=True)
     async with server, connected("\0" + name) as (reader, writer):
         writer.write(b"<getProperties version='1.7'/>")
@@ -131,7 +131,7 @@ def test_the_kernel_tells_who_connects(name):
         client.connect("\0" + name)
         served, _ = listening.accept()
         with served:
-            assert listener._at_the_other_end(served) == (os.getpid(), os.geteuid())
+            assert listener.at_the_other_end(served) == (os.getpid(), os.geteuid())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
