@@ -1,6 +1,5 @@
 """The requests of the control socket and what is answered, without a socket."""
 
-import asyncio
 import json
 import logging
 import re
@@ -11,16 +10,16 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.protocol.framer import Framer
-from indipyserver import IPyServer
-from indipyserver.control.desk import REQUESTS, Desk
+from indipyserver.control.desk import REQUESTS
 from indipyserver.control.log import LONGEST_LINE, MOST_LINES, RecentLog
-from indipyserver.control.watch import MOST_NAMES, Watch
-from indipyserver.control.wire import LONGEST_TEXT, Code, ControlError, Request, encode, failure, read_request, success
+from indipyserver.control.watch import MOST_NAMES
+from indipyserver.control.wire import LONGEST_TEXT, Code, ControlError, encode, failure, read_request, success
 from indipyserver.lines import CommandError, Lines
 from indipyserver.relay.peer import Peer
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.sources.recent import LONGEST_KEPT, MOST_KEPT, Line, RecentLines
+from tests.support.controlled import Site
 from tests.support.drivers import echo_driver
 from tests.support.links import FakeLink
 from tests.support.servers import asynchronous
@@ -101,51 +100,6 @@ def test_a_line_that_is_too_long_is_skipped_and_costs_no_memory() -> None:
 
 
 # Answers
-
-
-class Asked:
-    """The connection."""
-
-    label = "a test"
-
-    def __init__(self) -> None:
-        self.followed: list[bool] = []
-
-    def follow(self, log: bool) -> None:
-        self.followed.append(log)
-
-
-class Site:
-    """A server that is controlled, with a clock that stands still."""
-
-    def __init__(self, *drivers: Any) -> None:
-        self.now = 1000.0
-        self.touched = 0
-        self.server = server = IPyServer(*drivers)
-        self.log = RecentLog(lambda line: None)
-        self.watch = Watch(server.board, server._sources, server.services, touched=self.touch, clock=lambda: self.now)
-        self.watch.begin()
-        self.asked = Asked()
-        self.desk = Desk(
-            server, self.watch, server.services, self.log, turn=lambda: asyncio.sleep(0), clock=lambda: self.now
-        )
-
-    def touch(self) -> None:
-        self.touched += 1
-
-    async def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        return await self.desk.answer(self.asked, Request(do, arguments))
-
-    async def refused(self, do: str, **arguments: Any) -> tuple[str, str]:
-        with pytest.raises(ControlError) as caught:
-            await self.ask(do, **arguments)
-        return caught.value.code, caught.value.text
-
-    def client(self, label: str = "client 127.0.0.1:5") -> tuple[Peer, FakeLink]:
-        link = FakeLink(label)
-        peer = Peer(self.server.board, link, Role.CLIENT, limits=OutboxLimits())
-        self.server.board.add(peer)
-        return peer, link
 
 
 @asynchronous
