@@ -250,6 +250,7 @@ class Watch(Observer):
         return {
             "id": self._number(peer),
             "label": peer.label,
+            "address": peer.label.removeprefix("client "),
             "kind": peer.role.value,
             "since": peer.since,
             "read_only": rights.read_only,

@@ -137,7 +137,7 @@ async def test_who_is_connected_and_what_waits_for_them() -> None:
     for _ in range(count):
         driver.frames_received(Framer().feed(text))
     (client,) = (await site.ask("clients"))["clients"]
-    assert client["label"] == "client 127.0.0.1:5"
+    assert (client["label"], client["address"]) == ("client 127.0.0.1:5", "127.0.0.1:5")
     assert client["devices"] == ["A", "B"]
     assert client["everything"] is False
     assert client["bytes_waiting"] == count * (len(text) + 1)
