@@ -2,11 +2,11 @@
 
 import logging
 
-import led2
+import led
 from indipyserver import IPyServer
 
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
 logging.getLogger("indipyserver").setLevel(logging.INFO)
 
 if __name__ == "__main__":
-    IPyServer(led2.make_driver()).run()
+    IPyServer(led.make_driver()).run()

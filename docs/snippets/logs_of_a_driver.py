@@ -2,12 +2,12 @@
 
 import logging
 
-import led2
+import led
 from indipyserver import IPyServer
 
 logging.basicConfig()
 logging.getLogger("indipydriver.ipydriver").setLevel(logging.DEBUG)
-driver = led2.make_driver()
+driver = led.make_driver()
 driver.debug_enable = True
 
 if __name__ == "__main__":

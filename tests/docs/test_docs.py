@@ -191,7 +191,6 @@ def test_commands_in_the_text_exist(code):
             for word in options.drivers:
                 if isinstance(word, PythonSpec):
                     names = {
-                        "led": "led3",
                         "roof": None,
                         "rain": None,
                         "mydriver": None,
@@ -205,7 +204,7 @@ def test_commands_in_the_text_exist(code):
             assert words[2] in OTHER_MODULES or any(path.exists() for path in there), words
         elif words[0] == "python3":
             name = Path(words[1])
-            there = [ROOT / name, SNIPPETS / name, SNIPPETS / name.name.replace("led", "led3")]
+            there = [ROOT / name, SNIPPETS / name]
             assert any(path.exists() for path in there), words
 
 
@@ -535,7 +534,7 @@ def test_the_reference_is_not_empty_without_sphinx():
 def test_the_led_of_the_tutorial_needs_no_pins(tmp_path):
     """gpiozero may be installed where there are none."""
     env = {name: value for name, value in environment().items() if name != "GPIOZERO_PIN_FACTORY"}
-    code = "import led3; led = led3.open_led(17); led.on()"
+    code = "import led; led.open_led(17).on()"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
