@@ -137,7 +137,8 @@ def _outcome(model: Model, watcher: _CommandWatcher, rev: int, limit: float) -> 
         raise PropertyGone(last.name, (), last.device)
     if expectation.verdict is Verdict.TIMED_OUT:
         what = "is still Busy" if expectation.acknowledged else "has not answered"
-        raise TimedOut(f"{where} {what} after {limit:g} s", elapsed=elapsed, last=last, sent=True)
+        words = f"; last message: {said[-1]}" if said else ""
+        raise TimedOut(f"{where} {what} after {limit:g} s{words}", elapsed=elapsed, last=last, sent=True)
     now = model.get(last.device, last.name)
     return Outcome(now or last, expectation.confirmed, expectation.acknowledged, elapsed, said)
 

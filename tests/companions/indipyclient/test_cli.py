@@ -110,6 +110,7 @@ ENDS = {
     "refused": ([numbers("Alert", message="below the horizon")], 3, "below the horizon"),
     "still busy": ([numbers("Busy")], 4, "still Busy"),
     "no answer": ([], 4, "has not answered"),
+    "words and no answer": (['<message device="Mount" message="read only"/>'], 4, "last message: read only"),
     "lost": (["cut"], 5, "lost"),
     "deleted": (['<delProperty device="Mount"/>'], 5, "deleted"),
     "not what was asked": ([numbers("Ok", RA=2)], 0, "not what was asked"),
