@@ -18,12 +18,12 @@ Serving three INDI devices on {host}:{port}
   Camera       connect it, take an image of the stars, or abort the exposure
   LED          switch LIGHT
 
-To try them, in another terminal:
+To try them, in another terminal, with the commands that "pip install ." installs:
 
   indipyclient watch -p {port}                     all values, as they change
   indipyclient set -p {port} Thermostat.TARGET.TARGET=22
   indi_getprop -p {port} -m                        the same with libindi's tools (Debian: apt install indi-bin)
-  pip install indipyterm && indipyterm --port {port}   a terminal client
+  indipyterm --port {port}                         a terminal client (pip install '.[term]')
   KStars: Tools, Devices, Device Manager, Client; add the host {host} with port {port}, and connect
 
 Press Ctrl-C to stop.

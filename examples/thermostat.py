@@ -45,6 +45,7 @@ class Thermostat(PropertyDevice):
 
     def __init__(self, room, period):
         super().__init__("Thermostat")
+        self["TARGET"].timeout = 60  # seconds that a new target may take; clients wait so long for it
         self.room, self.period = room, period
         self.measured = asyncio.Event()
         self.temperature.update({"ROOM": room.temperature, "OUTSIDE": room.outside})
