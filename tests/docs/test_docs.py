@@ -174,7 +174,7 @@ def commands(code):
 
 
 KNOWN = {
-    *"cat cd chmod echo head kill ln mkdir mkfifo mv openssl pip python3 ssh sudo journalctl .".split(),
+    *"cat cd chmod echo head kill ln mkdir mkfifo mv openssl pip pkill python3 ssh sudo journalctl .".split(),
     *"indi_getprop indi_setprop indiserver indipyserver indipyclient indipyterm ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
 }
 OTHER_MODULES = {"pip", "pytest", "sphinx", "venv"}
@@ -483,8 +483,8 @@ def test_modules_loggers_and_files_that_are_named_exist():
 def test_every_page_is_linked_from_the_start_of_its_part():
     for part in ("tutorials", "how-to", "reference", "explanation"):
         index = TEXTS[DOCS / part / "index.md"]
-        for page in (DOCS / part).glob("*.md"):
-            assert page.stem == "index" or f"]({page.name})" in index, page
+        for page in (DOCS / part).rglob("*.md"):
+            assert page.stem == "index" or f"]({page.relative_to(DOCS / part)})" in index, page
 
 
 @pytest.mark.parametrize("drawing", sorted((DOCS / "diagrams").glob("*.svg")), ids=lambda path: path.name)
