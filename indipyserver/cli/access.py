@@ -75,7 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "to them, --tls-cert is our certificate")  # fmt: skip
     add("--listen", metavar="ADDRESS", action="append", type=_listen, default=[],
         help="listen there too: [tls://]HOST:PORT[,read-only][,device=PATTERN]...; for example localhost:7625 for "
-        "clients that know no TLS, or '*:7626,read-only,device=Weather*'; may be repeated")  # fmt: skip
+        "clients without TLS, or '*:7626,read-only,device=Weather*'; may be repeated")  # fmt: skip
     add("--audit", action="store_true", help="log who commands what")
 
 

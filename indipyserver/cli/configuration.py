@@ -84,7 +84,7 @@ def read_configuration(
 
 def _list(value: object, what: str) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"a list is wanted, one {what} each")
+        raise ValueError(f"this must be a list of {what}s")
     return value
 
 

@@ -327,14 +327,14 @@ class _Command:
         return self._status
 
     def _watch_files(self) -> asyncio.Task[None]:
-        """End the server when Python files have changed, so that the command begins anew."""
+        """End the server when Python files have changed, so that the command starts again."""
         from .reloading import Changes
 
         changes = Changes([*(spec for spec, _ in self._options.configured), *self._options.drivers])
 
         async def watch() -> None:
             files = await changes.wait()
-            logger.info("%s changed: beginning anew", ", ".join(map(os.path.basename, files[:_SHOWN_DRIVERS])))
+            logger.info("%s changed: starting again", ", ".join(map(os.path.basename, files[:_SHOWN_DRIVERS])))
             self._anew = True
             self._server.shutdown()
 

@@ -116,13 +116,13 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add = parser.add_argument
     add("drivers", metavar="DRIVER", nargs="*", type=_spec, help="what to serve, see above")
     add("--demo", nargs="?", const="examples", choices=("examples", "observatory"), metavar="WHAT",
-        help="serve a demonstration too: examples (a thermostat, a camera and an LED; what is meant without WHAT), "
+        help="serve a demonstration too: examples (a thermostat, a camera and an LED; the default), "
         "or observatory (a simulator of each instrument)")  # fmt: skip
 
     add(
         "--config",
         metavar="FILE",
-        help="read options and drivers from this TOML file; those of the command line go before",
+        help="read options and drivers from this TOML file; those of the command line take precedence",
     )
 
     add = parser.add_argument_group("where").add_argument
@@ -147,7 +147,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         help="leave out older video frames for a client for which more than this waits, 0: never "
         "(default: %(default)s)")  # fmt: skip
     add("-r", "--restarts", type=_number(0, 1_000_000_000), default=RESTARTS, metavar="N",
-        help="restart a driver that ends this often; a minute of health starts the count again "
+        help="restart a driver that ends this often; a minute without failure resets the count "
         "(default: %(default)s)")  # fmt: skip
 
     add = parser.add_argument_group("at run time").add_argument
@@ -164,7 +164,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--version", action="version", version=f"indipyserver {version}")
 
     add = parser.add_argument_group("write a driver").add_argument
-    add("--reload", action="store_true", help="begin anew whenever a Python file beside the drivers has changed")
+    add("--reload", action="store_true", help="start again whenever a Python file beside the drivers has changed")
     add("--new", nargs=2, metavar=("KIND", "FILE"),
         help="serve nothing: write the beginning of a driver and its test; "
         "KIND: camera, focuser, mount, rotator, wheel")  # fmt: skip

@@ -1,4 +1,4 @@
-"""``--reload``: the command begins anew when the Python files that it serves have changed."""
+"""``--reload``: the command starts again when the Python files that it serves have changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--reload: the command begins anew when the Python code that it serves has changed."""
+"""--reload: the command starts again when the Python code that it serves has changed."""
 
 import signal
 import sys
@@ -50,7 +50,7 @@ async def test_a_changed_file_is_served_and_programs_begin_anew_too(code, tmp_pa
         await says(program, "(First) is served")
         await says(program, "program runs")
         code.write_text(DRIVER % "Second")
-        await says(program, "my_driver.py changed: beginning anew")
+        await says(program, "my_driver.py changed: starting again")
         await says(program, "(Second) is served")
         await eventually(lambda: program.stderr().count("program runs") == 2, timeout=30)
         program.process.send_signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ async def test_what_does_not_compile_changes_nothing_and_what_fails_waits_for_th
         await says(program, "(First) is served")
         code.write_text("def make_driver(:\n")
         await says(program, "my_driver.py:1: invalid syntax; what is served stays as it is")
-        assert "beginning anew" not in program.stderr()
+        assert "starting again" not in program.stderr()
         code.write_text("raise OSError('no port')\n")
         await says(program, "does not provide a driver: my_driver.py:1: raise OSError('no port')")
         await says(program, "serving nothing on ")
