@@ -485,8 +485,8 @@ async def test_only_so_many_linger_and_the_oldest_gives_way():
 
 @asynchronous
 async def test_a_half_closed_client_that_reads_slowly_gets_all_and_one_that_takes_nothing_is_cut_off(monkeypatch):
-    monkeypatch.setattr(lingering, "LINGER", 0.3)
-    monkeypatch.setattr(admission, "LINGER", 0.3)
+    monkeypatch.setattr(lingering, "LINGER", 2.0)
+    monkeypatch.setattr(admission, "LINGER", 2.0)
     driver = echo_driver("A")
     async with running_server(driver) as server:
 
