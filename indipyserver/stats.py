@@ -54,8 +54,8 @@ class PeerStats:
             if count
         )
         return (
-            f"{self.label} ({self.kind}): in {self.frames_in} elements, {self.bytes_in} bytes; "
-            f"out {self.frames_out} elements, {self.bytes_out} bytes{trouble}"
+            f"{self.label} ({self.kind}): in {_counted(self.frames_in, 'element')}, {_counted(self.bytes_in, 'byte')}; "
+            f"out {_counted(self.frames_out, 'element')}, {_counted(self.bytes_out, 'byte')}{trouble}"
         )
 
 
@@ -79,7 +79,8 @@ class DriverStats:
 
     def __str__(self) -> str:
         state = "running" if self.running else "not running"
-        return f"{self.label} ({self.kind}): {state}, {self.restarts} restarts, {len(self.devices)} devices"
+        restarts, devices = _counted(self.restarts, "restart"), _counted(len(self.devices), "device")
+        return f"{self.label} ({self.kind}): {state}, {restarts}, {devices}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,13 @@ class ServerStats:
 
     def lines(self) -> list[str]:
         """The same as text."""
-        links, served = len(self.peers), self.clients_served
-        head = (
-            f"{links} {'link' if links == 1 else 'links'}, {served} {'client' if served == 1 else 'clients'} so far, "
-            f"{self.clients_refused} refused"
-        )
+        links, served = _counted(len(self.peers), "link"), _counted(self.clients_served, "client")
+        head = f"{links}, {served} so far, {self.clients_refused} refused"
         return [head, *map(str, self.drivers), *map(str, self.peers)]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def take_stats(
