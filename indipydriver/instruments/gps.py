@@ -13,6 +13,7 @@ from ..protocol.tags import State
 from ..standard import Interface, find
 from .instrument import Instrument
 from .propertydevice import Bound
+from .site import LARGEST_OFFSET
 from .standarddevice import optional
 from .watched import watched
 
@@ -20,6 +21,7 @@ __all__ = ["GPS", "Fix"]
 
 _PLACE, _TIME, _REFRESH, _PERIOD = "GEOGRAPHIC_COORD", "TIME_UTC", "GPS_REFRESH", "GPS_REFRESH_PERIOD"
 _RETRY: Final = 5.0  # seconds between two tries without a fix
+_HIGHEST: Final = 100_000  # metres
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,15 @@ class Fix:
 
 def _check(fix: Fix) -> None:
     """Raise ValueError, if a receiver cannot have found this."""
-    if not (-90 <= fix.latitude <= 90 and math.isfinite(fix.longitude) and math.isfinite(fix.elevation)):
+    if not (-90 <= fix.latitude <= 90 and math.isfinite(fix.longitude) and abs(fix.elevation) < _HIGHEST):
         raise ValueError(f"this is no place: {fix}")
+    if fix.offset is not None and not abs(fix.offset) <= LARGEST_OFFSET:
+        raise ValueError(f"this is no offset: {fix}")
+    _utc(fix)
+
+
+def _utc(fix: Fix) -> datetime:
+    return (fix.utc or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
 
 
 class GPS(Instrument):
@@ -114,7 +123,7 @@ class GPS(Instrument):
             return
         here = datetime.now().astimezone().utcoffset()
         ahead = here.total_seconds() / 3600 if here is not None else 0.0
-        utc = (fix.utc or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+        utc = _utc(fix)
         offset = ahead if fix.offset is None else fix.offset
         place = {"LAT": fix.latitude, "LONG": fix.longitude % 360, "ELEV": fix.elevation}
         self._vector(_PLACE).update({name: f"{value:.10g}" for name, value in place.items()})

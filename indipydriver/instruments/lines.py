@@ -14,6 +14,7 @@ __all__ = ["BAUD_RATES", "Line", "Network", "Serial", "open_network", "open_seri
 BAUD_RATES: Final = (9600, 19200, 38400, 57600, 115200, 230400)
 
 _LONGEST_ANSWER: Final = 1 << 20
+_MOST_WAITING: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class _Incoming(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.data += data
+        if len(self.data) > 2 * _LONGEST_ANSWER:  # nobody asks, but it sends
+            del self.data[: -_LONGEST_ANSWER - 1]
         self._news.set()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -132,6 +135,8 @@ class Line:
         assert isinstance(transport, asyncio.WriteTransport)
         if self._incoming.lost is not None or transport.is_closing():
             raise ConnectionError(f"{self._name} is lost: {self._incoming.lost or 'it is closed'}")
+        if transport.get_write_buffer_size() > _MOST_WAITING:
+            raise ConnectionError(f"{self._name} is lost: it takes no more data")
         transport.write(data)
 
 

@@ -14,9 +14,12 @@ from .operations import Refused
 from .propertydevice import Bound
 from .standarddevice import optional
 
-__all__ = ["Place", "Site"]
+__all__ = ["LARGEST_OFFSET", "Place", "Site"]
 
 _PLACE, _TIME, _GPS = "GEOGRAPHIC_COORD", "TIME_UTC", "ACTIVE_GPS"
+LARGEST_OFFSET: Final = 24.0
+"""Hours by which local time and UTC may differ."""
+
 _NEAR: Final = 1e-6  # degrees by which two places differ
 
 
@@ -98,7 +101,7 @@ class Site(Place):
             offset = getfloat(wanted["OFFSET"]) if wanted["OFFSET"] else None
         except TypeError:
             offset = None
-        if utc is None or offset is None:
+        if utc is None or offset is None or not abs(offset) <= LARGEST_OFFSET:
             raise Refused("The time is written as 2026-11-22T07:30:00, the offset in hours")
         await self._perform(_TIME, self.set_time(utc, offset), accept=lambda: self._put(_TIME, wanted))
 
@@ -108,5 +111,8 @@ class Site(Place):
             time = str(seen.get("UTC", "")).strip(), str(seen.get("OFFSET", "")).strip()
             before, self._gps_time = self._gps_time, time
             if time != before and all(time):
-                await self._on_time(dict(zip(("UTC", "OFFSET"), time, strict=True)))
+                try:
+                    await self._on_time(dict(zip(("UTC", "OFFSET"), time, strict=True)))
+                except Refused as error:
+                    self.warning(f"The time of {self._partner(_GPS)} is not taken: {error}")
         await super()._poll_standard()

@@ -24,7 +24,7 @@ __all__ = ["Reading", "WeatherStation"]
 _UPDATE, _REFRESH, _OVERRIDE = "WEATHER_UPDATE", "WEATHER_REFRESH", "WEATHER_OVERRIDE"
 _STATUS, _SAFETY, _VALUES = "WEATHER_STATUS", "SAFETY_STATUS", "WEATHER_PARAMETERS"
 _RETRY: Final = 5.0  # seconds after which a reading that has failed is tried again
-_WORST: Final = [State.IDLE, State.OK, State.BUSY, State.ALERT]
+_WORST: Final = [State.OK, State.IDLE, State.BUSY, State.ALERT]
 _GROUP: Final = "Parameters"
 
 
@@ -55,7 +55,7 @@ class Reading:
 class WeatherStation(Place):
     """A weather station. Override :meth:`read_weather`, and say in `readings` what it returns.
 
-    KStars looks at the worst of the lights that the ranges give. Without a reading for two periods it is Alert.
+    KStars looks at the worst of the lights that the ranges give. A reading that has not come for two periods is Alert.
 
     Attributes:
         readings: What it reads.
@@ -89,7 +89,9 @@ class WeatherStation(Place):
             raise TypeError(f"{type(self).__name__} has no reading with a range, so nothing says whether it is safe")
         numbers = [StandardMember(one.name, one.label, "0", "%.2f", one.low, one.high) for one in self.readings]
         self._wanted = asyncio.Event()
-        self._last = -math.inf
+        self._last = self._began = -math.inf
+        self._read_at: dict[str, float] = {}  # when each value was last read
+        self._missed: set[str] = set()
         made = [
             self._bind(find(_UPDATE, table), self._on_update, values={"PERIOD": self.period}),
             self._bind(find(_REFRESH, table), self._on_refresh),
@@ -128,7 +130,9 @@ class WeatherStation(Place):
     def _start_loops(self) -> None:
         super()._start_loops()
         self._wanted = asyncio.Event()  # of this event loop
-        self._last = asyncio.get_running_loop().time()
+        self._last = self._began = asyncio.get_running_loop().time()
+        self._read_at.clear()
+        self._missed.clear()
         self._loops.append(self._operations.spawn(self._read_all()))
 
     async def _read_all(self) -> None:
@@ -147,6 +151,8 @@ class WeatherStation(Place):
         """Read the instruments and show what they say; False if that fails."""
         what = f"{type(self).__name__}.read_weather"
         clock = asyncio.get_running_loop().time
+        late = max(self._last + self._longest_silence(), clock() + _RETRY)
+        alarm = asyncio.get_running_loop().call_at(late, self._is_silent)
         try:
             async with asyncio.timeout(self.patience):
                 values = await watched(self.read_weather(), what)
@@ -160,16 +166,31 @@ class WeatherStation(Place):
             if self._vector(_VALUES).state != State.ALERT:
                 self.error(f"The weather could not be read: {text or words_of(error)}")
             await self._send(_VALUES, State.ALERT)
-            if clock() - self._last > 2 * max(self._get(_UPDATE, "PERIOD"), _RETRY):
+            if clock() - self._last > self._longest_silence():
                 self._all_lights(State.ALERT)
                 await self._show_weather(values=False)
             return False
+        finally:
+            alarm.cancel()
         self._last = clock()
+        self._read_at.update(dict.fromkeys(numbers, self._last))
         self._vector(_VALUES).update({name: f"{value:.6g}" for name, value in numbers.items()})
         self._vector(_VALUES).state = State.OK
         self._judge()
         await self._show_weather()
         return True
+
+    def _longest_silence(self) -> float:
+        """Seconds without a reading after which it is not safe any more."""
+        return 2 * max(self._get(_UPDATE, "PERIOD"), _RETRY)
+
+    def _is_silent(self) -> None:
+        """The instruments have not answered for too long."""
+        if self._vector(_STATUS).state != State.ALERT:
+            self.error("The instruments do not answer.")
+            self._all_lights(State.ALERT)
+            for name in (_STATUS, _SAFETY):
+                self._updates.put(self._vector(name), "")
 
     def _judge(self) -> None:
         """What the readings mean."""
@@ -184,6 +205,14 @@ class WeatherStation(Place):
 
     def _light(self, name: str) -> State:
         low, high, percent, flipped = (self._get(name, m) for m in ("MIN_OK", "MAX_OK", "PERC_WARN", "ALERT_TYPE"))
+        if self._last - self._read_at.get(name, self._began) > self._longest_silence():
+            if name not in self._missed:
+                self._missed.add(name)
+                self.error(f"There is no reading of {name} any more.")
+            return State.ALERT
+        self._missed.discard(name)
+        if name not in self._read_at:
+            return State.IDLE
         value = self._get(_VALUES, name)
         margin = (high - low) * percent / 100
         if not low <= value <= high:

@@ -1,0 +1,113 @@
+"""Weather stations and receivers that do not answer, or answer with less than they should."""
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from indipydriver.instruments import GPS, Fix, Reading, WeatherStation
+from indipydriver.instruments.lines import Line, _Incoming
+from indipydriver.testing import driver_test
+from tests.instruments.sessions import Session
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Fix(1, 2, utc="noon"),
+        Fix(1, 2, utc=datetime.min),
+        Fix(1, 2, offset="two"),
+        Fix(1, 2, offset=float("nan")),
+        Fix(1, 2, 1e300),
+    ],
+)
+@driver_test
+async def test_a_receiver_reads_on_after_any_nonsense(odd):
+    class Receiver(GPS):
+        fix = odd
+
+        async def read_fix(self):
+            return self.fix
+
+    async with Session(Receiver()) as client:
+        device = await client.connect()
+        await client.until("GEOGRAPHIC_COORD", "Alert", 5)
+        device.fix = Fix(50, 11)
+        await client.until("GEOGRAPHIC_COORD", "Ok", 10, LAT="50")
+
+
+class Station(WeatherStation):
+    period = 5
+    readings = (Reading("WEATHER_TEMPERATURE", "T", -10, 30), Reading("WEATHER_RAIN_HOUR", "Rain", 0, 0.1))
+    answer = None  # what it reads; None: it never answers
+
+    async def read_weather(self):
+        if self.answer is None:
+            await asyncio.Event().wait()
+        return self.answer
+
+
+GOOD = {"WEATHER_TEMPERATURE": 1, "WEATHER_RAIN_HOUR": 0}
+
+
+@pytest.mark.parametrize("patience", [60.0, None])
+@pytest.mark.parametrize("answer", [None, {}, {"WEATHER_TEMPERATURE": 1}])
+@driver_test
+async def test_without_a_reading_for_two_periods_it_is_not_safe(answer, patience, monkeypatch):
+    monkeypatch.setattr(Station, "patience", patience)
+    station = Station()
+    station.answer = GOOD
+    async with Session(station) as client:
+        await client.connect()
+        await client.until("SAFETY_STATUS", "Ok", 2)
+        await client.advance(30)
+        station.answer = answer
+        await client.advance(4)
+        assert client.state("SAFETY_STATUS") == "Ok"
+        await client.until("SAFETY_STATUS", "Alert", 12)
+        if answer is not None:
+            station.answer = GOOD
+            await client.until("SAFETY_STATUS", "Ok", 6)
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"WEATHER_TEMPERATURE": 1}])
+@driver_test
+async def test_what_has_never_been_read_is_not_safe(answer):
+    station = Station()
+    station.answer = answer
+    async with Session(station) as client:
+        await client.connect()
+        await client.advance(4)
+        assert client.state("SAFETY_STATUS") == "Idle"
+        await client.until("SAFETY_STATUS", "Alert", 16)
+
+
+# --- lines ---
+
+
+def test_what_nobody_asks_for_is_not_kept():
+    incoming = _Incoming()
+    for _ in range(64):
+        incoming.data_received(bytes(1 << 20))
+    assert len(incoming.data) < 4 << 20
+
+
+@driver_test
+async def test_an_instrument_that_takes_nothing_is_lost():
+    class Deaf(asyncio.WriteTransport):
+        waiting = 0
+
+        def write(self, data):
+            self.waiting += len(data)
+
+        def get_write_buffer_size(self):
+            return self.waiting
+
+        def is_closing(self):
+            return False
+
+    line = Line(_Incoming(), [Deaf()], "a mount")
+    for _ in range(17):
+        await line.tell(bytes(1 << 20))
+    with pytest.raises(ConnectionError, match="a mount is lost: it takes no more data"):
+        await line.tell(b"one more")
