@@ -6,15 +6,11 @@ import contextlib
 import math
 import os
 from dataclasses import dataclass
-from threading import Lock
-from typing import Final
 from xml.etree import ElementTree as ET
 
-from .settings import config_folder, read_xml, write_atomically
+from .settings import DamagedFile, config_folder, locked, read_xml, write_atomically
 
 __all__ = ["ParkData", "read_park_data", "remove_park_data", "write_park_data"]
-
-_lock: Final = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +69,12 @@ def remove_park_data(device: str) -> None:
 
 def _replace(device: str, entry: ET.Element | None) -> None:
     path = config_folder() / "ParkData.xml"
-    with _lock:
+    with locked(path.parent):
         try:
             devices = _devices()
-        except OSError:
+        except OSError as error:
+            if not isinstance(error.__cause__, DamagedFile):
+                raise  # it may be readable next time, so it stays as it is
             os.replace(path, path.with_name(path.name + ".unreadable"))
             devices = []
         root = ET.Element("parkdata")

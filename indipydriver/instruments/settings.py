@@ -7,18 +7,31 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
 from ..propertymembers import NumberMember
 from ..propertyvectors import NumberVector, PropertyVector, SwitchVector, TextVector
+from ..protocol.tags import Permission, SwitchRule
+from ..protocol.values import getfloat
 
-__all__ = ["Saved", "Settings", "SettingsError", "config_folder", "read_xml", "write_atomically"]
+__all__ = [
+    "DamagedFile",
+    "Saved",
+    "Settings",
+    "SettingsError",
+    "config_folder",
+    "locked",
+    "read_xml",
+    "saved_values",
+    "write_atomically",
+]
 
 _ROOT: Final = "INDIDriver"
 _KINDS: Final[dict[str, type[PropertyVector]]] = {
@@ -28,7 +41,12 @@ _KINDS: Final[dict[str, type[PropertyVector]]] = {
 }
 _LARGEST: Final = 1 << 24
 _DEEPEST: Final = 20
+_TRIES, _PAUSE = 500, 0.01  # until another driver's lock is no longer waited for, and seconds between them
 _lock: Final = Lock()  # of all files: devices may share one, and each keeps the entries of the others
+
+
+class DamagedFile(OSError):
+    """What is in a file cannot be what was written."""
 
 
 class SettingsError(OSError):
@@ -53,6 +71,25 @@ class Saved:
 def config_folder() -> Path:
     """The folder in which drivers keep what they know."""
     return Path.home() / ".indi"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let no other thread, and no other driver, change the files in a folder meanwhile. Blocks."""
+    folder.mkdir(mode=0o775, parents=True, exist_ok=True)
+    with _lock, contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, ImportError):  # not every platform, and not every file system can
+            import fcntl
+
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            for _ in range(_TRIES):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(_PAUSE)
+        yield
 
 
 class Settings:
@@ -103,14 +140,16 @@ class Settings:
         Raises:
             OSError: The file cannot be written.
         """
-        with _lock:
+        with locked(self.path.parent):
             kept: list[str] = []
             missing = dict(elements)
             try:
                 root: Iterable[ET.Element] = _read(self.path)
             except FileNotFoundError:
                 root = ()
-            except SettingsError:
+            except SettingsError as error:
+                if not isinstance(error.__cause__, DamagedFile):
+                    raise  # it may be readable next time, so it stays as it is
                 os.replace(self.path, self.path.with_name(self.path.name + ".unreadable"))
                 root = ()
             for element in root:
@@ -152,22 +191,23 @@ def read_xml(path: Path) -> ET.Element:
 
     Raises:
         FileNotFoundError: There is no such file.
-        OSError: It is no file, too large, or no XML of a few levels.
+        DamagedFile: It is no file, too large, or no XML of a few levels.
+        OSError: It cannot be read now.
     """
     if path.exists() and not path.is_file():  # a FIFO would be read for ever
-        raise OSError("it is no file")
+        raise DamagedFile("it is no file")
     if path.stat().st_size > _LARGEST:
-        raise OSError(f"it has more than {_LARGEST} bytes")
+        raise DamagedFile(f"it has more than {_LARGEST} bytes")
     data = path.read_bytes()
     depth = 0
     try:
         for event, _ in ET.iterparse(io.BytesIO(data), ("start", "end")):
             depth += 1 if event == "start" else -1
             if depth > _DEEPEST:
-                raise OSError(f"it has more than {_DEEPEST} levels")
+                raise DamagedFile(f"it has more than {_DEEPEST} levels")
         return ET.fromstring(data)
     except (ET.ParseError, ValueError, LookupError) as error:
-        raise OSError(str(error)) from error
+        raise DamagedFile(str(error)) from error
 
 
 def _saved(element: ET.Element) -> Saved | None:
@@ -177,6 +217,29 @@ def _saved(element: ET.Element) -> Saved | None:
         return None
     values = {child.get("name", ""): (child.text or "").strip() for child in element if child.tag == f"one{kind}"}
     return Saved(name, _KINDS[kind], values)
+
+
+def saved_values(vector: PropertyVector, saved: Saved) -> dict[str, Any]:
+    """What a file has for a vector, as a client would send it; nothing if the vector would not allow it."""
+    values: dict[str, Any] = {}
+    if not isinstance(vector, saved.kind) or vector.perm == Permission.READ_ONLY:
+        return values
+    for name, text in saved.values.items():
+        member = vector.data.get(name)
+        if isinstance(member, NumberMember):
+            try:
+                number, low, high = getfloat(text), getfloat(member.min), getfloat(member.max)
+            except TypeError:
+                continue
+            if low >= high or low <= number <= high:
+                values[name] = number
+        elif member is not None:
+            values[name] = text == "On" if isinstance(vector, SwitchVector) else text
+    if isinstance(vector, SwitchVector) and vector.rule != SwitchRule.ANY_OF_MANY:
+        on = [name for name, value in values.items() if value]
+        if len(on) > 1 or (not on and vector.rule == SwitchRule.ONE_OF_MANY):
+            return {}
+    return values
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -189,7 +252,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o664)
+        with contextlib.suppress(OSError):  # a file system without permissions
+            os.chmod(temporary, 0o664)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

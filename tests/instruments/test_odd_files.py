@@ -1,0 +1,141 @@
+"""Files that others write at the same time, or that cannot be read or written now."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from indipydriver.instruments.parkdata import ParkData, read_park_data, write_park_data
+from indipydriver.instruments.settings import Settings, write_atomically
+from indipydriver.instruments.shots import keep
+from indipydriver.instruments.simulators import FocuserSimulator, TelescopeSimulator
+from indipydriver.testing import driver_test
+from tests.instruments.sessions import Session
+
+
+@driver_test
+async def test_a_setting_that_is_refused_does_not_cost_the_others():
+    async with Session(TelescopeSimulator()) as client:
+        await client.connect()
+        await client.number("GEOGRAPHIC_COORD", LAT=50, LONG=11, ELEV=100)
+        await client.press("TELESCOPE_PARK", "PARK")
+        await client.until("TELESCOPE_PARK", "Ok", 60)
+    async with Session(TelescopeSimulator()) as client:
+        await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("CONFIG_PROCESS", "Ok")
+        assert float(client.values("GEOGRAPHIC_COORD")["LAT"]) == 50
+        assert any("could not be restored" in text for text in client.texts)
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """All files of the process are in use."""
+
+    def fail(path):
+        raise OSError(errno.EMFILE, "too many open files", str(path))
+
+    def begin():
+        monkeypatch.setattr(Path, "read_bytes", fail)
+
+    return begin
+
+
+def test_files_that_cannot_be_read_now_stay_as_they_are(home, unreadable, monkeypatch):
+    write_park_data("A", ParkData(True, 1, 2))
+    settings = Settings("S")
+    settings.save({"X": "<newTextVector device='S' name='X'><oneText name='X'>1</oneText></newTextVector>"})
+    unreadable()
+    with pytest.raises(OSError, match="too many open files"):
+        write_park_data("B", ParkData(False))
+    with pytest.raises(OSError, match="too many open files"):
+        settings.save({"Y": "<newTextVector device='S' name='Y'><oneText name='Y'>1</oneText></newTextVector>"})
+    monkeypatch.undo()
+    monkeypatch.setenv("HOME", str(home))
+    assert read_park_data("A") == ParkData(True, 1, 2)
+    assert [saved.name for saved in Settings("S").load()] == ["X"]
+
+
+HOLDS = """
+import sys
+from indipydriver.instruments.settings import config_folder, locked
+with locked(config_folder()):
+    print("held", flush=True)
+    sys.stdin.readline()
+    entry = "<parkdata><device name='B'><parkstatus>true</parkstatus></device></parkdata>"
+    (config_folder() / "ParkData.xml").write_text(entry)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_another_driver_may_be_about_to_write_where_it_is_parked(home):
+    environment = {**os.environ, "HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", HOLDS]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        writing = threading.Thread(target=write_park_data, args=("A", ParkData(True)))
+        writing.start()
+        other.communicate("go on\n", timeout=30)
+    writing.join(30)
+    assert (read_park_data("A"), read_park_data("B")) == (ParkData(True), ParkData(True))
+
+
+def test_images_of_two_cameras_have_two_names(tmp_path, monkeypatch):
+    both = threading.Barrier(2, timeout=30)
+    fsync = os.fsync
+
+    def wait(descriptor):
+        both.wait()  # both have chosen their names
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", wait)
+    threads = [
+        threading.Thread(target=keep, args=(data, str(tmp_path), "IMAGE_XXX", ".fits", datetime.now))
+        for data in (b"one", b"two")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert {path.name for path in tmp_path.iterdir()} == {"IMAGE_001.fits", "IMAGE_002.fits"}
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"one", b"two"}
+
+
+def test_an_image_that_cannot_be_written_leaves_no_empty_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        keep(b"image", str(tmp_path), "IMAGE_XXX", ".fits", datetime.now)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_without_permissions_keeps_files(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(errno.EPERM, "operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    write_atomically(tmp_path / "image.fits", b"image")
+    assert (tmp_path / "image.fits").read_bytes() == b"image"
+
+
+@driver_test
+async def test_a_focuser_beyond_the_saved_limit_keeps_its_other_settings(home):
+    async with Session(FocuserSimulator()) as client:
+        await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_SAVE")
+        await client.until("CONFIG_PROCESS", "Ok")
+    path = home / ".indi" / "Focuser Simulator_config.xml"
+    path.write_text(path.read_text().replace("100000", "2000", 1))
+    async with Session(FocuserSimulator()) as client:
+        await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("CONFIG_PROCESS", "Ok")
+        assert "[INFO] Device configuration applied." in client.texts
