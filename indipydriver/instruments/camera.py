@@ -15,8 +15,8 @@ from .filterwheel import FilterWheel
 from .fits import Card, fits_file
 from .operations import End
 from .propertydevice import Bound
-from .settings import write_atomically
-from .shots import FrameType, Shot, file_for, header, keyword_cards, sky_cards, wcs_cards
+from .shots import FrameType, Shot, header, keep, keyword_cards, sky_cards, wcs_cards
+from .sky import is_on_earth, is_on_sky
 from .standarddevice import optional
 from .standardvectors import set_limits
 from .streaming import Streaming
@@ -208,9 +208,7 @@ class Camera(Streaming):
     def _keep(self, data: bytes) -> Path:
         """Keep a file on this machine."""
         where = self._vector(_WHERE)
-        path = file_for(where["UPLOAD_DIR"], where["UPLOAD_PREFIX"], ".fits", lambda: datetime.now().astimezone())
-        write_atomically(path, data)
-        return path
+        return keep(data, where["UPLOAD_DIR"], where["UPLOAD_PREFIX"], ".fits", lambda: datetime.now().astimezone())
 
     def _more_exposures(self, chip: Chip) -> int:
         if chip is not MAIN_CHIP or not self._is_on(_FAST, "INDI_ENABLED"):
@@ -262,11 +260,13 @@ class Camera(Streaming):
         mount = "ACTIVE_TELESCOPE"
         ra = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "RA")
         dec = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "DEC")
-        if shot.frame_type is not FrameType.LIGHT or ra is None or dec is None:
+        if shot.frame_type is not FrameType.LIGHT or ra is None or dec is None or not is_on_sky(ra, dec):
             return []
         latitude = self._seen_number(mount, "GEOGRAPHIC_COORD", "LAT")
         longitude = self._seen_number(mount, "GEOGRAPHIC_COORD", "LONG")
-        place = None if latitude is None or longitude is None or not (latitude or longitude) else (latitude, longitude)
+        place = None
+        if latitude is not None and longitude is not None and (latitude or longitude):
+            place = (latitude, longitude) if is_on_earth(latitude, longitude) else None
         sides = self._seen(mount, "TELESCOPE_PIER_SIDE")
         pier = next((name.removeprefix("PIER_") for name, value in sides.items() if value == "On"), None)
         cards = list(sky_cards(ra, dec, place, pier, shot.began))
@@ -325,10 +325,13 @@ class Camera(Streaming):
 
     async def _on_temperature(self, values: dict[str, Any]) -> None:
         celsius = values[_CELSIUS]
+        announce = ""
         if self._has(_COOLER) and not self._is_on(_COOLER, "COOLER_ON"):
             self._choose(_COOLER, "COOLER_ON")
-            await self._send(_COOLER, State.OK)
-        await self._perform(_TEMPERATURE, self._cool(celsius), accept=lambda: None, waits=False, ends=_ENDS)
+            self._vector(_COOLER).state = State.OK
+            announce = _COOLER
+        work = self._cool(celsius)
+        await self._perform(_TEMPERATURE, work, accept=lambda: None, waits=False, ends=_ENDS, announce=announce)
 
     async def _cool(self, celsius: float) -> None:
         slope = self._get(_RAMP, _SLOPE) * _RAMP_STEP / 60  # degrees in one step
@@ -350,10 +353,13 @@ class Camera(Streaming):
         member = await self._pick(_COOLER, values)
         if member is None:
             return
-        if member == "COOLER_OFF" and self._has(_TEMPERATURE):
-            await self._operations.cancel(_TEMPERATURE)
-            await self._send(_TEMPERATURE, State.IDLE)
+        after = self._operations.drop(_TEMPERATURE) if member == "COOLER_OFF" else []
         ends = {End.DONE: State.OK if member == "COOLER_ON" else State.IDLE, End.CANCELLED: State.IDLE}
         ends[End.FAILED] = State.ALERT
         work = self.set_cooler(member == "COOLER_ON")
-        await self._perform(_COOLER, work, accept=lambda: self._choose(_COOLER, member), ends=ends)
+        announce = ""
+        if member == "COOLER_OFF" and self._has(_TEMPERATURE):
+            self._vector(_TEMPERATURE).state = State.IDLE
+            announce = _TEMPERATURE
+        how: dict[str, Any] = {"ends": ends, "after": after, "announce": announce}
+        await self._perform(_COOLER, work, accept=lambda: self._choose(_COOLER, member), **how)

@@ -178,7 +178,8 @@ class Chips(Instrument):
             await self._exposures_are_over(chip)
 
         work = self._expose(chip, shot)  # one that runs is replaced
-        await self._perform(chip.exposure, work, revoke=rest, waits=False, ends=_ENDS, then=then)
+        how: dict[str, Any] = {"ends": _ENDS, "then": then, "after": self._operations.running(chip.abort)}
+        await self._perform(chip.exposure, work, revoke=rest, waits=False, **how)
 
     def _shot(self, chip: Chip, seconds: float) -> Shot:
         """What is wanted now."""
@@ -229,8 +230,10 @@ class Chips(Instrument):
             data = await asyncio.to_thread(zlib.compress, data, _COMPRESSION_LEVEL)
         member.blobsize, member.blobformat = size, suffix
         image[chip.image] = data
-        await image.send_setVectorMembers(state=State.OK, members=[chip.image])
-        image[chip.image] = None  # it need not stay in memory
+        try:
+            await image.send_setVectorMembers(state=State.OK, members=[chip.image])
+        finally:
+            image[chip.image] = None  # it need not stay in memory
 
     async def _count_down(self, chip: Chip, seconds: float) -> None:
         """Tell how long it still takes, at least once a second."""
@@ -246,8 +249,8 @@ class Chips(Instrument):
         if not values.get("ABORT"):
             await self._button(name)
             return
-        await self._operations.cancel(chip.exposure, quietly=True)
-        await self._perform(name, self._end_exposure(chip), accept=lambda: self._choose(name, None))
+        after = self._operations.drop(chip.exposure)
+        await self._perform(name, self._end_exposure(chip), accept=lambda: self._choose(name, None), after=after)
         if chip.exposure not in self._operations:
             state = State.ALERT if self._vector(name).state == State.ALERT else State.IDLE
             await self._send(chip.exposure, state, {chip.seconds: "0"})

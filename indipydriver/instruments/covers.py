@@ -43,7 +43,7 @@ class DustCap(Instrument):
     @property
     def closed(self) -> bool | None:
         """It is closed, or open; None: in between, or not known."""
-        if self._vector(_PARK).state == State.BUSY:
+        if _PARK in self._operations or self._vector(_PARK).state == State.BUSY:
             return None
         chosen = self._chosen(_PARK)
         return None if chosen is None else chosen == "PARK"
@@ -65,8 +65,8 @@ class DustCap(Instrument):
         member = await self._pick(_PARK, values)
         if member is None:
             return
-        before = self._chosen(_PARK)
-        await self._operations.cancel(_PARK, quietly=True)
+        before = None if _PARK in self._operations else self._chosen(_PARK)
+        after = self._operations.running(_ABORT)
         self._choose(_PARK, member)
         work = self.close_cap() if member == "PARK" else self.open_cap()
         await self._perform(
@@ -76,15 +76,17 @@ class DustCap(Instrument):
             revoke=lambda: self._choose(_PARK, before),
             waits=False,
             ends=_ENDS,
+            after=after,
         )
 
     async def _on_cap_abort(self, values: dict[str, Any]) -> None:
         if not values.get("ABORT"):
             await self._button(_ABORT)
             return
-        moved = await self._operations.cancel(_PARK, quietly=True)
-        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
-        if moved:
+        moved = _PARK in self._operations
+        after = self._operations.drop(_PARK)
+        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None), after=after)
+        if moved and _PARK not in self._operations:
             self._choose(_PARK, None)
             await self._send(_PARK, State.ALERT)
 

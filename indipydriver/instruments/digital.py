@@ -100,11 +100,11 @@ class Outputs(_Labelled):
         if member is None:
             return
         before = self._chosen(name)
-        await self._operations.cancel(pulse)
+        after = self._operations.drop(pulse, quietly=False)
         milliseconds = self._get(pulse, _DURATION)
         if member == "OFF" or milliseconds <= 0:
             work = self.set_output(number, member == "ON")
-            await self._perform(name, work, accept=lambda: self._choose(name, member))
+            await self._perform(name, work, accept=lambda: self._choose(name, member), after=after)
             return
 
         async def switch() -> None:
@@ -125,7 +125,8 @@ class Outputs(_Labelled):
             await self._send(name, State.ALERT if end is End.FAILED else State.OK)
 
         work = switch()
-        await self._perform(pulse, work, accept=lambda: None, revoke=revoke, waits=False, ends=_ENDS, then=then)
+        how: dict[str, Any] = {"ends": _ENDS, "then": then, "after": after}
+        await self._perform(pulse, work, accept=lambda: None, revoke=revoke, waits=False, **how)
 
 
 class Inputs(_Labelled):

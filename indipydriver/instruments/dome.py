@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -15,7 +14,6 @@ from .propertydevice import Bound
 from .slaving import Slaving
 from .standarddevice import optional
 from .standardvectors import make_vector, set_limits
-from .watched import watched
 
 __all__ = ["Dome"]
 
@@ -27,13 +25,16 @@ _ABORT, _SYNC, _PARK, _POLICY = "DOME_ABORT_MOTION", "DOME_SYNC", "DOME_PARK", "
 _SPEED, _RPM, _LOCK = "DOME_SPEED", "DOME_SPEED_VALUE", "MOUNT_POLICY"
 _PLACE, _OPTION = "DOME_PARK_POSITION", "DOME_PARK_OPTION"
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+_MOUNT_PARK: Final = ("ACTIVE_TELESCOPE", "TELESCOPE_PARK")
+_LEFT: Final = "The dome is being parked, or unparked."
 
 
 class Dome(Parking, Slaving, Backlash):
     """A dome that turns: override :meth:`turn_to`. Or a roof: override :meth:`open_roof` and :meth:`close_roof`.
 
     Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: it
-    then turns to where that looks through it, as far as clients have told its size and where the mount stands.
+    then turns to where that looks through it, as far as clients have told its size and where the mount stands. It does
+    not follow any more when it is stopped.
 
     Attributes:
         park_azimuth: Where a dome is parked at first; clients may change it.
@@ -112,6 +113,9 @@ class Dome(Parking, Slaving, Backlash):
 
     # --- its properties ---
 
+    _is_turning = False  # by start_turning(), until it is stopped
+    _is_to_park = False  # where _PARK, while it runs, is on the way to
+
     def _standard(self) -> list[Bound]:
         self._require("turn_to", "open_roof")
         turns = self._implements("turn_to")
@@ -158,11 +162,12 @@ class Dome(Parking, Slaving, Backlash):
 
     def _check_park_option(self) -> None:
         super()._check_park_option()
-        if any(name in self._operations for name in (_ABS, _REL)) or self._vector(_MOTION).state == State.BUSY:
+        if self._is_turning or any(name in self._operations for name in (_ABS, _REL, _MOTION)):
             raise Refused("The dome moves")
 
     async def _prepare(self) -> None:
         self._choose(_MOTION, None)
+        self._is_turning = False
         if self._has(_SPEED):
             set_limits(self._vector(_SPEED), _RPM, 0, self.fastest)
         await super()._prepare()
@@ -179,13 +184,14 @@ class Dome(Parking, Slaving, Backlash):
         if self._is_parked:
             raise Refused("Please unpark the dome before issuing any motion commands.")
         if _PARK in self._operations:
-            raise Refused("The dome is being parked, or unparked.")
-        if self._vector(_MOTION).state == State.BUSY and not any(name in self._operations for name in (_ABS, _REL)):
+            raise Refused(_LEFT)
+        if self._is_turning or _MOTION in self._operations:
             raise Refused("The dome moves: stop it first.")
 
     async def _on_dome_absolute(self, values: dict[str, Any]) -> None:
         self._check_dome()
-        await self._turn(_ABS, values[_ABS_MEMBER], (_MOTION,))
+        others = (_MOTION, _REL) if _REL in self._operations else (_MOTION,)
+        await self._turn(_ABS, values[_ABS_MEMBER], others)
 
     async def _on_dome_relative(self, values: dict[str, Any]) -> None:
         self._check_dome()
@@ -193,8 +199,7 @@ class Dome(Parking, Slaving, Backlash):
         await self._turn(_REL, (self.azimuth + values[_REL_MEMBER]) % 360, (_ABS, _MOTION))
 
     async def _turn(self, name: str, azimuth: float, others: tuple[str, ...]) -> None:
-        for other in (_ABS, _REL):
-            await self._operations.cancel(other, quietly=True)
+        after = [*self._operations.drop(_ABS, _REL), *self._operations.running(_ABORT)]
         self._choose(_MOTION, _CW if (azimuth - self.azimuth) % 360 < 180 else _CCW)
 
         def accept() -> None:
@@ -211,51 +216,85 @@ class Dome(Parking, Slaving, Backlash):
             waits=False,
             ends=_ENDS,
             then=lambda end: self._rest(),
+            after=after,
         )
 
     async def _rest(self) -> None:
         """It stands still: no direction is on."""
-        if self._chosen(_MOTION) is not None:
+        if self._chosen(_MOTION) is not None and not self._is_turning:
             await self._button(_MOTION, State.IDLE if self._vector(_ABS).state == State.IDLE else State.OK)
 
     async def _refuse_motion(self, values: dict[str, Any]) -> None:
         if any(values.values()):
             raise Refused("This dome turns to positions only.")
-        await self._stop_dome()
-        await self._button(_MOTION, State.IDLE)
+        await self._halt(_MOTION)
 
     async def _on_dome_motion(self, values: dict[str, Any]) -> None:
         member = next((member for member, on in values.items() if on), None)
-        if not self._turns:
-            await self._move_roof(member)
-            return
         if member is None:
-            await self._stop_dome()
-            await self._button(_MOTION, State.IDLE)
+            await self._halt(_MOTION)
+            return
+        if not self._turns:
+            await self._park_or_unpark(member == _CCW)
+            return
+        if self._is_turning:
+            message = "" if member == self._chosen(_MOTION) else "[WARNING] The dome moves: stop it first."
+            await self._send(_MOTION, State.BUSY, message=message)
             return
         self._check_dome()
-        for other in (_ABS, _REL):
-            await self._operations.cancel(other)
+        after = [*self._operations.drop(_ABS, _REL, quietly=False), *self._operations.running(_ABORT)]
         ends = {End.DONE: State.BUSY, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+
+        def accept() -> None:
+            self._choose(_MOTION, member)
+            self._is_turning = True
+
         await self._perform(
             _MOTION,
             self.start_turning(member == _CW),
-            accept=lambda: self._choose(_MOTION, member),
+            accept=accept,
             revoke=lambda: self._choose(_MOTION, None),
             ends=ends,
+            after=after,
         )
 
-    async def _stop_dome(self) -> None:
-        """Cancel what moves, and stop it."""
-        for name in (_ABS, _REL, _MOTION):
-            await self._operations.cancel(name)
-        if self._implements("abort"):
-            async with asyncio.timeout(self.patience):
-                await watched(self.abort(), f"{type(self).__name__}.abort")
+    async def _halt(self, name: str) -> None:
+        """Stop all motion because of a command for a property, and tell what has become of that."""
+        told = [other for other in (_ABS, _REL, _MOTION) if other != name and self._vector_is_busy(other)]
+        parking, shutter = _PARK in self._operations, _SHUTTER in self._operations
+        is_led = parking or _ABS in self._operations or _REL in self._operations
+        after = self._operations.drop(_ABS, _REL, _MOTION, _PARK, _SHUTTER)
+
+        def accept() -> None:
+            self._is_turning = False
+            self._choose(name, None)
+
+        ends = {End.DONE: State.OK if name == _ABORT else State.IDLE, End.CANCELLED: State.IDLE}
+        ends[End.FAILED] = State.ALERT
+        await self._perform(name, self.abort(), accept=accept, ends=ends, after=after)
+        state = State.ALERT if self._vector(name).state == State.ALERT else State.IDLE
+        for other in told:
+            if any(one in self._operations for one in (_ABS, _REL, _PARK, other)):
+                continue  # because of a later command
+            if other == _MOTION and not self._is_turning:
+                self._choose(_MOTION, None)
+            await self._send(other, state)
+        if shutter and _SHUTTER not in self._operations:
+            self.shutter_open = None
+            await self._send(_SHUTTER, State.IDLE)
+        if parking and _PARK not in self._operations:
+            self._choose(_PARK, "PARK" if self._is_parked else "UNPARK")
+            await self._send(_PARK, State.ALERT)
+        if name == _ABORT or is_led:
+            await self._follow_no_more()
+
+    def _vector_is_busy(self, name: str) -> bool:
+        is_on = name == _MOTION and self._chosen(_MOTION) is not None
+        return self._has(name) and (is_on or self._vector(name).state == State.BUSY)
 
     async def _on_dome_sync(self, values: dict[str, Any]) -> None:
         azimuth = values["DOME_SYNC_VALUE"]
-        if _ABS in self._operations or _REL in self._operations:
+        if any(name in self._operations for name in (_ABS, _REL, _PARK)):
             raise Refused("The dome turns.")
 
         def accept() -> None:
@@ -265,26 +304,10 @@ class Dome(Parking, Slaving, Backlash):
         await self._perform(_SYNC, self.sync(azimuth), accept=accept)
 
     async def _on_dome_abort(self, values: dict[str, Any]) -> None:
-        if not values.get("ABORT"):
+        if values.get("ABORT"):
+            await self._halt(_ABORT)
+        else:
             await self._button(_ABORT)
-            return
-        before = self._is_parked
-        was_parking = await self._operations.cancel(_PARK, quietly=True)
-        shutter = await self._operations.cancel(_SHUTTER, quietly=True)
-        for name in (_ABS, _REL, _MOTION):
-            await self._operations.cancel(name, quietly=True)
-        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
-        for name in (_ABS, _REL):
-            if self._has(name) and self._vector(name).state == State.BUSY:
-                await self._send(name, State.IDLE)
-        if self._vector(_MOTION).state == State.BUSY:
-            await self._button(_MOTION, State.IDLE)
-        if shutter:
-            self.shutter_open = None
-            await self._send(_SHUTTER, State.IDLE)
-        if was_parking:
-            self._choose(_PARK, "PARK" if before else "UNPARK")
-            await self._send(_PARK, State.ALERT)
 
     # --- parking ---
 
@@ -292,17 +315,6 @@ class Dome(Parking, Slaving, Backlash):
         member = await self._pick(_PARK, values)
         if member is not None:
             await self._park_or_unpark(member == "PARK")
-
-    async def _move_roof(self, member: str | None) -> None:
-        """The buttons of a roof open and close it."""
-        if member is None:
-            if await self._operations.cancel(_PARK, quietly=True):
-                self._choose(_PARK, "PARK" if self._is_parked else "UNPARK")
-                await self._send(_PARK, State.ALERT)
-            await self._stop_dome()
-            await self._button(_MOTION, State.IDLE)
-            return
-        await self._park_or_unpark(member == _CCW)
 
     async def _park_or_unpark(self, wanted: bool) -> None:
         member = "PARK" if wanted else "UNPARK"
@@ -313,18 +325,17 @@ class Dome(Parking, Slaving, Backlash):
             if self._chosen(_MOTION) is None:
                 await self._button(_MOTION)
             return
-        if (
-            wanted
-            and self._is_on(_LOCK, "MOUNT_LOCKS")
-            and self._seen("ACTIVE_TELESCOPE", "TELESCOPE_PARK").get("PARK") != "On"
-        ):
+        if wanted and self._is_on(_LOCK, "MOUNT_LOCKS") and self._seen_rest(*_MOUNT_PARK) != "PARK":
             self._choose(_PARK, "UNPARK")
             await self._send(_PARK, State.ALERT, message="[ERROR] Cannot park the dome while the mount is not parked.")
             await self._button(_MOTION, State.IDLE)
             return
-        for name in (_ABS, _REL, _MOTION, _PARK):
-            await self._operations.cancel(name, quietly=True)
-        before = "PARK" if self._is_parked else "UNPARK"
+        self._is_turning = self._is_turning or (self._turns and _MOTION in self._operations)
+        after = self._operations.drop(_ABS, _REL, _MOTION, _PARK)
+        if self._parking_moves_shutter(wanted):
+            after += self._operations.drop(_SHUTTER, quietly=False)
+        after += self._operations.running(_ABORT)
+        self._is_to_park = wanted
         self._choose(_PARK, member)
         if not self._turns:
             self._choose(_MOTION, _CCW if wanted else _CW)
@@ -335,21 +346,28 @@ class Dome(Parking, Slaving, Backlash):
             self._choose(_MOTION, None)
 
         def revoke() -> None:
-            self._choose(_PARK, before)
+            self._choose(_PARK, "PARK" if self._is_parked else "UNPARK")
             self._choose(_MOTION, None)
 
         async def then(end: End) -> None:
             if self._turns:
                 await self._send(_ABS, State.IDLE if wanted and end is End.DONE else State.OK)
 
-        others = (_ABS,) if self._turns else (_MOTION,)
+        others: tuple[str, ...] = (_MOTION,)
+        if self._turns:
+            others = (_ABS, *(name for name in (_REL, _MOTION) if self._vector_is_busy(name)))
         ends = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
-        await self._perform(
-            _PARK, self._parking(wanted), accept=accept, revoke=revoke, others=others, waits=False, ends=ends, then=then
-        )
+        work = self._parking(wanted)
+        how: dict[str, Any] = {"accept": accept, "revoke": revoke, "others": others, "ends": ends, "then": then}
+        await self._perform(_PARK, work, waits=False, after=after, **how)
 
     async def _parking(self, wanted: bool) -> None:
+        if self._is_turning:
+            await self.abort()
+            self._is_turning = False
+            await self._button(_MOTION, State.IDLE)
         await self._go_to_park(wanted)
+        self._is_parked = wanted  # whatever comes now, also while it is written
         await self._save_park(wanted)
 
     async def _go_to_park(self, wanted: bool) -> None:
@@ -360,10 +378,13 @@ class Dome(Parking, Slaving, Backlash):
             (azimuth,) = self.park_position
             await self.turn_to(azimuth)
             self.azimuth = azimuth
-        policy = "SHUTTER_CLOSE_ON_PARK" if wanted else "SHUTTER_OPEN_ON_UNPARK"
-        if self._has(_SHUTTER) and self._is_on(_POLICY, policy):
+        if self._parking_moves_shutter(wanted):
             await (self.close_shutter() if wanted else self.open_shutter())
             self.shutter_open = not wanted
+
+    def _parking_moves_shutter(self, wanted: bool) -> bool:
+        policy = "SHUTTER_CLOSE_ON_PARK" if wanted else "SHUTTER_OPEN_ON_UNPARK"
+        return self._has(_SHUTTER) and self._is_on(_POLICY, policy)
 
     # --- shutter, policies ---
 
@@ -371,10 +392,13 @@ class Dome(Parking, Slaving, Backlash):
         member = await self._pick(_SHUTTER, values)
         if member is None:
             return
-        await self._operations.cancel(_SHUTTER, quietly=True)
+        if _PARK in self._operations and self._parking_moves_shutter(self._is_to_park):
+            raise Refused(f"{_LEFT} Abort that first.")
+        after = self._operations.running(_ABORT, _MOTION)
         self._choose(_SHUTTER, member)
         work = self.open_shutter() if member == _OPEN else self.close_shutter()
-        await self._perform(_SHUTTER, work, accept=lambda: self._choose(_SHUTTER, member), waits=False, ends=_ENDS)
+        how: dict[str, Any] = {"accept": lambda: self._choose(_SHUTTER, member), "ends": _ENDS, "after": after}
+        await self._perform(_SHUTTER, work, waits=False, **how)
 
     async def _on_policy(self, values: dict[str, Any]) -> None:
         await self._store(_POLICY, values)
@@ -389,9 +413,9 @@ class Dome(Parking, Slaving, Backlash):
     # --- following the mount ---
 
     def _may_follow(self) -> bool:
-        if self._is_parked or self._vector(_MOTION).state == State.BUSY:
+        if self._is_parked or self._is_turning:
             return False
-        return not any(name in self._operations for name in (_ABS, _REL, _PARK))
+        return not any(name in self._operations for name in (_ABS, _REL, _MOTION, _PARK, _ABORT))
 
     def _opening(self) -> float:
         return self.azimuth

@@ -52,6 +52,8 @@ class FilterWheel(Instrument):
         """The names of the filters, as clients have given them."""
         return [str(name) for name in self._vector(_NAME).values()]
 
+    _has_arrived = True  # where the last command wanted it to be
+
     def _standard(self) -> list[Bound]:
         self._require("select")
         table = Interface.FILTER
@@ -74,14 +76,16 @@ class FilterWheel(Instrument):
         if not 1 <= slot <= len(self._vector(_NAME)):
             await self._send(_SLOT, State.ALERT, message=f"[ERROR] There is no slot {slot}")
             return
-        if slot == self.slot and _SLOT not in self._operations and self._vector(_SLOT).state != State.ALERT:
+        if slot == self.slot and _SLOT not in self._operations and self._has_arrived:
             await self._send(_SLOT, State.OK)
             return
         self.info(f"Setting current filter to slot {slot}")
+        self._has_arrived = False
         await self._perform(_SLOT, self.select(slot), accept=lambda: self._wheel_arrives(slot), waits=False)
 
     def _wheel_arrives(self, slot: int) -> None:
         self.slot = slot
+        self._has_arrived = True
 
     async def _on_names(self, values: dict[str, Any]) -> None:
         names = [str(values.get(member, name)) for member, name in self._vector(_NAME).items()]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ..protocol.tags import State
 from ..standard import Interface, find
 from .backlash import Backlash
-from .operations import End, Refused
+from .operations import End, Operation, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
 from .standardvectors import set_limits
@@ -87,6 +87,7 @@ class Focuser(Backlash):
 
     @position.setter
     def position(self, steps: int) -> None:
+        self._operations.progressed(_REL)
         self._put(_ABS, {_ABS_MEMBER: int(steps)})
 
     @property
@@ -168,7 +169,6 @@ class Focuser(Backlash):
         target = round(values[_ABS_MEMBER])
         if not await self._focuser_may_reach(_ABS, target):
             return
-        await self._halt_focuser()
         await self._perform(
             _ABS,
             self.move_to(target),
@@ -176,6 +176,7 @@ class Focuser(Backlash):
             others=(_REL,),
             waits=False,
             ends=_ENDS,
+            after=self._focuser_ends(_TIMER),
         )
 
     async def _on_relative(self, values: dict[str, Any]) -> None:
@@ -187,26 +188,37 @@ class Focuser(Backlash):
             await self._send(_REL, State.OK)
             return
         steps = steps if self._is_on(_MOTION, "FOCUS_OUTWARD") else -steps
-        target = self.position + steps
-        if self._has(_ABS) and not await self._focuser_may_reach(_REL, target):
+        knows_place = self._has(_ABS)
+        if knows_place and not await self._focuser_may_reach(_REL, self.position + steps):
             return
-        await self._halt_focuser()
-        wanted = {_REL_MEMBER: abs(steps)}
+        begin = self.position
+
+        async def move() -> None:
+            nonlocal begin
+            begin = self.position  # what moved it has been stopped only now
+            if knows_place and not 0 <= begin + steps <= self._focuser_most():
+                raise Refused(self._focuser_bounds())
+            await self.move_by(steps)
 
         def accept() -> None:
-            if self._has(_ABS):
-                self._focuser_arrives(target)
+            if knows_place:
+                self._focuser_arrives(begin + steps)
 
-        self._vector(_REL).update({name: str(value) for name, value in wanted.items()})
-        name, other = (_ABS, _REL) if self._has(_ABS) else (_REL, _ABS)
-        await self._perform(name, self.move_by(steps), accept=accept, others=(other,), waits=False, ends=_ENDS)
+        self._vector(_REL)[_REL_MEMBER] = abs(steps)
+        name, other = (_ABS, _REL) if knows_place else (_REL, _ABS)
+        how: dict[str, Any] = {"accept": accept, "ends": _ENDS, "after": self._focuser_ends(_TIMER)}
+        await self._perform(name, move(), others=(other,), waits=False, **how)
+
+    def _focuser_most(self) -> int:
+        return round(self._get(_MAX, _MAX_MEMBER))
+
+    def _focuser_bounds(self) -> str:
+        return f"Requested position out of bound. Focus maximum position is {self._focuser_most()}"
 
     async def _focuser_may_reach(self, name: str, target: int) -> bool:
-        most = round(self._get(_MAX, _MAX_MEMBER))
-        if 0 <= target <= most:
+        if 0 <= target <= self._focuser_most():
             return True
-        text = f"[ERROR] Requested position out of bound. Focus maximum position is {most}"
-        await self._send(name, State.ALERT, message=text)
+        await self._send(name, State.ALERT, message=f"[ERROR] {self._focuser_bounds()}")
         return False
 
     def _focuser_arrives(self, target: int) -> None:
@@ -214,35 +226,37 @@ class Focuser(Backlash):
 
     async def _on_timer(self, values: dict[str, Any]) -> None:
         milliseconds = values[_TIMER_MEMBER]
-        await self._halt_focuser()
         outward = self._is_on(_MOTION, "FOCUS_OUTWARD")
         move = self.move_for(milliseconds / 1000, outward)
 
         def accept() -> None:
             self._put(_TIMER, {_TIMER_MEMBER: 0})
 
-        await self._perform(_TIMER, move, accept=accept, waits=False, ends=_ENDS)
+        after = self._focuser_ends(_ABS, _REL)
+        await self._perform(_TIMER, move, accept=accept, waits=False, ends=_ENDS, after=after)
 
-    async def _halt_focuser(self, *, quietly: bool = True) -> None:
-        """Cancel whatever moves it."""
-        for name in (_ABS, _REL, _TIMER):
-            if name in self._operations:
-                await self._operations.cancel(name, quietly=quietly)
+    def _focuser_ends(self, *told: str) -> list[Operation]:
+        """Cancel whatever moves it, and tell of some; what must have ended before it moves anew."""
+        quiet = [name for name in (_ABS, _REL, _TIMER) if name not in told]
+        dropped = self._operations.drop(*quiet) + self._operations.drop(*told, quietly=False)
+        return dropped + self._operations.running("FOCUS_ABORT_MOTION")
 
     async def _on_focuser_abort(self, values: dict[str, Any]) -> None:
         name = "FOCUS_ABORT_MOTION"
         if not values.get("ABORT"):
             await self._button(name)
             return
-        await self._halt_focuser(quietly=False)
-        await self._perform(name, self.abort(), accept=lambda: self._choose(name, None))
+        after = self._operations.drop(_ABS, _REL, _TIMER)
+        await self._perform(name, self.abort(), accept=lambda: self._choose(name, None), after=after)
+        state = State.ALERT if self._vector(name).state == State.ALERT else State.IDLE
         for moved in (_ABS, _REL, _TIMER):
-            if self._has(moved) and self._vector(moved).state != State.IDLE and moved not in self._operations:
-                await self._send(moved, State.IDLE)
+            is_moving = any(one in self._operations for one in (_ABS, _REL, _TIMER))  # because of a later command
+            if self._has(moved) and self._vector(moved).state != State.IDLE and not is_moving:
+                await self._send(moved, state)
 
     async def _on_focuser_sync(self, values: dict[str, Any]) -> None:
         position = round(values[_SYNC_MEMBER])
-        if _ABS in self._operations:
+        if self._operations.running(_ABS, _REL):
             raise Refused("The focuser moves")
 
         def accept() -> None:
@@ -257,6 +271,8 @@ class Focuser(Backlash):
 
     async def _on_maximum(self, values: dict[str, Any]) -> None:
         most = round(values[_MAX_MEMBER])
+        if self._operations.running(_ABS) and most < self._focuser_most():
+            raise Refused("The focuser moves")
         if most < self.position:
             raise Refused(f"The focuser is at {self.position}, which is beyond {most}")
         await self._send(_MAX, State.OK, {_MAX_MEMBER: most})

@@ -89,13 +89,14 @@ class Guider(Instrument):
         member = max(values, key=lambda one: float(values[one]))
         milliseconds = values[member]
         nothing = dict.fromkeys(self._vector(name), 0)
-        await self._operations.cancel(name, quietly=True)
         if milliseconds <= 0:
+            await self._operations.cancel(name, quietly=True)
             await self._send(name, State.IDLE, nothing)
             return
         try:
             self._may_guide()
         except Refused:
+            self._operations.drop(name)
             self._put(name, nothing)
             raise
         self._vector(name).update({one: str(milliseconds if one == member else 0) for one in nothing})

@@ -72,6 +72,9 @@ class Instrument(Parts):
 
     # --- what a class of instruments overrides ---
 
+    def _before_connecting(self) -> None:
+        """It is about to be connected: what the author assigns from now on is known."""
+
     async def _prepare(self) -> None:
         """It is connected and about to be defined: limits and values are to be final."""
 
@@ -129,6 +132,10 @@ class Instrument(Parts):
         for bound in self._bound.values():
             bound.vector.enable = bound.is_permanent and bound.is_shown
 
+    def _check_ready(self, name: str) -> None:
+        if not self.connected and not self._bound[name].is_permanent:
+            raise Refused("The device is not connected")
+
     async def devrxevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
         bound = self._bound.get(event.vectorname)
         if bound is not None and not bound.is_permanent and not self._is_up:
@@ -153,7 +160,7 @@ class Instrument(Parts):
             await self._send("CONNECTION")
 
     async def _want_up(self) -> None:
-        if _CONNECTING in self._operations:  # clients ask again and again
+        if _CONNECTING in self._operations and not self._is_up:  # clients ask again and again
             await self._send("CONNECTION", State.BUSY)
             return
         async with self._changing:  # perhaps it is just being disconnected
@@ -181,6 +188,7 @@ class Instrument(Parts):
         connected: list[Instrument] = []
         try:
             for one in self._everything():
+                one._before_connecting()
                 await one.connect()
                 connected.append(one)
             for one in connected:
@@ -219,7 +227,8 @@ class Instrument(Parts):
                 await bound.vector.send_defVector()
         for one in self._everything():
             try:
-                await one._after_definitions()
+                async with asyncio.timeout(self.patience):
+                    await one._after_definitions()
             except ConnectionError as error:
                 self._lose(error)
                 return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Final, Literal
 
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
-from .operations import End, Refused
+from .operations import End, Operation, Refused
 from .paddle import Paddle
 from .parking import Parking
 from .propertydevice import Bound
@@ -15,6 +16,7 @@ from .site import Site
 from .sky import altitude_azimuth, equatorial, now_utc, sidereal_time
 from .standarddevice import optional
 from .standardvectors import make_vector
+from .watched import watched
 
 __all__ = ["Mount"]
 
@@ -26,6 +28,7 @@ _PARK_PLACE, _PARK_OPTION, _POLICY = "TELESCOPE_PARK_POSITION", "TELESCOPE_PARK_
 _PARK_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
 _ARCSECOND: Final = 1 / 3600
 _PARKED: Final = "Please unpark the mount before issuing any motion commands."
+_PARKING: Final = "The mount is being parked: abort that first."
 
 
 _AXES: Final = {
@@ -134,8 +137,8 @@ class Mount(Parking, Site, Paddle):
         before = self.coordinates
         moved = abs(ra - before[0]) * 15 > 0.1 * _ARCSECOND or abs(dec - before[1]) > 0.1 * _ARCSECOND
         values = {"RA": round(ra, 7), "DEC": round(dec, 6)} if moved else {}
-        self._operations.progressed(_EOD)
-        self._operations.progressed(_PARK)
+        for name in (_EOD, _PARK, _HOME):
+            self._operations.progressed(name)
         self._put(_EOD, values, self._mount_status())
 
     @property
@@ -168,9 +171,16 @@ class Mount(Parking, Site, Paddle):
 
     @property
     def park_coordinates(self) -> tuple[float, float]:
-        """Where it is parked, as hours and degrees of now; of "AZ_ALT" and "HA_DEC" as they are where it stands."""
+        """Where it is parked, as hours and degrees of now; of "AZ_ALT" and "HA_DEC" as they are where it stands.
+
+        Raises:
+            Refused: That is not known, as nobody has told the mount where it stands.
+        """
         first, second = self.park_position
         latitude, longitude, _ = self.location
+        is_pole = self.park_axes == "HA_DEC" and abs(second) == 90
+        if not (latitude or longitude or is_pole or self.park_axes == "RA_DEC"):
+            raise Refused("It is not known where the mount stands: set its location first")
         if self.park_axes == "AZ_ALT":
             return equatorial(second, first, latitude, longitude, now_utc())
         if self.park_axes == "HA_DEC":
@@ -180,6 +190,7 @@ class Mount(Parking, Site, Paddle):
     # --- its properties ---
 
     _follows = False
+    _is_to_park = False  # where _PARK, while it runs, is on the way to
 
     def _standard(self) -> list[Bound]:
         moves = self._implements("slew_to")
@@ -245,11 +256,16 @@ class Mount(Parking, Site, Paddle):
             raise Refused("The mount slews")
 
     def _check_movable(self) -> None:
-        if self._is_parked:
-            raise Refused(_PARKED)
+        if (why := self._parked_words()) is not None:
+            raise Refused(why)
 
     def _parked_words(self) -> str | None:
-        return _PARKED if self._is_parked else None
+        if self._is_parked:
+            return _PARKED
+        return _PARKING if _PARK in self._operations and self._is_to_park else None
+
+    def _moving_ends(self) -> list[Operation]:
+        return self._operations.running(_ABORT)
 
     def _mount_status(self, *, at_end: bool = False) -> State:
         """What the state of the coordinates says of the mount."""
@@ -296,20 +312,23 @@ class Mount(Parking, Site, Paddle):
             self.warning(_PARKED)
             await self._send(_EOD, State.IDLE)
             return
-        for name in (_PARK, _HOME):
-            await self._operations.cancel(name)
-        await self._send(_TARGET, State.OK, {"RA": ra, "DEC": dec})
+        after = self._operations.drop(_PARK, _HOME, quietly=False) + self._operations.running(_ABORT)
+        self._vector(_TARGET).state = State.OK
+        self._vector(_TARGET).update({"RA": ra, "DEC": dec})
         ends = {
             End.DONE: State.OK if mode in ("TRACK", "FLIP") or self._follows else State.IDLE,
             End.CANCELLED: State.IDLE,
             End.FAILED: State.ALERT,
         }
         work = self._slew(ra, dec, mode in ("TRACK", "FLIP"), self.flip if mode == "FLIP" else self.slew_to)
-        await self._perform(_EOD, work, accept=lambda: self._mount_arrives(ra, dec), waits=False, ends=ends)
+        how: dict[str, Any] = {"accept": lambda: self._mount_arrives(ra, dec), "ends": ends, "after": after}
+        await self._perform(_EOD, work, waits=False, announce=_TARGET, **how)
 
     async def _slew(
         self, ra: float, dec: float, track: bool, go: Callable[[float, float], Coroutine[Any, Any, None]]
     ) -> None:
+        if self._is_parked:  # it was too late to cancel that
+            raise Refused(_PARKED)
         await go(ra, dec)
         if track and not self._follows:
             if self._implements("set_tracking"):
@@ -329,46 +348,59 @@ class Mount(Parking, Site, Paddle):
             raise Refused("The mount slews")
         ends = {End.DONE: self._mount_status(), End.CANCELLED: self._mount_status(), End.FAILED: State.ALERT}
         ends[End.DONE] = State.OK
-        await self._perform(_EOD, self.sync(ra, dec), accept=lambda: self._mount_arrives(ra, dec), ends=ends)
+        how: dict[str, Any] = {"ends": ends, "after": self._moving_ends()}
+        await self._perform(_EOD, self.sync(ra, dec), accept=lambda: self._mount_arrives(ra, dec), **how)
 
     async def _on_mount_abort(self, values: dict[str, Any]) -> None:
         if not values.get("ABORT"):
             await self._button(_ABORT)
             return
-        was_slewing = self.slewing
-        await self._operations.cancel(_EOD, quietly=True)
-        parking = await self._operations.cancel(_PARK, quietly=True)
-        if await self._operations.cancel(_HOME, quietly=True):
-            await self._button(_HOME, State.IDLE)
-        await self._stop_axes()
-        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
-        if parking:
-            self._choose(_PARK, None)
-            await self._send(_PARK, State.ALERT)
+        was_slewing, parking = self.slewing, _PARK in self._operations
+        if _HOME in self._operations:
+            self._choose(_HOME, None)
+            self._put(_HOME, {}, State.IDLE)
+        after = self._operations.drop(_EOD, _PARK, _HOME)
+        await self._perform(_ABORT, self._stop_all(), accept=lambda: self._choose(_ABORT, None), after=after)
+        if parking and _PARK not in self._operations:
+            has_parked = self._is_to_park and self._is_parked  # it was too late
+            self._choose(_PARK, "PARK" if has_parked else None)
+            await self._send(_PARK, State.OK if has_parked else State.ALERT)
         if was_slewing and not self.slewing:
-            await self._send(_EOD, State.IDLE)
+            await self._send(_EOD, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.IDLE)
+
+    async def _stop_all(self) -> None:
+        """Stop what moves, all of it at once: one that fails must not hold up the others."""
+
+        async def abort() -> None:
+            await watched(self.abort(), f"{type(self).__name__}.abort")
+
+        for result in await asyncio.gather(abort(), self._stop_axes(), return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def _on_mount_home(self, values: dict[str, Any]) -> None:
         member = next((member for member, on in values.items() if on), None)
-        if member is None:
-            await self._operations.cancel(_HOME, quietly=True)
-            await self._button(_HOME)
-            return
-        self._check_movable()
-        await self._operations.cancel(_EOD)
-        await self._operations.cancel(_HOME, quietly=True)
-        self._choose(_HOME, member)
 
         def rest() -> None:
             self._choose(_HOME, None)
 
         async def then(end: End) -> None:
-            await self._send(_EOD, self._mount_status(at_end=True))
+            await self._send(_EOD, self._mount_status(at_end=end is not End.CANCELLED))
 
+        if member is None:
+            if after := self._operations.drop(_HOME):
+                await self._perform(_HOME, self._stop_all(), accept=rest, revoke=rest, after=after, then=then)
+            else:
+                await self._button(_HOME)
+            return
+        self._check_movable()
+        after = self._operations.drop(_EOD, _HOME) + self._operations.running(_ABORT)
+        self._choose(_HOME, member)
         if member != "SET":
-            await self._send(_EOD, State.BUSY)
+            self._vector(_EOD).state = State.BUSY
         work = {"FIND": self.find_home, "SET": self.set_home, "GO": self.go_home}[member]()
-        await self._perform(_HOME, work, accept=rest, revoke=rest, waits=False, then=then)
+        how: dict[str, Any] = {"accept": rest, "revoke": rest, "then": then, "after": after}
+        await self._perform(_HOME, work, waits=False, announce=_EOD, **how)
 
     async def _on_pec(self, values: dict[str, Any]) -> None:
         await self._set_up(_PEC, values, self.set_pec, "PEC ON")
@@ -379,8 +411,8 @@ class Mount(Parking, Site, Paddle):
         member = await self._pick(_TRACKING, values)
         if member is None:
             return
-        if self._is_parked:
-            self.warning(_PARKED)
+        if (why := self._parked_words()) is not None:
+            self.warning(why)
             await self._send(_TRACKING)
             return
         on = member == "TRACK_ON"
@@ -422,15 +454,14 @@ class Mount(Parking, Site, Paddle):
             self._choose(_PARK, member)
             await self._send(_PARK, State.IDLE)
             return
-        is_locked = self._is_on(_POLICY, "DOME_LOCKS") and self._seen("ACTIVE_DOME", "DOME_PARK").get("PARK") == "On"
-        if is_locked and not wants_park:
+        why = "" if wants_park else self._locked_words()
+        if why:
             self._choose(_PARK, "PARK")
-            await self._send(_PARK, State.ALERT, message="[ERROR] Cannot unpark the mount while the dome is parked.")
+            await self._send(_PARK, State.ALERT, message=f"[ERROR] {why}")
             return
-        for name in (_EOD, _PARK):
-            await self._operations.cancel(name, quietly=True)
-        await self._operations.cancel(_HOME)
-        await self._stop_axes()
+        after = self._operations.drop(_EOD, _PARK) + self._operations.drop(_HOME, _TRACKING, quietly=False)
+        after += self._operations.running(_ABORT)
+        self._is_to_park = wants_park
         self._choose(_PARK, member)
 
         def accept() -> None:
@@ -440,23 +471,27 @@ class Mount(Parking, Site, Paddle):
                 self.tracking = False
 
         async def then(end: End) -> None:
-            await self._send(_EOD, self._mount_status(at_end=True) if end is End.DONE else State.IDLE)
+            await self._send(_EOD, State.IDLE if end is End.FAILED else self._mount_status(at_end=end is End.DONE))
 
-        work = self._park_or_unpark(wants_park)
         if wants_park:
-            await self._send(_EOD, State.BUSY)
-        await self._perform(
-            _PARK,
-            work,
-            accept=accept,
-            revoke=lambda: self._choose(_PARK, None),
-            waits=False,
-            ends=_PARK_ENDS,
-            then=then,
-        )
+            self._vector(_EOD).state = State.BUSY
+        how: dict[str, Any] = {"accept": accept, "revoke": lambda: self._choose(_PARK, None), "then": then}
+        how |= {"ends": _PARK_ENDS, "after": after, "announce": _EOD}
+        await self._perform(_PARK, self._park_or_unpark(wants_park), waits=False, **how)
+
+    def _locked_words(self) -> str:
+        """Why the dome does not let it unpark; nothing if it does."""
+        where = self._seen_rest("ACTIVE_DOME", "DOME_PARK")
+        if where == "UNPARK" or not self._is_on(_POLICY, "DOME_LOCKS") or not self._partner("ACTIVE_DOME"):
+            return ""
+        if where == "PARK":
+            return "Cannot unpark the mount while the dome is parked."
+        return "Cannot unpark the mount as long as it is not known that the dome is unparked."
 
     async def _park_or_unpark(self, wants_park: bool) -> None:
+        await self._stop_axes()
         await (self.park() if wants_park else self.unpark())
+        self._is_parked = wants_park  # whatever comes now, also while it is written
         await self._save_park(wants_park)
 
     async def _on_dome_policy(self, values: dict[str, Any]) -> None:

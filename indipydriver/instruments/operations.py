@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from enum import Enum, auto
 from typing import Any, Final
 
 from .watched import watched
 
-__all__ = ["End", "Operations", "Refused", "words_of"]
+__all__ = ["End", "Operation", "Operations", "Refused", "words_of"]
 
 _GRACE: Final = 5.0
 """Seconds that a coroutine has to end after it was cancelled; then it is left to itself."""
@@ -34,17 +34,21 @@ class End(Enum):
 _Ended = Callable[[End, str], Awaitable[None]]
 
 
-class _Operation:
-    """One that runs.
+class Operation:
+    """One that runs, or waits for others to end.
 
     Attributes:
         task: What it runs in; None until it is started.
         is_told: Its end has been told, or nobody is to be told.
+        is_dropped: It has been cancelled.
+        after: What must have ended before it begins.
     """
 
-    def __init__(self, ended: _Ended, patience: float | None) -> None:
+    def __init__(self, ended: _Ended, patience: float | None, after: Sequence[Operation] = ()) -> None:
         self.task: asyncio.Task[None] | None = None
         self.is_told = False
+        self.is_dropped = False
+        self.after = after
         self._ended = ended
         self._patience = patience
         self._timeout: asyncio.Timeout | None = None
@@ -62,10 +66,17 @@ class _Operation:
             await self._ended(end, text)
 
     async def run(
-        self, coro: Coroutine[Any, Any, None], what: str, failed: Callable[[str, BaseException], str]
+        self,
+        coro: Coroutine[Any, Any, None],
+        what: str,
+        failed: Callable[[str, BaseException], str],
+        begin: Callable[[], None],
     ) -> None:
-        """Run a coroutine and tell its end."""
+        """Run a coroutine when its turn has come, and tell its end."""
         try:
+            await _settled(self.after)
+            self.after = ()
+            begin()
             async with asyncio.timeout(self._patience) as self._timeout:
                 await watched(coro, what)
         except asyncio.CancelledError:
@@ -88,16 +99,26 @@ class Operations:
 
     def __init__(self, failed: Callable[[str, BaseException], str]) -> None:
         self._failed = failed
-        self._running: dict[str, _Operation] = {}
+        self._running: dict[str, Operation] = {}
+        self._ending: dict[Operation, str] = {}  # cancelled, and not yet over
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self._running
 
     def start(
-        self, name: str, what: str, coro: Coroutine[Any, Any, None], ended: _Ended, patience: float | None = None
+        self,
+        name: str,
+        what: str,
+        coro: Coroutine[Any, Any, None],
+        ended: _Ended,
+        patience: float | None = None,
+        after: Sequence[Operation] = (),
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         """Start an operation; one of the same name must have been cancelled.
+
+        From now on it runs for whoever asks: what cancels it also does so before its turn has come.
 
         Args:
             name: Its name.
@@ -105,15 +126,18 @@ class Operations:
             coro: What it does.
             ended: Told once how it has ended, with words if it has failed.
             patience: Seconds without progress after which it fails; None: never.
+            after: What must have ended before it begins: what was dropped for it.
+            begin: Called when it begins.
         """
         assert name not in self._running, name
-        operation = _Operation(ended, patience)
+        operation = Operation(ended, patience, after)
         self._running[name] = operation
-        operation.task = self.spawn(operation.run(coro, what, self._failed), inner=coro)
+        operation.task = self.spawn(operation.run(coro, what, self._failed, begin), inner=coro)
 
         def over(task: asyncio.Task[None]) -> None:
             if self._running.get(name) is operation:
                 del self._running[name]
+            self._ending.pop(operation, None)
 
         operation.task.add_done_callback(over)
 
@@ -128,6 +152,30 @@ class Operations:
         if operation is not None and operation.task is not None:
             await asyncio.wait([operation.task])
 
+    def running(self, *names: str) -> list[Operation]:
+        """Those of some operations that run."""
+        return [self._running[name] for name in names if name in self._running]
+
+    def drop(self, *names: str, quietly: bool = True) -> list[Operation]:
+        """Cancel operations at once, without waiting for their ends; returns what is to be waited for.
+
+        Args:
+            names: Their names.
+            quietly: Nobody is told of their ends.
+        """
+        found = [operation for operation, name in self._ending.items() if name in names]
+        for name in names:
+            operation = self._running.get(name)
+            if operation is None or operation.task is None or operation.task is asyncio.current_task():
+                continue
+            del self._running[name]
+            self._ending[operation] = name
+            operation.is_dropped = True
+            operation.is_told = operation.is_told or quietly
+            operation.task.cancel()
+            found += [operation, *operation.after]
+        return list(dict.fromkeys(found))
+
     async def cancel(self, name: str, *, quietly: bool = False) -> bool:
         """Cancel an operation, and wait until it has ended; False if there is none.
 
@@ -136,22 +184,13 @@ class Operations:
             quietly: Nobody is told of its end.
         """
         operation = self._running.get(name)
-        if operation is None or operation.task is None or operation.task is asyncio.current_task():
-            return False
-        operation.is_told = operation.is_told or quietly
-        operation.task.cancel()
-        _, deaf = await asyncio.wait([operation.task], timeout=_GRACE)
-        if deaf:
-            logger.error("%s goes on though it was cancelled: it is left to itself", operation.task.get_name())
-        if self._running.get(name) is operation:
-            del self._running[name]
-        await operation.tell(End.CANCELLED)  # it was cancelled before its first step, or is deaf
-        return True
+        await _settled(self.drop(name, quietly=quietly))
+        return operation is not None and operation.is_dropped
 
     async def cancel_all(self, *spared: str) -> None:
         """Cancel all but some, quietly."""
-        names = [name for name in self._running if name not in spared]
-        await asyncio.gather(*(self.cancel(name, quietly=True) for name in names))
+        names = {*self._running, *self._ending.values()}.difference(spared)
+        await _settled(self.drop(*names))
 
     def spawn(
         self, coro: Coroutine[Any, Any, None], inner: Coroutine[Any, Any, Any] | None = None
@@ -176,10 +215,25 @@ class Operations:
         for operation in self._running.values():
             operation.is_told = True
         self._running.clear()
+        self._ending.clear()
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_GRACE)
+
+
+async def _settled(operations: Iterable[Operation]) -> None:
+    """Wait until operations have ended, and are told to have; those that were cancelled have only some time for it."""
+    tasks = {one.task: one for one in operations if one.task is not None and one.task is not asyncio.current_task()}
+    dropped = [task for task, operation in tasks.items() if operation.is_dropped]
+    if dropped:
+        _, deaf = await asyncio.wait(dropped, timeout=_GRACE)
+        for task in deaf:
+            logger.error("%s goes on though it was cancelled: it is left to itself", task.get_name())
+        for task in dropped:
+            await tasks[task].tell(End.CANCELLED)  # it was cancelled before its first step, or is deaf
+    if others := [task for task in tasks if task not in dropped]:
+        await asyncio.wait(others)
 
 
 def words_of(error: BaseException) -> str:

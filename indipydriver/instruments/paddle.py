@@ -10,7 +10,7 @@ from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
 from .guider import Direction
 from .instrument import Instrument
-from .operations import End, Refused
+from .operations import End, Operation, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
 from .watched import watched
@@ -107,39 +107,46 @@ class Paddle(Instrument):
             direction = _OPPOSITE[direction]
         self._directions[name] = direction
         ends = {End.DONE: State.BUSY, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
-
-        def revoke() -> None:
-            self._choose(name, None)
-            self._directions.pop(name, None)
-
         await self._perform(
             name,
             self.start_motion(direction, number),
             accept=lambda: self._choose(name, member),
-            revoke=revoke,
+            revoke=lambda: self._choose(name, None),  # it is stopped nevertheless: perhaps it has begun
             ends=ends,
+            after=self._moving_ends(),
         )
+
+    def _moving_ends(self) -> list[Operation]:
+        """What must have ended before it is moved by hand."""
+        return []
 
     async def _stop_axis(self, name: str) -> None:
         """End a motion by hand, if there is one."""
         if not self._has(name):
             return
         await self._operations.cancel(name, quietly=True)
-        direction = self._directions.pop(name, None)
+        direction = self._directions.get(name)
         if direction is None:
             return
         try:
             async with asyncio.timeout(self.patience):
                 await watched(self.stop_motion(direction), f"{type(self).__name__}.stop_motion")
-        except TimeoutError:
-            raise Refused("The motion could not be stopped in time") from None
-        finally:
-            await self._button(name, State.IDLE)
+        except BaseException as error:
+            self._put(name, {}, State.ALERT)  # it may still move, so it can be stopped again
+            if isinstance(error, TimeoutError):
+                raise Refused("The motion could not be stopped in time") from None
+            raise
+        if self._directions.get(name) is direction:
+            del self._directions[name]
+        await self._button(name, State.IDLE)
         await self._has_stopped()
 
     async def _stop_axes(self) -> None:
-        for name in (_NS, _WE):
-            await self._stop_axis(name)
+        """End all motion by hand; the first failure is raised when both have been tried."""
+        results = await asyncio.gather(*(self._stop_axis(name) for name in (_NS, _WE)), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     async def _on_reverse(self, values: dict[str, Any]) -> None:
         await self._store(_REVERSE, values)

@@ -23,6 +23,7 @@ class Parking(Instrument):
     _park_option: ClassVar[str]
     _park_what: ClassVar[str]
     _is_parked = False
+    _is_told = False  # by the author, since it began to connect
 
     @property
     def parked(self) -> bool:
@@ -31,7 +32,7 @@ class Parking(Instrument):
 
     @parked.setter
     def parked(self, parked: bool) -> None:
-        self._is_parked = parked
+        self._is_parked, self._is_told = parked, True
         if self._has(self._park) and self._park not in self._operations:
             self._put(self._park, {"PARK": parked, "UNPARK": not parked}, State.OK)
 
@@ -61,10 +62,19 @@ class Parking(Instrument):
 
     # --- the file ---
 
+    def _park_key(self) -> str:
+        """Its name in the file: that of the device, unless a fellow that is parked as well has that."""
+        first = next(one for one in self._fellows() if isinstance(one, Parking))
+        return self.devicename if first is self else f"{self.devicename} {self._park_what}"
+
+    def _before_connecting(self) -> None:
+        self._is_told = False
+        super()._before_connecting()
+
     async def _prepare(self) -> None:
         if self._park in self._bound:
             try:
-                data = await asyncio.to_thread(read_park_data, self.devicename)
+                data = await asyncio.to_thread(read_park_data, self._park_key())
             except OSError as error:
                 self.warning(words_of(error))
                 data = None
@@ -72,7 +82,7 @@ class Parking(Instrument):
                 self.info(f"No parking data found: the {self._park_what} is taken to be unparked.")
             else:
                 self._take_park_place([axis for axis in (data.axis1, data.axis2) if axis is not None])
-            self.parked = self._is_parked or (data is not None and data.parked)
+            self.parked = self._is_parked or (not self._is_told and data is not None and data.parked)
         await super()._prepare()
 
     def _take_park_place(self, axes: list[float]) -> None:
@@ -95,7 +105,7 @@ class Parking(Instrument):
         try:
             await asyncio.to_thread(
                 write_park_data,
-                self.devicename,
+                self._park_key(),
                 ParkData(self._is_parked if parked is None else parked, place[0], place[1]),
             )
         except OSError as error:
@@ -135,7 +145,7 @@ class Parking(Instrument):
                 is_good = await self._save_park()
             case "PARK_PURGE_DATA":
                 try:
-                    await asyncio.to_thread(remove_park_data, self.devicename)
+                    await asyncio.to_thread(remove_park_data, self._park_key())
                 except OSError as error:
                     self.error(f"The parking data could not be removed: {words_of(error)}")
                     is_good = False

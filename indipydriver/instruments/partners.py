@@ -87,6 +87,12 @@ class Partners(Connecting):
         except TypeError:
             return None
 
+    def _seen_rest(self, member: str, name: str) -> str | None:
+        """The switch of a partner's that is on and has been reached; None if it moves, has failed, or is not known."""
+        if self._seen_state(member, name) not in (State.OK, State.IDLE):
+            return None
+        return next((switch for switch, value in self._seen(member, name).items() if value == "On"), None)
+
     async def _on_partners(self, values: dict[str, Any]) -> None:
         self._change_partners(values)
         await self._send(_ACTIVE, State.OK)  # clients write until it comes back as they wrote it
@@ -129,8 +135,12 @@ class Partners(Connecting):
         for key in self._watched():
             self._news.pop(key, None)
             self._states.pop(key, None)
-            if self.driver is not None:
+            if self.driver is not None and key not in self._watched_by_others():
                 self.driver.snoopvectors.pop(key, None)
+
+    def _watched_by_others(self) -> set[tuple[str, str]]:
+        """What other devices of the same driver watch."""
+        return set()
 
     def _start_watching(self) -> None:
         """The driver runs."""

@@ -120,6 +120,11 @@ class Parts(Partners):
         for one in fellows:
             one._watch()
 
+    def _watched_by_others(self) -> set[tuple[str, str]]:
+        devices = self.driver.devices() if self.driver is not None else ()
+        others = [device for device in devices if isinstance(device, Parts) and device is not self.whole]
+        return {key for device in others for one in device._fellows() for key in one._watched()}
+
     async def devsnoopevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
         await super().devsnoopevent(event, *args, **kwargs)
         for part in self._members:

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 from ..device import Device
 from ..errors import DefinitionError
 from ..events import newBLOBVector, newNumberVector, newSwitchVector, newVector
-from ..propertymembers import NumberMember
-from ..propertyvectors import PropertyVector, SwitchVector
-from ..protocol.tags import Permission, State, SwitchRule
+from ..propertyvectors import PropertyVector
+from ..protocol.tags import Permission, State
 from ..protocol.texts import brief
-from ..protocol.values import getfloat
 from .declared import Declared, Value
 from .groups import Group
-from .operations import End, Operations, Refused, words_of
-from .settings import Saved, Settings, SettingsError
+from .operations import End, Operation, Operations, Refused, words_of
+from .settings import Saved, Settings, SettingsError, saved_values
 from .updates import Updates
 from .watched import watched
 
@@ -273,11 +271,8 @@ class PropertyDevice(Device):
             await self._save_one(name)
             return
         handler = declared.handler
-        while name in self._operations:
-            if declared.replaces:
-                await self._operations.cancel(name, quietly=True)
-            else:
-                await self._operations.join(name)
+        while name in self._operations and not declared.replaces:
+            await self._operations.join(name)
         await self._run(
             [vector],
             handler.__qualname__,
@@ -285,6 +280,7 @@ class PropertyDevice(Device):
             accept=lambda: declared.accept(self, wanted),
             waits=not declared.replaces,
             patience=self.patience,
+            after=self._operations.drop(name),
         )
 
     async def _run(
@@ -299,8 +295,13 @@ class PropertyDevice(Device):
         ends: Mapping[End, State] = ENDS,
         then: Callable[[End], Awaitable[None]] | None = None,
         patience: float | None = None,
+        after: Sequence[Operation] = (),
+        announce: str = "",
     ) -> None:
         """Run a coroutine of the author's because of a command, and tell how it ends.
+
+        It is begun before this waits for anything, so what is cancelled for it, and what cancels it, cannot come
+        in between.
 
         Args:
             vectors: What it works for; it is named by the first.
@@ -312,10 +313,25 @@ class PropertyDevice(Device):
             ends: The state of the vectors at its end.
             then: Awaited when its end has been told.
             patience: Seconds without progress after which it fails.
+            after: What must have ended before it begins.
+            announce: A property that is sent before those for which it works.
         """
         first = vectors[0]
         name = first.name
-        before = self._versions.get(name, 0)
+        try:
+            self._check_ready(name)
+        except Refused:
+            coro.close()
+            raise
+        before = 0
+
+        def begin() -> None:
+            nonlocal before
+            before = self._versions.get(name, 0)
+            for vector in vectors:
+                if vector.state != State.BUSY:  # the end of what it replaces was told meanwhile
+                    vector.state = State.BUSY
+                    self._updates.put(vector, next(iter(vector)))
 
         async def ended(end: End, text: str) -> None:
             if end is End.DONE and accept is not None and self._versions.get(name, 0) == before:
@@ -336,7 +352,9 @@ class PropertyDevice(Device):
 
         for vector in vectors:
             vector.state = State.BUSY
-        self._operations.start(name, what, coro, ended, patience)
+        self._operations.start(name, what, coro, ended, patience, after, begin)
+        if announce:
+            await self._updates.send(self._bound[announce].vector)
         waiting = asyncio.ensure_future(self._operations.join(name))
         await asyncio.wait([waiting], timeout=_SOON if waits else 0)
         if not waiting.done() and name in self._operations:
@@ -347,6 +365,9 @@ class PropertyDevice(Device):
             await waiting
         else:
             waiting.cancel()
+
+    def _check_ready(self, name: str) -> None:
+        """Raise Refused, if nothing may be done now for a property."""
 
     def _failed(self, what: str, error: BaseException) -> str:
         """Log the failure of a coroutine of the author's; the words for clients."""
@@ -391,9 +412,12 @@ class PropertyDevice(Device):
                 bound = self._bound.get(saved.name)
                 if bound is None or bound.handle is None or not (bound.saved and accept(bound) and bound.vector.enable):
                     continue  # a file cannot connect it, or move something
-                values = _saved_values(bound.vector, saved)
-                if values:
-                    await bound.handle(values)
+                values = saved_values(bound.vector, saved)
+                try:
+                    if values:
+                        await bound.handle(values)
+                except (Exception, SystemExit) as error:  # the others can be restored nevertheless
+                    self.warning(f"{saved.name} could not be restored: {self._failed(saved.name, error)}")
         finally:
             self._is_loading = False
 
@@ -457,26 +481,3 @@ def _values_of(event: newVector) -> dict[str, Any]:
     if isinstance(event, newBLOBVector):
         return dict(event.items())
     return {name: str(value) for name, value in event.items()}
-
-
-def _saved_values(vector: PropertyVector, saved: Saved) -> dict[str, Any]:
-    """What a file has for a vector, as a client would send it; nothing if the vector would not allow it."""
-    values: dict[str, Any] = {}
-    if not isinstance(vector, saved.kind) or vector.perm == Permission.READ_ONLY:
-        return values
-    for name, text in saved.values.items():
-        member = vector.data.get(name)
-        if isinstance(member, NumberMember):
-            try:
-                number, low, high = getfloat(text), getfloat(member.min), getfloat(member.max)
-            except TypeError:
-                continue
-            if low >= high or low <= number <= high:
-                values[name] = number
-        elif member is not None:
-            values[name] = text == "On" if isinstance(vector, SwitchVector) else text
-    if isinstance(vector, SwitchVector) and vector.rule != SwitchRule.ANY_OF_MANY:
-        on = [name for name, value in values.items() if value]
-        if len(on) > 1 or (not on and vector.rule == SwitchRule.ONE_OF_MANY):
-            return {}
-    return values

@@ -57,6 +57,7 @@ class Rotator(Backlash):
 
     @angle.setter
     def angle(self, degrees: float) -> None:
+        self._operations.progressed(_HOME)
         self._put(_ANGLE, {"ANGLE": round(degrees % 360, 6)})
 
     @property
@@ -101,13 +102,12 @@ class Rotator(Backlash):
     async def _on_angle(self, values: dict[str, Any]) -> None:
         target = values["ANGLE"]
         self._check_rotator_range(target)
-        await self._operations.cancel(_HOME)
-        if target == self.angle and _ANGLE not in self._operations:
+        if target == self.angle and not self._operations.running(_ANGLE, _HOME):
             await self._send(_ANGLE, State.OK)
             return
-        await self._perform(
-            _ANGLE, self.turn_to(target), accept=lambda: self._rotator_arrives(target), waits=False, ends=_ENDS
-        )
+        after = self._operations.drop(_HOME, quietly=False) + self._operations.running(_ABORT)
+        how: dict[str, Any] = {"accept": lambda: self._rotator_arrives(target), "ends": _ENDS, "after": after}
+        await self._perform(_ANGLE, self.turn_to(target), waits=False, **how)
 
     def _rotator_arrives(self, angle: float) -> None:
         self.angle = angle
@@ -116,11 +116,10 @@ class Rotator(Backlash):
         if not values.get("ABORT"):
             await self._button(_ABORT)
             return
-        await self._operations.cancel(_ANGLE)
-        await self._operations.cancel(_HOME)
-        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None))
-        if _ANGLE not in self._operations:
-            await self._send(_ANGLE, State.OK)
+        after = self._operations.drop(_ANGLE, _HOME, quietly=False)
+        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None), after=after)
+        if not self._operations.running(_ANGLE, _HOME):
+            await self._send(_ANGLE, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.OK)
 
     async def _on_rotator_sync(self, values: dict[str, Any]) -> None:
         angle = values["ANGLE"]
@@ -135,17 +134,18 @@ class Rotator(Backlash):
         await self._perform(_SYNC, self.sync(angle), accept=accept)
 
     async def _on_rotator_home(self, values: dict[str, Any]) -> None:
-        if not values.get("HOME"):
-            await self._operations.cancel(_HOME)
-            await self._button(_HOME)
-            return
-        await self._operations.cancel(_ANGLE)
-        self._choose(_HOME, "HOME")
-
         def rest() -> None:
             self._choose(_HOME, None)
 
-        await self._perform(_HOME, self.home(), accept=rest, revoke=rest, waits=False)
+        if not values.get("HOME"):
+            if after := self._operations.drop(_HOME):
+                await self._perform(_HOME, self.abort(), accept=rest, revoke=rest, after=after)
+            else:
+                await self._button(_HOME)
+            return
+        after = self._operations.drop(_ANGLE, quietly=False) + self._operations.running(_ABORT)
+        self._choose(_HOME, "HOME")
+        await self._perform(_HOME, self.home(), accept=rest, revoke=rest, waits=False, after=after)
 
     async def _on_rotator_reverse(self, values: dict[str, Any]) -> None:
         await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")

@@ -6,9 +6,29 @@ from datetime import UTC, datetime
 from math import asin, atan2, cos, degrees, pi, radians, sin
 from typing import Final
 
-__all__ = ["airmass", "altitude_azimuth", "equatorial", "now_utc", "sexagesimal", "sidereal_time", "to_j2000"]
+__all__ = [
+    "airmass",
+    "altitude_azimuth",
+    "equatorial",
+    "is_on_earth",
+    "is_on_sky",
+    "now_utc",
+    "sexagesimal",
+    "sidereal_time",
+    "to_j2000",
+]
 
 _J2000: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
+
+
+def is_on_sky(ra: float, dec: float) -> bool:
+    """These can be coordinates on the sky: hours, degrees."""
+    return -24 <= ra <= 48 and -90 <= dec <= 90
+
+
+def is_on_earth(latitude: float, longitude: float) -> bool:
+    """These can be coordinates of a place: degrees."""
+    return -90 <= latitude <= 90 and -360 <= longitude <= 360
 
 
 def now_utc() -> datetime:

@@ -11,11 +11,11 @@ from ..protocol.tags import State
 from ..standard import Interface, find
 from .instrument import Instrument
 from .propertydevice import Bound
-from .sky import now_utc, sidereal_time
+from .sky import is_on_earth, is_on_sky, now_utc, sidereal_time
 
 __all__ = ["DomeShape", "Slaving", "opening_azimuth"]
 
-_SLAVING, _ENABLE = "DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE"
+_SLAVING, _ENABLE, _DISABLE = "DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE", "DOME_AUTOSYNC_DISABLE"
 _PARAMS, _SIDE, _SHAPE = "DOME_PARAMS", "DM_OTA_SIDE", "DOME_MEASUREMENTS"
 _MOUNT: Final = "ACTIVE_TELESCOPE"
 _SIDES: Final = {"PIER_EAST": -1, "PIER_WEST": 1}
@@ -123,6 +123,13 @@ class Slaving(Instrument):
 
     # --- following ---
 
+    async def _follow_no_more(self) -> None:
+        """It was stopped, and must not begin to turn again by itself."""
+        if self._has(_SLAVING) and self._is_on(_SLAVING, _ENABLE):
+            self.warning("The dome was stopped: it does not follow the mount any more.")
+            self._choose(_SLAVING, _DISABLE)
+            await self._send(_SLAVING, State.OK)
+
     async def _poll_standard(self) -> None:
         await super()._poll_standard()
         if not self._has(_SLAVING) or not self._is_on(_SLAVING, _ENABLE) or not self._may_follow():
@@ -149,6 +156,8 @@ class Slaving(Instrument):
         latitude = self._seen_number(_MOUNT, "GEOGRAPHIC_COORD", "LAT")
         longitude = self._seen_number(_MOUNT, "GEOGRAPHIC_COORD", "LONG")
         if ra is None or dec is None or latitude is None or longitude is None:
+            return None
+        if not (is_on_sky(ra, dec) and is_on_earth(latitude, longitude)):
             return None
         hour_angle = (sidereal_time(longitude, now_utc()) - ra + 12) % 24 - 12
         return opening_azimuth(hour_angle, dec, latitude, self._shape(), self._pier_side(hour_angle))

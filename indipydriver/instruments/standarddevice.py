@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 from xml.etree.ElementTree import Element, SubElement
 
@@ -10,7 +10,7 @@ from ..propertymembers import NumberMember
 from ..propertyvectors import PropertyVector, timestamp_string
 from ..protocol.tags import State
 from ..standard import StandardProperty
-from .operations import End
+from .operations import End, Operation
 from .propertydevice import ENDS, Bound, PropertyDevice
 from .standardvectors import make_vector
 
@@ -202,6 +202,8 @@ class StandardDevice(PropertyDevice):
         waits: bool = True,
         ends: Mapping[End, State] = ENDS,
         then: Callable[[End], Awaitable[None]] | None = None,
+        after: Sequence[Operation] = (),
+        announce: str = "",
     ) -> None:
         """Run a method of the author's for a command, in place of the one that runs under this name.
 
@@ -214,13 +216,12 @@ class StandardDevice(PropertyDevice):
             waits: Return when it has ended.
             ends: The state of the properties at its end.
             then: Awaited when its end has been told.
+            after: What must have ended before it begins, besides.
+            announce: A property that is sent before them.
         """
         try:
-            while name in self._operations:
-                if waits:
-                    await self._operations.join(name)
-                else:
-                    await self._operations.cancel(name, quietly=True)
+            while waits and name in self._operations:
+                await self._operations.join(name)
         except BaseException:
             coro.close()
             raise
@@ -236,4 +237,6 @@ class StandardDevice(PropertyDevice):
             ends=ends,
             then=then,
             patience=self.patience,
+            after=[*after, *self._operations.drop(name)],
+            announce=announce,
         )

@@ -14,6 +14,7 @@ from ..chips import Sensor
 from ..filterwheel import FilterWheel
 from ..guider import Direction, Guider
 from ..shots import FrameType, Shot
+from ..sky import is_on_sky
 from .faults import Simulator
 
 __all__ = ["CCDSimulator"]
@@ -96,6 +97,8 @@ class CCDSimulator(Simulator, Camera, FilterWheel, Guider):
         mount, focuser = "ACTIVE_TELESCOPE", "ACTIVE_FOCUSER"
         ra = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "RA") or 0.0
         dec = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "DEC") or 0.0
+        if not is_on_sky(ra, dec):
+            ra = dec = 0.0
         focus = self._seen_number(focuser, "ABS_FOCUS_POSITION", "FOCUS_ABSOLUTE_POSITION")
         length = self._get("SCOPE_INFO", "FOCAL_LENGTH") or _FOCAL_LENGTH
         scale = 206.264806 * self.pixel_size[0] / length / 3600  # degrees of a pixel of the sensor

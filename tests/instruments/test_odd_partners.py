@@ -1,0 +1,189 @@
+"""Partners that move, vanish or tell nonsense."""
+
+from indipydriver.instruments import Dome, InstrumentDriver, Mount
+from indipydriver.instruments.parkdata import ParkData, write_park_data
+from indipydriver.instruments.simulators import CCDSimulator, TelescopeSimulator
+from indipydriver.protocol.messages import DelProperty, OneMember, SetVector
+from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.testing import DriverHarness, driver_test
+from tests.instruments.sessions import Session
+
+TELESCOPE, DOME = ("Far Mount", "TELESCOPE_PARK"), ("Far Roof", "DOME_PARK")
+
+
+class Roof(Dome):
+    def __init__(self, *args):
+        self.log = []
+        super().__init__(*args)
+
+    async def open_roof(self):
+        self.log.append("open")
+
+    async def close_roof(self):
+        self.log.append("close")
+
+
+class Parked(Mount):
+    unparked = False
+
+    async def connect(self):
+        self.parked = True
+
+    async def slew_to(self, ra, dec):
+        pass
+
+    async def park(self):
+        pass
+
+    async def unpark(self):
+        self.unparked = True
+
+
+def news(where, kind, state, **members):
+    """An update of a device in another driver."""
+    values = tuple(OneMember(name, value) for name, value in members.items())
+    return SetVector(kind, *where, values, state=State(state))
+
+
+def park(where, state, parked):
+    return news(where, VectorKind.SWITCH, state, PARK="On" if parked else "Off", UNPARK="Off" if parked else "On")
+
+
+@driver_test
+async def test_a_roof_closes_only_when_the_mount_has_been_parked():
+    async with Session(Roof()) as client:
+        device = await client.connect()
+        await client.text("ACTIVE_DEVICES", ACTIVE_TELESCOPE="Far Mount")
+        await client.press("MOUNT_POLICY", "MOUNT_LOCKS")
+        for state in ("Busy", "Alert"):
+            await client.send(park(TELESCOPE, state, True))
+            await client.press("DOME_PARK", "PARK")
+            assert (client.state("DOME_PARK"), client.on("DOME_PARK"), device.log) == ("Alert", ["UNPARK"], [])
+        await client.send(park(TELESCOPE, "Ok", True))
+        await client.press("DOME_PARK", "PARK")
+        await client.until("DOME_PARK", "Ok")
+        assert device.log == ["close"]
+
+
+@driver_test
+async def test_a_mount_unparks_only_when_the_roof_is_known_to_be_open():
+    async with Session(Parked()) as client:
+        device = await client.connect()
+        await client.text("ACTIVE_DEVICES", ACTIVE_DOME="Far Roof")
+        await client.press("DOME_POLICY", "DOME_LOCKS")
+        for told in (None, park(DOME, "Busy", False), park(DOME, "Ok", True), DelProperty("Far Roof")):
+            if told is not None:
+                await client.send(told)
+            await client.press("TELESCOPE_PARK", "UNPARK")
+            assert (client.state("TELESCOPE_PARK"), client.on("TELESCOPE_PARK")) == ("Alert", ["PARK"])
+        assert not device.unparked
+        await client.send(park(DOME, "Ok", False))
+        await client.press("TELESCOPE_PARK", "UNPARK")
+        await client.until("TELESCOPE_PARK", "Ok", 1, UNPARK="On")
+
+
+@driver_test
+async def test_one_device_may_stop_watching_what_another_of_its_driver_watches():
+    async with DriverHarness(InstrumentDriver(Roof("A"), Roof("B"))) as client:
+        for name in "AB":
+            await client.set_switch(name, "CONNECTION", CONNECT="On")
+            await client.set_switch(name, "MOUNT_POLICY", MOUNT_LOCKS="On")
+            await client.set_text(name, "ACTIVE_DEVICES", ACTIVE_TELESCOPE="Far Mount")
+        await client.send(park(TELESCOPE, "Ok", True))
+        await client.set_text("B", "ACTIVE_DEVICES", ACTIVE_TELESCOPE="Another")
+        await client.send(park(TELESCOPE, "Ok", False))
+        await client.set_switch("A", "DOME_PARK", PARK="On")
+        client.assert_state("A", "DOME_PARK", "Alert")
+        assert client.driver["A"].log == []
+        await client.set_text("A", "ACTIVE_DEVICES", ACTIVE_TELESCOPE="")
+        assert {device for device, _ in client.driver.snoopvectors} == {"Another"}
+
+
+@driver_test
+async def test_what_the_hardware_tells_counts_more_than_the_file():
+    class Told(Roof):
+        async def connect(self):
+            self.parked = False  # the switch says so
+
+    write_park_data("Told", ParkData(True))
+    async with Session(Told()) as client:
+        device = await client.connect()
+        assert client.on("DOME_PARK") == ["UNPARK"]
+        await client.press("DOME_PARK", "PARK")
+        await client.until("DOME_PARK", "Ok")
+        assert device.log == ["close"]
+
+
+@driver_test
+async def test_a_mount_and_the_roof_that_is_its_part_are_parked_by_themselves():
+    class Observatory(Mount):
+        parts = (Roof,)
+
+        async def slew_to(self, ra, dec):
+            pass
+
+        async def park(self):
+            pass
+
+        async def unpark(self):
+            pass
+
+    async with Session(Observatory()) as client:
+        await client.connect()
+        for vector, member in (("TELESCOPE_PARK", "PARK"), ("DOME_PARK", "PARK"), ("DOME_PARK", "UNPARK")):
+            await client.press(vector, member)
+            await client.until(vector, "Ok")
+    async with Session(Observatory()) as client:
+        await client.connect()
+        assert (client.on("TELESCOPE_PARK"), client.on("DOME_PARK")) == (["PARK"], ["UNPARK"])
+
+
+@driver_test
+async def test_where_it_parks_depends_on_where_it_stands():
+    async with Session(TelescopeSimulator()) as client:
+        device = await client.connect()
+        await client.number("TELESCOPE_PARK_POSITION", PARK_HA=-3, PARK_DEC=10)
+        await client.press("TELESCOPE_PARK", "PARK")
+        await client.until("TELESCOPE_PARK", "Alert", 1)
+        assert not device.parked
+        await client.number("GEOGRAPHIC_COORD", LAT=50, LONG=11, ELEV=0)
+        await client.press("TELESCOPE_PARK", "PARK")
+        await client.until("TELESCOPE_PARK", "Ok", 60)
+
+
+@driver_test
+async def test_images_are_taken_whatever_partners_tell():
+    async with Session(CCDSimulator()) as client:
+        await client.connect()
+        await client.text("ACTIVE_DEVICES", ACTIVE_FOCUSER="F", ACTIVE_TELESCOPE="T")
+        far = {"RA": "1e308", "DEC": "-1e300"}, {"LAT": "1e308", "LONG": "1e308"}, {"FOCUS_ABSOLUTE_POSITION": "1e308"}
+        for where, values in zip(
+            (("T", "EQUATORIAL_EOD_COORD"), ("T", "GEOGRAPHIC_COORD"), ("F", "ABS_FOCUS_POSITION")), far, strict=True
+        ):
+            await client.send(news(where, VectorKind.NUMBER, "Ok", **values))
+            await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1)
+            await client.until("CCD_EXPOSURE", "Ok", 5)
+            await client.send(news(("T", "EQUATORIAL_EOD_COORD"), VectorKind.NUMBER, "Ok", RA="1", DEC="2"))
+
+
+@driver_test
+async def test_a_receiver_with_an_odd_time_does_not_alarm_the_mount():
+    told = []
+
+    class Timed(Mount):
+        async def set_time(self, utc, offset):
+            told.append(offset)
+
+    async with Session(Timed()) as client:
+        device = await client.connect()
+        device.tracking = True
+        await client.text("ACTIVE_DEVICES", ACTIVE_GPS="G")
+        for n in range(3):
+            await client.send(news(("G", "TIME_UTC"), VectorKind.TEXT, "Ok", UTC=f"noon {n}", OFFSET="1"))
+            await client.advance(2)
+        assert "Alert" not in {state for state, *_ in client.history("EQUATORIAL_EOD_COORD")}
+        for offset in ("1e6", "-25"):
+            await client.text("TIME_UTC", UTC="2026-01-01T00:00:00", OFFSET=offset)
+            assert client.state("TIME_UTC") == "Alert"
+        await client.text("TIME_UTC", UTC="2026-01-01T00:00:00", OFFSET="5.75")
+        assert (client.state("TIME_UTC"), told) == ("Ok", [5.75])
