@@ -13,7 +13,7 @@ from ..standard import INTERFACES, Interface, find
 from .chips import GUIDE_HEAD, MAIN_CHIP, Chip, Sensor
 from .filterwheel import FilterWheel
 from .fits import Card, fits_file
-from .operations import End
+from .operations import End, Refused
 from .propertydevice import Bound
 from .shots import FrameType, Shot, header, keep, keyword_cards, sky_cards, wcs_cards
 from .sky import is_on_earth, is_on_sky
@@ -29,6 +29,8 @@ _POWER, _GAIN, _OFFSET = "CCD_COOLER_POWER", "CCD_GAIN", "CCD_OFFSET"
 _HEADER, _UPLOAD, _WHERE, _FILE = "FITS_HEADER", "UPLOAD_MODE", "UPLOAD_SETTINGS", "CCD_FILE_PATH"
 _WCS, _ROTATION, _ANGLE = "WCS_CONTROL", "CCD_ROTATION", "CCD_ROTATION_VALUE"
 _FAST, _COUNT = "CCD_FAST_TOGGLE", "CCD_FAST_COUNT"
+_MOST_KEYWORDS: Final = 1000  # in the headers of images, because clients want them
+_LONGEST_CARD: Final = 80
 _RAMP_STEP: Final = 5.0  # seconds between two set points on the way to a temperature
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
@@ -286,7 +288,9 @@ class Camera(Streaming):
         if keyword == "INDI_CLEAR":
             self._keywords.clear()
         elif keyword or text or comment:
-            self._keywords[keyword or "COMMENT"] = (text, comment)
+            if keyword not in self._keywords and len(self._keywords) >= _MOST_KEYWORDS:
+                raise Refused(f"There are {_MOST_KEYWORDS} keywords already")
+            self._keywords[keyword[:8] or "COMMENT"] = (text[:_LONGEST_CARD], comment[:_LONGEST_CARD])
         await self._send(_HEADER, State.OK, values)
 
     # --- settings ---

@@ -255,6 +255,7 @@ class Instrument(Parts):
                     task.cancel()
             for one in self._everything():
                 one._loops.clear()
+            stopped = self._operations.about()
             await self._operations.cancel_all()
             for one in reversed([*self._everything()]):
                 try:
@@ -262,7 +263,7 @@ class Instrument(Parts):
                         await watched(one.disconnect(), f"{type(one).__name__}.disconnect")
                 except Refused as error:
                     if state is State.IDLE:
-                        await self._stay_up(error)
+                        await self._stay_up(error, stopped)
                         return
                 except (Exception, SystemExit) as error:
                     self.warning(f"While disconnecting: {words_of(error)}")
@@ -274,14 +275,14 @@ class Instrument(Parts):
                 if bound.vector.enable:
                     await bound.vector.send_delProperty()
 
-    async def _stay_up(self, error: Refused) -> None:
-        """It cannot be disconnected now."""
+    async def _stay_up(self, error: Refused, stopped: set[str]) -> None:
+        """It cannot be disconnected now; what ran for some properties was cancelled."""
         self._is_up = True
         self._choose("CONNECTION", "CONNECT")
         self.error(str(error))
         await self._send("CONNECTION", State.ALERT)
         for bound in self._operating():
-            if bound.vector.state == State.BUSY:  # what ran was cancelled
+            if bound.vector.state == State.BUSY and bound.vector.name in stopped:
                 await self._updates.send(bound.vector, State.IDLE)
         self._start_all()
 

@@ -42,13 +42,17 @@ class Operation:
         is_told: Its end has been told, or nobody is to be told.
         is_dropped: It has been cancelled.
         after: What must have ended before it begins.
+        about: The names of the properties for which it works.
     """
 
-    def __init__(self, ended: _Ended, patience: float | None, after: Sequence[Operation] = ()) -> None:
+    def __init__(
+        self, ended: _Ended, patience: float | None, after: Sequence[Operation] = (), about: Sequence[str] = ()
+    ) -> None:
         self.task: asyncio.Task[None] | None = None
         self.is_told = False
         self.is_dropped = False
         self.after = after
+        self.about = about
         self._ended = ended
         self._patience = patience
         self._timeout: asyncio.Timeout | None = None
@@ -115,6 +119,7 @@ class Operations:
         patience: float | None = None,
         after: Sequence[Operation] = (),
         begin: Callable[[], None] = lambda: None,
+        about: Sequence[str] = (),
     ) -> None:
         """Start an operation; one of the same name must have been cancelled.
 
@@ -128,9 +133,10 @@ class Operations:
             patience: Seconds without progress after which it fails; None: never.
             after: What must have ended before it begins: what was dropped for it.
             begin: Called when it begins.
+            about: The names of the properties for which it works.
         """
         assert name not in self._running, name
-        operation = Operation(ended, patience, after)
+        operation = Operation(ended, patience, after, about)
         self._running[name] = operation
         operation.task = self.spawn(operation.run(coro, what, self._failed, begin), inner=coro)
 
@@ -155,6 +161,10 @@ class Operations:
     def running(self, *names: str) -> list[Operation]:
         """Those of some operations that run."""
         return [self._running[name] for name in names if name in self._running]
+
+    def about(self) -> set[str]:
+        """The properties for which something runs."""
+        return {name for operation in self._running.values() for name in operation.about}
 
     def drop(self, *names: str, quietly: bool = True) -> list[Operation]:
         """Cancel operations at once, without waiting for their ends; returns what is to be waited for.

@@ -352,7 +352,8 @@ class PropertyDevice(Device):
 
         for vector in vectors:
             vector.state = State.BUSY
-        self._operations.start(name, what, coro, ended, patience, after, begin)
+        about = [vector.name for vector in vectors]
+        self._operations.start(name, what, coro, ended, patience, after, begin, about)
         if announce:
             await self._updates.send(self._bound[announce].vector)
         waiting = asyncio.ensure_future(self._operations.join(name))

@@ -167,6 +167,20 @@ async def test_images_are_taken_whatever_partners_tell():
 
 
 @driver_test
+async def test_clients_cannot_fill_the_memory_with_keywords():
+    async with Session(CCDSimulator()) as client:
+        device = await client.connect()
+        for n in range(1000):
+            device._keywords[f"K{n}"] = ("", "")
+        await client.text("FITS_HEADER", KEYWORD_NAME="K1", KEYWORD_VALUE="x" * 10_000)
+        assert (client.state("FITS_HEADER"), len(device._keywords["K1"][0])) == ("Ok", 80)
+        await client.text("FITS_HEADER", KEYWORD_NAME="ONEMORE", KEYWORD_VALUE="x")
+        assert client.state("FITS_HEADER") == "Alert"
+        await client.text("FITS_HEADER", KEYWORD_NAME="INDI_CLEAR")
+        assert not device._keywords
+
+
+@driver_test
 async def test_a_receiver_with_an_odd_time_does_not_alarm_the_mount():
     told = []
 

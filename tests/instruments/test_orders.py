@@ -12,6 +12,7 @@ from indipydriver.instruments import (
     Focuser,
     InstrumentDriver,
     Mount,
+    Refused,
     Rotator,
 )
 from indipydriver.instruments.simulators import DomeSimulator, FocuserSimulator, TelescopeSimulator
@@ -430,6 +431,23 @@ async def test_a_dome_that_was_stopped_does_not_follow_the_mount():
         await client.advance(10)
         assert dome.azimuth == azimuth
         client.assert_values("D", "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="Off", DOME_AUTOSYNC_DISABLE="On")
+
+
+@driver_test
+async def test_what_goes_on_when_a_disconnection_is_refused_is_busy():
+    class Closed(LoggedDome):
+        async def disconnect(self):
+            raise Refused("Not now")
+
+    async with Session(Closed()) as client:
+        await client.connect()
+        await client.press(MOTION, "DOME_CW")
+        await client.press(SHUTTER, "SHUTTER_OPEN")
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.until("CONNECTION", "Alert", 5, CONNECT="On")
+        await client.settle()
+        assert (client.state(MOTION), client.on(MOTION)) == ("Busy", ["DOME_CW"])
+        assert client.state(SHUTTER) == "Idle"
 
 
 # --- others ---
