@@ -203,7 +203,14 @@ class Camera(Streaming):
         mode = self._chosen(_UPLOAD)
         if chip is not MAIN_CHIP or mode == "UPLOAD_CLIENT":
             return True
-        path = await asyncio.to_thread(self._keep, data)
+        try:
+            path = await asyncio.to_thread(self._keep, data)
+        except OSError as error:
+            if mode == "UPLOAD_LOCAL":
+                raise
+            self.error(f"The image could not be kept: {error}")
+            await self._send(_FILE, State.ALERT)
+            return True
         await self._send(_FILE, State.OK, {"FILE_PATH": str(path)})
         return mode != "UPLOAD_LOCAL"
 

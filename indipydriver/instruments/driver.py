@@ -28,5 +28,11 @@ class InstrumentDriver(IPyDriver):
                 group.create_task(device.devhardware(), name=f"hardware of {device.devicename}")
 
     async def snoopevent(self, event: Any) -> None:
+        failed: Exception | None = None
         for device in self.devices():
-            await device.devsnoopevent(event)
+            try:
+                await device.devsnoopevent(event)
+            except Exception as error:  # the others are to have it nevertheless
+                failed = failed or error
+        if failed is not None:
+            raise failed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from ..errors import NotRunning
 from ..events import defVector, delProperty, setVector
@@ -18,6 +18,7 @@ from .propertydevice import Bound
 __all__ = ["Partners"]
 
 _ACTIVE = "ACTIVE_DEVICES"
+_MOST: Final = 1000  # members of one property that are known
 
 
 class Partners(Connecting):
@@ -157,6 +158,9 @@ class Partners(Connecting):
         elif isinstance(event, (defVector, setVector)) and key in self._watched():
             if event.state:
                 self._states[key] = event.state
+            if isinstance(event, defVector):
+                self._news[key] = {}  # members may have gone
             if isinstance(event, Mapping):
-                self._news.setdefault(key, {}).update(event)
+                known = self._news.setdefault(key, {})
+                known.update((name, value) for name, value in event.items() if name in known or len(known) < _MOST)
         await super().devsnoopevent(event, *args, **kwargs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -128,7 +127,7 @@ class Settings:
         found = [_saved(element) for element in root if element.get("device") == self._device]
         if path == self.path and not self.default_path.exists():
             with contextlib.suppress(OSError), _lock:
-                shutil.copyfile(self.path, self.default_path)
+                write_atomically(self.default_path, self.path.read_bytes())
         return [saved for saved in found if saved is not None]
 
     def save(self, elements: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from indipydriver.instruments.parkdata import ParkData, read_park_data, write_park_data
 from indipydriver.instruments.settings import Settings, write_atomically
 from indipydriver.instruments.shots import keep
-from indipydriver.instruments.simulators import FocuserSimulator, TelescopeSimulator
+from indipydriver.instruments.simulators import CCDSimulator, FocuserSimulator, TelescopeSimulator
 from indipydriver.testing import driver_test
 from tests.instruments.sessions import Session
 
@@ -115,6 +115,35 @@ def test_an_image_that_cannot_be_written_leaves_no_empty_file(tmp_path, monkeypa
     with pytest.raises(OSError, match="no space"):
         keep(b"image", str(tmp_path), "IMAGE_XXX", ".fits", datetime.now)
     assert list(tmp_path.iterdir()) == []
+
+
+@driver_test
+async def test_clients_get_an_image_that_cannot_be_kept(monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    async with Session(CCDSimulator()) as client:
+        await client.connect()
+        await client.press("UPLOAD_MODE", "UPLOAD_BOTH")
+        await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1)
+        await client.until("CCD_EXPOSURE", "Ok", 5)
+        assert client.values("CCD1")["CCD1"][:6] == b"SIMPLE"
+        assert client.state("CCD_FILE_PATH") == "Alert"
+        assert any("no space left" in text for text in client.texts)
+
+
+def test_the_first_settings_are_copied_whole_or_not_at_all(home, monkeypatch):
+    settings = Settings("S")
+    settings.path.parent.mkdir()
+    settings.path.write_text("<INDIDriver><newTextVector device='S' name='X'></newTextVector></INDIDriver>")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert [saved.name for saved in settings.load()] == ["X"]
+    assert not settings.default_path.exists()
 
 
 def test_a_file_system_without_permissions_keeps_files(tmp_path, monkeypatch):

@@ -2,9 +2,9 @@
 
 from indipydriver.instruments import Dome, InstrumentDriver, Mount
 from indipydriver.instruments.parkdata import ParkData, write_park_data
-from indipydriver.instruments.simulators import CCDSimulator, TelescopeSimulator
-from indipydriver.protocol.messages import DelProperty, OneMember, SetVector
-from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.instruments.simulators import CCDSimulator, FocuserSimulator, TelescopeSimulator
+from indipydriver.protocol.messages import DefMember, DefVector, DelProperty, OneMember, SetVector
+from indipydriver.protocol.tags import Permission, State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test
 from tests.instruments.sessions import Session
 
@@ -164,6 +164,40 @@ async def test_images_are_taken_whatever_partners_tell():
             await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1)
             await client.until("CCD_EXPOSURE", "Ok", 5)
             await client.send(news(("T", "EQUATORIAL_EOD_COORD"), VectorKind.NUMBER, "Ok", RA="1", DEC="2"))
+
+
+@driver_test
+async def test_what_is_known_of_a_partner_is_what_it_has_now():
+    def filters(count, first=1):
+        members = tuple(DefMember(f"FILTER_SLOT_NAME_{n}", "L") for n in range(first, first + count))
+        return DefVector(VectorKind.TEXT, "W", "FILTER_NAME", State.OK, members, perm=Permission.READ_WRITE)
+
+    async with Session(CCDSimulator()) as client:
+        device = await client.connect()
+        await client.text("ACTIVE_DEVICES", ACTIVE_FILTER="W")
+        await client.send(filters(8))
+        await client.send(filters(5))
+        assert len(device._seen("ACTIVE_FILTER", "FILTER_NAME")) == 5
+        for n in range(20):
+            await client.send(
+                news(("W", "FILTER_NAME"), VectorKind.TEXT, "Ok", **{f"M{n}_{k}": "" for k in range(100)})
+            )
+        assert len(device._seen("ACTIVE_FILTER", "FILTER_NAME")) <= 1000
+
+
+@driver_test
+async def test_a_device_that_fails_with_news_does_not_keep_them_from_the_others():
+    class Fails(FocuserSimulator):
+        async def devsnoopevent(self, event, *args, **kwargs):
+            raise RuntimeError("of the author")
+
+    async with DriverHarness(InstrumentDriver(Fails("F"), Roof("R"))) as client:
+        await client.set_switch("R", "CONNECTION", CONNECT="On")
+        await client.set_switch("R", "MOUNT_POLICY", MOUNT_LOCKS="On")
+        await client.set_text("R", "ACTIVE_DEVICES", ACTIVE_TELESCOPE="Far Mount")
+        await client.send(park(TELESCOPE, "Ok", True))
+        await client.set_switch("R", "DOME_PARK", PARK="On")
+        client.assert_state("R", "DOME_PARK", "Ok")
 
 
 @driver_test
