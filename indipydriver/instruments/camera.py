@@ -205,12 +205,11 @@ class Camera(Streaming):
             return True
         try:
             path = await asyncio.to_thread(self._keep, data)
-        except OSError as error:
-            if mode == "UPLOAD_LOCAL":
-                raise
-            self.error(f"The image could not be kept: {error}")
+        except OSError:
+            if mode == "UPLOAD_BOTH":  # it is not to be lost
+                await self._send_image(chip, data, ".fits", self._is_on(chip.compression, "INDI_ENABLED"))
             await self._send(_FILE, State.ALERT)
-            return True
+            raise
         await self._send(_FILE, State.OK, {"FILE_PATH": str(path)})
         return mode != "UPLOAD_LOCAL"
 
@@ -336,11 +335,11 @@ class Camera(Streaming):
 
     async def _on_temperature(self, values: dict[str, Any]) -> None:
         celsius = values[_CELSIUS]
-        announce = ""
+        announce = []
         if self._has(_COOLER) and not self._is_on(_COOLER, "COOLER_ON"):
             self._choose(_COOLER, "COOLER_ON")
             self._vector(_COOLER).state = State.OK
-            announce = _COOLER
+            announce = [_COOLER]
         work = self._cool(celsius)
         await self._perform(_TEMPERATURE, work, accept=lambda: None, waits=False, ends=_ENDS, announce=announce)
 
@@ -368,9 +367,9 @@ class Camera(Streaming):
         ends = {End.DONE: State.OK if member == "COOLER_ON" else State.IDLE, End.CANCELLED: State.IDLE}
         ends[End.FAILED] = State.ALERT
         work = self.set_cooler(member == "COOLER_ON")
-        announce = ""
+        announce = []
         if member == "COOLER_OFF" and self._has(_TEMPERATURE):
             self._vector(_TEMPERATURE).state = State.IDLE
-            announce = _TEMPERATURE
+            announce = [_TEMPERATURE]
         how: dict[str, Any] = {"ends": ends, "after": after, "announce": announce}
         await self._perform(_COOLER, work, accept=lambda: self._choose(_COOLER, member), **how)

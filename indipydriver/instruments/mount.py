@@ -322,7 +322,7 @@ class Mount(Parking, Site, Paddle):
         }
         work = self._slew(ra, dec, mode in ("TRACK", "FLIP"), self.flip if mode == "FLIP" else self.slew_to)
         how: dict[str, Any] = {"accept": lambda: self._mount_arrives(ra, dec), "ends": ends, "after": after}
-        await self._perform(_EOD, work, waits=False, announce=_TARGET, **how)
+        await self._perform(_EOD, work, waits=False, announce=[_TARGET], **how)
 
     async def _slew(
         self, ra: float, dec: float, track: bool, go: Callable[[float, float], Coroutine[Any, Any, None]]
@@ -346,8 +346,7 @@ class Mount(Parking, Site, Paddle):
         self._check_movable()
         if self.slewing:
             raise Refused("The mount slews")
-        ends = {End.DONE: self._mount_status(), End.CANCELLED: self._mount_status(), End.FAILED: State.ALERT}
-        ends[End.DONE] = State.OK
+        ends = {End.DONE: State.OK, End.CANCELLED: self._mount_status(), End.FAILED: State.ALERT}
         how: dict[str, Any] = {"ends": ends, "after": self._moving_ends()}
         await self._perform(_EOD, self.sync(ra, dec), accept=lambda: self._mount_arrives(ra, dec), **how)
 
@@ -357,8 +356,7 @@ class Mount(Parking, Site, Paddle):
             return
         was_slewing, parking = self.slewing, _PARK in self._operations
         if _HOME in self._operations:
-            self._choose(_HOME, None)
-            self._put(_HOME, {}, State.IDLE)
+            self._put(_HOME, dict.fromkeys(self._vector(_HOME), False), State.IDLE)
         after = self._operations.drop(_EOD, _PARK, _HOME)
         await self._perform(_ABORT, self._stop_all(), accept=lambda: self._choose(_ABORT, None), after=after)
         if parking and _PARK not in self._operations:
@@ -369,7 +367,7 @@ class Mount(Parking, Site, Paddle):
             await self._send(_EOD, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.IDLE)
 
     async def _stop_all(self) -> None:
-        """Stop what moves, all of it at once: one that fails must not hold up the others."""
+        """Stop what moves, all at once: what fails must not hold up the others."""
 
         async def abort() -> None:
             await watched(self.abort(), f"{type(self).__name__}.abort")
@@ -396,11 +394,15 @@ class Mount(Parking, Site, Paddle):
         self._check_movable()
         after = self._operations.drop(_EOD, _HOME) + self._operations.running(_ABORT)
         self._choose(_HOME, member)
+        announce: list[str] = []
         if member != "SET":
             self._vector(_EOD).state = State.BUSY
+            if self._has(_TARGET):  # no dome is to turn to where it went before
+                self._vector(_TARGET).update(zip(("RA", "DEC"), self.coordinates, strict=True))
+            announce = [name for name in (_TARGET, _EOD) if self._has(name)]
         work = {"FIND": self.find_home, "SET": self.set_home, "GO": self.go_home}[member]()
         how: dict[str, Any] = {"accept": rest, "revoke": rest, "then": then, "after": after}
-        await self._perform(_HOME, work, waits=False, announce=_EOD, **how)
+        await self._perform(_HOME, work, waits=False, announce=announce, **how)
 
     async def _on_pec(self, values: dict[str, Any]) -> None:
         await self._set_up(_PEC, values, self.set_pec, "PEC ON")
@@ -475,9 +477,9 @@ class Mount(Parking, Site, Paddle):
 
         if wants_park:
             self._vector(_EOD).state = State.BUSY
-        how: dict[str, Any] = {"accept": accept, "revoke": lambda: self._choose(_PARK, None), "then": then}
-        how |= {"ends": _PARK_ENDS, "after": after, "announce": _EOD}
-        await self._perform(_PARK, self._park_or_unpark(wants_park), waits=False, **how)
+        work, revoke = self._park_or_unpark(wants_park), lambda: self._choose(_PARK, None)
+        how: dict[str, Any] = {"ends": _PARK_ENDS, "then": then, "after": after, "announce": [_EOD]}
+        await self._perform(_PARK, work, accept=accept, revoke=revoke, waits=False, **how)
 
     def _locked_words(self) -> str:
         """Why the dome does not let it unpark; nothing if it does."""

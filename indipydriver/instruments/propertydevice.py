@@ -296,7 +296,7 @@ class PropertyDevice(Device):
         then: Callable[[End], Awaitable[None]] | None = None,
         patience: float | None = None,
         after: Sequence[Operation] = (),
-        announce: str = "",
+        announce: Sequence[str] = (),
     ) -> None:
         """Run a coroutine of the author's because of a command, and tell how it ends.
 
@@ -314,7 +314,7 @@ class PropertyDevice(Device):
             then: Awaited when its end has been told.
             patience: Seconds without progress after which it fails.
             after: What must have ended before it begins.
-            announce: A property that is sent before those for which it works.
+            announce: Properties that are sent before those for which it works.
         """
         first = vectors[0]
         name = first.name
@@ -354,8 +354,8 @@ class PropertyDevice(Device):
             vector.state = State.BUSY
         about = [vector.name for vector in vectors]
         self._operations.start(name, what, coro, ended, patience, after, begin, about)
-        if announce:
-            await self._updates.send(self._bound[announce].vector)
+        for one in announce:
+            await self._updates.send(self._bound[one].vector)
         waiting = asyncio.ensure_future(self._operations.join(name))
         await asyncio.wait([waiting], timeout=_SOON if waits else 0)
         if not waiting.done() and name in self._operations:

@@ -203,7 +203,7 @@ class StandardDevice(PropertyDevice):
         ends: Mapping[End, State] = ENDS,
         then: Callable[[End], Awaitable[None]] | None = None,
         after: Sequence[Operation] = (),
-        announce: str = "",
+        announce: Sequence[str] = (),
     ) -> None:
         """Run a method of the author's for a command, in place of the one that runs under this name.
 
@@ -217,7 +217,7 @@ class StandardDevice(PropertyDevice):
             ends: The state of the properties at its end.
             then: Awaited when its end has been told.
             after: What must have ended before it begins, besides.
-            announce: A property that is sent before them.
+            announce: Properties that are sent before them.
         """
         try:
             while waits and name in self._operations:

@@ -127,7 +127,7 @@ async def test_clients_get_an_image_that_cannot_be_kept(monkeypatch):
         await client.connect()
         await client.press("UPLOAD_MODE", "UPLOAD_BOTH")
         await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1)
-        await client.until("CCD_EXPOSURE", "Ok", 5)
+        await client.until("CCD_EXPOSURE", "Alert", 5)
         assert client.values("CCD1")["CCD1"][:6] == b"SIMPLE"
         assert client.state("CCD_FILE_PATH") == "Alert"
         assert any("no space left" in text for text in client.texts)

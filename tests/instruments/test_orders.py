@@ -305,6 +305,19 @@ async def test_the_end_of_homing_stops_the_hardware():
 
 
 @driver_test
+async def test_nothing_turns_to_an_old_target_while_it_homes():
+    async with Session(LoggedMount()) as client:
+        device = await client.connect()
+        await client.number(EOD, RA=5, DEC=1)
+        await client.until(EOD, "Ok", 60)
+        device.coordinates = 7, 30
+        await client.advance(1)
+        await client.press(HOME, "GO")
+        assert client.state(EOD) == "Busy"
+        assert [float(value) for value in client.values("TARGET_EOD_COORD").values()] == [7, 30]
+
+
+@driver_test
 async def test_homing_goes_on_as_long_as_it_tells_where_it_is():
     class Far(Mount):
         async def find_home(self):
