@@ -151,7 +151,7 @@ class Chips(Instrument):
         if self._found_frames.get(chip.frame) != (width, height):
             self._found_frames[chip.frame] = (width, height)
             frame.update({"X": "0", "Y": "0", "WIDTH": str(width), "HEIGHT": str(height)})
-        set_limits(self._vector(chip.exposure), chip.seconds, self.shortest, self.longest)
+        self._limit_exposure(chip)
         limits = (("X", 0, width - 1), ("Y", 0, height - 1), ("WIDTH", 1, width), ("HEIGHT", 1, height))
         for member, low, high in limits:
             set_limits(frame, member, low, high)
@@ -285,6 +285,12 @@ class Chips(Instrument):
 
     async def _on_frame_type(self, chip: Chip, values: dict[str, Any]) -> None:
         await self._store_choice(chip.kind, values)
+        self._limit_exposure(chip)
+
+    def _limit_exposure(self, chip: Chip) -> None:
+        """A bias frame takes the shortest time, however short a time is wanted."""
+        shortest = 0.0 if self._is_on(chip.kind, "FRAME_BIAS") else self.shortest
+        set_limits(self._vector(chip.exposure), chip.seconds, shortest, self.longest)
 
     async def _on_compression(self, chip: Chip, values: dict[str, Any]) -> None:
         await self._store_choice(chip.compression, values)

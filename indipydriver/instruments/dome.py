@@ -180,12 +180,12 @@ class Dome(Parking, Slaving, Backlash):
 
     # --- turning ---
 
-    def _check_dome(self) -> None:
+    def _check_dome(self, *, by_hand: bool = False) -> None:
         if self._is_parked:
             raise Refused("Please unpark the dome before issuing any motion commands.")
         if _PARK in self._operations:
             raise Refused(_LEFT)
-        if self._is_turning or _MOTION in self._operations:
+        if not by_hand and (self._is_turning or _MOTION in self._operations):
             raise Refused("The dome moves: stop it first.")
 
     async def _on_dome_absolute(self, values: dict[str, Any]) -> None:
@@ -237,26 +237,29 @@ class Dome(Parking, Slaving, Backlash):
         if not self._turns:
             await self._park_or_unpark(member == _CCW)
             return
-        if self._is_turning:
+        if self._is_turning and self._chosen(_MOTION) is not None:
             message = "" if member == self._chosen(_MOTION) else "[WARNING] The dome moves: stop it first."
             await self._send(_MOTION, State.BUSY, message=message)
             return
-        self._check_dome()
+        self._check_dome(by_hand=True)
         after = [*self._operations.drop(_ABS, _REL, quietly=False), *self._operations.running(_ABORT)]
         ends = {End.DONE: State.BUSY, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
-
-        def accept() -> None:
-            self._choose(_MOTION, member)
-            self._is_turning = True
-
         await self._perform(
             _MOTION,
-            self.start_turning(member == _CW),
-            accept=accept,
+            self._start_turning(member == _CW),
+            accept=lambda: self._choose(_MOTION, member),
             revoke=lambda: self._choose(_MOTION, None),
             ends=ends,
             after=after,
         )
+
+    async def _start_turning(self, clockwise: bool) -> None:
+        self._is_turning = True  # perhaps also if that fails
+        try:
+            await self.start_turning(clockwise)
+        except Refused:
+            self._is_turning = False
+            raise
 
     async def _halt(self, name: str) -> None:
         """Stop all motion because of a command for a property, and tell what has become of that."""
@@ -330,7 +333,6 @@ class Dome(Parking, Slaving, Backlash):
             await self._send(_PARK, State.ALERT, message="[ERROR] Cannot park the dome while the mount is not parked.")
             await self._button(_MOTION, State.IDLE)
             return
-        self._is_turning = self._is_turning or (self._turns and _MOTION in self._operations)
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK)
         if self._parking_moves_shutter(wanted):
             after += self._operations.drop(_SHUTTER, quietly=False)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
 from .operations import End, Operation, Refused
-from .paddle import Paddle
+from .paddle import AXES, Paddle
 from .parking import Parking
 from .propertydevice import Bound
 from .site import Site
@@ -357,7 +357,7 @@ class Mount(Parking, Site, Paddle):
         was_slewing, parking = self.slewing, _PARK in self._operations
         if _HOME in self._operations:
             self._put(_HOME, dict.fromkeys(self._vector(_HOME), False), State.IDLE)
-        after = self._operations.drop(_EOD, _PARK, _HOME)
+        after = self._operations.drop(_EOD, _PARK, _HOME, *AXES)
         await self._perform(_ABORT, self._stop_all(), accept=lambda: self._choose(_ABORT, None), after=after)
         if parking and _PARK not in self._operations:
             has_parked = self._is_to_park and self._is_parked  # it was too late
@@ -386,7 +386,7 @@ class Mount(Parking, Site, Paddle):
             await self._send(_EOD, self._mount_status(at_end=end is not End.CANCELLED))
 
         if member is None:
-            if after := self._operations.drop(_HOME):
+            if after := self._operations.drop(_HOME, *AXES):
                 await self._perform(_HOME, self._stop_all(), accept=rest, revoke=rest, after=after, then=then)
             else:
                 await self._button(_HOME)
@@ -461,7 +461,7 @@ class Mount(Parking, Site, Paddle):
             self._choose(_PARK, "PARK")
             await self._send(_PARK, State.ALERT, message=f"[ERROR] {why}")
             return
-        after = self._operations.drop(_EOD, _PARK) + self._operations.drop(_HOME, _TRACKING, quietly=False)
+        after = self._operations.drop(_EOD, _PARK, *AXES) + self._operations.drop(_HOME, _TRACKING, quietly=False)
         after += self._operations.running(_ABORT)
         self._is_to_park = wants_park
         self._choose(_PARK, member)

@@ -15,10 +15,12 @@ from .propertydevice import Bound
 from .standarddevice import optional
 from .watched import watched
 
-__all__ = ["Paddle"]
+__all__ = ["AXES", "Paddle"]
 
 _NS, _WE, _SPEED = "TELESCOPE_MOTION_NS", "TELESCOPE_MOTION_WE", "TELESCOPE_SLEW_RATE"
 _REVERSE: Final = "TELESCOPE_REVERSE_MOTION"
+AXES: Final = (_NS, _WE)
+"""The commands for motions by hand."""
 _MOTIONS: Final = {
     "MOTION_NORTH": Direction.NORTH,
     "MOTION_SOUTH": Direction.SOUTH,
@@ -70,7 +72,7 @@ class Paddle(Instrument):
 
     async def _prepare(self) -> None:
         self._directions.clear()
-        for name in (_NS, _WE):
+        for name in AXES:
             if self._has(name):
                 self._choose(name, None)
         await super()._prepare()
@@ -97,6 +99,7 @@ class Paddle(Instrument):
             await self._button(name, State.IDLE)
             return
         if member is None or (moving is not None and moving != member):
+            await self._operations.cancel(name, quietly=True)
             await self._stop_axis(name)
             await self._button(name, State.IDLE)
             return
@@ -105,11 +108,10 @@ class Paddle(Instrument):
         direction = _MOTIONS[member]
         if self._is_on(_REVERSE, "REVERSE_NS" if name == _NS else "REVERSE_WE"):
             direction = _OPPOSITE[direction]
-        self._directions[name] = direction
         ends = {End.DONE: State.BUSY, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
         await self._perform(
             name,
-            self.start_motion(direction, number),
+            self._start_axis(name, direction, number),
             accept=lambda: self._choose(name, member),
             revoke=lambda: self._choose(name, None),  # it is stopped nevertheless: perhaps it has begun
             ends=ends,
@@ -120,13 +122,18 @@ class Paddle(Instrument):
         """What must have ended before it is moved by hand."""
         return []
 
+    async def _start_axis(self, name: str, direction: Direction, rate: int) -> None:
+        self._directions[name] = direction
+        await self.start_motion(direction, rate)
+
     async def _stop_axis(self, name: str) -> None:
-        """End a motion by hand, if there is one."""
+        """End a motion by hand, if there is one; commands for it have been cancelled."""
         if not self._has(name):
             return
-        await self._operations.cancel(name, quietly=True)
         direction = self._directions.get(name)
         if direction is None:
+            if name not in self._operations and self._vector(name).state == State.BUSY:  # it has not begun
+                await self._button(name, State.IDLE)
             return
         try:
             async with asyncio.timeout(self.patience):
@@ -136,14 +143,14 @@ class Paddle(Instrument):
             if isinstance(error, TimeoutError):
                 raise Refused("The motion could not be stopped in time") from None
             raise
-        if self._directions.get(name) is direction:
-            del self._directions[name]
-        await self._button(name, State.IDLE)
+        self._directions.pop(name, None)
+        if name not in self._operations:  # because of a later command
+            await self._button(name, State.IDLE)
         await self._has_stopped()
 
     async def _stop_axes(self) -> None:
         """End all motion by hand; the first failure is raised when both have been tried."""
-        results = await asyncio.gather(*(self._stop_axis(name) for name in (_NS, _WE)), return_exceptions=True)
+        results = await asyncio.gather(*(self._stop_axis(name) for name in AXES), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result

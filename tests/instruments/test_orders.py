@@ -253,6 +253,25 @@ async def test_a_motion_by_hand_whose_start_failed_can_be_stopped():
         assert (client.state(NS), device.log) == ("Idle", ["stop SOUTH"])
 
 
+@driver_test
+async def test_a_motion_by_hand_behind_an_abort_can_be_stopped():
+    class Slow(LoggedMount):
+        async def abort(self):
+            await self.work("abort", 5)
+
+    async with Session(Slow()) as client:
+        device = await client.connect()
+        await client.press(NS, "MOTION_NORTH")
+        await client.press(ABORT, "ABORT")
+        await client.advance(1)
+        await client.press(NS, "MOTION_SOUTH")
+        await client.advance(10)
+        assert (client.state(ABORT), client.state(NS), client.on(NS)) == ("Ok", "Busy", ["MOTION_SOUTH"])
+        await client.set_switch(client.name, NS, MOTION_NORTH="Off", MOTION_SOUTH="Off")
+        assert (client.state(NS), client.on(NS)) == ("Idle", [])
+        assert device.log[-2:] == ["start SOUTH", "stop SOUTH"]
+
+
 @pytest.mark.parametrize("hangs", [False, True])
 @driver_test
 async def test_an_abort_reaches_the_hardware_though_a_motion_by_hand_cannot_be_stopped(hangs):
@@ -366,6 +385,23 @@ async def test_a_dome_that_is_turned_by_hand_is_not_sent_anywhere():
         await client.until("DOME_PARK", "Ok", 30)
         assert device.log[3:] == ["abort", "begin turn 0", "end turn 0"]
         assert (client.state(MOTION), client.on(MOTION)) == ("Ok", [])
+
+
+@driver_test
+async def test_a_dome_whose_turning_could_not_be_started_is_stopped_first():
+    class Glitch(LoggedDome):
+        async def start_turning(self, clockwise):
+            raise OSError("no answer, but perhaps it turns")
+
+    async with Session(Glitch()) as client:
+        device = await client.connect()
+        await client.press(MOTION, "DOME_CW")
+        assert client.state(MOTION) == "Alert"
+        await client.number(DOME_ABS, DOME_ABSOLUTE_POSITION=100)
+        assert client.state(DOME_ABS) == "Alert"
+        await client.press("DOME_PARK", "PARK")
+        await client.until("DOME_PARK", "Ok", 60)
+        assert device.log == ["abort", "begin turn 0", "end turn 0"]
 
 
 @driver_test
@@ -537,6 +573,20 @@ async def test_a_wheel_that_was_interrupted_turns_to_any_slot():
         await client.advance(1)
         await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=1)
         assert turned == [5, 1]
+
+
+@driver_test
+async def test_a_bias_frame_takes_the_shortest_time():
+    async with Session(LoggedCamera()) as client:
+        device = await client.connect()
+        await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0)
+        assert client.state("CCD_EXPOSURE") == "Alert"
+        await client.press("CCD_FRAME_TYPE", "FRAME_BIAS")
+        await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0)
+        assert (client.state("CCD_EXPOSURE"), device.log) == ("Busy", ["begin expose 0.01"])
+        await client.press("CCD_FRAME_TYPE", "FRAME_DARK")
+        await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0)
+        assert client.state("CCD_EXPOSURE") == "Alert"
 
 
 @driver_test
