@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Final, Literal
 
 from ..protocol.tags import State
-from ..standard import Interface, StandardMember, find
+from ..standard import Interface, find
 from .operations import End, Operation, Refused
 from .paddle import AXES, Paddle
-from .parking import Parking
+from .parking import PLACES, Parking
 from .propertydevice import Bound
 from .site import Site
 from .sky import altitude_azimuth, equatorial, now_utc, sidereal_time
@@ -29,22 +29,6 @@ _PARK_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED:
 _ARCSECOND: Final = 1 / 3600
 _PARKED: Final = "Please unpark the mount before issuing any motion commands."
 _PARKING: Final = "The mount is being parked: abort that first."
-
-
-_AXES: Final = {
-    "RA_DEC": (
-        StandardMember("PARK_RA", "RA (hh:mm:ss)", "0", "%010.6m", 0, 24),
-        StandardMember("PARK_DEC", "DEC (dd:mm:ss)", "0", "%010.6m", -90, 90),
-    ),
-    "HA_DEC": (
-        StandardMember("PARK_HA", "HA (hh:mm:ss)", "0", "%010.6m", -12, 12),
-        StandardMember("PARK_DEC", "DEC (dd:mm:ss)", "0", "%010.6m", -90, 90),
-    ),
-    "AZ_ALT": (
-        StandardMember("PARK_AZ", "AZ D:M:S", "0", "%10.6m", 0, 360),
-        StandardMember("PARK_ALT", "Alt  D:M:S", "0", "%10.6m", -90, 90),
-    ),
-}
 
 
 class Mount(Parking, Site, Paddle):
@@ -227,7 +211,7 @@ class Mount(Parking, Site, Paddle):
         if parks:
             made.append(self._bind(find(_PARK, table), self._on_mount_park))
             if self.park_axes is not None:
-                place = make_vector(find(_PARK_PLACE, table), members=_AXES[self.park_axes])
+                place = make_vector(find(_PARK_PLACE, table), members=PLACES[self.park_axes])
                 made += self._parking_places(place)
         return [*made, *bind(last), *super()._standard()]
 
@@ -274,6 +258,7 @@ class Mount(Parking, Site, Paddle):
         return State.OK if self._follows else State.IDLE
 
     async def _prepare(self) -> None:
+        self._following = asyncio.Lock()
         if self._has(_HOME):
             self._choose(_HOME, None)
         await super()._prepare()
@@ -332,10 +317,14 @@ class Mount(Parking, Site, Paddle):
         await go(ra, dec)
         if track and not self._follows:
             if self._implements("set_tracking"):
-                await self.set_tracking(True)
+                await self._follow(True)
             self.tracking = True
             if self._has(_TRACKING):
                 await self._send(_TRACKING)
+
+    async def _follow(self, on: bool) -> None:
+        async with self._following:  # a slew that ends and a client may want it at the same time
+            await self.set_tracking(on)
 
     def _mount_arrives(self, ra: float, dec: float) -> None:
         self._put(_EOD, {"RA": round(ra, 7), "DEC": round(dec, 6)})
@@ -428,7 +417,7 @@ class Mount(Parking, Site, Paddle):
         async def then(end: End) -> None:
             await self._send(_EOD, self._mount_status())
 
-        await self._perform(_TRACKING, self.set_tracking(on), accept=accept, ends=ends, then=then)
+        await self._perform(_TRACKING, self._follow(on), accept=accept, ends=ends, then=then)
 
     async def _on_track_mode(self, values: dict[str, Any]) -> None:
         member = await self._pick(_MODE, values)

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from ..protocol.tags import State
 from ..protocol.values import getfloat
+from ..standard import StandardMember
 from .instrument import Instrument
 from .operations import Refused, words_of
 from .parkdata import ParkData, read_park_data, remove_park_data, write_park_data
 from .propertydevice import Bound
 
-__all__ = ["Parking"]
+__all__ = ["PLACES", "Parking"]
+
+PLACES: Final = {
+    "RA_DEC": (
+        StandardMember("PARK_RA", "RA (hh:mm:ss)", "0", "%010.6m", 0, 24),
+        StandardMember("PARK_DEC", "DEC (dd:mm:ss)", "0", "%010.6m", -90, 90),
+    ),
+    "HA_DEC": (
+        StandardMember("PARK_HA", "HA (hh:mm:ss)", "0", "%010.6m", -12, 12),
+        StandardMember("PARK_DEC", "DEC (dd:mm:ss)", "0", "%010.6m", -90, 90),
+    ),
+    "AZ_ALT": (
+        StandardMember("PARK_AZ", "AZ D:M:S", "0", "%10.6m", 0, 360),
+        StandardMember("PARK_ALT", "Alt  D:M:S", "0", "%10.6m", -90, 90),
+    ),
+}
+"""The coordinates in which clients see where a mount is parked."""
 
 
 class Parking(Instrument):
