@@ -115,6 +115,7 @@ class Dome(Parking, Slaving, Backlash):
 
     _is_turning = False  # by start_turning(), until it is stopped
     _is_to_park = False  # where _PARK, while it runs, is on the way to
+    _holds_shutter = False  # it is being parked, or unparked, and opens or closes the shutter
 
     def _standard(self) -> list[Bound]:
         self._require("turn_to", "open_roof")
@@ -380,9 +381,15 @@ class Dome(Parking, Slaving, Backlash):
             (azimuth,) = self.park_position
             await self.turn_to(azimuth)
             self.azimuth = azimuth
-        if self._parking_moves_shutter(wanted):
+        if not self._parking_moves_shutter(wanted):
+            return
+        self._holds_shutter = True
+        try:
+            await self._operations.cancel(_SHUTTER)  # the policy may have been changed meanwhile
             await (self.close_shutter() if wanted else self.open_shutter())
             self.shutter_open = not wanted
+        finally:
+            self._holds_shutter = False
 
     def _parking_moves_shutter(self, wanted: bool) -> bool:
         policy = "SHUTTER_CLOSE_ON_PARK" if wanted else "SHUTTER_OPEN_ON_UNPARK"
@@ -394,7 +401,8 @@ class Dome(Parking, Slaving, Backlash):
         member = await self._pick(_SHUTTER, values)
         if member is None:
             return
-        if _PARK in self._operations and self._parking_moves_shutter(self._is_to_park):
+        may_hold = _PARK in self._operations and self._parking_moves_shutter(self._is_to_park)
+        if may_hold or self._holds_shutter:
             raise Refused(f"{_LEFT} Abort that first.")
         after = self._operations.running(_ABORT, _MOTION)
         self._choose(_SHUTTER, member)

@@ -41,6 +41,7 @@ class Operation:
         task: What it runs in; None until it is started.
         is_told: Its end has been told, or nobody is to be told.
         is_dropped: It has been cancelled.
+        is_left: It went on though it was cancelled, so nothing waits for it any more.
         after: What must have ended before it begins.
         about: The names of the properties for which it works.
     """
@@ -51,6 +52,7 @@ class Operation:
         self.task: asyncio.Task[None] | None = None
         self.is_told = False
         self.is_dropped = False
+        self.is_left = False
         self.after = after
         self.about = about
         self._ended = ended
@@ -173,7 +175,7 @@ class Operations:
             names: Their names.
             quietly: Nobody is told of their ends.
         """
-        found = [operation for operation, name in self._ending.items() if name in names]
+        found = [operation for operation, name in self._ending.items() if name in names and not operation.is_left]
         for name in names:
             operation = self._running.get(name)
             if operation is None or operation.task is None or operation.task is asyncio.current_task():
@@ -239,6 +241,7 @@ async def _settled(operations: Iterable[Operation]) -> None:
     if dropped:
         _, deaf = await asyncio.wait(dropped, timeout=_GRACE)
         for task in deaf:
+            tasks[task].is_left = True
             logger.error("%s goes on though it was cancelled: it is left to itself", task.get_name())
         for task in dropped:
             await tasks[task].tell(End.CANCELLED)  # it was cancelled before its first step, or is deaf

@@ -1,6 +1,7 @@
 """Commands in orders, and at moments, that nobody has thought of: what is aborted stands still, and stays so."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -364,6 +365,30 @@ async def test_homing_goes_on_as_long_as_it_tells_where_it_is():
         await client.until("ROTATOR_HOME", "Ok", 120)
 
 
+@driver_test
+async def test_what_does_not_stop_is_waited_for_only_once():
+    class Deaf(LoggedFocuser):
+        async def move_to(self, position):
+            self.log.append(f"move {position}")
+            if position == 100:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1000)
+                self.log.append("deaf")
+                await asyncio.sleep(100)
+
+    async with Session(Deaf()) as client:
+        device = await client.connect()
+        for position in (100, 200):
+            await client.number("ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=position)
+        await client.until("ABS_FOCUS_POSITION", "Ok", 6)
+        await client.number("ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=300)
+        await client.until("ABS_FOCUS_POSITION", "Ok", 1)
+        await client.press("FOCUS_ABORT_MOTION", "ABORT")
+        await client.until("FOCUS_ABORT_MOTION", "Ok", 1)
+        assert device.log == ["move 100", "deaf", "move 200", "move 300", "abort"]
+        await client.advance(200)
+
+
 # --- domes ---
 
 
@@ -461,6 +486,22 @@ async def test_a_shutter_does_not_open_while_parking_closes_it():
         await client.until("DOME_PARK", "Ok", 60)
         assert device.log == ["begin open", "begin turn 0", "end turn 0", "begin close", "end close"]
         assert device.shutter_open is False
+
+
+@driver_test
+async def test_parking_closes_the_shutter_by_itself_though_that_is_wanted_late():
+    async with Session(LoggedDome()) as client:
+        device = await client.connect()
+        await client.press(SHUTTER, "SHUTTER_OPEN")
+        await client.press("DOME_PARK", "PARK")
+        await client.advance(1)
+        await client.press("DOME_SHUTTER_PARK_POLICY", "SHUTTER_CLOSE_ON_PARK")
+        await client.advance(24)
+        await client.set_switch(client.name, "DOME_SHUTTER_PARK_POLICY", SHUTTER_CLOSE_ON_PARK="Off")
+        await client.press(SHUTTER, "SHUTTER_OPEN")
+        assert client.state(SHUTTER) == "Alert"
+        await client.until("DOME_PARK", "Ok", 60)
+        assert device.log == ["begin open", "begin turn 0", "end turn 0", "begin close", "end close"]
 
 
 @driver_test
