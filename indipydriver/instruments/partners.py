@@ -161,6 +161,6 @@ class Partners(Connecting):
             if isinstance(event, defVector):
                 self._news[key] = {}  # members may have gone
             if isinstance(event, Mapping):
-                known = self._news.setdefault(key, {})
-                known.update((name, value) for name, value in event.items() if name in known or len(known) < _MOST)
+                news = self._news.setdefault(key, {})
+                news.update((name, value) for name, value in event.items() if name in news or len(news) < _MOST)
         await super().devsnoopevent(event, *args, **kwargs)
