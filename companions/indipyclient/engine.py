@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from indipydriver.errors import LocalProtocolError, RemoteProtocolError
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties, Ping
+from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties, OneBlob, Ping, SetVector
 from indipydriver.protocol.tags import BlobMode, VectorKind
 
 from .addresses import Endpoint
@@ -365,7 +365,7 @@ class Engine:
     def _tap(self, change: Change) -> None:
         message = change.message
         device, name = getattr(message, "device", None), getattr(message, "name", None)
-        size = sum(len(m.data or b"") for m in change.prop.members.values()) if _is_blob(change) and change.prop else 0
+        size = _size(message)
         for tap, (of_device, of_name) in list(self._taps.items()):
             if (of_device is None or device in (of_device, None)) and (of_name is None or name in (of_name, None)):
                 tap.put(change, size)
@@ -447,5 +447,8 @@ def _concerns(change: Change, device: str, name: str) -> bool:
     return of_device in (None, device) and of_name in (None, name)
 
 
-def _is_blob(change: Change) -> bool:
-    return change.what is What.SET and change.prop is not None and change.prop.kind is VectorKind.BLOB
+def _size(message: AnyMessage) -> int:
+    """Bytes of BLOBs that a message holds."""
+    if not isinstance(message, SetVector) or message.kind is not VectorKind.BLOB:
+        return 0
+    return sum(len(one.data) for one in message.members if isinstance(one, OneBlob))

@@ -2,11 +2,16 @@
 
 import pytest
 
+from indipyclient import Client
 from indipyclient.model.model import Model
 from indipyclient.model.tap import Overflow, TapQueue
 from indipyclient.model.wishes import BlobWishes
+from indipydriver import Device, IPyDriver
+from indipydriver.propertymembers import BLOBMember
+from indipydriver.propertyvectors import BLOBVector
 from indipydriver.protocol.messages import EnableBlob
 from indipydriver.protocol.tags import BlobMode, VectorKind
+from tests.support import asynchronous, eventually, running_server
 
 from .site import define
 
@@ -85,3 +90,19 @@ def test_a_stream_does_not_end_what_was_wished_for():
 def test_a_tap_holds_something(limits):
     with pytest.raises(ValueError, match="holds something"):
         TapQueue(**limits)
+
+
+@asynchronous
+async def test_blobs_that_nobody_fetches_count_also_when_the_model_does_not_keep_them():
+    blob = BLOBVector("BLOB", "Blob", "G", "ro", "Ok", [BLOBMember("B", blobformat=".bin")])
+    async with running_server(IPyDriver(Device("Camera", [blob]))) as server:
+        client = Client("127.0.0.1", server.port, blobs="Also")
+        client.model = Model(keep_blobs=False)
+        async with client:
+            await client.wait_property("Camera", "BLOB")
+            tap = client.tap(limit_bytes=4 << 20)
+            for _ in range(12):
+                blob["B"] = bytes(1 << 20)
+                await blob.send_setVectorMembers(members=["B"])
+            await eventually(lambda: tap.lost)
+            assert tap.waiting <= 5
