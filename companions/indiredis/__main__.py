@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from_indi_channel=options.fromindipub,
         )
         indi = indi_server(options.ihost, options.iport)
-        application = make_wsgi_app(redis, blob_folder=folder)
+        application = make_wsgi_app(redis, blob_folder=folder, hosts=[options.host])
         server = need("waitress.server", "redis").create_server(
             application, host=options.host, port=options.port, threads=8
         )

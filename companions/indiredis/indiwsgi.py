@@ -46,7 +46,12 @@ class _Answer(Exception):
 
 
 def make_wsgi_app(
-    redisserver: RedisServer, blob_folder: str | os.PathLike[str] = "", url: str = "/", hashedpassword: str = ""
+    redisserver: RedisServer,
+    blob_folder: str | os.PathLike[str] = "",
+    url: str = "/",
+    hashedpassword: str = "",
+    *,
+    hosts: Iterable[str] = (),
 ) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
     """A WSGI application that shows what is in redis, and sends commands through it.
 
@@ -56,17 +61,26 @@ def make_wsgi_app(
         url: The path below which it is served.
         hashedpassword: From :func:`indiredis.web.security.hash_password`; without it everybody who can reach the page
             may use it, so it should be served on this machine only.
+        hosts: Names under which the page is reached, besides addresses and the name of this machine; they matter
+            without a password.
 
     Raises:
         MissingPackage: A package is not installed.
     """
-    return _Page(redisserver, blob_folder, url, hashedpassword)
+    return _Page(redisserver, blob_folder, url, hashedpassword, hosts)
 
 
 class _Page:
     """The application."""
 
-    def __init__(self, server: RedisServer, blob_folder: str | os.PathLike[str], url: str, hashedpassword: str) -> None:
+    def __init__(
+        self,
+        server: RedisServer,
+        blob_folder: str | os.PathLike[str],
+        url: str,
+        hashedpassword: str,
+        hosts: Iterable[str],
+    ) -> None:
         jinja2 = need("jinja2", "redis")
         need("redis", "redis")
         self._server = server
@@ -74,6 +88,7 @@ class _Page:
         self._folder = open_folder(blob_folder) if blob_folder else None
         self._base = f"/{url.strip('/')}/" if url.strip("/") else "/"
         self._hashed = hashedpassword
+        self._names = security.own_names(hosts)
         web = Path(__file__).parent / "web"
         self._static = {file.name: file.read_bytes() for file in (web / "static").iterdir() if file.is_file()}
         self._templates = jinja2.Environment(
@@ -123,6 +138,8 @@ class _Page:
     # Requests
 
     def _route(self, environ: Environ) -> _Answer:
+        if not self._hashed and not security.is_own_host(environ, self._names):
+            return _Answer("403 Forbidden", "This page is not known under that name")
         raw = str(environ.get("PATH_INFO") or "/").encode("latin-1", "replace").decode("utf-8", "replace")
         full = str(environ.get("SCRIPT_NAME") or "") + raw
         path = full if full.startswith(self._base) else raw

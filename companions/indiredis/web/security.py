@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
-__all__ = ["HEADERS", "check_password", "cookie_of", "hash_password", "is_own_origin", "is_token", "new_token"]
+__all__ = [
+    "HEADERS",
+    "check_password",
+    "cookie_of",
+    "hash_password",
+    "is_own_host",
+    "is_own_origin",
+    "is_token",
+    "new_token",
+    "own_names",
+]
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -70,3 +82,27 @@ def is_own_origin(environ: Mapping[str, object]) -> bool:
         return True  # no browser leaves it out of a form across sites; the token is looked at in any case
     scheme = environ.get("wsgi.url_scheme", "http")
     return str(origin) == f"{scheme}://{environ.get('HTTP_HOST', '')}"
+
+
+def own_names(more: Iterable[str] = ()) -> frozenset[str]:
+    """Names under which a page may be reached, besides addresses."""
+    machine = socket.gethostname().lower()
+    names = {"localhost", machine, f"{machine}.local", f"{machine.partition('.')[0]}.local"}
+    return frozenset(names | {name.lower() for name in more})
+
+
+def is_own_host(environ: Mapping[str, object], names: frozenset[str]) -> bool:
+    """The browser believes to be at an address, or at one of these names.
+
+    A site of somebody else can give its own name the address of this machine, and would then count as the same site.
+    """
+    host = environ.get("HTTP_HOST")
+    if host is None:
+        return True  # no browser leaves it out
+    name = str(host).lower()
+    name = name.partition("]")[0].lstrip("[") if name.startswith("[") else name.partition(":")[0]
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name in names or name.endswith(".localhost")
+    return True

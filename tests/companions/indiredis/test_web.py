@@ -271,3 +271,22 @@ async def test_the_module_as_a_program(tmp_path):
             program.interrupt()
             assert await program.wait() == 0
         assert os.path.isdir(tmp_path / "blobs")
+
+
+@asynchronous
+async def test_another_name_of_this_machine_is_not_served_without_a_password():
+    async with redis_running() as redis:
+        page = Browser(indiwsgi.make_wsgi_app(redis.server, hosts=["observatory.example"]))
+        for host in (
+            "localhost:8000",
+            "127.0.0.1",
+            "[::1]:8000",
+            "192.168.1.5:80",
+            "observatory.example",
+            "a.localhost",
+        ):
+            assert page.ask("GET", "/", HTTP_HOST=host)["status"] == 200, host
+        for host in ("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", ""):
+            assert page.ask("GET", "/", HTTP_HOST=host)["status"] == 403, host
+        page = Browser(indiwsgi.make_wsgi_app(redis.server, hashedpassword=hash_password("x")))
+        assert page.ask("GET", "/", HTTP_HOST="behind.a.proxy")["status"] == 200
