@@ -51,15 +51,26 @@ def write_blob(folder: Path, message: SetVector, one: OneBlob) -> Stored:
         while True:
             path = folder / f"{stem}{f'_{number}' if number else ''}{suffix}"
             try:
-                os.link(part, path)
+                _name(part, path)
                 break
             except FileExistsError:
                 number += 1
-            except OSError:  # a file system without links
-                with open(path, "xb") as file:
-                    file.write(one.data)
-                break
     finally:
         part.unlink(missing_ok=True)
     size = one.size if one.size is not None else len(one.data)
     return Stored(str(size), one.format, str(path), message.timestamp or "")
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give a file its name.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        os.replace(part, path)

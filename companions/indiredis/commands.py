@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties
 from indipydriver.protocol.tags import BlobMode
 
 from .errors import need
+from .inbox import Inbox, too_late
 from .logs import Command
 from .requests import NotUnderstood, request
 from .servers import RedisServer
@@ -26,6 +26,8 @@ logger = logging.getLogger("indiredis")
 AT_ONCE: Final = 200
 LARGE: Final = 64 << 10
 FAULTS_LOGGED: Final = 20
+SILENCE: Final = 4.0
+"""Seconds without a word from redis after which it is asked, and after which it counts as gone."""
 
 
 class Commands:
@@ -49,9 +51,23 @@ class Commands:
         self._server = server
         self._client = client
         self._store = store
+        self._inbox: Inbox[bytes] = Inbox()
 
     async def run(self) -> None:
         """Listen until cancelled."""
+        sending = asyncio.create_task(self._carry())
+        listening = asyncio.create_task(self._receive())
+        try:
+            await asyncio.wait([sending, listening], return_when=asyncio.FIRST_COMPLETED)
+            for task in (sending, listening):
+                if task.done():
+                    task.result()
+        finally:
+            sending.cancel()
+            listening.cancel()
+            await asyncio.gather(sending, listening, return_exceptions=True)
+
+    async def _receive(self) -> None:
         redis = need("redis.asyncio", "redis")
         failures = (need("redis.exceptions", "redis").RedisError, OSError)
         retry = need("redis.asyncio.retry", "redis").Retry(need("redis.backoff", "redis").NoBackoff(), 0)
@@ -66,7 +82,6 @@ class Commands:
                 retry=retry,
                 socket_connect_timeout=5,
                 socket_keepalive=True,
-                health_check_interval=15,
             )
             try:
                 async with connection, connection.pubsub() as pubsub:
@@ -82,39 +97,47 @@ class Commands:
             wait = min(2 * wait, LONGEST_WAIT)
 
     async def _listen(self, pubsub: Any) -> None:
+        asked = False
         while True:
-            payloads: list[bytes] = []
-            message = await pubsub.get_message(timeout=10)
-            while message is not None:
-                if message["type"] == "subscribe":
-                    self.ready.set()
-                elif message["type"] == "message":
-                    payloads.append(message["data"])
-                if len(payloads) >= AT_ONCE:
-                    break
-                message = await pubsub.get_message(timeout=0)
-            if payloads:
-                await self._take(payloads)
+            message = await pubsub.get_message(timeout=SILENCE)
+            if message is None:
+                if asked:  # the connection leads nowhere, which nobody else would notice
+                    raise ConnectionResetError("it does not answer")
+                await pubsub.ping()
+                asked = True
+                continue
+            asked = False
+            if message["type"] == "subscribe":
+                self.ready.set()
+            elif message["type"] == "message" and not self._inbox.put(message["data"], len(message["data"])):
+                self.refused += 1
+                self._store.tell("A command was lost: too many wait for the INDI server")
 
-    async def _take(self, payloads: list[bytes]) -> None:
+    async def _carry(self) -> None:
+        while True:
+            first = await self._inbox.get()
+            await self._take([first, *self._inbox.waiting(AT_ONCE - 1)])
+
+    async def _take(self, payloads: list[tuple[bytes, float]]) -> None:
         """Show what is on its way, in one write, then send everything in order."""
-        messages: list[AnyMessage] = []
-        for payload in payloads:
+        messages: list[tuple[AnyMessage, float]] = []
+        for payload, came in payloads:
             try:
                 if len(payload) > LARGE:
-                    messages.append(await asyncio.to_thread(request, payload))
+                    messages.append((await asyncio.to_thread(request, payload), came))
                 else:
-                    messages.append(request(payload))
+                    messages.append((request(payload), came))
             except NotUnderstood as error:
                 self.refused += 1
                 if self.refused <= FAULTS_LOGGED:
                     logger.warning("a payload on %s is ignored: %s", self._server.to_indi_channel, error)
-        shown: list[Command] = []
-        for message in messages:
-            shown += self._side_effects(message)
-        await self._store.write(shown)
-        for message in messages:
-            await self._send(message)
+        await self._store.write(lambda: [each for message, _ in messages for each in self._side_effects(message)])
+        for message, came in messages:
+            late = too_late(came)
+            if late and isinstance(message, NewVector):
+                await self._not_sent(message, late)
+            else:
+                await self._send(message)
 
     def _side_effects(self, message: AnyMessage) -> list[Command]:
         planner = self._store.planner
@@ -147,12 +170,11 @@ class Commands:
         device, name = getattr(message, "device", None), getattr(message, "name", None)
         text = f"{type(message).__name__} {device or ''} {name or ''}: {reason}"
         logger.warning("%s", text)
-        planner = self._store.planner
-        commands: list[Command] = []
         if isinstance(message, NewVector):
-            commands += planner.unmark_busy((message.device, message.name))
-            known = planner.knows((message.device, message.name))
-            text = f"The command for {device} {name} was not sent: {reason}"
-            commands += planner.note(device if known else None, text)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await self._store.write(commands)
+            await self._store.write(lambda: self._told(message, reason))
+
+    def _told(self, message: NewVector, reason: str) -> list[Command]:
+        planner = self._store.planner
+        text = f"The command for {message.device} {message.name} was not sent: {reason}"
+        key = (message.device, message.name)
+        return planner.unmark_busy(key) + planner.note(message.device if planner.knows(key) else None, text)

@@ -22,7 +22,7 @@ def pack(commands: Sequence[Command]) -> bytes:
     for command in commands:
         pieces.append(b"*%d\r\n" % len(command))
         for word in command:
-            data = word if isinstance(word, bytes) else str(word).encode()
+            data = word if isinstance(word, bytes) else str(word).encode(errors="surrogateescape")
             pieces.append(b"$%d\r\n%b\r\n" % (len(data), data))
     return b"".join(pieces)
 

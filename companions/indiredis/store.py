@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -135,10 +135,19 @@ class Store:
             published = await self._notices(news.messages)
             if news.lost:
                 logger.warning("%s changes are not in the logs: redis was away, or too slow", news.lost)
-        for device, text in self._told:
-            commands += self.planner.note(device, text)
+        await self._run_telling(link, commands, published)
+
+    async def _run_telling(self, link: RedisLink, commands: list[Command], published: Sequence[Command]) -> None:
+        """Write the texts of the bridge too; they wait for better times if redis fails."""
+        told = [*self._told]
         self._told.clear()
-        await self._run(link, [*commands, *published])
+        for device, text in told:
+            commands += self.planner.note(device, text)
+        try:
+            await self._run(link, [*commands, *published])
+        except BaseException:
+            self._told = deque([*told, *self._told], maxlen=TOLD)
+            raise
 
     async def _run(self, link: RedisLink, commands: Sequence[Command]) -> None:
         if not commands:
@@ -183,12 +192,9 @@ class Store:
         if news is not None:
             self.planner.absorb(news.changes, files)
         commands = self.planner.rewrite(properties, self._feed.model.notes(), [*existing, *other])
-        for device, text in self._told:
-            commands += self.planner.note(device, text)
-        self._told.clear()
         commands += self._sign_of_life()
         published = await self._notices(news.messages if news is not None else ())
-        await self._run(link, [*commands, *published])
+        await self._run_telling(link, commands, published)
 
     async def _notices(self, messages: Iterable[AnyMessage]) -> list[Command]:
         payloads = [await encoded(message) for message in messages]
@@ -236,11 +242,14 @@ class Store:
 
     # For those who take commands
 
-    async def write(self, commands: Sequence[Command]) -> bool:
-        """Write something at once; False if redis is away."""
-        if not commands:
-            return self._link is not None
+    async def write(self, plan: Callable[[], Sequence[Command]]) -> bool:
+        """Write something at once; False if redis is away.
+
+        Args:
+            plan: Makes the commands; called when nobody else writes, so that nothing older comes after them.
+        """
         async with self._lock:
+            commands = plan()
             link = self._link
             if link is None:
                 return False
