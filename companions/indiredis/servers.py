@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["IndiServer", "MQTTOptions", "MQTTServer", "RedisServer", "indi_server", "mqtt_server", "redis_server"]
+
+OURS: Final = ("status", "blobs", "count")
+"""First parts of topics that have one meaning for all bridges."""
 
 
 class IndiServer(NamedTuple):
@@ -138,10 +142,16 @@ def mqtt_server(
         snoop_data_topic: Topic of what they get.
 
     Raises:
-        ValueError: The port is not a number, or 0; the four topics are not four different texts.
+        ValueError: The port is not a number, or 0; the four topics are not four different texts, or one of them lies
+            below another, or cannot be a topic.
     """
     _check_port(port)
     topics = (to_indi_topic, from_indi_topic, snoop_control_topic, snoop_data_topic)
     if not all(isinstance(topic, str) and topic for topic in topics) or len(set(topics)) < len(topics):
         raise ValueError("the four topics must be four different texts that are not empty")
+    for topic in topics:
+        if re.search(r"[+#\x00-\x1f\x7f-\x9f]|^\$", topic) or topic.partition("/")[0] in OURS:
+            raise ValueError(f"this cannot be a topic of a bridge: {topic!r}")
+        if any(other.startswith(f"{topic}/") for other in topics):  # who listens to one would hear the other
+            raise ValueError(f"a topic lies below another: {topic!r}")
     return MQTTServer(host, port, username, password, *topics)

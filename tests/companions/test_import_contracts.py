@@ -49,7 +49,7 @@ LAYERS = {
         "__main__",
     ),
     "indiredis": (
-        "errors servers keys numbers",
+        "errors servers keys numbers inbox",
         "records logs requests feed",
         "plan blobfolder connection sources tools",
         "store",
@@ -103,7 +103,7 @@ SANS_IO = (
     ),
     *(
         f"indiredis.{part}"
-        for part in "keys numbers records logs plan requests mqtt.topics mqtt.snoop mqtt.tree mqtt.discovery".split()
+        for part in "keys numbers records logs plan requests mqtt.topics mqtt.snoop mqtt.owners mqtt.tree mqtt.discovery".split()
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,10 @@ PATIENCE: Final = 60.0
 """Seconds for one of them."""
 FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 4.0
+TO: Final = "to"
+"""Name of the user property that says for which bridge a request is."""
+HEALTHY: Final = 10.0
+"""Seconds of life after which a lost connection is made again soon; two with one name would end each other for ever."""
 
 
 class Incoming(NamedTuple):
@@ -34,6 +39,7 @@ class Incoming(NamedTuple):
         retained: It was published before we subscribed.
         response: Topic for an answer, if the sender named one.
         correlation: What the answer should carry.
+        to: Name of the only bridge that it is for, if the sender named one.
     """
 
     topic: str
@@ -41,6 +47,7 @@ class Incoming(NamedTuple):
     retained: bool
     response: str = ""
     correlation: bytes = b""
+    to: str = ""
 
 
 class Will(NamedTuple):
@@ -108,8 +115,10 @@ class Broker:
     async def run(self) -> None:
         """Connect, listen, and connect again, until cancelled."""
         wait = FIRST_WAIT
+        loop = asyncio.get_running_loop()
         while True:
             reason = "closed"
+            since = loop.time()
             try:
                 async with self._connection() as client:
                     for topic in self.subscriptions:
@@ -117,7 +126,7 @@ class Broker:
                             qos=max(1, self.options.qos), noLocal=self._no_local, retainAsPublished=self._no_local
                         )
                         await client.subscribe(topic, options=how)
-                    wait = FIRST_WAIT
+                    since = loop.time()
                     self._client = client
                     self.up = True
                     self.connects += 1
@@ -134,12 +143,18 @@ class Broker:
                 reason = str(error) or type(error).__name__
             finally:
                 was_up, self.up, self._client = self.up, False, None
+                for task in self._sending:  # nobody will confirm them, and others wait for their places
+                    task.cancel()
                 if was_up:
                     self.on_down()
+            if was_up and loop.time() - since >= HEALTHY:
+                wait = FIRST_WAIT
+            elif was_up:
+                reason += "; has another bridge the same name?"
             if reason != self.refused:
                 self.refused = reason
                 logger.warning("%s: MQTT at %s: %s", self.identifier, self.where, reason)
-            await asyncio.sleep(wait)
+            await asyncio.sleep(wait * random.uniform(0.8, 1.2))
             wait = min(2 * wait, LONGEST_WAIT)
 
     def _connection(self) -> Any:
@@ -182,6 +197,7 @@ class Broker:
             bool(message.retain),
             getattr(properties, "ResponseTopic", ""),
             getattr(properties, "CorrelationData", b""),
+            dict(getattr(properties, "UserProperty", ())).get(TO, ""),
         )
         try:
             self.on_message(incoming)
@@ -198,8 +214,21 @@ class Broker:
         response: str = "",
         correlation: bytes = b"",
         content_type: str = "",
+        to: str = "",
+        expiry: int = 0,
     ) -> bool:
         """Send, in order; comes back when there is room for more, and not when it has been delivered.
+
+        Args:
+            topic: Where to.
+            payload: What.
+            qos: Quality of service; None for that of raw messages.
+            retain: The broker keeps it.
+            response: Topic for an answer.
+            correlation: What this is the answer to.
+            content_type: What the payload is.
+            to: Name of the only bridge that it is for.
+            expiry: Seconds after which the broker delivers it no more.
 
         Returns:
             False if there is no connection; then nothing was sent.
@@ -212,7 +241,7 @@ class Broker:
             self._window.release()
             return False
         properties = None
-        if response or correlation or content_type:
+        if response or correlation or content_type or to or expiry:
             properties = self._paho.Properties(self._packets.PUBLISH)
             if response:
                 properties.ResponseTopic = response
@@ -220,6 +249,10 @@ class Broker:
                 properties.CorrelationData = correlation
             if content_type:
                 properties.ContentType = content_type
+            if to:
+                properties.UserProperty = (TO, to)
+            if expiry:
+                properties.MessageExpiryInterval = expiry
         level = self.options.qos if qos is None else qos
         task = asyncio.ensure_future(self._deliver(client, topic, payload, level, retain, properties))
         self._sending.add(task)
@@ -237,12 +270,17 @@ class Broker:
             logger.error("a message was not sent: %s", task.exception())
 
     async def _say_goodbye(self, client: Any) -> None:
-        await self.drain()
-        if self._will is not None:
-            with contextlib.suppress(self._aiomqtt.MqttError):
-                await client.publish(self._will.topic, self._will.payload, 1, True, timeout=2)
+        """Whoever waits for this may lose patience, but not before it has been handed to the connection."""
+        level = 0  # which takes no place among those under way
+        try:
+            level = int(await self.drain())
+        finally:
+            if self._will is not None:
+                with contextlib.suppress(self._aiomqtt.MqttError):
+                    await client.publish(self._will.topic, self._will.payload, level, True, timeout=2)
 
-    async def drain(self, timeout: float = 2.0) -> None:
-        """Wait until everything has been delivered."""
+    async def drain(self, timeout: float = 2.0) -> bool:
+        """Wait until everything has been delivered; False if it is not in time."""
         if self._sending:
             await asyncio.wait(list(self._sending), timeout=timeout)
+        return not self._sending

@@ -97,7 +97,12 @@ def _common(tree: Tree, device: Device, prop: Property, key: str, platform: str)
 
 
 def _value(member: str, tail: str = "") -> str:
-    return "{{ value_json.v[" + json.dumps(member) + "]" + tail + " }}"
+    return "{{ value_json.v[" + _literal(member) + "]" + tail + " }}"
+
+
+def _literal(value: Any) -> str:
+    """Names as a template reads them, which knows no halves of a character."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _components(tree: Tree, prop: Property) -> dict[str, dict[str, Any]]:
@@ -174,9 +179,9 @@ def _switches(tree: Tree, prop: Property) -> dict[str, dict[str, Any]]:
         labels = _labels(prop)
         by_name = {name: label for label, name in labels.items()}
         chosen = (
-            "{% set m = " + json.dumps(by_name) + " %}{% for k, v in value_json.v.items() if v %}{{ m[k] }}{% endfor %}"
+            "{% set m = " + _literal(by_name) + " %}{% for k, v in value_json.v.items() if v %}{{ m[k] }}{% endfor %}"
         )
-        command = "{% set m = " + json.dumps(labels) + " %}{{ {m[value]: true} | to_json }}"
+        command = "{% set m = " + _literal(labels) + " %}{{ {m[value]: true} | to_json }}"
         return {
             slug(prop.name): {
                 "p": "select",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -13,21 +14,25 @@ from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
-from indipydriver.protocol.messages import DelProperty, EnableBlob, Message
+from indipydriver.protocol.messages import AnyMessage, DelProperty, EnableBlob, GetProperties, Message
 from indipydriver.protocol.tags import BlobMode, Verb
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 from indipydriver.transport.stream import StreamLink
 
+from ..inbox import LATE
 from ..requests import NotUnderstood, elements
 from .broker import Broker, Incoming
-from .topics import STATUS, Topics, is_online, presence, presence_text
+from .owners import Owners
+from .topics import BLOBS, COUNT, STATUS, Topics, is_online, presence, presence_text
 
 __all__ = ["Listener"]
 
 logger = logging.getLogger("indiredis")
 
+SAID: Final = 100
+"""Texts that are remembered."""
 QUEUED: Final = 1000
 """Requests that wait for the broker, beyond which the client is not read."""
 
@@ -45,10 +50,11 @@ class Listener:
         self._topics = topics
         self._up = asyncio.Event()
         self._link: Link | None = None
-        self._waiting: deque[Frame] = deque()
+        self._waiting: deque[tuple[Frame, str]] = deque()  # and for which bridge alone
         self._news = asyncio.Event()
         self._paused = False
-        self._owners: dict[str, str] = {}  # by device: the bridge that has it
+        self._owners = Owners()
+        self._said: dict[AnyMessage, str] = {}  # what was said lately of no device that is known, and by whom
         self._wanted: dict[tuple[str | None, str | None], BlobMode] = {}
         self._greet = False
         self.ready = asyncio.Event()
@@ -108,7 +114,7 @@ class Listener:
     # From the client; called by the link
 
     def frames_received(self, frames: list[Frame]) -> None:
-        self._waiting += frames
+        self._waiting += [(frame, "") for frame in frames]
         self._news.set()
         if len(self._waiting) > QUEUED and not self._paused and self._link is not None:
             self._paused = True
@@ -129,21 +135,25 @@ class Listener:
             if self._link is not None and self._broker.up:
                 self.ready.set()
             while self._waiting:
-                await self._publish(self._waiting.popleft())
+                await self._publish(*self._waiting.popleft())
                 if self._paused and len(self._waiting) < QUEUED // 2 and self._link is not None:
                     self._paused = False
                     self._link.resume_reading()
 
-    async def _publish(self, frame: Frame) -> None:
+    async def _publish(self, frame: Frame, to: str) -> None:
         verb = frame.tag.verb
         if verb not in (Verb.NEW, Verb.GET, Verb.ENABLE_BLOB):
             return
         payload = b"".join(frame.chunks)
-        response = ""
+        response, expiry = "", 0
         if verb is Verb.ENABLE_BLOB:
             self._want(frame)
             response = self._topics.blobs
-        await self._broker.publish(self._topics.to_indi, payload, response=response)
+        elif verb is Verb.NEW:
+            expiry = int(LATE)
+        if verb is not Verb.GET:
+            to = self._owners.of(frame.device)
+        await self._broker.publish(self._topics.to_indi, payload, response=response, to=to, expiry=expiry)
 
     def _want(self, frame: Frame) -> None:
         with contextlib.suppress(RemoteProtocolError):
@@ -165,6 +175,15 @@ class Listener:
         if first == STATUS:
             self._presence(who, message)
             return
+        if message.retained:
+            logger.warning("a retained message on %s is ignored: it is from the past", message.topic)
+            return
+        if first == COUNT:
+            self._counted(who, message.payload)
+            return
+        direct = first == BLOBS
+        if not direct:
+            self._owners.heard(who)
         if self._link is None:
             return
         try:
@@ -174,12 +193,7 @@ class Listener:
             return
         batch: list[Frame] = []
         for frame in frames:
-            verb = frame.tag.verb
-            if verb is Verb.DEF and frame.device is not None:
-                self._owners[frame.device] = who
-            elif verb is Verb.DELETE and frame.device is not None and frame.name is None:
-                self._owners.pop(frame.device, None)
-            elif verb not in (Verb.SET, Verb.MESSAGE, Verb.DELETE):
+            if not self._is_news(frame, who, direct):
                 continue
             if isinstance(frame, BlobFrame):
                 if self._is_wanted(frame.device, frame.name):
@@ -189,6 +203,66 @@ class Listener:
                 continue
             batch.append(frame)
         self._write(batch)
+
+    def _is_news(self, frame: Frame, who: str, direct: bool) -> bool:
+        """Something that the client should hear; note what it says of devices."""
+        verb, device = frame.tag.verb, frame.device
+        if verb not in (Verb.DEF, Verb.SET, Verb.MESSAGE, Verb.DELETE):
+            return False
+        if direct:
+            return True
+        if verb is Verb.MESSAGE and not self._owners.of(device):
+            return self._is_said_first(frame, who)
+        if device is None:
+            return True
+        if self._owners.is_of_another(device, who):
+            if self._owners.contest(device, who):
+                owner = self._owners.of(device)
+                logger.warning("what %s says of %s is ignored: that is a device of %s", who, device, owner)
+            return False
+        if verb is Verb.DEF and self._owners.defined(who, device, frame.name):
+            self._want_again(device)
+        elif verb is Verb.DELETE and self._owners.deleted(device, frame.name):
+            self._ask(device)
+        return True
+
+    def _is_said_first(self, frame: Frame, who: str) -> bool:
+        """Nobody else has said the same just before, as a bridge does that hears what we pass on."""
+        try:
+            message = decode(frame)
+        except RemoteProtocolError:
+            return False
+        if self._said.setdefault(message, who) != who:
+            return False
+        if len(self._said) > SAID:
+            del self._said[next(iter(self._said))]
+        return True
+
+    def _ask(self, device: str | None = None, to: str = "") -> None:
+        self._waiting.append((encode(GetProperties(device)), to))
+        self._news.set()
+
+    def _want_again(self, device: str | None = None) -> None:
+        """Ask again for BLOBs that were asked for."""
+        for (of, name), mode in self._wanted.items():
+            if device is None or of == device:
+                self._waiting.append((encode(EnableBlob(of, name, mode)), ""))
+                self._news.set()
+
+    def _counted(self, who: str, payload: bytes) -> None:
+        """A broker drops what a slow listener does not fetch, and tells nobody."""
+        match = re.fullmatch(rb"(\d{1,18}) (\d{1,18})", payload)
+        if match is None:
+            return
+        total, answers = map(int, match.groups())
+        if not self._owners.counted(who, total, answers):
+            logger.warning("not everything from %s has arrived: it is asked again", who)
+            self._ask(to=who)
+            return
+        now = format_timestamp()
+        for device, name in self._owners.left_over(who, answers):
+            self._owners.deleted(device, name)
+            self._write([encode(DelProperty(device, name, now))])
 
     def _write(self, frames: list[Frame]) -> None:
         if frames and self._link is not None:
@@ -208,14 +282,12 @@ class Listener:
         now = format_timestamp()
         news = [] if message.retained and online else [encode(Message(None, text, now))]
         if not online:
-            gone = [owned for owned, owner in self._owners.items() if owner == who]
+            gone, contested = self._owners.gone(who)
             news = [encode(DelProperty(each, None, now, text)) for each in gone] + news
-            for each in gone:
-                del self._owners[each]
-        elif not message.retained:  # its BLOBs have to be asked for again
-            for (device, name), mode in self._wanted.items():
-                self._waiting.append(encode(EnableBlob(device, name, mode)))
-            self._news.set()
+            for each in contested:
+                self._ask(each)
+        elif not message.retained:
+            self._want_again()
         self._write(news)
 
 

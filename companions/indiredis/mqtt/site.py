@@ -27,6 +27,7 @@ from indipydriver.protocol.tags import BlobMode, VectorKind
 from indipydriver.protocol.values import format_timestamp
 
 from ..feed import Feed, News, definition_of
+from ..inbox import Inbox, too_late
 from ..requests import NotUnderstood, elements, request
 from ..store import encoded
 from .broker import Broker, Incoming
@@ -41,8 +42,9 @@ TOLD: Final = 100
 """Texts that wait while the broker is away."""
 MOST: Final = 1000
 """Wishes of one bridge, bridges with wishes, and requests of our drivers, that are kept."""
-WAITING: Final = 10_000
-"""Commands that wait for a slow INDI server."""
+COUNT_EVERY: Final = 5.0
+COUNTS: Final = 6
+"""How often listeners are told of the last message, as that can get lost too."""
 Subject = tuple[str | None, str | None]
 
 
@@ -53,9 +55,6 @@ class Site:
         feed: Of the instruments.
         broker: Its callbacks become ours.
         topics: Of this bridge.
-
-    Attributes:
-        lost: Commands that were dropped because too many waited.
     """
 
     def __init__(self, feed: Feed, broker: Broker, topics: Topics) -> None:
@@ -73,9 +72,13 @@ class Site:
         self._texts: deque[str] = deque(maxlen=TOLD)
         self._shown: dict[str, set[str]] = {}  # properties that have been published
         self._blobs: dict[str, dict[Subject, tuple[BlobMode, str]]] = {}  # by who asked: mode and topic
-        self._coming: asyncio.Queue[tuple[str, Incoming]] = asyncio.Queue(WAITING)
+        self._inbox: Inbox[tuple[str, Incoming]] = Inbox()
+        self._jobs: set[asyncio.Task[None]] = set()
         self._was_up = False
-        self.lost = 0
+        self._said = 0  # messages for all, since the broker is connected
+        self._answers = 0  # in which everything was defined
+        self._counted = 0.0
+        self._counts_left = 0
         self.ready = asyncio.Event()
         broker.on_message = self._take
         broker.on_up = self._broker_up
@@ -87,20 +90,13 @@ class Site:
         """The link to the instruments has come or gone."""
         self._texts.extend(texts)
         if status.state is LinkState.READY:
-            asyncio.get_running_loop().create_task(self._introduce())
+            self._ask(GetProperties("*"))  # we are a server, too, and want to be told what drivers look for
         self._feed.poke()
 
     def tell(self, texts: Iterable[str]) -> None:
         """Publish texts for people."""
         self._texts.extend(texts)
         self._feed.poke()
-
-    async def _introduce(self) -> None:
-        """Say that we are a server, so that we are told what drivers look for."""
-        try:
-            await self._client.send(GetProperties("*"))
-        except (NotConnected, LinkLost):
-            pass
 
     def message_heard(self, message: AnyMessage) -> None:
         """A driver looks for a device that is not here."""
@@ -116,7 +112,7 @@ class Site:
     async def pump(self) -> None:
         """Publish what there is, until cancelled."""
         while True:
-            news = await self._feed.next()
+            news = await self._feed.next(self._count_due())
             if not self._broker.up:
                 self._was_up = self._model.connected
                 continue
@@ -127,10 +123,30 @@ class Site:
                 await self._publish_news(news)
             await self._link_changed()
             await self._answer()
+            if self._count_due() == 0:
+                self._counts_left -= 1
+                await self._count()
+
+    def _count_due(self) -> float | None:
+        """Seconds until listeners are told how many messages there were; None if they know."""
+        if not self._counts_left:
+            return None
+        return max(0.0, self._counted + COUNT_EVERY - asyncio.get_running_loop().time())
+
+    async def _count(self) -> None:
+        self._counted = asyncio.get_running_loop().time()
+        await self._broker.publish(self._topics.count, b"%d %d" % (self._said, self._answers))
+
+    async def _say(self, payload: bytes) -> None:
+        """Publish for all; a listener for which the broker has dropped some finds out by the number."""
+        if await self._broker.publish(self._topics.from_indi, payload):
+            self._said += 1
+            self._counts_left = COUNTS
 
     async def _greeting(self) -> None:
         await self._broker.publish(self._topics.status, presence(self._topics.own, True), qos=1, retain=True)
         self._shown.clear()
+        self._said = 0
         self._was_up = self._model.connected
         self._asked = {(None, None)}
         self._repeat_snoops = True
@@ -167,9 +183,12 @@ class Site:
             return
         if isinstance(message, SetVector) and message.kind is VectorKind.BLOB:
             for topic in self._blob_topics(message.device, message.name):
-                await self._broker.publish(topic, payload)
+                if topic == self._topics.from_indi:
+                    await self._say(payload)
+                else:
+                    await self._broker.publish(topic, payload)
             return
-        await self._broker.publish(self._topics.from_indi, payload)
+        await self._say(payload)
         for who in self._snoops.who_wants(device, name):
             await self._broker.publish(self._topics.data_for(who), payload)
         if isinstance(message, DelProperty) and device is not None:
@@ -189,9 +208,13 @@ class Site:
     async def _answer(self) -> None:
         """Publish definitions that were asked for, and requests of our drivers."""
         asked, self._asked = self._asked, set()
+        if (None, None) in asked:
+            await self._count()
         for device, name in _reduced(asked):
             for message in self._definitions(device, name):
                 await self._publish(message)
+        if (None, None) in asked:
+            self._answers += 1
         snooped, self._snooped = self._snooped, []
         for who, (device, name) in dict.fromkeys(snooped):
             for message in self._definitions(device, name):
@@ -229,10 +252,9 @@ class Site:
             if who != self._topics.own:
                 self._take_snoop(who, message)
             return
-        try:
-            self._coming.put_nowait((who if message.topic != self._topics.snoop_data else self._topics.own, message))
-        except asyncio.QueueFull:
-            self.lost += 1
+        if message.to not in ("", self._topics.own):
+            return
+        if not self._inbox.put((who, message), len(message.payload)):
             self._texts.append("A command was lost: too many wait for the INDI server")
             self._feed.poke()
 
@@ -245,7 +267,7 @@ class Site:
             return
         if online is False:
             self._snoops.forget(who)
-            asyncio.get_running_loop().create_task(self._forget_blobs(who))
+            self._inbox.put((who, message), 0)  # behind what it asked for before
         elif online and self._standing:
             self._repeat_snoops = True
             self._feed.poke()
@@ -265,23 +287,38 @@ class Site:
             self._snooped.append((who, (asked.device, asked.name)))
             self._feed.poke()
         elif asked.device is not None:
-            asyncio.get_running_loop().create_task(self._ask(GetProperties(asked.device, asked.name)))
+            self._ask(GetProperties(asked.device, asked.name))
 
-    async def _ask(self, message: AnyMessage) -> None:
+    def _ask(self, message: GetProperties) -> None:
+        if len(self._jobs) < MOST:
+            job = asyncio.ensure_future(self._send(message))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+
+    async def _send(self, message: GetProperties) -> None:
         try:
             await self._client.send(message)
-        except (NotConnected, LinkLost):
-            pass
+        except IndiError as error:
+            logger.info("not asked: %s", error)
 
     async def carry(self) -> None:
         """Pass on what has come, in order, until cancelled."""
+        try:
+            await self._carry()
+        finally:
+            for job in self._jobs:
+                job.cancel()
+
+    async def _carry(self) -> None:
         while True:
-            who, message = await self._coming.get()
+            (who, message), came = await self._inbox.get()
             try:
                 if message.topic == self._topics.snoop_data:
                     await self._carry_snoop_data(message)
+                elif message.topic.startswith(f"{STATUS}/"):
+                    await self._forget_blobs(who)
                 else:
-                    await self._carry_request(who, message)
+                    await self._carry_request(who, message, came)
             except NotUnderstood as error:
                 logger.warning("a payload on %s is ignored: %s", message.topic, error)
             except IndiError as error:
@@ -296,7 +333,7 @@ class Site:
                 self._repeat_snoops = True
                 self._feed.poke()
 
-    async def _carry_request(self, who: str, message: Incoming) -> None:
+    async def _carry_request(self, who: str, message: Incoming, came: float) -> None:
         large = len(message.payload) > 64 << 10
         asked = await asyncio.to_thread(request, message.payload) if large else request(message.payload)
         if isinstance(asked, GetProperties):
@@ -310,10 +347,14 @@ class Site:
             if asked.device is not None:
                 await self._enable(who, asked, message.response or self._topics.from_indi)
         elif isinstance(asked, NewVector) and self._model.names(asked.device):
+            reason = too_late(came)
             try:
-                await self._client.send(asked)
+                if not reason:
+                    await self._client.send(asked)
             except (NotConnected, LinkLost) as error:
-                self._texts.append(f"The command for {asked.device} {asked.name} was not sent: {error}")
+                reason = str(error)
+            if reason:
+                self._texts.append(f"The command for {asked.device} {asked.name} was not sent: {reason}")
                 self._feed.poke()
 
     # BLOBs

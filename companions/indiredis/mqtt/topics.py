@@ -15,11 +15,15 @@ from indipydriver.protocol.values import format_timestamp
 from ..requests import NotUnderstood, elements
 from ..servers import MQTTServer
 
-__all__ = ["STATUS", "Topics", "check_id", "is_online", "presence", "presence_text"]
+__all__ = ["BLOBS", "COUNT", "NOT_IN_TOPICS", "STATUS", "Topics", "check_id", "is_online", "presence", "presence_text"]
 
 STATUS: Final = "status"
 BLOBS: Final = "blobs"
-_NO_ID: Final = re.compile(r"[/+#\x00-\x1f\x7f]|^\$")
+COUNT: Final = "count"
+_NO_CHARACTERS: Final = "".join(f"\\U{plane:04x}fffe\\U{plane:04x}ffff" for plane in range(17))
+NOT_IN_TOPICS: Final = rf"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NO_CHARACTERS}"
+"""Characters, for a regular expression, for which a broker ends the connection."""
+_NO_ID: Final = re.compile(rf"[/+#{NOT_IN_TOPICS}]|^\$")
 ONLINE: Final = "is online"
 OFFLINE: Final = "is offline"
 
@@ -62,6 +66,7 @@ class Topics:
         self.snoop_data = f"{server.snoop_data_topic}/{own}"
         self.blobs = f"{BLOBS}/{own}"
         self.status = f"{STATUS}/{own}"
+        self.count = f"{COUNT}/{own}"
         self._server = server
 
     def _from_others(self, first: str) -> list[str]:
@@ -81,7 +86,8 @@ class Topics:
     @property
     def of_a_listener(self) -> list[str]:
         """What a bridge beside clients subscribes to."""
-        return [*self._from_others(self._server.from_indi_topic), *self._from_others(STATUS), self.blobs]
+        firsts = (self._server.from_indi_topic, STATUS, COUNT)
+        return [*(topic for first in firsts for topic in self._from_others(first)), self.blobs]
 
     def data_for(self, other: str) -> str:
         """Where another bridge gets what its drivers asked for."""
@@ -97,6 +103,7 @@ class Topics:
             server.snoop_data_topic,
             STATUS,
             BLOBS,
+            COUNT,
         )
         for first in firsts:
             if topic == first:

@@ -6,21 +6,23 @@ import json
 import math
 import re
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from indipyclient.model.properties import Member, Property
 from indipydriver.protocol.tags import VectorKind
 
+from .topics import NOT_IN_TOPICS
+
 __all__ = ["ROOT", "Tree", "definition", "parse_set", "state"]
 
 ROOT: Final = "indi"
-_ENCODED: Final = re.compile(r"[/+#%\x00-\x1f\x7f]")
+_ENCODED: Final = re.compile(rf"[/+#%{NOT_IN_TOPICS}]|^\$|^link$")
+"""What cannot be a part of a topic, or is one of ours."""
 
 
 def part(name: str) -> str:
     """A name as a part of a topic."""
-    text = _ENCODED.sub(lambda match: f"%{ord(match[0]):02X}", name)
-    return f"%24{text[1:]}" if text.startswith("$") else text
+    return _ENCODED.sub(lambda match: quote(match[0], safe="") if match[0] != "link" else "%6Cink", name)
 
 
 class Tree:
@@ -105,27 +107,23 @@ def state(prop: Property) -> bytes:
     return json.dumps(found).encode()
 
 
-def parse_set(payload: bytes, member: str) -> tuple[dict[str, Any], str | None, Any]:
+def parse_set(payload: bytes, member: str, literal: bool = False) -> tuple[dict[str, Any], str | None, Any]:
     """Values, timestamp and id of a command.
 
     Args:
         payload: JSON ``{"RA": 5.5}``, or for one member a plain value; ``t`` and ``id`` may stand in an object
             ``{"v": {...}, "t": ..., "id": ...}``.
         member: Of the topic; "" for several.
+        literal: The member is a text: a plain value is taken as it stands.
 
     Raises:
         ValueError: It is something else.
     """
     text = payload.decode()
     if member:
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        if isinstance(value, dict | list) or value is None:
-            raise ValueError("a plain value is expected")
+        value = _plain(text, literal)
         return {member: value if isinstance(value, bool) else str(value)}, None, None
-    found = json.loads(text)
+    found = _loads(text)
     if not isinstance(found, dict):
         raise ValueError("an object with members is expected")
     stamp, ident = None, None
@@ -133,5 +131,34 @@ def parse_set(payload: bytes, member: str) -> tuple[dict[str, Any], str | None, 
         stamp, ident, found = found.get("t"), found.get("id"), found["v"]
     if not found or any(isinstance(value, dict | list) or value is None for value in found.values()):
         raise ValueError("an object with a value for each member is expected")
+    if not (stamp is None or isinstance(stamp, str)):
+        raise ValueError(f"t is a time of ISO 8601 in quotes, not {stamp!r}")
     values = {str(name): value if isinstance(value, bool) else str(value) for name, value in found.items()}
-    return values, stamp if isinstance(stamp, str) else None, ident
+    return values, stamp, ident
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("this is too deep") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a member is named twice")
+    return found
+
+
+def _plain(text: str, literal: bool) -> Any:
+    """A number, a switch, or a text, which may be in quotes."""
+    try:
+        value = _loads(text)
+    except ValueError:
+        return text
+    if literal:
+        return value if isinstance(value, str) else text
+    if isinstance(value, dict | list) or value is None:
+        raise ValueError("a plain value is expected")
+    return value

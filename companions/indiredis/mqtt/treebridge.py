@@ -80,19 +80,19 @@ class TreeBridge:
         """Publish until cancelled."""
         async with self._client.changes(initial=True, interval=INTERVAL) as cursor:
             following = asyncio.create_task(cursor.next())
+            up = asyncio.create_task(self._all.wait())
             try:
                 while True:
-                    up = asyncio.create_task(self._all.wait())
                     soon = self._left or (self._ha and self._announced != self._model.defined_at)
                     await asyncio.wait(
                         [following, up], timeout=QUIET if soon else None, return_when=asyncio.FIRST_COMPLETED
                     )
-                    up.cancel()
                     if following.done():
                         following.result()
                         following = asyncio.create_task(cursor.next())
-                    if self._all.is_set():
+                    if up.done():
                         self._all.clear()
+                        up = asyncio.create_task(self._all.wait())
                         self._published.clear()
                         self._since = asyncio.get_running_loop().time()
                     if self._broker.up:
@@ -101,6 +101,7 @@ class TreeBridge:
                 raise ConnectionAbortedError("the client is closed") from None
             finally:
                 following.cancel()
+                up.cancel()
                 for job in self._jobs:
                     job.cancel()
 
@@ -180,12 +181,13 @@ class TreeBridge:
         begin = time.monotonic()
         answer: dict[str, Any] = {"ok": False}
         try:
-            values, stamp, ident = tree.parse_set(message.payload, member)
+            known = self._client.get(device, name)
+            literal = known is not None and known.kind is VectorKind.TEXT
+            values, stamp, ident = tree.parse_set(message.payload, member, literal)
             if ident is not None:
                 answer["id"] = ident
-            given = parse_timestamp(stamp)
-            if given is not None and time.time() - given.timestamp() > OLD:
-                raise ValueError(f"the command is more than {OLD:g} s old")
+            if stamp is not None:
+                _check_age(stamp)
             prop = self._client.need(device, name)
             wanted: dict[str, Value] = dict(values)
             on = [key for key, value in values.items() if value is True or value == "On"]
@@ -205,3 +207,19 @@ class TreeBridge:
         if message.response:
             await self._broker.publish(message.response, payload, qos=1, correlation=message.correlation)
         await self._broker.publish(self._topics.result(device, name), payload, qos=1)
+
+
+def _check_age(stamp: str) -> None:
+    """A command is of now.
+
+    Raises:
+        ValueError: It is not, or nobody knows.
+    """
+    given = parse_timestamp(stamp)
+    if given is None:
+        raise ValueError(f"{stamp!r} is not a time")
+    age = time.time() - given.timestamp()
+    if age > OLD:
+        raise ValueError(f"the command is more than {OLD:g} s old")
+    if age < -OLD:
+        raise ValueError(f"the command is from the future: a clock is wrong by {-age:.0f} s")

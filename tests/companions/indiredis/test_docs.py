@@ -49,7 +49,15 @@ def test_logs():
 def test_topics():
     named = {name.partition("/")[0] for name in re.findall(r"^\| `([\w/<>]+)` \|", section("Topics"), re.M)}
     topics = Topics("x", indiredis.mqtt_server())
-    used = [topics.to_indi, topics.from_indi, topics.snoop_control, topics.snoop_data, topics.blobs, topics.status]
+    used = [
+        topics.to_indi,
+        topics.from_indi,
+        topics.snoop_control,
+        topics.snoop_data,
+        topics.blobs,
+        topics.status,
+        topics.count,
+    ]
     assert named == {topic.partition("/")[0] for topic in used}
 
 

@@ -59,12 +59,12 @@ async def test_two_sites_one_redis_and_one_port(tmp_path):
                 await client.wait_property("One", "COUNT", where=lambda prop: prop["N"].value == "6")
                 await soon(lambda: not differences(client.snapshot(), redis.everything()))
                 assert (one.got, two.got) == (["6"], ["5"])
-            await eventually(lambda: "status/site1 <message" in heard.stdout())
+            await eventually(lambda: 'message="site1 is offline"' in heard.stdout())
             lines = heard.stdout()
         topics = {line.split(" ", 1)[0] for line in lines.splitlines()}
         assert topics == {
             *"from_indi/site1 from_indi/site2 to_indi/web to_indi/port1".split(),
-            *"status/site1 status/site2 status/web status/port1".split(),
+            *"status/site1 status/site2 status/web status/port1 count/site1 count/site2".split(),
         }
         assert re.search(r'^from_indi/site1 <message [^>]*message="Connected to 127', lines, re.M)
         assert re.findall(r"^status/site1 .*", lines, re.M)[-1].endswith('is offline" />')

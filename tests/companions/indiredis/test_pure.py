@@ -161,7 +161,7 @@ def test_snoop_table():
 def test_topics():
     topics = Topics("me", mqtt_server(), ["a", "b"])
     assert topics.of_a_site == ["to_indi/a", "to_indi/b", "snoop_control/#", "snoop_data/me", "status/#"]
-    assert Topics("me", mqtt_server()).of_a_listener == ["from_indi/#", "status/#", "blobs/me"]
+    assert Topics("me", mqtt_server()).of_a_listener == ["from_indi/#", "status/#", "count/#", "blobs/me"]
     assert topics.split("from_indi/x") == ("from_indi", "x")
     assert topics.split("from_indi") == ("from_indi", "")
     assert check_id("indi_server01") == "indi_server01"

@@ -19,6 +19,19 @@ from .parts import bridge, broker_running, script, witness
 from .test_redis import Counter
 
 OPTIONS = indiredis.MQTTOptions(tree=True, home_assistant=True)
+REFUSED = [
+    '{"N": [1]}',
+    "x",
+    '{"M": 1}',
+    '{"N": NaN}',
+    '{"N": 1e400}',
+    '{"N": 1, "N": 2}',
+    "[" * 50_000,
+    '{"v": {"N": 6}, "t": "2020-01-01T00:00:00"}',
+    '{"v": {"N": 6}, "t": "2999-01-01T00:00:00"}',
+    '{"v": {"N": 6}, "t": "just now"}',
+    '{"v": {"N": 6}, "t": 1600000000}',
+]
 REQUIRED = {  # by platform, what Home Assistant demands, and what it would refuse to do without a command
     "sensor": {"state_topic"},
     "number": {"command_topic", "min", "max", "step"},
@@ -71,10 +84,10 @@ async def test_values_commands_and_results():
                 assert (result["ok"], result["id"], driver.got) == (True, 7, ["4.5"])
                 await publish(mqtt, f"{at}/N/set", "5")
                 await eventually(lambda: driver.got == ["4.5", "5"])
-                for refused in ('{"N": [1]}', "x", '{"M": 1}', '{"v": {"N": 6}, "t": "2020-01-01T00:00:00"}'):
+                for refused in REFUSED:
                     await publish(mqtt, f"{at}/set", refused)
                 await publish(mqtt, f"{at}/set", '{"N": 9}', "-r")
-                await eventually(lambda: heard.stdout().count('"ok": false') == 4)
+                await eventually(lambda: heard.stdout().count('"ok": false') == len(REFUSED))
                 await eventually(lambda: f"{at}/set" not in retained(heard))
                 assert driver.got == ["4.5", "5"]
                 await driver["Focus/er"].send_delProperty()
@@ -173,7 +186,17 @@ def test_topics_and_payloads():
     assert tree.asked("indi/y/a/b/set") is None
     assert parse_set(b"5", "RA") == ({"RA": "5"}, None, None)
     assert parse_set(b"true", "A") == ({"A": True}, None, None)
+    for text in ("1.10", "007", "true", "null", "{}", "[x", "", '"', "é"):
+        assert parse_set(text.encode(), "T", literal=True) == ({"T": text}, None, None)
+    assert parse_set(b'"1.10"', "T", literal=True) == ({"T": "1.10"}, None, None)
     assert parse_set(b'{"v": {"A": 1}, "t": "x", "id": 3}', "") == ({"A": "1"}, "x", 3)
     for wrong in (b"", b"[]", b"{}", b'{"A": {}}', b"\xff"):
         with pytest.raises(ValueError):  # noqa: PT011
             parse_set(wrong, "")
+
+
+def test_templates_find_members_whatever_their_names_are():
+    jinja2 = pytest.importorskip("jinja2")
+    for name in ("A", 'a"b', "a'b", "}}", "{% x %}", "é", "\U0001f600", "\\u0041", "a b"):
+        template = jinja2.Environment(autoescape=False).from_string(discovery._value(name))
+        assert template.render(value_json=json.loads(json.dumps({"v": {name: 5.5}}))) == "5.5"

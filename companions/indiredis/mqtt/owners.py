@@ -1,0 +1,116 @@
+"""Which bridge has which device, and whether everything that it said has arrived.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Owners"]
+
+
+@dataclass(slots=True)
+class _Device:
+    who: str
+    names: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)  # bridges that say they have it, too
+
+
+@dataclass(slots=True)
+class _Count:
+    total: int | None = None  # as the bridge has said
+    since: int = 0  # that came after it had
+    answers: int = 0  # that the bridge had given when something was missed
+    renewed: set[tuple[str, str]] | None = None  # defined again since then
+
+
+class Owners:
+    """A device belongs to the bridge that defined it first, until that deletes it or is gone."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, _Device] = {}
+        self._counts: dict[str, _Count] = {}
+
+    def clear(self) -> None:
+        """Nothing is known."""
+        self._devices.clear()
+        self._counts.clear()
+
+    def of(self, device: str | None) -> str:
+        """The bridge that has a device; "" if nobody is known to."""
+        found = self._devices.get(device or "")
+        return found.who if found is not None else ""
+
+    def is_of_another(self, device: str, who: str) -> bool:
+        """It belongs to another bridge than this."""
+        found = self._devices.get(device)
+        return found is not None and found.who != who
+
+    def contest(self, device: str, who: str) -> bool:
+        """Another bridge says that it has the device; False if it has said so before."""
+        others = self._devices[device].others
+        if who in others:
+            return False
+        others.add(who)
+        return True
+
+    def defined(self, who: str, device: str, name: str | None) -> bool:
+        """A property has been defined; True if the device is new."""
+        found = self._devices.get(device)
+        is_new = found is None
+        if found is None:
+            found = self._devices[device] = _Device(who)
+        found.names.add(name or "")
+        renewed = self._counts[who].renewed if who in self._counts else None
+        if renewed is not None:
+            renewed.add((device, name or ""))
+        return is_new
+
+    def deleted(self, device: str, name: str | None) -> bool:
+        """A property has been deleted, or all of a device; True if another bridge may have the device."""
+        found = self._devices.get(device)
+        if found is None:
+            return False
+        found.names.discard(name or "")
+        if name is not None and found.names:
+            return False
+        del self._devices[device]
+        return bool(found.others)
+
+    def gone(self, who: str) -> tuple[list[str], list[str]]:
+        """A bridge has gone: its devices, and those of them that another bridge may have."""
+        self._counts.pop(who, None)
+        mine = [device for device, found in self._devices.items() if found.who == who]
+        return mine, [device for device in mine if self.deleted(device, None)]
+
+    # Counts
+
+    def heard(self, who: str) -> None:
+        """A message of this bridge has come."""
+        self._counts.setdefault(who, _Count()).since += 1
+
+    def counted(self, who: str, total: int, answers: int) -> bool:
+        """Compare with what the bridge has counted itself.
+
+        Args:
+            who: The bridge.
+            total: Messages that it has published so far.
+            answers: How often it has defined everything, as far as all of that is among them.
+
+        Returns:
+            False if something has not come, so that the bridge has to be asked for everything.
+        """
+        count = self._counts.setdefault(who, _Count())
+        fits = count.total is None or total - count.total == count.since
+        count.total, count.since = total, 0
+        if not fits:
+            count.answers, count.renewed = answers, set()
+        return fits
+
+    def left_over(self, who: str, answers: int) -> list[tuple[str, str]]:
+        """What the bridge has not defined again after something was missed, as it is not there any more."""
+        count = self._counts[who]
+        renewed = count.renewed
+        if renewed is None or answers <= count.answers:
+            return []
+        count.renewed = None
+        found = [(device, name) for device, one in self._devices.items() if one.who == who for name in one.names]
+        return [key for key in found if key not in renewed]
