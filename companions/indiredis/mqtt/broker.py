@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -106,7 +106,6 @@ class Broker:
         self._client: Any = None
         self._window = asyncio.Semaphore(WINDOW)
         self._sending: set[asyncio.Task[None]] = set()
-        self._arrived = asyncio.Event()
 
     @property
     def where(self) -> str:
@@ -120,7 +119,7 @@ class Broker:
             reason = "closed"
             since = loop.time()
             try:
-                async with self._connection() as client:
+                async with self._connected() as client:
                     for topic in self.subscriptions:
                         how = self._subscribe(
                             qos=max(1, self.options.qos), noLocal=self._no_local, retainAsPublished=self._no_local
@@ -156,6 +155,24 @@ class Broker:
                 logger.warning("%s: MQTT at %s: %s", self.identifier, self.where, reason)
             await asyncio.sleep(wait * random.uniform(0.8, 1.2))
             wait = min(2 * wait, LONGEST_WAIT)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        """A connection; one that is there when nobody waits for it any more is ended, and not left to itself."""
+        connection = self._connection()
+        coming = asyncio.ensure_future(connection.__aenter__())
+        try:
+            client = await asyncio.shield(coming)
+        except asyncio.CancelledError:
+            ending = asyncio.ensure_future(_end(connection, coming))
+            _unwanted.add(ending)
+            ending.add_done_callback(_unwanted.discard)
+            raise
+        finally:
+            del coming  # a failure that it holds would hold this frame
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_exit(connection.__aexit__)
+            yield client
 
     def _connection(self) -> Any:
         options, server = self.options, self.server
@@ -284,3 +301,12 @@ class Broker:
         if self._sending:
             await asyncio.wait(list(self._sending), timeout=timeout)
         return not self._sending
+
+
+_unwanted: set[asyncio.Task[None]] = set()  # the loop alone would not keep them
+
+
+async def _end(connection: Any, coming: asyncio.Task[Any]) -> None:
+    with contextlib.suppress(Exception):
+        await coming
+        await connection.__aexit__(None, None, None)

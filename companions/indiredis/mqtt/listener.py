@@ -14,7 +14,7 @@ from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
-from indipydriver.protocol.messages import AnyMessage, DelProperty, EnableBlob, GetProperties, Message
+from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message
 from indipydriver.protocol.tags import BlobMode, Verb
 from indipydriver.protocol.values import format_timestamp
 from indipydriver.transport.link import Link
@@ -54,7 +54,7 @@ class Listener:
         self._news = asyncio.Event()
         self._paused = False
         self._owners = Owners()
-        self._said: dict[AnyMessage, str] = {}  # what was said lately of no device that is known, and by whom
+        self._said: dict[Message, str] = {}  # what was said lately of no device that is known, and by whom
         self._wanted: dict[tuple[str | None, str | None], BlobMode] = {}
         self._greet = False
         self.ready = asyncio.Event()
@@ -232,7 +232,8 @@ class Listener:
             message = decode(frame)
         except RemoteProtocolError:
             return False
-        if self._said.setdefault(message, who) != who:
+        assert isinstance(message, Message)
+        if self._said.setdefault(message._replace(via=None), who) != who:
             return False
         if len(self._said) > SAID:
             del self._said[next(iter(self._said))]

@@ -23,6 +23,7 @@ from indiredis.mqtt.broker import Broker, Will
 from indiredis.mqtt.owners import Owners
 from indiredis.mqtt.topics import check_id
 from indiredis.mqtt.tree import Tree, part
+from indiredis.run import until
 from indiredis.store import Store
 from tests.support import ROOT, asynchronous, eventually, free_port, running_server, started
 
@@ -232,6 +233,20 @@ async def test_a_bridge_that_is_stopped_while_much_is_under_way_says_that_it_is_
     await asyncio.wait([goodbye])
     under_way.cancel()
     assert client.published == [("status/x", b"offline")]
+
+
+@asynchronous
+async def test_a_bridge_that_is_stopped_while_it_connects_leaves_no_connection():
+    async with broker_running() as (mqtt, _):
+        for number in range(40):
+            stop = asyncio.Event()
+            asyncio.get_running_loop().call_later(number / 4000, stop.set)
+            await until(stop, Broker(mqtt, f"x{number}", ["a"]).run())
+
+        def left():
+            return [task for task in asyncio.all_tasks() if "_misc_loop" in str(task.get_coro())]
+
+        await eventually(lambda: not left())
 
 
 @asynchronous

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import re
 import signal
 
@@ -338,3 +339,4 @@ async def test_tls_and_a_password_from_a_file(tmp_path, caplog):
             stop.set()
             await task
             stop.clear()
+    gc.collect()  # here, where the warning is expected
