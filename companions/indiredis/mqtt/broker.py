@@ -26,6 +26,8 @@ FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 4.0
 TO: Final = "to"
 """Name of the user property that says for which bridge a request is."""
+UNSUPPORTED: Final = 132
+"""The reason code for a version of MQTT that a broker does not know."""
 HEALTHY: Final = 10.0
 """Seconds of life after which a lost connection is made again soon; two with one name would end each other for ever."""
 
@@ -103,6 +105,7 @@ class Broker:
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
         self._will = will
+        self._is_5 = True  # until a broker refuses it
         self._client: Any = None
         self._window = asyncio.Semaphore(WINDOW)
         self._sending: set[asyncio.Task[None]] = set()
@@ -121,10 +124,7 @@ class Broker:
             try:
                 async with self._connected() as client:
                     for topic in self.subscriptions:
-                        how = self._subscribe(
-                            qos=max(1, self.options.qos), noLocal=self._no_local, retainAsPublished=self._no_local
-                        )
-                        await client.subscribe(topic, options=how)
+                        await self._listen_to(client, topic)
                     since = loop.time()
                     self._client = client
                     self.up = True
@@ -140,6 +140,10 @@ class Broker:
                         raise
             except (self._aiomqtt.MqttError, OSError, ValueError) as error:
                 reason = str(error) or type(error).__name__
+                if self._is_5 and getattr(getattr(error, "rc", None), "value", 0) == UNSUPPORTED:
+                    self._is_5 = False
+                    logger.warning("%s: the broker at %s knows only MQTT 3.1.1", self.identifier, self.where)
+                    continue
             finally:
                 was_up, self.up, self._client = self.up, False, None
                 for task in self._sending:  # nobody will confirm them, and others wait for their places
@@ -155,6 +159,14 @@ class Broker:
                 logger.warning("%s: MQTT at %s: %s", self.identifier, self.where, reason)
             await asyncio.sleep(wait * random.uniform(0.8, 1.2))
             wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _listen_to(self, client: Any, topic: str) -> None:
+        qos = max(1, self.options.qos)
+        if self._is_5:
+            how = self._subscribe(qos=qos, noLocal=self._no_local, retainAsPublished=self._no_local)
+            await client.subscribe(topic, options=how)
+        else:
+            await client.subscribe(topic, qos)
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[Any]:
@@ -176,8 +188,12 @@ class Broker:
 
     def _connection(self) -> Any:
         options, server = self.options, self.server
-        properties = self._paho.Properties(self._packets.CONNECT)
-        properties.SessionExpiryInterval = 0
+        version = self._aiomqtt.ProtocolVersion
+        session: dict[str, Any] = {"protocol": version.V311, "clean_session": True}
+        if self._is_5:
+            properties = self._paho.Properties(self._packets.CONNECT)
+            properties.SessionExpiryInterval = 0
+            session = {"protocol": version.V5, "clean_start": True, "properties": properties}
         password = server.password
         if options.password_file is not None:
             password = Path(options.password_file).read_text(encoding="utf-8").strip()
@@ -193,14 +209,12 @@ class Broker:
             username=server.username or None,
             password=password or None,
             identifier=self.identifier,
-            protocol=self._aiomqtt.ProtocolVersion.V5,
-            clean_start=True,
-            properties=properties,
             will=will,
             keepalive=options.keepalive,
             tls_context=context,
             max_inflight_messages=WINDOW,
             logger=logging.getLogger("indiredis.mqtt"),
+            **session,
         )
         client.pending_calls_threshold = 1 << 30  # the window is ours
         return client
@@ -258,7 +272,7 @@ class Broker:
             self._window.release()
             return False
         properties = None
-        if response or correlation or content_type or to or expiry:
+        if self._is_5 and (response or correlation or content_type or to or expiry):
             properties = self._paho.Properties(self._packets.PUBLISH)
             if response:
                 properties.ResponseTopic = response

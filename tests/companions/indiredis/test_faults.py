@@ -290,6 +290,49 @@ async def test_two_bridges_with_one_name_end_each_other_less_and_less_often(monk
     assert "another bridge the same name?" in caplog.text
 
 
+@asynchronous
+async def test_a_broker_that_knows_only_version_3_1_1():
+    """It stands before a real one, and refuses as old brokers do."""
+    levels = []
+    driver = Counter()
+    async with broker_running() as (mqtt, _), running_server(driver) as server:
+
+        async def client(reader, writer):
+            hello = await reader.read(65536)
+            levels.append(hello[hello.index(b"MQTT") + 4])
+            if levels[-1] > 4:
+                writer.write(b"\x20\x02\x00\x01")
+                writer.close()
+                return
+            out_reader, out_writer = await asyncio.open_connection("127.0.0.1", mqtt.port)
+            out_writer.write(hello)
+
+            async def pump(source, target):
+                with contextlib.suppress(OSError):
+                    while data := await source.read(65536):
+                        target.write(data)
+                target.close()
+
+            await asyncio.gather(pump(reader, out_writer), pump(out_reader, writer))
+
+        async with await asyncio.start_server(client, "127.0.0.1", 0) as old:
+            through = mqtt._replace(port=old.sockets[0].getsockname()[1])
+            options = indiredis.MQTTOptions(tree=True)
+            with witness(mqtt, "indi/#") as heard:
+                async with (
+                    site(server, "site1", through, options=options),
+                    port_to(through) as port,
+                    watching(port) as remote,
+                ):
+                    await remote.wait_device("Counter")
+                    await remote.set("Counter", "COUNT", N=7)
+                    at = "indi/site1/Counter/COUNT"
+                    await publish(mqtt, f"{at}/set", '{"N": 8}')
+                    await eventually(lambda: f"{at}/result" in heard.stdout())
+            assert driver.got == ["7", "8"]
+    assert sorted(levels) == [4, 4, 4, 5, 5, 5]
+
+
 # MQTT: who has what
 
 

@@ -1,12 +1,10 @@
 """How fast the bridges are.  The figures are printed with ``-s``."""
 
 import asyncio
-import contextlib
 import time
 
 import pytest
 
-import indiredis
 from examples import camera  # noqa: F401
 from indipyclient import Client
 from indipydriver import Device, IPyDriver
@@ -15,7 +13,8 @@ from indipydriver.propertyvectors import BLOBVector, NumberVector
 from indiredis import tools
 from tests.support import allowed, asynchronous, running_server
 
-from .parts import bridge, broker_running, redis_running, soon
+from .parts import broker_running, redis_running, soon
+from .sites import measure
 from .test_mqtt import port_to, site
 from .test_redis import Counter, to_redis
 
@@ -157,23 +156,9 @@ async def test_messages_over_mqtt_and_a_large_blob(capsys):
 
 
 @asynchronous
-async def test_a_hundred_sites(capsys):
-    drivers = [Counter(f"D{number}") for number in range(100)]
-    async with broker_running() as (mqtt, _), contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(running_server(*drivers))
-        cpu = time.process_time()
-        there = indiredis.indi_server("127.0.0.1", server.port)
-        for number in range(100):
-            run = bridge(indiredis.run_inditomqtt, there, f"s{number}", mqtt)
-            await stack.enter_async_context(run)
-        await asyncio.sleep(3)
-        started = time.process_time() - cpu
-        cpu = time.process_time()
-        await asyncio.sleep(5)
-        idle = time.process_time() - cpu
+async def test_sites_that_have_nothing_to_say_cost_nothing(capsys):
+    """Figures for a hundred and more: ``python -m tests.companions.indiredis.sites 100``."""
+    costs = await measure(8, 1.0)
     with capsys.disabled():
-        print(
-            f"\n100 bridges of 100 devices each at one broker: {started / 100 * 1e3:.0f} ms of processor each to start, "
-            f"{idle / 5 * 100:.1f} % of a core for all when idle"
-        )
-    assert idle < allowed(1.0)
+        print(f"\n8 sites: processor when idle {costs.idle}, at one update a second {costs.busy}")
+    assert sum(costs.idle.values()) < allowed(0.15)
