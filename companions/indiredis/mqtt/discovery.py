@@ -19,6 +19,8 @@ __all__ = ["config", "is_of", "topic"]
 
 PREFIX: Final = "homeassistant"
 WIDE: Final = 1e9
+LONGEST: Final = 255
+"""Characters of a state."""
 UNITS: Final = {
     "CCD_TEMPERATURE": ("°C", "temperature"),
     "FOCUS_TEMPERATURE": ("°C", "temperature"),
@@ -33,7 +35,11 @@ def slug(*names: str) -> str:
     """Letters, digits, dash and underscore; names that lose something by that get a digest."""
     text = "_".join(names)
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", text)
-    return plain if plain == text else f"{plain}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return plain if plain == text else f"{plain}_{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def topic(own: str, device: str) -> str:
@@ -63,6 +69,8 @@ def config(tree: Tree, device: Device, known: Mapping[str, str] | None = None) -
     components: dict[str, dict[str, Any]] = {}
     for prop in device.properties.values():
         for key, component in _components(tree, prop).items():
+            if key in components:  # `A_B` of `C`, and `B_C` of `A`
+                key = f"{key}_{_digest(prop.name)}"
             components[key] = component | _common(tree, device, prop, key, component["p"])
     gone = {key: {"p": platform} for key, platform in (known or {}).items() if key not in components}
     info = device.get("DRIVER_INFO")
@@ -116,11 +124,12 @@ def _components(tree: Tree, prop: Property) -> dict[str, dict[str, Any]]:
         if prop.kind is VectorKind.NUMBER:
             found[key] = _number(tree, prop, member) | {"name": name, "state_topic": at}
         elif prop.kind is VectorKind.TEXT:
-            one: dict[str, Any] = {"name": name, "state_topic": at, "value_template": _value(member.name)}
+            template = _value(member.name, f"[:{LONGEST}]")  # it refuses longer states
+            one: dict[str, Any] = {"name": name, "state_topic": at, "value_template": template}
             if prop.perm is Permission.READ_ONLY:
                 found[key] = one | {"p": "sensor"}
             else:
-                found[key] = one | {"p": "text", "max": 255, "command_topic": tree.set(*prop.key, member.name)}
+                found[key] = one | {"p": "text", "max": LONGEST, "command_topic": tree.set(*prop.key, member.name)}
         elif prop.kind is VectorKind.LIGHT:
             options = ["Idle", "Ok", "Busy", "Alert"]
             light = {"p": "sensor", "device_class": "enum", "options": options, "value_template": _value(member.name)}
@@ -227,6 +236,8 @@ def _labels(prop: Property) -> dict[str, str]:
     """Names of switches by their labels, which must differ for a person to choose."""
     found: dict[str, str] = {}
     for member in prop.members.values():
-        label = member.label if member.label not in found else f"{member.label} ({member.name})"
+        label = member.label
+        while label in found:
+            label += f" ({member.name})"
         found[label] = member.name
     return found

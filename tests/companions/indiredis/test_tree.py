@@ -12,7 +12,8 @@ from examples import thermostat
 from indipyclient import Client
 from indipydriver import Device, IPyDriver
 from indiredis.mqtt import discovery
-from indiredis.mqtt.tree import Tree, parse_set
+from indiredis.mqtt.tree import Tree, parse_set, state
+from tests.companions.indipyclient.scripted import scripted
 from tests.support import asynchronous, eventually, require, running_server, started
 
 from .parts import bridge, broker_running, script, witness
@@ -117,6 +118,22 @@ asyncio.run(indiredis.run_inditomqtt(there, "pier", indiredis.mqtt_server("127.0
                 assert retained(heard)["indi/pier/status"] == "online"
 
 
+# What its documentation lets a component of each platform say.
+OF_ALL = set("p unique_id default_entity_id name avty entity_category value_template".split())
+MAY = {
+    platform: OF_ALL | REQUIRED[platform] | set(more.split())
+    for platform, more in {
+        "sensor": "device_class options state_class suggested_display_precision unit_of_measurement",
+        "number": "device_class mode state_topic step unit_of_measurement",
+        "text": "max state_topic",
+        "switch": "state_off state_on state_topic",
+        "select": "command_template state_topic",
+        "button": "",
+        "binary_sensor": "device_class payload_on payload_off",
+    }.items()
+}
+
+
 def check_config(payload):
     """The written schema: what Home Assistant's documentation demands of a device configuration."""
     found = json.loads(payload)
@@ -127,7 +144,14 @@ def check_config(payload):
     assert len(set(ids)) == len(ids)
     for key, one in found["cmps"].items():
         assert re.fullmatch(r"[A-Za-z0-9_-]+", key), key
-        assert REQUIRED[one["p"]] <= set(one), (key, one)
+        assert REQUIRED[one["p"]] <= set(one) <= MAY[one["p"]], (key, one)
+        assert one.get("entity_category", "config") in ("config", "diagnostic")
+        assert one.get("entity_category") != "config" or one["p"] not in ("sensor", "binary_sensor"), one
+        if one.get("device_class") == "enum":
+            assert one["options"]
+            assert not {"state_class", "unit_of_measurement"} & set(one)
+        if one["p"] == "select":
+            assert len(set(one["options"])) == len(one["options"])
         assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", one["default_entity_id"]), one
         assert one["default_entity_id"].startswith(f"{one['p']}.")
         assert one["name"]
@@ -200,3 +224,48 @@ def test_templates_find_members_whatever_their_names_are():
     for name in ("A", 'a"b', "a'b", "}}", "{% x %}", "é", "\U0001f600", "\\u0041", "a b"):
         template = jinja2.Environment(autoescape=False).from_string(discovery._value(name))
         assert template.render(value_json=json.loads(json.dumps({"v": {name: 5.5}}))) == "5.5"
+
+
+ODD = [
+    *(
+        f"<defNumberVector device='Odd' name='N{number}' state='Ok' perm='{perm}'><defNumber name='N' format='{format}' "
+        f"min='{low}' max='{high}' step='{step}'>1</defNumber></defNumberVector>"
+        for number, (perm, format, low, high, step) in enumerate(
+            [
+                ("rw", "%g", 0, 0, 0),
+                ("rw", "%.0f", "-1e300", "1e300", "1e-9"),
+                ("rw", "%10.6m", 0, 24, 100),
+                ("ro", "%.20f", 1, "1.0000001", 0),
+                ("wo", "%.2f", 5, 1, -1),
+                ("rw", "x", "nan", "inf", "x"),
+            ]
+        )
+    ),
+    (
+        "<defSwitchVector device='Odd' name='S' state='Ok' perm='rw' rule='OneOfMany'>"
+        "<defSwitch name='1' label='a'>On</defSwitch><defSwitch name='2' label='a (3)'>Off</defSwitch>"
+        "<defSwitch name='3' label='a'>Off</defSwitch><defSwitch name='4' label=' '>Off</defSwitch></defSwitchVector>"
+    ),
+    (
+        "<defSwitchVector device='Odd' name='R' state='Ok' perm='ro' rule='AnyOfMany'>"
+        "<defSwitch name='1'>On</defSwitch></defSwitchVector>"
+    ),
+    "<defTextVector device='Odd' name='A_B' state='Ok' perm='ro'><defText name='C'>x</defText></defTextVector>",
+    "<defTextVector device='Odd' name='A' state='Ok' perm='rw'><defText name='B_C'>x</defText></defTextVector>",
+    f"<defTextVector device='Odd' name='L' state='Ok' perm='rw'><defText name='T'>{'x' * 300}</defText></defTextVector>",
+]
+
+
+@asynchronous
+async def test_configurations_of_odd_properties():
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        await server.client(*ODD)
+        await client.wait_property("Odd", "L")
+        device = client.devices["Odd"]
+        found = check_config(discovery.config(Tree("pier"), device)[0])["cmps"]
+        assert len(found) == sum(len(prop.members) for prop in device.properties.values()) - 3  # a select has four
+        [select] = [one for one in found.values() if one["p"] == "select"]
+        assert len(select["options"]) == 4
+        jinja2 = pytest.importorskip("jinja2")
+        long = jinja2.Environment(autoescape=False).from_string(found["L_T"]["value_template"])
+        assert len(long.render(value_json=json.loads(state(client.need("Odd", "L"))))) == 255
