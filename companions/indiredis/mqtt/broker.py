@@ -168,6 +168,13 @@ class Broker:
         else:
             await client.subscribe(topic, qos)
 
+    async def listen_again(self, topic: str) -> None:
+        """Get what is retained there once more."""
+        client = self._client
+        if client is not None:
+            with contextlib.suppress(self._aiomqtt.MqttError):
+                await self._listen_to(client, topic)
+
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[Any]:
         """A connection; one that is there when nobody waits for it any more is ended, and not left to itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import re
 from collections import deque
 from collections.abc import Callable
@@ -31,6 +32,8 @@ __all__ = ["Listener"]
 
 logger = logging.getLogger("indiredis")
 
+AWAKE: Final = 2.0
+"""Seconds after which somebody looks at the clock."""
 SAID: Final = 100
 """Texts that are remembered."""
 QUEUED: Final = 1000
@@ -57,6 +60,7 @@ class Listener:
         self._said: dict[Message, str] = {}  # what was said lately of no device that is known, and by whom
         self._wanted: dict[tuple[str | None, str | None], BlobMode] = {}
         self._greet = False
+        self._look_at = math.inf  # when to ask once more who is there; the broker has to have room for the answer
         self.ready = asyncio.Event()
         broker.on_message = self._take
         broker.on_up = self._broker_up
@@ -126,14 +130,24 @@ class Listener:
 
     async def pump(self) -> None:
         """Publish what the client asks for, until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
-            await self._news.wait()
+            begin = loop.time()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AWAKE):
+                    await self._news.wait()
+            if loop.time() - begin > 2 * AWAKE:  # this machine was asleep, and the broker may have dropped something
+                self._look_at = loop.time() + AWAKE
             self._news.clear()
             if self._greet and self._broker.up:
                 self._greet = False
                 await self._broker.publish(self._topics.status, presence(self._topics.own, True), qos=1, retain=True)
             if self._link is not None and self._broker.up:
                 self.ready.set()
+            if loop.time() >= self._look_at:
+                self._look_at = math.inf
+                for topic in self._topics.of_presence:  # somebody may have gone
+                    await self._broker.listen_again(topic)
             while self._waiting:
                 await self._publish(*self._waiting.popleft())
                 if self._paused and len(self._waiting) < QUEUED // 2 and self._link is not None:
@@ -258,6 +272,7 @@ class Listener:
         total, answers = map(int, match.groups())
         if not self._owners.counted(who, total, answers):
             logger.warning("not everything from %s has arrived: it is asked again", who)
+            self._look_at = asyncio.get_running_loop().time() + AWAKE
             self._ask(to=who)
             return
         now = format_timestamp()

@@ -86,8 +86,13 @@ class Topics:
     @property
     def of_a_listener(self) -> list[str]:
         """What a bridge beside clients subscribes to."""
-        firsts = (self._server.from_indi_topic, STATUS, COUNT)
-        return [*(topic for first in firsts for topic in self._from_others(first)), self.blobs]
+        messages, counts = self._from_others(self._server.from_indi_topic), self._from_others(COUNT)
+        return [*messages, *self.of_presence, *counts, self.blobs]
+
+    @property
+    def of_presence(self) -> list[str]:
+        """Where others say whether they are there."""
+        return self._from_others(STATUS)
 
     def data_for(self, other: str) -> str:
         """Where another bridge gets what its drivers asked for."""

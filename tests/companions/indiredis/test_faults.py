@@ -436,6 +436,34 @@ asyncio.run(indiredis.run_mqtttoredis("web", there, redis, blob_folder={folder!r
 
 
 @asynchronous
+async def test_a_site_that_goes_while_a_listener_sleeps(tmp_path):
+    text = """
+import asyncio, indiredis
+from indiredis.mqtt import listener
+listener.AWAKE = 0.2
+there = indiredis.mqtt_server("127.0.0.1", {mqtt})
+redis = indiredis.redis_server("127.0.0.1", {redis})
+asyncio.run(indiredis.run_mqtttoredis("web", there, redis, blob_folder={folder!r}))
+"""
+    driver = Counter()
+    lines = ["allow_anonymous true", "max_queued_messages 30"]
+    async with broker_running(None, *lines) as (mqtt, _), redis_running() as redis, running_server(driver) as server:
+        with script(text.format(mqtt=mqtt.port, redis=redis.port, folder=str(tmp_path))) as listener:
+            async with site(server, "site1", mqtt), watching(server.port) as client, port_to(mqtt) as port:
+                await soon(lambda: tools.devices(redis.rconn, redis.server) == ["Counter"], 30)
+                listener.signal(signal.SIGSTOP)
+                async with watching(port) as other:  # through the broker, so that it has had everything
+                    await other.wait_device("Counter")
+                    for number in range(300):
+                        await driver.say(number)
+                    await other.wait_property("Counter", "COUNT", where=lambda prop: prop["N"].value == "299")
+                await asyncio.sleep(1)  # long enough to be noticed
+                assert client.connected
+            listener.signal(signal.SIGCONT)
+            await soon(lambda: tools.devices(redis.rconn, redis.server) == [], 30)
+
+
+@asynchronous
 async def test_what_is_retained_of_a_former_life_shows_no_device(tmp_path):
     defines = (
         "<defTextVector device='Ghost' name='P' state='Ok' perm='rw'><defText name='T'>x</defText></defTextVector>"
