@@ -69,6 +69,15 @@ def has_hung_up(fd: int) -> bool:
     return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
 
 
+def may_have_ended(fd: int) -> bool:
+    """Has the other end of a socket at least ended its sending side?  Where the system does not tell, perhaps."""
+    if not hasattr(select, "POLLRDHUP"):
+        return True
+    poll = select.poll()
+    poll.register(fd, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
 class DescriptorLink(FramedLink):
     """A link over one socket, or over a pair of pipe ends.
 
@@ -279,6 +288,13 @@ class DescriptorLink(FramedLink):
         if not self._paused or self._ended:
             return False
         return self._write_error is not None or has_hung_up(self._read_fd)
+
+    def notice_end(self) -> None:
+        for _ in range(2):  # what it has sent, then its end
+            if self._write_error is not None:
+                self._read_rest()
+            elif self._reading and may_have_ended(self._read_fd):
+                self._readable()
 
     def _send(self) -> None:
         """Write about a slice; the rest when the descriptor takes it, so that other links get their turn."""

@@ -67,10 +67,10 @@ class Admission:
         Args:
             link: Its link, not yet open.
             host: Its address.
-            most: Clients at the same time.  Those that have gone, but whose last commands wait, give way; or else one
-                that only waits for its last answers; one that has been here for SILENCE and has not said a word; one
-                that may not do everything, to one that may; and one of an address that has more than its share, to
-                one of another.
+            most: Clients at the same time.  Those that have gone give way, also those whose last commands wait; or else
+                one that only waits for its last answers; one that has been here for SILENCE and has not said a
+                word; one that may not do everything, to one that may; and one of an address that has more than its
+                share, to one of another.
             limits: How much may wait for it.
             rights: What it may see and do.
         """
@@ -101,12 +101,21 @@ class Admission:
     def _make_room(self, network: str, rights: Rights, share: int) -> bool:
         """Cut somebody off for a client from this network, if anybody has to give way to it."""
         return (
-            self._cut_dead()
+            self._notice_ends()
+            or self._cut_dead()
             or self._lingering.cut_oldest()
             or self._cut_silent()
             or (not rights.limited and self._cut_youngest(self._guests(), "a client with all rights"))
             or self._cut_youngest(self._crowd(network, rights, share), "a client from another address")
         )
+
+    def _notice_ends(self) -> bool:
+        """Let those go that have gone: their ends may have come in the same turn of the loop as the new client."""
+        here = [peer for peer in self._networks if not peer.closed]
+        for peer in here:
+            if isinstance(peer.link, FramedLink):
+                peer.link.notice_end()
+        return any(peer.closed for peer in here)
 
     def _cut_dead(self) -> bool:
         """Cut off clients that have gone, and whose last commands wait until a driver takes more."""

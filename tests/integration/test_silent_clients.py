@@ -285,6 +285,41 @@ async def test_clients_that_have_gone_while_a_driver_is_busy_give_way(end, caplo
     assert "it has gone" in caplog.text
 
 
+@pytest.mark.parametrize("end", ["reset", "closed"])
+@pytest.mark.parametrize("said", [b"", b"<getProperties version='1.7'/><new", b"<getProperties version='1.7'/>"])
+@asynchronous
+async def test_who_comes_in_the_same_turn_of_the_loop_as_the_end_of_others_gets_a_place(said, end):
+    """Connections that come and go by the dozen would otherwise keep out an honest client of the same address."""
+    async with running_server(echo_driver("A"), maxconnections=4) as server:
+        for _ in range(12):  # no await: the server learns of all of them at once
+            with socket.create_connection(("127.0.0.1", server.port)) as sock:
+                sock.send(said)
+                if end == "reset":
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.send(b"<pingRequest uid='1'/>")
+            sock.setblocking(False)
+            async with asyncio.timeout(30):
+                data = b""
+                while not data.endswith(b"/>\n"):
+                    piece = await asyncio.get_running_loop().sock_recv(sock, 1000)
+                    assert piece
+                    data += piece
+        assert server.stats().clients_served == 13
+
+
+@asynchronous
+async def test_the_commands_of_who_has_gone_count_though_a_place_is_needed():
+    driver = echo_driver("A")
+    async with running_server(driver, maxconnections=2) as server:
+        for number in range(8):  # no await
+            with socket.create_connection(("127.0.0.1", server.port)) as sock:
+                command = f"<newTextVector device='A' name='name'><oneText name='t'>{number}</oneText></newTextVector>"
+                sock.send(command.encode())
+        await eventually(lambda: len(driver.executed) == 8, timeout=30)
+    assert [values["t"] for _, _, values in driver.executed] == [str(number) for number in range(8)]
+
+
 @asynchronous
 async def test_clients_that_have_spoken_once_keep_their_places(monkeypatch):
     monkeypatch.setattr(admission, "SILENCE", 0.05)
