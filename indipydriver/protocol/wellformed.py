@@ -59,7 +59,7 @@ class _Judge:
         self.members = 0
         self.tag = ""
         self.attributes: dict[str, str] = {}
-        self.has_prefixes = False
+        self.has_namespaces = False
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         limits = self.limits
@@ -80,9 +80,9 @@ class _Judge:
                 raise MalformedFrame(f"more than {limits.members} members")
         if len(attributes) - ("via" in attributes) > limits.attributes:
             raise MalformedFrame(f"more than {limits.attributes} attributes")
-        self.has_prefixes = self.has_prefixes or ":" in tag
+        self.has_namespaces = self.has_namespaces or ":" in tag
         for key, value in attributes.items():
-            self.has_prefixes = self.has_prefixes or ":" in key
+            self.has_namespaces = self.has_namespaces or ":" in key or key == "xmlns"
             limit = limits.name if key in ("name", "device") else limits.attribute_value
             if len(value) > limit or len(value.encode()) > limit:
                 raise MalformedFrame(f"the attribute {key[:32]!r} is longer than {limit}")
@@ -126,7 +126,7 @@ def check(raw: bytes, limits: Limits) -> Address:
     parser.ProcessingInstructionHandler = judge.instruction
     try:
         parser.Parse(raw, True)
-        if judge.has_prefixes:  # whoever decodes it takes only those that are declared
+        if judge.has_namespaces:  # whoever decodes it takes only those that are declared, and may be
             expat.ParserCreate("utf-8", "}").Parse(raw, True)
     except expat.ExpatError as error:
         raise MalformedFrame(f"bad XML: {error}", tag=judge.tag or None, excerpt=excerpt(raw)) from None

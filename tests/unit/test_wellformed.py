@@ -200,7 +200,13 @@ def test_excerpt():
     assert len(excerpt(b"x" * 1_000_000)) == 83
 
 
-@pytest.mark.parametrize("attribute", ["x:y='1'", ":a='1'", "xmlns:xml='q'", "xmlns:x=''", "x:device='E'"])
+XML = "http://www.w3.org/XML/1998/namespace"
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    ["x:y='1'", ":a='1'", "xmlns:xml='q'", "xmlns:x=''", "x:device='E'", "xmlns='a}b'", f"xmlns='{XML}'"],
+)
 def test_what_the_decoder_could_not_read_is_not_passed_on(attribute):
     """It knows name spaces; a command that only some can read would be in no audit log."""
     raw = f"<newSwitchVector device='D' name='S' {attribute}><oneSwitch name='s'>On</oneSwitch></newSwitchVector>"
