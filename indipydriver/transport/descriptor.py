@@ -16,7 +16,7 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -26,7 +26,7 @@ from ..protocol.framer import Limits
 from .framed import FramedLink
 from .link import FIRST_PORTION, LEAST_PORTION, LONGEST_TURN, SLICE, Receiver, portion_after
 
-__all__ = ["DescriptorLink", "has_hung_up", "tune_socket"]
+__all__ = ["DescriptorLink", "has_hung_up", "perhaps_ended", "tune_socket"]
 
 
 class _Buffer(threading.local):
@@ -67,15 +67,6 @@ def has_hung_up(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, 0)
     return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
-
-
-def may_have_ended(fd: int) -> bool:
-    """Has the other end of a socket at least ended its sending side?  Where the system does not tell, perhaps."""
-    if not hasattr(select, "POLLRDHUP"):
-        return True
-    poll = select.poll()
-    poll.register(fd, select.POLLRDHUP)
-    return bool(poll.poll(0))
 
 
 class DescriptorLink(FramedLink):
@@ -284,16 +275,21 @@ class DescriptorLink(FramedLink):
         """Has the peer closed its end, and not only ended its sending side?  Only a local socket can tell."""
         return self._sock is not None and self._sock.family not in _RESETTING and has_hung_up(self._read_fd)
 
+    def fileno(self) -> int:
+        """The descriptor that is read; -1 if the link has ended."""
+        return -1 if self._ended else self._read_fd
+
     def is_dead(self) -> bool:
         if not self._paused or self._ended:
             return False
         return self._write_error is not None or has_hung_up(self._read_fd)
 
     def notice_end(self) -> None:
-        for _ in range(2):  # what it has sent, then its end
+        """The peer may have ended its side: take now what little it has sent before that, and its end."""
+        for _ in range(2):
             if self._write_error is not None:
                 self._read_rest()
-            elif self._reading and may_have_ended(self._read_fd):
+            elif self._reading:
                 self._readable()
 
     def _send(self) -> None:
@@ -418,3 +414,17 @@ class DescriptorLink(FramedLink):
             for _ in range(64):
                 if not self._read_into():
                     return
+
+
+def perhaps_ended(links: Iterable[DescriptorLink]) -> list[DescriptorLink]:
+    """Those of some links over sockets whose peers have at least ended their sending sides; all, where nobody tells."""
+    if not hasattr(select, "POLLRDHUP"):
+        return list(links)
+    poll = select.poll()
+    by_fd = {}
+    for link in links:
+        fd = link.fileno()
+        if fd >= 0:
+            by_fd[fd] = link
+            poll.register(fd, select.POLLRDHUP)
+    return [by_fd[fd] for fd, _ in poll.poll(0)]

@@ -78,9 +78,6 @@ class FramedLink:
         """The peer is gone, though its link has not ended: reading is paused, and what it has sent is to be taken."""
         return False
 
-    def notice_end(self) -> None:
-        """If the peer has ended its side already, take now what little it has sent before that, and its end."""
-
     def _look_while_paused(self) -> None:
         """Look now and then whether the other end has gone, until reading goes on."""
         if self.abandoned_after and self._looking is None and self._receiver is not None:

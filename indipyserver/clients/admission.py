@@ -8,6 +8,7 @@ from collections import Counter
 from functools import partial
 from typing import Final
 
+from indipydriver.transport.descriptor import DescriptorLink, perhaps_ended
 from indipydriver.transport.framed import FramedLink
 
 from ..relay.peer import Peer
@@ -112,9 +113,8 @@ class Admission:
     def _notice_ends(self) -> bool:
         """Let those go that have gone: their ends may have come in the same turn of the loop as the new client."""
         here = [peer for peer in self._networks if not peer.closed]
-        for peer in here:
-            if isinstance(peer.link, FramedLink):
-                peer.link.notice_end()
+        for link in perhaps_ended([peer.link for peer in here if isinstance(peer.link, DescriptorLink)]):
+            link.notice_end()
         return any(peer.closed for peer in here)
 
     def _cut_dead(self) -> bool:
