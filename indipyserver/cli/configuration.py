@@ -142,7 +142,7 @@ def _driver(table: object, folder: str) -> Driver:
         spec = parse_spec(f"{os.path.join(folder, spec.source)}:{spec.attribute}")
     elif not isinstance(spec, RemoteSpec | PythonSpec) and os.path.dirname(spec.text):
         spec = ProgramSpec(os.path.join(folder, spec.text))
-    for key in ("config", "skeleton"):
+    for key in ("config", "skeleton", "prefix"):
         if key in options:
             options[key] = os.path.join(folder, options[key])
     return spec, options

@@ -44,6 +44,10 @@ def test_options_and_drivers(site, tmp_path):
             name = "Guide Camera"
             config = "guide.xml"
             prefix = "/opt/indi"
+
+            [[driver]]
+            run = "indi_mine"
+            prefix = "build"
         """)
     )
     assert (options.port, options.host, options.unix_socket, options.audit) == (7700, ["localhost", "::1"], "", False)
@@ -58,6 +62,7 @@ def test_options_and_drivers(site, tmp_path):
         ("package.module:make", {}),
         (f"{tmp_path}/./mine", {}),
         ("indi_simulator_ccd", {"name": "Guide Camera", "config": f"{tmp_path}/guide.xml", "prefix": "/opt/indi"}),
+        ("indi_mine", {"prefix": f"{tmp_path}/build"}),
     ]
 
 
