@@ -303,6 +303,7 @@ class _Command:
     async def run(self) -> int:
         """Serve; returns the exit status."""
         options, server = self._options, self._server
+        folder = os.getcwd() if options.reload else ""
         logging.getLogger("indipyserver").info("started as: %s", shlex.join(sys.argv))
         if options.verbose >= 2:
             server.add_observer(MessageTracer(options.verbose))
@@ -323,7 +324,7 @@ class _Command:
             from .reloading import begin_anew
 
             self._flush()
-            begin_anew()
+            begin_anew(folder)
         return self._status
 
     def _watch_files(self) -> asyncio.Task[None]:

@@ -7,8 +7,10 @@ import contextlib
 import importlib.util
 import logging
 import os
+import stat
 import sys
 from collections.abc import Iterable
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import Final
 
 from ..spec import PythonSpec, Spec
@@ -36,31 +38,44 @@ class Changes:
 
     async def wait(self) -> list[str]:
         """Wait until files have changed, and those that have compile; returns their paths."""
-        seen = self._known
+        seen = told = self._known
         while True:
             before, seen = seen, _stamps(self._folders)
-            if seen != self._known and seen == before:
+            if seen == before and seen not in (self._known, told):
                 files = sorted({path for path, _ in seen.items() ^ self._known.items()})
-                self._known = seen  # what is wrong is told once
                 if _compile(files):
                     return files
+                told = seen  # what is wrong is told once
             await asyncio.sleep(_PAUSE)
 
 
 def _folders(specs: Iterable[Spec]) -> list[str]:
     found = set()
     for spec in specs:
-        if not isinstance(spec, PythonSpec):
-            continue
-        path: str | None = spec.source
-        if not spec.source.endswith(".py"):
-            path = None
-            with contextlib.suppress(ImportError, ValueError):  # serving it says why
-                there = importlib.util.find_spec(spec.source)
-                path = there.origin if there is not None else None
-        if path is not None:
-            found.add(os.path.dirname(os.path.realpath(path)))
+        if isinstance(spec, PythonSpec):
+            is_file = spec.source.endswith(".py")
+            found.add(os.path.dirname(os.path.realpath(spec.source)) if is_file else _folder_of(spec.source))
     return sorted(found)
+
+
+def _folder_of(module: str) -> str:
+    """Where a module is, or would be; nothing is imported, as the package that it is in may have a mistake."""
+    *packages, _ = parts = module.split(".")
+    where = [os.getcwd(), *sys.path]  # as it is looked for when it is served
+    spec: ModuleSpec | None = None
+    for count in range(1, len(parts) + 1):
+        name = ".".join(parts[:count])
+        spec = PathFinder.find_spec(name, where)
+        if spec is None and count == 1:
+            with contextlib.suppress(ImportError, ValueError):  # installed in another way
+                spec = importlib.util.find_spec(name)
+        if spec is None:
+            return os.path.join(os.getcwd(), *packages)
+        where = list(spec.submodule_search_locations or ())
+    assert spec is not None
+    if spec.has_location and spec.origin is not None:
+        return os.path.dirname(os.path.realpath(spec.origin))
+    return os.path.realpath(where[0]) if where else os.getcwd()
 
 
 def _stamps(where: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -71,7 +86,8 @@ def _stamps(where: Iterable[str]) -> dict[str, tuple[int, int]]:
                 if entry.name.endswith(".py"):
                     with contextlib.suppress(OSError):  # it is gone again
                         told = entry.stat()
-                        stamps[entry.path] = (told.st_mtime_ns, told.st_size)
+                        if stat.S_ISREG(told.st_mode):
+                            stamps[entry.path] = (told.st_mtime_ns, told.st_size)
     return stamps
 
 
@@ -83,18 +99,24 @@ def _compile(files: Iterable[str]) -> bool:
                 compile(file.read(), path, "exec")
         except FileNotFoundError:
             continue
-        except (SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: too deep
             line = getattr(error, "lineno", None)
+            why = getattr(error, "msg", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
             logger.error(
                 "%s%s: %s; what is served stays as it is",
                 os.path.basename(path),
                 "" if line is None else f":{line}",
-                getattr(error, "msg", None) or error,
+                why,
             )
             return False
     return True
 
 
-def begin_anew() -> None:
-    """Run the same command again, in this process; does not return."""
+def begin_anew(folder: str) -> None:
+    """Run the same command again, in this process; does not return.
+
+    Args:
+        folder: Where it was begun: a driver may have gone elsewhere.
+    """
+    os.chdir(folder)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

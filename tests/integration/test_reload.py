@@ -91,3 +91,13 @@ class Ends(IPyDriver):
         await says(program, "(Short) is served")
         code.write_text(DRIVER % "Long")
         await says(program, "(Long) is served")
+
+
+@asynchronous
+async def test_it_begins_anew_where_it_was_begun_though_a_driver_has_gone_elsewhere(code, tmp_path):
+    code.write_text("import os\n" + DRIVER % "First" + "\nos.chdir(os.sep)\n")
+    words = ["-v", "-p", "0", "--no-unix-socket", "--reload", "my_driver.py:make_driver"]
+    with started(sys.executable, "-m", "indipyserver", *words, cwd=tmp_path, PYTHONPATH=str(ROOT)) as program:
+        await says(program, "(First) is served")
+        code.write_text(DRIVER % "Second")
+        await says(program, "(Second) is served")
