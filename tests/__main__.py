@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
-EXTRAS = "term,redis,mqtt,test,lint,docs"
+EXTRAS = "term,redis,mqtt,web,test,lint,docs"
 
 
 def environment_python() -> Path:

@@ -48,6 +48,28 @@ LAYERS = {
         "cli",
         "__main__",
     ),
+    "indipyweb": (
+        "",
+        (
+            "security.permissions security.limits security.sessions security.origin security.passwords "
+            "store.database histories svgplot views settings images.fits images.png"
+        ),
+        "store.keeping store.users images.worker",
+        "images.previews site",
+        "commands",
+        "events",
+        "serving",
+        "context",
+        "visit",
+        "pages",
+        "api",
+        "routes",
+        "app",
+        "running",
+        "cli",
+        "__main__",
+        "security store images",
+    ),
     "indiredis": (
         "errors servers keys numbers inbox",
         "records logs requests feed",
@@ -82,11 +104,18 @@ EXTRAS = {
         "indipyterm.commands",
         "indipyterm.app",
     ),
+    "starlette": tuple(f"indipyweb.{part}" for part in "app api context events visit pages".split()),
+    "jinja2": ("indipyweb.context",),
+    "uvicorn": ("indipyweb.running",),
+    "argon2": ("indipyweb.security.passwords",),
 }
 # What stands on the client library knows no frame, no message and no link: its names, its model, its addresses.
 ON_THE_CLIENT = {
     "indipyterm": ("indipyclient.model", "indipyclient.addresses", "indipyclient.cli.main"),
+    "indipyweb": ("indipyclient.model", "indipyclient.addresses", "indipyclient.blobs"),
 }
+# Puts an INDI server and the web into one process, on the public names of the server.
+SERVES = "indipyweb.serving"
 # What a companion may know of another one.  Packages of others are imported by `indiredis.errors.need` alone.
 USES = {"indiredis": ("indipyclient",), "indimqttredis": ("indiredis",)}
 # The command opens the terminal client where that is installed.
@@ -100,6 +129,10 @@ SANS_IO = (
     *(
         f"indipyterm.{part}"
         for part in "words keymap settings values search pictures plots edits received layout paint browser".split()
+    ),
+    *(
+        f"indipyweb.{part}"
+        for part in "histories svgplot views images.fits images.png security.limits security.permissions".split()
     ),
     *(
         f"indiredis.{part}"
@@ -146,6 +179,8 @@ def broken(sources: dict[str, str], imports: list[Import]) -> list[str]:
         if package in ON_THE_CLIENT and root == "indipyclient":
             if item.target != root and not is_within(item.target, *ON_THE_CLIENT[package]):
                 faults.append(f"{item}, which is not public")
+            continue
+        if item.importer == SERVES and item.target == "indipyserver":
             continue
         if package in ON_THE_CLIENT and root in PUBLIC:
             faults.append(f"{item}; it knows the model only")

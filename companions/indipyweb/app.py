@@ -1,0 +1,255 @@
+"""The ASGI application: the gate that every request passes, and the routes behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .context import Web
+from .routes import HANDLERS
+from .security.origin import HEADERS, HTTPS_HEADERS, is_own_origin, knows_host
+from .security.passwords import PasswordsBusy
+from .security.permissions import Actor, Need, Role, allows, rule_of
+from .settings import Settings, clean_base
+from .store.database import Database
+from .store.keeping import Parameters
+from .visit import Answer, Handler, Problem, Visit
+
+__all__ = ["build_app", "get_dbhost", "get_dbport", "make_app"]
+
+logger = logging.getLogger("indipyweb")
+
+BODY: Final = 1 << 20
+UPLOAD: Final = 64 << 20
+_folder: Path | None = None
+
+
+def make_app(dbfolder: str | os.PathLike[str] | None = None, securecookie: bool = False, basepath: str = "") -> ASGIApp:
+    """The web client as an application for an ASGI server of your own.
+
+    Args:
+        dbfolder: Folder of the database; the working directory by default.
+        securecookie: Cookies go over https only.
+        basepath: The path below which everything is.
+
+    Raises:
+        OSError: The database cannot be opened.
+        ValueError: The path is none.
+    """
+    global _folder  # noqa: PLW0603 - get_dbhost() and get_dbport() are part of the contract
+    folder = _folder = Path(dbfolder or ".").absolute()
+    database = Database(folder)
+    found = Parameters.load(database)
+    database.close()
+    settings = Settings(
+        dbfolder=folder,
+        host=found.host,
+        port=found.port,
+        servers=(f"{found.indihost}:{found.indiport}",),
+        blobfolder=Path(found.blobfolder) if found.blobfolder else None,
+        secure=bool(securecookie),
+        basepath=clean_base(basepath),
+    )
+    web = Web(settings)
+    if web.needs_setup:
+        logger.warning("to make the first account: %s/setup?token=%s", settings.basepath, web.new_setup_token())
+    return build_app(web)
+
+
+def _parameters() -> Parameters:
+    database = Database(_folder or Path())
+    try:
+        return Parameters.load(database)
+    finally:
+        database.close()
+
+
+def get_dbhost() -> str:
+    """The address on which the database says that the web server listens."""
+    return _parameters().host
+
+
+def get_dbport() -> int:
+    """The port on which the database says that the web server listens."""
+    return _parameters().port
+
+
+def build_app(web: Web) -> Gate:
+    """The application over these parts.
+
+    Raises:
+        LookupError: A route has no rule.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        await web.start()
+        try:
+            yield
+        finally:
+            await web.aclose()
+
+    routes = [
+        Route(path, _endpoint(web, handler, rule_of(method, path)), methods=[method])
+        for method, path, handler in HANDLERS
+    ]
+    return Gate(web, Router(routes, redirect_slashes=False, lifespan=lifespan))
+
+
+def _endpoint(web: Web, handler: Handler, need: Need) -> Callable[[Request], Awaitable[Any]]:
+    async def endpoint(request: Request) -> Answer:
+        visit = _visit(web, request)
+        try:
+            if not allows(need, visit.actor):
+                return _refusal(visit)
+            return await handler(visit)
+        except PasswordsBusy:
+            return _problem(visit, Problem(429, "Too many people are logging in; try again in a moment."))
+        except Problem as problem:
+            return _problem(visit, problem)
+        except Exception:
+            logger.exception("%s %s has failed", request.method, request.url.path)
+            return _problem(visit, Problem(500, "Something went wrong here; the log says more."))
+
+    return endpoint
+
+
+def _visit(web: Web, request: Request) -> Visit:
+    address = request.client.host if request.client else ""
+    path = request.scope["path"]
+    header = request.headers.get("authorization", "")
+    kind, _, token = header.partition(" ")
+    if kind.lower() == "bearer" and (_is_for_programs(path) or path == "/metrics"):
+        actor = web.actor_of_token(token.strip(), address)
+        if actor is None:
+            return Visit(web, request, Actor("", Role.NOBODY, address))
+        return Visit(web, request, actor)
+    # Following what happens is no use of a login: a tab that is left open does not keep it.
+    use = path not in ("/events", "/alerts")
+    return Visit(web, request, web.actor_of_session(request.cookies.get(web.settings.cookie, ""), address, use=use))
+
+
+def _is_for_programs(path: str) -> bool:
+    return path == "/api" or path.startswith("/api/")
+
+
+def _refusal(visit: Visit) -> Response:
+    path = visit.request.scope["path"]
+    if visit.actor.name:
+        return _problem(visit, Problem(403, "You may not do this with your account."))
+    if _is_for_programs(path) or path in ("/metrics", "/events", "/alerts", "/part") or visit.wants_json:
+        response = JSONResponse({"error": "log in first, or send a token"}, 401)
+        response.headers["www-authenticate"] = "Bearer"
+        return response
+    if visit.request.method in ("GET", "HEAD"):
+        query = visit.request.url.query
+        target = path + (f"?{query}" if query else "")
+        return RedirectResponse(visit.web.url("/login", next=target), 303)
+    return _problem(visit, Problem(401, "Log in first."))
+
+
+def _problem(visit: Visit, problem: Problem) -> Response:
+    if visit.wants_json or _is_for_programs(visit.request.scope["path"]):
+        return JSONResponse({"error": problem.text, **problem.more}, problem.status)
+    try:
+        return visit.render("error.html", problem.status, title="Not done", text=problem.text)
+    except Exception:
+        logger.exception("a page for an error could not be made")
+        return PlainTextResponse(problem.text, problem.status)
+
+
+class Gate:
+    """What every request passes: whom it means, where it comes from, how large it is; and what every answer says.
+
+    Args:
+        web: What all requests share.
+        inner: Answers those that pass.
+    """
+
+    def __init__(self, web: Web, inner: ASGIApp) -> None:
+        self.web = web
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.inner(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        send = self._with_headers(scope, send)
+        problem = self._problem(scope)
+        if problem is not None:
+            await problem(scope, receive, send)
+            return
+        base = self.web.settings.basepath
+        if base:
+            path = scope["path"]
+            if path == base:
+                await RedirectResponse(f"{base}/", 308)(scope, receive, send)
+                return
+            if not path.startswith(f"{base}/"):
+                await PlainTextResponse("not found", 404)(scope, receive, send)
+                return
+            raw = scope.get("raw_path") or path.encode()
+            scope = {**scope, "path": path[len(base) :], "raw_path": raw[len(base) :], "web_base": base}
+        await self.inner(scope, self._bounded(scope, receive), send)
+
+    def _problem(self, scope: Scope) -> Response | None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        settings = self.web.settings
+        if not knows_host(headers.get("host", ""), self.web.host_names):
+            return PlainTextResponse("This server has another name; see indipyweb --host-name.\n", 421)
+        own = {f"{scope.get('scheme', 'http')}://{headers['host'].lower()}", settings.public_origin} - {""}
+        identified = settings.cookie in headers.get("cookie", "")
+        if not is_own_origin(scope["method"], headers, own, identified=identified):
+            return PlainTextResponse("This request comes from a page of another site.\n", 403)
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > _most(headers.get("content-type", "")):
+            return PlainTextResponse("This is too large.\n", 413)
+        return None
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        kind = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
+        most = _most(kind)
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > most:
+                raise Problem(413, "This is too large.")
+            return message
+
+        return bounded
+
+    def _with_headers(self, scope: Scope, send: Send) -> Send:
+        settings = self.web.settings
+        standing = dict(HEADERS)
+        if settings.is_https or scope.get("scheme") == "https":
+            standing |= HTTPS_HEADERS
+            if settings.hsts:
+                standing["strict-transport-security"] = "max-age=31536000"
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message.get("headers", ())}
+                more = [(n.encode(), v.encode()) for n, v in standing.items() if n.encode() not in given]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
+            await send(message)
+
+        return with_headers
+
+
+def _most(kind: str) -> int:
+    return UPLOAD + BODY if kind.startswith("multipart/form-data") else BODY

@@ -1,0 +1,250 @@
+"""Commands of people: checked, sent, and followed until it is known what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from indipyclient import (
+    BadValue,
+    ClientError,
+    LinkLost,
+    NotConnected,
+    NotWritable,
+    Property,
+    PropertyGone,
+    Refused,
+    SwitchRule,
+    TimedOut,
+    Unknown,
+    VectorKind,
+)
+from indipyclient.model.commands import Value, press, texts
+
+from .security.limits import Buckets
+from .security.permissions import Actor
+from .site import Site
+from .store.keeping import Audit
+
+__all__ = ["Command", "Commands", "Denied", "values_of_form"]
+
+MOST: Final = 200
+_KEPT: Final = 300
+
+
+class Denied(Exception):
+    """A command is not sent.
+
+    Attributes:
+        status: Of HTTP.
+        text: Why.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        self.text = text
+        super().__init__(text)
+
+
+@dataclass(slots=True, eq=False)
+class Command:
+    """One that was sent.
+
+    Attributes:
+        id: Its number.
+        site: The name of its INDI server.
+        prop: Number of the property, as pages name it.
+        session: Of which session it is.
+        state: ``sent``, and then ``ok``, ``refused``, ``late``, ``lost`` or ``bad``.
+        text: What a person is told.
+        status: Of HTTP, for programs.
+        done: Set when it is known.
+        outcome: Facts for programs.
+        at: When it was known.
+    """
+
+    id: int
+    site: str
+    prop: int
+    session: str
+    state: str
+    text: str
+    status: int
+    done: asyncio.Event
+    outcome: dict[str, Any]
+    at: float = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """For the page."""
+        return {"id": self.id, "p": self.prop, "state": self.state, "text": self.text}
+
+
+class Commands:
+    """All that are on their way, and the last ones that were.
+
+    Args:
+        audit: Keeps who did what.
+    """
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self._rate = Buckets(20.0, 40.0)
+        self._last = 0
+        self._known: OrderedDict[int, Command] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: list[Command] = []
+
+    async def aclose(self) -> None:
+        """No more are waited for."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def get(self, id: int, session: str) -> Command | None:
+        """A command of this session."""
+        found = self._known.get(id)
+        return found if found is not None and found.session == session else None
+
+    def since(self, id: int, session: str) -> list[Command]:
+        """Those of a session that ended after so many had; see :attr:`ended`."""
+        return [command for command in self._ended[max(0, id - self._forgotten) :] if command.session == session]
+
+    _forgotten = 0
+
+    @property
+    def ended(self) -> int:
+        """How many have ended so far."""
+        return self._forgotten + len(self._ended)
+
+    def start(
+        self, site: Site, prop: Property, values: Mapping[str, Value], actor: Actor, timeout: float | None = None
+    ) -> Command:
+        """Check it, and send it.
+
+        Raises:
+            Denied: Nothing is sent.
+        """
+        whose = actor.session or f"{actor.name} {actor.address}"
+        if not self._rate.take(whose, time.monotonic()):
+            raise Denied(429, "Too many commands; try again in a moment.")
+        if len(self._tasks) >= MOST:
+            raise Denied(429, "Too many commands wait for their answers.")
+        if not site.model.connected:
+            raise Denied(503, "Not sent: there is no connection to the INDI server.")
+        try:
+            asked = texts(prop, values)
+        except BadValue as error:
+            raise Denied(422, f"Not sent: {_plain(error)}.") from None
+        except NotWritable:
+            raise Denied(403, "Not sent: this property is read-only.") from None
+        except Unknown as error:
+            raise Denied(404, f"Not sent: {error}.") from None
+        self._last += 1
+        done = asyncio.Event()
+        command = Command(self._last, site.name, site.id_of(prop.key), whose, "sent", "Sent …", 202, done, {})
+        self._known[command.id] = command
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        detail = ", ".join(f"{name}={value}" for name, value in asked.items())
+        task = asyncio.create_task(self._run(command, site, prop, values, actor, timeout, detail))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return command
+
+    async def _run(
+        self,
+        command: Command,
+        site: Site,
+        prop: Property,
+        values: Mapping[str, Value],
+        actor: Actor,
+        timeout: float | None,
+        detail: str,
+    ) -> None:
+        try:
+            outcome = await site.client.set(prop.device, prop.name, values, who=actor.name, timeout=timeout)
+        except (ClientError, ValueError, OSError) as error:
+            self._failed(command, error)
+        else:
+            command.state, command.status = "ok", 200
+            seconds = f" after {outcome.elapsed:.1f} s" if outcome.elapsed >= 1 else ""
+            command.text = f"Done{seconds}." if outcome.confirmed else f"Accepted{seconds}; it shows another value."
+            command.outcome = {
+                "state": outcome.prop.state.value,
+                "confirmed": outcome.confirmed,
+                "elapsed": round(outcome.elapsed, 3),
+                "messages": list(outcome.messages),
+            }
+        finally:
+            if command.state == "sent":
+                command.state, command.text = "lost", "The web server has stopped waiting for the answer."
+            command.at = time.monotonic()
+            command.done.set()
+            self._ended.append(command)
+            if len(self._ended) > 2 * _KEPT:
+                del self._ended[:_KEPT]
+                self._forgotten += _KEPT
+            where = f"{prop.device}.{prop.name}"
+            self._audit.note(actor.name, actor.address, "set", where, detail, f"{command.state}: {command.text}")
+            site.wake()
+
+    def _failed(self, command: Command, error: Exception) -> None:
+        command.outcome = {"error": str(error)}
+        if isinstance(error, Refused):
+            command.state, command.status = "refused", 409
+            command.text = f"Refused: {error.message}" if error.message else "Refused (Alert)."
+            command.outcome = {"error": "refused", "message": error.message}
+        elif isinstance(error, TimedOut):
+            command.state, command.status = "late", 504
+            busy = error.state is not None and error.state.value == "Busy"
+            what = "It is still Busy" if busy else "No answer"
+            command.text = f"{what} after {error.elapsed:.0f} s."
+            command.status = 202 if busy else 504
+        elif isinstance(error, NotConnected):
+            command.state, command.status = "lost", 503
+            command.text = "Not sent: there is no connection to the INDI server."
+        elif isinstance(error, LinkLost):
+            command.state, command.status = "lost", 504
+            command.text = "The connection was lost: nobody knows whether it was carried out."
+        elif isinstance(error, PropertyGone):
+            command.state, command.status, command.text = "lost", 410, "The property was deleted meanwhile."
+        else:
+            command.state, command.status, command.text = "bad", 422, f"Not sent: {_plain(error)}."
+
+
+def _plain(error: Exception) -> str:
+    return str(error).rstrip(".")
+
+
+def values_of_form(prop: Property, fields: Mapping[str, str]) -> dict[str, Value]:
+    """What a form says about a property: ``press`` names a switch, ``m.NAME`` is a value, ``o.NAME`` what it was.
+
+    Raises:
+        Denied: It says nothing.
+    """
+    if not prop.writable:
+        raise Denied(403, "Not sent: this property is read-only.")
+    if prop.kind is VectorKind.SWITCH:
+        name = fields.get("press")
+        member = prop.members.get(name) if name is not None else None
+        if member is None:
+            raise Denied(422, "Not sent: there is no such switch.")
+        if prop.rule is SwitchRule.ANY_OF_MANY:
+            wanted = fields.get("to")
+            return {member.name: wanted if wanted in ("On", "Off") else "Off" if member.on else "On"}
+        if prop.rule is SwitchRule.AT_MOST_ONE and member.on and fields.get("to") != "On":
+            return {member.name: "Off"}
+        return press(prop, member.name)
+    given = {name.removeprefix("m."): value for name, value in fields.items() if name.startswith("m.")}
+    if prop.kind is VectorKind.NUMBER:
+        found: dict[str, Value] = {name: value.strip() for name, value in given.items() if value.strip()}
+    else:
+        changed = {name: value for name, value in given.items() if fields.get(f"o.{name}") != value}
+        found = {name: value.replace("\r\n", "\n") for name, value in (changed or given).items()}
+    if not found:
+        raise Denied(422, "Not sent: there is no new value.")
+    return found

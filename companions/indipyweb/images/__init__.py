@@ -1,0 +1,1 @@
+"""Previews of images, by the standard library."""

@@ -1,0 +1,66 @@
+"""Makes one preview in a process of its own: the file is its standard input, and it may take so much and no more."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import sys
+from typing import Any, Final
+
+from .fits import NoImage, open_fits, picture_of
+from .png import encode, kind_of
+
+__all__ = ["main", "preview"]
+
+MEMORY: Final = 1536 << 20
+PROCESSOR: Final = 6
+_CARDS: Final = 500
+
+
+def preview(
+    data: bytes | memoryview, format: str, most: int, crop: tuple[int, int, int] | None
+) -> tuple[dict[str, Any], bytes]:
+    """What is known of a file, and a picture of it; b"" where there is none."""
+    kind = kind_of(data)
+    if kind:
+        return {"kind": kind}, b""
+    try:
+        fits, picture = picture_of(data, format, most, crop)
+    except NoImage as error:
+        return {"problem": str(error), "cards": _cards(data)}, b""
+    facts = {**picture.facts, "kind": "image/png", "cards": fits.cards[:_CARDS]}
+    return facts, encode(picture.width, picture.height, picture.channels, picture.pixels)
+
+
+def _cards(data: bytes | memoryview) -> list[tuple[str, str, str]]:
+    with contextlib.suppress(NoImage):
+        return open_fits(data).cards[:_CARDS]
+    return []
+
+
+def _bound_oneself() -> None:
+    with contextlib.suppress(Exception):
+        os.nice(10)
+    with contextlib.suppress(Exception):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(words: list[str]) -> int:
+    """Read the standard input, and write facts in a line and the picture behind it."""
+    _bound_oneself()
+    wanted = json.loads(words[0])
+    with mmap.mmap(0, 0, access=mmap.ACCESS_READ) as mapped:
+        view = memoryview(mapped)
+        try:
+            crop = tuple(wanted["crop"]) if wanted.get("crop") else None
+            facts, picture = preview(view, wanted["format"], wanted["most"], crop)
+            sys.stdout.buffer.write(json.dumps(facts).encode() + b"\n" + picture)
+            sys.stdout.buffer.flush()
+        finally:
+            os._exit(0)  # the views of what is mapped need not be let go one by one

@@ -1,0 +1,139 @@
+"""The folder of BLOBs: its files, their thumbnails, downloads, and deleting them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from starlette.responses import FileResponse, Response
+
+from ..images.png import kind_of
+from ..images.previews import PreviewsBusy
+from ..visit import Answer, Problem, Visit
+
+__all__ = ["delete", "download", "listing", "thumbnail"]
+
+SHOWN: Final = 100
+_PICTURES: Final = (".fits", ".fit", ".fts", ".fits.gz", ".fits.z", ".png", ".jpg", ".jpeg")
+
+
+class File(NamedTuple):
+    """A file.
+
+    Attributes:
+        name: In the folder.
+        size: Bytes.
+        at: When it was written, in seconds since 1970.
+        has_picture: Its name says that it is an image.
+    """
+
+    name: str
+    size: int
+    at: float
+    has_picture: bool
+
+
+def _files(folder: Path) -> list[File]:
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or not entry.is_file(follow_symlinks=False):
+                continue
+            facts = entry.stat(follow_symlinks=False)
+            is_picture = entry.name.lower().endswith(_PICTURES)
+            found.append(File(entry.name, facts.st_size, facts.st_mtime, is_picture))
+    return sorted(found, key=lambda file: -file.at)
+
+
+def _folder(visit: Visit) -> Path:
+    folder = visit.web.settings.blobfolder
+    if folder is None:
+        raise Problem(404, "No folder for BLOBs is set: see Set-up, or the option --blobfolder.")
+    return folder
+
+
+def _path(visit: Visit, name: str) -> Path:
+    """A plain file of the folder, and nothing else.
+
+    Raises:
+        Problem: There is none of this name.
+    """
+    path = _folder(visit) / name
+    ok = name and name == os.path.basename(name) and not name.startswith(".") and "\0" not in name and "\\" not in name
+    try:
+        if ok and stat.S_ISREG(os.lstat(path).st_mode):
+            return path
+    except (OSError, ValueError):
+        pass
+    raise Problem(404, "There is no such file.")
+
+
+async def listing(visit: Visit) -> Answer:
+    """The files, newest first."""
+    folder = visit.web.settings.blobfolder
+    try:
+        files = await asyncio.to_thread(_files, folder) if folder is not None else []
+    except OSError as error:
+        raise Problem(500, f"The folder cannot be read: {error.strerror}.") from error
+    page = int(visit.query("page", "1")) if visit.query("page", "1").isdecimal() else 1
+    pages = max(1, -(-len(files) // SHOWN))
+    page = min(max(page, 1), pages)
+    return visit.render(
+        "blobs.html",
+        title="BLOB files",
+        folder=folder,
+        files=files[(page - 1) * SHOWN : page * SHOWN],
+        total=len(files),
+        bytes=sum(file.size for file in files),
+        page=page,
+        pages=pages,
+        problem=" ".join(site.problem for site in visit.web.sites.values() if site.problem),
+    )
+
+
+async def download(visit: Visit) -> Answer:
+    """A file."""
+    path = _path(visit, visit.query("name"))
+    return FileResponse(
+        path,
+        media_type="application/octet-stream",
+        headers={
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='')}",
+            "content-security-policy": "sandbox; default-src 'none'",
+        },
+    )
+
+
+async def thumbnail(visit: Visit) -> Answer:
+    """A small picture of a file."""
+    path = _path(visit, visit.query("name"))
+    facts = path.stat()
+    key = ("file", path.name, facts.st_mtime_ns, facts.st_size)
+    suffix = "".join(path.suffixes[-2:])
+    try:
+        made = await visit.web.previews.get(key, path, suffix, 160)
+    except PreviewsBusy:
+        raise Problem(503, "Too many images wait to be drawn.") from None
+    if made.png:
+        return Response(made.png, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
+    if facts.st_size <= 4 << 20:
+        data = await asyncio.to_thread(path.read_bytes)
+        kind = kind_of(data)
+        if kind:
+            return Response(data, media_type=kind, headers={"cache-control": "private, max-age=3600"})
+    raise Problem(404, str(made.facts.get("problem", "There is no picture of it.")))
+
+
+async def delete(visit: Visit) -> Answer:
+    """Delete a file."""
+    path = _path(visit, (await visit.form()).get("name", ""))
+    try:
+        path.unlink()
+    except OSError as error:
+        raise Problem(409, f"Not deleted: {error.strerror}.") from error
+    visit.note("file deleted", path.name)
+    return visit.redirect("/blobs")

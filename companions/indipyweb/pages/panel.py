@@ -1,0 +1,272 @@
+"""The pages that live: all devices, one device, what changes, and commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import PurePath
+from typing import Any, Final
+
+from starlette.datastructures import UploadFile
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from indipyclient import Blob, Device, Property, VectorKind
+from indipyclient.model.commands import Value
+
+from ..commands import Command, Denied, values_of_form
+from ..events import EventStream, TooManyStreams
+from ..security.permissions import Need
+from ..site import Filter, Site
+from ..store.keeping import Pin
+from ..views import device_facts, groups_of, note_facts
+from ..visit import Answer, Problem, Visit
+
+__all__ = ["alerts", "device", "events", "home", "messages", "overview", "part", "pin", "send"]
+
+CARDS: Final = 100
+SIDE: Final = 40
+PARTS: Final = 60
+SHOWN: Final = 200
+_AT_ONCE: Final = 1.0
+"""Seconds for which a command is answered with its outcome; later ones come over the stream."""
+_WITHOUT_SCRIPT: Final = 4.0
+UPLOAD: Final = 64 << 20
+
+
+def _device(visit: Visit, site: Site) -> Device:
+    name = visit.query("d")
+    found = site.model.device(name)
+    if found is None:
+        raise Problem(404, f"There is no device {name} now.")
+    return found
+
+
+def _side(site: Site) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    names = site.model.names()
+    shown = [(name, device) for name in names[:SIDE] if (device := site.model.device(name)) is not None]
+    return [(name, device_facts(device)) for name, device in shown], len(names)
+
+
+def _page(visit: Visit, template: str, site: Site, **values: Any) -> HTMLResponse:
+    side, total = _side(site)
+    return visit.render(
+        template,
+        site=site,
+        side=side,
+        total=total,
+        link=site.link(),
+        alerts=site.alert_facts(),
+        epoch=site.model.epoch,
+        rev=site.rev,
+        **values,
+    )
+
+
+async def home(visit: Visit) -> Answer:
+    """All devices."""
+    site = visit.site()
+    wanted = visit.query("q").strip().lower()
+    names = [name for name in site.model.names() if wanted in name.lower()]
+    page = int(visit.query("page", "1")) if visit.query("page", "1").isdecimal() else 1
+    page = min(max(page, 1), max(1, -(-len(names) // CARDS)))
+    here = names[(page - 1) * CARDS : page * CARDS]
+    cards = [(name, device_facts(device)) for name in here if (device := site.model.device(name)) is not None]
+    notes = [note_facts(note) for note in site.model.notes()[-5:]]
+    return _page(
+        visit,
+        "home.html",
+        site,
+        title="Devices",
+        cards=cards,
+        notes=notes[::-1],
+        q=visit.query("q"),
+        page=page,
+        pages=-(-len(names) // CARDS),
+        found=len(names),
+    )
+
+
+def _told(visit: Visit) -> dict[int, Command]:
+    """What is to be said beside a property on a page that was asked for after a command."""
+    id = visit.query("c")
+    if not id.isdecimal() or len(id) > 12:
+        return {}
+    found = visit.web.commands.get(int(id), visit.actor.session or f"{visit.actor.name} {visit.actor.address}")
+    return {found.prop: found} if found is not None else {}
+
+
+async def device(visit: Visit) -> Answer:
+    """One device, one of its groups."""
+    site = visit.site()
+    found = _device(visit, site)
+    groups = groups_of(found)
+    group = visit.query("g")
+    if group not in groups:
+        group = next(iter(groups), "")
+    props = [prop for prop in found.properties.values() if (prop.group or "Main") == group]
+    said = visit.query("said")[:300]
+    return _page(
+        visit,
+        "device.html",
+        site,
+        title=found.name,
+        device=found,
+        facts=device_facts(found),
+        groups=groups,
+        group=group,
+        props=props[:SHOWN],
+        more=max(0, len(props) - SHOWN),
+        told=_told(visit),
+        said=said,
+        notes=[note_facts(note) for note in found.notes[-5:]][::-1],
+        pinned=_pinned(visit, site),
+        now=asyncio.get_running_loop().time(),
+    )
+
+
+def _pinned(visit: Visit, site: Site) -> set[tuple[str, str]]:
+    if not visit.actor.name:
+        return set()
+    return {(pin.device, pin.name) for pin in visit.web.pins.of(visit.actor.name) if pin.server == site.name}
+
+
+async def part(visit: Visit) -> Answer:
+    """Properties, drawn anew, for a page that is there already."""
+    site = visit.site()
+    ids = [int(text) for text in visit.query("ids").split(",")[:PARTS] if text.isdecimal() and len(text) < 12]
+    props = [prop for prop in map(site.property_of, ids) if prop is not None]
+    return visit.render(
+        "part.html",
+        site=site,
+        props=props,
+        told={},
+        pinned=_pinned(visit, site),
+        board=visit.query("board") == "1",
+        now=asyncio.get_running_loop().time(),
+    )
+
+
+async def messages(visit: Visit) -> Answer:
+    """What was said lately."""
+    site = visit.site()
+    name = visit.query("d") or None
+    notes = [note_facts(note) for note in site.model.notes(name)[-500:]]
+    return _page(visit, "messages.html", site, title="Messages", notes=notes[::-1], device_name=name)
+
+
+async def alerts(visit: Visit) -> Answer:
+    """For a hidden tab, which has no stream."""
+    site = visit.site()
+    return JSONResponse({"alerts": site.alert_facts(), "link": site.link()})
+
+
+async def events(visit: Visit) -> Answer:
+    """The stream."""
+    site = visit.site()
+    keys = (
+        frozenset((pin.device, pin.name) for pin in _pins(visit) if pin.server == site.name)
+        if visit.query("board") == "1"
+        else frozenset()
+    )
+    wanted = Filter(visit.query("d") or None, visit.query("g") or None, keys)
+    seen = visit.request.headers.get("last-event-id") or visit.query("since")
+    epoch, _, rev = seen.rpartition(".")
+    since = int(rev) if epoch == site.model.epoch and rev.isdecimal() and len(rev) < 18 else None
+    web, actor = visit.web, visit.actor
+    try:
+        return EventStream(
+            site, wanted, since, web.commands, web.streams, actor, lambda: web.still_may(actor, Need.READ)
+        )
+    except TooManyStreams:
+        return JSONResponse({"error": "too many tabs are open"}, 503, {"retry-after": "10"})
+
+
+def _pins(visit: Visit) -> list[Pin]:
+    return visit.web.pins.of(visit.actor.name) if visit.actor.name else []
+
+
+async def overview(visit: Visit) -> Answer:
+    """What somebody has pinned."""
+    site = visit.site()
+    pins = _pins(visit)
+    found = [site.model.get(pin.device, pin.name) for pin in pins if pin.server == site.name]
+    absent = [pin for pin in pins if pin.server == site.name and site.model.get(pin.device, pin.name) is None]
+    return _page(
+        visit,
+        "overview.html",
+        site,
+        title="Overview",
+        props=[prop for prop in found if prop is not None],
+        absent=absent,
+        told=_told(visit),
+        pinned=_pinned(visit, site),
+        board=True,
+        now=asyncio.get_running_loop().time(),
+    )
+
+
+async def pin(visit: Visit) -> Answer:
+    """Put a property on the overview, take it away, or move it."""
+    site = visit.site()
+    form = await visit.form()
+    what = Pin(site.name, form.get("d", "")[:1000], form.get("p", "")[:1000])
+    if form.get("move") in ("-1", "1"):
+        visit.web.pins.move(visit.actor.name, what, int(form["move"]))
+        return visit.redirect("/overview", s=site.name)
+    is_there = visit.web.pins.toggle(visit.actor.name, what)
+    if visit.wants_json:
+        return JSONResponse({"pinned": is_there})
+    return visit.back("/overview")
+
+
+async def send(visit: Visit) -> Answer:
+    """A command."""
+    site = visit.site()
+    form = await visit.raw_form()
+    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    prop = site.model.get(fields.get("d", ""), fields.get("p", ""))
+    if prop is None:
+        raise Problem(404, "There is no such property now.")
+    try:
+        if prop.kind is VectorKind.BLOB:
+            values = await _files(visit.uploads(form), prop)
+        else:
+            values = values_of_form(prop, fields)
+        command = visit.web.commands.start(site, prop, values, visit.actor)
+    except Denied as denied:
+        if visit.wants_json:
+            return JSONResponse({"p": site.id_of(prop.key), "state": "bad", "text": denied.text}, denied.status)
+        return _to_device(visit, site, prop, said=denied.text)
+    finally:
+        await form.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_AT_ONCE if visit.wants_json else _WITHOUT_SCRIPT):
+            await command.done.wait()
+    if visit.wants_json:
+        return JSONResponse(command.facts())
+    return _to_device(visit, site, prop, c=command.id)
+
+
+def _to_device(visit: Visit, site: Site, prop: Property, **more: Any) -> Response:
+    response = visit.redirect("/device", s=site.name, d=prop.device, g=prop.group or "Main", **more)
+    if "location" in response.headers:
+        response.headers["location"] += f"#p{site.id_of(prop.key)}"
+    return response
+
+
+async def _files(uploads: dict[str, UploadFile], prop: Property) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for field, upload in uploads.items():
+        name = field.removeprefix("m.")
+        if name not in prop.members:
+            continue
+        if (upload.size or 0) > UPLOAD:
+            raise Denied(413, f"Not sent: a file has up to {UPLOAD >> 20} MiB.")
+        data = await upload.read()
+        if data:
+            suffixes = PurePath(upload.filename or "").suffixes[-2:]
+            format = "".join(suffixes)[-32:]
+            found[name] = Blob(data, format if format.isprintable() else "")
+    if not found:
+        raise Denied(422, "Not sent: no file was chosen.")
+    return found

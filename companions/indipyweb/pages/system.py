@@ -1,0 +1,86 @@
+"""The set-up, the audit, and a copy of the database."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from pathlib import Path
+
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, Response
+
+from indipyclient.addresses import parse_endpoint
+
+from ..store.keeping import Parameters
+from ..visit import Answer, Problem, Visit
+
+__all__ = ["audit", "backup", "save_system", "system"]
+
+
+def _system(visit: Visit, status: int = 200, problem: str = "", done: str = "") -> Response:
+    web = visit.web
+    return visit.render(
+        "system.html",
+        status,
+        title="Set-up",
+        parameters=web.parameters,
+        settings=web.settings,
+        guests=web.options.flag("guests", True),
+        problem=problem,
+        done=done,
+        figures=[(site, site.client.stats) for site in web.sites.values()],
+        up=time.time() - web.started,
+    )
+
+
+async def system(visit: Visit) -> Answer:
+    """The set-up."""
+    return _system(visit)
+
+
+async def save_system(visit: Visit) -> Answer:
+    """Change the set-up."""
+    web = visit.web
+    form = await visit.form()
+    try:
+        host = form.get("host", "").strip() or "localhost"
+        port, indiport = int(form.get("port", "")), int(form.get("indiport", ""))
+        if not 0 < port < 65536:
+            raise ValueError("a port is from 1 to 65535")
+        indihost = form.get("indihost", "").strip() or "localhost"
+        parse_endpoint(indihost, indiport)
+        folder = form.get("blobfolder", "").strip()
+        if folder and not await asyncio.to_thread(Path(folder).is_dir):
+            raise ValueError(f"{folder} is not a folder on this machine")
+    except ValueError as error:
+        return _system(visit, 422, f"Not saved: {error}.")
+    web.parameters = Parameters(host, port, indihost, indiport, folder)
+    web.parameters.save(web.db)
+    web.options.set_flag("guests", form.get("guests") == "1")
+    visit.note("set-up", f"{host}:{port}", f"INDI {indihost}:{indiport}, guests {form.get('guests', '0')}")
+    return _system(visit, done="Saved. Addresses and folders hold from the next start on, guests from now on.")
+
+
+async def backup(visit: Visit) -> Answer:
+    """A copy of the database."""
+    web = visit.web
+    path = web.settings.dbfolder / f".indipyweb-{secrets.token_hex(8)}.backup"
+    try:
+        await asyncio.to_thread(web.db.backup, path)
+    except OSError as error:
+        raise Problem(500, f"No copy could be made: {error.strerror}.") from error
+    visit.note("backup")
+    name = time.strftime("indipyweb-%Y%m%d-%H%M%S.db", time.gmtime())
+    return FileResponse(
+        path,
+        media_type="application/octet-stream",
+        filename=name,
+        headers={"content-security-policy": "sandbox"},
+        background=BackgroundTask(path.unlink, missing_ok=True),
+    )
+
+
+async def audit(visit: Visit) -> Answer:
+    """Who did what."""
+    return visit.render("audit.html", title="Audit", deeds=visit.web.audit.last())

@@ -1,0 +1,212 @@
+"""Runs the web server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import socket
+import sqlite3
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from indipyclient.addresses import parse_endpoint
+
+from .app import build_app
+from .context import Web
+from .security.passwords import Passwords, problem_of
+from .security.permissions import Role
+from .settings import Settings, clean_base
+from .store.database import Database
+from .store.keeping import Parameters
+
+__all__ = ["run", "settings_of"]
+
+logger = logging.getLogger("indipyweb")
+
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+class Wrong(Exception):
+    """The command cannot be carried out; the text says why."""
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What the options say, and the database where they say nothing.
+
+    Raises:
+        Wrong: They make no sense.
+    """
+    folder = Path(options.dbfolder or ".").expanduser().absolute()
+    if not folder.is_dir():
+        raise Wrong(f"--dbfolder: {folder} is not a folder")
+    try:
+        database = Database(folder)
+    except (OSError, sqlite3.Error) as error:
+        raise Wrong(f"the database in {folder} cannot be used: {error}") from None
+    known = Parameters.load(database)
+    database.close()
+    if options.port is not None and not 0 <= options.port < 65536:
+        raise Wrong(f"--port: no port {options.port}: it is from 1 to 65535")
+    servers = []
+    for text in options.indi or [f"{known.indihost}:{known.indiport}" if ":" not in known.indihost else known.indihost]:
+        try:
+            servers.append(str(parse_endpoint(text)))
+        except ValueError as error:
+            raise Wrong(f"--indi: {error}") from None
+    blobs = options.blobfolder or known.blobfolder
+    if blobs and not Path(blobs).expanduser().is_dir():
+        raise Wrong(f"--blobfolder: {blobs} is not a folder")
+    try:
+        base = clean_base(options.basepath)
+    except ValueError as error:
+        raise Wrong(f"--basepath: {error}") from None
+    url = options.public_url.rstrip("/")
+    if url and not url.startswith(("http://", "https://")):
+        raise Wrong(f"--public-url: {url} begins with neither http:// nor https://")
+    return Settings(
+        dbfolder=folder,
+        host=options.host or known.host,
+        port=known.port if options.port is None else options.port,
+        servers=tuple(dict.fromkeys(servers)),
+        blobfolder=Path(blobs).expanduser() if blobs else None,
+        blobs=not options.no_blobs,
+        secure=str(options.securecookie).lower() == "true",
+        basepath=base,
+        public_url=url,
+        host_names=tuple(options.host_name),
+        hsts=options.hsts,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Ends streams before it waits for the end of answers."""
+
+    web: Web | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.web is not None:
+            self.web.close_streams()
+        super().handle_exit(sig, frame)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve, until a signal ends it; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    try:
+        settings = settings_of(options)
+        return asyncio.run(_serve(settings, options))
+    except Wrong as error:
+        sys.stderr.write(f"indipyweb: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"indipyweb: {error.strerror or error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+async def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    web_settings, sock = _listening(settings, options)
+    passwords = Passwords()
+    web = Web(web_settings, passwords=passwords)
+    try:
+        if options.admin_password_file and web.needs_setup:
+            _make_admin(web, options.admin_password_file)
+        if web.needs_setup and settings.host not in _LOOPBACK:
+            sock.close()
+            logger.warning("nobody can log in yet: only this machine is let in until there is an account")
+            web_settings, sock = _listening(replace(settings, host="localhost"), options)
+            web.settings = web_settings
+        app = build_app(web)
+    except BaseException:
+        web.db.close()
+        sock.close()
+        raise
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=bool(settings.public_url),
+        forwarded_allow_ips="127.0.0.1,::1",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=32768,
+        limit_concurrency=400,
+        ws="none",
+        lifespan="on",
+    )
+    server = _Server(config)
+    server.web = web
+    base = web_settings.basepath
+    where = f"http://{_shown(web_settings.host)}:{web_settings.port}{base}"
+    logger.info("serving %s on %s", ", ".join(web_settings.servers), settings.public_url or where)
+    if web.needs_setup:
+        logger.info(
+            "to make the first account, once, in the next half hour:\n    %s/setup?token=%s",
+            where,
+            web.new_setup_token(),
+        )
+    await server.serve(sockets=[sock])
+    return 0 if server.started else 1
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _listening(settings: Settings, options: argparse.Namespace) -> tuple[Settings, socket.socket]:
+    """A socket that listens, and the settings with the port that it has.
+
+    Raises:
+        OSError: It cannot be had.
+    """
+    host = settings.host if settings.host != "*" else ""
+    try:
+        found = socket.getaddrinfo(host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise Wrong(f"--host: {settings.host} is not an address of this machine: {error.strerror}") from None
+    family, kind, protocol, _, address = sorted(found, key=lambda item: item[0] != socket.AF_INET)[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(128)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise OSError(
+            error.errno, f"cannot listen on {_shown(settings.host)}:{settings.port}: {error.strerror}"
+        ) from None
+    return replace(settings, port=sock.getsockname()[1]), sock
+
+
+def _make_admin(web: Web, file: str) -> None:
+    """The first account, with the password in a file.
+
+    Raises:
+        Wrong: The file cannot be read, or the password not be used.
+    """
+    try:
+        text = Path(file).expanduser().read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Wrong(f"--admin-password-file: {error}") from None
+    problem = problem_of(text, "admin")
+    if problem:
+        raise Wrong(f"--admin-password-file: {problem}")
+    hashed = web.passwords.hash_now(text)
+    if web.users.get("admin") is None:
+        web.users.add("admin", Role.ADMIN, hashed)
+    else:
+        web.users.set_password("admin", hashed)
+        web.users.set_role("admin", Role.ADMIN)
+    web.audit.note("admin", "", "first account", "admin")

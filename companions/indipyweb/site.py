@@ -1,0 +1,343 @@
+"""One INDI server as the web sees it: what is known of it, who follows it, and what came of commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from indipyclient import Client, Delta, LinkState, Lost, Property, ReceivedBlob, State, VectorKind
+from indipyclient.model.properties import Key
+
+from .histories import Histories
+from .views import device_facts, dumps, note_facts, piece, shape_of
+
+__all__ = ["Alert", "Filter", "Site"]
+
+logger = logging.getLogger("indipyweb")
+
+TICK: Final = 0.1
+_ALERTS: Final = 50
+_OVER: Final = 600.0
+"""Seconds for which an alert that is over is still shown."""
+_ENCODED: Final = 64
+FOLDER_MOST: Final = 2 << 30
+"""Bytes in the folder of BLOBs; beyond, none are saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What somebody follows.
+
+    Attributes:
+        device: The properties of this device; None for none.
+        group: Only those of this group.
+        keys: These properties as well.
+    """
+
+    device: str | None = None
+    group: str | None = None
+    keys: frozenset[Key] = frozenset()
+
+    def wants(self, prop: Property) -> bool:
+        """It is to be told of this property."""
+        if prop.key in self.keys:
+            return True
+        return prop.device == self.device and (self.group is None or (prop.group or "Main") == self.group)
+
+
+@dataclass(slots=True)
+class Alert:
+    """A property went to Alert.
+
+    Attributes:
+        rev: Number of the change.
+        at: When, by the monotonic clock.
+        device: Its device.
+        label: Its label.
+        name: Its name.
+        text: What it said.
+        clock: When, in UTC.
+        over: It is not in Alert any more.
+    """
+
+    rev: int
+    at: float
+    device: str
+    label: str
+    name: str
+    text: str
+    clock: str
+    over: bool = False
+
+
+class Site:
+    """An INDI server.
+
+    Args:
+        name: By which pages name it.
+        client: Not started.
+        folder: Where BLOBs are saved, or None.
+
+    Attributes:
+        alerts: By property, oldest first.
+        histories: Of its numbers.
+        rev: Number of the last change that was taken in; streams count in these.
+        saved: How many BLOBs were saved.
+        problem: Why the last one was not, or "".
+    """
+
+    def __init__(self, name: str, client: Client, folder: Path | None = None) -> None:
+        self.name = name
+        self.client = client
+        self.model = client.model
+        self.folder = folder
+        self.histories = Histories()
+        self.alerts: OrderedDict[Key, Alert] = OrderedDict()
+        self.alerts_rev = 0
+        self.rev = 0
+        self.saved = 0
+        self.problem = ""
+        self.closing = False
+        self._ids: dict[Key, int] = {}
+        self._keys: dict[int, Key] = {}
+        self._shapes: dict[Key, tuple[int, str]] = {}
+        self._last_id = 0
+        self._waiters: set[asyncio.Event] = set()
+        self._encoded: OrderedDict[tuple[Filter, int, int], str] = OrderedDict()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lost_at: float | None = None
+        self._devices: dict[str, tuple[int, dict[str, Any] | None]] = {}
+
+    # Life
+
+    async def start(self) -> None:
+        """Begin to follow it; does not wait for the link."""
+        self.client.on_status = lambda status: self.wake()
+        await self.client.start(wait=False)
+        self._tasks = [asyncio.create_task(self._follow(), name=f"web: {self.name}")]
+        if self.folder is not None:
+            self._tasks.append(asyncio.create_task(self._save(self.folder), name=f"web: BLOBs of {self.name}"))
+
+    async def aclose(self) -> None:
+        """End."""
+        self.close_streams()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.client.aclose()
+
+    def close_streams(self) -> None:
+        """Streams end."""
+        self.closing = True
+        self.wake()
+
+    async def _follow(self) -> None:
+        async with self.client.changes(interval=TICK, initial=True) as cursor:
+            async for delta in cursor:
+                try:
+                    self._take(delta, time.monotonic())
+                except Exception:
+                    logger.exception("a change of %s could not be taken in", self.name)
+                self.rev = delta.rev
+                self.wake()
+
+    def _take(self, delta: Delta, now: float) -> None:
+        for grave in delta.deleted:
+            self._bury(grave.device, grave.name)
+        for prop in delta.properties:
+            self.id_of(prop.key)
+            self.histories.add(prop, now)
+            self._judge(prop, delta, now)
+        if not delta.connected:
+            self._lost_at = self._lost_at or now
+        elif self._lost_at is not None:
+            self.histories.add_gap(self._lost_at, now)
+            self._lost_at = None
+        for name in _devices_in(delta):
+            device = self.model.device(name)
+            facts = device_facts(device) if device is not None else None
+            if facts is None and delta.rev - self._devices.get(name, (0, None))[0] > 1024:
+                self._devices.pop(name, None)
+            elif self._devices.get(name, (0, {}))[1] != facts:
+                self._devices.pop(name, None)  # to the end: they are in the order of their changes
+                self._devices[name] = (delta.rev, facts)
+        for key, alert in list(self.alerts.items()):
+            if alert.over and now - alert.at > _OVER:
+                del self.alerts[key]
+                self.alerts_rev = delta.rev
+
+    def _judge(self, prop: Property, delta: Delta, now: float) -> None:
+        known = self.alerts.get(prop.key)
+        if State.ALERT in delta.passed(prop):
+            entered = prop.entered[list(State).index(State.ALERT)]
+            if known is None or known.rev != entered:
+                clock = time.strftime("%H:%M:%S", time.gmtime())
+                fresh = Alert(entered, now, prop.device, prop.label, prop.name, prop.message[:300], clock)
+                self.alerts.pop(prop.key, None)
+                known = self.alerts[prop.key] = fresh
+                self.alerts_rev = delta.rev
+                while len(self.alerts) > _ALERTS:
+                    self.alerts.popitem(last=False)
+        if known is not None and known.over != (prop.state is not State.ALERT):
+            known.over = not known.over
+            known.at = now
+            self.alerts_rev = delta.rev
+
+    def _bury(self, device: str, name: str | None) -> None:
+        gone = [key for key in self._ids if key[0] == device and name in (None, key[1])]
+        for key in gone:
+            if self.model.get(*key) is None:
+                self._keys.pop(self._ids.pop(key), None)
+                self._shapes.pop(key, None)
+                if self.alerts.pop(key, None) is not None:
+                    self.alerts_rev = self.model.rev
+        if self.model.device(device) is None or (name is not None and self.model.get(device, name) is None):
+            self.histories.forget_device(device, name)
+
+    async def _save(self, folder: Path) -> None:
+        tap = self.client.tap(limit=64)
+        async with tap:
+            async for change in tap:
+                prop = None if isinstance(change, Lost) else change.prop
+                if isinstance(change, Lost) or prop is None or prop.kind is not VectorKind.BLOB:
+                    continue
+                message = change.message
+                for one in getattr(message, "members", ()):
+                    data = getattr(one, "data", None)
+                    if not data:
+                        continue
+                    blob = ReceivedBlob(prop.device, prop.name, one.name, data, one.format, one.size, prop.timestamp)
+                    await self._save_one(folder, blob)
+
+    async def _save_one(self, folder: Path, blob: ReceivedBlob) -> None:
+        try:
+            if await asyncio.to_thread(_bytes_in, folder) + len(blob.data) > FOLDER_MOST:
+                raise OSError(f"the folder holds more than {FOLDER_MOST >> 30} GiB already")
+            await asyncio.to_thread(blob.write_to, folder)
+        except OSError as error:
+            problem = f"A BLOB of {blob.device} was not saved: {error.strerror or error}"
+            if problem != self.problem:
+                logger.error("%s", problem)
+            self.problem = problem
+        else:
+            self.saved += 1
+            self.problem = ""
+
+    # Names
+
+    def id_of(self, key: Key) -> int:
+        """The number by which pages name a property, as long as it is there."""
+        found = self._ids.get(key)
+        if found is None:
+            self._last_id += 1
+            found = self._ids[key] = self._last_id
+            self._keys[found] = key
+        return found
+
+    def property_of(self, id: int) -> Property | None:
+        """The property of a number."""
+        key = self._keys.get(id)
+        return self.model.get(*key) if key else None
+
+    def shape(self, prop: Property) -> str:
+        """See :func:`shape_of`."""
+        known = self._shapes.get(prop.key)
+        if known is None or known[0] != prop.defined:
+            known = self._shapes[prop.key] = (prop.defined, shape_of(prop))
+        return known[1]
+
+    # Streams
+
+    @contextlib.contextmanager
+    def news(self) -> Iterator[asyncio.Event]:
+        """An event that is set when there may be news."""
+        event = asyncio.Event()
+        self._waiters.add(event)
+        try:
+            yield event
+        finally:
+            self._waiters.discard(event)
+
+    def wake(self) -> None:
+        """Streams look whether there is something for them."""
+        for event in self._waiters:
+            event.set()
+
+    def link(self) -> dict[str, Any]:
+        """How the link is."""
+        status = self.client.status
+        up = self.model.connected
+        found: dict[str, Any] = {"up": up, "n": self.model.session, "name": self.name, "why": ""}
+        if not up:
+            found["why"] = status.reason or ("connecting" if status.state is LinkState.CONNECTING else "")
+            if status.next_try is not None:
+                found["next"] = round(max(0.0, status.next_try - asyncio.get_running_loop().time()), 1)
+        return found
+
+    def alert_facts(self) -> list[dict[str, Any]]:
+        """What a page shows of alerts, newest first."""
+        return [
+            {"n": a.rev, "d": a.device, "l": a.label, "text": a.text, "t": a.clock, "over": a.over}
+            for a in reversed(self.alerts.values())
+        ]
+
+    def delta(self, wanted: Filter, since: int) -> tuple[int, str]:
+        """What has changed since, as JSON; the same text for all who are as far."""
+        rev = self.rev
+        key = (wanted, since, rev)
+        text = self._encoded.get(key)
+        if text is None:
+            text = self._encoded[key] = dumps(self._facts(wanted, since))
+            while len(self._encoded) > _ENCODED:
+                self._encoded.popitem(last=False)
+        return rev, text
+
+    def _facts(self, wanted: Filter, since: int) -> dict[str, Any]:
+        delta = self.model.since(since)
+        now = asyncio.get_running_loop().time()
+        found: dict[str, Any] = {"rev": self.rev, "n": delta.session, "up": delta.connected}
+        if delta.reset:
+            found["reset"] = True
+        found["set"] = {
+            str(self.id_of(prop.key)): piece(prop, delta, now, self.shape(prop))
+            for prop in delta.properties
+            if wanted.wants(prop)
+        }
+        gone = [[g.device, g.name] for g in delta.deleted if g.name is None or self.model.get(g.device, g.name) is None]
+        if gone:
+            found["del"] = gone
+        devices = {}
+        for name, (changed, facts) in reversed(self._devices.items()):
+            if changed <= since:
+                break
+            devices[name] = facts
+        if devices and not delta.reset:
+            found["dev"] = devices
+        notes = [
+            note_facts(n)
+            for n in delta.notes
+            if n.text and (wanted.device is None or n.device in (None, wanted.device))
+        ]
+        if notes:
+            found["msg"] = notes[-50:]
+        if self.alerts_rev > since or delta.reset:
+            found["alerts"] = self.alert_facts()
+        return found
+
+
+def _devices_in(delta: Delta) -> set[str]:
+    found = {prop.device for prop in delta.properties} | {grave.device for grave in delta.deleted}
+    return found | {note.device for note in delta.notes if note.device}
+
+
+def _bytes_in(folder: Path) -> int:
+    with contextlib.suppress(OSError):
+        return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())
+    return 0

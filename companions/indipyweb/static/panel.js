@@ -1,0 +1,416 @@
+"use strict";
+/* Keeps a page alive: one stream, values in place, commands without leaving the page. Pages work without it. */
+(() => {
+  const body = document.body, root = document.documentElement;
+  const base = body.dataset.base, site = body.dataset.site;
+  const $ = (id) => document.getElementById(id);
+  const MARKS = { Idle: "○", Ok: "●", Busy: "◐", Alert: "▲" };
+  root.classList.add("has-script");
+
+  const url = (path, query) => base + path + "?" + new URLSearchParams({ s: site, ...query });
+  const make = (name, cls, text) => {
+    const found = document.createElement(name);
+    if (cls) found.className = cls;
+    if (text !== undefined) found.textContent = text;
+    return found;
+  };
+  let sayTimer = 0;
+  const say = (text) => { // for those who listen instead of looking
+    clearTimeout(sayTimer);
+    sayTimer = setTimeout(() => { $("say").textContent = text; }, 100);
+  };
+  const setText = (node, text) => { if (node && node.textContent !== text) node.textContent = text; };
+
+  /* Theme */
+  const theme = $("theme");
+  if (theme) theme.addEventListener("change", () => {
+    if (theme.value === "auto") delete root.dataset.theme; else root.dataset.theme = theme.value;
+    fetch(base + "/theme", { method: "POST", body: new URLSearchParams({ theme: theme.value }), headers: { Accept: "application/json" }, redirect: "manual" });
+  });
+
+  /* States, devices and alerts */
+  const setState = (node, word) => {
+    if (!node) return;
+    const mark = node.querySelector(".mark") || node;
+    setText(mark, MARKS[word] || "○");
+    setText(node.querySelector(".word"), word);
+    const cls = (node.classList.contains("mark") ? "mark s-" : "state s-") + word;
+    if (node.className !== cls) node.className = cls;
+  };
+  const deviceLink = (name) => url("/device", { d: name });
+
+  function showDevice(name, facts) {
+    let known = false;
+    for (const node of document.querySelectorAll("[data-device]")) {
+      if (node === body || node.dataset.device !== name) continue;
+      known = true;
+      if (!facts) { node.remove(); continue; }
+      const state = node.querySelector(".state"), mark = node.querySelector("a > .mark");
+      if (state) setState(state, facts.s);
+      if (mark) { setState(mark, facts.s); setText(mark.parentNode.querySelector(".word"), facts.s); }
+      setText(node.querySelector(".conn"), facts.c === null ? "" : facts.c ? "connected" : "not connected");
+      setText(node.querySelector(".count"), facts.n + (facts.n === 1 ? " property" : " properties"));
+      if (facts.note) setText(node.querySelector(".note"), facts.at + " " + facts.note);
+    }
+    if (!known && facts) {
+      const cards = $("cards"), side = $("side");
+      if (cards && cards.dataset.whole === "1" && cards.children.length < 100) {
+        for (const empty of cards.querySelectorAll(".empty")) empty.remove();
+        const card = make("li", "card"), head = make("h2"), link = make("a", "", name), line = make("p");
+        card.dataset.device = name; link.href = deviceLink(name); head.append(link);
+        const state = make("span", "state"); state.append(make("span", "mark"), " ", make("span", "word"));
+        state.firstChild.setAttribute("aria-hidden", "true");
+        line.append(state, make("span", "conn"), make("span", "count"));
+        card.append(head, line, make("p", "note")); cards.append(card);
+      }
+      if (side && side.children.length < 40) {
+        const item = make("li"), link = make("a"), mark = make("span", "mark");
+        item.dataset.device = name; link.href = deviceLink(name); mark.setAttribute("aria-hidden", "true");
+        link.append(mark, " " + name + " ", make("span", "word")); item.append(link); side.append(item);
+      }
+      if (!known && (cards || side)) showDeviceOnce(name, facts);
+    }
+    if (name === body.dataset.device) showGroups(facts);
+  }
+  function showDeviceOnce(name, facts) {
+    if ([...document.querySelectorAll("[data-device]")].some((n) => n !== body && n.dataset.device === name)) showDevice(name, facts);
+  }
+  function showGroups(facts) {
+    const groups = $("groups");
+    if (!groups) return;
+    setText(document.querySelector("h1 .conn"), !facts ? "is gone" : facts.c === null ? "" : facts.c ? "connected" : "not connected");
+    const wanted = new Map(facts ? facts.g : []);
+    for (const tab of groups.querySelectorAll("a")) {
+      const state = wanted.get(tab.dataset.group);
+      if (state === undefined) { if (tab.dataset.group !== body.dataset.group) tab.remove(); continue; }
+      setState(tab.querySelector(".mark"), state);
+      wanted.delete(tab.dataset.group);
+    }
+    for (const [name, state] of wanted) {
+      const tab = make("a"), mark = make("span", "mark");
+      tab.href = url("/device", { d: body.dataset.device, g: name }); tab.dataset.group = name;
+      mark.setAttribute("aria-hidden", "true"); tab.append(mark, " " + name); setState(mark, state);
+      groups.append(tab);
+    }
+  }
+
+  const seenKey = "indipyweb-seen " + site + " " + (body.dataset.live || "").split(".")[0];
+  let seen = 0, alertNow = 0;
+  try { seen = Number(sessionStorage.getItem(seenKey) || 0); } catch (e) { /* private windows */ }
+  const hideSeen = () => {
+    const box = $("alerts");
+    if (!box) return;
+    let left = 0;
+    for (const item of box.querySelectorAll("li")) {
+      alertNow = Math.max(alertNow, Number(item.dataset.n));
+      item.hidden = Number(item.dataset.n) <= seen;
+      if (!item.hidden) left += 1;
+    }
+    box.hidden = left === 0;
+  };
+  function showAlerts(alerts, quiet) {
+    const box = $("alerts");
+    if (!box) return;
+    const before = alertNow, list = box.querySelector("ul");
+    list.replaceChildren(...alerts.slice(0, 6).map((a) => {
+      const item = make("li", a.over ? "over" : ""), link = make("a", "", a.d), mark = make("span", "mark", "▲");
+      item.dataset.n = a.n; link.href = deviceLink(a.d); mark.setAttribute("aria-hidden", "true");
+      item.append(mark, " ", link, ": " + a.l + (a.text ? ": " + a.text : "") + " ", make("small", "", (a.over ? "was in Alert at " : "Alert since ") + a.t));
+      return item;
+    }));
+    hideSeen();
+    const fresh = alerts.filter((a) => a.n > before);
+    if (fresh.length && !quiet) say("Alert: " + fresh[0].d + ", " + fresh[0].l + (fresh[0].text ? ", " + fresh[0].text : ""));
+    document.title = document.title.replace(/^▲ /, "");
+    if (!box.hidden) document.title = "▲ " + document.title;
+  }
+  if ($("seen")) $("seen").addEventListener("click", () => {
+    seen = alertNow;
+    try { sessionStorage.setItem(seenKey, seen); } catch (e) { /* as above */ }
+    hideSeen();
+    document.title = document.title.replace(/^▲ /, "");
+  });
+  hideSeen();
+
+  /* Properties */
+  const born = new WeakMap(); // when a property last changed, in this clock
+  const prime = (scope) => { for (const p of scope.querySelectorAll(".prop")) born.set(p, performance.now() - 1000 * Number(p.dataset.age)); };
+  prime(document);
+  const span = (s) => s < 60 ? Math.floor(s) + " s" : s < 3600 ? Math.floor(s / 60) + " min" : s < 86400 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
+  const showAges = () => {
+    const now = performance.now();
+    for (const p of document.querySelectorAll(".prop")) {
+      const age = (now - (born.get(p) || now)) / 1000;
+      setText(p.querySelector(".age"), age < 2 ? "just now" : span(age) + " ago");
+    }
+  };
+  showAges();
+  setInterval(() => { if (!document.hidden) showAges(); }, 1000);
+
+  const missing = new Map();
+  let fetching = 0;
+  function fetchParts() {
+    const ids = [...missing.keys()].slice(0, 60);
+    fetching = 0;
+    if (!ids.length) return;
+    for (const id of ids) missing.delete(id);
+    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "" })).then((r) => r.ok ? r.text() : "").then((text) => {
+      const found = new DOMParser().parseFromString(text, "text/html"), box = $("props");
+      if (!box) return;
+      prime(found);
+      for (const fresh of [...found.querySelectorAll(".prop")]) {
+        const old = $(fresh.id);
+        const when = born.get(fresh);
+        const node = document.adoptNode(fresh);
+        if (old) {
+          keepEdits(old, node);
+          old.replaceWith(node);
+        } else {
+          const id = Number(node.id.slice(1));
+          const after = [...box.children].find((other) => Number(other.id.slice(1)) > id);
+          box.insertBefore(node, body.dataset.board ? null : after || null);
+        }
+        born.set(node, when);
+      }
+      guard();
+      showAges();
+      if (missing.size) fetching = setTimeout(fetchParts, 100);
+    }).catch(() => {});
+  }
+  function keepEdits(old, fresh) {
+    for (const field of old.querySelectorAll("input[id]")) {
+      const twin = fresh.querySelector("#" + CSS.escape(field.id));
+      if (!twin || twin.name !== field.name || field.type === "file") continue;
+      if (field.dataset.dirty) { twin.value = field.value; twin.dataset.dirty = "1"; }
+      if (field === document.activeElement) setTimeout(() => { const now = $(field.id); if (now) now.focus(); }, 0);
+    }
+    setText(fresh.querySelector(".told"), old.querySelector(".told").textContent);
+    fresh.querySelector(".told").className = old.querySelector(".told").className;
+  }
+  function showProperty(id, facts) {
+    const node = $("p" + id);
+    if (body.dataset.image === id) newImage(facts);
+    if (!node && !$("props")) return;
+    if (!node || node.dataset.h !== facts.h) {
+      missing.set(id, true);
+      if (!fetching) fetching = setTimeout(fetchParts, 60);
+      return;
+    }
+    const state = node.querySelector("header .state");
+    setState(state, facts.s);
+    state.classList.toggle("was", Boolean(facts.was));
+    node.classList.toggle("stale", Boolean(facts.stale));
+    born.set(node, performance.now() - 1000 * facts.age);
+    const kind = node.dataset.kind, spots = node.querySelectorAll("[data-m]");
+    facts.m.forEach((member, i) => {
+      const spot = spots[i];
+      if (!spot) return;
+      if (kind === "Switch") { spot.setAttribute("aria-pressed", member[0] === "On" ? "true" : "false"); return; }
+      if (kind === "Light") { setState(spot.querySelector(".state"), member[0]); return; }
+      const value = spot.querySelector(".val");
+      if (value) { setText(value, member[0]); if (kind === "Number") value.title = member[1]; }
+      const field = spot.querySelector("input.text");
+      if (field) {
+        spot.querySelector(".was").value = member[0];
+        if (!field.dataset.dirty && document.activeElement !== field) field.value = member[0];
+      }
+    });
+    const ask = facts.ask;
+    setText(node.querySelector(".ask"), ask ? (ask.who || "somebody") + " asked " + ask.v + (ask.ago >= 2 ? ", " + span(ask.ago) + " ago" : "") : "");
+    setText(node.querySelector(".msg"), facts.msg || "");
+  }
+  function removeProperty(device, name) {
+    if (body.dataset.device !== device && !body.dataset.board) return;
+    for (const node of document.querySelectorAll(".prop")) {
+      const form = node.querySelector("form.set");
+      if (form.elements.d.value === device && (name === null || form.elements.p.value === name)) node.remove();
+    }
+  }
+  function showNotes(notes) {
+    const list = $("notes");
+    if (!list) return;
+    const most = location.pathname === base + "/messages" ? 500 : 5;
+    for (const note of notes) {
+      const item = make("li");
+      item.append(make("time", "", note.t), " ");
+      if (note.d) item.append(make("b", "", note.d), " ");
+      item.append(note.text);
+      list.prepend(item);
+    }
+    while (list.children.length > most) list.lastChild.remove();
+  }
+
+  /* The link */
+  let up = body.dataset.up === "1", session = body.dataset.n, reachable = true;
+  function guard() {
+    const ok = up && reachable;
+    body.classList.toggle("link-down", !ok);
+    for (const set of document.querySelectorAll("form.set > fieldset")) set.disabled = !ok;
+    const box = $("lost");
+    if (box) box.hidden = ok;
+  }
+  function showLink(link) {
+    if (link.up !== up) say(link.up ? "The connection is back." : "The connection to the INDI server is lost.");
+    if (link.up && String(link.n) !== session) for (const p of document.querySelectorAll(".prop")) p.classList.add("stale");
+    up = link.up; session = String(link.n);
+    const node = $("link");
+    node.className = "link " + (up ? "up" : "down");
+    setText(node, up ? "connected" : "no connection");
+    setText(document.querySelector("#lost .why"), "No connection to the INDI server " + link.name + (link.why ? ": " + link.why : "") + ".");
+    guard();
+  }
+  function unreachable(text) {
+    if (reachable) say("This page has lost its web server.");
+    reachable = false;
+    const node = $("link");
+    node.className = "link down"; setText(node, "web server out of reach");
+    setText(document.querySelector("#lost .why"), text || "The web server is out of reach.");
+    guard();
+  }
+
+  /* The stream */
+  let stream = null, last = body.dataset.live, heard = 0, closing = 0, again = 0;
+  const on = (name, handle) => stream.addEventListener(name, (event) => {
+    heard = performance.now();
+    if (event.lastEventId) last = event.lastEventId;
+    handle(JSON.parse(event.data));
+  });
+  function open() {
+    clearTimeout(again);
+    if (!last || stream) return;
+    const query = { since: last };
+    for (const [key, value] of [["d", body.dataset.device], ["g", body.dataset.group], ["board", body.dataset.board]]) if (value) query[key] = value;
+    stream = new EventSource(url("/events", query));
+    heard = performance.now();
+    on("hello", (hello) => {
+      if (hello.reset || hello.epoch !== last.split(".")[0]) { location.reload(); return; }
+      reachable = true; showLink(hello.link); showAlerts(hello.alerts, true);
+    });
+    on("delta", (delta) => {
+      if (delta.reset) { location.reload(); return; }
+      for (const [device, name] of delta.del || []) removeProperty(device, name);
+      for (const id in delta.set) showProperty(id, delta.set[id]);
+      for (const name in delta.dev || {}) showDevice(name, delta.dev[name]);
+      if (delta.msg) showNotes(delta.msg);
+    });
+    on("alerts", (alerts) => showAlerts(alerts));
+    on("link", showLink);
+    on("outcome", showOutcome);
+    on("session", () => location.reload());
+    on("bye", () => unreachable("The web server is being restarted."));
+    on("ping", () => {});
+    stream.onerror = () => {
+      if (performance.now() - heard > 3000) unreachable();
+      if (stream && stream.readyState === 2) { shut(); again = setTimeout(open, 5000); }
+    };
+  }
+  function shut() { if (stream) { stream.close(); stream = null; } }
+  if (last) {
+    open();
+    setInterval(() => {
+      if (stream && performance.now() - heard > 12000) { unreachable(); shut(); open(); }
+    }, 2000);
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(closing);
+      if (document.hidden) closing = setTimeout(shut, 5000); else open();
+    });
+    setInterval(() => { // a hidden tab has no stream, and yet must warn
+      if (document.hidden && !stream) fetch(url("/alerts")).then((r) => r.json()).then((f) => showAlerts(f.alerts)).catch(() => {});
+    }, 15000);
+    addEventListener("pagehide", shut);
+    addEventListener("pageshow", () => open());
+    guard();
+  }
+
+  /* Commands */
+  function showOutcome(outcome) {
+    const node = $("p" + outcome.p), told = node && node.querySelector(".told");
+    if (!told) return;
+    told.className = "told t-" + outcome.state;
+    told.textContent = outcome.text;
+    say(outcome.text);
+  }
+  document.addEventListener("input", (event) => { if (event.target.matches(".set input")) event.target.dataset.dirty = "1"; });
+  document.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (!field.matches || !field.matches(".set .in input") || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
+    const step = Number(field.dataset.step), shown = field.closest(".row").querySelector(".val");
+    const now = Number(field.value || (shown && shown.title));
+    if (!(step > 0) || Number.isNaN(now)) return;
+    event.preventDefault();
+    field.value = String(Number((now + (event.key === "ArrowUp" ? step : -step)).toPrecision(12)));
+    field.dataset.dirty = "1";
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target, node = form.closest(".prop");
+    if (form.matches(".pin") && event.submitter && !event.submitter.name) {
+      event.preventDefault();
+      fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" } })
+        .then((r) => r.json()).then((f) => { if ("pinned" in f) event.submitter.setAttribute("aria-pressed", String(f.pinned)); }).catch(() => {});
+      return;
+    }
+    if (!form.matches(".set") || !node) return;
+    event.preventDefault();
+    const data = new FormData(form, event.submitter);
+    if (event.submitter && event.submitter.matches(".switch")) data.set("to", event.submitter.getAttribute("aria-pressed") === "true" ? "Off" : "On");
+    const id = node.id.slice(1);
+    showOutcome({ p: id, state: "sent", text: "Sending …" });
+    const sent = form.enctype === "multipart/form-data" ? data : new URLSearchParams(data);
+    fetch(form.action, { method: "POST", body: sent, headers: { Accept: "application/json" } })
+      .then((r) => r.json().then((facts) => ({ ok: r.ok, facts })))
+      .then(({ ok, facts }) => {
+        showOutcome({ p: id, state: facts.state || "bad", text: facts.text || facts.error || "Not sent." });
+        if (ok) for (const field of form.querySelectorAll("input[data-dirty]")) {
+          delete field.dataset.dirty;
+          if (field.closest(".in")) field.value = "";
+        }
+      })
+      .catch(() => showOutcome({ p: id, state: "lost", text: "The web server did not answer: nobody knows whether it was sent." }));
+  });
+
+  /* Images */
+  const picture = $("picture"), whole = $("whole");
+  function newImage(facts) {
+    if (String(facts.rev) === body.dataset.rev || facts.s === "Busy") return;
+    const follow = $("follow");
+    if (follow && follow.checked) location.reload(); else if ($("newer")) $("newer").hidden = false;
+  }
+  const follow = $("follow");
+  if (follow) {
+    try { follow.checked = sessionStorage.getItem("indipyweb-follow") === "1"; } catch (e) { /* as above */ }
+    follow.addEventListener("change", () => {
+      try { sessionStorage.setItem("indipyweb-follow", follow.checked ? "1" : "0"); } catch (e) { /* as above */ }
+      if (follow.checked) location.reload();
+    });
+    if (follow.checked) { $("newer").hidden = false; setText($("newer").firstChild, "Newer images are shown as they come. "); }
+  }
+  if (picture && whole) {
+    const image = picture.querySelector("img");
+    const back = () => { picture.classList.remove("close"); image.src = picture.dataset.src; whole.hidden = true; };
+    const close = (fx, fy) => {
+      const x = Math.round(fx * picture.dataset.width), y = Math.round(fy * picture.dataset.height);
+      image.src = picture.dataset.src + "&x=" + x + "&y=" + y;
+      picture.classList.add("close"); whole.hidden = false;
+    };
+    image.addEventListener("click", (event) => {
+      if (picture.classList.contains("close")) { back(); return; }
+      const box = image.getBoundingClientRect();
+      close((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    });
+    image.tabIndex = 0;
+    image.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") { if (picture.classList.contains("close")) back(); else close(0.5, 0.5); }
+    });
+    whole.addEventListener("click", back);
+  }
+
+  /* Plots */
+  const plot = $("plot");
+  if (plot && plot.firstElementChild) setInterval(() => {
+    if (document.hidden) return;
+    fetch(location.href).then((r) => r.ok ? r.text() : "").then((text) => {
+      const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("plot");
+      if (fresh) plot.replaceChildren(...[...fresh.childNodes].map((node) => document.adoptNode(node)));
+    }).catch(() => {});
+  }, 1000 * Number(plot.dataset.refresh));
+})();

@@ -1,0 +1,107 @@
+"""The database: one file that only its owner may read, with the tables of PyPI's program and more."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["NAME", "Database"]
+
+NAME: Final = "indipyweb.db"
+_VERSION: Final = 1
+_UPSTREAM: Final = """
+CREATE TABLE IF NOT EXISTS users(username PRIMARY KEY, password NOT NULL, auth NOT NULL, salt NOT NULL, fullname)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parameters(host, port, indihost, indiport, blobfolder);
+"""
+_OURS: Final = """
+CREATE TABLE IF NOT EXISTS options(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tokens(hash TEXT PRIMARY KEY, username TEXT NOT NULL, label TEXT NOT NULL,
+    writes INTEGER NOT NULL, created REAL NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit(id INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, address TEXT NOT NULL,
+    what TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL, outcome TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS audit_at ON audit(at);
+CREATE TABLE IF NOT EXISTS pins(username TEXT NOT NULL, position INTEGER NOT NULL, server TEXT NOT NULL,
+    device TEXT NOT NULL, property TEXT NOT NULL, PRIMARY KEY(username, server, device, property)) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """One connection, used by one thread at a time.
+
+    Args:
+        folder: Where the file is; it is made there if it is not.
+
+    Attributes:
+        path: The file.
+        is_new: It was not there before.
+
+    Raises:
+        OSError: The file cannot be made.
+        sqlite3.Error: It is no database, or of a later version.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.path = Path(folder) / NAME
+        self.is_new = not self.path.exists()
+        if self.is_new:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.chmod(self.path, 0o600)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(self.path, check_same_thread=False, timeout=5.0)
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise sqlite3.DatabaseError(f"{self.path} was written by a later version of indipyweb")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        with connection:
+            connection.executescript(_UPSTREAM + _OURS)
+            if connection.execute("SELECT count(*) FROM parameters").fetchone() == (0,):
+                connection.execute("INSERT INTO parameters VALUES('localhost', 8000, 'localhost', 7624, NULL)")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def read(self, sql: str, *values: Any) -> list[Any]:
+        """The rows of a query."""
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    def write(self, sql: str, *values: Any) -> int:
+        """Carry out one statement; returns how many rows it has changed."""
+        with self._lock, self._connection:
+            return self._connection.execute(sql, values).rowcount
+
+    def write_many(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
+        """Carry out several statements, all or none."""
+        with self._lock, self._connection:
+            for sql, values in statements:
+                self._connection.execute(sql, values)
+
+    def backup(self, path: Path) -> None:
+        """Write a copy to a new file that only its owner may read.
+
+        Raises:
+            OSError: There is a file of this name, or it cannot be made.
+        """
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        copy = sqlite3.connect(path)
+        try:
+            with self._lock:
+                self._connection.backup(copy)
+        finally:
+            copy.close()
+
+    def close(self) -> None:
+        """No more."""
+        with self._lock:
+            self._connection.close()

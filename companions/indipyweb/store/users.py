@@ -1,0 +1,212 @@
+"""Accounts, in the table of PyPI's program, and their tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ..security.permissions import Role
+from .database import Database
+
+__all__ = ["NAME_RULE", "Refusal", "Token", "User", "Users"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,31}")
+NAME_RULE: Final = "2 to 32 letters, digits, dots, dashes or underscores, the first one a letter or digit"
+FULLNAME: Final = 60
+_USABLE: Final = "password != '!'"
+"""A password that nobody can give: the account is there, and cannot be used until it is given another one."""
+_TOKENS: Final = 20
+_NO_SALT: Final = b""
+
+
+class Refusal(ValueError):
+    """What was asked for cannot be done; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account.
+
+    Attributes:
+        name: With which a person logs in.
+        role: What it may do.
+        fullname: Of the person.
+        password: What is kept of it.
+        salt: Of the hashes of PyPI's program.
+    """
+
+    name: str
+    role: Role
+    fullname: str
+    password: str | bytes
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """With what a script identifies itself.
+
+    Attributes:
+        id: The beginning of its hash, to name it by.
+        user: Whose it is.
+        label: What for.
+        writes: It may set values.
+        created: When, in seconds since 1970.
+        expires: Until when.
+    """
+
+    id: str
+    user: str
+    label: str
+    writes: bool
+    created: float
+    expires: float
+
+
+def _role(auth: object) -> Role:
+    return {"admin": Role.ADMIN, "user": Role.USER}.get(str(auth), Role.VIEWER)
+
+
+def _word(role: Role) -> str:
+    return role.name.lower()
+
+
+class Users:
+    """The accounts.
+
+    Args:
+        database: Where they are.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._db = database
+        self._clock = clock
+
+    def get(self, name: str) -> User | None:
+        """The account of this name."""
+        rows = self._db.read("SELECT username, auth, fullname, password, salt FROM users WHERE username = ?", name)
+        if not rows:
+            return None
+        username, auth, fullname, password, salt = rows[0]
+        kept = salt if isinstance(salt, bytes) else _NO_SALT
+        return User(username, _role(auth), fullname or "", password, kept)
+
+    def all(self) -> list[User]:
+        """All, by name."""
+        names = [name for (name,) in self._db.read("SELECT username FROM users ORDER BY username")]
+        return [user for user in map(self.get, names) if user is not None]
+
+    def has_admin(self) -> bool:
+        """Somebody can log in who may do everything."""
+        return bool(self._db.read(f"SELECT 1 FROM users WHERE auth = 'admin' AND {_USABLE} LIMIT 1"))
+
+    def add(self, name: str, role: Role, hashed: str, fullname: str = "") -> None:
+        """Make an account.
+
+        Raises:
+            Refusal: There is one, or the name cannot be used.
+        """
+        if not _NAME.fullmatch(name):
+            raise Refusal(f"A name has {NAME_RULE}.")
+        if self._db.read("SELECT 1 FROM users WHERE lower(username) = lower(?)", name):
+            raise Refusal(f"There is already an account {name}.")
+        self._db.write(
+            "INSERT INTO users VALUES(?, ?, ?, ?, ?)", name, hashed, _word(role), _NO_SALT, fullname[:FULLNAME]
+        )
+
+    def set_password(self, name: str, hashed: str) -> None:
+        """Keep this of a new password."""
+        self._db.write("UPDATE users SET password = ?, salt = ? WHERE username = ?", hashed, _NO_SALT, name)
+
+    def disable(self, name: str) -> None:
+        """Nobody can log in with it until it is given a password."""
+        self.set_password(name, "!")
+
+    def set_fullname(self, name: str, fullname: str) -> None:
+        """The name of the person."""
+        self._db.write("UPDATE users SET fullname = ? WHERE username = ?", fullname[:FULLNAME], name)
+
+    def set_role(self, name: str, role: Role) -> None:
+        """What it may do.
+
+        Raises:
+            Refusal: Nobody would be left who may do everything.
+        """
+        changed = self._db.write(
+            "UPDATE users SET auth = ? WHERE username = ? AND (? = 'admin' OR auth != 'admin' OR EXISTS("
+            f"SELECT 1 FROM users WHERE auth = 'admin' AND username != ? AND {_USABLE}))",
+            *(_word(role), name, _word(role), name),
+        )
+        if not changed:
+            raise Refusal("The last administrator stays one.")
+
+    def delete(self, name: str) -> None:
+        """Delete an account with all that is its own.
+
+        Raises:
+            Refusal: Nobody would be left who may do everything.
+        """
+        changed = self._db.write(
+            "DELETE FROM users WHERE username = ? AND (auth != 'admin' OR EXISTS("
+            f"SELECT 1 FROM users WHERE auth = 'admin' AND username != ? AND {_USABLE}))",
+            *(name, name),
+        )
+        if not changed:
+            raise Refusal("The last administrator cannot be deleted.")
+        self._db.write_many(
+            ("DELETE FROM tokens WHERE username = ?", (name,)), ("DELETE FROM pins WHERE username = ?", (name,))
+        )
+
+    # Tokens
+
+    def new_token(self, user: str, label: str, writes: bool, days: float) -> str:
+        """Make a token; it is returned, and not kept.
+
+        Raises:
+            Refusal: There are too many.
+        """
+        now = self._clock()
+        self._db.write("DELETE FROM tokens WHERE expires < ?", now)
+        if len(self.tokens(user)) >= _TOKENS:
+            raise Refusal(f"An account has up to {_TOKENS} tokens; delete one first.")
+        token = f"indi_{secrets.token_urlsafe(32)}"
+        days = min(max(days, 0.01), 3650)
+        row = (_digest(token), user, label[:FULLNAME] or "token", int(writes), now, now + days * 86400)
+        self._db.write("INSERT INTO tokens VALUES(?, ?, ?, ?, ?, ?)", *row)
+        return token
+
+    def tokens(self, user: str) -> list[Token]:
+        """Those of an account that have not expired."""
+        rows = self._db.read(
+            "SELECT substr(hash, 1, 16), username, label, writes, created, expires FROM tokens"
+            " WHERE username = ? AND expires >= ? ORDER BY created",
+            *(user, self._clock()),
+        )
+        return [Token(row[0], row[1], row[2], bool(row[3]), row[4], row[5]) for row in rows]
+
+    def delete_token(self, user: str, id: str) -> bool:
+        """Delete one of an account's tokens."""
+        return bool(self._db.write("DELETE FROM tokens WHERE username = ? AND substr(hash, 1, 16) = ?", user, id))
+
+    def of_token(self, token: str) -> tuple[User, Token] | None:
+        """The account that a token stands for."""
+        rows = self._db.read(
+            "SELECT substr(hash, 1, 16), username, label, writes, created, expires FROM tokens"
+            " WHERE hash = ? AND expires >= ?",
+            *(_digest(token), self._clock()),
+        )
+        user = self.get(rows[0][1]) if rows else None
+        if user is None:
+            return None
+        row = rows[0]
+        return user, Token(row[0], row[1], row[2], bool(row[3]), row[4], row[5])
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

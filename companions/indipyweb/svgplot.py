@@ -1,0 +1,154 @@
+"""Lines over time as paths of SVG.  Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from indipyclient.model.history import Point
+
+__all__ = ["Line", "Plot", "nice_ticks", "plot_of"]
+
+WIDTH: Final = 600
+HEIGHT: Final = 240
+COLUMNS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One number.
+
+    Attributes:
+        label: What it is.
+        path: For the attribute ``d``; "" where there is nothing to be shown.
+        low: The least value.
+        high: The largest.
+        last: The last.
+        count: Points.
+    """
+
+    label: str
+    path: str
+    low: float
+    high: float
+    last: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Some lines over the same time.
+
+    Attributes:
+        lines: In the order of the numbers.
+        ticks: Heights and texts of the scale, if all lines share one.
+        times: Places and texts of the time.
+    """
+
+    lines: list[Line]
+    ticks: list[tuple[float, str]]
+    times: list[tuple[float, str]]
+
+
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Three to six round numbers between two."""
+    span = high - low
+    if not math.isfinite(span) or span <= 0:
+        return [low] if math.isfinite(low) else []
+    step = 10.0 ** math.floor(math.log10(span / 3))
+    for factor in (5, 2):
+        if span / (step * factor) >= 3:
+            step *= factor
+            break
+    first = math.ceil(low / step)
+    return [round((first + n) * step, 12) for n in range(8) if (first + n) * step <= high + step * 1e-9]
+
+
+def plot_of(
+    numbers: Sequence[tuple[str, Sequence[Point]]],
+    now: float,
+    seconds: float,
+    gaps: Sequence[tuple[float, float]] = (),
+    *,
+    same: bool = False,
+) -> Plot:
+    """The lines of some numbers.
+
+    Args:
+        numbers: Labels and values, oldest first.
+        now: The end, in the clock of the values.
+        seconds: How much is shown.
+        gaps: Times of which nothing is known.
+        same: They share one scale.
+    """
+    begin = now - seconds
+    shown = [
+        (label, [p for p in points if p.time >= begin - 60 and math.isfinite(p.last)]) for label, points in numbers
+    ]
+    ends = [(min(p.min for p in points), max(p.max for p in points)) for _, points in shown if points]
+    is_one = same or len(shown) == 1
+    common = _widened(min(e[0] for e in ends), max(e[1] for e in ends)) if ends and is_one else None
+    lines = []
+    for label, points in shown:
+        if not points:
+            lines.append(Line(label, "", math.nan, math.nan, math.nan, 0))
+            continue
+        low, high = min(p.min for p in points), max(p.max for p in points)
+        bounds = common or _widened(low, high)
+        lines.append(Line(label, _path(points, begin, seconds, bounds, gaps), low, high, points[-1].last, len(points)))
+    ticks = []
+    if common:
+        ticks = [(_y(value, common), f"{value:.6g}") for value in nice_ticks(*common)]
+    minutes = seconds / 60
+    times = [(WIDTH * part / 4, _ago(minutes * (1 - part / 4))) for part in range(5)]
+    return Plot(lines, ticks, times)
+
+
+def _ago(minutes: float) -> str:
+    if minutes < 0.01:
+        return "now"
+    return f"-{minutes / 60:.3g} h" if minutes >= 60 else f"-{minutes:.3g} min"
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    if high > low:
+        return low - 0.05 * (high - low), high + 0.05 * (high - low)
+    margin = abs(low) * 0.01 or 1.0
+    return low - margin, high + margin
+
+
+def _y(value: float, bounds: tuple[float, float]) -> float:
+    low, high = bounds
+    part = (value / 2 - low / 2) / (high / 2 - low / 2)  # the difference of the largest numbers is not finite
+    return round(HEIGHT * (1 - min(max(part, 0.0), 1.0)), 1)
+
+
+def _path(
+    points: Sequence[Point],
+    begin: float,
+    seconds: float,
+    bounds: tuple[float, float],
+    gaps: Sequence[tuple[float, float]],
+) -> str:
+    """Up and down in each column, level between them, and broken where the link was down."""
+    columns: dict[int, tuple[float, float, float, float]] = {}
+    for p in points:
+        column = min(max(int((p.time - begin) / seconds * COLUMNS), 0), COLUMNS)
+        old = columns.get(column)
+        columns[column] = (
+            (min(old[0], p.min), max(old[1], p.max), p.last, p.time) if old else (p.min, p.max, p.last, p.time)
+        )
+    path, before = [], None
+    for column, (low, high, last, time) in sorted(columns.items()):
+        x = column * WIDTH // COLUMNS
+        broken = before is None or any(first < time and end > before for first, end in gaps)
+        before = time
+        move = "M" if broken else "H"
+        path.append(f"M{x} {_y(low, bounds)}" if move == "M" else f"H{x}V{_y(low, bounds)}")
+        if high > low:
+            path.append(f"V{_y(high, bounds)}V{_y(last, bounds)}")
+    if path and not any(end > (before or 0) for _, end in gaps):
+        path.append(f"H{WIDTH}")
+    return "".join(path)

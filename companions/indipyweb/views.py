@@ -1,0 +1,144 @@
+"""What pages and streams show of the model, as plain data.  Pure."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+from indipyclient import Delta, Device, Member, Note, Permission, Property, State, SwitchRule, VectorKind
+from indipyclient.model.dump import iso
+
+__all__ = [
+    "MARKS",
+    "clock_text",
+    "device_facts",
+    "groups_of",
+    "limits_text",
+    "member_texts",
+    "note_facts",
+    "piece",
+    "shape_of",
+    "size_text",
+    "worst",
+]
+
+_RANK: Final = {State.IDLE: 0, State.OK: 1, State.BUSY: 2, State.ALERT: 3}
+MARKS: Final = {"Idle": "○", "Ok": "●", "Busy": "◐", "Alert": "▲"}
+"""Each state has a shape of its own, for those who cannot tell the colours apart."""
+NO_GROUP: Final = "Main"
+
+
+def size_text(size: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def clock_text(timestamp: str | None) -> str:
+    """The time of day of a timestamp, in UTC; "" when there is none to be read."""
+    text = iso(timestamp)
+    return text[11:19] if text else ""
+
+
+def worst(states: Iterable[State]) -> State:
+    """The one that a person should look at first."""
+    return max(states, key=_RANK.__getitem__, default=State.IDLE)
+
+
+def groups_of(device: Device) -> dict[str, State]:
+    """The groups of a device, and the state of each that a person should look at first."""
+    found: dict[str, State] = {}
+    for prop in device.properties.values():
+        name = prop.group or NO_GROUP
+        state = prop.shown_state
+        if name not in found or _RANK[state] > _RANK[found[name]]:
+            found[name] = state
+    return found
+
+
+def device_facts(device: Device) -> dict[str, Any]:
+    """What a card shows of a device."""
+    groups = groups_of(device)
+    note = device.notes[-1] if device.notes else None
+    return {
+        "s": worst(groups.values()).value,
+        "c": device.connected,
+        "n": len(device.properties),
+        "g": [[name, state.value] for name, state in groups.items()],
+        "note": note.text[:300] if note else "",
+        "at": clock_text(note.timestamp) if note else "",
+    }
+
+
+def note_facts(note: Note) -> dict[str, Any]:
+    """A line among the messages."""
+    return {"n": note.rev, "d": note.device or "", "t": clock_text(note.timestamp), "text": note.text[:2000]}
+
+
+def member_texts(prop: Property, member: Member) -> list[Any]:
+    """A value as a page shows it."""
+    if prop.kind is VectorKind.NUMBER:
+        return [member.shown.strip(), member.value]
+    if prop.kind is VectorKind.BLOB:
+        size = len(member.data) if member.data is not None else None
+        return [f"{member.format or 'data'}, {size_text(size)}" if size is not None else "", member.format]
+    return [member.value]
+
+
+def limits_text(prop: Property, member: Member) -> str:
+    """What a number may be, in words; "" if it may be anything."""
+    bounds = member.range
+    if prop.kind is not VectorKind.NUMBER or bounds is None:
+        return ""
+    return f"{member.min.strip()} to {member.max.strip()}"
+
+
+def shape_of(prop: Property) -> str:
+    """Changes when the property has to be drawn anew, and not only its values."""
+    parts = [prop.kind.value, prop.label, prop.group, prop.perm.value, str(prop.rule)]
+    for member in prop.members.values():
+        parts += [member.name, member.label, member.min, member.max, member.step]
+        if prop.kind is VectorKind.NUMBER:
+            parts.append(member.format)
+    return f"{zlib.crc32(chr(0).join(parts).encode('utf-8', 'replace')):08x}"
+
+
+def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any]:
+    """What a stream says of a property that has changed."""
+    found: dict[str, Any] = {
+        "h": shape,
+        "s": prop.shown_state.value,
+        "age": round(max(0.0, now - prop.at), 1),
+        "g": prop.group or NO_GROUP,
+        "m": [member_texts(prop, member) for member in prop.members.values()],
+    }
+    if prop.perm is Permission.WRITE_ONLY:
+        found["m"] = [[""] for _ in prop.members]
+    if State.ALERT in delta.passed(prop) and prop.state is not State.ALERT:
+        found["was"] = State.ALERT.value
+    if prop.message:
+        found["msg"] = prop.message[:500]
+    if prop.kind is VectorKind.BLOB:
+        found["rev"] = prop.rev
+    if delta.is_stale(prop):
+        found["stale"] = True
+    pending = prop.pending
+    if pending is not None:
+        asked = ", ".join(value for value in list(pending.values.values())[:4] if value)
+        found["ask"] = {"who": pending.who, "v": asked[:80], "ago": round(max(0.0, now - pending.since), 1)}
+    return found
+
+
+def is_exclusive(prop: Property) -> bool:
+    """Of its switches one at most is on."""
+    return prop.rule in (SwitchRule.ONE_OF_MANY, SwitchRule.AT_MOST_ONE)
+
+
+def dumps(value: Any) -> str:
+    """JSON in one line, as short as can be."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
