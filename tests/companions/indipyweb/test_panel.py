@@ -1,0 +1,343 @@
+"""The pages over a real driver: each kind of vector is set and read back, and streams tell what has changed."""
+
+import asyncio
+import json
+
+import pytest
+
+pytest.importorskip("starlette", reason="the web client needs the extra web")
+
+from indipyweb.events import StreamCounts, TooManyStreams
+from indipyweb.site import Filter
+from tests.support import asynchronous
+
+from .parts import AWKWARD, poll, soon, website
+
+JSON = {"accept": "application/json"}
+
+
+class Stream:
+    """Reads a stream of the application, without a socket."""
+
+    def __init__(self, app, path, query="", cookie="", last=""):
+        self.events = []
+        self.ended = False
+        headers = [(b"host", b"localhost:8000"), (b"cookie", cookie.encode())]
+        if last:
+            headers.append((b"last-event-id", last.encode()))
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": headers,
+            "client": ("127.0.0.1", 5),
+            "scheme": "http",
+            "server": ("localhost", 8000),
+            "root_path": "",
+        }
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self._gone = asyncio.Event()
+        self.status = 0
+        self._text = ""
+        self._task = asyncio.create_task(app(scope, self._receive, self._send))
+
+    async def _receive(self):
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message):
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            return
+        await self.hold.wait()
+        self._text += message.get("body", b"").decode()
+        self.ended = not message.get("more_body")
+        *whole, self._text = self._text.split("\n\n")
+        for block in whole:
+            fields = dict(line.split(": ", 1) for line in block.splitlines())
+            if "event" in fields:
+                self.events.append((fields["event"], json.loads(fields["data"]), fields.get("id")))
+
+    def of(self, name):
+        return [data for kind, data, _ in self.events if kind == name]
+
+    async def leave(self):
+        self._gone.set()
+        await asyncio.wait([self._task], timeout=30)
+
+
+async def send(browser, **fields):
+    answer = await browser.post("/set", data={"d": AWKWARD, **fields}, headers=JSON)
+    return answer.status_code, answer.json()
+
+
+@asynchronous
+async def test_each_kind_is_set_and_arrives_in_the_driver(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        got = site.driver.got
+        for fields, arrived in (
+            ({"p": "NUM", "m.N": "2:30"}, ("NUM", {"N": "2:30"})),
+            ({"p": "TEXT", "m.T": "a\r\nb <i>", "o.T": "x"}, ("TEXT", {"T": "a\nb <i>"})),
+            ({"p": "ONE", "press": "B <i>"}, ("ONE", {"B <i>": "On"})),
+            ({"p": "MOST", "press": "A"}, ("MOST", {"A": "On"})),
+            ({"p": "MOST", "press": "A", "to": "Off"}, ("MOST", {"A": "Off"})),
+            ({"p": "ANY", "press": "C"}, ("ANY", {"C": "On"})),
+        ):
+            got.clear()
+            status, facts = await send(browser, **fields)
+            assert status == 200, facts
+            assert facts["state"] == "ok", facts
+            (name, values), *_ = got
+            assert name == arrived[0]
+            assert {k: v for k, v in values.items() if k in arrived[1]} == arrived[1]
+        deeds = [deed for deed in site.web.audit.last() if deed.what == "set"]
+        assert {deed.who for deed in deeds} == {"user"}
+        assert len(deeds) == 6
+
+
+@asynchronous
+async def test_a_file_arrives_byte_for_byte(tmp_path):
+    data = bytes(range(256)) * 9000
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        answer = await browser.post(
+            "/set", data={"d": AWKWARD, "p": "UP"}, files={"m.X": ("dark frame.fits.gz", data)}, headers=JSON
+        )
+        assert answer.json()["state"] in ("ok", "sent"), answer.text
+        await soon(lambda: site.driver.got)
+        assert site.driver.got == [("UP", data, ".fits.gz")]
+        answer = await browser.post("/set", data={"d": AWKWARD, "p": "UP"}, files={"m.Y": ("x", b"1")}, headers=JSON)
+        assert answer.status_code == 422
+
+
+@asynchronous
+async def test_what_cannot_be_set_is_said_and_not_sent(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        for fields, status, text in (
+            ({"p": "NUM", "m.N": "11"}, 422, "from 0 to 10"),
+            ({"p": "NUM", "m.N": "x"}, 422, "Not sent"),
+            ({"p": "NUM", "m.N": "nan"}, 422, "not a number"),
+            ({"p": "NUM", "m.N": ""}, 422, "no new value"),
+            ({"p": "NUM", "m.Q": "1"}, 404, "no member"),
+            ({"p": "ONE", "press": "Z"}, 422, "no such switch"),
+            ({"p": "RO", "m.V": "1"}, 403, "read-only"),
+            ({"p": "LIGHT", "m.L": "Ok"}, 403, "read-only"),
+            ({"p": "NOTHING", "m.L": "Ok"}, 404, "no such property"),
+        ):
+            answered, facts = await send(browser, **fields)
+            assert answered == status, facts
+            assert text in facts.get("text", facts.get("error", "")), facts
+        assert site.driver.got == []
+        status, facts = await send(browser, p="REFUSES", **{"m.R": "2"})
+        assert (facts["state"], facts["text"]) == ("refused", "Refused: no <way>")
+
+
+@asynchronous
+async def test_without_a_script_the_page_says_what_came_of_it(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        answer = await browser.post("/set", data={"d": AWKWARD, "p": "NUM", "m.N": "3"})
+        assert answer.status_code == 303
+        page = await browser.get(answer.headers["location"])
+        assert '<p class="told t-ok">Done.</p>' in page.text
+        assert ">3.0</output>" in page.text
+        answer = await browser.post("/set", data={"d": AWKWARD, "p": "NUM", "m.N": "99"})
+        page = await browser.get(answer.headers["location"])
+        assert "from 0 to 10" in page.text
+        async with site.browser("admin") as other:  # what others did is not said to them
+            page = await other.get(answer.headers["location"])
+            assert "t-ok" not in page.text
+
+
+@asynchronous
+async def test_a_stream_tells_what_has_changed_and_only_that(tmp_path):
+    async with website(tmp_path) as site:
+        token, _ = site.web.sessions.begin("user", "127.0.0.1")
+        web, first = site.web, site.web.first
+        since = f"since={first.model.epoch}.{first.rev}"
+        import urllib.parse
+
+        query = f"{since}&{urllib.parse.urlencode({'d': AWKWARD, 'g': 'G/1 &'})}"
+        stream = Stream(site.app, "/events", query, f"indipyweb_8000={token}")
+        await soon(lambda: stream.of("hello"))
+        assert stream.of("hello")[0]["reset"] is False
+        assert stream.of("hello")[0]["link"]["up"] is True
+        site.driver.device["NUM"]["N"] = 4.5
+        await site.driver.device["NUM"].send_setVector(state="Busy")
+        id = str(first.id_of((AWKWARD, "NUM")))
+        await soon(lambda: any(id in delta["set"] for delta in stream.of("delta")))
+        piece = next(delta["set"][id] for delta in stream.of("delta") if id in delta["set"])
+        assert piece["m"] == [["4.5", "4.5"]]
+        assert piece["s"] == "Busy"
+        before = len(stream.of("delta"))
+        await site.driver.device["RO"].send_setVector(state="Ok")  # of another group
+        await site.driver.device["LIGHT"].send_setVector(state="Alert")
+        light = str(first.id_of((AWKWARD, "LIGHT")))
+        await soon(lambda: any(light in delta["set"] for delta in stream.of("delta")[before:]))
+        assert not any(str(first.id_of((AWKWARD, "RO"))) in delta["set"] for delta in stream.of("delta"))
+        await soon(lambda: stream.of("alerts"))
+        assert stream.of("alerts")[-1][0]["l"] == "Light"
+        await stream.leave()
+        assert web.streams.total == 0
+        # A stream that comes back knows where it was.
+        last = [id for _, _, id in stream.events if id][-1]
+        again = Stream(site.app, "/events", query, f"indipyweb_8000={token}", last)
+        await soon(lambda: again.of("hello"))
+        assert again.of("hello")[0]["reset"] is False
+        stranger = Stream(site.app, "/events", "since=other.5", f"indipyweb_8000={token}")
+        await soon(lambda: stranger.of("hello"))
+        assert stranger.of("hello")[0]["reset"] is True
+        await again.leave()
+        await stranger.leave()
+
+
+@asynchronous
+async def test_a_stream_tells_what_came_of_a_command_that_took_long(tmp_path, monkeypatch):
+    from indipyweb.pages import panel
+
+    monkeypatch.setattr(panel, "_AT_ONCE", 0.0)
+
+    async with website(tmp_path) as site:
+        token, _ = site.web.sessions.begin("user", "127.0.0.1")
+        stream = Stream(site.app, "/events", "", f"indipyweb_8000={token}")
+        other_token, _ = site.web.sessions.begin("user", "127.0.0.1")
+        other = Stream(site.app, "/events", "", f"indipyweb_8000={other_token}")
+        await soon(lambda: stream.of("hello") and other.of("hello"))
+        async with site.browser() as browser:
+            browser.cookies.set("indipyweb_8000", token, domain="localhost.local")
+            _, facts = await send(browser, p="NUM", **{"m.N": "6"})
+            assert facts["state"] == "sent"
+        await soon(lambda: stream.of("outcome"))
+        assert stream.of("outcome")[0]["state"] == "ok"
+        assert other.of("outcome") == []
+        await stream.leave()
+        await other.leave()
+
+
+@asynchronous
+async def test_a_tab_that_is_not_read_holds_up_nobody_and_gets_the_present(tmp_path):
+    async with website(tmp_path) as site:
+        frozen, lively = Stream(site.app, "/events", ""), Stream(site.app, "/events", "")
+        await soon(lambda: frozen.of("hello") and lively.of("hello"))
+        frozen.hold.clear()
+        vector = site.driver.device["RO"]
+        for n in range(300):
+            vector["V"] = n
+            await vector.send_setVector(state="Ok")
+        await soon(lambda: site.web.first.model.get(AWKWARD, "RO")["V"].number == 299)
+        await soon(lambda: lively.of("delta"))
+        frozen.hold.set()
+        await poll(lambda: asyncio.sleep(0, frozen.of("delta")))
+        assert len(frozen.of("delta")) < 60
+        await frozen.leave()
+        await lively.leave()
+
+
+@asynchronous
+async def test_a_tab_that_is_never_read_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr("indipyweb.events.STUCK", 0.1)
+    async with website(tmp_path) as site:
+        frozen = Stream(site.app, "/events", "")
+        await soon(lambda: frozen.of("hello"))
+        frozen.hold.clear()
+        await site.driver.device["RO"].send_setVector(state="Busy")
+        await soon(lambda: site.web.streams.total == 0)
+        assert site.web.streams.cut == 1
+        await frozen.leave()
+
+
+@asynchronous
+async def test_a_stream_ends_with_the_login(tmp_path, monkeypatch):
+    monkeypatch.setattr("indipyweb.events.PING", 0.05)
+    async with website(tmp_path) as site:
+        site.web.options.set_flag("guests", False)
+        token, _ = site.web.sessions.begin("user", "127.0.0.1")
+        stream = Stream(site.app, "/events", "", f"indipyweb_8000={token}")
+        await soon(lambda: stream.of("ping"))
+        site.web.sessions.end("user")
+        await soon(lambda: stream.of("session") and stream.ended)
+        await stream.leave()
+
+
+def test_streams_are_counted():
+    counts = StreamCounts()
+    for _ in range(8):
+        counts.add("a")
+    with pytest.raises(TooManyStreams):
+        counts.add("a")
+    for n in range(56):
+        counts.add(str(n))
+    with pytest.raises(TooManyStreams):
+        counts.add("b")
+    counts.remove("a")
+    counts.add("b")
+
+
+@asynchronous
+async def test_a_lost_server_is_said_and_values_stay(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        stream = Stream(site.app, "/events", "")
+        await soon(lambda: stream.of("hello"))
+        site.server.shutdown()
+        await soon(lambda: stream.of("link"))
+        assert stream.of("link")[0]["up"] is False
+        page = await browser.get("/device", params={"d": AWKWARD, "g": "Other"})
+        assert ">5.00</output>" in page.text
+        assert "may be out of date" in page.text
+        assert '<p id="lost" class="lost">' in page.text
+        status, _ = await send(browser, p="NUM", **{"m.N": "1"})
+        assert status == 503
+        assert (await browser.get("/health")).json()["status"] == "degraded"
+        await stream.leave()
+
+
+@asynchronous
+async def test_names_with_markup_stay_text(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        for path, query in (("/", {}), ("/device", {"d": AWKWARD}), ("/plot", {"n": json.dumps([AWKWARD, "RO", "V"])})):
+            text = (await browser.get(path, params=query)).text
+            assert "<b>&" not in text
+            assert "<script>alert" not in text
+            assert "Dev &lt;b&gt;" in text
+        text = (await browser.get("/device", params={"d": AWKWARD, "g": "G/1 &"})).text
+        assert "&lt;script&gt;alert(1)" in text
+        assert (await browser.get("/device", params={"d": "<script>"})).status_code == 404
+        assert "<script>" not in (await browser.get("/device", params={"d": "<script>"})).text
+
+
+@asynchronous
+async def test_pins_are_ones_own_and_in_ones_order(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser, site.browser("admin") as other:
+        for name in ("NUM", "TEXT"):
+            answer = await browser.post("/pin", data={"d": AWKWARD, "p": name}, headers=JSON)
+            assert answer.json() == {"pinned": True}
+        await browser.post("/pin", data={"d": AWKWARD, "p": "TEXT", "move": "-1"})
+        page = (await browser.get("/overview")).text
+        assert page.index("Text</h3>") < page.index("Num &lt;b&gt;</h3>")
+        assert "Nothing is here yet" in (await other.get("/overview")).text
+        await browser.post("/pin", data={"d": AWKWARD, "p": "TEXT"}, headers=JSON)
+        assert "Text</h3>" not in (await browser.get("/overview")).text
+
+
+@asynchronous
+async def test_ten_thousand_devices_make_no_large_page(tmp_path):
+    from indipydriver.protocol.messages import DefMember, DefVector
+    from indipydriver.protocol.tags import Permission, State, VectorKind
+
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        model = site.web.first.model
+        for n in range(9_990):
+            member = DefMember("V", "1")
+            perm = Permission.READ_ONLY
+            model.apply(DefVector(VectorKind.TEXT, f"Device {n}", "P", State.OK, (member,), "x", "G", perm))
+        await site.driver.device["RO"].send_setVector(state="Ok")
+        await soon(lambda: site.web.first.rev == model.rev)
+        answer = await browser.get("/")
+        assert len(answer.content) < 100_000
+        assert "Page 1 of 100" in answer.text
+        assert "Device 9876" in (await browser.get("/", params={"q": "9876"})).text
+        _, text = site.web.first.delta(Filter("Device 5"), 0)
+        assert len(text) < 20_000
+        metrics = (await browser.get("/metrics")).text
+        assert metrics.count("\n") < 6000
