@@ -134,7 +134,7 @@ def _visit(web: Web, request: Request) -> Visit:
             return Visit(web, request, Actor("", Role.NOBODY, address))
         return Visit(web, request, actor)
     # Following what happens is no use of a login: a tab that is left open does not keep it.
-    use = path not in ("/events", "/alerts")
+    use = path not in ("/events", "/alerts") and "x-refresh" not in request.headers
     return Visit(web, request, web.actor_of_session(request.cookies.get(web.settings.cookie, ""), address, use=use))
 
 
@@ -210,7 +210,8 @@ class Gate:
         if not knows_host(headers.get("host", ""), self.web.host_names):
             return PlainTextResponse("This server has another name; see indipyweb --host-name.\n", 421)
         own = {f"{scope.get('scheme', 'http')}://{headers['host'].lower()}", settings.public_origin} - {""}
-        identified = settings.cookie in headers.get("cookie", "")
+        cookies = b";".join(value for name, value in scope["headers"] if name == b"cookie")
+        identified = settings.cookie.encode() in cookies
         if not is_own_origin(scope["method"], headers, own, identified=identified):
             return PlainTextResponse("This request comes from a page of another site.\n", 403)
         length = headers.get("content-length", "0")

@@ -26,6 +26,7 @@ from .security.origin import host_of, machine_names
 from .security.passwords import Passwords, is_default
 from .security.permissions import Actor, Need, Role, allows
 from .security.sessions import Sessions
+from .serving import LOCAL, Controlled
 from .settings import Settings
 from .site import Site
 from .store.database import Database
@@ -73,12 +74,15 @@ class Web:
         self.api_rate = Buckets(50.0, 100.0)
         self.previews = Previews()
         self.started = time.time()
-        self.in_process: Any = None  # the INDI server that runs in this process
+        self.controlled: dict[str, Controlled] = {}
         make = client or self._client
         self.sites = {name: Site(name, make(name), settings.blobfolder) for name in settings.servers}
         self.host_names = machine_names() | {name.lower() for name in settings.host_names} | {settings.host.lower()}
         if settings.public_origin:
             self.host_names |= {host_of(settings.public_origin.partition("//")[2])}
+        for name, site in self.sites.items():
+            if site.client.endpoint.host in LOCAL:
+                self.controlled[name] = Controlled(None, site.client.endpoint.port)
         self._setup_token = ""
         self._setup_until = 0.0
         self._marks: dict[str, str] = {}

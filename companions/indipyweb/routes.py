@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from . import api
-from .pages import accounts, assets, blobs, images, panel, plots, system
+from .pages import accounts, assets, blobs, images, panel, plots, server, system
 from .visit import Handler
 
 __all__ = ["HANDLERS"]
@@ -51,6 +51,8 @@ HANDLERS: Final[list[tuple[str, str, Handler]]] = [
     ("POST", "/system", system.save_system),
     ("GET", "/system/backup", system.backup),
     ("GET", "/audit", system.audit),
+    ("GET", "/server", server.server),
+    ("POST", "/server", server.change),
     ("GET", "/health", api.health),
     ("GET", "/metrics", api.metrics),
     ("GET", "/api", api.get),

@@ -16,12 +16,14 @@ from typing import Final
 
 import uvicorn
 
+from indipyclient.addresses import PORT as INDI_PORT
 from indipyclient.addresses import parse_endpoint
 
 from .app import build_app
 from .context import Web
 from .security.passwords import Passwords, problem_of
 from .security.permissions import Role
+from .serving import Controlled, serve
 from .settings import Settings, clean_base
 from .store.database import Database
 from .store.keeping import Parameters
@@ -102,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         settings = settings_of(options)
-        return asyncio.run(_serve(settings, options))
+        return asyncio.run(_run(settings, options))
     except Wrong as error:
         sys.stderr.write(f"indipyweb: {error}\n")
         return 2
@@ -113,11 +115,26 @@ def run(options: argparse.Namespace) -> int:
         return 128 + signal.SIGINT
 
 
-async def _serve(settings: Settings, options: argparse.Namespace) -> int:
-    web_settings, sock = _listening(settings, options)
-    passwords = Passwords()
-    web = Web(web_settings, passwords=passwords)
+async def _run(settings: Settings, options: argparse.Namespace) -> int:
+    """With the INDI server in this process, if that is asked for."""
+    if not options.serve:
+        return await _serve(settings, options, None)
     try:
+        async with serve(options.serve, INDI_PORT if options.indi_port is None else options.indi_port) as (server, own):
+            name = str(parse_endpoint("localhost", server.port))
+            others = settings.servers if options.indi else ()
+            servers = tuple(dict.fromkeys((name, *others)))
+            return await _serve(replace(settings, servers=servers), options, (name, own))
+    except (ValueError, ImportError) as error:
+        raise Wrong(f"--serve: {error}") from None
+
+
+async def _serve(settings: Settings, options: argparse.Namespace, own: tuple[str, Controlled] | None) -> int:
+    web_settings, sock = _listening(settings, options)
+    web = Web(web_settings, passwords=Passwords())
+    try:
+        if own is not None:
+            web.controlled[own[0]] = own[1]
         if options.admin_password_file and web.needs_setup:
             _make_admin(web, options.admin_password_file)
         if web.needs_setup and settings.host not in _LOOPBACK:

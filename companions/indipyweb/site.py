@@ -163,11 +163,11 @@ class Site:
         for name in _devices_in(delta):
             device = self.model.device(name)
             facts = device_facts(device) if device is not None else None
-            if facts is None and delta.rev - self._devices.get(name, (0, None))[0] > 1024:
-                self._devices.pop(name, None)
-            elif self._devices.get(name, (0, {}))[1] != facts:
+            if self._devices.get(name, (0, {}))[1] != facts:
                 self._devices.pop(name, None)  # to the end: they are in the order of their changes
                 self._devices[name] = (delta.rev, facts)
+        if len(self._devices) > 2 * len(self.model.names()) + 2000:
+            self._devices = {name: known for name, known in self._devices.items() if known[1] is not None}
         for key, alert in list(self.alerts.items()):
             if alert.over and now - alert.at > _OVER:
                 del self.alerts[key]

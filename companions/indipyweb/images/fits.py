@@ -253,13 +253,20 @@ def _stretch(values: list[float]) -> tuple[_Stretch, dict[str, Any]]:
     return _Stretch(low, reach, min(max(curve, 1e-6), 1 - 1e-6)), _statistics(ordered, middle)
 
 
+def _mean(values: list[float]) -> float:
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.nan
+
+
 def _statistics(ordered: list[float], middle: float) -> dict[str, Any]:
     low, high = ordered[0], ordered[-1]
     bins = [0] * _BINS
     factor = _BINS / (high - low) if math.isfinite(high - low) and high > low else 0.0
     for value in ordered:
         bins[min(int((value - low) * factor), _BINS - 1)] += 1
-    return {"min": low, "max": high, "median": middle, "mean": math.fsum(ordered) / len(ordered), "bins": bins}
+    return {"min": low, "max": high, "median": middle, "mean": _mean(ordered), "bins": bins}
 
 
 def picture_of(
@@ -290,7 +297,15 @@ def picture_of(
         top = min(max(y - size // 2, 0), max(fits.height - size, 0)) // least * least
         right, bottom = min(left + size, fits.width), min(top + size, fits.height)
         step = least
-    grid = [_row(view, fits, y, 0, fits.width, coarse) for y in range(0, fits.height, coarse)]
+    if fits.bayer:  # pixels of all colours
+        places = [(dx, dy) for dy in (0, 1) for dx in (0, 1)]
+        grid = [
+            _row(view, fits, y + dy, dx, fits.width, 2 * coarse)
+            for y in range(0, fits.height - 1, 2 * coarse)
+            for dx, dy in places
+        ]
+    else:
+        grid = [_row(view, fits, y, 0, fits.width, coarse) for y in range(0, fits.height, coarse)]
     physical = _physical(fits)
     low, high = _ends(grid, physical)
     sample = _sampled(grid, physical)

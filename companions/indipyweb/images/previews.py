@@ -103,7 +103,7 @@ class Previews:
         while self._bytes > _KEPT and len(self._known) > 1:
             _, old = self._known.popitem(last=False)
             self._bytes -= len(old.png)
-        while len(self._known) > 500:
+        while len(self._known) > 100:
             _, old = self._known.popitem(last=False)
             self._bytes -= len(old.png)
         return made

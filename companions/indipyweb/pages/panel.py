@@ -104,7 +104,6 @@ async def device(visit: Visit) -> Answer:
     if group not in groups:
         group = next(iter(groups), "")
     props = [prop for prop in found.properties.values() if (prop.group or "Main") == group]
-    said = visit.query("said")[:300]
     return _page(
         visit,
         "device.html",
@@ -117,7 +116,6 @@ async def device(visit: Visit) -> Answer:
         props=props[:SHOWN],
         more=max(0, len(props) - SHOWN),
         told=_told(visit),
-        said=said,
         notes=[note_facts(note) for note in found.notes[-5:]][::-1],
         pinned=_pinned(visit, site),
         now=asyncio.get_running_loop().time(),
@@ -236,7 +234,7 @@ async def send(visit: Visit) -> Answer:
     except Denied as denied:
         if visit.wants_json:
             return JSONResponse({"p": site.id_of(prop.key), "state": "bad", "text": denied.text}, denied.status)
-        return _to_device(visit, site, prop, said=denied.text)
+        raise Problem(denied.status, denied.text) from None
     finally:
         await form.close()
     with contextlib.suppress(TimeoutError):

@@ -99,6 +99,8 @@ RULES: Final[dict[tuple[str, str], Need]] = {
     ("POST", "/system"): Need.ADMIN,
     ("GET", "/system/backup"): Need.ADMIN,
     ("GET", "/audit"): Need.ADMIN,
+    ("GET", "/server"): Need.ADMIN,
+    ("POST", "/server"): Need.ADMIN,
     # For programs
     ("GET", "/health"): Need.OPEN,
     ("GET", "/metrics"): Need.READ,

@@ -154,7 +154,7 @@
     fetching = 0;
     if (!ids.length) return;
     for (const id of ids) missing.delete(id);
-    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "" })).then((r) => r.ok ? r.text() : "").then((text) => {
+    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "" }), { headers: { "X-Refresh": "1" } }).then((r) => r.ok ? r.text() : "").then((text) => {
       const found = new DOMParser().parseFromString(text, "text/html"), box = $("props");
       if (!box) return;
       prime(found);
@@ -408,7 +408,7 @@
   const plot = $("plot");
   if (plot && plot.firstElementChild) setInterval(() => {
     if (document.hidden) return;
-    fetch(location.href).then((r) => r.ok ? r.text() : "").then((text) => {
+    fetch(location.href, { headers: { "X-Refresh": "1" } }).then((r) => r.ok ? r.text() : "").then((text) => {
       const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("plot");
       if (fresh) plot.replaceChildren(...[...fresh.childNodes].map((node) => document.adoptNode(node)));
     }).catch(() => {});

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from typing import Final, NamedTuple
 from .database import Database
 
 __all__ = ["Audit", "Deed", "Options", "Parameters", "Pin", "Pins"]
+
+logger = logging.getLogger("indipyweb")
 
 KEPT: Final = 90 * 86400.0
 """Seconds for which it is kept who did what."""
@@ -123,10 +127,13 @@ class Audit:
         """Keep this."""
         now = self._clock()
         fields = [field[:_LONGEST] for field in (who, address, what, subject, detail, outcome)]
-        self._db.write("INSERT INTO audit VALUES(NULL, ?, ?, ?, ?, ?, ?, ?)", now, *map(_storable, fields))
-        if now - self._swept > 3600:
-            self._swept = now
-            self._db.write("DELETE FROM audit WHERE at < ?", now - KEPT)
+        try:
+            self._db.write("INSERT INTO audit VALUES(NULL, ?, ?, ?, ?, ?, ?, ?)", now, *map(_storable, fields))
+            if now - self._swept > 3600:
+                self._swept = now
+                self._db.write("DELETE FROM audit WHERE at < ?", now - KEPT)
+        except sqlite3.Error as error:  # a full disk stops no telescope
+            logger.error("the audit cannot be written: %s: %s", error, " ".join(fields)[:500])
 
     def last(self, count: int = 200) -> list[Deed]:
         """The newest first."""

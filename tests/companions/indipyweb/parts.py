@@ -39,7 +39,7 @@ class Everything(IPyDriver):
             SwitchVector("ANY", "Any", main, "rw", "AnyOfMany", "Ok", switches()),
             LightVector("LIGHT", "Light", main, "Ok", [LightMember("L", membervalue="Busy")]),
             BLOBVector("UP", "Upload", "Other", "rw", "Ok", [BLOBMember("X")]),
-            BLOBVector("IMAGE", "Image", "Other", "ro", "Ok", [BLOBMember("I")]),
+            BLOBVector("IMAGE", "Image", "Other", "ro", "Ok", [BLOBMember("I", blobformat=".fits")]),
             NumberVector(
                 "RO", "Read <only>", "Other", "ro", "Ok", [NumberMember("V", "V", "%.2f", "0", "0", "0", "5")]
             ),
@@ -54,7 +54,8 @@ class Everything(IPyDriver):
             return
         if name == "UP":
             self.got.append((name, bytes(event["X"]), event.sizeformat["X"][1]))
-            await vector.send_setVector(state="Ok")
+            vector["X"] = event["X"]
+            await vector.send_setVectorMembers(state="Ok", members=["X"])
             return
         self.got.append((name, dict(event)))
         for member, value in event.items():

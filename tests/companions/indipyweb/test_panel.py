@@ -7,11 +7,16 @@ import pytest
 
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
+from indipyweb.app import build_app
+from indipyweb.context import Web
 from indipyweb.events import StreamCounts, TooManyStreams
+from indipyweb.security.passwords import Passwords
+from indipyweb.settings import Settings
 from indipyweb.site import Filter
+from tests.companions.indipyclient.scripted import DEFINE, scripted
 from tests.support import asynchronous
 
-from .parts import AWKWARD, poll, soon, website
+from .parts import AWKWARD, Site, accounts, poll, soon, website
 
 JSON = {"accept": "application/json"}
 
@@ -139,14 +144,15 @@ async def test_without_a_script_the_page_says_what_came_of_it(tmp_path):
     async with website(tmp_path) as site, site.browser("user") as browser:
         answer = await browser.post("/set", data={"d": AWKWARD, "p": "NUM", "m.N": "3"})
         assert answer.status_code == 303
-        page = await browser.get(answer.headers["location"])
+        where = answer.headers["location"]
+        page = await browser.get(where)
         assert '<p class="told t-ok">Done.</p>' in page.text
         assert ">3.0</output>" in page.text
         answer = await browser.post("/set", data={"d": AWKWARD, "p": "NUM", "m.N": "99"})
-        page = await browser.get(answer.headers["location"])
-        assert "from 0 to 10" in page.text
+        assert answer.status_code == 422
+        assert "from 0 to 10" in answer.text
         async with site.browser("admin") as other:  # what others did is not said to them
-            page = await other.get(answer.headers["location"])
+            page = await other.get(where)
             assert "t-ok" not in page.text
 
 
@@ -276,20 +282,34 @@ def test_streams_are_counted():
 
 @asynchronous
 async def test_a_lost_server_is_said_and_values_stay(tmp_path):
-    async with website(tmp_path) as site, site.browser("user") as browser:
+    async with scripted() as server:
+        web = Web(Settings(tmp_path, servers=(f"localhost:{server.port}",), blobs=False), passwords=Passwords(1, 8))
+        accounts(web)
+        site = Site(web, build_app(web), server, None)
+        await web.start()
+        link = await server.client(DEFINE)
+        await soon(lambda: web.first.model.get("Mount", "EQ") and web.first.rev == web.first.model.rev)
         stream = Stream(site.app, "/events", "")
         await soon(lambda: stream.of("hello"))
-        site.server.shutdown()
+        link.reset()
         await soon(lambda: stream.of("link"))
         assert stream.of("link")[0]["up"] is False
-        page = await browser.get("/device", params={"d": AWKWARD, "g": "Other"})
-        assert ">5.00</output>" in page.text
-        assert "may be out of date" in page.text
-        assert '<p id="lost" class="lost">' in page.text
-        status, _ = await send(browser, p="NUM", **{"m.N": "1"})
-        assert status == 503
-        assert (await browser.get("/health")).json()["status"] == "degraded"
+        async with site.browser("user") as browser:
+            page = await browser.get("/device", params={"d": "Mount"})
+            assert "2:00:00</output>" in page.text
+            assert '<p id="lost" class="lost">' in page.text
+            assert "may be out of date" in page.text
+            answer = await browser.post("/set", data={"d": "Mount", "p": "EQ", "m.RA": "1"}, headers=JSON)
+            assert answer.status_code == 503
+            assert (await browser.get("/health")).json()["status"] == "degraded"
+            await server.client(DEFINE, timeout=30)  # it comes back by itself
+            await soon(lambda: stream.of("link")[-1]["up"])
+            await soon(lambda: not web.first.model.has_stale)
+            page = await browser.get("/device", params={"d": "Mount"})
+            assert '<p id="lost" class="lost" hidden>' in page.text
+        assert len(web.first.histories.gaps) == 1
         await stream.leave()
+        await web.aclose()
 
 
 @asynchronous

@@ -1,0 +1,168 @@
+"""The command: its options, what it says, the first start, and an INDI server in the same process."""
+
+import asyncio
+import os
+import re
+import sys
+import urllib.request
+
+import pytest
+
+pytest.importorskip("starlette", reason="the web client needs the extra web")
+
+import httpx
+
+from indipyweb import get_dbhost, get_dbport, make_app
+from indipyweb.cli import build_parser, main
+from indipyweb.running import settings_of
+from tests.support import ROOT, asynchronous
+
+from .parts import PASSWORD, poll
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "companions")])}
+DRIVER = "tests/companions/indipyweb/parts.py:Everything"
+
+
+def test_the_help_has_the_options_of_the_contract():
+    text = build_parser().format_help()
+    flat = " ".join(text.split())
+    assert text.startswith("usage: indipyweb [options]\n\nWeb server to communicate to an INDI service.\n")
+    for words in (
+        "--port PORT Listening port of the web server.",
+        "--host HOST Hostname/IP of the web server.",
+        "--dbfolder DBFOLDER Folder where the database will be set.",
+        "--securecookie SECURECOOKIE Set True to enforce https only for cookies.",
+        "--version show program's version number and exit",
+    ):
+        assert words in flat
+
+
+def test_wrong_options_are_named(tmp_path, capsys):
+    for words, text in (
+        (["--dbfolder", "/nowhere/at/all"], "is not a folder"),
+        (["--dbfolder", str(tmp_path), "--indi", "a:b:c:d"], "--indi"),
+        (["--dbfolder", str(tmp_path), "--port", "99999"], "no port 99999"),
+        (["--dbfolder", str(tmp_path), "--blobfolder", "/nowhere"], "--blobfolder"),
+        (["--dbfolder", str(tmp_path), "--basepath", "a b"], "--basepath"),
+        (["--dbfolder", str(tmp_path), "--public-url", "obs"], "--public-url"),
+        (["--dbfolder", str(tmp_path), "--admin-password-file", "/nowhere"], "--admin-password-file"),
+        (["--dbfolder", str(tmp_path), "--port", "0", "--serve", "no.such:driver"], "--serve"),
+    ):
+        assert main(words) == 2
+        assert text in capsys.readouterr().err
+    (tmp_path / "indipyweb.db").write_bytes(b"no database at all" * 100)
+    assert main(["--dbfolder", str(tmp_path)]) == 2
+
+
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setattr("indipyweb.cli.find_spec", lambda name: None)
+    assert main([]) == 2
+    assert capsys.readouterr().err == "indipyweb needs more packages: pip install 'indipydriver[web]'\n"
+
+
+def test_options_win_over_the_database(tmp_path):
+    parser = build_parser()
+    settings = settings_of(parser.parse_args(["--dbfolder", str(tmp_path)]))
+    assert (settings.host, settings.port, settings.servers) == ("localhost", 8000, ("localhost:7624",))
+    words = ["--dbfolder", str(tmp_path), "--host", "::1", "--port", "81", "--indi", "a", "--indi", "/tmp/b"]
+    settings = settings_of(parser.parse_args([*words, "--securecookie", "True"]))
+    assert (settings.host, settings.port, settings.servers) == ("::1", 81, ("a:7624", "/tmp/b"))
+    assert settings.cookie == "__Host-indipyweb"
+
+
+def test_the_application_for_servers_of_others(tmp_path):
+    app = make_app(tmp_path, basepath="indi/")
+    assert app.web.settings.basepath == "/indi"
+    assert (get_dbhost(), get_dbport()) == ("localhost", 8000)
+    app.web.db.close()
+
+
+class Running:
+    """The command in a process of its own."""
+
+    def __init__(self, process):
+        self.process = process
+        self.said = ""
+
+    async def hear(self, pattern):
+        """Wait for a line of its log."""
+        async with asyncio.timeout(30):
+            while (found := re.search(pattern, self.said)) is None:
+                line = (await self.process.stderr.readline()).decode()
+                assert line, self.said
+                self.said += line
+        return found
+
+    @classmethod
+    async def start(cls, *words):
+        command = [sys.executable, "-m", "indipyweb", *map(str, words)]
+        pipe = asyncio.subprocess.PIPE
+        return cls(await asyncio.create_subprocess_exec(*command, env=ENVIRONMENT, cwd=ROOT, stderr=pipe))
+
+    async def end(self):
+        self.process.terminate()
+        rest = await asyncio.wait_for(self.process.stderr.read(), 30)
+        await asyncio.wait_for(self.process.wait(), 30)
+        return self.process.returncode, self.said + rest.decode()
+
+
+@asynchronous
+async def test_the_first_start_with_drivers_of_its_own(tmp_path):
+    web = await Running.start(
+        "--dbfolder", tmp_path, "--host", "0.0.0.0", "--port", 0, "--indi-port", 0, "--serve", DRIVER
+    )
+    try:
+        link = (await web.hear(r"(http://localhost:\d+)/setup\?token=\S+"))[0]
+        assert "only this machine is let in" in web.said
+        base = link.partition("/setup")[0]
+        async with httpx.AsyncClient(base_url=base, headers={"origin": base}) as browser:
+            token = link.partition("token=")[2]
+            form = {"token": token, "name": "ann", "password": PASSWORD, "again": PASSWORD}
+            assert (await browser.post("/setup", data=form)).status_code == 303
+
+            async def devices():
+                return (await browser.get("/api")).json()["devices"]
+
+            (name,) = await poll(devices)
+            page = await browser.get("/server")
+            assert "Everything" in page.text or "driver" in page.text
+            assert "running" in page.text
+            answer = await browser.post("/server", data={"do": "add", "spec": "/bin/sh"})
+            assert answer.status_code == 409
+            assert "only libindi" in answer.text
+            driver = re.search(r'name="driver" value="(\d+)"', page.text)[1]
+            answer = await browser.post("/server", data={"do": "stop", "driver": driver, "label": "x"})
+            assert answer.status_code == 303
+
+            async def gone():
+                return not await devices()
+
+            await poll(gone)
+            assert (await browser.post("/server", data={"do": "start", "driver": driver})).status_code == 303
+            assert list(await poll(devices)) == [name]
+            # A stream that is open does not keep the command from ending.
+            async with browser.stream("GET", "/events") as stream:
+                async for line in stream.aiter_lines():
+                    if line.startswith("event: hello"):
+                        break
+                status, said = await web.end()
+    finally:
+        if web.process.returncode is None:
+            web.process.kill()
+            await web.process.wait()
+    assert "Traceback" not in said
+    assert status in (0, -15, 143)
+    # The next start needs no link.
+    (tmp_path / "password").write_text("another battery staple\n")
+    again = await Running.start("--dbfolder", tmp_path, "--port", 0, "--indi", "localhost:1", "--no-blobs")
+    try:
+        base = (await again.hear(r"serving localhost:1 on (http://\S+)"))[1]
+
+        def ask():
+            with urllib.request.urlopen(f"{base}/health", timeout=30) as answer:
+                return answer.status
+
+        assert await asyncio.to_thread(ask) == 200
+    finally:
+        _, said = await again.end()
+    assert "setup?token" not in said
