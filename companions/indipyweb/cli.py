@@ -54,6 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="Serve these drivers in this process, as indipyserver does, and show them.",
     )
     parser.add_argument("--indi-port", type=int, metavar="PORT", help="With --serve: port for other INDI clients.")
+    parser.add_argument(
+        "--web-manager",
+        nargs="?",
+        const="8624",
+        metavar="[HOST:]PORT",
+        help="Start profiles for Ekos as INDI Web Manager does, without a password (default port 8624).",
+    )
     parser.add_argument("--version", action="version", version=version)
     return parser
 

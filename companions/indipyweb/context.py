@@ -21,6 +21,7 @@ from . import version
 from .commands import Commands
 from .events import StreamCounts
 from .images.previews import Previews
+from .launcher import Launcher
 from .security.limits import Buckets, LoginThrottle
 from .security.origin import host_of, machine_names
 from .security.passwords import Passwords, is_default
@@ -31,6 +32,7 @@ from .settings import Settings
 from .site import Site
 from .store.database import Database
 from .store.keeping import Audit, Options, Parameters, Pins
+from .store.profiles import Profiles
 from .store.users import Users
 from .views import MARKS, clock_text, limits_text, member_texts, size_text
 
@@ -65,6 +67,8 @@ class Web:
         self.audit = Audit(self.db)
         self.options = Options(self.db)
         self.pins = Pins(self.db)
+        self.profiles = Profiles(self.db)
+        self.launcher: Launcher | None = None  # where profiles are started
         self.parameters = Parameters.load(self.db)
         self.passwords = passwords or Passwords()
         self.sessions = Sessions(clock)

@@ -21,12 +21,14 @@ from indipyclient.addresses import parse_endpoint
 
 from .app import build_app
 from .context import Web
+from .launcher import Launcher
 from .security.passwords import Passwords, problem_of
 from .security.permissions import Role
-from .serving import Controlled, serve
+from .serving import Controlled, NotControlled, serve
 from .settings import Settings, clean_base
 from .store.database import Database
 from .store.keeping import Parameters
+from .webmanager import build_manager
 
 __all__ = ["run", "settings_of"]
 
@@ -69,6 +71,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
         base = clean_base(options.basepath)
     except ValueError as error:
         raise Wrong(f"--basepath: {error}") from None
+    manager = (options.web_manager or "8624").rpartition(":")[2]
+    if not manager.isdecimal() or int(manager) > 65535:
+        raise Wrong(f"--web-manager: no port {manager!r}")
     url = options.public_url.rstrip("/")
     if url and not url.startswith(("http://", "https://")):
         raise Wrong(f"--public-url: {url} begins with neither http:// nor https://")
@@ -164,6 +169,7 @@ async def _serve(settings: Settings, options: argparse.Namespace, own: tuple[str
     )
     server = _Server(config)
     server.web = web
+    managing = await _manager(web, options, own)
     base = web_settings.basepath
     where = f"http://{_shown(web_settings.host)}:{web_settings.port}{base}"
     logger.info("serving %s on %s", ", ".join(web_settings.servers), settings.public_url or where)
@@ -173,8 +179,51 @@ async def _serve(settings: Settings, options: argparse.Namespace, own: tuple[str
             where,
             web.new_setup_token(),
         )
-    await server.serve(sockets=[sock])
+    try:
+        await server.serve(sockets=[sock])
+    finally:
+        if managing is not None:
+            managing.cancel()
+            await asyncio.gather(managing, return_exceptions=True)
     return 0 if server.started else 1
+
+
+async def _manager(
+    web: Web, options: argparse.Namespace, own: tuple[str, Controlled] | None
+) -> asyncio.Task[None] | None:
+    """Profiles, and the interface of INDI Web Manager if it is asked for.
+
+    Raises:
+        OSError: It cannot listen.
+    """
+    controlled = own[1] if own is not None else next(iter(web.controlled.values()), None)
+    if controlled is None:
+        return None
+    launcher = web.launcher = Launcher(controlled)
+    starting = next((profile for profile in web.profiles.all() if profile.autostart), None)
+    if starting is not None and not await launcher.running():  # what is served already is left alone
+        try:
+            for problem in await launcher.start(starting):
+                logger.warning("profile %s: %s", starting.name, problem)
+        except NotControlled as error:
+            logger.warning("profile %s is not started: %s", starting.name, error)
+    if not options.web_manager:
+        return None
+    host, _, port = str(options.web_manager).rpartition(":")
+    settings, sock = _listening(replace(web.settings, host=host or "localhost", port=int(port)), options)
+    config = uvicorn.Config(
+        build_manager(web, launcher),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+        limit_concurrency=50,
+        ws="none",
+        lifespan="off",
+    )
+    logger.info("for Ekos: INDI Web Manager on port %d", settings.port)
+    return asyncio.create_task(uvicorn.Server(config)._serve([sock]), name="web manager")  # noqa: SLF001 - signals are the other's
 
 
 def _shown(host: str) -> str:

@@ -89,6 +89,15 @@ class Controlled:
         async with self._control() as control:
             await control.add(spec, name=name or None)
 
+    async def add_installed(self, binary: str, name: str, skeleton: str = "") -> None:
+        """Serve a driver of the lists of this machine.
+
+        Raises:
+            NotControlled: It was not done.
+        """
+        async with self._control() as control:
+            await control.add(binary, name=name, skeleton=skeleton or None)
+
 
 @contextlib.asynccontextmanager
 async def serve(words: Sequence[str], port: int) -> AsyncIterator[tuple[IPyServer, Controlled]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
 
 from ..serving import NotControlled
 from ..site import Site
+from ..store.profiles import Profile
+from ..store.users import Refusal
 from ..visit import Answer, Problem, Visit
 
 __all__ = ["change", "server"]
@@ -22,7 +25,19 @@ async def _page(visit: Visit, site: Site, status: int = 200, problem: str = "") 
             found = await controlled.look()
         except NotControlled as error:
             why = str(error)
-    return visit.render("server.html", status, site=site, title="Server", found=found, why=why, problem=problem)
+    launcher = visit.web.launcher
+    return visit.render(
+        "server.html",
+        status,
+        site=site,
+        title="Server",
+        found=found,
+        why=why,
+        problem=problem,
+        profiles=visit.web.profiles.all() if launcher is not None else [],
+        active=launcher.active if launcher is not None else "",
+        may_save=launcher is not None,
+    )
 
 
 async def server(visit: Visit) -> Answer:
@@ -37,6 +52,8 @@ async def change(visit: Visit) -> Answer:
     if controlled is None:
         raise Problem(404, "This server cannot be controlled from here.")
     form = await visit.form()
+    if form.get("profile") is not None:
+        return await _profile(visit, site, form)
     deed, driver, spec = form.get("do", ""), form.get("driver", ""), form.get("spec", "").strip()
     subject = spec if deed == "add" else form.get("label", driver)
     try:
@@ -50,4 +67,34 @@ async def change(visit: Visit) -> Answer:
         visit.note(f"driver {deed}"[:40], subject, outcome=str(error))
         return await _page(visit, site, 409, f"Not done: {error}.")
     visit.note(f"driver {deed}", subject, outcome="ok")
+    return visit.redirect("/server", s=site.name)
+
+
+async def _profile(visit: Visit, site: Site, form: dict[str, str]) -> Response:
+    """Start, make or delete a set of drivers."""
+    web = visit.web
+    name, deed = form["profile"].strip(), form.get("do", "")
+    known = web.profiles.get(name)
+    problem = ""
+    try:
+        if deed == "save profile":
+            words = [word.strip() for word in form.get("labels", "").splitlines() if word.strip()]
+            labels = tuple(word for word in words if "@" not in word)
+            web.profiles.save(Profile(name, labels=labels, remotes=tuple(word for word in words if "@" in word)))
+        elif known is None or web.launcher is None:
+            raise Problem(404, f"There is no profile {name}.")
+        elif deed == "delete profile":
+            web.profiles.delete(name)
+        elif deed == "at boot":
+            for profile in web.profiles.all():  # one at most
+                web.profiles.save(replace(profile, autostart=profile.name == name and not known.autostart))
+        elif deed == "start profile":
+            problem = "; ".join(await web.launcher.start(known))
+        else:
+            raise Problem(422, "A profile can be saved, started and deleted.")
+    except (NotControlled, Refusal) as error:
+        problem = str(error)
+    visit.note(deed, name, outcome=problem or "ok")
+    if problem:
+        return await _page(visit, site, 409, f"Not done: {problem}.")
     return visit.redirect("/server", s=site.name)

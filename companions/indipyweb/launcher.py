@@ -1,0 +1,106 @@
+"""Starts and stops the drivers of a profile."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from .driverlist import FOLDERS, InstalledDriver, installed
+from .serving import Controlled, NotControlled
+from .store.profiles import Profile
+
+__all__ = ["Launcher"]
+
+_REMOTE: Final = re.compile(r"[^@\n]{0,60}@[A-Za-z0-9.:\[\]-]{1,100}")
+
+
+class Launcher:
+    """Makes a server serve what a profile names.
+
+    Args:
+        controlled: The server.
+        folders: Where lists of drivers are.
+
+    Attributes:
+        active: Name of the profile that was started last; "" for none.
+    """
+
+    def __init__(self, controlled: Controlled, folders: Sequence[Path] = FOLDERS) -> None:
+        self.active = ""
+        self._controlled = controlled
+        self._folders = folders
+        self._turn = asyncio.Lock()
+
+    async def installed(self) -> dict[str, InstalledDriver]:
+        """The drivers that there are."""
+        return await asyncio.to_thread(installed, self._folders)
+
+    async def running(self) -> list[dict[str, Any]]:
+        """What the server serves; nothing if it cannot be reached."""
+        try:
+            found: list[dict[str, Any]] = (await self._controlled.look())["drivers"]
+        except NotControlled:
+            return []
+        return [driver for driver in found if driver["state"] in ("running", "waiting")]
+
+    async def start(self, profile: Profile) -> list[str]:
+        """Serve this profile, and no other; returns what could not be started.
+
+        Raises:
+            NotControlled: The server cannot be reached.
+        """
+        known = await self.installed()
+        problems = []
+        async with self._turn:
+            await self._stop()
+            self.active = profile.name
+            for label in profile.labels:
+                driver = known.get(label)
+                if driver is None:
+                    problems.append(f"no driver {label} is installed")
+                    continue
+                try:
+                    await self._controlled.add_installed(driver.binary, driver.label, driver.skeleton)
+                except NotControlled as error:
+                    problems.append(f"{label}: {error}")
+            for remote in profile.remotes:
+                try:
+                    if not _REMOTE.fullmatch(remote):
+                        raise NotControlled("not DEVICE@HOST:PORT")
+                    await self._controlled.add(remote)
+                except NotControlled as error:
+                    problems.append(f"{remote}: {error}")
+        return problems
+
+    async def stop(self) -> None:
+        """Serve nothing any more.
+
+        Raises:
+            NotControlled: The server cannot be reached.
+        """
+        async with self._turn:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        self.active = ""
+        for driver in (await self._controlled.look())["drivers"]:
+            await self._controlled.do("remove", driver["id"])
+
+    async def act(self, deed: str, label: str) -> None:
+        """Start, stop or restart a driver by its label.
+
+        Raises:
+            NotControlled: It was not done.
+        """
+        async with self._turn:
+            for driver in (await self._controlled.look())["drivers"]:
+                if label in (driver.get("name"), driver["label"]) or label in driver["devices"]:
+                    await self._controlled.do(deed, driver["id"])
+                    return
+            known = (await self.installed()).get(label)
+            if deed not in ("start", "restart") or known is None:
+                raise NotControlled(f"there is no driver {label}")
+            await self._controlled.add_installed(known.binary, known.label, known.skeleton)

@@ -1,0 +1,76 @@
+"""Profiles: named sets of drivers that are started together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .database import Database
+from .users import Refusal
+
+__all__ = ["Profile", "Profiles"]
+
+_MOST: Final = 100
+_DRIVERS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One.
+
+    Attributes:
+        name: Its name.
+        port: Of the INDI server, as KStars says.
+        autostart: It is started when the web server is.
+        labels: The drivers, by label.
+        remotes: Other servers, as ``device@host:port``.
+    """
+
+    name: str
+    port: int = 7624
+    autostart: bool = False
+    labels: tuple[str, ...] = ()
+    remotes: tuple[str, ...] = ()
+
+
+class Profiles:
+    """All of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def all(self) -> list[Profile]:
+        """By name."""
+        rows = self._db.read("SELECT name, port, autostart, drivers FROM profiles ORDER BY name")
+        return [_profile(*row) for row in rows]
+
+    def get(self, name: str) -> Profile | None:
+        """The one of this name."""
+        rows = self._db.read("SELECT name, port, autostart, drivers FROM profiles WHERE name = ?", name)
+        return _profile(*rows[0]) if rows else None
+
+    def save(self, profile: Profile) -> None:
+        """Make or change one.
+
+        Raises:
+            Refusal: It cannot be kept.
+        """
+        if not 0 < len(profile.name) <= 64 or not profile.name.isprintable():
+            raise Refusal("a profile has a name of up to 64 characters")
+        if len(profile.labels) + len(profile.remotes) > _DRIVERS:
+            raise Refusal(f"a profile has up to {_DRIVERS} drivers")
+        if self.get(profile.name) is None and len(self.all()) >= _MOST:
+            raise Refusal(f"there are {_MOST} profiles already")
+        drivers = json.dumps({"labels": profile.labels, "remotes": profile.remotes})
+        row = (profile.name, profile.port, int(profile.autostart), drivers)
+        self._db.write("INSERT OR REPLACE INTO profiles VALUES(?, ?, ?, ?)", *row)
+
+    def delete(self, name: str) -> None:
+        """Forget one."""
+        self._db.write("DELETE FROM profiles WHERE name = ?", name)
+
+
+def _profile(name: str, port: int, autostart: int, drivers: str) -> Profile:
+    found: dict[str, Any] = json.loads(drivers)
+    return Profile(name, port, bool(autostart), tuple(found["labels"]), tuple(found["remotes"]))

@@ -1,0 +1,210 @@
+"""The interface of INDI Web Manager, as far as Ekos uses it: profiles, and starting and stopping their drivers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from . import version
+from .context import Web
+from .launcher import Launcher
+from .security.origin import is_own_origin, knows_host
+from .serving import NotControlled
+from .store.profiles import Profile
+from .store.users import Refusal
+
+__all__ = ["build_manager"]
+
+logger = logging.getLogger("indipyweb")
+
+_BODY: Final = 1 << 20
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
+
+
+class _Manager:
+    def __init__(self, web: Web, launcher: Launcher) -> None:
+        self._web = web
+        self._launcher = launcher
+
+    async def version(self, request: Request) -> Any:
+        return {"version": version}
+
+    async def status(self, request: Request) -> Any:
+        running = await self._launcher.running()
+        return [{"status": str(bool(running)), "active_profile": self._launcher.active if running else ""}]
+
+    async def running(self, request: Request) -> Any:
+        known = {driver.binary: driver for driver in (await self._launcher.installed()).values()}
+        found = []
+        for driver in await self._launcher.running():
+            binary = driver["spec"] or driver["label"]
+            listed = known.get(binary)
+            label = driver.get("name") or (listed.label if listed else driver["label"])
+            family, number = (listed.family, listed.version) if listed else ("", "")
+            found.append({"name": label, "label": label, "binary": binary, "family": family, "version": number})
+        return found
+
+    async def installed(self, request: Request) -> Any:
+        return [
+            {"name": d.label, "label": d.label, "binary": d.binary, "version": d.version, "family": d.family}
+            for d in (await self._launcher.installed()).values()
+        ]
+
+    async def profiles(self, request: Request) -> Any:
+        return [_facts(number, profile) for number, profile in enumerate(self._web.profiles.all(), 1)]
+
+    def _profile(self, request: Request) -> Profile:
+        name = request.path_params["name"]
+        found = self._web.profiles.get(name)
+        if found is None:
+            raise _Refused(404, f"there is no profile {name}")
+        return found
+
+    async def profile(self, request: Request) -> Any:
+        return _facts(1, self._profile(request))
+
+    async def add(self, request: Request) -> Any:
+        name = request.path_params["name"]
+        if self._web.profiles.get(name) is None:
+            self._web.profiles.save(Profile(name))
+
+    async def change(self, request: Request) -> Any:
+        profile = self._profile(request)
+        given = await _body(request)
+        if not isinstance(given, dict):
+            raise _Refused(400, "an object is wanted")
+        port = given.get("port", profile.port)
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+            raise _Refused(400, "a port is from 1 to 65535")
+        autostart = bool(given.get("autostart", profile.autostart))
+        self._web.profiles.save(replace(profile, port=port, autostart=autostart))
+
+    async def delete(self, request: Request) -> Any:
+        self._web.profiles.delete(request.path_params["name"])
+
+    async def labels(self, request: Request) -> Any:
+        return [{"label": label} for label in self._profile(request).labels]
+
+    async def remotes(self, request: Request) -> Any:
+        return [{"remote": remote} for remote in self._profile(request).remotes]
+
+    async def set_drivers(self, request: Request) -> Any:
+        profile = self._profile(request)
+        given = await _body(request)
+        if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+            raise _Refused(400, "a list of drivers is wanted")
+        labels = tuple(str(one["label"])[:200] for one in given if "label" in one)
+        remotes = tuple(str(one["remote"])[:200] for one in given if one.get("remote"))
+        self._web.profiles.save(replace(profile, labels=labels, remotes=remotes))
+
+    async def start(self, request: Request) -> Any:
+        profile = self._profile(request)
+        problems = await self._launcher.start(profile)
+        self._note(request, "profile started", profile.name, "; ".join(problems) or "ok")
+        for problem in problems:
+            logger.warning("profile %s: %s", profile.name, problem)
+
+    async def stop(self, request: Request) -> Any:
+        await self._launcher.stop()
+        self._note(request, "profile stopped", "", "ok")
+
+    async def act(self, request: Request) -> Any:
+        deed, label = request.path_params["deed"], request.path_params["label"]
+        if deed not in ("start", "stop", "restart"):
+            raise _Refused(404, "start, stop or restart")
+        await self._launcher.act(deed, label)
+        self._note(request, f"driver {deed}", label, "ok")
+
+    async def custom(self, request: Request) -> Any:
+        raise _Refused(403, "drivers that are not installed here are not started")
+
+    def _note(self, request: Request, what: str, subject: str, outcome: str) -> None:
+        address = request.client.host if request.client else ""
+        self._web.audit.note("(web manager)", address, what, subject, "", outcome)
+
+
+def _facts(number: int, profile: Profile) -> dict[str, Any]:
+    auto = int(profile.autostart)
+    return {"id": number, "name": profile.name, "port": profile.port, "autostart": auto, "autoconnect": 0}
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return json.loads(await request.body() or b"null")
+    except (ValueError, RecursionError):
+        raise _Refused(400, "this is not JSON") from None
+
+
+def _endpoint(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            found = await handler(request)
+        except _Refused as refused:
+            return JSONResponse({"error": str(refused)}, refused.status)
+        except Refusal as refusal:
+            return JSONResponse({"error": str(refusal)}, 400)
+        except NotControlled as error:
+            return JSONResponse({"error": str(error)}, 503)
+        return JSONResponse({} if found is None else found)
+
+    return endpoint
+
+
+def build_manager(web: Web, launcher: Launcher) -> ASGIApp:
+    """The application for the other port.
+
+    Ekos sends no password, so it has none: whoever can reach the port may start what is installed.
+    """
+    manager = _Manager(web, launcher)
+    routes = [
+        Route(path, _endpoint(handler), methods=[method])
+        for method, path, handler in (
+            ("GET", "/api/info/version", manager.version),
+            ("GET", "/api/server/status", manager.status),
+            ("GET", "/api/server/drivers", manager.running),
+            ("POST", "/api/server/start/{name}", manager.start),
+            ("POST", "/api/server/stop", manager.stop),
+            ("GET", "/api/drivers", manager.installed),
+            ("POST", "/api/drivers/{deed}/{label:path}", manager.act),
+            ("GET", "/api/profiles", manager.profiles),
+            ("POST", "/api/profiles/custom/add", manager.custom),
+            ("GET", "/api/profiles/{name}", manager.profile),
+            ("POST", "/api/profiles/{name}", manager.add),
+            ("PUT", "/api/profiles/{name}", manager.change),
+            ("DELETE", "/api/profiles/{name}", manager.delete),
+            ("GET", "/api/profiles/{name}/labels", manager.labels),
+            ("GET", "/api/profiles/{name}/remote", manager.remotes),
+            ("POST", "/api/profiles/{name}/drivers", manager.set_drivers),
+        )
+    ]
+    router = Router(routes, redirect_slashes=False)
+
+    async def gate(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        length = headers.get("content-length", "0")
+        # No page of any site may reach it, not even one of ours: it is for programs.
+        ok = knows_host(headers.get("host", ""), web.host_names) and "sec-fetch-site" not in headers
+        ok = ok and "transfer-encoding" not in headers
+        if not ok or not is_own_origin(scope["method"], headers, (), identified=False):
+            await PlainTextResponse("This is for programs.\n", 403)(scope, receive, send)
+        elif not length.isdecimal() or int(length) > _BODY:
+            await PlainTextResponse("This is too large.\n", 413)(scope, receive, send)
+        else:
+            await router(scope, receive, send)
+
+    return gate

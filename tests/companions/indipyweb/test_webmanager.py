@@ -1,0 +1,131 @@
+"""The requests that Ekos sends to INDI Web Manager, in its order, and what the interface does not do."""
+
+import contextlib
+
+import httpx
+import pytest
+
+pytest.importorskip("starlette", reason="the web client needs the extra web")
+
+from indipyserver import IPyServer
+from indipyweb.context import Web
+from indipyweb.driverlist import installed
+from indipyweb.launcher import Launcher
+from indipyweb.security.passwords import Passwords
+from indipyweb.serving import Controlled, NotControlled
+from indipyweb.settings import Settings
+from indipyweb.webmanager import build_manager
+from tests.support import ROOT, asynchronous, running
+
+from .parts import poll
+
+LIST = f"""<?xml version="1.0"?>
+<driversList><devGroup group="CCDs">
+<device label="Stdio Driver"><driver name="x">{ROOT}/tests/fixtures/drivers/nothing_here</driver><version>2.0</version></device>
+<device label="LED"><driver name="LED">{{program}}</driver><version>1.1</version></device>
+<device label="Evil"><driver name="e">sh -c 'rm -rf /'</driver></device>
+</devGroup></driversList>"""
+
+
+@contextlib.asynccontextmanager
+async def manager(folder):
+    """The interface over a server that is controlled, and a driver that is installed."""
+    program = folder / "indi_led"
+    program.write_text(f"#!/bin/sh\nexec python3 {ROOT}/examples/stdio_driver.py\n")
+    program.chmod(0o755)
+    lists = folder / "lists"
+    lists.mkdir()
+    (lists / "drivers.xml").write_text(LIST.format(program=program))
+    (lists / "broken.xml").write_text("<driversList><dev")
+    (lists / "two.xml").write_text(
+        '<devGroup group="A"><device label="Two"><driver>indi_two</driver></device></devGroup>'
+    )
+    (lists / "bomb.xml").write_text('<!DOCTYPE x [<!ENTITY a "b">]><driversList/>')
+    path = str(folder / "control")
+    server = IPyServer(host="127.0.0.1", port=0, control=path)
+    async with running(server):
+        web = Web(Settings(folder), passwords=Passwords(1, 8))
+        launcher = Launcher(Controlled(path, server.port), [lists])
+        app = build_manager(web, launcher)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8624") as ekos:
+            try:
+                yield ekos, web, launcher
+            finally:
+                web.db.close()
+
+
+@asynchronous
+async def test_ekos_makes_a_profile_and_starts_it(tmp_path):
+    async with manager(tmp_path) as (ekos, web, launcher):
+        assert (await ekos.get("/api/info/version")).json()["version"]
+        assert (await ekos.get("/api/server/status")).json() == [{"status": "False", "active_profile": ""}]
+        assert (await ekos.post("/api/profiles/My Night")).status_code == 200
+        sent = {"port": 7624, "driver_source": "", "autoconnect": 1}
+        assert (await ekos.put("/api/profiles/My Night", json=sent)).status_code == 200
+        drivers = [{"label": "LED"}, {"label": "Unknown"}, {"remote": "Dome@localhost:1"}]
+        assert (await ekos.post("/api/profiles/My Night/drivers", json=drivers)).status_code == 200
+        assert (await ekos.get("/api/profiles/My Night/labels")).json() == [{"label": "LED"}, {"label": "Unknown"}]
+        assert [profile["name"] for profile in (await ekos.get("/api/profiles")).json()] == ["My Night"]
+        assert (await ekos.get("/api/profiles/My Night")).json()["port"] == 7624
+        assert (await ekos.post("/api/server/start/My Night")).status_code == 200
+
+        async def led_runs():
+            found = (await ekos.get("/api/server/drivers")).json()
+            return found if any(one["binary"].endswith("/indi_led") for one in found) else None
+
+        found = await poll(led_runs)
+        assert {one["label"] for one in found} >= {"LED"}
+        assert (await ekos.get("/api/server/status")).json() == [{"status": "True", "active_profile": "My Night"}]
+        assert (await ekos.post("/api/drivers/restart/LED")).status_code == 200
+        assert (await ekos.post("/api/drivers/restart/Unknown")).status_code == 503
+        assert (await ekos.post("/api/server/stop")).status_code == 200
+        assert (await ekos.get("/api/server/drivers")).json() == []
+        assert (await ekos.delete("/api/profiles/My Night")).status_code == 200
+        assert (await ekos.get("/api/profiles")).json() == []
+        assert {deed.what for deed in web.audit.last()} == {"profile started", "profile stopped", "driver restart"}
+
+
+@asynchronous
+async def test_what_is_not_installed_is_not_started(tmp_path):
+    async with manager(tmp_path) as (ekos, web, launcher):
+        known = await launcher.installed()
+        assert set(known) == {"LED", "Stdio Driver", "Two"}
+        custom = {"Label": "x", "Exec": "/bin/sh", "Name": "x"}
+        assert (await ekos.post("/api/profiles/custom/add", json=custom)).status_code == 403
+        await ekos.post("/api/profiles/p")
+        await ekos.post("/api/profiles/p/drivers", json=[{"label": "/bin/sh"}, {"remote": "x.py:make"}])
+        await ekos.post("/api/server/start/p")
+        assert (await ekos.get("/api/server/drivers")).json() == []
+        for content, status in ((b"{", 400), (b"[1]", 400), (b"{}", 400), (b"[" * 100_000, 400)):
+            assert (await ekos.post("/api/profiles/p/drivers", content=content)).status_code == status
+        assert (await ekos.put("/api/profiles/p", json={"port": 0})).status_code == 400
+        assert (await ekos.put("/api/profiles/p", json={"port": "x"})).status_code == 400
+        assert (await ekos.post("/api/server/start/none")).status_code == 404
+        assert (await ekos.post(f"/api/profiles/{'x' * 65}")).status_code == 400
+
+
+@asynchronous
+async def test_browsers_and_other_names_are_refused(tmp_path):
+    async with manager(tmp_path) as (ekos, web, launcher):
+        for headers in (
+            {"origin": "http://127.0.0.1:8624"},
+            {"origin": "http://evil.example"},
+            {"sec-fetch-site": "same-origin"},
+            {"host": "evil.example:8624"},
+        ):
+            assert (await ekos.post("/api/server/stop", headers=headers)).status_code == 403
+        assert (await ekos.get("/api/profiles", headers={"host": "evil.example"})).status_code == 403
+        big = {"content-length": str(2 << 20)}
+        assert (await ekos.post("/api/profiles/p/drivers", content=b"x", headers=big)).status_code == 413
+
+
+@asynchronous
+async def test_a_server_that_is_not_there_is_said(tmp_path):
+    launcher = Launcher(Controlled(str(tmp_path / "nothing"), 1), [])
+    assert await launcher.running() == []
+    with pytest.raises(NotControlled):
+        await launcher.stop()
+
+
+def test_lists_that_are_not_there_are_empty(tmp_path):
+    assert installed([tmp_path / "nothing"]) == {}
