@@ -56,7 +56,7 @@ async def manager(folder):
 
 @asynchronous
 async def test_ekos_makes_a_profile_and_starts_it(tmp_path):
-    async with manager(tmp_path) as (ekos, web, launcher):
+    async with manager(tmp_path) as (ekos, web, _launcher):
         assert (await ekos.get("/api/info/version")).json()["version"]
         assert (await ekos.get("/api/server/status")).json() == [{"status": "False", "active_profile": ""}]
         assert (await ekos.post("/api/profiles/My Night")).status_code == 200
@@ -87,7 +87,7 @@ async def test_ekos_makes_a_profile_and_starts_it(tmp_path):
 
 @asynchronous
 async def test_what_is_not_installed_is_not_started(tmp_path):
-    async with manager(tmp_path) as (ekos, web, launcher):
+    async with manager(tmp_path) as (ekos, _web, launcher):
         known = await launcher.installed()
         assert set(known) == {"LED", "Stdio Driver", "Two"}
         custom = {"Label": "x", "Exec": "/bin/sh", "Name": "x"}
@@ -106,7 +106,7 @@ async def test_what_is_not_installed_is_not_started(tmp_path):
 
 @asynchronous
 async def test_browsers_and_other_names_are_refused(tmp_path):
-    async with manager(tmp_path) as (ekos, web, launcher):
+    async with manager(tmp_path) as (ekos, _web, _launcher):
         for headers in (
             {"origin": "http://127.0.0.1:8624"},
             {"origin": "http://evil.example"},
