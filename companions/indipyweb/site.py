@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections import OrderedDict
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from indipyclient import Client, Delta, LinkState, Lost, Property, ReceivedBlob, State, VectorKind
+from indipyclient import Client, Delta, LinkState, Lost, Property, ReceivedBlob, State, VectorKind, What
 from indipyclient.model.properties import Key
 
 from .histories import Histories
@@ -27,6 +28,7 @@ _ALERTS: Final = 50
 _OVER: Final = 600.0
 """Seconds for which an alert that is over is still shown."""
 _ENCODED: Final = 64
+_UNSAVED: Final = 64
 FOLDER_MOST: Final = 2 << 30
 """Bytes in the folder of BLOBs; beyond, none are saved."""
 
@@ -112,6 +114,7 @@ class Site:
         self._waiters: set[asyncio.Event] = set()
         self._encoded: OrderedDict[tuple[Filter, int, int], str] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
+        self._savers: dict[Key, asyncio.Task[None]] = {}
         self._lost_at: float | None = None
         self._devices: dict[str, tuple[int, dict[str, Any] | None]] = {}
 
@@ -122,15 +125,14 @@ class Site:
         self.client.on_status = lambda status: self.wake()
         await self.client.start(wait=False)
         self._tasks = [asyncio.create_task(self._follow(), name=f"web: {self.name}")]
-        if self.folder is not None:
-            self._tasks.append(asyncio.create_task(self._save(self.folder), name=f"web: BLOBs of {self.name}"))
 
     async def aclose(self) -> None:
         """End."""
         self.close_streams()
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._savers.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.client.aclose()
 
     def close_streams(self) -> None:
@@ -155,6 +157,10 @@ class Site:
             self.id_of(prop.key)
             self.histories.add(prop, now)
             self._judge(prop, delta, now)
+            if self.folder is not None and prop.kind is VectorKind.BLOB and prop.key not in self._savers:
+                saver = asyncio.create_task(self._save(self.folder, prop), name=f"web: BLOBs of {prop.device}")
+                self._savers[prop.key] = saver
+                saver.add_done_callback(functools.partial(self._saved_all, prop.key))
         if not delta.connected:
             self._lost_at = self._lost_at or now
         elif self._lost_at is not None:
@@ -201,20 +207,35 @@ class Site:
         if self.model.device(device) is None or (name is not None and self.model.get(device, name) is None):
             self.histories.forget_device(device, name)
 
-    async def _save(self, folder: Path) -> None:
-        tap = self.client.tap(limit=64)
-        async with tap:
-            async for change in tap:
-                prop = None if isinstance(change, Lost) else change.prop
-                if isinstance(change, Lost) or prop is None or prop.kind is not VectorKind.BLOB:
-                    continue
-                message = change.message
-                for one in getattr(message, "members", ()):
-                    data = getattr(one, "data", None)
-                    if not data:
-                        continue
-                    blob = ReceivedBlob(prop.device, prop.name, one.name, data, one.format, one.size, prop.timestamp)
+    async def _save(self, folder: Path, prop: Property) -> None:
+        """Save the BLOBs of a property, from the one that it has."""
+        # A tap of its own, which thousands of updates of other properties cannot fill.
+        async with self.client.tap(prop.device, prop.name, limit=_UNSAVED) as tap:
+            for member in prop.members.values():
+                if member.data:
+                    name, data, size = member.name, member.data, member.size
+                    blob = ReceivedBlob(*prop.key, name, data, member.format, size, prop.timestamp)
                     await self._save_one(folder, blob)
+            async for change in tap:
+                if isinstance(change, Lost):
+                    self.problem = f"{change.count} BLOBs of {prop.device} came faster than they could be saved"
+                    logger.error("%s", self.problem)
+                    continue
+                if change.what is What.DELETED and self.model.get(*prop.key) is None:
+                    return
+                if change.what is not What.SET:
+                    continue
+                for one in getattr(change.message, "members", ()):
+                    data = getattr(one, "data", None)
+                    if data:
+                        stamp = getattr(change.message, "timestamp", None)
+                        blob = ReceivedBlob(*prop.key, one.name, data, one.format, one.size, stamp)
+                        await self._save_one(folder, blob)
+
+    def _saved_all(self, key: Key, saver: asyncio.Task[None]) -> None:
+        self._savers.pop(key, None)
+        if not saver.cancelled() and saver.exception() is not None:
+            logger.error("BLOBs of %s are not saved any more", key[0], exc_info=saver.exception())
 
     async def _save_one(self, folder: Path, blob: ReceivedBlob) -> None:
         try:

@@ -23,6 +23,7 @@ from indipyserver import IPyServer
 from indipyserver.cli.options import build_parser
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.spec import PythonSpec
+from indipyweb.cli import build_parser as build_web_parser
 from tests.support import ROOT, IndiClient, asynchronous, match, new_vector, run, running, running_server
 
 DOCS = ROOT / "docs"
@@ -175,7 +176,7 @@ def commands(code):
 
 KNOWN = {
     *"cat cd chmod echo head kill ln mkdir mkfifo mv openssl pip pkill python3 ssh sudo journalctl .".split(),
-    *"indi_getprop indi_setprop indiserver indipyserver indipyclient indipyterm ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
+    *"indi_getprop indi_setprop indiserver indipyserver indipyclient indipyterm indipyweb ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
 }
 OTHER_MODULES = {"pip", "pytest", "sphinx", "venv"}
 
@@ -198,6 +199,8 @@ def test_commands_in_the_text_exist(code):
                     }
                     stem = names.get(Path(word.source).stem, Path(word.source).stem)
                     assert stem is None or (SNIPPETS / f"{stem}.py").exists(), word
+        elif words[0] == "indipyweb":
+            build_web_parser().parse_args(words[1:])
         elif words[0] == "python3" and words[1] == "-m":
             ours = Path(*words[2].split("."), "__main__.py")
             there = [ROOT / ours, ROOT / "companions" / ours]

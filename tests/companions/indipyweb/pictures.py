@@ -31,15 +31,17 @@ async def take():
             await client.set("CCD Simulator", "CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.5)
             await soon(lambda: client.need("CCD Simulator", "CCD1")["CCD1"].data)
             for file, width, height, theme, path in (
-                ("desk-light", 1100, 640, "light", "/device?d=CCD+Simulator"),
-                ("phone-night", 390, 700, "night", "/device?d=Telescope+Simulator"),
-                ("image-dark", 900, 560, "dark", "/image?d=CCD+Simulator&p=CCD1&m=CCD1"),
+                ("desk-light.png", 1100, 640, "light", "/device?d=CCD+Simulator"),
+                ("phone-night.png", 390, 700, "night", "/device?d=Telescope+Simulator"),
+                ("image-dark.jpg", 800, 500, "dark", "/image?d=CCD+Simulator&p=CCD1&m=CCD1"),
             ):
                 page = await here.page("user", width=width, height=height)
                 await page.get_by_label("Theme").select_option(theme)
                 await page.goto(f"{here.url}{path}")
                 await page.wait_for_timeout(1500)
-                await page.screenshot(path=FOLDER / f"{file}.png")
+                await page.screenshot(
+                    path=FOLDER / file, **({"type": "jpeg", "quality": 70} if file.endswith("jpg") else {})
+                )
 
 
 if __name__ == "__main__":

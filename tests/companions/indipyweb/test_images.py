@@ -18,7 +18,7 @@ from indipyweb.images.worker import preview
 from tests.companions.indipyterm.observatory import fits
 from tests.support import asynchronous
 
-from .parts import AWKWARD, poll, website
+from .parts import AWKWARD, poll, soon, website
 
 
 def header(**cards):
@@ -260,3 +260,20 @@ async def _send(vector, site):
 def test_the_process_needs_nothing_but_the_standard_library():
     made = _run(fits(), json.dumps({"format": ".fits", "most": 900, "crop": None}))
     assert made.png
+
+
+@asynchronous
+async def test_a_flood_of_other_updates_costs_no_blob(tmp_path):
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    async with website(tmp_path, blobfolder=folder) as site:
+        device = site.driver.device
+        await soon(lambda: len(site.web.first._savers) == 2)
+        device["IMAGE"]["I"] = b"one"
+        for n in range(3000):
+            if n == 100:
+                await device["IMAGE"].send_setVectorMembers(members=["I"])
+            device["RO"]["V"] = n
+            await device["RO"].send_setVector(state="Ok")
+        await soon(lambda: site.web.first.saved == 1)
+        assert [file.read_bytes() for file in folder.iterdir()] == [b"one"]

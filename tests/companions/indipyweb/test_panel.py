@@ -14,9 +14,9 @@ from indipyweb.security.passwords import Passwords
 from indipyweb.settings import Settings
 from indipyweb.site import Filter
 from tests.companions.indipyclient.scripted import DEFINE, scripted
-from tests.support import asynchronous
+from tests.support import asynchronous, running_server
 
-from .parts import AWKWARD, Site, accounts, poll, soon, website
+from .parts import AWKWARD, Everything, Site, accounts, poll, soon, website
 
 JSON = {"accept": "application/json"}
 
@@ -361,3 +361,41 @@ async def test_ten_thousand_devices_make_no_large_page(tmp_path):
         assert len(text) < 20_000
         metrics = (await browser.get("/metrics")).text
         assert metrics.count("\n") < 6000
+
+
+@asynchronous
+async def test_several_servers_in_one(tmp_path):
+    first, second = Everything("First"), Everything("Second")
+    async with running_server(first) as one, running_server(second) as other:
+        names = (f"localhost:{one.port}", f"localhost:{other.port}")
+        web = Web(Settings(tmp_path, servers=names), passwords=Passwords(1, 8))
+        accounts(web)
+        site = Site(web, build_app(web), one, first)
+        await web.start()
+        try:
+            await soon(lambda: all(len(each.model) >= 10 for each in web.sites.values()))
+            async with site.browser("user") as browser:
+                assert "Second" not in (await browser.get("/")).text
+                assert "Second" in (await browser.get("/", params={"s": names[1]})).text
+                assert (await browser.get("/", params={"s": "nothing"})).status_code == 404
+                answer = await browser.post(
+                    "/set", params={"s": names[1]}, data={"d": "Second", "p": "NUM", "m.N": "4"}, headers=JSON
+                )
+                assert answer.json()["state"] == "ok"
+                assert list((await browser.get("/api", params={"server": names[1]})).json()["devices"]) == ["Second"]
+            assert (first.got, second.got) == ([], [("NUM", {"N": "4"})])
+        finally:
+            await web.aclose()
+
+
+@asynchronous
+async def test_a_tab_that_is_left_open_does_not_keep_a_login(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        (session,) = site.web.sessions.of("user")
+        session.used -= 100
+        before = session.used
+        await browser.get("/alerts")
+        await browser.get("/part", params={"ids": "1"}, headers={"x-refresh": "1"})
+        assert session.used == before
+        await browser.get("/")
+        assert session.used > before
