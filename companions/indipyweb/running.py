@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import sqlite3
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -93,14 +95,39 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 class _Server(uvicorn.Server):
-    """Ends streams before it waits for the end of answers."""
+    """Leaves signals to the command, and ends streams before it waits for the end of answers."""
 
     web: Web | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.web is not None:
             self.web.close_streams()
         super().handle_exit(sig, frame)
+
+
+class _Signals:
+    """Ends the server when a signal comes, and what is before it when there is no server yet.
+
+    It is set up before the INDI server in this process, which then leaves signals alone.
+    """
+
+    def __init__(self) -> None:
+        self.server: _Server | None = None
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # not on this platform: Ctrl-C works there
+                loop.add_signal_handler(number, self._came, number)
+
+    def _came(self, number: int) -> None:
+        if self.server is not None:
+            self.server.handle_exit(number, None)
+        elif self._task is not None:
+            self._task.cancel()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -116,25 +143,30 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         sys.stderr.write(f"indipyweb: {error.strerror or error}\n")
         return 1
+    except asyncio.CancelledError:
+        return 0
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
 
 async def _run(settings: Settings, options: argparse.Namespace) -> int:
     """With the INDI server in this process, if that is asked for."""
+    signals = _Signals()
     if not options.serve:
-        return await _serve(settings, options, None)
+        return await _serve(settings, options, signals, None)
     try:
         async with serve(options.serve, INDI_PORT if options.indi_port is None else options.indi_port) as (server, own):
             name = str(parse_endpoint("localhost", server.port))
             others = settings.servers if options.indi else ()
             servers = tuple(dict.fromkeys((name, *others)))
-            return await _serve(replace(settings, servers=servers), options, (name, own))
+            return await _serve(replace(settings, servers=servers), options, signals, (name, own))
     except (ValueError, ImportError) as error:
         raise Wrong(f"--serve: {error}") from None
 
 
-async def _serve(settings: Settings, options: argparse.Namespace, own: tuple[str, Controlled] | None) -> int:
+async def _serve(
+    settings: Settings, options: argparse.Namespace, signals: _Signals, own: tuple[str, Controlled] | None
+) -> int:
     web_settings, sock = _listening(settings, options)
     web = Web(web_settings, passwords=Passwords())
     try:
@@ -169,6 +201,7 @@ async def _serve(settings: Settings, options: argparse.Namespace, own: tuple[str
     )
     server = _Server(config)
     server.web = web
+    signals.server = server
     managing = await _manager(web, options, own)
     base = web_settings.basepath
     where = f"http://{_shown(web_settings.host)}:{web_settings.port}{base}"
@@ -223,7 +256,7 @@ async def _manager(
         lifespan="off",
     )
     logger.info("for Ekos: INDI Web Manager on port %d", settings.port)
-    return asyncio.create_task(uvicorn.Server(config)._serve([sock]), name="web manager")  # noqa: SLF001 - signals are the other's
+    return asyncio.create_task(_Server(config).serve([sock]), name="web manager")
 
 
 def _shown(host: str) -> str:

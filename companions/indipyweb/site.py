@@ -161,9 +161,9 @@ class Site:
                 saver = asyncio.create_task(self._save(self.folder, prop), name=f"web: BLOBs of {prop.device}")
                 self._savers[prop.key] = saver
                 saver.add_done_callback(functools.partial(self._saved_all, prop.key))
-        if not delta.connected:
+        if not delta.connected and delta.session:
             self._lost_at = self._lost_at or now
-        elif self._lost_at is not None:
+        elif delta.connected and self._lost_at is not None:
             self.histories.add_gap(self._lost_at, now)
             self._lost_at = None
         for name in _devices_in(delta):
@@ -213,9 +213,8 @@ class Site:
         async with self.client.tap(prop.device, prop.name, limit=_UNSAVED) as tap:
             for member in prop.members.values():
                 if member.data:
-                    name, data, size = member.name, member.data, member.size
-                    blob = ReceivedBlob(*prop.key, name, data, member.format, size, prop.timestamp)
-                    await self._save_one(folder, blob)
+                    known = (member.name, member.data, member.format, member.size)
+                    await self._save_one(folder, ReceivedBlob(*prop.key, *known, prop.timestamp))
             async for change in tap:
                 if isinstance(change, Lost):
                     self.problem = f"{change.count} BLOBs of {prop.device} came faster than they could be saved"

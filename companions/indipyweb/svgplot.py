@@ -113,6 +113,8 @@ def _ago(minutes: float) -> str:
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
+    if not math.isfinite(1.2 * (high - low)):
+        return low, high
     if high > low:
         return low - 0.05 * (high - low), high + 0.05 * (high - low)
     margin = abs(low) * 0.01 or 1.0

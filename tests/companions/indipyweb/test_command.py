@@ -40,7 +40,7 @@ def test_the_help_has_the_options_of_the_contract():
 def test_wrong_options_are_named(tmp_path, capsys):
     for words, text in (
         (["--dbfolder", "/nowhere/at/all"], "is not a folder"),
-        (["--dbfolder", str(tmp_path), "--indi", "a:b:c:d"], "--indi"),
+        (["--dbfolder", str(tmp_path), "--indi", "a:99999"], "--indi"),
         (["--dbfolder", str(tmp_path), "--port", "99999"], "no port 99999"),
         (["--dbfolder", str(tmp_path), "--blobfolder", "/nowhere"], "--blobfolder"),
         (["--dbfolder", str(tmp_path), "--basepath", "a b"], "--basepath"),
@@ -151,7 +151,7 @@ async def test_the_first_start_with_drivers_of_its_own(tmp_path):
             web.process.kill()
             await web.process.wait()
     assert "Traceback" not in said
-    assert status in (0, -15, 143)
+    assert status == 0
     # The next start needs no link.
     (tmp_path / "password").write_text("another battery staple\n")
     again = await Running.start("--dbfolder", tmp_path, "--port", 0, "--indi", "localhost:1", "--no-blobs")

@@ -17,9 +17,10 @@ from indipydriver.propertymembers import NumberMember
 from indipydriver.propertyvectors import NumberVector
 from indipyweb.images.previews import Previews
 from tests.companions.indipyterm.observatory import fits
-from tests.support import allowed, asynchronous, free_port, running_server
+from tests.support import allowed, asynchronous, free_port, require, running_server
 
 from .parts import AWKWARD, PASSWORD, website
+from .test_browser import desk
 from .test_images import header
 
 pytestmark = [pytest.mark.measured, pytest.mark.timeout(120)]
@@ -157,3 +158,19 @@ async def follow_from(address, port, ages, end):
                         ages.append(age)
     finally:
         writer.close()
+
+
+@asynchronous
+async def test_the_first_paint_comes_soon(tmp_path):
+    require("chromium")
+    async with desk(tmp_path) as here:
+        page = await here.page("user")
+        best = 9999.0
+        for _ in range(4):
+            await here.device(page)
+            await page.reload()
+            await page.wait_for_timeout(300)
+            paint = "performance.getEntriesByType('paint').find((e) => e.name === 'first-contentful-paint').startTime"
+            best = min(best, await page.evaluate(paint))
+        print(f"first paint of a device page: {best:.0f} ms")
+        assert best < allowed(300)
