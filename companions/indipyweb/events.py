@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,6 +17,8 @@ from .site import Filter, Site
 from .views import dumps
 
 __all__ = ["EventStream", "StreamCounts", "TooManyStreams"]
+
+logger = logging.getLogger("indipyweb")
 
 PING: Final = 5.0
 STUCK: Final = 20.0
@@ -109,6 +112,9 @@ class EventStream:
             if not pouring.done():
                 pouring.cancel()
             await asyncio.gather(pouring, return_exceptions=True)
+            error = None if pouring.cancelled() else pouring.exception()
+            if error is not None and not isinstance(error, OSError):
+                logger.error("a stream has failed", exc_info=error)
             if not leaving.done() and not pouring.cancelled() and pouring.exception() is None:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

@@ -171,6 +171,8 @@ async def events(visit: Visit) -> Answer:
     epoch, _, rev = seen.rpartition(".")
     since = int(rev) if epoch == site.model.epoch and rev.isdecimal() and len(rev) < 18 else None
     web, actor = visit.web, visit.actor
+    if visit.request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     try:
         return EventStream(
             site, wanted, since, web.commands, web.streams, actor, lambda: web.still_may(actor, Need.READ)
@@ -254,9 +256,14 @@ def _to_device(visit: Visit, site: Site, prop: Property, **more: Any) -> Respons
 
 async def _files(uploads: dict[str, UploadFile], prop: Property) -> dict[str, Value]:
     found: dict[str, Value] = {}
+    members = list(prop.members)
     for field, upload in uploads.items():
-        name = field.removeprefix("m.")
-        if name not in prop.members:
+        kind, _, name = field.partition(".")
+        if (
+            kind == "f" and name.isdecimal() and len(name) < 6 and int(name) < len(members)
+        ):  # browsers change some letters of names
+            name = members[int(name)]
+        if kind not in ("f", "m") or name not in prop.members:
             continue
         if (upload.size or 0) > UPLOAD:
             raise Denied(413, f"Not sent: a file has up to {UPLOAD >> 20} MiB.")

@@ -113,6 +113,13 @@ async def test_a_file_arrives_byte_for_byte(tmp_path):
         assert answer.json()["state"] in ("ok", "sent"), answer.text
         await soon(lambda: site.driver.got)
         assert site.driver.got == [("UP", data, ".fits.gz")]
+        for name in ("f.1", "f.x", "f.99999999999999999999", "x.X", "X"):
+            sent = {name: ("x", b"1")}
+            answer = await browser.post("/set", data={"d": AWKWARD, "p": "UP"}, files=sent, headers=JSON)
+            assert answer.status_code == 422
+        answer = await browser.post("/set", data={"d": AWKWARD, "p": "UP"}, files={"f.0": ("x.y", b"1")}, headers=JSON)
+        await soon(lambda: len(site.driver.got) == 2)
+        assert site.driver.got[1] == ("UP", b"1", ".y")
         answer = await browser.post("/set", data={"d": AWKWARD, "p": "UP"}, files={"m.Y": ("x", b"1")}, headers=JSON)
         assert answer.status_code == 422
 
