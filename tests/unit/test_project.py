@@ -6,16 +6,17 @@ import indipyclient
 import indipydriver
 import indipyserver
 import indipyterm
+import indipyweb
 from tests.support import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-COMPANIONS = ("indipyclient", "indipyterm", "indiredis", "indimqttredis")
+COMPANIONS = ("indipyclient", "indipyterm", "indipyweb", "indiredis", "indimqttredis")
 
 
 def test_one_version():
-    assert indipyclient.version == indipyterm.version == PROJECT["version"]
+    assert indipyclient.version == indipyterm.version == indipyweb.version == PROJECT["version"]
     assert indipydriver.version == indipyserver.version == PROJECT["version"]
 
 
