@@ -97,6 +97,7 @@ class Commands:
         self._known: OrderedDict[int, Command] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: list[Command] = []
+        self._forgotten = 0
 
     async def aclose(self) -> None:
         """No more are waited for."""
@@ -113,7 +114,10 @@ class Commands:
         """Those of a session that ended after so many had; see :attr:`ended`."""
         return [command for command in self._ended[max(0, id - self._forgotten) :] if command.session == session]
 
-    _forgotten = 0
+    def lately(self, session: str, seconds: float = 300.0) -> list[Command]:
+        """Those of a session that have ended in the last seconds."""
+        begin = time.monotonic() - seconds
+        return [command for command in self._ended if command.session == session and command.at >= begin]
 
     @property
     def ended(self) -> int:

@@ -143,7 +143,15 @@ class EventStream:
         with site.news() as news:
             reset = self._since is None or self._since > site.rev
             since = site.rev if self._since is None or reset else self._since
-            hello = {"v": 1, "epoch": site.model.epoch, "rev": since, "reset": reset, "role": int(self._actor.role)}
+            hello: dict[str, Any] = {
+                "v": 1,
+                "epoch": site.model.epoch,
+                "rev": since,
+                "reset": reset,
+                "role": int(self._actor.role),
+            }
+            # What came of commands while the page had no stream.
+            hello["done"] = [command.facts() for command in self._commands.lately(self._whose)]
             await say(f"retry: 2000\n{_event('hello', {**hello, 'link': site.link(), 'alerts': site.alert_facts()})}")
             link: dict[str, Any] = site.link()
             loop = asyncio.get_running_loop()

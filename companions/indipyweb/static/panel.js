@@ -285,6 +285,10 @@
     on("hello", (hello) => {
       if (hello.reset || hello.epoch !== last.split(".")[0]) { location.reload(); return; }
       reachable = true; showLink(hello.link); showAlerts(hello.alerts, true);
+      for (const outcome of hello.done) {
+        const told = document.querySelector("#p" + outcome.p + " .told.t-sent");
+        if (told && told.dataset.c === String(outcome.id)) showOutcome(outcome);
+      }
     });
     on("delta", (delta) => {
       if (delta.reset) { location.reload(); return; }
@@ -326,7 +330,7 @@
   function showOutcome(outcome) {
     const node = $("p" + outcome.p), told = node && node.querySelector(".told");
     if (!told) return;
-    told.className = "told t-" + outcome.state;
+    told.className = "told t-" + outcome.state; told.dataset.c = outcome.id || "";
     told.textContent = outcome.text;
     say(outcome.text);
   }
@@ -359,7 +363,7 @@
     fetch(form.action, { method: "POST", body: sent, headers: { Accept: "application/json" } })
       .then((r) => r.json().then((facts) => ({ ok: r.ok, facts })))
       .then(({ ok, facts }) => {
-        showOutcome({ p: id, state: facts.state || "bad", text: facts.text || facts.error || "Not sent." });
+        showOutcome({ p: id, id: facts.id, state: facts.state || "bad", text: facts.text || facts.error || "Not sent." });
         if (ok) for (const field of form.querySelectorAll("input[data-dirty]")) {
           delete field.dataset.dirty;
           if (field.closest(".in")) field.value = "";

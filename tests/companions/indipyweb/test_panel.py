@@ -226,6 +226,11 @@ async def test_a_stream_tells_what_came_of_a_command_that_took_long(tmp_path, mo
         assert other.of("outcome") == []
         await stream.leave()
         await other.leave()
+        # A tab that had no stream meanwhile is told when it comes back.
+        again = Stream(site.app, "/events", "", f"indipyweb_8000={token}")
+        await soon(lambda: again.of("hello"))
+        assert [done["state"] for done in again.of("hello")[0]["done"]] == ["ok"]
+        await again.leave()
 
 
 @asynchronous
