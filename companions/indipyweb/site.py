@@ -213,8 +213,9 @@ class Site:
         async with self.client.tap(prop.device, prop.name, limit=_UNSAVED) as tap:
             for member in prop.members.values():
                 if member.data:
-                    known = (member.name, member.data, member.format, member.size)
-                    await self._save_one(folder, ReceivedBlob(*prop.key, *known, prop.timestamp))
+                    device, name, stamp = prop.device, prop.name, prop.timestamp
+                    blob = ReceivedBlob(device, name, member.name, member.data, member.format, member.size, stamp)
+                    await self._save_one(folder, blob)
             async for change in tap:
                 if isinstance(change, Lost):
                     self.problem = f"{change.count} BLOBs of {prop.device} came faster than they could be saved"
@@ -227,9 +228,9 @@ class Site:
                 for one in getattr(change.message, "members", ()):
                     data = getattr(one, "data", None)
                     if data:
-                        stamp = getattr(change.message, "timestamp", None)
-                        blob = ReceivedBlob(*prop.key, one.name, data, one.format, one.size, stamp)
-                        await self._save_one(folder, blob)
+                        when = getattr(change.message, "timestamp", None)
+                        made = ReceivedBlob(prop.device, prop.name, one.name, data, one.format, one.size, when)
+                        await self._save_one(folder, made)
 
     def _saved_all(self, key: Key, saver: asyncio.Task[None]) -> None:
         self._savers.pop(key, None)

@@ -285,7 +285,7 @@
     on("hello", (hello) => {
       if (hello.reset || hello.epoch !== last.split(".")[0]) { location.reload(); return; }
       reachable = true; showLink(hello.link); showAlerts(hello.alerts, true);
-      for (const outcome of hello.done) {
+      for (const outcome of hello.done || []) {
         const told = document.querySelector("#p" + outcome.p + " .told.t-sent");
         if (told && told.dataset.c === String(outcome.id)) showOutcome(outcome);
       }

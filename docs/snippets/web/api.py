@@ -1,4 +1,4 @@
-"""Cool a camera over the web server's API, and wait until it is cold."""
+"""Turn a filter wheel over the web server's API, wait until it is there, and say where it is."""
 
 import json
 import sys
@@ -17,6 +17,6 @@ def ask(path, body=None):
         return json.load(answer)
 
 
-cooler = f"{quote('CCD Simulator', safe='')}/CCD_TEMPERATURE"
-print(ask(cooler, {"members": {"CCD_TEMPERATURE_VALUE": -10}, "wait": 60})["text"])
-print(ask(cooler)["members"]["CCD_TEMPERATURE_VALUE"]["formattedvalue"])
+wheel = f"{quote('Filter Simulator', safe='')}/FILTER_SLOT"
+print(ask(wheel, {"members": {"FILTER_SLOT_VALUE": 3}, "wait": 60})["text"])
+print(ask(wheel)["members"]["FILTER_SLOT_VALUE"]["formattedvalue"])
