@@ -209,7 +209,7 @@ async def _check_own(visit: Visit, password: str) -> bool:
 
 
 async def set_own_password(visit: Visit) -> Answer:
-    """Set one's own password; other logins and all tokens end."""
+    """Set one's own password; other logins end."""
     web, name = visit.web, visit.actor.name
     form = await visit.form()
     new = form.get("password", "")
