@@ -23,8 +23,8 @@ from .parts import AWKWARD, PASSWORD, website
 from .test_browser import desk
 from .test_images import header
 
-pytestmark = [pytest.mark.measured, pytest.mark.timeout(120)]
 SECONDS = float(os.environ.get("INDI_WEB_SECONDS", "5"))
+pytestmark = [pytest.mark.measured, pytest.mark.timeout(120 + 2 * SECONDS)]
 TABS = 20
 
 
