@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import signal
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -12,9 +14,11 @@ from typing import Any, ClassVar, Final
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
+from textual.events import Event
 
 from indipyclient import Delta
 
+from .inorder import InOrder
 from .keymap import actions_of
 from .receiving import folder_of
 from .screens.main import MainScreen
@@ -26,6 +30,9 @@ from .workspace import Workspace
 __all__ = ["IPyTerm"]
 
 PORT: Final = 7624
+SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+BELL_EVERY: Final = 10.0
+"""Seconds between two sounds of the terminal's bell at least."""
 
 
 def _commands() -> type[Provider]:
@@ -71,6 +78,9 @@ class IPyTerm(App[None]):
         self.workspaces: list[Workspace] = []
         self.chosen = 0
         self.main = MainScreen()
+        self.in_order = InOrder(self)
+        self._heeded: list[int] = []
+        self._rang = -math.inf
         self._reached: set[str] = set()
         self._ending: set[asyncio.Task[None]] = set()
         for theme in THEMES.values():
@@ -88,6 +98,7 @@ class IPyTerm(App[None]):
         return self.workspaces[self.chosen] if self.chosen < len(self.workspaces) else None
 
     def on_mount(self) -> None:
+        self._heed_signals()
         self.set_keymap(self.settings.keys)
         self.workspaces.append(Workspace(self._first))
         self.push_screen(self.main)
@@ -95,7 +106,33 @@ class IPyTerm(App[None]):
         if self.settings.wrong:
             self.call_after_refresh(self.main.say, self.settings.wrong[0], bad=True)
 
+    def _heed_signals(self) -> None:
+        """End in an orderly way, with the terminal as it was, when the process is told to end."""
+        if self.is_headless:
+            return
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or another thread
+            for number in SIGNALS:
+                if signal.getsignal(number) == signal.SIG_DFL:  # else somebody else sees to it
+                    loop.add_signal_handler(number, self._told_to_end, number)
+                    self._heeded.append(number)
+
+    def _heed_no_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._heeded:
+            loop.remove_signal_handler(self._heeded.pop())
+
+    def _told_to_end(self, number: int) -> None:
+        self._heed_no_signals()  # the next one ends it at once
+        self.exit(return_code=128 + number)
+
+    async def on_event(self, event: Event) -> None:
+        if event.is_forwarded or not self.in_order.holds(event):
+            await super().on_event(event)
+
     async def on_unmount(self) -> None:
+        self._heed_no_signals()
+        await self.in_order.aclose()
         sessions = [workspace.session for workspace in self.workspaces]
         self.workspaces = []
         await asyncio.gather(*(session.aclose() for session in sessions), *self._ending, return_exceptions=True)
@@ -116,6 +153,16 @@ class IPyTerm(App[None]):
         """Something has come of a command."""
         if self.main.is_ready:
             self.main.told(session, key)
+            self._wake()
+
+    def lost(self, session: Session, key: tuple[str, str], why: str) -> None:
+        """A BLOB has been lost."""
+        now = asyncio.get_running_loop().time()
+        if now - self._rang > BELL_EVERY:
+            self._rang = now
+            self.bell()
+        if self.main.is_ready:
+            self.main.lost(session, key, why)
             self._wake()
 
     def _wake(self) -> None:

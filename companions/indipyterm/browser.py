@@ -26,12 +26,12 @@ class Browser:
     """What is looked at on one server.  Everything is known by name, so that it stays when other things come and go.
 
     Attributes:
-        device: Which device, or None if there is none.
         filter: What is looked for on all devices.
     """
 
     def __init__(self) -> None:
-        self.device: str | None = None
+        self._device: str | None = None
+        self._left: str | None = None
         self.filter = Filter("")
         self._groups: dict[str, str | None] = {}
         self._spots: dict[object, Spot] = {}
@@ -39,10 +39,26 @@ class Browser:
 
     # Device and group
 
+    @property
+    def device(self) -> str | None:
+        """Which device is shown, or None if there is none."""
+        return self._device
+
+    @device.setter
+    def device(self, name: str | None) -> None:
+        self._device, self._left = name, None
+
+    def awaits(self, device: str) -> bool:
+        """This device would be shown if it came."""
+        return device in (self._device, self._left) or self._device is None
+
     def settle(self, devices: Mapping[str, Device]) -> None:
-        """Choose a device where there is none, or it is gone."""
-        if self.device not in devices:
-            self.device = next(iter(devices), None)
+        """Choose a device where there is none, or it is gone; when that is back, it is shown again."""
+        if self._left in devices:
+            self.device = self._left
+        elif self._device not in devices:
+            self._left = self._left or self._device
+            self._device = next(iter(devices), None)
 
     def turn_device(self, devices: Sequence[str], steps: int) -> None:
         """To the next device, or the one before."""
@@ -86,15 +102,18 @@ class Browser:
     # What is listed
 
     def listed(
-        self, devices: Mapping[str, Device], pinned: Iterable[Key] = ()
+        self, devices: Mapping[str, Device], pinned: Iterable[Key] = (), edited: Spot | None = None
     ) -> list[tuple[Property, Sequence[str] | None]]:
-        """The properties to show, and which members of each; None for all."""
+        """The properties to show, and which members of each; None for all.
+
+        What is edited stays until that is over, whether it matches the filter or not.
+        """
         if self.filter:
             return [
                 (prop, members if len(members) < len(prop.members) else None)
                 for device in devices.values()
                 for prop in device.properties.values()
-                if (members := self.filter.members(prop)) is not None
+                if (members := self._matching(prop, edited)) is not None
             ]
         top: list[tuple[Property, Sequence[str] | None]] = []
         for key in pinned:
@@ -111,13 +130,19 @@ class Browser:
             (prop, None) for prop in device.properties.values() if group in (None, prop.group) and prop.key not in above
         ]
 
+    def _matching(self, prop: Property, edited: Spot | None) -> Sequence[str] | None:
+        members = self.filter.members(prop)
+        if edited is None or edited[0] != prop.key or edited[1] not in prop.members:
+            return members
+        return [name for name in prop.members if name == edited[1] or name in (members or ())]
+
     # Cursor
 
     def _place(self) -> object:
         return "filter" if self.filter else self.device
 
     def spot(self, sheet: Sheet) -> Spot | None:
-        """Where the cursor is: on the member where it was, else where that has been."""
+        """Where the cursor is: on the member where it was put, else where that has been until it is back."""
         if not sheet.spots:
             return None
         wanted = self._spots.get(self._place())
@@ -130,9 +155,16 @@ class Browser:
             if lines is not None:
                 found = sheet.find(lines[0], 0)
                 if found is not None:
-                    return self.put(sheet, found)
-            return self.put(sheet, self._last_index)
+                    return sheet.member_at(found)
+            return sheet.member_at(min(self._last_index, len(sheet.spots) - 1))
         return self.put(sheet, 0)
+
+    def stay(self, sheet: Sheet) -> Spot | None:
+        """The cursor is where the person wants it now, and so is the device."""
+        self._left = None
+        spot = self.spot(sheet)
+        index = sheet.spot_of(*spot) if spot is not None else None
+        return self.put(sheet, index) if index is not None else spot
 
     def put(self, sheet: Sheet, index: int) -> Spot:
         """Put the cursor on the member with this number from the top."""

@@ -15,10 +15,12 @@ from indipyclient.addresses import parse_endpoint, parse_pattern
 from indipyclient.model.commands import texts
 
 from .keymap import ACTIONS, Action, keys_shown
+from .orders import Order, order_of
 from .words import clean
 
 if TYPE_CHECKING:
     from .screens.main import MainScreen
+    from .session import Session
 
 __all__ = ["Commands"]
 
@@ -97,20 +99,24 @@ class Commands(Provider):
                 continue
             values: dict[str, Any] = {name: value.strip() for name in pattern.members(prop) if name in prop.members}
             try:
-                texts(prop, values)
+                values = dict(texts(prop, values))
             except ClientError as error:
                 return Hit(1.0, Text(clean(str(error))), lambda: None)
             what = ", ".join(f"{name}={text}" for name, text in values.items())
-            return Hit(1.0, Text(clean(f"set {prop.device}.{prop.name} {what}")), partial(self._send, prop, values))
+            order = order_of(prop, values)
+            return Hit(1.0, Text(clean(f"set {prop.device}.{prop.name} {what}")), partial(self._send, session, order))
         return Hit(1.0, Text(clean(f"nothing is named {address.strip()}")), lambda: None)
 
-    def _send(self, prop: Property, values: dict[str, str]) -> None:
-        session = self._main.session
-        if session is not None:
-            for name, value in values.items():
-                session.edits.put(prop.key, name, value)
-            self._main.go_to(prop, next(iter(values)))
-            self._main.send(prop.key)
+    def _send(self, session: Session, order: Order) -> None:
+        """What was shown, and no edits that wait."""
+        why = session.carry_out(order)
+        if why:
+            self._main.say(why, bad=True)
+        elif session is self._main.session:
+            for key, values in order:
+                prop = session.client.get(*key)
+                if prop is not None:
+                    self._main.go_to(prop, next(iter(values)))
 
     def _connect(self, rest: str) -> Hit | None:
         try:

@@ -246,7 +246,8 @@ def _alone(prop: Property, member: Member, view: View) -> list[Piece]:
     if prop.kind is VectorKind.TEXT:
         return pieces + _text(prop, member, view)
     room = columns.total - columns.value
-    return [*pieces, (shorten(_blob(member, view, full=True), room), "")]
+    found = view.received.get(member.name)
+    return [*pieces, (shorten(_blob(member, view, full=True), room), "alert" if found and found.problem else "")]
 
 
 def _asked(prop: Property, member: Member, view: View) -> Piece | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from .received import Received
 __all__ = ["Receiver", "folder_of"]
 
 Key = tuple[str, str]
+_LOGGER = logging.getLogger(__name__)
 
 
 def folder_of(text: str) -> Path:
@@ -40,17 +43,29 @@ class Receiver:
         folder: Where they go; None: they are only kept until the next one.
         everything: Receive the BLOBs of all properties, also of those that come later.
         told: Called with the key of a property when one has come.
+        lost: Called with the key of a property and words, when one has come and was not written, or could not be kept.
 
     Attributes:
         last: The last BLOB by device, property and member.
+        losses: How many were lost, by property.
     """
 
-    def __init__(self, client: Client, folder: Path | None, *, everything: bool, told: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        folder: Path | None,
+        *,
+        everything: bool,
+        told: Callable[[Key], None],
+        lost: Callable[[Key, str], None] = lambda key, why: None,
+    ) -> None:
         self.folder = folder
         self.everything = everything
         self.last: dict[tuple[str, str, str], Received] = {}
         self._client = client
+        self.losses: dict[Key, int] = {}
         self._told = told
+        self._lost = lost
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._refused: set[Key] = set()
 
@@ -87,24 +102,45 @@ class Receiver:
         try:
             async with self._client.blobs(*key) as stream:
                 async for blob in stream:
-                    if not isinstance(blob, Lost):
+                    if isinstance(blob, Lost):
+                        self._lose(key, blob.count, "they came faster than they could be taken")
+                    else:
                         await self._take(blob)
         except ClientError:  # the client is closed
             self._tasks.pop(key, None)
+
+    def _lose(self, key: Key, count: int, why: str) -> None:
+        self.losses[key] = self.losses.get(key, 0) + count
+        self._lost(key, why)
 
     async def _take(self, blob: ReceivedBlob) -> None:
         path, problem = None, ""
         if self.folder is not None:
             try:
-                path = await asyncio.to_thread(blob.write_to, self.folder)
+                path = await asyncio.to_thread(_write, blob, self.folder)
             except OSError as error:
                 problem = f"not written: {error.strerror or error}"
+            except Exception as error:  # whatever it is, the next one is to be received
+                problem = f"not written: {type(error).__name__}: {error}"
         where = (blob.device, blob.name, blob.member)
         before = self.last.get(where)
         from .pictures import facts
 
-        found = await asyncio.to_thread(facts, blob.data, blob.format)
+        try:
+            found = await asyncio.to_thread(facts, blob.data, blob.format)
+        except Exception:  # a header is no reason to miss the next BLOB
+            _LOGGER.exception("no facts of a BLOB of %s.%s", *where[:2])
+            found = []
         now = asyncio.get_running_loop().time()
         count = before.count + 1 if before else 1
         self.last[where] = Received(len(blob.data), blob.format, path, count, now, found, problem)
         self._told(where[:2])
+        if problem:
+            self._lose(where[:2], 1, problem)
+
+
+def _write(blob: ReceivedBlob, folder: Path) -> Path:
+    """A folder that has gone is not made again: what was there was a disc, perhaps."""
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"the folder {folder} is not there")
+    return blob.write_to(folder)

@@ -23,14 +23,13 @@ from indipyclient import (
     Retry,
     State,
     TimedOut,
-    VectorKind,
 )
-from indipyclient.model.commands import press
 
+from .aim import Meaning, Spot, meaning_of
 from .edits import Edits, Fate, Told
+from .orders import Order, order_of
 from .plots import Sample
 from .receiving import Receiver
-from .values import pressed
 from .words import span
 
 __all__ = ["INTERVAL", "Listener", "Session"]
@@ -49,6 +48,9 @@ class Listener(Protocol):
 
     def told(self, session: Session, key: Key) -> None:
         """There is something new to say about a property that no change of it tells."""
+
+    def lost(self, session: Session, key: Key, why: str) -> None:
+        """A BLOB of this property has been lost."""
 
 
 class Session:
@@ -75,7 +77,14 @@ class Session:
         self.edits = Edits()
         self.fates: dict[Key, Told] = {}
         self.pinned: list[Key] = []
-        self.receiver = Receiver(client, folder, everything=receive, told=lambda key: self._listener.told(self, key))
+        self._meant: dict[Spot, Meaning] = {}
+        self.receiver = Receiver(
+            client,
+            folder,
+            everything=receive,
+            told=lambda key: self._listener.told(self, key),
+            lost=lambda key, why: self._listener.lost(self, key, why),
+        )
         self._listener = listener
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
@@ -128,13 +137,25 @@ class Session:
 
     def _defined(self, prop: Property) -> None:
         self.receiver.defined(prop)
-        edits = self.edits.of(prop.key)
-        for member in [name for name in edits if name not in prop.members]:
+        changed = self._changed(prop)
+        for member in changed:
             self.edits.undo(prop.key, member)
+        if changed:
+            text = "what you had typed is dropped: the device has defined something else"
+            self._tell(prop.key, Told(Fate.NOT_SENT, text, asyncio.get_running_loop().time()))
+
+    def _changed(self, prop: Property) -> list[str]:
+        """Members with edits that mean something else than when they were typed."""
+        return [
+            name
+            for name in self.edits.of(prop.key)
+            if name not in prop.members or self._meant.get((prop.key, name)) != meaning_of(prop, prop.members[name])
+        ]
 
     def _bury(self, device: str, name: str | None) -> None:
         for key in [key for key in self.edits if key[0] == device and name in (None, key[1])]:
-            self.edits.forget(key)
+            if self.client.get(*key) is None:  # else it was defined again at once, and that is looked at
+                self.edits.forget(key)
         for key in [key for key in self.fates if key[0] == device and name in (None, key[1])]:
             if not self.fates[key].bad:
                 del self.fates[key]
@@ -188,11 +209,18 @@ class Session:
 
     # Commands
 
+    def edit(self, prop: Property, member: str, text: str) -> None:
+        """Keep what a person has typed for this member, as they have seen it."""
+        self.edits.put(prop.key, member, text)
+        self._meant[prop.key, member] = meaning_of(prop, prop.members[member])
+
     def send(self, key: Key) -> str:
         """Send the edits of a property; why not, if nothing is sent."""
-        values = self.edits.of(key)
-        if not values:
+        prop = self.client.get(*key)
+        if prop is None or not self.edits.of(key):
             return "nothing to send: Enter edits"
+        if self._changed(prop):
+            return f"{prop.label} has changed meanwhile: nothing was sent"
         return self._command(key, self.edits.take(key), edited=True)
 
     def send_all(self) -> str:
@@ -201,36 +229,17 @@ class Session:
             return "nothing to send: Enter edits"
         return next(filter(None, [self.send(key) for key in self.edits]), "")
 
-    def press(self, key: Key, member: str) -> str:
-        """Press a switch; why not, if nothing is sent."""
-        prop = self.client.get(*key)
-        if prop is None or member not in prop.members:
-            return "it is gone"
-        if prop.kind is not VectorKind.SWITCH:
-            return "not a switch"
-        if not prop.writable:
-            return f"{prop.label} is read-only"
-        return self._command(key, pressed(prop, member))
+    def carry_out(self, order: Order) -> str:
+        """Send exactly what was put together; all of it, or why nothing."""
+        why = self.why_not() or order.why_not(self.client)
+        if not why:
+            for key, values in order:
+                self._command(key, values)
+        return why
 
-    def send_blob(self, key: Key, member: str, path: Path, data: bytes) -> str:
-        """Send a file; why not, if nothing is sent."""
-        return self._command(key, {member: Blob(data, "".join(path.suffixes[-2:]))})
-
-    def abort(self, device: str) -> tuple[int, str]:
-        """Press every switch of the device that is named ABORT; how many, or why not."""
-        why = self.why_not()
-        if why:
-            return 0, why
-        found = 0
-        seen = self.client.devices.get(device)
-        for prop in seen.properties.values() if seen else ():
-            if prop.kind is VectorKind.SWITCH and prop.writable:
-                for name in prop.members:
-                    if "ABORT" in prop.name.upper() or "ABORT" in name.upper():
-                        self._command(prop.key, press(prop, name))
-                        found += 1
-                        break
-        return found, "" if found else f"{device} has no switch named ABORT"
+    def send_blob(self, prop: Property, member: str, path: Path, data: bytes) -> str:
+        """Send a file as the BLOB that was chosen; why not, if nothing is sent."""
+        return self.carry_out(order_of(prop, {member: Blob(data, "".join(path.suffixes[-2:]))}))
 
     def ask(self, device: str | None) -> str:
         """Ask for definitions again."""
@@ -241,11 +250,14 @@ class Session:
 
     def _command(self, key: Key, values: Mapping[str, Any], *, edited: bool = False) -> str:
         why = self.why_not()
+        prop = self.client.get(*key)
+        if not why and prop is not None and self.client.is_stale(prop):
+            why = f"{prop.label} is not defined again yet: nothing was sent"
         if why:
             if edited:
                 self.edits.put_back(key, values)
             return why
-        self._run(self._carry_out(key, values, edited=edited))
+        self._run(self._settle(key, values, edited=edited))
         return ""
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -258,7 +270,7 @@ class Session:
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ClientError):
             _LOGGER.error("a command failed", exc_info=error)
 
-    async def _carry_out(self, key: Key, values: Mapping[str, Any], *, edited: bool) -> None:
+    async def _settle(self, key: Key, values: Mapping[str, Any], *, edited: bool) -> None:
         loop = asyncio.get_running_loop()
         self._tell(key, Told(Fate.SENT, "sent", loop.time()))
         try:

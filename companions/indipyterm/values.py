@@ -9,7 +9,7 @@ from indipyclient import BadValue, ClientError, Property, SwitchRule, VectorKind
 from indipyclient.model.commands import press, texts
 from indipyclient.model.properties import Member, number_of
 
-__all__ = ["Hint", "hint", "is_sexagesimal", "limits", "pressed", "shown_number", "stepped"]
+__all__ = ["Hint", "becomes", "hint", "is_sexagesimal", "limits", "pressed", "shown_number", "stepped"]
 
 
 class Hint(NamedTuple):
@@ -92,15 +92,20 @@ def stepped(member: Member, text: str, steps: int) -> str | None:
     return f"{wanted:.12g}"
 
 
-def pressed(prop: Property, name: str) -> dict[str, str]:
-    """What to send when this switch is pressed.
+def becomes(prop: Property, member: Member) -> str:
+    """What pressing a switch makes of it: On or Off.
 
     Of switches of which any number may be On, this one changes. Of several of which none need be On, one that is On
-    goes Off. Else it goes On, and the others Off: a switch that is alone is a button.
+    goes Off. Else it goes On: a switch that is alone is a button.
     """
-    member = prop.members[name]
     if prop.rule is SwitchRule.ANY_OF_MANY:
-        return {name: "Off" if member.on else "On"}
-    if prop.rule is SwitchRule.AT_MOST_ONE and member.on and len(prop.members) > 1:
-        return {name: "Off"}
+        return "Off" if member.on else "On"
+    return "Off" if prop.rule is SwitchRule.AT_MOST_ONE and member.on and len(prop.members) > 1 else "On"
+
+
+def pressed(prop: Property, name: str) -> dict[str, str]:
+    """What to send when this switch is pressed; where one goes On of which only one can be, the others go Off."""
+    wanted = becomes(prop, prop.members[name])
+    if prop.rule is SwitchRule.ANY_OF_MANY or wanted == "Off":
+        return {name: wanted}
     return {key: str(value) for key, value in press(prop, name).items()}

@@ -55,6 +55,9 @@ class BlobScreen(Dialog[None]):
     def _last(self) -> list[str]:
         now = asyncio.get_running_loop().time()
         lines: list[str] = []
+        lost = self._session.receiver.losses.get(self._prop.key, 0)
+        if lost:
+            lines.append(f"{lost} LOST since the start")
         for name, member in self._prop.members.items():
             found = self._session.receiver.last.get((*self._prop.key, name))
             if found is None:

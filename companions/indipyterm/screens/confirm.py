@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -15,26 +16,46 @@ __all__ = ["Confirm"]
 
 
 class Confirm(Dialog[bool]):
-    """Yes or no; what is not Yes is No."""
+    """Yes or no; what is not Yes is No.
+
+    Args:
+        question: What is asked.
+        lapsed: Why there is nothing to ask any more; "" while there is.
+
+    Attributes:
+        over: Why there is nothing to ask any more, once that was so.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "yes", "yes", show=False),
         Binding("n,q", "no", "no", show=False),
     ]
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, lapsed: Callable[[], str] = str) -> None:
         super().__init__()
         self._question = clean(question)
+        self.over = ""
+        self._lapsed = lapsed
+        self._said = Label("", "alert")
+        self._keys = Label("y  yes      n  no", "title")
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             for line in _wrapped(self._question, 56):
                 yield Label(line, "head")
-            yield Label("")
-            yield Label("y  yes      n  no", "title")
+            yield self._said
+            yield self._keys
+
+    def look_again(self) -> None:
+        """Is there still something to ask?  If not, that is said, and stays until a person has read it."""
+        self.over = self.over or self._lapsed()
+        if self.over:
+            self._said.put(self.over)
+            self._keys.put("Esc  back")
 
     def action_yes(self) -> None:
-        self.dismiss(True)
+        self.look_again()
+        self.dismiss(not self.over)
 
     def action_no(self) -> None:
         self.dismiss(False)

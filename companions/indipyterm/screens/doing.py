@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from indipyclient import Member, Property, State, VectorKind
 
+from ..aim import meaning_of
 from ..keymap import keys_shown
 from ..layout import Mode
+from ..orders import Order, abort_of, press_of
 from ..settings import THEMES
-from ..values import hint, pressed, stepped
+from ..values import hint, stepped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.screen import Screen
 
     from ..session import Session
@@ -40,7 +44,7 @@ class Doing(_Base):
         session: Session | None
         pane: TablePane
         keys: KeyBar
-        _aborting: float
+        _aborting: tuple[float, str, Session, Order] | None
 
         @property
         def terminal(self) -> Terminal: ...
@@ -58,10 +62,19 @@ class Doing(_Base):
             return None
         return self.session, *current
 
+    def _aimed(self) -> tuple[Session, Property, Member | None] | None:
+        """The same for keys that change something: only what the person could have read."""
+        found = self._here()
+        why = self.table.why_not() if found is not None else ""
+        if why:
+            self.say(why, bad=True)
+            return None
+        return found
+
     # Values
 
     def action_edit(self) -> None:
-        found = self._here()
+        found = self._aimed()
         if found is None:
             return
         session, prop, member = found
@@ -69,7 +82,7 @@ class Doing(_Base):
         if prop.kind is VectorKind.BLOB and not prop.writable:
             self.action_view()
         elif prop.kind is VectorKind.SWITCH:
-            self.action_press()
+            self._press(session, prop, member)
         elif member is None:
             self.say("it has no members")
         elif why:
@@ -84,11 +97,19 @@ class Doing(_Base):
     def _edit_long(self, session: Session, prop: Property, member: Member) -> None:
         from .longtext import LongText
 
+        meant = meaning_of(prop, member)
+
         def done(text: str | None) -> None:
-            if text is not None:
-                session.edits.put(prop.key, member.name, text)
-                self.table.told(prop.key)
-                self.show_place()
+            now = session.client.get(*prop.key)
+            found = now.members.get(member.name) if now is not None else None
+            if text is None:
+                return
+            if now is None or found is None or meaning_of(now, found) != meant:
+                self.say(f"{prop.label} has changed meanwhile: the text was not kept", bad=True)
+                return
+            session.edit(now, member.name, text)
+            self.table.told(prop.key)
+            self.show_place()
 
         value = session.edits.of(prop.key).get(member.name, member.value)
         self.app.push_screen(LongText(f"{prop.label}: {member.label}", value, editable=True), done)
@@ -112,7 +133,7 @@ class Doing(_Base):
         if not data:
             self.say(f"{path.name} is empty", bad=True)
             return
-        self._tell(session.send_blob(prop.key, member, path, data), f"sending {path.name}")
+        self._tell(session.send_blob(prop, member, path, data), f"sending {path.name}")
 
     def _tell(self, why: str, done: str = "") -> None:
         if why:
@@ -121,46 +142,53 @@ class Doing(_Base):
             self.say(done)
 
     def action_press(self) -> None:
-        found = self._here()
-        if found is None:
-            return
-        session, prop, member = found
+        found = self._aimed()
+        if found is not None:
+            self._press(*found)
+
+    def _press(self, session: Session, prop: Property, member: Member | None) -> None:
         if prop.kind is not VectorKind.SWITCH or member is None:
             self.say("not a switch: Enter edits" if prop.writable else f"{prop.label}: read-only")
             return
-        key, name = prop.key, member.name
+        if not prop.writable:
+            self.say(f"{prop.label}: read-only")
+            return
+        order = press_of(prop, member.name)
 
         def press() -> None:
-            self._tell(session.press(key, name))
+            self._tell(session.carry_out(order))
 
         device = session.client.devices.get(prop.device)
         busy = device is not None and any(p.state is State.BUSY for p in device.properties.values())
-        off = prop.name == "CONNECTION" and pressed(prop, name).get("CONNECT") == "Off"
+        off = prop.name == "CONNECTION" and dict(order).get(prop.key, {}).get("CONNECT") == "Off"
         if off and busy and device is not None and device.connected and self.terminal.settings.ask_before_disconnect:
-            self._confirm(f"{prop.device} is Busy. Disconnect it?", press)
+            self._confirm(f"{prop.device} is Busy. Disconnect it?", press, lambda: order.why_not(session.client))
         else:
             press()
 
-    def _confirm(self, question: str, work: object) -> None:
+    def _confirm(self, question: str, work: Callable[[], object], lapsed: Callable[[], str] = str) -> None:
+        """Ask; a question about what has changed meanwhile is none any more."""
         from .confirm import Confirm
 
         def done(yes: bool | None) -> None:
-            if yes and callable(work):
+            if yes:
                 work()
+            elif asked.over:
+                self.say(asked.over, bad=True)
 
-        self.app.push_screen(Confirm(question), done)
+        asked = Confirm(question, lapsed)
+        self.app.push_screen(asked, done)
 
-    def send(self, key: tuple[str, str]) -> None:
+    def send(self, key: tuple[str, str], session: Session) -> None:
         """Send the edits of a property."""
-        if self.session is not None:
-            self._tell(self.session.send(key))
-            self.table.told(key)
-            self.show_place()
+        self._tell(session.send(key))
+        self.table.told(key)
+        self.show_place()
 
     def action_send(self) -> None:
-        found = self._here()
+        found = self._aimed()
         if found is not None:
-            self.send(found[1].key)
+            self.send(found[1].key, found[0])
 
     def action_send_all(self) -> None:
         if self.session is not None:
@@ -169,7 +197,7 @@ class Doing(_Base):
             self.show_place()
 
     def action_undo(self) -> None:
-        found = self._here()
+        found = self._aimed()
         if found is None:
             return
         session, prop, member = found
@@ -179,7 +207,7 @@ class Doing(_Base):
         self.show_place()
 
     def action_step(self, steps: int) -> None:
-        found = self._here()
+        found = self._aimed()
         if found is None:
             return
         session, prop, member = found
@@ -198,7 +226,7 @@ class Doing(_Base):
         if value == text or stepped(member, text, 0) == value:
             self.say(f"it is at its limit: {said.text}")
             return
-        session.edits.put(prop.key, member.name, value)
+        session.edit(prop, member.name, value)
         self.table.told(prop.key)
         self.show_place()
 
@@ -285,17 +313,26 @@ class Doing(_Base):
 
     def action_abort(self) -> None:
         current = self.table.current()
-        if self.session is None or current is None:
+        session = self.session
+        if session is None or current is None:
             return
         device = current[0].device
         now = asyncio.get_running_loop().time()
-        if now - self._aborting > TWICE:
-            self._aborting = now
-            self.say(f"once more presses every ABORT switch of {device}", bad=True)
+        asked, self._aborting = self._aborting, None
+        if asked is not None and now - asked[0] <= TWICE and asked[1:3] == (device, session):
+            order = asked[3]
+            self._tell(session.carry_out(order), f"pressed {len(order)} ABORT {_switches(order)} of {device}")
             return
-        self._aborting = 0.0
-        count, why = self.session.abort(device)
-        self._tell(why, f"pressed {count} ABORT switch{'es' * (count != 1)} of {device}")
+        why = self.table.why_not_device() or session.why_not()
+        order = abort_of(session.client, device)
+        if not why and not len(order):
+            why = f"{device} has no switch named ABORT"
+        if why:
+            self.say(why, bad=True)
+            return
+        self._aborting = now, device, session, order
+        names = ", ".join(key[1] for key, _ in order)
+        self.say(f"once more presses every ABORT switch of {device}: {names}", bad=True)
 
     # Display
 
@@ -354,3 +391,7 @@ class Doing(_Base):
             self._confirm(f"{unsent} unsent edit{'s' * (unsent != 1)} ({key} sends). Quit?", self.app.exit)
         else:
             self.app.exit()
+
+
+def _switches(order: Order) -> str:
+    return "switch" if len(order) == 1 else "switches"

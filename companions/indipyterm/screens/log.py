@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+from rich.cells import chop_cells
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
+
+from indipyclient import Note
 
 from ..session import Session
 from ..widgets.editor import Field
@@ -25,6 +28,28 @@ class _Search(Field):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "screen.end_search", show=False)]
 
 
+class _Shown(NamedTuple):
+    """A message as it is shown; it is put together once, however often the screen is drawn."""
+
+    words: str
+    rows: list[list[Piece]]
+
+
+def _shown(note: Note, columns: int, now: float) -> _Shown:
+    text, device = clean(note.text), clean(note.device or "server")
+    style = "alert" if sounds_bad(note) else ""
+    begin: list[Piece] = [
+        (f"{clean(note_time(note, now - note.at))} ", "dim"),
+        (fit(device, 16) + " ", "label"),
+        ("! " if style else "  ", style),
+    ]
+    rows = [
+        [*begin, (part, style)] if not number else [(" " * 28, ""), (part, style)]
+        for number, part in enumerate(_cut(text, max(columns - 28, 20)))
+    ]
+    return _Shown(f"{device} {text}".lower(), rows)
+
+
 class LogScreen(Page):
     """Newest last, as in a file; it stays at the end unless it is scrolled."""
 
@@ -37,6 +62,8 @@ class LogScreen(Page):
         self._only = False
         self._words: tuple[str, ...] = ()
         self._count = 0
+        self._columns = 0
+        self._kept: dict[int, _Shown] = {}
         self._search = _Search(placeholder="words to search for", id="search")
 
     def compose(self) -> ComposeResult:
@@ -57,21 +84,12 @@ class LogScreen(Page):
     def rows(self, columns: int) -> list[list[Piece]]:
         notes = self._session.client.notes(self._device if self._only else None)
         now = asyncio.get_running_loop().time()
-        rows: list[list[Piece]] = []
-        self._count = 0
-        for note in notes:
-            text, device = clean(note.text), clean(note.device or "server")
-            if not all(word in f"{device} {text}".lower() for word in self._words):
-                continue
-            self._count += 1
-            style = "alert" if sounds_bad(note) else ""
-            begin: list[Piece] = [
-                (f"{clean(note_time(note, now - note.at))} ", "dim"),
-                (fit(device, 16) + " ", "label"),
-                ("! " if style else "  ", style),
-            ]
-            for number, part in enumerate(_cut(text, max(columns - 28, 20))):
-                rows.append([*begin, (part, style)] if not number else [(" " * 28, ""), (part, style)])
+        before = self._kept if columns == self._columns else {}
+        self._columns = columns
+        self._kept = {note.rev: before.get(note.rev) or _shown(note, columns, now) for note in notes}
+        found = [shown for shown in self._kept.values() if all(word in shown.words for word in self._words)]
+        self._count = len(found)
+        rows = [row for shown in found for row in shown.rows]
         return rows or [[("nothing was said", "dim")]]
 
     def look_again(self) -> None:
@@ -112,20 +130,15 @@ class LogScreen(Page):
 def _cut(text: str, columns: int) -> list[str]:
     """The text in lines, at its blanks where there are any."""
     lines: list[str] = []
-    line = ""
+    line, used = "", 0
     for word in text.split(" "):
-        while width(word) > columns:
-            if line:
-                lines.append(line)
-                line = ""
-            piece = word[:columns]
-            while width(piece) > columns:
-                piece = piece[:-1]
-            lines.append(piece)
-            word = word[len(piece) :]
-        if line and width(line) + 1 + width(word) > columns:
+        wide = width(word)
+        if line and used + 1 + wide > columns:
             lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    return [*lines, line][:60]
+            line, used = "", 0
+        if wide > columns:
+            *whole, word = chop_cells(word, columns)
+            lines += whole
+            wide = width(word)
+        line, used = (f"{line} {word}", used + 1 + wide) if line else (word, wide)
+    return [*lines, line]

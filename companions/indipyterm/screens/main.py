@@ -19,6 +19,7 @@ from indipyclient import Delta, Permission, Property, State, VectorKind
 from ..browser import Browser
 from ..keymap import actions_of
 from ..layout import Mode
+from ..orders import Order
 from ..search import parse_filter
 from ..session import Session
 from ..widgets.bars import GroupBar, KeyBar, ServerBar, StatusBar
@@ -96,7 +97,7 @@ class MainScreen(Doing, Screen[None]):
         self.browser = Browser()
         self.is_ready = False
         self._quiet: Timer | None = None
-        self._aborting = 0.0
+        self._aborting: tuple[float, str, Session, Order] | None = None
 
     @property
     def terminal(self) -> Terminal:
@@ -144,8 +145,7 @@ class MainScreen(Doing, Screen[None]):
         """Show the server that the app has chosen, or none."""
         if not self.is_ready:
             return
-        if self.pane.editing:
-            self.pane.editor.action_leave()
+        self.pane.leave()
         workspace = self.terminal.workspace
         self.session, self.browser = (workspace.session, workspace.browser) if workspace else (None, Browser())
         self.status.session = self.session
@@ -230,6 +230,12 @@ class MainScreen(Doing, Screen[None]):
             self.show_place()
             self.status.look_again()
 
+    def lost(self, session: Session, key: Key, why: str) -> None:
+        """A BLOB has been lost."""
+        where = f"{session.name}: " if session is not self.session else ""
+        self.say(f"BLOB LOST: {where}{key[0]} {key[1]}: {why}", bad=True)
+        self.status.look_again()
+
     def tick(self) -> None:
         """A second has passed."""
         if self.session is None:
@@ -293,7 +299,7 @@ class MainScreen(Doing, Screen[None]):
 
     @on(TablePane.SendWanted)
     def _send_wanted(self, event: TablePane.SendWanted) -> None:
-        self.send(event.key)
+        self.send(event.key, event.session)
 
     def on_mouse_scroll_down(self) -> None:
         self.call_after_refresh(self.pane.place)

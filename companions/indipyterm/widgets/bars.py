@@ -76,6 +76,9 @@ class StatusBar(Bar):
         found: list[Piece] = [(f"   {len(devices)} device{'s' * (len(devices) != 1)}", "bar")]
         if alerts:
             found += [("   ", "bar"), (f" {alerts} ALERT ", "bar-alert")]
+        lost = sum(session.receiver.losses.values())
+        if lost:
+            found += [("   ", "bar"), (f" {lost} BLOB{'s' * (lost != 1)} LOST ", "bar-alert")]
         unsent = len(session.edits)
         if unsent:
             found.append((f"   {unsent} unsent", "bar-key"))

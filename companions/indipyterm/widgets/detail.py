@@ -82,6 +82,8 @@ def _add_blob(rows: Rows, session: Session, prop: Property, member: Member, now:
     found = receiver.last.get((*prop.key, member.name))
     rows.add("receive", "yes" if receiver.is_receiving(prop.key) else "no: b")
     rows.add("folder", str(receiver.folder or ""))
+    lost = receiver.losses.get(prop.key, 0)
+    rows.add("LOST", f"{lost} since the start" if lost else "", "alert")
     if found is not None:
         rows.add("last", f"{size_shown(found.size)} {found.format}, {age(now - found.at)}")
         rows.add("number", f"{found.count}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Offset
 from textual.message import Message
@@ -28,9 +29,15 @@ class Field(Input):
 
 
 class ValueEditor(Field):
-    """Where a new value is typed."""
+    """Where a new value is typed.
 
-    DEFAULT_CSS = "ValueEditor { position: absolute; layer: above; display: none; }"
+    When what is edited has gone, it stays where it is and takes all keys, so that none of them is for anything else.
+    """
+
+    DEFAULT_CSS = """
+    ValueEditor { position: absolute; layer: above; display: none; }
+    ValueEditor.-dead { color: $error; text-style: strike; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(a.keys, a.call, a.text, id=a.id, show=False, priority=True) for a in actions_of("edit.")
     ]
@@ -39,7 +46,7 @@ class ValueEditor(Field):
         """Editing is over.
 
         Attributes:
-            then: ``keep``, ``next``, ``send``, ``leave`` or ``blur``.
+            then: ``keep``, ``next``, ``send``, ``leave``, ``blur``; or ``dead`` for a key that does nothing any more.
         """
 
         def __init__(self, then: str) -> None:
@@ -56,8 +63,18 @@ class ValueEditor(Field):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, select_on_focus=False)
 
+    @property
+    def dead(self) -> bool:
+        """What was edited has gone."""
+        return self.has_class("-dead")
+
+    def die(self) -> None:
+        """What is edited has gone: take no more keys but the one that ends it."""
+        self.add_class("-dead")
+
     def begin(self, value: str) -> None:
         """Edit this value."""
+        self.remove_class("-dead")
         self.value = value
         self.display = True
         self.screen.set_focus(self)  # at once: what is typed next is not for the table
@@ -73,21 +90,39 @@ class ValueEditor(Field):
         """Away."""
         self.display = False
 
+    def on_key(self, event: events.Key) -> None:
+        self._swallow(event)
+
+    def on_paste(self, event: events.Paste) -> None:
+        self._swallow(event)
+
+    def _swallow(self, event: events.Event) -> None:
+        if self.dead:
+            event.stop()
+            event.prevent_default()
+            self._done("dead")
+
+    def _done(self, then: str) -> None:
+        self.post_message(self.Done("dead" if self.dead else then))
+
     def action_keep(self) -> None:
-        self.post_message(self.Done("keep"))
+        self._done("keep")
 
     def action_keep_next(self) -> None:
-        self.post_message(self.Done("next"))
+        self._done("next")
 
     def action_keep_send(self) -> None:
-        self.post_message(self.Done("send"))
+        self._done("send")
 
     def action_leave(self) -> None:
         self.post_message(self.Done("leave"))
 
     def action_step_edit(self, steps: int) -> None:
-        self.post_message(self.Step(steps))
+        if self.dead:
+            self._done("")
+        else:
+            self.post_message(self.Step(steps))
 
     def on_blur(self) -> None:
-        if self.display and not self.has_focus:
+        if self.display and not self.has_focus and self.app.app_focus:  # else the person looks at another window
             self.post_message(self.Done("blur"))

@@ -8,12 +8,14 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.strip import Strip
 
 from indipyclient import Delta, Member, Property
 
+from ..aim import Aim, Spot, meaning_of
 from ..browser import Browser
 from ..keymap import actions_of
-from ..layout import Mode, Sheet
+from ..layout import Line, Mode, Sheet
 from ..paint import View, paint
 from ..session import Session
 from .lines import Lines, Piece
@@ -48,6 +50,9 @@ class PropTable(Lines, can_focus=True):
         self.editing: tuple[Key, str] | None = None
         self.hint: tuple[str, bool] = ("", False)
         self.built_at = 0.0
+        self.aim = Aim()
+        self._aimed: Spot | None = None
+        self._is_shifted = False
         self._told: set[Key] = set()
         self._views: dict[Key, View] = {}
 
@@ -55,11 +60,34 @@ class PropTable(Lines, can_focus=True):
 
     def show(self, session: Session | None, browser: Browser) -> None:
         """Show this server."""
+        if session is not self.session:
+            self.aim = Aim(self.aim.settle)
         self.session, self.browser = session, browser
         self.rebuild()
 
-    def rebuild(self) -> None:
-        """Other properties, another width, or other lines of the same."""
+    def rebuild(self, *, by_server: bool = False) -> None:
+        """Other properties, another width, or other lines of the same.
+
+        Args:
+            by_server: The person has not asked for other lines.
+        """
+        before = self._picture()
+        self._rebuild()
+        if not by_server:
+            self.browser.stay(self.sheet)
+            self._lead()
+            return
+        if self._picture()[: len(before)] != before:
+            self._is_shifted = True
+        spot = self.browser.spot(self.sheet)
+        if self._aimed is None:
+            self._aimed = spot
+        elif spot == self._aimed:
+            self.aim.returned(spot, self._now())
+        elif spot is not None:
+            self.aim.displaced(self._aimed)
+
+    def _rebuild(self) -> None:
         session = self.session
         columns = self.columns
         if session is None or columns <= 0:
@@ -68,7 +96,7 @@ class PropTable(Lines, can_focus=True):
             return
         devices = session.client.devices
         self.browser.settle(devices)
-        listed = self.browser.listed(devices, session.pinned)
+        listed = self.browser.listed(devices, session.pinned, self.editing)
         told = {prop.key for prop, _ in listed if session.is_bad(prop)}
         several = bool(self.browser.filter) or len({prop.device for prop, _ in listed}) > 1
         self.sheet = Sheet.build(listed, columns, self.mode, told=lambda prop: prop.key in told, devices=several)
@@ -77,6 +105,7 @@ class PropTable(Lines, can_focus=True):
         self._views.clear()
         self.recount()
         self._follow_cursor()
+        self._forget_unseen()
         self.post_message(self.Moved())
 
     def take(self, delta: Delta) -> None:
@@ -85,7 +114,7 @@ class PropTable(Lines, can_focus=True):
         if session is None:
             return
         if self._needs_rebuild(session, delta):
-            self.rebuild()
+            self.rebuild(by_server=True)
             return
         self._views.clear()
         for prop in delta.properties:
@@ -106,7 +135,7 @@ class PropTable(Lines, can_focus=True):
         return bool(self.browser.filter and delta.properties) and self._now() - self.built_at > 1.0
 
     def _could_be_here(self, prop: Property) -> bool:
-        return bool(self.browser.filter) or self.browser.device in (None, prop.device)
+        return bool(self.browser.filter) or self.browser.awaits(prop.device)
 
     def told(self, key: Key) -> None:
         """There is something new to say about a property."""
@@ -117,7 +146,7 @@ class PropTable(Lines, can_focus=True):
         self._views.pop(key, None)
         found = self.sheet.range_of(key)
         if found is not None and session.is_bad(prop) != (key in self._told):
-            self.rebuild()
+            self.rebuild(by_server=True)
         elif found is not None:
             self.redraw(*found)
 
@@ -176,6 +205,71 @@ class PropTable(Lines, can_focus=True):
             )
         return view
 
+    # What has been seen
+
+    def _picture(self) -> list[Line]:
+        seen = self.in_sight()
+        return self.sheet.lines[seen.start : seen.stop]
+
+    def render_line(self, y: int) -> Strip:
+        self._note(self.scroll_offset.y + y)
+        return super().render_line(y)
+
+    def _note(self, y: int) -> None:
+        """The person will see this line."""
+        if self._is_shifted:
+            self._is_shifted = False
+            self.aim.shifted(self._now())
+        session = self.session
+        line = self.sheet.lines[y] if 0 <= y < len(self.sheet.lines) else None
+        prop = session.client.get(*line.key) if session is not None and line is not None else None
+        if prop is None or line is None:
+            return
+        now = self._now()
+        for name in [place.member for place in line.places] or ([""] if not prop.members else []):
+            member = prop.members.get(name)
+            if member is not None or not name:
+                self.aim.drawn((prop.key, name), meaning_of(prop, member), now)
+
+    def _forget_unseen(self) -> None:
+        seen = {
+            (line.key, name) for line in self._picture() for name in ([place.member for place in line.places] or [""])
+        }
+        self.aim.in_sight(seen)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._forget_unseen()
+
+    def _lead(self) -> None:
+        """The cursor is where the person has put it."""
+        self._aimed = self.browser.spot(self.sheet)
+        self.aim.led(self._now())
+
+    def why_not(self) -> str:
+        """Why a key must not act on the row under the cursor; "" if it may."""
+        spot, current = self.browser.spot(self.sheet), self.current()
+        if spot is None or current is None:
+            return "there is nothing here"
+        return self._heard(self.aim.why_not(spot, meaning_of(*current), self._now()))
+
+    @property
+    def can_be_read(self) -> bool:
+        """A key would act on the row under the cursor."""
+        spot, current = self.browser.spot(self.sheet), self.current()
+        return spot is not None and current is not None and self.aim.is_read(spot, meaning_of(*current), self._now())
+
+    def why_not_device(self) -> str:
+        """The same of a key for the whole device."""
+        current = self.current()
+        return self._heard(self.aim.why_not_device(current[0].device, self._now())) if current else "nothing is here"
+
+    def _heard(self, why: str) -> str:
+        """Who has been told where the cursor is knows it now."""
+        if why:
+            self._aimed = self.browser.stay(self.sheet)
+        return why
+
     # Cursor
 
     def current(self) -> tuple[Property, Member | None] | None:
@@ -204,7 +298,9 @@ class PropTable(Lines, can_focus=True):
         self.keep_in_sight(y)
 
     def moved(self) -> None:
-        """The cursor may be elsewhere."""
+        """The person has moved the cursor, perhaps."""
+        self.browser.stay(self.sheet)
+        self._lead()
         self._views.clear()
         self.redraw(0, self.count())
         self._follow_cursor()
@@ -270,7 +366,7 @@ class PropTable(Lines, can_focus=True):
         self.moved()
 
     def on_resize(self) -> None:
-        self.rebuild()
+        self.rebuild(by_server=True)
 
     def on_focus(self) -> None:
         self.repaint()

@@ -10,12 +10,16 @@ from textual.widgets import Input
 
 from indipyclient import Member, Property, VectorKind
 
+from ..aim import Meaning, meaning_of
+from ..session import Session
 from ..values import hint, stepped
 from ..words import clean, shorten, width
 from .editor import ValueEditor
 from .proptable import PropTable
 
 __all__ = ["TablePane"]
+
+GONE = "what you were editing has gone, and nothing is sent: Esc leaves the editor"
 
 
 class TablePane(Container):
@@ -36,15 +40,16 @@ class TablePane(Container):
     class SendWanted(Message):
         """The edits of this property are to be sent."""
 
-        def __init__(self, key: tuple[str, str]) -> None:
+        def __init__(self, session: Session, key: tuple[str, str]) -> None:
             super().__init__()
-            self.key = key
+            self.session, self.key = session, key
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.table = PropTable(id="table")
         self.editor = ValueEditor(id="editor")
         self._before = ""
+        self._meant: Meaning | None = None
 
     def compose(self) -> ComposeResult:
         yield self.table
@@ -56,13 +61,22 @@ class TablePane(Container):
         return self.table.editing is not None
 
     def _target(self) -> tuple[Property, Member] | None:
+        """What is edited, as it is now; None if it has gone, or means something else."""
         table = self.table
-        if table.editing is None or table.session is None:
+        if table.editing is None or table.session is None or self.editor.dead:
             return None
         key, name = table.editing
         prop = table.session.client.get(*key)
         member = prop.members.get(name) if prop else None
-        return (prop, member) if prop is not None and member is not None else None
+        if prop is None or member is None or meaning_of(prop, member) != self._meant:
+            self._die()
+            return None
+        return prop, member
+
+    def _die(self) -> None:
+        self.editor.die()
+        self.table.hint = ("", False)
+        self.post_message(self.Say(GONE, bad=True))
 
     def begin(self, prop: Property, member: Member) -> None:
         """Edit this member."""
@@ -72,7 +86,8 @@ class TablePane(Container):
         shown = member.shown.strip() if prop.kind is VectorKind.NUMBER else member.value
         # What would move the cursor is not typed to the terminal; who leaves it so changes nothing.
         value = clean(table.session.edits.of(prop.key).get(member.name, shown))
-        self._before = value
+        self._before, self._meant = value, meaning_of(prop, member)
+        self.editor.remove_class("-dead")
         table.editing = (prop.key, member.name)
         self._hint(value)
         self.place()
@@ -87,10 +102,7 @@ class TablePane(Container):
         found = self._target()
         spot = table.sheet.spot_of(*table.editing)
         if found is None or spot is None:
-            if found is None:
-                self._end()
-                self.post_message(self.Say("what you were editing is gone", bad=True))
-            return
+            return  # stay where it is
         y, index = table.sheet.spots[spot]
         place = table.sheet.lines[y].places[index]
         columns = table.sheet.columns
@@ -154,16 +166,17 @@ class TablePane(Container):
     @on(ValueEditor.Done)
     def _done(self, event: ValueEditor.Done) -> None:
         event.stop()
-        found = self._target()
         table = self.table
-        if found is None or table.session is None:
+        if event.then == "leave" or (event.then == "blur" and self.editor.dead):
             self._end()
+            return
+        found = self._target()
+        if found is None or table.session is None:
+            if self.editing:
+                self.post_message(self.Say(GONE, bad=True))
             return
         prop, member = found
         text = self.editor.value
-        if event.then == "leave":
-            self._end()
-            return
         said = hint(prop, member, text)
         if said.wrong:
             if event.then == "blur":
@@ -173,12 +186,12 @@ class TablePane(Container):
                 self._hint(text)
             return
         if text != self._before or member.name in table.session.edits.of(prop.key):
-            table.session.edits.put(prop.key, member.name, text)
+            table.session.edit(prop, member.name, text)
         if event.then == "next" and self._next(prop, member):
             return
         self._end()
         if event.then == "send":
-            self.post_message(self.SendWanted(prop.key))
+            self.post_message(self.SendWanted(table.session, prop.key))
 
     def _next(self, prop: Property, member: Member) -> bool:
         """Edit the next member, if there is one."""
@@ -191,6 +204,11 @@ class TablePane(Container):
         self.table.moved()
         self.begin(prop, prop.members[names[at]])
         return True
+
+    def leave(self) -> None:
+        """Whatever is edited is left as it was."""
+        if self.editing:
+            self._end()
 
     def _end(self) -> None:
         table = self.table

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+from textual import events
+
 from indipyterm.app import IPyTerm
 from indipyterm.settings import Settings
 from tests.companions.indipyclient.scripted import Connection, ScriptedServer, scripted
@@ -33,8 +35,22 @@ class Screen:
         return "\n".join(self.lines())
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        for key in keys:
+            await self.pilot.press(key)
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until the keys have done what they do, and that is on the screen."""
+        await eventually(lambda: self.app.in_order.idle)
         await self.pilot.pause()
+
+    async def burst(self, *keys: str) -> None:
+        """All these keys in one read of the terminal."""
+        for key in keys:
+            event = events.Key(key, {"space": " ", "enter": "\r", "tab": "\t"}.get(key, key if len(key) == 1 else None))
+            event.set_sender(self.app)
+            self.app._driver.send_message(event)
+        await self.settled()
 
     async def type(self, text: str) -> None:
         names = {" ": "space", ":": "colon", ".": "full_stop", "-": "minus", "/": "slash", "=": "equals_sign"}
@@ -63,7 +79,12 @@ class Screen:
     async def go(self, device: str, name: str, member: str | None = None) -> None:
         """Put the cursor there."""
         self.main.go_to(self.session.client.need(device, name), member)
-        await self.pilot.pause()
+        await self.readable()
+
+    async def readable(self) -> None:
+        """Wait until a key would act on what is under the cursor."""
+        await self.settled()
+        await eventually(lambda: self.main.table.can_be_read)
 
     async def sent(self, tag: str, **attributes: str):
         """What the client sends next of this kind."""
@@ -82,10 +103,13 @@ def members(element) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def terminal(*greeting: str, size=(80, 24), folder=None, settings: Settings | None = None, port=None):
-    """A terminal client that has been told this."""
+async def terminal(
+    *greeting: str, size=(80, 24), folder=None, settings: Settings | None = None, port=None, settle: float = 0.0
+):
+    """A terminal client that has been told this; it takes `settle` seconds to read a line."""
     async with scripted() as server:
         app = IPyTerm("127.0.0.1", port or server.port, folder, settings=settings or Settings())
+        app.main.table.aim.settle = settle
         async with app.run_test(size=size) as pilot:
             screen = Screen(app, pilot, server)
             if port is None:
@@ -94,4 +118,11 @@ async def terminal(*greeting: str, size=(80, 24), folder=None, settings: Setting
                     await eventually(lambda: screen.main.devices.names)
                     await asyncio.sleep(0.12)
                     await pilot.pause()
+                    await eventually(
+                        lambda: (
+                            screen.main.table.can_be_read
+                            or not screen.main.table.size.height
+                            or not screen.main.table.sheet.spots
+                        )
+                    )
             yield screen

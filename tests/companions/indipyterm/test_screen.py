@@ -197,9 +197,14 @@ async def test_a_property_that_goes_while_it_is_edited():
         await screen.press("enter")
         await screen.type("100")
         await screen.says(delete("Telescope", "GEOGRAPHIC_COORD"))
-        await screen.sees("what you were editing is gone")
+        await screen.sees("what you were editing has gone")
+        await screen.press("9", "space", "enter", "tab", "up", "ctrl+s", "exclamation_mark", "q")
+        assert screen.main.pane.editing
+        assert screen.main.pane.editor.value == "100"
+        await screen.press("escape")
         assert not screen.main.pane.editing
         await screen.press("j", "k")
+        assert not [e for e in await screen.link.everything() if e.tag.startswith("new")]
 
 
 @asynchronous

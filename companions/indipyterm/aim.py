@@ -1,0 +1,135 @@
+"""What a key may act on: the row under the cursor, if the person could have read it there.
+
+A server may delete, define and reorder properties at any moment, also between the look at the screen and the key.  So a
+key that changes something is bound to what was *drawn*, not to where the cursor happens to be:
+
+* The row must have been on the screen, with the same meaning, for :data:`SETTLE` seconds.
+* The person has put the cursor there.  A cursor that the server has moved acts on nothing until a key was pressed.
+* Who moves the cursor when the lines have just shifted waits until they could have read where it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from typing import Final, NamedTuple
+
+from indipyclient import Member, Property, VectorKind
+
+from .values import becomes
+
+__all__ = ["SETTLE", "Aim", "Meaning", "Spot", "meaning_of"]
+
+Key = tuple[str, str]
+Spot = tuple[Key, str]
+"""Device and property, and the member."""
+SETTLE: Final = 0.3
+"""Seconds in which a person reads where the cursor is."""
+
+
+class Meaning(NamedTuple):
+    """What a key on a row means.  Two definitions with the same meaning are one to whoever reads them.
+
+    Attributes:
+        definition: Kind, label, permission and rule of the property.
+        label: Of the member.
+        becomes: What pressing the switch makes of it; "" for all other kinds.
+    """
+
+    definition: tuple[object, ...]
+    label: str
+    becomes: str
+
+
+def meaning_of(prop: Property, member: Member | None) -> Meaning:
+    """What a key on this row means now."""
+    label = member.label if member is not None else ""
+    wanted = becomes(prop, member) if member is not None and prop.kind is VectorKind.SWITCH else ""
+    return Meaning((prop.kind, prop.label, prop.perm, prop.rule), label, wanted)
+
+
+class Aim:
+    """Which rows could have been read, and whether the person has chosen the one under the cursor.
+
+    Args:
+        settle: Seconds for which a row must have been on the screen.
+    """
+
+    def __init__(self, settle: float = SETTLE) -> None:
+        self.settle = settle
+        self._rows: dict[Spot, tuple[Meaning, float]] = {}
+        self._devices: dict[str, float] = {}
+        self._shifted = -math.inf
+        self._sure = -math.inf
+        self._astray: Spot | None = None
+
+    # What has happened
+
+    def drawn(self, spot: Spot, meaning: Meaning, now: float) -> None:
+        """A row is on the screen."""
+        before = self._rows.get(spot)
+        if before is None or before[0] != meaning:
+            self._rows[spot] = meaning, now
+        self._devices.setdefault(spot[0][0], now)
+
+    def in_sight(self, spots: Container[Spot]) -> None:
+        """Only these rows are seen now; the others have to be read again when they come back."""
+        self._rows = {spot: found for spot, found in self._rows.items() if spot in spots}
+        devices = {spot[0][0] for spot in self._rows}
+        self._devices = {name: since for name, since in self._devices.items() if name in devices}
+
+    def shifted(self, now: float) -> None:
+        """The server has brought other lines, or fewer, or moved them; that is on the screen now."""
+        self._shifted = now
+
+    def led(self, now: float) -> None:
+        """The person has moved the cursor, or has chosen what is shown."""
+        self._astray = None
+        late = now - self._shifted < self.settle
+        self._sure = now + self.settle if late else -math.inf
+
+    def displaced(self, before: Spot) -> None:
+        """The row under the cursor is gone, and the cursor is elsewhere."""
+        if self._astray is None:
+            self._astray = before
+
+    def returned(self, spot: Spot, now: float) -> None:
+        """The row where the person had put the cursor is back, and so is the cursor."""
+        if self._astray == spot:
+            self._astray = None
+            self._sure = now + self.settle
+
+    # What follows
+
+    def why_not(self, spot: Spot, meaning: Meaning, now: float) -> str:
+        """Why a key must not act on this row; "" if it may.
+
+        After a cursor that was moved has been told, the next key is for the row where it is.
+        """
+        if self._astray is not None:
+            gone, self._astray = self._astray, None
+            self._sure = now + self.settle
+            return f"{gone[1] or gone[0][1]} has gone, and the cursor is here now: nothing was sent"
+        found = self._rows.get(spot)
+        if found is None or now - found[1] < self.settle:
+            return "that has only just come: look, and press again"
+        if found[0] != meaning:
+            return "that has just changed: look, and press again"
+        if now < self._sure:
+            return "the lines have just moved: look, and press again"
+        return ""
+
+    def is_read(self, spot: Spot, meaning: Meaning, now: float) -> bool:
+        """A key may act on this row; nothing need be told first."""
+        return self._astray is None and not self.why_not(spot, meaning, now)
+
+    def why_not_device(self, device: str, now: float) -> str:
+        """The same of a key that acts on the whole device that is shown."""
+        if self._astray is not None and self._astray[0][0] != device:
+            gone, self._astray = self._astray, None
+            self._sure = now + self.settle
+            return f"{gone[0][0]} has gone, and {device} is shown now: nothing was sent"
+        since = self._devices.get(device)
+        if since is None or now - since < self.settle or now < self._sure:
+            return f"{device} has only just come: look, and press again"
+        return ""

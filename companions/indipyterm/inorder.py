@@ -1,0 +1,86 @@
+"""Keys one after the other: each acts on what all keys before it have led to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from textual import events
+from textual.app import App
+from textual.message_pump import MessagePump
+
+__all__ = ["InOrder"]
+
+ROUNDS: Final = 20
+PATIENCE: Final = 1.0
+"""Seconds that a key waits at most for those before it."""
+
+
+class InOrder:
+    """What is typed ahead waits until the keys before it have done what they do.
+
+    Textual hands a key to the widget that has the focus then; what that key moves, opens or closes by messages comes
+    after the next key, when a terminal hands on several at once.
+
+    Args:
+        app: For which they are.
+    """
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        self._waiting: asyncio.Queue[events.Event] = asyncio.Queue()
+        self._passing: events.Event | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """No key waits."""
+        return self._passing is None and self._waiting.empty()
+
+    def holds(self, event: events.Event) -> bool:
+        """Whether this event has to wait; it comes again when it is its turn."""
+        if event is self._passing or not isinstance(
+            event, (events.Key, events.Paste, events.MouseDown, events.MouseUp)
+        ):
+            return False
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="keys in order")
+        self._waiting.put_nowait(event)
+        return True
+
+    async def aclose(self) -> None:
+        """No more keys."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            self._passing = await self._waiting.get()
+            self._app.post_message(self._passing)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._settled()
+            self._passing = None
+
+    async def _settled(self) -> None:
+        """Wait until no message is on its way."""
+        for _ in range(ROUNDS):
+            pumps = self._pumps()
+            await asyncio.gather(*map(_reached, pumps))
+            if pumps == self._pumps() and not any(pump.message_queue_size for pump in pumps):
+                return
+
+    def _pumps(self) -> list[MessagePump]:
+        screen = self._app.screen
+        return [*screen.walk_children(with_self=True), self._app]
+
+
+async def _reached(pump: MessagePump) -> None:
+    """Wait until a widget has looked at all messages that it has now."""
+    reached = asyncio.Event()
+    callback: Callable[[], object] = reached.set
+    if pump.call_later(callback):
+        await reached.wait()

@@ -1,0 +1,528 @@
+"""A key acts on what the person could have read: the rule, and what a server or a quick hand can do in between."""
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("textual", reason="the terminal client needs the extra term")
+
+from textual import events
+
+from indipyterm.aim import SETTLE, Aim, meaning_of
+from indipyterm.orders import abort_of, order_of, press_of
+from tests.support import asynchronous, eventually
+
+from .observatory import CAMERA, DOME, TELESCOPE, define, delete, switch, update
+from .terminal import members, terminal
+from .test_lines import model_of
+
+A, B = (("D", "P"), "A"), (("D", "Q"), "B")
+
+
+def meaning(label: str = "a", becomes: str = "On"):
+    from indipyterm.aim import Meaning
+
+    return Meaning(("Switch", "P"), label, becomes)
+
+
+def aim(*spots, at: float = 0.0) -> Aim:
+    found = Aim(0.3)
+    for spot in spots:
+        found.drawn(spot, meaning(), at)
+    found.led(at)
+    return found
+
+
+# The rule
+
+
+def test_a_row_must_have_been_on_the_screen():
+    found = aim(A)
+    assert "only just come" in found.why_not(B, meaning(), 1.0)
+    assert "only just come" in found.why_not(A, meaning(), 0.2)
+    assert found.why_not(A, meaning(), 0.31) == ""
+
+
+def test_drawing_it_again_changes_nothing_but_another_meaning_does():
+    found = aim(A)
+    found.drawn(A, meaning(), 0.9)
+    assert found.why_not(A, meaning(), 1.0) == ""
+    assert "just changed" in found.why_not(A, meaning("b"), 1.0)
+    found.drawn(A, meaning("b"), 1.0)
+    assert "only just come" in found.why_not(A, meaning("b"), 1.2)
+    assert found.why_not(A, meaning("b"), 1.31) == ""
+
+
+def test_what_was_out_of_sight_has_to_be_read_again():
+    found = aim(A, B)
+    found.in_sight({B})
+    assert "only just come" in found.why_not(A, meaning(), 5.0)
+    assert found.why_not(B, meaning(), 5.0) == ""
+
+
+def test_a_cursor_that_the_server_has_moved_is_told_first():
+    found = aim(A, B)
+    found.displaced(A)
+    assert "A has gone, and the cursor is here now" in found.why_not(B, meaning(), 60.0)
+    assert "just moved" in found.why_not(B, meaning(), 60.1)
+    assert found.why_not(B, meaning(), 60.4) == ""
+
+
+def test_a_hand_that_moves_it_on_knows_where_it_is():
+    found = aim(A, B)
+    found.displaced(A)
+    found.led(50.0)
+    assert found.why_not(B, meaning(), 50.0) == ""
+
+
+def test_a_cursor_that_comes_back_rests_first():
+    found = aim(A, B)
+    found.displaced(A)
+    found.returned(A, 10.0)
+    assert "just moved" in found.why_not(A, meaning(), 10.2)
+    assert found.why_not(A, meaning(), 10.4) == ""
+
+
+def test_a_hand_that_moves_in_lines_that_have_just_shifted_rests_first():
+    found = aim(A, B)
+    found.shifted(10.0)
+    assert found.why_not(A, meaning(), 10.1) == ""  # the cursor was there, and is
+    found.led(10.2)
+    assert "just moved" in found.why_not(B, meaning(), 10.3)
+    assert found.why_not(B, meaning(), 10.51) == ""
+    found.led(11.0)
+    assert found.why_not(B, meaning(), 11.0) == ""
+
+
+def test_a_whole_device_must_have_been_shown_too():
+    found = aim(A)
+    assert found.why_not_device("D", 0.2)
+    assert found.why_not_device("D", 0.4) == ""
+    assert found.why_not_device("E", 0.4)
+    found.displaced((("E", "P"), "A"))
+    assert "E has gone, and D is shown now" in found.why_not_device("D", 5.0)
+    found.displaced((("D", "gone"), "A"))
+    assert found.why_not_device("D", 6.0) == ""  # another row of the same device
+
+
+def test_asking_whether_it_can_be_read_tells_nobody():
+    found = aim(A)
+    found.displaced(B)
+    assert not found.is_read(A, meaning(), 5.0)
+    assert found.why_not(A, meaning(), 5.0)
+
+
+# What is sent is what was asked
+
+
+@asynchronous
+async def test_an_order_lapses_when_what_it_is_about_changes():
+    dome = switch("Dome", "SHUTTER", [("OPEN", "Open", "Off"), ("CLOSE", "Close", "On")], rule="OneOfMany")
+    async with terminal(dome + switch("Dome", "ABORT", [("ABORT", "Abort", "Off")])) as screen:
+        client = screen.session.client
+        order = press_of(client.need("Dome", "SHUTTER"), "OPEN")
+        assert dict(order) == {("Dome", "SHUTTER"): {"OPEN": "On", "CLOSE": "Off"}}
+        assert order.why_not(client) == ""
+        abort = abort_of(client, "Dome")
+        assert dict(abort) == {("Dome", "ABORT"): {"ABORT": "On"}}
+        await screen.says(dome, update("Switch", "Dome", "ABORT", {"ABORT": "On"}, "Busy"))
+        await eventually(lambda: client.need("Dome", "ABORT")["ABORT"].on)
+        assert order.why_not(client) == ""  # it was only said again
+        assert abort.why_not(client) == ""  # an abort is an abort
+        await screen.says(update("Switch", "Dome", "SHUTTER", {"OPEN": "On", "CLOSE": "Off"}))
+        await eventually(lambda: client.need("Dome", "SHUTTER")["OPEN"].on)
+        assert "has changed meanwhile" in order.why_not(client)
+        await screen.says(delete("Dome", "ABORT"))
+        await eventually(lambda: client.get("Dome", "ABORT") is None)
+        assert "ABORT is gone" in abort.why_not(client)
+        order = order_of(client.need("Dome", "SHUTTER"), {"OPEN": "On"})
+        screen.link.close()
+        await eventually(lambda: not client.connected)
+        assert "not connected" in screen.session.carry_out(order)
+
+
+def three(*states: str) -> str:
+    names = ("ONE", "TWO", "PARK")
+    return "".join(
+        switch("Alpha", name, [(name, name.lower(), "Off")], state=state, rule="AtMostOne")
+        for name, state in zip(names, states or ("Ok",) * 3, strict=True)
+    )
+
+
+def slow(screen) -> None:
+    """From now on it takes a minute to read a line; those that are there have been read."""
+    aim = screen.main.table.aim
+    aim.settle = 60
+    aim._rows = {spot: (found[0], -1e9) for spot, found in aim._rows.items()}
+
+
+async def commands(screen) -> list[tuple[str, str]]:
+    """Device and name of all that was sent."""
+    return [(e.get("device"), e.get("name")) for e in await screen.link.everything() if e.tag.startswith("new")]
+
+
+@asynchronous
+async def test_a_press_does_not_hit_the_neighbour_of_what_was_deleted():
+    async with terminal(three()) as screen:
+        await screen.press("j")
+        assert screen.main.table.current()[0].name == "TWO"
+        await screen.says(delete("Alpha", "TWO"))
+        await eventually(lambda: screen.main.table.current()[0].name == "PARK")
+        await screen.press("space")
+        await screen.sees("TWO has gone, and the cursor is here now: nothing was sent")
+        assert await commands(screen) == []
+        await screen.readable()
+        await screen.press("space")
+        assert await commands(screen) == [("Alpha", "PARK")]
+
+
+@asynchronous
+async def test_a_press_does_not_hit_the_neighbour_of_what_left_the_filter():
+    async with terminal(three("Alert", "Alert", "Alert")) as screen:
+        await screen.press("slash")
+        await screen.type("state:alert")
+        await screen.press("enter", "j")
+        assert screen.main.table.current()[0].name == "TWO"
+        screen.main.table.built_at -= 2
+        await screen.says(update("Switch", "Alpha", "TWO", {"TWO": "Off"}))
+        await eventually(lambda: screen.main.table.current()[0].name == "PARK")
+        await screen.press("space")
+        await screen.sees("nothing was sent")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_a_press_does_not_hit_another_device_when_its_own_is_deleted():
+    async with terminal(three() + DOME) as screen:
+        await screen.says(delete("Alpha"))
+        await screen.sees("1 device")
+        await screen.press("space")
+        await screen.sees("nothing was sent")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_the_device_and_the_cursor_come_back():
+    async with terminal(DOME + three()) as screen:
+        await screen.go("Alpha", "TWO")
+        await screen.says(delete("Alpha"))
+        await screen.sees_no("Alpha")
+        await screen.says(three())
+        await screen.sees("two")
+        assert screen.main.table.current()[0].name == "TWO"
+        await screen.readable()
+        await screen.press("space")
+        assert await commands(screen) == [("Alpha", "TWO")]
+
+
+@asynchronous
+async def test_a_device_and_a_cursor_that_the_person_has_left_stay_away():
+    async with terminal(DOME + three()) as screen:
+        await screen.go("Alpha", "TWO")
+        await screen.says(delete("Alpha"))
+        await screen.sees_no("Alpha")
+        await screen.go("Dome", "DOME_SHUTTER")
+        await screen.says(three())
+        await screen.sees("Alpha")
+        assert screen.main.browser.device == "Dome"
+
+
+@asynchronous
+async def test_a_row_that_was_defined_anew_as_something_else_has_to_be_read():
+    async with terminal(three(), settle=SETTLE) as screen:
+        await screen.readable()
+        await screen.says(switch("Alpha", "ONE", [("ONE", "now something else", "Off")], rule="AtMostOne"))
+        await screen.sees("now something else")
+        screen.main.table.aim.settle = 60
+        await screen.press("space")
+        await screen.sees("only just come")
+        screen.main.table.aim.settle = 0
+        await screen.press("space")
+        assert await commands(screen) == [("Alpha", "ONE")]
+
+
+@asynchronous
+async def test_the_same_definition_again_is_no_news():
+    async with terminal(three(), settle=SETTLE) as screen:
+        await screen.readable()
+        rev = screen.session.client.model.rev
+        await screen.says(three())
+        await eventually(lambda: screen.session.client.model.rev >= rev + 3)
+        await asyncio.sleep(0.15)
+        await screen.press("space")
+        assert await commands(screen) == [("Alpha", "ONE")]
+
+
+@asynchronous
+async def test_a_toggle_that_turned_by_itself_is_not_turned_back():
+    fan = switch("Dome", "OPTIONS", [("FAN", "Fan", "Off")], rule="AnyOfMany")
+    async with terminal(fan) as screen:
+        slow(screen)
+        assert screen.main.table.can_be_read
+        await screen.says(update("Switch", "Dome", "OPTIONS", {"FAN": "On"}))
+        await eventually(lambda: screen.session.client.need("Dome", "OPTIONS")["FAN"].on)
+        await screen.press("space")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_a_hand_that_moves_while_lines_are_inserted():
+    async with terminal(three()) as screen:
+        table = screen.main.table
+        slow(screen)
+        await screen.says(delete("Alpha", "TWO"))
+        await screen.sees_no("two")
+        await screen.press("j", "space")  # to the line where TWO has been
+        assert table.current()[0].name == "PARK"
+        await screen.sees("the lines have just moved")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_moving_among_lines_that_stand_still_needs_no_patience():
+    async with terminal(three()) as screen:
+        table = screen.main.table
+        slow(screen)
+        await screen.burst("j", "j", "space", "k", "space")
+        assert await commands(screen) == [("Alpha", "PARK"), ("Alpha", "TWO")]
+
+
+@asynchronous
+async def test_nothing_is_pressed_that_the_server_has_not_defined_again():
+    async with terminal(three() + DOME) as screen:
+        await screen.go("Dome", "DOME_SHUTTER")
+        screen.link.close()
+        await screen.sees("LOST")
+        screen.link = await screen.server.client(three())
+        await screen.sees(" up ")
+        await screen.press("space")
+        await screen.sees("is not defined again yet: nothing was sent")
+        await screen.says(DOME)
+        await eventually(lambda: not screen.session.client.is_stale(screen.main.table.current()[0]))
+        assert await commands(screen) == []
+
+
+# The editor
+
+
+@asynchronous
+@pytest.mark.parametrize("anew", [False, True])
+async def test_what_is_typed_for_a_property_that_goes_presses_nothing(anew):
+    goto = define("Number", "Tel", "EQ", [("RA", "RA", 1)])
+    park = switch("Tel", "PARK", [("PARK", "Park", "Off"), ("UNPARK", "Unpark", "On")], rule="OneOfMany")
+    async with terminal(goto + park) as screen:
+        await screen.press("enter", "5")
+        await screen.says(delete("Tel", "EQ"))
+        await screen.sees("what you were editing has gone")
+        if anew:
+            await screen.says(goto)
+            await screen.sees("Park", "RA")
+        await screen.press("space", "4", "0", "space", "0", "0", "ctrl+s", "tab", "enter", "s", "left", "ctrl+w")
+        await screen.burst("space", "enter", "q")
+        screen.app.post_message(events.Paste("23:00:00"))
+        await screen.settled()
+        assert screen.main.pane.editing
+        assert screen.main.pane.editor.value == "5"
+        await screen.press("escape")
+        assert not screen.main.pane.editing
+        assert await commands(screen) == []
+        assert not len(screen.session.edits)
+
+
+@asynchronous
+async def test_an_editor_whose_property_means_something_else_is_dead_too():
+    async with terminal(define("Number", "D", "X", [("A", "Focus", 1)])) as screen:
+        await screen.press("enter", "5")
+        await screen.says(define("Number", "D", "X", [("A", "Heater", 1)]))
+        await screen.sees("what you were editing has gone")
+        await screen.press("ctrl+s", "escape")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_an_editor_survives_the_same_definition_and_a_lost_server():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "ELEV")
+        await screen.press("enter", "9")
+        await screen.says(TELESCOPE)
+        screen.link.close()
+        await screen.sees("LOST")
+        await screen.press("5", "ctrl+s")
+        await screen.sees("not connected", "=> 95")
+        screen.link = await screen.server.client(TELESCOPE)
+        await screen.sees(" up ")
+        await eventually(lambda: not screen.session.client.is_stale(screen.main.table.current()[0]))
+        await screen.readable()
+        await screen.press("s")
+        assert members(await screen.sent("newNumberVector"))["ELEV"] == "95"
+
+
+@asynchronous
+async def test_what_is_edited_stays_in_the_list_until_that_is_over():
+    async with terminal(
+        three("Alert", "Alert", "Ok") + define("Number", "Z", "X", [("A", "a", 1)], state="Alert")
+    ) as screen:
+        await screen.press("slash")
+        await screen.type("state:alert")
+        await screen.press("enter", "G")
+        await screen.readable()
+        await screen.press("enter", "7")
+        screen.main.table.built_at -= 2
+        await screen.says(update("Number", "Z", "X", state="Ok"), delete("Alpha", "ONE"))
+        await screen.sees_no("one")
+        editor = screen.main.pane.editor
+        y = editor.region.y - screen.main.table.region.y
+        assert screen.main.table.sheet.lines[y].key == ("Z", "X")
+        await screen.press("enter")
+        assert screen.session.edits.of(("Z", "X")) == {"A": "7"}
+
+
+@asynchronous
+async def test_the_editor_stays_while_the_person_looks_at_another_window():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "ELEV")
+        await screen.press("enter", "9")
+        screen.app.post_message(events.AppBlur())
+        await screen.pilot.pause()
+        screen.app.post_message(events.AppFocus())
+        await screen.pilot.pause()
+        await screen.press("5", "ctrl+s")
+        assert members(await screen.sent("newNumberVector"))["ELEV"] == "95"
+
+
+@asynchronous
+async def test_edits_of_what_is_defined_as_something_else_are_dropped_and_that_is_told():
+    async with terminal(define("Number", "D", "X", [("A", "Focus", 1), ("B", "b", 1)])) as screen:
+        await screen.press("enter", "5", "tab", "6", "enter")
+        await screen.sees("=> 5", "=> 6")
+        await screen.says(define("Number", "D", "X", [("A", "Heater", 1), ("B", "b", 1)]))
+        await screen.sees("what you had typed is dropped", "=> 6")
+        assert screen.session.edits.of(("D", "X")) == {"B": "6"}
+
+
+# Typed ahead
+
+
+@asynchronous
+@pytest.mark.parametrize(
+    ("after", "shown"), [("2", "10"), ("up", "10"), ("escape", "10"), ("minus", "10"), ("ctrl+pagedown", "10")]
+)
+async def test_keys_after_a_value_is_sent_are_not_for_the_editor(after, shown):
+    async with terminal(define("Number", "Foc", "POS", [("P", "p", 5)])) as screen:
+        await screen.press("enter", "ctrl+u")
+        await screen.burst("1", "0", "ctrl+s", after)
+        assert members(await screen.sent("newNumberVector")) == {"P": shown}
+
+
+@asynchronous
+async def test_a_value_is_kept_and_sent_by_keys_that_come_at_once():
+    async with terminal(define("Number", "Foc", "POS", [("P", "p", 5), ("Q", "q", 1)])) as screen:
+        await screen.press("enter", "ctrl+u")
+        await screen.burst("1", "0", "tab", "7", "enter", "s")
+        assert members(await screen.sent("newNumberVector")) == {"P": "10", "Q": "7"}
+
+
+@asynchronous
+async def test_what_is_typed_ahead_for_a_dialog_is_for_the_dialog():
+    async with terminal(three()) as screen:
+        await screen.burst("o", *"obs1", "space")
+        await screen.sees("Open a server", "obs1")
+        await screen.press("escape")
+        await screen.burst("m", "space", "escape", "question_mark", "space", "escape")
+        assert await commands(screen) == []
+
+
+@asynchronous
+@pytest.mark.parametrize("keys", [("down", "tab", "space"), ("down", "right", "space"), ("down", "enter", "space")])
+async def test_the_device_list_and_the_values_are_of_one_device(keys):
+    devices = "".join(switch(name, f"P{name}", [("GO", name, "Off")], rule="AtMostOne") for name in ("alpha", "beta"))
+    async with terminal(devices) as screen:
+        screen.main.devices.focus()
+        await screen.pilot.pause()
+        await screen.burst(*keys)
+        assert screen.main.browser.device == "beta"
+        assert [device for device, _ in await commands(screen) if device != "beta"] == []
+
+
+# Questions
+
+
+@asynchronous
+async def test_a_question_lapses_when_what_it_is_about_changes():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "CONNECTION", "DISCONNECT")
+        await screen.press("space")
+        await screen.sees("Disconnect it?")
+        await screen.says(update("Switch", "Telescope", "CONNECTION", {"CONNECT": "Off", "DISCONNECT": "On"}))
+        await screen.sees("has changed meanwhile: nothing was sent")
+        await screen.says(update("Switch", "Telescope", "CONNECTION", {"CONNECT": "On", "DISCONNECT": "Off"}))
+        await screen.sees("*) Connect")
+        await screen.press("y")
+        await screen.sees_no("Disconnect it?")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_abort_is_of_the_device_that_was_shown():
+    async with terminal(TELESCOPE + CAMERA) as screen:
+        await screen.press("exclamation_mark")
+        await screen.sees("every ABORT switch of Telescope: TELESCOPE_ABORT_MOTION")
+        await screen.press("right_square_bracket")
+        await screen.readable()
+        await screen.press("exclamation_mark")
+        await screen.sees("every ABORT switch of CCD 1: CCD_ABORT_EXPOSURE")
+        assert await commands(screen) == []
+        await screen.press("exclamation_mark")
+        assert await commands(screen) == [("CCD 1", "CCD_ABORT_EXPOSURE")]
+
+
+@asynchronous
+async def test_abort_does_not_go_over_to_another_device():
+    async with terminal(TELESCOPE + CAMERA) as screen:
+        await screen.press("exclamation_mark")
+        await screen.says(delete("Telescope"))
+        await screen.sees("1 device")
+        await screen.press("exclamation_mark")
+        await screen.sees("Telescope has gone, and CCD 1 is shown now: nothing was sent")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_abort_comes_at_once_when_it_is_pressed_twice_in_haste():
+    async with terminal(TELESCOPE) as screen:
+        await screen.burst("exclamation_mark", "exclamation_mark")
+        assert await commands(screen) == [("Telescope", "TELESCOPE_ABORT_MOTION")]
+
+
+@asynchronous
+async def test_a_device_without_abort_says_so_at_the_first_press():
+    async with terminal(define("Text", "D", "T", [("A", "a", "x")])) as screen:
+        await screen.press("exclamation_mark")
+        await screen.sees("D has no switch named ABORT")
+
+
+@asynchronous
+async def test_the_palette_sends_what_it_says():
+    async with terminal(define("Number", "Tel", "EQ", [("RA", "ra", 1), ("DEC", "dec", 2)])) as screen:
+        await screen.go("Tel", "EQ", "DEC")
+        await screen.press("enter", "7", "enter")
+        await screen.press("ctrl+p")
+        await screen.type("set Tel.EQ.RA=5")
+        await screen.sees("set Tel.EQ RA=5")
+        await screen.press("enter")
+        assert members(await screen.sent("newNumberVector")) == {"RA": "5", "DEC": "2"}
+        assert screen.session.edits.of(("Tel", "EQ")) == {"DEC": "7"}
+
+
+def test_the_meaning_of_a_row_is_what_a_person_reads():
+    def of(**changes):
+        rows = {"label": "P", "rule": "AnyOfMany", "perm": "rw", "group": "G", "state": "Ok", **changes}
+        prop = model_of(switch("D", "P", [("A", rows.pop("member", "a"), rows.pop("value", "Off"))], **rows)).get(
+            "D", "P"
+        )
+        return meaning_of(prop, prop["A"])
+
+    assert of() == of(state="Busy") == of(group="H")
+    others = [of(label="Q"), of(rule="OneOfMany"), of(perm="ro"), of(member="b"), of(value="On")]
+    assert all(other != of() for other in others)
+    assert of(rule="OneOfMany", value="On") == of(rule="OneOfMany")  # it goes On either way
