@@ -142,5 +142,5 @@ class Receiver:
 def _write(blob: ReceivedBlob, folder: Path) -> Path:
     """A folder that has gone is not made again: what was there was a disc, perhaps."""
     if not folder.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"the folder {folder} is not there")
+        raise FileNotFoundError(errno.ENOENT, f"the folder is not there: {folder}")
     return blob.write_to(folder)

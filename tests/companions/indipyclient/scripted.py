@@ -97,9 +97,9 @@ class ScriptedServer:
 
 
 @contextlib.asynccontextmanager
-async def scripted() -> AsyncIterator[ScriptedServer]:
+async def scripted(host: str = "127.0.0.1") -> AsyncIterator[ScriptedServer]:
     server = ScriptedServer()
-    listener = await asyncio.start_server(server._came, "127.0.0.1", 0)
+    listener = await asyncio.start_server(server._came, host, 0)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

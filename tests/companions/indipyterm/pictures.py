@@ -43,7 +43,9 @@ class Camera:
         self._folder, self._name = folder, name
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        for key in keys:
+            await self.pilot.press(key)
+            await eventually(lambda: self.app.in_order.idle)
         await self.pilot.pause(0.05)
 
     async def wait(self) -> None:
@@ -163,7 +165,7 @@ async def draw(folder: Path) -> None:
                     link = await server.client(OBSERVATORY + SAID)
                     devices = app.main.devices
                     await eventually(lambda devices=devices: len(devices.names) == 4)
-                    await pilot.pause(0.2)
+                    await pilot.pause(0.5)  # time to read it
                     await play(Camera(app, pilot, link, folder, name))
                     link.close()
 

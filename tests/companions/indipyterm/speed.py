@@ -32,12 +32,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Program:
     """The terminal client in a pseudo-terminal."""
 
-    def __init__(self, port: int, size=(120, 40)) -> None:
+    def __init__(self, port: int, size=(120, 40), **environment: str) -> None:
         self.begun = time.monotonic()
         self._home = tempfile.TemporaryDirectory()
+        self.status: int | None = None
         self.pid, self._fd = pty.fork()
         if not self.pid:
-            environment = {
+            found = {
                 **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
                 "PYTHONPYCACHEPREFIX": COMPILED,
                 "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "companions", ROOT))),
@@ -45,13 +46,15 @@ class Program:
                 "COLORTERM": "truecolor",
                 "XDG_CONFIG_HOME": self._home.name,
                 "XDG_STATE_HOME": self._home.name,
+                **environment,
             }
             os.execve(
                 sys.executable,
                 [sys.executable, "-m", "indipyterm", "--host", "127.0.0.1", "--port", str(port)],
-                environment,
+                found,
             )
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self.before = self.modes()  # Python is only starting
         os.set_blocking(self._fd, False)
         self.output = bytearray()
         self._news = asyncio.Event()
@@ -96,20 +99,36 @@ class Program:
         await asyncio.sleep(seconds)
         return (self.processor() - before) / (time.monotonic() - begin)
 
+    def modes(self) -> list:
+        """How the terminal treats what is typed and printed."""
+        return termios.tcgetattr(self._fd)[:4]
+
+    async def ends(self, timeout: float = 30) -> int:
+        """Wait until it has ended; returns its exit status."""
+        async with asyncio.timeout(timeout):
+            while self.status is None:
+                done, status = os.waitpid(self.pid, os.WNOHANG)
+                if done:
+                    self.status = os.waitstatus_to_exitcode(status)
+                else:
+                    await asyncio.sleep(0.02)
+        return self.status
+
     def end(self) -> None:
         with contextlib.suppress(ValueError, OSError):
             asyncio.get_running_loop().remove_reader(self._fd)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        if self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
         os.close(self._fd)
         self._home.cleanup()
 
 
 @contextlib.asynccontextmanager
-async def program(greeting: str):
+async def program(greeting: str, **environment: str):
     async with scripted() as server:
-        found = Program(server.port)
+        found = Program(server.port, **environment)
         try:
             link = await server.client(greeting, timeout=30)
             yield found, link

@@ -104,11 +104,17 @@ def members(element) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def terminal(
-    *greeting: str, size=(80, 24), folder=None, settings: Settings | None = None, port=None, settle: float = 0.0
+    *greeting: str,
+    size=(80, 24),
+    folder=None,
+    settings: Settings | None = None,
+    port=None,
+    settle: float = 0.0,
+    host="127.0.0.1",
 ):
     """A terminal client that has been told this; it takes `settle` seconds to read a line."""
-    async with scripted() as server:
-        app = IPyTerm("127.0.0.1", port or server.port, folder, settings=settings or Settings())
+    async with scripted(host) as server:
+        app = IPyTerm(host, port or server.port, folder, settings=settings or Settings())
         app.main.table.aim.settle = settle
         async with app.run_test(size=size) as pilot:
             screen = Screen(app, pilot, server)

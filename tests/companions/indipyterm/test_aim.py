@@ -281,7 +281,6 @@ async def test_a_hand_that_moves_while_lines_are_inserted():
 @asynchronous
 async def test_moving_among_lines_that_stand_still_needs_no_patience():
     async with terminal(three()) as screen:
-        table = screen.main.table
         slow(screen)
         await screen.burst("j", "j", "space", "k", "space")
         assert await commands(screen) == [("Alpha", "PARK"), ("Alpha", "TWO")]

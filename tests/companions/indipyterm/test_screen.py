@@ -381,9 +381,83 @@ async def test_a_file_that_cannot_be_written_is_told(tmp_path):
         folder.write_text("now a file")
         await screen.says(blob("CCD 1", "CCD1", "CCD1", b"x"))
         await screen.sees("not written:")
+        await screen.sees("1 BLOB LOST", "BLOB LOST: CCD 1 CCD1: not written")
         folder.unlink()
         await screen.says(blob("CCD 1", "CCD1", "CCD1", b"x"))
-        await eventually(lambda: folder.is_dir() and list(folder.iterdir()))
+        await screen.sees("2 BLOBs LOST", "not there")
+        assert not folder.exists()  # it was a disc, perhaps, and what is in its place is not
+        folder.mkdir()
+        await screen.says(blob("CCD 1", "CCD1", "CCD1", b"x"))
+        await eventually(lambda: list(folder.iterdir()))
+        await screen.go("CCD 1", "CCD1")
+        await screen.sees("2 BLOBs LOST")
+        await screen.press("b")
+        await screen.sees("2 LOST since the start", "no. 3")
+
+
+@asynchronous
+async def test_a_full_disc_is_told_and_the_next_blob_is_written(tmp_path, monkeypatch):
+    from indipyclient import ReceivedBlob
+
+    write_to = ReceivedBlob.write_to
+    problems = [OSError(28, "No space left on device"), RuntimeError("odd")]
+    monkeypatch.setattr(ReceivedBlob, "write_to", lambda self, folder: _raise(problems) or write_to(self, folder))
+    async with terminal(CAMERA, folder=tmp_path, size=(120, 40)) as screen:
+        bells = []
+        monkeypatch.setattr(screen.app, "bell", lambda: bells.append(1))
+        await screen.sent("enableBLOB")
+        for _ in range(3):
+            await screen.says(blob("CCD 1", "CCD1", "CCD1", b"x"))
+        await eventually(lambda: list(tmp_path.iterdir()))
+        await screen.sees("2 BLOBs LOST")
+        assert len(bells) == 1
+        await screen.go("CCD 1", "CCD1")
+        await screen.sees("2 since the start")
+
+
+def _raise(problems):
+    if problems:
+        raise problems.pop(0)
+
+
+@asynchronous
+async def test_blobs_that_came_too_fast_are_told(monkeypatch):
+    from indipyclient import Lost
+
+    class Stream:
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            pass
+
+        def __aiter__(self):
+            return self._items()
+
+        async def _items(self):
+            yield Lost(3)
+            await asyncio.sleep(3600)
+
+    async with terminal(CAMERA) as screen:
+        monkeypatch.setattr(screen.session.client, "blobs", lambda *key: Stream())
+        screen.session.receiver.receive(("CCD 1", "CCD1"), True)
+        await screen.sees("3 BLOBs LOST", "they came faster than they could be taken")
+
+
+@asynchronous
+async def test_another_address_family():
+    try:
+        async with terminal(OBSERVATORY, host="::1") as screen:
+            await screen.sees(f"[::1]:{screen.server.port}", "Equatorial JNow")
+            await screen.press("o")
+            await screen.type(f"[::1]:{screen.server.port}")
+            await screen.press("enter")
+            assert len(screen.app.workspaces) == 1
+            await screen.go("Dome", "OPTIONS", "FAN")
+            await screen.press("space")
+            assert members(await screen.sent("newSwitchVector")) == {"FAN": "On"}
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
 
 
 @asynchronous
@@ -521,6 +595,35 @@ async def test_messages():
         await screen.sees("check power")
         await screen.press("enter", "escape")
         await screen.sees("Equatorial JNow")
+
+
+@asynchronous
+async def test_a_message_is_put_together_once(monkeypatch):
+    from indipyterm.screens import log
+
+    made = []
+    shown = log._shown
+    monkeypatch.setattr(log, "_shown", lambda note, *rest: made.append(note.text) or shown(note, *rest))
+    async with terminal(OBSERVATORY) as screen:
+        long = "赤道" * 300
+        await screen.says(*(say(f"{n} {long}", "Dome") for n in range(20)))
+        await screen.press("m")
+        await screen.sees("赤道")
+        await screen.says(*(say(f"more {n}", "Dome") for n in range(20)))
+        await screen.sees("more 19")
+        before = len(made)
+        screen.app.screen.look_again()
+        assert len(made) == before == len(set(made))
+        assert max(map(len, screen.lines())) <= 80
+
+
+def test_messages_are_cut_at_blanks_and_where_there_are_none():
+    from indipyterm.screens.log import _cut
+
+    assert _cut("one two three", 7) == ["one two", "three"]
+    assert _cut("w" * 25, 10) == ["w" * 10, "w" * 10, "w" * 5]
+    assert _cut("a 赤道儀 b", 4) == ["a", "赤道", "儀 b"]
+    assert _cut("", 10) == [""]
 
 
 @asynchronous
