@@ -127,7 +127,7 @@ class IPyTerm(App[None]):
         self.exit(return_code=128 + number)
 
     async def on_event(self, event: Event) -> None:
-        if event.is_forwarded or not self.in_order.holds(event):
+        if not self.in_order.holds(event):
             await super().on_event(event)
 
     async def on_unmount(self) -> None:

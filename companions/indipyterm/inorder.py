@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from textual import events
-from textual.app import App
+from textual.app import App, ScreenStackError
+from textual.command import CommandPalette
 from textual.message_pump import MessagePump
+from textual.worker import Worker, WorkerError
 
 __all__ = ["InOrder"]
 
@@ -41,9 +43,11 @@ class InOrder:
 
     def holds(self, event: events.Event) -> bool:
         """Whether this event has to wait; it comes again when it is its turn."""
-        if event is self._passing or not isinstance(
-            event, (events.Key, events.Paste, events.MouseDown, events.MouseUp)
-        ):
+        if not isinstance(event, (events.Key, events.Paste, events.MouseDown, events.MouseUp)):
+            return False
+        if not self._app.screen_stack:
+            return True  # the program ends, and nothing is done any more
+        if event is self._passing or event.is_forwarded:
             return False
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="keys in order")
@@ -60,7 +64,7 @@ class InOrder:
         while True:
             self._passing = await self._waiting.get()
             self._app.post_message(self._passing)
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError, ScreenStackError):
                 async with asyncio.timeout(PATIENCE):
                     await self._settled()
             self._passing = None
@@ -70,8 +74,20 @@ class InOrder:
         for _ in range(ROUNDS):
             pumps = self._pumps()
             await asyncio.gather(*map(_reached, pumps))
-            if pumps == self._pumps() and not any(pump.message_queue_size for pump in pumps):
+            searching = self._searching()
+            for worker in searching:
+                with contextlib.suppress(WorkerError):
+                    await worker.wait()
+            quiet = not any(pump.message_queue_size for pump in pumps)
+            if quiet and not searching and pumps == self._pumps():
                 return
+
+    def _searching(self) -> list[Worker[Any]]:
+        """Searches of the palette, which until then shows what was found for less than has been typed."""
+        screen = self._app.screen
+        if not isinstance(screen, CommandPalette):
+            return []
+        return [worker for worker in self._app.workers if worker.node is screen and not worker.is_finished]
 
     def _pumps(self) -> list[MessagePump]:
         screen = self._app.screen
@@ -79,8 +95,12 @@ class InOrder:
 
 
 async def _reached(pump: MessagePump) -> None:
-    """Wait until a widget has looked at all messages that it has now."""
+    """Wait until a widget has looked at all messages that it has now, or is no more."""
     reached = asyncio.Event()
     callback: Callable[[], object] = reached.set
-    if pump.call_later(callback):
-        await reached.wait()
+    if not pump.call_later(callback):
+        return
+    while pump.is_running and not reached.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await reached.wait()

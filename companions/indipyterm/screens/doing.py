@@ -192,7 +192,8 @@ class Doing(_Base):
 
     def action_send_all(self) -> None:
         if self.session is not None:
-            self._tell(self.session.send_all())
+            why = self.table.why_not_device() if self.table.current() is not None else ""
+            self._tell(why or self.session.send_all())
             self.table.repaint()
             self.show_place()
 

@@ -251,6 +251,9 @@ class PropTable(Lines, can_focus=True):
         spot, current = self.browser.spot(self.sheet), self.current()
         if spot is None or current is None:
             return "there is nothing here"
+        if self.cursor_line() not in self.in_sight():
+            self._follow_cursor()
+            return "the cursor was out of sight: look, and press again"
         return self._heard(self.aim.why_not(spot, meaning_of(*current), self._now()))
 
     @property

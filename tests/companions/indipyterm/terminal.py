@@ -41,7 +41,10 @@ class Screen:
 
     async def settled(self) -> None:
         """Wait until the keys have done what they do, and that is on the screen."""
-        await eventually(lambda: self.app.in_order.idle)
+        reached = asyncio.Event()
+        if self.app.call_later(reached.set):
+            await eventually(lambda: reached.is_set() or not self.app.is_running, 30)
+        await eventually(lambda: self.app.in_order.idle or not self.app.is_running, 30)
         await self.pilot.pause()
 
     async def burst(self, *keys: str) -> None:

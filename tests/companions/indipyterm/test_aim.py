@@ -287,6 +287,22 @@ async def test_moving_among_lines_that_stand_still_needs_no_patience():
 
 
 @asynchronous
+async def test_a_cursor_that_is_out_of_sight_is_shown_first():
+    many = "".join(switch("D", f"P{n}", [("GO", f"go {n}", "Off")], rule="AtMostOne") for n in range(40))
+    async with terminal(many) as screen:
+        table = screen.main.table
+        table.scroll_to(y=30, animate=False, immediate=True)  # as the wheel of a mouse does
+        await screen.settled()
+        assert "go 0" not in screen.text()
+        await screen.press("space")
+        await screen.sees("the cursor was out of sight", "go 0")
+        assert await commands(screen) == []
+        await screen.readable()
+        await screen.press("space")
+        assert await commands(screen) == [("D", "P0")]
+
+
+@asynchronous
 async def test_nothing_is_pressed_that_the_server_has_not_defined_again():
     async with terminal(three() + DOME) as screen:
         await screen.go("Dome", "DOME_SHUTTER")
@@ -511,6 +527,42 @@ async def test_the_palette_sends_what_it_says():
         await screen.press("enter")
         assert members(await screen.sent("newNumberVector")) == {"RA": "5", "DEC": "2"}
         assert screen.session.edits.of(("Tel", "EQ")) == {"DEC": "7"}
+
+
+@asynchronous
+async def test_the_palette_does_what_was_typed_last(monkeypatch):
+    from indipyterm.commands import Commands
+
+    search = Commands.search
+
+    async def slow_search(self, query):
+        await asyncio.sleep(0.1)
+        async for hit in search(self, query):
+            yield hit
+
+    monkeypatch.setattr(Commands, "search", slow_search)
+    async with terminal(define("Number", "Tel", "EQ", [("RA", "ra", 1), ("DEC", "dec", 2)])) as screen:
+        await screen.press("ctrl+p")
+        await screen.type("set Tel.EQ.RA=5")
+        await screen.sees("set Tel.EQ RA=5")
+        await screen.burst("0", "enter", "enter")  # the first Enter chooses, the second does it
+        assert members(await screen.sent("newNumberVector")) == {"RA": "50", "DEC": "2"}
+
+
+@asynchronous
+async def test_all_edits_are_not_sent_to_a_server_that_has_only_just_been_shown():
+    async with terminal(three()) as screen, terminal(define("Number", "Foc", "POS", [("P", "p", 5)])) as other:
+        await screen.press("o")
+        await screen.type(f"127.0.0.1:{other.server.port}")
+        await screen.press("enter")
+        link = await other.server.client(define("Number", "Foc", "POS", [("P", "p", 5)]))
+        await screen.readable()
+        await screen.press("plus", "left_curly_bracket")
+        await screen.readable()
+        slow(screen)
+        await screen.burst("right_curly_bracket", "S")
+        await screen.sees("Foc has only just come")
+        assert not [e for e in await link.everything() if e.tag.startswith("new")]
 
 
 def test_the_meaning_of_a_row_is_what_a_person_reads():
