@@ -214,5 +214,9 @@ class IPyTerm(App[None]):
         with contextlib.suppress(Exception):
             await session.aclose()
 
+    def void_typing(self) -> None:
+        """What is typed on without a pause was for an editor that was not opened."""
+        self.in_order.void()
+
     def action_help_quit(self) -> None:
         self.main.say("q quits")

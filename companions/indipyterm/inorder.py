@@ -18,6 +18,8 @@ __all__ = ["InOrder"]
 ROUNDS: Final = 20
 PATIENCE: Final = 1.0
 """Seconds that a key waits at most for those before it."""
+PAUSE: Final = 0.5
+"""Seconds without a key after which somebody has looked up."""
 
 
 class InOrder:
@@ -35,6 +37,12 @@ class InOrder:
         self._waiting: asyncio.Queue[events.Event] = asyncio.Queue()
         self._passing: events.Event | None = None
         self._task: asyncio.Task[None] | None = None
+        self._void = ""
+        self._last = 0.0
+
+    def void(self) -> None:
+        """What the present key was to open has not come: what is typed on without a pause is for nothing else."""
+        self._void = self._passing.key if isinstance(self._passing, events.Key) else ""
 
     @property
     def idle(self) -> bool:
@@ -62,12 +70,24 @@ class InOrder:
 
     async def _run(self) -> None:
         while True:
-            self._passing = await self._waiting.get()
-            self._app.post_message(self._passing)
+            event = await self._waiting.get()
+            if self._is_void(event):
+                continue
+            self._passing = event
+            self._app.post_message(event)
             with contextlib.suppress(TimeoutError, ScreenStackError):
                 async with asyncio.timeout(PATIENCE):
                     await self._settled()
             self._passing = None
+
+    def _is_void(self, event: events.Event) -> bool:
+        before, self._last = self._last, event.time
+        typed = isinstance(event, events.Paste) or (
+            isinstance(event, events.Key) and event.key not in ("escape", self._void)
+        )
+        if not typed or event.time - before >= PAUSE:
+            self._void = ""
+        return bool(self._void)
 
     async def _settled(self) -> None:
         """Wait until no message is on its way."""

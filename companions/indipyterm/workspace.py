@@ -40,6 +40,9 @@ class Terminal(Protocol):
     def workspace(self) -> Workspace | None:
         """The one that is shown."""
 
+    def void_typing(self) -> None:
+        """What is typed on without a pause was for an editor that was not opened."""
+
     def choose(self, index: int) -> None:
         """Show the server with this number."""
 

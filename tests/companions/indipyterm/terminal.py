@@ -127,11 +127,6 @@ async def terminal(
                     await eventually(lambda: screen.main.devices.names)
                     await asyncio.sleep(0.12)
                     await pilot.pause()
-                    await eventually(
-                        lambda: (
-                            screen.main.table.can_be_read
-                            or not screen.main.table.size.height
-                            or not screen.main.table.sheet.spots
-                        )
-                    )
+                    if size[1] >= 8 and screen.main.table.sheet.spots:  # else there is nothing to read
+                        await eventually(lambda: screen.main.table.can_be_read)
             yield screen

@@ -438,6 +438,28 @@ async def test_a_value_is_kept_and_sent_by_keys_that_come_at_once():
 
 
 @asynchronous
+async def test_what_was_typed_for_an_editor_that_did_not_open_is_dropped():
+    edits = define("Number", "Foc", "POS", [("P", "p", 5)]) + define("Text", "Foc", "T", [("A", "a", "x")])
+    async with terminal(edits) as screen:
+        await screen.press("plus")
+        screen.main.table.aim.settle = 60
+        screen.main.table.aim._rows.clear()
+        await screen.burst(
+            "enter", *"Sky", "space", "q", "s", "exclamation_mark", "exclamation_mark", "enter", "S", "q"
+        )
+        await screen.sees("only just come")
+        assert not screen.main.pane.editing
+        assert not screen.app._exit
+        assert await commands(screen) == []
+        screen.main.table.aim.settle = 0
+        screen.main.table.repaint()
+        await screen.readable()
+        await asyncio.sleep(0.6)
+        await screen.press("s")
+        assert await commands(screen) == [("Foc", "POS")]
+
+
+@asynchronous
 async def test_what_is_typed_ahead_for_a_dialog_is_for_the_dialog():
     async with terminal(three()) as screen:
         await screen.burst("o", *"obs1", "space")

@@ -20,6 +20,8 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
 
+READ = 0.6
+"""Seconds in which a person reads what has come."""
 PATH = os.pathsep.join(map(str, (ROOT / "companions", ROOT)))
 
 
@@ -96,6 +98,7 @@ async def filter_to(tmux: Tmux, *words: str) -> None:
     await tmux.type(" ".join(words))
     await tmux.press("Enter")
     await tmux.sees(r"[1-9] propert\w+ of all devices")
+    await asyncio.sleep(READ)
 
 
 @asynchronous
@@ -105,7 +108,9 @@ async def test_our_server(tmux, tmp_path):
     async with running_server(thermostat.make_driver(0.02), camera.make_driver(), led.make_driver()) as server:
         tmux.start("--host", "127.0.0.1", "--port", str(server.port), "--blobfolder", str(images))
         await tmux.sees("Thermostat", "Camera", "LED", "3 devices")
-        await tmux.press("j", "k", "Enter")
+        await tmux.press("j", "k")
+        await asyncio.sleep(READ)
+        await tmux.press("Enter")
         await tmux.type("20.5")
         await tmux.press("Enter")
         await tmux.sees("=> 20.5", "1 unsent")
