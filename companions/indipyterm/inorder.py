@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from textual import events
@@ -92,8 +92,10 @@ class InOrder:
     async def _settled(self) -> None:
         """Wait until no message is on its way."""
         for _ in range(ROUNDS):
+            for pump in self._way():
+                await _reached(pump)
             pumps = self._pumps()
-            await asyncio.gather(*map(_reached, pumps))
+            await asyncio.gather(*(_reached(pump) for pump in pumps if pump.message_queue_size))
             searching = self._searching()
             for worker in searching:
                 with contextlib.suppress(WorkerError):
@@ -108,6 +110,12 @@ class InOrder:
         if not isinstance(screen, CommandPalette):
             return []
         return [worker for worker in self._app.workers if worker.node is screen and not worker.is_finished]
+
+    def _way(self) -> Sequence[MessagePump]:
+        """The widgets that a key passes until one of them does something, and messages after it."""
+        screen = self._app.screen
+        widget = screen.focused or screen
+        return widget.ancestors_with_self
 
     def _pumps(self) -> list[MessagePump]:
         screen = self._app.screen
