@@ -76,7 +76,8 @@ class Doing(_Base):
     def action_edit(self) -> None:
         found = self._aimed()
         if found is None:
-            self.terminal.void_typing()
+            if self.table.current() is not None:
+                self.terminal.void_typing()
             return
         session, prop, member = found
         why = "read-only" if not prop.writable else session.why_not()
