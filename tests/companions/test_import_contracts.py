@@ -39,9 +39,9 @@ LAYERS = {
         "",
         "words keymap",
         "settings values search pictures plots edits received",
-        "layout receiving",
+        "aim orders layout receiving",
         "paint browser session",
-        "workspace themes",
+        "workspace themes inorder",
         "widgets",
         "screens commands",
         "app",
@@ -103,6 +103,7 @@ EXTRAS = {
         "indipyterm.widgets",
         "indipyterm.screens",
         "indipyterm.commands",
+        "indipyterm.inorder",
         "indipyterm.app",
     ),
     "starlette": tuple(f"indipyweb.{part}" for part in "app api context events visit pages webmanager".split()),
@@ -129,7 +130,7 @@ SANS_IO = (
     "indipyclient.errors",
     *(
         f"indipyterm.{part}"
-        for part in "words keymap settings values search pictures plots edits received layout paint browser".split()
+        for part in "words keymap settings values search pictures plots edits received aim layout paint browser".split()
     ),
     *(
         f"indipyweb.{part}"
