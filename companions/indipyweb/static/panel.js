@@ -25,7 +25,7 @@
   const theme = $("theme");
   if (theme) theme.addEventListener("change", () => {
     if (theme.value === "auto") delete root.dataset.theme; else root.dataset.theme = theme.value;
-    fetch(base + "/theme", { method: "POST", body: new URLSearchParams({ theme: theme.value }), headers: { Accept: "application/json" }, redirect: "manual" });
+    fetch(base + "/theme", { method: "POST", body: new URLSearchParams({ theme: theme.value }), headers: { Accept: "application/json" }, redirect: "manual", keepalive: true });
   });
 
   /* States, devices and alerts */

@@ -36,7 +36,8 @@ async def take():
                 ("image-dark.jpg", 800, 500, "dark", "/image?d=CCD+Simulator&p=CCD1&m=CCD1"),
             ):
                 page = await here.page("user", width=width, height=height)
-                await page.get_by_label("Theme").select_option(theme)
+                async with page.expect_response("**/theme"):
+                    await page.get_by_label("Theme").select_option(theme)
                 await page.goto(f"{here.url}{path}")
                 await page.wait_for_timeout(1500)
                 await page.screenshot(
