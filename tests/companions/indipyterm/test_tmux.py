@@ -95,7 +95,9 @@ def tmux(tmp_path):
 async def filter_to(tmux: Tmux, *words: str) -> None:
     """Put the cursor on the first member that these words find."""
     await tmux.press("/", "C-u")
+    await tmux.sees("words, or state:alert")  # the field is there, and empty
     await tmux.type(" ".join(words))
+    await tmux.sees(words[-1])
     await tmux.press("Enter")
     await tmux.sees(r"[1-9] propert\w+ of all devices")
     await asyncio.sleep(READ)
