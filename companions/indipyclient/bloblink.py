@@ -21,6 +21,10 @@ __all__ = ["BlobLink"]
 
 AGREED: Final = 2.0
 """Seconds for the server to say that it knows which BLOBs are wanted; PyPI's does not say it."""
+UNTAKEN: Final = 16 << 20
+"""Bytes that wait for a server that takes none; with more the connection is made anew."""
+ASKED: Final = 10_000
+"""Properties of which is kept that they have been asked for; there may be new ones for ever."""
 
 
 class BlobLink:
@@ -121,9 +125,13 @@ class BlobLink:
         except LocalProtocolError:
             return
         if key not in self._asked and mode is not BlobMode.NEVER:
+            if len(self._asked) >= ASKED:
+                self._asked.clear()
             self._asked.add(key)
             session.put(asking)
         session.put(frame)
+        if session.unsent > UNTAKEN:
+            session.abort()
 
     # Called by the session
 

@@ -177,8 +177,9 @@ class Engine:
         loop, model = self._loop, self.model
         while not session.closed.done():
             now = loop.time()
-            silent = now - session.last
-            due = session.last + self.idle
+            last = session.alive()
+            silent = now - last
+            due = last + self.idle
             if len(model) == 0:
                 if now >= self._asked + ASK_EVERY:
                     self._ask(session, None)
@@ -186,9 +187,9 @@ class Engine:
             elif silent >= self.unanswered:
                 return True
             elif silent >= self.idle:
-                if self._asked <= session.last + self.idle / 2:
+                if self._asked <= last + self.idle / 2:
                     self._ask(session, model.names()[:ASKED_AT_ONCE])
-                due = session.last + self.unanswered
+                due = min(last + self.unanswered, now + self.idle / 2)
             if model.has_stale:
                 settled = max(model.defined_at, self.status.since) + SETTLED
                 if now >= settled:
@@ -354,7 +355,7 @@ class Engine:
             self._blob_link.send(message)
         elif message is not None and self.session is not None:
             with contextlib.suppress(LocalProtocolError):
-                self.session.put(encode(message))
+                self.session.answer(encode(message))
 
     def _tell_deleted(self, change: Change) -> None:
         for (device, name), watchers in list(self._watchers.items()):

@@ -23,6 +23,13 @@ __all__ = ["Owner", "Session"]
 LARGE: Final = 1 << 20
 """Bytes of a BLOB frame that is decoded in a thread, so that the loop goes on."""
 LARGE_TO_SEND: Final = 256 << 10
+ANSWERS: Final = 1 << 20
+"""Bytes of answers that wait for a server that takes nothing; with more it is not read."""
+_ANSWERS: Final = "answers"
+SLOWEST: Final = 8 << 10
+"""Bytes a second that go over a slow line."""
+UNSEEN: Final = 2 << 20
+"""Bytes that have been sent and may still wait in the system."""
 
 
 class Owner(Protocol):
@@ -65,6 +72,10 @@ class Session:
         self._holds: set[str] = set()  # why nothing is read
         self._decoding: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()
+        self._answers = 0  # bytes of them that were sent while the server was slow to take anything
+        self._looked = self._alive = self.last
+        self._under_way = 0  # bytes that were sent since the server was last heard
+        self._progress = (0, 0)
 
     def open(self) -> None:
         """Begin to read."""
@@ -77,6 +88,11 @@ class Session:
     @property
     def bytes_sent(self) -> int:
         return self._link.bytes_sent
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the server to take them."""
+        return self._link.unsent
 
     # Out
 
@@ -101,6 +117,33 @@ class Session:
         self._link.write(Batch([frame]))
         self._link.flush()
 
+    def answer(self, frame: Frame) -> None:
+        """Send what the server has asked for by what it said."""
+        self.put(frame)
+        if self._link.unsent > LOW_WATER:
+            self._answers += len(frame.raw)
+            if self._answers > ANSWERS:
+                self.hold(_ANSWERS, True)
+
+    def alive(self) -> float:
+        """When the server has last shown that it is there, in the loop's time.
+
+        A large BLOB is on its way for minutes, in or out, and nothing is understood meanwhile: what has come since
+        this was last called counts as of now, and what was sent takes its time.  It is not the server's fault either
+        when nothing is read.
+        """
+        now = self._loop.time()
+        link = self._link
+        came, went = link.bytes_received - self._progress[0], link.bytes_sent - self._progress[1]
+        self._progress = link.bytes_received, link.bytes_sent
+        if self.last >= self._looked:  # the bytes were those, as far as anybody knows
+            came = self._under_way = 0
+        self._looked = now
+        self._under_way = min(self._under_way + went, UNSEEN)
+        if came or (went and link.unsent) or self._holds - {_ANSWERS}:
+            self._alive = now
+        return min(max(self._alive, self.last) + self._under_way / SLOWEST, now)
+
     def close(self) -> None:
         """Send what waits, then end."""
         self._link.close()
@@ -122,6 +165,8 @@ class Session:
 
     def link_drained(self) -> None:
         self._drained.set()
+        self._answers = 0
+        self.hold(_ANSWERS, False)
 
     def link_closed(self, error: Exception | None) -> None:
         self._drained.set()
@@ -173,7 +218,7 @@ class Session:
             if message.reply:
                 self._owner.pong_received(message.uid)
             else:
-                self.put(encode(Ping(message.uid, reply=True)))
+                self.answer(encode(Ping(message.uid, reply=True)))
             return
         self._owner.message_received(message)
 
@@ -186,6 +231,7 @@ class Session:
         if self._holds:
             self._link.pause_reading()
         else:
+            self._alive = self._loop.time()
             self._link.resume_reading()
 
 
