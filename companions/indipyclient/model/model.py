@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -242,6 +242,9 @@ class Model:
             self._forget_blobs(key, members)
         elif old is not None:
             self._forget_blobs(key)
+        if old is not None and self._histories:
+            numbers = members if message.kind is VectorKind.NUMBER else {}
+            self._forget_history(key, old.members.keys() - numbers.keys())
         text = message.message
         before = old.entered if old is not None else (0, 0, 0, 0)
         prop = Property(
@@ -297,7 +300,7 @@ class Model:
             return False
         for each in gone:
             self._forget_blobs((device, each))
-            self._forget_history((device, each), record.properties.pop(each))
+            self._forget_history((device, each), record.properties.pop(each).members)
             del self._by_rev[device, each]
         record.seen = self._site = None
         self.rev += 1
@@ -464,9 +467,9 @@ class Model:
                 history = self._histories[key] = History(self._points, self._span)
             history.add(now, number_of(one.value))
 
-    def _forget_history(self, key: Key, prop: Property) -> None:
+    def _forget_history(self, key: Key, members: Iterable[str]) -> None:
         if self._histories:
-            for member in prop.members:
+            for member in members:
                 self._histories.pop((*key, member), None)
 
     def _forget_blobs(self, key: Key, but: Container[str] = ()) -> None:

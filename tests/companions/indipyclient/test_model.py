@@ -235,3 +235,18 @@ def test_the_members_of_a_property_can_be_shown(model):
     member = model.get("Mount", "EQ")["RA"]
     assert member._replace(format="%8.4m").shown.strip() == "12:30"
     assert member._replace(value="rubbish").shown == "rubbish"
+
+
+def test_histories_go_with_their_members():
+    model = Model(history=10)
+    model.link_made()
+    model.apply(define(a="1", b="2"))
+    model.apply(update(a="3"))
+    model.apply(define(a="4", c="5"))
+    assert model.history("Mount", "EQ", "a")
+    assert model.history("Mount", "EQ", "b") == []
+    model.apply(define(kind=VectorKind.TEXT, a="x"))
+    assert model.history("Mount", "EQ", "a") == []
+    model.apply(define(a="1"))
+    model.apply(delete())
+    assert not model._histories
