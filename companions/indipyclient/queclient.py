@@ -97,7 +97,10 @@ class QueClient(IPyClient):
             if item is None:
                 self.shutdown()
             elif isinstance(item, (tuple, list)) and len(item) == 3:
-                await self._do(*item)
+                try:
+                    await self._do(*item)
+                except Exception as error:  # of what was put into the queue: the next item is none the worse
+                    self.refuse(f"{item[0]!r} {item[1]!r}: not done: {error}")
 
     async def _take(self) -> Any:
         txque = self.clientdata["txque"]

@@ -229,3 +229,25 @@ async def test_scripts_of_users(script, says, tmp_path):
         with started(sys.executable, str(path), str(server.port), cwd=tmp_path, PYTHONPATH=python) as program:
             assert await program.wait(10) == 0, program.stderr()
             assert says in program.stdout()
+
+
+@asynchronous
+async def test_items_that_cannot_be_carried_out_are_left_out(caplog):
+    upload = '<defBLOBVector device="CCD" name="UP" state="Ok" perm="rw"><defBLOB name="a"/></defBLOBVector>'
+    async with meeting(DEFINE, upload) as (server, tx, rx):
+        await item(rx, "DefineBLOB", "UP")
+        bad = (
+            ("CCD", "UP", {"a": ("/nowhere/x.fits", 0, "")}),
+            ("CCD", "UP", {"a": (object(), 0, "")}),
+            ("CCD", ["x"], {"a": 1}),
+            (["x"], None, "snapshot"),
+            ("\x01", None, "Get"),
+            ("CCD", 5, "Also"),
+            "nothing",
+            5,
+        )
+        for each in bad:
+            tx.put(each)
+        tx.put(("Mount", "EQ", {"RA": 3}))
+        await server.expect(match("newNumberVector", values={"RA": "3", "DEC": "2"}))
+        assert "not done" in caplog.text
