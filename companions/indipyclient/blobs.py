@@ -16,9 +16,9 @@ from indipydriver.protocol.tags import VectorKind
 from indipydriver.protocol.values import inflate, parse_timestamp
 
 from .model.model import Change, What
-from .streams import Lost, Tap
+from .streams import Tap
 
-__all__ = ["ReceivedBlob", "pump", "safe_name", "safe_suffix", "write_new"]
+__all__ = ["BlobSink", "ReceivedBlob", "safe_name", "safe_suffix", "write_new"]
 
 _LONGEST: Final = 100
 _INFLATED: Final = 1 << 30
@@ -133,15 +133,27 @@ def _rename_new(part: Path, path: Path) -> None:
         os.replace(part, path)
 
 
-async def pump(tap: Tap[Change], stream: Tap[ReceivedBlob], member: str | None) -> None:
-    """From changes to BLOBs, until there are no more changes."""
-    async for change in tap:
-        if isinstance(change, Lost):
-            continue
+class BlobSink:
+    """Takes changes, as a tap does, and puts their BLOBs into a stream.
+
+    Args:
+        stream: Where they go.
+        member: Of which member; None for all.
+    """
+
+    holds_up = False
+
+    def __init__(self, stream: Tap[ReceivedBlob], member: str | None) -> None:
+        self._stream = stream
+        self._member = member
+
+    def put(self, change: Change, size: int) -> None:
         for blob in _blobs_of(change):
-            if member in (None, blob.member):
-                stream.put(blob, len(blob.data))
-    stream.close()
+            if self._member in (None, blob.member):
+                self._stream.put(blob, len(blob.data))
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _blobs_of(change: Change) -> list[ReceivedBlob]:

@@ -16,7 +16,7 @@ from indipydriver.protocol.messages import AnyMessage, GetProperties
 from indipydriver.protocol.tags import BlobMode, State
 
 from .addresses import PORT, Endpoint, parse_endpoint
-from .blobs import ReceivedBlob, pump
+from .blobs import BlobSink, ReceivedBlob
 from .commanding import Outcome, carry_out
 from .connect import Connect, connect
 from .engine import IDLE, UNANSWERED, Engine
@@ -441,19 +441,16 @@ class Client:
         engine = self._running
         stream: Tap[ReceivedBlob] = Tap(TapQueue(limit), self._streams.discard)
         self._streams.add(stream)
-        tap = self.tap(device, name, limit=limit, overflow=Overflow.DROP_OLDEST)
-        pumping = asyncio.create_task(pump(tap, stream, member))
+        sink = BlobSink(stream, member)
+        engine.add_tap(sink, device, name)
         try:
             await engine.wish(self._wishes.hold(device, name))
             yield stream
         finally:
-            pumping.cancel()
-            await asyncio.gather(pumping, return_exceptions=True)
-            tap.close()
+            engine.remove_tap(sink)
             self._lost_by_closed += stream.lost
             stream.close()
-            message = self._wishes.release(device, name)
-            await engine.wish(message)
+            await engine.wish(self._wishes.release(device, name))
 
     async def save_blobs(
         self,

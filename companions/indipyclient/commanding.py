@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from indipydriver.protocol.messages import AnyMessage
+from indipydriver.protocol.messages import AnyMessage, EnableBlob
 from indipydriver.protocol.tags import VectorKind
 
 from .engine import Engine, Watcher
@@ -81,10 +81,9 @@ async def carry_out(
         engine.batch_received()
         # The answer to a BLOB is one, which the server keeps to itself unless it has been asked for.
         answer_is_blob = prop.kind is VectorKind.BLOB and confirm is not Confirm.SENT
-        if answer_is_blob:
-            await engine.wish(engine.wishes.hold(device, name))
+        blobs = engine.wishes.hold(device, name) if answer_is_blob else None
         try:
-            await _send_in_time(engine, message, limit, prop)
+            await _send_in_time(engine, blobs, message, expectation, limit)
             if confirm is not Confirm.SENT:
                 await watcher.over()
         finally:
@@ -114,13 +113,20 @@ async def _defined_again(engine: Engine, prop: Property, limit: float) -> Proper
     return need(model, *prop.key)
 
 
-async def _send_in_time(engine: Engine, message: AnyMessage, limit: float, prop: Property) -> None:
+async def _send_in_time(
+    engine: Engine, blobs: EnableBlob | None, message: AnyMessage, expectation: Expectation, limit: float
+) -> None:
+    """Send a command, and before it which BLOBs are wanted."""
+    sent = False
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout_at(expectation.began + limit):
+            await engine.wish(blobs)
+            sent = True
             await engine.send(message)
     except TimeoutError:
+        prop = expectation.last
         where = f"{prop.device}.{prop.name}"
-        raise TimedOut(f"{where}: not sent in {limit:g} s", elapsed=limit, last=prop, sent=True) from None
+        raise TimedOut(f"{where}: not sent in {limit:g} s", elapsed=limit, last=prop, sent=sent) from None
 
 
 def _outcome(model: Model, watcher: _CommandWatcher, rev: int, limit: float) -> Outcome:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from indipydriver.errors import LocalProtocolError, RemoteProtocolError
 from indipydriver.protocol.encode import encode
@@ -24,9 +24,9 @@ from .model.wishes import BlobWishes
 from .reaching import CONNECT_TIMEOUT, describe
 from .reconnect import LinkState, Retry, Status
 from .session import Session
-from .streams import Cursor, Tap
+from .streams import Cursor
 
-__all__ = ["IDLE", "UNANSWERED", "Engine", "Watcher"]
+__all__ = ["IDLE", "UNANSWERED", "Engine", "Sink", "Watcher"]
 
 logger = logging.getLogger("indipyclient")
 
@@ -52,6 +52,20 @@ class Watcher:
 
     def lost(self, error: ClientError) -> None:
         """The link is gone."""
+
+
+class Sink(Protocol):
+    """Takes every change, in order, such as a tap."""
+
+    @property
+    def holds_up(self) -> bool:
+        """It is full, and the server is not to be read."""
+
+    def put(self, change: Change, size: int) -> None:
+        """Take a change, with so many bytes of BLOBs."""
+
+    def close(self) -> None:
+        """There are no more."""
 
 
 class Engine:
@@ -106,7 +120,7 @@ class Engine:
         self._clear_when_lost = clear_when_lost
         self._loop = asyncio.get_running_loop()
         self._cursors: set[Cursor] = set()
-        self._taps: dict[Tap[Change], tuple[str | None, str | None]] = {}
+        self._taps: dict[Sink, tuple[str | None, str | None]] = {}
         self._watchers: dict[Key, list[Watcher]] = {}
         self._waiters: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
         self._asked = 0.0
@@ -233,7 +247,10 @@ class Engine:
         self.status = status
         if changed:
             logger.debug("%s: %s %s", self.endpoint, status.state, status.reason)
-            self.on_status(status)
+            try:
+                self.on_status(status)
+            except Exception:  # the user's function: the link is none the worse
+                logger.exception("on_status has failed with %s", status.state)
             self.batch_received()
 
     def counts(self) -> tuple[int, int, int]:
@@ -321,7 +338,10 @@ class Engine:
 
     def message_received(self, message: AnyMessage) -> None:
         if self.on_message is not None:
-            self.on_message(message)
+            try:
+                self.on_message(message)
+            except Exception:  # the user's function: what is known stays right
+                logger.exception("on_message has failed with a %s", type(message).__name__)
         change = self.model.apply(message, self._loop.time())
         if change is None:
             return
@@ -428,12 +448,12 @@ class Engine:
             cursor.close()
         return cursor
 
-    def add_tap(self, tap: Tap[Change], device: str | None, name: str | None) -> None:
+    def add_tap(self, tap: Sink, device: str | None, name: str | None) -> None:
         self._taps[tap] = (device, name)
         if self._closed:
             tap.close()
 
-    def remove_tap(self, tap: Tap[Change]) -> None:
+    def remove_tap(self, tap: Sink) -> None:
         self._taps.pop(tap, None)
 
     def taps_drained(self) -> None:

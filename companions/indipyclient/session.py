@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 from xml.etree import ElementTree as ET
 
-from indipydriver.errors import IndiError, RemoteProtocolError
+from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
@@ -193,6 +193,9 @@ class Session:
             except RemoteProtocolError as fault:
                 self._owner.fault_received(fault)
                 continue
+            except (MemoryError, RecursionError) as error:
+                self._owner.fault_received(RemoteProtocolError(f"an element that cannot be read: {error!r}"))
+                continue
             self._hand_on(message)
         self._owner.batch_received()
 
@@ -202,8 +205,8 @@ class Session:
             message = await asyncio.to_thread(_decode_blob, frame)
         except RemoteProtocolError as fault:
             self._owner.fault_received(fault)
-        except (OSError, IndiError) as error:
-            self._owner.fault_received(RemoteProtocolError(f"a BLOB that cannot be read: {error}"))
+        except Exception as error:  # also that there is no memory for it: the next message is none the worse
+            self._owner.fault_received(RemoteProtocolError(f"a BLOB that cannot be read: {error!r}"))
         self._decoding = None
         if message is not None:
             self._hand_on(message)

@@ -1,0 +1,200 @@
+"""Who is cancelled, raises or goes away leaves nothing behind, and harms nobody else."""
+
+import asyncio
+import base64
+import contextlib
+
+import pytest
+
+from indipyclient import Blob, Client, LinkState, Lost, Retry, TimedOut
+from indipydriver.testing import driver_test
+from tests.support import asynchronous, eventually, match
+
+from .scripted import BLOB, DEFINE, numbers, scripted
+from .test_silence import Line
+
+UPLOAD = '<defBLOBVector device="CCD" name="UP" state="Ok" perm="rw"><defBLOB name="a"/></defBLOBVector>'
+
+
+def picture(data, name="CCD1"):
+    one = f'<oneBLOB name="{name}" size="{len(data)}" format=".x">{base64.b64encode(data).decode()}</oneBLOB>'
+    return f'<setBLOBVector device="CCD" name="CCD1" state="Ok">{one}</setBLOBVector>'
+
+
+@contextlib.asynccontextmanager
+async def meeting(*greeting, **options):
+    async with scripted() as server, Client("127.0.0.1", server.port, retry=Retry.every(0.02), **options) as client:
+        connection = await server.client(*greeting)
+        await connection.expect(match("getProperties", version="1.7"))
+        if greeting:
+            await eventually(lambda: len(client.model))
+        yield server, connection, client
+
+
+def left(client):
+    """What should be gone when nobody uses it."""
+    engine = client._engine
+    return [*engine._taps, *engine._cursors, *engine._waiters, *engine._watchers, *client._streams, *client._taps] + [
+        key for key, count in client._wishes._holders.items() if count
+    ]
+
+
+# Cancellation
+
+
+@pytest.mark.parametrize("turns", range(8))
+@asynchronous
+async def test_a_cancellation_while_a_stream_of_blobs_ends(turns):
+    async with meeting(BLOB) as (_, server, client):
+        over = asyncio.Event()
+
+        async def use():
+            async with client.blobs("CCD"):
+                await over.wait()
+
+        task = asyncio.create_task(use())
+        await server.expect(match("enableBLOB"))
+        over.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (await server.expect(match("enableBLOB"))).text == "Never"
+        assert not left(client)
+
+
+CALLS = {
+    "blobs": lambda client: client.blobs("CCD").__aenter__(),
+    "save": lambda client: client.save_blobs("/nowhere", "CCD"),
+    "set": lambda client: client.set("CCD", "UP", a=Blob(b"abc", ".x")),
+    "wait": lambda client: client.wait_property("CCD", "CCD1", where=lambda prop: False),
+    "device": lambda client: client.wait_device("Dome"),
+    "settle": lambda client: client.settle(quiet=60.0, timeout=60.0),
+    "ping": lambda client: client.ping(timeout=60.0),
+    "link": lambda client: client.wait_link(False),
+}
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["one", "two"])
+@pytest.mark.parametrize("call", CALLS)
+@asynchronous
+async def test_a_call_that_is_cancelled_after_any_turn(call, second):
+    async with meeting(BLOB, UPLOAD, blob_link=second) as (_, server, client):
+        await client.wait_property("CCD", "UP")
+        for turns in range(12):
+            task = asyncio.create_task(CALLS[call](client))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            results = await asyncio.gather(task, return_exceptions=True)
+            if call == "blobs" and not isinstance(results[0], BaseException):
+                continue  # it is open, and nobody closes it
+            assert not left(client), f"after {turns} turns"
+            assert client.need("CCD", "UP").pending is None
+        assert not client._engine._pings
+
+
+@asynchronous
+async def test_a_blob_that_is_given_up_before_the_second_connection_knows_of_it():
+    async with meeting(UPLOAD, blob_link=True) as (_, server, client):
+        await client.wait_property("CCD", "UP")
+        with pytest.raises(TimedOut) as caught:  # the other connection never answers
+            await client.set("CCD", "UP", a=Blob(b"abc", ".x"), timeout=0.05)
+        assert not caught.value.sent
+        assert not [each for each in await server.everything() if each.tag.startswith("new")]
+        assert client.need("CCD", "UP").pending is None
+        assert not left(client)
+
+
+# What users give
+
+
+@asynchronous
+async def test_functions_of_the_user_that_raise_do_no_harm():
+    async with scripted() as server:
+        client = Client("127.0.0.1", server.port, retry=Retry.every(0.02))
+        heard = []
+
+        def told(status):
+            heard.append(status.state)
+            raise BrokenPipeError("the terminal of the user")
+
+        def said(message):
+            raise RuntimeError("the log of the user")
+
+        client.on_status, client.on_message = told, said
+        await client.start()
+        first = await server.client(DEFINE, numbers(RA=3) + numbers(RA=4))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 4)
+        cursor = client.changes()
+        first.close()
+        await server.client(DEFINE + numbers(RA=5))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 5)
+        await client.aclose()
+        assert heard[-1] is LinkState.CLOSED
+        with pytest.raises(StopAsyncIteration):
+            while True:
+                await cursor.next()
+
+
+# Streams of BLOBs
+
+
+@driver_test
+async def test_all_that_a_stream_of_blobs_has_lost_is_told():
+    line = Line(4 << 20)
+    client = Client(connect=line.connect)
+    await client.start()
+    line.say(BLOB)
+    await client.wait_property("CCD", "CCD1")
+    async with client.blobs("CCD", limit=10) as stream:
+        line.say(*[picture(b"%05d" % number) for number in range(300)])
+        line.say('<setBLOBVector device="CCD" name="CCD1" state="Busy"/>')
+        await client.wait_property("CCD", "CCD1", state="Busy")
+        got = [await stream.next() for _ in range(11)]
+    assert isinstance(got[0], Lost)
+    assert (got[0].count, [blob.data for blob in got[1:]]) == (290, [b"%05d" % number for number in range(290, 300)])
+    assert client.stats.dropped == 290
+    await client.aclose()
+    line.ends[0].close()
+
+
+@asynchronous
+async def test_changes_that_are_no_blobs_push_none_out():
+    async with meeting(BLOB) as (_, server, client), client.blobs("CCD", limit=2) as stream:
+        busy = '<setBLOBVector device="CCD" name="CCD1" state="Busy"/>'
+        await server.send(picture(b"first"), busy * 100, picture(b"second"))
+        assert [(await stream.next()).data for _ in range(2)] == [b"first", b"second"]
+
+
+# Memory
+
+
+@asynchronous
+async def test_a_blob_for_which_there_is_no_memory_is_skipped(monkeypatch):
+    def none(frame):
+        raise MemoryError
+
+    monkeypatch.setattr("indipyclient.session._decode_blob", none)
+    async with meeting(DEFINE, BLOB) as (_, server, client):
+        await server.send(picture(bytes(2 << 20)), numbers(RA=7))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 7)
+        assert client.stats.malformed == 1
+        server.close()
+        assert await client.wait_link(False, timeout=5)
+
+
+@asynchronous
+async def test_an_element_for_which_there_is_no_memory_is_skipped(monkeypatch):
+    from indipyclient import session
+
+    def read(frame, read=session.read):
+        if b"Busy" in frame.raw:
+            raise MemoryError
+        return read(frame)
+
+    monkeypatch.setattr(session, "read", read)
+    async with meeting(DEFINE) as (_, server, client):
+        await server.send(numbers("Busy", RA=3) + numbers("Ok", RA=4))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 4)
+        assert client.stats.malformed == 1
