@@ -50,7 +50,7 @@ async def wait_property(
     prop = model.get(device, name)
     if prop is not None and not model.is_stale(prop) and good(prop):
         return prop
-    watcher = _PropertyWatcher(good)
+    watcher = _PropertyWatcher(lambda prop: not model.is_stale(prop) and good(prop))
     what = f"{device}.{name}{f' in state {state}' if state else ''}{' as wanted' if where else ''}"
     with engine.watching((device, name), watcher):
         await _wait(engine, lambda: watcher.over, timeout, what, (device, name))

@@ -11,7 +11,7 @@ from typing import Final
 
 from ..addresses import FIELDS, Pattern, field_of, parse_pattern
 from ..client import Client
-from ..model.model import What
+from ..model.model import Change, What
 from ..model.properties import Property, number_of
 from ..streams import Lost
 from .link import Status, client_of, run, say
@@ -100,10 +100,17 @@ async def _until(client: Client, conditions: Sequence[Condition]) -> None:
             change = await tap.next()
             if isinstance(change, Lost):
                 known = {prop.key: prop for prop in client.model if not client.is_stale(prop)}
+                session = client.model.session
             elif change.prop is not None:
-                if change.prop.session != session:  # what was known before may not be so any more
+                if change.prop.session > session:  # what was known before may not be so any more
                     session = change.prop.session
                     known.clear()
-                known[change.prop.key] = change.prop
+                if change.prop.session == session:  # else its members are what they were before the loss
+                    known[change.prop.key] = change.prop
             elif change.what is What.DELETED:
-                known = {key: prop for key, prop in known.items() if client.get(*key) is not None}
+                known = {key: prop for key, prop in known.items() if not _is_gone(change, *key)}
+
+
+def _is_gone(change: Change, device: str, name: str) -> bool:
+    of_device, of_name = getattr(change.message, "device", None), getattr(change.message, "name", None)
+    return of_device in (None, device) and of_name in (None, name)
