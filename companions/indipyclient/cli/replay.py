@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 from collections.abc import Sequence
 
@@ -51,7 +52,7 @@ async def _replay(options: argparse.Namespace) -> int:
             stop=stop,
         )
     )
-    if hasattr(signal, "SIGTERM"):
+    with contextlib.suppress(NotImplementedError):  # of an event loop without signals
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     waiting = asyncio.create_task(started.wait())
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)

@@ -64,7 +64,7 @@ class Writer:
         self.blobs = 0
         self._raw = open(self.path, "xb")  # noqa: SIM115  # it is open as long as this is
         self._file = gzip.GzipFile(fileobj=self._raw, mode="wb", mtime=0)
-        self._flushed = 0.0
+        self._flushed = -1  # how many lines had been written then
         self._write(header(server, datetime.now(UTC).isoformat(timespec="milliseconds")))
 
     def add(self, t: float, message: AnyMessage | LinkChange) -> None:
@@ -78,9 +78,16 @@ class Writer:
             return
         self._write({"t": round(t, 6), **found})
         self.lines += 1
-        if t - self._flushed >= FLUSH_EVERY:
-            self._flushed = t
+
+    def flush(self) -> None:
+        """Hand what was written to the system, so that a crash does not cost it.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if self.lines != self._flushed:
             self._file.flush()
+            self._flushed = self.lines
 
     def _write(self, found: dict[str, Any]) -> None:
         self._file.write(json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
@@ -135,7 +142,7 @@ class Recording:
         for found in lines:
             try:
                 t = float(found["t"])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 t = math.nan
             if not math.isfinite(t):
                 raise ValueError(f"{self.path}: a line without a time")
@@ -156,7 +163,7 @@ class Recording:
                     return
                 try:
                     yield json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     raise ValueError(f"{self.path} has a line that is no JSON") from None
 
     def _load(self, name: str) -> bytes:
@@ -165,5 +172,5 @@ class Recording:
         path = folder / Path(name).name
         try:
             return path.read_bytes()
-        except OSError:
+        except (OSError, ValueError):  # or what cannot be a name
             return b""

@@ -117,45 +117,66 @@ def from_dict(found: dict[str, Any], load: Callable[[str], bytes]) -> AnyMessage
         raise ValueError(f"not a line of a recording: {str(found)[:80]} ({error!r})") from None
 
 
+def _text(found: dict[str, Any], key: str) -> str | None:
+    value = found.get(key)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{key} is a text")
+    return value
+
+
+def _string(found: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = _text(found, key)
+    if value is None and default is None:
+        raise KeyError(key)
+    return value if value is not None else default or ""
+
+
+def _size(found: dict[str, Any]) -> int | None:
+    size = found.get("size")
+    if size is not None and not isinstance(size, int):
+        raise TypeError("size is a whole number")
+    return size
+
+
 def _read_link(found: dict[str, Any], _: Callable[[str], bytes]) -> LinkChange:
     return LinkChange(bool(found["connected"]))
 
 
 def _read_message(found: dict[str, Any], _: Callable[[str], bytes]) -> Message:
-    return Message(found.get("device"), found.get("message", ""), found.get("timestamp"))
+    return Message(_text(found, "device"), _string(found, "message", ""), _text(found, "timestamp"))
 
 
 def _read_del(found: dict[str, Any], _: Callable[[str], bytes]) -> DelProperty:
-    return DelProperty(found.get("device"), found.get("name"), found.get("timestamp"), found.get("message"))
+    return DelProperty(_text(found, "device"), _text(found, "name"), _text(found, "timestamp"), _text(found, "message"))
 
 
 def _read_def(found: dict[str, Any], _: Callable[[str], bytes]) -> DefVector:
     kind = VectorKind(found["type"])
     return DefVector(
         kind,
-        found["device"],
-        found["name"],
+        _string(found, "device"),
+        _string(found, "name"),
         State(found["state"]),
         tuple(_def_member(m) for m in found["members"]),
-        found.get("label", ""),
-        found.get("group", ""),
+        _string(found, "label", ""),
+        _string(found, "group", ""),
         Permission(found["perm"]) if "perm" in found else None,
         SwitchRule(found["rule"]) if "rule" in found else None,
-        found.get("timeout"),
-        found.get("timestamp"),
-        found.get("message"),
+        _text(found, "timeout"),
+        _text(found, "timestamp"),
+        _text(found, "message"),
     )
 
 
 def _def_member(found: dict[str, Any]) -> DefMember:
     return DefMember(
-        found["name"],
-        found.get("value", ""),
-        found.get("label", found["name"]),
-        found.get("format", ""),
-        found.get("min", "0"),
-        found.get("max", "0"),
-        found.get("step", "0"),
+        _string(found, "name"),
+        _string(found, "value", ""),
+        _string(found, "label", _string(found, "name")),
+        _string(found, "format", ""),
+        _string(found, "min", "0"),
+        _string(found, "max", "0"),
+        _string(found, "step", "0"),
     )
 
 
@@ -163,16 +184,19 @@ def _read_set(found: dict[str, Any], load: Callable[[str], bytes]) -> SetVector:
     kind = VectorKind(found["type"])
     members: tuple[OneMember, ...] | tuple[OneBlob, ...]
     if kind is VectorKind.BLOB:
-        blobs = [(m, load(m["file"])) for m in found["members"]]
-        members = tuple(OneBlob(m["name"], data, m.get("size"), m.get("format", "")) for m, data in blobs if data)
+        blobs = [(m, load(_string(m, "file"))) for m in found["members"]]
+        members = tuple(
+            OneBlob(_string(m, "name"), data, _size(m), _string(m, "format", "")) for m, data in blobs if data
+        )
     else:
         members = tuple(
-            OneMember(m["name"], m["value"], m.get("min"), m.get("max"), m.get("step")) for m in found["members"]
+            OneMember(_string(m, "name"), _string(m, "value"), _text(m, "min"), _text(m, "max"), _text(m, "step"))
+            for m in found["members"]
         )
     state = State(found["state"]) if "state" in found else None
-    name, device = found["name"], found["device"]
+    name, device = _string(found, "name"), _string(found, "device")
     return SetVector(
-        kind, device, name, members, state, found.get("timeout"), found.get("timestamp"), found.get("message")
+        kind, device, name, members, state, _text(found, "timeout"), _text(found, "timestamp"), _text(found, "message")
     )
 
 

@@ -11,7 +11,7 @@ from indipydriver.protocol.tags import BlobMode, VectorKind
 from ..client import Client
 from ..model.model import What
 from ..streams import Lost
-from .files import Writer
+from .files import FLUSH_EVERY, Writer
 from .form import LinkChange
 from .player import definition
 
@@ -49,7 +49,12 @@ async def record(
     tap = client.tap(limit=WAITING, limit_bytes=512 << 20)
     writer = Writer(path, str(client.endpoint))
     began = loop.time()
-    watching = loop.create_task(_watch_link(client, lambda up: writer.add(loop.time() - began, LinkChange(up))))
+    beside = (
+        loop.create_task(_watch_link(client, lambda up: writer.add(loop.time() - began, LinkChange(up)))),
+        loop.create_task(_flush(writer)),
+    )
+    for task in beside:
+        task.add_done_callback(lambda _: tap.close())  # it cannot be written any more
     try:
         for prop in list(client.model):
             if not client.is_stale(prop):
@@ -76,11 +81,22 @@ async def record(
     except TimeoutError:
         pass
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        failed = [task.exception() for task in beside if task.done() and not task.cancelled()]
+        for task in beside:
+            task.cancel()
         tap.close()
         writer.close()
+        await asyncio.gather(*beside, return_exceptions=True)
+    for error in filter(None, failed):
+        raise error
     return writer
+
+
+async def _flush(writer: Writer) -> None:
+    """Also when nothing more is said."""
+    while True:
+        writer.flush()
+        await asyncio.sleep(FLUSH_EVERY)
 
 
 async def _watch_link(client: Client, tell: Callable[[bool], None]) -> None:

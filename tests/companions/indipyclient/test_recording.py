@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import signal
 import sys
 
 import pytest
@@ -19,12 +20,14 @@ from indipyclient.recording.recorder import record
 from indipyclient.recording.replay import replayed
 from indipydriver.protocol.messages import DefMember, DefVector, NewVector, OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import Permission, SwitchRule, VectorKind
+from indipydriver.testing import driver_test
 from tests.support import asynchronous, eventually, free_port, running_server, started, wait_for_port
 
 from .scripted import BLOB, DEFINE, SWITCHES, numbers, scripted
 from .site import define, delete, say, update
 from .test_cli import PATH, command
 from .test_client import picture
+from .test_silence import Line as Pair
 
 # The form
 
@@ -244,3 +247,109 @@ def test_a_recording_that_nobody_has_recorded_is_refused(tmp_path, monkeypatch, 
     path.write_bytes(gzip.compress(whole))
     with pytest.raises(ValueError, match=says or "more than"):
         list(Recording(path))
+
+
+@driver_test
+async def test_what_quiet_instruments_said_is_in_the_file_after_a_crash(tmp_path):
+    path = tmp_path / "night.indi"
+    line = Pair()
+    client = Client(connect=line.connect)
+    await client.start()
+    line.say(DEFINE, SWITCHES)
+    await client.wait_property("Mount", "CONNECTION")
+    recording = asyncio.create_task(record(client, path))
+    await asyncio.sleep(1.0)
+    line.say(numbers("Ok", RA=4))
+    await asyncio.sleep(6.0)  # and nothing more is said
+    assert [type(line.message).__name__ for line in Recording(path)] == ["DefVector", "DefVector", "SetVector"]
+    recording.cancel()
+    await asyncio.gather(recording, return_exceptions=True)
+    await client.aclose()
+    line.ends[0].close()
+
+
+@driver_test
+async def test_a_recording_that_cannot_be_written_any_more_ends(tmp_path, monkeypatch):
+    line = Pair()
+    client = Client(connect=line.connect)
+    await client.start()
+    line.say(DEFINE)
+    await client.wait_property("Mount", "EQ")
+    recording = asyncio.create_task(record(client, tmp_path / "night.indi"))
+    await asyncio.sleep(1.0)
+
+    def full(self):
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(Writer, "flush", full)
+    with pytest.raises(OSError, match="no space"):
+        await asyncio.wait_for(recording, 60.0)
+    await client.aclose()
+    line.ends[0].close()
+
+
+@asynchronous
+async def test_a_recording_that_is_told_to_end_is_whole(tmp_path):
+    path = tmp_path / "night.indi"
+    async with running_server(thermostat.make_driver(0.02)) as server:
+        with command("record", str(path), port=server.port) as program:
+            await eventually(lambda: path.exists() and path.stat().st_size > 100, timeout=30)
+            program.signal(signal.SIGTERM)
+            assert await program.wait() == 0, program.stderr()
+            assert "lines in" in program.stderr()
+    assert gzip.decompress(path.read_bytes()).endswith(b"\n")
+
+
+PROPERTY = {
+    "t": 0, "op": "def", "type": "Number", "device": "D", "name": "P", "state": "Ok", "perm": "rw",
+    "members": [{"name": "a", "value": "1"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 200_000,
+        b"[1]",
+        b"\xff",
+        b'{"t":1' + b"0" * 400 + b',"op":"link","connected":true}',
+        b'{"t":1' + b"0" * 5000 + b',"op":"link","connected":true}',
+        *[
+            json.dumps({**PROPERTY, **change}).encode()
+            for change in (
+                {"members": [{"name": "a", "value": 5}]},
+                {"members": [5]},
+                {"members": 5},
+                {"device": ["x"]},
+                {"device": None},
+                {"name": None},
+                {"name": {}},
+                {"label": 5},
+                {"state": 5},
+                {"type": []},
+                {"op": []},
+                {"timeout": 60},
+                {"op": "set", "message": []},
+                {"op": "set", "timestamp": 1},
+                {"op": "message", "message": 5},
+                {"op": "del", "device": 5},
+                {"op": "set", "type": "BLOB", "members": [{"name": "a", "file": 5}]},
+            )
+        ],
+    ],
+    ids=lambda line: line[:60].decode(errors="replace"),
+)
+def test_a_line_that_is_none_is_refused(tmp_path, line):
+    path = tmp_path / "night.indi"
+    Writer(path, "here").close()
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + line + b"\n"))
+    with pytest.raises(ValueError):  # noqa: PT011  # each has words of its own
+        list(Recording(path))
+
+
+def test_a_blob_whose_file_cannot_be_one_is_not_there(tmp_path):
+    path = tmp_path / "night.indi"
+    Writer(path, "here").close()
+    blob = {**PROPERTY, "op": "set", "type": "BLOB", "members": [{"name": "a", "file": "x\0y"}]}
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + json.dumps(blob).encode() + b"\n"))
+    assert [line.message.members for line in Recording(path)] == [()]
