@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import contextlib
 import os
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from indipydriver.protocol.tags import BlobMode, State
 
@@ -78,7 +78,8 @@ class SyncClient:
             history=history,
             reconnect=reconnect,
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of a signal comes in between
+        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"INDI client of {host}", daemon=True)
         self._thread.start()
@@ -100,7 +101,15 @@ class SyncClient:
             loop.close()
 
     def _call(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run it on the loop and wait for it; Ctrl-C ends it."""
+        """Run it on the loop and wait for it; Ctrl-C ends it.
+
+        A handler of a signal may do the same while this waits, so that no lock is held meanwhile that the loop needs:
+        futures of `concurrent` have one.
+        """
+        if os.getpid() != self._pid:  # its thread was not copied
+            coroutine.close()
+            raise NotConnected("this client belongs to the process from which this one was forked")
+        call = _Call(coroutine)
         with self._lock:
             loop = self._loop
             if loop is None:
@@ -109,14 +118,22 @@ class SyncClient:
             if threading.current_thread() is self._thread:
                 coroutine.close()
                 raise RuntimeError("a function that the client calls, such as 'where', cannot wait for the client")
-            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            try:
+                loop.call_soon_threadsafe(call.start)
+            except RuntimeError:  # a handler of a signal has just closed it
+                coroutine.close()
+                raise NotConnected("this client is closed") from None
         try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise NotConnected("this client is closed") from None
+            call.over.acquire()
         except BaseException:
-            future.cancel()
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(call.cancel)
             raise
+        assert call.task is not None
+        try:
+            return call.task.result()
+        except asyncio.CancelledError:
+            raise NotConnected("this client is closed") from None
 
     def _do(self, function: Callable[[], Result]) -> Result:
         """Run a plain function on the loop: the model belongs to its thread."""
@@ -129,21 +146,28 @@ class SyncClient:
         return self._call(run())
 
     def close(self) -> None:
-        """End the connection and the thread; may be called again."""
+        """End the connection and the thread; may be called again.  In a process that was forked it does nothing."""
+        if os.getpid() != self._pid:
+            return
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a function that the client calls, such as 'where', cannot close the client")
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is None:
             return
-        asyncio.run_coroutine_threadsafe(self._shut(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
+        with contextlib.suppress(RuntimeError):  # a handler of a signal has just closed it
+            loop.call_soon_threadsafe(_Call(self._shut()).start)
         self._thread.join()
 
     async def _shut(self) -> None:
-        await self._client.aclose()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        try:
+            await self._client.aclose()
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+        finally:
+            asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
 
     def __enter__(self) -> SyncClient:
         return self
@@ -305,8 +329,7 @@ class SyncClient:
                     return
                 yield blob
         finally:
-            if self._loop is not None:
-                self._call(_leave(manager))
+            self._leave(manager)
 
     def save_blobs(
         self, folder: str | os.PathLike[str], device: str, name: str | None = None, *, count: int | None = None
@@ -317,8 +340,47 @@ class SyncClient:
         return paths
 
     def _quietly(self, function: Callable[[], None]) -> None:
-        if self._loop is not None:
+        with contextlib.suppress(NotConnected):
             self._do(function)
+
+    def _leave(self, manager: Any) -> None:
+        """An iterator is over; also one that was left somewhere, which goes in any thread."""
+        loop = self._loop
+        if threading.current_thread() is not self._thread:
+            with contextlib.suppress(NotConnected):
+                self._call(_leave(manager))
+        elif loop is not None:
+            _Call(_leave(manager)).start()
+
+
+class _Call(Generic[Result]):
+    """A coroutine that another thread waits for.
+
+    Attributes:
+        over: A lock that is free when it is over.
+        task: What came of it.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Result]) -> None:
+        self.over = threading.Lock()
+        self.over.acquire()
+        self.task: asyncio.Task[Result] | None = None
+        self._coroutine = coroutine
+
+    # Called in the thread of the loop
+
+    def start(self) -> None:
+        self.task = asyncio.get_running_loop().create_task(self._coroutine)
+        self.task.add_done_callback(self._done)
+
+    def cancel(self) -> None:
+        assert self.task is not None
+        self.task.cancel()
+
+    def _done(self, task: asyncio.Task[Result]) -> None:
+        if not task.cancelled():
+            task.exception()  # perhaps nobody waits any more
+        self.over.release()
 
 
 async def _next_or_none(take: Callable[[], Coroutine[Any, Any, Result]], timeout: float | None) -> Result | None:

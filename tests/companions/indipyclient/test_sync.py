@@ -2,7 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
+import os
+import signal
+import sys
 import threading
+import time
 
 import pytest
 
@@ -78,3 +83,134 @@ def test_a_condition_may_look_and_cannot_wait():
         with pytest.raises(RuntimeError, match="cannot wait"):
             client.wait_property("Thermostat", "TARGET", where=lambda prop: client.wait_device("Thermostat"))
         assert client.connected
+
+
+def test_a_condition_cannot_close_the_client():
+    with served(thermostat.make_driver()) as port, SyncClient("127.0.0.1", port) as client:
+        with pytest.raises(RuntimeError, match="cannot close"):
+            client.wait_property("Thermostat", "TARGET", where=lambda prop: client.close())
+        assert client.connected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no processes that are forked")
+def test_a_process_that_was_forked_has_no_connection():
+    with served(thermostat.make_driver()) as port, SyncClient("127.0.0.1", port) as client:
+        client.wait_device("Thermostat")
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                with pytest.raises(NotConnected, match="forked"):
+                    client.get("Thermostat", "TARGET")
+                client.close()
+                status = 0
+            finally:
+                os._exit(status)
+        end = time.monotonic() + 20
+        found = (0, 0)
+        while not found[0] and time.monotonic() < end:
+            found = os.waitpid(child, os.WNOHANG)
+            time.sleep(0.01)
+        if not found[0]:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert found == (child, 0)
+        assert client.need("Thermostat", "TARGET")
+
+
+@contextlib.contextmanager
+def interrupted_by(handler):
+    """The handler runs in the main thread while it waits for a call, and before and after that."""
+    before = signal.signal(signal.SIGALRM, lambda *_: handler())
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers that send signals")
+def test_a_handler_of_a_signal_may_use_the_client():
+    with served(thermostat.make_driver()) as port, SyncClient("127.0.0.1", port) as client:
+        client.wait_property("Thermostat", "TARGET")
+        heard = []
+        with interrupted_by(lambda: heard.append(client.get("Thermostat", "TARGET"))):
+            for number in range(300):
+                signal.setitimer(signal.ITIMER_REAL, 0.00005 + number % 50 * 0.00002)
+                for _ in range(3):
+                    client.get("Thermostat", "TARGET")
+        assert heard
+
+
+def get_for_ever(client):
+    while True:
+        client.get("Thermostat", "TARGET")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers that send signals")
+def test_a_handler_of_a_signal_may_close_the_client():
+    with served(thermostat.make_driver()) as port:
+        for number in range(30):
+            client = SyncClient("127.0.0.1", port)
+            with interrupted_by(client.close):
+                signal.setitimer(signal.ITIMER_REAL, 0.0005 + number * 0.0001)
+                with pytest.raises(NotConnected):
+                    get_for_ever(client)
+            client.close()
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("INDI client")]
+
+
+def test_a_call_under_way_ends_when_another_thread_closes_the_client():
+    with served(thermostat.make_driver()) as port:
+        client = SyncClient("127.0.0.1", port)
+        ended = []
+
+        def wait(call):
+            try:
+                call()
+            except NotConnected as error:
+                ended.append(error)
+
+        calls = (
+            lambda: client.wait_property("Thermostat", "NONE", timeout=None),
+            lambda: list(client.changes()),
+            lambda: list(client.blobs("Thermostat")),
+            lambda: client.save_blobs("/nowhere", "Thermostat", count=1),
+        )
+        threads = [threading.Thread(target=wait, args=(call,)) for call in calls]
+        for thread in threads:
+            thread.start()
+        while client._do(lambda: len(client._client._engine._waiters)) < 1:
+            time.sleep(0.01)
+        client.close()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def test_an_iterator_that_is_left_somewhere_goes_in_any_thread():
+    with served(thermostat.make_driver()) as port, SyncClient("127.0.0.1", port) as client:
+        client.wait_device("Thermostat")
+        unraised = []
+        before, sys.unraisablehook = sys.unraisablehook, unraised.append
+        try:
+            for iterator in (client.blobs("Thermostat", timeout=0.01), client.changes(initial=True)):
+                kept = [iterator]
+                client._do(lambda kept=kept: None)
+                with contextlib.suppress(StopIteration):
+                    if iterator.__name__ == "changes":
+                        next(iterator)
+                del iterator
+                client._call(_let_go(kept))
+        finally:
+            sys.unraisablehook = before
+        gc.collect()
+        assert not unraised
+        assert not client._do(lambda: client._client._engine._cursors)
+        assert not client._do(lambda: list(client._client._wishes._holders))
+
+
+async def _let_go(kept):
+    """In the thread of the connection, as the collector of garbage does."""
+    kept.clear()
+    await asyncio.sleep(0)
