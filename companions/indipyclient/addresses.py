@@ -121,6 +121,16 @@ class Pattern(NamedTuple):
         """The name of the property, if it can be only one."""
         return None if re.search(r"(?<!\\)[*?]", self.name) else unescape(self.name)
 
+    @property
+    def only_member(self) -> str | None:
+        """The member, if it can be only one."""
+        return None if re.search(r"(?<!\\)[*?]", self.member) else unescape(self.member)
+
+    def covers(self, device: str, name: str, member: str) -> bool:
+        """The member is meant."""
+        parts = zip(self, (device, name, member), strict=True)
+        return all(_compiled(part).match(text) for part, text in parts)
+
     def matches(self, prop: Property) -> bool:
         """The property is meant, or some of its members."""
         return bool(_compiled(self.device).match(prop.device) and _compiled(self.name).match(prop.name))

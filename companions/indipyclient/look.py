@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Look"]
 
 _PIECE = 1 << 18
+_LONGEST_WAIT = 3600.0  # the system counts in an integer
 
 
 class Look:
@@ -95,7 +96,7 @@ class Look:
 
     def _take(self, seconds: float) -> None:
         """Take what comes next, if it comes in time."""
-        self._socket.settimeout(max(seconds, 0.001))
+        self._socket.settimeout(min(max(seconds, 0.001), _LONGEST_WAIT))
         try:
             data = self._socket.recv(_PIECE)
         except TimeoutError:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..addresses import parse_pattern
+from ..addresses import Pattern, parse_pattern
 from ..blobs import ReceivedBlob
 from ..client import Client
 from ..errors import NoSuchMember
@@ -42,17 +42,18 @@ async def _save(options: argparse.Namespace) -> int:
     device = pattern.only_device
     if device is None:
         raise ValueError("the device of a BLOB is written without * and ?")
-    member = None if pattern.member == "*" else pattern.member
     found = 0
     async with (
         client_of(options, reconnect=True) as client,
-        client.blobs(device, pattern.only_name, member=member) as stream,
+        client.blobs(device, pattern.only_name, member=pattern.only_member) as stream,
     ):
         try:
             async with asyncio.timeout(options.duration):
                 async for blob in stream:
                     if not isinstance(blob, ReceivedBlob):
                         say(f"{blob.count} BLOBs were lost: the disk is too slow")
+                        continue
+                    if not pattern.covers(blob.device, blob.name, blob.member):
                         continue
                     path = await asyncio.to_thread(blob.write_to, options.output)
                     _print(blob, path, options.json)
@@ -82,7 +83,7 @@ async def _send(options: argparse.Namespace) -> int:
     path = Path(options.send)
     data = await asyncio.to_thread(path.read_bytes)
     async with client_of(options) as client:
-        member = await _member(client, device, name, pattern.member)
+        member = await _member(client, device, name, pattern)
         format = options.format if options.format is not None else "".join(path.suffixes)
         outcome = await client.set(device, name, {member: Blob(data, format)}, timeout=options.timeout)
         for text in outcome.messages:
@@ -90,10 +91,11 @@ async def _send(options: argparse.Namespace) -> int:
     return Status.DONE
 
 
-async def _member(client: Client, device: str, name: str, member: str) -> str:
+async def _member(client: Client, device: str, name: str, pattern: Pattern) -> str:
     prop = await client.wait_property(device, name, timeout=5)
-    if member != "*":
-        return member
-    if len(prop) != 1:
+    if pattern.only_member is not None:
+        return pattern.only_member
+    found = pattern.members(prop)
+    if len(found) != 1:
         raise NoSuchMember("", prop, f"{device}.{name}, which has {len(prop)}")
-    return next(iter(prop))
+    return found[0]

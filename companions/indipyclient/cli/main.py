@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
+from .outcome import say
+
 __all__ = ["main"]
 
 VERBS: Final = {
@@ -92,8 +94,9 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
         status = module.main(arguments)
     except KeyboardInterrupt:
         return 130
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
+    if sys.stdout is not None:  # the shell can have closed it
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
     return int(status)
 
 
@@ -102,10 +105,8 @@ def _terminal() -> int:
     try:
         terminal = import_module("indipyterm.__main__")
     except ImportError:
-        sys.stderr.write(
-            "indipyclient: the terminal client needs more packages: pip install 'indipydriver[term]'\n"
-            "For the command line, see indipyclient --help\n"
-        )
+        say("the terminal client needs more packages: pip install 'indipydriver[term]'")
+        say("for the command line, see indipyclient --help")
         return 2
     sys.argv[0] = os.path.join(os.path.dirname(sys.argv[0]), "indipyterm")
     status = terminal.main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from enum import IntEnum
@@ -28,9 +29,12 @@ def one_line(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """To the person, beside what is printed."""
-    sys.stderr.write(f"indipyclient: {one_line(text)}\n")
-    sys.stderr.flush()
+    """To the person, beside what is printed; it is no failure if nobody can hear it."""
+    if sys.stderr is None:  # closed by the shell
+        return
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"indipyclient: {one_line(text)}\n")
+        sys.stderr.flush()
 
 
 def told(work: Callable[[], int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from ..model.dump import line
 from ..model.properties import Property
 from .outcome import one_line
 
-__all__ = ["escape", "lines_of", "print_json", "print_line", "print_members", "write"]
+__all__ = ["escape", "json_text", "lines_of", "print_json", "print_line", "print_members", "write"]
 
 CLOSED_PIPE: Final = 141
 """The status of a program that the signal for a closed pipe has ended, as shells have it."""
@@ -30,7 +31,13 @@ def print_line(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """A text of our own, at once."""
+    """A text of our own, at once.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if sys.stdout is None:  # closed by the shell
+        raise OSError(errno.EBADF, "standard output is closed")
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
@@ -40,11 +47,23 @@ def write(text: str) -> None:
         raise SystemExit(CLOSED_PIPE) from None
 
 
-def print_json(found: object) -> None:
-    """One object on a line, at once."""
+def json_text(found: object, indent: int | None = None) -> str:
+    """JSON in which nothing moves the cursor or turns the direction of writing, either."""
     import json
 
-    write(json.dumps(found, ensure_ascii=False))
+    lines = json.dumps(found, indent=indent, ensure_ascii=False).split("\n")
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in lines)
+
+
+def _escaped(line: str) -> str:
+    import json
+
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
+
+
+def print_json(found: object) -> None:
+    """One object on a line, at once."""
+    write(json_text(found))
 
 
 def print_members(prop: Property, members: Iterable[str], as_json: bool, *, values_only: bool = False) -> None:

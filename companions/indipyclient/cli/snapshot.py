@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from ..errors import NoSuchDevice
@@ -11,7 +10,7 @@ from ..model.dump import dump_device, dump_property, dump_site
 from ..model.lookup import need
 from .main import common
 from .outcome import Status, told
-from .output import write
+from .output import json_text, write
 from .server import QUIET, look_at
 
 EXAMPLES = """\
@@ -45,5 +44,5 @@ def _snapshot(options: argparse.Namespace) -> int:
             found = dump_device(device)
         else:
             found = dump_property(need(look.model, options.device, options.name))
-    write(json.dumps(found, indent=None if options.compact else 2, ensure_ascii=False))
+    write(json_text(found, None if options.compact else 2))
     return Status.DONE

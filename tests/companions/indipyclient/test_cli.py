@@ -344,3 +344,89 @@ async def test_version_and_help():
     status, out, _ = await run("--help")
     assert status == 0
     assert all(verb in out for verb in VERBS)
+
+
+UPLOAD = '<defBLOBVector device="CCD" name="{}" state="Ok" perm="rw"><defBLOB name="a.b"/><defBLOB name="c"/></defBLOBVector>'
+
+
+def image(name, member):
+    one = f'<oneBLOB name="{member}" size="3" format=".x">YWJj</oneBLOB>'
+    return f'<setBLOBVector device="CCD" name="{name}" state="Ok">{one}</setBLOBVector>'
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        (r"CCD.P1.a\.b", ["P1 a.b"]),
+        ("CCD.P1.a*", ["P1 a.b"]),
+        ("CCD.P?.c", ["P1 c", "P2 c"]),
+        ("CCD.*1", ["P1 a.b", "P1 c"]),
+        ("CCD", ["P1 a.b", "P1 c", "P2 c", "Q c"]),
+    ],
+)
+@asynchronous
+async def test_blobs_of_an_address(address, found, tmp_path):
+    async with scripted() as server:
+        with command(
+            "blob", address, "-o", str(tmp_path), "--json", "--count", str(len(found)), port=server.port
+        ) as it:
+            link = await server.client(*[UPLOAD.format(name) for name in ("P1", "P2", "Q")], timeout=15)
+            await link.expect(match("enableBLOB"), timeout=15)
+            await link.send(image("P1", "a.b"), image("P1", "c"), image("P2", "c"), image("Q", "c"))
+            assert await it.wait(20) == 0, it.stderr()
+            lines = [json.loads(line) for line in it.stdout().splitlines()]
+        assert [f"{line['property']} {line['member']}" for line in lines] == found
+
+
+@pytest.mark.parametrize("member", [r"a\.b", "a*"])
+@asynchronous
+async def test_a_blob_is_sent_to_a_member_whose_name_has_a_dot(member, tmp_path):
+    (tmp_path / "x.fits").write_bytes(b"abc")
+    async with scripted() as server:
+        with command("blob", f"CCD.P1.{member}", "--send", str(tmp_path / "x.fits"), port=server.port) as it:
+            link = await server.client(UPLOAD.format("P1"), timeout=15)
+            element = await link.expect(match("newBLOBVector"), timeout=15)
+            assert [each.get("name") for each in element] == ["a.b"]
+            await link.send('<setBLOBVector device="CCD" name="P1" state="Ok"/>')
+            assert await it.wait(20) == 0, it.stderr()
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"),
+    [("2>&-", 0), (">&- 2>&-", 2), (">&-", 2)] + [("2>/dev/full", 0), (">/dev/full", 2)] * os.path.exists("/dev/full"),
+)
+@asynchronous
+async def test_a_status_holds_also_when_nobody_can_be_told(redirection, status):
+    line = f"exec {shlex.quote(sys.executable)} -m indipyclient set Mount.EQ.RA=3 {redirection}"
+    async with scripted() as server:
+        with started("sh", "-c", line, PYTHONPATH=PATH, INDI_HOST="127.0.0.1", INDI_PORT=str(server.port)) as program:
+            link = await server.client(DEFINE, timeout=15)
+            await link.expect(match("newNumberVector"))
+            await link.send(numbers("Ok", "done", RA=3, DEC=2))
+            assert await program.wait(20) == status, program.stderr()
+            assert "Traceback" not in program.stderr()
+    with started("sh", "-c", line, PYTHONPATH=PATH, INDI_HOST="127.0.0.1", INDI_PORT=str(free_port())) as program:
+        assert await program.wait(20) == 2
+
+
+@asynchronous
+async def test_no_control_characters_of_a_server_reach_the_terminal():
+    bad = "x\x9b2Jy\u202e\u2028z"
+    text = f'<defTextVector device="D" name="P" state="Ok" perm="ro"><defText name="a">{bad}</defText></defTextVector>'
+    for arguments in (["get"], ["get", "--json"], ["snapshot"], ["snapshot", "--compact"], ["devices", "--json"]):
+        async with scripted() as server:
+            with command(*arguments, port=server.port) as program:
+                await server.client(text.replace('name="P"', f'name="P{bad}"'), timeout=15)
+                assert await program.wait(20) == 0, program.stderr()
+                out = program.stdout()
+        assert all(char.isprintable() or char == "\n" for char in out), arguments
+        if "--json" in arguments or "snapshot" in arguments:
+            assert bad in json.dumps(json.loads(out), ensure_ascii=False)
+
+
+@asynchronous
+async def test_a_time_without_end_is_one():
+    async with scripted() as server:
+        with command("get", "-t", "inf", "Mount.EQ.RA", port=server.port) as program:
+            await server.client(DEFINE, timeout=15)
+            assert await program.wait(20) == 0, program.stderr()

@@ -79,7 +79,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 @asynchronous
 async def test_a_call_that_is_cancelled_after_any_turn(call, second):
-    async with meeting(BLOB, UPLOAD, blob_link=second) as (_, server, client):
+    async with meeting(BLOB, UPLOAD, blob_link=second) as (_, _server, client):
         await client.wait_property("CCD", "UP")
         for turns in range(12):
             task = asyncio.create_task(CALLS[call](client))
@@ -132,9 +132,8 @@ async def test_functions_of_the_user_that_raise_do_no_harm():
         await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 5)
         await client.aclose()
         assert heard[-1] is LinkState.CLOSED
-        with pytest.raises(StopAsyncIteration):
-            while True:
-                await cursor.next()
+        async for _ in cursor:
+            pass
 
 
 # Streams of BLOBs
