@@ -27,7 +27,7 @@ from .model.properties import Property
 from .model.site import Device, Site
 from .reconnect import Status
 from .stats import Stats
-from .streams import Lost
+from .streams import Cursor, Lost
 from .waiting import Where
 
 __all__ = ["SyncClient"]
@@ -295,15 +295,17 @@ class SyncClient:
             initial: The first delta is everything there is.
             timeout: Seconds without a change after which the loop ends; None for never.
         """
-        cursor = self._do(lambda: self._client.changes(device, name, interval=interval, initial=initial))
+        cursors: list[Cursor] = []  # Ctrl-C may come when it is made and not yet known here
         try:
+            self._do(lambda: cursors.append(self._client.changes(device, name, interval=interval, initial=initial)))
+            cursor = cursors[0]
             while True:
                 delta = self._call(_next_or_none(cursor.next, timeout))
                 if delta is None:
                     return
                 yield delta
         finally:
-            self._quietly(cursor.close)
+            self._quietly(lambda: [cursor.close() for cursor in cursors])
 
     def enable_blobs(self, device: str, name: str | None = None, mode: BlobMode | str = BlobMode.ALSO) -> None:
         """Say which BLOBs should come; it holds after the link has come back, too."""
@@ -320,16 +322,16 @@ class SyncClient:
             member: Of which member; None for all.
             timeout: Seconds without a BLOB after which the loop ends; None for never.
         """
-        manager = self._client.blobs(device, name, member=member)
-        stream = self._call(manager.__aenter__())
+        stack = contextlib.AsyncExitStack()
         try:
+            stream = self._call(stack.enter_async_context(self._client.blobs(device, name, member=member)))
             while True:
                 blob = self._call(_next_or_none(stream.next, timeout))
                 if blob is None:
                     return
                 yield blob
         finally:
-            self._leave(manager)
+            self._leave(stack)
 
     def save_blobs(
         self, folder: str | os.PathLike[str], device: str, name: str | None = None, *, count: int | None = None
@@ -339,18 +341,18 @@ class SyncClient:
         self._call(self._client.save_blobs(folder, device, name, saved=lambda _, path: paths.append(path), count=count))
         return paths
 
-    def _quietly(self, function: Callable[[], None]) -> None:
+    def _quietly(self, function: Callable[[], object]) -> None:
         with contextlib.suppress(NotConnected):
             self._do(function)
 
-    def _leave(self, manager: Any) -> None:
+    def _leave(self, stack: contextlib.AsyncExitStack) -> None:
         """An iterator is over; also one that was left somewhere, which goes in any thread."""
         loop = self._loop
         if threading.current_thread() is not self._thread:
             with contextlib.suppress(NotConnected):
-                self._call(_leave(manager))
+                self._call(stack.aclose())
         elif loop is not None:
-            _Call(_leave(manager)).start()
+            _Call(stack.aclose()).start()
 
 
 class _Call(Generic[Result]):
@@ -390,7 +392,3 @@ async def _next_or_none(take: Callable[[], Coroutine[Any, Any, Result]], timeout
             return await take()
     except (StopAsyncIteration, TimeoutError):
         return None
-
-
-async def _leave(manager: Any) -> None:
-    await manager.__aexit__(None, None, None)
