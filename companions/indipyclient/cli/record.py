@@ -57,4 +57,6 @@ async def _record(options: argparse.Namespace) -> int:
     finally:  # Ctrl-C is how a recording usually ends
         if seen is not None:
             say(f"{seen.lines} lines in {options.file}")
+            if seen.lost:
+                say(f"{seen.lost} messages are missing: the disk is too slow")
     return Status.DONE

@@ -52,6 +52,7 @@ class Writer:
     Attributes:
         lines: Written so far.
         blobs: Written so far.
+        lost: Messages that came faster than they could be written, and are missing.
 
     Raises:
         FileExistsError: It is there already.
@@ -62,6 +63,7 @@ class Writer:
         self.path = Path(path)
         self.lines = 0
         self.blobs = 0
+        self.lost = 0
         self._raw = open(self.path, "xb")  # noqa: SIM115  # it is open as long as this is
         self._file = gzip.GzipFile(fileobj=self._raw, mode="wb", mtime=0)
         self._flushed = -1  # how many lines had been written then

@@ -70,6 +70,7 @@ async def record(
                     break
                 now = loop.time() - began
                 if isinstance(change, Lost):
+                    writer.lost += change.count
                     continue
                 writer.add(now, change.message)
                 progress(writer)
