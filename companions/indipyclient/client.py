@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -86,7 +87,7 @@ class Client:
         self.model = Model(history=history)
         self._wishes = BlobWishes(blobs)
         self._blob_link = blob_link
-        self._retry = (retry or Retry()) if reconnect else None
+        self._retry = copy.copy(retry or Retry()) if reconnect else None  # each client counts its own failures
         self._connect = connect or self._connector(tls, server_hostname, limits)
         self.on_status: Callable[[Status], None] | None = None
         self.on_message: Callable[[AnyMessage], None] | None = None
@@ -450,7 +451,7 @@ class Client:
             engine.remove_tap(sink)
             self._lost_by_closed += stream.lost
             stream.close()
-            await engine.wish(self._wishes.release(device, name))
+            engine.release(device, name)
 
     async def save_blobs(
         self,

@@ -88,7 +88,7 @@ async def carry_out(
                 await watcher.over()
         finally:
             if answer_is_blob:
-                await engine.wish(engine.wishes.release(device, name))
+                engine.release(device, name)
             now = model.get(device, name)
             if now is not None and now.pending is pending:
                 model.set_pending(prop.key, None)

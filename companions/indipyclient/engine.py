@@ -295,12 +295,26 @@ class Engine:
         """
         if message is None or self.session is None:
             return
+        frame = encode(message)
         if self._blob_link is None:
-            self.session.put(encode(message))
+            self.session.put(frame)
         else:
             self._blob_link.send(message)
-            if message.mode is not BlobMode.NEVER:
-                await self._blob_link.agree()
+        self._say_again(message)
+        if self._blob_link is not None and message.mode is not BlobMode.NEVER:
+            await self._blob_link.agree()
+
+    def release(self, device: str, name: str | None) -> None:
+        """A stream of BLOBs has ended."""
+        message = self.wishes.release(device, name)
+        if message is not None:
+            self._send_wish(message)
+            self._say_again(message)
+
+    def _say_again(self, message: EnableBlob) -> None:
+        if message.name is None:
+            for each in self.wishes.others(message.device):
+                self._send_wish(each)
 
     def _wanted_blobs(self) -> Iterator[EnableBlob]:
         """What to say on a new connection for BLOBs."""

@@ -25,17 +25,19 @@ async def wait_device(engine: Engine, name: str, connected: bool, timeout: float
     """See :meth:`indipyclient.client.Client.wait_device`."""
     model = engine.model
 
-    def look() -> Device | None:
-        device = model.device(name)
+    found: list[Device] = []  # it may be gone again when its time comes
+
+    def look() -> bool:
+        device = None if found else model.device(name)
         if device is None or (connected and not device.connected):
-            return None
-        return None if all(map(model.is_stale, device.properties.values())) else device
+            return bool(found)
+        if not all(map(model.is_stale, device.properties.values())):
+            found.append(device)
+        return bool(found)
 
     what = f"device {name!r}{' connected' if connected else ''}"
-    await _wait(engine, lambda: look() is not None, timeout, what, None)
-    device = look()
-    assert device is not None
-    return device
+    await _wait(engine, look, timeout, what, None)
+    return found[0]
 
 
 async def wait_property(

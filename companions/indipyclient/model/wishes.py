@@ -25,12 +25,20 @@ class BlobWishes:
         self._holders: Counter[tuple[str, str | None]] = Counter()
 
     def wish(self, device: str, name: str | None, mode: BlobMode) -> EnableBlob:
-        """From now on; with a name of None for the whole device, which overrides what was said of its properties."""
+        """From now on; with a name of None for the whole device, which overrides what was said of its properties.
+
+        Streams that are open want them all the same.
+        """
         if name is None:
             for key in [key for key in self._wishes if key[0] == device]:
                 del self._wishes[key]
         self._wishes[device, name] = mode
-        return EnableBlob(device, name, mode)
+        return EnableBlob(device, name, self.wanted(device, name))
+
+    def others(self, device: str) -> list[EnableBlob]:
+        """What to say again of its properties when something was said of the whole device, which overrides it."""
+        names = {name: None for of, name in (*self._wishes, *self._holders) if of == device and name is not None}
+        return [EnableBlob(device, name, self.wanted(device, name)) for name in names]
 
     def hold(self, device: str, name: str | None) -> EnableBlob | None:
         """A stream needs them; what to send, unless they come already."""

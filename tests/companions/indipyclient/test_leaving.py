@@ -11,6 +11,7 @@ from indipydriver.testing import driver_test
 from tests.support import asynchronous, eventually, match
 
 from .scripted import BLOB, DEFINE, numbers, scripted
+from .site import define, delete
 from .test_silence import Line
 
 UPLOAD = '<defBLOBVector device="CCD" name="UP" state="Ok" perm="rw"><defBLOB name="a"/></defBLOBVector>'
@@ -197,3 +198,52 @@ async def test_an_element_for_which_there_is_no_memory_is_skipped(monkeypatch):
         await server.send(numbers("Busy", RA=3) + numbers("Ok", RA=4))
         await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 4)
         assert client.stats.malformed == 1
+
+
+@asynchronous
+async def test_a_stream_of_a_whole_device_that_ends_leaves_the_others():
+    """Never for the device would end them, too."""
+    async with meeting(BLOB) as (_, server, client), contextlib.AsyncExitStack() as stack:
+        whole = contextlib.AsyncExitStack()
+        await whole.enter_async_context(client.blobs("CCD"))
+        await stack.enter_async_context(client.blobs("CCD", "CCD1"))
+        await client.enable_blobs("CCD", "CCD2", "Only")
+        await whole.aclose()
+        asked = [(each.get("name"), each.text) for each in await server.everything() if each.tag == "enableBLOB"]
+        assert asked[asked.index((None, "Never")) + 1 :] == [("CCD2", "Only"), ("CCD1", "Also")]
+
+
+@asynchronous
+async def test_a_stream_gets_its_blobs_whatever_is_said_of_the_device():
+    async with meeting(BLOB) as (_, server, client), client.blobs("CCD", "CCD1"):
+        await client.enable_blobs("CCD", None, "Never")
+        await client.enable_blobs("CCD", "CCD1", "Never")
+        asked = [(each.get("name"), each.text) for each in await server.everything() if each.tag == "enableBLOB"]
+        assert asked == [("CCD1", "Also"), (None, "Never"), ("CCD1", "Also"), ("CCD1", "Also")]
+
+
+@asynchronous
+async def test_a_device_that_was_there_for_a_moment_was_there():
+    async with meeting() as (_, _server, client):
+        task = asyncio.create_task(client.wait_device("Mount", timeout=None))
+        await asyncio.sleep(0)
+        engine = client._engine
+        for message in (define(), delete()):  # before the waiting task has its turn
+            engine.message_received(message)
+            engine.batch_received()
+        assert (await task).name == "Mount"
+
+
+@driver_test
+async def test_clients_with_the_same_retry_count_their_own_failures():
+    async def refuse():
+        raise ConnectionRefusedError("nobody is there")
+
+    retry = Retry(first=1.0, factor=2.0, longest=30.0, jitter=0.0)
+    clients = [Client(connect=refuse, retry=retry) for _ in range(3)]
+    for client in clients:
+        await client.start(wait=False)
+    await asyncio.sleep(2.5)  # one try at once, one after 1 s, the next 2 s later
+    assert [client.status.attempt for client in clients] == [2, 2, 2]
+    for client in clients:
+        await client.aclose()
