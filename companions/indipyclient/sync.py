@@ -123,6 +123,9 @@ class SyncClient:
             except RuntimeError:  # a handler of a signal has just closed it
                 coroutine.close()
                 raise NotConnected("this client is closed") from None
+        if not self._thread.is_alive() and call.over.locked():  # or while that was on its way
+            coroutine.close()
+            raise NotConnected("this client is closed")
         try:
             call.over.acquire()
         except BaseException:

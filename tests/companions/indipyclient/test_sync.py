@@ -119,27 +119,36 @@ def test_a_process_that_was_forked_has_no_connection():
 
 
 @contextlib.contextmanager
-def interrupted_by(handler):
-    """The handler runs in the main thread while it waits for a call, and before and after that."""
-    before = signal.signal(signal.SIGALRM, lambda *_: handler())
+def interrupted_by(handler, seconds):
+    """The handler runs in the main thread again and again, while it waits for a call, and before and after that."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: handler())
+    over = threading.Event()
+
+    def send():
+        while not over.wait(seconds):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    thread = threading.Thread(target=send)
+    thread.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        over.set()
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers that send signals")
+needs_signals = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there are no signals")
+
+
+@needs_signals
 def test_a_handler_of_a_signal_may_use_the_client():
     with served(thermostat.make_driver()) as port, SyncClient("127.0.0.1", port) as client:
         client.wait_property("Thermostat", "TARGET")
         heard = []
-        with interrupted_by(lambda: heard.append(client.get("Thermostat", "TARGET"))):
-            for number in range(300):
-                signal.setitimer(signal.ITIMER_REAL, 0.00005 + number % 50 * 0.00002)
-                for _ in range(3):
-                    client.get("Thermostat", "TARGET")
-        assert heard
+        with interrupted_by(lambda: heard.append(client.get("Thermostat", "TARGET")), 0.0005):
+            while len(heard) < 300:
+                client.get("Thermostat", "TARGET")
 
 
 def get_for_ever(client):
@@ -147,17 +156,33 @@ def get_for_ever(client):
         client.get("Thermostat", "TARGET")
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers that send signals")
+@needs_signals
 def test_a_handler_of_a_signal_may_close_the_client():
     with served(thermostat.make_driver()) as port:
         for number in range(30):
             client = SyncClient("127.0.0.1", port)
-            with interrupted_by(client.close):
-                signal.setitimer(signal.ITIMER_REAL, 0.0005 + number * 0.0001)
-                with pytest.raises(NotConnected):
-                    get_for_ever(client)
+            with interrupted_by(client.close, 0.0005 + number * 0.0001), pytest.raises(NotConnected):
+                get_for_ever(client)
             client.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("INDI client")]
+
+
+@pytest.mark.parametrize("on_its_way", [False, True])
+def test_a_client_that_is_closed_in_the_midst_of_a_call(on_its_way):
+    """By the handler of a signal, at the worst moments."""
+    with served(thermostat.make_driver()) as port:
+        client = SyncClient("127.0.0.1", port)
+        loop = client._loop
+
+        def close(call, *, schedule=loop.call_soon_threadsafe):
+            loop.call_soon_threadsafe = schedule
+            client.close()
+            if not on_its_way:
+                schedule(call)
+
+        loop.call_soon_threadsafe = close
+        with pytest.raises(NotConnected):
+            client.get("Thermostat", "TARGET")
 
 
 def test_a_call_under_way_ends_when_another_thread_closes_the_client():
