@@ -285,8 +285,10 @@ class Client:
         return await settle(self._running, quiet, timeout)
 
     async def wait_link(self, connected: bool = True, *, timeout: float | None = None) -> bool:
-        """Wait until the link is up, or down; False if it is not in time."""
-        return await self._running.until(lambda: self.model.connected is connected, timeout)
+        """Wait until the link is up, or down; False if it is not in time, or the client has ended."""
+        engine, model = self._running, self.model
+        await engine.until(lambda: model.connected is connected or engine.status.state is LinkState.CLOSED, timeout)
+        return model.connected is connected
 
     # Commands
 

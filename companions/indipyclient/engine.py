@@ -203,7 +203,7 @@ class Engine:
             elif silent >= self.idle:
                 if self._asked <= last + self.idle / 2:
                     self._ask(session, model.names()[:ASKED_AT_ONCE])
-                due = min(last + self.unanswered, now + self.idle / 2)
+                due = min(last + self.unanswered, now + max(self.idle / 2, 1.0))
             if model.has_stale:
                 settled = max(model.defined_at, self.status.since) + SETTLED
                 if now >= settled:

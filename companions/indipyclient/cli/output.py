@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -37,7 +36,7 @@ def write(text: str) -> None:
         OSError: It cannot be written.
     """
     if sys.stdout is None:  # closed by the shell
-        raise OSError(errno.EBADF, "standard output is closed")
+        raise OSError("standard output is closed")
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

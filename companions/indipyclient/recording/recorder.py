@@ -104,5 +104,6 @@ async def _watch_link(client: Client, tell: Callable[[bool], None]) -> None:
     while True:
         await client.wait_link(False)
         tell(False)
-        await client.wait_link(True)
+        if not await client.wait_link(True):  # the client has ended
+            return
         tell(True)

@@ -247,3 +247,16 @@ async def test_clients_with_the_same_retry_count_their_own_failures():
     assert [client.status.attempt for client in clients] == [2, 2, 2]
     for client in clients:
         await client.aclose()
+
+
+@asynchronous
+async def test_nobody_waits_for_the_link_of_a_client_that_has_ended():
+    async with scripted() as server:
+        client = Client("127.0.0.1", server.port, reconnect=False)
+        await client.start()
+        link = await server.client(DEFINE)
+        link.close()
+        assert await client.wait_link(False, timeout=5)
+        assert not await asyncio.wait_for(client.wait_link(), 5)
+        await client.aclose()
+        assert not await asyncio.wait_for(client.wait_link(), 5)
