@@ -118,9 +118,12 @@ async def _send_in_time(
 ) -> None:
     """Send a command, and before it which BLOBs are wanted."""
     sent = False
+    session = engine.session
     try:
         async with asyncio.timeout_at(expectation.began + limit):
             await engine.wish(blobs)
+            if engine.session is not session:  # that one may not know the property yet
+                raise engine.not_connected()
             sent = True
             await engine.send(message)
     except TimeoutError:

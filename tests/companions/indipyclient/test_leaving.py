@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from indipyclient import Blob, Client, LinkState, Lost, Retry, TimedOut
+from indipyclient import Blob, Client, LinkState, Lost, NotConnected, Retry, TimedOut
 from indipydriver.testing import driver_test
 from tests.support import asynchronous, eventually, match
 
@@ -260,3 +260,17 @@ async def test_nobody_waits_for_the_link_of_a_client_that_has_ended():
         assert not await asyncio.wait_for(client.wait_link(), 5)
         await client.aclose()
         assert not await asyncio.wait_for(client.wait_link(), 5)
+
+
+@asynchronous
+async def test_a_blob_is_not_sent_over_another_connection_than_it_was_meant_for():
+    async with meeting(UPLOAD, blob_link=True) as (server, first, client):
+        await client.wait_property("CCD", "UP")
+        task = asyncio.create_task(client.set("CCD", "UP", a=Blob(b"abc", ".x")))
+        await server.client()  # the second connection, which does not say what it knows
+        first.close()
+        again = await server.client(DEFINE)
+        await client.wait_property("Mount", "EQ")
+        with pytest.raises(NotConnected):
+            await asyncio.wait_for(task, 10)
+        assert not [each for each in await again.everything() if each.tag.startswith("new")]
