@@ -308,7 +308,8 @@ class SyncClient:
                     return
                 yield delta
         finally:
-            self._quietly(lambda: [cursor.close() for cursor in cursors])
+            for cursor in cursors:
+                self._quietly(cursor.close)
 
     def enable_blobs(self, device: str, name: str | None = None, mode: BlobMode | str = BlobMode.ALSO) -> None:
         """Say which BLOBs should come; it holds after the link has come back, too."""
@@ -344,7 +345,7 @@ class SyncClient:
         self._call(self._client.save_blobs(folder, device, name, saved=lambda _, path: paths.append(path), count=count))
         return paths
 
-    def _quietly(self, function: Callable[[], object]) -> None:
+    def _quietly(self, function: Callable[[], None]) -> None:
         with contextlib.suppress(NotConnected):
             self._do(function)
 
