@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from indipydriver.errors import LocalProtocolError, RemoteProtocolError
@@ -158,6 +159,9 @@ class Engine:
                 now = self._loop.time()
                 self._set_status(Status(LinkState.LOST, now, attempt, now + wait, reason))
                 await asyncio.sleep(wait)
+        except Exception as error:  # such as of a `connect` of somebody else: whoever waits is told
+            logger.exception("the client of %s has ended", self.endpoint)
+            self.status = replace(self.status, reason=describe(error, self.endpoint))
         finally:
             self._set_status(Status(LinkState.CLOSED, self._loop.time(), 0, None, self.status.reason))
             self.close()

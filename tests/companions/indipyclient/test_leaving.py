@@ -274,3 +274,14 @@ async def test_a_blob_is_not_sent_over_another_connection_than_it_was_meant_for(
         with pytest.raises(NotConnected):
             await asyncio.wait_for(task, 10)
         assert not [each for each in await again.everything() if each.tag.startswith("new")]
+
+
+@asynchronous
+async def test_what_ends_the_client_is_told_to_who_waits():
+    async def broken():
+        raise RuntimeError("there is no such bus")
+
+    client = Client(connect=broken)
+    with pytest.raises(NotConnected, match="no such bus"):
+        await client.start()
+    assert client.status.state is LinkState.CLOSED
