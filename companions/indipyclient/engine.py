@@ -316,7 +316,7 @@ class Engine:
             self._say_again(message)
 
     def _say_again(self, message: EnableBlob) -> None:
-        if message.name is None:
+        if message.name is None and message.device is not None:
             for each in self.wishes.others(message.device):
                 self._send_wish(each)
 

@@ -35,7 +35,7 @@ class BlobWishes:
         self._wishes[device, name] = mode
         return EnableBlob(device, name, self.wanted(device, name))
 
-    def others(self, device: str | None) -> list[EnableBlob]:
+    def others(self, device: str) -> list[EnableBlob]:
         """What to say again of its properties when something was said of the whole device, which overrides it."""
         names = {name: None for of, name in (*self._wishes, *self._holders) if of == device and name is not None}
         return [EnableBlob(device, name, self.wanted(device, name)) for name in names]
