@@ -20,6 +20,7 @@ MAX_DEFINED: Final = 50_000
 
 P = TypeVar("P")
 
+_STAMP: Final = b' timestamp="'
 _VALUES = re.compile(rb"""\"[^\"]*\"|'[^']*'""")
 
 
@@ -266,8 +267,14 @@ def _same(prop: PropertyRecord, raw: bytes) -> bool:
     Definitions can be long and many, so only their hashes are kept.  Nobody can predict these to make two collide.
     """
     before = prop.definition
-    timeless = _without_timestamp(raw)
-    prop.definition = hash(timeless), len(timeless)
+    head, mark, rest = raw.partition(_STAMP)
+    # As nearly everybody writes it: in the start tag, behind values in double quotes.
+    if mark and not head.rfind(b"<") and b"'" not in head and not head.count(b'"') % 2:
+        tail = rest.partition(b'"')[2]
+        prop.definition = hash((head, tail)), len(head) + len(tail)
+    else:
+        timeless = _without_timestamp(raw)
+        prop.definition = hash(timeless), len(timeless)
     return prop.definition == before
 
 
@@ -281,7 +288,7 @@ def _without_timestamp(raw: bytes) -> bytes:
         return raw
     end = raw.find(raw[begin + 11 : begin + 12], begin + 12)
     before = raw[:begin]
-    if end < 0 or ((b"'" in before or before.count(b'"') % 2) and _is_quoted(before)):
+    if end < 0 or _is_quoted(before):
         return raw
     return before + raw[end + 1 :]
 
