@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from indipyclient import Device, Property, State
@@ -10,16 +10,18 @@ from indipyclient import Device, Property, State
 from .layout import Sheet
 from .search import Filter
 
-__all__ = ["Browser", "summary"]
+__all__ = ["Browser", "worst_of"]
 
 Key = tuple[str, str]
 Spot = tuple[Key, str]
 _ORDER: Final = {State.ALERT: 3, State.BUSY: 2, State.OK: 1, State.IDLE: 0}
 
 
-def summary(device: Device) -> State:
-    """The state of a device that matters most: that of its worst property."""
-    return max((prop.shown_state for prop in device.properties.values()), key=_ORDER.__getitem__, default=State.IDLE)
+def worst_of(device: Device, is_stale: Callable[[Property], bool] = lambda prop: False) -> Property | None:
+    """The property whose state matters most: the worst of those that are known to be so, or else of all."""
+    return max(
+        device.properties.values(), key=lambda prop: (not is_stale(prop), _ORDER[prop.shown_state]), default=None
+    )
 
 
 class Browser:

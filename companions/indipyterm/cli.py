@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 
 from indipyclient.addresses import PORT
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given and given[0] in VERBS:
         return run_verb(given)
     options = build_parser().parse_args(given)
-    if options.blobfolder is not None and not Path(options.blobfolder).expanduser().is_dir():
+    if options.blobfolder is not None and not os.path.isdir(os.path.expanduser(options.blobfolder)):
         sys.stderr.write(f"indipyterm: --blobfolder: {options.blobfolder} is not a folder\n")
         return 1
     if options.port is not None and not 0 < options.port < 65536:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from indipyclient import Client, ClientError, Lost, Property, ReceivedBlob, VectorKind
 
@@ -16,6 +17,8 @@ from .received import Received
 __all__ = ["Receiver", "folder_of"]
 
 Key = tuple[str, str]
+AWAITED: Final = 100
+"""Properties that are gone and whose BLOBs are still awaited, at most."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -28,8 +31,8 @@ def folder_of(text: str) -> Path:
     path = Path(os.path.expanduser(text.strip()))
     if not text.strip():
         raise ValueError("no folder")
-    if not path.is_dir():
-        raise ValueError(f"{path} is not a folder" if path.exists() else f"there is no folder {path}")
+    if not os.path.isdir(path):  # which says False, where Path raises, of a name that is too long or out of reach
+        raise ValueError(f"{path} is not a folder" if os.path.exists(path) else f"there is no folder {path}")
     if not os.access(path, os.W_OK | os.X_OK):
         raise ValueError(f"{path} cannot be written to")
     return path.resolve()
@@ -68,11 +71,26 @@ class Receiver:
         self._lost = lost
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._refused: set[Key] = set()
+        self._gone: dict[Key, None] = {}
 
     def defined(self, prop: Property) -> None:
         """There is a BLOB property, perhaps a new one."""
+        self._gone.pop(prop.key, None)
         if prop.kind is VectorKind.BLOB and self.everything and prop.key not in self._refused:
             self.receive(prop.key, True)
+
+    def deleted(self, device: str, name: str | None) -> None:
+        """BLOBs of a property that is gone are still awaited, as it may be back at once; but not of any number."""
+        gone = [key for key in self._tasks if key[0] == device and name in (None, key[1])]
+        for key in gone:
+            if self._client.get(*key) is None:
+                self._gone[key] = None
+        while self.everything and len(self._gone) > AWAITED:
+            key = next(iter(self._gone))
+            del self._gone[key]
+            self._tasks.pop(key).cancel()
+            for where in [where for where in self.last if where[:2] == key]:
+                del self.last[where]
 
     def is_receiving(self, key: Key) -> bool:
         """BLOBs of this property are asked for."""
@@ -86,6 +104,7 @@ class Receiver:
                 self._tasks[key] = asyncio.create_task(self._run(key), name=f"BLOBs of {key[0]}.{key[1]}")
             return
         self._refused.add(key)
+        self._gone.pop(key, None)
         task = self._tasks.pop(key, None)
         if task is not None:
             task.cancel()
@@ -108,6 +127,7 @@ class Receiver:
                         await self._take(blob)
         except ClientError:  # the client is closed
             self._tasks.pop(key, None)
+            self._gone.pop(key, None)
 
     def _lose(self, key: Key, count: int, why: str) -> None:
         self.losses[key] = self.losses.get(key, 0) + count
@@ -141,6 +161,6 @@ class Receiver:
 
 def _write(blob: ReceivedBlob, folder: Path) -> Path:
     """A folder that has gone is not made again: what was there was a disc, perhaps."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, f"the folder is not there: {folder}")
     return blob.write_to(folder)

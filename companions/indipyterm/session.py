@@ -153,6 +153,7 @@ class Session:
         ]
 
     def _bury(self, device: str, name: str | None) -> None:
+        self.receiver.deleted(device, name)
         for key in [key for key in self.edits if key[0] == device and name in (None, key[1])]:
             if self.client.get(*key) is None:  # else it was defined again at once, and that is looked at
                 self.edits.forget(key)

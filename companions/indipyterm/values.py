@@ -89,7 +89,8 @@ def stepped(member: Member, text: str, steps: int) -> str | None:
     wanted = number + steps * step
     if bounds:
         wanted = min(max(wanted, bounds[0]), bounds[1]) if bounds[0] <= number <= bounds[1] else wanted
-    return f"{wanted:.12g}"
+    found = [f"{wanted:.{digits}g}" for digits in (12, 15, 17)]
+    return next((text for text in found if abs(float(text) - wanted) <= max(step / 100, math.ulp(wanted))), found[-1])
 
 
 def becomes(prop: Property, member: Member) -> str:

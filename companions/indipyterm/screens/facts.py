@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ..session import Session
-from ..widgets.detail import known
+from ..widgets.detail import greyed, known
 from ..widgets.lines import Piece
 from .page import Page
 
@@ -27,4 +27,5 @@ class FactsScreen(Page):
         if prop is None:
             return [[("it is gone", "dim")]]
         now = asyncio.get_running_loop().time()
-        return known(self._session, prop, prop.members.get(self._member), columns, now)
+        rows = known(self._session, prop, prop.members.get(self._member), columns, now)
+        return greyed(rows) if self._session.client.is_stale(prop) else rows

@@ -142,7 +142,7 @@ class FileChooser(Dialog[Path]):
     def _entered(self, event: Input.Submitted) -> None:
         if "/" in event.value or event.value.startswith("~"):
             path = self.folder / os.path.expanduser(event.value)
-            if path.is_dir():
+            if os.path.isdir(path):  # which says False, where Path raises, of a name that is too long or out of reach
                 self._enter(path)
             else:
                 self._choose(path)
@@ -169,7 +169,7 @@ class FileChooser(Dialog[Path]):
         self._load("")
 
     def _choose(self, path: Path) -> None:
-        if not path.is_file():
-            self._wrong.put(f"{path.name} is not a file" if path.exists() else f"there is no file {path.name}")
+        if not os.path.isfile(path):
+            self._wrong.put(f"{path.name} is not a file" if os.path.exists(path) else f"there is no file {path.name}")
         else:
             self.dismiss(path)

@@ -42,7 +42,8 @@ class PlotScreen(Page):
         member = prop.members.get(self._member) if prop else None
         if prop is None or member is None:
             return "it is gone"
-        state = "" if self._session.live else "   LOST"
+        stale = self._session.client.is_stale(prop)
+        state = "   LOST" if not self._session.live else "   not defined again yet" if stale else ""
         return f"{prop.device}   {prop.label}: {member.label}   now {member.shown.strip()}{state}"
 
     def rows(self, columns: int) -> list[list[Piece]]:

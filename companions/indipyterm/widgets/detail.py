@@ -13,7 +13,7 @@ from ..values import limits
 from ..words import age, clean, shorten, span
 from .lines import Lines, Piece
 
-__all__ = ["Detail", "known"]
+__all__ = ["Detail", "greyed", "known"]
 
 
 MINUTES = (1, 2, 5, 10)
@@ -46,7 +46,8 @@ def known(session: Session, prop: Property, member: Member | None, columns: int,
     rows.add("group", prop.group)
     kind = "BLOB" if prop.kind is VectorKind.BLOB else prop.kind.value.lower()
     rows.add("kind", f"{kind}, {prop.perm}" + (f", {prop.rule}" if prop.rule else ""))
-    rows.add("state", f"{prop.state}, {age(now - prop.at)}")
+    old = ", perhaps no longer" if session.client.is_stale(prop) else ""
+    rows.add("state", f"{prop.state}, {age(now - prop.at)}{old}")
     rows.add("time", (prop.timestamp or "").replace("T", " "))
     rows.add("time-out", f"{prop.timeout} s" if prop.timeout and prop.timeout != "0" else "")
     fate = session.fates.get(prop.key)
@@ -106,6 +107,11 @@ def _add_history(rows: Rows, session: Session, prop: Property, member: Member, n
     rows.lines.append([(shorten(said, rows.columns), "dim")])
 
 
+def greyed(rows: list[list[Piece]]) -> list[list[Piece]]:
+    """The lines of what nobody knows to be still so."""
+    return [[(text, "stale") for text, _ in row] for row in rows]
+
+
 class Detail(Lines):
     """The pane at the right of wide terminals."""
 
@@ -119,7 +125,7 @@ class Detail(Lines):
         if session is not None and current is not None and self.columns > 0:
             rows = known(session, *current, self.columns, asyncio.get_running_loop().time())
             if session.client.is_stale(current[0]):
-                rows = [[(text, "stale") for text, _ in row] for row in rows]
+                rows = greyed(rows)
         if len(rows) != len(self._rows):
             self._rows = rows
             self.recount()

@@ -10,7 +10,7 @@ from textual.message import Message
 
 from indipyclient import State
 
-from ..browser import summary
+from ..browser import worst_of
 from ..keymap import actions_of
 from ..paint import state_word
 from ..session import Session
@@ -70,8 +70,11 @@ class DeviceList(Lines, can_focus=True):
         device = session.client.devices.get(name) if session else None
         if session is None or device is None:
             return "", ""
-        word, style = state_word(summary(device))
-        if not session.live:
+        worst = worst_of(device, session.client.is_stale)
+        if worst is None:
+            return "", ""
+        word, style = state_word(worst.shown_state)
+        if session.client.is_stale(worst):
             return word, "stale"
         if device.connected is False and style != "alert":
             return "off  ", "dim"

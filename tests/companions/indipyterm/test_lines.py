@@ -7,7 +7,7 @@ pytest.importorskip("textual", reason="the terminal client needs the extra term"
 from indipyclient import Model, State
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.framer import Framer
-from indipyterm.browser import Browser, summary
+from indipyterm.browser import Browser, worst_of
 from indipyterm.edits import Edits, Fate, Told
 from indipyterm.layout import Kind, Mode, Sheet, block, columns_of
 from indipyterm.paint import View, paint
@@ -259,7 +259,12 @@ def test_what_is_pinned_stays_at_the_top():
 
 def test_the_state_of_a_device_is_that_of_its_worst_property():
     devices = model_of(OBSERVATORY).site().devices
-    assert [summary(device) for device in devices.values()] == [State.BUSY, State.OK, State.ALERT, State.OK]
+    assert [worst_of(device).shown_state for device in devices.values()] == [
+        State.BUSY,
+        State.OK,
+        State.ALERT,
+        State.OK,
+    ]
 
 
 # Filter

@@ -116,6 +116,13 @@ def test_steps_stay_within_the_limits():
     assert prop.writable
 
 
+def test_a_step_of_a_large_number_is_not_lost_in_its_rounding():
+    assert stepped(number(min=0, max=0, step=1)[1], "1234567890123", 1) == "1234567890124"
+    assert stepped(number(min=0, max=0, step=1)[1], "1700000000000000", 1) == "1700000000000001"
+    assert stepped(number(min=0, max=0, step=1e-8)[1], "2460000.12345678", 1) == "2460000.12345679"
+    assert stepped(number(min=0, max=0, step=0.1)[1], "0.1", 2) == "0.3"
+
+
 @pytest.mark.parametrize(
     ("rule", "values", "name", "sent"),
     [
