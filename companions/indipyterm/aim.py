@@ -6,6 +6,7 @@ key that changes something is bound to what was *drawn*, not to where the cursor
 * The row must have been on the screen, with the same meaning, for :data:`SETTLE` seconds.
 * The person has put the cursor there.  A cursor that the server has moved acts on nothing until a key was pressed.
 * Who moves the cursor when the lines have just shifted waits until they could have read where it is.
+* So does who lets the program look for a row: the next Alert, what a filter matches, another group.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class Aim:
         self._shifted = -math.inf
         self._sure = -math.inf
         self._astray: Spot | None = None
+        self._device = ""
+        self._device_sure = -math.inf
 
     # What has happened
 
@@ -82,22 +85,33 @@ class Aim:
         """The server has brought other lines, or fewer, or moved them; that is on the screen now."""
         self._shifted = now
 
-    def led(self, now: float) -> None:
-        """The person has moved the cursor, or has chosen what is shown."""
-        self._astray = None
-        late = now - self._shifted < self.settle
-        self._sure = now + self.settle if late else -math.inf
+    def led(self, now: float, device: str = "", *, afar: bool = False) -> None:
+        """The person has moved the cursor to a row of this device, or has chosen what is shown.
 
-    def displaced(self, before: Spot) -> None:
-        """The row under the cursor is gone, and the cursor is elsewhere."""
+        Args:
+            now: The time.
+            device: Where the cursor is now.
+            afar: Not to a line that they saw: the program has looked for it.
+        """
+        self._astray = None
+        late = afar or now - self._shifted < self.settle
+        self._sure = now + self.settle if late else -math.inf
+        if device != self._device:
+            self._device, self._device_sure = device, self._sure
+
+    def displaced(self, before: Spot, device: str = "") -> None:
+        """The row under the cursor is gone, and the cursor is elsewhere, on this device."""
         if self._astray is None:
             self._astray = before
+        self._device = device
 
     def returned(self, spot: Spot, now: float) -> None:
         """The row where the person had put the cursor is back, and so is the cursor."""
         if self._astray == spot:
             self._astray = None
             self._sure = now + self.settle
+            if self._device != spot[0][0]:
+                self._device, self._device_sure = spot[0][0], self._sure
 
     # What follows
 
@@ -127,9 +141,9 @@ class Aim:
         """The same of a key that acts on the whole device that is shown."""
         if self._astray is not None and self._astray[0][0] != device:
             gone, self._astray = self._astray, None
-            self._sure = now + self.settle
+            self._sure = self._device_sure = now + self.settle
             return f"{gone[0][0]} has gone, and {device} is shown now: nothing was sent"
         since = self._devices.get(device)
-        if since is None or now - since < self.settle or now < self._sure:
+        if since is None or now - since < self.settle or now < self._device_sure:
             return f"{device} has only just come: look, and press again"
         return ""

@@ -19,7 +19,7 @@ from textual.events import Event
 from indipyclient import Delta
 
 from .inorder import InOrder
-from .keymap import actions_of
+from .keymap import actions_of, keys_of
 from .receiving import folder_of
 from .screens.main import MainScreen
 from .session import Session
@@ -78,7 +78,7 @@ class IPyTerm(App[None]):
         self.workspaces: list[Workspace] = []
         self.chosen = 0
         self.main = MainScreen()
-        self.in_order = InOrder(self)
+        self.in_order = InOrder(self, keys_of("value.abort", self.settings.keys))
         self._heeded: list[int] = []
         self._rang = -math.inf
         self._reached: set[str] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
 from textual import events
@@ -18,6 +18,10 @@ __all__ = ["InOrder"]
 ROUNDS: Final = 20
 PATIENCE: Final = 1.0
 """Seconds that a key waits at most for those before it."""
+AT_ONCE: Final = 20
+"""Keys that move the cursor and need not wait for each other."""
+URGED: Final = 2
+"""So often a key of abort may be part of a text; once more, and it is pressed in earnest."""
 PAUSE: Final = 0.5
 """Seconds without a key after which somebody has looked up."""
 
@@ -30,24 +34,29 @@ class InOrder:
 
     Args:
         app: For which they are.
+        urgent: Keys of abort, which are only dropped where they are part of a text.
     """
 
-    def __init__(self, app: App[Any]) -> None:
+    def __init__(self, app: App[Any], urgent: Container[str] = ()) -> None:
         self._app = app
         self._waiting: asyncio.Queue[events.Event] = asyncio.Queue()
-        self._passing: events.Event | None = None
+        self._next: events.Event | None = None
+        self._passing: list[events.Event] = []
         self._task: asyncio.Task[None] | None = None
+        self._urgent = urgent
         self._void = ""
+        self._dropped: list[str] = []
         self._last = 0.0
 
     def void(self) -> None:
         """What the present key was to open has not come: what is typed on without a pause is for nothing else."""
-        self._void = self._passing.key if isinstance(self._passing, events.Key) else ""
+        first = self._passing[0] if self._passing else None
+        self._void = first.key if isinstance(first, events.Key) else ""
 
     @property
     def idle(self) -> bool:
         """No key waits."""
-        return self._passing is None and self._waiting.empty()
+        return not self._passing and self._next is None and self._waiting.empty()
 
     def holds(self, event: events.Event) -> bool:
         """Whether this event has to wait; it comes again when it is its turn."""
@@ -55,7 +64,7 @@ class InOrder:
             return False
         if not self._app.screen_stack:
             return True  # the program ends, and nothing is done any more
-        if event is self._passing or event.is_forwarded:
+        if event.is_forwarded or any(event is passing for passing in self._passing):
             return False
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="keys in order")
@@ -70,15 +79,38 @@ class InOrder:
 
     async def _run(self) -> None:
         while True:
-            event = await self._waiting.get()
+            event = self._next or await self._waiting.get()
+            self._next = None
             if self._is_void(event):
                 continue
-            self._passing = event
-            self._app.post_message(event)
+            self._passing = [event, *self._repeats(event)]
+            for each in self._passing:
+                self._app.post_message(each)
             with contextlib.suppress(TimeoutError, ScreenStackError):
                 async with asyncio.timeout(PATIENCE):
                     await self._settled()
-            self._passing = None
+            self._passing = []
+
+    def _repeats(self, event: events.Event) -> list[events.Event]:
+        """The same key again and again, which only moves the cursor: one need not wait for the other.
+
+        Else whoever holds an arrow down would wait for the last of them, with all other keys.
+        """
+        found: list[events.Event] = []
+        if self._waiting.empty() or not self._moves(event):
+            return found
+        while not self._waiting.empty() and len(found) < AT_ONCE:
+            following = self._waiting.get_nowait()
+            if not isinstance(following, events.Key) or following.key != getattr(event, "key", None):
+                self._next = following
+                break
+            self._last = following.time
+            found.append(following)
+        return found
+
+    def _moves(self, event: events.Event) -> bool:
+        moves: Callable[[str], bool] | None = getattr(self._app.focused, "moves", None)
+        return isinstance(event, events.Key) and moves is not None and moves(event.key)
 
     def _is_void(self, event: events.Event) -> bool:
         before, self._last = self._last, event.time
@@ -87,7 +119,14 @@ class InOrder:
         )
         if not typed or event.time - before >= PAUSE:
             self._void = ""
-        return bool(self._void)
+        if not self._void:
+            self._dropped.clear()
+            return False
+        key = event.key if isinstance(event, events.Key) else ""
+        if key in self._urgent and all(each == key for each in self._dropped[-URGED:]):
+            return False
+        self._dropped = [*self._dropped[1 - URGED :], key]
+        return True
 
     async def _settled(self) -> None:
         """Wait until no message is on its way."""

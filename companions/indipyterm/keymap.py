@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-__all__ = ["ACTIONS", "Action", "actions_of", "check_keys", "help_of", "keys_shown"]
+__all__ = ["ACTIONS", "Action", "actions_of", "check_keys", "help_of", "keys_of", "keys_shown"]
 
 
 class Action(NamedTuple):
@@ -143,6 +143,11 @@ _SIGNS: Final = {
 def actions_of(*prefixes: str) -> list[Action]:
     """The actions whose names begin like this."""
     return [action for action in ACTIONS if action.id.startswith(prefixes)]
+
+
+def keys_of(name: str, keys: Mapping[str, str]) -> list[str]:
+    """The keys of an action, with this key map of the user."""
+    return keys.get(name, _IDS[name].keys).split(",")
 
 
 def keys_shown(keys: str, most: int = 9) -> str:

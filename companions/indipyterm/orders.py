@@ -69,11 +69,14 @@ def press_of(prop: Property, member: str) -> Order:
 
 
 def abort_of(client: Client, device: str) -> Order:
-    """An order to press every switch of a device that is named ABORT, however the others stand by then."""
+    """An order to press every switch of a device that is named ABORT, however the others stand by then.
+
+    One that the server has not defined again keeps nobody from pressing the others.
+    """
     seen = client.devices.get(device)
     commands: list[_Command] = []
     for prop in seen.properties.values() if seen else ():
-        if prop.kind is not VectorKind.SWITCH or not prop.writable:
+        if prop.kind is not VectorKind.SWITCH or not prop.writable or client.is_stale(prop):
             continue
         name = next((name for name in prop.members if "ABORT" in prop.name.upper() or "ABORT" in name.upper()), None)
         if name is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -21,6 +23,7 @@ class Confirm(Dialog[bool]):
     Args:
         question: What is asked.
         lapsed: Why there is nothing to ask any more; "" while there is.
+        settle: Seconds in which it is read; a Yes before was typed for something else.
 
     Attributes:
         over: Why there is nothing to ask any more, once that was so.
@@ -31,11 +34,12 @@ class Confirm(Dialog[bool]):
         Binding("n,q", "no", "no", show=False),
     ]
 
-    def __init__(self, question: str, lapsed: Callable[[], str] = str) -> None:
+    def __init__(self, question: str, lapsed: Callable[[], str] = str, settle: float = 0.0) -> None:
         super().__init__()
         self._question = clean(question)
         self.over = ""
         self._lapsed = lapsed
+        self._settle, self._asked = settle, math.inf
         self._said = Label("", "alert")
         self._keys = Label("y  yes      n  no", "title")
 
@@ -46,6 +50,12 @@ class Confirm(Dialog[bool]):
             yield self._said
             yield self._keys
 
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._is_seen)
+
+    def _is_seen(self) -> None:
+        self._asked = asyncio.get_running_loop().time()
+
     def look_again(self) -> None:
         """Is there still something to ask?  If not, that is said, and stays until a person has read it."""
         self.over = self.over or self._lapsed()
@@ -55,6 +65,9 @@ class Confirm(Dialog[bool]):
 
     def action_yes(self) -> None:
         self.look_again()
+        if not self.over and asyncio.get_running_loop().time() - self._asked < self._settle:
+            self._said.put("read this first, and press again")
+            return
         self.dismiss(not self.over)
 
     def action_no(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,8 +124,9 @@ class Doing(_Base):
             if path is not None:
                 self.app.run_worker(self._send_file(session, prop, member.name, path), exclusive=False)
 
-        start = session.receiver.folder or Path.cwd()
-        self.app.push_screen(FileChooser(start, f"Send a file as {prop.label}: {member.label}"), done)
+        self.app.push_screen(
+            FileChooser(session.receiver.folder or _here(), f"Send a file as {prop.label}: {member.label}"), done
+        )
 
     async def _send_file(self, session: Session, prop: Property, member: str, path: Path) -> None:
         try:
@@ -164,11 +166,14 @@ class Doing(_Base):
         busy = device is not None and any(p.state is State.BUSY for p in device.properties.values())
         off = prop.name == "CONNECTION" and dict(order).get(prop.key, {}).get("CONNECT") == "Off"
         if off and busy and device is not None and device.connected and self.terminal.settings.ask_before_disconnect:
-            self._confirm(f"{prop.device} is Busy. Disconnect it?", press, lambda: order.why_not(session.client))
+            question = f"{prop.device} is Busy. Disconnect it?"  # which nobody expects who has not looked
+            self._confirm(question, press, lambda: order.why_not(session.client), self.table.aim.settle)
         else:
             press()
 
-    def _confirm(self, question: str, work: Callable[[], object], lapsed: Callable[[], str] = str) -> None:
+    def _confirm(
+        self, question: str, work: Callable[[], object], lapsed: Callable[[], str] = str, settle: float = 0.0
+    ) -> None:
         """Ask; a question about what has changed meanwhile is none any more."""
         from .confirm import Confirm
 
@@ -178,7 +183,7 @@ class Doing(_Base):
             elif asked.over:
                 self.say(asked.over, bad=True)
 
-        asked = Confirm(question, lapsed)
+        asked = Confirm(question, lapsed, settle)
         self.app.push_screen(asked, done)
 
     def send(self, key: tuple[str, str], session: Session) -> None:
@@ -318,6 +323,7 @@ class Doing(_Base):
         current = self.table.current()
         session = self.session
         if session is None or current is None:
+            self.say("there is nothing here", bad=True)
             return
         device = current[0].device
         now = asyncio.get_running_loop().time()
@@ -329,7 +335,7 @@ class Doing(_Base):
         why = self.table.why_not_device() or session.why_not()
         order = abort_of(session.client, device)
         if not why and not len(order):
-            why = f"{device} has no switch named ABORT"
+            why = f"{device} has no switch named ABORT that is there now"
         if why:
             self.say(why, bad=True)
             return
@@ -394,6 +400,14 @@ class Doing(_Base):
             self._confirm(f"{unsent} unsent edit{'s' * (unsent != 1)} ({key} sends). Quit?", self.app.exit)
         else:
             self.app.exit()
+
+
+def _here() -> Path:
+    """The current folder; the person's own, where that has gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path(os.path.expanduser("~"))
 
 
 def _switches(order: Order) -> str:

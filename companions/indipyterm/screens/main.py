@@ -335,12 +335,16 @@ class MainScreen(Doing, Screen[None]):
     def action_device_number(self, number: int) -> None:
         if number <= len(self.devices.names):
             self.go_device(self.devices.names[number - 1])
+        else:
+            self.table.found_nothing()
 
     def action_group(self, number: int) -> None:
         device = self.groups.device
         if device is not None and self.browser.choose_group(device, number):
             self.browser.filter = parse_filter("")
             self._show_other()
+        else:
+            self.table.found_nothing()
 
     def action_turn_group(self, steps: int) -> None:
         if self.groups.device is not None:
@@ -354,6 +358,7 @@ class MainScreen(Doing, Screen[None]):
         found = [prop for device in devices for prop in device.properties.values() if prop.state is State.ALERT]
         if not found:
             self.say("nothing is in Alert")
+            self.table.found_nothing()
             return
         current = self.table.current()
         keys = [prop.key for prop in found]
@@ -396,6 +401,7 @@ class MainScreen(Doing, Screen[None]):
     def action_match(self, steps: int) -> None:
         if not self.browser.filter:
             self.say("no filter: / looks for something")
+            self.table.found_nothing()
             return
         self.browser.turn_property(self.table.sheet, steps)
         self.table.moved()

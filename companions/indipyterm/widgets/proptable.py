@@ -75,7 +75,7 @@ class PropTable(Lines, can_focus=True):
         self._rebuild()
         if not by_server:
             self.browser.stay(self.sheet)
-            self._lead()
+            self._lead(afar=True)
             return
         if self._picture()[: len(before)] != before:
             self._is_shifted = True
@@ -85,7 +85,7 @@ class PropTable(Lines, can_focus=True):
         elif spot == self._aimed:
             self.aim.returned(spot, self._now())
         elif spot is not None:
-            self.aim.displaced(self._aimed)
+            self.aim.displaced(self._aimed, spot[0][0])
 
     def _rebuild(self) -> None:
         session = self.session
@@ -241,10 +241,16 @@ class PropTable(Lines, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
         self._forget_unseen()
 
-    def _lead(self) -> None:
-        """The cursor is where the person has put it."""
+    def _lead(self, *, afar: bool = False) -> None:
+        """The cursor is where the person has put it; perhaps among lines that have shifted and are not drawn yet."""
+        if self._is_shifted:
+            self.aim.shifted(self._now())
         self._aimed = self.browser.spot(self.sheet)
-        self.aim.led(self._now())
+        self.aim.led(self._now(), self._aimed[0][0] if self._aimed is not None else "", afar=afar)
+
+    def found_nothing(self) -> None:
+        """The person wanted to be elsewhere, and the cursor has stayed: a key typed on at once is not for here."""
+        self._lead(afar=True)
 
     def why_not(self) -> str:
         """Why a key must not act on the row under the cursor; "" if it may."""
@@ -299,6 +305,11 @@ class PropTable(Lines, can_focus=True):
             first = found[0]  # with its head, where there is room
         self.keep_in_sight(first)
         self.keep_in_sight(y)
+
+    def moves(self, key: str) -> bool:
+        """This key moves the cursor within these lines, and does nothing else."""
+        bound = self.screen.active_bindings.get(key)
+        return bound is not None and bound.node is self and bound.binding.action in ("up", "down")
 
     def moved(self) -> None:
         """The person has moved the cursor, perhaps."""

@@ -149,6 +149,11 @@ def three(*states: str) -> str:
     )
 
 
+CONNECTED = switch("Tel", "CONNECTION", [("CONNECT", "Connect", "On"), ("DISCONNECT", "Disconnect", "Off")]) + define(
+    "Number", "Tel", "EQ", [("RA", "RA", 1)], state="Busy"
+)
+
+
 def slow(screen) -> None:
     """From now on it takes a minute to read a line; those that are there have been read."""
     aim = screen.main.table.aim
@@ -417,6 +422,75 @@ async def test_edits_of_what_is_defined_as_something_else_are_dropped_and_that_i
         await screen.says(define("Number", "D", "X", [("A", "Heater", 1), ("B", "b", 1)]))
         await screen.sees("what you had typed is dropped", "=> 6")
         assert screen.session.edits.of(("D", "X")) == {"B": "6"}
+
+
+# A place that the program has looked for
+
+
+def test_who_lets_the_program_look_for_a_row_reads_what_it_has_found():
+    found = aim(A, B)
+    found.led(10.0, afar=True)
+    assert "just moved" in found.why_not(B, meaning(), 10.1)
+    assert found.why_not(B, meaning(), 10.31) == ""
+
+
+@asynchronous
+@pytest.mark.parametrize("states", [("Ok", "Ok", "Alert"), ("Ok", "Ok", "Ok")])
+async def test_a_press_typed_behind_a_jump_to_the_next_alert(states):
+    async with terminal(three(*states)) as screen:
+        slow(screen)
+        await screen.burst("a", "space")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_a_press_typed_behind_a_filter():
+    async with terminal(three()) as screen:
+        slow(screen)
+        await screen.burst("slash", *"park", "enter", "space")
+        assert await commands(screen) == []
+
+
+@asynchronous
+@pytest.mark.parametrize("key", ["7", "alt+7", "n"])
+async def test_a_press_typed_behind_a_key_that_leads_nowhere(key):
+    async with terminal(three()) as screen:
+        slow(screen)
+        await screen.burst(key, "space")
+        assert await commands(screen) == []
+
+
+@asynchronous
+async def test_a_hand_that_moves_after_lines_have_shifted_and_before_they_are_drawn():
+    async with terminal(three()) as screen:
+        table = screen.main.table
+        slow(screen)
+        shifted = []
+
+        def rebuild(**how) -> None:
+            type(table).rebuild(table, **how)
+            if how and not shifted:
+                table.move(1)
+                shifted.append(table.why_not())
+
+        table.rebuild = rebuild
+        await screen.says(delete("Alpha", "TWO"))
+        await eventually(lambda: shifted)
+        assert table.current()[0].name == "PARK"
+        assert shifted == ["the lines have just moved: look, and press again"]
+
+
+@asynchronous
+async def test_a_question_that_was_not_read_is_not_answered():
+    async with terminal(CONNECTED) as screen:
+        await screen.press("right")
+        slow(screen)
+        await screen.burst("space", "y")
+        await screen.sees("Disconnect it?", "read this first, and press again")
+        assert await commands(screen) == []
+        screen.app.screen._settle = 0
+        await screen.press("y")
+        assert await commands(screen) == [("Tel", "CONNECTION")]
 
 
 # Typed ahead
