@@ -22,6 +22,9 @@ _OF_DRIVERS: Final = "indipydriver"
 class RecentLog(logging.Handler):
     """Keeps the last lines of what is logged; any thread may log.
 
+    It is a handler of the root logger.  Where there is no other, warnings and errors appear on standard error as
+    without it: Python writes them there only if it finds no handler at all.
+
     Args:
         came: Called with each line, in the thread that has logged it.
     """
@@ -30,6 +33,13 @@ class RecentLog(logging.Handler):
         super().__init__()
         self._came = came
         self._lines: deque[tuple[str, Line]] = deque(maxlen=MOST_LINES)  # with the name of the logger
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Have it kept, and written if nobody else does that; not under the lock, which logging's own may wait for."""
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and self._is_alone(record.name):
+            last.handle(record)
+        return super().handle(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line."""
@@ -40,6 +50,18 @@ class RecentLog(logging.Handler):
         line = Line(record.created, record.levelno, text)
         self._lines.append((record.name, line))
         self._came(line)
+
+    def _is_alone(self, name: str) -> bool:
+        """Does no handler but this get what is logged under this name?  Of several servers, the first says so."""
+        ours = [each for each in logging.getLogger().handlers if isinstance(each, RecentLog)]
+        if ours[:1] != [self]:
+            return False
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(not isinstance(each, RecentLog) for each in logger.handlers):
+                return False
+            logger = logger.parent
+        return True
 
     def last(self, count: int) -> list[Line]:
         """The last of them, oldest first."""

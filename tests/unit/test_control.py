@@ -377,6 +377,29 @@ def test_the_last_lines_are_kept_and_no_more() -> None:
     assert log.last(0) == []
 
 
+def test_what_nobody_handles_still_appears_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two servers in one script that has set up no logging; then it does."""
+    written: list[str] = []
+    last = logging.Handler(logging.WARNING)
+    last.emit = lambda record: written.append(record.getMessage())  # type: ignore[method-assign]
+    kept = [RecentLog(lambda line: None), RecentLog(lambda line: None)]
+    monkeypatch.setattr(logging, "lastResort", last)
+    monkeypatch.setattr(logging.getLogger(), "handlers", list(kept))
+    logger = logging.getLogger("tests.control.of_a_script")
+    logger.warning("the camera is on fire")
+    logger.info("it is warm")
+    assert written == ["the camera is on fire"]
+    own = logging.NullHandler()
+    logger.addHandler(own)
+    logger.warning("the script sees to that")
+    logger.removeHandler(own)
+    assert written == ["the camera is on fire"]
+    logging.getLogger().addHandler(own)
+    logger.warning("and to that")
+    assert written == ["the camera is on fire"]
+    assert [line.text for line in kept[1].last(9)][-2:] == ["the script sees to that", "and to that"]
+
+
 def test_the_lines_about_one_driver_are_bounded() -> None:
     recent = RecentLines()
     for number in range(MOST_KEPT + 5):
