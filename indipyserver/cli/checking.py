@@ -19,7 +19,7 @@ from ..check.run import DEFAULT_TIMEOUT, check
 from ..check.subjects import CannotRun
 from ..signals import on_signal
 from ..spec import Spec
-from .console import attach, is_terminal, verbose_level
+from .console import attach, is_terminal, verbose_level, write_out
 
 __all__ = ["run_check"]
 
@@ -55,9 +55,7 @@ def run_check(
     def tell(report: Report) -> None:
         with contextlib.suppress(BrokenPipeError):
             text = as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout))
-            encoding = sys.stdout.encoding or "utf-8"
-            sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-            sys.stdout.flush()
+            write_out(text)
 
     # What a driver logs of the bad commands that it gets is no news here.
     with attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL) as log:

@@ -17,7 +17,15 @@ from ..relay.observer import Observer
 from ..relay.peer import Peer
 from .logstream import LogStream
 
-__all__ = ["LogFormatter", "MessageTracer", "attach", "is_terminal", "replace_closed_streams", "verbose_level"]
+__all__ = [
+    "LogFormatter",
+    "MessageTracer",
+    "attach",
+    "is_terminal",
+    "replace_closed_streams",
+    "verbose_level",
+    "write_out",
+]
 
 traffic = logging.getLogger("indipyserver.traffic")
 
@@ -65,6 +73,13 @@ def replace_closed_streams() -> None:
         sys.stdout = open(_STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(_STDERR, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def write_out(text: str) -> None:
+    """Write on standard output, with what its encoding does not have escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..control.client import Control
 from ..control.wire import ControlError
 from ..spec import DEFAULT_PORT, PythonSpec, RemoteSpec, parse_spec
+from .console import write_out
 from .ctltext import client_lines, driver_lines, event_line, log_lines, status_lines
 
 __all__ = ["build_ctl_parser", "run_ctl"]
@@ -134,8 +135,7 @@ async def _run(options: argparse.Namespace) -> int:
 
 def _print(options: argparse.Namespace, found: Any, lines: _Printer) -> None:
     text = [json.dumps(found, indent=2)] if options.json else lines(found)
-    sys.stdout.write("".join(f"{line}\n" for line in text))
-    sys.stdout.flush()
+    write_out("".join(f"{line}\n" for line in text))
 
 
 async def _status(control: Control, options: argparse.Namespace) -> int:
@@ -192,8 +192,7 @@ def _tell_started(options: argparse.Namespace, found: list[dict[str, Any]]) -> i
 
 async def _follow(control: Control, options: argparse.Namespace) -> int:
     async for event in control.follow(log=options.log):
-        sys.stdout.write(f"{json.dumps(event) if options.json else event_line(event)}\n")
-        sys.stdout.flush()
+        write_out(f"{json.dumps(event) if options.json else event_line(event)}\n")
     return 0
 
 

@@ -65,6 +65,8 @@ async def test_from_beginning_to_end(tmp_path: Path) -> None:
         assert "cannot be started" in out
         status, out, _ = await ctl("--socket", path, "remove", "1", "2")
         assert out == "Echo (Dome): removed\ndriver no-such-program: removed\n"
+        status, out, _ = await ctl("--socket", path, "add", "kein-Gerät", PYTHONIOENCODING="ascii")
+        assert (status, out) == (1, "3  driver kein-Ger\\xe4t: ended\n")
         assert program.process.poll() is None, "it waits for further ones"
         program.interrupt()
         await program.wait(LONG)
