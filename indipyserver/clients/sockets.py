@@ -215,7 +215,8 @@ class FileOf:
 
     def __init__(self, sock: socket.socket) -> None:
         name = sock.getsockname() if not is_tcp(sock) else ""
-        self._path = name if isinstance(name, str) else ""
+        # A driver may go to another directory before it is removed.
+        self._path = os.path.abspath(name) if isinstance(name, str) and name else ""
         self._file: os.stat_result | None = None
         if self._path:
             with contextlib.suppress(OSError):
