@@ -60,7 +60,8 @@ class Control:
         self._reading: asyncio.Task[None] | None = None
         self._number = 0
         self._answers: dict[int, asyncio.Future[Record]] = {}
-        self._events: asyncio.Queue[Record | None] = asyncio.Queue()
+        self._events: asyncio.Queue[Record | Exception | None] = asyncio.Queue()
+        """Those of this connection; behind the last of them, why it was lost, or None if it was closed."""
         self._why: Exception | None = None
         self._closed = False
 
@@ -203,12 +204,13 @@ class Control:
         Yields:
             Events as the reference of the protocol has them.
         """
+        events = self._events  # there may be another connection, with events of its own, before these are taken
         yield {"event": "now", **await self.request("follow", log=log)}
-        while (event := await self._events.get()) is not None:
+        while isinstance(event := await events.get(), dict):
             yield event
-        self._events.put_nowait(None)  # for others who follow
-        if self._why is not None and not self._closed:
-            raise self._why
+        events.put_nowait(event)  # for others who follow
+        if event is not None:
+            raise event
 
     async def request(self, do: str, **arguments: str | int | bool | None) -> Record:
         """Any request of the protocol; returns the result.
@@ -269,8 +271,8 @@ class Control:
         if self._events.qsize() >= _MOST_EVENTS:
             missed = 0
             while not self._events.empty():
-                old = self._events.get_nowait() or {}
-                missed += old["count"] if old.get("event") == "missed" else 1
+                old = self._events.get_nowait()
+                missed += old["count"] if isinstance(old, dict) and old.get("event") == "missed" else 1
             self._events.put_nowait({"event": "missed", "count": missed})
         self._events.put_nowait(event)
 
@@ -284,7 +286,7 @@ class Control:
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(why)
-        self._events.put_nowait(None)
+        self._events.put_nowait(None if self._closed else why)
 
 
 def _error(answer: Record) -> ControlError:

@@ -157,6 +157,12 @@ class ControlDoor:
         if self._timer is None:
             self._timer = self._loop.call_later(_SOON, self._look)
 
+    def look_now(self) -> None:
+        """Tell what has changed: it is told to nobody who is only then told all that is there."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._look()
+
     def _look(self) -> None:
         self._timer = None
         following = [each for each in self.connections if each.follows]
@@ -327,6 +333,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def follow(self, log: bool) -> None:
         """From now on, tell it what changes, and with `log` what is logged."""
+        self._door.look_now()
         self.follows = True
         self.follows_log = log
 

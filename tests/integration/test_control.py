@@ -284,6 +284,39 @@ async def test_changes_are_followed(path: str, program: str) -> None:
 
 
 @asynchronous
+async def test_a_client_that_goes_at_once_is_not_there_for_ever(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "_SOON", 0.5)  # it comes and goes between two looks
+    async with site(path) as (server, control):
+        async with IndiClient(server.port):
+            await eventually(lambda: server.board.clients)
+            events = control.follow()
+            (client,) = (await anext(events))["clients"]
+        async with asyncio.timeout(LONG):
+            assert await anext(events) == {"event": "left", "client": {"id": client["id"], "label": client["label"]}}
+
+
+@asynchronous
+async def test_one_who_follows_again_after_a_new_connection(path: str) -> None:
+    async with site(path) as (_, control):
+        has_begun = asyncio.Event()
+
+        async def follow() -> None:
+            async for _ in control.follow():
+                has_begun.set()
+
+        following = asyncio.create_task(follow())
+        await has_begun.wait()
+        await control.close()
+        await control.connect()
+        again = control.follow(log=True)
+        assert (await anext(again))["event"] == "now"
+        await following
+        logging.getLogger("tests.control").warning("something is logged")
+        async with asyncio.timeout(LONG):
+            assert (await anext(again))["event"] == "log"
+
+
+@asynchronous
 async def test_the_end_of_the_server_is_noticed(path: str) -> None:
     async with running_server(control=path):
         control = Control(path)
@@ -344,6 +377,15 @@ async def test_the_socket_is_for_its_owner(path: str) -> None:
         mode = os.stat(path).st_mode
         assert stat.S_ISSOCK(mode)
         assert stat.S_IMODE(mode) == 0o600
+
+
+@asynchronous
+async def test_it_is_removed_wherever_the_process_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with running_server(control="control"):
+        assert (tmp_path / "control").is_socket()
+        monkeypatch.chdir("/")
+    assert not (tmp_path / "control").exists()
 
 
 @asynchronous
