@@ -64,6 +64,7 @@ class Control:
         """Those of this connection; behind the last of them, why it was lost, or None if it was closed."""
         self._why: Exception | None = None
         self._closed = False
+        self._connecting = asyncio.Lock()
 
     # Connecting
 
@@ -78,13 +79,14 @@ class Control:
 
     async def connect(self) -> None:
         """Connect, if there is no connection."""
-        if self._writer is not None:
-            return
-        self._why = None
-        self._closed = False
-        self._events = asyncio.Queue()
-        self._reader, self._writer = await self._open()
-        self._reading = asyncio.create_task(self._read(self._reader), name="control")
+        async with self._connecting:
+            if self._writer is not None:
+                return
+            self._why = None
+            self._closed = False
+            self._events = asyncio.Queue()
+            self._reader, self._writer = await self._open()
+            self._reading = asyncio.create_task(self._read(self._reader), name="control")
 
     async def close(self) -> None:
         """Close the connection; who waits for an answer gets ConnectionError."""

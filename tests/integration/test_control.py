@@ -317,6 +317,19 @@ async def test_one_who_follows_again_after_a_new_connection(path: str) -> None:
 
 
 @asynchronous
+async def test_tasks_that_connect_at_once_share_one_connection(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    admitted: list[object] = []
+    admit = door.ControlDoor.admit
+    monkeypatch.setattr(door.ControlDoor, "admit", lambda self, new: admitted.append(new) or admit(self, new))
+    async with running_server(control=path):
+        control = Control(path, timeout=LONG)
+        await asyncio.gather(*(control.connect() for _ in range(3)))
+        assert (await control.status())["protocol"] == 1
+        await control.close()
+    assert len(admitted) == 1
+
+
+@asynchronous
 async def test_the_end_of_the_server_is_noticed(path: str) -> None:
     async with running_server(control=path):
         control = Control(path)
