@@ -27,7 +27,7 @@ from .paths import default_path
 from .watch import Watch, line_record
 from .wire import MAX_REQUEST, Code, ControlError, encode, failure, read_request, success
 
-__all__ = ["IDLE", "MOST_CONNECTIONS", "MOST_EVENTS", "PATIENCE", "ControlDoor"]
+__all__ = ["IDLE", "MOST_CONNECTIONS", "MOST_EVENTS", "MOST_LINES_WAITING", "PATIENCE", "ControlDoor"]
 
 logger = logging.getLogger("indipyserver.control")
 
@@ -38,6 +38,8 @@ IDLE: Final = 5.0
 are MOST_CONNECTIONS."""
 MOST_EVENTS: Final = 1 << 20
 """Bytes that may wait for one that follows; events that would be more are left out, and it is told how many."""
+MOST_LINES_WAITING: Final = 1000
+"""Lines of the log that may wait for the event loop to tell them; of further ones, those who follow get the number."""
 PATIENCE: Final = 30.0
 """Seconds after which a connection that takes nothing of its answers is closed."""
 _HIGH_WATER: Final = 1 << 16
@@ -75,6 +77,10 @@ class ControlDoor:
         self._file: FileOf | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._free_at = 0.0
+        self._lines: deque[Line] = deque()  # that are to be told
+        self._lines_are_told = False  # soon, by the event loop
+        self._left_out = 0  # lines so far, counted by whoever logs
+        self._left_out_told = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections: list[_Connection] = []
 
@@ -170,18 +176,33 @@ class ControlDoor:
             self._tell(following, event)
 
     def _logged(self, line: Line) -> None:
-        if any(each.follows_log for each in list(self.connections)):
+        """Called in any thread, and never in two at once."""
+        if not any(each.follows_log for each in list(self.connections)):
+            return
+        if len(self._lines) >= MOST_LINES_WAITING:  # a driver may hold up the loop while its thread logs on
+            self._left_out += 1
+            return
+        self._lines.append(line)
+        if not self._lines_are_told:
+            self._lines_are_told = True
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._tell_line, line)
+                self._loop.call_soon_threadsafe(self._tell_lines)
 
-    def _tell_line(self, line: Line) -> None:
-        self._tell([each for each in self.connections if each.follows_log], {"event": "log", "line": line_record(line)})
+    def _tell_lines(self) -> None:
+        self._lines_are_told = False
+        following = [each for each in self.connections if each.follows_log]
+        for _ in range(len(self._lines)):
+            self._tell(following, {"event": "log", "line": line_record(self._lines.popleft())})
+        missed = self._left_out - self._left_out_told
+        if missed:
+            self._left_out_told += missed
+            self._tell(following, {"event": "missed", "count": missed}, missed)
 
-    def _tell(self, connections: list[_Connection], event: Mapping[str, Any]) -> None:
+    def _tell(self, connections: list[_Connection], event: Mapping[str, Any], count: int = 1) -> None:
         if connections:
             data = encode(event)
             for each in connections:
-                each.tell(data)
+                each.tell(data, count)
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -337,10 +358,10 @@ class _Connection(asyncio.BufferedProtocol):
         self.follows = True
         self.follows_log = log
 
-    def tell(self, event: bytes) -> None:
-        """Send it an event, if it takes what it is sent."""
+    def tell(self, event: bytes, count: int = 1) -> None:
+        """Send it an event, which stands for this many, if it takes what it is sent."""
         if self._missed or self._transport.get_write_buffer_size() + len(event) > MOST_EVENTS:
-            self._missed += 1
+            self._missed += count
         elif not self._transport.is_closing():
             self._transport.write(event)
 

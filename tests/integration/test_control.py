@@ -659,6 +659,21 @@ async def test_one_who_follows_and_does_not_read_misses_events_and_is_told(
 
 
 @asynchronous
+async def test_what_is_logged_while_a_driver_holds_up_the_loop_is_bounded(path: str) -> None:
+    async with site(path) as (_, control):
+        events = control.follow(log=True)
+        await anext(events)
+        for number in range(door.MOST_LINES_WAITING + 500):
+            logging.getLogger("tests.control").warning("line %d", number)
+        async with asyncio.timeout(LONG):
+            for number in range(door.MOST_LINES_WAITING):
+                assert (await anext(events))["line"]["text"] == f"line {number}"
+            assert await anext(events) == {"event": "missed", "count": 500}
+            logging.getLogger("tests.control").warning("and on")
+            assert (await anext(events))["line"]["text"] == "and on"
+
+
+@asynchronous
 async def test_one_who_leaves_before_the_answer_comes(path: str, tmp_path: Path) -> None:
     """What was asked is done nevertheless, or given up; nobody else notices."""
     async with site(path, echo_driver("A"), echo_driver("B")) as (server, control):
