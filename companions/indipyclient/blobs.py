@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ __all__ = ["BlobSink", "ReceivedBlob", "safe_name", "safe_suffix", "write_new"]
 
 _LONGEST: Final = 100
 _INFLATED: Final = 1 << 30
+_numbers: Final = itertools.count()  # several threads may write the same bytes at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,10 @@ def write_new(
     directory.mkdir(parents=True, exist_ok=True)
     stem = f"{safe_name(name)}_{(time or datetime.now(UTC)).strftime('%Y%m%d_%H_%M_%S')}"
     suffix = safe_suffix(format)
-    part = directory / f".{stem}{suffix}.{os.getpid()}.{id(data):x}.part"
+    part = directory / f".{stem}{suffix}.{os.getpid()}.{next(_numbers)}.part"
+    file = open(part, "xb")  # noqa: SIM115  # what is there already is not ours to remove
     try:
-        with open(part, "xb") as file:
+        with file:
             file.write(data)
         number = 0
         while True:
@@ -130,7 +133,11 @@ def _rename_new(part: Path, path: Path) -> None:
     except OSError:  # a file system without links
         with open(path, "xb"):
             pass
-        os.replace(part, path)
+        try:
+            os.replace(part, path)
+        except BaseException:
+            path.unlink()
+            raise
 
 
 class BlobSink:

@@ -17,10 +17,14 @@ class BlobWishes:
 
     Args:
         default: For devices that nothing was said of.
+
+    Attributes:
+        repeat: Wishes are said again when a property is defined.
     """
 
     def __init__(self, default: BlobMode = BlobMode.NEVER) -> None:
         self.default = default
+        self.repeat = True
         self._wishes: dict[tuple[str, str | None], BlobMode] = {}
         self._holders: Counter[tuple[str, str | None]] = Counter()
 
@@ -43,9 +47,9 @@ class BlobWishes:
     def hold(self, device: str, name: str | None) -> EnableBlob | None:
         """A stream needs them; what to send, unless they come already."""
         self._holders[device, name] += 1
-        if self.mode(device, name) is not BlobMode.NEVER:
+        if self.mode(device, name) is not BlobMode.NEVER and not self._forbidden(device, name):
             return None
-        return EnableBlob(device, name, BlobMode.ALSO)
+        return EnableBlob(device, name, self.wanted(device, name))
 
     def release(self, device: str, name: str | None) -> EnableBlob | None:
         """A stream has ended; what to send if it was the last one."""
@@ -54,9 +58,14 @@ class BlobWishes:
         if self._holders[key] > 0:
             return None
         del self._holders[key]
-        if self.wanted(device, name) is not BlobMode.NEVER:
+        wanted = self.wanted(device, name)
+        if wanted is not BlobMode.NEVER and not self._forbidden(device, name):
             return None
-        return EnableBlob(device, name, BlobMode.NEVER)
+        return EnableBlob(device, name, wanted)
+
+    def _forbidden(self, device: str, name: str | None) -> bool:
+        """Of a whole device: some of its properties are not wanted but for streams, so that something must be said."""
+        return name is None and any(of == device and mode is BlobMode.NEVER for (of, _), mode in self._wishes.items())
 
     def mode(self, device: str, name: str | None) -> BlobMode:
         """What was said of it."""
@@ -71,7 +80,7 @@ class BlobWishes:
 
     def defined(self, prop: Property) -> EnableBlob | None:
         """What to send when a property has been defined: the server, or the driver, may be a new one."""
-        if prop.kind is not VectorKind.BLOB:
+        if prop.kind is not VectorKind.BLOB or not self.repeat:
             return None
         mode = self.wanted(prop.device, prop.name)
         said = (prop.device, prop.name) in self._wishes or (prop.device, None) in self._wishes

@@ -1,8 +1,12 @@
 """Queues that say what they lost; wishes for BLOBs that outlive a connection."""
 
+import os
+from datetime import UTC, datetime
+
 import pytest
 
 from indipyclient import Client
+from indipyclient.blobs import write_new
 from indipyclient.model.model import Model
 from indipyclient.model.tap import Overflow, TapQueue
 from indipyclient.model.wishes import BlobWishes
@@ -14,6 +18,8 @@ from indipydriver.protocol.tags import BlobMode, VectorKind
 from tests.support import asynchronous, eventually, running_server
 
 from .site import define
+
+TIME = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def test_a_tap_drops_the_oldest_and_counts():
@@ -106,3 +112,42 @@ async def test_blobs_that_nobody_fetches_count_also_when_the_model_does_not_keep
                 await blob.send_setVectorMembers(members=["B"])
             await eventually(lambda: tap.lost)
             assert tap.waiting <= 5
+
+
+def test_a_stream_of_a_whole_device_wants_also_what_was_forbidden():
+    wishes = BlobWishes()
+    wishes.wish("CCD", None, BlobMode.ALSO)
+    wishes.wish("CCD", "CCD1", BlobMode.NEVER)
+    assert wishes.hold("CCD", None) == EnableBlob("CCD", None, BlobMode.ALSO)
+    assert wishes.others("CCD") == [EnableBlob("CCD", "CCD1", BlobMode.ALSO)]
+    assert wishes.release("CCD", None) == EnableBlob("CCD", None, BlobMode.ALSO)
+    assert wishes.others("CCD") == [EnableBlob("CCD", "CCD1", BlobMode.NEVER)]
+
+
+def test_the_same_bytes_are_written_twice_at_the_same_time(tmp_path, monkeypatch):
+    """Two streams of one device."""
+    data = b"SIMPLE  ="
+    link = os.link
+
+    def twin(part, path):
+        monkeypatch.setattr(os, "link", link)
+        write_new(tmp_path, "CCD1", ".fits", data, TIME)
+        link(part, path)
+
+    monkeypatch.setattr(os, "link", twin)
+    write_new(tmp_path, "CCD1", ".fits", data, TIME)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "CCD1_20261123_00_00_00.fits", "CCD1_20261123_00_00_00_1.fits",
+    ]  # fmt: skip
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {data}
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
+    def fails(*_):
+        raise PermissionError("no")
+
+    monkeypatch.setattr(os, "link", fails)
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(PermissionError):
+        write_new(tmp_path, "CCD1", ".fits", b"SIMPLE  =", TIME)
+    assert not list(tmp_path.iterdir())
