@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -37,7 +38,6 @@ from .engine import Engine
 from .errors import ClientError
 from .events import ClientEvent, ConnectionLost, ConnectionMade, VectorTimeOut, event_of, setBLOBVector
 from .model.model import Model
-from .model.properties import Property
 from .model.wishes import BlobWishes
 from .propertymembers import BLOBMember
 from .propertyvectors import (
@@ -61,15 +61,8 @@ EVENTS_WAITING: Final = 1000
 BYTES_WAITING: Final = 256 << 20
 LAST_EVENTS: Final = 2.0
 """Seconds for rxevent to take what has come when the client ends."""
-
-
-class _Wishes(BlobWishes):
-    """Wishes that are not repeated, if the client does not want that."""
-
-    repeat = True
-
-    def defined(self, prop: Property) -> EnableBlob | None:
-        return super().defined(prop) if self.repeat else None
+_turn: Final[ContextVar[object]] = ContextVar("turn", default=None)
+"""During which event this task, or the one that began it, was begun."""
 
 
 class IPyClient(DeviceStore):
@@ -105,7 +98,7 @@ class IPyClient(DeviceStore):
         self._verbose = 1
         self._blobfolder: Path | None = None
         self._default = BlobMode.NEVER
-        self._wishes = _Wishes()
+        self._wishes = BlobWishes()
         self._engine: Engine | None = None
         self._events: deque[tuple[Any, int, asyncio.Future[None] | None]] = deque()
         self._waiting = 0  # bytes in it
@@ -113,6 +106,7 @@ class IPyClient(DeviceStore):
         self._told = ""
         self._linked = False
         self._handler: asyncio.Task[None] | None = None
+        self._turn: object = None  # the event that is being handled
 
     # To be overridden
 
@@ -236,7 +230,10 @@ class IPyClient(DeviceStore):
                 self._hold(False)
             if isinstance(item, _End):
                 return
+            self._turn = object()
+            _turn.set(self._turn)
             await self._handle(item)
+            self._turn = None
             if done is not None and not done.done():
                 done.set_result(None)
 
@@ -315,9 +312,13 @@ class IPyClient(DeviceStore):
         await self._inject(ClientEvent(eventtype, vector.device, vector, **payload))
 
     async def _inject(self, item: Any) -> None:
-        """Handle something of our own, and come back when rxevent has; also from within rxevent."""
+        """Handle something of our own, and come back when rxevent has; also from within rxevent, and from tasks for
+        which it may wait."""
         if self._handler is None or self._handler.done() or asyncio.current_task() is self._handler:
             await self._handle(item)
+            return
+        if self._turn is not None and _turn.get() is self._turn:
+            self._put(item)
             return
         done = asyncio.get_running_loop().create_future()
         self._put(item, 0, done)

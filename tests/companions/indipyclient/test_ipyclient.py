@@ -571,3 +571,42 @@ async def test_deletions_are_told_as_long_as_there_is_something_of_the_device():
                 break
         assert [text for _, text in client["Mount"].messages] == ["all gone"]
         assert "all gone" in [text for _, text in client.messages]
+
+
+@asynchronous
+async def test_rxevent_may_wait_for_tasks_that_report():
+    class Busy(Client):
+        async def rxevent(self, event):
+            if event.eventtype == "Define":
+                await asyncio.gather(self.warning("one"), event.vector.create_clientevent("two"))
+                await self.report("three")
+                await asyncio.gather(self.report("four"))
+            await super().rxevent(event)
+
+    async with meeting(DEFINE, numbers(RA=5), kind=Busy) as (_, client, _):
+        await client.event("Set", "EQ")
+        await client.event("two", "EQ")
+        said = [text for _, text in client.messages]
+        assert said[:3] == ["four", "one", "three"]
+
+
+@asynchronous
+async def test_a_task_that_was_begun_in_rxevent_waits_for_it_later():
+    class Beginning(Client):
+        async def rxevent(self, event):
+            if event.eventtype == "Define":
+                self.task = asyncio.create_task(self.later())
+            elif event.eventtype == "Message":
+                await asyncio.sleep(0)
+            await super().rxevent(event)
+
+        async def later(self):
+            await go_on.wait()
+            await self.warning("later")
+            return self.events.qsize()
+
+    go_on = asyncio.Event()
+    async with meeting(DEFINE, kind=Beginning) as (_, client, _):
+        await client.event("Define")
+        go_on.set()
+        assert await asyncio.wait_for(client.task, 5) == 1
