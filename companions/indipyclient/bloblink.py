@@ -135,6 +135,10 @@ class BlobLink:
 
     # Called by the session
 
+    @property
+    def over(self) -> bool:
+        return self._owner.over
+
     def message_received(self, message: AnyMessage) -> None:
         if type(message) is SetVector and message.kind is VectorKind.BLOB:
             self._owner.message_received(message)

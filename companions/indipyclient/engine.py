@@ -354,6 +354,10 @@ class Engine:
 
     # In; called by the session
 
+    @property
+    def over(self) -> bool:
+        return self._closed
+
     def message_received(self, message: AnyMessage) -> None:
         if self.on_message is not None:
             try:

@@ -35,6 +35,10 @@ UNSEEN: Final = 2 << 20
 class Owner(Protocol):
     """Whoever holds the session."""
 
+    @property
+    def over(self) -> bool:
+        """It wants nothing more."""
+
     def message_received(self, message: AnyMessage) -> None:
         """In order."""
 
@@ -208,9 +212,11 @@ class Session:
         except Exception as error:  # also that there is no memory for it: the next message is none the worse
             self._owner.fault_received(RemoteProtocolError(f"a BLOB that cannot be read: {error!r}"))
         self._decoding = None
+        frames, self._backlog = self._backlog, deque()
+        if self._owner.over:  # meanwhile
+            return
         if message is not None:
             self._hand_on(message)
-        frames, self._backlog = self._backlog, deque()
         self._take(frames)
         if self._decoding is None:
             self.hold("blob", False)

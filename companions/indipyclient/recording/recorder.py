@@ -46,8 +46,8 @@ async def record(
     """
     loop = asyncio.get_running_loop()
     with_blobs: set[str] = set()
-    tap = client.tap(limit=WAITING, limit_bytes=512 << 20)
     writer = Writer(path, str(client.endpoint))
+    tap = client.tap(limit=WAITING, limit_bytes=512 << 20)
     began = loop.time()
     beside = (
         loop.create_task(_watch_link(client, lambda up: writer.add(loop.time() - began, LinkChange(up)))),

@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import contextlib
+import threading
 
 import pytest
 
-from indipyclient import Blob, Client, LinkState, Lost, NotConnected, Retry, TimedOut
+from indipyclient import Blob, Client, LinkState, Lost, NotConnected, Retry, TimedOut, session
+from indipyclient.recording.recorder import record
 from indipydriver.testing import driver_test
 from tests.support import asynchronous, eventually, match
 
@@ -285,3 +287,41 @@ async def test_what_ends_the_client_is_told_to_who_waits():
     with pytest.raises(NotConnected, match="no such bus"):
         await client.start()
     assert client.status.state is LinkState.CLOSED
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["one", "two"])
+@asynchronous
+async def test_nothing_is_heard_after_the_end(second, monkeypatch):
+    """A large BLOB may be in the hands of a thread."""
+    begun, go_on = threading.Event(), threading.Event()
+    decode = session._decode_blob
+
+    def slowly(frame):
+        begun.set()
+        go_on.wait(30)
+        return decode(frame)
+
+    monkeypatch.setattr(session, "_decode_blob", slowly)
+    async with meeting(BLOB, blob_link=second) as (server, connection, client):
+        heard = []
+        client._engine.on_message = heard.append
+        await client.enable_blobs("CCD")
+        sender = await server.client() if second else connection
+        await sender.send(picture(bytes(2 << 20)), DEFINE)
+        await asyncio.to_thread(begun.wait, 30)
+        decoding = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "_decode_large"]
+        heard.clear()
+        await client.aclose()
+        go_on.set()
+        await asyncio.wait(decoding, timeout=30)
+        assert not heard
+        assert client.get("Mount", "EQ") is None
+
+
+@asynchronous
+async def test_a_recording_that_cannot_begin_leaves_nothing(tmp_path):
+    (tmp_path / "night").touch()
+    async with meeting(BLOB) as (_, _, client):
+        with pytest.raises(FileExistsError):
+            await record(client, tmp_path / "night")
+        assert not left(client)
