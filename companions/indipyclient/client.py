@@ -281,7 +281,10 @@ class Client:
         return await wait_property(self._running, device, name, wanted, where, timeout)
 
     async def settle(self, *, quiet: float = 0.3, timeout: float = 5.0) -> bool:
-        """Wait until definitions have stopped coming, as INDI does not say when all are there; False if they do not."""
+        """Wait until definitions have stopped coming, as INDI does not say when all are there; False if they do not.
+
+        What was defined before a loss of the connection does not count.
+        """
         return await settle(self._running, quiet, timeout)
 
     async def wait_link(self, connected: bool = True, *, timeout: float | None = None) -> bool:

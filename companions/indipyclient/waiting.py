@@ -86,12 +86,12 @@ async def _wait(
 
 async def settle(engine: Engine, quiet: float, timeout: float) -> bool:
     """See :meth:`indipyclient.client.Client.settle`."""
-    loop = asyncio.get_running_loop()
+    loop, model = asyncio.get_running_loop(), engine.model
     began = loop.time()
     end = began + timeout
     while (now := loop.time()) < end and engine.status.state is not LinkState.CLOSED:
-        since = max(engine.model.defined_at, began)
-        if now - since >= quiet and len(engine.model):
+        since = max(model.defined_at, began)
+        if now - since >= quiet and not all(map(model.is_stale, model)):
             return True
         await asyncio.sleep(max(0.01, min(since + quiet - now if now - since < quiet else quiet, end - now)))
     return False

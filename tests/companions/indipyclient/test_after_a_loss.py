@@ -65,3 +65,16 @@ async def test_conditions_hold_again_after_changes_were_lost(monkeypatch):
         await client.wait_property("B", "P", where=lambda p: p["b"].value == "2")
         await server.send(says("B", "a", "yes"))
         await asyncio.wait_for(task, 5)
+
+
+@asynchronous
+async def test_definitions_of_before_the_loss_are_none_to_settle_for():
+    async with meeting(text("A", "yes")) as (server, first, client):
+        first.close()
+        await client.wait_link(False, timeout=5)
+        second = await server.client()
+        await client.wait_link(True, timeout=5)
+        assert not await client.settle(quiet=0.01, timeout=0.1)
+        await second.send(text("A", "yes"))
+        assert await client.settle(quiet=0.01)
+        assert not client.is_stale(client.get("A", "P"))
