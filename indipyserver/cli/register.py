@@ -171,6 +171,7 @@ def _entry(label: str, places: Places) -> Registered:
     stem = "indi_" + re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
     if stem == "indi_":
         raise ValueError(f"{label!r} has no letter and no digit")
+    stem = stem.replace("_sk", "-sk")  # a list with _sk in its name is taken for a skeleton
     return Registered(label, places.lists / f"{stem}.xml", places.programs / stem)
 
 
@@ -243,7 +244,7 @@ def _labels(path: Path) -> Iterator[str]:
 
 def _ours(places: Places) -> Iterator[Registered]:
     if places.lists.is_dir():
-        for path in sorted(places.lists.glob("indi_*.xml")):
+        for path in sorted(places.lists.glob("indi[_-]*.xml")):
             if _is_ours(path):
                 for label in _labels(path):
                     yield Registered(label, path, places.programs / path.stem)

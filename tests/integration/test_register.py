@@ -113,6 +113,23 @@ def test_several_instruments_of_one_file(home, driver, places):
         register(spec(driver), places, ["A-B", "A B"])
 
 
+@pytest.mark.parametrize("label", ["Sky Meter", "My Skywatcher SK", "Task"])
+def test_no_list_looks_like_a_skeleton(home, driver, places, label):
+    (one,) = register(spec(driver), places, [label])
+    assert "_sk" not in one.list.name, "INDI Web Manager skips it"
+    assert one.program.exists()
+    assert unregister(label, places) == one
+    assert not one.program.exists()
+
+
+@pytest.mark.parametrize("label", ["A } B", "$HOME", "`id`", "C:\\x", '"', "-n A", "A  B"])
+def test_an_odd_name_is_that_of_the_device(home, driver, places, label):
+    label = f"{label} 1"
+    (one,) = register(spec(driver), places, [label])
+    devices, info = ask(one.program)
+    assert (devices, info["DRIVER_NAME"]) == ({label}, label)
+
+
 def test_a_driver_of_several_devices_keeps_their_names(home, driver, places):
     (one,) = register(spec(driver, "make_two"), places)
     assert 'mdpd="true"' in one.list.read_text()
