@@ -92,6 +92,7 @@ class WeatherStation(Place):
         self._last = self._began = -math.inf
         self._read_at: dict[str, float] = {}  # when each value was last read
         self._missed: set[str] = set()
+        self._is_silent = False  # nothing has been read for too long
         made = [
             self._bind(find(_UPDATE, table), self._on_update, values={"PERIOD": self.period}),
             self._bind(find(_REFRESH, table), self._on_refresh),
@@ -133,6 +134,7 @@ class WeatherStation(Place):
         self._last = self._began = asyncio.get_running_loop().time()
         self._read_at.clear()
         self._missed.clear()
+        self._is_silent = False
         self._loops.append(self._operations.spawn(self._read_all()))
 
     async def _read_all(self) -> None:
@@ -152,7 +154,7 @@ class WeatherStation(Place):
         what = f"{type(self).__name__}.read_weather"
         clock = asyncio.get_running_loop().time
         late = max(self._last + self._longest_silence(), clock() + _RETRY)
-        alarm = asyncio.get_running_loop().call_at(late, self._is_silent)
+        alarm = asyncio.get_running_loop().call_at(late, self._hears_nothing)
         try:
             async with asyncio.timeout(self.patience):
                 values = await watched(self.read_weather(), what)
@@ -167,12 +169,14 @@ class WeatherStation(Place):
                 self.error(f"The weather could not be read: {text or words_of(error)}")
             await self._send(_VALUES, State.ALERT)
             if clock() - self._last > self._longest_silence():
-                self._all_lights(State.ALERT)
+                self._is_silent = True
+                self._judge()
                 await self._show_weather(values=False)
             return False
         finally:
             alarm.cancel()
         self._last = clock()
+        self._is_silent = False
         self._read_at.update(dict.fromkeys(numbers, self._last))
         self._vector(_VALUES).update({name: f"{value:.6g}" for name, value in numbers.items()})
         self._vector(_VALUES).state = State.OK
@@ -184,11 +188,12 @@ class WeatherStation(Place):
         """Seconds without a reading after which it is not safe any more."""
         return 2 * max(self._get(_UPDATE, "PERIOD"), _RETRY)
 
-    def _is_silent(self) -> None:
+    def _hears_nothing(self) -> None:
         """The instruments have not answered for too long."""
-        if self._vector(_STATUS).state != State.ALERT:
+        if not self._is_silent:
             self.error("The instruments do not answer.")
-            self._all_lights(State.ALERT)
+            self._is_silent = True
+            self._judge()
             for name in (_STATUS, _SAFETY):
                 self._updates.put(self._vector(name), "")
 
@@ -196,12 +201,12 @@ class WeatherStation(Place):
         """What the readings mean."""
         if self._is_on(_OVERRIDE, "OVERRIDE"):
             self._all_lights(State.OK)
-            return
-        if self._vector(_VALUES).state != State.OK or self._last == -math.inf:
-            return
-        for name in self._vector(_STATUS):
-            self._vector(_STATUS)[name] = self._light(name)
-        self._mirror()
+        elif self._is_silent:
+            self._all_lights(State.ALERT)
+        else:
+            for name in self._vector(_STATUS):
+                self._vector(_STATUS)[name] = self._light(name)
+            self._mirror()
 
     def _light(self, name: str) -> State:
         low, high, percent, flipped = (self._get(name, m) for m in ("MIN_OK", "MAX_OK", "PERC_WARN", "ALERT_TYPE"))

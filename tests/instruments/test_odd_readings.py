@@ -111,3 +111,34 @@ async def test_an_instrument_that_takes_nothing_is_lost():
         await line.tell(bytes(1 << 20))
     with pytest.raises(ConnectionError, match="a mount is lost: it takes no more data"):
         await line.tell(b"one more")
+
+
+class Silent(WeatherStation):
+    readings = (Reading("WEATHER_TEMPERATURE", "Temperature", -10, 30),)
+    answers = True
+    hangs = False
+
+    async def read_weather(self):
+        if self.hangs:
+            await asyncio.Event().wait()
+        if not self.answers:
+            raise OSError("no answer")
+        return {"WEATHER_TEMPERATURE": 5}
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@driver_test
+async def test_an_override_holds_as_long_as_it_is_on(hangs):
+    async with Session(Silent()) as client:
+        device = await client.connect()
+        device.answers, device.hangs = False, hangs
+        await client.until("WEATHER_STATUS", "Alert", 200)
+        await client.press("WEATHER_OVERRIDE", "OVERRIDE")
+        assert client.state("WEATHER_STATUS") == "Ok"
+        await client.advance(150)
+        assert (client.state("WEATHER_STATUS"), client.state("SAFETY_STATUS")) == ("Ok", "Ok")
+        await client.set_switch(client.name, "WEATHER_OVERRIDE", {"OVERRIDE": "Off"})
+        assert (client.state("WEATHER_STATUS"), client.state("SAFETY_STATUS")) == ("Alert", "Alert")
+        assert not device.safe
+        device.answers, device.hangs = True, False
+        await client.until("WEATHER_STATUS", "Ok", 90)
