@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
@@ -19,7 +20,7 @@ from ..events import newBLOBVector, newNumberVector, newSwitchVector, newVector
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import Permission, State
 from ..protocol.texts import brief
-from .declared import Declared, Value
+from .declared import Button, Declared, Value
 from .groups import Group
 from .operations import End, Operation, Operations, Refused, words_of
 from .settings import Saved, Settings, SettingsError, saved_values
@@ -36,6 +37,9 @@ _LONGEST_END: Final = 4.0
 
 ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 """The state of a property when its handler has ended."""
+
+_is_loading: Final = ContextVar("_is_loading", default=False)
+"""What is set is from a file, so it need not be saved; what clients set meanwhile does."""
 
 logger = logging.getLogger("indipydriver.instruments")
 
@@ -109,7 +113,6 @@ class PropertyDevice(Device):
         self._groups: dict[str, Group[Any]] = {}
         self._vectors: dict[str, PropertyVector] = {}  # by attribute
         self._bound: dict[str, Bound] = {}
-        self._is_loading = False
         self._loops: list[asyncio.Task[None]] = []
         for bound in self._make():
             if bound.vector.name in self._bound:
@@ -260,6 +263,9 @@ class PropertyDevice(Device):
         """Handle a command for a declared property."""
         vector = self._vectors[declared.attribute]
         name = vector.name
+        if isinstance(declared, Button) and not any(values.values()):  # nobody presses it
+            await self._updates.send(vector)
+            return
         try:
             wanted = declared.wanted(self, values)
         except ValueError as error:
@@ -289,7 +295,7 @@ class PropertyDevice(Device):
         what: str,
         coro: Coroutine[Any, Any, None],
         *,
-        accept: Callable[[], None] | None = None,
+        accept: Callable[[], object] | None = None,
         revoke: Callable[[], None] | None = None,
         waits: bool = True,
         ends: Mapping[End, State] = ENDS,
@@ -380,7 +386,7 @@ class PropertyDevice(Device):
 
     async def _save_one(self, name: str) -> None:
         """Save a property that a client has set, if it is one to be saved."""
-        if not self._is_loading and self._bound[name].saved:
+        if not _is_loading.get() and self._bound[name].saved:
             await self._save([self._bound[name]] if await asyncio.to_thread(self.settings.path.exists) else None)
 
     async def _save(self, which: Iterable[Bound] | None = None) -> bool:
@@ -407,7 +413,7 @@ class PropertyDevice(Device):
         return True
 
     async def _apply(self, found: Iterable[Saved], accept: Callable[[Bound], bool]) -> None:
-        self._is_loading = True
+        loading = _is_loading.set(True)
         try:
             for saved in found:
                 bound = self._bound.get(saved.name)
@@ -420,7 +426,7 @@ class PropertyDevice(Device):
                 except (Exception, SystemExit) as error:  # the others can be restored nevertheless
                     self.warning(f"{saved.name} could not be restored: {self._failed(saved.name, error)}")
         finally:
-            self._is_loading = False
+            _is_loading.reset(loading)
 
     # --- its life ---
 

@@ -1,5 +1,6 @@
 """Files that others write at the same time, or that cannot be read or written now."""
 
+import asyncio
 import errno
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from indipydriver.instruments import Focuser
 from indipydriver.instruments.parkdata import ParkData, read_park_data, write_park_data
 from indipydriver.instruments.settings import Settings, write_atomically
 from indipydriver.instruments.shots import keep
@@ -168,3 +170,24 @@ async def test_a_focuser_beyond_the_saved_limit_keeps_its_other_settings(home):
         await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
         await client.until("CONFIG_PROCESS", "Ok")
         assert "[INFO] Device configuration applied." in client.texts
+
+
+@driver_test
+async def test_what_a_client_sets_while_the_settings_are_loaded_is_saved():
+    class Geared(Focuser):
+        async def move_to(self, position):
+            pass
+
+        async def set_reverse(self, reverse):
+            await asyncio.sleep(3)
+
+    async with Session(Geared()) as client:
+        device = await client.connect()
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.press("CONFIG_PROCESS", "CONFIG_SAVE")
+        loading = asyncio.create_task(client.press("CONFIG_PROCESS", "CONFIG_LOAD"))
+        await asyncio.sleep(0.5)
+        assert client.state("FOCUS_REVERSE_MOTION") == "Busy"
+        await client.number("FOCUS_MAX", FOCUS_MAX_VALUE=43_210)
+        assert "43210" in device.settings.path.read_text()
+        await loading

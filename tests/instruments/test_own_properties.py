@@ -117,6 +117,14 @@ async def test_a_button_cancels_a_task():
 
 
 @driver_test
+async def test_a_button_that_is_let_go_does_nothing():
+    async with harness(Camera()) as client:
+        await client.set_number("Camera", "EXPOSURE", EXPOSURE=10)
+        await client.set_switch("Camera", "ABORT", ABORT="Off")
+        client.assert_state("Camera", "EXPOSURE", "Busy")
+
+
+@driver_test
 async def test_what_clients_want_is_typed_and_complete():
     async with harness(Camera()) as client:
         await client.set_number("Camera", "FRAME", WIDTH=5)  # the height is the present one
