@@ -108,6 +108,7 @@ class Camera(Streaming):
     @temperature.setter
     def temperature(self, celsius: float) -> None:
         self._colder.set()
+        self._operations.progressed(_TEMPERATURE)  # the last tenth of a degree may take long
         if abs(celsius - self.temperature) >= 0.1 or self._vector(_TEMPERATURE).state == State.BUSY:
             self._put(_TEMPERATURE, {_CELSIUS: round(celsius, 2)})
 
@@ -173,6 +174,11 @@ class Camera(Streaming):
                 set_limits(self._vector(name), member, *limits)
                 self._vector(name)[member] = max(limits[0], min(limits[1], round(self._get(name, member))))
         await super()._prepare()
+
+    def _was_interrupted(self) -> None:
+        if self._vector(_COUNT).state == State.BUSY:
+            self._put(_COUNT, {}, State.IDLE)
+        super()._was_interrupted()
 
     # --- exposing ---
 
@@ -341,9 +347,14 @@ class Camera(Streaming):
             self._vector(_COOLER).state = State.OK
             announce = [_COOLER]
         work = self._cool(celsius)
-        await self._perform(_TEMPERATURE, work, accept=lambda: None, waits=False, ends=_ENDS, announce=announce)
+        after = self._operations.running(_COOLER)
+        how: dict[str, Any] = {"ends": _ENDS, "after": after, "announce": announce}
+        await self._perform(_TEMPERATURE, work, accept=lambda: None, waits=False, **how)
 
     async def _cool(self, celsius: float) -> None:
+        if self._has(_COOLER) and not self._is_on(_COOLER, "COOLER_ON"):  # it was being switched off
+            self._choose(_COOLER, "COOLER_ON")
+            await self._send(_COOLER, State.OK)
         slope = self._get(_RAMP, _SLOPE) * _RAMP_STEP / 60  # degrees in one step
         point = self.temperature
         while slope and abs(celsius - point) > slope:

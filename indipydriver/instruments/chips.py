@@ -14,7 +14,7 @@ from ..propertymembers import BLOBMember
 from ..protocol.tags import State
 from ..standard import INTERFACES, Interface
 from .instrument import Instrument
-from .operations import End, Refused
+from .operations import End, Operation, Refused
 from .propertydevice import Bound
 from .shots import FrameType, Shot
 from .standarddevice import optional
@@ -110,6 +110,10 @@ class Chips(Instrument):
     def _check_exposure(self, chip: Chip) -> None:
         """Raise Refused, if it cannot expose now."""
 
+    def _exposure_waits_for(self, chip: Chip) -> list[Operation]:
+        """What must have ended before it exposes, besides the exposure before."""
+        return self._operations.running(chip.abort)
+
     def _gains(self, chip: Chip) -> tuple[int | None, int | None]:
         """Gain and offset."""
         return None, None
@@ -162,6 +166,12 @@ class Chips(Instrument):
         info |= {"CCD_PIXEL_SIZE_X": sensor.pixel_size[0], "CCD_PIXEL_SIZE_Y": sensor.pixel_size[1]}
         self._vector(chip.info).update({**info, "CCD_PIXEL_SIZE": sensor.pixel_size[0]})
 
+    def _was_interrupted(self) -> None:
+        for chip in (MAIN_CHIP, GUIDE_HEAD):
+            if self._has(chip.exposure) and self._vector(chip.exposure).state == State.BUSY:
+                self._vector(chip.exposure)[chip.seconds] = "0"
+        super()._was_interrupted()
+
     # --- exposing ---
 
     async def _on_exposure(self, chip: Chip, values: dict[str, Any]) -> None:
@@ -178,7 +188,7 @@ class Chips(Instrument):
             await self._exposures_are_over(chip)
 
         work = self._expose(chip, shot)  # one that runs is replaced
-        how: dict[str, Any] = {"ends": _ENDS, "then": then, "after": self._operations.running(chip.abort)}
+        how: dict[str, Any] = {"ends": _ENDS, "then": then, "after": self._exposure_waits_for(chip)}
         await self._perform(chip.exposure, work, revoke=rest, waits=False, **how)
 
     def _shot(self, chip: Chip, seconds: float) -> Shot:

@@ -61,6 +61,11 @@ class DustCap(Instrument):
             made.append(self._bind(find(_ABORT, Interface.DUST_CAP), self._on_cap_abort))
         return [*made, *super()._standard()]
 
+    def _was_interrupted(self) -> None:
+        if self._vector(_PARK).state == State.BUSY:
+            self._choose(_PARK, None)
+        super()._was_interrupted()
+
     async def _on_cap_park(self, values: dict[str, Any]) -> None:
         member = await self._pick(_PARK, values)
         if member is None:

@@ -125,7 +125,7 @@ class Outputs(_Labelled):
             await self._send(name, State.ALERT if end is End.FAILED else State.OK)
 
         work = switch()
-        how: dict[str, Any] = {"ends": _ENDS, "then": then, "after": after}
+        how: dict[str, Any] = {"ends": _ENDS, "then": then, "after": after, "takes": milliseconds / 1000}
         await self._perform(pulse, work, accept=lambda: None, revoke=revoke, waits=False, **how)
 
 

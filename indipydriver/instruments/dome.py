@@ -95,9 +95,9 @@ class Dome(Parking, Slaving, Backlash):
 
     @azimuth.setter
     def azimuth(self, degrees: float) -> None:
-        self._operations.progressed(_PARK)
-        self._operations.progressed(_REL)
-        self._put(_ABS, {_ABS_MEMBER: round(degrees % 360, 4)})
+        if self._put(_ABS, {_ABS_MEMBER: round(degrees % 360, 4)}):
+            self._operations.progressed(_PARK)
+            self._operations.progressed(_REL)
 
     @property
     def shutter_open(self) -> bool | None:
@@ -166,7 +166,16 @@ class Dome(Parking, Slaving, Backlash):
         if self._is_turning or any(name in self._operations for name in (_ABS, _REL, _MOTION)):
             raise Refused("The dome moves")
 
+    def _was_interrupted(self) -> None:
+        if self._has(_SHUTTER) and self._vector(_SHUTTER).state != State.OK:  # half way, or it has failed
+            self._choose(_SHUTTER, None)
+        if not self._is_turning:
+            self._choose(_MOTION, None)
+        super()._was_interrupted()
+
     async def _prepare(self) -> None:
+        if self._has(_SHUTTER):
+            self._bound[_SHUTTER].state = State.IDLE if self._chosen(_SHUTTER) is None else State.OK
         self._choose(_MOTION, None)
         self._is_turning = False
         if self._has(_SPEED):
@@ -384,6 +393,7 @@ class Dome(Parking, Slaving, Backlash):
         if not self._parking_moves_shutter(wanted):
             return
         self._holds_shutter = True
+        self._operations.progressed(_PARK)
         try:
             await self._operations.cancel(_SHUTTER)  # the policy may have been changed meanwhile
             await (self.close_shutter() if wanted else self.open_shutter())

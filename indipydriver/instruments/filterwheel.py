@@ -9,6 +9,7 @@ from ..propertymembers import TextMember
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
 from .instrument import Instrument
+from .operations import End
 from .propertydevice import Bound
 from .standarddevice import optional
 from .standardvectors import set_limits
@@ -68,6 +69,9 @@ class FilterWheel(Instrument):
         names = self._vector(_NAME)
         if len(names) != len(self.filters):
             names.data = {_member(n)[0]: TextMember(*_member(n), name) for n, name in enumerate(self.filters, 1)}
+        if self.slot > len(names):  # another wheel
+            self._vector(_SLOT)[_SLOT_MEMBER] = len(names)
+            self._has_arrived = False
         set_limits(self._vector(_SLOT), _SLOT_MEMBER, 1, max(len(names), 2))  # 1..1 would be no range
         await super()._prepare()
 
@@ -81,11 +85,14 @@ class FilterWheel(Instrument):
             return
         self.info(f"Setting current filter to slot {slot}")
         self._has_arrived = False
-        await self._perform(_SLOT, self.select(slot), accept=lambda: self._wheel_arrives(slot), waits=False)
+
+        async def then(end: End) -> None:
+            self._has_arrived = end is End.DONE
+
+        await self._perform(_SLOT, self.select(slot), accept=lambda: self._wheel_arrives(slot), waits=False, then=then)
 
     def _wheel_arrives(self, slot: int) -> None:
         self.slot = slot
-        self._has_arrived = True
 
     async def _on_names(self, values: dict[str, Any]) -> None:
         names = [str(values.get(member, name)) for member, name in self._vector(_NAME).items()]

@@ -87,8 +87,8 @@ class Focuser(Backlash):
 
     @position.setter
     def position(self, steps: int) -> None:
-        self._operations.progressed(_REL)
-        self._put(_ABS, {_ABS_MEMBER: int(steps)})
+        if self._put(_ABS, {_ABS_MEMBER: int(steps)}):
+            self._operations.progressed(_REL)
 
     @property
     def reversed(self) -> bool:
@@ -233,7 +233,8 @@ class Focuser(Backlash):
             self._put(_TIMER, {_TIMER_MEMBER: 0})
 
         after = self._focuser_ends(_ABS, _REL)
-        await self._perform(_TIMER, move, accept=accept, waits=False, ends=_ENDS, after=after)
+        how: dict[str, Any] = {"accept": accept, "ends": _ENDS, "after": after, "takes": milliseconds / 1000}
+        await self._perform(_TIMER, move, waits=False, **how)
 
     def _focuser_ends(self, *told: str) -> list[Operation]:
         """Cancel whatever moves it, and tell of some; what must have ended before it moves anew."""

@@ -12,9 +12,11 @@ from .operations import End, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
 
-__all__ = ["Direction", "Guider"]
+__all__ = ["PULSES", "Direction", "Guider"]
 
 _NS, _WE, _RATE = "TELESCOPE_TIMED_GUIDE_NS", "TELESCOPE_TIMED_GUIDE_WE", "GUIDE_RATE"
+PULSES: Final = (_NS, _WE)
+"""The commands for pulses."""
 _ENDS: Final = {End.DONE: State.IDLE, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
@@ -74,6 +76,11 @@ class Guider(Instrument):
         ]
         return [*made, *super()._standard()]
 
+    def _was_interrupted(self) -> None:
+        for name in PULSES:
+            self._vector(name).update(dict.fromkeys(self._vector(name), "0"))
+        super()._was_interrupted()
+
     async def _on_guide_rate(self, values: dict[str, Any]) -> None:
         wanted = {name: values.get(name, self._get(_RATE, name)) for name in self._vector(_RATE)}
         work = self.set_guide_rate(wanted["GUIDE_RATE_WE"], wanted["GUIDE_RATE_NS"])
@@ -105,4 +112,4 @@ class Guider(Instrument):
             self._vector(name).update(dict.fromkeys(nothing, "0"))
 
         work = self.guide(_MEMBERS[member], milliseconds / 1000)
-        await self._perform(name, work, accept=rest, revoke=rest, waits=False, ends=_ENDS)
+        await self._perform(name, work, accept=rest, revoke=rest, waits=False, ends=_ENDS, takes=milliseconds / 1000)

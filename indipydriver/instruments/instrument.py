@@ -12,7 +12,7 @@ from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from ..protocol.texts import brief
 from ..standard import Interface, find
-from .operations import End, Refused, words_of
+from .operations import GRACE, End, Refused, words_of
 from .parts import Parts
 from .propertydevice import Bound
 from .standarddevice import optional
@@ -86,6 +86,9 @@ class Instrument(Parts):
 
     def _poll_failed(self) -> None:
         """poll() has failed."""
+
+    def _was_interrupted(self) -> None:
+        """Whatever ran was cancelled, as it is disconnected: where something may be half way, that is not known now."""
 
     def _check_guiding(self) -> None:
         """Raise Refused, if it cannot guide now."""
@@ -250,13 +253,18 @@ class Instrument(Parts):
             if not self._is_up:
                 return
             self._is_up = False
-            for task in [*(task for one in self._everything() for task in one._loops), self._poller]:
-                if task is not None and task is not asyncio.current_task():
-                    task.cancel()
+            loops = [task for one in self._everything() for task in one._loops]
+            loops += [self._poller] if self._poller is not None else []
+            for task in loops:
+                task.cancel()
             for one in self._everything():
                 one._loops.clear()
             stopped = self._operations.about()
             await self._operations.cancel_all()
+            if loops:
+                await asyncio.wait(loops, timeout=GRACE)  # what they do at last needs the hardware
+            for one in self._everything():
+                one._was_interrupted()
             for one in reversed([*self._everything()]):
                 try:
                     async with asyncio.timeout(self.patience):
@@ -355,6 +363,8 @@ class Instrument(Parts):
 
     async def _end(self) -> None:
         was_up = self._is_up
+        for one in self._everything():
+            one._was_interrupted()
         await self._operations.cancel_all()
         self._reset()
         if was_up:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from ..protocol.tags import State
 from ..standard import Interface, find
+from .guider import PULSES
 from .operations import End, Operation, Refused
 from .paddle import AXES, Paddle
 from .parking import PLACES, Parking
@@ -121,9 +122,9 @@ class Mount(Parking, Site, Paddle):
         before = self.coordinates
         moved = abs(ra - before[0]) * 15 > 0.1 * _ARCSECOND or abs(dec - before[1]) > 0.1 * _ARCSECOND
         values = {"RA": round(ra, 7), "DEC": round(dec, 6)} if moved else {}
-        for name in (_EOD, _PARK, _HOME):
-            self._operations.progressed(name)
-        self._put(_EOD, values, self._mount_status())
+        if self._put(_EOD, values, self._mount_status()):
+            self._operations.progressed(_PARK)
+            self._operations.progressed(_HOME)
 
     @property
     def tracking(self) -> bool:
@@ -257,10 +258,13 @@ class Mount(Parking, Site, Paddle):
             return State.BUSY
         return State.OK if self._follows else State.IDLE
 
-    async def _prepare(self) -> None:
-        self._following = asyncio.Lock()
+    def _was_interrupted(self) -> None:
         if self._has(_HOME):
             self._choose(_HOME, None)
+        super()._was_interrupted()
+
+    async def _prepare(self) -> None:
+        self._following = asyncio.Lock()
         await super()._prepare()
 
     async def _after_definitions(self) -> None:
@@ -297,7 +301,7 @@ class Mount(Parking, Site, Paddle):
             self.warning(_PARKED)
             await self._send(_EOD, State.IDLE)
             return
-        after = self._operations.drop(_PARK, _HOME, quietly=False) + self._operations.running(_ABORT)
+        after = self._operations.drop(_PARK, _HOME, *PULSES, quietly=False) + self._operations.running(_ABORT)
         self._vector(_TARGET).state = State.OK
         self._vector(_TARGET).update({"RA": ra, "DEC": dec})
         ends = {
@@ -346,7 +350,7 @@ class Mount(Parking, Site, Paddle):
         was_slewing, parking = self.slewing, _PARK in self._operations
         if _HOME in self._operations:
             self._put(_HOME, dict.fromkeys(self._vector(_HOME), False), State.IDLE)
-        after = self._operations.drop(_EOD, _PARK, _HOME, *AXES)
+        after = self._operations.drop(_EOD, _PARK, _HOME, *AXES) + self._operations.drop(*PULSES, quietly=False)
         await self._perform(_ABORT, self._stop_all(), accept=lambda: self._choose(_ABORT, None), after=after)
         if parking and _PARK not in self._operations:
             has_parked = self._is_to_park and self._is_parked  # it was too late
@@ -381,7 +385,8 @@ class Mount(Parking, Site, Paddle):
                 await self._button(_HOME)
             return
         self._check_movable()
-        after = self._operations.drop(_EOD, _HOME) + self._operations.running(_ABORT)
+        after = self._operations.drop(_EOD, _HOME) + self._operations.drop(*PULSES, quietly=False)
+        after += self._operations.running(_ABORT)
         self._choose(_HOME, member)
         announce: list[str] = []
         if member != "SET":
@@ -450,8 +455,8 @@ class Mount(Parking, Site, Paddle):
             self._choose(_PARK, "PARK")
             await self._send(_PARK, State.ALERT, message=f"[ERROR] {why}")
             return
-        after = self._operations.drop(_EOD, _PARK, *AXES) + self._operations.drop(_HOME, _TRACKING, quietly=False)
-        after += self._operations.running(_ABORT)
+        after = self._operations.drop(_EOD, _PARK, *AXES) + self._operations.running(_ABORT)
+        after += self._operations.drop(_HOME, _TRACKING, *PULSES, quietly=False)
         self._is_to_park = wants_park
         self._choose(_PARK, member)
 

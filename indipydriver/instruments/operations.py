@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from .watched import watched
 
-__all__ = ["End", "Operation", "Operations", "Refused", "words_of"]
+__all__ = ["GRACE", "End", "Operation", "Operations", "Refused", "words_of"]
 
-_GRACE: Final = 5.0
+GRACE: Final = 5.0
 """Seconds that a coroutine has to end after it was cancelled; then it is left to itself."""
 
 logger = logging.getLogger("indipydriver.instruments")
@@ -231,7 +231,7 @@ class Operations:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=_GRACE)
+            await asyncio.wait(tasks, timeout=GRACE)
 
 
 async def _settled(operations: Iterable[Operation]) -> None:
@@ -239,7 +239,7 @@ async def _settled(operations: Iterable[Operation]) -> None:
     tasks = {one.task: one for one in operations if one.task is not None and one.task is not asyncio.current_task()}
     dropped = [task for task, operation in tasks.items() if operation.is_dropped]
     if dropped:
-        _, deaf = await asyncio.wait(dropped, timeout=_GRACE)
+        _, deaf = await asyncio.wait(dropped, timeout=GRACE)
         for task in deaf:
             tasks[task].is_left = True
             logger.error("%s goes on though it was cancelled: it is left to itself", task.get_name())

@@ -84,6 +84,11 @@ class Parking(Instrument):
         first = next(one for one in self._fellows() if isinstance(one, Parking))
         return self.devicename if first is self else f"{self.devicename} {self._park_what}"
 
+    def _was_interrupted(self) -> None:
+        if self._has(self._park):
+            self._choose(self._park, "PARK" if self._is_parked else "UNPARK")
+        super()._was_interrupted()
+
     def _before_connecting(self) -> None:
         self._is_told = False
         super()._before_connecting()

@@ -57,8 +57,8 @@ class Rotator(Backlash):
 
     @angle.setter
     def angle(self, degrees: float) -> None:
-        self._operations.progressed(_HOME)
-        self._put(_ANGLE, {"ANGLE": round(degrees % 360, 6)})
+        if self._put(_ANGLE, {"ANGLE": round(degrees % 360, 6)}):
+            self._operations.progressed(_HOME)
 
     @property
     def reversed(self) -> bool:
@@ -84,6 +84,11 @@ class Rotator(Backlash):
             self._bind(find(_LIMITS, Interface.ROTATOR), self._on_rotator_limits),
             *super()._standard(),
         ]
+
+    def _was_interrupted(self) -> None:
+        if self._has(_HOME):
+            self._choose(_HOME, None)
+        super()._was_interrupted()
 
     async def _after_definitions(self) -> None:
         self._middle = self.angle

@@ -96,21 +96,24 @@ class StandardDevice(PropertyDevice):
     def _is_on(self, name: str, member: str) -> bool:
         return bool(self._vector(name)[member] == "On")
 
-    def _put(self, name: str, values: Mapping[str, Any], state: str | None = None) -> None:
-        """Assign members, and a state; what has changed is sent soon."""
+    def _put(self, name: str, values: Mapping[str, Any], state: str | None = None) -> bool:
+        """Assign members, and a state; what has changed is sent soon. False if all values are as before."""
         vector = self._vector(name)
         is_new = state is not None and vector.state != state
+        has_changed = False
         for member, value in values.items():
             before = vector[member]
             vector[member] = _SWITCH[value] if isinstance(value, bool) else value
-            is_new = is_new or vector[member] != before
+            has_changed = has_changed or vector[member] != before
         if state is not None:
             vector.state = state
-        self._operations.progressed(name)
         if values:
             self._versions[name] = self._versions.get(name, 0) + 1
-        if is_new:
+        if has_changed:
+            self._operations.progressed(name)
+        if is_new or has_changed:
             self._updates.put(vector, next(iter(values), ""))
+        return has_changed
 
     async def _send(
         self, name: str, state: str | None = None, values: Mapping[str, Any] | None = None, message: str = ""
@@ -196,7 +199,7 @@ class StandardDevice(PropertyDevice):
         name: str,
         coro: Coroutine[Any, Any, None],
         *,
-        accept: Callable[[], None] | None = None,
+        accept: Callable[[], object] | None = None,
         revoke: Callable[[], None] | None = None,
         others: tuple[str, ...] = (),
         waits: bool = True,
@@ -204,6 +207,7 @@ class StandardDevice(PropertyDevice):
         then: Callable[[End], Awaitable[None]] | None = None,
         after: Sequence[Operation] = (),
         announce: Sequence[str] = (),
+        takes: float = 0.0,
     ) -> None:
         """Run a method of the author's for a command, in place of the one that runs under this name.
 
@@ -218,6 +222,7 @@ class StandardDevice(PropertyDevice):
             then: Awaited when its end has been told.
             after: What must have ended before it begins, besides.
             announce: Properties that are sent before them.
+            takes: Seconds that it may be silent, besides, as it is to last so long.
         """
         try:
             while waits and name in self._operations:
@@ -236,7 +241,7 @@ class StandardDevice(PropertyDevice):
             waits=waits,
             ends=ends,
             then=then,
-            patience=self.patience,
+            patience=None if self.patience is None else self.patience + takes,
             after=[*after, *self._operations.drop(name)],
             announce=announce,
         )

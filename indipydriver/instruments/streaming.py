@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..protocol.tags import State
 from ..standard import Interface, find
 from .chips import MAIN_CHIP, Chip, Chips
-from .operations import End, Refused
+from .operations import End, Operation, Refused
 from .propertydevice import Bound
 from .shots import Shot
 from .standarddevice import optional
@@ -24,6 +24,7 @@ _EXPOSURE, _SECONDS = "STREAMING_EXPOSURE", "STREAMING_EXPOSURE_VALUE"
 _FPS, _FRAME, _LIMITS, _MOST = "FPS", "CCD_STREAM_FRAME", "LIMITS", "LIMITS_PREVIEW_FPS"
 _ENDS: Final = {End.DONE: State.IDLE, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 _AVERAGED: Final = 20  # frames
+_LONGEST_FRAME: Final = 60.0  # seconds, as clients may set
 
 
 class Streaming(Chips):
@@ -55,13 +56,17 @@ class Streaming(Chips):
     def _prepare_stream(self) -> None:
         if not self._has(_STREAM):
             return
-        self._choose(_STREAM, _OFF)
         sensor = self._sensor(MAIN_CHIP)
         for member, size in (("X", sensor.width), ("Y", sensor.height)):
             set_limits(self._vector(_FRAME), member, 0, size - 1)
         for member, size in (("WIDTH", sensor.width), ("HEIGHT", sensor.height)):
             set_limits(self._vector(_FRAME), member, 1, size)
         self._copy_frame()
+
+    def _was_interrupted(self) -> None:
+        if self._has(_STREAM):
+            self._choose(_STREAM, _OFF)
+        super()._was_interrupted()
 
     def _copy_frame(self) -> None:
         self._vector(_FRAME).update(dict(self._vector(MAIN_CHIP.frame)))
@@ -74,6 +79,10 @@ class Streaming(Chips):
     def _check_exposure(self, chip: Chip) -> None:
         if chip is MAIN_CHIP and self.streaming:
             raise Refused("The camera sends a video: stop that first")
+
+    def _exposure_waits_for(self, chip: Chip) -> list[Operation]:
+        ending = self._operations.drop(_STREAM) if chip is MAIN_CHIP else []
+        return super()._exposure_waits_for(chip) + ending
 
     async def _on_stream(self, values: dict[str, Any]) -> None:
         member = await self._pick(_STREAM, values)
@@ -94,7 +103,9 @@ class Streaming(Chips):
         def rest() -> None:
             self._choose(_STREAM, _OFF)
 
-        await self._perform(_STREAM, self._stream(), accept=rest, revoke=rest, waits=False, ends=_ENDS)
+        after = self._operations.running(MAIN_CHIP.abort) + self._operations.drop(MAIN_CHIP.exposure)
+        how: dict[str, Any] = {"ends": _ENDS, "after": after, "takes": _LONGEST_FRAME}
+        await self._perform(_STREAM, self._stream(), accept=rest, revoke=rest, waits=False, **how)
 
     async def _stream(self) -> None:
         """Send frames until it is cancelled."""

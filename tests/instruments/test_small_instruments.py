@@ -291,6 +291,7 @@ def test_classes_of_instruments_can_be_combined():
         "_abc_impl",
         "_start_loops",
         "_poll_failed",
+        "_was_interrupted",
         "_all_partners",
         "_place_label",
     }
