@@ -314,7 +314,7 @@ class Dome(Parking, Slaving, Backlash):
             self._put(_SYNC, {"DOME_SYNC_VALUE": azimuth})
             self.azimuth = azimuth
 
-        await self._perform(_SYNC, self.sync(azimuth), accept=accept)
+        await self._perform(_SYNC, self.sync(azimuth), accept=accept, after=self._operations.running(_ABORT, _MOTION))
 
     async def _on_dome_abort(self, values: dict[str, Any]) -> None:
         if values.get("ABORT"):

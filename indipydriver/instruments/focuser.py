@@ -264,7 +264,8 @@ class Focuser(Backlash):
             self._put(_SYNC, {_SYNC_MEMBER: position})
             self._put(_ABS, {_ABS_MEMBER: position})
 
-        await self._perform(_SYNC, self.sync(position), accept=accept)
+        after = self._operations.running("FOCUS_ABORT_MOTION")
+        await self._perform(_SYNC, self.sync(position), accept=accept, after=after)
 
     async def _on_focuser_speed(self, values: dict[str, Any]) -> None:
         speed = round(values[_SPEED_MEMBER])

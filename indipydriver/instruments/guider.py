@@ -101,7 +101,7 @@ class Guider(Instrument):
             await self._send(name, State.IDLE, nothing)
             return
         try:
-            self._may_guide()
+            after = self._may_guide()
         except Refused:
             self._operations.drop(name)
             self._put(name, nothing)
@@ -112,4 +112,5 @@ class Guider(Instrument):
             self._vector(name).update(dict.fromkeys(nothing, "0"))
 
         work = self.guide(_MEMBERS[member], milliseconds / 1000)
-        await self._perform(name, work, accept=rest, revoke=rest, waits=False, ends=_ENDS, takes=milliseconds / 1000)
+        how: dict[str, Any] = {"ends": _ENDS, "after": after, "takes": milliseconds / 1000}
+        await self._perform(name, work, accept=rest, revoke=rest, waits=False, **how)

@@ -12,7 +12,7 @@ from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from ..protocol.texts import brief
 from ..standard import Interface, find
-from .operations import GRACE, End, Refused, words_of
+from .operations import GRACE, End, Operation, Refused, words_of
 from .parts import Parts
 from .propertydevice import Bound
 from .standarddevice import optional
@@ -93,10 +93,16 @@ class Instrument(Parts):
     def _check_guiding(self) -> None:
         """Raise Refused, if it cannot guide now."""
 
-    def _may_guide(self) -> None:
-        """Raise Refused, if the device or a part of it cannot guide now."""
-        for one in self._fellows():
+    def _guiding_waits_for(self) -> list[Operation]:
+        """What must have ended before it guides."""
+        return []
+
+    def _may_guide(self) -> list[Operation]:
+        """Raise Refused, if the device or a part of it cannot guide now; what must have ended before it does."""
+        fellows = [*self._fellows()]
+        for one in fellows:
             one._check_guiding()
+        return [operation for one in fellows for operation in one._guiding_waits_for()]
 
     # --- its properties ---
 

@@ -252,6 +252,8 @@ class Mount(Parking, Site, Paddle):
     def _moving_ends(self) -> list[Operation]:
         return self._operations.running(_ABORT)
 
+    _guiding_waits_for = _moving_ends
+
     def _mount_status(self, *, at_end: bool = False) -> State:
         """What the state of the coordinates says of the mount."""
         if self.slewing and not at_end:

@@ -136,7 +136,7 @@ class Rotator(Backlash):
             self.angle = angle
             self._middle = angle
 
-        await self._perform(_SYNC, self.sync(angle), accept=accept)
+        await self._perform(_SYNC, self.sync(angle), accept=accept, after=self._operations.running(_ABORT))
 
     async def _on_rotator_home(self, values: dict[str, Any]) -> None:
         def rest() -> None:

@@ -398,6 +398,88 @@ async def test_an_exposure_begins_when_the_video_has_ended():
         assert device.log == ["begin frame", "end frame", "begin exposure", "end exposure"]
 
 
+class Halting:
+    """Hardware that needs three seconds to stop."""
+
+    def __init__(self):
+        super().__init__()
+        self.log = []
+
+    async def abort(self):
+        await asyncio.sleep(3)
+        self.log.append("stopped")
+
+    async def sync(self, *place):
+        self.log.append("synchronised")
+
+
+class HaltingFocuser(Halting, Focuser):
+    async def move_to(self, position):
+        await asyncio.sleep(30)
+
+
+class HaltingRotator(Halting, Rotator):
+    async def turn_to(self, angle):
+        await asyncio.sleep(30)
+
+
+class HaltingDome(Halting, Dome):
+    async def turn_to(self, azimuth):
+        await asyncio.sleep(30)
+
+
+class HaltingMount(Halting, Mount, Guider):
+    async def slew_to(self, ra, dec):
+        await asyncio.sleep(30)
+
+    async def guide(self, direction, seconds):
+        self.log.append("guided")
+
+
+@pytest.mark.parametrize(
+    ("kind", "move", "abort", "then"),
+    [
+        (
+            HaltingFocuser,
+            ("ABS_FOCUS_POSITION", {"FOCUS_ABSOLUTE_POSITION": 10}),
+            "FOCUS_ABORT_MOTION",
+            ("FOCUS_SYNC", {"FOCUS_SYNC_VALUE": 5}),
+        ),
+        (
+            HaltingRotator,
+            ("ABS_ROTATOR_ANGLE", {"ANGLE": 10}),
+            "ROTATOR_ABORT_MOTION",
+            ("SYNC_ROTATOR_ANGLE", {"ANGLE": 5}),
+        ),
+        (
+            HaltingDome,
+            ("ABS_DOME_POSITION", {"DOME_ABSOLUTE_POSITION": 10}),
+            "DOME_ABORT_MOTION",
+            ("DOME_SYNC", {"DOME_SYNC_VALUE": 5}),
+        ),
+        (
+            HaltingMount,
+            (EOD, {"RA": 1, "DEC": 1}),
+            "TELESCOPE_ABORT_MOTION",
+            (NS, {"TIMED_GUIDE_N": 100, "TIMED_GUIDE_S": 0}),
+        ),
+    ],
+)
+@driver_test
+async def test_it_is_synchronised_and_guided_when_it_stands_still(kind, move, abort, then):
+    async with Session(kind()) as client:
+        device = await client.connect()
+        await client.number(move[0], **move[1])
+        await client.advance(1)
+        stop = asyncio.create_task(client.press(abort, "ABORT"))
+        await asyncio.sleep(1)
+        await client.number(then[0], **then[1])
+        await stop
+        await client.advance(5)
+        assert device.log[0] == "stopped"
+        assert len(device.log) == 2
+
+
 @driver_test
 async def test_a_camera_is_cooled_though_the_cooler_was_just_being_switched_off():
     class Cold(Camera):
