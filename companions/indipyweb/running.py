@@ -22,6 +22,7 @@ from indipyclient.addresses import PORT as INDI_PORT
 from indipyclient.addresses import parse_endpoint
 
 from .app import build_app
+from .connections import Connection
 from .context import Web
 from .launcher import Launcher
 from .security.passwords import Passwords, problem_of
@@ -186,6 +187,7 @@ async def _serve(
         raise
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -246,6 +248,7 @@ async def _manager(
     settings, sock = _listening(replace(web.settings, host=host or "localhost", port=int(port)), options)
     config = uvicorn.Config(
         build_manager(web, launcher),
+        http=Connection,
         log_level="warning",
         access_log=False,
         server_header=False,

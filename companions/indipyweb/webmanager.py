@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ __all__ = ["build_manager"]
 logger = logging.getLogger("indipyweb")
 
 _BODY: Final = 1 << 20
+PATIENCE: Final = 30.0
 
 
 class _Refused(Exception):
@@ -143,7 +145,12 @@ def _facts(number: int, profile: Profile) -> dict[str, Any]:
 
 async def _body(request: Request) -> Any:
     try:
-        return json.loads(await request.body() or b"null")
+        async with asyncio.timeout(PATIENCE):
+            body = await request.body()
+    except TimeoutError:
+        raise _Refused(408, "the request did not come in time") from None
+    try:
+        return json.loads(body or b"null")
     except (ValueError, RecursionError):
         raise _Refused(400, "this is not JSON") from None
 

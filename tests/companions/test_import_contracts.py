@@ -65,7 +65,7 @@ LAYERS = {
         "pages",
         "api",
         "routes",
-        "app webmanager",
+        "app webmanager connections",
         "running",
         "cli",
         "__main__",
@@ -108,7 +108,7 @@ EXTRAS = {
     ),
     "starlette": tuple(f"indipyweb.{part}" for part in "app api context events visit pages webmanager".split()),
     "jinja2": ("indipyweb.context",),
-    "uvicorn": ("indipyweb.running",),
+    "uvicorn": ("indipyweb.connections", "indipyweb.running"),
     "argon2": ("indipyweb.security.passwords",),
 }
 # What stands on the client library knows no frame, no message and no link: its names, its model, its addresses.
