@@ -20,6 +20,7 @@ from indipyclient.model.dump import dump_device, dump_property, dump_site, iso
 from . import version
 from .commands import Denied
 from .pages.images import attachment
+from .security.limits import network_of
 from .security.permissions import Need
 from .site import Site
 from .visit import Answer, Problem, Visit
@@ -79,23 +80,47 @@ async def get(visit: Visit) -> Answer:
     found: Any
     if len(names) == 2:
         prop = _property(site, *names)
-        rev, found = prop.rev, lambda: dump_property(prop)
+        rev, found = prop.rev, lambda: _property_facts(prop)
     elif len(names) == 1:
         device = site.model.device(names[0])
         if device is None:
             raise _unknown("device", names[0], site.model.names())
         rev = site.model.rev
-        found = lambda: dump_device(device)  # noqa: E731
+        found = lambda: _device_facts(dump_device(device))  # noqa: E731
     else:
         snapshot, rev, endpoint = site.model.site(), site.model.rev, site.client.endpoint
         head = {"indihost": endpoint.host or endpoint.path, "indiport": endpoint.port}
-        found = lambda: {**head, "rev": f"{snapshot.epoch}.{rev}", **dump_site(snapshot)}  # noqa: E731
+        found = lambda: {**head, "rev": f"{snapshot.epoch}.{rev}", **_site_facts(dump_site(snapshot))}  # noqa: E731
     tag = f'"{site.model.epoch}.{rev}.{int(site.model.connected)}"'
     if visit.request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"etag": tag})
     # In a thread, as thousands of devices take their time.
     text = await asyncio.to_thread(lambda: json.dumps(found(), ensure_ascii=False).encode("utf-8", "replace"))
     return Response(text, media_type="application/json", headers={"etag": tag, "cache-control": "no-cache"})
+
+
+def _property_facts(prop: Property) -> dict[str, Any]:
+    return _veiled(dump_property(prop))
+
+
+def _device_facts(found: dict[str, Any]) -> dict[str, Any]:
+    for vector in found["vectors"].values():
+        _veiled(vector)
+    return found
+
+
+def _site_facts(found: dict[str, Any]) -> dict[str, Any]:
+    for device in found["devices"].values():
+        _device_facts(device)
+    return found
+
+
+def _veiled(found: dict[str, Any]) -> dict[str, Any]:
+    """Without texts that are only written, such as passwords: some devices repeat them."""
+    if found["perm"] == "wo" and found["vectortype"] == "TextVector":
+        for member in found["members"].values():
+            member["value"] = ""
+    return found
 
 
 async def _changes(visit: Visit, site: Site) -> Response:
@@ -109,10 +134,10 @@ async def _changes(visit: Visit, site: Site) -> Response:
     wait = min(max(wait if math.isfinite(wait) else 0.0, 0.0), LONGEST_WAIT)
     if wait and visit.web.streams.total >= 64:
         raise Problem(503, "too many wait already")
-    whose = visit.actor.name or visit.actor.address
+    whose = visit.actor.name or network_of(visit.actor.address)
     if site.model.epoch == epoch and site.rev <= since and wait:
         try:
-            visit.web.streams.add(f"poll {whose}")
+            visit.web.streams.add(f"poll {whose}", is_guest=not visit.actor.name)
         except Exception:
             raise Problem(429, "too many requests wait already") from None
         try:
@@ -123,6 +148,7 @@ async def _changes(visit: Visit, site: Site) -> Response:
                         await news.wait()
         finally:
             visit.web.streams.remove(f"poll {whose}")
+        visit.check_again()
     delta = site.model.since(since, epoch)
     text = await asyncio.to_thread(lambda: json.dumps(_delta(delta), ensure_ascii=False).encode("utf-8", "replace"))
     return Response(text, media_type="application/json")
@@ -131,7 +157,7 @@ async def _changes(visit: Visit, site: Site) -> Response:
 def _delta(delta: Delta) -> dict[str, Any]:
     devices: dict[str, dict[str, Any]] = {}
     for prop in delta.properties:
-        devices.setdefault(prop.device, {})[prop.name] = dump_property(prop)
+        devices.setdefault(prop.device, {})[prop.name] = _property_facts(prop)
     return {
         "rev": f"{delta.epoch}.{delta.rev}",
         "reset": delta.reset,
@@ -168,7 +194,7 @@ async def post(visit: Visit) -> Answer:
     if visit.request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "post JSON, with Content-Type: application/json")
     try:
-        body = json.loads(await visit.request.body())
+        body = json.loads(await visit.body())
     except (ValueError, RecursionError):
         raise Problem(400, "this is not JSON") from None
     members = body.get("members") if isinstance(body, dict) else None

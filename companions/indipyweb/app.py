@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +32,10 @@ logger = logging.getLogger("indipyweb")
 
 BODY: Final = 1 << 20
 UPLOAD: Final = 64 << 20
+PATIENCE: Final = 30.0
+"""Seconds in which a request without much in it has to be here."""
+SLOWEST: Final = 4096
+"""Bytes in a second of one that takes longer."""
 _folder: Path | None = None
 
 
@@ -107,7 +113,7 @@ def build_app(web: Web) -> Gate:
 
 def _endpoint(web: Web, handler: Handler, need: Need) -> Callable[[Request], Awaitable[Any]]:
     async def endpoint(request: Request) -> Answer:
-        visit = _visit(web, request)
+        visit = _visit(web, request, need)
         try:
             if not allows(need, visit.actor):
                 return _refusal(visit)
@@ -116,6 +122,9 @@ def _endpoint(web: Web, handler: Handler, need: Need) -> Callable[[Request], Awa
             return _problem(visit, Problem(429, "Too many people are logging in; try again in a moment."))
         except Problem as problem:
             return _problem(visit, problem)
+        except sqlite3.OperationalError as error:  # locked by another program, or the disk is full
+            logger.error("%s %s: the database cannot be used: %s", request.method, request.url.path, error)
+            return _problem(visit, Problem(503, f"Not done: the database cannot be used now ({error})."))
         except Exception:
             logger.exception("%s %s has failed", request.method, request.url.path)
             return _problem(visit, Problem(500, "Something went wrong here; the log says more."))
@@ -123,19 +132,23 @@ def _endpoint(web: Web, handler: Handler, need: Need) -> Callable[[Request], Awa
     return endpoint
 
 
-def _visit(web: Web, request: Request) -> Visit:
+def _visit(web: Web, request: Request, need: Need) -> Visit:
+    def who() -> Actor:
+        return _actor(web, request)
+
+    return Visit(web, request, who(), need, who)
+
+
+def _actor(web: Web, request: Request) -> Actor:
     address = request.client.host if request.client else ""
     path = request.scope["path"]
     header = request.headers.get("authorization", "")
     kind, _, token = header.partition(" ")
     if kind.lower() == "bearer" and (_is_for_programs(path) or path == "/metrics"):
-        actor = web.actor_of_token(token.strip(), address)
-        if actor is None:
-            return Visit(web, request, Actor("", Role.NOBODY, address))
-        return Visit(web, request, actor)
+        return web.actor_of_token(token.strip(), address) or Actor("", Role.NOBODY, address)
     # Following what happens is no use of a login: a tab that is left open does not keep it.
     use = path not in ("/events", "/alerts") and "x-refresh" not in request.headers
-    return Visit(web, request, web.actor_of_session(request.cookies.get(web.settings.cookie, ""), address, use=use))
+    return web.actor_of_session(request.cookies.get(web.settings.cookie, ""), address, use=use)
 
 
 def _is_for_programs(path: str) -> bool:
@@ -192,6 +205,7 @@ class Gate:
             await problem(scope, receive, send)
             return
         base = self.web.settings.basepath
+        whole = scope
         if base:
             path = scope["path"]
             if path == base:
@@ -202,7 +216,7 @@ class Gate:
                 return
             raw = scope.get("raw_path") or path.encode()
             scope = {**scope, "path": path[len(base) :], "raw_path": raw[len(base) :], "web_base": base}
-        await self.inner(scope, self._bounded(scope, receive), send)
+        await self.inner(scope, self._bounded(whole, receive), send)
 
     def _problem(self, scope: Scope) -> Response | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -215,19 +229,33 @@ class Gate:
         if not is_own_origin(scope["method"], headers, own, identified=identified):
             return PlainTextResponse("This request comes from a page of another site.\n", 403)
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > _most(headers.get("content-type", "")):
+        if not length.isdecimal() or len(length) > 18 or int(length) > self._most(scope):
             return PlainTextResponse("This is too large.\n", 413)
         return None
 
+    def _most(self, scope: Scope) -> int:
+        """Bytes of a request: only who sends a file to a device needs many."""
+        kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+        is_file = kind.startswith(b"multipart/form-data") and scope["path"] == f"{self.web.settings.basepath}/set"
+        return UPLOAD + BODY if is_file else BODY
+
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        kind = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
-        most = _most(kind)
+        """It is neither too large nor slower than a bad link: what never ends holds a connection."""
+        most = self._most(scope)
         taken = 0
+        is_whole = False
+        began = asyncio.get_running_loop().time()
 
         async def bounded() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, is_whole
+            due = None if is_whole else began + PATIENCE + taken / SLOWEST
+            try:
+                async with asyncio.timeout_at(due):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem(408, "The request did not come in time.") from None
             taken += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if taken > most:
                 raise Problem(413, "This is too large.")
             return message
@@ -250,7 +278,3 @@ class Gate:
             await send(message)
 
         return with_headers
-
-
-def _most(kind: str) -> int:
-    return UPLOAD + BODY if kind.startswith("multipart/form-data") else BODY

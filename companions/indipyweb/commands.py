@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +15,7 @@ from indipyclient import (
     LinkLost,
     NotConnected,
     NotWritable,
+    Permission,
     Property,
     PropertyGone,
     Refused,
@@ -33,6 +34,8 @@ from .store.keeping import Audit
 __all__ = ["Command", "Commands", "Denied", "values_of_form"]
 
 MOST: Final = 200
+MOST_OF_ONE: Final = 40
+"""Of one account, so that a script that waits for a dead device leaves room for a person who must stop another."""
 _KEPT: Final = 300
 
 
@@ -96,6 +99,7 @@ class Commands:
         self._last = 0
         self._known: OrderedDict[int, Command] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: Counter[str] = Counter()
         self._ended: list[Command] = []
         self._forgotten = 0
 
@@ -135,7 +139,7 @@ class Commands:
         whose = actor.session or f"{actor.name} {actor.address}"
         if not self._rate.take(whose, time.monotonic()):
             raise Denied(429, "Too many commands; try again in a moment.")
-        if len(self._tasks) >= MOST:
+        if len(self._tasks) >= MOST or self._waiting[actor.name] >= MOST_OF_ONE:
             raise Denied(429, "Too many commands wait for their answers.")
         if not site.model.connected:
             raise Denied(503, "Not sent: there is no connection to the INDI server.")
@@ -153,11 +157,19 @@ class Commands:
         self._known[command.id] = command
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
-        detail = ", ".join(f"{name}={value}" for name, value in asked.items())
+        is_secret = prop.perm is Permission.WRITE_ONLY
+        detail = ", ".join(f"{name}={'…' if is_secret else value}" for name, value in asked.items())
         task = asyncio.create_task(self._run(command, site, prop, values, actor, timeout, detail))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._waiting[actor.name] += 1
+        task.add_done_callback(lambda done: self._ended_for(actor.name, done))
         return command
+
+    def _ended_for(self, name: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._waiting[name] -= 1
+        if not self._waiting[name]:
+            del self._waiting[name]
 
     async def _run(
         self,
@@ -202,6 +214,9 @@ class Commands:
             command.state, command.status = "refused", 409
             command.text = f"Refused: {error.message}" if error.message else "Refused (Alert)."
             command.outcome = {"error": "refused", "message": error.message}
+        elif isinstance(error, TimedOut) and not error.sent:
+            command.state, command.status = "bad", 503
+            command.text = f"Not sent: the INDI server has not defined it again in {error.elapsed:.0f} s."
         elif isinstance(error, TimedOut):
             command.state, command.status = "late", 504
             busy = error.state is not None and error.state.value == "Busy"
@@ -222,6 +237,11 @@ class Commands:
 
 def _plain(error: Exception) -> str:
     return str(error).rstrip(".")
+
+
+def _in_a_line(text: str | None) -> str | None:
+    """As browsers show it in a field of one line."""
+    return text.replace("\r", "").replace("\n", "") if text is not None else None
 
 
 def values_of_form(prop: Property, fields: Mapping[str, str]) -> dict[str, Value]:
@@ -247,8 +267,10 @@ def values_of_form(prop: Property, fields: Mapping[str, str]) -> dict[str, Value
     if prop.kind is VectorKind.NUMBER:
         found: dict[str, Value] = {name: value.strip() for name, value in given.items() if value.strip()}
     else:
-        changed = {name: value for name, value in given.items() if fields.get(f"o.{name}") != value}
-        found = {name: value.replace("\r\n", "\n") for name, value in (changed or given).items()}
+        changed = {name: value for name, value in given.items() if _in_a_line(fields.get(f"o.{name}")) != value}
+        # A field of one line has lost the line breaks of a text that nobody has touched.
+        same = {name: fields.get(f"o.{name}") or value for name, value in given.items()}
+        found = {name: value.replace("\r\n", "\n") for name, value in (changed or same).items()}
     if not found:
         raise Denied(422, "Not sent: there is no new value.")
     return found

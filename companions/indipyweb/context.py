@@ -34,7 +34,7 @@ from .store.database import Database
 from .store.keeping import Audit, Options, Parameters, Pins
 from .store.profiles import Profiles
 from .store.users import Users
-from .views import MARKS, clock_text, limits_text, member_texts, size_text
+from .views import MARKS, asked_text, clock_text, limits_text, member_texts, size_text
 
 __all__ = ["Web"]
 
@@ -113,6 +113,7 @@ class Web:
             "MARKS": MARKS,
             "member_texts": member_texts,
             "limits_text": limits_text,
+            "asked_text": asked_text,
             "clock_text": clock_text,
             "url": self.url,
             "Need": Need,

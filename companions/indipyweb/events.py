@@ -12,6 +12,7 @@ from typing import Any, Final
 from starlette.types import Receive, Scope, Send
 
 from .commands import Commands
+from .security.limits import network_of
 from .security.permissions import Actor
 from .site import Filter, Site
 from .views import dumps
@@ -25,6 +26,8 @@ STUCK: Final = 20.0
 """Seconds in which nothing of a stream could be sent after which it is cut."""
 OF_ONE: Final = 8
 IN_ALL: Final = 64
+OF_GUESTS: Final = 48
+"""Where guests get no more, so that they leave room for those who have an account."""
 
 
 class TooManyStreams(Exception):
@@ -43,13 +46,13 @@ class StreamCounts:
         """All of them."""
         return self._of.total()
 
-    def add(self, whose: str) -> None:
+    def add(self, whose: str, *, is_guest: bool = False) -> None:
         """One more.
 
         Raises:
             TooManyStreams: That is one too many.
         """
-        if self._of[whose] >= OF_ONE or self.total >= IN_ALL:
+        if self._of[whose] >= OF_ONE or self.total >= (OF_GUESTS if is_guest else IN_ALL):
             raise TooManyStreams
         self._of[whose] += 1
 
@@ -93,13 +96,13 @@ class EventStream:
         self._counts = counts
         self._actor = actor
         self._is_valid = is_valid
-        self._whose = actor.session or actor.address
+        self._whose = actor.session or f"guest {network_of(actor.address)}"
         self.headers = {
             "content-type": "text/event-stream; charset=utf-8",
             "cache-control": "no-store",
             "x-accel-buffering": "no",
         }
-        counts.add(self._whose)
+        counts.add(self._whose, is_guest=not actor.name)
         self._counted = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Final
 
 from indipyclient import Property, VectorKind
@@ -51,15 +51,11 @@ class Histories:
         """Nobody knows what they were in this time."""
         self.gaps = [*self.gaps[-19:], (begin, end)]
 
-    def forget(self, device: str, name: str, members: Iterable[str]) -> None:
-        """They are no more."""
-        for member in members:
-            self._known.pop((device, name, member), None)
-
-    def forget_device(self, device: str, name: str | None) -> None:
-        """A property is no more, or a device with all of its own."""
-        for key in [key for key in self._known if key[0] == device and name in (None, key[1])]:
-            del self._known[key]
+    def keep(self, is_there: Callable[[str, str], bool]) -> None:
+        """Forget the properties that are not there any more."""
+        gone = {key[:2] for key in self._known if not is_there(*key[:2])}
+        if gone:
+            self._known = {key: known for key, known in self._known.items() if key[:2] not in gone}
 
     def points(self, key: NumberKey, seconds: float) -> list[Point]:
         """The values of so many seconds, oldest first, as finely as they are kept."""

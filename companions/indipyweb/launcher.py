@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from .driverlist import FOLDERS, InstalledDriver, installed
-from .serving import Controlled, NotControlled
+from .serving import REMOTE, Controlled, NotControlled
 from .store.profiles import Profile
 
 __all__ = ["Launcher"]
-
-_REMOTE: Final = re.compile(r"[^@\n]{0,60}@[A-Za-z0-9.:\[\]-]{1,100}")
 
 
 class Launcher:
@@ -68,7 +65,7 @@ class Launcher:
                     problems.append(f"{label}: {error}")
             for remote in profile.remotes:
                 try:
-                    if not _REMOTE.fullmatch(remote):
+                    if not REMOTE.fullmatch(remote):
                         raise NotControlled("not DEVICE@HOST:PORT")
                     await self._controlled.add(remote)
                 except NotControlled as error:

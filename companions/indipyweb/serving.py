@@ -22,7 +22,10 @@ _GRACE: Final = 15.0
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 # What may be added from a page: libindi's drivers by name, and other servers.  A path or Python code would let whoever
 # has an administrator's password run any program here.
-ADDABLE: Final = re.compile(r"indi_[A-Za-z0-9_]{1,60}|[^@\n]{0,60}@(tls://)?[A-Za-z0-9.:\[\]-]{1,100}")
+# What begins like a path is one for the INDI server, even with an @ in it.
+_REMOTE: Final = r"(?![./])[^@\n]{0,60}@(tls://)?[A-Za-z0-9.:\[\]-]{1,100}"
+REMOTE: Final = re.compile(_REMOTE)
+ADDABLE: Final = re.compile(rf"indi_[A-Za-z0-9_]{{1,60}}|{_REMOTE}")
 DEEDS: Final = ("start", "stop", "restart", "remove")
 
 

@@ -151,8 +151,8 @@ class Site:
                 self.wake()
 
     def _take(self, delta: Delta, now: float) -> None:
-        for grave in delta.deleted:
-            self._bury(grave.device, grave.name)
+        if delta.deleted or delta.reset:  # after very many it is not said which
+            self._bury()
         for prop in delta.properties:
             self.id_of(prop.key)
             self.histories.add(prop, now)
@@ -172,6 +172,8 @@ class Site:
             if self._devices.get(name, (0, {}))[1] != facts:
                 self._devices.pop(name, None)  # to the end: they are in the order of their changes
                 self._devices[name] = (delta.rev, facts)
+        if delta.reset:
+            self._devices = {name: known for name, known in self._devices.items() if self.model.device(name)}
         if len(self._devices) > 2 * len(self.model.names()) + 2000:
             self._devices = {name: known for name, known in self._devices.items() if known[1] is not None}
         for key, alert in list(self.alerts.items()):
@@ -196,16 +198,15 @@ class Site:
             known.at = now
             self.alerts_rev = delta.rev
 
-    def _bury(self, device: str, name: str | None) -> None:
-        gone = [key for key in self._ids if key[0] == device and name in (None, key[1])]
-        for key in gone:
-            if self.model.get(*key) is None:
-                self._keys.pop(self._ids.pop(key), None)
-                self._shapes.pop(key, None)
-                if self.alerts.pop(key, None) is not None:
-                    self.alerts_rev = self.model.rev
-        if self.model.device(device) is None or (name is not None and self.model.get(device, name) is None):
-            self.histories.forget_device(device, name)
+    def _bury(self) -> None:
+        """Forget what is not there any more."""
+        model = self.model
+        for key in [key for key in self._ids if model.get(*key) is None]:
+            self._keys.pop(self._ids.pop(key), None)
+            self._shapes.pop(key, None)
+            if self.alerts.pop(key, None) is not None:
+                self.alerts_rev = model.rev
+        self.histories.keep(lambda device, name: model.get(device, name) is not None)
 
     async def _save(self, folder: Path, prop: Property) -> None:
         """Save the BLOBs of a property, from the one that it has."""

@@ -12,6 +12,7 @@ from indipyclient.model.dump import iso
 
 __all__ = [
     "MARKS",
+    "asked_text",
     "clock_text",
     "device_facts",
     "groups_of",
@@ -90,6 +91,15 @@ def member_texts(prop: Property, member: Member) -> list[Any]:
     return [member.value]
 
 
+def asked_text(prop: Property) -> str:
+    """The values that somebody has asked for; what is only written is a secret, such as a password."""
+    if prop.pending is None:
+        return ""
+    if prop.perm is Permission.WRITE_ONLY:
+        return "a new value"
+    return ", ".join(value for value in list(prop.pending.values.values())[:4] if value)[:80]
+
+
 def limits_text(prop: Property, member: Member) -> str:
     """What a number may be, in words; "" if it may be anything."""
     bounds = member.range
@@ -129,8 +139,7 @@ def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any
         found["stale"] = True
     pending = prop.pending
     if pending is not None:
-        asked = ", ".join(value for value in list(pending.values.values())[:4] if value)
-        found["ask"] = {"who": pending.who, "v": asked[:80], "ago": round(max(0.0, now - pending.since), 1)}
+        found["ask"] = {"who": pending.who, "v": asked_text(prop), "ago": round(max(0.0, now - pending.since), 1)}
     return found
 
 

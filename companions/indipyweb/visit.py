@@ -46,15 +46,37 @@ class Visit:
         web: What all requests share.
         request: As it came.
         actor: Who sent it.
+        need: What the route asks of them.
+        again: Finds out anew who sent it.
     """
 
     web: Web
     request: Request
     actor: Actor
+    need: Need
+    again: Callable[[], Actor]
 
     def query(self, name: str, default: str = "") -> str:
         """A part of the query."""
         return self.request.query_params.get(name, default)
+
+    def number(self, name: str, default: int) -> int:
+        """A number in the query."""
+        text = self.query(name)
+        return int(text) if text.isdecimal() and len(text) < 10 else default
+
+    def check_again(self) -> None:
+        """They still may: what came slowly, or was waited for, does not outlast an account or a login.
+
+        Raises:
+            Problem: They may not any more.
+        """
+        if self.need is Need.OPEN:
+            return
+        now = self.again()
+        if now.name != self.actor.name or not allows(self.need, now):
+            raise Problem(403, "You may not do this any more.")
+        self.actor = now
 
     @property
     def wants_json(self) -> bool:
@@ -139,6 +161,21 @@ class Visit:
             raise Problem(400, "This form cannot be read.") from error
         if len(found.multi_items()) > FIELDS:
             raise Problem(400, "This form has too many fields.")
+        try:
+            "".join(f"{name}{value}" for name, value in found.multi_items() if isinstance(value, str)).encode()
+        except UnicodeEncodeError:
+            raise Problem(400, "This form is not in UTF-8.") from None
+        self.check_again()
+        return found
+
+    async def body(self) -> bytes:
+        """What came with the request.
+
+        Raises:
+            Problem: It is too large or too slow, or they may not do this any more.
+        """
+        found = await self.request.body()
+        self.check_again()
         return found
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,6 +20,8 @@ __all__ = ["delete", "download", "listing", "thumbnail"]
 
 SHOWN: Final = 100
 _PICTURES: Final = (".fits", ".fit", ".fts", ".fits.gz", ".fits.z", ".png", ".jpg", ".jpeg")
+
+_DATABASE: Final = re.compile(r"\.db(-wal|-shm|-journal)?$", re.IGNORECASE)
 
 
 class File(NamedTuple):
@@ -41,12 +44,17 @@ def _files(folder: Path) -> list[File]:
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or not entry.is_file(follow_symlinks=False):
+            if not _is_shown(entry.name) or not entry.is_file(follow_symlinks=False):
                 continue
             facts = entry.stat(follow_symlinks=False)
             is_picture = entry.name.lower().endswith(_PICTURES)
             found.append(File(entry.name, facts.st_size, facts.st_mtime, is_picture))
     return sorted(found, key=lambda file: -file.at)
+
+
+def _is_shown(name: str) -> bool:
+    """It may be seen: no hidden file, and no database, as those of the accounts may be in the same folder."""
+    return not name.startswith(".") and not _DATABASE.search(name)
 
 
 def _folder(visit: Visit) -> Path:
@@ -63,7 +71,7 @@ def _path(visit: Visit, name: str) -> Path:
         Problem: There is none of this name.
     """
     path = _folder(visit) / name
-    ok = name and name == os.path.basename(name) and not name.startswith(".") and "\0" not in name and "\\" not in name
+    ok = name and name == os.path.basename(name) and _is_shown(name) and "\0" not in name and "\\" not in name
     try:
         if ok and stat.S_ISREG(os.lstat(path).st_mode):
             return path
@@ -79,7 +87,7 @@ async def listing(visit: Visit) -> Answer:
         files = await asyncio.to_thread(_files, folder) if folder is not None else []
     except OSError as error:
         raise Problem(500, f"The folder cannot be read: {error.strerror}.") from error
-    page = int(visit.query("page", "1")) if visit.query("page", "1").isdecimal() else 1
+    page = visit.number("page", 1)
     pages = max(1, -(-len(files) // SHOWN))
     page = min(max(page, 1), pages)
     return visit.render(

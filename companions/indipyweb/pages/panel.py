@@ -67,7 +67,7 @@ async def home(visit: Visit) -> Answer:
     site = visit.site()
     wanted = visit.query("q").strip().lower()
     names = [name for name in site.model.names() if wanted in name.lower()]
-    page = int(visit.query("page", "1")) if visit.query("page", "1").isdecimal() else 1
+    page = visit.number("page", 1)
     page = min(max(page, 1), max(1, -(-len(names) // CARDS)))
     here = names[(page - 1) * CARDS : page * CARDS]
     cards = [(name, device_facts(device)) for name in here if (device := site.model.device(name)) is not None]

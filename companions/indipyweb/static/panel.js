@@ -186,6 +186,7 @@
     }
     setText(fresh.querySelector(".told"), old.querySelector(".told").textContent);
     fresh.querySelector(".told").className = old.querySelector(".told").className;
+    fresh.querySelector(".told").dataset.c = old.querySelector(".told").dataset.c || "";
   }
   function showProperty(id, facts) {
     const node = $("p" + id);
@@ -330,7 +331,11 @@
   function showOutcome(outcome) {
     const node = $("p" + outcome.p), told = node && node.querySelector(".told");
     if (!told) return;
-    told.className = "told t-" + outcome.state; told.dataset.c = outcome.id || "";
+    // The answer to the request and the stream come in any order, and so do the outcomes of two commands.
+    const newest = Number(told.dataset.c || 0), id = Number(outcome.id || 0);
+    if (id && (id < newest || (id === newest && outcome.state === "sent"))) return;
+    if (id) told.dataset.c = id;
+    told.className = "told t-" + outcome.state;
     told.textContent = outcome.text;
     say(outcome.text);
   }
@@ -361,10 +366,11 @@
     showOutcome({ p: id, state: "sent", text: "Sending …" });
     const sent = form.enctype === "multipart/form-data" ? data : new URLSearchParams(data);
     fetch(form.action, { method: "POST", body: sent, headers: { Accept: "application/json" } })
-      .then((r) => r.json().then((facts) => ({ ok: r.ok, facts })))
+      .then((r) => r.json().catch((error) => { if (r.ok) throw error; return { text: "Not sent: the web server has refused it (" + r.status + ")." }; })
+        .then((facts) => ({ ok: r.ok, facts })))
       .then(({ ok, facts }) => {
         showOutcome({ p: id, id: facts.id, state: facts.state || "bad", text: facts.text || facts.error || "Not sent." });
-        if (ok) for (const field of form.querySelectorAll("input[data-dirty]")) {
+        if (ok && (facts.state === "sent" || facts.state === "ok")) for (const field of form.querySelectorAll("input[data-dirty]")) {
           delete field.dataset.dirty;
           if (field.closest(".in")) field.value = "";
         }

@@ -12,6 +12,8 @@ __all__ = ["NAME", "Database"]
 
 NAME: Final = "indipyweb.db"
 _VERSION: Final = 1
+BUSY: Final = 0.25
+"""Seconds to wait for another program that uses the database; all that the web server does waits as long."""
 _UPSTREAM: Final = """
 CREATE TABLE IF NOT EXISTS users(username PRIMARY KEY, password NOT NULL, auth NOT NULL, salt NOT NULL, fullname)
     WITHOUT ROWID;
@@ -53,7 +55,7 @@ class Database:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         os.chmod(self.path, 0o600)
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(self.path, check_same_thread=False, timeout=5.0)
+        self._connection = sqlite3.connect(self.path, check_same_thread=False, timeout=BUSY)
         try:
             self._prepare()
         except BaseException:
@@ -100,6 +102,9 @@ class Database:
         try:
             with self._lock:
                 self._connection.backup(copy)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         finally:
             copy.close()
 

@@ -236,7 +236,6 @@ def test_histories_are_bounded(monkeypatch):
     monkeypatch.setattr("indipyweb.histories.MOST", 2)
     known = Histories()
     assert known.points(("a", "b", "c"), 600) == []
-    known.forget("a", "b", ["c"])
     for n in range(30):
         known.add_gap(n, n + 1)
     assert len(known.gaps) == 20

@@ -283,3 +283,38 @@ async def test_everything_has_a_name_and_can_be_read_in_each_theme(tmp_path):
                 assert await page.evaluate(UNLABELLED) == [], path
                 assert await page.locator("h1").count() == 1
         assert here.errors == []
+
+
+@asynchronous
+async def test_the_outcome_is_that_of_the_last_command_in_whatever_order_it_comes(tmp_path, monkeypatch):
+    monkeypatch.setattr("indipyweb.pages.panel._AT_ONCE", 0.0)
+    async with desk(tmp_path) as here:
+        page = await here.page("user")
+        await here.device(page)
+        box = prop(page, "Num <b>")
+        field, button = box.get_by_role("textbox", name="x 10"), box.get_by_role("button", name="Set")
+        answered = asyncio.Event()
+
+        async def late(route):
+            """The answer to the request comes when the stream has told the outcome."""
+            answer = await route.fetch()
+            await box.locator(".told.t-ok").wait_for()
+            await route.fulfill(response=answer)
+            answered.set()
+
+        await page.route("**/set?*", late)
+        await field.fill("4")
+        await button.click()
+        await asyncio.wait_for(answered.wait(), 30)
+        await page.wait_for_function("[...document.querySelectorAll('.in input')].every((field) => !field.value)")
+        await said(page, "Num <b>", "Done.")
+
+        async def too_large(route):
+            await route.fulfill(status=413, body="This is too large.", content_type="text/plain")
+
+        await page.unroute("**/set?*")
+        await page.route("**/set?*", too_large)
+        await field.fill("5")
+        await button.click()
+        await said(page, "Num <b>", "Not sent")
+        assert await field.input_value() == "5"
