@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os.path
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["ProgramSpec", "PythonSpec", "RemoteSpec", "Spec", "join_host_and_port", "parse_spec", "split_host_and_port"]
+__all__ = [
+    "ProgramSpec",
+    "PythonSpec",
+    "RemoteSpec",
+    "Spec",
+    "join_host_and_port",
+    "located",
+    "parse_spec",
+    "split_host_and_port",
+]
 
 DEFAULT_PORT: Final = 7624
 _DIGITS: Final = 20  # of a port, with zeros before it
@@ -76,6 +87,21 @@ def parse_spec(text: str) -> Spec:
     if _HOST_AND_PORT.fullmatch(text):
         raise ValueError(f"{text!r} looks like another server, which is written @{text}")
     return ProgramSpec(text)
+
+
+def located(spec: Spec, locate: Callable[[str], str]) -> Spec:
+    """The same specification, where its path is found from another folder.
+
+    Args:
+        spec: Names without a path, modules and other servers stay as they are.
+        locate: Makes a path from the path in it.
+    """
+    if isinstance(spec, PythonSpec) and spec.source.endswith(".py"):
+        source = locate(spec.source)
+        return PythonSpec(f"{source}:{spec.attribute}", source, spec.attribute)
+    if isinstance(spec, ProgramSpec) and os.path.dirname(spec.text):
+        return ProgramSpec(locate(spec.text))
+    return spec
 
 
 def _parse_remote(text: str) -> RemoteSpec:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import tomllib
+from functools import partial
 from typing import Any, Final, TypeAlias
 
-from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, parse_spec
+from ..spec import ProgramSpec, Spec, located, parse_spec
 
 __all__ = ["read_configuration"]
 
@@ -138,11 +139,7 @@ def _driver(table: object, folder: str) -> Driver:
     options = {key: value for key, value in table.items() if key != "run"}
     if options and not isinstance(spec, ProgramSpec):
         raise ValueError(f"{spec.text!r} is not a program, so it takes no {next(iter(options))}")
-    if isinstance(spec, PythonSpec) and spec.source.endswith(".py"):
-        spec = parse_spec(f"{os.path.join(folder, spec.source)}:{spec.attribute}")
-    elif not isinstance(spec, RemoteSpec | PythonSpec) and os.path.dirname(spec.text):
-        spec = ProgramSpec(os.path.join(folder, spec.text))
     for key in ("config", "skeleton", "prefix"):
         if key in options:
             options[key] = os.path.join(folder, options[key])
-    return spec, options
+    return located(spec, partial(os.path.join, folder)), options

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..control.client import Control
 from ..control.wire import ControlError
-from ..spec import DEFAULT_PORT, PythonSpec, RemoteSpec, parse_spec
+from ..spec import DEFAULT_PORT, located, parse_spec
 from .console import write_out
 from .ctltext import client_lines, driver_lines, event_line, log_lines, status_lines
 
@@ -217,14 +217,9 @@ def _absolute(path: str | None) -> str | None:
 
 def _absolute_spec(text: str) -> str:
     try:
-        spec = parse_spec(text)
+        return located(parse_spec(text), os.path.abspath).text
     except ValueError:
         return text  # the server says what is wrong with it
-    if isinstance(spec, RemoteSpec):
-        return text
-    if isinstance(spec, PythonSpec):
-        return f"{os.path.abspath(spec.source)}:{spec.attribute}" if spec.source.endswith(".py") else text
-    return os.path.abspath(text) if os.path.dirname(text) else text
 
 
 def _port(text: str) -> int:
