@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-__all__ = ["AGAIN", "again_at_once", "on_signal", "server_signals"]
+__all__ = ["AGAIN", "again_at_once", "ignore", "on_signal", "server_signals", "stats_request_ignored"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
@@ -47,6 +47,28 @@ def server_signals(shutdown: Callable[[], None], log_stats: Callable[[], None]) 
             each()
     if terminated:
         raise SystemExit(128 + signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stats_request_ignored() -> Iterator[None]:
+    """Ignore SIGUSR1, which would end the process, unless it was ignored or is handled: there is nothing to tell yet.
+
+    It is no SIG_IGN, which the programs that are started would inherit.
+    """
+    number = getattr(signal, "SIGUSR1", None)
+    main_thread = threading.current_thread() is threading.main_thread()
+    if number is None or not main_thread or signal.getsignal(number) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(number, ignore)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def ignore(number: int, frame: object) -> None:
+    """Handle a signal by doing nothing."""
 
 
 def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Callable[[], None]:

@@ -427,8 +427,9 @@ def test_the_demo_of_a_copy_without_examples_says_so(tmp_path: Path) -> None:
 STARTING = """
 import os, signal, sys
 import indipyserver.cli.main as command
+import indipyserver.cli.serving as serving
 
-build, attach = command.build_parser, command.attach
+build, attach = command.build_parser, serving.attach
 
 def build_parser(prog):
     os.kill(os.getpid(), signal.SIGUSR1)
@@ -438,7 +439,7 @@ def attach_log(*arguments):
     os.kill(os.getpid(), signal.SIGUSR1)
     return attach(*arguments)
 
-command.build_parser, command.attach = build_parser, attach_log
+command.build_parser, serving.attach = build_parser, attach_log
 sys.exit(command.main(sys.argv[1:]))
 """
 
@@ -446,7 +447,7 @@ sys.exit(command.main(sys.argv[1:]))
 @asynchronous
 async def test_ctrl_c_while_it_starts_ends_it_without_a_traceback():
     start = STARTING.replace("SIGUSR1", "SIGINT")
-    start = start.replace("command.build_parser, command.attach = build_parser, ", "command.attach = ")
+    start = start.replace("command.build_parser, serving.attach = build_parser, ", "serving.attach = ")
     with started(sys.executable, "-c", start, "-p", "0", "--no-unix-socket", "cat", cwd=ROOT) as program:
         assert await program.wait() == 130
         assert program.stderr() == ""

@@ -151,7 +151,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_path_behind_control(
     words: list[str], drivers: list[str], control: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from indipyserver.cli import main as module
+    from indipyserver.cli import serving
 
     seen: dict[str, Any] = {}
 
@@ -160,10 +160,10 @@ def test_a_path_behind_control(
             seen.update(options)
             raise OSError("enough")
 
-    monkeypatch.setattr(module, "IPyServer", Server)
-    monkeypatch.setattr(module, "_serve", lambda options: seen.update(drivers=options.drivers, given=options) or 0)
+    monkeypatch.setattr(serving, "IPyServer", Server)
+    monkeypatch.setattr(serving, "serve", lambda options, _: seen.update(drivers=options.drivers, given=options) or 0)
     assert main(["--no-unix-socket", *words]) == 0
     assert [spec.text for spec in seen["drivers"]] == drivers
     with pytest.raises(OSError, match="enough"):
-        module._Command(seen["given"], module.Access(seen["given"]), [], lambda: None)
+        serving._Run(seen["given"], serving.Access(seen["given"]), "indipyserver", [], lambda: None)
     assert seen["control"] == control

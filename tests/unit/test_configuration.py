@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from indipyserver.cli.main import _read_arguments, main
+from indipyserver.cli.arguments import read_arguments
+from indipyserver.cli.main import main
 from indipyserver.cli.options import build_parser
 
 
@@ -21,7 +22,7 @@ def site(tmp_path):
 
 
 def read(path, *words):
-    return _read_arguments(build_parser(), ["--config", path, *words])
+    return read_arguments(build_parser(), ["--config", path, *words])
 
 
 def test_options_and_drivers(site, tmp_path):

@@ -38,15 +38,27 @@ def test_the_command_loads_only_what_every_server_needs() -> None:
     # What asyncio and argparse bring along depends on the version of Python, and is not ours to avoid.
     loaded = run(
         "import argparse, asyncio, sys\nbefore = set(sys.modules)\n"
-        "import indipyserver.cli.main\nprint(*(set(sys.modules) - before))"
+        "import indipyserver.cli.main, indipyserver.cli.serving\nprint(*(set(sys.modules) - before))"
     )
     assert "indipyserver.ipyserver" in loaded
     assert sorted({*UNUSED_OURS, *UNUSED_LIBRARY} & set(loaded)) == []
 
 
+@pytest.mark.parametrize("words", [["--version"], ["ctl", "--help"], ["--check", "nothing"]])
+def test_what_serves_nothing_loads_no_server(words: list[str]) -> None:
+    code = (
+        "import contextlib, io, sys\nfrom indipyserver.cli.main import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
+        f"    main({words})\nprint(*sys.modules)"
+    )
+    loaded = run(code)
+    assert "indipyserver.cli.main" in loaded
+    assert "indipyserver.cli.serving" not in loaded
+
+
 def test_the_shapes_wait_for_the_first_framer() -> None:
     sizes = run(
-        "import indipyserver.cli.main\n"
+        "import indipyserver.cli.serving\n"
         "from indipydriver.protocol import framer, shapes\n"
         "print(shapes.common.cache_info().currsize)\n"
         "framer.Framer()\n"
