@@ -16,11 +16,11 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from indipyclient import BlobMode, Client
+from indipyclient.images.previews import Previews
 
 from . import version
 from .commands import Commands
 from .events import StreamCounts
-from .images.previews import Previews
 from .launcher import Launcher
 from .security.limits import Buckets, LoginThrottle
 from .security.origin import host_of, machine_names

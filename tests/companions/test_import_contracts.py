@@ -13,7 +13,7 @@ PUBLIC = ("indipydriver", "indipyserver")
 # The layers of each companion, lowest first; a module imports from layers below its own, or its own folder.
 LAYERS = {
     "indipyclient": (
-        "errors",
+        "errors images",
         "model",
         "addresses reconnect streams quick stats",
         "reaching",
@@ -52,10 +52,10 @@ LAYERS = {
         "",
         (
             "security.permissions security.limits security.sessions security.origin security.passwords "
-            "store.database histories svgplot views settings images.fits images.png"
+            "store.database histories svgplot views settings"
         ),
-        "store.keeping store.users images.worker",
-        "images.previews site",
+        "store.keeping store.users",
+        "site",
         "commands",
         "events",
         "serving driverlist store.profiles",
@@ -69,7 +69,7 @@ LAYERS = {
         "running",
         "cli",
         "__main__",
-        "security store images",
+        "security store",
     ),
     "indiredis": (
         "errors servers keys numbers inbox",
@@ -113,8 +113,8 @@ EXTRAS = {
 }
 # What stands on the client library knows no frame, no message and no link: its names, its model, its addresses.
 ON_THE_CLIENT = {
-    "indipyterm": ("indipyclient.model", "indipyclient.addresses", "indipyclient.cli.main"),
-    "indipyweb": ("indipyclient.model", "indipyclient.addresses", "indipyclient.blobs"),
+    "indipyterm": ("indipyclient.model", "indipyclient.addresses", "indipyclient.images", "indipyclient.cli.main"),
+    "indipyweb": ("indipyclient.model", "indipyclient.addresses", "indipyclient.images", "indipyclient.blobs"),
 }
 # Puts an INDI server and the web into one process, on the public names of the server.
 SERVES = "indipyweb.serving"
@@ -128,14 +128,12 @@ SANS_IO = (
     "indipyclient.addresses",
     "indipyclient.reconnect",
     "indipyclient.errors",
+    *(f"indipyclient.images.{part}" for part in "fits picture png".split()),
     *(
         f"indipyterm.{part}"
         for part in "words keymap settings values search pictures plots edits received aim layout paint browser".split()
     ),
-    *(
-        f"indipyweb.{part}"
-        for part in "histories svgplot views images.fits images.png security.limits security.permissions".split()
-    ),
+    *(f"indipyweb.{part}" for part in "histories svgplot views security.limits security.permissions".split()),
     *(
         f"indiredis.{part}"
         for part in "keys numbers records logs plan requests mqtt.topics mqtt.snoop mqtt.owners mqtt.tree mqtt.discovery".split()

@@ -11,7 +11,9 @@ from textual.app import ComposeResult
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ..pictures import Picture, half_blocks, picture_of
+from indipyclient.images.picture import Picture, picture_of
+
+from ..pictures import Colour, half_blocks
 from ..received import size_shown
 from ..session import Session
 from .page import Label, Page
@@ -34,13 +36,13 @@ class _Canvas(Widget, can_focus=True):
         ground = Style.parse(f"on {self.app.get_css_variables()['background']}")
         if picture is not None:
             left = max((self.size.width - picture.width) // 2, 0)
-            styles: dict[tuple[int, int], Style] = {}
+            styles: dict[tuple[Colour, Colour], Style] = {}
             for row in half_blocks(picture):
                 segments = [Segment(" " * left, ground)]
                 for pair in row:
                     style = styles.get(pair)
                     if style is None:
-                        upper, lower = (Color.from_rgb(grey, grey, grey) for grey in pair)
+                        upper, lower = (Color.from_rgb(*colour) for colour in pair)
                         style = styles[pair] = Style(color=upper, bgcolor=lower)
                     segments.append(Segment("▀", style))
                 self._strips.append(Strip(segments))
@@ -98,7 +100,7 @@ class ImageScreen(Page):
 
     async def _draw(self, data: bytes, format: str, columns: int, rows: int) -> None:
         try:
-            picture = await asyncio.to_thread(picture_of, data, format, columns, rows * 2)
+            _, picture = await asyncio.to_thread(picture_of, data, format, columns, rows * 2)
         except ValueError as error:
             self._canvas.put(None)
             self._facts.put(f" no preview: {error}", "alert")

@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
 
-from ..images.png import kind_of
-from ..images.previews import PreviewsBusy
+from indipyclient.images.png import kind_of
+from indipyclient.images.previews import PreviewsBusy
+
 from ..visit import Answer, Problem, Visit
 
 __all__ = ["delete", "download", "listing", "thumbnail"]

@@ -10,9 +10,9 @@ from starlette.responses import Response, StreamingResponse
 
 from indipyclient import Member, Property, VectorKind
 from indipyclient.blobs import safe_name, safe_suffix
+from indipyclient.images.png import kind_of
+from indipyclient.images.previews import Preview, PreviewsBusy
 
-from ..images.png import kind_of
-from ..images.previews import Preview, PreviewsBusy
 from ..site import Site
 from ..visit import Answer, Problem, Visit
 

@@ -212,31 +212,3 @@ AWKWARD = (
     + switch(AWKWARD_DEVICE, "S", [(str(n), f"switch number {n}", "Off") for n in range(40)], "Many", rule="AnyOfMany")
     + define("Light", AWKWARD_DEVICE, "L", [("x", "\x7f\u200b", "Ok")], "", group="")
 )
-
-
-def fits(width=64, height=48, **cards):
-    """A FITS file with a few stars on a sky of a gradient."""
-    import sys
-    from array import array
-
-    values = {"OBJECT": "'M 42    '", "EXPTIME": "2.0", "FILTER": "'Red     '", **cards}
-    lines = ["SIMPLE  =                    T", "BITPIX  =                   16", "NAXIS   =                    2"]
-    lines += [f"NAXIS1  = {width:20}", f"NAXIS2  = {height:20}", "BZERO   =                32768"]
-    lines += [f"{name:8}= {value}" for name, value in values.items()] + ["END"]
-    head = "".join(line.ljust(80) for line in lines)
-    head = head.ljust(-(-len(head) // 2880) * 2880)
-    pixels = array("h", [0]) * (width * height)
-    for y in range(height):
-        for x in range(width):
-            pixels[y * width + x] = 1000 + (x + y) * 2 + (x * 7919 + y * 104729) % 97 - 32768
-    for n in range(1 + width * height // 400):
-        star = (n * 7927 % (width * height - 4 * width - 4)) + 2 * width + 2
-        peak = 3000 + n * 7717 % 40000
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                at = star + dy * width + dx
-                pixels[at] = min(pixels[at] + peak // (1 + 2 * (abs(dx) + abs(dy))), 32767)
-    if sys.byteorder == "little":
-        pixels.byteswap()
-    data = head.encode("latin-1") + pixels.tobytes()
-    return data.ljust(-(-len(data) // 2880) * 2880, b"\0")

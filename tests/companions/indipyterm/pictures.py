@@ -14,8 +14,9 @@ from pathlib import Path
 from indipyclient.model.history import History
 from tests.companions.indipyclient.scripted import Connection, scripted
 from tests.support import ROOT, eventually
+from tests.support.fits import fits
 
-from .observatory import OBSERVATORY, SAID, blob, fits, update
+from .observatory import OBSERVATORY, SAID, blob, update
 
 GUIDE = ROOT / "docs" / "how-to" / "terminal.md"
 FOLDER = GUIDE.with_suffix("")

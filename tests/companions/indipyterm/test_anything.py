@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
 
 from tests.support import asynchronous, eventually
+from tests.support.fits import fits
 
 from .observatory import (
     AWKWARD,
@@ -19,7 +20,6 @@ from .observatory import (
     blob,
     define,
     delete,
-    fits,
     say,
     switch,
     update,

@@ -9,6 +9,7 @@ pytest.importorskip("textual", reason="the terminal client needs the extra term"
 from indipyterm import settings as files
 from indipyterm.settings import Settings
 from tests.support import asynchronous, eventually, free_port
+from tests.support.fits import fits
 
 from .observatory import (
     AWKWARD,
@@ -21,7 +22,6 @@ from .observatory import (
     blob,
     define,
     delete,
-    fits,
     say,
     switch,
     update,
@@ -357,7 +357,7 @@ async def test_blobs_are_received_without_a_folder():
         await screen.says(blob("CCD 1", "CCD1", "CCD1", b"no image", ".txt"))
         await screen.sees("8 B .txt")
         await screen.press("v")
-        await screen.sees("no preview: not a FITS file")
+        await screen.sees("no preview: this is not a FITS file")
 
 
 @asynchronous

@@ -13,8 +13,8 @@ pytest.importorskip("playwright", reason="browser tests need playwright")
 import uvicorn
 from playwright.async_api import async_playwright
 
-from tests.companions.indipyterm.observatory import fits
 from tests.support import asynchronous, require
+from tests.support.fits import fits
 
 from .parts import AWKWARD, PASSWORD, soon, website
 

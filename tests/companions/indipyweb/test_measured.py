@@ -12,12 +12,12 @@ import pytest
 
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
+from indipyclient.images.previews import Previews
 from indipydriver import Device, IPyDriver
 from indipydriver.propertymembers import NumberMember
 from indipydriver.propertyvectors import NumberVector
-from indipyweb.images.previews import Previews
-from tests.companions.indipyterm.observatory import fits
 from tests.support import allowed, asynchronous, free_port, require, running_server
+from tests.support.fits import fits
 
 from .parts import AWKWARD, PASSWORD, website
 from .test_browser import desk

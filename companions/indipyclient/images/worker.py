@@ -9,7 +9,8 @@ import os
 import sys
 from typing import Any, Final
 
-from .fits import NoImage, open_fits, picture_of
+from .fits import NoImage, beginning, open_fits
+from .picture import picture_of
 from .png import encode, kind_of
 
 __all__ = ["main", "preview"]
@@ -27,16 +28,16 @@ def preview(
     if kind:
         return {"kind": kind}, b""
     try:
-        fits, picture = picture_of(data, format, most, crop)
+        fits, picture = picture_of(data, format, most, most, crop)
     except NoImage as error:
-        return {"problem": str(error), "cards": _cards(data)}, b""
+        return {"problem": str(error), "cards": _cards(data, format)}, b""
     facts = {**picture.facts, "kind": "image/png", "cards": fits.cards[:_CARDS]}
     return facts, encode(picture.width, picture.height, picture.channels, picture.pixels)
 
 
-def _cards(data: bytes | memoryview) -> list[tuple[str, str, str]]:
+def _cards(data: bytes | memoryview, format: str) -> list[tuple[str, str, str]]:
     with contextlib.suppress(NoImage):
-        return open_fits(data).cards[:_CARDS]
+        return open_fits(beginning(data, format), whole=False).cards[:_CARDS]
     return []
 
 

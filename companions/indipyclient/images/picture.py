@@ -1,27 +1,19 @@
-"""FITS files: their header and their image as a stretched picture, with what an observer looks for in it.  Pure."""
+"""The image of a FITS file as a stretched picture, with what an observer looks for in it.  Pure."""
 
 from __future__ import annotations
 
 import math
 import sys
-import zlib
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["Fits", "NoImage", "Picture", "inflated", "open_fits", "picture_of"]
+from .fits import SIZES, Fits, inflated, open_fits
 
-BLOCK: Final = 2880
-CARD: Final = 80
-BLOCKS: Final = 100
-"""Of one header."""
-UNITS: Final = 20
-"""Header and data units that are looked at."""
-PIXELS: Final = 200_000_000
-INFLATED: Final = 512 << 20
+__all__ = ["Picture", "picture_of"]
+
 _CODES: Final = {8: "B", 16: "h", 32: "i", -32: "f", -64: "d"}
-_SIZES: Final = {8: 1, 16: 2, 32: 4, -32: 4, -64: 8}
 _SAMPLE: Final = 50_000
 _BINS: Final = 96
 _SKY: Final = 0.25
@@ -29,40 +21,9 @@ _SKY: Final = 0.25
 _SHADOWS: Final = 2.8
 
 
-class NoImage(ValueError):
-    """There is nothing to be shown, or the file lies; the text says why."""
-
-
-@dataclass(slots=True)
-class Fits:
-    """The first image of a FITS file.
-
-    Attributes:
-        cards: Keywords, values without quotes, and comments, in their order.
-        width: Pixels in a row.
-        height: Rows.
-        planes: Colours: 1 or 3.
-        bits: BITPIX: 8, 16, 32, -32 or -64.
-        start: Where its pixels begin.
-        zero: BZERO.
-        scale: BSCALE.
-        bayer: The colours of the first two rows, such as RGGB, or "".
-    """
-
-    cards: list[tuple[str, str, str]] = field(default_factory=list)
-    width: int = 0
-    height: int = 0
-    planes: int = 1
-    bits: int = 0
-    start: int = 0
-    zero: float = 0.0
-    scale: float = 1.0
-    bayer: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that a browser shows.
+    """A picture of 8 bits a channel.
 
     Attributes:
         width: Pixels.
@@ -79,129 +40,9 @@ class Picture:
     facts: dict[str, Any]
 
 
-def inflated(data: bytes | memoryview, format: str) -> bytes | memoryview:
-    """The bytes, no longer compressed.
-
-    Raises:
-        NoImage: They cannot be inflated, or are too many.
-    """
-    if not (format.endswith((".z", ".gz")) or bytes(data[:2]) == b"\x1f\x8b"):
-        return data
-    inflater = zlib.decompressobj(wbits=47)
-    found = bytearray()
-    try:
-        for begin in range(0, len(data), 1 << 20):
-            piece = bytes(data[begin : begin + (1 << 20)])
-            while piece:
-                found += inflater.decompress(piece, 1 << 22)
-                piece = inflater.unconsumed_tail
-                if len(found) > INFLATED:
-                    raise NoImage(f"it holds more than {INFLATED >> 20} MiB")
-    except zlib.error as error:
-        raise NoImage(f"it is not compressed as it says: {error}") from None
-    return bytes(found)
-
-
-def open_fits(data: bytes | memoryview) -> Fits:
-    """The header of the first image.
-
-    Raises:
-        NoImage: There is none, or it says what cannot be.
-    """
-    if bytes(data[:9]) != b"SIMPLE  =":
-        raise NoImage("this is not a FITS file")
-    begin = 0
-    for _ in range(UNITS):
-        found, values = _header(data, begin)
-        axes = _integer(values, "NAXIS", 0, 999)
-        lengths = [_integer(values, f"NAXIS{n}", 0, 1 << 31) for n in range(1, min(axes, 9) + 1)]
-        bits = _integer(values, "BITPIX", -64, 64)
-        if bits not in _SIZES:
-            raise NoImage(f"BITPIX is {bits}")
-        pixels = math.prod(lengths) if lengths else 0
-        is_image = begin == 0 or values.get("XTENSION", "IMAGE") == "IMAGE"
-        if axes >= 2 and is_image and pixels:
-            return _image(found, values, lengths, bits, len(data))
-        size = pixels * _SIZES[bits] + _integer(values, "PCOUNT", 0, 1 << 40)
-        begin = found.start + -(-size // BLOCK) * BLOCK
-        if bytes(data[begin : begin + 8]) != b"XTENSION":
-            break
-    raise NoImage("there is no image in this FITS file")
-
-
-def _header(data: bytes | memoryview, begin: int) -> tuple[Fits, dict[str, str]]:
-    found = Fits()
-    values: dict[str, str] = {}
-    for place in range(begin, min(len(data), begin + BLOCKS * BLOCK), CARD):
-        card = bytes(data[place : place + CARD]).decode("latin-1")
-        keyword = card[:8].rstrip()
-        if keyword == "END":
-            found.start = begin + -(-(place + CARD - begin) // BLOCK) * BLOCK
-            return found, values
-        if card[8:10] == "= ":
-            value, comment = _value(card[10:])
-            found.cards.append((keyword, value, comment))
-            values.setdefault(keyword, value)
-        elif keyword in ("COMMENT", "HISTORY"):
-            found.cards.append((keyword, card[8:].strip(), ""))
-    raise NoImage("the FITS header has no end")
-
-
-def _value(text: str) -> tuple[str, str]:
-    text = text.strip()
-    if not text.startswith("'"):
-        value, _, comment = text.partition("/")
-        return value.strip(), comment.strip()
-    inside, rest = "", text[1:]
-    while rest:
-        part, _, rest = rest.partition("'")
-        inside += part
-        if not rest.startswith("'"):
-            break
-        inside, rest = inside + "'", rest[1:]
-    return inside.rstrip(), rest.partition("/")[2].strip()
-
-
-def _integer(values: dict[str, str], keyword: str, low: int, high: int) -> int:
-    text = values.get(keyword, "0")
-    try:
-        number = int(text[:24])
-    except ValueError:
-        raise NoImage(f"{keyword} is no number: {text[:20]!r}") from None
-    if not low <= number <= high:
-        raise NoImage(f"{keyword} is {number}")
-    return number
-
-
-def _float(values: dict[str, str], keyword: str, default: float) -> float:
-    try:
-        number = float(values.get(keyword, default))
-    except ValueError:
-        return default
-    return number if math.isfinite(number) else default
-
-
-def _image(found: Fits, values: dict[str, str], lengths: list[int], bits: int, size: int) -> Fits:
-    found.width, found.height, found.bits = lengths[0], lengths[1], bits
-    found.planes = 3 if len(lengths) > 2 and lengths[2] == 3 else 1
-    if found.width * found.height * found.planes > PIXELS:
-        raise NoImage(f"it has more than {PIXELS // 1_000_000} million pixels")
-    if size < found.start + found.width * found.height * found.planes * _SIZES[bits]:
-        raise NoImage("the file ends before its image does")
-    found.zero = _float(values, "BZERO", 0.0)
-    found.scale = _float(values, "BSCALE", 1.0) or 1.0
-    bayer = values.get("BAYERPAT", "").strip().upper()
-    if bayer in ("RGGB", "BGGR", "GRBG", "GBRG") and found.planes == 1 and min(lengths[:2]) >= 4:
-        found.bayer = bayer
-    return found
-
-
-# The picture
-
-
 def _row(data: bytes | memoryview, fits: Fits, y: int, x: int, end: int, step: int, plane: int = 0) -> Sequence[float]:
     """Each `step`-th raw value of a row from `x` on."""
-    size = _SIZES[fits.bits]
+    size = SIZES[fits.bits]
     begin = fits.start + ((plane * fits.height + y) * fits.width + x) * size
     piece = data[begin : begin + (end - x) * size]
     if fits.bits == 8:
@@ -270,14 +111,15 @@ def _statistics(ordered: list[float], middle: float) -> dict[str, Any]:
 
 
 def picture_of(
-    data: bytes | memoryview, format: str, most: int, crop: tuple[int, int, int] | None = None
+    data: bytes | memoryview, format: str, columns: int, rows: int, crop: tuple[int, int, int] | None = None
 ) -> tuple[Fits, Picture]:
     """The image of a FITS file as a picture.
 
     Args:
         data: The file.
         format: Its suffixes.
-        most: Columns and rows that the picture has at most.
+        columns: The most pixels that a row of the picture may have.
+        rows: The most rows that it may have.
         crop: Instead of the whole a square of so many pixels around a place, one to one: x, y and size.
 
     Raises:
@@ -286,13 +128,13 @@ def picture_of(
     view = memoryview(inflated(data, format))
     fits = open_fits(view)
     least = 2 if fits.bayer else 1
-    step = max(-(-max(fits.width, fits.height) // most), 1)
+    step = max(-(-fits.width // columns), -(-fits.height // rows), 1)
     step = -(-step // least) * least
     left, top, right, bottom = 0, 0, fits.width, fits.height
     coarse = max(step, least)
     if crop is not None:
         x, y, size = crop
-        size = min(max(size, 16), most)
+        size = min(max(size, 16), columns, rows)
         left = min(max(x - size // 2, 0), max(fits.width - size, 0)) // least * least
         top = min(max(y - size // 2, 0), max(fits.height - size, 0)) // least * least
         right, bottom = min(left + size, fits.width), min(top + size, fits.height)
@@ -316,27 +158,27 @@ def picture_of(
     if fits.bayer:
         right, bottom = left + (right - left) // 2 * 2, top + (bottom - top) // 2 * 2
         channels = [_offset(fits.bayer, colour) for colour in "RGB"]
-        rows = [
+        painted = [
             [paint(_row(view, fits, y + dy, left + dx, right, step)) for dx, dy in channels]
             for y in range(top, bottom - 1, step)
         ]
     elif fits.planes == 3:
-        rows = [
+        painted = [
             [paint(_row(view, fits, y, left, right, step, plane)) for plane in range(3)]
             for y in range(top, bottom, step)
         ]
     else:
         whole = crop is None and coarse == step
-        rows = (
+        painted = (
             [[paint(row)] for row in grid]
             if whole
             else [[paint(_row(view, fits, y, left, right, step))] for y in range(top, bottom, step)]
         )
-    width = min(len(colour) for row in rows for colour in row)
-    pixels = b"".join(_interleaved(row, width) for row in rows)
+    width = min(len(colour) for row in painted for colour in row)
+    pixels = b"".join(_interleaved(row, width) for row in painted)
     facts |= {"width": fits.width, "height": fits.height, "bits": fits.bits, "step": coarse, "bayer": fits.bayer}
     facts |= {"left": left, "top": top, "shown": [right - left, bottom - top]}
-    return fits, Picture(width, len(rows), len(rows[0]), pixels, facts)
+    return fits, Picture(width, len(painted), len(painted[0]), pixels, facts)
 
 
 def _offset(bayer: str, colour: str) -> tuple[int, int]:

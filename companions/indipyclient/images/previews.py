@@ -24,7 +24,7 @@ _WAITING: Final = 24
 _KEPT: Final = 48 << 20
 LARGEST: Final = 512 << 20
 _START: Final = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from indipyweb.images.worker import main; main(sys.argv[1:])"
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from indipyclient.images.worker import main; main(sys.argv[1:])"
 )
 
 

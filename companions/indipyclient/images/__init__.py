@@ -1,0 +1,1 @@
+"""Images as people see them: FITS files read, stretched and made PNG files, by the standard library."""

@@ -1,0 +1,193 @@
+"""FITS files: what their headers say, and where the pixels of their image are.  Pure."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["SIZES", "Fits", "NoImage", "beginning", "inflated", "open_fits"]
+
+BLOCK: Final = 2880
+CARD: Final = 80
+BLOCKS: Final = 100
+"""Of one header."""
+UNITS: Final = 20
+"""Header and data units that are looked at."""
+PIXELS: Final = 200_000_000
+INFLATED: Final = 512 << 20
+SIZES: Final = {8: 1, 16: 2, 32: 4, -32: 4, -64: 8}
+"""The bytes of a pixel, for each BITPIX."""
+
+
+class NoImage(ValueError):
+    """There is nothing to be shown, or the file lies; the text says why."""
+
+
+@dataclass(slots=True)
+class Fits:
+    """The first image of a FITS file.
+
+    Attributes:
+        cards: Keywords, values without quotes, and comments, in their order.
+        width: Pixels in a row.
+        height: Rows.
+        planes: Colours: 1 or 3.
+        bits: BITPIX: 8, 16, 32, -32 or -64.
+        start: Where its pixels begin.
+        zero: BZERO.
+        scale: BSCALE.
+        bayer: The colours of the first two rows, such as RGGB, or "".
+    """
+
+    cards: list[tuple[str, str, str]] = field(default_factory=list)
+    width: int = 0
+    height: int = 0
+    planes: int = 1
+    bits: int = 0
+    start: int = 0
+    zero: float = 0.0
+    scale: float = 1.0
+    bayer: str = ""
+
+
+def inflated(data: bytes | memoryview, format: str) -> bytes | memoryview:
+    """The bytes, no longer compressed.
+
+    Raises:
+        NoImage: They cannot be inflated, or are too many.
+    """
+    if not _is_packed(data, format):
+        return data
+    inflater = zlib.decompressobj(wbits=47)
+    found = bytearray()
+    try:
+        for begin in range(0, len(data), 1 << 20):
+            piece = bytes(data[begin : begin + (1 << 20)])
+            while piece:
+                found += inflater.decompress(piece, 1 << 22)
+                piece = inflater.unconsumed_tail
+                if len(found) > INFLATED:
+                    raise NoImage(f"it holds more than {INFLATED >> 20} MiB")
+    except zlib.error as error:
+        raise NoImage(f"it is not compressed as it says: {error}") from None
+    return bytes(found)
+
+
+def beginning(data: bytes | memoryview, format: str) -> bytes | memoryview:
+    """The first bytes of a file, no longer compressed: enough for a header.
+
+    Raises:
+        NoImage: They cannot be inflated.
+    """
+    if not _is_packed(data, format):
+        return data
+    try:
+        return zlib.decompressobj(wbits=47).decompress(bytes(data[: 1 << 20]), BLOCKS * BLOCK)
+    except zlib.error as error:
+        raise NoImage(f"it is not compressed as it says: {error}") from None
+
+
+def _is_packed(data: bytes | memoryview, format: str) -> bool:
+    return format.endswith((".z", ".gz")) or bytes(data[:2]) == b"\x1f\x8b"
+
+
+def open_fits(data: bytes | memoryview, *, whole: bool = True) -> Fits:
+    """The header of the first image.
+
+    Args:
+        data: The file.
+        whole: All pixels must be there, and no more than can be shown.
+
+    Raises:
+        NoImage: There is none, or it says what cannot be.
+    """
+    if bytes(data[:9]) != b"SIMPLE  =":
+        raise NoImage("this is not a FITS file")
+    begin = 0
+    for _ in range(UNITS):
+        found, values = _header(data, begin)
+        axes = _integer(values, "NAXIS", 0, 999)
+        lengths = [_integer(values, f"NAXIS{n}", 0, 1 << 31) for n in range(1, min(axes, 9) + 1)]
+        bits = _integer(values, "BITPIX", -64, 64)
+        if bits not in SIZES:
+            raise NoImage(f"BITPIX is {bits}")
+        pixels = math.prod(lengths) if lengths else 0
+        is_image = begin == 0 or values.get("XTENSION", "IMAGE") == "IMAGE"
+        if axes >= 2 and is_image and pixels:
+            return _image(found, values, lengths, bits, len(data) if whole else None)
+        size = pixels * SIZES[bits] + _integer(values, "PCOUNT", 0, 1 << 40)
+        begin = found.start + -(-size // BLOCK) * BLOCK
+        if bytes(data[begin : begin + 8]) != b"XTENSION":
+            break
+    raise NoImage("there is no image in this FITS file")
+
+
+def _header(data: bytes | memoryview, begin: int) -> tuple[Fits, dict[str, str]]:
+    found = Fits()
+    values: dict[str, str] = {}
+    for place in range(begin, min(len(data), begin + BLOCKS * BLOCK), CARD):
+        card = bytes(data[place : place + CARD]).decode("latin-1")
+        keyword = card[:8].rstrip()
+        if keyword == "END":
+            found.start = begin + -(-(place + CARD - begin) // BLOCK) * BLOCK
+            return found, values
+        if card[8:10] == "= ":
+            value, comment = _value(card[10:])
+            found.cards.append((keyword, value, comment))
+            values.setdefault(keyword, value)
+        elif keyword in ("COMMENT", "HISTORY"):
+            found.cards.append((keyword, card[8:].strip(), ""))
+    raise NoImage("the FITS header has no end")
+
+
+def _value(text: str) -> tuple[str, str]:
+    text = text.strip()
+    if not text.startswith("'"):
+        value, _, comment = text.partition("/")
+        return value.strip(), comment.strip()
+    inside, rest = "", text[1:]
+    while rest:
+        part, _, rest = rest.partition("'")
+        inside += part
+        if not rest.startswith("'"):
+            break
+        inside, rest = inside + "'", rest[1:]
+    return inside.rstrip(), rest.partition("/")[2].strip()
+
+
+def _integer(values: dict[str, str], keyword: str, low: int, high: int) -> int:
+    text = values.get(keyword, "0")
+    try:
+        number = int(text[:24])
+    except ValueError:
+        raise NoImage(f"{keyword} is no number: {text[:20]!r}") from None
+    if not low <= number <= high:
+        raise NoImage(f"{keyword} is {number}")
+    return number
+
+
+def _float(values: dict[str, str], keyword: str, default: float) -> float:
+    try:
+        number = float(values.get(keyword, default))
+    except ValueError:
+        return default
+    return number if math.isfinite(number) else default
+
+
+def _image(found: Fits, values: dict[str, str], lengths: list[int], bits: int, size: int | None) -> Fits:
+    found.width, found.height, found.bits = lengths[0], lengths[1], bits
+    found.planes = 3 if len(lengths) > 2 and lengths[2] == 3 else 1
+    if size is not None:
+        pixels = found.width * found.height * found.planes
+        if pixels > PIXELS:
+            raise NoImage(f"it has more than {PIXELS // 1_000_000} million pixels")
+        if size < found.start + pixels * SIZES[bits]:
+            raise NoImage("the file ends before its image does")
+    found.zero = _float(values, "BZERO", 0.0)
+    found.scale = _float(values, "BSCALE", 1.0) or 1.0
+    bayer = values.get("BAYERPAT", "").strip().upper()
+    if bayer in ("RGGB", "BGGR", "GRBG", "GBRG") and found.planes == 1 and min(lengths[:2]) >= 4:
+        found.bayer = bayer
+    return found

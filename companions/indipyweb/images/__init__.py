@@ -1,1 +1,0 @@
-"""Previews of images, by the standard library."""
