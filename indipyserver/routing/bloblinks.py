@@ -33,7 +33,7 @@ class BlobLinks(Generic[E]):
         self.modes: dict[tuple[str | None, str | None], bool] = {}
 
     def defined(self, device: str, name: str, endpoints: Iterable[E], out: list[Delivery[E]]) -> None:
-        """A BLOB property has been defined for the first time."""
+        """A BLOB property has been defined."""
         for _, owner, prop in self._distant(device, name):
             prop.takers = bits_of(endpoint for endpoint in endpoints if _takes(endpoint, owner, device, name))
             self._ask(device, name, owner, prop, out)

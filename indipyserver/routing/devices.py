@@ -196,7 +196,7 @@ class DeviceTable(Generic[P]):
         """
         record = self._records[device]
         record.seen = True
-        kind = frame.tag.kind
+        kind = frame.address.tag.kind
         assert kind is not None
         prop = record.properties.get(name)
         if prop is not None and prop.kind is not kind:  # another property of the same name

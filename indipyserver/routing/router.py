@@ -342,11 +342,11 @@ class Router(Generic[E]):
             if self._may_define(source, frame):
                 self._brought_back(source, device, out)
             return ()
-        if not self._owned(source, frame, out, claim=True):
+        record = self.devices.get(device)
+        if (record is None or record.owner is not source) and not self._owned(source, frame, out, claim=True):
             return ()
         if source.asked.waiting:
             self._answered(source, device, name)
-        known = self.devices.property(device, name) if frame.address.tag.is_blob else None
         prop, news = self.devices.define(device, name, frame)
         if prop is None:
             source.complain("properties", f"defines more properties of {device!r} than are allowed: dropped")
@@ -366,7 +366,7 @@ class Router(Generic[E]):
                 self._only.passed(frame.address, prop, source, among=among, news=news)
         if receivers:
             receivers = self._ways.to_servers_and_others(frame, receivers, out)
-        if prop.is_blob and prop is not known:
+        if prop.is_blob:
             out_blobs: list[Delivery[E]] = []
             self._blobs.defined(device, name, self.endpoints, out_blobs)
             if out_blobs:
