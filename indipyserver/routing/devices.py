@@ -63,7 +63,7 @@ class DeviceRecord(Generic[P]):
         fixed: The owner, a driver in this process, keeps it even when it deletes all of it.
         seen: Others may have been shown something of it.
         properties: The defined properties, by name.
-        refused: The endpoints whose definitions of it were refused because it has another owner.
+        refused: The endpoints whose definitions of it were refused, or that have lost it, because it has another owner.
     """
 
     __slots__ = ("circles", "fixed", "owner", "properties", "refused", "seen")
@@ -75,6 +75,11 @@ class DeviceRecord(Generic[P]):
         self.seen = not fixed
         self.properties: dict[str, PropertyRecord] = {}
         self.refused: set[P] = set()
+
+    @property
+    def rivals(self) -> set[P]:
+        """All who have defined it: those who were refused, and the owner unless it has deleted it."""
+        return self.refused | {self.owner} if self.seen else self.refused
 
     @property
     def vacant(self) -> bool:
@@ -129,10 +134,16 @@ class DeviceTable(Generic[P]):
         """The devices of one endpoint of which others may have been shown something."""
         return [device for device in self._owned.get(owner, ()) if self._records[device].seen]
 
-    def claim(self, device: str, owner: P, *, fixed: bool = False) -> bool:
+    def claim(self, device: str, owner: P, *, fixed: bool = False, before: DeviceRecord[P] | None = None) -> bool:
         """Make an endpoint the owner of a device nobody owns; False if it already owns MAX_DEVICES.
 
         A device that it has deleted makes room.
+
+        Args:
+            device: Its name.
+            owner: The endpoint.
+            fixed: See :class:`DeviceRecord`.
+            before: What was known of the device until it was taken from another owner.
         """
         owned = self._owned.setdefault(owner, {})
         if len(owned) >= MAX_DEVICES and not fixed:
@@ -141,7 +152,9 @@ class DeviceTable(Generic[P]):
                 return False
             self.pop(vacant)
         owned[device] = None
-        self._records[device] = DeviceRecord(owner, fixed)
+        record = self._records[device] = DeviceRecord(owner, fixed)
+        if before is not None:
+            record.refused = before.rivals - {owner}
         if self.changed is not None:
             self.changed()
         return True

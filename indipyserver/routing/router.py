@@ -119,16 +119,20 @@ class Router(Generic[E]):
         if not self.may_claim(device):
             raise ValueError(f"the device {device!r} is already there")
         out: list[Delivery[E]] = []
-        self._take_over(device, endpoint, out)
-        self.devices.claim(device, endpoint, fixed=True)
+        self._take_over(device, endpoint, out, fixed=True)
         return out
 
-    def _take_over(self, device: str, endpoint: E, out: list[Delivery[E]]) -> None:
-        """Take a device from its owner, which is still attached, for another one."""
+    def _take_over(self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False) -> bool:
+        """Give an endpoint a device, even if another one owns it; False if it already owns as many as are allowed.
+
+        Who loses it so is asked when it is free again, as are those whose definitions of it were refused.
+        """
         self._answers += 1
         endpoint.answers += 1
+        before = self.devices.get(device)
         self._blobs.stop(device, out)
         out += self.release(device, f"{device} is served by another driver or server from now on")
+        return self.devices.claim(device, endpoint, fixed=fixed, before=before)
 
     def release(self, device: str, reason: str = "") -> list[Delivery[E]]:
         """Take a device from its owner; returns its deletion for those who are interested."""
@@ -315,8 +319,7 @@ class Router(Generic[E]):
             if not self.devices.has_room(source):
                 source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
                 return False
-            self._take_over(device, source, out)
-            return self.devices.claim(device, source)
+            return self._take_over(device, source, out)
         if record is None:
             return True
         if frame.tag.verb is Verb.DEF:

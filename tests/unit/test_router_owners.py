@@ -164,6 +164,46 @@ def test_who_was_refused_is_asked_each_time_the_device_is_free() -> None:
         assert site.router.devices.of(owner) == ["A"]
 
 
+@pytest.mark.parametrize("role", [Role.DRIVER, Role.REMOTE, "driver of this process"])
+@pytest.mark.parametrize("ends", [True, False])
+def test_who_has_lost_a_device_to_those_below_is_asked_when_it_is_free(role: Role | str, ends: bool) -> None:
+    """A driver that snoops on it goes on with what a server above has; so does one of the other servers above."""
+    site = Site()
+    above, snooper = site.above(), site.add("snooper", Role.DRIVER)
+    site.send(snooper, GetProperties("Roof"))
+    site.send(above, define("Roof", "p"))
+    second = site.above()
+    site.send(second, define("Roof", "p"))
+    owner = site.add("owner", role if isinstance(role, Role) else Role.DRIVER)
+    if not isinstance(role, Role):
+        site.deliver(site.router.claim("Roof", owner))
+    site.send(owner, define("Roof", "p"))
+    site.now += 10
+    site.quiet()
+    if ends:
+        site.leave(owner)
+    else:
+        site.send(owner, DelProperty("Roof"))
+    assert [site.take(each).count("getProperties Roof") for each in (above, second)] == [1, 1]
+    site.send(above, define("Roof", "p"), update("Roof", "p"))
+    if ends or role is Role.REMOTE:  # a driver may want its device back
+        assert site.take(snooper) == ["delProperty Roof", "defTextVector Roof p", "setTextVector Roof p"]
+
+
+def test_who_was_refused_is_asked_though_the_device_has_changed_hands_since() -> None:
+    site = Site()
+    first = site.driver("A")
+    waiting = refused(site, Role.REMOTE)
+    site.send(first, DelProperty("A"))
+    second = site.driver("A")
+    assert site.router.devices.of(second) == ["A"]
+    site.now += 10
+    site.quiet()
+    site.leave(second)
+    assert site.take(waiting).count("getProperties A") == 1
+    assert "getProperties A" not in site.take(first), "it has deleted its device itself"
+
+
 def test_those_who_were_refused_are_asked_in_the_order_in_which_they_came() -> None:
     site = Site()
     owner = site.driver("A")
