@@ -62,6 +62,16 @@ class _Handshake:
     silent: bool  # its client has sent nothing, as far as is known
     task: asyncio.Task[None] | None = None
 
+    def drop(self) -> None:
+        """End the connection.
+
+        If the handshake is already done, asyncio still watches the number of the descriptor, which may soon be that of
+        another connection: so its transport ends first.
+        """
+        self.link.abort()
+        with contextlib.suppress(OSError):
+            self.sock.close()
+
     def look(self) -> bool:
         """Has its client sent nothing yet?"""
         if self.silent:
@@ -210,12 +220,11 @@ class Handshakes:
         except OSError as error:  # also of TLS
             why = str(error) or type(error).__name__
         except BaseException:
-            sock.close()
+            handshake.drop()
             raise
         if why:
             self._log(handshake, why)
-            with contextlib.suppress(OSError):
-                sock.close()
+            handshake.drop()
         elif not door.connected(link, handshake.host):
             link.abort()
 

@@ -176,7 +176,11 @@ class RemoteConnection(Distant):
         name = None
         if self._context is not None:  # the zone of an address is no part of what a certificate names
             name = self._server_hostname or self.host.partition("%")[0]
-        await loop.create_connection(lambda: link, sock=sock, ssl=self._context, server_hostname=name)
+        try:
+            await loop.create_connection(lambda: link, sock=sock, ssl=self._context, server_hostname=name)
+        except BaseException:
+            link.abort()  # with TLS already begun, asyncio would go on watching the number of a closed descriptor
+            raise
         return link
 
     async def _live(self, link: Link) -> Exception | None:

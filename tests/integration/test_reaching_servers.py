@@ -17,14 +17,16 @@ import pytest
 
 import indipyserver.connecting
 import indipyserver.sources.remote
+from indipydriver.transport.stream import StreamLink
 from indipyserver import IPyServer
 from indipyserver.certificates import server_context
 from indipyserver.connecting import MAX_ADDRESSES, AddressInfo, NameService, connect
 from indipyserver.sources.backoff import Backoff
 from indipyserver.sources.remote import RemoteConnection
-from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running_server, started
+from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running, running_server, started
 from tests.support.certificates import certificates, trusting
 from tests.support.drivers import echo_driver
+from tests.support.links import sees_what_comes
 
 REAL = socket.getaddrinfo
 
@@ -412,6 +414,31 @@ async def test_two_links_do_not_share_their_pauses() -> None:
             server.add_remote("127.0.0.1", 1, backoff=backoff)
         await asyncio.sleep(0.3)
     assert backoff.tries == 0
+
+
+@asynchronous
+async def test_a_link_over_tls_that_is_given_up_in_the_moment_in_which_it_is_made_leaves_its_descriptor_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asyncio went on watching the number of the closed descriptor."""
+    numbers: list[int] = []
+    server = IPyServer(host="127.0.0.1", port=0)
+
+    class Done(StreamLink):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            numbers.append(transport.get_extra_info("socket").fileno())
+            server._sources._tasks[remote].cancel()
+
+    monkeypatch.setattr(indipyserver.sources.remote, "StreamLink", Done)
+    directory = certificates()
+    context = server_context(directory / "server.pem", directory / "server.key")
+    pair = socket.socketpair()
+    async with running_server(echo_driver("A"), ssl=context) as below:
+        remote = server.add_remote("localhost", below.port, ssl=trusting())
+        async with running(server):
+            await eventually(lambda: not server._sources.is_active(remote))
+            await sees_what_comes(numbers[0], *pair)
 
 
 # Event loops that watch no descriptors

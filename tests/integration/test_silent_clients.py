@@ -21,6 +21,7 @@ from indipyserver.clients.lograte import LogRate
 from tests.support import IndiClient, allowed, asynchronous, eventually, match, running_server
 from tests.support.certificates import certificates, trusting
 from tests.support.drivers import echo_driver
+from tests.support.links import sees_what_comes
 
 
 def of_server() -> ssl.SSLContext:
@@ -186,6 +187,49 @@ async def test_who_has_just_ended_his_handshake_keeps_his_socket(then, monkeypat
         await eventually(lambda: all(sock.fileno() < 0 for sock in socks) or then == "all end")
         socks[1].close()
         await eventually(lambda: socks[0].fileno() < 0)
+
+
+@pytest.mark.parametrize("ended", ["gives way", "with its listener"])
+@asynchronous
+async def test_a_handshake_that_is_ended_in_the_moment_in_which_it_is_done_leaves_its_descriptor_to_others(
+    ended, monkeypatch
+):
+    """Asyncio went on watching the number of the closed descriptor, and whoever got it next was refused or not read."""
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(handshakes, "SHARE", 1)
+    monkeypatch.setattr(handshakes, "SLOW_TIME", -1)
+    door = handshakes.Door(of_server(), lambda link, host: True)
+    under_way = handshakes.Handshakes(LogRate())
+
+    class Done(StreamLink):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            if ended == "gives way":
+                under_way.begin(door, another, StreamLink("another"), "127.0.0.1")
+                under_way._start_waiting()
+            else:
+                under_way.close(door)
+
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listening.setblocking(False)
+        pair = socket.socketpair()
+        port = listening.getsockname()[1]
+        its = asyncio.create_task(asyncio.open_connection("localhost", port, ssl=trusting()))
+        sock, _ = await loop.sock_accept(listening)
+        sock.setblocking(False)
+        other = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        other.send(b"\x16\x03\x01\x02\x00\x01")
+        another, _ = await loop.sock_accept(listening)
+        stack.callback(another.close)
+        another.setblocking(False)
+        number = sock.fileno()
+        under_way.begin(door, sock, Done("the first"), "127.0.0.1")
+        _, writer = await its
+        await eventually(lambda: sock.fileno() < 0)
+        await sees_what_comes(number, *pair)
+        under_way.close(door)
+        writer.transport.abort()
 
 
 class Counted(socket.socket):

@@ -1,6 +1,8 @@
 """What is around a link or a peer, played by a test: a link that leads nowhere, and receivers that write down what they hear."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable
 
 from indipydriver.errors import RemoteProtocolError
@@ -9,7 +11,7 @@ from indipydriver.transport.link import LOW_WATER, Receiver
 from indipyserver.relay.peer import Peer
 from indipyserver.routing.endpoint import Endpoint
 
-__all__ = ["PATIENCE", "Board", "FakeLink", "Recorder", "turns"]
+__all__ = ["PATIENCE", "Board", "FakeLink", "Recorder", "sees_what_comes", "turns"]
 
 PATIENCE = 5  # seconds that a test waits for what takes milliseconds
 
@@ -164,3 +166,21 @@ async def turns(count: int = 5) -> None:
     """Let the loop go round: what should not happen would have happened."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def sees_what_comes(number: int, ours: socket.socket, theirs: socket.socket) -> None:
+    """Give the number of a closed descriptor to one end of a pair, and wait until the event loop hears the other end.
+
+    The pair is closed.  It is to be made before the number is closed, which would be given to it otherwise.
+    """
+    with ours, theirs:
+        os.dup2(ours.fileno(), number)
+        try:
+            came = asyncio.Event()
+            asyncio.get_running_loop().add_reader(number, came.set)
+            theirs.send(b"x")
+            async with asyncio.timeout(30):
+                await came.wait()
+            asyncio.get_running_loop().remove_reader(number)
+        finally:
+            os.close(number)
