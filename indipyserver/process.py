@@ -47,6 +47,8 @@ class Child:
         self._lifeline = lifeline
         self._loop = asyncio.get_running_loop()
         self._pidfd = -1
+        self._is_killed = False  # a thread waits for its end, and collects its status
+        self._may_signal = True
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self._watch()
 
@@ -58,31 +60,32 @@ class Child:
 
     def signal(self, number: int) -> bool:
         """Send a signal to its group; False if that is not permitted, as with programs of other users."""
-        if self.process.returncode is None:
+        if self.process.returncode is None and not self._is_killed:
+            self._may_signal = True
             try:
                 os.killpg(self.process.pid, number)
             except ProcessLookupError:
                 pass
             except PermissionError:
-                return False
-        return True
+                self._may_signal = False
+        return self._may_signal
 
     async def stop(self, grace: float) -> None:
         """Its standard input is closed: give it time to end, then insist, then end it and all it has started.
 
         A process that may not be signalled, or that the kernel does not let go, is left; see :attr:`remains`.
+        Whoever is cancelled meanwhile has killed it, and may call this again to wait for its end.
 
         Args:
             grace: Seconds for each of the three steps.
         """
-        permitted = True
         try:
             for number in (signal.SIGTERM, signal.SIGKILL):
-                if await self.wait(grace):
+                if self._is_killed or await self.wait(grace):
                     break
-                permitted = self.signal(number)
+                self.signal(number)
             if not await self.wait(grace):
-                why = "although it was killed" if permitted else "as this server is not permitted to end it"
+                why = "although it was killed" if self._may_signal else "as this server is not permitted to end it"
                 self.remains = f"process {self.process.pid} is still running {why}"
         finally:
             self.kill()
@@ -93,12 +96,21 @@ class Child:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
-        if self.process.poll() is None:  # its status is still to be collected
-            with contextlib.suppress(OSError):  # no more threads: subprocess does it when it starts the next one
-                _in_thread(self.process.wait, f"end of {self.process.pid}")
-        elif not self.remains:
-            self._look_for_remains()
-        self._watched()
+        if self.process.poll() is not None:
+            if not self.remains:
+                self._look_for_remains()
+            self._has_exited()
+        elif not self._is_killed:
+            with contextlib.suppress(OSError):  # no more threads: its status is collected when another one is started
+                _in_thread(self._collect, f"end of {self.process.pid}")
+                self._is_killed = True
+                self._watched()
+
+    def _collect(self) -> None:
+        """Wait for its end, in a thread, and collect its status."""
+        self.process.wait()
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._has_exited)
 
     def _look_for_remains(self) -> None:
         if sys.platform == "darwin":  # it says of processes that have ended too that they may not be signalled
