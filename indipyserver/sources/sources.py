@@ -107,10 +107,12 @@ class Sources:
         """Start one that does not run, if the server does.
 
         Raises:
-            RuntimeError: It is a driver that is run by somebody else.
+            RuntimeError: It is being stopped and has not ended yet, or is a driver that is run by somebody else.
             ValueError: It is not served here any more.
         """
         self.find(source)
+        if source in self._ending:
+            raise RuntimeError("it is just being stopped; try again when it has ended")
         if self._group is not None and source not in self._tasks:
             self._start(source)
         self._halted.discard(source)
@@ -135,26 +137,22 @@ class Sources:
     async def _finish(self, source: Source, grace: float) -> None:
         self._tell()
         task = self._tasks.pop(source, None)
-        if task is None:
-            if source in self._ending:  # somebody else stops it
-                await asyncio.wait((self._ending[source],))
-            return
-        over = self._ending[source] = asyncio.get_running_loop().create_future()
-        try:
-            await self._wait_for_end(source, task, grace)
-        finally:
-            over.set_result(None)
-            del self._ending[source]
-            self._tell()
+        if task is not None:
+            over = self._ending[source] = asyncio.get_running_loop().create_future()
+            try:
+                if _stop(source):
+                    await asyncio.wait((task,), timeout=grace)
+            finally:  # also if whoever stops it is cancelled, and nobody waits for its end
+                task.cancel()
+                _end(source, task).add_done_callback(partial(self._is_over, source, over))
+        if source in self._ending:  # perhaps it is somebody else who stops it
+            await asyncio.wait((self._ending[source],))
 
-    async def _wait_for_end(self, source: Source, task: asyncio.Task[None], grace: float) -> None:
-        try:
-            if _stop(source):
-                await asyncio.wait((task,), timeout=grace)
-        finally:  # also if whoever removes it is cancelled
-            task.cancel()
-            over = _end(source, task)
-        await over
+    def _is_over(self, source: Source, over: asyncio.Future[None], _: object) -> None:
+        if self._ending.get(source) is over:  # in this run
+            del self._ending[source]
+        over.set_result(None)
+        self._tell()
 
     async def stop(self, deadline: float) -> None:
         """End all, and start no more; those that end by themselves get until this time of the loop."""
@@ -178,6 +176,7 @@ class Sources:
         self._group = None
         self._tasks.clear()
         self._halted.clear()
+        self._ending.clear()
 
     def _start(self, source: Source) -> None:
         assert self._group is not None

@@ -111,6 +111,70 @@ async def test_a_program_whose_task_is_cancelled_while_it_is_removed(delay: floa
             assert gone(process.pid)
 
 
+@WAYS
+@pytest.mark.parametrize("watched", ["with pidfd", "without pidfd"])
+@asynchronous
+async def test_who_ends_a_program_again_after_a_cancellation_waits_no_longer_than_it_lives(
+    watched: str, pipes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said to run on although it was killed: nobody looked any more whether it had ended."""
+    if watched == "without pidfd":
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    begun = start("x", "/bin/sleep", ["60"], {}, pipes=pipes)
+    ending = asyncio.create_task(begun.child.stop(60))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ending
+    async with asyncio.timeout(30):
+        await begun.child.stop(60)
+    assert begun.child.remains == ""
+    await eventually(lambda: begun.child.process.returncode == -signal.SIGKILL)
+    begun.link.abort()
+    os.close(begun.errors)
+
+
+@asynchronous
+async def test_a_program_that_is_being_ended_because_it_hangs_is_removed_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 60)
+    async with running_server() as server:
+        part = stubborn(server)
+        async with seen_by_client(server) as client:
+            part.peer.cut(TimeoutError("it hangs"))
+            await asyncio.sleep(0.1)  # it gets its grace time
+            assert part.process is not None
+            async with asyncio.timeout(30):
+                await server.remove(part)
+            await client.expect(match("delProperty", device="D"))
+    assert "is still running" not in caplog.text
+
+
+@asynchronous
+async def test_a_program_is_not_started_again_before_it_has_ended_though_nobody_waits_for_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The second life would share all it has with the first, which closed it."""
+    async with running_server() as server:
+        part = stubborn(server)
+        async with seen_by_client(server):
+            first = part.process
+            halting = asyncio.create_task(server.services.halt(part))
+            await asyncio.sleep(0.05)
+            halting.cancel()
+            await asyncio.wait((halting,))
+            assert first.poll() is None
+            with pytest.raises(ValueError, match="just being stopped"):
+                server.services.resume(part)
+            await server.services.halt(part)  # which waits for it
+            assert gone(first.pid)
+            server.services.resume(part)
+            await eventually(lambda: part.process is not None)
+            assert part.process is not first
+    assert "Exception in callback" not in caplog.text
+
+
 @asynchronous
 async def test_all_of_a_program_ends_at_once_when_the_server_cannot_wait() -> None:
     async with running_server() as server:
