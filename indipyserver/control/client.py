@@ -262,7 +262,7 @@ class Control:
                 elif (future := self._answers.get(message.get("id"))) is not None:
                     if not future.done():
                         future.set_result(message)
-                elif message.get("ok") is False:  # before it has heard anything: it takes no more connections
+                elif message.get("ok") is False and message.get("id") is None:  # it takes no more connections
                     why = _error(message)
         except (OSError, ValueError, AttributeError, TypeError) as error:
             why = ConnectionError(f"the connection to the server is lost: {error}")

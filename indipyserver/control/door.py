@@ -83,13 +83,18 @@ class ControlDoor:
         self._left_out_told = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections: list[_Connection] = []
+        self.closed = False
 
     async def __aenter__(self) -> ControlDoor:
         sock = bind_control(self._path)
         try:
             self._file = FileOf(sock)
-            self._listening = await self._loop.create_unix_server(self._connection, sock=sock)
+            # In two steps: a cancellation in the second one must find what has begun to watch the socket.
+            self._listening = await self._loop.create_unix_server(self._connection, sock=sock, start_serving=False)
+            await self._listening.start_serving()
         except BaseException:
+            if self._listening is not None:
+                self._listening.close()
             sock.close()
             if self._file is not None:
                 self._file.remove()
@@ -102,6 +107,7 @@ class ControlDoor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.closed = True
         self._watch.end()
         logging.getLogger().removeHandler(self._log)
         if self._timer is not None:
@@ -250,6 +256,9 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
         transport.set_write_buffer_limits(_HIGH_WATER)
+        if self._door.closed:  # the server has ended since it connected
+            transport.abort()
+            return
         try:
             process, user = at_the_other_end(transport.get_extra_info("socket"))
         except OSError:  # it has gone already
@@ -359,8 +368,12 @@ class _Connection(asyncio.BufferedProtocol):
         self.follows_log = log
 
     def tell(self, event: bytes, count: int = 1) -> None:
-        """Send it an event, which stands for this many, if it takes what it is sent."""
-        if self._missed or self._transport.get_write_buffer_size() + len(event) > MOST_EVENTS:
+        """Send it an event, which stands for this many, if it takes what it is sent.
+
+        While it does, an event may have any size.  Of what is left out it is told when it takes more.
+        """
+        is_behind = not self._has_room.is_set()
+        if self._missed or (is_behind and self._transport.get_write_buffer_size() + len(event) > MOST_EVENTS):
             self._missed += count
         elif not self._transport.is_closing():
             self._transport.write(event)
