@@ -393,7 +393,7 @@ class IPyServer(BlockingServer):
 
     @property
     def listening(self) -> list[str]:
-        """Where clients can connect, and what they may do there, in words; empty while it does not run."""
+        """Where clients can connect, and what they may do there, in words; empty when it stops or does not run."""
         return self._clientele.places if self._clientele is not None else []
 
     @property

@@ -253,6 +253,8 @@ class _Run:
         """When clients can connect: what is served, one line for each listener, and how to look at it."""
         server, options = self._server, self._options
         await server.started.wait()
+        if not server.listening:  # it is stopping already
+            return
         specs = self._services.specs
         if options.demo:
             specs = [os.path.basename(spec) for spec in specs]

@@ -78,7 +78,7 @@ class Acceptor:
         rate: LogRate | None = None,
         handshakes: Handshakes | None = None,
     ) -> None:
-        self.sockets = sockets
+        self._sockets = sockets
         self._files = list(map(FileOf, sockets))
         self._accepted = accepted
         self._limits = limits
@@ -95,10 +95,15 @@ class Acceptor:
         self._may_accept = asyncio.Event()
         self._closed = False
 
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The sockets it listens on; none once it is closed."""
+        return [] if self._closed else self._sockets
+
     def start(self) -> None:
         """Begin to accept."""
         if not self._watches:
-            for sock in self.sockets:  # closed when nobody waits for it any more
+            for sock in self._sockets:  # closed when nobody waits for it any more
                 self._keep(self._accept_all(sock)).add_done_callback(lambda _, sock=sock: sock.close())  # type: ignore[misc]
         self._resume()
 
@@ -114,7 +119,7 @@ class Acceptor:
             self._handshakes.close(self._door)
         self._loop.call_soon(self._cancel_tasks)  # what has been accepted already comes first
         if self._watches or not self._tasks:  # a task that accepts has to end before its socket is closed
-            for sock in self.sockets:
+            for sock in self._sockets:
                 sock.close()
         for file in self._files:
             file.remove()
@@ -127,7 +132,7 @@ class Acceptor:
         if not self._closed and not self._may_accept.is_set():
             self._may_accept.set()
             if self._watches:
-                for sock in self.sockets:
+                for sock in self._sockets:
                     self._loop.add_reader(sock, self._accept, sock)
 
     def _pause(self, seconds: float = 0.0) -> None:
@@ -135,7 +140,7 @@ class Acceptor:
         if self._may_accept.is_set():
             self._may_accept.clear()
             if self._watches:
-                for sock in self.sockets:
+                for sock in self._sockets:
                     self._loop.remove_reader(sock)
         if seconds:
             self._timer = self._loop.call_later(seconds, self._resume)
@@ -240,9 +245,15 @@ class Acceptor:
 
     def _connected(self, link: ClientLink, host: str) -> bool:
         link.demand_progress(self._progress_time, self._unfinished)
-        taken = self._accepted(link, host)
-        if not taken:
-            link.abort()
+        taken = False
+        try:
+            taken = self._accepted(link, host)
+        except OSError as error:  # the system has no memory to watch one more
+            if self._rate.allows(host):
+                logger.error("%s cannot be served: %s", link.label, error.strerror or error)
+        finally:  # whatever happens: it would keep its place
+            if not taken:
+                link.abort()
         return taken
 
     def _keep(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:

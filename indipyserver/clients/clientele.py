@@ -102,7 +102,7 @@ class Clientele:
     @property
     def places(self) -> list[str]:
         """What is listened on over TCP, in words."""
-        return [str(listener) for listener in self._listeners if listener.hosts]
+        return [str(listener) for listener in self._listeners if listener.hosts and listener.sockets]
 
     def start(self) -> None:
         """Begin to accept clients."""

@@ -9,6 +9,7 @@ import stat
 
 import pytest
 
+from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 from indipyserver import IPyServer
 from indipyserver.clients import acceptor as listener
@@ -242,6 +243,29 @@ async def test_the_file_of_another_server_stays_when_ours_ends(with_files, tmp_p
         assert path.exists()
         other = path.stat()
     assert os.path.samestat(other, path.stat())
+
+
+@asynchronous
+async def test_a_client_that_the_system_cannot_watch_keeps_no_place(monkeypatch, caplog):
+    loop = asyncio.get_running_loop()
+    watch, refused = loop.add_reader, []
+
+    def add_reader(fd, callback, *args):
+        if isinstance(getattr(callback, "__self__", None), DescriptorLink) and not refused:
+            refused.append(fd)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return watch(fd, callback, *args)
+
+    async with running_server(echo_driver("A"), maxconnections=1) as server:
+        monkeypatch.setattr(loop, "add_reader", add_reader)
+        async with IndiClient(server.port) as client:
+            await asyncio.wait_for(client.closed.wait(), 30)
+        assert refused
+        assert server.board.clients == []
+        async with IndiClient(server.port) as client:
+            await client.get_properties()
+            await client.expect(match("defTextVector"))
+    assert "cannot be served: No space left" in caplog.text
 
 
 @asynchronous

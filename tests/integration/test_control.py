@@ -33,6 +33,7 @@ from tests.support import (
     still_served,
 )
 from tests.support.drivers import echo_device, echo_driver
+from tests.support.links import sees_what_comes
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no local sockets here")
 
@@ -346,6 +347,28 @@ async def test_the_end_of_the_server_is_noticed(path: str) -> None:
 
 
 @asynchronous
+async def test_a_server_that_is_stopping_says_so(path: str) -> None:
+    """Its listening sockets are closed already."""
+    may_end = asyncio.Event()
+
+    class Slow(ipd.IPyDriver):
+        async def hardware(self) -> None:
+            await may_end.wait()
+
+    async with site(path, Slow(echo_device("A")), shutdown_grace=LONG) as (server, control):
+        listener = server.add_listener("127.0.0.1")
+        status = await control.status()
+        assert (status["stopping"], len(status["listening"])) == (False, 2)
+        server.shutdown()
+        await eventually(lambda: not server.listening)
+        status = await control.status()
+        assert (status["stopping"], status["listening"], status["port"]) == (True, [], server.port)
+        assert server.sockets == listener.sockets == []
+        assert "127.0.0.1" in str(listener)
+        may_end.set()
+
+
+@asynchronous
 async def test_a_second_run_has_its_socket_again(path: str) -> None:
     server = IPyServer(echo_driver("Dome"), host="127.0.0.1", port=0, control=path)
     for _ in range(2):
@@ -656,6 +679,84 @@ async def test_one_who_follows_and_does_not_read_misses_events_and_is_told(
         assert told + event["count"] >= 2000
         assert event["count"] > 1000
         writer.close()
+
+
+@asynchronous
+async def test_an_event_that_is_larger_than_all_that_may_wait_silences_no_later_one(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MOST_EVENTS", 500)
+    async with site(path) as (_, control):
+        events = control.follow(log=True)
+        await anext(events)
+        for text in ("x" * 1000, "and on"):
+            logging.getLogger("tests.control").warning(text)
+        async with asyncio.timeout(LONG):
+            assert (await anext(events))["line"]["text"] == "x" * 1000
+            assert (await anext(events))["line"]["text"] == "and on"
+
+
+@asynchronous
+async def test_who_connects_as_the_server_ends_is_not_left_behind(path: str) -> None:
+    """The connection has been accepted, and asyncio tells of it in the next turn."""
+    server = IPyServer(host="127.0.0.1", port=0)
+    server.control = path
+    ours, its = socket.socketpair()
+    for sock in (ours, its):
+        sock.setblocking(False)
+    async with door.ControlDoor(server, server._sources) as control:
+        pass
+    await asyncio.get_running_loop().connect_accepted_socket(control._connection, its)
+    with ours:
+        async with asyncio.timeout(LONG):
+            with contextlib.suppress(ConnectionError):
+                ours.send(b'{"do": "status"}\n')
+                assert await asyncio.get_running_loop().sock_recv(ours, 100) == b""
+    assert control.connections == []
+
+
+@asynchronous
+async def test_a_run_that_is_cancelled_as_it_begins_leaves_its_descriptor_to_others(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers: list[int] = []
+    bind = door.bind_control
+
+    def bind_control(path: str) -> socket.socket:
+        sock = bind(path)
+        numbers.append(sock.fileno())
+        return sock
+
+    monkeypatch.setattr(door, "bind_control", bind_control)
+    pair = socket.socketpair()
+    serving = asyncio.create_task(IPyServer(host="127.0.0.1", port=0, control=path).asyncrun())
+    await asyncio.sleep(0)
+    serving.cancel()
+    await asyncio.wait((serving,))
+    assert not os.path.exists(path)
+    await sees_what_comes(numbers[0], *pair)
+
+
+@asynchronous
+async def test_an_answer_that_nobody_waits_for_is_no_reason_for_the_end_of_a_connection(path: str) -> None:
+    given_up = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = json.loads(await reader.readline())
+        await given_up.wait()
+        answer = {"id": request["id"], "ok": False, "error": {"code": "refused", "text": "not now"}}
+        writer.write(json.dumps(answer).encode() + b"\n")
+        await reader.readline()
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, path), Control(path, timeout=LONG) as control:
+        stopping = asyncio.create_task(control.stop("A"))
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait((stopping,))
+        given_up.set()
+        with pytest.raises(ConnectionError, match="has closed"):
+            await control.status()
 
 
 @asynchronous
