@@ -19,7 +19,8 @@ _PATTERN: Final = re.compile(
     rb"|(?P<declaration><\?xml)"
     rb"|(?P<comment><!--)"
     rb"|(?P<control>[\x00-\x08\x0b\x0c\x0e-\x1f])"
-    rb"|(?P<high>[\x80-\xff]{1,4096})"
+    rb"|(?P<high>(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){1,1024}"
+    rb"|[\x80-\xff]{1,4096})"  # the first of these, so that no character is cut
 )
 _CODES: Final = {
     "leading": "leading-entity",

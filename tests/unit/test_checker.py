@@ -253,6 +253,20 @@ def test_a_character_may_be_cut_behind_many_others():
     assert list(findings) == []
 
 
+@pytest.mark.parametrize("text", ["\u2603", "\u00e9\u2603", "\U0001f52d"])
+@pytest.mark.parametrize("size", [1000, 100_000])
+def test_a_long_text_without_ascii_may_be_cut_anywhere(text, size):
+    findings = Findings()
+    watch = ByteWatch(findings)
+    data = (text * 5000).encode()
+    for start in range(0, len(data), size):
+        watch.feed(data[start : start + size])
+    assert list(findings) == []
+    watch.feed(b"\xb0" + data)
+    watch.end()
+    assert [finding.code for finding in findings] == ["not-utf8"]
+
+
 def test_the_same_fault_in_one_place_is_counted():
     findings = list(judged(number("11"), vector("Number", one("Number", ("A", "12")), "set")).findings)
     assert [(finding.code, finding.count, finding.where) for finding in findings] == [
