@@ -167,9 +167,7 @@ def fill(page: Path, report: dict[str, Any], on_uvloop: dict[str, Any]) -> None:
         "fleet": by_server(report, ["fleet"], fleet),
         "life": by_server(report, ["life"], life),
         "memory": by_server(report, SHOWN, memory),
-        "uvloop": by_server(
-            on_uvloop, with_uvloop, cpu, unit="µs per", ratios="cpu", servers=("ours", "uvloop")
-        ),
+        "uvloop": by_server(on_uvloop, with_uvloop, cpu, unit="µs per", ratios="cpu", servers=("ours", "uvloop")),
         "parts": _parts([report["benchmarks"][name] for name in parts]),
     }
     text = page.read_text(encoding="utf-8")
