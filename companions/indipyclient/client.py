@@ -19,7 +19,7 @@ from indipydriver.protocol.tags import BlobMode, State
 from .addresses import PORT, Endpoint, parse_endpoint
 from .blobs import BlobSink, ReceivedBlob
 from .commanding import Outcome, carry_out
-from .connect import Connect, connect
+from .connect import Connect, connector
 from .engine import IDLE, UNANSWERED, Engine
 from .errors import NotConnected
 from .model.commands import Value, press
@@ -103,7 +103,7 @@ class Client:
     ) -> Connect:
         context = tls_context(tls)
         endpoint: Endpoint = self.endpoint
-        return lambda: connect(endpoint, tls=context, server_hostname=server_hostname, limits=limits)
+        return connector(endpoint, tls=context, server_hostname=server_hostname, limits=limits)
 
     # Life
 

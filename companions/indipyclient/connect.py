@@ -6,49 +6,56 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from indipydriver.protocol.limits import Limits
+from indipydriver.transport.connecting import NameService
+from indipydriver.transport.connecting import connect as connect_to
 from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
 
 from .addresses import Endpoint
 from .reaching import local_names
 
-__all__ = ["Connect", "connect"]
+__all__ = ["Connect", "connector"]
 
 Connect = Callable[[], Awaitable[Link]]
 """What makes a link; it raises OSError where there is none."""
 
-HEAD_START: Final = 0.25
-"""Seconds that an address of a name has to itself before the next one is tried beside it (RFC 8305)."""
 
-
-async def connect(
+def connector(
     endpoint: Endpoint,
     *,
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
     limits: Limits | None = None,
-) -> Link:
-    """A link to the server, not yet opened.
+) -> Connect:
+    """What makes links to a server.
 
-    Raises:
-        OSError: It cannot be reached, or its certificate is not trusted.
+    Args:
+        endpoint: Where it is.
+        tls: What its certificate must fulfil; None: the link is plain.
+        server_hostname: The name in its certificate, if not that of the endpoint.
+        limits: What it may send.
     """
-    loop = asyncio.get_running_loop()
     label = str(endpoint)
     if endpoint.path:
-        return await _connect_local(endpoint.path, label, limits)
-    _, link = await loop.create_connection(
-        lambda: StreamLink(label, limits),
-        endpoint.host,
-        endpoint.port,
-        ssl=tls,
-        server_hostname=server_hostname if tls is not None else None,
-        happy_eyeballs_delay=HEAD_START,
-    )
-    return link
+        return lambda: _connect_local(endpoint.path, label, limits)
+    names = NameService()
+    name = None
+    if tls is not None:  # the zone of an address is no part of what a certificate names
+        name = server_hostname or endpoint.host.partition("%")[0]
+
+    async def connect() -> Link:
+        sock = await connect_to(await names.look_up(endpoint.host, endpoint.port))
+        link = StreamLink(label, limits)
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: link, sock=sock, ssl=tls, server_hostname=name)
+        except BaseException:
+            link.abort()  # with TLS already begun, asyncio would go on watching the number of a closed descriptor
+            raise
+        return link
+
+    return connect
 
 
 async def _connect_local(path: str, label: str, limits: Limits | None) -> Link:

@@ -31,7 +31,7 @@ from indipydriver.protocol.values import format_timestamp
 
 from .addresses import parse_endpoint
 from .blobs import write_new
-from .connect import Connect, connect
+from .connect import connector
 from .devices import Device, Snap, SnapDevice
 from .devicestore import DeviceStore
 from .engine import Engine
@@ -121,7 +121,7 @@ class IPyClient(DeviceStore):
     async def asyncrun(self) -> None:
         """Connect, and connect again when that is lost, until :meth:`shutdown` is called."""
         endpoint = parse_endpoint(self.indihost, self.indiport)
-        make: Connect = lambda: connect(endpoint)  # noqa: E731
+        make = connector(endpoint)
         engine = self._engine = Engine(
             endpoint,
             make,

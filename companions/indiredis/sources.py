@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from indipyclient.addresses import Endpoint
 from indipyclient.client import Client
-from indipyclient.connect import Connect, connect
+from indipyclient.connect import Connect, connector
 from indipyclient.model.model import Model
 from indipyclient.reconnect import LinkState, Retry, Status
 from indipydriver.protocol.messages import AnyMessage
@@ -85,7 +85,7 @@ def server_client(server: IndiServer, on_status: OnStatus, on_message: OnMessage
     """A client of an INDI server."""
     endpoint = Endpoint(server.host, server.port)
     where = f"{server.host}:{server.port}"
-    return client_of(lambda: connect(endpoint), where, on_status, on_message, idle=20.0)
+    return client_of(connector(endpoint), where, on_status, on_message, idle=20.0)
 
 
 def _program(driver: Driver) -> tuple[str, list[str]]:
@@ -140,7 +140,7 @@ async def driver_hub(
         for program, _ in programs:
             logger.info("Driver %s started", program)
         endpoint = Endpoint("", 0, name)
-        yield client_of(lambda: connect(endpoint), "the drivers", on_status, on_message, texts=False)
+        yield client_of(connector(endpoint), "the drivers", on_status, on_message, texts=False)
     finally:
         server.shutdown()
         await asyncio.wait([running], timeout=10)

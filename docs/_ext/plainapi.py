@@ -1,6 +1,8 @@
 """The reference of classes and functions as plain Markdown, from their docstrings."""
 
 import ast
+import contextlib
+import enum
 import importlib
 import inspect
 import itertools
@@ -119,10 +121,10 @@ def _member(kind, name):
 
 
 def _callable(name, thing, word=""):
-    try:
-        signature = _signature(thing)
-    except (TypeError, ValueError):
-        signature = ""
+    signature = ""
+    if not isinstance(thing, enum.EnumType):  # a member is found by its value; Python's own signature changes
+        with contextlib.suppress(TypeError, ValueError):
+            signature = _signature(thing)
     word = word or ("async def " if inspect.iscoroutinefunction(thing) else "def ")
     return f"```python\n{_wrapped(word + name + signature)}\n```"
 

@@ -19,10 +19,10 @@ from indipydriver.protocol.frame import Batch, BlobFrame, Frame
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.protocol.messages import AnyMessage, GetProperties
 from indipydriver.protocol.tags import Verb
+from indipydriver.transport.connecting import NameService, connect
 from indipydriver.transport.memory import MemoryLink, memory_pair
 
 from ..certificates import client_context
-from ..connecting import NameService, connect
 from ..loading import load_drivers
 from ..process import Child, start_with_pipes
 from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, join_host_and_port

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ..connecting import AddressInfo
+from indipydriver.transport.connecting import AddressInfo
 
 __all__ = [
     "ANYWHERE",

@@ -13,13 +13,13 @@ from indipydriver.protocol.framer import Limits
 from indipydriver.protocol.messages import GetProperties
 from indipydriver.protocol.texts import LONGEST_LABEL, brief
 from indipydriver.protocol.via import with_via
+from indipydriver.transport.connecting import NameService, connect
 from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 
 from ..arguments import checked_context, checked_flag, checked_server, checked_type
-from ..connecting import NameService, connect
 from ..relay.peer import HANG_TIME, Peer, tracer
 from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-import indipyserver.connecting
+import indipydriver.transport.connecting
 import indipyserver.sources.remote
+from indipydriver.transport.connecting import MAX_ADDRESSES, AddressInfo, NameService, connect
 from indipydriver.transport.stream import StreamLink
 from indipyserver import IPyServer
 from indipyserver.certificates import server_context
-from indipyserver.connecting import MAX_ADDRESSES, AddressInfo, NameService, connect
 from indipyserver.sources.backoff import Backoff
 from indipyserver.sources.remote import RemoteConnection
 from tests.support import IndiClient, asynchronous, eventually, match, new_vector, running, running_server, started
@@ -110,7 +110,7 @@ async def test_a_kernel_without_ipv6(names: dict[str, Any], monkeypatch: pytest.
                 raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
             return socket.socket(family, *args)
 
-    monkeypatch.setattr(indipyserver.connecting, "socket", Sockets())
+    monkeypatch.setattr(indipydriver.transport.connecting, "socket", Sockets())
     async with running_server(echo_driver("A")) as below, running_server() as server, IndiClient(server.port) as client:
         names["dual"] = lambda port: [info("::1", port), info("127.0.0.1", port)]
         await client.get_properties()
@@ -190,7 +190,7 @@ async def test_a_name_with_thousands_of_addresses_costs_few_tries(monkeypatch: p
         tried.append(address)
         raise OSError(errno.EHOSTUNREACH, "No route to host")
 
-    monkeypatch.setattr(indipyserver.connecting, "_connect", failing)
+    monkeypatch.setattr(indipydriver.transport.connecting, "_connect", failing)
     many = [info(f"fd00::{n:x}", 1) for n in range(1000)] + [info(f"10.0.{n >> 8}.{n & 255}", 1) for n in range(1000)]
     with pytest.raises(OSError, match="No route"):
         await connect(many)

@@ -36,7 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "indipydriver.instruments",
         "indipydriver.testing",
         (
-            "indipyserver.arguments indipyserver.certificates indipyserver.connecting indipyserver.lines "
+            "indipyserver.arguments indipyserver.certificates indipyserver.lines "
             "indipyserver.process indipyserver.release indipyserver.runevent indipyserver.signals indipyserver.spec"
         ),
         "indipyserver.loading",

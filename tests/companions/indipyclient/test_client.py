@@ -53,6 +53,18 @@ async def sent(client, *args, **more):
     return task
 
 
+if hasattr(asyncio, "eager_task_factory"):  # Python 3.12, whose own way to several addresses fails with it
+
+    @asynchronous
+    async def test_it_connects_where_tasks_begin_at_once_as_in_textual():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        try:
+            async with meeting(DEFINE) as (_, _, client):
+                assert client.status.state is LinkState.READY
+        finally:
+            asyncio.get_running_loop().set_task_factory(None)
+
+
 # Waiting
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Any, Final, TypeAlias
 
-from indipydriver.transport.descriptor import tune_socket
+from .descriptor import tune_socket
 
 __all__ = ["AddressInfo", "NameService", "connect"]
 
