@@ -34,6 +34,8 @@ __all__ = [
 
 REDIS_PASSWORD: Final = "INDIREDIS_REDIS_PASSWORD"
 MQTT_PASSWORD: Final = "INDIREDIS_MQTT_PASSWORD"
+FLAGS: Final = ("tls", "tree", "ha", "verbose")
+"""Options without a value; in a file they are yes or no."""
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -92,13 +94,13 @@ def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]
         parser.error(f"{known.config}: {error}")
     given: list[str] = []
     for name, value in section.items():
-        values = value.split() if name == "subscribe" else [value]
-        flag = value.lower() in ("yes", "true", "on", "")
-        for each in values:
-            if name in ("tls", "tree", "ha"):
-                given += [f"--{name}"] if flag else []
-            else:
-                given += [f"--{name}", each]
+        if name in FLAGS:
+            wanted = config.BOOLEAN_STATES.get(value.lower() or "yes")
+            if wanted is None:  # not encrypted, for example, as somebody wrote "y"
+                parser.error(f"{known.config}: {name} is yes or no, not {value!r}")
+            given += [f"--{name}"] if wanted else []
+        else:
+            given += [f"--{name}={each}" for each in (value.split() if name == "subscribe" else [value])]
     return [argv[0], *given, *argv[1:]] if argv and not argv[0].startswith("-") else [*given, *argv]
 
 

@@ -11,6 +11,8 @@ import indimqttredis
 import indiredis
 from examples import thermostat
 from indiredis import tools
+from indiredis.cli.main import parser_of
+from indiredis.cli.options import from_file
 from tests.support import asynchronous, free_port, require, running_server, started
 
 from .parts import PATH, bridge, broker_running, redis_running, soon
@@ -200,6 +202,25 @@ async def test_the_command_with_a_configuration_file(tmp_path):
             await soon(lambda: tools.devices(redis.rconn, redis.server._replace(keyprefix="conf_")) == ["Thermostat"])
             program.signal(signal.SIGTERM)
             assert await program.wait() == 0
+
+
+def test_yes_and_no_in_a_configuration_file(tmp_path, capsys):
+    config = tmp_path / "bridge.conf"
+
+    def options(text):
+        config.write_text(f"[indiredis]\nid = -pier\n{text}\n")
+        return parser_of().parse_args(from_file(parser_of(), ["indi-mqtt", "--config", str(config)]))
+
+    for yes in ("yes", "Yes", "1", "on", "true", ""):
+        assert options(f"tls = {yes}").tls is True
+        assert options(f"verbose = {yes}").verbose is True
+    assert options("tls = no").tls is False
+    assert options("subscribe = a b").subscribe == ["a", "b"]
+    assert options("").id == "-pier"
+    for unclear in ("y", "enabled", "2"):  # which should not end in a connection that is not encrypted
+        with pytest.raises(SystemExit):
+            options(f"tls = {unclear}")
+        assert f"tls is yes or no, not '{unclear}'" in capsys.readouterr().err
 
 
 @asynchronous
