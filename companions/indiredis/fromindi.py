@@ -70,6 +70,8 @@ class _State:
                     files[message.device, message.name, one.name] = write_blob(self.folder, message, one)
         properties = [change.prop] if change.prop is not None else []
         deleted = [(grave.device, grave.name) for grave in self.model.since(change.rev - 1).deleted]
+        if change.prop is not None:
+            self.planner.doubt_state(change.prop.key)  # toindi says Busy without asking
         with rconn.pipeline(transaction=True) as pipeline:
             for command in self.planner.update(properties, deleted, [change], [message], files):
                 pipeline.execute_command(*command)

@@ -245,6 +245,13 @@ class Planner:
         self._overlays[key] = self._overlay(key)._replace(busy=False)
         return self._again(prop)
 
+    def doubt_state(self, key: Key) -> None:
+        """Somebody else may have marked it: the next update writes the state in any case."""
+        attributes = self.keys.attributes(key[1], key[0])
+        held = self._redis.hashes.get(attributes)
+        if held is not None:
+            self._redis.hashes[attributes] = {name: value for name, value in held.items() if name != "state"}
+
     def mark_blobs(self, device: str, name: str | None, enabled: bool) -> list[Command]:
         """BLOBs of a property, or of all of a device, have been enabled or not."""
         out: list[Command] = []

@@ -67,5 +67,10 @@ class SenderLoop:
 
     def _set(self, name: str, device: str, field: str, value: str) -> None:
         key = self._keys.attributes(name, device)
-        if self._rconn.exists(key):
-            self._rconn.hset(key, field, value)
+
+        def change(pipeline: Any) -> None:
+            if pipeline.exists(key):  # and as long as it is so
+                pipeline.multi()
+                pipeline.hset(key, field, value)
+
+        self._rconn.transaction(change, key)
