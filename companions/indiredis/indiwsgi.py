@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -29,6 +30,9 @@ logger = logging.getLogger("indiredis")
 SESSION: Final = 12 * 3600
 """Seconds that a login holds."""
 SESSIONS: Final = 10
+LOGINS: Final = 3
+"""People who wait for the answer to a password at one time."""
+WRONG: Final = "This is not the password"
 ASK_AGAIN: Final = 5.0
 LISTED: Final = 500
 StartResponse = Callable[..., Any]
@@ -97,6 +101,7 @@ class _Page:
         self._connection: Any = None
         self._lock = threading.Lock()
         self._login = threading.Lock()
+        self._logins = threading.Semaphore(LOGINS)
         self._asked = 0.0
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -160,7 +165,8 @@ class _Page:
             if self._hashed and not self._logged_in(session):
                 if path not in ("", "login", "properties", "blobfolder"):
                     return _Answer("403 Forbidden", "log in first")
-                return self._page("login.html", session)
+                told = WRONG if query.get("told") == WRONG else ""  # and no words of somebody else's link
+                return self._page("login.html", session, told=told)
             return self._get(environ, path, query, session)
         except redis_errors as error:
             self._lose()
@@ -183,14 +189,14 @@ class _Page:
     def _post(self, environ: Environ, path: str, query: Mapping[str, str], session: str) -> _Answer:
         if not security.is_own_origin(environ):
             return _Answer("403 Forbidden", "This form comes from another site")
-        form = read_form(environ)
+        if self._hashed and path != "login" and not self._logged_in(session):
+            return _Answer("403 Forbidden", "log in first")
+        form = read_form(environ, path == "submit")  # what is large is read for those only who may send it
         if not security.is_token(form.fields.get("token", ""), self._form_token(session)):
             return _Answer("403 Forbidden", "This form is too old: go back, reload the page, and try again")
         rconn = self._redis()
         if path == "login":
             return self._log_in(form.fields.get("password", ""))
-        if self._hashed and not self._logged_in(session):
-            return _Answer("403 Forbidden", "log in first")
         if path == "logout":
             rconn.zrem(self._keys.key("cookies"), session)
             return self._see("", {})
@@ -224,15 +230,19 @@ class _Page:
         return found is not None and float(found) > time.time() - SESSION
 
     def _log_in(self, password: str) -> _Answer:
-        if not self._login.acquire(timeout=10):
-            return _Answer("429 Too Many Requests", "too many people log in at once")
+        if not self._logins.acquire(blocking=False):  # the other threads are for those who are logged in
+            return _Answer("429 Too Many Requests", "too many people log in at once: try again")
         try:
-            good = bool(self._hashed) and security.check_password(password, self._hashed)
-            if not good:
-                time.sleep(1)
-                return self._see("", {"told": "This is not the password"})
+            with self._login:
+                return self._check_login(password)
         finally:
-            self._login.release()
+            self._logins.release()
+
+    def _check_login(self, password: str) -> _Answer:
+        good = bool(self._hashed) and security.check_password(password, self._hashed)
+        if not good:
+            time.sleep(1)
+            return self._see("", {"told": WRONG})
         session = security.new_token()  # a new one, so that nobody can plant it
         rconn = self._redis()
         key = self._keys.key("cookies")
@@ -343,11 +353,11 @@ class _Page:
     def _files(self) -> list[tuple[str, int]]:
         if self._folder is None:
             return []
-        found = [
-            (entry.stat().st_mtime_ns, entry.name, entry.stat().st_size)
-            for entry in os.scandir(self._folder)
-            if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".")
-        ]
+        found = []
+        for entry in os.scandir(self._folder):
+            if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
+                with contextlib.suppress(FileNotFoundError):  # somebody tidies up
+                    found.append((entry.stat().st_mtime_ns, entry.name, entry.stat().st_size))
         return [(name, size) for _, name, size in sorted(found, reverse=True)[:LISTED]]
 
     def _file(self, name: str) -> _Answer:

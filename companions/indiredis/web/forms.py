@@ -33,14 +33,18 @@ class Form(NamedTuple):
     files: dict[str, Upload]
 
 
-def read_form(environ: Mapping[str, Any]) -> Form:
+def read_form(environ: Mapping[str, Any], uploads: bool = True) -> Form:
     """The form in the body of a request.
+
+    Args:
+        environ: Of the request.
+        uploads: It may hold files.
 
     Raises:
         BadForm: It is none.
     """
     kind = str(environ.get("CONTENT_TYPE", ""))
-    is_upload = kind.startswith("multipart/form-data")
+    is_upload = uploads and kind.startswith("multipart/form-data")
     try:
         length = int(environ.get("CONTENT_LENGTH") or 0)
     except ValueError:

@@ -1,6 +1,7 @@
 """The page over redis: as WSGI wants it, safe from other sites, and what is set there arrives in the driver."""
 
 import asyncio
+import concurrent.futures
 import gzip
 import hashlib
 import html
@@ -194,6 +195,9 @@ async def test_other_sites_cannot_send_forms_and_files_stay_in_their_folder(tmp_
             assert browser.ask("POST", "/refresh", body, HTTP_ORIGIN="http://evil")["status"] == 403
             assert browser.ask("POST", "/refresh", body, HTTP_ORIGIN="http://localhost:81")["status"] == 403
             assert browser.ask("POST", "/refresh", body, HTTP_SEC_FETCH_SITE="cross-site")["status"] == 403
+            beyond = {"HTTP_ORIGIN": "https://localhost"}  # a web server in between speaks TLS
+            assert browser.ask("POST", "/refresh", body, HTTP_SEC_FETCH_SITE="same-origin", **beyond)["status"] == 303
+            assert browser.ask("POST", "/refresh", body, HTTP_SEC_FETCH_SITE="none", **beyond)["status"] == 403
             assert browser.post("/refresh", token="other")["status"] == 403
             browser.cookie = ""
             assert browser.ask("POST", "/refresh", body)["status"] == 403
@@ -226,9 +230,14 @@ async def test_a_password(tmp_path):
             assert browser.ask("GET", "/obs/changes")["status"] == 403
             token, before = browser.token("/obs/"), browser.cookie
             assert browser.post("/obs/refresh", token=token)["status"] == 403
+            upload = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "wsgi.input": NotRead()}
+            for path, status in (("submit?d=D&p=P", 403), ("login", 400)):
+                assert browser.ask("POST", f"/obs/{path}", bytes(2 << 20), **upload)["status"] == status
             begin = time.monotonic()
             assert "not+the+password" in browser.post("/obs/login", token=token, password="x")["headers"]["Location"]
             assert time.monotonic() - begin >= 1
+            assert "This is not the password" in browser.page("/obs/?told=This+is+not+the+password")
+            assert "send it" not in browser.page("/obs/?told=Your+password+has+expired:+send+it+to+us")
             browser.post("/obs/login", token=browser.token("/obs/"), password="open!")
             assert browser.cookie != before
             assert "Awaiting device information" in browser.page("/obs/")
@@ -238,6 +247,46 @@ async def test_a_password(tmp_path):
             assert "Log in" in browser.page("/obs/")
 
         await asyncio.to_thread(visit)
+
+
+class NotRead(io.BytesIO):
+    """A body that is left where it is."""
+
+    def read(self, *_):
+        raise AssertionError("somebody who is not logged in sends much")
+
+
+@asynchronous
+async def test_those_who_guess_passwords_hold_up_nobody_else():
+    async with redis_running() as redis:
+        app = indiwsgi.make_wsgi_app(redis.server, hashedpassword=hash_password("open!"))
+
+        def guess(_):
+            browser = Browser(app)
+            return browser.post("/login", token=browser.token(), password="x")["status"]
+
+        with concurrent.futures.ThreadPoolExecutor(8) as threads:
+            begin = time.monotonic()
+            answers = await asyncio.to_thread(lambda: sorted(threads.map(guess, range(8))))
+        assert answers == [303] * indiwsgi.LOGINS + [429] * (8 - indiwsgi.LOGINS)
+        assert time.monotonic() - begin < 30
+
+
+@asynchronous
+async def test_a_file_that_goes_while_they_are_listed_is_left_out(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    page = indiwsgi.make_wsgi_app(indiredis.redis_server(), blob_folder=tmp_path)
+    scandir = os.scandir
+
+    def tidied(folder):
+        entries = [*scandir(folder)]
+        assert all(entry.is_file(follow_symlinks=False) for entry in entries)
+        (tmp_path / "a").unlink()
+        return entries
+
+    monkeypatch.setattr(indiwsgi.os, "scandir", tidied)
+    assert [name for name, _ in page._files()] == ["b"]
 
 
 @asynchronous

@@ -1,0 +1,206 @@
+"""Chromium over the page over redis: log in, set each kind, send and fetch a BLOB, and no error in the console."""
+
+import asyncio
+import contextlib
+import shutil
+import threading
+
+import pytest
+
+pytest.importorskip("jinja2")
+pytest.importorskip("playwright", reason="browser tests need playwright")
+
+from playwright.async_api import async_playwright
+from waitress.server import create_server
+
+import indiredis
+from indiredis import indiwsgi, tools
+from indiredis.web.security import hash_password
+from tests.support import asynchronous, require, running_server
+
+from .parts import bridge, redis_running, soon
+from .test_web import Everything
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+PASSWORD = "open the dome!"
+DEVICE = "Dev <1>"
+GROUP = "G/1 &"
+
+
+@pytest.fixture(autouse=True)
+def _chromium():
+    require("chromium")
+
+
+@contextlib.contextmanager
+def served(application):
+    """The application on a port, as `python3 -m indiredis` serves it; yields the port."""
+    server = create_server(application, host="127.0.0.1", port=0, threads=8, clear_untrusted_proxy_headers=True)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield server.effective_port
+    finally:
+        server.close()
+        server.task_dispatcher.shutdown()
+        thread.join(10)
+
+
+class Desk:
+    """The page with instruments behind it, and a browser in front of it."""
+
+    def __init__(self, browser, url, redis, driver, folder):
+        self.browser, self.url = browser, url
+        self.redis, self.driver, self.folder = redis, driver, folder
+        self.errors = []
+
+    async def page(self):
+        context = await self.browser.new_context(accept_downloads=True)
+        page = await context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("response", lambda answer: self.errors.append(answer.url) if answer.status >= 400 else None)
+        await page.goto(self.url)
+        return page
+
+    async def log_in(self, page, password=PASSWORD):
+        await page.get_by_label("Password").fill(password)
+        await page.get_by_role("button", name="Log in").click()
+
+    async def device(self, page, group=GROUP):
+        await page.get_by_role("link", name="Devices").or_(page.get_by_role("heading", name="Devices")).first.wait_for()
+        await page.goto(self.url)
+        await page.get_by_role("link", name=DEVICE, exact=True).click()
+        await page.get_by_role("navigation", name="Groups").get_by_role("link", name=group, exact=True).click()
+        await page.get_by_role("heading", name=DEVICE).wait_for()
+
+
+def prop(page, label):
+    return page.get_by_role("region", name=label)
+
+
+@contextlib.asynccontextmanager
+async def desk(folder, url="/", password=""):
+    driver = Everything()
+    async with redis_running() as redis, running_server(driver) as server:
+        there = indiredis.indi_server("127.0.0.1", server.port)
+        hashed = hash_password(password) if password else ""
+        async with bridge(indiredis.run_inditoredis, there, redis.server, blob_folder=folder):
+            await soon(lambda: "BLOB" in tools.properties(redis.rconn, redis.server, DEVICE))
+            page = indiwsgi.make_wsgi_app(redis.server, blob_folder=folder, url=url, hashedpassword=hashed)
+            with served(page) as port:
+                async with async_playwright() as playwright:
+                    chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+                    try:
+                        yield Desk(chromium, f"http://127.0.0.1:{port}{url}", redis, driver, folder)
+                    finally:
+                        await chromium.close()
+
+
+@asynchronous
+async def test_log_in_set_each_kind_and_log_out(tmp_path):
+    async with desk(tmp_path, "/obs/", PASSWORD) as here:
+        page, got = await here.page(), here.driver.got
+        await here.log_in(page, "a guess")
+        await page.get_by_text("This is not the password").wait_for()
+        await here.log_in(page)
+        await page.get_by_role("button", name="Log out").wait_for()
+        await here.device(page)
+        await prop(page, "Num <b>").get_by_role("textbox", name="x 10").fill("2.5")
+        await prop(page, "Num <b>").get_by_role("button", name="Set").click()
+        await page.get_by_text("Change to property Num <b> has been submitted").wait_for()
+        await prop(page, "Num <b>").locator("td.value", has_text="2.5").wait_for()
+        await prop(page, "Num <b>").locator(".state", has_text="Ok").wait_for()
+        await prop(page, "Num <b>").get_by_role("textbox", name="x 10").fill("11")
+        await prop(page, "Num <b>").get_by_role("button", name="Set").click()
+        await page.get_by_text("11 is not from 0 to 10").wait_for()
+        await prop(page, "Text").get_by_role("textbox", name="T").fill("né <i>x</i>")
+        await prop(page, "Text").get_by_role("button", name="Set").click()
+        await page.get_by_text("Change to property Text has been submitted").wait_for()
+        for label, kind, name in (("One", "radio", "B <i>"), ("Most", "radio", "None of the above")):
+            await prop(page, label).get_by_role(kind, name=name, exact=True).check()
+            await prop(page, label).get_by_role("button", name="Set").click()
+            await page.get_by_text(f"Change to property {label} has been submitted").wait_for()
+        for name in ("A", "C"):
+            await prop(page, "Any").get_by_role("checkbox", name=name, exact=True).check()
+        await prop(page, "Any").get_by_role("button", name="Set").click()
+        await page.get_by_text("Change to property Any has been submitted").wait_for()
+        await soon(lambda: len(got) == 5, 30)
+        values = {name: {member: str(value) for member, value in members.items()} for name, members in got}
+        assert values == {
+            "NUM": {"N": "2.5"},
+            "TEXT": {"T": "né <i>x</i>"},
+            "ONE": {"A": "Off", "B <i>": "On", "C": "Off"},
+            "MOST": {"A": "Off", "B <i>": "Off", "C": "Off"},
+            "ANY": {"A": "On", "B <i>": "Off", "C": "On"},
+        }
+        assert await page.evaluate("document.querySelectorAll('main i, main script').length") == 0
+        assert await prop(page, "Light").get_by_role("button").count() == 0
+        await page.get_by_role("button", name="Log out").click()
+        await page.get_by_label("Password").wait_for()
+        assert here.errors == []
+
+
+@asynchronous
+async def test_values_come_by_themselves_but_not_over_what_somebody_types(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page()
+        await page.get_by_text("INDI is connected").wait_for()
+        await here.device(page)
+        await prop(page, "Num <b>").get_by_role("textbox", name="x 10").fill("7")
+        vector = here.driver[DEVICE]["NUM"]
+        vector["N"] = "3.5"
+        await vector.send_setVector(state="Alert", message="a <b>word</b>")
+        await prop(page, "Num <b>").locator("td.value", has_text="3.5").wait_for()
+        await prop(page, "Num <b>").locator(".state.alert").wait_for()
+        assert await prop(page, "Num <b>").get_by_role("textbox", name="x 10").input_value() == "7"
+        await page.reload()
+        await prop(page, "Num <b>").get_by_text("a <b>word</b>").wait_for()
+        vector["N"] = "4.5"
+        await vector.send_setVector(state="Ok", message="another")  # which builds the page anew
+        await prop(page, "Num <b>").get_by_text("another").wait_for()
+        await here.driver[DEVICE].send_delProperty()
+        await page.goto(here.url)
+        await page.get_by_text("Awaiting device information").wait_for()
+        assert here.errors == []
+
+
+@asynchronous
+async def test_a_blob_there_and_back(tmp_path):
+    picture = bytes(range(256)) * 40
+    async with desk(tmp_path, "/obs/", PASSWORD) as here:
+        page = await here.page()
+        await here.log_in(page)
+        await page.get_by_role("button", name="Log out").wait_for()
+        await here.device(page, "Other")
+        await prop(page, "Blob").get_by_text("Nothing yet received").wait_for()
+        await prop(page, "Blob").get_by_role("button", name="Enable BLOBs").click()
+        await prop(page, "Blob").get_by_role("button", name="Disable BLOBs").wait_for()
+        await (
+            prop(page, "Blob")
+            .locator("input[type=file]")
+            .set_input_files({"name": "flat 1.fits", "mimeType": "image/fits", "buffer": picture})
+        )
+        await prop(page, "Blob").get_by_role("button", name="Send").click()
+        await page.get_by_text("Change to property Blob has been submitted").wait_for()
+        await soon(lambda: here.driver.got, 30)
+        value = here.driver.got[0][1]["X"]
+        assert (value[0] if isinstance(value, tuple) else value) == picture
+        vector = here.driver[DEVICE]["BLOB"]
+        vector["X"] = picture[::-1]
+        vector.data["X"].blobformat = ".fits"
+        await vector.send_setVectorMembers(members=["X"])
+        link = prop(page, "Blob").get_by_role("link", name=".fits")
+        await link.wait_for()
+        async with page.expect_download() as waiting:
+            await link.click()
+        download = await waiting.value
+        assert await asyncio.to_thread(lambda path: path.read_bytes(), await download.path()) == picture[::-1]
+        await page.get_by_role("link", name="BLOB Folder").click()
+        async with page.expect_download() as waiting:
+            await page.get_by_role("main").get_by_role("link", name=".fits").click()
+        assert (await waiting.value).suggested_filename.endswith(".fits")
+        here.errors = [error for error in here.errors if "ERR_ABORTED" not in error]
+        assert here.errors == []
