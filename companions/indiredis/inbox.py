@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Final, Generic, TypeVar
 
-__all__ = ["LATE", "Inbox", "too_late"]
+__all__ = ["LATE", "Inbox", "last_moment", "too_late"]
 
 LATE: Final = 10.0
 """Seconds after which a command that still waits is not sent: nobody expects a dome to move any more."""
@@ -64,8 +64,13 @@ class Inbox(Generic[Item]):
         return item, came
 
 
+def last_moment(came: float) -> float:
+    """Until when a command that came then may be sent."""
+    return came + LATE
+
+
 def too_late(came: float) -> str:
     """Why a command that came then is not sent any more; "" if it is not too late."""
-    if asyncio.get_running_loop().time() - came <= LATE:
+    if asyncio.get_running_loop().time() <= last_moment(came):
         return ""
     return f"it had to wait for more than {LATE:g} s"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,6 +22,10 @@ logger = logging.getLogger("indiredis")
 
 WINDOW: Final = 20
 """Publications under way."""
+SIGN: Final = 300.0
+"""Seconds after which a bridge says again that it is there."""
+LASTS: Final = 3
+"""So many times as long the broker keeps that: one with a disk would keep it for ever, if both were ended at once."""
 PATIENCE: Final = 60.0
 """Seconds for one of them."""
 FIRST_WAIT: Final = 0.25
@@ -28,6 +34,17 @@ TO: Final = "to"
 """Name of the user property that says for which bridge a request is."""
 UNSUPPORTED: Final = 132
 """The reason code for a version of MQTT that a broker does not know."""
+REFUSED: Final = 128
+"""Reason codes from here on mean that something was not done."""
+LARGEST: Final = 256 << 20
+"""Bytes of a message that no broker exceeds."""
+LARGE: Final = 64 << 10
+TOO_LARGE: Final = (149, 130)
+"""Reason codes with which a broker ends the connection for a message that is too large; mosquitto gives the second."""
+TAKEN_OVER: Final = 142
+"""The reason code when somebody else has connected with our name."""
+AROUND: Final = 512
+"""Bytes of a message beside its topic and its payload."""
 HEALTHY: Final = 10.0
 """Seconds of life after which a lost connection is made again soon; two with one name would end each other for ever."""
 
@@ -76,7 +93,9 @@ class Broker:
         on_message: Called for each message.
         on_up: Called when the connection is there.
         on_down: Called when it is lost.
+        on_refused: Called when the broker does not take something, or does not let us listen, with a text for people.
         connects: How often it was made.
+        is_5: Version 5 of MQTT is spoken, as far as is known.
     """
 
     def __init__(
@@ -104,9 +123,16 @@ class Broker:
         self.on_message: Callable[[Incoming], None] = lambda message: None
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
+        self.on_refused: Callable[[str], None] = lambda reason: None
+        self._refusals: set[str] = set()
+        self._most = self._too_large = LARGEST  # what the broker has said, and what it has done
+        self._largest = 0  # that has been sent
+        self._ended = ""
         self._will = will
-        self._is_5 = True  # until a broker refuses it
+        self._beating: asyncio.Task[None] | None = None
+        self.is_5 = True  # until a broker refuses it
         self._client: Any = None
+        self._room = WINDOW  # or less, if the broker says so
         self._window = asyncio.Semaphore(WINDOW)
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -126,6 +152,7 @@ class Broker:
                     for topic in self.subscriptions:
                         await self._listen_to(client, topic)
                     since = loop.time()
+                    self._window = asyncio.Semaphore(self._room)
                     self._client = client
                     self.up = True
                     self.connects += 1
@@ -136,23 +163,25 @@ class Broker:
                         async for message in client.messages:
                             self._take(message)
                     except asyncio.CancelledError:  # a broker publishes the will only of who vanishes
+                        self._end_beating()
                         await self._say_goodbye(client)
                         raise
             except (self._aiomqtt.MqttError, OSError, ValueError) as error:
-                reason = str(error) or type(error).__name__
-                if self._is_5 and getattr(getattr(error, "rc", None), "value", 0) == UNSUPPORTED:
-                    self._is_5 = False
+                reason = self._ended or str(error) or type(error).__name__
+                if self.is_5 and getattr(getattr(error, "rc", None), "value", 0) == UNSUPPORTED:
+                    self.is_5 = False
                     logger.warning("%s: the broker at %s knows only MQTT 3.1.1", self.identifier, self.where)
                     continue
             finally:
                 was_up, self.up, self._client = self.up, False, None
+                self._end_beating()
                 for task in self._sending:  # nobody will confirm them, and others wait for their places
                     task.cancel()
                 if was_up:
                     self.on_down()
             if was_up and loop.time() - since >= HEALTHY:
                 wait = FIRST_WAIT
-            elif was_up:
+            elif was_up and not self._ended:
                 reason += "; has another bridge the same name?"
             if reason != self.refused:
                 self.refused = reason
@@ -162,11 +191,20 @@ class Broker:
 
     async def _listen_to(self, client: Any, topic: str) -> None:
         qos = max(1, self.options.qos)
-        if self._is_5:
+        if self.is_5:
             how = self._subscribe(qos=qos, noLocal=self._no_local, retainAsPublished=self._no_local)
-            await client.subscribe(topic, options=how)
+            codes = await client.subscribe(topic, options=how)
         else:
-            await client.subscribe(topic, qos)
+            codes = await client.subscribe(topic, qos)
+        for code in codes or ():
+            if getattr(code, "value", code) >= REFUSED:
+                self._refuse(f"the broker does not let {self.identifier} listen to {topic}: {code}")
+
+    def _refuse(self, text: str) -> None:
+        if text not in self._refusals:
+            self._refusals.add(text)
+            logger.warning("%s", text)
+            self.on_refused(text)
 
     async def listen_again(self, topic: str) -> None:
         """Get what is retained there once more."""
@@ -197,7 +235,7 @@ class Broker:
         options, server = self.options, self.server
         version = self._aiomqtt.ProtocolVersion
         session: dict[str, Any] = {"protocol": version.V311, "clean_session": True}
-        if self._is_5:
+        if self.is_5:
             properties = self._paho.Properties(self._packets.CONNECT)
             properties.SessionExpiryInterval = 0
             session = {"protocol": version.V5, "clean_start": True, "properties": properties}
@@ -224,7 +262,31 @@ class Broker:
             **session,
         )
         client.pending_calls_threshold = 1 << 30  # the window is ours
+        self._room, self._most, self._largest, self._ended = WINDOW, self._too_large, 0, ""
+        paho = getattr(client, "_client", None)
+        if paho is not None:  # aiomqtt keeps to itself what the broker says of these
+            paho.on_connect = _also(self._connects, paho.on_connect)
+            paho.on_publish = _also(self._published, paho.on_publish)
+            paho.on_disconnect = _also(self._disconnects, paho.on_disconnect)
+            paho.loop_misc = _patient(paho, paho.loop_misc)
         return client
+
+    def _connects(self, _: Any, __: Any, ___: Any, ____: Any, properties: Any) -> None:
+        """The broker says what it takes."""
+        self._room = max(1, min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW)))
+        self._most = min(self._too_large, getattr(properties, "MaximumPacketSize", LARGEST))
+
+    def _disconnects(self, _: Any, __: Any, ___: Any, code: Any, ____: Any) -> None:
+        """The broker says why; one that takes less than it has said ends the connection each time that it gets more."""
+        number = getattr(code, "value", 0)
+        if number >= REFUSED and number != TAKEN_OVER:
+            self._ended = str(code)
+        if number in TOO_LARGE and self._largest > LARGE:
+            self._too_large = self._largest - 1
+
+    def _published(self, _: Any, __: Any, ___: Any, code: Any, ____: Any) -> None:
+        if getattr(code, "value", 0) >= REFUSED:
+            self._refuse(f"the broker does not take what {self.identifier} publishes: {code}")
 
     def _take(self, message: Any) -> None:
         properties = message.properties
@@ -254,6 +316,7 @@ class Broker:
         content_type: str = "",
         to: str = "",
         expiry: int = 0,
+        deadline: float = math.inf,
     ) -> bool:
         """Send, in order; comes back when there is room for more, and not when it has been delivered.
 
@@ -267,19 +330,28 @@ class Broker:
             content_type: What the payload is.
             to: Name of the only bridge that it is for.
             expiry: Seconds after which the broker delivers it no more.
+            deadline: In the loop's time; if there is no room before, it is not sent.
 
         Returns:
-            False if there is no connection; then nothing was sent.
+            False if there is no connection, the broker does not take as much, or it is too late; nothing was sent then.
         """
         if not self.up:
             return False
-        await self._window.acquire()
-        client = self._client
-        if client is None:
-            self._window.release()
+        size = len(payload) + len(topic.encode()) + AROUND
+        if size > self._most:
+            text = f"a message of {len(payload)} bytes on {topic} is larger than the broker takes"
+            logger.warning("%s", text)
+            self.on_refused(text)
             return False
+        window = self._window
+        await window.acquire()
+        client = self._client
+        if client is None or window is not self._window or asyncio.get_running_loop().time() > deadline:
+            window.release()
+            return False
+        self._largest = max(self._largest, size)
         properties = None
-        if self._is_5 and (response or correlation or content_type or to or expiry):
+        if self.is_5 and (response or correlation or content_type or to or expiry):
             properties = self._paho.Properties(self._packets.PUBLISH)
             if response:
                 properties.ResponseTopic = response
@@ -294,16 +366,16 @@ class Broker:
         level = self.options.qos if qos is None else qos
         task = asyncio.ensure_future(self._deliver(client, topic, payload, level, retain, properties))
         self._sending.add(task)
-        task.add_done_callback(self._delivered)
+        task.add_done_callback(lambda task: self._delivered(task, window))
         return True
 
     async def _deliver(self, client: Any, topic: str, payload: bytes, qos: int, retain: bool, properties: Any) -> None:
         with contextlib.suppress(self._aiomqtt.MqttError):  # the connection is lost, which is told elsewhere
             await client.publish(topic, payload, qos, retain, properties, timeout=PATIENCE)
 
-    def _delivered(self, task: asyncio.Task[None]) -> None:
+    def _delivered(self, task: asyncio.Task[None], window: asyncio.Semaphore) -> None:
         self._sending.discard(task)
-        self._window.release()
+        window.release()
         if not task.cancelled() and task.exception() is not None:
             logger.error("a message was not sent: %s", task.exception())
 
@@ -317,11 +389,66 @@ class Broker:
                 with contextlib.suppress(self._aiomqtt.MqttError):
                     await client.publish(self._will.topic, self._will.payload, level, True, timeout=2)
 
+    async def announce(self, sign: Callable[[], bytes]) -> bool:
+        """Publish that we are there where the will says that we are not, and again and again as long as we are.
+
+        Args:
+            sign: Makes the payload.
+
+        Returns:
+            False if there is no connection.
+        """
+        self._end_beating()
+        if self._will is None or not self.up:
+            return False
+        self._beating = asyncio.ensure_future(self._beat(self._will.topic, sign))
+        return await self._say_here(self._will.topic, sign)
+
+    async def _say_here(self, topic: str, sign: Callable[[], bytes]) -> bool:
+        return await self.publish(topic, sign(), qos=1, retain=True, expiry=math.ceil(LASTS * SIGN))
+
+    async def _beat(self, topic: str, sign: Callable[[], bytes]) -> None:
+        while self.is_5:  # no other broker forgets it
+            await asyncio.sleep(SIGN * random.uniform(0.8, 1.0))
+            await self._say_here(topic, sign)
+
+    def _end_beating(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
+
     async def drain(self, timeout: float = 2.0) -> bool:
         """Wait until everything has been delivered; False if it is not in time."""
         if self._sending:
             await asyncio.wait(list(self._sending), timeout=timeout)
         return not self._sending
+
+
+def _also(first: Callable[..., None], then: Callable[..., None] | None) -> Callable[..., None]:
+    def both(*args: Any) -> None:
+        first(*args)
+        if then is not None:
+            then(*args)
+
+    return both
+
+
+def _patient(paho: Any, loop_misc: Callable[[], Any]) -> Callable[[], Any]:
+    """An answer to a ping comes behind a large BLOB: as long as its bytes move, nobody waits in vain."""
+    inner = vars(paho)
+    last: tuple[Any, ...] = ()
+
+    def look() -> Any:
+        nonlocal last
+        with contextlib.suppress(IndexError, KeyError):  # what paho does not show to everybody
+            out = inner["_out_packet"]
+            moved = inner["_last_bytes_received"], len(out), out[0]["pos"] if out else 0
+            if moved != last and inner["_ping_t"]:
+                inner["_ping_t"] = inner["_last_bytes_received"] = time.monotonic()
+            last = inner["_last_bytes_received"], *moved[1:]
+        return loop_misc()
+
+    return look
 
 
 _unwanted: set[asyncio.Task[None]] = set()  # the loop alone would not keep them

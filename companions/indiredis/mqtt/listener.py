@@ -22,7 +22,7 @@ from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
 from indipydriver.transport.stream import StreamLink
 
-from ..inbox import LATE
+from ..inbox import LATE, last_moment, too_late
 from ..requests import NotUnderstood, elements
 from .broker import Broker, Incoming
 from .owners import Owners
@@ -53,10 +53,12 @@ class Listener:
         self._topics = topics
         self._up = asyncio.Event()
         self._link: Link | None = None
-        self._waiting: deque[tuple[Frame, str]] = deque()  # and for which bridge alone
+        self._waiting: deque[tuple[Frame, str, float]] = deque()  # for which bridge alone, and when it came
+        self._late: dict[tuple[str | None, str | None], None] = {}  # properties with a command that was not sent
         self._news = asyncio.Event()
         self._paused = False
         self._owners = Owners()
+        self._present: set[str] = set()  # other bridges
         self._said: dict[Message, str] = {}  # what was said lately of no device that is known, and by whom
         self._wanted: dict[tuple[str | None, str | None], BlobMode] = {}
         self._greet = False
@@ -65,6 +67,7 @@ class Listener:
         broker.on_message = self._take
         broker.on_up = self._broker_up
         broker.on_down = self._broker_down
+        broker.on_refused = self._say
 
     # Links
 
@@ -98,6 +101,7 @@ class Listener:
             self._link.abort()
         self._link = link
         self._waiting.clear()
+        self._late.clear()
         self._owners.clear()
         self._wanted.clear()
         self._paused = False
@@ -105,6 +109,7 @@ class Listener:
         self._news.set()
 
     def _broker_up(self) -> None:
+        self._present.clear()
         self._greet = True
         self._up.set()
         self._news.set()
@@ -118,7 +123,8 @@ class Listener:
     # From the client; called by the link
 
     def frames_received(self, frames: list[Frame]) -> None:
-        self._waiting += [(frame, "") for frame in frames]
+        now = asyncio.get_running_loop().time()
+        self._waiting += [(frame, "", now) for frame in frames]
         self._news.set()
         if len(self._waiting) > QUEUED and not self._paused and self._link is not None:
             self._paused = True
@@ -141,7 +147,7 @@ class Listener:
             self._news.clear()
             if self._greet and self._broker.up:
                 self._greet = False
-                await self._broker.publish(self._topics.status, presence(self._topics.own, True), qos=1, retain=True)
+                await self._broker.announce(lambda: presence(self._topics.own, True))
             if self._link is not None and self._broker.up:
                 self.ready.set()
             if loop.time() >= self._look_at:
@@ -153,21 +159,34 @@ class Listener:
                 if self._paused and len(self._waiting) < QUEUED // 2 and self._link is not None:
                     self._paused = False
                     self._link.resume_reading()
+            for device, name in self._late:  # who believes that it is Busy is told what is so
+                self._wait(encode(GetProperties(device, name)))
+            self._late.clear()
 
-    async def _publish(self, frame: Frame, to: str) -> None:
+    async def _publish(self, frame: Frame, to: str, came: float) -> None:
         verb = frame.tag.verb
         if verb not in (Verb.NEW, Verb.GET, Verb.ENABLE_BLOB):
             return
         payload = b"".join(frame.chunks)
-        response, expiry = "", 0
+        response, expiry, deadline = "", 0, math.inf
         if verb is Verb.ENABLE_BLOB:
             self._want(frame)
             response = self._topics.blobs
         elif verb is Verb.NEW:
-            expiry = int(LATE)
+            expiry, deadline = int(LATE), last_moment(came)
         if verb is not Verb.GET:
             to = self._owners.of(frame.device)
-        await self._broker.publish(self._topics.to_indi, payload, response=response, to=to, expiry=expiry)
+        sent = await self._broker.publish(
+            self._topics.to_indi, payload, response=response, to=to, expiry=expiry, deadline=deadline
+        )
+        if not sent and verb is Verb.NEW and (reason := too_late(came)):
+            self._tell_late(frame, reason)
+
+    def _tell_late(self, frame: Frame, reason: str) -> None:
+        text = f"The command for {frame.device} {frame.name} was not sent: {reason}"
+        logger.warning("%s", text)
+        self._write([encode(Message(frame.device, text, format_timestamp()))])
+        self._late[frame.device, frame.name] = None
 
     def _want(self, frame: Frame) -> None:
         with contextlib.suppress(RemoteProtocolError):
@@ -227,8 +246,8 @@ class Listener:
             return True
         if verb is Verb.MESSAGE and not self._owners.of(device):
             return self._is_said_first(frame, who)
-        if device is None:
-            return True
+        if not device or (verb in (Verb.DEF, Verb.SET) and not frame.name):
+            return False  # it stands for the devices of others, too, or nobody could delete it again
         if self._owners.is_of_another(device, who):
             if self._owners.contest(device, who):
                 owner = self._owners.of(device)
@@ -254,22 +273,24 @@ class Listener:
         return True
 
     def _ask(self, device: str | None = None, to: str = "") -> None:
-        self._waiting.append((encode(GetProperties(device)), to))
+        self._wait(encode(GetProperties(device)), to)
+
+    def _wait(self, frame: Frame, to: str = "") -> None:
+        self._waiting.append((frame, to, asyncio.get_running_loop().time()))
         self._news.set()
 
     def _want_again(self, device: str | None = None) -> None:
         """Ask again for BLOBs that were asked for."""
         for (of, name), mode in self._wanted.items():
             if device is None or of == device:
-                self._waiting.append((encode(EnableBlob(of, name, mode)), ""))
-                self._news.set()
+                self._wait(encode(EnableBlob(of, name, mode)))
 
     def _counted(self, who: str, payload: bytes) -> None:
         """A broker drops what a slow listener does not fetch, and tells nobody."""
-        match = re.fullmatch(rb"(\d{1,18}) (\d{1,18})", payload)
-        if match is None:
+        match = re.fullmatch(rb"(\d{1,18}) (\d{1,18}) (.+)", payload, re.DOTALL)
+        if match is None or match[3] != self._topics.of_messages.encode():
             return
-        total, answers = map(int, match.groups())
+        total, answers = int(match[1]), int(match[2])
         if not self._owners.counted(who, total, answers):
             logger.warning("not everything from %s has arrived: it is asked again", who)
             self._look_at = asyncio.get_running_loop().time() + AWAKE
@@ -279,6 +300,9 @@ class Listener:
         for device, name in self._owners.left_over(who, answers):
             self._owners.deleted(device, name)
             self._write([encode(DelProperty(device, name, now))])
+
+    def _say(self, text: str) -> None:
+        self._write([encode(Message(None, text, format_timestamp()))])
 
     def _write(self, frames: list[Frame]) -> None:
         if frames and self._link is not None:
@@ -293,8 +317,9 @@ class Listener:
                 self._greet = True
                 self._news.set()
             return
-        if online is None:
+        if online is None or (online and who in self._present):  # it says so again and again
             return
+        (self._present.add if online else self._present.discard)(who)
         now = format_timestamp()
         news = [] if message.retained and online else [encode(Message(None, text, now))]
         if not online:

@@ -31,7 +31,7 @@ from ..inbox import Inbox, too_late
 from ..requests import NotUnderstood, elements, request
 from ..store import encoded
 from .broker import Broker, Incoming
-from .snoop import SnoopTable
+from .snoop import SnoopTable, is_over
 from .topics import STATUS, Topics, is_online, presence, presence_text
 
 __all__ = ["Site"]
@@ -45,6 +45,8 @@ MOST: Final = 1000
 COUNT_EVERY: Final = 5.0
 COUNTS: Final = 6
 """How often listeners are told of the last message, as that can get lost too."""
+MISSING: Final = 15.0
+"""Seconds after which a bridge that has not come back together with the broker is gone."""
 Subject = tuple[str | None, str | None]
 
 
@@ -68,7 +70,10 @@ class Site:
         self._snooped: list[tuple[str, Subject]] = []
         self._snoops = SnoopTable()
         self._standing: dict[Subject, None] = {}  # what drivers here want from elsewhere
-        self._repeat_snoops = False
+        self._to_repeat: dict[Subject, None] = {}  # of that, what is to be published for all
+        self._present: set[str] = set()  # other bridges
+        self._missing: set[str] = set()  # that were here when the broker went away
+        self._newcomers: dict[str, None] = {}  # bridges that have come, and do not know it yet
         self._texts: deque[str] = deque(maxlen=TOLD)
         self._shown: dict[str, set[str]] = {}  # properties that have been published
         self._blobs: dict[str, dict[Subject, tuple[BlobMode, str]]] = {}  # by who asked: mode and topic
@@ -83,6 +88,7 @@ class Site:
         broker.on_message = self._take
         broker.on_up = self._broker_up
         broker.on_down = self.ready.clear
+        broker.on_refused = lambda text: self.tell([text])
 
     # What the INDI side tells
 
@@ -102,10 +108,10 @@ class Site:
         """A driver looks for a device that is not here."""
         if isinstance(message, GetProperties):
             device = None if (message.device or "").startswith("*") else message.device
-            if len(self._standing) < MOST:
-                self._standing[device, message.name if device else None] = None
-            self._repeat_snoops = True
-            self._feed.poke()
+            subject = (device, message.name if device else None)
+            if subject in self._standing or len(self._standing) < MOST:
+                self._standing[subject] = self._to_repeat[subject] = None
+                self._feed.poke()
 
     # Out
 
@@ -135,7 +141,8 @@ class Site:
 
     async def _count(self) -> None:
         self._counted = asyncio.get_running_loop().time()
-        await self._broker.publish(self._topics.count, b"%d %d" % (self._said, self._answers))
+        where = self._topics.of_messages.encode()  # listeners of another group hear none of them
+        await self._broker.publish(self._topics.count, b"%d %d %s" % (self._said, self._answers, where))
 
     async def _say(self, payload: bytes) -> None:
         """Publish for all; a listener for which the broker has dropped some finds out by the number."""
@@ -144,12 +151,12 @@ class Site:
             self._counts_left = COUNTS
 
     async def _greeting(self) -> None:
-        await self._broker.publish(self._topics.status, presence(self._topics.own, True), qos=1, retain=True)
+        await self._broker.announce(lambda: presence(self._topics.own, True))
         self._shown.clear()
         self._said = 0
         self._was_up = self._model.connected
         self._asked = {(None, None)}
-        self._repeat_snoops = True
+        self._to_repeat |= self._standing
         self.ready.set()
 
     async def _publish_news(self, news: News) -> None:
@@ -220,11 +227,19 @@ class Site:
             for message in self._definitions(device, name):
                 if payload := await encoded(message):
                     await self._broker.publish(self._topics.data_for(who), payload)
-        if self._repeat_snoops:
-            self._repeat_snoops = False
-            for device, name in list(self._standing):
-                if payload := await encoded(GetProperties(device, name)):
-                    await self._broker.publish(self._topics.snoop_control, payload)
+        await self._snoop()
+
+    async def _snoop(self) -> None:
+        """Publish what our drivers want from elsewhere: for all, or for those who have come since then."""
+        newcomers, self._newcomers = [*self._newcomers], {}
+        to_repeat, self._to_repeat = self._to_repeat, {}
+        if newcomers and not self._broker.is_5:
+            newcomers, to_repeat = [], dict(self._standing)
+        for subject in list(self._standing):
+            topics = [self._topics.snoop_control] if subject in to_repeat else map(self._topics.data_for, newcomers)
+            for topic in topics:  # all hear the first, which would be a storm when many bridges come
+                if payload := await encoded(GetProperties(*subject)):
+                    await self._broker.publish(topic, payload, response=self._topics.snoop_data)
 
     def _definitions(self, device: str | None, name: str | None) -> list[DefVector]:
         found = [self._model.get(device, name)] if device is not None and name is not None else list(self._model)
@@ -237,8 +252,18 @@ class Site:
     # In
 
     def _broker_up(self) -> None:
+        self._missing |= self._present
+        self._present.clear()
+        asyncio.get_running_loop().call_later(MISSING, self._look_for_missing, self._broker.connects)
         self._greet = True
         self._feed.poke()
+
+    def _look_for_missing(self, connects: int) -> None:
+        """Who went while the broker was away, too, is not told of by it."""
+        if self._broker.up and self._broker.connects == connects:
+            for who in self._missing - self._present:
+                self._gone(who)
+            self._missing.clear()
 
     def _take(self, message: Incoming) -> None:
         first, who = self._topics.split(message.topic)
@@ -251,6 +276,9 @@ class Site:
         if self._topics.snoop_control.startswith(f"{first}/"):
             if who != self._topics.own:
                 self._take_snoop(who, message)
+            return
+        if asker := self._topics.asker(message.topic, message.response):
+            self._take_snoop(asker, message)
             return
         if message.to not in ("", self._topics.own):
             return
@@ -266,11 +294,18 @@ class Site:
                 self._feed.poke()
             return
         if online is False:
-            self._snoops.forget(who)
-            self._inbox.put((who, message), 0)  # behind what it asked for before
-        elif online and self._standing:
-            self._repeat_snoops = True
-            self._feed.poke()
+            self._gone(who)
+        elif online and who not in self._present:
+            self._present.add(who)
+            if self._standing and not message.retained:  # who was here before has heard our greeting
+                self._newcomers[who] = None
+                self._feed.poke()
+
+    def _gone(self, who: str) -> None:
+        self._present.discard(who)
+        self._snoops.forget(who)
+        gone = Incoming(f"{STATUS}/{who}", b"", False)
+        self._inbox.put((who, gone), 0)  # behind what it asked for before
 
     def _take_snoop(self, who: str, message: Incoming) -> None:
         try:
@@ -330,7 +365,7 @@ class Site:
             if isinstance(one, DefVector | SetVector | DelProperty | Message):
                 await self._client.send(one)
             if isinstance(one, DelProperty):  # our request has gone with it
-                self._repeat_snoops = True
+                self._to_repeat |= {each: None for each in self._standing if is_over(each, one.device, one.name)}
                 self._feed.poke()
 
     async def _carry_request(self, who: str, message: Incoming, came: float) -> None:
@@ -355,6 +390,7 @@ class Site:
                 reason = str(error)
             if reason:
                 self._texts.append(f"The command for {asked.device} {asked.name} was not sent: {reason}")
+                self._asked.add((asked.device, asked.name))  # who believes that it is Busy is told what is so
                 self._feed.poke()
 
     # BLOBs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["SnoopTable"]
+__all__ = ["SnoopTable", "is_over"]
 
 Subject = tuple[str | None, str | None]
 """Device and property; None for all."""
@@ -36,7 +36,7 @@ class SnoopTable:
     def deleted(self, device: str, name: str | None) -> None:
         """A property, or with a name of None a device, has been deleted: requests for it are over."""
         for who, wanted in list(self._wanted.items()):
-            wanted -= {each for each in wanted if each[0] == device and (name is None or each[1] == name)}
+            wanted -= {each for each in wanted if is_over(each, device, name)}
             if not wanted:
                 del self._wanted[who]
 
@@ -48,6 +48,11 @@ class SnoopTable:
 
     def __len__(self) -> int:
         return sum(map(len, self._wanted.values()))
+
+
+def is_over(subject: Subject, device: str | None, name: str | None) -> bool:
+    """A request ends when this, or with a name of None the device, is deleted."""
+    return subject[0] == device and (name is None or subject[1] == name)
 
 
 def _covers(subject: Subject, device: str | None, name: str | None) -> bool:

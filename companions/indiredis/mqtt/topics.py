@@ -67,6 +67,7 @@ class Topics:
         self.blobs = f"{BLOBS}/{own}"
         self.status = f"{STATUS}/{own}"
         self.count = f"{COUNT}/{own}"
+        self.of_messages = server.from_indi_topic
         self._server = server
 
     def _from_others(self, first: str) -> list[str]:
@@ -97,6 +98,11 @@ class Topics:
     def data_for(self, other: str) -> str:
         """Where another bridge gets what its drivers asked for."""
         return f"{self._server.snoop_data_topic}/{other}"
+
+    def asker(self, topic: str, response: str) -> str:
+        """Who asks us alone for something to follow: a request where we get data, which names where its data go."""
+        first, _, who = response.rpartition("/")
+        return who if topic == self.snoop_data and first == self._server.snoop_data_topic else ""
 
     def split(self, topic: str) -> tuple[str, str]:
         """First part and name of a topic; the name is "" for a flat topic of old versions."""

@@ -236,6 +236,26 @@ async def test_a_bridge_that_is_stopped_while_much_is_under_way_says_that_it_is_
 
 
 @asynchronous
+async def test_a_bridge_says_again_and_again_that_it_is_online_as_the_broker_is_to_forget_it(monkeypatch):
+    """Else one that stores everything would show for ever a bridge that was killed together with it."""
+    monkeypatch.setattr(broker_module, "SIGN", 0.05)
+    broker = Broker(indiredis.mqtt_server(), "x", [], will=Will("status/x", b"offline"))
+    said = []
+
+    class Keeps:
+        async def publish(self, topic, payload, qos, retain, properties, timeout):
+            said.append((topic, payload, retain, properties.MessageExpiryInterval))
+
+    assert not await broker.announce(lambda: b"online")
+    broker.up, broker._client = True, Keeps()
+    assert await broker.announce(lambda: b"online %d" % len(said))
+    await eventually(lambda: len(said) == 4)
+    broker._end_beating()
+    await asyncio.sleep(0.1)
+    assert said == [("status/x", b"online %d" % number, True, 1) for number in range(4)]
+
+
+@asynchronous
 async def test_a_bridge_that_is_stopped_while_it_connects_leaves_no_connection():
     async with broker_running() as (mqtt, _):
         for number in range(40):

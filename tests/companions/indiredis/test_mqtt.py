@@ -15,7 +15,7 @@ from indipydriver import Device, IPyDriver
 from indipydriver.propertymembers import NumberMember
 from indipydriver.propertyvectors import NumberVector
 from indiredis import tools
-from tests.support import asynchronous, eventually, free_port, require, running, running_server, started
+from tests.support import allowed, asynchronous, eventually, free_port, require, running, running_server, started
 from tests.support.certificates import certificates, trusting
 
 from .parts import at, bridge, broker_running, redis_running, script, soon, witness
@@ -201,6 +201,25 @@ async def test_a_driver_follows_a_device_at_another_site(name):
                 assert heard.stdout().count("snoop_data/west") == count
 
 
+@asynchronous
+async def test_who_comes_later_is_asked_alone_for_what_drivers_elsewhere_follow():
+    """Requests for all, by each of many sites whenever another one comes, would be a storm."""
+    count = 4
+    counter, followers = Counter("Mount"), [Follower(f"Dome {number}", "Mount") for number in range(count)]
+    async with broker_running() as (mqtt, _), contextlib.AsyncExitStack() as stack:
+        heard = stack.enter_context(witness(mqtt))
+        for number, follower in enumerate(followers):
+            await stack.enter_async_context(bridge(indiredis.run_driverstomqtt, follower, f"dome{number}", mqtt))
+        await eventually(lambda: len(re.findall(r"^snoop_control/dome3 ", heard.stdout(), re.M)) == 1)
+        server = await stack.enter_async_context(running_server(counter))
+        await stack.enter_async_context(site(server, "east", mqtt))
+        await counter.say(5)
+        await eventually(lambda: [follower.seen[-1:] for follower in followers] == [["5"]] * count)
+        text = heard.stdout()
+        assert len(re.findall(r"^snoop_control/", text, re.M)) == count
+        assert len(re.findall(r"^snoop_data/east <getProperties", text, re.M)) == count
+
+
 # Whatever dies
 
 
@@ -270,6 +289,31 @@ async def test_the_broker_is_killed_in_traffic(tmp_path):
                 await soon(lambda: not differences(client.snapshot(), redis.everything()))
                 assert "99" not in driver.got
                 await stack.aclose()
+
+
+@pytest.mark.measured
+@asynchronous
+async def test_a_bridge_and_the_broker_are_killed_together_and_only_the_broker_comes_back(tmp_path):
+    broker_port = free_port()
+    async with redis_running() as redis, running_server(Counter()) as server, contextlib.AsyncExitStack() as stack:
+        async with broker_running(broker_port) as (mqtt, broker):
+            await stack.enter_async_context(
+                bridge(indiredis.run_mqtttoredis, "web", mqtt, redis.server, blob_folder=tmp_path)
+            )
+            client = await stack.enter_async_context(watching(await stack.enter_async_context(port_to(mqtt))))
+            with script(SITE.format(indi=server.port, mqtt=mqtt.port)) as program:
+                await client.wait_device("Counter")
+                await soon(lambda: tools.devices(redis.rconn, redis.server) == ["Counter"])
+                for each in (program, broker):
+                    each.signal(signal.SIGKILL)
+                    await each.wait()
+        async with broker_running(broker_port) as (mqtt, _):
+            with witness(mqtt) as heard:
+                await eventually(lambda: "web is online" in heard.stdout(), 30)
+                took = await soon(lambda: not tools.devices(redis.rconn, redis.server) and not client.devices, 30)
+                assert took < allowed(10)
+                assert "site1" not in heard.stdout()
+            await stack.aclose()
 
 
 async def _keep_saying(driver):
