@@ -42,9 +42,15 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
+def ident(own: str, device: str, *rest: str) -> str:
+    """What nothing else is called: `a_b` of `c` is not `a` of `b_c`."""
+    plain = slug(own, device, *rest)
+    return f"{plain}_{_digest(f'{own}/{device}')}" if "_" in own + device else plain  # no bridge has a `/`
+
+
 def topic(own: str, device: str) -> str:
     """Where the configuration of a device is kept."""
-    return f"{PREFIX}/device/{slug(own, device)}/config"
+    return f"{PREFIX}/device/{ident(own, device)}/config"
 
 
 def is_of(payload: bytes, tree: Tree) -> bool:
@@ -75,7 +81,7 @@ def config(tree: Tree, device: Device, known: Mapping[str, str] | None = None) -
     gone = {key: {"p": platform} for key, platform in (known or {}).items() if key not in components}
     info = device.get("DRIVER_INFO")
     text = info.values if info is not None else {}
-    about: dict[str, Any] = {"ids": [slug(tree.own, device.name)], "name": device.name}
+    about: dict[str, Any] = {"ids": [ident(tree.own, device.name)], "name": device.name}
     about |= {"mdl": text["DRIVER_NAME"]} if text.get("DRIVER_NAME") else {}
     about |= {"sw": text["DRIVER_VERSION"]} if text.get("DRIVER_VERSION") else {}
     payload = {
@@ -94,7 +100,7 @@ def config(tree: Tree, device: Device, known: Mapping[str, str] | None = None) -
 
 
 def _common(tree: Tree, device: Device, prop: Property, key: str, platform: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"unique_id": slug(tree.own, device.name, key)}
+    found: dict[str, Any] = {"unique_id": ident(tree.own, device.name, key)}
     found["default_entity_id"] = f"{platform}.{slug(device.name, key).lower().replace('-', '_')}"
     group = prop.group.lower()
     if any(word in group for word in _DIAGNOSTIC) and platform in ("sensor", "binary_sensor"):

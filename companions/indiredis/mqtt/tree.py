@@ -66,8 +66,8 @@ class Tree:
         return device, name, member[0] if member else ""
 
 
-def _number(member: Member) -> Any:
-    return member.number if math.isfinite(member.number) else None
+def _number(member: Member) -> float | None:
+    return member.number if math.isfinite(member.number) else None  # JSON knows no others
 
 
 def definition(prop: Property) -> bytes:
@@ -79,7 +79,7 @@ def definition(prop: Property) -> bytes:
             one["format"] = member.format
             if member.range is not None:
                 one["min"], one["max"] = member.range
-                one["step"] = Member("", "", member.step).number
+                one["step"] = _number(Member("", "", member.step))
         members[member.name] = one
     found: dict[str, Any] = {"kind": prop.kind.value, "label": prop.label, "group": prop.group, "perm": prop.perm.value}
     if prop.rule is not None:

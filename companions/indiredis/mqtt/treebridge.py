@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from indipyclient.client import Client
@@ -15,6 +16,7 @@ from indipyclient.errors import ClientError
 from indipyclient.model.commands import Value
 from indipyclient.model.model import Model
 from indipyclient.model.properties import Key
+from indipyclient.model.site import Device
 from indipydriver.protocol.tags import State, SwitchRule, VectorKind
 from indipydriver.protocol.values import parse_timestamp
 
@@ -34,6 +36,7 @@ QUIET: Final = 1.0
 EARLIER: Final = 5.0
 """Seconds after which what an earlier run has left at the broker is deleted, unless it is there again."""
 AT_ONCE: Final = 64
+"""Commands under way; of those beyond, the senders of as many more are told that they are refused."""
 
 
 class TreeBridge:
@@ -54,11 +57,14 @@ class TreeBridge:
         self._ha = home_assistant
         self._published: dict[str, bytes] = {}
         self._components: dict[str, dict[str, str]] = {}
+        self._configs: dict[str, tuple[tuple[float, int], bytes]] = {}  # of what state of the model, and the payload
         self._all = asyncio.Event()
         self._announced = -1.0
         self._made: dict[Key, tuple[int, bytes, bytes]] = {}  # of each property: its number, and its payloads
         self._left: set[str] = set()  # retained topics of an earlier run
         self._since = 0.0
+        self._session = 0  # of the model, and since when
+        self._linked = 0.0
         self._jobs: set[asyncio.Task[None]] = set()
         broker.on_message = self._take
         broker.on_up = self._all.set
@@ -126,12 +132,10 @@ class TreeBridge:
             for device in self._model.site().devices.values():
                 at = discovery.topic(self._topics.own, device.name)
                 if settled:
-                    payload, components = discovery.config(self._topics, device, self._components.get(device.name))
-                    self._components[device.name] = components
-                    wanted[at] = payload
+                    wanted[at] = self._config(device)
                 elif at in self._published:
                     wanted[at] = self._published[at]
-        if self._left and self._model.connected and asyncio.get_running_loop().time() - self._since > EARLIER:
+        if self._left and self._model.connected and self._is_linked_for(EARLIER):
             for topic in self._left - wanted.keys():
                 await self._broker.publish(topic, b"", qos=1, retain=True)
             self._left.clear()
@@ -139,8 +143,33 @@ class TreeBridge:
             await self._broker.publish(topic, b"", qos=1, retain=True)
             del self._published[topic]
         for topic, payload in wanted.items():
-            if self._published.get(topic) != payload and await self._broker.publish(topic, payload, qos=1, retain=True):
+            if self._published.get(topic) != payload and await self._tell(topic, payload):
                 self._published[topic] = payload
+
+    async def _tell(self, topic: str, payload: bytes) -> bool:
+        if topic == self._topics.status:
+            return await self._broker.announce(lambda: payload)
+        return await self._broker.publish(topic, payload, qos=1, retain=True)
+
+    def _config(self, device: Device) -> bytes:
+        """What Home Assistant is told of a device; made again only when it may have become something else."""
+        info = device.get("DRIVER_INFO")
+        now = (self._model.defined_at, info.rev if info is not None else 0)
+        made = self._configs.get(device.name)
+        if made is None or made[0] != now:
+            before = self._components.get(device.name, {})
+            payload, components = discovery.config(self._topics, device, before)
+            self._components[device.name] = components
+            has_gone = not before.keys() <= components.keys()  # which is said once
+            made = self._configs[device.name] = ((-1.0, 0) if has_gone else now, payload)
+        return made[1]
+
+    def _is_linked_for(self, seconds: float) -> bool:
+        """The broker has been there for so long, and the link to the instruments, too."""
+        if self._model.session != self._session:
+            self._session = self._model.session
+            self._linked = asyncio.get_running_loop().time()
+        return asyncio.get_running_loop().time() - max(self._since, self._linked) > seconds
 
     # Commands
 
@@ -160,10 +189,14 @@ class TreeBridge:
                 logger.warning("a retained command on %s is ignored and deleted", message.topic)
                 self._start(self._delete(message.topic))
             return
-        if len(self._jobs) >= AT_ONCE:
-            logger.warning("a command on %s is refused: too many are under way", message.topic)
+        if not message.payload and not self._broker.is_5:
+            return  # perhaps a retained command was deleted, by us for example, which 3.1.1 does not tell apart
+        if len(self._jobs) < AT_ONCE:
+            self._start(self._carry_out(message, *asked))
             return
-        self._start(self._carry_out(message, *asked))
+        logger.warning("a command on %s is refused: too many are under way", message.topic)
+        if len(self._jobs) < 2 * AT_ONCE:
+            self._start(self._refuse(message, *asked))
 
     def _start(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(job)
@@ -203,6 +236,16 @@ class TreeBridge:
         except (ClientError, ValueError) as error:
             answer["error"] = str(error)
         answer["s"] = round(time.monotonic() - begin, 3)
+        await self._answer(message, device, name, answer)
+
+    async def _refuse(self, message: Incoming, device: str, name: str, member: str) -> None:
+        answer: dict[str, Any] = {"ok": False, "error": "too many commands are under way", "s": 0.0}
+        with contextlib.suppress(ValueError):
+            _, _, ident = tree.parse_set(message.payload, member)
+            answer |= {} if ident is None else {"id": ident}
+        await self._answer(message, device, name, answer)
+
+    async def _answer(self, message: Incoming, device: str, name: str, answer: Mapping[str, Any]) -> None:
         payload = json.dumps(answer).encode()
         if message.response:
             await self._broker.publish(message.response, payload, qos=1, correlation=message.correlation)

@@ -1,6 +1,7 @@
 """The tree of JSON topics: what is retained equals the model, commands have results, Home Assistant is told."""
 
 import asyncio
+import itertools
 import json
 import re
 import signal
@@ -10,9 +11,14 @@ import pytest
 import indiredis
 from examples import thermostat
 from indipyclient import Client
+from indipyclient.model.model import Model
 from indipydriver import Device, IPyDriver
+from indipydriver.protocol.messages import DefMember, DefVector, DelProperty, OneMember, SetVector
+from indipydriver.protocol.tags import Permission, State, VectorKind
 from indiredis.mqtt import discovery
-from indiredis.mqtt.tree import Tree, parse_set, state
+from indiredis.mqtt.broker import Incoming
+from indiredis.mqtt.tree import Tree, definition, parse_set, state
+from indiredis.mqtt.treebridge import TreeBridge
 from tests.companions.indipyclient.scripted import scripted
 from tests.support import asynchronous, eventually, require, running_server, started
 
@@ -204,6 +210,130 @@ async def test_a_component_that_has_gone_is_said_once():
             await asyncio.sleep(0)
 
 
+class _Broker:
+    """Keeps what is published."""
+
+    up = is_5 = True
+
+    def __init__(self):
+        self.published = []
+
+    async def publish(self, topic, payload, **_):
+        self.published.append((topic, payload))
+        return True
+
+    async def announce(self, sign):
+        return await self.publish("indi/pier/status", sign())
+
+
+class _Client:
+    """Has a model that the test makes."""
+
+    def __init__(self):
+        self.model = Model()
+
+    def define(self, device, *names, text="x"):
+        loop = asyncio.get_running_loop()
+        for name in names:
+            members = (DefMember("DRIVER_NAME", text),)
+            message = DefVector(VectorKind.TEXT, device, name, State.OK, members, perm=Permission.READ_ONLY)
+            self.model.apply(message, loop.time() - 10)
+
+    def get(self, *key):
+        return self.model.get(*key)
+
+    def need(self, device, name):
+        raise ValueError("not now")
+
+
+def tree_of(client):
+    broker = _Broker()
+    return TreeBridge(client, broker, Tree("pier"), home_assistant=True), broker
+
+
+@asynchronous
+async def test_a_command_that_is_one_too_many_has_an_answer():
+    bridging, broker = tree_of(_Client())
+    for number in range(100):
+        payload = json.dumps({"v": {"N": 1}, "id": number}).encode()
+        bridging._take(Incoming("indi/pier/D/P/set", payload, False, response="answers"))
+    await eventually(lambda: len(broker.published) == 200)
+    answers = [json.loads(payload) for topic, payload in broker.published if topic == "answers"]
+    assert {answer["id"] for answer in answers} == set(range(100))
+    assert sum("too many" in answer["error"] for answer in answers) == 36
+
+
+@asynchronous
+async def test_an_empty_text_is_a_command_unless_it_may_be_the_end_of_a_retained_one():
+    for is_5 in (True, False):
+        bridging, broker = tree_of(_Client())
+        broker.is_5 = is_5
+        bridging._take(Incoming("indi/pier/D/P/T/set", b"", False))
+        await asyncio.sleep(0.05)
+        assert len(broker.published) == is_5
+
+
+@asynchronous
+async def test_what_an_earlier_run_has_left_stays_until_the_instruments_had_time_to_come():
+    client = _Client()
+    bridging, broker = tree_of(client)
+    bridging._since = asyncio.get_running_loop().time() - 60  # the broker has been there for long
+    left = {"indi/pier/D/P": b"{}", "homeassistant/device/pier_D/config": b'{"avty": [{"t": "indi/pier/status"}]}'}
+    for topic, payload in left.items():
+        bridging._take(Incoming(topic, payload, True))
+    await bridging._publish_all()
+    client.model.link_made()
+    await bridging._publish_all()
+    assert not [topic for topic, payload in broker.published if not payload]
+    bridging._linked -= 6
+    await bridging._publish_all()
+    assert {topic for topic, payload in broker.published if not payload} == set(left)
+
+
+@asynchronous
+async def test_a_configuration_is_made_again_only_when_something_was_defined(monkeypatch):
+    made, config = [], discovery.config
+
+    def note(tree, device, known=None):
+        made.append(device.name)
+        return config(tree, device, known)
+
+    monkeypatch.setattr(discovery, "config", note)
+    client = _Client()
+    bridging, broker = tree_of(client)
+    client.model.link_made()
+    client.define("A", "P", "Q", "DRIVER_INFO")
+    client.define("B", "P")
+
+    async def published():
+        before = len(broker.published)
+        await bridging._publish_all()
+        return {topic.split("/")[2] for topic, _ in broker.published[before:] if topic.endswith("/config")}
+
+    assert await published() == {"pier_A", "pier_B"}
+    assert made == ["A", "B"]
+    client.model.apply(SetVector(VectorKind.TEXT, "A", "P", (OneMember("DRIVER_NAME", "y"),), State.OK))
+    assert await published() == set()
+    assert made == ["A", "B"]
+    client.model.apply(SetVector(VectorKind.TEXT, "A", "DRIVER_INFO", (OneMember("DRIVER_NAME", "y"),), State.OK))
+    assert await published() == {"pier_A"}
+    made.clear()
+    client.model.apply(DelProperty("A", "Q"), asyncio.get_running_loop().time() - 5)
+    assert await published() == {"pier_A"}  # with what has gone
+    assert await published() == {"pier_A"}  # and without it
+    assert await published() == set()
+    assert made == ["A", "B", "A"]
+
+
+def test_no_two_devices_or_components_of_any_two_bridges_have_one_name_in_home_assistant():
+    names = ["a", "b", "a_b", "b_a", "a b", "a_b_a", "_", "__"]
+    pairs = list(itertools.product(names, repeat=2))
+    assert len({discovery.topic(*pair) for pair in pairs}) == len(pairs)
+    triples = list(itertools.product(names, repeat=3))
+    assert len({discovery.ident(*triple) for triple in triples}) == len(triples)
+    assert discovery.ident("pier", "Dome", "A_B") == "pier_Dome_A_B"
+
+
 def test_topics_and_payloads():
     tree = Tree("x")
     assert tree.asked(tree.set("a/b", "+#%", "$m")) == ("a/b", "+#%", "$m")
@@ -238,6 +368,7 @@ ODD = [
                 ("ro", "%.20f", 1, "1.0000001", 0),
                 ("wo", "%.2f", 5, 1, -1),
                 ("rw", "x", "nan", "inf", "x"),
+                ("rw", "%g", 0, 1, "x"),
             ]
         )
     ),
@@ -264,6 +395,9 @@ async def test_configurations_of_odd_properties():
         device = client.devices["Odd"]
         found = check_config(discovery.config(Tree("pier"), device)[0])["cmps"]
         assert len(found) == sum(len(prop.members) for prop in device.properties.values()) - 3  # a select has four
+        for prop in device.properties.values():
+            for payload in (definition(prop), state(prop)):
+                json.loads(payload, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
         [select] = [one for one in found.values() if one["p"] == "select"]
         assert len(select["options"]) == 4
         jinja2 = pytest.importorskip("jinja2")
