@@ -67,7 +67,7 @@ def add_mqtt(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--id", required=True, help="name of this bridge at the broker; no other may have it")
     add("--mhost", default="localhost", help="host of the MQTT broker (localhost)")
-    add("--mport", type=int, default=1883, help="port of the MQTT broker (1883)")
+    add("--mport", type=int, help="port of the MQTT broker (1883; 8883 if encrypted)")
     add("--username", default="", help="name of the user at the broker")
     add("--password-file", metavar="FILE", help=f"file with the password; else the environment's {MQTT_PASSWORD}")
     add("--tls", action="store_true", help="encrypt, and trust the certificates that this machine trusts")
@@ -129,7 +129,9 @@ def redis_of(options: argparse.Namespace) -> RedisServer:
 
 def mqtt_of(options: argparse.Namespace) -> MQTTServer:
     password = _secret(options.password_file, MQTT_PASSWORD)
-    return mqtt_server(options.mhost, options.mport, options.username, password)
+    usual = 8883 if options.tls or options.cafile else 1883
+    port = usual if options.mport is None else options.mport
+    return mqtt_server(options.mhost, port, options.username, password)
 
 
 def options_of(options: argparse.Namespace) -> MQTTOptions:

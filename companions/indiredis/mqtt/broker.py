@@ -40,7 +40,7 @@ LARGEST: Final = 256 << 20
 """Bytes of a message that no broker exceeds."""
 LARGE: Final = 64 << 10
 TOO_LARGE: Final = (149, 130)
-"""Reason codes with which a broker ends the connection for a message that is too large; mosquitto gives the second."""
+"""Reason codes for a message that is too large; the second is that of paho for the answer of mosquitto 2.0.11."""
 TAKEN_OVER: Final = 142
 """The reason code when somebody else has connected with our name."""
 AROUND: Final = 512
@@ -276,9 +276,11 @@ class Broker:
         self._room = max(1, min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW)))
         self._most = min(self._too_large, getattr(properties, "MaximumPacketSize", LARGEST))
 
-    def _disconnects(self, _: Any, __: Any, ___: Any, code: Any, ____: Any) -> None:
+    def _disconnects(self, _: Any, __: Any, flags: Any, code: Any, ___: Any) -> None:
         """The broker says why; one that takes less than it has said ends the connection each time that it gets more."""
         number = getattr(code, "value", 0)
+        if number not in TOO_LARGE and not getattr(flags, "is_disconnect_packet_from_server", False):
+            return
         if number >= REFUSED and number != TAKEN_OVER:
             self._ended = str(code)
         if number in TOO_LARGE and self._largest > LARGE:

@@ -127,7 +127,8 @@ class Topics:
 def presence(own: str, online: bool) -> bytes:
     """The payload of ``status/<id>``: a message that says whether the bridge is there."""
     text = f"{own} {ONLINE if online else OFFLINE}"
-    return encode(Message(None, text, format_timestamp())).raw
+    now = format_timestamp() if online else None  # nobody knows when a last will is published
+    return encode(Message(None, text, now)).raw
 
 
 def presence_text(payload: bytes) -> str:

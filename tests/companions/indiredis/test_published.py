@@ -12,7 +12,7 @@ import indiredis
 from examples import thermostat
 from indiredis import tools
 from indiredis.cli.main import parser_of
-from indiredis.cli.options import from_file
+from indiredis.cli.options import from_file, mqtt_of
 from tests.support import asynchronous, free_port, require, running_server, started
 
 from .parts import PATH, bridge, broker_running, redis_running, soon
@@ -217,6 +217,8 @@ def test_yes_and_no_in_a_configuration_file(tmp_path, capsys):
     assert options("tls = no").tls is False
     assert options("subscribe = a b").subscribe == ["a", "b"]
     assert options("").id == "-pier"
+    ports = {text: mqtt_of(options(text)).port for text in ("", "tls = no", "tls = yes", "cafile = x", "mport = 9")}
+    assert ports == {"": 1883, "tls = no": 1883, "tls = yes": 8883, "cafile = x": 8883, "mport = 9": 9}
     for unclear in ("y", "enabled", "2"):  # which should not end in a connection that is not encrypted
         with pytest.raises(SystemExit):
             options(f"tls = {unclear}")
