@@ -143,13 +143,15 @@ class TreeBridge:
             await self._broker.publish(topic, b"", qos=1, retain=True)
             del self._published[topic]
         for topic, payload in wanted.items():
-            if self._published.get(topic) != payload and await self._tell(topic, payload):
-                self._published[topic] = payload
+            if self._published.get(topic) != payload:
+                await self._tell(topic, payload)
+                self._published[topic] = payload  # also if it is too large; a new connection gets everything anew
 
-    async def _tell(self, topic: str, payload: bytes) -> bool:
+    async def _tell(self, topic: str, payload: bytes) -> None:
         if topic == self._topics.status:
-            return await self._broker.announce(lambda: payload)
-        return await self._broker.publish(topic, payload, qos=1, retain=True)
+            await self._broker.announce(lambda: payload)
+        else:
+            await self._broker.publish(topic, payload, qos=1, retain=True)
 
     def _config(self, device: Device) -> bytes:
         """What Home Assistant is told of a device; made again only when it may have become something else."""

@@ -220,7 +220,7 @@ class _Broker:
 
     async def publish(self, topic, payload, **_):
         self.published.append((topic, payload))
-        return True
+        return len(payload) < 500
 
     async def announce(self, sign):
         return await self.publish("indi/pier/status", sign())
@@ -323,6 +323,18 @@ async def test_a_configuration_is_made_again_only_when_something_was_defined(mon
     assert await published() == {"pier_A"}  # and without it
     assert await published() == set()
     assert made == ["A", "B", "A"]
+
+
+@asynchronous
+async def test_what_is_larger_than_the_broker_takes_is_tried_once():
+    client = _Client()
+    bridging, broker = tree_of(client)
+    client.model.link_made()
+    client.define("A", "P", text="x" * 500)
+    await bridging._publish_all()
+    count = len(broker.published)
+    await bridging._publish_all()
+    assert len(broker.published) == count
 
 
 def test_no_two_devices_or_components_of_any_two_bridges_have_one_name_in_home_assistant():
