@@ -129,7 +129,10 @@ class TreeBridge:
         if self._ha:
             settled = asyncio.get_running_loop().time() - self._model.defined_at >= QUIET
             self._announced = self._model.defined_at if settled else -1.0
-            for device in self._model.site().devices.values():
+            devices = self._model.site().devices
+            for gone in self._configs.keys() - devices.keys():
+                del self._configs[gone], self._components[gone]
+            for device in devices.values():
                 at = discovery.topic(self._topics.own, device.name)
                 if settled:
                     wanted[at] = self._config(device)

@@ -323,6 +323,9 @@ async def test_a_configuration_is_made_again_only_when_something_was_defined(mon
     assert await published() == {"pier_A"}  # and without it
     assert await published() == set()
     assert made == ["A", "B", "A"]
+    client.model.apply(DelProperty("B"), asyncio.get_running_loop().time() - 5)
+    assert await published() == {"pier_B"}
+    assert bridging._configs.keys() == bridging._components.keys() == {"A"}
 
 
 @asynchronous
