@@ -26,12 +26,18 @@ class _Kind(NamedTuple):
         body: The body of the class.
         test: What the test does when it is connected.
         imports: Further imports of the driver.
+        also: What else it needs of `indipydriver.instruments`.
+        connect: The end of its connect().
+        words: What it is; None: its name here.
     """
 
     base: str
     body: str
     test: str
     imports: str = ""
+    also: tuple[str, ...] = ()
+    connect: str = ""
+    words: str | None = None
 
 
 KINDS: Final = {
@@ -69,6 +75,7 @@ KINDS: Final = {
         await client.wait_for(NAME, "FILTER_SLOT", state="Ok", timeout=60)
         assert client.driver[NAME].slot == 3
         """,
+        words="filter wheel",
     ),
     "rotator": _Kind(
         "Rotator",
@@ -128,6 +135,182 @@ KINDS: Final = {
         """,
         "import random\n",
     ),
+    "guider": _Kind(
+        "Guider",
+        '''\
+        async def guide(self, direction, seconds):
+            """Move slowly for a time; return when it is over."""
+            try:  # replace this by what your hardware needs: here the relay of this direction is closed
+                await asyncio.sleep(seconds)
+            finally:
+                """Open the relay, also when the pulse was cancelled."""
+        ''',
+        """\
+        await client.set_number(NAME, "TELESCOPE_TIMED_GUIDE_NS", TIMED_GUIDE_N=500, TIMED_GUIDE_S=0)
+        await client.wait_for(NAME, "TELESCOPE_TIMED_GUIDE_NS", state="Idle", timeout=60)
+        """,
+        words="guide port",
+    ),
+    "dome": _Kind(
+        "Dome",
+        '''\
+        async def turn_to(self, azimuth):
+            """Turn to an azimuth in degrees; return when it is there."""
+            while abs(way := (azimuth - self.azimuth + 180) % 360 - 180) > 0.1:  # replace this
+                await asyncio.sleep(0.1)
+                self.azimuth += max(-1, min(1, way))
+
+        async def abort(self):
+            """Stop the hardware. turn_to() has been cancelled before."""
+        ''',
+        """\
+        await client.set_number(NAME, "ABS_DOME_POSITION", DOME_ABSOLUTE_POSITION=10)
+        await client.wait_for(NAME, "ABS_DOME_POSITION", state="Ok", timeout=60)
+        assert abs(client.driver[NAME].azimuth - 10) < 0.2
+        """,
+    ),
+    "roof": _Kind(
+        "Dome",
+        '''\
+        async def open_roof(self):
+            """Roll the roof off; return when it is open."""
+            await asyncio.sleep(10)  # replace this by what your hardware needs
+
+        async def close_roof(self):
+            """Close the roof; return when it is closed."""
+            await asyncio.sleep(10)
+
+        async def abort(self):
+            """Stop the motor. What moves the roof has been cancelled before."""
+        ''',
+        """\
+        await client.set_switch(NAME, "DOME_PARK", PARK="On")
+        await client.wait_for(NAME, "DOME_PARK", state="Ok", timeout=60)
+        assert client.driver[NAME].parked
+        """,
+    ),
+    "cap": _Kind(
+        "DustCap",
+        '''\
+        async def close_cap(self):
+            """Close it; return when it is closed."""
+            await asyncio.sleep(3)  # replace this by what your hardware needs
+
+        async def open_cap(self):
+            """Open it; return when it is open."""
+            await asyncio.sleep(3)
+
+        async def abort(self):
+            """Stop the motor. What moves the cap has been cancelled before."""
+        ''',
+        """\
+        await client.set_switch(NAME, "CAP_PARK", UNPARK="On")
+        await client.wait_for(NAME, "CAP_PARK", state="Ok", timeout=60)
+        assert client.driver[NAME].closed is False
+        """,
+        connect="self.closed = True  # replace this: ask the hardware",
+        words="dust cap",
+    ),
+    "light": _Kind(
+        "LightBox",
+        '''\
+        async def set_light(self, on):
+            """Switch it on or off."""
+
+        async def set_brightness(self, value):
+            """Make it brighter or darker, from 0 to 255. Remove this if it cannot be dimmed."""
+        ''',
+        """\
+        await client.set_switch(NAME, "FLAT_LIGHT_CONTROL", FLAT_LIGHT_ON="On")
+        await client.wait_for(NAME, "FLAT_LIGHT_CONTROL", state="Ok", timeout=60)
+        assert client.driver[NAME].light
+        """,
+        words="light box",
+    ),
+    "weather": _Kind(
+        "WeatherStation",
+        '''\
+        readings = (
+            Reading("WEATHER_TEMPERATURE", "Temperature (C)", -10, 30),  # with the range in which it is safe
+            Reading("WEATHER_WIND_SPEED", "Wind (kph)", 0, 20),
+            Reading("WEATHER_RAIN_HOUR", "Precip (mm)", 0, 0.1),
+        )
+
+        async def read_weather(self):
+            """Read the instruments; return the values by their names."""
+            return {"WEATHER_TEMPERATURE": 12.5, "WEATHER_WIND_SPEED": 7, "WEATHER_RAIN_HOUR": 0}  # replace this
+        ''',
+        """\
+        await client.wait_for(NAME, "WEATHER_STATUS", state="Ok", timeout=60)
+        assert client.driver[NAME].safe
+        """,
+        also=("Reading",),
+        words="weather station",
+    ),
+    "gps": _Kind(
+        "GPS",
+        '''\
+        async def read_fix(self):
+            """Ask the receiver; None as long as it does not know where it is."""
+            return Fix(latitude=50.9, longitude=11.7, elevation=360)  # replace this by what your hardware needs
+        ''',
+        """\
+        await client.wait_for(NAME, "TIME_UTC", state="Ok", timeout=60)
+        assert client.property(NAME, "GEOGRAPHIC_COORD").values["LAT"] == "50.9"
+        """,
+        also=("Fix",),
+        words="GPS receiver",
+    ),
+    "power": _Kind(
+        "PowerBox",
+        '''\
+        channels = ("Mount", "Camera", "Focuser")
+        sensors = ("VOLTAGE",)
+
+        async def poll(self):
+            """Ask the hardware."""
+            self.voltage = 12.6  # replace this by what your hardware needs
+
+        async def set_channel(self, number, on):
+            """Switch an output, from 1, on or off."""
+        ''',
+        """\
+        await client.set_switch(NAME, "POWER_CHANNELS", POWER_CHANNEL_1="On")
+        await client.wait_for(NAME, "POWER_CHANNELS", state="Ok", timeout=60)
+        assert client.driver[NAME].channel(1)
+        """,
+        words="power box",
+    ),
+    "outputs": _Kind(
+        "Outputs",
+        '''\
+        outputs = ("Heater", "Fan")
+
+        async def set_output(self, number, on):
+            """Switch an output, from 1, on or off."""
+        ''',
+        """\
+        await client.set_switch(NAME, "DIGITAL_OUTPUT_1", ON="On")
+        await client.wait_for(NAME, "DIGITAL_OUTPUT_1", state="Ok", timeout=60)
+        assert client.driver[NAME].output(1)
+        """,
+        words="board with outputs",
+    ),
+    "inputs": _Kind(
+        "Inputs",
+        '''\
+        inputs = ("Door",)
+
+        async def poll(self):
+            """Ask the hardware."""
+            self.show_input(1, False)  # replace this by what your hardware needs
+        ''',
+        """\
+        await client.wait_for(NAME, "DIGITAL_INPUT_1", state="Ok", timeout=60)
+        assert client.property(NAME, "DIGITAL_INPUT_1").values["ON"] == "Off"
+        """,
+        words="board with inputs",
+    ),
 }
 """The kinds of instruments for which a driver can be begun."""
 
@@ -141,7 +324,7 @@ from indipydriver.instruments import {names}
 
 class {name}({base}):
     async def connect(self):
-        """Open the hardware and see whether it is there; an exception says why it cannot be connected."""
+        """Open the hardware and see whether it is there; an exception says why it cannot be connected."""{connect}
 
     async def disconnect(self):
         """Close the hardware."""
@@ -203,18 +386,20 @@ def write_driver(kind: str, path: Path) -> Path:
     words = [word for word in module.split("_") if word]
     name = "".join(word[0].upper() + word[1:] for word in words) or "Driver"
     about = KINDS[kind]
-    if name in ("InstrumentDriver", about.base) or keyword.iskeyword(name) or not name.isidentifier():
+    if name in ("InstrumentDriver", about.base, *about.also) or keyword.iskeyword(name) or not name.isidentifier():
         name = f"My{name}"
     device = _device_name(name)
     if len(device) > _LONGEST_DEVICE:
         raise ValueError(f"{path.name!r} is too long: the name of a device has at most {_LONGEST_DEVICE} characters")
     test = path.with_name(f"test_{path.name}")
+    names = sorted([about.base, "InstrumentDriver", *about.also], key=lambda one: (not one.isupper(), one))
     values = {
         "article": "a",
-        "kind": {"wheel": "filter wheel"}.get(kind, kind),
+        "kind": about.words or kind,
         "file": path.name,
         "imports": about.imports,
-        "names": ", ".join(sorted([about.base, "InstrumentDriver"])),
+        "names": ", ".join(names),
+        "connect": f"\n        {about.connect}" if about.connect else "",
         "name": name,
         "base": about.base,
         "body": textwrap.indent(textwrap.dedent(about.body), "    "),

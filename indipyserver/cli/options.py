@@ -167,7 +167,8 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--reload", action="store_true", help="start again whenever a Python file beside the drivers has changed")
     add("--new", nargs=2, metavar=("KIND", "FILE"),
         help="serve nothing: write the beginning of a driver and its test; "
-        "KIND: camera, focuser, mount, rotator, wheel")  # fmt: skip
+        "KIND: camera, cap, dome, focuser, gps, guider, inputs, light, mount, outputs, power, roof, rotator, "
+        "weather, wheel")  # fmt: skip
 
     add = parser.add_argument_group("list a driver where KStars and INDI Web Manager look").add_argument
     add("--register", metavar="DRIVER", type=_spec,
