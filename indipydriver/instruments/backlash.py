@@ -8,6 +8,7 @@ from ..protocol.tags import State
 from ..standard import Interface, find
 from .instrument import Instrument
 from .propertydevice import Bound
+from .settings import LOADING
 from .standarddevice import optional
 
 __all__ = ["Backlash"]
@@ -55,6 +56,8 @@ class Backlash(Instrument):
         toggle, name, member = self._backlash_names()
         steps = round(values[member])
         if not self._is_on(toggle, "INDI_ENABLED"):
+            if LOADING.get():  # what is saved is for when it is enabled
+                self._put(name, {member: steps})
             await self._send(name, State.IDLE, message="[WARNING] The compensation for backlash is disabled")
             return
         await self._perform(name, self.set_backlash(steps), accept=lambda: self._put(name, {member: steps}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ _WCS, _ROTATION, _ANGLE = "WCS_CONTROL", "CCD_ROTATION", "CCD_ROTATION_VALUE"
 _FAST, _COUNT = "CCD_FAST_TOGGLE", "CCD_FAST_COUNT"
 _MOST_KEYWORDS: Final = 1000  # in the headers of images, because clients want them
 _LONGEST_CARD: Final = 80
+_RESERVED: Final = re.compile(r"END|SIMPLE|BITPIX|NAXIS[0-9]*|EXTEND|BZERO|BSCALE")  # what readers need
 _RAMP_STEP: Final = 5.0  # seconds between two set points on the way to a temperature
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
@@ -211,7 +213,7 @@ class Camera(Streaming):
             return True
         try:
             path = await asyncio.to_thread(self._keep, data)
-        except OSError:
+        except Exception:  # RuntimeError for the home of a user that there is not
             if mode == "UPLOAD_BOTH":  # it is not to be lost
                 await self._send_image(chip, data, ".fits", self._is_on(chip.compression, "INDI_ENABLED"))
             await self._send(_FILE, State.ALERT)
@@ -299,6 +301,8 @@ class Camera(Streaming):
         keyword = keyword.upper()
         if keyword == "INDI_CLEAR":
             self._keywords.clear()
+        elif _RESERVED.fullmatch(keyword):
+            raise Refused(f"{keyword} describes the data, so clients cannot set it")
         elif keyword or text or comment:
             if keyword not in self._keywords and len(self._keywords) >= _MOST_KEYWORDS:
                 raise Refused(f"There are {_MOST_KEYWORDS} keywords already")

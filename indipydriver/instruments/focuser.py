@@ -23,6 +23,7 @@ _SPEED, _SPEED_MEMBER = "FOCUS_SPEED", "FOCUS_SPEED_VALUE"
 _TEMPERATURE = "FOCUS_TEMPERATURE"
 _STEPS, _STEPS_MEMBER = "FOCUS_BACKLASH_STEPS", "FOCUS_BACKLASH_VALUE"
 _TOGGLE, _REVERSE, _MOTION = "FOCUS_BACKLASH_TOGGLE", "FOCUS_REVERSE_MOTION", "FOCUS_MOTION"
+_LEAST, _MOST = 1000, 1_000_000  # that clients may set as the largest position; more or less for those that need it
 _ENDS = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
@@ -121,6 +122,8 @@ class Focuser(Backlash):
             made.append(self._bind(find(_TEMPERATURE, Interface.FOCUSER)))
         for bound in made:
             if bound.vector.name == _MAX:
+                least = _LEAST if self.maximum > _LEAST else 1
+                set_limits(bound.vector, _MAX_MEMBER, least, max(_MOST, self.maximum))
                 bound.vector[_MAX_MEMBER] = self.maximum
             elif bound.vector.name == _SPEED:
                 set_limits(bound.vector, _SPEED_MEMBER, 1, self.speeds)

@@ -13,6 +13,7 @@ from .operations import End, Operation, Refused
 from .paddle import AXES, Paddle
 from .parking import PLACES, Parking
 from .propertydevice import Bound
+from .settings import LOADING
 from .site import Site
 from .sky import altitude_azimuth, equatorial, now_utc, sidereal_time
 from .standarddevice import optional
@@ -426,16 +427,20 @@ class Mount(Parking, Site, Paddle):
 
         await self._perform(_TRACKING, self._follow(on), accept=accept, ends=ends, then=then)
 
+    def _check_rate(self) -> None:
+        if not LOADING.get():  # what is saved is for when it is unparked
+            self._check_movable()
+
     async def _on_track_mode(self, values: dict[str, Any]) -> None:
         member = await self._pick(_MODE, values)
         if member is None:
             return
-        self._check_movable()
+        self._check_rate()
         mode = self.set_track_mode(member.removeprefix("TRACK_"))
         await self._perform(_MODE, mode, accept=lambda: self._choose(_MODE, member))
 
     async def _on_track_rate(self, values: dict[str, Any]) -> None:
-        self._check_movable()
+        self._check_rate()
         wanted = {name: values.get(name, self._get(_RATE, name)) for name in self._vector(_RATE)}
         rate = self.set_track_rate(wanted["TRACK_RATE_RA"], wanted["TRACK_RATE_DE"])
         await self._perform(_RATE, rate, accept=lambda: self._put(_RATE, wanted))

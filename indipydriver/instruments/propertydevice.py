@@ -9,7 +9,6 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
@@ -23,23 +22,20 @@ from ..protocol.texts import brief
 from .declared import Button, Declared, Value
 from .groups import Group
 from .operations import End, Operation, Operations, Refused, words_of
-from .settings import Saved, Settings, SettingsError, saved_values
+from .settings import LOADING, Saved, Settings, SettingsError, saved_values
 from .updates import Updates
 from .watched import watched
 
-__all__ = ["ENDS", "Bound", "PropertyDevice", "every"]
+__all__ = ["ENDS", "LONGEST_END", "Bound", "PropertyDevice", "every"]
 
 _SOON: Final = 0.05
 """Seconds that a handler may take before clients are told that it is busy."""
 
-_LONGEST_END: Final = 4.0
+LONGEST_END: Final = 4.0
 """Seconds in which what runs must end when the driver does."""
 
 ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 """The state of a property when its handler has ended."""
-
-_is_loading: Final = ContextVar("_is_loading", default=False)
-"""What is set is from a file, so it need not be saved; what clients set meanwhile does."""
 
 logger = logging.getLogger("indipydriver.instruments")
 
@@ -386,8 +382,13 @@ class PropertyDevice(Device):
 
     async def _save_one(self, name: str) -> None:
         """Save a property that a client has set, if it is one to be saved."""
-        if not _is_loading.get() and self._bound[name].saved:
-            await self._save([self._bound[name]] if await asyncio.to_thread(self.settings.path.exists) else None)
+        if LOADING.get() or not self._bound[name].saved:
+            return
+        try:
+            is_there = await asyncio.to_thread(self.settings.path.exists)
+        except OSError:  # the folder is not ours
+            is_there = True
+        await self._save([self._bound[name]] if is_there else None)
 
     async def _save(self, which: Iterable[Bound] | None = None) -> bool:
         """Save some properties, or all that are to be saved; False if that fails."""
@@ -413,7 +414,7 @@ class PropertyDevice(Device):
         return True
 
     async def _apply(self, found: Iterable[Saved], accept: Callable[[Bound], bool]) -> None:
-        loading = _is_loading.set(True)
+        loading = LOADING.set(True)
         try:
             for saved in found:
                 bound = self._bound.get(saved.name)
@@ -426,7 +427,7 @@ class PropertyDevice(Device):
                 except (Exception, SystemExit) as error:  # the others can be restored nevertheless
                     self.warning(f"{saved.name} could not be restored: {self._failed(saved.name, error)}")
         finally:
-            _is_loading.reset(loading)
+            LOADING.reset(loading)
 
     # --- its life ---
 
@@ -440,15 +441,15 @@ class PropertyDevice(Device):
             await stop.wait()
         finally:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LONGEST_END):
+                async with asyncio.timeout(LONGEST_END):
                     await self._end()
+            self._loops.clear()
             await self._operations.end()
             sender.cancel()
             await asyncio.wait([sender])
 
     async def _begin(self) -> None:
         """The driver runs: load what is saved, start what runs all the time."""
-        self._loops.clear()
         if any(bound.saved for bound in self._bound.values()):
             await self._load()
         self._start_loops()

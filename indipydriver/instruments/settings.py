@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tempfile
+import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -21,6 +23,7 @@ from ..protocol.tags import Permission, SwitchRule
 from ..protocol.values import getfloat
 
 __all__ = [
+    "LOADING",
     "DamagedFile",
     "Saved",
     "Settings",
@@ -31,6 +34,9 @@ __all__ = [
     "saved_values",
     "write_atomically",
 ]
+
+LOADING: Final = ContextVar("LOADING", default=False)
+"""What is set is from a file, so it need not be saved; what clients set meanwhile does."""
 
 _ROOT: Final = "INDIDriver"
 _KINDS: Final[dict[str, type[PropertyVector]]] = {
@@ -125,8 +131,8 @@ class Settings:
         path = path or self.path
         root = _read(path)
         found = [_saved(element) for element in root if element.get("device") == self._device]
-        if path == self.path and not self.default_path.exists():
-            with contextlib.suppress(OSError), _lock:
+        with contextlib.suppress(OSError), _lock:
+            if path == self.path and not self.default_path.exists():
                 write_atomically(self.default_path, self.path.read_bytes())
         return [saved for saved in found if saved is not None]
 
@@ -245,16 +251,25 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that it is either the old one or the new one, whatever happens. Blocks."""
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, temporary = _new_file(path)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(OSError):  # a file system without permissions
-            os.chmod(temporary, 0o664)
+        with contextlib.suppress(OSError):  # there is no old one, or it is on a file system without permissions
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _new_file(path: Path) -> tuple[int, Path]:
+    """A file of another name in the same folder, open and empty; its permissions are those that the user wants."""
+    how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with contextlib.suppress(FileExistsError):
+            return os.open(temporary, how, 0o666), temporary

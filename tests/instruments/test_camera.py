@@ -11,6 +11,7 @@ import pytest
 from indipydriver.instruments import Camera, FrameType, InstrumentDriver
 from indipydriver.instruments.fits import Card, fits_file
 from indipydriver.instruments.simulators import CCDSimulator, FocuserSimulator, TelescopeSimulator
+from indipydriver.instruments.simulators import camera as simulated
 from indipydriver.instruments.sky import airmass, altitude_azimuth, sexagesimal, to_j2000
 from indipydriver.protocol.messages import DefMember, DefVector, DelProperty, OneMember, SetVector
 from indipydriver.protocol.tags import VectorKind
@@ -211,6 +212,18 @@ async def test_gain_offset_and_keywords():
         assert "RUN" not in cards(await image(client, 0.1))
 
 
+@pytest.mark.parametrize("keyword", ["END", "naxis1", "BITPIX", "BZERO"])
+@driver_test
+async def test_clients_cannot_make_an_image_unreadable(keyword):
+    async with Session(Small()) as client:
+        await client.connect()
+        await client.text("FITS_HEADER", KEYWORD_NAME=keyword, KEYWORD_VALUE="3", KEYWORD_COMMENT="")
+        assert client.state("FITS_HEADER") == "Alert"
+        before = cards(await image(client))
+        assert (before["NAXIS1"], before["BITPIX"], before["BZERO"]) == ("4", "16", "32768")
+        assert "DATE-OBS" in before
+
+
 @driver_test
 async def test_kstars_says_who_observes_what():
     """KStars 3.6.2 knows these two members of FITS_HEADER, and sends the others back empty."""
@@ -362,6 +375,17 @@ async def test_stars_are_found_far_out_of_focus():
         values = sorted(value + 32768 for value in struct.unpack(">307200h", data[start : start + 614400]))
         noise = values[len(values) // 2]
         assert values[-200] > noise + 1000
+
+
+@driver_test
+async def test_a_very_short_focal_length_does_not_bring_the_stars_of_the_whole_sky(monkeypatch):
+    asked = []
+    monkeypatch.setattr(simulated, "_stars", lambda ra, dec, radius: asked.append(radius) or [])
+    async with Session(CCDSimulator()) as client:
+        await client.connect()
+        await client.number("SCOPE_INFO", FOCAL_LENGTH=1, APERTURE=1)
+        await image(client)
+        assert asked == [10]
 
 
 @driver_test

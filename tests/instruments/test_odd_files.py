@@ -21,18 +21,21 @@ from tests.instruments.sessions import Session
 
 
 @driver_test
-async def test_a_setting_that_is_refused_does_not_cost_the_others():
-    async with Session(TelescopeSimulator()) as client:
+async def test_a_setting_that_is_refused_does_not_cost_the_others(home):
+    async with Session(FocuserSimulator()) as client:
         await client.connect()
-        await client.number("GEOGRAPHIC_COORD", LAT=50, LONG=11, ELEV=100)
-        await client.press("TELESCOPE_PARK", "PARK")
-        await client.until("TELESCOPE_PARK", "Ok", 60)
-    async with Session(TelescopeSimulator()) as client:
-        await client.connect()
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.until("FOCUS_REVERSE_MOTION", "Ok")
+        await client.press("CONFIG_PROCESS", "CONFIG_SAVE")
+        await client.until("CONFIG_PROCESS", "Ok")
+    path = home / ".indi" / "Focuser Simulator_config.xml"
+    path.write_text(path.read_text().replace("100000", "2000", 1))  # it is beyond that
+    async with Session(FocuserSimulator()) as client:
+        device = await client.connect()
         await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
         await client.until("CONFIG_PROCESS", "Ok")
-        assert float(client.values("GEOGRAPHIC_COORD")["LAT"]) == 50
-        assert any("could not be restored" in text for text in client.texts)
+        assert device.reversed
+        assert any("FOCUS_MAX could not be restored" in text for text in client.texts)
 
 
 @pytest.fixture
@@ -120,6 +123,18 @@ def test_an_image_that_cannot_be_written_leaves_no_empty_file(tmp_path, monkeypa
 
 
 @driver_test
+async def test_clients_get_an_image_that_belongs_to_nobody():
+    async with Session(CCDSimulator()) as client:
+        await client.connect()
+        await client.press("UPLOAD_MODE", "UPLOAD_BOTH")
+        await client.text("UPLOAD_SETTINGS", UPLOAD_DIR="~no-such-user/images", UPLOAD_PREFIX="XXX")
+        await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1)
+        await client.until("CCD_EXPOSURE", "Alert", 5)
+        assert client.values("CCD1")["CCD1"][:6] == b"SIMPLE"
+        assert client.state("CCD_FILE_PATH") == "Alert"
+
+
+@driver_test
 async def test_clients_get_an_image_that_cannot_be_kept(monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "no space left on device")
@@ -158,21 +173,6 @@ def test_a_file_system_without_permissions_keeps_files(tmp_path, monkeypatch):
 
 
 @driver_test
-async def test_a_focuser_beyond_the_saved_limit_keeps_its_other_settings(home):
-    async with Session(FocuserSimulator()) as client:
-        await client.connect()
-        await client.press("CONFIG_PROCESS", "CONFIG_SAVE")
-        await client.until("CONFIG_PROCESS", "Ok")
-    path = home / ".indi" / "Focuser Simulator_config.xml"
-    path.write_text(path.read_text().replace("100000", "2000", 1))
-    async with Session(FocuserSimulator()) as client:
-        await client.connect()
-        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
-        await client.until("CONFIG_PROCESS", "Ok")
-        assert "[INFO] Device configuration applied." in client.texts
-
-
-@driver_test
 async def test_what_a_client_sets_while_the_settings_are_loaded_is_saved():
     class Geared(Focuser):
         async def move_to(self, position):
@@ -191,3 +191,101 @@ async def test_what_a_client_sets_while_the_settings_are_loaded_is_saved():
         await client.number("FOCUS_MAX", FOCUS_MAX_VALUE=43_210)
         assert "43210" in device.settings.path.read_text()
         await loading
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are other permissions")
+def test_files_have_the_permissions_that_the_user_wants(tmp_path):
+    path = tmp_path / "settings.xml"
+    before = os.umask(0o077)
+    try:
+        write_atomically(path, "mine")
+        assert path.stat().st_mode & 0o777 == 0o600
+        os.umask(0o002)
+        write_atomically(path, "still mine")
+        assert path.stat().st_mode & 0o777 == 0o600
+        write_atomically(tmp_path / "other.xml", "of the group too")
+        assert (tmp_path / "other.xml").stat().st_mode & 0o777 == 0o664
+    finally:
+        os.umask(before)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["other.xml", "settings.xml"]
+
+
+class Geared(Focuser):
+    maximum = 500
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.steps = None
+
+    async def move_to(self, position):
+        pass
+
+    async def set_backlash(self, steps):
+        self.steps = steps
+
+
+@driver_test
+async def test_a_backlash_that_is_switched_off_is_kept():
+    async with Session(Geared()) as client:
+        await client.connect()
+        await client.press("FOCUS_BACKLASH_TOGGLE", "INDI_ENABLED")
+        await client.number("FOCUS_BACKLASH_STEPS", FOCUS_BACKLASH_VALUE=50)
+        await client.press("FOCUS_BACKLASH_TOGGLE", "INDI_DISABLED")
+        await client.until("FOCUS_BACKLASH_TOGGLE", "Ok")
+    async with Session(Geared()) as client:
+        device = await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("CONFIG_PROCESS", "Ok")
+        assert (device.backlash, client.value("FOCUS_BACKLASH_STEPS")) == (0, 50)
+        await client.press("FOCUS_BACKLASH_TOGGLE", "INDI_ENABLED")
+        await client.until("FOCUS_BACKLASH_TOGGLE", "Ok")
+        assert device.steps == device.backlash == 50
+
+
+@driver_test
+async def test_a_short_focuser_may_be_made_shorter():
+    """Its largest position is below what libindi's focusers allow."""
+    async with Session(Geared()) as client:
+        await client.connect()
+        await client.number("FOCUS_MAX", FOCUS_MAX_VALUE=400)
+        assert client.state("FOCUS_MAX") == "Ok"
+    async with Session(Geared()) as client:
+        await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("CONFIG_PROCESS", "Ok")
+        assert client.value("FOCUS_MAX") == 400
+
+
+@driver_test
+async def test_the_rate_of_a_parked_mount_is_restored():
+    async with Session(TelescopeSimulator()) as client:
+        await client.connect()
+        await client.press("TELESCOPE_TRACK_MODE", "TRACK_LUNAR")
+        await client.until("TELESCOPE_TRACK_MODE", "Ok")
+        client.device.parked = True
+        await client.press("TELESCOPE_TRACK_MODE", "TRACK_SOLAR")
+        assert (client.state("TELESCOPE_TRACK_MODE"), client.on("TELESCOPE_TRACK_MODE")) == ("Alert", ["TRACK_LUNAR"])
+    device = TelescopeSimulator()
+    async with Session(device) as client:
+        device.parked = True
+        await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("CONFIG_PROCESS", "Ok")
+        assert client.on("TELESCOPE_TRACK_MODE") == ["TRACK_LUNAR"]
+        assert not any("could not be restored" in text for text in client.texts)
+
+
+@driver_test
+async def test_settings_in_a_folder_of_somebody_else_are_set_nevertheless(monkeypatch):
+    def refuse(path, **how):
+        raise PermissionError(errno.EACCES, "permission denied", str(path))
+
+    async with Session(Geared()) as client:
+        await client.connect()
+        monkeypatch.setattr(Path, "exists", refuse)
+        await client.number("FOCUS_MAX", FOCUS_MAX_VALUE=400)
+        await client.until("FOCUS_MAX", "Ok")
+        await client.advance(1)
+        monkeypatch.undo()
+        assert client.state("FOCUS_MAX") == "Ok"
+        assert any("could not be saved" in text for text in client.texts)

@@ -24,6 +24,7 @@ _FOCAL_LENGTH: Final = 500.0  # mm, as long as clients have not named another
 _BEST_FOCUS: Final = 50_000
 _SHARP: Final = 1.2  # pixels of the sensor
 _STARS_A_DEGREE: Final = 400  # in a square degree
+_FARTHEST: Final = 10.0  # degrees from the middle to a star, however short the focal length
 _WARMING: Final = 0.5  # degrees a second
 
 
@@ -116,7 +117,7 @@ def _picture(shot: Shot, size: tuple[int, int], ra: float, dec: float, scale: fl
     if shot.frame_type is FrameType.FLAT:
         return memoryview(array("H", [20000 + value for value in pixels]))
     if shot.frame_type is FrameType.LIGHT:
-        for east, north, flux in _stars(ra, dec, scale * max(size) * 0.75):
+        for east, north, flux in _stars(ra, dec, min(_FARTHEST, scale * max(size) * 0.75)):
             x = (size[0] / 2 - east / scale - shot.x) / shot.binning[0]
             y = (size[1] / 2 - north / scale - shot.y) / shot.binning[1]
             bright = flux * shot.seconds * (1 + (shot.gain or 0) / 20) * shot.binning[0] * shot.binning[1]
