@@ -364,9 +364,11 @@ class Camera(Streaming):
         while slope and abs(celsius - point) > slope:
             point += slope if celsius > point else -slope
             await self.set_temperature(round(point, 3))
+            self._check_going_on(_TEMPERATURE)
             await asyncio.sleep(_RAMP_STEP)
             self._operations.progressed(_TEMPERATURE)
         await self.set_temperature(celsius)
+        self._check_going_on(_TEMPERATURE)
         while abs(self.temperature - celsius) > self._get(_RAMP, _THRESHOLD):
             self._colder.clear()
             await self._colder.wait()

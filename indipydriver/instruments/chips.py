@@ -226,6 +226,7 @@ class Chips(Instrument):
             pixels = await self._take(chip, shot)
         finally:
             counting.cancel()
+        self._check_going_on(chip.exposure)
         self._put(chip.exposure, {chip.seconds: "0"})
         data = await asyncio.to_thread(make_file, pixels)
         if await self._keep_file(chip, data):

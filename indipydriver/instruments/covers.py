@@ -62,7 +62,7 @@ class DustCap(Instrument):
         return [*made, *super()._standard()]
 
     def _was_interrupted(self) -> None:
-        if self._vector(_PARK).state == State.BUSY:
+        if self._vector(_PARK).state in (State.BUSY, State.ALERT):  # half way, or it has failed
             self._choose(_PARK, None)
         super()._was_interrupted()
 

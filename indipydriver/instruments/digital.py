@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
 from .instrument import Instrument
-from .operations import End
+from .operations import End, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
 
@@ -108,14 +108,19 @@ class Outputs(_Labelled):
             return
 
         async def switch() -> None:
-            await self.set_output(number, True)
-            self._choose(name, "ON")
-            await self._send(name, State.OK)
+            is_to_end = True
             try:
+                await self.set_output(number, True)
+                self._choose(name, "ON")
+                await self._send(name, State.OK)
                 await asyncio.sleep(milliseconds / 1000)
+            except Refused:
+                is_to_end = False
+                raise
             finally:
-                await self.set_output(number, False)
-                self._choose(name, "OFF")
+                if is_to_end:  # also if that has failed: perhaps it is on
+                    await self.set_output(number, False)
+                    self._choose(name, "OFF")
 
         def revoke() -> None:
             if not self.output(number):

@@ -183,7 +183,7 @@ class Dome(Parking, Slaving, Backlash):
         await super()._prepare()
 
     async def _after_definitions(self) -> None:
-        await self._send(_PARK, State.OK)
+        await self._send(_PARK, self._park_state())
         if self._has(_SHUTTER):
             await self._send(_SHUTTER)
         await super()._after_definitions()
@@ -331,7 +331,7 @@ class Dome(Parking, Slaving, Backlash):
 
     async def _park_or_unpark(self, wanted: bool) -> None:
         member = "PARK" if wanted else "UNPARK"
-        if wanted == self._is_parked and _PARK not in self._operations:
+        if wanted == self._is_parked and not self._is_half_way and _PARK not in self._operations:
             self.info("The dome is already parked." if wanted else "The dome is already unparked.")
             self._choose(_PARK, member)
             await self._send(_PARK, State.OK)
@@ -378,9 +378,7 @@ class Dome(Parking, Slaving, Backlash):
             await self.abort()
             self._is_turning = False
             await self._button(_MOTION, State.IDLE)
-        await self._go_to_park(wanted)
-        self._is_parked = wanted  # whatever comes now, also while it is written
-        await self._save_park(wanted)
+        await self._go(wanted, self._go_to_park(wanted), leaves=not wanted or not self._turns)
 
     async def _go_to_park(self, wanted: bool) -> None:
         if not self._turns:
@@ -389,6 +387,7 @@ class Dome(Parking, Slaving, Backlash):
         if wanted:
             (azimuth,) = self.park_position
             await self.turn_to(azimuth)
+            self._check_going_on(_PARK)
             self.azimuth = azimuth
         if not self._parking_moves_shutter(wanted):
             return
@@ -397,6 +396,7 @@ class Dome(Parking, Slaving, Backlash):
         try:
             await self._operations.cancel(_SHUTTER)  # the policy may have been changed meanwhile
             await (self.close_shutter() if wanted else self.open_shutter())
+            self._check_going_on(_PARK)
             self.shutter_open = not wanted
         finally:
             self._holds_shutter = False

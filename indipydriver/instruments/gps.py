@@ -20,6 +20,7 @@ from .watched import watched
 __all__ = ["GPS", "Fix"]
 
 _PLACE, _TIME, _REFRESH, _PERIOD = "GEOGRAPHIC_COORD", "TIME_UTC", "GPS_REFRESH", "GPS_REFRESH_PERIOD"
+_SHORTEST: Final = 1.0  # seconds between two readings, however small a number clients send
 _RETRY: Final = 5.0  # seconds between two tries without a fix
 _HIGHEST: Final = 100_000  # metres
 
@@ -101,13 +102,18 @@ class GPS(Instrument):
                     _check(fix)
                 failing = ""
             except (Exception, SystemExit) as error:
+                if not self._goes_on():
+                    raise
                 fix = None
                 text = self._failed(what, error)
                 if text != failing:
                     failing = text
                     self.error(f"The receiver could not be read: {text}")
+            if not self._goes_on():
+                return
             await self._show_fix(fix, is_failing=bool(failing))
-            pause: float | None = self._get(_PERIOD, "PERIOD") or None
+            period = self._get(_PERIOD, "PERIOD")
+            pause = max(period, _SHORTEST) if period else None
             if fix is None:
                 pause = _RETRY
             with contextlib.suppress(TimeoutError):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
+from ..errors import DefinitionError
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from ..protocol.texts import brief
 from ..standard import Interface, find
 from .operations import GRACE, End, Operation, Refused, words_of
 from .parts import Parts
-from .propertydevice import Bound
+from .propertydevice import LONGEST_END, Bound
 from .standarddevice import optional
 from .watched import watched
 
@@ -44,7 +46,6 @@ class Instrument(Parts):
     ) -> None:
         self._is_up = False
         self._changing = asyncio.Lock()
-        self._poller: asyncio.Task[None] | None = None
         self._due = asyncio.Event()
         if self.connections:
             self._general_group = "Connection"
@@ -107,7 +108,7 @@ class Instrument(Parts):
     # --- its properties ---
 
     def _make(self) -> list[Bound]:
-        parts = self._make_parts()
+        self._make_parts()
         watched = (member for one in self._everything() for member in one._all_partners())
         made = [
             self._bind(find("CONNECTION"), self._on_connection, permanent=True),
@@ -118,10 +119,17 @@ class Instrument(Parts):
             *super()._make(),
         ]
         names = {bound.vector.name for bound in made}
-        for bound in parts:  # what every device has is there once
-            if bound.vector.name not in names:
-                names.add(bound.vector.name)
-                made.append(bound)
+        for part in self._members:
+            found = part._bound.values()
+            own = {one.vector.name for one in found if not one.is_permanent}
+            own -= {declared.name for declared in part._declarations.values()}
+            if own and own <= names:
+                raise DefinitionError(
+                    f"{type(self).__name__}: clients cannot see the part {type(part).__name__}, as all of its standard "
+                    f"properties are there already; make two devices of them"
+                )
+            made += [one for one in found if one.vector.name not in names]  # what every device has is there once
+            names |= {one.vector.name for one in found}
         return made
 
     def _interface(self) -> Interface:
@@ -180,45 +188,51 @@ class Instrument(Parts):
             self._choose("CONNECTION", "CONNECT")
             await self._send("CONNECTION", State.BUSY)
             what = f"{type(self).__name__}.connect"
-            self._operations.start(_CONNECTING, what, self._open(), self._opened, self.patience)
+            connected: list[Instrument] = []
+            opened = partial(self._opened, connected)
+            self._operations.start(_CONNECTING, what, self._open(connected), opened, self.patience)
 
     async def _want_down(self) -> None:
         await self._operations.cancel(_CONNECTING, quietly=True)
         if self._is_up:
             await self._go_down(State.IDLE)
-        else:
+            return
+        async with self._changing:  # perhaps it was lost, and is just being closed
             self._close_line()
             self._choose("CONNECTION", "DISCONNECT")
             await self._send("CONNECTION", State.IDLE)
 
-    async def _open(self) -> None:
+    async def _open(self, connected: list[Instrument]) -> None:
+        """Connect all parts; `connected` are those that have to be disconnected."""
         await self._open_line()
         self._share_line(self.line)
-        connected: list[Instrument] = []
         try:
             for one in self._everything():
                 one._before_connecting()
                 await one.connect()
                 connected.append(one)
+                self._check_going_on(_CONNECTING)
             for one in connected:
                 await one._prepare()
         except BaseException:
             await self._disconnect(connected)
             raise
 
-    async def _disconnect(self, connected: Iterable[Instrument]) -> None:
-        """Disconnect parts, the last one first; what fails is logged."""
-        for one in reversed([*connected]):
+    async def _disconnect(self, connected: list[Instrument]) -> None:
+        """Disconnect parts, each of them once, the last one first; what fails is logged."""
+        while connected:
+            one = connected.pop()
             try:
                 async with asyncio.timeout(self.patience):
                     await watched(one.disconnect(), f"{type(one).__name__}.disconnect")
             except (Exception, SystemExit) as error:
                 logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
 
-    async def _opened(self, end: End, text: str) -> None:
+    async def _opened(self, connected: list[Instrument], end: End, text: str) -> None:
         if end is End.DONE:
             await self._go_up()
             return
+        await self._disconnect(connected)
         self._close_line()
         self._choose("CONNECTION", "DISCONNECT")
         if text:
@@ -251,37 +265,42 @@ class Instrument(Parts):
         """Start what runs while it is connected."""
         for one in self._everything():
             one._start_loops()
-        self._poller = self._operations.spawn(self._poll_all())
+        self._loops.append(self._operations.spawn(self._poll_all()))
 
-    async def _go_down(self, state: State, *, by: asyncio.Task[None] | None = None) -> None:
+    async def _stop_all_that_runs(self) -> None:
+        """It is not connected any more: cancel what ran meanwhile, and let it come to its end."""
+        self._is_up = False
+        loops = [task for one in self._everything() for task in one._loops]
+        for task in loops:
+            task.cancel()
+        for one in self._everything():
+            one._loops.clear()
+        await self._operations.cancel_all()
+        if loops:
+            await asyncio.wait(loops, timeout=GRACE)  # what they do at last needs the hardware
+
+    async def _go_down(self, state: State) -> None:
         """Disconnect: stop, close, say so, and delete what belongs to it."""
         async with self._changing:
             if not self._is_up:
                 return
-            self._is_up = False
-            loops = [task for one in self._everything() for task in one._loops]
-            loops += [self._poller] if self._poller is not None else []
-            for task in loops:
-                task.cancel()
-            for one in self._everything():
-                one._loops.clear()
             stopped = self._operations.about()
-            await self._operations.cancel_all()
-            if loops:
-                await asyncio.wait(loops, timeout=GRACE)  # what they do at last needs the hardware
+            await self._stop_all_that_runs()
             for one in self._everything():
                 one._was_interrupted()
+            closed: list[Instrument] = []
             for one in reversed([*self._everything()]):
                 try:
                     async with asyncio.timeout(self.patience):
                         await watched(one.disconnect(), f"{type(one).__name__}.disconnect")
                 except Refused as error:
                     if state is State.IDLE:
-                        await self._stay_up(error, stopped)
+                        await self._stay_up(error, stopped, closed)
                         return
                 except (Exception, SystemExit) as error:
                     self.warning(f"While disconnecting: {words_of(error)}")
                     logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
+                closed.append(one)
             self._close_line()
             self._choose("CONNECTION", "DISCONNECT")
             await self._send("CONNECTION", state)
@@ -289,8 +308,16 @@ class Instrument(Parts):
                 if bound.vector.enable:
                     await bound.vector.send_delProperty()
 
-    async def _stay_up(self, error: Refused, stopped: set[str]) -> None:
-        """It cannot be disconnected now; what ran for some properties was cancelled."""
+    async def _stay_up(self, error: Refused, stopped: set[str], closed: Sequence[Instrument]) -> None:
+        """It cannot be disconnected now; what ran for some properties was cancelled, and some parts were closed."""
+        try:
+            async with asyncio.timeout(self.patience):
+                for one in reversed(closed):
+                    await watched(one.connect(), f"{type(one).__name__}.connect")
+        except (Exception, SystemExit) as lost:
+            self._is_up = True
+            self._lose(lost)
+            return
         self._is_up = True
         self._choose("CONNECTION", "CONNECT")
         self.error(str(error))
@@ -328,10 +355,12 @@ class Instrument(Parts):
                         await watched(one.poll(), f"{name}.poll")
                         await watched(one._poll_standard(), f"{name}, being polled,")
                     failing.pop(name, None)
-                except ConnectionError as lost:
-                    self._failed(f"{name}.poll", lost)
-                    return
                 except (Exception, SystemExit) as raised:
+                    if not self._goes_on():
+                        raise
+                    if isinstance(raised, ConnectionError):
+                        self._failed(f"{name}.poll", raised)
+                        return
                     error: BaseException = raised
                     if isinstance(error, TimeoutError) and limit.expired():
                         error = TimeoutError(f"poll() has not returned for {one.patience:g} s")
@@ -339,6 +368,8 @@ class Instrument(Parts):
                         failing[name] = words_of(error)
                         self.error(self._failed(f"{name}.poll", error))
                     one._poll_failed()
+                if not self._goes_on():
+                    return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._period):
                     await self._due.wait()
@@ -368,11 +399,16 @@ class Instrument(Parts):
             one._start_watching()
 
     async def _end(self) -> None:
-        was_up = self._is_up
-        for one in self._everything():
-            one._was_interrupted()
-        await self._operations.cancel_all()
-        self._reset()
-        if was_up:
-            await self._disconnect(self._everything())
-        self._close_line()
+        try:
+            async with self._changing:  # perhaps it is just being disconnected
+                was_up = self._is_up
+                with contextlib.suppress(TimeoutError):  # some time is left for closing it
+                    async with asyncio.timeout(LONGEST_END / 2 if was_up else None):
+                        await self._stop_all_that_runs()
+                for one in self._everything():
+                    one._was_interrupted()
+                if was_up:
+                    await self._disconnect([*self._everything()])
+        finally:
+            self._reset()
+            self._close_line()

@@ -272,7 +272,7 @@ class Mount(Parking, Site, Paddle):
 
     async def _after_definitions(self) -> None:
         if self._has(_PARK):
-            await self._send(_PARK, State.OK)
+            await self._send(_PARK, self._park_state())
         self.tracking = self._follows and not self._is_parked
         await self._send(_EOD, self._mount_status())
         await super()._after_definitions()
@@ -322,6 +322,7 @@ class Mount(Parking, Site, Paddle):
         if self._is_parked:  # it was too late to cancel that
             raise Refused(_PARKED)
         await go(ra, dec)
+        self._check_going_on(_EOD)
         if track and not self._follows:
             if self._implements("set_tracking"):
                 await self._follow(True)
@@ -356,7 +357,7 @@ class Mount(Parking, Site, Paddle):
         after = self._operations.drop(_EOD, _PARK, _HOME, *AXES) + self._operations.drop(*PULSES, quietly=False)
         await self._perform(_ABORT, self._stop_all(), accept=lambda: self._choose(_ABORT, None), after=after)
         if parking and _PARK not in self._operations:
-            has_parked = self._is_to_park and self._is_parked  # it was too late
+            has_parked = self._is_to_park and self.parked  # it was too late
             self._choose(_PARK, "PARK" if has_parked else None)
             await self._send(_PARK, State.OK if has_parked else State.ALERT)
         if was_slewing and not self.slewing:
@@ -452,7 +453,7 @@ class Mount(Parking, Site, Paddle):
         if member is None:
             return
         wants_park = member == "PARK"
-        if wants_park == self._is_parked and _PARK not in self._operations:
+        if wants_park == self._is_parked and not self._is_half_way and _PARK not in self._operations:
             self.info("The mount is already parked." if wants_park else "The mount is not parked.")
             self._choose(_PARK, member)
             await self._send(_PARK, State.IDLE)
@@ -493,9 +494,7 @@ class Mount(Parking, Site, Paddle):
 
     async def _park_or_unpark(self, wants_park: bool) -> None:
         await self._stop_axes()
-        await (self.park() if wants_park else self.unpark())
-        self._is_parked = wants_park  # whatever comes now, also while it is written
-        await self._save_park(wants_park)
+        await self._go(wants_park, self.park() if wants_park else self.unpark(), leaves=not wants_park)
 
     async def _on_dome_policy(self, values: dict[str, Any]) -> None:
         await self._store_choice(_POLICY, values)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from enum import Enum, auto
+from threading import get_ident
 from typing import Any, Final
 
 from .watched import watched
@@ -44,6 +45,7 @@ class Operation:
         is_left: It went on though it was cancelled, so nothing waits for it any more.
         after: What must have ended before it begins.
         about: The names of the properties for which it works.
+        thread: Where it runs.
     """
 
     def __init__(
@@ -58,12 +60,22 @@ class Operation:
         self._ended = ended
         self._patience = patience
         self._timeout: asyncio.Timeout | None = None
+        self._loop = asyncio.get_running_loop()
+        self.thread = get_ident()
 
     def progressed(self) -> None:
-        """It is not stuck."""
-        if self._timeout is not None and self._patience is not None:
-            with contextlib.suppress(RuntimeError):  # it is over just now
-                self._timeout.reschedule(asyncio.get_running_loop().time() + self._patience)
+        """It is not stuck. Any thread may call this."""
+        if self._timeout is None or self._patience is None:
+            return
+        with contextlib.suppress(RuntimeError):  # it, or the loop, is over just now
+            if get_ident() == self.thread:
+                self._timeout.reschedule(self._loop.time() + self._patience)
+            else:
+                self._loop.call_soon_threadsafe(self.progressed)
+
+    def is_out_of_time(self) -> bool:
+        """It has made no progress for too long."""
+        return self._timeout is not None and self._timeout.expired()
 
     async def tell(self, end: End, text: str = "") -> None:
         """Tell the end, once."""
@@ -85,15 +97,20 @@ class Operation:
             begin()
             async with asyncio.timeout(self._patience) as self._timeout:
                 await watched(coro, what)
+            if self.is_out_of_time():  # and it returns nevertheless
+                raise TimeoutError
         except asyncio.CancelledError:
             await self.tell(End.CANCELLED)
             raise
         except (Exception, SystemExit) as error:
-            if isinstance(error, TimeoutError) and self._timeout is not None and self._timeout.expired():
+            if self.is_left:  # perhaps the device was connected anew since then
+                logger.error("%s failed, long after it was cancelled", what, exc_info=error)
+                return
+            if isinstance(error, TimeoutError) and self.is_out_of_time():
                 error = TimeoutError(f"no progress for {self._patience:g} s")
             await self.tell(End.FAILED, failed(what, error))
-        else:
-            await self.tell(End.DONE)
+        else:  # perhaps it returns though it was cancelled
+            await self.tell(End.CANCELLED if self.is_dropped else End.DONE)
 
 
 class Operations:
@@ -153,6 +170,13 @@ class Operations:
         """An operation is not stuck."""
         if (operation := self._running.get(name)) is not None:
             operation.progressed()
+
+    def goes_on(self, name: str) -> bool:
+        """It is an operation of this name that asks, and it has not been cancelled."""
+        operation = self._running.get(name)
+        if operation is None or get_ident() != operation.thread or operation.is_out_of_time():
+            return False
+        return operation.task is asyncio.current_task()
 
     async def join(self, name: str) -> None:
         """Wait until an operation has ended, if it runs."""

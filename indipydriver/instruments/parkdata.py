@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 from dataclasses import dataclass
+from typing import Final
 from xml.etree import ElementTree as ET
 
 from .settings import DamagedFile, config_folder, locked, read_xml, write_atomically
@@ -13,17 +14,20 @@ from .settings import DamagedFile, config_folder, locked, read_xml, write_atomic
 __all__ = ["ParkData", "read_park_data", "remove_park_data", "write_park_data"]
 
 
+_WORDS: Final = {True: "true", False: "false", None: "unknown"}  # the last is false for libindi's drivers
+
+
 @dataclass(frozen=True, slots=True)
 class ParkData:
     """What is known of one device.
 
     Attributes:
-        parked: It is parked.
+        parked: It is parked; None: it is on the way, or was stopped there.
         axis1: First number of its park position; None if it has none.
         axis2: Second number; None if it has none.
     """
 
-    parked: bool
+    parked: bool | None
     axis1: float | None = None
     axis2: float | None = None
 
@@ -38,7 +42,7 @@ def read_park_data(device: str) -> ParkData | None:
         if element.get("name") == device:
             status = (element.findtext("parkstatus") or "").strip().lower()
             axes = [_number(element.findtext(f"parkposition/axis{n}position")) for n in (1, 2)]
-            return ParkData(status == "true", *axes)
+            return ParkData(next((parked for parked, word in _WORDS.items() if word == status), False), *axes)
     return None
 
 
@@ -49,7 +53,7 @@ def write_park_data(device: str, data: ParkData) -> None:
         OSError: The file cannot be written.
     """
     entry = ET.Element("device", name=device)
-    ET.SubElement(entry, "parkstatus").text = "true" if data.parked else "false"
+    ET.SubElement(entry, "parkstatus").text = _WORDS[data.parked]
     if data.axis1 is not None:
         position = ET.SubElement(entry, "parkposition")
         for n, axis in ((1, data.axis1), (2, data.axis2)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, ClassVar, Final
 
 from ..protocol.tags import State
@@ -39,18 +40,20 @@ class Parking(Instrument):
     _park_place: ClassVar[str]
     _park_option: ClassVar[str]
     _park_what: ClassVar[str]
-    _is_parked = False
+    _is_parked = False  # or was, before it set out
+    _is_half_way = False  # it has left where it was and not arrived, or was stopped on the way
     _is_told = False  # by the author, since it began to connect
 
     @property
     def parked(self) -> bool:
         """It is parked, and does not move; a roof: closed. Assign it in connect() if the hardware knows."""
-        return self._is_parked
+        return self._is_parked and not self._is_half_way
 
     @parked.setter
     def parked(self, parked: bool) -> None:
         self._is_parked, self._is_told = parked, True
         if self._has(self._park) and self._park not in self._operations:
+            self._is_half_way = False
             self._put(self._park, {"PARK": parked, "UNPARK": not parked}, State.OK)
 
     @property
@@ -87,6 +90,8 @@ class Parking(Instrument):
     def _was_interrupted(self) -> None:
         if self._has(self._park):
             self._choose(self._park, "PARK" if self._is_parked else "UNPARK")
+            if self._is_half_way:
+                self._put(self._park, {}, State.ALERT)
         super()._was_interrupted()
 
     def _before_connecting(self) -> None:
@@ -94,6 +99,7 @@ class Parking(Instrument):
         super()._before_connecting()
 
     async def _prepare(self) -> None:
+        self._saving = asyncio.Lock()
         if self._park in self._bound:
             try:
                 data = await asyncio.to_thread(read_park_data, self._park_key())
@@ -104,8 +110,23 @@ class Parking(Instrument):
                 self.info(f"No parking data found: the {self._park_what} is taken to be unparked.")
             else:
                 self._take_park_place([axis for axis in (data.axis1, data.axis2) if axis is not None])
-            self.parked = self._is_parked or (not self._is_told and data is not None and data.parked)
+            self._take_park_state(data)
         await super()._prepare()
+
+    def _take_park_state(self, data: ParkData | None) -> None:
+        """Take over whether it is parked; what the hardware has told counts more than the file."""
+        is_parked, is_half_way = self._is_parked, self._is_half_way and not self._is_told
+        if data is not None and not self._is_told and not is_half_way:
+            is_parked, is_half_way = is_parked or data.parked is not False, data.parked is None
+        self.parked = is_parked
+        self._is_half_way = is_half_way
+        self._bound[self._park].state = self._park_state()
+        if is_half_way:
+            self.warning(f"The {self._park_what} was stopped on its way: park it, or unpark it.")
+
+    def _park_state(self) -> State:
+        """What the state of the property says, as long as nothing moves."""
+        return State.ALERT if self._is_half_way else State.OK
 
     def _take_park_place(self, axes: list[float]) -> None:
         """Take over a place from the file, if it is one."""
@@ -121,19 +142,46 @@ class Parking(Instrument):
         values = dict(zip(self._vector(self._park_place), place, strict=False))
         self._vector(self._park_place).update({name: f"{value:.10g}" for name, value in values.items()})
 
-    async def _save_park(self, parked: bool | None = None) -> bool:
+    async def _save_park(self) -> bool:
         """Write the file, before clients are told; False if that fails."""
-        place: list[float | None] = [*self.park_position, None, None]
-        try:
-            await asyncio.to_thread(
-                write_park_data,
-                self._park_key(),
-                ParkData(self._is_parked if parked is None else parked, place[0], place[1]),
-            )
-        except OSError as error:
-            self.error(f"The parking data could not be saved: {words_of(error)}")
-            return False
+        async with self._saving:  # what is written last is what is known last
+            place: list[float | None] = [*self.park_position, None, None]
+            data = ParkData(None if self._is_half_way else self._is_parked, place[0], place[1])
+            try:
+                await asyncio.to_thread(write_park_data, self._park_key(), data)
+            except OSError as error:
+                self.error(f"The parking data could not be saved: {words_of(error)}")
+                return False
         return True
+
+    async def _note_park(self) -> None:
+        """As _save_park(), while it moves: nothing waits for it."""
+        await self._save_park()
+
+    # --- the way ---
+
+    async def _go(self, wanted: bool, work: Coroutine[Any, Any, None], *, leaves: bool) -> None:
+        """Park, or unpark.
+
+        Args:
+            wanted: It is to be parked then.
+            work: What moves it.
+            leaves: From now on it is neither parked nor unparked, until it has arrived.
+        """
+        before = self._is_half_way
+        if leaves and not before:
+            self._is_half_way = True
+            self._operations.spawn(self._note_park())
+        try:
+            await work
+        except Refused:  # so it has not moved
+            if self._is_half_way != before:
+                self._is_half_way = before
+                self._operations.spawn(self._note_park())
+            raise
+        self._check_going_on(self._park)
+        self._is_parked, self._is_half_way = wanted, False  # whatever comes now, also while it is written
+        await self._save_park()
 
     # --- commands ---
 

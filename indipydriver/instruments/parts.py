@@ -7,7 +7,6 @@ from typing import Any, ClassVar, TypeVar
 
 from .lines import Line
 from .partners import Partners
-from .propertydevice import Bound
 
 __all__ = ["Parts"]
 
@@ -71,17 +70,14 @@ class Parts(Partners):
 
     # --- making one device of them ---
 
-    def _make_parts(self) -> list[Bound]:
-        """Make the parts; their properties are handed over to this device."""
+    def _make_parts(self) -> None:
+        """Make the parts; their properties are to be handed over to this device."""
         self.whole = self
         self._members = tuple(kind(self.own_name()) for kind in self.parts)
-        made: list[Bound] = []
         for part in self._members:
             for bound in part._bound.values():
                 bound.vector.devicename = None
-                made.append(bound)
             part.data.clear()
-        return made
 
     def _adopt_parts(self) -> None:
         """They are parts of this device from now on."""

@@ -214,6 +214,7 @@ class PowerBox(Instrument):
         async def work() -> None:
             for member, value in values.items():
                 await method(int(member.rpartition("_")[2]), value)
+                self._check_going_on(name)
                 self._put(name, {member: value})
 
         await self._perform(name, work(), ends=_ENDS)

@@ -466,6 +466,10 @@ class PropertyDevice(Device):
                     self._operations.spawn(self._repeat(work, f"{type(self).__name__}.{attribute}", seconds))
                 )
 
+    def _goes_on(self) -> bool:
+        """The loop that asks is not to end: it may have been cancelled, and have gone on nevertheless."""
+        return asyncio.current_task() in self._loops
+
     async def _repeat(self, work: Callable[[], Coroutine[Any, Any, None]], what: str, seconds: float) -> None:
         """Run a coroutine again and again; what it raises is told once until it works again."""
         failing: str | None = None
@@ -474,9 +478,13 @@ class PropertyDevice(Device):
                 await watched(work(), what)
                 failing = None
             except (Exception, SystemExit) as error:
+                if not self._goes_on():
+                    raise
                 if words_of(error) != failing:
                     failing = words_of(error)
                     self.error(self._failed(what, error))
+            if not self._goes_on():
+                return
             await asyncio.sleep(seconds)
 
 

@@ -29,6 +29,7 @@ class Rotator(Backlash):
     interface = Interface.ROTATOR
     _backlash = "ROTATOR_BACKLASH"
     _middle = 0.0  # of the safe range
+    _rotator_is_there = True  # where the last command wanted it to be
 
     @optional
     async def turn_to(self, angle: float) -> None:
@@ -107,12 +108,16 @@ class Rotator(Backlash):
     async def _on_angle(self, values: dict[str, Any]) -> None:
         target = values["ANGLE"]
         self._check_rotator_range(target)
-        if target == self.angle and not self._operations.running(_ANGLE, _HOME):
+        if target == self.angle and self._rotator_is_there and not self._operations.running(_ANGLE, _HOME):
             await self._send(_ANGLE, State.OK)
             return
         after = self._operations.drop(_HOME, quietly=False) + self._operations.running(_ABORT)
+        self._rotator_is_there = False
         how: dict[str, Any] = {"accept": lambda: self._rotator_arrives(target), "ends": _ENDS, "after": after}
-        await self._perform(_ANGLE, self.turn_to(target), waits=False, **how)
+        await self._perform(_ANGLE, self.turn_to(target), waits=False, then=self._rotator_ends, **how)
+
+    async def _rotator_ends(self, end: End) -> None:
+        self._rotator_is_there = end is End.DONE
 
     def _rotator_arrives(self, angle: float) -> None:
         self.angle = angle
@@ -133,8 +138,8 @@ class Rotator(Backlash):
 
         def accept() -> None:
             self._put(_SYNC, {"ANGLE": angle})
-            self.angle = angle
-            self._middle = angle
+            self.angle = self._middle = angle
+            self._rotator_is_there = True
 
         await self._perform(_SYNC, self.sync(angle), accept=accept, after=self._operations.running(_ABORT))
 
@@ -150,7 +155,9 @@ class Rotator(Backlash):
             return
         after = self._operations.drop(_ANGLE, quietly=False) + self._operations.running(_ABORT)
         self._choose(_HOME, "HOME")
-        await self._perform(_HOME, self.home(), accept=rest, revoke=rest, waits=False, after=after)
+        self._rotator_is_there = False
+        how: dict[str, Any] = {"accept": rest, "revoke": rest, "then": self._rotator_ends, "after": after}
+        await self._perform(_HOME, self.home(), waits=False, **how)
 
     async def _on_rotator_reverse(self, values: dict[str, Any]) -> None:
         await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")

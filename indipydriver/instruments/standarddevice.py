@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 from xml.etree.ElementTree import Element, SubElement
@@ -107,7 +108,7 @@ class StandardDevice(PropertyDevice):
             has_changed = has_changed or vector[member] != before
         if state is not None:
             vector.state = state
-        if values:
+        if has_changed or (values and self._operations.goes_on(name)):  # that poll() sees no change yet is no news
             self._versions[name] = self._versions.get(name, 0) + 1
         if has_changed:
             self._operations.progressed(name)
@@ -193,6 +194,11 @@ class StandardDevice(PropertyDevice):
         member = await self._pick(name, values)
         if member is not None:
             await self._perform(name, method(member == on), accept=lambda: self._choose(name, member))
+
+    def _check_going_on(self, name: str) -> None:
+        """CancelledError, if a method of the author's has returned though its operation was cancelled."""
+        if not self._operations.goes_on(name):
+            raise asyncio.CancelledError
 
     async def _perform(
         self,

@@ -117,6 +117,7 @@ class Streaming(Chips):
             x, y, width, height = (round(self._get(_FRAME, member)) for member in ("X", "Y", "WIDTH", "HEIGHT"))
             shot = replace(shot, x=x, y=y, width=width, height=height, binning=(1, 1), bits=8)
             pixels = bytes(await watched(self.capture_frame(shot), f"{type(self).__name__}.capture_frame"))
+            self._check_going_on(_STREAM)
             if len(pixels) not in (width * height, 3 * width * height):
                 raise ValueError(f"{len(pixels)} bytes are no frame of {width} by {height} pixels with 8 bits")
             self._operations.progressed(_STREAM)

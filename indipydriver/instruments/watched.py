@@ -97,6 +97,8 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
                 raise
             # Something in it was cancelled, but nobody has cancelled it: what called it goes on.
             raise RuntimeError(f"{what} was ended by a cancellation of its own") from cancelled
+        except ExceptionGroup as group:
+            raise _meaning(group) from group
         finally:
             _watchdog.leave(outer)
             seconds = time.monotonic() - begin
@@ -110,6 +112,20 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
             raise
         except BaseException as thrown:
             error = thrown
+
+
+def _meaning(group: ExceptionGroup[Exception]) -> Exception:
+    """What has failed in a TaskGroup: above all, that the hardware is lost."""
+    leaves: list[Exception] = []
+    inner: list[Exception] = [group]
+    while inner:
+        error = inner.pop()
+        if isinstance(error, ExceptionGroup):
+            inner += reversed(error.exceptions)
+        else:
+            leaves.append(error)
+    lost = [error for error in leaves if isinstance(error, ConnectionError)]
+    return (lost or leaves)[0]
 
 
 def _place(coro: Coroutine[Any, Any, Any]) -> str | None:

@@ -23,6 +23,7 @@ __all__ = ["Reading", "WeatherStation"]
 
 _UPDATE, _REFRESH, _OVERRIDE = "WEATHER_UPDATE", "WEATHER_REFRESH", "WEATHER_OVERRIDE"
 _STATUS, _SAFETY, _VALUES = "WEATHER_STATUS", "SAFETY_STATUS", "WEATHER_PARAMETERS"
+_SHORTEST: Final = 1.0  # seconds between two readings, however small a number clients send
 _RETRY: Final = 5.0  # seconds after which a reading that has failed is tried again
 _WORST: Final = [State.OK, State.IDLE, State.BUSY, State.ALERT]
 _GROUP: Final = "Parameters"
@@ -142,7 +143,10 @@ class WeatherStation(Place):
         while True:
             self._wanted.clear()
             is_good = await self._read_once()
-            pause = self._get(_UPDATE, "PERIOD") or math.inf
+            if not self._goes_on():
+                return
+            period = self._get(_UPDATE, "PERIOD")
+            pause = max(period, _SHORTEST) if period else math.inf
             if not is_good:
                 pause = min(pause, _RETRY)
             with contextlib.suppress(TimeoutError):
@@ -164,6 +168,8 @@ class WeatherStation(Place):
                 if not math.isfinite(value):
                     raise ValueError(f"{name} is {value}")
         except (Exception, SystemExit) as error:
+            if not self._goes_on():
+                raise
             text = self._failed(what, error)
             if self._vector(_VALUES).state != State.ALERT:
                 self.error(f"The weather could not be read: {text or words_of(error)}")
@@ -175,6 +181,8 @@ class WeatherStation(Place):
             return False
         finally:
             alarm.cancel()
+        if not self._goes_on():
+            return False
         self._last = clock()
         self._is_silent = False
         self._read_at.update(dict.fromkeys(numbers, self._last))

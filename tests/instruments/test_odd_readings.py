@@ -142,3 +142,31 @@ async def test_an_override_holds_as_long_as_it_is_on(hangs):
         assert not device.safe
         device.answers, device.hangs = True, False
         await client.until("WEATHER_STATUS", "Ok", 90)
+
+
+@pytest.mark.parametrize("kind", ["weather", "receiver"])
+@driver_test
+async def test_nothing_is_read_without_a_pause(kind):
+    """However short a period clients send."""
+    count = 0
+
+    class Station(WeatherStation):
+        readings = (Reading("WEATHER_WIND_SPEED", "Wind", 0, 10),)
+
+        async def read_weather(self):
+            nonlocal count
+            count += 1
+            return {"WEATHER_WIND_SPEED": 5}
+
+    class Receiver(GPS):
+        async def read_fix(self):
+            nonlocal count
+            count += 1
+            return Fix(1, 1)
+
+    device, vector = (Station(), "WEATHER_UPDATE") if kind == "weather" else (Receiver(), "GPS_REFRESH_PERIOD")
+    async with Session(device) as client:
+        await client.connect()
+        await client.number(vector, PERIOD=0.01)
+        await client.advance(10)
+        assert 5 < count < 15
