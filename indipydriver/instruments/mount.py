@@ -479,7 +479,7 @@ class Mount(Parking, Site, Paddle):
 
         if wants_park:
             self._vector(_EOD).state = State.BUSY
-        work, revoke = self._park_or_unpark(wants_park), lambda: self._choose(_PARK, None)
+        work, revoke = self._park_or_unpark(wants_park), lambda: self._choose(_PARK, "PARK" if self.parked else None)
         how: dict[str, Any] = {"ends": _PARK_ENDS, "then": then, "after": after, "announce": [_EOD]}
         await self._perform(_PARK, work, accept=accept, revoke=revoke, waits=False, **how)
 

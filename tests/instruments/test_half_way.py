@@ -238,3 +238,17 @@ async def test_a_cap_that_has_failed_is_neither_open_nor_closed_when_it_is_conne
         await client.press("CONNECTION", "DISCONNECT")
         await client.connect()
         assert (client.on("CAP_PARK"), device.closed) == ([], None)
+
+
+@driver_test
+async def test_a_mount_that_refuses_to_unpark_is_parked():
+    class Refusing(Pier):
+        async def unpark(self):
+            raise Refused("The roof is closed")
+
+    async with Session(Refusing()) as client:
+        device = await client.connect()
+        device.parked = True
+        await client.press("TELESCOPE_PARK", "UNPARK")
+        await client.advance(1)
+        assert (client.state("TELESCOPE_PARK"), client.on("TELESCOPE_PARK"), device.parked) == ("Alert", ["PARK"], True)
