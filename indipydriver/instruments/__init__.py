@@ -23,10 +23,11 @@ from .groups import Lights, Numbers, Switches, Texts
 from .guider import Direction, Guider
 from .instrument import Instrument
 from .lines import Line, Network, Serial
+from .loops import every
 from .mount import Mount
 from .operations import Refused
 from .powerbox import PowerBox
-from .propertydevice import PropertyDevice, every
+from .propertydevice import PropertyDevice
 from .rotator import Rotator
 from .shots import FrameType, Shot
 from .weather import Reading, WeatherStation

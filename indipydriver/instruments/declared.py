@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from ..errors import DefinitionError
+from ..events import newBLOBVector, newNumberVector, newSwitchVector, newVector
 from ..propertymembers import BLOBMember, LightMember, NumberMember, PropertyMember, SwitchMember, TextMember
 from ..propertyvectors import BLOBVector, LightVector, NumberVector, PropertyVector, SwitchVector, TextVector
 from ..protocol.tags import Permission, State, SwitchRule
@@ -27,6 +28,7 @@ __all__ = [
     "Switch",
     "Text",
     "Value",
+    "values_of",
 ]
 
 MAIN: Final = "Main Control"
@@ -402,3 +404,14 @@ class Choice(Value[_E]):
         chosen = vector.chosen
         assert chosen is not None, "one of them is always On"
         return self._kind[chosen]
+
+
+def values_of(event: newVector) -> dict[str, Any]:
+    """What a client has sent: float, bool, str or bytes for each member."""
+    if isinstance(event, newNumberVector):
+        return {name: event.getfloatvalue(name) for name in event}
+    if isinstance(event, newSwitchVector):
+        return {name: value == "On" for name, value in event.items()}
+    if isinstance(event, newBLOBVector):
+        return dict(event.items())
+    return {name: str(value) for name, value in event.items()}

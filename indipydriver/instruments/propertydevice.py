@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
+import inspect
 import logging
 import os
 import re
@@ -15,18 +16,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from ..device import Device
 from ..errors import DefinitionError
-from ..events import newBLOBVector, newNumberVector, newSwitchVector, newVector
+from ..events import newVector
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import Permission, State
 from ..protocol.texts import brief
-from .declared import Button, Declared, Value
+from .declared import Button, Declared, Value, values_of
 from .groups import Group
+from .loops import loops_of
 from .operations import End, Operation, Operations, Refused, words_of
 from .settings import LOADING, Saved, Settings, SettingsError, saved_values
 from .updates import Updates
 from .watched import watched
 
-__all__ = ["ENDS", "LONGEST_END", "Bound", "PropertyDevice", "every"]
+__all__ = ["ENDS", "LONGEST_END", "Bound", "PropertyDevice"]
 
 _SOON: Final = 0.05
 """Seconds that a handler may take before clients are told that it is busy."""
@@ -40,20 +42,6 @@ ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.
 logger = logging.getLogger("indipydriver.instruments")
 
 _G = TypeVar("_G", bound=Group[Any])
-_F = TypeVar("_F", bound=Callable[..., Coroutine[Any, Any, None]])
-
-
-def every(seconds: float) -> Callable[[_F], _F]:
-    """Decorate a coroutine method that is to be run again and again, with this pause in between.
-
-    What it raises is logged and told to clients, once until it works again. It goes on.
-    """
-
-    def decorate(method: _F) -> _F:
-        vars(method)["_indi_every"] = seconds
-        return method
-
-    return decorate
 
 
 @dataclass(slots=True, eq=False)
@@ -121,6 +109,9 @@ class PropertyDevice(Device):
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
         declarations: dict[str, Declared[Any]] = {}
+        for attribute, value in vars(cls).items():
+            if _hides_method(attribute, value):
+                raise DefinitionError(f"{cls.__name__}.{attribute} {_HIDES}")
         for base in reversed(cls.__mro__):
             for attribute, value in vars(base).items():
                 declarations.pop(attribute, None)
@@ -142,6 +133,8 @@ class PropertyDevice(Device):
     if not TYPE_CHECKING:  # to type checkers it would mean that any attribute may be assigned
 
         def __setattr__(self, attribute: str, value: Any) -> None:
+            if _hides_method(attribute, value):
+                raise AttributeError(f"{type(self).__name__}.{attribute} {_HIDES}")
             super().__setattr__(attribute, value)
             if self.__dict__.get("driver") is not None and not attribute.startswith("_"):
                 self._check_spelling(attribute)
@@ -238,7 +231,7 @@ class PropertyDevice(Device):
         """Handle a command for a declared property; others are left to the author."""
         bound = self._bound.get(event.vectorname)
         if isinstance(event, newVector) and bound is not None and bound.handle is not None:
-            await bound.handle(_values_of(event))
+            await bound.handle(values_of(event))
 
     async def cancel(self, handler: Callable[..., Any]) -> bool:
         """Cancel the handler of a property: ``await self.cancel(self.heat_to)``. Its state is then Idle.
@@ -458,13 +451,8 @@ class PropertyDevice(Device):
         """The driver is about to end."""
 
     def _start_loops(self) -> None:
-        for attribute in dir(type(self)):
-            seconds = getattr(getattr(type(self), attribute, None), "_indi_every", None)
-            if seconds is not None:
-                work = getattr(self, attribute)
-                self._loops.append(
-                    self._operations.spawn(self._repeat(work, f"{type(self).__name__}.{attribute}", seconds))
-                )
+        for name, work, seconds in loops_of(self):
+            self._loops.append(self._operations.spawn(self._repeat(work, name, seconds)))
 
     def _goes_on(self) -> bool:
         """The loop that asks is not to end: it may have been cancelled, and have gone on nevertheless."""
@@ -488,12 +476,15 @@ class PropertyDevice(Device):
             await asyncio.sleep(seconds)
 
 
-def _values_of(event: newVector) -> dict[str, Any]:
-    """What a client has sent: float, bool, str or bytes for each member."""
-    if isinstance(event, newNumberVector):
-        return {name: event.getfloatvalue(name) for name in event}
-    if isinstance(event, newSwitchVector):
-        return {name: value == "On" for name, value in event.items()}
-    if isinstance(event, newBLOBVector):
-        return dict(event.items())
-    return {name: str(value) for name, value in event.items()}
+_METHODS: Final = {
+    name
+    for kind in (PropertyDevice, Device)
+    for name, value in vars(kind).items()
+    if inspect.isfunction(value) and not name.startswith("_")
+}
+_HIDES: Final = "would hide a method that every device has: choose another name"
+
+
+def _hides_method(attribute: str, value: object) -> bool:
+    """It would take the place of a method, such as error(), which is then missed when it is needed."""
+    return attribute in _METHODS and not (callable(value) or isinstance(value, (Declared, classmethod)))

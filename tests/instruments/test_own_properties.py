@@ -375,3 +375,18 @@ async def test_a_value_that_cannot_be_sent_costs_no_other(what, caplog):
         await h.advance(1)
         h.assert_values("D", "COUNT", COUNT="2")
     assert "D NOTE cannot be sent" in caplog.text
+
+
+def test_attributes_do_not_hide_methods():
+    """They would be missed when something has failed."""
+    with pytest.raises(DefinitionError, match=r"Meter\.error would hide a method"):
+        type("Meter", (PropertyDevice,), {"error": None})
+
+    class Fine(PropertyDevice):
+        async def show(self, *args, **how):
+            await super().show(*args, **how)
+
+    device = Fine()
+    with pytest.raises(AttributeError, match=r"Fine\.debug would hide a method"):
+        device.debug = True
+    device.debug = print
