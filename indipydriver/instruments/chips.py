@@ -221,7 +221,7 @@ class Chips(Instrument):
     async def _expose_once(self, chip: Chip, shot: Shot) -> None:
         make_file = self._make_file(chip, shot)
         is_compressed = self._is_on(chip.compression, "INDI_ENABLED")
-        counting = asyncio.create_task(self._count_down(chip, shot.seconds))
+        counting = asyncio.create_task(self._count_down(chip.exposure, chip.seconds, shot.seconds))
         try:
             pixels = await self._take(chip, shot)
         finally:
@@ -245,15 +245,6 @@ class Chips(Instrument):
             await image.send_setVectorMembers(state=State.OK, members=[chip.image])
         finally:
             image[chip.image] = None  # it need not stay in memory
-
-    async def _count_down(self, chip: Chip, seconds: float) -> None:
-        """Tell how long it still takes, at least once a second."""
-        clock = asyncio.get_running_loop().time
-        end = clock() + seconds
-        while (left := end - clock()) > 0:
-            self._put(chip.exposure, {chip.seconds: f"{left:.3g}" if left < 10 else f"{left:.1f}"})
-            await asyncio.sleep(min(left, 1.0, max(self._period, 0.1)))
-        self._put(chip.exposure, {chip.seconds: "0"})
 
     async def _on_exposure_abort(self, chip: Chip, values: dict[str, Any]) -> None:
         name = chip.abort

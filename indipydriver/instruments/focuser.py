@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
 from ..protocol.tags import State
@@ -228,16 +229,20 @@ class Focuser(Backlash):
         self.position = target
 
     async def _on_timer(self, values: dict[str, Any]) -> None:
-        milliseconds = values[_TIMER_MEMBER]
+        seconds = values[_TIMER_MEMBER] / 1000
         outward = self._is_on(_MOTION, "FOCUS_OUTWARD")
-        move = self.move_for(milliseconds / 1000, outward)
 
-        def accept() -> None:
-            self._put(_TIMER, {_TIMER_MEMBER: 0})
+        async def move() -> None:
+            counting = asyncio.create_task(self._count_down(_TIMER, _TIMER_MEMBER, seconds, 1000))
+            try:
+                await self.move_for(seconds, outward)
+            finally:
+                counting.cancel()
+                self._put(_TIMER, {_TIMER_MEMBER: 0})
 
         after = self._focuser_ends(_ABS, _REL)
-        how: dict[str, Any] = {"accept": accept, "ends": _ENDS, "after": after, "takes": milliseconds / 1000}
-        await self._perform(_TIMER, move, waits=False, **how)
+        self._vector(_TIMER)[_TIMER_MEMBER] = values[_TIMER_MEMBER]
+        await self._perform(_TIMER, move(), waits=False, ends=_ENDS, after=after, takes=seconds)
 
     def _focuser_ends(self, *told: str) -> list[Operation]:
         """Cancel whatever moves it, and tell of some; what must have ended before it moves anew."""
@@ -256,7 +261,7 @@ class Focuser(Backlash):
         for moved in (_ABS, _REL, _TIMER):
             is_moving = any(one in self._operations for one in (_ABS, _REL, _TIMER))  # because of a later command
             if self._has(moved) and self._vector(moved).state != State.IDLE and not is_moving:
-                await self._send(moved, state)
+                await self._send(moved, state, {_TIMER_MEMBER: 0} if moved == _TIMER else None)
 
     async def _on_focuser_sync(self, values: dict[str, Any]) -> None:
         position = round(values[_SYNC_MEMBER])

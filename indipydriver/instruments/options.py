@@ -146,6 +146,23 @@ class Options(StandardDevice):
         """Seconds between two updates."""
         return self._get("POLLING_PERIOD", "PERIOD_MS") / 1000
 
+    async def _count_down(self, name: str, member: str, seconds: float, unit: float = 1.0) -> None:
+        """Tell how long something still takes, at least once a second.
+
+        Args:
+            name: The property.
+            member: Its member.
+            seconds: How long.
+            unit: So many of the member are one second.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while (left := end - clock()) > 0:
+            value = left * unit
+            self._put(name, {member: f"{value:.3g}" if value < 10 else f"{value:.1f}"})
+            await asyncio.sleep(min(left, 1.0, max(self._period, 0.1)))
+        self._put(name, {member: "0"})
+
     # --- settings ---
 
     async def _on_config(self, values: dict[str, Any]) -> None:

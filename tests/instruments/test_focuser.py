@@ -179,9 +179,12 @@ async def test_focusers_that_know_no_position():
     async with Session(ByTime()) as client:
         await client.connect()
         await client.number("FOCUS_TIMER", FOCUS_TIMER_VALUE=2000)
-        await client.advance(1)
+        assert (client.state("FOCUS_TIMER"), client.value("FOCUS_TIMER")) == ("Busy", 2000)
+        await client.advance(1.1)
         assert client.state("FOCUS_TIMER") == "Busy"
+        assert 0 < client.value("FOCUS_TIMER") <= 1000
         await client.until("FOCUS_TIMER", "Ok", 2)
+        assert client.value("FOCUS_TIMER") == 0
     async with Session(BySteps()) as client:
         device = await client.connect()
         await client.press("FOCUS_MOTION", "FOCUS_OUTWARD")
