@@ -268,7 +268,7 @@ class Camera(Streaming):
         if slot is not None:
             return names.get(f"FILTER_SLOT_NAME_{slot:.0f}")
         wheel = next((one for one in self._fellows() if isinstance(one, FilterWheel)), None)
-        if wheel is None or wheel.slot > len(wheel.names):
+        if wheel is None or not 1 <= wheel.slot <= len(wheel.names):  # 0, as some say while they turn
             return None
         return wheel.names[wheel.slot - 1]
 

@@ -237,6 +237,15 @@ async def test_kstars_says_who_observes_what():
 
 
 @driver_test
+async def test_a_wheel_that_turns_has_no_filter_in_the_light():
+    async with Session(CCDSimulator()) as client:
+        device = await client.connect()
+        assert cards(await image(client))["FILTER"] == "Red"
+        device.slot = 0
+        assert "FILTER" not in cards(await image(client))
+
+
+@driver_test
 async def test_the_filter_is_that_of_the_wheel_which_the_client_has_named():
     """A camera may be a wheel too, of which nobody makes use."""
     async with Session(CCDSimulator()) as client:
