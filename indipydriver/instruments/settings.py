@@ -160,7 +160,7 @@ class Settings:
             for element in root:
                 name = element.get("name", "")
                 if element.get("device") != self._device or name not in elements:
-                    kept.append(ET.tostring(element, encoding="unicode").strip())
+                    kept.append(_text(element))
                 elif name in missing:
                     kept.append(missing.pop(name))
             text = "\n".join([f"<{_ROOT}>", *kept, *missing.values(), f"</{_ROOT}>", ""])
@@ -169,8 +169,24 @@ class Settings:
                 write_atomically(self.default_path, text)
 
     def purge(self) -> None:
-        """Remove the file; blocks."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file; entries of other devices stay. Blocks.
+
+        Raises:
+            OSError: The file cannot be removed, or written.
+        """
+        with locked(self.path.parent):
+            others: list[str] = []
+            try:
+                others = [_text(element) for element in _read(self.path) if element.get("device") != self._device]
+            except FileNotFoundError:
+                return
+            except SettingsError as error:
+                if not isinstance(error.__cause__, DamagedFile):
+                    raise  # it may have entries of others
+            if others:
+                write_atomically(self.path, "\n".join([f"<{_ROOT}>", *others, f"</{_ROOT}>", ""]))
+            else:
+                self.path.unlink(missing_ok=True)
 
     def element(self, vector: PropertyVector) -> str:
         """The element that saves a vector as it is now."""
@@ -180,6 +196,10 @@ class Settings:
             value = f"{member.getfloatvalue():.20g}" if isinstance(member, NumberMember) else member.membervalue
             lines.append(f"  <one{kind} name={quoteattr(name)}>\n      {escape(value)}\n  </one{kind}>")
         return "\n".join([*lines, f"</new{kind}Vector>"])
+
+
+def _text(element: ET.Element) -> str:
+    return ET.tostring(element, encoding="unicode").strip()
 
 
 def _read(path: Path) -> ET.Element:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from indipydriver.instruments import Focuser
+from indipydriver.instruments import Focuser, InstrumentDriver
 from indipydriver.instruments.parkdata import ParkData, read_park_data, write_park_data
 from indipydriver.instruments.settings import Settings, write_atomically
 from indipydriver.instruments.shots import keep
 from indipydriver.instruments.simulators import CCDSimulator, FocuserSimulator, TelescopeSimulator
-from indipydriver.testing import driver_test
+from indipydriver.testing import DriverHarness, driver_test
 from tests.instruments.sessions import Session
 
 
@@ -170,6 +170,23 @@ def test_a_file_system_without_permissions_keeps_files(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "chmod", refuse)
     write_atomically(tmp_path / "image.fits", b"image")
     assert (tmp_path / "image.fits").read_bytes() == b"image"
+
+
+@driver_test
+async def test_settings_of_other_devices_in_the_same_file_are_not_purged(home, monkeypatch):
+    monkeypatch.setenv("INDICONFIG", str(home / "all.xml"))
+    async with DriverHarness(InstrumentDriver(FocuserSimulator("One"), FocuserSimulator("Two"))) as client:
+        for name in ("One", "Two"):
+            await client.set_switch(name, "CONFIG_PROCESS", CONFIG_SAVE="On")
+            await client.wait_for(name, "CONFIG_PROCESS", state="Ok", timeout=5)
+        await client.set_switch("One", "CONFIG_PROCESS", CONFIG_PURGE="On")
+        await client.wait_for("One", "CONFIG_PROCESS", state="Ok", timeout=5)
+        left = (home / "all.xml").read_text()
+        assert 'device="Two"' in left
+        assert 'device="One"' not in left
+        await client.set_switch("Two", "CONFIG_PROCESS", CONFIG_PURGE="On")
+        await client.wait_for("Two", "CONFIG_PROCESS", state="Ok", timeout=5)
+        assert not (home / "all.xml").exists()
 
 
 @driver_test
