@@ -1,12 +1,15 @@
 """Whatever clients, faults and disconnections come in whatever order: nothing stays Busy for ever, no rule is broken."""
 
+import asyncio
 import os
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from indipydriver.instruments import Refused
 from indipydriver.instruments.simulators import (
     CCDSimulator,
     DomeSimulator,
@@ -164,43 +167,119 @@ class Strict(Session):
         return found + list(judge_interfaces(self.name, bits, self.checker.properties))
 
 
+async def play(client, steps):
+    """Send commands, switch faults on, connect and disconnect."""
+    for what, *how in steps:
+        match what:
+            case "command":
+                await command(client, *how)
+            case "wait":
+                await client.advance(*how)
+            case "fault":
+                await client.press("SIMULATED_FAULT", how[0].name)
+            case "connect":
+                await client.press("CONNECTION", "CONNECT" if how[0] else "DISCONNECT")
+
+
+async def assert_as_good_as_new(client):
+    """Nothing is busy for ever, and it can be connected again."""
+    await client.press("SIMULATED_FAULT", "NONE")
+    await client.advance(LONGEST)
+    assert busy(client) == []
+    await client.press("CONNECTION", "DISCONNECT")
+    await client.until("CONNECTION", None, 70, CONNECT="Off")
+    assert not client.device.connected
+    await client.connect()
+    await client.advance(10)  # a GPS receiver finds its place
+    assert busy(client) == []
+    assert client.broken_rules() == []
+
+
+def any_steps(examples):
+    """Run a test with random steps."""
+
+    def decorate(test):
+        with_settings = settings(
+            max_examples=int(os.environ.get("INSTRUMENT_EXAMPLES", examples)),
+            deadline=timedelta(seconds=20),
+            derandomize="INSTRUMENT_EXAMPLES" not in os.environ,
+            database=None,
+            phases=[Phase.explicit, Phase.generate] + [Phase.shrink] * ("INSTRUMENT_SHRINK" in os.environ),
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+        )
+        return with_settings(given(steps=st.lists(step, min_size=1, max_size=25), seed=st.integers(0, 1 << 30))(test))
+
+    return decorate
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@settings(
-    max_examples=int(os.environ.get("INSTRUMENT_EXAMPLES", "12")),
-    deadline=timedelta(seconds=20),
-    derandomize="INSTRUMENT_EXAMPLES" not in os.environ,
-    database=None,
-    phases=[Phase.explicit, Phase.generate] + [Phase.shrink] * ("INSTRUMENT_SHRINK" in os.environ),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-@given(steps=st.lists(step, min_size=1, max_size=25))
-def test_nothing_is_busy_for_ever(kind, home, steps):
+@any_steps(12)
+def test_nothing_is_busy_for_ever(kind, home, steps, seed):
     for file in (home / ".indi").glob("*"):
         file.unlink()
 
     async def session():
         async with Strict(kind()) as client:
             await client.connect()
-            for what, *how in steps:
-                match what:
-                    case "command":
-                        await command(client, *how)
-                    case "wait":
-                        await client.advance(*how)
-                    case "fault":
-                        await client.press("SIMULATED_FAULT", how[0].name)
-                    case "connect":
-                        await client.press("CONNECTION", "CONNECT" if how[0] else "DISCONNECT")
-            await client.press("SIMULATED_FAULT", "NONE")
-            await client.advance(LONGEST)
-            assert busy(client) == []
-            # it is as good as new
-            await client.press("CONNECTION", "DISCONNECT")
-            await client.until("CONNECTION", None, 70, CONNECT="Off")
-            assert not client.device.connected
+            await play(client, steps)
+            await assert_as_good_as_new(client)
+
+    run(session)
+
+
+class Unruly:
+    """Its coroutines end as they like when they are cancelled, and it does not always want to be disconnected."""
+
+    chance = None  # while it behaves well
+    polls = most = 0  # how often it is being polled now, and has been at most
+
+    async def hardware(self, seconds=0.0):
+        try:
+            await super().hardware(seconds)
+        except asyncio.CancelledError:
+            match self.chance.choice(["return", "slow", "fail", "lose", "refuse", ""]) if self.chance else "":
+                case "return":
+                    return
+                case "slow":
+                    await asyncio.sleep(self.chance.uniform(0, 7))
+                case "fail":
+                    raise OSError("cleaning up") from None
+                case "lose":
+                    raise ConnectionResetError("too late") from None
+                case "refuse":
+                    raise Refused("too late") from None
+            raise
+
+    async def poll(self):
+        self.polls += 1
+        self.most = max(self.most, self.polls)
+        try:
+            await super().poll()
+        finally:
+            self.polls -= 1
+
+    async def disconnect(self):
+        if self.chance:
+            if self.chance.random() < 0.3:
+                raise Refused("Not now")
+            await asyncio.sleep(self.chance.uniform(0, 3))
+        await super().disconnect()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@any_steps(5)
+def test_whatever_authors_do_when_they_are_cancelled(kind, home, steps, seed):
+    for file in (home / ".indi").glob("*"):
+        file.unlink()
+    unruly = type(kind.__name__, (Unruly, kind), {})
+
+    async def session():
+        async with Strict(unruly()) as client:
             await client.connect()
-            await client.advance(10)  # a GPS receiver finds its place
-            assert busy(client) == []
-            assert client.broken_rules() == []
+            client.device.chance = random.Random(seed)
+            await play(client, steps)
+            client.device.chance = None
+            await assert_as_good_as_new(client)
+            assert client.device.most <= 1
 
     run(session)
