@@ -13,7 +13,6 @@ from .operations import End, Operation, Refused
 from .paddle import AXES, Paddle
 from .parking import PLACES, Parking
 from .propertydevice import Bound
-from .settings import LOADING
 from .site import Site
 from .sky import altitude_azimuth, equatorial, now_utc, sidereal_time
 from .standarddevice import optional
@@ -241,10 +240,6 @@ class Mount(Parking, Site, Paddle):
         if self.slewing:
             raise Refused("The mount slews")
 
-    def _check_movable(self) -> None:
-        if (why := self._parked_words()) is not None:
-            raise Refused(why)
-
     def _parked_words(self) -> str | None:
         if self._is_parked:
             return _PARKED
@@ -355,13 +350,22 @@ class Mount(Parking, Site, Paddle):
         if _HOME in self._operations:
             self._put(_HOME, dict.fromkeys(self._vector(_HOME), False), State.IDLE)
         after = self._operations.drop(_EOD, _PARK, _HOME, *AXES) + self._operations.drop(*PULSES, quietly=False)
-        await self._perform(_ABORT, self._stop_all(), accept=lambda: self._choose(_ABORT, None), after=after)
+        await self._stop_mount(after)
         if parking and _PARK not in self._operations:
             has_parked = self._is_to_park and self.parked  # it was too late
             self._choose(_PARK, "PARK" if has_parked else None)
             await self._send(_PARK, State.OK if has_parked else State.ALERT)
         if was_slewing and not self.slewing:
             await self._send(_EOD, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.IDLE)
+
+    async def _stop_mount(self, after: list[Operation]) -> None:
+        """Stop all motion, once for all who want that now: what comes later has not begun."""
+        if _ABORT in self._operations:
+            await self._operations.join(_ABORT)
+        elif self._has(_ABORT):
+            await self._perform(_ABORT, self._stop_all(), accept=lambda: self._choose(_ABORT, None), after=after)
+        else:
+            await self._stop_axes()
 
     async def _stop_all(self) -> None:
         """Stop what moves, all at once: what fails must not hold up the others."""
@@ -383,10 +387,10 @@ class Mount(Parking, Site, Paddle):
             await self._send(_EOD, self._mount_status(at_end=end is not End.CANCELLED))
 
         if member is None:
-            if after := self._operations.drop(_HOME, *AXES):
-                await self._perform(_HOME, self._stop_all(), accept=rest, revoke=rest, after=after, then=then)
-            else:
-                await self._button(_HOME)
+            if _HOME in self._operations:
+                await self._stop_mount(self._operations.drop(_HOME, *AXES))
+                await then(End.DONE)
+            await self._button(_HOME)
             return
         self._check_movable()
         after = self._operations.drop(_EOD, _HOME) + self._operations.drop(*PULSES, quietly=False)
@@ -427,10 +431,6 @@ class Mount(Parking, Site, Paddle):
             await self._send(_EOD, self._mount_status())
 
         await self._perform(_TRACKING, self._follow(on), accept=accept, ends=ends, then=then)
-
-    def _check_rate(self) -> None:
-        if not LOADING.get():  # what is saved is for when it is unparked
-            self._check_movable()
 
     async def _on_track_mode(self, values: dict[str, Any]) -> None:
         member = await self._pick(_MODE, values)

@@ -12,6 +12,7 @@ from .guider import Direction
 from .instrument import Instrument
 from .operations import End, Operation, Refused
 from .propertydevice import Bound
+from .settings import LOADING
 from .standarddevice import optional
 from .watched import watched
 
@@ -80,6 +81,16 @@ class Paddle(Instrument):
     def _parked_words(self) -> str | None:
         """Why it cannot be moved; None if it can."""
         return None
+
+    def _check_movable(self) -> None:
+        """Raise Refused, if it is parked."""
+        if (why := self._parked_words()) is not None:
+            raise Refused(why)
+
+    def _check_rate(self) -> None:
+        """Raise Refused, if it is not to be set now how fast it moves; what is saved is for when it is unparked."""
+        if not LOADING.get():
+            self._check_movable()
 
     async def _has_stopped(self) -> None:
         """A motion by hand is over."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 from ..protocol.tags import State
 from ..standard import Interface, find
 from .backlash import Backlash
-from .operations import End, Refused
+from .operations import End, Operation, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
 
@@ -127,9 +127,16 @@ class Rotator(Backlash):
             await self._button(_ABORT)
             return
         after = self._operations.drop(_ANGLE, _HOME, quietly=False)
-        await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None), after=after)
+        await self._stop_rotator(after)
         if not self._operations.running(_ANGLE, _HOME):
             await self._send(_ANGLE, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.OK)
+
+    async def _stop_rotator(self, after: list[Operation]) -> None:
+        """Stop the motion, once for all who want that now: what comes later has not begun."""
+        if _ABORT in self._operations:
+            await self._operations.join(_ABORT)
+        elif self._has(_ABORT):
+            await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None), after=after)
 
     async def _on_rotator_sync(self, values: dict[str, Any]) -> None:
         angle = values["ANGLE"]
@@ -148,10 +155,9 @@ class Rotator(Backlash):
             self._choose(_HOME, None)
 
         if not values.get("HOME"):
-            if after := self._operations.drop(_HOME):
-                await self._perform(_HOME, self.abort(), accept=rest, revoke=rest, after=after)
-            else:
-                await self._button(_HOME)
+            if _HOME in self._operations:
+                await self._stop_rotator(self._operations.drop(_HOME))
+            await self._button(_HOME)
             return
         after = self._operations.drop(_ANGLE, quietly=False) + self._operations.running(_ABORT)
         self._choose(_HOME, "HOME")
