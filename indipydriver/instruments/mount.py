@@ -389,7 +389,7 @@ class Mount(Parking, Site, Paddle):
         if member is None:
             if _HOME in self._operations:
                 await self._stop_mount(self._operations.drop(_HOME, *AXES))
-                await then(End.DONE)
+                await then(End.CANCELLED)
             await self._button(_HOME)
             return
         self._check_movable()

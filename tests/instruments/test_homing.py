@@ -106,3 +106,16 @@ async def test_a_mount_that_does_not_home_is_not_stopped():
         await client.press("TELESCOPE_MOTION_WE", "MOTION_EAST")
         await client.advance(3)
         assert device.log == ["slew", "start"]
+
+
+@driver_test
+async def test_a_slew_behind_the_end_of_homing_is_busy():
+    async with Session(SlowMount()) as client:
+        await client.connect()
+        await client.press("TELESCOPE_HOME", "GO")
+        await client.set_switch(client.name, "TELESCOPE_HOME", GO="Off")
+        await client.number("EQUATORIAL_EOD_COORD", RA=1, DEC=1)
+        begin = len(client.history("EQUATORIAL_EOD_COORD"))
+        await client.advance(5)
+        assert {state for state, *_ in client.history("EQUATORIAL_EOD_COORD")[begin:]} <= {"Busy"}
+        assert client.state("EQUATORIAL_EOD_COORD") == "Busy"
