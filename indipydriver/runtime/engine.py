@@ -269,13 +269,13 @@ class Engine:
         self._group = None
         try:
             link.close()
-            self._shut_down_again()
-            if seconds:
-                async with asyncio.timeout(seconds):
-                    await closed.wait()
-        except TimeoutError:
-            link.abort()
-        except BaseException:  # it is cancelled, or the author's shutdown() fails
+            try:
+                self._shut_down_again()
+            except Exception:
+                await _let_out(link, closed, seconds)
+                raise
+            await _let_out(link, closed, seconds)
+        except BaseException:  # it is cancelled, or the author's shutdown() has failed
             link.abort()
             raise
         finally:
@@ -296,6 +296,16 @@ class Engine:
         self._tasks.clear()
         self._runner = None
         self._state.finish()
+
+
+async def _let_out(link: Link, closed: asyncio.Event, seconds: float) -> None:
+    """Wait until a link that is being closed has sent all; end it when the time is over."""
+    if seconds:
+        try:
+            async with asyncio.timeout(seconds):
+                await closed.wait()
+        except TimeoutError:
+            link.abort()
 
 
 def _has_failed(task: asyncio.Task[Any]) -> bool:

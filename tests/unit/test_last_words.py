@@ -52,6 +52,33 @@ async def test_all_that_a_driver_has_sent_arrives_before_its_run_ends(how):
     assert receiver.wrong == []
 
 
+@pytest.mark.parametrize("error", [ValueError, TimeoutError, SystemExit])
+@driver_test
+async def test_so_it_does_though_shutdown_fails_at_the_end(error):
+    class Failing(Ending):
+        calls = 0
+
+        def shutdown(self):
+            super().shutdown()
+            self.calls += 1
+            if self.calls > 1:  # the first is that of hardware()
+                raise error("the port does not answer")
+
+    driver, receiver = Failing("return"), Recorder()
+    ours, theirs = memory_pair("D", "test")
+    ours.open(receiver)
+    ours.pause_reading()
+    driver.go.set()
+    running = asyncio.create_task(driver.serve(theirs))
+    await asyncio.sleep(1)
+    assert driver.calls == 2
+    ours.resume_reading()
+    with pytest.raises(RuntimeError if error is SystemExit else error, match="does not answer"):
+        await running
+    assert len(receiver.frames) == 35
+    assert receiver.closed == [None]
+
+
 @pytest.mark.parametrize("how", ["return", "raise"])
 def test_a_client_gets_all_updates_before_the_device_is_deleted(how):
     async def test():
