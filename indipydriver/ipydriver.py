@@ -104,7 +104,10 @@ class IPyDriver(FixedMapping[Device]):
 
     @_stop.setter
     def _stop(self, value: bool) -> None:
-        self._run_state.must_end = value
+        if value:
+            self._run_state.shutdown()  # with the flag alone, nothing would end a run that seems to be ending
+        else:
+            self._run_state.must_end = False
 
     @property
     def snoopall(self) -> bool:

@@ -784,6 +784,38 @@ def test_a_driver_ends_though_its_shutdown_leaves_that_to_nobody(how, caplog):
     assert "shutdown() does not call super().shutdown()" in caplog.text
 
 
+class SetsTheFlag(ipd.IPyDriver):
+    """As the class of the PyPI package does in its shutdown()."""
+
+    def shutdown(self):
+        self._stop = True
+
+
+@pytest.mark.parametrize("how", ["the link is closed", "shutdown", "the flag is set"])
+def test_to_set_the_stop_flag_ends_the_driver(how):
+    async def test():
+        driver = ipd.IPyDriver(device()) if how == "the flag is set" else SetsTheFlag(device())
+        ours, theirs = memory_pair("server", "driver")
+        ours.open(Recorder())
+        running = asyncio.create_task(driver.serve(theirs))
+        await asyncio.sleep(1)
+        if how == "the link is closed":
+            ours.close()
+        elif how == "shutdown":
+            driver.shutdown()
+        else:
+            driver._stop = True
+        done, _ = await asyncio.wait((running,), timeout=60)
+        assert done
+        assert driver["D"].stop
+        assert driver.shutdownrequested.is_set()
+        assert driver.stopped.is_set()
+        driver._stop = False
+        assert not driver.stop
+
+    run(test)
+
+
 def test_a_test_ends_though_shutdown_leaves_that_to_nobody():
     async def test():
         async with DriverHarness(SwitchesOff(device())) as h:
