@@ -64,7 +64,7 @@ class Snoops:
     def restart(self) -> None:
         """There is a new link: nothing has been asked for on it."""
         self._blobs.clear()
-        for timer in self.vectors.values():
+        for timer in tuple(self.vectors.values()):
             if timer:
                 timer[1] = -math.inf
 

@@ -103,6 +103,20 @@ def test_a_timer_is_kept_when_it_is_asked_for_once_more():
     assert snoops.vectors == {("A", "x"): [10, -math.inf], ("A", "y"): None}
 
 
+def test_new_watches_while_a_run_begins():
+    """As a thread may add them."""
+    snoops = Snoops()
+
+    class Timer(list):
+        def __setitem__(self, index, value):
+            super().__setitem__(index, value)
+            snoops.watch("B", "y", 10)
+
+    snoops.vectors["A", "x"] = Timer([10, 1000.0])
+    snoops.restart()
+    assert snoops.due(0.0) == [("A", "x"), ("B", "y")]
+
+
 def test_new_watches_while_the_due_ones_are_gone_through():
     """A snoop() at that moment used to end everything, as the table changed under a loop over it."""
     snoops = Snoops()
