@@ -79,12 +79,14 @@ class Device(FixedMapping[PropertyVector]):
             if vector.devicename not in (None, self.devicename):
                 raise DefinitionError(f"the vector {vector.name!r} is in the device {vector.devicename!r} already")
             self.data[vector.name] = vector
+        before = [vector.devicename for vector in self.data.values()]
         for vector in self.data.values():
-            before, vector.devicename = vector.devicename, self.devicename
+            vector.devicename = self.devicename
             try:
                 vector.check_definition()
             except LocalProtocolError as error:
-                vector.devicename = before
+                for each, name in zip(self.data.values(), before, strict=True):
+                    each.devicename = name
                 raise DefinitionError(f"the vector {vector.name!r} cannot be defined: {error}") from None
 
     @property
@@ -119,7 +121,7 @@ class Device(FixedMapping[PropertyVector]):
         """Send a human-readable message about this device. Nothing is sent while it is disabled.
 
         Raises:
-            ValueError: `timestamp` is not a datetime.
+            ValueError: An argument is wrong.
             NotRunning: The driver does not run yet.
         """
         time = timestamp_string(timestamp)
@@ -132,17 +134,17 @@ class Device(FixedMapping[PropertyVector]):
         """Delete the whole device at the clients and disable it. This is sent even if it is disabled already.
 
         Raises:
-            ValueError: `timestamp` is not a datetime.
+            ValueError: An argument is wrong; nothing has been changed or sent.
             NotRunning: The driver does not run yet.
         """
-        deletion = DelProperty(self.devicename, None, timestamp_string(timestamp), as_text(message))
+        deletion = encode(DelProperty(self.devicename, None, timestamp_string(timestamp), as_text(message)))
         outlet = self._outlet()
         async with contextlib.AsyncExitStack() as turns:
             for vector in self.data.values():
                 if isinstance(vector, BLOBVector):  # what is being encoded goes out first
                     await turns.enter_async_context(outlet.turn(vector))
             self.enable = False
-            outlet.emit(encode(deletion))
+            outlet.emit(deletion)
         await outlet.pace()
 
     async def devhardware(self, *args: Any, **kwargs: Any) -> None:

@@ -104,6 +104,18 @@ async def test_messages_and_deletion():
 
 
 @driver_test
+async def test_a_deletion_that_cannot_be_sent_changes_nothing():
+    device = ipd.Device("Dev", [vector("tx")])
+    async with DriverHarness(ipd.IPyDriver(device)) as h:
+        with pytest.raises(ValueError, match="longer than 4096"):
+            await device.send_delProperty("x" * 5000)
+        assert device.enable
+        await device["tx"].send_setVector()
+        await h.settle()
+        assert h.property("Dev", "tx").updates == 1
+
+
+@driver_test
 async def test_backgrounds_run_with_the_driver():
     ran = []
 
