@@ -186,8 +186,7 @@ class IPyDriver(FixedMapping[Device]):
             raise ValueError(f"the timeout of a snoop must be at most {MAX_TIMEOUT} seconds")
         if not devicename or not vectorname:
             raise ValueError("a snoop needs the names of a device and of a vector")
-        self._check_foreign(devicename, vectorname)
-        self._engine.snoops.watch(devicename, vectorname, seconds)
+        self._engine.snoops.watch(*self._foreign(devicename, vectorname), seconds)
         self._engine.ask()
 
     async def send_getProperties(self, devicename: str | None = None, vectorname: str | None = None) -> None:
@@ -201,21 +200,17 @@ class IPyDriver(FixedMapping[Device]):
             ValueError: The device is one of this driver's, or a name cannot be sent.
             NotRunning: The driver does not run yet.
         """
-        vectorname = vectorname or None
-        if not devicename:
-            devicename = vectorname = None
-        else:
-            self._check_foreign(devicename, vectorname)
+        device, vector = self._foreign(devicename, vectorname or "") if devicename else ("", "")
         outlet = self._run_state.outlet
         # Recorded before the wait that sending may take: the answer may come meanwhile.
-        self._engine.snoops.add(devicename, vectorname)
-        await outlet.send(GetProperties(devicename, vectorname))
+        self._engine.snoops.add(device, vector)
+        await outlet.send(GetProperties(device or None, vector or None))
 
     async def send_message(self, message: str = "", timestamp: datetime | None = None) -> None:
         """Send a human-readable message that is not about one device.
 
         Raises:
-            ValueError: `timestamp` is not a datetime.
+            ValueError: An argument is wrong.
             NotRunning: The driver does not run yet.
         """
         await self._run_state.outlet.send(Message(None, as_text(message), timestamp_string(timestamp)))
@@ -323,13 +318,16 @@ class IPyDriver(FixedMapping[Device]):
         """
         self._run_state.shutdown()
 
-    def _check_foreign(self, devicename: str, vectorname: str | None) -> None:
+    def _foreign(self, devicename: str, vectorname: str) -> tuple[str, str]:
+        """The names of what is to be watched, as they are sent; ValueError if they cannot be, or are our own."""
         for name in (devicename, vectorname):
-            if not isinstance(name, str | None):
+            if not isinstance(name, str):
                 raise ValueError(f"a name must be a str, not {type(name).__name__}")
-        encode(GetProperties(devicename, vectorname))  # what cannot be sent is a ValueError here and now
-        if devicename in self.data:
-            raise ValueError(f"{devicename!r} is a device of this driver itself, which cannot snoop on it")
+        device, vector = as_text(devicename), as_text(vectorname)
+        encode(GetProperties(device, vector))  # what cannot be sent is a ValueError here and now
+        if device in self.data:
+            raise ValueError(f"{device!r} is a device of this driver itself, which cannot snoop on it")
+        return device, vector
 
     @contextlib.contextmanager
     def _shutdown_on_sigterm(self) -> Iterator[None]:

@@ -442,7 +442,7 @@ class BLOBMember(PropertyMember):
         """What is sent as its format."""
         value = self._membervalue
         if self.blobformat or not isinstance(value, (str, os.PathLike)):
-            return self.blobformat
+            return as_text(self.blobformat)
         suffixes = _suffixes(value)
         return "".join(suffixes[-2:] if suffixes[-1:] in ([".z"], [".gz"], [".fz"]) else suffixes[-1:])
 

@@ -6,6 +6,7 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.errors import DefinitionError
+from indipydriver.protocol.messages import GetProperties
 from indipydriver.testing import DriverHarness, driver_test
 
 
@@ -98,6 +99,14 @@ def test_a_vector_is_in_one_device():
     assert vector.devicename == "A"
 
 
+def test_a_device_that_is_refused_keeps_none_of_its_vectors():
+    vectors = [text_vector("good"), text_vector("bad", members=[ipd.TextMember("m", membervalue="x" * (1 << 20))])]
+    with pytest.raises(DefinitionError, match="'bad' cannot be defined"):
+        ipd.Device("A", vectors)
+    assert [vector.devicename for vector in vectors] == [None, None]
+    assert ipd.Device("B", vectors[:1])["good"].devicename == "B"
+
+
 class Word(str, enum.Enum):  # noqa: UP042 - as in scripts from before StrEnum
     UP = "On"
     FINE = "Ok"
@@ -125,6 +134,29 @@ async def test_the_words_of_an_enumeration_are_their_values():
         await driver["a name"]["t"].send_setVector(message=Word.UP)
         await h.settle()
         assert h.property("a name", "t").message == "On"
+
+
+@driver_test
+async def test_so_are_those_of_what_is_watched():
+    driver = ipd.IPyDriver(ipd.Device("D", [text_vector()]))
+    driver.snoop(Word.NAME, Word.FINE)
+    async with DriverHarness(driver) as h:
+        await driver.send_getProperties(Word.UP)
+        await driver.send_getProperties(Word.UP, Word.FINE)
+        await h.settle()
+        asked = [(message.device, message.name) for message in h.messages if isinstance(message, GetProperties)]
+        assert asked == [("a name", "Ok"), ("On", None), ("On", "Ok")]
+
+
+@driver_test
+async def test_so_is_that_of_the_format_of_a_blob():
+    blob = ipd.BLOBMember("m", membervalue=b"data")
+    driver = ipd.IPyDriver(ipd.Device("D", [ipd.BLOBVector("b", "", "", "ro", "Ok", [blob])]))
+    async with DriverHarness(driver) as h:
+        blob.blobformat = Word.UP
+        await driver["D"]["b"].send_setVectorMembers(members=["m"])
+        await h.settle()
+        assert h.messages[-1].members[0].format == "On"
 
 
 @pytest.mark.parametrize(
