@@ -6,6 +6,7 @@ sent, as libindi 1.9.9 does not decode it.
 
 Nearly all messages contain nothing that needs an entity.  So all texts of a message are checked
 together, and only a message that needs it is rewritten, by :func:`~.escaping.escaped`, before it is encoded.
+Names are joined with `+`: formatting would write a word of an enumeration as the name of its class and its own.
 """
 
 from __future__ import annotations
@@ -201,8 +202,8 @@ def _encode_set(message: SetVector) -> Frame:
     if tag.is_blob:
         return _encode_blobs(shape, message)
     members: Any = message.members
-    head = f"{device}{name}{message.timestamp}{message.timeout}{message.message}"
-    if not is_plain(head + _texts(members)):
+    head = f"{message.timestamp}{message.timeout}{message.message}"
+    if not is_plain(device + name + head + _texts(members)):
         message = escaped(message)
         members = message.members
     start = _set_start(shape, message)
@@ -213,7 +214,7 @@ def _encode_set(message: SetVector) -> Frame:
 
 def _set_start(shape: _Shape, message: SetVector) -> str:
     """The start tag of an update, without its end."""
-    start = f'{shape.head}{message.device}" name="{message.name}"'
+    start = shape.head + message.device + '" name="' + message.name + '"'
     if message.state is not None:
         start += f' state="{message.state}"'
     if message.timestamp:
@@ -237,7 +238,7 @@ def _encode_new(message: NewVector) -> Frame:
     if tag.is_blob:
         return _encode_blobs(shape, message)
     members: Any = message.members
-    if not is_plain(f"{device}{name}{message.timestamp}" + _texts(members)):
+    if not is_plain(device + name + f"{message.timestamp}" + _texts(members)):
         message = escaped(message)
         members = message.members
     if shape.is_number and not all(member.value.strip() for member in members):
@@ -248,7 +249,7 @@ def _encode_new(message: NewVector) -> Frame:
 
 def _new_start(shape: _Shape, message: NewVector) -> str:
     """The start tag of a command, without its end."""
-    start = f'{shape.head}{message.device}" name="{message.name}"'
+    start = shape.head + message.device + '" name="' + message.name + '"'
     if message.timestamp:
         start += f' timestamp="{message.timestamp}"'
     return start
@@ -275,7 +276,7 @@ def _encode_blobs(shape: _Shape, message: SetVector | NewVector) -> BlobFrame:
         if not member.data:
             raise LocalProtocolError(f"{shape.tag.text}: {member.name!r} is empty; leave it out to send the state only")
         size = _blob_size(shape, member)
-        markup += f'{shape.child_head}{member.name}" format="{member.format}" size="{size}">'
+        markup += shape.child_head + member.name + '" format="' + member.format + f'" size="{size}">'
         piece, text = markup.encode(), encode_base64(member.data)
         chunks += (piece, text)
         tags.append(piece)
@@ -306,12 +307,12 @@ def _encode_def(message: DefVector) -> Frame:
     _check_names(tag, device, name)
     _check_definition(shape, message)
     members = message.members
-    head = f"{device}{name}{message.label}{message.group}{message.timestamp}{message.timeout}{message.message}"
+    head = f"{message.label}{message.group}{message.timestamp}{message.timeout}{message.message}"
     texts = [m.name + m.value + m.label + m.format + m.min + m.max + m.step for m in members]
-    if not is_plain(head + "".join(texts)):
+    if not is_plain(device + name + head + "".join(texts)):
         message = escaped(message)
-    start = f'{shape.head}{message.device}" name="{message.name}" label="{message.label or message.name}"'
-    start += f' group="{message.group}" state="{message.state}"'
+    start = shape.head + message.device + '" name="' + message.name + '" label="' + (message.label or message.name)
+    start += f'" group="{message.group}" state="{message.state}"'
     if message.perm is not None:
         start += f' perm="{message.perm}"'
     if message.rule is not None:
@@ -349,7 +350,7 @@ def _def_member(shape: _Shape, member: DefMember) -> str:
     name, value = member.name, member.value
     if not name or (shape.words is not None and value not in shape.words):
         _refuse_member(shape, name, value)
-    start = f'{shape.child_head}{name}" label="{member.label or name}"'
+    start = shape.child_head + name + '" label="' + (member.label or name) + '"'
     if shape.is_number:
         start += f' format="{member.format}" min="{member.min}" max="{member.max}" step="{member.step}"'
     if not value:
@@ -372,7 +373,7 @@ def _refuse_blank(where: Address) -> None:
 def _empty_element(where: Address, *attributes: tuple[str, str | None]) -> Frame:
     """The frame of an element without content; attributes without a text are left out."""
     _refuse_blank(where)
-    written = "".join([f' {key}="{text}"' for key, text in attributes if text])
+    written = "".join([" " + key + '="' + text + '"' for key, text in attributes if text])
     return Frame(where, f"<{where.tag.text}{written} />".encode())
 
 
@@ -420,8 +421,9 @@ def _encode_enable_blob(message: EnableBlob) -> Frame:
     if message.mode not in _MODES:
         raise LocalProtocolError(f"enableBLOB: {message.mode!r} is not a BLOB mode")
     safe: EnableBlob = escaped(message)
-    name = f' name="{safe.name}"' if safe.name else ""
-    raw = f'<enableBLOB device="{safe.device}"{name}>{safe.mode}</enableBLOB>'
+    assert safe.device is not None
+    name = ' name="' + safe.name + '"' if safe.name else ""
+    raw = '<enableBLOB device="' + safe.device + '"' + name + ">" + safe.mode + "</enableBLOB>"
     where = address("enableBLOB", message.device, message.name or None)
     _refuse_blank(where)
     return Frame(where, raw.encode())

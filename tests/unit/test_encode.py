@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from enum import Enum, StrEnum
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -405,6 +405,44 @@ def test_what_is_illegal_is_refused(message: AnyMessage, reason: str) -> None:
     with pytest.raises(LocalProtocolError, match=reason) as caught:
         encode(message)
     assert isinstance(caught.value, ValueError)
+
+
+class Old(str, Enum):  # noqa: UP042 - as in scripts from before StrEnum
+    DEVICE = "Dev"
+    NAME = "a & b"
+    TEXT = "On"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        SetVector(SWITCH, "{DEVICE}", "{TEXT}", (OneMember("{TEXT}", "{TEXT}"),)),
+        SetVector(TEXT, "{DEVICE}", "{NAME}", (OneMember("{NAME}", "{NAME}"),)),
+        NewVector(TEXT, "{DEVICE}", "{TEXT}", (OneMember("{TEXT}", "{TEXT}"),)),
+        NewVector(TEXT, "{DEVICE}", "{NAME}", (OneMember("{NAME}", "{NAME}"),)),
+        NewVector(BLOB, "{DEVICE}", "{TEXT}", (OneBlob("{TEXT}", b"data", 4, "{TEXT}"),)),
+        DefVector(TEXT, "{DEVICE}", "{TEXT}", State.OK, (DefMember("{TEXT}", "{TEXT}"),), perm=RW),
+        DefVector(TEXT, "{DEVICE}", "{NAME}", State.OK, (DefMember("{NAME}", "{NAME}"),), perm=RW),
+        GetProperties("{DEVICE}", "{NAME}"),
+        EnableBlob("{DEVICE}", "{TEXT}"),
+        DelProperty("{DEVICE}", "{TEXT}"),
+        Message("{DEVICE}", "{TEXT}"),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_the_words_of_an_enumeration_are_their_values(message: AnyMessage) -> None:
+    """And not what `str` and formatting make of them: the names of the class and of the word."""
+
+    def written(value: object, how: Callable[[Old], str]) -> object:
+        if isinstance(value, str) and value.startswith("{"):
+            return how(Old[value.strip("{}")])
+        if isinstance(value, tuple):
+            parts = [written(part, how) for part in value]
+            return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        return value
+
+    of_words, plain = (written(message, how) for how in (lambda word: word, lambda word: word.value))
+    assert encode(of_words).raw == encode(plain).raw  # type: ignore[arg-type]
 
 
 def test_plain_frames_are_plain() -> None:
