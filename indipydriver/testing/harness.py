@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from ..errors import RemoteProtocolError
 from ..ipydriver import IPyDriver
+from ..propertymembers import as_text
 from ..propertyvectors import timestamp_string
 from ..protocol.decode import decode
 from ..protocol.encode import encode
@@ -208,12 +209,13 @@ class DriverHarness:
         await self._send_command(NewVector(VectorKind.BLOB, device, vector, (blob,), timestamp_string()))
 
     async def _command(self, kind: VectorKind, device: str, vector: str, values: Mapping[str, object]) -> None:
-        members = tuple(OneMember(name, str(value)) for name, value in values.items())
+        members = tuple(OneMember(name, as_text(value)) for name, value in values.items())
         await self._send_command(NewVector(kind, device, vector, members, timestamp_string()))
 
     async def _send_command(self, message: NewVector) -> None:
+        frame = encode(message)
         self.property(message.device, message.name).state = "Busy"  # as all clients do, until they are answered
-        await self.send(message)
+        await self.send_frame(frame)
 
     # --- from the driver ---
 

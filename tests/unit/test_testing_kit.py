@@ -1,6 +1,7 @@
 """The kit for those who test their own drivers."""
 
 import asyncio
+import enum
 import time
 
 import pytest
@@ -78,6 +79,28 @@ async def test_all_kinds_of_commands():
         await harness.wait_for("Mount", "SW", defined=False)
         harness.assert_deleted("Mount", "RA")
         assert harness.texts == ["gone"]
+
+
+class Word(str, enum.Enum):  # noqa: UP042 - as in drivers from before StrEnum
+    ON = "On"
+    HELLO = "hello"
+
+
+@driver_test
+async def test_the_words_of_an_enumeration_are_their_values():
+    async with DriverHarness(mount()) as harness:
+        await harness.set_text("Mount", "TX", T=Word.HELLO)
+        harness.assert_values("Mount", "TX", T="hello")
+        await harness.set_switch("Mount", "SW", {"a b": Word.ON})
+        harness.assert_deleted("Mount", "SW")
+
+
+@driver_test
+async def test_a_command_that_cannot_be_sent_is_not_waited_for():
+    async with DriverHarness(mount()) as harness:
+        with pytest.raises(ValueError, match="not one of"):
+            await harness.set_switch("Mount", "SW", {"a b": "Maybe"})
+        harness.assert_state("Mount", "SW", "Ok")
 
 
 @driver_test
