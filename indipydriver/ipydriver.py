@@ -174,7 +174,8 @@ class IPyDriver(FixedMapping[Device]):
             timeout: Whole seconds, from 5 to 10**9, of silence after which it is asked for again.
 
         Raises:
-            ValueError: The timeout is too short, too long or not a number, or the device is one of this driver's.
+            ValueError: The timeout is too short, too long or not a number, or the device is one of this driver's or
+                begins with `*`.
         """
         try:
             seconds = int(timeout)
@@ -197,7 +198,7 @@ class IPyDriver(FixedMapping[Device]):
             vectorname: None: all vectors of the device.
 
         Raises:
-            ValueError: The device is one of this driver's, or a name cannot be sent.
+            ValueError: The device is one of this driver's or begins with `*`, or a name cannot be sent.
             NotRunning: The driver does not run yet.
         """
         device, vector = self._foreign(devicename, vectorname or "") if devicename else ("", "")
@@ -325,6 +326,8 @@ class IPyDriver(FixedMapping[Device]):
                 raise ValueError(f"a name must be a str, not {type(name).__name__}")
         device, vector = as_text(devicename), as_text(vectorname)
         encode(GetProperties(device, vector))  # what cannot be sent is a ValueError here and now
+        if device.startswith("*"):  # servers send everything, and nothing of it would come to snoopevent
+            raise ValueError(f"{device!r} stands for all devices: to watch them, send_getProperties() without a name")
         if device in self.data:
             raise ValueError(f"{device!r} is a device of this driver itself, which cannot snoop on it")
         return device, vector

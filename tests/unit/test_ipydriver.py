@@ -136,6 +136,12 @@ async def test_wrong_snoops_raise():
     assert driver.snoopvectors == {}
     with pytest.raises(ValueError, match="device of this driver"):
         await driver.send_getProperties("Dev")
+    for everything in ("*", "*x"):
+        with pytest.raises(ValueError, match="stands for all devices"):
+            driver.snoop(everything, "x")
+        with pytest.raises(ValueError, match="stands for all devices"):
+            await driver.send_getProperties(everything)
+    assert (driver.snoopvectors, driver.snoopdevices, driver.snoopall) == ({}, set(), False)
     with pytest.raises(AttributeError, match="does not run yet"):
         await driver.send_message("x")
 
