@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from .arguments import Call, named, timestamp_string, word
 from .errors import LocalProtocolError
@@ -18,10 +18,13 @@ from .propertymembers import (
     PropertyMember,
     SwitchMember,
     TextMember,
+    as_text,
     check_length,
 )
-from .protocol.encode import encode
-from .protocol.messages import OneBlob, SetVector
+from .protocol.encode import PASSING, encode
+from .protocol.escaping import escaped
+from .protocol.limits import Limits
+from .protocol.messages import OneBlob, OneMember, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .transport.outlet import Outlet
 from .transport.threads import LARGE, in_thread_if
@@ -36,6 +39,10 @@ __all__ = [
     "TextVector",
     "timestamp_string",
 ]
+
+
+_SHORT_TEXTS: Final = 4096  # characters of all members that nobody need look at
+_MOST_TEXT: Final = PASSING - 2 * Limits().start_tag  # with these, and with a message
 
 
 class PermittedVector(PropertyVector):
@@ -202,8 +209,15 @@ class LightVector(ValueVector):
         return None, None
 
 
+def _written(texts: Iterable[str]) -> int:
+    """Bytes of texts as they are written in XML."""
+    return sum(len(escaped(OneMember("", text)).value.encode()) for text in texts)
+
+
 class TextVector(PermittedVector, ValueVector):
     """A vector of texts.
+
+    To assign texts that are too long to be sent together, nearly 1 MiB, raises LocalProtocolError.
 
     Args:
         name: Printable ASCII, unique in its device.
@@ -221,6 +235,30 @@ class TextVector(PermittedVector, ValueVector):
         self, name: str, label: str, group: str, perm: str, state: str, textmembers: Iterable[TextMember]
     ) -> None:
         super().__init__(name, label, group, perm, state, textmembers)
+
+    def __setitem__(self, membername: str, value: Any) -> None:
+        self._check_texts({membername: value})
+        super().__setitem__(membername, value)
+
+    def update(self, other: Any = (), /, **values: Any) -> None:
+        """Assign several texts; if there is a mistake in one of them, nothing is changed."""
+        given = {**dict(other), **values}
+        self._check_texts(given)
+        super().update(given)
+
+    def _assign(self, membername: str, value: Any) -> None:
+        self.data[membername].membervalue = value  # with some of the texts it may be too long for a moment
+
+    def _check_texts(self, texts: Mapping[str, Any]) -> None:
+        """Raise LocalProtocolError if the vector could no longer be sent with these texts, and they are the longer."""
+        short = _SHORT_TEXTS // max(1, len(self.data))
+        if self.devicename is None or all(len(as_text(text)) <= short for text in texts.values()):
+            return  # if it is in no device yet, that will see
+        before = {name: member.membervalue for name, member in self.data.items()}
+        size = _written(as_text(texts.get(name, text)) for name, text in before.items())
+        room = _MOST_TEXT - self._def_frame(self._checked("", None, None, None), [""] * len(before)).size
+        if size > max(room, _written(before.values())):
+            raise LocalProtocolError(f"the texts of {self.name!r} may have {room} bytes together, not {size}")
 
 
 class NumberVector(PermittedVector, ValueVector):

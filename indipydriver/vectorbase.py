@@ -174,7 +174,11 @@ class PropertyVector(UserDict[str, Any]):
                 raise self._unknown(membername)
             self.data[membername].check(value)
         for membername, value in given.items():
-            self[membername] = value
+            self._assign(membername, value)
+
+    def _assign(self, membername: str, value: Any) -> None:
+        """Assign one of several values, which have been checked."""
+        self[membername] = value
 
     def _unknown(self, membername: object) -> KeyError:
         return KeyError(f"the vector {self.name!r} has no member {membername!r}; it has {listed(self.data)}")
@@ -311,11 +315,11 @@ class PropertyVector(UserDict[str, Any]):
         """What clients cannot set takes no time."""
         return None
 
-    def _def_frame(self, call: Call) -> Frame:
+    def _def_frame(self, call: Call, values: Sequence[str] | None = None) -> Frame:
         state, timeout = call.state or self._state, self._sent_timeout(call)
         perm, rule = self._perm_and_rule()
         descriptions = [member.description for member in self.data.values()]
-        values = self._defined_values()
+        values = self._defined_values() if values is None else values
         what = ("def", self.devicename, self.name, self._label, self._group, perm, rule, timeout, *descriptions)
 
         def message() -> DefVector:

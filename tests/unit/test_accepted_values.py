@@ -120,6 +120,32 @@ def test_a_vector_passes_it_on():
         vector |= {"no": 5}
 
 
+def test_texts_that_could_not_be_sent_together_are_refused():
+    vector = ipd.TextVector("v", "", "", "rw", "Ok", [ipd.TextMember("a"), ipd.TextMember("b"), ipd.TextMember("c")])
+    vector["a"] = "x" * (2 << 20)
+    with pytest.raises(ValueError, match="cannot be defined"):
+        ipd.Device("D", [vector])
+    vector["a"] = ""
+    ipd.Device("D", [vector])
+    vector["a"] = "x" * 600_000
+    for change in (
+        lambda: vector.__setitem__("b", "x" * 500_000),
+        lambda: vector.update({"c": "new", "b": "<" * 130_000}),
+        lambda: vector.__ior__({"c": "new", "b": "é" * 250_000}),
+    ):
+        with pytest.raises(ValueError, match=r"the texts of 'v' may have 10\d{5} bytes together"):
+            change()
+        assert (vector["b"], vector["c"]) == ("", "")
+    vector.update(b="x" * 600_000, a="x", c=5)
+    assert [len(text) for text in vector.values()] == [1, 600_000, 1]
+    vector.data["a"].membervalue = "x" * (2 << 20)
+    vector["a"] = "x" * (1 << 20)  # which is no longer than before
+    with pytest.raises(ValueError, match="bytes together"):
+        vector["a"] = "<" * (1 << 20)
+    with pytest.raises(KeyError):
+        vector["d"] = "x" * 5000
+
+
 def test_the_exception_shows_the_line_of_the_author():
     member = number()
     with pytest.raises(ValueError, match="text") as caught:

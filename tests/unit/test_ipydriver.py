@@ -308,6 +308,33 @@ async def test_what_is_not_allowed_is_refused_with_a_reason(vector, xml, text, c
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
 
 
+class Obeying(ipd.IPyDriver):
+    async def rxevent(self, event):
+        event.vector.update(event)
+        await event.vector.send_setVector(state="Ok", message="done " + "." * 4000)
+
+
+@pytest.mark.parametrize("text", ["x" * 600_000, ">" * 150_000, "é" * 260_000])
+@driver_test
+async def test_no_client_can_set_texts_that_the_next_one_could_not_be_told(text):
+    """Half of what an element may have, in each of two members: without a definition, nobody could mend that."""
+    names = ("t1", "t2")
+    texts = ipd.TextVector("tx", "", "", "rw", "Ok", [ipd.TextMember(name) for name in names])
+    async with DriverHarness(Obeying(ipd.Device("Dev", [texts]))) as h:
+        for name in names:
+            xml = f'<newTextVector device="Dev" name="tx"><oneText name="{name}">{text}</oneText></newTextVector>'
+            (frame,) = frames_of(xml)
+            await h.send_frame(frame)
+        h.assert_values("Dev", "tx", t1=text, t2="")
+        h.assert_state("Dev", "tx", "Alert")
+        assert "bytes together" in h.property("Dev", "tx").message
+        h.messages.clear()
+        await h.get_properties("Dev", "tx")
+        assert [message.members[0].value for message in h.messages] == [text]
+        await h.set_text("Dev", "tx", t1="short", t2=text)
+        h.assert_values("Dev", "tx", t1="short", t2=text)
+
+
 @pytest.mark.parametrize(
     ("vector", "xml"),
     [
