@@ -30,7 +30,8 @@ class DriveDriver(ipd.IPyDriver):
     async def rxevent(self, event):
         match event:
             case ipd.newBLOBVector(vectorname="TAKE"):
-                size, suffix = event.sizeformat["FILE"]
+                size, format = event.sizeformat["FILE"]
+                suffix = "".join(char for char in format if char.isalnum() or char == ".")
                 await asyncio.to_thread(Path("received" + suffix).write_bytes, event["FILE"])
                 await event.vector.send_setVectorMembers(state="Ok", message=f"{size} bytes saved")
 
