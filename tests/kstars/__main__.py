@@ -5,6 +5,7 @@
     python -m tests.kstars --subjects indiserver    the same under indiserver
     python -m tests.kstars --subjects our-camera    what watches others is of this project, what is watched of libindi
     python -m tests.kstars --subjects our-mount     the other way round
+    python -m tests.kstars --subjects web-manager   Ekos starts and stops the simulators of libindi through indipyweb
 
 It needs Debian's packages kstars, xvfb, dbus, xdotool and imagemagick. The screen, the session bus and the home directory
 are made for the session; nothing but this machine is talked to.
@@ -17,7 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import managed
 from .desk import Desk, missing
+from .requests import Requests
 from .session import steps
 from .steps import Context, Step, run
 from .subjects import SUBJECTS, serve
@@ -42,8 +45,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # with all that was started
     with Desk(folder.resolve()) as desk:
         served = serve(options.subjects, desk)
-        with Tap(served.port, folder / "traffic.log") as tap:
-            done = _session(Context(desk, served, tap), options.only)
+        with (
+            Tap(served.port, folder / "traffic.log") as tap,
+            Requests(served.manager, folder / "requests.log") as requests,
+        ):
+            done = _session(Context(desk, served, tap, requests), options.only)
     report = _report(options.subjects, done)
     (folder / "report.txt").write_text(report)
     tell(f"\n{report}\nScreenshots, images and logs: {folder}")
@@ -52,7 +58,7 @@ def main() -> int:
 
 def _session(context: Context, only: str) -> list[Step]:
     done: list[Step] = []
-    for number, (name, limit, action) in enumerate(steps()):
+    for number, (name, limit, action) in enumerate(managed.steps() if context.served.manager else steps()):
         if only and number > 5 and not name.startswith(only):
             continue
         step = run(name, limit, context, action)

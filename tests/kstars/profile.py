@@ -18,16 +18,17 @@ _TELESCOPE = "Sample Primary 700@F/5.8"
 
 
 def write_drivers(desk: Desk, served: Served) -> None:
-    (desk.drivers / "simulated.xml").write_text(drivers_xml(served.devices))
+    (desk.drivers / "simulated.xml").write_text(drivers_xml(served))
 
 
-def write_profile(desk: Desk, served: Served, port: int) -> None:
-    """A profile of a remote observatory which connects nothing by itself."""
+def write_profile(desk: Desk, served: Served, port: int, manager: int) -> None:
+    """A profile of a remote observatory which connects nothing by itself; the drivers run, or a web manager starts them."""
     devices = served.devices
     with sqlite3.connect(desk.home / ".local/share/kstars/userdb.sqlite", timeout=10) as database:
         database.execute(
-            "INSERT INTO profile (id, name, host, port, autoconnect, guidertype, portselector) VALUES (?, ?, ?, ?, 0, 0, 0)",
-            (_NUMBER, NAME, "127.0.0.1", port),
+            "INSERT INTO profile (id, name, host, port, indiwebmanagerport, autoconnect, guidertype, portselector)"
+            " VALUES (?, ?, ?, ?, ?, 0, 0, 0)",
+            (_NUMBER, NAME, "127.0.0.1", port, manager or None),
         )
         roles = {device: KINDS[kind].role for kind, device in reversed(devices.items()) if KINDS[kind].role}
         for device, role in roles.items():

@@ -78,7 +78,7 @@ def kstars_starts(context: Context) -> str | None:
     context.desk.start_kstars()  # which makes its database
     context.wait("KStars on the bus", lambda: _is_up(context))
     context.desk.end_kstars()
-    profile.write_profile(context.desk, context.served, context.tap.port)
+    profile.write_profile(context.desk, context.served, context.tap.port, context.requests.port)
     context.desk.start_kstars()
     context.wait("KStars on the bus again", lambda: _is_up(context))
     return None

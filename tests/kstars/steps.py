@@ -7,6 +7,7 @@ from typing import Any
 
 from .bus import Bus, BusError
 from .desk import Desk
+from .requests import Requests
 from .subjects import Served
 from .tap import Tap
 
@@ -42,6 +43,7 @@ class Context:
     desk: Desk
     served: Served
     tap: Tap
+    requests: Requests
     began: float = 0.0  # the step
     begin: float = 0.0  # what it looks at
     end: float = 0.0

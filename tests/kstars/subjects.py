@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import re
 import shutil
 import socket
 import sys
@@ -12,13 +14,14 @@ from tests.support.programs import ROOT, free_port
 
 from .desk import Desk, until
 
-SUBJECTS = ("ours", "libindi", "indiserver", "our-camera", "our-mount")
+SUBJECTS = ("ours", "libindi", "indiserver", "our-camera", "our-mount", "web-manager")
 OURS_AMONG_THEIRS = {
     "our-camera": ("camera", "dome", "light", "cap", "roof", "power"),
     "our-mount": ("mount", "focuser", "wheel", "rotator", "weather", "gps"),
 }
 """Subjects of which some are ours: those that watch the others, and those that are watched."""
 
+_MANAGER = re.compile(r"INDI Web Manager on port (\d+)")
 SITE = (51.468, 0.0, 10.0)  # that of KStars, as long as nobody has told it another
 
 
@@ -56,6 +59,7 @@ class Served:
     port: int
     devices: dict[str, str]
     best_focus: int  # where the images of the camera are sharpest
+    manager: int = 0  # the port on which Ekos starts the drivers; 0 if they run
 
 
 def our_devices() -> dict[str, str]:
@@ -81,7 +85,12 @@ def serve(subject: str, desk: Desk) -> Served:
     devices |= {kind: each.theirs for kind, each in theirs.items()}
     programs = list(dict.fromkeys(each.program for each in theirs.values()))
     _prepare(desk)
-    if subject == "indiserver":
+    manager = 0
+    if subject == "web-manager":
+        port = free_port()
+        manager = _manage(desk, port)
+        found = bool(manager)
+    elif subject == "indiserver":
         port = free_port()
         desk.start("indiserver", "-p", str(port), "-m", "1000", "-v", *programs, log="server.log")
         found = _listens(port)
@@ -100,7 +109,25 @@ def serve(subject: str, desk: Desk) -> Served:
         port = int(told.read_text()) if found else 0
     if not found:
         raise SystemExit(f"the server has not started: see {desk.folder}/server.log")
-    return Served(port, devices, 50_000 if "CCD Simulator" in known else 36_667)
+    return Served(port, devices, 50_000 if "CCD Simulator" in known else 36_667, manager)
+
+
+def _manage(desk: Desk, port: int) -> int:
+    """A server without drivers and the web client that starts them; the port for Ekos, 0 if they do not start."""
+    desk.environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "companions")])
+    server = [sys.executable, "-m", "indipyserver", "--port", str(port), "--control"]
+    desk.start(*server, log="server.log", cwd=ROOT)
+    if not _listens(port):
+        return 0
+    database = desk.folder / "web"
+    database.mkdir()
+    web = [sys.executable, "-m", "indipyweb", "--dbfolder", str(database), "--port", "0", "--no-blobs"]
+    web += ["--indi", f"localhost:{port}", "--web-manager", "127.0.0.1:0"]
+    desk.start(*web, log="web.log", cwd=ROOT)
+    log = desk.folder / "web.log"
+    until(lambda: _MANAGER.search(log.read_text()), 30)
+    told = _MANAGER.search(log.read_text())
+    return int(told[1]) if told else 0
 
 
 def _prepare(desk: Desk) -> None:
@@ -123,16 +150,17 @@ def _listens(port: int) -> bool:
     return until(is_there, 15)
 
 
-def drivers_xml(devices: dict[str, str]) -> str:
-    """The list of drivers that KStars reads."""
+def drivers_xml(served: Served) -> str:
+    """The list of drivers that KStars reads; the programs matter only to whoever starts them."""
     lines = ["<driversList>"]
     named = set()
-    for kind, device in devices.items():
+    for kind, device in served.devices.items():
         if device not in named:
             named.add(device)
+            program = KINDS[kind].program if served.manager else "indi_simulated"
             lines.append(
                 f'<devGroup group="{KINDS[kind].group}"><device label="{device}" manufacturer="Simulated">'
-                f'<driver name="{device}">indi_simulated</driver><version>1.0</version></device></devGroup>'
+                f'<driver name="{device}">{program}</driver><version>1.0</version></device></devGroup>'
             )
     return "\n".join([*lines, "</driversList>", ""])
 
