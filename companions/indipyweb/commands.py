@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from indipyclient import (
     BadValue,
+    Blob,
     ClientError,
     LinkLost,
     NotConnected,
@@ -29,13 +30,15 @@ from indipyclient.model.commands import Value, press, texts
 from .security.limits import Buckets
 from .security.permissions import Actor
 from .site import Site
-from .store.keeping import Audit
+from .store.audit import Audit
 
 __all__ = ["Command", "Commands", "Denied", "values_of_form"]
 
 MOST: Final = 200
 MOST_OF_ONE: Final = 40
 """Of one account, so that a script that waits for a dead device leaves room for a person who must stop another."""
+BYTES: Final = 256 << 20
+"""Of files that wait for their answers, and are held as long."""
 _KEPT: Final = 300
 
 
@@ -100,6 +103,7 @@ class Commands:
         self._known: OrderedDict[int, Command] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: Counter[str] = Counter()
+        self._bytes = 0  # of files that wait
         self._ended: list[Command] = []
         self._forgotten = 0
 
@@ -141,6 +145,9 @@ class Commands:
             raise Denied(429, "Too many commands; try again in a moment.")
         if len(self._tasks) >= MOST or self._waiting[actor.name] >= MOST_OF_ONE:
             raise Denied(429, "Too many commands wait for their answers.")
+        size = sum(len(value.data) for value in values.values() if isinstance(value, Blob))
+        if self._bytes and self._bytes + size > BYTES:
+            raise Denied(429, "Too many files wait to be sent; try again in a moment.")
         if not site.model.connected:
             raise Denied(503, "Not sent: there is no connection to the INDI server.")
         try:
@@ -162,11 +169,13 @@ class Commands:
         task = asyncio.create_task(self._run(command, site, prop, values, actor, timeout, detail))
         self._tasks.add(task)
         self._waiting[actor.name] += 1
-        task.add_done_callback(lambda done: self._ended_for(actor.name, done))
+        self._bytes += size
+        task.add_done_callback(lambda done: self._ended_for(actor.name, size, done))
         return command
 
-    def _ended_for(self, name: str, task: asyncio.Task[None]) -> None:
+    def _ended_for(self, name: str, size: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._bytes -= size
         self._waiting[name] -= 1
         if not self._waiting[name]:
             del self._waiting[name]

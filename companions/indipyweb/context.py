@@ -30,8 +30,10 @@ from .security.sessions import Sessions
 from .serving import LOCAL, Controlled
 from .settings import Settings
 from .site import Site
+from .store.audit import Audit
 from .store.database import Database
-from .store.keeping import Audit, Options, Parameters, Pins
+from .store.keeping import Options, Parameters, Pins
+from .store.logins import Logins
 from .store.profiles import Profiles
 from .store.users import Users
 from .views import MARKS, asked_text, clock_text, limits_text, member_texts, size_text
@@ -72,9 +74,11 @@ class Web:
         self.parameters = Parameters.load(self.db)
         self.passwords = passwords or Passwords()
         self.sessions = Sessions(clock)
+        self.logins = Logins(self.db)
         self.throttle = LoginThrottle()
         self.commands = Commands(self.audit)
         self.streams = StreamCounts()
+        self.uploads = 0  # that are coming in over the API
         self.api_rate = Buckets(50.0, 100.0)
         self.previews = Previews()
         self.started = time.time()
@@ -93,6 +97,7 @@ class Web:
         for user in self.users.all():
             if is_default(user.password, user.salt):
                 self.users.disable(user.name)
+        self.logins.take(self.sessions)
         self.templates = self._environment()
 
     def _client(self, name: str) -> Client:
@@ -162,7 +167,14 @@ class Web:
         await asyncio.gather(*(site.aclose() for site in self.sites.values()))
         with contextlib.suppress(Exception):
             self.previews.close()
-        self.db.close()
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Keep what is to be kept, and close the database; blocks."""
+        if not self.db.is_closed:
+            self.audit.close()
+            self.logins.keep(self.sessions)
+            self.db.close()
 
     # The first account
 

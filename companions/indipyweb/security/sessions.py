@@ -1,11 +1,11 @@
-"""Logins: kept in memory as hashes, for an hour without use and a night at most.  Pure but for the dice."""
+"""Logins: held in memory as hashes, for an hour without use and a night at most.  Pure but for the dice."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,6 +67,20 @@ class Sessions:
         session = Session(secrets.token_hex(8), user, address, agent[:120], now, now)
         self._known[_digest(token)] = session
         return token, session
+
+    def alive(self) -> Iterator[tuple[str, Session, float, float]]:
+        """Those that are not over, each with the hash of its token, its age, and how long it was not used."""
+        now = self._clock()
+        for key, session in self._known.items():
+            if self._is_alive(session, now):
+                yield key, session, now - session.created, now - session.used
+
+    def resume(self, key: str, id: str, user: str, address: str, agent: str, age: float, unused: float) -> None:
+        """A login of before goes on, if it is not over by now."""
+        now = self._clock()
+        session = Session(id, user, address, agent, now - age, now - unused)
+        if self._is_alive(session, now):
+            self._known[key] = session
 
     def get(self, token: str, *, use: bool = True) -> Session | None:
         """The login of a token; None when it is over."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,11 +32,18 @@ CREATE TABLE IF NOT EXISTS pins(username TEXT NOT NULL, position INTEGER NOT NUL
     device TEXT NOT NULL, property TEXT NOT NULL, PRIMARY KEY(username, server, device, property)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS profiles(name TEXT PRIMARY KEY, port INTEGER NOT NULL, autostart INTEGER NOT NULL,
     drivers TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS logins(hash TEXT PRIMARY KEY, boot TEXT NOT NULL, id TEXT NOT NULL, username TEXT NOT NULL,
+    password TEXT NOT NULL, address TEXT NOT NULL, agent TEXT NOT NULL, created REAL NOT NULL, used REAL NOT NULL)
+    WITHOUT ROWID;
 """
 
 
+_TURN: Final = 2.0
+"""Seconds to wait while our other connection writes."""
+
+
 class Database:
-    """One connection, used by one thread at a time.
+    """A connection for the server, used by one thread at a time, and another one for what a thread writes by itself.
 
     Args:
         folder: Where the file is; it is made there if it is not.
@@ -42,6 +51,7 @@ class Database:
     Attributes:
         path: The file.
         is_new: It was not there before.
+        is_closed: It is over.
 
     Raises:
         OSError: The file cannot be made.
@@ -54,8 +64,11 @@ class Database:
         if self.is_new:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         os.chmod(self.path, 0o600)
+        self.is_closed = False
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # one at a time may, and the others are not told that it is busy
         self._connection = sqlite3.connect(self.path, check_same_thread=False, timeout=BUSY)
+        self._apart: sqlite3.Connection | None = None
         try:
             self._prepare()
         except BaseException:
@@ -80,35 +93,58 @@ class Database:
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._writing.acquire(timeout=_TURN):
+            raise sqlite3.OperationalError("the disk is slow")
+        try:
+            yield
+        finally:
+            self._writing.release()
+
     def write(self, sql: str, *values: Any) -> int:
         """Carry out one statement; returns how many rows it has changed."""
-        with self._lock, self._connection:
-            return self._connection.execute(sql, values).rowcount
+        return self.write_many((sql, values))[0]
 
-    def write_many(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
-        """Carry out several statements, all or none."""
-        with self._lock, self._connection:
-            for sql, values in statements:
-                self._connection.execute(sql, values)
+    def write_many(self, *statements: tuple[str, tuple[Any, ...]]) -> list[int]:
+        """Carry out several statements, all or none; returns how many rows each has changed."""
+        with self._turn(), self._lock, self._connection:
+            return [self._connection.execute(sql, values).rowcount for sql, values in statements]
+
+    def write_apart(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
+        """The same in a thread of its own: whoever reads does not wait for it."""
+        with self._turn():
+            if self.is_closed:
+                raise sqlite3.ProgrammingError("the database is closed")
+            if self._apart is None:
+                self._apart = sqlite3.connect(self.path, check_same_thread=False, timeout=BUSY)
+                self._apart.execute("PRAGMA synchronous = NORMAL")
+            with self._apart:
+                for sql, values in statements:
+                    self._apart.execute(sql, values)
 
     def backup(self, path: Path) -> None:
-        """Write a copy to a new file that only its owner may read.
+        """Write a copy to a new file that only its owner may read; nobody waits for it.
 
         Raises:
             OSError: There is a file of this name, or it cannot be made.
         """
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        copy = sqlite3.connect(path)
         try:
-            with self._lock:
-                self._connection.backup(copy)
+            with (
+                contextlib.closing(sqlite3.connect(self.path)) as source,
+                contextlib.closing(sqlite3.connect(path)) as copy,
+            ):
+                source.backup(copy)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        finally:
-            copy.close()
 
     def close(self) -> None:
         """No more."""
+        self.is_closed = True
         with self._lock:
             self._connection.close()
+        with self._writing:
+            if self._apart is not None:
+                self._apart.close()

@@ -1,27 +1,18 @@
-"""What is kept besides accounts: options, what was done, and what people have pinned."""
+"""What is kept besides accounts: options, and what people have pinned."""
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .database import Database
 
-__all__ = ["Audit", "Deed", "Options", "Parameters", "Pin", "Pins"]
+__all__ = ["Options", "Parameters", "Pin", "Pins"]
 
-logger = logging.getLogger("indipyweb")
-
-KEPT: Final = 90 * 86400.0
-"""Seconds for which it is kept who did what."""
 PINS: Final = 60
 HOST: Final = "localhost"
 PORT: Final = 8000
 INDI_PORT: Final = 7624
-_LONGEST: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,65 +77,6 @@ class Options:
         """Turn it on or off."""
         self._known[name] = "1" if value else "0"
         self._db.write("INSERT OR REPLACE INTO options VALUES(?, ?)", name, self._known[name])
-
-
-class Deed(NamedTuple):
-    """Something that was done.
-
-    Attributes:
-        at: When, in seconds since 1970.
-        who: The account.
-        address: From where.
-        what: A word for it.
-        subject: To what.
-        detail: With which values.
-        outcome: What came of it.
-    """
-
-    at: float
-    who: str
-    address: str
-    what: str
-    subject: str
-    detail: str
-    outcome: str
-
-
-class Audit:
-    """Who did what.
-
-    Args:
-        database: Where it is kept.
-        clock: Seconds since 1970.
-    """
-
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._db = database
-        self._clock = clock
-        self._swept = 0.0
-
-    def note(self, who: str, address: str, what: str, subject: str = "", detail: str = "", outcome: str = "") -> None:
-        """Keep this."""
-        now = self._clock()
-        fields = [field[:_LONGEST] for field in (who, address, what, subject, detail, outcome)]
-        try:
-            self._db.write("INSERT INTO audit VALUES(NULL, ?, ?, ?, ?, ?, ?, ?)", now, *map(_storable, fields))
-            if now - self._swept > 3600:
-                self._swept = now
-                self._db.write("DELETE FROM audit WHERE at < ?", now - KEPT)
-        except sqlite3.Error as error:  # a full disk stops no telescope
-            logger.error("the audit cannot be written: %s: %s", error, " ".join(fields)[:500])
-
-    def last(self, count: int = 200) -> list[Deed]:
-        """The newest first."""
-        rows = self._db.read(
-            "SELECT at, who, address, what, subject, detail, outcome FROM audit ORDER BY id DESC LIMIT ?", count
-        )
-        return [Deed(*row) for row in rows]
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 class Pin(NamedTuple):

@@ -152,16 +152,15 @@ class Users:
         Raises:
             Refusal: Nobody would be left who may do everything.
         """
-        changed = self._db.write(
+        delete = (
             "DELETE FROM users WHERE username = ? AND (auth != 'admin' OR EXISTS("
-            f"SELECT 1 FROM users WHERE auth = 'admin' AND username != ? AND {_USABLE}))",
-            *(name, name),
+            f"SELECT 1 FROM users WHERE auth = 'admin' AND username != ? AND {_USABLE}))"
         )
-        if not changed:
+        is_gone = "username = ? AND NOT EXISTS (SELECT 1 FROM users WHERE username = ?)"
+        own = [(f"DELETE FROM {table} WHERE {is_gone}", (name, name)) for table in ("tokens", "pins")]
+        # At once: a token that stays would stand for whoever gets the name later.
+        if not self._db.write_many((delete, (name, name)), *own)[0]:
             raise Refusal("The last administrator cannot be deleted.")
-        self._db.write_many(
-            ("DELETE FROM tokens WHERE username = ?", (name,)), ("DELETE FROM pins WHERE username = ?", (name,))
-        )
 
     # Tokens
 

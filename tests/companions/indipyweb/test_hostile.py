@@ -353,10 +353,11 @@ async def test_a_database_that_is_locked_is_said(tmp_path):
 
 
 @asynchronous
-async def test_a_copy_that_could_not_be_made_is_not_left(tmp_path):
+async def test_a_copy_that_could_not_be_made_is_not_left(tmp_path, monkeypatch):
     async with website(tmp_path) as site:
-        site.web.db._connection.close()
-        with pytest.raises(sqlite3.Error):
-            site.web.db.backup(tmp_path / "copy")
-        assert not (tmp_path / "copy").exists()
-        site.web.db._connection = sqlite3.connect(tmp_path / "indipyweb.db", check_same_thread=False)
+        for path in (tmp_path / "nowhere" / "x.db", tmp_path):
+            with monkeypatch.context() as patch:
+                patch.setattr(site.web.db, "path", path)
+                with pytest.raises(sqlite3.Error):
+                    site.web.db.backup(tmp_path / "copy")
+            assert not (tmp_path / "copy").exists()
