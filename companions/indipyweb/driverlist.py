@@ -53,12 +53,14 @@ def _read(file: Path) -> Iterable[InstalledDriver]:
         if len(text) > _LARGEST or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
             return
         root = ET.fromstring(text)
-    except (OSError, ET.ParseError):
+    except OSError:
+        return
+    except (ET.ParseError, LookupError, ValueError):  # the latter two for encodings that nobody knows
         try:  # some lists are groups without an element around them
             root = ET.fromstring(
                 b"<driversList>" + re.sub(rb"<\?xml.*?\?>", b"", file.read_bytes()) + b"</driversList>"
             )
-        except (OSError, ET.ParseError):
+        except (OSError, ET.ParseError, ValueError):
             return
     for group in root.iter("devGroup"):
         for device in group.iter("device"):

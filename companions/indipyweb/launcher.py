@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .driverlist import FOLDERS, InstalledDriver, installed
 from .serving import REMOTE, Controlled, NotControlled
 from .store.profiles import Profile
 
 __all__ = ["Launcher"]
+
+logger = logging.getLogger("indipyweb")
+
+BOOT: Final = 600.0
+"""Seconds in which the server is waited for that is to serve a profile from boot on."""
+_PAUSE: Final = 1.0
 
 
 class Launcher:
@@ -41,7 +48,23 @@ class Launcher:
             found: list[dict[str, Any]] = (await self._controlled.look())["drivers"]
         except NotControlled:
             return []
-        return [driver for driver in found if driver["state"] in ("running", "waiting")]
+        return [driver for driver in found if _serves(driver)]
+
+    async def start_at_boot(self, profile: Profile) -> None:
+        """Serve this profile as soon as the server can be reached, if it serves nothing by then."""
+        end = asyncio.get_running_loop().time() + BOOT
+        while not self.active:
+            try:
+                drivers = (await self._controlled.look())["drivers"]
+                if not any(_serves(driver) for driver in drivers) and not self.active:
+                    for problem in await self.start(profile):
+                        logger.warning("profile %s: %s", profile.name, problem)
+                return
+            except NotControlled as error:  # both are started at boot, in any order
+                if asyncio.get_running_loop().time() > end:
+                    logger.warning("profile %s is not started: %s", profile.name, error)
+                    return
+            await asyncio.sleep(_PAUSE)
 
     async def start(self, profile: Profile) -> list[str]:
         """Serve this profile, and no other; returns what could not be started.
@@ -101,3 +124,7 @@ class Launcher:
             if deed not in ("start", "restart") or known is None:
                 raise NotControlled(f"there is no driver {label}")
             await self._controlled.add_installed(known.binary, known.label, known.skeleton)
+
+
+def _serves(driver: dict[str, Any]) -> bool:
+    return driver["state"] in ("running", "waiting")

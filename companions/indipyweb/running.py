@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Final
 
 import uvicorn
 
@@ -25,9 +24,10 @@ from .app import build_app
 from .connections import Connection
 from .context import Web
 from .launcher import Launcher
+from .listening import LOOPBACK, NoAddress, listen, manager_address, plain_host, shown
 from .security.passwords import Passwords, problem_of
 from .security.permissions import Role
-from .serving import Controlled, NotControlled, serve
+from .serving import Controlled, serve
 from .settings import Settings, clean_base
 from .store.database import Database
 from .store.keeping import Parameters
@@ -36,8 +36,6 @@ from .webmanager import build_manager
 __all__ = ["run", "settings_of"]
 
 logger = logging.getLogger("indipyweb")
-
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class Wrong(Exception):
@@ -62,27 +60,30 @@ def settings_of(options: argparse.Namespace) -> Settings:
     if options.port is not None and not 0 <= options.port < 65536:
         raise Wrong(f"--port: no port {options.port}: it is from 1 to 65535")
     servers = []
-    for text in options.indi or [f"{known.indihost}:{known.indiport}" if ":" not in known.indihost else known.indihost]:
+    for text in options.indi or [known.indihost]:
         try:
-            servers.append(str(parse_endpoint(text)))
+            servers.append(str(parse_endpoint(text, INDI_PORT if options.indi else known.indiport)))
         except ValueError as error:
             raise Wrong(f"--indi: {error}") from None
     blobs = options.blobfolder or known.blobfolder
     if blobs and not Path(blobs).expanduser().is_dir():
-        raise Wrong(f"--blobfolder: {blobs} is not a folder")
+        if options.blobfolder:
+            raise Wrong(f"--blobfolder: {blobs} is not a folder")
+        logger.warning("the folder for BLOBs of Set-up, %s, is not there; it is made when a BLOB comes", blobs)
     try:
         base = clean_base(options.basepath)
     except ValueError as error:
         raise Wrong(f"--basepath: {error}") from None
-    manager = (options.web_manager or "8624").rpartition(":")[2]
-    if not manager.isdecimal() or int(manager) > 65535:
-        raise Wrong(f"--web-manager: no port {manager!r}")
+    try:
+        manager_address(options.web_manager or "")
+    except ValueError as error:
+        raise Wrong(f"--web-manager: {error}") from None
     url = options.public_url.rstrip("/")
     if url and not url.startswith(("http://", "https://")):
         raise Wrong(f"--public-url: {url} begins with neither http:// nor https://")
     return Settings(
         dbfolder=folder,
-        host=options.host or known.host,
+        host=plain_host(options.host or known.host),
         port=known.port if options.port is None else options.port,
         servers=tuple(dict.fromkeys(servers)),
         blobfolder=Path(blobs).expanduser() if blobs else None,
@@ -169,24 +170,34 @@ async def _serve(
     settings: Settings, options: argparse.Namespace, signals: _Signals, own: tuple[str, Controlled] | None
 ) -> int:
     web_settings, sock = _listening(settings, options)
-    web = Web(web_settings, passwords=Passwords())
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(sock.close)
+        web = Web(web_settings, passwords=Passwords())
+        stack.callback(web.close)
         if own is not None:
             web.controlled[own[0]] = own[1]
         if options.admin_password_file and web.needs_setup:
             _make_admin(web, options.admin_password_file)
-        if web.needs_setup and settings.host not in _LOOPBACK:
+        if web.needs_setup and web_settings.host not in LOOPBACK:
             sock.close()
             logger.warning("nobody can log in yet: only this machine is let in until there is an account")
-            web_settings, sock = _listening(replace(settings, host="localhost"), options)
+            web_settings, sock = _listening(replace(web_settings, host="localhost"), options)
+            stack.callback(sock.close)
             web.settings = web_settings
-        app = build_app(web)
-    except BaseException:
-        web.db.close()
-        sock.close()
-        raise
+        return await _answer(web, sock, options, signals, own)
+
+
+async def _answer(
+    web: Web,
+    sock: socket.socket,
+    options: argparse.Namespace,
+    signals: _Signals,
+    own: tuple[str, Controlled] | None,
+) -> int:
+    """Answer requests until the end."""
+    settings = web.settings
     config = uvicorn.Config(
-        app,
+        build_app(web),
         http=Connection,
         log_level="warning",
         access_log=False,
@@ -204,10 +215,9 @@ async def _serve(
     server = _Server(config)
     server.web = web
     signals.server = server
-    managing = await _manager(web, options, own)
-    base = web_settings.basepath
-    where = f"http://{_shown(web_settings.host)}:{web_settings.port}{base}"
-    logger.info("serving %s on %s", ", ".join(web_settings.servers), settings.public_url or where)
+    more = _manager(web, options, own)
+    where = f"http://{shown(settings.host)}:{settings.port}{settings.basepath}"
+    logger.info("serving %s on %s", ", ".join(settings.servers), settings.public_url or where)
     if web.needs_setup:
         logger.info(
             "to make the first account, once, in the next half hour:\n    %s/setup?token=%s",
@@ -217,78 +227,70 @@ async def _serve(
     try:
         await server.serve(sockets=[sock])
     finally:
-        if managing is not None:
-            managing.cancel()
-            await asyncio.gather(managing, return_exceptions=True)
+        for task in more:
+            task.cancel()
+        await asyncio.gather(*more, return_exceptions=True)
     return 0 if server.started else 1
 
 
-async def _manager(
-    web: Web, options: argparse.Namespace, own: tuple[str, Controlled] | None
-) -> asyncio.Task[None] | None:
+def _manager(web: Web, options: argparse.Namespace, own: tuple[str, Controlled] | None) -> list[asyncio.Task[None]]:
     """Profiles, and the interface of INDI Web Manager if it is asked for.
 
     Raises:
+        Wrong: There is no server on this machine, or the address is none of it.
         OSError: It cannot listen.
     """
     controlled = own[1] if own is not None else next(iter(web.controlled.values()), None)
     if controlled is None:
-        return None
+        if options.web_manager:
+            raise Wrong("--web-manager: drivers are started on this machine only: --indi localhost:PORT, or --serve")
+        return []
     launcher = web.launcher = Launcher(controlled)
-    starting = next((profile for profile in web.profiles.all() if profile.autostart), None)
-    if starting is not None and not await launcher.running():  # what is served already is left alone
+    tasks = []
+    if options.web_manager:
         try:
-            for problem in await launcher.start(starting):
-                logger.warning("profile %s: %s", starting.name, problem)
-        except NotControlled as error:
-            logger.warning("profile %s is not started: %s", starting.name, error)
-    if not options.web_manager:
-        return None
-    host, _, port = str(options.web_manager).rpartition(":")
-    settings, sock = _listening(replace(web.settings, host=host or "localhost", port=int(port)), options)
-    config = uvicorn.Config(
-        build_manager(web, launcher),
-        http=Connection,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=3,
-        limit_concurrency=50,
-        ws="none",
-        lifespan="off",
-    )
-    logger.info("for Ekos: INDI Web Manager on port %d", settings.port)
-    return asyncio.create_task(_Server(config).serve([sock]), name="web manager")
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+            sock = listen(*manager_address(options.web_manager))
+        except NoAddress as error:
+            raise Wrong(f"--web-manager: {error}") from None
+        config = uvicorn.Config(
+            build_manager(web, launcher),
+            http=Connection,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=3,
+            limit_concurrency=50,
+            ws="none",
+            lifespan="off",
+        )
+        logger.info("for Ekos: INDI Web Manager on port %d", sock.getsockname()[1])
+        tasks.append(asyncio.create_task(_Server(config).serve([sock]), name="web manager"))
+    starting = next((profile for profile in web.profiles.all() if profile.autostart), None)
+    if starting is not None:
+        tasks.append(asyncio.create_task(launcher.start_at_boot(starting), name="profile at boot"))
+    return tasks
 
 
 def _listening(settings: Settings, options: argparse.Namespace) -> tuple[Settings, socket.socket]:
     """A socket that listens, and the settings with the port that it has.
 
+    What Set-up says and cannot be keeps nobody from the page that can say something else.
+
     Raises:
+        Wrong: The address on the command line is none of this machine.
         OSError: It cannot be had.
     """
-    host = settings.host if settings.host != "*" else ""
     try:
-        found = socket.getaddrinfo(host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        sock = listen(settings.host, settings.port)
+    except NoAddress as error:
+        if options.host or settings.host in LOOPBACK:
+            raise Wrong(f"--host: {error}") from None
+        logger.warning("Set-up says where to listen, and %s: only this machine is let in", error)
+        return _listening(replace(settings, host="localhost"), options)
     except OSError as error:
-        raise Wrong(f"--host: {settings.host} is not an address of this machine: {error.strerror}") from None
-    family, kind, protocol, _, address = sorted(found, key=lambda item: item[0] != socket.AF_INET)[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(128)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        raise OSError(
-            error.errno, f"cannot listen on {_shown(settings.host)}:{settings.port}: {error.strerror}"
-        ) from None
+        hint = "" if options.port is not None else "; --port PORT wins over the port of Set-up"
+        raise OSError(error.errno, f"{error.strerror}{hint}") from None
     return replace(settings, port=sock.getsockname()[1]), sock
 
 

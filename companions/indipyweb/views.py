@@ -17,6 +17,7 @@ __all__ = [
     "device_facts",
     "groups_of",
     "limits_text",
+    "loads",
     "member_texts",
     "note_facts",
     "piece",
@@ -146,6 +147,18 @@ def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any
 def is_exclusive(prop: Property) -> bool:
     """Of its switches one at most is on."""
     return prop.rule in (SwitchRule.ONE_OF_MANY, SwitchRule.AT_MOST_ONE)
+
+
+def loads(body: bytes) -> Any:
+    """JSON that somebody sent, with nothing in it that cannot be sent on.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It goes too deep.
+    """
+    found = json.loads(body)
+    json.dumps(found, ensure_ascii=False).encode()  # fails for halves of characters
+    return found
 
 
 def dumps(value: Any) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -21,6 +21,7 @@ from .security.origin import is_own_origin, knows_host
 from .serving import NotControlled
 from .store.profiles import Profile
 from .store.users import Refusal
+from .views import loads
 
 __all__ = ["build_manager"]
 
@@ -150,7 +151,7 @@ async def _body(request: Request) -> Any:
     except TimeoutError:
         raise _Refused(408, "the request did not come in time") from None
     try:
-        return json.loads(body or b"null")
+        return loads(body or b"null")
     except (ValueError, RecursionError):
         raise _Refused(400, "this is not JSON") from None
 
@@ -165,6 +166,9 @@ def _endpoint(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request
             return JSONResponse({"error": str(refusal)}, 400)
         except NotControlled as error:
             return JSONResponse({"error": str(error)}, 503)
+        except sqlite3.Error as error:  # locked by another program, or the disk is full
+            logger.error("%s %s: the database cannot be used: %s", request.method, request.url.path, error)
+            return JSONResponse({"error": f"the database cannot be used: {error}"}, 503)
         return JSONResponse({} if found is None else found)
 
     return endpoint
@@ -187,6 +191,7 @@ def build_manager(web: Web, launcher: Launcher) -> ASGIApp:
             ("GET", "/api/drivers", manager.installed),
             ("POST", "/api/drivers/{deed}/{label:path}", manager.act),
             ("GET", "/api/profiles", manager.profiles),
+            ("POST", "/api/profiles/custom", manager.custom),
             ("POST", "/api/profiles/custom/add", manager.custom),
             ("GET", "/api/profiles/{name}", manager.profile),
             ("POST", "/api/profiles/{name}", manager.add),

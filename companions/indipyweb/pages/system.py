@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, Response
 
 from indipyclient.addresses import parse_endpoint
 
+from ..listening import plain_host, problem_of
 from ..store.keeping import Parameters
 from ..visit import Answer, Problem, Visit
 
@@ -39,22 +40,40 @@ async def system(visit: Visit) -> Answer:
     return _system(visit)
 
 
+def _folder(text: str) -> str:
+    """Its whole path, as the next start may be in another folder.
+
+    Raises:
+        ValueError: It is none.
+        RuntimeError: There is no such home directory.
+    """
+    path = Path(text).expanduser().absolute()
+    if not path.is_dir():
+        raise ValueError(f"{text} is not a folder on this machine")
+    return str(path)
+
+
 async def save_system(visit: Visit) -> Answer:
     """Change the set-up."""
     web = visit.web
     form = await visit.form()
     try:
-        host = form.get("host", "").strip() or "localhost"
+        host = plain_host(form.get("host", "")) or "localhost"
         port, indiport = int(form.get("port", "")), int(form.get("indiport", ""))
         if not 0 < port < 65536:
             raise ValueError("a port is from 1 to 65535")
         indihost = form.get("indihost", "").strip() or "localhost"
         parse_endpoint(indihost, indiport)
         folder = form.get("blobfolder", "").strip()
-        if folder and not await asyncio.to_thread(Path(folder).is_dir):
-            raise ValueError(f"{folder} is not a folder on this machine")
-    except ValueError as error:
+        if folder:
+            folder = await asyncio.to_thread(_folder, folder)
+        if (host, port) != (web.settings.host, web.settings.port):
+            problem = await asyncio.to_thread(problem_of, host, 0 if port == web.settings.port else port)
+            if problem:
+                raise ValueError(problem)
+    except (ValueError, RuntimeError) as error:
         return _system(visit, 422, f"Not saved: {error}.")
+    visit.check_again()
     web.parameters = Parameters(host, port, indihost, indiport, folder)
     web.parameters.save(web.db)
     web.options.set_flag("guests", form.get("guests") == "1")
@@ -83,4 +102,4 @@ async def backup(visit: Visit) -> Answer:
 
 async def audit(visit: Visit) -> Answer:
     """Who did what."""
-    return visit.render("audit.html", title="Audit", deeds=visit.web.audit.last())
+    return visit.render("audit.html", title="Audit", deeds=await asyncio.to_thread(visit.web.audit.last))

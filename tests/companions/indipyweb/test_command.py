@@ -1,10 +1,12 @@
 """The command: its options, what it says, the first start, and an INDI server in the same process."""
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -12,12 +14,15 @@ pytest.importorskip("starlette", reason="the web client needs the extra web")
 
 import httpx
 
-from indipyweb import get_dbhost, get_dbport, make_app
+from indipyweb import get_dbhost, get_dbport, make_app, running
 from indipyweb.cli import build_parser, main
+from indipyweb.listening import manager_address, problem_of
 from indipyweb.running import settings_of
+from indipyweb.store.database import Database
+from indipyweb.store.keeping import Parameters
 from tests.support import ROOT, asynchronous
 
-from .parts import PASSWORD, poll
+from .parts import PASSWORD, poll, website
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "companions")])}
 DRIVER = "tests/companions/indipyweb/parts.py:Everything"
@@ -104,6 +109,143 @@ class Running:
         rest = await asyncio.wait_for(self.process.stderr.read(), 30)
         await asyncio.wait_for(self.process.wait(), 30)
         return self.process.returncode, self.said + rest.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("8624", ("localhost", 8624)),
+        ("0", ("localhost", 0)),
+        (":81", ("localhost", 81)),
+        ("obs", ("obs", 8624)),
+        ("obs.example.org:81", ("obs.example.org", 81)),
+        ("0.0.0.0:8624", ("0.0.0.0", 8624)),
+        ("*:8624", ("*", 8624)),
+        ("[::1]:81", ("::1", 81)),
+        ("[::1]", ("::1", 8624)),
+        ("::1", ("::1", 8624)),
+        ("[fe80::1%eth0]:81", ("fe80::1%eth0", 81)),
+        *[
+            (text, None)
+            for text in ("obs:", "obs:x", "obs:65536", "[::1]:", "[::1", "a:b:c", "a b:1", "[::1]x:1", "x:-1")
+        ],
+    ],
+)
+def test_where_the_web_manager_listens(text, meant):
+    if meant is None:
+        with pytest.raises(ValueError, match=r"no port|not an address"):
+            manager_address(text)
+    else:
+        assert manager_address(text) == meant
+
+
+def set_up(folder, **changes):
+    database = Database(folder)
+    replace(Parameters(), **changes).save(database)
+    database.close()
+
+
+def test_what_set_up_says_of_the_indi_server_is_read_whole(tmp_path):
+    for host, wanted in (
+        ("::1", "[::1]:7777"),
+        ("[::1]", "[::1]:7777"),
+        ("obs", "obs:7777"),
+        ("obs:7000", "obs:7000"),
+        ("/tmp/indi", "/tmp/indi"),
+    ):
+        set_up(tmp_path, indihost=host, indiport=7777)
+        assert settings_of(build_parser().parse_args(["--dbfolder", str(tmp_path)])).servers == (wanted,)
+        app = make_app(tmp_path)
+        assert app.web.settings.servers == (wanted,)
+        app.web.close()
+
+
+def test_a_folder_of_set_up_that_is_not_there_keeps_nothing_from_starting(tmp_path, caplog):
+    set_up(tmp_path, blobfolder=str(tmp_path / "usb"))
+    settings = settings_of(build_parser().parse_args(["--dbfolder", str(tmp_path)]))
+    assert settings.blobfolder == tmp_path / "usb"
+    assert "is not there" in caplog.text
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "a" * 70, "a\0b", "x y"])
+def test_an_address_of_set_up_that_is_none_keeps_nothing_from_starting(tmp_path, host, caplog):
+    set_up(tmp_path, host=host, port=8000)
+    options = build_parser().parse_args(["--dbfolder", str(tmp_path)])
+    settings, sock = running._listening(replace(settings_of(options), port=0), options)
+    address = sock.getsockname()
+    sock.close()
+    assert address[0] in ("127.0.0.1", "::1")
+    assert (settings.host, settings.port) == ("localhost", address[1])
+    assert "is not an address of this machine" in caplog.text
+    options = build_parser().parse_args(["--dbfolder", str(tmp_path), "--host", host])
+    with pytest.raises(running.Wrong, match="--host"):
+        running._listening(settings_of(options), options)
+
+
+def test_a_port_of_set_up_that_is_taken_says_what_wins_over_it(tmp_path):
+    with contextlib.closing(running.listen("localhost", 0)) as taken:
+        set_up(tmp_path, port=taken.getsockname()[1])
+        options = build_parser().parse_args(["--dbfolder", str(tmp_path)])
+        with pytest.raises(OSError, match="--port PORT wins"):
+            running._listening(settings_of(options), options)
+        assert main(["--dbfolder", str(tmp_path)]) == 1
+
+
+@asynchronous
+async def test_set_up_takes_no_address_that_cannot_be_listened_on(tmp_path, monkeypatch):
+    async with website(tmp_path) as site, site.browser("admin") as browser:
+        form = {"host": "localhost", "port": "8000", "indihost": "::1", "indiport": "7625", "guests": "1"}
+
+        async def save(**changes):
+            return await browser.post("/system", data={**form, **changes})
+
+        with contextlib.closing(running.listen("localhost", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            for changes, text in (
+                ({"host": "192.0.2.1"}, "192.0.2.1 is not an address of this machine"),
+                ({"host": "no.such.host.invalid"}, "is not an address"),
+                ({"host": "a" * 70}, "is not an address"),
+                ({"port": port}, "cannot listen on"),
+                ({"blobfolder": str(tmp_path / "none")}, "is not a folder"),
+                ({"blobfolder": "~nobody-of-this-name/x"}, "home"),
+            ):
+                answer = await save(**changes)
+                assert answer.status_code == 422, changes
+                assert text in answer.text
+        assert get_parameters(site) == Parameters()
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "blobs").mkdir()
+        assert (
+            await save(blobfolder="blobs", host="127.0.0.1" if problem_of("::1", 0) else "[::1]")
+        ).status_code == 200
+        found = get_parameters(site)
+        assert found.blobfolder == str(tmp_path / "blobs")
+        assert "[" not in found.host
+
+
+def get_parameters(site):
+    return Parameters.load(site.web.db)
+
+
+def test_the_web_manager_needs_a_server_on_this_machine(tmp_path, capsys):
+    words = ["--dbfolder", str(tmp_path), "--port", "0", "--indi", "obs.invalid", "--web-manager", "0"]
+    assert main(words) == 2
+    assert "on this machine only" in capsys.readouterr().err
+
+
+@asynchronous
+async def test_the_web_manager_listens_on_ipv6_too(tmp_path):
+    if problem_of("::1", 0):
+        pytest.skip("this machine has no IPv6")
+    words = ("--dbfolder", tmp_path, "--port", 0, "--indi", "localhost:1", "--web-manager", "[::1]:0")
+    web = await Running.start(*words)
+    try:
+        port = (await web.hear(r"INDI Web Manager on port (\d+)"))[1]
+        async with httpx.AsyncClient(base_url=f"http://[::1]:{port}") as ekos:
+            assert (await ekos.get("/api/server/status", timeout=30)).status_code == 200
+    finally:
+        status, _ = await web.end()
+    assert status == 0
 
 
 @asynchronous

@@ -1,6 +1,7 @@
 """The requests that Ekos sends to INDI Web Manager, in its order, and what the interface does not do."""
 
 import contextlib
+import sqlite3
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from indipyweb.launcher import Launcher
 from indipyweb.security.passwords import Passwords
 from indipyweb.serving import Controlled, NotControlled
 from indipyweb.settings import Settings
+from indipyweb.store.profiles import Profile
 from indipyweb.webmanager import build_manager
 from tests.support import ROOT, asynchronous, running
 
@@ -129,3 +131,71 @@ async def test_a_server_that_is_not_there_is_said(tmp_path):
 
 def test_lists_that_are_not_there_are_empty(tmp_path):
     assert installed([tmp_path / "nothing"]) == {}
+
+
+@asynchronous
+async def test_what_ekos_sends_of_drivers_of_its_own_makes_no_profile(tmp_path):
+    async with manager(tmp_path) as (ekos, _web, _launcher):
+        custom = {"Label": "x", "Exec": "/bin/sh", "Name": "x"}
+        assert (await ekos.post("/api/profiles/custom", json=custom)).status_code == 403
+        assert (await ekos.get("/api/profiles")).json() == []
+
+
+@asynchronous
+async def test_halves_of_characters_are_no_names(tmp_path):
+    async with manager(tmp_path) as (ekos, _web, _launcher):
+        await ekos.post("/api/profiles/p")
+        for content in (b'[{"label": "\\ud800"}]', b'[{"label": "\xed\xa0\x80"}]'):
+            assert (await ekos.post("/api/profiles/p/drivers", content=content)).status_code == 400
+        assert (await ekos.get("/api/profiles/p/labels")).json() == []
+
+
+@asynchronous
+async def test_a_database_that_is_locked_is_said(tmp_path):
+    async with manager(tmp_path) as (ekos, web, _launcher):
+        with contextlib.closing(sqlite3.connect(web.db.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answer = await ekos.post("/api/profiles/p")
+        assert answer.status_code == 503
+        assert "locked" in answer.json()["error"]
+
+
+@asynchronous
+async def test_a_profile_at_boot_waits_for_its_server(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("indipyweb.launcher._PAUSE", 0.02)
+    made = []
+
+    class Late:
+        """Cannot be reached at first."""
+
+        async def look(self):
+            made.append("look")
+            if len(made) < 5:
+                raise NotControlled("there is no server")
+            return {"drivers": []}
+
+        async def add_installed(self, binary, name, skeleton=""):
+            made.append(name)
+
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "drivers.xml").write_text(LIST.format(program="/bin/true"))
+    launcher = Launcher(Late(), [lists])
+    await launcher.start_at_boot(Profile("night", labels=("LED", "Unknown")))
+    assert made[-1] == "LED"
+    assert launcher.active == "night"
+    assert "no driver Unknown" in caplog.text
+    made.clear()
+    monkeypatch.setattr("indipyweb.launcher.BOOT", 0.0)
+    given_up = Launcher(Late(), [lists])
+    await given_up.start_at_boot(Profile("night", labels=("LED",)))
+    assert given_up.active == ""
+    assert "not started: there is no server" in caplog.text
+
+
+def test_lists_that_cannot_be_read_hide_no_others(tmp_path):
+    (tmp_path / "a.xml").write_bytes(b'<?xml version="1.0" encoding="nonsense"?><driversList/>')
+    (tmp_path / "b.xml").write_bytes(b'<?xml version="1.0" encoding="utf-7"?><driversList/>')
+    (tmp_path / "c.xml").write_bytes(b"\xff\xfe\0\0")
+    (tmp_path / "d.xml").write_text(LIST.format(program="/bin/true"))
+    assert set(installed([tmp_path])) == {"LED", "Stdio Driver"}
