@@ -23,6 +23,7 @@ from .pages.images import attachment
 from .security.limits import network_of
 from .security.permissions import Need
 from .site import Site
+from .views import loads
 from .visit import Answer, Problem, Visit
 
 __all__ = ["get", "health", "metrics", "post"]
@@ -30,6 +31,8 @@ __all__ = ["get", "health", "metrics", "post"]
 LONGEST_WAIT: Final = 60.0
 LONGEST_COMMAND: Final = 600.0
 SERIES: Final = 5000
+UPLOADS: Final = 4
+"""Files that may come in at once: each is held in memory."""
 
 
 def _names(visit: Visit) -> list[str]:
@@ -43,7 +46,7 @@ def _names(visit: Visit) -> list[str]:
 
 def _begin(visit: Visit) -> Site:
     actor = visit.actor
-    whose = f"{actor.name} {actor.address} {actor.session}"
+    whose = f"{actor.name} {network_of(actor.address)} {actor.session}"
     if not visit.web.api_rate.take(whose, time.monotonic()):
         raise Problem(429, "too many requests")
     name = visit.query("server") or visit.query("s")
@@ -189,22 +192,63 @@ async def post(visit: Visit) -> Answer:
     """Set a property, and say what came of it."""
     site = _begin(visit)
     names = _names(visit)
+    if len(names) == 4 and names[3] == "blob":
+        return await _upload(visit, site, *names[:3])
     if len(names) != 2:
-        raise Problem(404, "post to /api/DEVICE/PROPERTY")
+        raise Problem(404, "post to /api/DEVICE/PROPERTY, or bytes to /api/DEVICE/PROPERTY/MEMBER/blob")
     if visit.request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "post JSON, with Content-Type: application/json")
     try:
-        body = json.loads(await visit.body())
+        body = loads(await visit.body())
     except (ValueError, RecursionError):
         raise Problem(400, "this is not JSON") from None
     members = body.get("members") if isinstance(body, dict) else None
     if not isinstance(members, dict) or not members or len(members) > 1000:
         raise Problem(400, 'post {"members": {NAME: VALUE, ...}, "wait": SECONDS}')
-    wait = body.get("wait", 10)
-    if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 <= wait <= LONGEST_COMMAND:
-        raise Problem(400, f"wait is a number of seconds up to {LONGEST_COMMAND:.0f}")
+    wait = _wait(body.get("wait", 10))
     prop = _property(site, *names)
-    values = {name: _value(prop, name, value) for name, value in members.items()}
+    return await _send(visit, site, prop, {name: _value(prop, name, value) for name, value in members.items()}, wait)
+
+
+def _wait(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= LONGEST_COMMAND:
+        raise Problem(400, f"wait is a number of seconds up to {LONGEST_COMMAND:.0f}")
+    return given
+
+
+async def _upload(visit: Visit, site: Site, device: str, name: str, member: str) -> Response:
+    """Send the body, as it is, as a BLOB."""
+    prop = _property(site, device, name)
+    if member not in prop.members:
+        raise _unknown("member", member, list(prop.members))
+    if prop.kind is not VectorKind.BLOB:
+        raise Problem(422, "this is no BLOB")
+    if not prop.writable:
+        raise Problem(403, "this property is read-only")
+    format = visit.query("format")
+    try:
+        wait = _wait(float(visit.query("wait", "10")))
+    except ValueError:
+        raise Problem(400, "wait is a number") from None
+    if visit.web.uploads >= UPLOADS:
+        raise Problem(429, "too many files are coming in; try again in a moment")
+    visit.web.uploads += 1
+    try:
+        data = await visit.body()
+    finally:
+        visit.web.uploads -= 1
+    if not data:
+        raise Problem(422, "there is nothing in the body")
+    return await _send(visit, site, prop, {member: Blob(data, _format(format))}, wait)
+
+
+def _format(given: str) -> str:
+    if len(given) > 32 or not given.isprintable():
+        raise Problem(422, "a format is such as .fits, with up to 32 characters")
+    return given
+
+
+async def _send(visit: Visit, site: Site, prop: Property, values: dict[str, Value], wait: float) -> Response:
     try:
         command = visit.web.commands.start(site, prop, values, visit.actor)
     except Denied as denied:
@@ -221,7 +265,7 @@ def _value(prop: Property, name: str, value: Any) -> Value:
 
         try:
             data = base64.b64decode(value["data"], validate=True)
-            return Blob(data, str(value.get("format", ""))[:32])
+            return Blob(data, _format(str(value.get("format", ""))))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise Problem(422, f'{name}: a BLOB is {{"data": BASE64, "format": ".fits"}}') from None
     if isinstance(value, (str, int, float, bool)):

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from indipyclient.addresses import parse_endpoint
 
 from .context import Web
 from .routes import HANDLERS
@@ -60,8 +62,8 @@ def make_app(dbfolder: str | os.PathLike[str] | None = None, securecookie: bool 
         dbfolder=folder,
         host=found.host,
         port=found.port,
-        servers=(f"{found.indihost}:{found.indiport}",),
-        blobfolder=Path(found.blobfolder) if found.blobfolder else None,
+        servers=(str(parse_endpoint(found.indihost, found.indiport)),),
+        blobfolder=Path(found.blobfolder).expanduser() if found.blobfolder else None,
         secure=bool(securecookie),
         basepath=clean_base(basepath),
     )
@@ -125,6 +127,8 @@ def _endpoint(web: Web, handler: Handler, need: Need) -> Callable[[Request], Awa
         except sqlite3.OperationalError as error:  # locked by another program, or the disk is full
             logger.error("%s %s: the database cannot be used: %s", request.method, request.url.path, error)
             return _problem(visit, Problem(503, f"Not done: the database cannot be used now ({error})."))
+        except ClientDisconnect:  # nobody is there to be told
+            return PlainTextResponse("", 400)
         except Exception:
             logger.exception("%s %s has failed", request.method, request.url.path)
             return _problem(visit, Problem(500, "Something went wrong here; the log says more."))
@@ -230,14 +234,21 @@ class Gate:
             return PlainTextResponse("This request comes from a page of another site.\n", 403)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > self._most(scope):
+            if _is_for_programs(scope["path"].removeprefix(settings.basepath)):
+                text = f"up to {BODY >> 20} MiB of JSON, or {UPLOAD >> 20} MiB to /api/DEVICE/PROPERTY/MEMBER/blob"
+                return JSONResponse({"error": f"this is too large: {text}"}, 413)
             return PlainTextResponse("This is too large.\n", 413)
         return None
 
     def _most(self, scope: Scope) -> int:
         """Bytes of a request: only who sends a file to a device needs many."""
+        base = self.web.settings.basepath
         kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-        is_file = kind.startswith(b"multipart/form-data") and scope["path"] == f"{self.web.settings.basepath}/set"
-        return UPLOAD + BODY if is_file else BODY
+        is_form = kind.startswith(b"multipart/form-data") and scope["path"] == f"{base}/set"
+        raw = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
+        names = raw.removeprefix(f"{base}/api/".encode()).split(b"/")
+        is_blob = scope["path"].startswith(f"{base}/api/") and len(names) == 4 and names[3] == b"blob"
+        return UPLOAD + BODY if is_form else UPLOAD if is_blob else BODY
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """It is neither too large nor slower than a bad link: what never ends holds a connection."""

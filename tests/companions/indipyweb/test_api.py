@@ -13,10 +13,11 @@ pytest.importorskip("starlette", reason="the web client needs the extra web")
 
 from indipyclient.model.history import Point
 from indipyweb.histories import Histories
+from indipyweb.security.limits import Buckets
 from indipyweb.svgplot import nice_ticks, plot_of
 from tests.support import asynchronous
 
-from .parts import AWKWARD, poll, soon, website
+from .parts import AWKWARD, Everything, poll, soon, website
 
 DEVICE = quote(AWKWARD, safe="")
 
@@ -239,3 +240,90 @@ def test_histories_are_bounded(monkeypatch):
     for n in range(30):
         known.add_gap(n, n + 1)
     assert len(known.gaps) == 20
+
+
+@asynchronous
+async def test_a_file_goes_to_a_device_as_it_is(tmp_path, monkeypatch):
+    async with website(tmp_path) as site, script(site) as browser:
+        url = f"/api/{DEVICE}/UP/X/blob"
+        data = bytes(range(256)) * 20_000  # 5 MB
+        answer = await browser.post(url, content=data, params={"format": ".fits.z", "wait": "30"}, timeout=40)
+        assert answer.status_code == 200, answer.text
+        assert site.driver.got[-1] == ("UP", data, ".fits.z")
+        assert (await browser.get(url)).content == data
+        for path, params, content, status in (
+            (url, {}, b"", 422),
+            (url, {"wait": "x"}, b"x", 400),
+            (url, {"wait": "nan"}, b"x", 400),
+            (url, {"format": "x" * 33}, b"x", 422),
+            (url, {"format": ".fits\n"}, b"x", 422),
+            (f"/api/{DEVICE}/UP/Y/blob", {}, b"x", 404),
+            (f"/api/{DEVICE}/IMAGE/I/blob", {}, b"x", 403),
+            (f"/api/{DEVICE}/NUM/N/blob", {}, b"x", 422),
+            (f"/api/{DEVICE}/NONE/N/blob", {}, b"x", 404),
+            (f"/api/{DEVICE}/UP/X/other", {}, b"x", 404),
+        ):
+            answer = await browser.post(path, params=params, content=content)
+            assert answer.status_code == status, (path, params, answer.text)
+            assert "error" in answer.json()
+        monkeypatch.setattr(site.web, "uploads", 4)
+        assert (await browser.post(url, content=b"x")).status_code == 429
+        async with script(site, writes=False) as reader:
+            assert (await reader.post(url, content=b"x")).status_code == 403
+
+
+@asynchronous
+async def test_what_is_too_large_is_said_as_json(tmp_path):
+    async with website(tmp_path) as site, script(site) as browser:
+        large = {"content-length": str(2 << 20), "content-type": "application/json"}
+        answer = await browser.post(f"/api/{DEVICE}/UP", content=b"{}", headers=large)
+        assert answer.status_code == 413
+        assert "/MEMBER/blob" in answer.json()["error"]
+        huge = {"content-length": str(65 << 20)}
+        assert (await browser.post(f"/api/{DEVICE}/UP/X/blob", content=b"x", headers=huge)).status_code == 413
+        # What only looks like a BLOB is JSON.
+        for path in (f"/api/{DEVICE}/UP%2FX%2Fblob", f"/api/{DEVICE}/blob", "/set/a/b/blob"):
+            assert (await browser.post(path, content=b"x", headers=large)).status_code == 413
+
+
+@asynchronous
+async def test_halves_of_characters_are_refused_and_break_nothing(tmp_path):
+    async with website(tmp_path) as site, script(site) as browser:
+        for body in (
+            b'{"members": {"\\ud800": 1}}',
+            b'{"members": {"T": "\\ud800"}}',
+            b'{"members": {"T": "\xed\xa0\x80"}}',
+            b'{"members": {"X": {"data": "AA==", "format": "\\udfff"}}}',
+        ):
+            for name in ("TEXT", "UP", "NUM"):
+                answer = await browser.post(
+                    f"/api/{DEVICE}/{name}", content=body, headers={"content-type": "application/json"}
+                )
+                assert answer.status_code == 400, (body, name, answer.text)
+        assert site.driver.got == []
+        assert site.web.first.model.connected
+
+
+@asynchronous
+async def test_files_that_wait_take_so_much_memory_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr("indipyweb.commands.BYTES", 1000)
+    driver = Everything()
+    driver.rxevent = lambda event: asyncio.sleep(0)  # it says nothing
+    async with website(tmp_path, driver) as site, script(site) as browser:
+        url = f"/api/{DEVICE}/UP/X/blob"
+        assert (await browser.post(url, content=b"x" * 600, params={"wait": "0"})).status_code == 202
+        assert (await browser.post(url, content=b"x" * 600, params={"wait": "0"})).status_code == 429
+        assert (await browser.post(url, content=b"x" * 400, params={"wait": "0"})).status_code == 202
+        await site.web.commands.aclose()
+        assert (await browser.post(url, content=b"x" * 600, params={"wait": "0"})).status_code == 202
+
+
+@asynchronous
+async def test_an_ipv6_network_is_one_guest(tmp_path):
+    async with website(tmp_path) as site:
+        site.web.api_rate = Buckets(0.0, 5.0)
+        codes = []
+        for n in range(7):
+            async with site.browser(address=f"2001:db8::{n:x}") as browser:
+                codes.append((await browser.get("/api/nothing")).status_code)
+        assert codes == [*[404] * 5, 429, 429]
