@@ -83,7 +83,8 @@ async def log_in(visit: Visit) -> Answer:
 
     wait = web.throttle.wait(name, visit.actor.address, web.clock())
     if wait > 0:
-        visit.note("login", name, outcome="too many tries")
+        if web.throttle.is_news(visit.actor.address, web.clock()):
+            visit.note("login", name, outcome="too many tries")
         response = again(429, f"Too many tries; wait {wait:.0f} s." if wait >= 1 else "Too many tries; wait a second.")
         response.headers["retry-after"] = str(int(wait) + 1)
         return response
@@ -93,9 +94,13 @@ async def log_in(visit: Visit) -> Answer:
         web.throttle.failed(name, visit.actor.address, web.clock())
         visit.note("login", name, outcome="refused")
         return again(403, WRONG)
+    hashed = await web.passwords.hash(password) if web.passwords.is_old(user.password) else ""
+    known = web.users.get(name)
+    if known is None or known.password != user.password:  # it was changed meanwhile, and not for nothing
+        visit.note("login", name, outcome="refused")
+        return again(403, WRONG)
     web.throttle.succeeded(name, visit.actor.address)
-    if web.passwords.is_old(user.password):
-        hashed = await web.passwords.hash(password)
+    if hashed:
         with contextlib.suppress(sqlite3.Error):  # the next login does it; a full disk keeps nobody out
             web.users.set_password(user.name, hashed)
     visit.note("login", user.name, outcome="ok")
@@ -210,6 +215,7 @@ async def _check_own(visit: Visit, password: str) -> bool:
         web.throttle.succeeded(name, visit.actor.address)
     else:
         web.throttle.failed(name, visit.actor.address, web.clock())
+    visit.check_again()
     return ok
 
 
@@ -223,7 +229,9 @@ async def set_own_password(visit: Visit) -> Answer:
         problem = "The old password is wrong."
     if problem:
         return _account(visit, 422, problem=problem)
-    web.users.set_password(name, await web.passwords.hash(new))
+    hashed = await web.passwords.hash(new)
+    visit.check_again()
+    web.users.set_password(name, hashed)
     web.sessions.end(name, but=visit.actor.session)
     visit.note("password", name)
     return _account(visit, done="Your password is changed, and your other logins have ended.")
@@ -300,8 +308,10 @@ async def add_user(visit: Visit) -> Answer:
     name, password, role = form.get("name", "").strip(), form.get("password", ""), _role_of(form.get("role", ""))
     problem = problem_of(password, name)
     if not problem:
+        hashed = await web.passwords.hash(password)
+        visit.check_again()
         try:
-            web.users.add(name, role, await web.passwords.hash(password), form.get("fullname", "").strip())
+            web.users.add(name, role, hashed, form.get("fullname", "").strip())
         except Refusal as refusal:
             problem = str(refusal)
     if problem:
@@ -338,7 +348,9 @@ async def set_password(visit: Visit) -> Answer:
     problem = problem_of(form.get("password", ""), name)
     if problem:
         return _users(visit, 422, problem)
-    visit.web.users.set_password(name, await visit.web.passwords.hash(form["password"]))
+    hashed = await visit.web.passwords.hash(form["password"])
+    visit.check_again()
+    visit.web.users.set_password(name, hashed)
     visit.web.sessions.end(name, but=visit.actor.session)
     visit.note("password", name)
     return _users(visit, done=f"The password of {name} is changed.")

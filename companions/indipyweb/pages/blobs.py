@@ -120,20 +120,21 @@ async def download(visit: Visit) -> Answer:
 async def thumbnail(visit: Visit) -> Answer:
     """A small picture of a file."""
     path = _path(visit, visit.query("name"))
-    facts = path.stat()
-    key = ("file", path.name, facts.st_mtime_ns, facts.st_size)
+    headers = {"cache-control": "private, max-age=3600"}
     suffix = "".join(path.suffixes[-2:])
     try:
-        made = await visit.web.previews.get(key, path, suffix, 160)
+        facts = path.stat()
+        made = await visit.web.previews.get(("file", path.name, facts.st_mtime_ns, facts.st_size), path, suffix, 160)
+        if made.png:
+            return Response(made.png, media_type="image/png", headers=headers)
+        data = await asyncio.to_thread(path.read_bytes) if facts.st_size <= 4 << 20 else b""
     except PreviewsBusy:
         raise Problem(503, "Too many images wait to be drawn.") from None
-    if made.png:
-        return Response(made.png, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
-    if facts.st_size <= 4 << 20:
-        data = await asyncio.to_thread(path.read_bytes)
-        kind = kind_of(data)
-        if kind:
-            return Response(data, media_type=kind, headers={"cache-control": "private, max-age=3600"})
+    except OSError as error:  # it may have gone meanwhile
+        raise Problem(404, f"The file cannot be read: {error.strerror}.") from error
+    kind = kind_of(data)
+    if kind:
+        return Response(data, media_type=kind, headers=headers)
     raise Problem(404, str(made.facts.get("problem", "There is no picture of it.")))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections import OrderedDict, deque
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ _SPAN: Final = 900.0
 _FREE: Final = 5
 _PER_MINUTE: Final = 20
 _LONGEST: Final = 60.0
+_SAID: Final = 60.0
 _REMEMBERED: Final = 10_000
 
 
@@ -34,6 +36,7 @@ class LoginThrottle:
     def __init__(self) -> None:
         self._failures: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
         self._tries: OrderedDict[str, deque[float]] = OrderedDict()
+        self._told: OrderedDict[str, float] = OrderedDict()
 
     def wait(self, name: str, address: str, now: float) -> float:
         """Seconds to wait before a try is looked at; 0 for none, and then it counts as one."""
@@ -55,6 +58,16 @@ class LoginThrottle:
         self._tries.move_to_end(network)
         _shorten(self._tries)
         return 0.0
+
+    def is_news(self, address: str, now: float) -> bool:
+        """Somebody has to wait, and that was not said of this network in the last minute."""
+        network = network_of(address)
+        if now - self._told.get(network, -math.inf) < _SAID:
+            return False
+        self._told[network] = now
+        self._told.move_to_end(network)
+        _shorten(self._told)
+        return True
 
     def failed(self, name: str, address: str, now: float) -> None:
         """It was the wrong password."""

@@ -418,3 +418,58 @@ def test_odd_base_paths_are_refused(path):
         return
     with pytest.raises(ValueError, match="not a path"):
         clean_base(path)
+
+
+# What happens while a password is looked at
+
+
+def meanwhile(site, monkeypatch, name, action):
+    """Something is done while a password is hashed or checked."""
+    before = getattr(site.web.passwords, name)
+
+    async def slow(*given):
+        found = await before(*given)
+        action()
+        return found
+
+    monkeypatch.setattr(site.web.passwords, name, slow)
+
+
+@pytest.mark.parametrize("step", ["check", "hash"])
+@asynchronous
+async def test_a_login_with_the_old_password_does_not_bring_it_back(tmp_path, monkeypatch, step):
+    async with website(tmp_path) as site, site.browser() as browser:
+        new = site.web.passwords.hash_now("a much better battery")
+        monkeypatch.setattr(site.web.passwords, "is_old", lambda kept: True)
+        meanwhile(site, monkeypatch, step, lambda: site.web.users.set_password("user", new))
+        answer = await browser.post("/login", data=LOGIN)
+        assert answer.status_code == 403
+        assert site.web.users.get("user").password == new
+        assert site.web.sessions.of("user") == []
+
+
+@pytest.mark.parametrize("step", ["check", "hash"])
+@asynchronous
+async def test_an_account_that_is_stopped_meanwhile_sets_no_password(tmp_path, monkeypatch, step):
+    async with website(tmp_path) as site, site.browser("user") as browser, site.browser("admin") as admin:
+        own = site.web.passwords.hash_now("what the administrator set")
+
+        def stopped():
+            site.web.users.set_password("user", own)
+            site.web.sessions.end("user")
+
+        with monkeypatch.context() as patch:
+            meanwhile(site, patch, step, stopped)
+            new = "a much better battery"
+            answer = await browser.post("/account/password", data={"old": PASSWORD, "password": new, "again": new})
+        assert answer.status_code == 403
+        assert site.web.users.get("user").password == own
+        if step == "hash":
+            site.web.users.add("admin2", Role.ADMIN, own)
+            meanwhile(site, monkeypatch, step, lambda: site.web.users.set_role("admin", Role.USER))
+            data = {"name": "helper", "password": "a much better battery", "role": "admin"}
+            assert (await admin.post("/users/add", data=data)).status_code == 403
+            assert site.web.users.get("helper") is None
+            site.web.users.set_role("admin", Role.ADMIN)
+            assert (await admin.post("/users/password", data={**data, "name": "viewer"})).status_code == 403
+            assert site.web.users.get("viewer").password != own
