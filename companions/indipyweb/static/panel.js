@@ -84,12 +84,13 @@
       const state = wanted.get(tab.dataset.group);
       if (state === undefined) { if (tab.dataset.group !== body.dataset.group) tab.remove(); continue; }
       setState(tab.querySelector(".mark"), state);
+      setText(tab.querySelector(".word"), state);
       wanted.delete(tab.dataset.group);
     }
     for (const [name, state] of wanted) {
       const tab = make("a"), mark = make("span", "mark");
       tab.href = url("/device", { d: body.dataset.device, g: name }); tab.dataset.group = name;
-      mark.setAttribute("aria-hidden", "true"); tab.append(mark, " " + name); setState(mark, state);
+      mark.setAttribute("aria-hidden", "true"); tab.append(mark, " " + name + " ", make("span", "word unseen", state)); setState(mark, state);
       groups.append(tab);
     }
   }

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from urllib.parse import urlencode
 
 import pytest
 
@@ -10,15 +12,18 @@ pytest.importorskip("starlette", reason="the web client needs the extra web")
 from indipyweb.app import build_app
 from indipyweb.context import Web
 from indipyweb.events import StreamCounts, TooManyStreams
+from indipyweb.pages.plots import LINES
 from indipyweb.security.passwords import Passwords
 from indipyweb.settings import Settings
 from indipyweb.site import Filter
+from indipyweb.views import MARKS
 from tests.companions.indipyclient.scripted import DEFINE, scripted
-from tests.support import asynchronous, running_server
+from tests.support import ROOT, asynchronous, running_server
 
 from .parts import AWKWARD, Everything, Site, accounts, poll, soon, website
 
 JSON = {"accept": "application/json"}
+STATIC = ROOT / "companions/indipyweb/static"
 
 
 class Stream:
@@ -411,3 +416,41 @@ async def test_a_tab_that_is_left_open_does_not_keep_a_login(tmp_path):
         assert session.used == before
         await browser.get("/")
         assert session.used > before
+
+
+# Without colours
+
+
+@asynchronous
+async def test_states_are_told_apart_by_shape_or_word(tmp_path):
+    async with website(tmp_path) as site, site.browser("admin") as browser:
+        await browser.post("/pin", data={"d": AWKWARD, "p": "NUM"})
+        await browser.post("/set", data={"d": AWKWARD, "p": "REFUSES", "m.R": "1"})
+        found = set()
+        for path in ("/", f"/device?{urlencode({'d': AWKWARD, 'g': 'G/1 &'})}", "/overview"):
+            page = (await browser.get(path)).text
+            for shown in re.finditer(r'class="[^"]*\bs-(\w+)"[^>]*>', page):
+                assert MARKS[shown[1]] in page[shown.end() : shown.end() + 80], page[shown.start() : shown.end() + 80]
+                found.add(shown[1])
+            for tab in re.findall(r'<a [^>]*data-group="[^"]*".*?</a>', page):
+                assert re.search(r"(Idle|Ok|Busy|Alert)</span></a>$", tab), tab  # for those who listen
+        assert found == {"Ok", "Busy", "Alert"}
+    assert len(set(MARKS.values())) == 4
+    script = (STATIC / "panel.js").read_text(encoding="utf-8")
+    assert re.search(r"MARKS = \{ (.*?) \};", script)[1] == ", ".join(f'{k}: "{v}"' for k, v in MARKS.items())
+
+
+def test_the_lines_of_a_plot_are_told_apart_by_their_dashes():
+    style = (STATIC / "panel.css").read_text(encoding="utf-8")
+    lines = re.findall(r"\.l(\d) \{ stroke: var\(--l\1\);(?: stroke-dasharray: ([\d ]+);)? \}", style)
+    assert [int(number) for number, _ in lines] == list(range(1, LINES + 1))
+    assert len({dashes for _, dashes in lines}) == LINES
+
+
+@asynchronous
+async def test_the_legend_of_a_plot_shows_the_lines_as_they_are(tmp_path):
+    async with website(tmp_path) as site, site.browser() as browser:
+        keys = [json.dumps([AWKWARD, "NUM", "N"]), json.dumps([AWKWARD, "RO", "V"])]
+        page = (await browser.get("/plot", params={"n": keys})).text
+        for number in (1, 2):
+            assert re.search(rf'<svg class="swatch".*?<path class="line l{number}"', page)
