@@ -52,9 +52,9 @@ LAYERS = {
         "",
         (
             "security.permissions security.limits security.sessions security.origin security.passwords "
-            "store.database histories svgplot views settings"
+            "store.database histories svgplot views settings listening"
         ),
-        "store.keeping store.users",
+        "store.keeping store.users store.audit store.logins",
         "site",
         "commands",
         "events",

@@ -17,11 +17,10 @@ from indipydriver import Device, IPyDriver
 from indipydriver.propertymembers import NumberMember
 from indipydriver.propertyvectors import NumberVector
 from tests.support import allowed, asynchronous, free_port, require, running_server
-from tests.support.fits import fits
+from tests.support.fits import fits, header
 
 from .parts import AWKWARD, PASSWORD, website
 from .test_browser import desk
-from .test_images import header
 
 SECONDS = float(os.environ.get("INDI_WEB_SECONDS", "5"))
 pytestmark = [pytest.mark.measured, pytest.mark.timeout(120 + 2 * SECONDS)]
