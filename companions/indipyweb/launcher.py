@@ -55,10 +55,11 @@ class Launcher:
         end = asyncio.get_running_loop().time() + BOOT
         while not self.active:
             try:
-                drivers = (await self._controlled.look())["drivers"]
-                if not any(_serves(driver) for driver in drivers) and not self.active:
-                    for problem in await self.start(profile):
-                        logger.warning("profile %s: %s", profile.name, problem)
+                async with self._turn:  # or a profile that somebody starts meanwhile would be stopped
+                    drivers = (await self._controlled.look())["drivers"]
+                    if not any(_serves(driver) for driver in drivers) and not self.active:
+                        for problem in await self._start(profile):
+                            logger.warning("profile %s: %s", profile.name, problem)
                 return
             except NotControlled as error:  # both are started at boot, in any order
                 if asyncio.get_running_loop().time() > end:
@@ -72,27 +73,30 @@ class Launcher:
         Raises:
             NotControlled: The server cannot be reached.
         """
+        async with self._turn:
+            return await self._start(profile)
+
+    async def _start(self, profile: Profile) -> list[str]:
         known = await self.installed()
         problems = []
-        async with self._turn:
-            await self._stop()
-            self.active = profile.name
-            for label in profile.labels:
-                driver = known.get(label)
-                if driver is None:
-                    problems.append(f"no driver {label} is installed")
-                    continue
-                try:
-                    await self._controlled.add_installed(driver.binary, driver.label, driver.skeleton)
-                except NotControlled as error:
-                    problems.append(f"{label}: {error}")
-            for remote in profile.remotes:
-                try:
-                    if not REMOTE.fullmatch(remote):
-                        raise NotControlled("not DEVICE@HOST:PORT")
-                    await self._controlled.add(remote)
-                except NotControlled as error:
-                    problems.append(f"{remote}: {error}")
+        await self._stop()
+        self.active = profile.name
+        for label in profile.labels:
+            driver = known.get(label)
+            if driver is None:
+                problems.append(f"no driver {label} is installed")
+                continue
+            try:
+                await self._controlled.add_installed(driver.binary, driver.label, driver.skeleton)
+            except NotControlled as error:
+                problems.append(f"{label}: {error}")
+        for remote in profile.remotes:
+            try:
+                if not REMOTE.fullmatch(remote):
+                    raise NotControlled("not DEVICE@HOST:PORT")
+                await self._controlled.add(remote)
+            except NotControlled as error:
+                problems.append(f"{remote}: {error}")
         return problems
 
     async def stop(self) -> None:
@@ -106,8 +110,16 @@ class Launcher:
 
     async def _stop(self) -> None:
         self.active = ""
+        problems: dict[int, NotControlled] = {}
         for driver in (await self._controlled.look())["drivers"]:
-            await self._controlled.do("remove", driver["id"])
+            try:
+                await self._controlled.do("remove", driver["id"])
+            except NotControlled as error:  # somebody else may have removed it meanwhile
+                problems[driver["id"]] = error
+        if problems:
+            left = {driver["id"] for driver in (await self._controlled.look())["drivers"]}
+            for id in left & problems.keys():
+                raise problems[id]
 
     async def act(self, deed: str, label: str) -> None:
         """Start, stop or restart a driver by its label.

@@ -145,6 +145,9 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         sys.stderr.write(f"indipyweb: {error.strerror or error}\n")
         return 1
+    except sqlite3.Error as error:
+        sys.stderr.write(f"indipyweb: the database cannot be used: {error}\n")
+        return 1
     except asyncio.CancelledError:
         return 0
     except KeyboardInterrupt:

@@ -14,6 +14,8 @@ __all__ = ["Line", "Plot", "nice_ticks", "plot_of"]
 WIDTH: Final = 600
 HEIGHT: Final = 240
 COLUMNS: Final = 300
+_LEAST: Final = 1e-300
+"""What differs less is one value: parts of such numbers are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
             step *= factor
             break
     first = math.ceil(low / step)
-    return [round((first + n) * step, 12) for n in range(8) if (first + n) * step <= high + step * 1e-9]
+    return [float(f"{(first + n) * step:.12g}") for n in range(8) if (first + n) * step <= high + step * 1e-9]
 
 
 def plot_of(
@@ -115,9 +117,9 @@ def _ago(minutes: float) -> str:
 def _widened(low: float, high: float) -> tuple[float, float]:
     if not math.isfinite(1.2 * (high - low)):
         return low, high
-    if high > low:
+    if high - low > _LEAST:
         return low - 0.05 * (high - low), high + 0.05 * (high - low)
-    margin = abs(low) * 0.01 or 1.0
+    margin = max(abs(low) * 0.01, 10 * _LEAST) if low else 1.0
     return low - margin, high + margin
 
 

@@ -123,7 +123,10 @@ class Visit:
 
     def back(self, default: str = "/") -> Response:
         """To the page that the request came from, if that is one of ours."""
-        parts = urlsplit(self.request.headers.get("referer", ""))
+        try:
+            parts = urlsplit(self.request.headers.get("referer", ""))
+        except ValueError:
+            return self.redirect(default)
         base = self.web.settings.basepath
         ours = parts.netloc == self.request.headers.get("host") or f"{parts.scheme}://{parts.netloc}" in self.origins
         if ours and parts.path.startswith(f"{base}/") and not parts.path.startswith("//"):

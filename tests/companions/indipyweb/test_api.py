@@ -327,3 +327,20 @@ async def test_an_ipv6_network_is_one_guest(tmp_path):
             async with site.browser(address=f"2001:db8::{n:x}") as browser:
                 codes.append((await browser.get("/api/nothing")).status_code)
         assert codes == [*[404] * 5, 429, 429]
+
+
+@pytest.mark.parametrize(
+    "values", [(0.0, 5e-324), (5e-324, 5e-324), (1e-322, 0.0), (-5e-324, 5e-324), (1e-310, 2e-310)]
+)
+def test_numbers_that_are_next_to_nothing_can_be_plotted(values):
+    points = [Point(590.0 + n, value, value, value) for n, value in enumerate(values)]
+    for same in (False, True):
+        plot = plot_of([("a", points), ("b", points)], 600.0, 600.0, same=same)
+        assert all(line.path for line in plot.lines)
+    texts = [text for _, text in plot_of([("a", points)], 600.0, 600.0).ticks]
+    assert len(set(texts)) == len(texts) > 2
+
+
+def test_small_numbers_have_a_scale():
+    assert nice_ticks(0.0, 4e-13) == [0.0, 1e-13, 2e-13, 3e-13, 4e-13]
+    assert nice_ticks(0.1, 0.4) == [0.1, 0.2, 0.3, 0.4]

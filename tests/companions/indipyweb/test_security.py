@@ -473,3 +473,10 @@ async def test_an_account_that_is_stopped_meanwhile_sets_no_password(tmp_path, m
             site.web.users.set_role("admin", Role.ADMIN)
             assert (await admin.post("/users/password", data={**data, "name": "viewer"})).status_code == 403
             assert site.web.users.get("viewer").password != own
+
+
+@asynchronous
+async def test_a_page_of_which_nobody_can_say_where_it_is(tmp_path):
+    async with website(tmp_path) as site, site.browser() as browser:
+        answer = await browser.post("/theme", data={"theme": "dark"}, headers={"referer": "http://[::/"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")

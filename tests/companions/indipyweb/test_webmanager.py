@@ -1,5 +1,6 @@
 """The requests that Ekos sends to INDI Web Manager, in its order, and what the interface does not do."""
 
+import asyncio
 import contextlib
 import sqlite3
 
@@ -199,3 +200,62 @@ def test_lists_that_cannot_be_read_hide_no_others(tmp_path):
     (tmp_path / "c.xml").write_bytes(b"\xff\xfe\0\0")
     (tmp_path / "d.xml").write_text(LIST.format(program="/bin/true"))
     assert set(installed([tmp_path])) == {"LED", "Stdio Driver"}
+
+
+@asynchronous
+async def test_a_profile_at_boot_does_not_stop_one_that_somebody_starts(tmp_path):
+    began, goes_on = asyncio.Event(), asyncio.Event()
+    added = []
+
+    class Slow:
+        """Takes its time to look."""
+
+        async def look(self):
+            began.set()
+            await goes_on.wait()
+            return {"drivers": [{"id": n, "state": "running"} for n, _ in enumerate(added)]}
+
+        async def add_installed(self, binary, name, skeleton=""):
+            added.append(name)
+
+        async def do(self, deed, driver):
+            added.append(f"{deed} {driver}")
+
+    (tmp_path / "drivers.xml").write_text(LIST.format(program="/bin/true"))
+    launcher = Launcher(Slow(), [tmp_path])
+    person = asyncio.create_task(launcher.start(Profile("mine", labels=("LED",))))
+    await began.wait()
+    boot = asyncio.create_task(launcher.start_at_boot(Profile("boot", labels=("Stdio Driver",))))
+    goes_on.set()
+    await asyncio.gather(person, boot)
+    assert added == ["LED"]
+    assert launcher.active == "mine"
+
+
+@asynchronous
+async def test_a_driver_that_somebody_else_removes_stops_nothing(tmp_path):
+    there = {1: "running", 2: "running", 3: "running"}
+
+    class Shared:
+        """Somebody else removes a driver at the same time."""
+
+        async def look(self):
+            return {"drivers": [{"id": n, "state": state} for n, state in there.items()]}
+
+        async def do(self, deed, driver):
+            there.pop(2, None)
+            if driver not in there:
+                raise NotControlled(f"nothing that is served has the number {driver}")
+            if driver == 3 and stuck:
+                raise NotControlled("it does not end")
+            del there[driver]
+
+    stuck = True
+    launcher = Launcher(Shared(), [tmp_path])
+    with pytest.raises(NotControlled, match="does not end"):
+        await launcher.stop()
+    assert there == {3: "running"}
+    stuck = False
+    there.update({1: "running", 2: "running"})
+    await launcher.stop()
+    assert there == {}
