@@ -251,8 +251,10 @@ def _manager(web: Web, options: argparse.Namespace, own: tuple[str, Controlled] 
     launcher = web.launcher = Launcher(controlled)
     tasks = []
     if options.web_manager:
+        host, port = manager_address(options.web_manager)
+        web.host_names |= {host.lower()}
         try:
-            sock = listen(*manager_address(options.web_manager))
+            sock = listen(host, port)
         except NoAddress as error:
             raise Wrong(f"--web-manager: {error}") from None
         config = uvicorn.Config(

@@ -28,6 +28,8 @@ __all__ = ["build_manager"]
 logger = logging.getLogger("indipyweb")
 
 _BODY: Final = 1 << 20
+_TOLD: Final = 20
+"""Names that are said to be unknown."""
 PATIENCE: Final = 30.0
 
 
@@ -203,6 +205,7 @@ def build_manager(web: Web, launcher: Launcher) -> ASGIApp:
         )
     ]
     router = Router(routes, redirect_slashes=False)
+    told: set[str] = set()
 
     async def gate(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -210,8 +213,12 @@ def build_manager(web: Web, launcher: Launcher) -> ASGIApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         length = headers.get("content-length", "0")
         # No page of any site may reach it, not even one of ours: it is for programs.
-        ok = knows_host(headers.get("host", ""), web.host_names) and "sec-fetch-site" not in headers
-        ok = ok and "transfer-encoding" not in headers
+        name = headers.get("host", "")
+        is_known = knows_host(name, web.host_names)
+        if not is_known and name not in told and len(told) < _TOLD:
+            told.add(name)
+            logger.warning("for Ekos: refused, as this machine is not known as %r; see --host-name", name[:100])
+        ok = is_known and "sec-fetch-site" not in headers and "transfer-encoding" not in headers
         if not ok or not is_own_origin(scope["method"], headers, (), identified=False):
             await PlainTextResponse("This is for programs.\n", 403)(scope, receive, send)
         elif not length.isdecimal() or int(length) > _BODY:

@@ -108,8 +108,13 @@ async def test_what_is_not_installed_is_not_started(tmp_path):
 
 
 @asynchronous
-async def test_browsers_and_other_names_are_refused(tmp_path):
-    async with manager(tmp_path) as (ekos, _web, _launcher):
+async def test_browsers_and_other_names_are_refused(tmp_path, caplog):
+    async with manager(tmp_path) as (ekos, web, _launcher):
+        for _ in range(2):
+            assert (await ekos.get("/api/profiles", headers={"host": "obs.lan:8624"})).status_code == 403
+        assert caplog.text.count("not known as 'obs.lan:8624'; see --host-name") == 1
+        web.host_names |= {"obs.lan"}
+        assert (await ekos.get("/api/profiles", headers={"host": "obs.lan:8624"})).status_code == 200
         for headers in (
             {"origin": "http://127.0.0.1:8624"},
             {"origin": "http://evil.example"},
