@@ -220,7 +220,20 @@ class Gate:
                 return
             raw = scope.get("raw_path") or path.encode()
             scope = {**scope, "path": path[len(base) :], "raw_path": raw[len(base) :], "web_base": base}
-        await self.inner(scope, self._bounded(whole, receive), send)
+        is_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self.inner(scope, self._bounded(whole, receive), noted)
+        except asyncio.CancelledError:
+            if not self.web.is_ending:
+                raise
+            if not is_begun:  # it has taken longer than the server waits at its end
+                await PlainTextResponse("The web server is being restarted.\n", 503)(scope, receive, send)
 
     def _problem(self, scope: Scope) -> Response | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -113,6 +113,11 @@ class Commands:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def release(self) -> None:
+        """Who waits for an outcome is answered, with what is known."""
+        for command in self._known.values():
+            command.done.set()
+
     def get(self, id: int, session: str) -> Command | None:
         """A command of this session."""
         found = self._known.get(id)

@@ -82,6 +82,7 @@ class Web:
         self.api_rate = Buckets(50.0, 100.0)
         self.previews = Previews()
         self.started = time.time()
+        self.is_ending = False
         self.controlled: dict[str, Controlled] = {}
         make = client or self._client
         self.sites = {name: Site(name, make(name), settings.blobfolder) for name in settings.servers}
@@ -157,7 +158,9 @@ class Web:
             await site.start()
 
     def close_streams(self) -> None:
-        """Streams end, so that the server can."""
+        """Streams end, and nobody waits for the outcome of a command, so that the server can end."""
+        self.is_ending = True
+        self.commands.release()
         for site in self.sites.values():
             site.close_streams()
 

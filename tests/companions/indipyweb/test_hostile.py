@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections import Counter
+from urllib.parse import quote
 
 import pytest
 
@@ -361,3 +362,27 @@ async def test_a_copy_that_could_not_be_made_is_not_left(tmp_path, monkeypatch):
                 with pytest.raises(sqlite3.Error):
                     site.web.db.backup(tmp_path / "copy")
             assert not (tmp_path / "copy").exists()
+
+
+@asynchronous
+async def test_the_end_waits_for_nobody_and_is_told(tmp_path):
+    driver = Everything()
+    driver.rxevent = lambda event: asyncio.sleep(0)  # it says nothing
+    async with website(tmp_path, driver) as site, site.browser("user") as browser:
+        token = site.web.users.new_token("user", "t", True, 1)
+        headers = {"authorization": f"Bearer {token}"}
+        url = f"/api/{quote(AWKWARD, safe='')}"
+        body = {"members": {"N": 2}, "wait": 60}
+        waiting = asyncio.create_task(browser.post(f"{url}/NUM", json=body, headers=headers))
+        await soon(lambda: site.web.commands._tasks)
+
+        async def never():
+            yield b"x"
+            await asyncio.Event().wait()
+
+        coming = asyncio.create_task(browser.post(f"{url}/UP/X/blob", content=never(), headers=headers))
+        await soon(lambda: site.web.uploads)
+        site.web.close_streams()
+        assert (await waiting).status_code == 202
+        coming.cancel()  # as the server does with what goes on for too long
+        assert (await coming).status_code == 503
