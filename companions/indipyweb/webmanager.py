@@ -10,14 +10,15 @@ from dataclasses import replace
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import version
 from .context import Web
 from .launcher import Launcher
-from .security.origin import is_own_origin, knows_host
+from .listening import shown
+from .security.origin import host_of, is_own_origin, knows_host
 from .serving import NotControlled
 from .store.profiles import Profile
 from .store.users import Refusal
@@ -218,6 +219,11 @@ def build_manager(web: Web, launcher: Launcher) -> ASGIApp:
         if not is_known and name not in told and len(told) < _TOLD:
             told.add(name)
             logger.warning("for Ekos: refused, as this machine is not known as %r; see --host-name", name[:100])
+        if is_known and scope["path"] == "/" and scope["method"] == "GET":  # a button of Ekos opens it in a browser
+            own = f"http://{shown(host_of(name))}:{web.settings.port}"
+            pages = web.settings.public_origin or own
+            await RedirectResponse(f"{pages}{web.url('/server')}", 303)(scope, receive, send)
+            return
         ok = is_known and "sec-fetch-site" not in headers and "transfer-encoding" not in headers
         if not ok or not is_own_origin(scope["method"], headers, (), identified=False):
             await PlainTextResponse("This is for programs.\n", 403)(scope, receive, send)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -264,3 +265,14 @@ async def test_a_driver_that_somebody_else_removes_stops_nothing(tmp_path):
     there.update({1: "running", 2: "running"})
     await launcher.stop()
     assert there == {}
+
+
+@asynchronous
+async def test_a_person_is_led_to_the_pages(tmp_path):
+    async with manager(tmp_path) as (ekos, web, _launcher):
+        for host, address in (("127.0.0.1:8624", "http://127.0.0.1:8000"), ("[::1]:8624", "http://[::1]:8000")):
+            answer = await ekos.get("/", headers={"host": host, "sec-fetch-site": "none"})
+            assert (answer.status_code, answer.headers["location"]) == (303, f"{address}/server")
+        assert (await ekos.get("/", headers={"host": "evil.example"})).status_code == 403
+        web.settings = replace(web.settings, public_url="https://obs.example.org", basepath="/indi")
+        assert (await ekos.get("/")).headers["location"] == "https://obs.example.org/indi/server"
