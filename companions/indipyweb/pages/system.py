@@ -65,9 +65,10 @@ async def save_system(visit: Visit) -> Answer:
         indihost = form.get("indihost", "").strip() or "localhost"
         parse_endpoint(indihost, indiport)
         folder = form.get("blobfolder", "").strip()
-        if folder:
+        if folder and folder != web.parameters.blobfolder:
             folder = await asyncio.to_thread(_folder, folder)
-        if (host, port) != (web.settings.host, web.settings.port):
+        known = ((web.settings.host, web.settings.port), (web.parameters.host, web.parameters.port))
+        if (host, port) not in known:  # what is saved already may be in use by whoever it is for
             problem = await asyncio.to_thread(problem_of, host, 0 if port == web.settings.port else port)
             if problem:
                 raise ValueError(problem)

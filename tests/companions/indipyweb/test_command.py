@@ -212,7 +212,9 @@ async def test_set_up_takes_no_address_that_cannot_be_listened_on(tmp_path, monk
                 answer = await save(**changes)
                 assert answer.status_code == 422, changes
                 assert text in answer.text
-        assert get_parameters(site) == Parameters()
+            assert get_parameters(site) == Parameters()
+            site.web.parameters = Parameters(port=int(port))  # which --port has won over
+            assert (await save(port=port, guests="0")).status_code == 200
         monkeypatch.chdir(tmp_path)
         (tmp_path / "blobs").mkdir()
         assert (
@@ -220,6 +222,8 @@ async def test_set_up_takes_no_address_that_cannot_be_listened_on(tmp_path, monk
         ).status_code == 200
         found = get_parameters(site)
         assert found.blobfolder == str(tmp_path / "blobs")
+        (tmp_path / "blobs").rmdir()  # a disk that is not mounted now
+        assert (await save(blobfolder=found.blobfolder, guests="0")).status_code == 200
         assert "[" not in found.host
 
 
