@@ -16,7 +16,8 @@ def clean_base(path: str) -> str:
         ValueError: It is no path.
     """
     path = "/" + path.strip("/") if path.strip("/") else ""
-    if any(char in path for char in "?#\\\"'<> %") or "//" in path or ".." in path:
+    is_plain = path.isascii() and path.isprintable() and not any(char in path for char in "?#\\\"'<> %")
+    if not is_plain or "//" in path or ".." in path:
         raise ValueError(f"not a path: {path!r}")
     return path
 

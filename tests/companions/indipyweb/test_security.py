@@ -411,7 +411,7 @@ async def test_what_is_too_large_is_refused(tmp_path):
         assert (await browser.get("/", headers={"content-length": "-1"})).status_code == 413
 
 
-@pytest.mark.parametrize("path", ["/..", "a?b", "a#b", 'a"b', "a b", "//evil"])
+@pytest.mark.parametrize("path", ["/..", "a?b", "a#b", 'a"b', "a b", "/é", "/观", "a\tb", "//evil"])
 def test_odd_base_paths_are_refused(path):
     if path == "//evil":
         assert clean_base(path) == "/evil"
