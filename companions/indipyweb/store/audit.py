@@ -122,7 +122,10 @@ class Audit:
             is_kept = self._write(deeds)
             with self._news:
                 if not is_kept and not self._gives_up():
-                    self._news.wait(AGAIN if self._end is None else _SOON)
+                    if self._end is None:  # and not at once for each new one, as others want to write, too
+                        self._news.wait_for(lambda: self._end is not None, AGAIN)
+                    else:
+                        self._news.wait(_SOON)
                     continue
                 for _ in deeds:  # they have waited until now, so that there are never too many
                     self._waiting.popleft()
@@ -149,6 +152,10 @@ class Audit:
                 self._is_told = True
                 logger.error("the audit cannot be written: %s; it is tried again", error)
             return False
+        except Exception:  # the next ones may be kept
+            logger.exception("the audit has failed")
+            for deed in deeds:
+                _lost(deed)
         self._is_told = False
         if len(statements) > len(deeds):
             self._swept = now

@@ -85,6 +85,41 @@ def test_what_cannot_be_kept_is_in_the_log(database, tmp_path, monkeypatch, capl
     assert "after the end" in caplog.text
 
 
+def test_what_fails_does_not_stop_the_audit(database, monkeypatch, caplog):
+    write = database.write_apart
+
+    def fails_once(*statements):
+        monkeypatch.setattr(database, "write_apart", write)
+        raise MemoryError
+
+    monkeypatch.setattr(database, "write_apart", fails_once)
+    audit = Audit(database)
+    audit.note("ann", "", "lost")
+    assert audit.last() == []
+    audit.note("ann", "", "kept")
+    assert [deed.what for deed in audit.last()] == ["kept"]
+    audit.close()
+    assert "not in the audit: 'ann  lost" in caplog.text
+
+
+def test_a_database_that_is_locked_is_not_asked_for_each_deed(database, monkeypatch):
+    monkeypatch.setattr(auditing, "AGAIN", 60.0)
+    monkeypatch.setattr(auditing, "GRACE", 0.0)
+    tries = []
+
+    def locked(*statements):
+        tries.append(len(statements))
+        raise sqlite3.OperationalError("locked")
+
+    monkeypatch.setattr(database, "write_apart", locked)
+    audit = Audit(database)
+    for n in range(100):
+        audit.note("ann", "", f"{n}")
+        time.sleep(0.001)
+    assert len(tries) <= 2
+    audit.close()
+
+
 def test_old_deeds_are_forgotten_and_there_are_never_too_many(database, monkeypatch):
     now = [1e9]
     monkeypatch.setattr(auditing, "MOST", 50)
