@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from pathlib import Path
+from typing import Final
 
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
@@ -17,6 +19,9 @@ from ..store.keeping import Parameters
 from ..visit import Answer, Problem, Visit
 
 __all__ = ["audit", "backup", "save_system", "system"]
+
+_COPY: Final = 3600.0
+"""Seconds in which a copy of the database is downloaded."""
 
 
 def _system(visit: Visit, status: int = 200, problem: str = "", done: str = "") -> Response:
@@ -82,10 +87,20 @@ async def save_system(visit: Visit) -> Answer:
     return _system(visit, done="Saved. Addresses and folders hold from the next start on, guests from now on.")
 
 
+def _forget_copies(folder: Path) -> None:
+    """Delete those of downloads that were cut off, by the end of the web server, too."""
+    for path in folder.glob(".indipyweb-*.backup"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _COPY:
+                path.unlink()
+
+
 async def backup(visit: Visit) -> Answer:
     """A copy of the database."""
     web = visit.web
-    path = web.settings.dbfolder / f".indipyweb-{secrets.token_hex(8)}.backup"
+    folder = web.settings.dbfolder
+    path = folder / f".indipyweb-{secrets.token_hex(8)}.backup"
+    await asyncio.to_thread(_forget_copies, folder)
     try:
         await asyncio.to_thread(web.db.backup, path)
     except OSError as error:

@@ -1,6 +1,7 @@
 """What is kept: the audit behind a slow disk, logins over a restart, copies, and accounts that go as a whole."""
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -153,7 +154,7 @@ def test_other_threads_that_write_wait_for_each_other(database):
 @asynchronous
 async def test_who_guesses_passwords_does_not_fill_the_disk(tmp_path):
     async with website(tmp_path, clock=lambda: 1000.0) as site, site.browser() as browser:
-        for n in range(200):
+        for n in range(60):
             await browser.post("/login", data={"name": f"guess{n}", "password": "x"})
         deeds = [deed.outcome for deed in site.web.audit.last(1000)]
         assert deeds == ["too many tries", *["refused"] * 20]
@@ -175,6 +176,17 @@ def test_a_copy_holds_up_nobody(database, tmp_path):
         assert made.wait(30)
     with contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as other:
         assert other.execute("SELECT username FROM users").fetchall() == [("ann",)]
+
+
+@asynchronous
+async def test_a_copy_whose_download_was_cut_off_does_not_stay(tmp_path):
+    old, new = tmp_path / ".indipyweb-0.backup", tmp_path / ".indipyweb-1.backup"
+    for path in (old, new):
+        path.write_text("a copy")
+    os.utime(old, (1e9, 1e9))
+    async with website(tmp_path) as site, site.browser("admin") as browser:
+        assert (await browser.get("/system/backup")).content.startswith(b"SQLite format 3")
+    assert [path.name for path in tmp_path.glob(".indipyweb-*")] == [new.name]
 
 
 def test_an_account_goes_with_its_tokens_or_not_at_all(database):
