@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import signal
+import sys
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -14,13 +16,16 @@ from typing import Any, ClassVar, Final
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
+from textual.driver import Driver
 from textual.events import Event
 
 from indipyclient import Delta
 
+from .hangup import driver_of, is_hung_up
 from .inorder import InOrder
 from .keymap import actions_of, keys_of
 from .receiving import folder_of
+from .screens.confirm import Confirm, Leaving
 from .screens.main import MainScreen
 from .session import Session
 from .settings import Settings, load, remember_server
@@ -31,8 +36,14 @@ __all__ = ["IPyTerm"]
 
 PORT: Final = 7624
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+HANGUP: Final = 1
+PATIENCE: Final = 5.0
+"""Seconds for BLOBs and files that are on their way when the program is told to end."""
+LONG_PATIENCE: Final = 300.0
+"""The same of a server that is closed while the program goes on."""
 BELL_EVERY: Final = 10.0
 """Seconds between two sounds of the terminal's bell at least."""
+_LOGGER = logging.getLogger(__name__)
 
 
 def _commands() -> type[Provider]:
@@ -49,6 +60,10 @@ class IPyTerm(App[None]):
         port: Of the server, if the host has none.
         blobfolder: Folder in which the BLOBs of all devices are saved; it must exist.
         settings: Preferences; None to read the user's file.
+
+    Attributes:
+        patience: Seconds for what is unfinished when the program ends.
+        unfinished: What was not, in words, when it has ended.
 
     Raises:
         ValueError: There is no such folder, or the address is none.
@@ -82,7 +97,9 @@ class IPyTerm(App[None]):
         self._heeded: list[int] = []
         self._rang = -math.inf
         self._reached: set[str] = set()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[asyncio.Task[None], Session] = {}
+        self.patience = PATIENCE
+        self.unfinished: list[str] = []
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = self.settings.theme
@@ -106,16 +123,26 @@ class IPyTerm(App[None]):
         if self.settings.wrong:
             self.call_after_refresh(self.main.say, self.settings.wrong[0], bad=True)
 
+    def get_driver_class(self) -> type[Driver]:
+        """The driver of this platform, which does not wait for a terminal that has gone."""
+        return driver_of(super().get_driver_class())
+
     def _heed_signals(self) -> None:
         """End in an orderly way, with the terminal as it was, when the process is told to end."""
         if self.is_headless:
             return
+        self.set_interval(1.0, self._look_for_the_terminal)
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or another thread
             for number in SIGNALS:
                 if signal.getsignal(number) == signal.SIG_DFL:  # else somebody else sees to it
                     loop.add_signal_handler(number, self._told_to_end, number)
                     self._heeded.append(number)
+
+    def _look_for_the_terminal(self) -> None:
+        """End where the terminal has gone and no signal tells so; Textual would look for keys without a pause."""
+        if is_hung_up(sys.__stdin__):
+            self._told_to_end(HANGUP)
 
     def _heed_no_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -132,10 +159,64 @@ class IPyTerm(App[None]):
 
     async def on_unmount(self) -> None:
         self._heed_no_signals()
+        self.main.is_ready = False
         await self.in_order.aclose()
-        sessions = [workspace.session for workspace in self.workspaces]
+        ending, sessions = list(self._ending), self.sessions()
         self.workspaces = []
-        await asyncio.gather(*(session.aclose() for session in sessions), *self._ending, return_exceptions=True)
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        await asyncio.gather(*(session.finish(self.patience) for session in sessions), return_exceptions=True)
+        for found in await asyncio.gather(*(session.aclose() for session in sessions), return_exceptions=True):
+            self.unfinished += found if isinstance(found, list) else []
+        self._tell("".join(f"indipyterm: {text}\n" for text in self.unfinished))
+
+    def _tell(self, text: str) -> None:
+        """Print it below all that was there before, at once: a disc that takes nothing may hold up the rest."""
+        if self.is_headless or self._driver is None:
+            sys.stderr.write(text)
+        elif text:
+            self._driver.write(text)
+
+    # Ending
+
+    def sessions(self) -> list[Session]:
+        """All servers, with those that were closed and have something to finish."""
+        return [*(workspace.session for workspace in self.workspaces), *self._ending.values()]
+
+    def leave(self) -> None:
+        """End; where something is not finished yet, the person is asked, and it ends by itself when it is."""
+
+        def done(yes: bool | None) -> None:
+            if not yes:
+                self._watch(False)
+                return
+            if self._unfinished():
+                self.patience = 0.0
+            self.exit()
+
+        self._watch(True)
+        if self._unfinished():
+            self.push_screen(Leaving(self._unfinished, self.main.table.aim.settle), done)
+        else:
+            self.exit()
+
+    def _watch(self, on: bool) -> None:
+        for session in self.sessions():
+            session.watch(on)
+
+    def _unfinished(self) -> list[str]:
+        return [text for session in self.sessions() for text in session.unfinished()]
+
+    async def action_quit(self) -> None:
+        """Textual's own key for it asks, too."""
+        if not any(isinstance(screen, Confirm) for screen in self.screen_stack):
+            self.main.action_quit_app()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "quit" and "ctrl+q" not in keys_of("app.quit", self.settings.keys):
+            return False
+        return super().check_action(action, parameters)
 
     # Told by sessions
 
@@ -146,8 +227,12 @@ class IPyTerm(App[None]):
             remember_server(session.name)
         if not self.main.is_ready:
             return
-        self.main.changed(session, delta)
-        self._wake()
+        try:
+            self.main.changed(session, delta)
+            self._wake()
+        except Exception as error:  # whoever follows a server goes on: what stood still would look as if it were so
+            _LOGGER.exception("a change of %s cannot be shown", session.name)
+            self.main.say(f"something cannot be shown: {type(error).__name__}: {error}", bad=True)
 
     def told(self, session: Session, key: tuple[str, str]) -> None:
         """Something has come of a command."""
@@ -157,13 +242,14 @@ class IPyTerm(App[None]):
 
     def lost(self, session: Session, key: tuple[str, str], why: str) -> None:
         """A BLOB has been lost."""
+        if not self.main.is_ready:
+            return
         now = asyncio.get_running_loop().time()
         if now - self._rang > BELL_EVERY:
             self._rang = now
             self.bell()
-        if self.main.is_ready:
-            self.main.lost(session, key, why)
-            self._wake()
+        self.main.lost(session, key, why)
+        self._wake()
 
     def _wake(self) -> None:
         """The screen above shows the same session, perhaps."""
@@ -207,12 +293,19 @@ class IPyTerm(App[None]):
     def _drop(self, workspace: Workspace) -> None:
         self.workspaces.remove(workspace)
         task = asyncio.create_task(self._end(workspace.session))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._ending[task] = workspace.session
+        task.add_done_callback(self._ended)
 
     async def _end(self, session: Session) -> None:
-        with contextlib.suppress(Exception):
-            await session.aclose()
+        await session.finish(LONG_PATIENCE)
+        left = await session.aclose()
+        if left:
+            self.main.say(f"{session.name} is closed: {', '.join(left)}", bad=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOGGER.error("a server was not closed as it should be", exc_info=error)
 
     def void_typing(self) -> None:
         """What is typed on without a pause was for an editor that was not opened."""

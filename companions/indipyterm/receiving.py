@@ -6,11 +6,12 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from indipyclient import Client, ClientError, Lost, Property, ReceivedBlob, VectorKind
+from indipyclient import Client, ClientError, Lost, Property, ReceivedBlob, Tap, VectorKind
 
 from .received import Received
 
@@ -19,6 +20,8 @@ __all__ = ["Receiver", "folder_of"]
 Key = tuple[str, str]
 AWAITED: Final = 100
 """Properties that are gone and whose BLOBs are still awaited, at most."""
+LAST: Final = 2.0
+"""Seconds for the BLOB that is being written when nobody waits any longer."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -36,6 +39,74 @@ def folder_of(text: str) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise ValueError(f"{path} cannot be written to")
     return path.resolve()
+
+
+class _Reception:
+    """The BLOBs of a property, from when they are asked for until the last that came is written.
+
+    Args:
+        key: Of the property.
+        before: The one before it, of which BLOBs may still wait.
+
+    Attributes:
+        task: That takes them.
+        over: No more are asked for.
+        dropped: Those that wait are not written either.
+        busy: One is being written.
+    """
+
+    task: asyncio.Task[None]
+
+    def __init__(self, key: Key, before: _Reception | None) -> None:
+        self.key = key
+        self.before = before
+        self.over = False
+        self.dropped = False
+        self._stream: Tap[ReceivedBlob] | None = None
+        self.busy = False
+
+    @property
+    def waiting(self) -> int:
+        """How many have come and are not written."""
+        return (self._stream.waiting if self._stream is not None else 0) + self.busy
+
+    def end(self) -> None:
+        """Ask for no more."""
+        self.over = True
+        if self._stream is not None:
+            self._stream.close()
+
+    def drop(self) -> None:
+        """Nor write those that wait, but for one that is being written."""
+        self.end()
+        self.dropped = True
+
+    async def run(self, client: Client, take: Callable[[ReceivedBlob | Lost], Awaitable[None]]) -> None:
+        """Take them until no more are asked for, and then what waits."""
+        async with client.blobs(*self.key) as stream:
+            self._stream = stream
+            if self.before is not None:
+                await asyncio.wait([self.before.task])
+                self.before = None
+            await self._take(stream, take, lambda: self.over)
+        await self._take(stream, take, lambda: self.dropped)
+
+    async def _take(
+        self,
+        stream: Tap[ReceivedBlob],
+        take: Callable[[ReceivedBlob | Lost], Awaitable[None]],
+        enough: Callable[[], bool],
+    ) -> None:
+        if enough():
+            return
+        async for found in stream:
+            self.busy = isinstance(found, ReceivedBlob)
+            try:
+                await take(found)
+            finally:
+                self.busy = False
+            if enough():
+                return
 
 
 class Receiver:
@@ -69,7 +140,8 @@ class Receiver:
         self.losses: dict[Key, int] = {}
         self._told = told
         self._lost = lost
-        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._receptions: dict[Key, _Reception] = {}
+        self._ending: dict[_Reception, None] = {}  # of which BLOBs may still wait
         self._refused: set[Key] = set()
         self._gone: dict[Key, None] = {}
 
@@ -81,59 +153,102 @@ class Receiver:
 
     def deleted(self, device: str, name: str | None) -> None:
         """BLOBs of a property that is gone are still awaited, as it may be back at once; but not of any number."""
-        gone = [key for key in self._tasks if key[0] == device and name in (None, key[1])]
+        gone = [key for key in self._receptions if key[0] == device] if name is None else [(device, name)]
         for key in gone:
-            if self._client.get(*key) is None:
+            if key in self._receptions and self._client.get(*key) is None:
                 self._gone[key] = None
         while self.everything and len(self._gone) > AWAITED:
             key = next(iter(self._gone))
-            del self._gone[key]
-            self._tasks.pop(key).cancel()
+            self._end(key)
             for where in [where for where in self.last if where[:2] == key]:
                 del self.last[where]
+        while len(self._ending) > AWAITED:
+            reception = next(iter(self._ending))
+            del self._ending[reception]
+            reception.drop()
+            if reception.waiting > reception.busy:
+                self._lose(reception.key, reception.waiting - reception.busy, "they came faster than they were written")
 
     def is_receiving(self, key: Key) -> bool:
         """BLOBs of this property are asked for."""
-        return key in self._tasks
+        return key in self._receptions
 
     def receive(self, key: Key, on: bool) -> None:
-        """Ask for BLOBs of this property, or no longer."""
-        if on:
-            self._refused.discard(key)
-            if key not in self._tasks:
-                self._tasks[key] = asyncio.create_task(self._run(key), name=f"BLOBs of {key[0]}.{key[1]}")
+        """Ask for BLOBs of this property, or no longer; those that have come are written in any case."""
+        if not on:
+            self._refused.add(key)
+            self._end(key)
             return
-        self._refused.add(key)
+        self._refused.discard(key)
+        if key not in self._receptions:
+            before = next((each for each in reversed(self._ending) if each.key == key), None)
+            reception = self._receptions[key] = _Reception(key, before)
+            reception.task = asyncio.create_task(self._run(reception), name=f"BLOBs of {key[0]}.{key[1]}")
+
+    def _end(self, key: Key) -> None:
         self._gone.pop(key, None)
-        task = self._tasks.pop(key, None)
-        if task is not None:
-            task.cancel()
+        reception = self._receptions.pop(key, None)
+        if reception is not None:
+            self._ending[reception] = None
+            reception.end()
 
-    async def aclose(self) -> None:
-        """No more."""
-        tasks = list(self._tasks.values())
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self, key: Key) -> None:
+    async def _run(self, reception: _Reception) -> None:
         try:
-            async with self._client.blobs(*key) as stream:
-                async for blob in stream:
-                    if isinstance(blob, Lost):
-                        self._lose(key, blob.count, "they came faster than they could be taken")
-                    else:
-                        await self._take(blob)
+            await reception.run(self._client, lambda found: self._take(reception.key, found))
         except ClientError:  # the client is closed
-            self._tasks.pop(key, None)
-            self._gone.pop(key, None)
+            pass
+        finally:
+            self._ending.pop(reception, None)
+            if self._receptions.get(reception.key) is reception:
+                del self._receptions[reception.key]
+                self._gone.pop(reception.key, None)
+
+    def unwritten(self) -> dict[Key, int]:
+        """How many BLOBs have come and are not written to the folder yet, by property."""
+        return self._waiting((*self._receptions.values(), *self._ending))
+
+    def _waiting(self, receptions: Iterable[_Reception]) -> dict[Key, int]:
+        found: Counter[Key] = Counter()
+        for reception in receptions if self.folder is not None else ():
+            found[reception.key] += reception.waiting
+        return +found
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Those that have something to write, when no more is asked for."""
+        return [reception.task for reception in self._ending]
+
+    def stop(self) -> None:
+        """Ask for no more; those that have come are written."""
+        self.everything = False
+        for key in list(self._receptions):
+            self._end(key)
+
+    async def aclose(self) -> dict[Key, int]:
+        """No more; returns how many were not written, by property."""
+        self.stop()
+        left = list(self._ending)
+        for reception in left:
+            reception.drop()
+        busy = [reception.task for reception in left if reception.busy]
+        if busy:
+            await asyncio.wait(busy, timeout=LAST)
+        unwritten = self._waiting(left)
+        for reception in left:
+            reception.task.cancel()
+        await asyncio.gather(*(reception.task for reception in left), return_exceptions=True)
+        return unwritten
 
     def _lose(self, key: Key, count: int, why: str) -> None:
         self.losses[key] = self.losses.get(key, 0) + count
         self._lost(key, why)
 
-    async def _take(self, blob: ReceivedBlob) -> None:
+    async def _take(self, key: Key, found: ReceivedBlob | Lost) -> None:
+        if isinstance(found, Lost):
+            self._lose(key, found.count, "they came faster than they could be taken")
+        else:
+            await self._keep(found)
+
+    async def _keep(self, blob: ReceivedBlob) -> None:
         path, problem = None, ""
         if self.folder is not None:
             try:
@@ -153,7 +268,8 @@ class Receiver:
             found = []
         now = asyncio.get_running_loop().time()
         count = before.count + 1 if before else 1
-        self.last[where] = Received(len(blob.data), blob.format, path, count, now, found, problem)
+        if where[:2] in self._receptions or self._client.get(*where[:2]) is not None:
+            self.last[where] = Received(len(blob.data), blob.format, path, count, now, found, problem)
         self._told(where[:2])
         if problem:
             self._lose(where[:2], 1, problem)

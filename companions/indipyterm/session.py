@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -30,13 +30,15 @@ from .edits import Edits, Fate, Told
 from .orders import Order, order_of
 from .plots import Sample
 from .receiving import Receiver
-from .words import span
+from .words import clean, span
 
 __all__ = ["INTERVAL", "Listener", "Session"]
 
 Key = tuple[str, str]
 INTERVAL: Final = 0.1
 """Seconds between two looks at what has changed."""
+FAILURES: Final = 100
+"""What has failed while somebody quits, of which so much is told."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -83,10 +85,12 @@ class Session:
             folder,
             everything=receive,
             told=lambda key: self._listener.told(self, key),
-            lost=lambda key, why: self._listener.lost(self, key, why),
+            lost=self._lost,
         )
         self._listener = listener
         self._tasks: set[asyncio.Task[None]] = set()
+        self._files: dict[asyncio.Task[Any], tuple[str, Key]] = {}
+        self._failed: list[str] | None = None
         self._following: asyncio.Task[None] | None = None
 
     @classmethod
@@ -116,14 +120,44 @@ class Session:
         await self.client.start(wait=False)
         self._following = asyncio.create_task(self._follow(), name=f"changes of {self.name}")
 
-    async def aclose(self) -> None:
-        """End the connection; what was sent is no longer waited for."""
+    def watch(self, on: bool) -> None:
+        """From now on what fails is unfinished too, as whoever quits may not see it; or no longer."""
+        self._failed = (self._failed or []) if on else None
+
+    def _fail(self, text: str) -> None:
+        if self._failed is not None and len(self._failed) < FAILURES:
+            self._failed.append(text)
+
+    def unfinished(self) -> list[str]:
+        """What would be lost if it ended now, in words: BLOBs that are not written, files that are not sent."""
+        return [*_unwritten(self.receiver.unwritten()), *self._unsent_files(), *(self._failed or ())]
+
+    def _unsent_files(self) -> list[str]:
+        """Files on their way, unless the device has said that it has them."""
+        props = [(name, self.client.get(*key)) for name, key in self._files.values()]
+        return [f"{clean(name)} not sent" for name, prop in props if prop is None or not self.acknowledged(prop)]
+
+    async def finish(self, patience: float) -> None:
+        """Receive no more, and wait so many seconds at most until nothing is on its way."""
+        self.watch(True)
+        self.receiver.stop()
+        until = asyncio.get_running_loop().time() + patience
+        for task in (*self.receiver.tasks(), *self._files):
+            wait = until - asyncio.get_running_loop().time()
+            while wait > 0 and not task.done() and self.unfinished():
+                await asyncio.wait([task], timeout=min(wait, 0.1))  # a device may say first that it has the file
+                wait = until - asyncio.get_running_loop().time()
+
+    async def aclose(self) -> list[str]:
+        """End the connection; what was sent is no longer waited for.  Returns what is left unfinished, in words."""
+        files = self._unsent_files()
         tasks = [task for task in (self._following, *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.receiver.aclose()
+        unwritten = await self.receiver.aclose()
         await self.client.aclose()
+        return [*_unwritten(unwritten), *files, *(self._failed or ())]
 
     async def _follow(self) -> None:
         async with self.client.changes(interval=INTERVAL, initial=True) as cursor:
@@ -154,11 +188,11 @@ class Session:
 
     def _bury(self, device: str, name: str | None) -> None:
         self.receiver.deleted(device, name)
-        for key in [key for key in self.edits if key[0] == device and name in (None, key[1])]:
+        keys = [key for key in (*self.edits, *self.fates) if key[0] == device] if name is None else [(device, name)]
+        for key in keys:
             if self.client.get(*key) is None:  # else it was defined again at once, and that is looked at
                 self.edits.forget(key)
-        for key in [key for key in self.fates if key[0] == device and name in (None, key[1])]:
-            if not self.fates[key].bad:
+            if key in self.fates and not self.fates[key].bad:
                 del self.fates[key]
 
     # What a person is told
@@ -200,6 +234,11 @@ class Session:
         fate = self.fates.get(prop.key)
         return (fate is not None and fate.bad) or (prop.state is State.ALERT and bool(prop.message))
 
+    def bad(self, props: Iterable[Property]) -> set[Key]:
+        """Those of which there is such a thing to tell."""
+        found = {prop.key for prop in props if prop.state is State.ALERT and prop.message}
+        return found | {key for key, fate in self.fates.items() if fate.bad}
+
     def dismiss(self, key: Key) -> bool:
         """A person has seen what was told; False if there was nothing."""
         fate = self.fates.get(key)
@@ -238,9 +277,41 @@ class Session:
                 self._command(key, values)
         return why
 
-    def send_blob(self, prop: Property, member: str, path: Path, data: bytes) -> str:
-        """Send a file as the BLOB that was chosen; why not, if nothing is sent."""
-        return self.carry_out(order_of(prop, {member: Blob(data, "".join(path.suffixes[-2:]))}))
+    def send_file(self, prop: Property, member: str, path: Path, said: Callable[[str, str], None]) -> None:
+        """Send a file as the BLOB that was chosen.
+
+        Args:
+            prop: The property, as it was when it was chosen.
+            member: Of that.
+            path: The file.
+            said: Called with why nothing is sent and "", or with "" and what is done.
+        """
+        self._run(self._send_file(prop, member, path, said))
+
+    async def _send_file(self, prop: Property, member: str, path: Path, said: Callable[[str, str], None]) -> None:
+        on_its_way = asyncio.current_task()
+        assert on_its_way is not None
+        self._files[on_its_way] = path.name, prop.key
+        why = ""
+        try:
+            data = await asyncio.to_thread(path.read_bytes)
+            order = order_of(prop, {member: Blob(data, "".join(path.suffixes[-2:]))})
+            why = f"{path.name} is empty" if not data else self.why_not() or order.why_not(self.client)
+            said(why, f"sending {path.name}" if not why else "")
+            for key, values in order if not why else ():
+                await self._settle(key, values, edited=False)
+                fate = self.fates.get(key)
+                why = fate.text if fate is not None and fate.bad else ""
+        except OSError as error:
+            why = f"{path.name}: {error.strerror or error}"
+            said(why, "")
+        except (MemoryError, OverflowError):
+            why = f"{path.name} is too large"
+            said(why, "")
+        finally:
+            if why:
+                self._fail(f"{clean(path.name)} not sent: {clean(why)}")
+            del self._files[on_its_way]
 
     def ask(self, device: str | None) -> str:
         """Ask for definitions again."""
@@ -296,9 +367,20 @@ class Session:
             told = Told(Fate.ACCEPTED, text, loop.time())
         self._tell(key, told)
 
+    def _lost(self, key: Key, why: str) -> None:
+        self._fail(f"BLOB LOST: {clean(key[0])} {clean(key[1])}: {clean(why)}")
+        self._listener.lost(self, key, why)
+
     def _tell(self, key: Key, told: Told) -> None:
         self.fates[key] = told
         self._listener.told(self, key)
+
+
+def _unwritten(blobs: Mapping[Key, int]) -> list[str]:
+    return [
+        f"{count} BLOB{'s' * (count != 1)} of {clean(device)} {clean(name)} not written"
+        for (device, name), count in blobs.items()
+    ]
 
 
 def _without_names(text: str, key: Key) -> str:

@@ -51,3 +51,6 @@ class Terminal(Protocol):
 
     def close_server(self, session: Session) -> None:
         """End a connection."""
+
+    def leave(self) -> None:
+        """End, when nothing is unfinished or the person does not wait for it."""

@@ -14,7 +14,10 @@ from textual.containers import Vertical
 from ..words import clean
 from .page import Dialog, Label
 
-__all__ = ["Confirm"]
+__all__ = ["Confirm", "Leaving"]
+
+SHOWN = 4
+"""Lines of what is unfinished."""
 
 
 class Confirm(Dialog[bool]):
@@ -72,6 +75,45 @@ class Confirm(Dialog[bool]):
 
     def action_no(self) -> None:
         self.dismiss(False)
+
+
+class Leaving(Confirm):
+    """The program ends when nothing is unfinished any more, or when the person does not wait for that.
+
+    Args:
+        unfinished: What is not, in words.
+        settle: Seconds in which it is read; a Yes before was typed for something else.
+    """
+
+    def __init__(self, unfinished: Callable[[], list[str]], settle: float = 0.0) -> None:
+        super().__init__("", settle=settle)
+        self._unfinished = unfinished
+        self._lines = [Label("") for _ in range(SHOWN)]
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Label("It ends when nothing of this is left:", "head")
+            yield from self._lines
+            yield self._said
+            yield Label("y  quit now, and lose it      n  stay", "title")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.look_again()
+        self.set_interval(0.1, self._watch)
+
+    def look_again(self) -> None:
+        """Say what is left."""
+        found = self._unfinished()
+        if len(found) > SHOWN:
+            found = [*found[: SHOWN - 1], f"and {len(found) - SHOWN + 1} more"]
+        for number, line in enumerate(self._lines):
+            line.put(found[number] if number < len(found) else "")
+
+    def _watch(self) -> None:
+        self.look_again()
+        if self.is_current and not self._unfinished():
+            self.dismiss(True)
 
 
 def _wrapped(text: str, columns: int) -> list[str]:

@@ -81,6 +81,7 @@ class Doing(_Base):
                 self.terminal.void_typing()
             return
         session, prop, member = found
+        text = session.edits.of(prop.key).get(member.name, member.value) if member is not None else ""
         why = "read-only" if not prop.writable else session.why_not()
         if prop.kind is VectorKind.BLOB and not prop.writable:
             self.action_view()
@@ -92,7 +93,7 @@ class Doing(_Base):
             self.say(f"{prop.label}: {why}", bad=True)
         elif prop.kind is VectorKind.BLOB:
             self._choose_file(session, prop, member)
-        elif prop.kind is VectorKind.TEXT and (len(member.value) > LONG_TEXT or set("\n\t") & set(member.value)):
+        elif prop.kind is VectorKind.TEXT and (len(text) > LONG_TEXT or set("\n\t") & set(text)):
             self._edit_long(session, prop, member)
         else:
             self.pane.begin(prop, member)
@@ -122,22 +123,11 @@ class Doing(_Base):
 
         def done(path: Path | None) -> None:
             if path is not None:
-                self.app.run_worker(self._send_file(session, prop, member.name, path), exclusive=False)
+                session.send_file(prop, member.name, path, self._tell)
 
         self.app.push_screen(
             FileChooser(session.receiver.folder or _here(), f"Send a file as {prop.label}: {member.label}"), done
         )
-
-    async def _send_file(self, session: Session, prop: Property, member: str, path: Path) -> None:
-        try:
-            data = await asyncio.to_thread(path.read_bytes)
-        except OSError as error:
-            self.say(f"{path.name}: {error.strerror or error}", bad=True)
-            return
-        if not data:
-            self.say(f"{path.name} is empty", bad=True)
-            return
-        self._tell(session.send_blob(prop, member, path, data), f"sending {path.name}")
 
     def _tell(self, why: str, done: str = "") -> None:
         if why:
@@ -397,9 +387,9 @@ class Doing(_Base):
         unsent = sum(len(workspace.session.edits) for workspace in self.terminal.workspaces)
         if unsent:
             key = keys_shown("s", 1)
-            self._confirm(f"{unsent} unsent edit{'s' * (unsent != 1)} ({key} sends). Quit?", self.app.exit)
+            self._confirm(f"{unsent} unsent edit{'s' * (unsent != 1)} ({key} sends). Quit?", self.terminal.leave)
         else:
-            self.app.exit()
+            self.terminal.leave()
 
 
 def _here() -> Path:

@@ -119,6 +119,7 @@ async def terminal(
     async with scripted(host) as server:
         app = IPyTerm(host, port or server.port, folder, settings=settings or Settings())
         app.main.table.aim.settle = settle
+        app.patience = 0.0
         async with app.run_test(size=size) as pilot:
             screen = Screen(app, pilot, server)
             if port is None:

@@ -1,18 +1,21 @@
 """The program in a pseudo-terminal: colours of poorer terminals, and how it leaves the terminal behind."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
+import threading
+import tty
 
 import pytest
 
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
 pytest.importorskip("pty", reason="there are no pseudo-terminals")
 
-from tests.support import asynchronous
+from tests.support import asynchronous, eventually
 
-from .observatory import OBSERVATORY
+from .observatory import OBSERVATORY, blob, say, update
 from .speed import program
 
 
@@ -30,6 +33,114 @@ async def test_a_signal_to_end_leaves_the_terminal_as_it_was(number, status):
             on = terminal.output.rfind(b"\x1b[?" + mode + b"h")
             off = terminal.output.rfind(b"\x1b[?" + mode + b"l")
             assert (on > off) if mode == b"25" else (on < off), mode
+
+
+@asynchronous
+async def test_what_was_not_sent_is_told_when_the_terminal_is_as_it_was(tmp_path):
+    path = tmp_path / "pixels.bin"
+    path.write_bytes(b"x" * 1000)
+    async with program(OBSERVATORY) as (terminal, link):
+        await terminal.prints(b"Equatorial")
+        terminal.press(b"/upload\r")
+        await terminal.prints(b"Bad pixels")
+        await asyncio.sleep(1)  # as long as a person looks
+        terminal.press(b"\r")
+        await terminal.prints(b"Send a file as")
+        terminal.press(f"{path}\r".encode())
+        await link.expect(lambda e: e.tag == "newBLOBVector", timeout=30)
+        terminal.press(b"q")
+        await terminal.prints(b"pixels.bin not sent")
+        await asyncio.sleep(1)
+        terminal.press(b"y")
+        assert await terminal.ends() == 0
+        await terminal.prints(b"indipyterm: pixels.bin not sent")
+        screen, _, after = terminal.output.rpartition(b"\x1b[?1049l")
+        assert screen
+        assert b"indipyterm: pixels.bin not sent" in after
+
+
+@asynchronous
+async def test_a_terminal_that_goes_without_a_signal_ends_the_program():
+    async with program(OBSERVATORY, ignoring=[signal.SIGHUP]) as (terminal, _):
+        await terminal.prints(b"Equatorial")
+        terminal.hang_up()
+        assert await terminal.ends() == 129
+
+
+def test_a_terminal_that_has_gone_is_seen():
+    from indipyterm.hangup import is_hung_up
+
+    ours, theirs = os.openpty()
+    with open(theirs) as stream:
+        assert not is_hung_up(stream)
+        os.close(ours)
+        assert is_hung_up(stream)
+    assert not is_hung_up(stream)
+    assert not is_hung_up(None)
+
+
+def read(terminal, count: int) -> str:
+    found = b""
+    while len(found) < count:
+        found += os.read(terminal, count - len(found))
+    return found.decode()
+
+
+def test_a_terminal_that_stands_still_holds_up_nobody(monkeypatch):
+    from indipyterm import hangup
+
+    monkeypatch.setattr(hangup, "MOST", 20_000)
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    caught_up = threading.Event()
+    with open(theirs, "w", newline="") as stream:
+        outlet = hangup.Outlet(stream, caught_up.set)
+        assert outlet.isatty()
+        for n in range(10):  # more than a terminal keeps, and more than is kept for it
+            outlet.write(f"{n}" * 10_000)
+        assert not caught_up.is_set()
+        assert read(ours, 20_000).startswith("0" * 10_000 + "1" * 5000)
+        while not caught_up.is_set():
+            os.read(ours, 1000)
+        outlet.write("again")
+        found = b""
+        while not found.endswith(b"again"):
+            found += os.read(ours, 1000)
+        outlet.close()
+    os.close(ours)
+
+
+def test_what_a_terminal_that_has_gone_does_not_take_is_dropped():
+    from indipyterm.hangup import Outlet
+
+    ours, theirs = os.openpty()
+    stream = open(theirs, "w")  # noqa: SIM115  # what has not been written cannot be, so that closing it fails
+    outlet = Outlet(stream)
+    outlet.write("seen")
+    assert read(ours, 4) == "seen"
+    os.close(ours)
+    for _ in range(3):
+        outlet.write("not seen")
+    outlet.close()
+    outlet.write("not seen")
+    with contextlib.suppress(OSError):
+        stream.close()
+
+
+@asynchronous
+async def test_blobs_are_saved_while_the_terminal_stands_still(tmp_path):
+    async with program(OBSERVATORY, arguments=["--blobfolder", str(tmp_path)]) as (terminal, link):
+        await terminal.prints(b"Equatorial")
+        terminal.stand_still()
+        mount = ("Number", "Telescope", "EQUATORIAL_EOD_COORD")
+        for n in range(45):  # as many pictures, of which each has some hundred bytes
+            await link.send(update(*mount, {"RA": n / 3, "DEC": n}), say("x" * 300 + str(n), "Telescope"))
+            await asyncio.sleep(0.1)
+        await link.send(blob("CCD 1", "CCD1", "CCD1", b"image"))
+        await eventually(lambda: list(tmp_path.glob("CCD1*")), 30)
+        await link.send(update(*mount, {"RA": 23.25}))
+        terminal.go_on()
+        await terminal.prints(b"23:15:0")
 
 
 async def colours(**environment: str) -> list[str]:
