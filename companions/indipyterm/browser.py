@@ -14,14 +14,23 @@ __all__ = ["Browser", "worst_of"]
 
 Key = tuple[str, str]
 Spot = tuple[Key, str]
+PLACES: Final = 1000
+"""Devices of which is known where the cursor was."""
 _ORDER: Final = {State.ALERT: 3, State.BUSY: 2, State.OK: 1, State.IDLE: 0}
+
+_FRESH: Final = len(_ORDER)
 
 
 def worst_of(device: Device, is_stale: Callable[[Property], bool] = lambda prop: False) -> Property | None:
     """The property whose state matters most: the worst of those that are known to be so, or else of all."""
-    return max(
-        device.properties.values(), key=lambda prop: (not is_stale(prop), _ORDER[prop.shown_state]), default=None
-    )
+    worst, most = None, -1
+    for prop in device.properties.values():
+        rank = _ORDER[prop.shown_state]
+        if rank + _FRESH > most:
+            rank += 0 if is_stale(prop) else _FRESH
+            if rank > most:
+                worst, most = prop, rank
+    return worst
 
 
 class Browser:
@@ -38,6 +47,8 @@ class Browser:
         self._groups: dict[str, str | None] = {}
         self._spots: dict[object, Spot] = {}
         self._last_index = 0
+        self._matched: dict[Key, tuple[Property, Sequence[str] | None]] = {}
+        self._matched_with = self.filter
 
     # Device and group
 
@@ -71,7 +82,9 @@ class Browser:
     def group(self, device: Device) -> str | None:
         """The group that is shown; None for all."""
         name = self._groups.get(device.name)
-        return name if name in device.groups else None
+        if name is None:
+            return None
+        return name if any(prop.group == name for prop in device.properties.values()) else None
 
     def choose_group(self, device: Device, number: int) -> bool:
         """Show a group by its number from 1; 0 for all."""
@@ -94,7 +107,7 @@ class Browser:
         if self._groups.get(prop.device) not in (None, prop.group):
             self._groups[prop.device] = prop.group
         name = member if member is not None else next(iter(prop.members), "")
-        self._spots[self._place()] = (prop.key, name)
+        self._remember((prop.key, name))
 
     def look_for(self, wanted: Filter) -> None:
         """Show what matches, with the cursor on the first of it."""
@@ -111,11 +124,11 @@ class Browser:
         What is edited stays until that is over, whether it matches the filter or not.
         """
         if self.filter:
+            self._match(prop for device in devices.values() for prop in device.properties.values())
             return [
                 (prop, members if len(members) < len(prop.members) else None)
-                for device in devices.values()
-                for prop in device.properties.values()
-                if (members := self._matching(prop, edited)) is not None
+                for prop, found in self._matched.values()
+                if (members := self._with_edited(prop, found, edited)) is not None
             ]
         top: list[tuple[Property, Sequence[str] | None]] = []
         for key in pinned:
@@ -126,14 +139,24 @@ class Browser:
         device = devices.get(self.device or "")
         if device is None:
             return top
-        above = {prop.key for prop, _ in top}
+        above = {prop.name for prop, _ in top if prop.device == device.name}
         group = self.group(device)
         return top + [
-            (prop, None) for prop in device.properties.values() if group in (None, prop.group) and prop.key not in above
+            (prop, None)
+            for name, prop in device.properties.items()
+            if name not in above and (group is None or prop.group == group)
         ]
 
-    def _matching(self, prop: Property, edited: Spot | None) -> Sequence[str] | None:
-        members = self.filter.members(prop)
+    def _match(self, props: Iterable[Property]) -> None:
+        """Look at each of them, unless it is as it was at the last look."""
+        before = self._matched if self._matched_with is self.filter else {}
+        self._matched, self._matched_with = {}, self.filter
+        for prop in props:
+            known = before.get(prop.key)
+            same = known is not None and known[0] is prop
+            self._matched[prop.key] = known if known is not None and same else (prop, self.filter.members(prop))
+
+    def _with_edited(self, prop: Property, members: Sequence[str] | None, edited: Spot | None) -> Sequence[str] | None:
         if edited is None or edited[0] != prop.key or edited[1] not in prop.members:
             return members
         return [name for name in prop.members if name == edited[1] or name in (members or ())]
@@ -158,7 +181,7 @@ class Browser:
                 found = sheet.find(lines[0], 0)
                 if found is not None:
                     return sheet.member_at(found)
-            return sheet.member_at(min(self._last_index, len(sheet.spots) - 1))
+            return sheet.member_at(min(self._last_index, sheet.spots - 1))
         return self.put(sheet, 0)
 
     def stay(self, sheet: Sheet) -> Spot | None:
@@ -170,9 +193,18 @@ class Browser:
 
     def put(self, sheet: Sheet, index: int) -> Spot:
         """Put the cursor on the member with this number from the top."""
-        self._last_index = min(max(index, 0), len(sheet.spots) - 1)
-        spot = self._spots[self._place()] = sheet.member_at(self._last_index)
+        self._last_index = min(max(index, 0), sheet.spots - 1)
+        spot = sheet.member_at(self._last_index)
+        self._remember(spot)
         return spot
+
+    def _remember(self, spot: Spot) -> None:
+        """A server may show device after device, each with a name of its own: the oldest places are forgotten."""
+        place = self._place()
+        self._spots.pop(place, None)
+        self._spots[place] = spot
+        if len(self._spots) > PLACES:
+            del self._spots[next(iter(self._spots))]
 
     def move(self, sheet: Sheet, lines: int) -> Spot | None:
         """So many lines down, to the member that is nearest to the column of this one."""
@@ -180,11 +212,9 @@ class Browser:
         if spot is None:
             return None
         index = sheet.spot_of(*spot) or 0
-        y, place = sheet.spots[index]
+        y, place = sheet.place_of(index)
         x = sheet.lines[y].places[place].x if place >= 0 else 0
-        rows = sorted({line for line, _ in sheet.spots})
-        at = min(max(rows.index(y) + lines, 0), len(rows) - 1)
-        found = sheet.find(rows[at], x)
+        found = sheet.find(sheet.line_from(index, lines), x)
         return self.put(sheet, found if found is not None else index)
 
     def sideways(self, sheet: Sheet, steps: int) -> bool:
@@ -194,7 +224,7 @@ class Browser:
             return False
         index = sheet.spot_of(*spot) or 0
         there = index + steps
-        if not 0 <= there < len(sheet.spots) or sheet.spots[there][0] != sheet.spots[index][0]:
+        if not 0 <= there < sheet.spots or sheet.place_of(there)[0] != sheet.place_of(index)[0]:
             return False
         self.put(sheet, there)
         return True
@@ -204,7 +234,4 @@ class Browser:
         spot = self.spot(sheet)
         if spot is None:
             return None
-        keys = list(dict.fromkeys(sheet.member_at(index)[0] for index in range(len(sheet.spots))))
-        key = keys[(keys.index(spot[0]) + steps) % len(keys)]
-        first = next(index for index in range(len(sheet.spots)) if sheet.member_at(index)[0] == key)
-        return self.put(sheet, first)
+        return self.put(sheet, sheet.property_from(sheet.spot_of(*spot) or 0, steps))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from indipyclient import Property, VectorKind
+from indipyclient.model.properties import Definition
 
 from .words import clean, width
 
@@ -163,6 +165,66 @@ def _flow(prop: Property, names: Sequence[str], begin: int, total: int) -> list[
     return rows
 
 
+class _Widths(NamedTuple):
+    """What a definition asks of the columns.
+
+    Attributes:
+        label: Width of its longest label of a member that has a line of its own; -1 for none.
+        head: Width of its own label.
+    """
+
+    label: int
+    head: int
+
+    @classmethod
+    def of(cls, prop: Property) -> _Widths:
+        labels = () if prop.kind in _FLOWING else [width(clean(m.label[:60])) for m in prop.members.values()]
+        return cls(max(labels, default=-1), width(clean(prop.label[:60])))
+
+
+class _Style(NamedTuple):
+    """How all properties are shown: width of a line, mode, and width of the heads in compact mode."""
+
+    total: int
+    mode: Mode
+    head: int
+
+
+class _Part(NamedTuple):
+    """The lines of a property, which are the same as long as it is defined so, and shown so.
+
+    Attributes:
+        definition: What it is defined as; a new definition is another object, and brings other members perhaps.
+        key: Of the property.
+        widths: Of its definition.
+        style: How it is shown,
+        told: whether there is something to be told about it,
+        shown: and which of its members are shown; None for all.
+        lines: From the first of them.
+        spots: Where the cursor can be: line and position in it, counted from the first line.
+        members: Which member is at which of these.
+    """
+
+    definition: Definition
+    key: Key
+    widths: _Widths
+    style: _Style
+    told: bool
+    shown: Sequence[str] | None
+    lines: tuple[Line, ...]
+    spots: tuple[tuple[int, int], ...]
+    members: dict[str, int]
+
+    @classmethod
+    def of(cls, prop: Property, widths: _Widths, style: _Style, told: bool, shown: Sequence[str] | None) -> _Part:
+        lines = block(prop, style.total, style.mode, told=told, members=shown, head=style.head)
+        found = [((y, n), place.member) for y, line in enumerate(lines) for n, place in enumerate(line.places)]
+        found = found or [((0, -1), "")]  # it has no members: the cursor is on its head
+        members = {member: number for number, (_, member) in enumerate(found)}
+        spots = tuple(spot for spot, _ in found)
+        return cls(prop.definition, prop.key, widths, style, told, shown, tuple(lines), spots, members)
+
+
 class Sheet:
     """All lines that can be scrolled to, and where each property is among them.
 
@@ -170,16 +232,20 @@ class Sheet:
         lines: From the top.
         columns: Of lines with one member.
         head: Width of heads in compact mode.
-        spots: Where the cursor can be: line and position in it, from the top.
+        spots: How many places there are for the cursor.
+        style: How all properties are shown.
     """
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
         self.columns = columns_of((), 80)
         self.head = 0
-        self.spots: list[tuple[int, int]] = []
-        self._where: dict[Key, tuple[int, int]] = {}
-        self._spot_of: dict[tuple[Key, str], int] = {}
+        self.spots = 0
+        self.style: _Style | None = None
+        self._parts: list[_Part] = []
+        self._begins: list[int] = []  # the first line of each part
+        self._firsts: list[int] = []  # and its first spot
+        self._at: dict[Key, int] = {}
 
     @classmethod
     def build(
@@ -188,8 +254,9 @@ class Sheet:
         total: int,
         mode: Mode = Mode.LINES,
         *,
-        told: Callable[[Property], bool] = lambda prop: False,
+        told: Container[Key] = (),
         devices: bool = False,
+        before: Sheet | None = None,
     ) -> Sheet:
         """The lines of these properties.
 
@@ -197,64 +264,100 @@ class Sheet:
             props: The properties, and which of their members; None for all.
             total: Width of a line.
             mode: One line for each member, or compact.
-            told: There is something to be told about a property.
+            told: Properties about which there is something to be told.
             devices: Name the device where it changes.
+            before: Lines from which all that has not changed is taken: a device may have thousands of properties, of
+                which some come and go several times a second.
         """
         sheet = cls()
-        labels = (
-            width(clean(member.label[:60]))
-            for prop, _ in props
-            if prop.kind not in _FLOWING
-            for member in prop.members.values()
-        )
-        sheet.columns = columns_of(labels, total)
-        heads = (width(clean(prop.label[:60])) for prop, _ in props)
-        sheet.head = 6 + min(max(heads, default=8), max(total * 3 // 10, 8)) + 2
-        lines = sheet.lines
+        old = before.by_definition() if before is not None else {}
+        known = [old.get(id(prop.definition)) for prop, _ in props]
+        widths = [
+            part.widths if part is not None else _Widths.of(prop) for part, (prop, _) in zip(known, props, strict=True)
+        ]
+        label = max((each.label for each in widths), default=-1)
+        sheet.columns = columns_of((label,) if label >= 0 else (), total)
+        widest = max((each.head for each in widths), default=8)
+        sheet.head = 6 + min(widest, max(total * 3 // 10, 8)) + 2
+        style = _Style(total, mode, sheet.head if mode is Mode.COMPACT else 0)
+        if before is not None and before.style == style:
+            style = before.style
+        sheet.style = style
+        lines, parts, begins, firsts, spots = sheet.lines, sheet._parts, sheet._begins, sheet._firsts, 0
         device = None
-        for prop, members in props:
+        for (prop, members), part, wide in zip(props, known, widths, strict=True):
             if devices and prop.device != device:
                 device = prop.device
-                if lines:
-                    lines.append(Line(Kind.BLANK, prop.key))
+                lines += [Line(Kind.BLANK, prop.key)] if lines else []
                 lines.append(Line(Kind.DEVICE, prop.key))
-            begin = len(lines)
-            lines += block(prop, total, mode, told=told(prop), members=members, head=sheet.head)
-            sheet._where[prop.key] = (begin, len(lines))
-        for y, line in enumerate(lines):
-            for index, place in enumerate(line.places):
-                sheet._spot_of[line.key, place.member] = len(sheet.spots)
-                sheet.spots.append((y, index))
-            if line.kind in (Kind.HEAD, Kind.BOTH) and not line.places and sheet._is_bare(line.key):
-                sheet._spot_of[line.key, ""] = len(sheet.spots)
-                sheet.spots.append((y, -1))
+            says = bool(told) and prop.key in told
+            if part is None or part.told is not says or part.shown != members or part.style is not style:
+                part = _Part.of(prop, wide, style, says, members)
+            parts.append(part)
+            begins.append(len(lines))
+            firsts.append(spots)
+            lines += part.lines
+            spots += len(part.spots)
+        sheet.spots = spots
+        sheet._at = {part.key: number for number, part in enumerate(parts)}
         return sheet
-
-    def _is_bare(self, key: Key) -> bool:
-        begin, end = self._where[key]
-        return not any(line.places for line in self.lines[begin:end])
 
     def __len__(self) -> int:
         return len(self.lines)
 
+    @property
+    def properties(self) -> int:
+        """How many there are."""
+        return len(self._parts)
+
+    def by_definition(self) -> dict[int, _Part]:
+        """The lines of the properties, by the identity of what they are defined as."""
+        return {id(part.definition): part for part in self._parts}
+
     def range_of(self, key: Key) -> tuple[int, int] | None:
         """First line of a property, and the one after its last."""
-        return self._where.get(key)
+        at = self._at.get(key)
+        return None if at is None else (self._begins[at], self._begins[at] + len(self._parts[at].lines))
 
     def spot_of(self, key: Key, member: str) -> int | None:
-        """Position of a member among the spots."""
-        return self._spot_of.get((key, member))
+        """Number of a member among the spots, from the top."""
+        at = self._at.get(key)
+        number = None if at is None else self._parts[at].members.get(member)
+        return None if at is None or number is None else self._firsts[at] + number
+
+    def _part_of(self, spot: int) -> int:
+        if not 0 <= spot < self.spots:
+            raise IndexError(spot)
+        return bisect_right(self._firsts, spot) - 1
+
+    def place_of(self, spot: int) -> tuple[int, int]:
+        """Line and position in it of the spot with this number; -1 for the head of a property without members."""
+        at = self._part_of(spot)
+        y, index = self._parts[at].spots[spot - self._firsts[at]]
+        return self._begins[at] + y, index
 
     def member_at(self, spot: int) -> tuple[Key, str]:
-        """Which member is at this position; "" for a property without members."""
-        y, index = self.spots[spot]
-        line = self.lines[y]
-        return line.key, line.places[index].member if index >= 0 else ""
+        """Which member is at this spot; "" for a property without members."""
+        at = self._part_of(spot)
+        part = self._parts[at]
+        y, index = part.spots[spot - self._firsts[at]]
+        return part.key, part.lines[y].places[index].member if index >= 0 else ""
 
-    def has_room_for_told(self, key: Key) -> bool:
-        """The property has a line for what is to be told."""
-        found = self._where.get(key)
-        return found is not None and any(line.kind is Kind.TOLD for line in self.lines[found[0] : found[1]])
+    def line_from(self, spot: int, lines: int) -> int:
+        """The line that is so many further than the one of this spot, of those with a spot; or the last on the way."""
+        step = 1 if lines > 0 else -1
+        y = self.place_of(spot)[0]
+        while lines and 0 <= spot + step < self.spots:
+            spot += step
+            there = self.place_of(spot)[0]
+            if there != y:
+                y, lines = there, lines - step
+        return y
+
+    def property_from(self, spot: int, steps: int) -> int:
+        """The first spot of the property that is so many further than the one of this spot; the first follows the
+        last."""
+        return self._firsts[(self._part_of(spot) + steps) % len(self._parts)]
 
     def find(self, y: int, x: int) -> int | None:
         """The spot that is at this line and column, or next to it in that line."""
@@ -263,13 +366,9 @@ class Sheet:
         line = self.lines[y]
         if line.kind in (Kind.BLANK, Kind.DEVICE):
             return None
-        if line.places:
-            nearest = min(
-                line.places, key=lambda p: 0 if p.x <= x < p.x + p.width else min(abs(p.x - x), abs(p.x + p.width - x))
-            )
-            return self._spot_of[line.key, nearest.member]
-        begin, end = self._where[line.key]
-        for below in self.lines[begin:end]:
-            if below.places:
-                return self._spot_of[below.key, below.places[0].member]
-        return self._spot_of.get((line.key, ""))
+        if not line.places:
+            return self._firsts[self._at[line.key]]
+        nearest = min(
+            line.places, key=lambda p: 0 if p.x <= x < p.x + p.width else min(abs(p.x - x), abs(p.x + p.width - x))
+        )
+        return self.spot_of(line.key, nearest.member)

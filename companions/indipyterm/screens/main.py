@@ -96,6 +96,7 @@ class MainScreen(Doing, Screen[None]):
         self.session: Session | None = None
         self.browser = Browser()
         self.is_ready = False
+        self._link: tuple[Session, bool, int] | None = None
         self._quiet: Timer | None = None
         self._aborting: tuple[float, str, Session, Order] | None = None
 
@@ -172,7 +173,7 @@ class MainScreen(Doing, Screen[None]):
         groups.group = self.browser.group(device) if device else None
         groups.filter = self.browser.filter.text if self.browser.filter else ""
         if groups.filter:
-            groups.matches = len({line.key for line in self.table.sheet.lines})
+            groups.matches = self.table.sheet.properties
         groups.look_again()
         current = self.table.current()
         if self.detail.display:
@@ -207,15 +208,17 @@ class MainScreen(Doing, Screen[None]):
             return
         names = list(session.client.devices)
         before = self.browser.device
+        changed = {prop.device for prop in delta.properties} | {grave.device for grave in delta.deleted}
         self.table.take(delta)
-        if delta.connected != getattr(self, "_was_connected", None):
-            self._was_connected = delta.connected
+        link = session, delta.connected, delta.session
+        if link != self._link or delta.reset:
+            self._link = link
             self.table.repaint()
             self.devices.show(session, self.browser.device)
         elif names != self.devices.names or before != self.browser.device:
-            self.devices.show(session, self.browser.device)
+            self.devices.show(session, self.browser.device, changed)
         else:
-            self.devices.update_states({prop.device for prop in delta.properties}, self.browser.device)
+            self.devices.update_states(changed, self.browser.device)
         if delta.notes:
             self.messages.show(session)
         self.pane.place()
@@ -249,6 +252,8 @@ class MainScreen(Doing, Screen[None]):
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """Tell the person something, for some seconds."""
+        if not self.is_ready:
+            return
         self.keys.say(text, bad=bad)
         if self._quiet is not None:
             self._quiet.stop()

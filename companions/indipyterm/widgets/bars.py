@@ -26,6 +26,7 @@ class StatusBar(Bar):
         self.session: Session | None = None
         self.rate = 0.0
         self._counted: tuple[Session | None, int, float] = (None, 0, 0.0)
+        self._alerts: tuple[Session | None, int, int] = (None, 0, 0)
 
     def count(self, now: float) -> None:
         """Look how many messages have come since the last look."""
@@ -72,7 +73,10 @@ class StatusBar(Bar):
 
     def _figures(self, session: Session) -> list[Piece]:
         devices = session.client.devices
-        alerts = sum(prop.state is State.ALERT for device in devices.values() for prop in device.properties.values())
+        model = session.client.model
+        if self._alerts[:2] != (session, model.rev):
+            self._alerts = session, model.rev, sum(prop.state is State.ALERT for prop in model)
+        alerts = self._alerts[2]
         found: list[Piece] = [(f"   {len(devices)} device{'s' * (len(devices) != 1)}", "bar")]
         if alerts:
             found += [("   ", "bar"), (f" {alerts} ALERT ", "bar-alert")]
@@ -147,6 +151,7 @@ class GroupBar(Bar):
         self.filter = ""
         self.matches = 0
         self._places: list[tuple[int, int, int]] = []
+        self._groups: tuple[Device | None, tuple[str, ...]] = (None, ())
 
     def pieces(self) -> list[Piece]:
         self._places = []
@@ -160,11 +165,13 @@ class GroupBar(Bar):
             ]
         if self.device is None:
             return []
+        if self._groups[0] is not self.device:
+            self._groups = self.device, self.device.groups
         name = shorten(clean(self.device.name), max(columns // 3, 8))
         found: list[Piece] = [(name, "title"), ("  ", "")]
         x = width(name) + 2
         room = columns - x - 12
-        for number, group in enumerate(["", *self.device.groups]):
+        for number, group in enumerate(["", *self._groups[1]]):
             label = "All" if not number else shorten(clean(group) or "no group", 20)
             text = f"{number} {label}" if number < 10 else label
             chosen = (group or None) == self.group if number else self.group is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import ClassVar
 
 from textual import events
@@ -47,11 +48,21 @@ class DeviceList(Lines, can_focus=True):
         self._states: dict[str, tuple[str, str]] = {}
         self._shown: str | None = None
 
-    def show(self, session: Session | None, shown: str | None) -> None:
-        """Show these devices."""
+    def show(self, session: Session | None, shown: str | None, changed: Container[str] | None = None) -> None:
+        """Show these devices.
+
+        Args:
+            session: Of which server.
+            shown: The one with the mark.
+            changed: Those that have changed since; None for all.
+        """
         self._session, self._shown = session, shown
         self.names = list(session.client.devices) if session else []
-        self._states = {name: self._state(name) for name in self.names}
+        before = self._states if changed is not None else {}
+        self._states = {
+            name: self._state(name) if name not in before or name in (changed or ()) else before[name]
+            for name in self.names
+        }
         self.recount()
         if shown in self.names:
             self.keep_in_sight(self.names.index(shown), margin=0)

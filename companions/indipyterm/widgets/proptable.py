@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
 from indipyclient import Delta, Member, Property
+from indipyclient.model.delta import Grave
 
 from ..aim import Aim, Spot, meaning_of
 from ..browser import Browser
@@ -97,16 +99,43 @@ class PropTable(Lines, can_focus=True):
         devices = session.client.devices
         self.browser.settle(devices)
         listed = self.browser.listed(devices, session.pinned, self.editing)
-        told = {prop.key for prop, _ in listed if session.is_bad(prop)}
-        several = bool(self.browser.filter) or len({prop.device for prop, _ in listed}) > 1
-        self.sheet = Sheet.build(listed, columns, self.mode, told=lambda prop: prop.key in told, devices=several)
+        told = session.bad(prop for prop, _ in listed)
+        first = listed[: len(session.pinned) + 1]  # what is pinned comes first
+        several = bool(self.browser.filter) or len({prop.device for prop, _ in first}) > 1
+        before, self.sheet = (
+            self.sheet,
+            Sheet.build(listed, columns, self.mode, told=told, devices=several, before=self.sheet),
+        )
         self._told = told
         self.built_at = self._now()
         self._views.clear()
-        self.recount()
+        if self._is_as_before(before):
+            self.virtual_size = Size(columns, self.count())
+            self._draw_what_differs()
+        else:
+            self.recount()
         self._follow_cursor()
         self._forget_unseen()
         self.post_message(self.Moved())
+
+    def _draw_what_differs(self) -> None:
+        for y in self.in_sight():
+            if self._painted[y] == self.pieces(y):
+                self._note(y)  # it is on the screen already, whatever its definition says now
+            else:
+                self.refresh_line(y)
+
+    def _is_as_before(self, before: Sheet) -> bool:
+        """The lines that are seen are those that have been drawn."""
+        seen, sheet = self.in_sight(), self.sheet
+        return (
+            self.screen.is_current
+            and not self._is_shifted
+            and (before.columns, before.head) == (sheet.columns, sheet.head)
+            and min(seen.start + self.size.height, len(before)) == seen.stop
+            and before.lines[seen.start : seen.stop] == sheet.lines[seen.start : seen.stop]
+            and all(y in self._painted for y in seen)
+        )
 
     def take(self, delta: Delta) -> None:
         """Something has changed on the server."""
@@ -123,19 +152,22 @@ class PropTable(Lines, can_focus=True):
                 self.redraw(*found)
 
     def _needs_rebuild(self, session: Session, delta: Delta) -> bool:
-        if delta.reset or delta.deleted:
+        if delta.reset or any(self._is_here(grave) for grave in delta.deleted):
             return True
         for prop in delta.properties:
             here = self.sheet.range_of(prop.key) is not None
-            if delta.is_new(prop) and (here or self._could_be_here(prop)):
+            if delta.is_new(prop) and (here or self._could_be_here(session, prop)):
                 return True
             if here and session.is_bad(prop) != (prop.key in self._told):
                 return True
         # What matches a filter can depend on values, and is not looked for at each of them.
         return bool(self.browser.filter and delta.properties) and self._now() - self.built_at > 1.0
 
-    def _could_be_here(self, prop: Property) -> bool:
-        return bool(self.browser.filter) or self.browser.awaits(prop.device)
+    def _is_here(self, grave: Grave) -> bool:
+        return grave.name is None or self.sheet.range_of((grave.device, grave.name)) is not None
+
+    def _could_be_here(self, session: Session, prop: Property) -> bool:
+        return bool(self.browser.filter) or self.browser.awaits(prop.device) or prop.key in session.pinned
 
     def told(self, key: Key) -> None:
         """There is something new to say about a property."""
@@ -293,7 +325,7 @@ class PropTable(Lines, can_focus=True):
         """The line of the cursor."""
         spot = self.browser.spot(self.sheet)
         index = self.sheet.spot_of(*spot) if spot is not None else None
-        return self.sheet.spots[index][0] if index is not None else None
+        return self.sheet.place_of(index)[0] if index is not None else None
 
     def _follow_cursor(self) -> None:
         y = self.cursor_line()
@@ -326,7 +358,7 @@ class PropTable(Lines, can_focus=True):
         self.moved()
 
     def action_up(self) -> None:
-        if self.cursor_line() == (self.sheet.spots[0][0] if self.sheet.spots else None):
+        if self.cursor_line() == (self.sheet.place_of(0)[0] if self.sheet.spots else None):
             self.scroll_to(y=0, animate=False, immediate=True)
         self.move(-1)
 
@@ -357,7 +389,7 @@ class PropTable(Lines, can_focus=True):
 
     def action_bottom(self) -> None:
         if self.sheet.spots:
-            self.browser.put(self.sheet, len(self.sheet.spots) - 1)
+            self.browser.put(self.sheet, self.sheet.spots - 1)
             self.moved()
 
     def action_next_property(self) -> None:

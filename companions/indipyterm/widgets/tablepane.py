@@ -103,7 +103,7 @@ class TablePane(Container):
         spot = table.sheet.spot_of(*table.editing)
         if found is None or spot is None:
             return  # stay where it is
-        y, index = table.sheet.spots[spot]
+        y, index = table.sheet.place_of(spot)
         place = table.sheet.lines[y].places[index]
         columns = table.sheet.columns
         prop, member = found
@@ -133,7 +133,7 @@ class TablePane(Container):
         spot = table.sheet.spot_of(prop.key, member.name)
         crowded = (
             spot is not None
-            and table.sheet.lines[table.sheet.spots[spot][0]].places[0].width
+            and table.sheet.lines[table.sheet.place_of(spot)[0]].places[0].width
             < table.sheet.columns.total - table.sheet.columns.indent
         )
         if (
@@ -185,7 +185,7 @@ class TablePane(Container):
             else:
                 self._hint(text)
             return
-        if text != self._before or member.name in table.session.edits.of(prop.key):
+        if text != self._before:  # else an edit that was there stays as it is, also what cannot be shown of it
             table.session.edit(prop, member.name, text)
         if event.then == "next" and self._next(prop, member):
             return

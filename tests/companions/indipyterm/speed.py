@@ -17,6 +17,7 @@ import sys
 import tempfile
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.companions.indipyclient.scripted import scripted
@@ -32,12 +33,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Program:
     """The terminal client in a pseudo-terminal."""
 
-    def __init__(self, port: int, size=(120, 40), **environment: str) -> None:
+    def __init__(
+        self, port: int, size=(120, 40), ignoring: Sequence[int] = (), arguments: Sequence[str] = (), **environment: str
+    ) -> None:
         self.begun = time.monotonic()
         self._home = tempfile.TemporaryDirectory()
         self.status: int | None = None
         self.pid, self._fd = pty.fork()
         if not self.pid:
+            for number in ignoring:
+                signal.signal(number, signal.SIG_IGN)
             found = {
                 **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
                 "PYTHONPYCACHEPREFIX": COMPILED,
@@ -50,7 +55,7 @@ class Program:
             }
             os.execve(
                 sys.executable,
-                [sys.executable, "-m", "indipyterm", "--host", "127.0.0.1", "--port", str(port)],
+                [sys.executable, "-m", "indipyterm", "--host", "127.0.0.1", "--port", str(port), *arguments],
                 found,
             )
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
@@ -114,6 +119,20 @@ class Program:
                     await asyncio.sleep(0.02)
         return self.status
 
+    def stand_still(self) -> None:
+        """Nobody reads what it prints."""
+        asyncio.get_running_loop().remove_reader(self._fd)
+
+    def go_on(self) -> None:
+        """Read it again."""
+        asyncio.get_running_loop().add_reader(self._fd, self._read)
+
+    def hang_up(self) -> None:
+        """The terminal is closed."""
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+        self._fd = os.open(os.devnull, os.O_RDONLY)
+
     def end(self) -> None:
         with contextlib.suppress(ValueError, OSError):
             asyncio.get_running_loop().remove_reader(self._fd)
@@ -126,9 +145,9 @@ class Program:
 
 
 @contextlib.asynccontextmanager
-async def program(greeting: str, **environment: str):
+async def program(greeting: str, ignoring: Sequence[int] = (), arguments: Sequence[str] = (), **environment: str):
     async with scripted() as server:
-        found = Program(server.port, **environment)
+        found = Program(server.port, ignoring=ignoring, arguments=arguments, **environment)
         try:
             link = await server.client(greeting, timeout=30)
             yield found, link
@@ -238,7 +257,46 @@ async def keys() -> dict[str, float]:
         return {"key to screen, median ms": times[len(times) // 2] * 1e3, "worst ms": times[-1] * 1e3}
 
 
-PARTS = {"first": first_picture, "frames": frames, "keys": keys, "busy": busy, "idle": idle}
+async def churn(seconds: float = 6.0, properties: int = 3000, rate: int = 100) -> dict[str, float]:
+    """The same, with a device of which so many properties a second go, and others come; and the part of a core."""
+
+    def one(n: int) -> str:
+        return define("Number", "Big", f"P{n:05}", [(f"N{n:05}", f"Member {n}", n)], f"Label {n}", group=f"G{n % 9}")
+
+    async with program("".join(map(one, range(properties)))) as (terminal, link):
+        await terminal.prints(b"P00000")
+        await asyncio.sleep(2)
+        stop = asyncio.Event()
+
+        async def talk() -> None:
+            from .observatory import delete
+
+            n, begin = properties, time.monotonic()
+            while not stop.is_set():
+                due = properties + int((time.monotonic() - begin) * rate)
+                await link.send("".join(delete("Big", f"P{k - properties // 2:05}") + one(k) for k in range(n, due)))
+                n = due
+                await asyncio.sleep(0.02)
+
+        talking = asyncio.create_task(talk())
+        await asyncio.sleep(1)
+        used = await terminal.used(seconds / 2)
+        times = []
+        begin = time.monotonic()
+        while len(times) < 15 or time.monotonic() - begin < seconds / 2:
+            times.append(await _answer(terminal, b"j", f"N{len(times) + 1:05}".encode()))
+            await asyncio.sleep(0.15)
+        stop.set()
+        await talking
+        times.sort()
+        return {
+            "key to screen, 200 properties come and go, ms": times[len(times) // 2] * 1e3,
+            "worst ms": times[-1] * 1e3,
+            "of a core, %": used * 100,
+        }
+
+
+PARTS = {"first": first_picture, "frames": frames, "keys": keys, "busy": busy, "churn": churn, "idle": idle}
 
 
 def main() -> None:
@@ -247,7 +305,7 @@ def main() -> None:
     for name in parser.parse_args().parts or PARTS:
         runs = [asyncio.run(PARTS[name]()) for _ in range(3 if name == "first" else 1)]
         for figure in runs[0]:
-            print(f"{figure:28} {min(run[figure] for run in runs):8.2f}", flush=True)  # noqa: T201
+            print(f"{figure:46} {min(run[figure] for run in runs):8.2f}", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

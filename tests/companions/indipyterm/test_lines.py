@@ -34,7 +34,7 @@ def listed(model):
 
 def shown(model, total=58, mode=Mode.LINES, told=(), **view):
     """The text of all lines."""
-    sheet = Sheet.build(listed(model), total, mode, told=lambda prop: prop.key in told)
+    sheet = Sheet.build(listed(model), total, mode, told=told)
     lines = []
     for line in sheet.lines:
         prop = model.get(*line.key)
@@ -338,3 +338,98 @@ def test_what_could_not_be_sent_is_unsent_again():
     edits.put(key, "A", "2")
     edits.put_back(key, {**taken, "B": "3"})
     assert dict(edits.of(key)) == {"A": "2", "B": "3"}
+
+
+# Lines that are built again
+
+
+def whole(sheet):
+    """All that can be asked of it."""
+    spots = [(sheet.place_of(n), sheet.member_at(n), sheet.spot_of(*sheet.member_at(n))) for n in range(sheet.spots)]
+    found = [sheet.find(y, x) for y in range(len(sheet)) for x in (0, 20, 60)]
+    ranges = [sheet.range_of(line.key) for line in sheet.lines]
+    return sheet.lines, sheet.columns, sheet.head, sheet.properties, spots, found, ranges
+
+
+def anything(dice):
+    """Something that a server says of twelve properties of two devices."""
+    device, name = dice.choice("DE"), f"P{dice.randrange(6)}"
+    what = dice.randrange(6)
+    if what == 0:
+        return delete(device, dice.choice([None, name, name, name]))
+    if what == 1:
+        return update("Number", device, name, {"M0": dice.random()}, dice.choice(["Ok", "Alert"]), "said")
+    if what == 2:
+        return switch(device, name, [(f"S{n}", "x" * dice.randrange(30), "Off") for n in range(dice.randrange(9))])
+    members = [(f"M{n}", "label " * dice.randrange(4), n) for n in range(dice.randrange(4))]
+    return define("Number", device, name, members, "head" * dice.randrange(9), group=dice.choice(["", "A", "B"]))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("text", ["", "p1", "m0", "state:alert"])
+def test_lines_that_are_built_on_others_are_as_if_they_were_new(mode, text):
+    from random import Random
+
+    dice = Random(f"{mode} {text}")
+    model, browser, before = model_of(), Browser(), Sheet()
+    browser.filter = parse_filter(text)
+    for _ in range(300):
+        for _ in range(dice.randrange(4)):
+            model_of(anything(dice), model=model)
+        total, told, devices = dice.choice([80, 80, 80, 40]), [("D", dice.choice(["P1", "P2"]))], dice.random() < 0.5
+        browser.settle(model.site().devices)
+        listed = browser.listed(model.site().devices, [("E", "P3")])
+        fresh = Browser()
+        fresh.filter, fresh.device = parse_filter(text), browser.device
+        assert [(id(prop), members) for prop, members in listed] == [
+            (id(prop), members) for prop, members in fresh.listed(model.site().devices, [("E", "P3")])
+        ]
+
+        before = Sheet.build(listed, total, mode, told=told, devices=devices, before=before)
+        assert whole(before) == whole(Sheet.build(listed, total, mode, told=told, devices=devices))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_only_what_has_changed_is_built_again(mode, monkeypatch):
+    from indipyterm import layout
+
+    model = model_of("".join(define("Number", "D", f"P{n}", [("M", "m", n)], "label") for n in range(50)))
+    before = Sheet.build(listed(model), 80, mode)
+    built = []
+    monkeypatch.setattr(
+        layout, "block", lambda prop, *args, **more: built.append(prop.name) or block(prop, *args, **more)
+    )
+    again = define("Number", "D", "P9", [("M", "m", 0), ("N", "n", 0)], "label")
+    model_of(delete("D", "P7"), define("Number", "D", "P7", [("M", "m", 7)], "label"), again, model=model)
+    model_of(update("Number", "D", "P3", {"M": 1}), delete("D", "P4"), model=model)
+    after = Sheet.build(listed(model), 80, mode, before=before)
+    assert sorted(built) == ["P7", "P9"]
+    assert after.spots == 50
+    assert after.lines[-1].key == ("D", "P7")
+
+
+def test_what_matches_is_looked_for_where_something_has_changed(monkeypatch):
+    from indipyterm.search import Filter
+
+    model = model_of("".join(define("Number", "D", f"P{n}", [("M", "m", n)], "label") for n in range(50)))
+    browser = Browser()
+    browser.filter = parse_filter("p1")
+    assert len(browser.listed(model.site().devices)) == 11
+    looked = []
+    members_of = Filter.members
+    monkeypatch.setattr(Filter, "members", lambda self, prop: looked.append(prop.name) or members_of(self, prop))
+    model_of(delete("D", "P11"), update("Number", "D", "P3", {"M": 1}), model=model)
+    assert len(browser.listed(model.site().devices)) == 10
+    assert looked == ["P3"]
+
+
+def test_places_of_devices_that_come_and_go_are_forgotten(monkeypatch):
+    from indipyterm import browser as module
+
+    monkeypatch.setattr(module, "PLACES", 3)
+    browser = Browser()
+    for n in range(9):
+        model = model_of(define("Number", f"D{n}", "P", [("A", "a", 1), ("B", "b", 1)]))
+        browser.settle(model.site().devices)
+        browser.spot(Sheet.build(browser.listed(model.site().devices), 80))
+    assert len(browser._spots) == 3

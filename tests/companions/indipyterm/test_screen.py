@@ -425,6 +425,11 @@ async def test_blobs_that_came_too_fast_are_told(monkeypatch):
     from indipyclient import Lost
 
     class Stream:
+        waiting = 0
+
+        def close(self):
+            pass
+
         async def __aenter__(self):
             return self
 
@@ -810,7 +815,7 @@ async def test_five_thousand_members():
     )
     async with terminal(text) as screen:
         await eventually(lambda: len(screen.session.client.model) == 500, 15)
-        await eventually(lambda: len(screen.main.table.sheet.spots) == 5000, 10)
+        await eventually(lambda: screen.main.table.sheet.spots == 5000, 10)
         await screen.press("G")
         await screen.sees("> Member 9")
         await screen.press("g")
