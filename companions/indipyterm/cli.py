@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from typing import Final, TextIO
 
 from indipyclient.addresses import PORT
 from indipyclient.cli.main import VERBS
@@ -20,6 +20,9 @@ __all__ = ["build_parser", "main"]
 
 NEEDED: Final = ("textual", "rich")
 INSTALL: Final = "indipyterm needs more packages: pip install 'indipydriver[term]'"
+
+
+NO_TERMINAL: Final = "indipyterm: this is no terminal; for scripts there are indipyterm get, set and watch"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,13 +58,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     app = import_module(".app", __package__)
     try:
-        port = options.port or int(os.environ.get("INDI_PORT") or PORT)
+        port = options.port or _port(os.environ.get("INDI_PORT") or str(PORT))
         terminal = app.IPyTerm(options.host or os.environ.get("INDI_HOST") or "localhost", port, options.blobfolder)
     except ValueError as error:
         sys.stderr.write(f"indipyterm: {error}\n")
         return 2
-    if not sys.stdin.isatty() or not sys.stdout.isatty():
-        sys.stderr.write("indipyterm: this is no terminal; for scripts there are indipyterm get, set and watch\n")
+    if not all(
+        _is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)
+    ):  # the screen is written to stderr
+        print(NO_TERMINAL, file=sys.stdout if _is_terminal(sys.stdout) else sys.stderr)
         return 2
     terminal.run()
     return int(terminal.return_code or 0)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise ValueError(f"INDI_PORT: no port {text}: it is from 1 to 65535")
+    return int(text[:6])
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()

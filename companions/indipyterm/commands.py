@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Commands"]
 
 MOST = 60
+ASKED, NAMED, FOUND = 4.0, 3.0, 2.0
+"""What comes first: a command with its words, an action that is named so, a property that has these words."""
 _PLACES = ("move.", "edit.", "list.", "pane.")
 
 
@@ -67,11 +69,12 @@ class Commands(Provider):
         for number, (text, prop) in enumerate(self._found(words)):
             if number >= MOST:
                 break
-            yield Hit(0.5, Text(clean(text)), partial(self._go, prop), help=escape(clean(prop.name)))
+            yield Hit(FOUND, Text(clean(text)), partial(self._go, prop), help=escape(clean(prop.name)))
         for action in self._actions():
             text = self._text(action)
             score = matcher.match(text)
-            if score > 0:
+            if score > 0:  # letters that are scattered over a text are worth less than a word that was typed
+                score = NAMED if query.strip().lower() in text.lower() else score / (1 + score)
                 yield Hit(score, matcher.highlight(text), partial(self._run, action.call))
 
     def _found(self, words: list[str]) -> Iterator[tuple[str, Property]]:
@@ -89,11 +92,11 @@ class Commands(Provider):
         session = self._main.session
         address, equals, value = rest.partition("=")
         if session is None or not equals:
-            return Hit(1.0, Text("set DEVICE.PROPERTY.MEMBER=VALUE"), lambda: None)
+            return Hit(ASKED, Text("set DEVICE.PROPERTY.MEMBER=VALUE"), lambda: None)
         try:
             pattern = parse_pattern(address.strip(), list(session.client.model))
         except ValueError as error:
-            return Hit(1.0, Text(clean(str(error))), lambda: None)
+            return Hit(ASKED, Text(clean(str(error))), lambda: None)
         for prop in session.client.model:
             if not pattern.matches(prop):
                 continue
@@ -101,11 +104,11 @@ class Commands(Provider):
             try:
                 values = dict(texts(prop, values))
             except ClientError as error:
-                return Hit(1.0, Text(clean(str(error))), lambda: None)
+                return Hit(ASKED, Text(clean(str(error))), lambda: None)
             what = ", ".join(f"{name}={text}" for name, text in values.items())
             order = order_of(prop, values)
-            return Hit(1.0, Text(clean(f"set {prop.device}.{prop.name} {what}")), partial(self._send, session, order))
-        return Hit(1.0, Text(clean(f"nothing is named {address.strip()}")), lambda: None)
+            return Hit(ASKED, Text(clean(f"set {prop.device}.{prop.name} {what}")), partial(self._send, session, order))
+        return Hit(ASKED, Text(clean(f"nothing is named {address.strip()}")), lambda: None)
 
     def _send(self, session: Session, order: Order) -> None:
         """What was shown, and no edits that wait."""
@@ -122,6 +125,6 @@ class Commands(Provider):
         try:
             endpoint = parse_endpoint(rest)
         except ValueError as error:
-            return Hit(1.0, Text(clean(str(error))), lambda: None)
+            return Hit(ASKED, Text(clean(str(error))), lambda: None)
         opening: Any = self.app
-        return Hit(1.0, Text(f"connect to {endpoint}"), partial(opening.open_server, str(endpoint)))
+        return Hit(ASKED, Text(f"connect to {endpoint}"), partial(opening.open_server, str(endpoint)))

@@ -72,10 +72,9 @@ def sparkline(samples: Sequence[Sample], columns: int, now: float, seconds: floa
 
 
 def _step(value: float, low: float, high: float, steps: int) -> int:
-    if high <= low:
-        return 0
-    # Halves, as the difference of the largest numbers is not finite.
-    return min(int((value / 2 - low / 2) / (high / 2 - low / 2) * steps), steps - 1)
+    # Halves, as the difference of the largest numbers is not finite; of the smallest ones it is nothing.
+    reach = high / 2 - low / 2
+    return min(int((value / 2 - low / 2) / reach * steps), steps - 1) if reach > 0 else 0
 
 
 def plot(samples: Sequence[Sample], columns: int, rows: int, now: float, seconds: float) -> Plot | None:

@@ -56,12 +56,13 @@ def load(path: Path | None = None) -> Settings:
     """Read the settings; what is wrong is told in `wrong`, and the default stands in its place."""
     path = path or settings_file()
     found = Settings()
-    if not path.exists():
-        return found
-    import tomllib  # few have such a file
-
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        import tomllib  # few have such a file
+
+        table = tomllib.loads(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return found
     except (OSError, ValueError) as error:
         found.wrong.append(f"{path}: {getattr(error, 'strerror', None) or error}")
         return found
@@ -104,6 +105,8 @@ def remember_server(address: str) -> None:
     import tempfile
 
     path = _servers_file()
+    if not path.is_absolute():  # nobody knows where the home of this user is
+        return
     servers = [address, *(item for item in recent_servers() if item != address)][:RECENT]
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -64,15 +64,23 @@ def hint(prop: Property, member: Member, text: str) -> Hint:
         return Hint(str(error), True)
     number, step = number_of(text), number_of(member.step)
     parts = [limits(member)]
-    if ":" in text or (" " in text.strip()):
+    if not _is_plain(text):  # a driver takes any sign between digits for a colon
         parts.insert(0, f"= {number:.6g}")
     if math.isfinite(step) and step > 0:
         base = bounds[0] if bounds else 0.0
         steps = (number - base) / step
-        if abs(steps - round(steps)) > 1e-6:
+        if math.isfinite(steps) and abs(steps - round(steps)) > 1e-6:
             low, high = base + math.floor(steps) * step, base + math.ceil(steps) * step
             parts.append(f"between {low:.10g} and {high:.10g}")
     return Hint(" ".join(filter(None, parts)))
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def stepped(member: Member, text: str, steps: int) -> str | None:

@@ -22,9 +22,10 @@ _SHOWN: Final = {"\n": "⏎", "\r": "", "\t": " "}
 
 def clean(text: str) -> str:
     """The text with everything replaced that would move the cursor or turn the direction of the line."""
+    text = text[:LONGEST]
     if text.isascii() and text.isprintable():
-        return text[:LONGEST]
-    return _UNFIT.sub(lambda found: _SHOWN.get(found[0], "\N{MIDDLE DOT}"), text[:LONGEST])
+        return text
+    return _UNFIT.sub(lambda found: _SHOWN.get(found[0], "\N{MIDDLE DOT}"), text)
 
 
 def clean_part(text: str) -> str:

@@ -41,7 +41,7 @@ LAYERS = {
         "settings values search pictures plots edits received",
         "aim orders layout receiving",
         "paint browser session",
-        "workspace themes inorder",
+        "workspace themes inorder hangup",
         "widgets",
         "screens commands",
         "app",

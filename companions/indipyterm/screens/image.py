@@ -63,7 +63,8 @@ class ImageScreen(Page):
         super().__init__()
         self._session, self._key, self._member = session, key, member
         self._canvas = _Canvas()
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[bytes, int, int] | None = None
+        self._is_drawing = False
         self._facts = Label("", "dim")
 
     def compose(self) -> ComposeResult:
@@ -92,18 +93,27 @@ class ImageScreen(Page):
             self._facts.put("nothing has been received")
             return
         columns, rows = self._canvas.size
-        seen = (id(data), columns, rows)
-        if seen == self._seen or columns < 2 or rows < 1:
+        seen = self._seen
+        same = seen is not None and seen[0] is data and seen[1:] == (columns, rows)
+        if same or self._is_drawing or columns < 2 or rows < 1:
             return
-        self._seen = seen
-        self.run_worker(self._draw(data, member.format, columns, rows), exclusive=True)
+        self._seen = data, columns, rows
+        self._is_drawing = True  # images may come faster than they are drawn: then the newest is next
+        self.run_worker(self._draw(data, member.format, columns, rows))
 
     async def _draw(self, data: bytes, format: str, columns: int, rows: int) -> None:
         try:
+            await self._show(data, format, columns, rows)
+        finally:
+            self._is_drawing = False
+        self.look_again()
+
+    async def _show(self, data: bytes, format: str, columns: int, rows: int) -> None:
+        try:
             _, picture = await asyncio.to_thread(picture_of, data, format, columns, rows * 2)
-        except ValueError as error:
+        except Exception as error:  # whatever is in it, the program goes on
             self._canvas.put(None)
-            self._facts.put(f" no preview: {error}", "alert")
+            self._facts.put(f" no preview: {str(error) or type(error).__name__}", "alert")
             return
         self._canvas.put(picture)
         found = self._session.receiver.last.get((*self._key, self._member))

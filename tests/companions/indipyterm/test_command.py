@@ -118,3 +118,23 @@ def test_the_class_has_the_arguments_of_the_contract():
 def test_importing_the_package_needs_nothing():
     code = "import sys; sys.modules['textual'] = None; import indipyterm; print(indipyterm.version)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20, env={**os.environ, "PYTHONPATH": PATH})
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_where_one_stream_is_no_terminal_that_is_told(stream, gone, monkeypatch, capsys):
+    pytest.importorskip("textual")
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(getattr(sys, name), "isatty", lambda name=name: name != stream, raising=False)
+    if gone:
+        monkeypatch.setattr(sys, stream, None)
+    assert cli.main([]) == 2
+    told = capsys.readouterr()
+    assert "this is no terminal" in (told.err if stream == "stdout" else told.out)
+
+
+def test_a_port_in_the_environment_that_is_none(monkeypatch, capsys):
+    pytest.importorskip("textual")
+    monkeypatch.setenv("INDI_PORT", "abc")
+    assert cli.main([]) == 2
+    assert "INDI_PORT: no port abc" in capsys.readouterr().err

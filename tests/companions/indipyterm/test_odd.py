@@ -8,8 +8,9 @@ from indipyterm import receiving
 from indipyterm.receiving import folder_of
 from indipyterm.screens.files import FileChooser
 from tests.support import asynchronous, eventually
+from tests.support.fits import fits
 
-from .observatory import define, delete
+from .observatory import DOME, TELESCOPE, blob, define, delete, update
 from .terminal import terminal
 
 LONG = "/" + "x" * 300
@@ -77,8 +78,114 @@ async def test_blobs_of_properties_that_come_and_go_are_not_awaited_for_ever(tmp
             await eventually(lambda name=name: receiver.is_receiving(("Cam", name)))
             await screen.says(delete("Cam", name))
             await eventually(lambda name=name: client.get("Cam", name) is None)
-        await eventually(lambda: len(receiver._tasks) == 4)
+        await eventually(lambda: len(receiver._receptions) == 4)
         assert receiver.is_receiving(("Cam", "CCD1"))
         assert receiver.is_receiving(("Cam", "B5"))  # as it may be back at once
         await screen.says(define("BLOB", "Cam", "B0", [("B", "b", "")]))
         await eventually(lambda: receiver.is_receiving(("Cam", "B0")))
+
+
+@asynchronous
+async def test_a_device_is_no_longer_in_alert_when_what_was_in_alert_has_gone():
+    async with terminal(TELESCOPE + DOME) as screen:
+        devices = screen.main.devices
+        await eventually(lambda: devices.pieces(1)[-1][0] == "ALERT")
+        await screen.says(delete("Dome", "DOME_SHUTTER"))
+        await eventually(lambda: devices.pieces(1)[-1][0] == "Ok   ")
+
+
+@asynchronous
+async def test_what_is_pinned_is_there_again_when_it_comes_back():
+    async with terminal(ALPHA + BETA) as screen:
+        await screen.press("P", "right_square_bracket")
+        await screen.sees("pinned")
+        await screen.says(delete("Alpha", "X"))
+        await screen.sees_no("pinned")
+        await screen.says(ALPHA)
+        await screen.sees("pinned")
+
+
+@asynchronous
+async def test_numbers_without_bounds_do_not_end_the_program():
+    about = {"format": "%g", "step": "1e-320"}
+    async with terminal(define("Number", "D", "N", [("A", "a", 1, about)]), size=(120, 40)) as screen:
+        await screen.press("enter", "escape", "plus")
+        await screen.says(update("Number", "D", "N", {"A": "5e-324"}), update("Number", "D", "N", {"A": "0"}))
+        await screen.sees("Ok    N")
+        await screen.press("p")
+        await screen.sees("now 0")
+        assert screen.app._exception is None
+
+
+@asynchronous
+async def test_a_fault_in_the_display_does_not_stop_it(monkeypatch):
+    async with terminal(ALPHA) as screen:
+        changed = screen.main.changed
+        faults = [ZeroDivisionError("odd")]
+        monkeypatch.setattr(screen.main, "changed", lambda *args: _raise(faults) or changed(*args))
+        await screen.says(update("Number", "Alpha", "X", {"P": 2}))
+        await screen.sees("something cannot be shown: ZeroDivisionError: odd")
+        await screen.says(update("Number", "Alpha", "X", {"P": 3}))
+        await eventually(lambda: " 3" in screen.line_of("> p"))
+
+
+def _raise(faults):
+    if faults:
+        raise faults.pop()
+
+
+@asynchronous
+async def test_images_that_come_faster_than_they_are_drawn_are_drawn_all_the_same(monkeypatch):
+    import threading
+
+    from indipyterm.screens import image
+
+    drawn, may_draw = [], threading.Event()
+
+    def slowly(data, *more):
+        drawn.append(data)
+        may_draw.wait(30)
+        return picture_of(data, *more)
+
+    picture_of = image.picture_of
+    monkeypatch.setattr(image, "picture_of", slowly)
+    async with terminal(CAMERA) as screen:
+        screen.session.receiver.receive(("Cam", "CCD1"), True)
+        await screen.sent("enableBLOB")
+        images = [fits(20 + n, 20) for n in range(4)]
+        await screen.says(blob("Cam", "CCD1", "CCD1", images[0]))
+        await eventually(lambda: screen.session.receiver.last)
+        await screen.press("v")
+        await eventually(lambda: len(drawn) == 1)
+        for n, data in enumerate(images[1:]):
+            await screen.says(blob("Cam", "CCD1", "CCD1", data))
+            await eventually(lambda n=n: screen.session.receiver.last["Cam", "CCD1", "CCD1"].count == n + 2)
+        may_draw.set()
+        await screen.sees("▀")
+        await eventually(lambda: len(drawn) == 2)
+        assert drawn == [images[0], images[-1]]
+        monkeypatch.setattr(image, "picture_of", lambda *more: _raise([MemoryError()]))
+        await screen.says(blob("Cam", "CCD1", "CCD1", images[1]))
+        await screen.sees("no preview: MemoryError")
+
+
+@asynchronous
+@pytest.mark.parametrize("text", ["two\nlines", "x" * 5000])
+async def test_an_edit_is_not_cut_to_what_fits_in_a_line(text):
+    async with terminal(define("Text", "D", "T", [("A", "a", "short")])) as screen:
+        prop = screen.session.client.need("D", "T")
+        screen.session.edit(prop, "A", text)
+        await screen.press("enter")
+        assert screen.app.screen is not screen.main  # the page for long texts
+        await screen.press("ctrl+s")
+        assert screen.session.edits.of(prop.key) == {"A": text}
+
+
+@asynchronous
+async def test_what_cannot_be_shown_of_an_edit_is_kept_with_it():
+    async with terminal(define("Text", "D", "T", [("A", "a", "short")])) as screen:
+        prop = screen.session.client.need("D", "T")
+        screen.session.edit(prop, "A", "mark \u200e here")
+        await screen.press("enter", "enter", "s")
+        sent = await screen.sent("newTextVector")
+        assert sent[0].text == "mark \u200e here"

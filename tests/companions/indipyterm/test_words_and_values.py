@@ -287,3 +287,44 @@ def test_the_largest_numbers_of_all_are_drawn():
     assert sparkline(largest, 3, 3.0, 3.0) == "█▁█"
     assert plot(largest, 10, 5, 3.0, 3.0) is not None
     assert scaled(0.0, 1.7e308 + 1.7e308) == "0"
+
+
+def test_the_smallest_numbers_of_all_are_drawn():
+    """Half of the smallest is nothing."""
+    smallest = samples(0.0, 5e-324, 0.0)
+    assert len(sparkline(smallest, 3, 3.0, 3.0)) == 3
+    assert plot(smallest, 10, 5, 3.0, 3.0) is not None
+
+
+@pytest.mark.parametrize("value", ["1", "0", "1e300", "-1e308", "5:40:00"])
+@pytest.mark.parametrize("step", ["1e-320", "5e-324", "1e-300", "1e308"])
+@pytest.mark.parametrize("bounds", [(0, 0), (-1e308, 1e308), (0, 24), (5e-324, 1e-320)])
+def test_steps_of_any_size_are_told_and_taken(value, step, bounds):
+    about = {"format": "%10.6m", "min": bounds[0], "max": bounds[1], "step": step}
+    prop = model_of(define("Number", "D", "P", [("A", "a", value, about)])).get("D", "P")
+    for text in (value, "1", "23", "1e10"):
+        assert hint(prop, prop["A"], text).text
+        for steps in (-1, 0, 1):
+            stepped(prop["A"], text, steps)
+
+
+def test_settings_that_cannot_be_read_are_told(tmp_path):
+    found = files.load(tmp_path / ("x" * 300))
+    assert "too long" in found.wrong[0]
+    (tmp_path / "file").write_text("")
+    assert files.load(tmp_path / "file" / "settings.toml").wrong == []
+    assert files.load(tmp_path / "none.toml").wrong == []
+
+
+def test_nothing_is_remembered_where_nobody_knows_the_home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    files.remember_server("localhost:7624")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("text", "means"), [("5;30", "= 5.5 "), ("5 30", "= 5.5 "), ("5.5", ""), ("1e1", "")])
+def test_what_a_number_means_is_told_where_it_is_not_plain(text, means):
+    told = hint(*number(), text).text
+    assert told.startswith(means) if means else "=" not in told
