@@ -203,7 +203,7 @@ class IPyTerm(App[None]):
 
     def _watch(self, on: bool) -> None:
         for session in self.sessions():
-            session.watch(on)
+            session.watch(on or session in self._ending.values())
 
     def _unfinished(self) -> list[str]:
         return [text for session in self.sessions() for text in session.unfinished()]

@@ -174,7 +174,7 @@ class GroupBar(Bar):
         for number, group in enumerate(["", *self._groups[1]]):
             label = "All" if not number else shorten(clean(group) or "no group", 20)
             text = f"{number} {label}" if number < 10 else label
-            chosen = (group or None) == self.group if number else self.group is None
+            chosen = group == self.group if number else self.group is None
             if width(text) + 2 > room:
                 found.append(("…", "dim"))
                 x += 1

@@ -34,6 +34,12 @@ def test_a_hundred_changes_of_five_thousand_members_are_drawn_without_a_stutter(
     assert asyncio.run(frames())["frame, median ms"] < allowed(25)
 
 
+def test_keys_are_answered_while_properties_of_a_large_device_come_and_go():
+    from .speed import churn
+
+    assert asyncio.run(churn(4.0))["key to screen, 200 properties come and go, ms"] < allowed(120)
+
+
 def test_a_thousand_updates_a_second_take_a_part_of_a_core():
     from .speed import busy
 
