@@ -121,7 +121,7 @@ class Browser:
     ) -> list[tuple[Property, Sequence[str] | None]]:
         """The properties to show, and which members of each; None for all.
 
-        What is edited stays until that is over, whether it matches the filter or not.
+        What is edited stays until that is over, whether it matches the filter, or is of the group, or not.
         """
         if self.filter:
             self._match(prop for device in devices.values() for prop in device.properties.values())
@@ -141,10 +141,11 @@ class Browser:
             return top
         above = {prop.name for prop, _ in top if prop.device == device.name}
         group = self.group(device)
+        kept = edited[0][1] if edited is not None and edited[0][0] == device.name else None
         return top + [
             (prop, None)
             for name, prop in device.properties.items()
-            if name not in above and (group is None or prop.group == group)
+            if name not in above and (group is None or prop.group == group or name == kept)
         ]
 
     def _match(self, props: Iterable[Property]) -> None:

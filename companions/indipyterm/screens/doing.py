@@ -385,6 +385,7 @@ class Doing(_Base):
 
     def action_quit_app(self) -> None:
         unsent = sum(len(workspace.session.edits) for workspace in self.terminal.workspaces)
+        unsent += self.pane.typed + sum(getattr(screen, "typed", False) for screen in self.app.screen_stack)
         if unsent:
             key = keys_shown("s", 1)
             self._confirm(f"{unsent} unsent edit{'s' * (unsent != 1)} ({key} sends). Quit?", self.terminal.leave)

@@ -41,6 +41,11 @@ class LongText(Screen[str | None]):
         )
         yield Label(keys, "bar")
 
+    @property
+    def typed(self) -> bool:
+        """Something has been typed that is not kept yet."""
+        return self._editable and self.query_one(TextArea).text != self._shown
+
     def action_leave(self) -> None:
         self.dismiss(None)
 

@@ -146,7 +146,7 @@ class MainScreen(Doing, Screen[None]):
         """Show the server that the app has chosen, or none."""
         if not self.is_ready:
             return
-        self.pane.leave()
+        self.pane.put_down()
         workspace = self.terminal.workspace
         self.session, self.browser = (workspace.session, workspace.browser) if workspace else (None, Browser())
         self.status.session = self.session
@@ -327,6 +327,7 @@ class MainScreen(Doing, Screen[None]):
         self.table.focus()
 
     def _show_other(self) -> None:
+        self.pane.put_down()
         self.table.scroll_to(y=0, animate=False, immediate=True)
         self.table.rebuild()
         self.devices.update_states(set(), self.browser.device)

@@ -166,8 +166,11 @@ class TablePane(Container):
     @on(ValueEditor.Done)
     def _done(self, event: ValueEditor.Done) -> None:
         event.stop()
+        self._finish(event.then)
+
+    def _finish(self, then: str) -> None:
         table = self.table
-        if event.then == "leave" or (event.then == "blur" and self.editor.dead):
+        if then == "leave" or (then == "blur" and self.editor.dead):
             self._end()
             return
         found = self._target()
@@ -179,7 +182,7 @@ class TablePane(Container):
         text = self.editor.value
         said = hint(prop, member, text)
         if said.wrong:
-            if event.then == "blur":
+            if then == "blur":
                 self._end()
                 self.post_message(self.Say(f"not kept: {said.text}", bad=True))
             else:
@@ -187,10 +190,10 @@ class TablePane(Container):
             return
         if text != self._before:  # else an edit that was there stays as it is, also what cannot be shown of it
             table.session.edit(prop, member.name, text)
-        if event.then == "next" and self._next(prop, member):
+        if then == "next" and self._next(prop, member):
             return
         self._end()
-        if event.then == "send":
+        if then == "send":
             self.post_message(self.SendWanted(table.session, prop.key))
 
     def _next(self, prop: Property, member: Member) -> bool:
@@ -205,9 +208,19 @@ class TablePane(Container):
         self.begin(prop, prop.members[names[at]])
         return True
 
-    def leave(self) -> None:
-        """Whatever is edited is left as it was."""
+    @property
+    def typed(self) -> bool:
+        """Something has been typed that is not kept yet."""
+        return self.editing and not self.editor.dead and self.editor.value != self._before
+
+    def put_down(self) -> None:
+        """The person looks at something else: keep what they have typed, if it can be.
+
+        An editor that stayed where it is would stand on a line that it is not for.
+        """
         if self.editing:
+            self._finish("blur")
+        if self.editing:  # what was edited has gone
             self._end()
 
     def _end(self) -> None:

@@ -677,3 +677,48 @@ def test_the_meaning_of_a_row_is_what_a_person_reads():
     others = [of(label="Q"), of(rule="OneOfMany"), of(perm="ro"), of(member="b"), of(value="On")]
     assert all(other != of() for other in others)
     assert of(rule="OneOfMany", value="On") == of(rule="OneOfMany")  # it goes On either way
+
+
+@asynchronous
+@pytest.mark.parametrize("away", ["alt+2", "click", "ctrl+p"])
+async def test_an_editor_does_not_stay_when_something_else_is_shown(away):
+    async with terminal(TELESCOPE + CAMERA, size=(100, 30)) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("enter", "1", "0")
+        assert screen.main.pane.editing
+        if away == "click":  # on the group "Motion"
+            await screen.pilot.click("#groups", offset=(screen.line_of("2 Motion").index("2 Motion") - 20, 0))
+            await screen.settled()
+            await screen.sees_no("Latitude")
+        elif away == "ctrl+p":
+            await screen.press("ctrl+p")
+            await screen.type("temperature")
+            await screen.press("enter")
+            await screen.sees("> Temperature")
+        else:
+            await screen.press(away)
+            await screen.sees("Duration")
+        assert not screen.main.pane.editing
+        assert not screen.main.pane.editor.display
+        assert screen.session.edits.of(("Telescope", "GEOGRAPHIC_COORD")) == {"LAT": "10"}
+
+
+@asynchronous
+async def test_what_is_edited_stays_when_it_goes_to_another_group():
+    def of(group):
+        return define("Number", "D", "P", [("A", "here", 1)], group=group)
+
+    others = "".join(define("Number", "D", f"O{n}", [("A", f"other {n}", 1)], group="One") for n in range(3))
+    async with terminal(of("One") + others) as screen:
+        await screen.press("1", "g")
+        await screen.readable()
+        await screen.press("enter", "7")
+        y = screen.main.pane.editor.styles.offset.y.value
+        await screen.says(of("Two"))
+        await eventually(lambda: screen.session.client.need("D", "P").group == "Two")
+        await asyncio.sleep(0.2)
+        await screen.settled()
+        assert "here" in screen.line_of("> ")
+        assert screen.main.pane.editor.styles.offset.y.value == y
+        await screen.press("ctrl+s")
+        assert members(await screen.sent("newNumberVector", name="P")) == {"A": "7"}

@@ -234,6 +234,17 @@ async def test_ctrl_q_asks_wherever_it_is_pressed(where):
 
 
 @asynchronous
+@pytest.mark.parametrize("device", ["short", "long\n"])
+async def test_what_is_typed_and_not_kept_is_an_unsent_edit_too(device):
+    async with terminal(define("Text", "D", "T", [("A", "a", device)])) as screen:
+        await screen.press("enter", "x", "ctrl+q")
+        await screen.sees("1 unsent edit (s sends). Quit?")
+        await screen.press("n")
+        await screen.press("escape", "ctrl+q")
+        await eventually(lambda: screen.app._exit)
+
+
+@asynchronous
 async def test_ctrl_q_quits_only_where_it_is_a_key_to_quit():
     from indipyterm.settings import Settings
 
