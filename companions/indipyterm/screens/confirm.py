@@ -109,6 +109,7 @@ class Leaving(Confirm):
             found = [*found[: SHOWN - 1], f"and {len(found) - SHOWN + 1} more"]
         for number, line in enumerate(self._lines):
             line.put(found[number] if number < len(found) else "")
+            line.display = number < len(found)
 
     def _watch(self) -> None:
         self.look_again()

@@ -16,7 +16,7 @@ from ..received import size_shown
 from ..widgets.editor import Field
 from ..widgets.lines import Lines, Piece
 from ..words import clean, fit, width
-from .page import Dialog, Label
+from .page import LOW, Dialog, Label
 
 __all__ = ["FileChooser"]
 
@@ -92,6 +92,12 @@ class FileChooser(Dialog[Path]):
 
     def on_mount(self) -> None:
         self._load("")
+
+    def on_resize(self, event: events.Resize) -> None:
+        rows = event.size.height  # with what stands around the files; the one that is chosen is to be seen
+        room = rows - 7 if rows < LOW else rows * 9 // 10 - 9
+        self._files.styles.height = max(min(room, 12), 1)
+        self.call_after_refresh(lambda: self._files.keep_in_sight(self._files.at))
 
     def _load(self, part: str) -> None:
         entries: list[tuple[str, bool, int]] = []

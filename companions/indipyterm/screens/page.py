@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.events import Resize
 from textual.screen import ModalScreen, Screen
 
 from ..keymap import actions_of
 from ..widgets.lines import Bar, Lines, Piece
 from ..words import clean, shorten
 
-__all__ = ["Body", "Dialog", "Label", "Page"]
+__all__ = ["LOW", "Body", "Dialog", "Label", "Page"]
 
 Result = TypeVar("Result")
+LOW: Final = 18
+"""Rows below which there is no room around what a dialog says."""
 
 
 class Label(Bar):
@@ -137,8 +140,12 @@ class Dialog(ModalScreen[Result]):
     Dialog { align: center middle; background: $background 60%; }
     Dialog #box { width: 64; max-width: 96%; height: auto; max-height: 90%; padding: 1 2;
            background: $background; border: round $primary; }
+    Dialog.-low #box { padding: 0 1; max-height: 100%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "back", show=False)]
+
+    def on_resize(self, event: Resize) -> None:
+        self.set_class(event.size.height < LOW, "-low")
 
     def action_cancel(self) -> None:
         self.dismiss(None)

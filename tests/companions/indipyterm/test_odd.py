@@ -189,3 +189,21 @@ async def test_what_cannot_be_shown_of_an_edit_is_kept_with_it():
         await screen.press("enter", "enter", "s")
         sent = await screen.sent("newTextVector")
         assert sent[0].text == "mark \u200e here"
+
+
+@asynchronous
+@pytest.mark.parametrize("size", [(40, 10), (80, 24)])
+async def test_the_file_that_is_chosen_is_seen(tmp_path, monkeypatch, size):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for n in range(30):
+        (folder / f"file{n:02}").write_text("x")
+    monkeypatch.chdir(folder)
+    async with terminal(CAMERA, size=size) as screen:
+        screen.main.action_edit()
+        await screen.sees("file00", "Enter opens or")
+        for n in range(1, 17):
+            await screen.press("down")
+            await screen.sees(f"file{n:02}")
+        await screen.pilot.resize_terminal(40, 9)
+        await screen.sees("file16", "Enter opens or")
