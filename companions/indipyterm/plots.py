@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 __all__ = ["Plot", "Sample", "plot", "scaled", "sparkline"]
 
+LARGEST: Final = sys.float_info.max
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
@@ -91,7 +93,7 @@ def plot(samples: Sequence[Sample], columns: int, rows: int, now: float, seconds
     low, high = min(s.low for s in shown), max(s.high for s in shown)
     if high <= low:
         margin = abs(low) * 0.01 or 1.0
-        low, high = low - margin, high + margin
+        low, high = max(low - margin, -LARGEST), min(high + margin, LARGEST)
     wide, tall = columns * 2, rows * 4
     spans: list[tuple[float, float] | None] = [None] * wide
     ends: list[float | None] = [None] * wide

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import zlib
 
 import pytest
@@ -287,6 +288,8 @@ def test_the_largest_numbers_of_all_are_drawn():
     assert sparkline(largest, 3, 3.0, 3.0) == "█▁█"
     assert plot(largest, 10, 5, 3.0, 3.0) is not None
     assert scaled(0.0, 1.7e308 + 1.7e308) == "0"
+    for limit in (-sys.float_info.max, sys.float_info.max):  # some drivers say so where they know nothing
+        assert plot(samples(limit, limit), 10, 5, 3.0, 3.0) is not None
 
 
 def test_the_smallest_numbers_of_all_are_drawn():
