@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ URGED: Final = 2
 """So often a key of abort may be part of a text; once more, and it is pressed in earnest."""
 PAUSE: Final = 0.5
 """Seconds without a key after which somebody has looked up."""
+_LOGGER = logging.getLogger(__name__)
 
 
 class InOrder:
@@ -83,13 +85,19 @@ class InOrder:
             self._next = None
             if self._is_void(event):
                 continue
-            self._passing = [event, *self._repeats(event)]
-            for each in self._passing:
-                self._app.post_message(each)
-            with contextlib.suppress(TimeoutError, ScreenStackError):
-                async with asyncio.timeout(PATIENCE):
-                    await self._settled()
+            try:
+                await self._pass(event)
+            except Exception:  # whatever it was, the next key is none the worse
+                _LOGGER.exception("a key was not waited for")
             self._passing = []
+
+    async def _pass(self, event: events.Event) -> None:
+        self._passing = [event, *self._repeats(event)]
+        for each in self._passing:
+            self._app.post_message(each)
+        with contextlib.suppress(TimeoutError, ScreenStackError):
+            async with asyncio.timeout(PATIENCE):
+                await self._settled()
 
     def _repeats(self, event: events.Event) -> list[events.Event]:
         """The same key again and again, which only moves the cursor: one need not wait for the other.

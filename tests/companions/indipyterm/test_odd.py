@@ -207,3 +207,19 @@ async def test_the_file_that_is_chosen_is_seen(tmp_path, monkeypatch, size):
             await screen.sees(f"file{n:02}")
         await screen.pilot.resize_terminal(40, 9)
         await screen.sees("file16", "Enter opens or")
+
+
+@asynchronous
+async def test_a_fault_while_a_key_is_waited_for_holds_up_no_other_key(monkeypatch):
+    async with terminal(ALPHA + BETA) as screen:
+        faults = [RuntimeError("odd")]
+        settled = screen.app.in_order._settled
+
+        async def fails():
+            _raise(faults)
+            await settled()
+
+        monkeypatch.setattr(screen.app.in_order, "_settled", fails)
+        await screen.press("j", "right_square_bracket")
+        await screen.sees("Beta  0 All")
+        assert not faults
