@@ -109,9 +109,9 @@ class Tap:
         cutter = Cutter()
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 18):
-                sink.sendall(data)
-                for element in cutter.feed(data):
+                for element in cutter.feed(data):  # noted first: an answer is to stand behind its command
                     self._note(element, way, number)
+                sink.sendall(data)
         for each in (source, sink):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
