@@ -259,6 +259,22 @@ def test_every_time_of_day_comes_out_right() -> None:
         assert format_number("%9.6m", second / 3600) == f"{hours:3d}:{minutes:02d}:{second % 60:02d}"
 
 
+@pytest.mark.parametrize(
+    ("format", "unit", "seconds"),
+    [
+        ("%11.9m", 360000, [f"{second:02d}.{digits:02d}" for second in range(60) for digits in range(100)]),
+        ("%10.8m", 36000, [f"{second:02d}.{digit}" for second in range(60) for digit in range(10)]),
+    ],
+)
+def test_every_fraction_of_a_minute_comes_out_right(format: str, unit: int, seconds: list[str]) -> None:
+    assert [format_number(format, 1 + count / unit) for count in range(unit // 60)] == [f" 1:00:{s}" for s in seconds]
+
+
+def test_every_fraction_of_an_hour_comes_out_right() -> None:
+    shown = [format_number("%7.5m", 1 + count / 600) for count in range(600)]
+    assert shown == [f" 1:{minute:02d}.{digit}" for minute in range(60) for digit in range(10)]
+
+
 # --- timestamps ------------------------------------------------------------------------
 
 
