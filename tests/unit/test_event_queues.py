@@ -163,6 +163,18 @@ async def test_a_device_that_goes_comes_and_goes_again_is_gone():
 
 
 @driver_test
+async def test_what_waits_for_the_end_of_a_device_is_void_when_the_device_goes_once_more():
+    driver = Recorder()
+    driver.snoopall = True
+    async with DriverHarness(driver) as h:
+        await put(h, value("p", "1"))
+        await put(h, DelProperty("Other"), definition("q"))
+        await put(h, DelProperty("Other"))
+        await h.advance(10)
+        assert driver.begun == ["p=1", "delProperty Other", "delProperty Other"]
+
+
+@driver_test
 async def test_a_message_of_a_device_comes_after_the_values_that_came_before_it():
     """ "The sensor has failed" is not followed by what the sensor said before."""
     driver = Recorder()
@@ -216,6 +228,21 @@ async def test_other_devices_and_commands_wait_for_no_deletion():
         await put(h, value("p", "1"))
         await put(h, DelProperty("Other"), definition("p"), value("p", "2", device="Third"), command("c"))
         assert driver.notes == ["p=1", "p=2", "c"]
+
+
+@driver_test
+async def test_commands_that_end_leave_the_news_of_the_same_vector_alone():
+    """A driver may watch what it sends itself."""
+    driver = Recorder()
+    driver.snoopall = True
+    async with DriverHarness(driver) as h:
+        await put(h, command("c"))
+        await h.advance(0.5)
+        await put(h, value("v", "1", device="D"), value("v", "void", device="D"))
+        await h.advance(0.75)
+        await put(h, DelProperty("D"))
+        await h.advance(10)
+        assert driver.begun == ["c", "v=1", "delProperty D"]
 
 
 # --- what one frame costs the others ---------------------------------------------------
