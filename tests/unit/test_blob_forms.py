@@ -12,12 +12,14 @@ import sys
 
 import pytest
 
+import indipydriver as ipd
 from indipydriver.errors import MalformedFrame
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
 from indipydriver.protocol.framer import Framer
 from indipydriver.protocol.messages import Message, OneBlob, SetVector
+from indipydriver.testing import DriverHarness, driver_test
 from indipydriver.transport.memoryfile import (
     FILE_WEIGHT,
     MAX_DESCRIPTORS,
@@ -205,3 +207,20 @@ def test_a_large_picture_that_came_attached_can_be_copied_and_pickled() -> None:
     assert isinstance(form, AttachedFrame)
     for copied in (copy.deepcopy(form), pickle.loads(pickle.dumps(form)), copy.deepcopy(form.inline())):
         assert members_of(copied) == members_of(form.inline())
+
+
+@driver_test
+async def test_a_driver_gets_the_data_of_a_blob_that_comes_attached() -> None:
+    class Viewer(ipd.IPyDriver):
+        async def snoopevent(self, event: ipd.Event) -> None:
+            assert isinstance(event, ipd.setBLOBVector)
+            seen.append(event["b"])
+
+    seen: list[object] = []
+    driver = Viewer()
+    driver.snoopall = True
+    async with DriverHarness(driver) as h:
+        h._link.write(Batch([attached_form(inline(member(base64.b64encode(DATA))))]))
+        h._link.flush()
+        await h.settle()
+        assert seen == [DATA]

@@ -79,6 +79,24 @@ async def test_so_it_does_though_shutdown_fails_at_the_end(error):
     assert receiver.closed == [None]
 
 
+@driver_test
+async def test_a_failure_with_nothing_left_to_send_is_known_before_the_link_has_closed():
+    """So the server can say why the device goes."""
+
+    class Failing(ipd.IPyDriver):
+        async def hardware(self):
+            raise OSError("no such port")
+
+    receiver = Recorder()
+    ours, theirs = memory_pair("D", "test")
+    ours.open(receiver)
+    with pytest.raises(ExceptionGroup):
+        await Failing(ipd.Device("D", [])).serve(theirs)
+    assert receiver.closed == []
+    await asyncio.sleep(1)
+    assert receiver.closed == [None]
+
+
 @pytest.mark.parametrize("how", ["return", "raise"])
 def test_a_client_gets_all_updates_before_the_device_is_deleted(how):
     async def test():
