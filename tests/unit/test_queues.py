@@ -497,6 +497,20 @@ def test_deletions_that_are_kept_are_small_however_long_they_were() -> None:
     assert decode(way.written[-1]) == DelProperty("D", "p199")
 
 
+@pytest.mark.parametrize(("size", "is_whole"), [(4096, True), (4097, False)])
+def test_a_deletion_of_four_kibibytes_is_kept_with_its_message(size: int, is_whole: bool) -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way, snoop=LOW)
+    without = encode(DelProperty("D", "p", message="x")).size - 1
+    long = encode(DelProperty("D", "p", message="x" * (size - without)))
+    assert long.size == size
+    put(queues, news("a"), long)
+    way.unsent = 0
+    queues.refill()
+    assert [frame.raw == long.raw for frame in way.written] == [is_whole]
+
+
 def test_all_is_dropped_when_it_ends() -> None:
     way = FakeWay()
     way.unsent = LOW + 1

@@ -200,6 +200,18 @@ def test_a_definition_is_kept_as_what_tells_it_from_the_next_whatever_its_length
     assert site.take(client) == ["defTextVector D p0"]
 
 
+def test_one_device_has_a_number_of_properties(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "MAX_PROPERTIES", 10)
+    site = Site()
+    above = site.above()
+    site.send(above, *(define("D", f"p{n}") for n in range(12)))
+    assert above.complaints == {"properties": 2}
+    site.send(above, DelProperty("D", "p0"), define("D", "another"), define("D", "p1", value="y"), define("E", "p"))
+    assert above.complaints == {"properties": 2}
+    site.send(above, define("D", "one more"))
+    assert above.complaints == {"properties": 3}
+
+
 def test_all_devices_of_one_party_have_a_number_of_properties(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "MAX_DEFINED", 10)
     site = Site()

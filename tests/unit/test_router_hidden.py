@@ -32,6 +32,7 @@ def test_what_is_snooped_on_is_asked_only_of_those_who_may_define_it(role: Role,
         site.quiet()
         site.send(snooper, *asks)
     else:
+        site.add("client")
         snooper = site.add("snooper", role)
         site.send(snooper, *asks)
         site.quiet()

@@ -201,6 +201,15 @@ def test_news_and_commands_never_share_a_run() -> None:
         assert runs == [["setTextVector"], ["newTextVector"] * 2, ["setTextVector"] * 2]
 
 
+def test_definitions_with_the_same_receivers_share_a_run() -> None:
+    """A driver may define thousands in one go: each delivery of its own is one more entry of a queue."""
+    site = Site()
+    client = site.add()
+    site.send(client, GetProperties())
+    deliveries = site.router.route(site.driver, [define("A", f"p{n}") for n in range(3)])
+    assert [([f.name for f in run], receivers) for run, receivers in deliveries] == [(["p0", "p1", "p2"], (client,))]
+
+
 def test_a_frame_that_cannot_be_routed_does_not_take_its_neighbours_along(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
