@@ -325,6 +325,19 @@ async def test_one_old_value_alone_is_not_left_out():
 
 
 @driver_test
+async def test_what_is_void_with_its_device_makes_room_at_once():
+    async with Queues() as queues:
+        await queues.begin(NEWS)
+        await queues.put(NEWS, *queues.updates(256))
+        assert queues.paused == [True]
+        queues.add_deletion("Other", queues.job("gone", 0, Kind.DELETION))
+        assert queues.paused == [True, False]
+        await queues.handle(2)
+        assert queues.begun == ["handled", "gone"]
+        assert queues.left == []
+
+
+@driver_test
 async def test_no_command_is_left_out_where_too_much_news_waits():
     async with Queues() as queues:
         await queues.begin(COMMANDS)

@@ -54,6 +54,20 @@ def test_what_would_go_unnoticed_is_logged_at_the_start(kind, perm, texts, caplo
     assert all(text in each for text, each in zip(texts, said, strict=True))
 
 
+@pytest.mark.parametrize(("count", "says"), [(1, "set LED.V0, "), (2, "set LED.V0 and 1 more, ")])
+def test_vectors_that_nobody_answers_for_are_counted(count, says, caplog):
+    @driver_test
+    async def session():
+        vectors = [ipd.TextVector(f"V{n}", "", "", "rw", "Ok", [ipd.TextMember("t")]) for n in range(count)]
+        async with DriverHarness(Deaf(ipd.Device("LED", vectors))):
+            pass
+
+    with caplog.at_level(logging.WARNING, "indipydriver.ipydriver"):
+        session()
+    (record,) = caplog.records
+    assert says in record.getMessage()
+
+
 def test_a_list_is_meant():
     with pytest.raises(TypeError, match=r"the vectors of 'LED' must be in a list: \[LIGHT\]"):
         ipd.Device("LED", light())
