@@ -1,6 +1,7 @@
 """How much waits for the coroutines of a driver before something is done about it: one below, at, and one above."""
 
 import asyncio
+import time
 from functools import partial
 
 import pytest
@@ -366,3 +367,35 @@ async def test_what_is_put_behind_the_end_is_dropped(caplog):
         assert queues.left == []
     assert queues.begun == ["handled", "handled"]
     assert caplog.records == []
+
+
+def work(seconds):
+    """Something that blocks the event loop."""
+    time.sleep(seconds)
+
+
+@driver_test
+async def test_a_message_goes_on_when_what_it_waits_for_is_void_between_two_turns():
+    """The vector has handled one event, and waits for its turn to handle the next."""
+    async with Queues() as queues:
+        done = []
+        go = asyncio.Event()
+
+        def job(label, kind=Kind.UPDATE):
+            async def run():
+                if label.endswith("1"):
+                    await go.wait()
+                elif label == "w2":
+                    work(0.05)  # the turn is over when it has ended
+                    asyncio.get_running_loop().call_soon(queues.add_deletion, "Other", job("gone", Kind.DELETION))
+                done.append(label)
+
+            return Job(run, 0, kind)
+
+        for name in ("w1", "w2", "v1", "v2"):
+            queues.add_news("Other" if name[0] == "v" else "Third", name[0], job(name))
+        queues.add_news("Other", None, job("message", Kind.MESSAGE))
+        await asyncio.sleep(1)
+        go.set()
+        await asyncio.sleep(1)
+        assert done == ["w1", "w2", "v1", "message", "gone"]
