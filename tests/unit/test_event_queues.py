@@ -323,6 +323,15 @@ async def test_requests_that_wait_are_joined():
 
 
 @driver_test
+async def test_requests_for_what_is_not_there_are_no_failures(caplog):
+    async with DriverHarness(Recorder()) as h:
+        h.frames.clear()
+        await put(h, GetProperties("X"), GetProperties("X", "v"), GetProperties("D", "x"))
+        assert h.frames == []
+        assert caplog.records == []
+
+
+@driver_test
 async def test_who_asks_while_an_answer_is_under_way_gets_all_of_it():
     """What has gone out already has gone to others."""
     async with DriverHarness(Recorder("a", "b", "c")) as h:
