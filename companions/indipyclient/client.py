@@ -241,7 +241,7 @@ class Client:
     # Waiting
 
     async def wait_device(self, name: str, *, connected: bool = False, timeout: float | None = 10.0) -> Device:
-        """Wait until a device is there.
+        """Wait until a device is there: until it has defined something, perhaps not yet all.
 
         Args:
             name: Its name.

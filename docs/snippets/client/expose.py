@@ -7,7 +7,7 @@ from indipyclient import Client
 async def main():
     folder = Path("images")
     async with Client("localhost") as client:
-        await client.wait_device("Camera")
+        await client.wait_property("Camera", "CONNECTION")
         await client.press("Camera", "CONNECTION", "CONNECT")
         await client.wait_property("Camera", "CCD_EXPOSURE")  # it is defined when the camera is connected
         async with client.blobs("Camera", "CCD1") as images:  # from now on they are sent to us

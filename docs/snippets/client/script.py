@@ -1,7 +1,7 @@
 from indipyclient import SyncClient
 
 with SyncClient("localhost") as client:
-    client.wait_device("Camera")
+    client.wait_property("Camera", "CONNECTION")
     client.press("Camera", "CONNECTION", "CONNECT")
     client.wait_property("Camera", "CCD_EXPOSURE")
 

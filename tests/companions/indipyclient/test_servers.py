@@ -99,7 +99,7 @@ async def indiserver(*drivers):
 async def test_a_simulated_telescope_slews():
     async with indiserver("indi_simulator_telescope") as port, Client("127.0.0.1", port) as client:
         mount = "Telescope Simulator"
-        await client.wait_device(mount)
+        await client.wait_property(mount, "CONNECTION")
         await client.press(mount, "CONNECTION", "CONNECT")
         await client.wait_device(mount, connected=True)
         await client.wait_property(mount, "EQUATORIAL_EOD_COORD")
@@ -122,7 +122,7 @@ async def test_a_simulated_camera_sends_its_picture_over_tcp_and_the_local_socke
     async with indiserver("indi_simulator_ccd") as port:
         for address in (f"127.0.0.1:{port}", f"/tmp/indi-test-{port}"):
             async with Client(address) as client, client.blobs("CCD Simulator", "CCD1") as blobs:
-                await client.wait_device("CCD Simulator")
+                await client.wait_property("CCD Simulator", "CONNECTION")
                 await client.press("CCD Simulator", "CONNECTION", "CONNECT")
                 await client.wait_property("CCD Simulator", "CCD_EXPOSURE")
                 await client.settle()

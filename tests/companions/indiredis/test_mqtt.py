@@ -344,7 +344,7 @@ async def test_simulators_of_debian_over_mqtt():
     drivers = [require("indi_simulator_telescope"), require("indi_simulator_focus")]
     async with broker_running() as (mqtt, _), bridge(indiredis.run_driverstomqtt, drivers, "sims", mqtt):
         async with port_to(mqtt) as port, Client("127.0.0.1", port) as client:
-            await client.wait_device("Telescope Simulator")
+            await client.wait_property("Telescope Simulator", "CONNECTION")
             await client.press("Telescope Simulator", "CONNECTION", "CONNECT")
             await client.wait_property("Telescope Simulator", "EQUATORIAL_EOD_COORD")
 
