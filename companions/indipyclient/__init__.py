@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import lazily
 
 if TYPE_CHECKING:
     from indipydriver.protocol.tags import BlobMode, Permission, State, SwitchRule, VectorKind
@@ -129,7 +130,6 @@ __all__ = [
 
 version = "4.0.0"
 
-# Where each name is.  They are imported when they are used, so that a command that needs few of them starts quickly.
 _MODULES = {
     "indipydriver.protocol.tags": "BlobMode Permission SwitchRule State VectorKind",
     ".blobs": "ReceivedBlob",
@@ -154,20 +154,5 @@ _MODULES = {
     ".streams": "Cursor Lost Tap",
     ".sync": "SyncClient",
 }
-_SUBMODULES = frozenset("events ipyclient propertymembers propertyvectors queclient".split())
-_WHERE = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return import_module(f".{name}", __name__)
-    try:
-        module = _WHERE[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = globals()[name] = getattr(import_module(module, __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(globals(), _MODULES, "events ipyclient propertymembers propertyvectors queclient")

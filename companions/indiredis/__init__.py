@@ -5,9 +5,9 @@ The functions without ``run_`` block until the program is ended; those with it a
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from indipyclient.lazy import lazily
 from indipydriver import version
 
 if TYPE_CHECKING:
@@ -45,26 +45,10 @@ __all__ = [
 _MODULES = {
     ".blocking": "driverstomqtt driverstoredis inditomqtt inditoredis mqtttoport mqtttoredis",
     ".errors": "BridgeError MissingPackage",
+    ".indiwsgi": "make_wsgi_app",
     ".mqttrun": "run_driverstomqtt run_inditomqtt run_mqtttoport run_mqtttoredis",
     ".run": "run_driverstoredis run_inditoredis",
     ".servers": "IndiServer MQTTOptions MQTTServer RedisServer indi_server mqtt_server redis_server",
 }
-_SUBMODULES = frozenset("fromindi indiwsgi toindi tools".split())
-_WHERE = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return import_module(f".{name}", __name__)
-    if name == "make_wsgi_app":
-        return import_module(".indiwsgi", __name__).make_wsgi_app
-    try:
-        module = _WHERE[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = globals()[name] = getattr(import_module(module, __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(globals(), _MODULES, "fromindi indiwsgi toindi tools")

@@ -13,9 +13,9 @@ PUBLIC = ("indipydriver", "indipyserver")
 # The layers of each companion, lowest first; a module imports from layers below its own, or its own folder.
 LAYERS = {
     "indipyclient": (
-        "errors images",
+        "errors lazy images",
         "model",
-        "addresses reconnect streams quick stats",
+        "addresses eventline reconnect streams quick stats",
         "reaching",
         "connect look",
         "session",
