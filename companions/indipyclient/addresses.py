@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import translate
@@ -10,7 +11,17 @@ from typing import Final, NamedTuple
 
 from .model.properties import Property
 
-__all__ = ["FIELDS", "PORT", "Endpoint", "Pattern", "field_of", "parse_endpoint", "parse_pattern", "unescape"]
+__all__ = [
+    "FIELDS",
+    "PORT",
+    "Endpoint",
+    "Pattern",
+    "field_of",
+    "parse_endpoint",
+    "parse_pattern",
+    "unescape",
+    "usual_port",
+]
 
 PORT: Final = 7624
 LOCAL: Final = "/tmp/indiserver"
@@ -54,6 +65,19 @@ def parse_endpoint(text: str, port: int = PORT) -> Endpoint:
     if not 0 < number < 65536:
         raise ValueError(f"no port {number}: it is from 1 to 65535")
     return Endpoint(host, number)
+
+
+def usual_port() -> int:
+    """The port of servers that a person has not given: $INDI_PORT, else 7624.
+
+    Raises:
+        ValueError: The variable is no number.
+    """
+    text = os.environ.get("INDI_PORT") or str(PORT)
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"INDI_PORT: no port {text}: it is from 1 to 65535") from None
 
 
 def _split(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, TextIO
 
-from indipyclient.addresses import PORT
+from indipyclient.addresses import usual_port
 from indipyclient.cli.main import VERBS
 from indipyclient.cli.main import main as run_verb
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     app = import_module(".app", __package__)
     try:
-        port = options.port or _port(os.environ.get("INDI_PORT") or str(PORT))
+        port = options.port if options.port is not None else usual_port()
         terminal = app.IPyTerm(options.host or os.environ.get("INDI_HOST") or "localhost", port, options.blobfolder)
     except ValueError as error:
         sys.stderr.write(f"indipyterm: {error}\n")
@@ -70,12 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     terminal.run()
     return int(terminal.return_code or 0)
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdecimal():
-        raise ValueError(f"INDI_PORT: no port {text}: it is from 1 to 65535")
-    return int(text[:6])
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -13,7 +13,7 @@ from ..client import Client
 from ..errors import NoSuchMember
 from ..model.commands import Blob
 from .link import Status, client_of, run, say
-from .main import common
+from .main import amount, common, seconds
 from .output import print_json, print_line
 
 EXAMPLES = """\
@@ -27,12 +27,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = common("blob", "Save BLOBs as they come, and print the paths of the files; or send one.", EXAMPLES)
     parser.add_argument("address", metavar="ADDRESS", help="DEVICE, DEVICE.PROPERTY or DEVICE.PROPERTY.MEMBER")
     parser.add_argument("-o", "--output", metavar="DIR", default=".", help="where the files go (default: here)")
-    parser.add_argument("--count", type=int, help="end after so many")
-    parser.add_argument("--for", type=float, dest="duration", help="end after so many seconds")
+    parser.add_argument("--count", type=amount, help="end after so many")
+    parser.add_argument("--for", type=seconds, dest="duration", help="end after so many seconds")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.add_argument("--send", metavar="FILE", help="send this file, and wait for what comes of it")
     parser.add_argument("--format", help="with --send: suffixes such as .fits (default: those of the file)")
-    parser.add_argument("-t", "--timeout", type=float, help="with --send: seconds for all")
+    parser.add_argument("-t", "--timeout", type=seconds, help="with --send: seconds for all")
     options = parser.parse_args(arguments)
     return run(lambda: _send(options) if options.send else _save(options))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..model.properties import Property
 from ..model.site import Device
-from .main import common
+from .main import common, seconds
 from .outcome import Status, say, told
 from .output import print_json, print_line
 from .server import QUIET, look_at
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = common("devices", "List devices.", EXAMPLES)
     parser.add_argument("--properties", action="store_true", help="and their properties with their members")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-    parser.add_argument("-t", "--timeout", type=float, default=3.0, help="seconds to wait for names (default: 3)")
+    parser.add_argument("-t", "--timeout", type=seconds, default=3.0, help="seconds to wait for names (default: 3)")
     options = parser.parse_args(arguments)
     return told(lambda: _devices(options))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from .main import common
+from .main import common, seconds
 from .outcome import Status, say, told
 from .output import lines_of, print_members
 from .server import look_at, matching, patterns_of
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("addresses", nargs="*", metavar="ADDRESS", help="what to print (default: everything)")
     parser.add_argument("-1", "--values", action="store_true", help="print values without their names")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-    parser.add_argument("-t", "--timeout", type=float, default=2.0, help="seconds to wait for names (default: 2)")
+    parser.add_argument("-t", "--timeout", type=seconds, default=2.0, help="seconds to wait for names (default: 2)")
     options = parser.parse_args(arguments)
     return told(lambda: _get(options))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Final
 
 from .outcome import say
 
-__all__ = ["main"]
+__all__ = ["amount", "common", "main", "seconds"]
 
 VERBS: Final = {
     "get": "print values",
@@ -56,6 +57,33 @@ def parser() -> argparse.ArgumentParser:
     for name, text in VERBS.items():
         verbs.add_parser(name, help=text, add_help=False)
     return top
+
+
+def seconds(text: str) -> float:
+    """A time that a person wrote; "inf" is one without end.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not found >= 0:  # nan is not
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
+    return found
+
+
+def amount(text: str) -> int:
+    """How many of something, at least one.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    found = int(text) if text.isdecimal() else 0
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return found
 
 
 def common(verb: str, description: str, examples: str) -> argparse.ArgumentParser:

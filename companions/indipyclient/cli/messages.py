@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..model.delta import Note
 from ..model.dump import iso
 from .link import Status, client_of, run
-from .main import common
+from .main import amount, common, seconds
 from .output import print_json, print_line
 
 EXAMPLES = """\
@@ -23,8 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     """Returns the exit status."""
     parser = common("messages", "Print what devices say, from now on.  The connection is kept up.", EXAMPLES)
     parser.add_argument("device", nargs="?", help="only this device")
-    parser.add_argument("--count", type=int, help="end after so many")
-    parser.add_argument("--for", type=float, dest="duration", help="end after so many seconds")
+    parser.add_argument("--count", type=amount, help="end after so many")
+    parser.add_argument("--for", type=seconds, dest="duration", help="end after so many seconds")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     options = parser.parse_args(arguments)
     return run(lambda: _messages(options))

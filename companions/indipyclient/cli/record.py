@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..recording.files import Writer
 from ..recording.recorder import record
 from .link import Status, client_of, run, say
-from .main import common
+from .main import common, seconds
 
 EXAMPLES = """\
   indipyclient record night.indi
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("file", metavar="FILE", help="where to; it must not be there yet")
     parser.add_argument("--blobs", action="store_true", help="record BLOBs too, in a folder FILE.blobs")
-    parser.add_argument("--for", type=float, dest="duration", help="end after so many seconds")
+    parser.add_argument("--for", type=seconds, dest="duration", help="end after so many seconds")
     options = parser.parse_args(arguments)
     return run(lambda: _record(options))
 

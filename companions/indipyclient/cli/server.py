@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..addresses import PORT, Endpoint, Pattern, parse_endpoint, parse_pattern
+from ..addresses import Endpoint, Pattern, parse_endpoint, parse_pattern, usual_port
 from ..look import Look
 from ..model.properties import Property
 from ..reaching import tls_context
@@ -30,7 +30,7 @@ def endpoint_of(options: argparse.Namespace) -> Endpoint:
     Raises:
         ValueError: The address is none.
     """
-    port = options.port or int(os.environ.get("INDI_PORT") or PORT)
+    port = options.port if options.port is not None else usual_port()
     return parse_endpoint(options.server or os.environ.get("INDI_HOST") or "localhost", port)
 
 

@@ -12,7 +12,7 @@ from ..model.commands import Value
 from ..model.expect import Confirm
 from ..model.properties import Property
 from .link import QUIET, Status, client_of, run, say
-from .main import common
+from .main import common, seconds
 from .output import print_json, print_members
 
 EXAMPLES = """\
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         default="settled",
         help="what to wait for: that it is sent, answered, no longer Busy, or that the values are reached",
     )
-    parser.add_argument("-t", "--timeout", type=float, help="seconds for all (default: what the device says, and 5)")
-    parser.add_argument("--names", type=float, default=5.0, help="seconds to wait for the property (default: 5)")
+    parser.add_argument("-t", "--timeout", type=seconds, help="seconds for all (default: what the device says, and 5)")
+    parser.add_argument("--names", type=seconds, default=5.0, help="seconds to wait for the property (default: 5)")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing")
     options = parser.parse_args(arguments)

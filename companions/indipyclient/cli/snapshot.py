@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..errors import NoSuchDevice
 from ..model.dump import dump_device, dump_property, dump_site
 from ..model.lookup import need
-from .main import common
+from .main import common, seconds
 from .outcome import Status, told
 from .output import json_text, write
 from .server import QUIET, look_at
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("device", nargs="?", help="only this device")
     parser.add_argument("name", nargs="?", help="only this property of it")
     parser.add_argument("--compact", action="store_true", help="on one line")
-    parser.add_argument("-t", "--timeout", type=float, default=3.0, help="seconds to wait for names (default: 3)")
+    parser.add_argument("-t", "--timeout", type=seconds, default=3.0, help="seconds to wait for names (default: 3)")
     options = parser.parse_args(arguments)
     return told(lambda: _snapshot(options))
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from ..addresses import FIELDS, Pattern, field_of, parse_pattern
 from ..client import Client
-from ..model.model import Change, What
+from ..model.model import What
 from ..model.properties import Property, number_of
 from ..streams import Lost
 from .link import Status, client_of, run, say
-from .main import common
+from .main import common, seconds
 from .output import print_members
 
 EXAMPLES = """\
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """Returns the exit status."""
     parser = common("wait", "Wait until all conditions hold at the same time.", EXAMPLES)
     parser.add_argument("conditions", nargs="+", metavar="CONDITION", help="ADDRESS, an operator and a value")
-    parser.add_argument("-t", "--timeout", type=float, help="seconds to wait (default: for ever)")
+    parser.add_argument("-t", "--timeout", type=seconds, help="seconds to wait (default: for ever)")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing")
     options = parser.parse_args(arguments)
     return run(lambda: _wait(options))
@@ -108,9 +108,4 @@ async def _until(client: Client, conditions: Sequence[Condition]) -> None:
                 if change.prop.session == session:  # else its members are what they were before the loss
                     known[change.prop.key] = change.prop
             elif change.what is What.DELETED:
-                known = {key: prop for key, prop in known.items() if not _is_gone(change, *key)}
-
-
-def _is_gone(change: Change, device: str, name: str) -> bool:
-    of_device, of_name = getattr(change.message, "device", None), getattr(change.message, "name", None)
-    return of_device in (None, device) and of_name in (None, name)
+                known = {key: prop for key, prop in known.items() if not change.concerns(*key)}

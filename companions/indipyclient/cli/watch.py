@@ -12,7 +12,7 @@ from ..client import Client
 from ..model.delta import Delta
 from ..model.properties import Property
 from .link import Status, client_of, patterns_of, run, say
-from .main import common
+from .main import amount, common, seconds
 from .output import lines_of, print_members
 
 EXAMPLES = """\
@@ -25,9 +25,9 @@ def main(arguments: Sequence[str]) -> int:
     """Returns the exit status."""
     parser = common("watch", "Print values now, and again when they change.  The connection is kept up.", EXAMPLES)
     parser.add_argument("addresses", nargs="*", metavar="ADDRESS", help="what to print (default: everything)")
-    parser.add_argument("--every", type=float, default=0.0, help="seconds between two prints at least (default: 0)")
-    parser.add_argument("--count", type=int, help="end after so many lines")
-    parser.add_argument("--for", type=float, dest="duration", help="end after so many seconds")
+    parser.add_argument("--every", type=seconds, default=0.0, help="seconds between two prints at least (default: 0)")
+    parser.add_argument("--count", type=amount, help="end after so many lines")
+    parser.add_argument("--for", type=seconds, dest="duration", help="end after so many seconds")
     parser.add_argument("--changes", action="store_true", help="leave out what there is now")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     options = parser.parse_args(arguments)

@@ -13,7 +13,7 @@ import pytest
 
 from examples import camera, stdio_driver, thermostat
 from indipyclient import Client
-from indipyclient.cli.main import VERBS
+from indipyclient.cli.main import VERBS, main
 from indipyclient.cli.wait import Condition, _until
 from tests.support import ROOT, asynchronous, eventually, free_port, match, running_server, started
 
@@ -158,6 +158,27 @@ async def test_wrong_use_is_status_2(arguments):
             assert await program.wait() == 2
             assert program.stderr().startswith("indipyclient: ")
             assert "Traceback" not in program.stderr()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["get", "-t", "nan"], ["get", "-t=-1"], ["set", "A.B.C=1", "--names", "nan"], ["set", "A.B.C=1", "-t", "nan"],
+     ["wait", "A.B.C == 1", "--timeout", "nan"], ["watch", "--every", "nan"], ["watch", "--for", "nan"], ["watch", "--count", "0"],
+     ["messages", "--for", "NaN"], ["messages", "--count", "0"], ["blob", "A", "--count", "-1"], ["blob", "A.B", "-t", "soon"],
+     ["devices", "-t", "nan"], ["snapshot", "-t", "nan"], ["record", "night", "--for", "nan"]],
+)  # fmt: skip
+def test_a_time_or_a_number_that_is_none_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "is no" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("port", "arguments"), [("abc", []), ("0", []), ("7624", ["-p", "0"])])
+def test_a_port_that_is_none_is_status_2(port, arguments, capsys, monkeypatch):
+    monkeypatch.setenv("INDI_PORT", port)
+    assert main(["get", *arguments]) == 2
+    assert re.fullmatch(r"indipyclient: .*no port.* it is from 1 to 65535\n", capsys.readouterr().err)
 
 
 @asynchronous
