@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import math
@@ -46,7 +47,7 @@ class Writer:
     """Writes a recording; to be closed.
 
     Args:
-        path: The file; it must not be there yet.
+        path: The file; it must not be there yet, nor its folder with BLOBs.
         server: Which server is recorded, for the header.
 
     Attributes:
@@ -55,12 +56,15 @@ class Writer:
         lost: Messages that came faster than they could be written, and are missing.
 
     Raises:
-        FileExistsError: It is there already.
+        FileExistsError: It is there already, or its folder with BLOBs.
         OSError: It cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], server: str) -> None:
         self.path = Path(path)
+        folder = _folder_of(self.path)
+        if folder.is_dir() and next(folder.iterdir(), None) is not None:  # of a recording that was moved, perhaps
+            raise FileExistsError(errno.EEXIST, "there are BLOBs of another recording", str(folder))
         self.lines = 0
         self.blobs = 0
         self.lost = 0
@@ -104,8 +108,10 @@ class Writer:
 
     def close(self) -> None:
         """Finish the file."""
-        self._file.close()
-        self._raw.close()
+        try:
+            self._file.close()
+        finally:
+            self._raw.close()
 
 
 class Recording:

@@ -11,6 +11,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 from indipydriver.errors import IndiError, RemoteProtocolError
 from indipydriver.protocol.decode import decode
@@ -37,6 +38,9 @@ from .files import Line, Recording
 from .form import LinkChange
 
 __all__ = ["Player", "answer", "definition"]
+
+UNSENT: Final = 1 << 20
+"""Bytes that wait for the server; with more the playing waits."""
 
 
 def definition(prop: Property) -> DefVector:
@@ -83,6 +87,7 @@ class Player:
         self._lines = lines
         self._link = open_stdio()
         self._over = asyncio.Event()
+        self._drained = asyncio.Event()
 
     async def run(self, speed: float) -> None:
         """Play, and go on answering when it is over, until nobody listens any more."""
@@ -103,8 +108,11 @@ class Player:
             wait = began + line.t / speed - loop.time()
             if wait > 0:
                 await asyncio.sleep(wait)
-            elif self._link.unsent > 1 << 20:
-                await asyncio.sleep(0.001)
+            else:
+                await asyncio.sleep(0)  # who asks is answered
+            while self._link.unsent > UNSENT:
+                self._drained.clear()
+                await self._drained.wait()
             if isinstance(line.message, LinkChange):
                 self._link_changed(line.message)
             else:
@@ -155,7 +163,7 @@ class Player:
         sys.stderr.write(f"WARNING {fault}\n")
 
     def link_drained(self) -> None:
-        """There is room again; what waits is bounded by looking at it before each line."""
+        self._drained.set()
 
     def link_closed(self, error: Exception | None) -> None:
         self._over.set()

@@ -33,7 +33,7 @@ async def record(
 
     Args:
         client: Connected.
-        path: The file, which must not be there yet; BLOBs go to a folder beside it.
+        path: The file, which must not be there yet; BLOBs go to a folder beside it, which must be empty.
         blobs: Ask for the BLOBs of all devices, and record them.
         duration: Seconds; None until it is cancelled or the client is closed.
         progress: Called now and then.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from examples import thermostat
 from indipyclient import Client, State, SyncClient
 from indipyclient.model.model import Model
+from indipyclient.recording import player
 from indipyclient.recording.files import Line, Recording, Writer
 from indipyclient.recording.form import LinkChange, from_dict, to_dict
 from indipyclient.recording.player import answer, definition, endless
@@ -151,6 +152,67 @@ def test_a_loop_begins_again_behind_the_end():
     found = [next(lines) for _ in range(4)]
     assert [line.t for line in found] == [0.0, 2.0, 3.0, 3.0]
     assert found[2].message == LinkChange(False)
+
+
+class Listening:
+    """The server of a player."""
+
+    def __init__(self):
+        self.frames = []
+        self.unsent = 0
+
+    def write(self, batch):
+        self.frames += batch.frames
+
+    def flush(self):
+        pass
+
+
+@driver_test
+async def test_who_asks_a_fast_player_is_answered(monkeypatch):
+    """Also one that never has to wait for the time of a line."""
+    link = Listening()
+    monkeypatch.setattr(player, "open_stdio", lambda: link)
+    played = []
+
+    def lines():
+        for n in range(1000):
+            played.append(n)
+            yield Line(0.0, update(RA=n) if n else define())
+
+    playing = asyncio.create_task(player.Player(lines())._play(1e9))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(played) < 10
+    await playing
+    assert len(link.frames) == 1000
+
+
+@driver_test
+async def test_a_player_waits_for_a_server_that_takes_nothing(monkeypatch):
+    link = Listening()
+    monkeypatch.setattr(player, "open_stdio", lambda: link)
+    playing = player.Player(Line(n, update(RA=n) if n else define()) for n in range(5))
+    task = asyncio.create_task(playing._play(1.0))
+    await asyncio.sleep(1.5)
+    assert len(link.frames) == 2
+    link.unsent = player.UNSENT + 1
+    await asyncio.sleep(60)
+    assert len(link.frames) == 2
+    link.unsent = 0
+    playing.link_drained()
+    await task
+    assert len(link.frames) == 5
+
+
+def test_blobs_of_another_recording_are_not_overwritten(tmp_path):
+    first = Writer(tmp_path / "night", "here")
+    first.add(0, update("CCD", "CCD1", VectorKind.BLOB, A=b"one"))
+    first.close()
+    (tmp_path / "night").rename(tmp_path / "old")
+    with pytest.raises(FileExistsError, match="of another recording"):
+        Writer(tmp_path / "night", "here")
+    assert not (tmp_path / "night").exists()
 
 
 @asynchronous
