@@ -114,8 +114,7 @@ class QueClient(IPyClient):
                 continue
             with contextlib.suppress(queue.Empty):
                 return txque.get_nowait()
-            with contextlib.suppress(queue.Empty):
-                return await asyncio.to_thread(txque.get, True, WAIT_AT_ONCE)
+            await asyncio.to_thread(_wait_for_item, txque)
         return None
 
     async def _do(self, devicename: str | None, vectorname: str | None, value: Any) -> None:
@@ -141,6 +140,12 @@ class QueClient(IPyClient):
         if device is None or not vectorname:
             return device
         return device.get(vectorname)
+
+
+def _wait_for_item(waiting: queue.Queue[Any]) -> None:
+    """It takes none: it goes on for a moment when the client has ended, and the next one may be for somebody else."""
+    with waiting.not_empty:
+        waiting.not_empty.wait_for(waiting._qsize, WAIT_AT_ONCE)  # noqa: SLF001  # qsize() wants the lock
 
 
 def runqueclient(

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from examples import thermostat
+from indipyclient import queclient as queueclient
 from indipyclient.queclient import EventItem, QueClient, runqueclient
 from tests.support import ROOT, asynchronous, eventually, match, running_server, started
 
@@ -99,6 +100,29 @@ async def test_one_event_in_a_large_site_copies_one_vector():
         after = (await item(rx, "Set")).snapshot
         changed = [name for name in after["Mount"] if after["Mount"][name] is not before["Mount"][name]]
         assert changed == ["EQ7"]
+
+
+@asynchronous
+async def test_an_item_that_comes_after_the_end_is_for_the_next_client(monkeypatch):
+    ended = threading.Event()
+    wait = queueclient._wait_for_item
+
+    def waits(tx):
+        wait(tx)
+        ended.set()
+
+    monkeypatch.setattr(queueclient, "_wait_for_item", waits)
+    tx = queue.Queue()
+    async with scripted() as server:
+        client = QueClient(tx, queue.Queue(), "127.0.0.1", server.port)
+        task = asyncio.create_task(client.asyncrun())
+        await eventually(lambda: client.connected)
+        client.shutdown()
+        await task
+        ended.clear()
+        tx.put(("Mount", "EQ", "Get"))
+        await asyncio.to_thread(ended.wait, 1)
+        assert tx.qsize() == 1
 
 
 def test_it_runs_in_a_thread_and_ends():
