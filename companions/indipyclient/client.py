@@ -8,6 +8,7 @@ import copy
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -325,7 +326,7 @@ class Client:
             LinkLost, PropertyGone: It was sent, and nobody knows what became of it.
         """
         wanted = {**(values or {}), **members}
-        return await carry_out(self._running, device, name, wanted, Confirm(confirm), timeout, who)
+        return await carry_out(self._running, device, name, lambda _: wanted, Confirm(confirm), timeout, who)
 
     async def press(
         self,
@@ -338,8 +339,8 @@ class Client:
         who: str = "",
     ) -> Outcome:
         """Turn one switch On, and the others Off where the rule says so; see :meth:`set`."""
-        values = press(self.need(device, name), member)
-        return await self.set(device, name, values, confirm=confirm, timeout=timeout, who=who)
+        wish = partial(press, name=member)
+        return await carry_out(self._running, device, name, wish, Confirm(confirm), timeout, who)
 
     async def send(self, message: AnyMessage) -> None:
         """Send any message of INDI; nothing is checked against what is known.

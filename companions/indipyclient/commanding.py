@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from indipydriver.protocol.messages import AnyMessage, EnableBlob
@@ -52,12 +52,15 @@ async def carry_out(
     engine: Engine,
     device: str,
     name: str,
-    wanted: Mapping[str, Value],
+    wish: Callable[[Property], Mapping[str, Value]],
     confirm: Confirm,
     timeout: float | None,
     who: str,
 ) -> Outcome:
-    """Send new values and wait for what comes of it; see :meth:`indipyclient.client.Client.set`."""
+    """Send new values and wait for what comes of it; see :meth:`indipyclient.client.Client.set`.
+
+    `wish` says which values, of the property as it is when they are sent.
+    """
     model = engine.model
     if not model.connected:
         raise engine.not_connected()
@@ -70,6 +73,7 @@ async def carry_out(
         began = loop.time()
         prop = await _defined_again(engine, prop, limit)
         limit -= loop.time() - began
+    wanted = wish(prop)
     asked = texts(prop, wanted)
     message = command(prop, wanted, asked)
     expectation = Expectation(prop, asked, now=loop.time(), timeout=limit, confirm=confirm)

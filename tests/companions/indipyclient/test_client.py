@@ -616,6 +616,21 @@ async def test_a_command_after_a_loss_waits_until_the_property_is_known_again():
         with pytest.raises((LinkLost, NotConnected)):
             await setting
 
+@asynchronous
+async def test_a_switch_that_is_pressed_after_a_loss_turns_off_what_is_on_then():
+    three = SWITCHES.replace("</defSwitchVector>", '<defSwitch name="SLEEP">Off</defSwitch></defSwitchVector>')
+    async with meeting(three) as (server, connection, client):
+        connection.close()
+        again = await server.client()
+        await client.wait_link()
+        pressing = background(client.press("Mount", "CONNECTION", "SLEEP"))
+        await asyncio.sleep(0)
+        await again.send(three.replace(">On<", ">off<").replace(">Off<", ">On<", 1).replace(">off<", ">Off<"))
+        command = await again.expect(match("newSwitchVector"))
+        assert {one.get("name"): one.text for one in command} == {"CONNECT": "Off", "SLEEP": "On"}
+        pressing.cancel()
+
+
 
 @asynchronous
 async def test_a_blob_that_the_server_does_not_take_is_given_up_in_time():
