@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final
+from weakref import WeakSet
 
 from indipydriver.protocol.limits import Limits
 from indipydriver.protocol.messages import AnyMessage, GetProperties
@@ -95,7 +96,7 @@ class Client:
         self._idle = idle
         self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
-        self._taps: set[Tap[Change]] = set()
+        self._taps: WeakSet[Tap[Change]] = WeakSet()
         self._streams: set[Tap[ReceivedBlob]] = set()
         self._lost_by_closed = 0
 

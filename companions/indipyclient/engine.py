@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
+from weakref import WeakSet, ref
 
 from indipydriver.errors import LocalProtocolError, RemoteProtocolError
 from indipydriver.protocol.encode import encode
@@ -120,8 +121,9 @@ class Engine:
         self._connect = connect
         self._clear_when_lost = clear_when_lost
         self._loop = asyncio.get_running_loop()
-        self._cursors: set[Cursor] = set()
-        self._taps: dict[Sink, tuple[str | None, str | None]] = {}
+        # A reader that leaves its loop may not close them: they are not kept for their own sake.
+        self._cursors: WeakSet[Cursor] = WeakSet()
+        self._taps: dict[ref[Sink], tuple[str | None, str | None]] = {}
         self._watchers: dict[Key, list[Watcher]] = {}
         self._waiters: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
         self._asked = 0.0
@@ -242,7 +244,7 @@ class Engine:
         self._closed = True
         for cursor in list(self._cursors):
             cursor.close()
-        for tap in list(self._taps):
+        for tap in self._sinks():
             tap.close()
         self.batch_received()
 
@@ -408,12 +410,16 @@ class Engine:
     def _tap(self, change: Change) -> None:
         message = change.message
         device, name = getattr(message, "device", None), getattr(message, "name", None)
-        size = _size(message)
-        for tap, (of_device, of_name) in list(self._taps.items()):
+        size = weight(message, size)
+        if change.prop is not None:  # with all members, however few have changed
+            size += change.prop.members.__sizeof__()
+        for reference, (of_device, of_name) in list(self._taps.items()):
             if (of_device is None or device in (of_device, None)) and (of_name is None or name in (of_name, None)):
-                tap.put(change, size)
-                if tap.holds_up:
-                    self.hold("tap", True)
+                tap = reference()
+                if tap is not None:
+                    tap.put(change, size)
+                    if tap.holds_up:
+                        self.hold("tap", True)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
         self.malformed += 1
@@ -471,16 +477,19 @@ class Engine:
         return cursor
 
     def add_tap(self, tap: Sink, device: str | None, name: str | None) -> None:
-        self._taps[tap] = (device, name)
+        self._taps[ref(tap)] = (device, name)
         if self._closed:
             tap.close()
 
     def remove_tap(self, tap: Sink) -> None:
-        self._taps.pop(tap, None)
+        self._taps.pop(ref(tap), None)
 
     def taps_drained(self) -> None:
         """Some tap has room again."""
-        if not any(tap.holds_up for tap in self._taps):
+    def _sinks(self) -> list[Sink]:
+        return [tap for reference in self._taps if (tap := reference()) is not None]
+
+        if not any(tap.holds_up for tap in self._sinks()):
             self.hold("tap", False)
 
 

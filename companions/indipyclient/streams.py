@@ -209,6 +209,10 @@ class Tap(Generic[Item]):
             self._closed(self)
             self._drained()
 
+    def __del__(self) -> None:
+        if "_told" in self.__dict__:  # it was made
+            self.close()
+
     async def __aenter__(self) -> Tap[Item]:
         return self
 

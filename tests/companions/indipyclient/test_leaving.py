@@ -140,6 +140,41 @@ async def test_functions_of_the_user_that_raise_do_no_harm():
 
 
 # Streams of BLOBs
+# Readers
+
+
+@asynchronous
+async def test_a_reader_that_leaves_its_loop_leaves_nothing():
+    async with meeting(DEFINE) as (_, server, client):
+        for n in range(5):
+            async with asyncio.timeout(30):
+                await server.send(numbers(RA=n), '<message message="x"/>')
+                async for _ in client.changes():
+                    break
+                await server.send(numbers(RA=n))
+                async for _ in client.tap():
+                    break
+                await server.send('<message message="x"/>')
+                async for _ in client.messages():
+                    break
+        await eventually(lambda: not list(client._engine._cursors))
+        assert not client._engine._taps
+        assert not list(client._taps)
+
+
+@asynchronous
+async def test_a_tap_that_is_left_full_does_not_hold_up_the_server():
+    async with meeting(DEFINE) as (_, server, client):
+        await server.send(numbers(RA=2) + numbers(RA=3) + numbers(RA=4))
+        async with asyncio.timeout(30):
+            async for change in client.tap(limit=1, overflow="wait"):
+                assert change.prop["RA"].value == "2"
+                await eventually(lambda: client.need("Mount", "EQ")["RA"].value == "4")
+                break
+        await server.send(numbers(RA=5))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].value == "5")
+
+
 
 
 @driver_test
