@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -13,11 +14,14 @@ from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties
 from indipydriver.protocol.tags import BlobMode, VectorKind
 
 from .connect import Connect
+from .eventline import is_cancelled
 from .reaching import CONNECT_TIMEOUT
 from .reconnect import Retry
 from .session import Owner, Session
 
 __all__ = ["BlobLink"]
+
+logger = logging.getLogger("indipyclient")
 
 AGREED: Final = 2.0
 """Seconds for the server to say that it knows which BLOBs are wanted; PyPI's does not say it."""
@@ -62,6 +66,10 @@ class BlobLink:
                     link = await self._connect()
             except (OSError, ValueError):
                 pass  # the other connection tells whether the server is there
+            except (Exception, asyncio.CancelledError):  # such as of a user's `connect`
+                if is_cancelled():
+                    raise
+                logger.exception("there is no second connection for BLOBs")
             else:
                 loop = asyncio.get_running_loop()
                 began = loop.time()

@@ -20,6 +20,7 @@ from .addresses import Endpoint
 from .bloblink import BlobLink
 from .connect import Connect
 from .errors import ClientError, LinkLost, NotConnected, TimedOut
+from .eventline import is_cancelled
 from .model.model import Change, Model, What
 from .model.properties import Key
 from .model.wishes import BlobWishes
@@ -161,7 +162,9 @@ class Engine:
                 now = self._loop.time()
                 self._set_status(Status(LinkState.LOST, now, attempt, now + wait, reason))
                 await asyncio.sleep(wait)
-        except Exception as error:  # such as of a `connect` of somebody else: whoever waits is told
+        except (Exception, asyncio.CancelledError) as error:  # such as of a user's `connect`: whoever waits is told
+            if is_cancelled():
+                raise
             logger.exception("the client of %s has ended", self.endpoint)
             self.status = replace(self.status, reason=describe(error, self.endpoint))
         finally:
@@ -255,7 +258,7 @@ class Engine:
             logger.debug("%s: %s %s", self.endpoint, status.state, status.reason)
             try:
                 self.on_status(status)
-            except Exception:  # the user's function: the link is none the worse
+            except (Exception, asyncio.CancelledError):  # the user's function: the link is none the worse
                 logger.exception("on_status has failed with %s", status.state)
             self.batch_received()
 
@@ -363,8 +366,8 @@ class Engine:
     def message_received(self, message: AnyMessage) -> None:
         if self.on_message is not None:
             try:
-                self.on_message(message)
-            except Exception:  # the user's function: what is known stays right
+                self.on_message(message, size)
+            except (Exception, asyncio.CancelledError):  # the user's function: what is known stays right
                 logger.exception("on_message has failed with a %s", type(message).__name__)
         change = self.model.apply(message, self._loop.time())
         if change is None:

@@ -102,7 +102,7 @@ class _PropertyWatcher(Watcher):
 
     def __init__(self, good: Where) -> None:
         self.found: Property | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._good = good
 
     @property
@@ -115,5 +115,5 @@ class _PropertyWatcher(Watcher):
         try:
             if self._good(change.prop):
                 self.found = change.prop
-        except Exception as error:  # of the user's function: it is for who waits, and not for the link
+        except (Exception, asyncio.CancelledError) as error:  # of the user: it is for who waits, not for the link
             self.error = error

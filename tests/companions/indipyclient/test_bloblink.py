@@ -7,6 +7,8 @@ import pytest
 
 from examples import camera, thermostat
 from indipyclient import Client, LinkLost, Retry, TimedOut
+from indipyclient.addresses import parse_endpoint
+from indipyclient.connect import connector
 from tests.support import asynchronous, eventually, match, running_server
 
 from .scripted import BLOB, DEFINE, numbers, scripted
@@ -113,6 +115,28 @@ async def test_a_server_that_does_not_answer_pings_is_waited_for_a_moment(monkey
         await client.wait_property("CCD", "CCD1")
         await client.enable_blobs("CCD")
         assert await enabled(await server.client()) == "Only"
+
+
+@asynchronous
+async def test_a_second_connection_that_fails_oddly_is_tried_again(monkeypatch, caplog):
+    """A `connect` of somebody else may raise anything."""
+    monkeypatch.setattr("indipyclient.bloblink.AGREED", 0.05)
+    monkeypatch.setattr("indipyclient.engine.Retry", lambda: Retry.every(0.02))
+    odd = [RuntimeError("only one"), asyncio.CancelledError()]
+
+    async def second():
+        if made and odd:
+            raise odd.pop()
+        made.append(1)
+        return await connector(parse_endpoint("127.0.0.1", server.port))()
+
+    made = []
+    async with scripted() as server, Client(connect=second, blob_link=True) as client:
+        await server.client(DEFINE, BLOB)
+        await client.wait_property("CCD", "CCD1")
+        await client.enable_blobs("CCD")
+        assert await enabled(await server.client()) == "Only"
+    assert "only one" in caplog.text
 
 
 @asynchronous

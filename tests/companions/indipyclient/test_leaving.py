@@ -112,6 +112,7 @@ async def test_a_blob_that_is_given_up_before_the_second_connection_knows_of_it(
 # What users give
 
 
+@pytest.mark.parametrize("fault", [BrokenPipeError, asyncio.CancelledError])
 @asynchronous
 async def test_functions_of_the_user_that_raise_do_no_harm():
     async with scripted() as server:
@@ -120,10 +121,10 @@ async def test_functions_of_the_user_that_raise_do_no_harm():
 
         def told(status):
             heard.append(status.state)
-            raise BrokenPipeError("the terminal of the user")
+            raise fault("the terminal of the user")
 
         def said(message):
-            raise RuntimeError("the log of the user")
+            raise fault("the log of the user")
 
         client.on_status, client.on_message = told, said
         await client.start()
@@ -322,6 +323,37 @@ async def test_what_ends_the_client_is_told_to_who_waits():
     with pytest.raises(NotConnected, match="no such bus"):
         await client.start()
     assert client.status.state is LinkState.CLOSED
+
+
+@asynchronous
+async def test_a_connect_that_waits_for_something_cancelled_is_no_silent_end(caplog):
+    """Nobody has cancelled the client."""
+
+    async def connect():
+        task = asyncio.ensure_future(asyncio.sleep(30))
+        task.cancel()
+        await task
+
+    client = Client(connect=connect)
+    with pytest.raises(NotConnected, match="CancelledError"):
+        await client.start()
+    assert "has ended" in caplog.text
+
+
+@asynchronous
+async def test_a_condition_that_waits_for_something_cancelled_harms_only_who_waits():
+    async with meeting(DEFINE) as (_, server, client):
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        waiting = asyncio.ensure_future(
+            client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].value == "7" and future.result())
+        )
+        await asyncio.sleep(0)
+        await server.send(numbers(RA=7))
+        await asyncio.wait([waiting], timeout=30)
+        assert waiting.cancelled()
+        await server.send(numbers(RA=8))
+        await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].value == "8")
 
 
 @pytest.mark.parametrize("second", [False, True], ids=["one", "two"])
