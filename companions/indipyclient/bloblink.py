@@ -147,9 +147,9 @@ class BlobLink:
     def over(self) -> bool:
         return self._owner.over
 
-    def message_received(self, message: AnyMessage) -> None:
+    def message_received(self, message: AnyMessage, size: int) -> None:
         if type(message) is SetVector and message.kind is VectorKind.BLOB:
-            self._owner.message_received(message)
+            self._owner.message_received(message, size)
 
     def batch_received(self) -> None:
         self._owner.batch_received()

@@ -131,7 +131,8 @@ class Client:
             idle=self._idle,
             unanswered=max(UNANSWERED, 2 * self._idle),
         )
-        engine.on_message = self.on_message
+        if (said := self.on_message) is not None:
+            engine.on_message = lambda message, size: said(message)
         if self.on_status is not None:
             engine.on_status = self.on_status
         self._task = asyncio.create_task(engine.run(), name=f"INDI client of {self.endpoint}")
@@ -396,7 +397,7 @@ class Client:
             device: Only of this device.
             name: Only of this property.
             limit: Changes that wait for you.
-            limit_bytes: And bytes of BLOBs.
+            limit_bytes: And bytes of memory that they take, about.
             overflow: What happens when you are too slow; see :class:`Overflow`.
         """
         engine = self._running

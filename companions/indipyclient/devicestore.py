@@ -6,9 +6,11 @@ from collections import deque
 from datetime import datetime
 from typing import Any
 
-from indipydriver.protocol.messages import AnyMessage, DefVector, DelProperty
+from indipydriver.protocol.messages import AnyMessage, DefVector, DelProperty, SetVector
+from indipydriver.protocol.tags import VectorKind
 
 from .devices import MESSAGES, Device, Snap
+from .model.kept import KeptBlobs, KeptTexts, held
 from .model.model import MAX_DEVICES, MAX_PROPERTIES
 from .propertyvectors import PropertyVector, new_vector, stamp
 from .snapshots import Received
@@ -32,6 +34,8 @@ class DeviceStore(Received[Device]):
         self.user_string = ""
         self.user_string_dict: dict[tuple[str, str | None, str | None], str] = {}
         self._itemid = 0
+        self._blobs = KeptBlobs()
+        self._texts = KeptTexts()
         self._vectors = 0
         self._snap: Snap | None = None
         self.timeout_enable = True
@@ -78,16 +82,30 @@ class DeviceStore(Received[Device]):
         device = self.data.get(item.device)
         if (device is None or item.name not in device.data) and not self._has_room(device):
             return None
+        vector = device.data.get(item.name) if device is not None else None
+        size = held(item, item.members)
+        if not self._texts.take(size - (vector.size if vector is not None else 0)):
+            return None
         if device is None:
             device = self.data[item.device] = Device(item.device, self)
-        vector = device.data.get(item.name)
         if vector is not None and vector.kind is item.kind:
             vector.define(item)
         else:
             self._vectors += item.name not in device.data
             vector = device.data[item.name] = new_vector(device, self, item)
+        vector.size = size
         self.changed(vector)
         return vector
+
+    def take_update(self, item: SetVector, vector: PropertyVector) -> bool:
+        """Take an update; False if there is too much already."""
+        more = vector.growth(item)
+        if more:
+            if not self._texts.take(more):
+                return False
+            vector.grow(item, more)
+        vector.update(item)
+        return True
 
     def _has_room(self, device: Device | None) -> bool:
         """For one vector more; deleted ones stay, so a server could fill the memory with names."""
@@ -110,8 +128,19 @@ class DeviceStore(Received[Device]):
 
     def _clear(self) -> None:
         self.data.clear()
+        self._blobs.clear()
+        self._texts = KeptTexts()
         self._vectors = 0
         self._snap = None
+
+    def keep_blob(self, vector: PropertyVector, membername: str, size: int) -> None:
+        """A BLOB has come: those that came first are let go when there are too many bytes of them."""
+        for devicename, vectorname, name in self._blobs.add((vector.devicename, vector.name, membername), size):
+            device = self.data.get(devicename)
+            old = device.data.get(vectorname) if device is not None else None
+            if old is not None and name in old.data and old.kind is VectorKind.BLOB:
+                old.data[name].received(None)
+                self.changed(old)
 
     def changed(self, vector: PropertyVector) -> None:
         """A vector has changed: the next snapshot shows it."""

@@ -13,7 +13,7 @@ from weakref import WeakSet, ref
 
 from indipydriver.errors import LocalProtocolError, RemoteProtocolError
 from indipydriver.protocol.encode import encode
-from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties, OneBlob, Ping, SetVector
+from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties, Ping
 from indipydriver.protocol.tags import BlobMode, VectorKind
 
 from .addresses import Endpoint
@@ -23,6 +23,7 @@ from .errors import ClientError, LinkLost, NotConnected, TimedOut
 from .eventline import is_cancelled
 from .model.model import Change, Model, What
 from .model.properties import Key
+from .model.tap import weight
 from .model.wishes import BlobWishes
 from .reaching import CONNECT_TIMEOUT, describe
 from .reconnect import LinkState, Retry, Status
@@ -65,7 +66,7 @@ class Sink(Protocol):
         """It is full, and the server is not to be read."""
 
     def put(self, change: Change, size: int) -> None:
-        """Take a change, with so many bytes of BLOBs."""
+        """Take a change, which takes about so many bytes of memory."""
 
     def close(self) -> None:
         """There are no more."""
@@ -89,6 +90,7 @@ class Engine:
         malformed: Elements that were skipped.
         trips: Seconds of the last round trip and of the shortest; None before the first.
         on_status: Called when `status` has changed.
+        on_message: Called with each message, and with how many bytes it was.
         on_change: Called for each change, in order, before anybody else is told.
     """
 
@@ -118,7 +120,7 @@ class Engine:
         self.trips: tuple[float, float] | None = None
         self.on_status: Callable[[Status], None] = lambda status: None
         self.on_change: Callable[[Change], None] = lambda change: None
-        self.on_message: Callable[[AnyMessage], None] | None = None
+        self.on_message: Callable[[AnyMessage, int], None] | None = None
         self._connect = connect
         self._clear_when_lost = clear_when_lost
         self._loop = asyncio.get_running_loop()
@@ -363,7 +365,7 @@ class Engine:
     def over(self) -> bool:
         return self._closed
 
-    def message_received(self, message: AnyMessage) -> None:
+    def message_received(self, message: AnyMessage, size: int = 0) -> None:
         if self.on_message is not None:
             try:
                 self.on_message(message, size)
@@ -384,7 +386,7 @@ class Engine:
         elif change.what is What.DELETED and self._watchers:
             self._tell_deleted(change)
         if self._taps:
-            self._tap(change)
+            self._tap(change, size)
 
     def pong_received(self, uid: str) -> None:
         future = self._pings.get(uid)
@@ -406,11 +408,11 @@ class Engine:
 
     def _tell_deleted(self, change: Change) -> None:
         for (device, name), watchers in list(self._watchers.items()):
-            if self.model.get(device, name) is None and _concerns(change, device, name):
+            if self.model.get(device, name) is None and change.concerns(device, name):
                 for watcher in list(watchers):
                     watcher.changed(change)
 
-    def _tap(self, change: Change) -> None:
+    def _tap(self, change: Change, size: int) -> None:
         message = change.message
         device, name = getattr(message, "device", None), getattr(message, "name", None)
         size = weight(message, size)
@@ -484,26 +486,13 @@ class Engine:
         if self._closed:
             tap.close()
 
+    def _sinks(self) -> list[Sink]:
+        return [tap for reference in self._taps if (tap := reference()) is not None]
+
     def remove_tap(self, tap: Sink) -> None:
         self._taps.pop(ref(tap), None)
 
     def taps_drained(self) -> None:
         """Some tap has room again."""
-    def _sinks(self) -> list[Sink]:
-        return [tap for reference in self._taps if (tap := reference()) is not None]
-
         if not any(tap.holds_up for tap in self._sinks()):
             self.hold("tap", False)
-
-
-def _concerns(change: Change, device: str, name: str) -> bool:
-    message = change.message
-    of_device, of_name = getattr(message, "device", None), getattr(message, "name", None)
-    return of_device in (None, device) and of_name in (None, name)
-
-
-def _size(message: AnyMessage) -> int:
-    """Bytes of BLOBs that a message holds."""
-    if not isinstance(message, SetVector) or message.kind is not VectorKind.BLOB:
-        return 0
-    return sum(len(one.data) for one in message.members if isinstance(one, OneBlob))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import deque
 from collections.abc import Mapping
-from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -36,8 +35,10 @@ from .devices import Device, Snap, SnapDevice
 from .devicestore import DeviceStore
 from .engine import Engine
 from .errors import ClientError
+from .eventline import EventLine, is_cancelled
 from .events import ClientEvent, ConnectionLost, ConnectionMade, VectorTimeOut, event_of, setBLOBVector
 from .model.model import Model
+from .model.tap import weight
 from .model.wishes import BlobWishes
 from .propertymembers import BLOBMember
 from .propertyvectors import (
@@ -56,13 +57,6 @@ logger = logging.getLogger("indipyclient")
 
 RETRY: Final = 5.0
 """Seconds between two tries to connect."""
-EVENTS_WAITING: Final = 1000
-"""Elements that wait for rxevent; with more the server is not read."""
-BYTES_WAITING: Final = 256 << 20
-LAST_EVENTS: Final = 2.0
-"""Seconds for rxevent to take what has come when the client ends."""
-_turn: Final[ContextVar[object]] = ContextVar("turn", default=None)
-"""During which event this task, or the one that began it, was begun."""
 
 
 class IPyClient(DeviceStore):
@@ -82,16 +76,13 @@ class IPyClient(DeviceStore):
         resend_enableBLOB_on_def: What was said of a device's BLOBs is repeated when they are defined.
         timeout_enable: A vector that is sent must be answered in time.
         vector_timeout_min, vector_timeout_max: Bounds of that time, in seconds.
-        idle_timeout: Seconds of silence after which properties are asked for.
-        respond_timeout: Seconds of silence after which the connection is made anew.
     """
 
     def __init__(self, indihost: str = "localhost", indiport: int = 7624, **clientdata: Any) -> None:
         super().__init__(indihost, indiport)
         self.clientdata = clientdata
         self.enable_reports = True
-        self.idle_timeout: float = 20
-        self.respond_timeout: float = 40
+        self._silence: tuple[float, float] = (20, 40)
         self.stopped = asyncio.Event()
         self._stop = False
         self._stopping = asyncio.Event()
@@ -100,13 +91,10 @@ class IPyClient(DeviceStore):
         self._default = BlobMode.NEVER
         self._wishes = BlobWishes()
         self._engine: Engine | None = None
-        self._events: deque[tuple[Any, int, asyncio.Future[None] | None]] = deque()
-        self._waiting = 0  # bytes in it
-        self._news = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._events = EventLine(self._handle, self._hold)
         self._told = ""
         self._linked = False
-        self._handler: asyncio.Task[None] | None = None
-        self._turn: object = None  # the event that is being handled
 
     # To be overridden
 
@@ -119,7 +107,7 @@ class IPyClient(DeviceStore):
     # Life
 
     async def asyncrun(self) -> None:
-        """Connect, and connect again when that is lost, until :meth:`shutdown` is called."""
+        """Connect, and connect again when that is lost, until :meth:`shutdown` is called.  It may be run again."""
         endpoint = parse_endpoint(self.indihost, self.indiport)
         make = connector(endpoint)
         engine = self._engine = Engine(
@@ -129,42 +117,57 @@ class IPyClient(DeviceStore):
             self._wishes,
             retry=Retry.every(RETRY),
             clear_when_lost=True,
-            idle=self.idle_timeout,
-            unanswered=self.respond_timeout,
         )
+        self._set_silence(*self._silence)
+        self._begin()
         self._say(logging.INFO, f"Attempting to connect to {self.indihost}:{self.indiport}")
         engine.on_status = self._status_changed
         engine.on_message = self._received
-        tasks = [asyncio.ensure_future(each) for each in (engine.run(), self._handle_events(), self._run_hardware())]
-        self._handler = tasks[1]
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        stopping, running, hardware = [
+            asyncio.ensure_future(each) for each in (self._stopping.wait(), engine.run(), self._run_hardware())
+        ]
+        tasks = {"the connection": running, "hardware": hardware, "rxevent": self._events.start()}
         try:
-            await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
+            await asyncio.wait([stopping, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+            for what, task in tasks.items():
+                if task.cancelled():  # by somebody else, or by itself
+                    logger.error("%s was cancelled: the client ends", what)
                 if task.done():
                     task.result()
         finally:
             self._stop = True
-            stopping.cancel()
-            tasks[0].cancel()
-            tasks[2].cancel()
-            await asyncio.gather(stopping, tasks[0], tasks[2], return_exceptions=True)
-            self._put(_End())  # what has come still counts
-            await asyncio.wait([tasks[1]], timeout=LAST_EVENTS)
-            tasks[1].cancel()
-            await asyncio.gather(tasks[1], return_exceptions=True)
-            self._engine = None
-            self._clear()
-            self.stopped.set()
+            for task in (stopping, running, hardware):
+                task.cancel()
+            try:
+                await asyncio.gather(stopping, running, hardware, return_exceptions=True)
+                await self._events.finish()  # what has come still counts
+            finally:  # whoever cancels may do so twice
+                tasks["rxevent"].cancel()
+                self._engine = self._loop = None
+                self._clear()
+                self.stopped.set()
+
+    def _begin(self) -> None:
+        """Be as at first: it may have been run before, on another event loop."""
+        self._loop = asyncio.get_running_loop()
+        if self.stopped.is_set():
+            self.stopped, self._stopping, self._stop = asyncio.Event(), asyncio.Event(), False
+            self._told = ""
+            self._events = EventLine(self._handle, self._hold)
 
     async def _run_hardware(self) -> None:
         await self.hardware()
         await self._stopping.wait()
 
     def shutdown(self) -> None:
-        """End: ``asyncrun`` comes back."""
+        """End: ``asyncrun`` comes back.  May be called from any thread."""
         self._stop = True
-        self._stopping.set()
+        loop = self._loop
+        if loop is None:
+            self._stopping.set()
+            return
+        with contextlib.suppress(RuntimeError):  # it has just ended
+            loop.call_soon_threadsafe(self._stopping.set)
 
     @property
     def stop(self) -> bool:
@@ -182,7 +185,7 @@ class IPyClient(DeviceStore):
             self._told = ""
             self._linked = True
             self._say(logging.INFO, f"Connected to {where}")
-            self._put(ConnectionMade())
+            self._events.put(ConnectionMade())
             self._say(logging.INFO, "getProperties sent")
         elif status.state is not LinkState.CONNECTING:
             self._link_gone(where, status.reason)
@@ -191,51 +194,23 @@ class IPyClient(DeviceStore):
         """The connection has ended, or could not be made; the same is told once."""
         if self._linked:
             self._linked = False
-            self._put(_Cleared())
+            self._events.put(_Cleared())
             self._say(logging.WARNING, f"Connection closed on {where}")
-            self._put(ConnectionLost())
+            self._events.put(ConnectionLost())
         elif self._told != reason and not self._stop:
             self._told = reason
             self._say(logging.WARNING, f"Connection failed on {where}, re-trying: {reason}")
 
     # In
 
-    def _received(self, message: AnyMessage) -> None:
+    def _received(self, message: AnyMessage, size: int) -> None:
         if self._verbose and logger.isEnabledFor(logging.DEBUG):
             self._log("RX", message)
-        size = 0
-        if type(message) is SetVector and message.kind is VectorKind.BLOB:
-            size = sum(len(one.data) for one in message.members if isinstance(one, OneBlob))
-        self._put(message, size)
-
-    def _put(self, item: Any, size: int = 0, done: asyncio.Future[None] | None = None) -> None:
-        self._events.append((item, size, done))
-        self._waiting += size
-        self._news.set()
-        if len(self._events) >= EVENTS_WAITING or self._waiting >= BYTES_WAITING:
-            self._hold(True)
+        self._events.put(message, weight(message, size))
 
     def _hold(self, on: bool) -> None:
         if self._engine is not None:
             self._engine.hold("events", on)
-
-    async def _handle_events(self) -> None:
-        while True:
-            while not self._events:
-                self._news.clear()
-                await self._news.wait()
-            item, size, done = self._events.popleft()
-            self._waiting -= size
-            if len(self._events) == EVENTS_WAITING // 2 or not self._events:
-                self._hold(False)
-            if isinstance(item, _End):
-                return
-            self._turn = object()
-            _turn.set(self._turn)
-            await self._handle(item)
-            self._turn = None
-            if done is not None and not done.done():
-                done.set_result(None)
 
     async def _handle(self, item: Any) -> None:
         """Store what has come, and tell of it."""
@@ -249,7 +224,9 @@ class IPyClient(DeviceStore):
     async def _tell(self, event: Any) -> None:
         try:
             await self.rxevent(event)
-        except Exception:  # the user's; the next event is none the worse
+        except (Exception, asyncio.CancelledError):  # the user's; the next event is none the worse
+            if is_cancelled():
+                raise
             where = f"{event.devicename} {event.vectorname}" if event.devicename else "the site"
             logger.exception("rxevent has failed with a %s of %s", event.eventtype, where)
 
@@ -283,7 +260,9 @@ class IPyClient(DeviceStore):
         if device is None or vector is None or vector.kind is not item.kind or not vector.enable:
             self._say(logging.WARNING, f"Error: {item.device} {item.name} has been set and is not defined")
             return None
-        vector.update(item)
+        if not self.take_update(item, vector):
+            self._say(logging.WARNING, f"Error: there is no room for {item.device} {item.name}")
+            return None
         return event_of(item, device, vector)
 
     async def _save(self, event: setBLOBVector, folder: Path) -> None:
@@ -305,24 +284,12 @@ class IPyClient(DeviceStore):
 
     def look_at_timeout(self, vector: PropertyVector) -> None:
         """The time for the answer to a vector may be over."""
-        if vector.checktimedout(asyncio.get_running_loop().time()) and vector.enable:
-            self._put(VectorTimeOut(vector.device, vector))
+        known = self.data.get(vector.devicename) is vector.device
+        if vector.checktimedout(asyncio.get_running_loop().time()) and vector.enable and known:
+            self._events.put(VectorTimeOut(vector.device, vector))
 
     async def raise_clientevent(self, eventtype: str, vector: PropertyVector, payload: dict[str, Any]) -> None:
-        await self._inject(ClientEvent(eventtype, vector.device, vector, **payload))
-
-    async def _inject(self, item: Any) -> None:
-        """Handle something of our own, and come back when rxevent has; also from within rxevent, and from tasks for
-        which it may wait."""
-        if self._handler is None or self._handler.done() or asyncio.current_task() is self._handler:
-            await self._handle(item)
-            return
-        if self._turn is not None and _turn.get() is self._turn:
-            self._put(item)
-            return
-        done = asyncio.get_running_loop().create_future()
-        self._put(item, 0, done)
-        await asyncio.wait([done, self._handler], return_when=asyncio.FIRST_COMPLETED)
+        await self._events.inject(ClientEvent(eventtype, vector.device, vector, **payload))
 
     # What is said here
 
@@ -330,12 +297,12 @@ class IPyClient(DeviceStore):
         """Log a text, and show it as a message of the site."""
         logger.info("%s", message)
         if self.enable_reports:
-            await self._inject(Message(None, message, format_timestamp()))
+            await self._events.inject(Message(None, message, format_timestamp()))
 
     async def warning(self, message: str) -> None:
         """Log a warning, and show it as a message of the site."""
         logger.warning("%s", message)
-        await self._inject(Message(None, message, format_timestamp()))
+        await self._events.inject(Message(None, message, format_timestamp()))
 
     def refuse(self, message: str) -> None:
         """Something cannot be sent: log why."""
@@ -344,7 +311,7 @@ class IPyClient(DeviceStore):
     def _say(self, level: int, text: str) -> None:
         logger.log(level, "%s", text)
         if level > logging.INFO or self.enable_reports:
-            self._put(Message(None, text, format_timestamp()))
+            self._events.put(Message(None, text, format_timestamp()))
 
     def debug_verbosity(self, verbose: int) -> None:
         """How much of the XML is logged at DEBUG: 0 nothing, 1 no members, 2 members without BLOBs, 3 all.
@@ -486,15 +453,31 @@ class IPyClient(DeviceStore):
             self.vector_timeout_min = timeout_min
         if timeout_max is not None:
             self.vector_timeout_max = timeout_max
-            self.idle_timeout = 2 * timeout_max
-            self.respond_timeout = 4 * timeout_max
-            if self._engine is not None:
-                self._engine.idle, self._engine.unanswered = self.idle_timeout, self.respond_timeout
+            self._set_silence(2 * timeout_max, 4 * timeout_max)
+
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds of silence after which properties are asked for."""
+        return self._silence[0]
+
+    @idle_timeout.setter
+    def idle_timeout(self, value: float) -> None:
+        self._set_silence(value, self.respond_timeout)
+
+    @property
+    def respond_timeout(self) -> float:
+        """Seconds of silence after which the connection is made anew."""
+        return self._silence[1]
+
+    @respond_timeout.setter
+    def respond_timeout(self, value: float) -> None:
+        self._set_silence(self.idle_timeout, value)
+
+    def _set_silence(self, idle: float, respond: float) -> None:
+        self._silence = idle, respond
+        if self._engine is not None:
+            self._engine.idle, self._engine.unanswered = idle, respond
 
 
 class _Cleared:
     """Everything that was known is not any more."""
-
-
-class _End:
-    """There are no more events."""

@@ -41,6 +41,8 @@ __all__ = [
     "new_vector",
 ]
 
+SHORT: Final = 128
+"""Bytes of a text that do not count."""
 DEFAULT_GROUP: Final = "DEFAULT GROUP"
 """Of vectors whose definition names none."""
 
@@ -54,6 +56,11 @@ def _time_of(text: str) -> datetime | None:
 def stamp(text: str | None) -> datetime:
     """The timestamp of a message; now, if it has none."""
     return (_time_of(text) if text else None) or datetime.now(UTC)
+
+
+def _limit(new: str | None, old: str) -> str:
+    """The new limit of a number, unless there is none; no number is longer than that."""
+    return new if new and len(new) <= SHORT else old
 
 
 class PropertyVector(Mapping[str, Any]):
@@ -88,6 +95,8 @@ class PropertyVector(Mapping[str, Any]):
         self.message = ""
         self.message_timestamp = stamp(message.timestamp)
         self.timeout: float | None = None
+        self.size = 0  # bytes of its texts, about
+        self._long: dict[str, int] = {}  # lengths of those that are long, by member
         self._due = 0.0  # when an answer is late; 0 when none is awaited
         self.define(message)
 
@@ -105,6 +114,7 @@ class PropertyVector(Mapping[str, Any]):
         self.timeout = None if self.kind is VectorKind.LIGHT else self._seconds(message.timeout, 0.0)
         self.enable = True
         self._due = 0.0
+        self._long = {one.name: len(one.value) for one in message.members if len(one.value) > SHORT}
         before, self.data = self.data, {}
         for one in message.members:
             member = self.data[one.name] = self._make(one)
@@ -139,6 +149,22 @@ class PropertyVector(Mapping[str, Any]):
         fields["_due"] = 0.0
         self._set_members(message)
         self._client.changed(self)
+
+    def growth(self, message: SetVector) -> int:
+        """By how many bytes an update makes the texts of the members longer; short ones do not count."""
+        long = self._long
+        more = 0
+        for one in message.members:
+            size = len(one[1])
+            if (size > SHORT or long) and one[0] in self.data:
+                more += (size if size > SHORT else 0) - long.get(one[0], 0)
+        return more
+
+    def grow(self, message: SetVector, more: int) -> None:
+        """There is room for what has been found by :meth:`growth`."""
+        self.size += more
+        sizes = {one.name: len(one[1]) for one in message.members if one.name in self.data}
+        self._long = {name: size for name, size in {**self._long, **sizes}.items() if size > SHORT}
 
     def _set_members(self, message: SetVector) -> None:
         members = self.data
@@ -291,8 +317,8 @@ class NumberVector(PropertyVector):
             if len(one) == 5 and (one[2] is not None or one[3] is not None or one[4] is not None):  # limits change, too
                 member = self.data.get(one.name)
                 if isinstance(one, OneMember) and isinstance(member, NumberMember):
-                    member.min, member.max = one.min or member.min, one.max or member.max
-                    member.step = one.step or member.step
+                    member.min, member.max = _limit(one.min, member.min), _limit(one.max, member.max)
+                    member.step = _limit(one.step, member.step)
 
     def _number(self, membername: str) -> NumberMember:
         member = self.data[membername]
@@ -342,6 +368,9 @@ class BLOBVector(PropertyVector):
         assert isinstance(member, BLOBMember)
         return member
 
+    def growth(self, message: SetVector) -> int:
+        return 0
+
     def set_blobsize(self, membername: str, blobsize: int) -> None:
         """Change the size that is known here."""
         self._blob(membername).blobsize = int(blobsize)
@@ -355,6 +384,7 @@ class BLOBVector(PropertyVector):
             member = self.data.get(one.name)
             if isinstance(member, BLOBMember) and isinstance(one, OneBlob):
                 member.received(one.data)
+                self._client.keep_blob(self, one.name, len(one.data))
                 member.blobsize = one.size if one.size is not None else len(one.data)
                 member.blobformat = one.format
 

@@ -39,8 +39,8 @@ class Owner(Protocol):
     def over(self) -> bool:
         """It wants nothing more."""
 
-    def message_received(self, message: AnyMessage) -> None:
-        """In order."""
+    def message_received(self, message: AnyMessage, size: int) -> None:
+        """In order; so many bytes were the element."""
 
     def batch_received(self) -> None:
         """What came in at once has been handed on."""
@@ -200,7 +200,7 @@ class Session:
             except (MemoryError, RecursionError) as error:
                 self._owner.fault_received(RemoteProtocolError(f"an element that cannot be read: {error!r}"))
                 continue
-            self._hand_on(message)
+            self._hand_on(message, frame.size)
         self._owner.batch_received()
 
     async def _decode_large(self, frame: BlobFrame) -> None:
@@ -216,12 +216,12 @@ class Session:
         if self._owner.over:  # meanwhile
             return
         if message is not None:
-            self._hand_on(message)
+            self._hand_on(message, frame.size)
         self._take(frames)
         if self._decoding is None:
             self.hold("blob", False)
 
-    def _hand_on(self, message: AnyMessage) -> None:
+    def _hand_on(self, message: AnyMessage, size: int) -> None:
         self.messages += 1
         if type(message) is Ping:
             if message.reply:
@@ -229,7 +229,7 @@ class Session:
             else:
                 self.answer(encode(Ping(message.uid, reply=True)))
             return
-        self._owner.message_received(message)
+        self._owner.message_received(message, size)
 
     def hold(self, reason: str, on: bool) -> None:
         """Read nothing as long as there is a reason."""

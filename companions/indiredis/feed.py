@@ -19,7 +19,7 @@ __all__ = ["Feed", "News", "definition_of"]
 
 LIMIT: Final = 5000
 LIMIT_BYTES: Final = 64 << 20
-"""Changes and bytes of BLOBs that wait while the other side is away."""
+"""Changes, and bytes of memory that they take, that wait while the other side is away."""
 
 
 class News(NamedTuple):

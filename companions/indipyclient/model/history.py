@@ -1,12 +1,17 @@
-"""The last values of numbers, for sparklines and plots."""
+"""The last values of numbers, for sparklines and plots.  Each number has a ring of its own."""
 
 from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["History", "Point"]
+from indipydriver.protocol.messages import DefVector, OneBlob, SetVector
+
+from .properties import Key, Property, number_of
+
+__all__ = ["Histories", "History", "Point"]
 
 
 class Point(NamedTuple):
@@ -70,3 +75,53 @@ class History:
         """Oldest first."""
         begin = self._next
         return [Point(*point) for point in zip(*(field[begin:] + field[:begin] for field in self._fields), strict=True)]
+
+
+class Histories:
+    """Those of all numbers.
+
+    Args:
+        points: How many are kept of each; 0 for none.
+        span: Seconds that one stands for.
+
+    Attributes:
+        wanted: So many points are kept.
+    """
+
+    def __init__(self, points: int, span: float) -> None:
+        self.wanted = points
+        self._span = span
+        self._of: dict[tuple[str, str, str], History] = {}
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def keep(self, points: int) -> None:
+        """From now on keep so many; 0 lets go of what there is."""
+        self.wanted = points
+        if not points:
+            self._of.clear()
+
+    def points(self, device: str, name: str, member: str) -> list[Point]:
+        """Oldest first; empty if none are kept."""
+        found = self._of.get((device, name, member))
+        return found.points() if found is not None else []
+
+    def record(self, prop: Property, message: SetVector | DefVector, now: float) -> None:
+        """A vector of numbers has these values."""
+        if not self.wanted:
+            return
+        for one in message.members:
+            key = (message.device, message.name, one.name)
+            if one.name not in prop.members or isinstance(one, OneBlob):
+                continue
+            history = self._of.get(key)
+            if history is None:
+                history = self._of[key] = History(self.wanted, self._span)
+            history.add(now, number_of(one.value))
+
+    def forget(self, key: Key, members: Iterable[str]) -> None:
+        """These members are gone."""
+        if self._of:
+            for member in members:
+                self._of.pop((*key, member), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -21,8 +21,9 @@ from indipydriver.protocol.messages import (
 from indipydriver.protocol.tags import State, VectorKind
 
 from .delta import Delta, Grave, Note, newer
-from .history import History, Point
-from .properties import STATES, Definition, Key, Member, Pending, Property, number_of
+from .history import Histories, Point
+from .kept import EACH, KeptBlobs, KeptTexts, held
+from .properties import STATES, Definition, Key, Member, Pending, Property
 from .site import Device, Site
 
 __all__ = ["Change", "Model", "What"]
@@ -33,8 +34,6 @@ MAX_DEVICES: Final = 10_000
 GRAVES: Final = 1024
 NOTES: Final = 1000
 NOTES_OF_A_DEVICE: Final = 100
-BLOB_BYTES: Final = 512 << 20
-"""Bytes of BLOB data that are kept, the newest of each member; beyond, those that came first are let go."""
 
 _STATE_INDEX: Final = {state: index for index, state in enumerate(STATES)}
 _new: Final = tuple.__new__  # Member(...) takes twice as long
@@ -64,6 +63,11 @@ class Change(NamedTuple):
     message: AnyMessage
     prop: Property | None
 
+    def concerns(self, device: str, name: str) -> bool:
+        """It is of this property, or of something of which that is a part."""
+        of_device, of_name = getattr(self.message, "device", None), getattr(self.message, "name", None)
+        return of_device in (None, device) and of_name in (None, name)
+
 
 @dataclass(slots=True)
 class _Record:
@@ -71,7 +75,7 @@ class _Record:
 
     name: str
     properties: dict[str, Property] = field(default_factory=dict)
-    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=NOTES_OF_A_DEVICE))
+    notes: deque[Note] = field(default_factory=deque)
     seen: Device | None = None  # as it was last shown, until it changes
 
 
@@ -92,7 +96,7 @@ class Model:
         connected: The link is up.
         session: Which connection it is, counted from 1; 0 before the first.
         unknown: Updates of properties or members that were never defined, and were ignored.
-        refused: Definitions beyond the bounds, and were ignored.
+        refused: What was beyond the bounds, such as 256 MiB of texts, and was ignored.
         defined_at: When the last definition or deletion came, in the caller's clock.
     """
 
@@ -111,13 +115,11 @@ class Model:
         self._notes: deque[Note] = deque(maxlen=NOTES)
         self._site: Site | None = None
         self._last: Delta | None = None
-        self._points = history
-        self._span = span
-        self._histories: dict[tuple[str, str, str], History] = {}
+        self._histories = Histories(history, span)
         self._keep_blobs = keep_blobs
         self._values = values
-        self._blobs: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self._blob_bytes = 0
+        self._blobs = KeptBlobs()
+        self._texts = KeptTexts()
 
     # What comes in
 
@@ -149,15 +151,23 @@ class Model:
         if message.kind is VectorKind.BLOB:
             self._set_blobs(old, members, message)
         else:
+            more = 0
             for one in message.members:
                 member = members.get(one.name)
                 if member is None or isinstance(one, OneBlob):
                     self.unknown += 1
                     continue
-                name, label, _, format, low, high, step, data, size = member
-                if one.min is not None or one.max is not None or one.step is not None:
-                    low, high, step = one.min or low, one.max or high, one.step or step
-                members[name] = _new(Member, (name, label, one.value, format, low, high, step, data, size))
+                name, label, before, format, low, high, step, data, size = member
+                _, value, lowest, highest, by = one
+                more += len(value) - len(before)
+                if lowest is not None or highest is not None or by is not None:
+                    more -= len(low) + len(high) + len(step)
+                    low, high, step = lowest or low, highest or high, by or step
+                    more += len(low) + len(high) + len(step)
+                members[name] = _new(Member, (name, label, value, format, low, high, step, data, size))
+            if more and not self._texts.take(more):
+                self.refused += 1
+                return None
         self.rev = rev = self.rev + 1
         state = message.state
         entered = old.entered
@@ -184,8 +194,8 @@ class Model:
         self._put(record, prop)
         if text:
             self._note(message.device, message.name, text, message.timestamp, now)
-        if self._points and message.kind is VectorKind.NUMBER:
-            self._record(prop, message, now)
+        if message.kind is VectorKind.NUMBER and self._histories.wanted:
+            self._histories.record(prop, message, now)
         return Change(What.SET, rev, message, prop)
 
     def _set_blobs(self, old: Property, members: dict[str, Member], message: SetVector) -> None:
@@ -196,17 +206,11 @@ class Model:
                 continue
             data = one.data if self._keep_blobs else None
             members[one.name] = member._replace(format=one.format, data=data, size=one.size)
-            if data is not None:
-                key = (*old.key, one.name)
-                self._blob_bytes += len(data) - self._blobs.pop(key, 0)
-                self._blobs[key] = len(data)
-        while self._blob_bytes > BLOB_BYTES and len(self._blobs) > 1:
-            key, size = self._blobs.popitem(last=False)
-            self._blob_bytes -= size
-            if key[:2] == old.key:
-                members[key[2]] = members[key[2]]._replace(data=None)
-            else:
-                self._let_go(*key)
+            for key in self._blobs.add((*old.key, one.name), len(data)) if data is not None else ():
+                if key[:2] == old.key:
+                    members[key[2]] = members[key[2]]._replace(data=None)
+                else:
+                    self._let_go(*key)
 
     def _let_go(self, device: str, name: str, member: str) -> None:
         """Drop the data of a BLOB; nobody need be told."""
@@ -221,19 +225,22 @@ class Model:
         key = (message.device, message.name)
         record = self._devices.get(message.device)
         old = record.properties.get(message.name) if record is not None else None
-        if old is None and (
-            len(self._by_rev) >= MAX_PROPERTIES or (record is None and len(self._devices) >= MAX_DEVICES)
-        ):
+        has_place = old is not None or (
+            len(self._by_rev) < MAX_PROPERTIES and (record is not None or len(self._devices) < MAX_DEVICES)
+        )
+        members = {
+            m.name: _new(Member, (m.name, m.label or m.name, m.value, m.format, m.min, m.max, m.step, None, None))
+            for m in (message.members if self._values else ())
+        }
+        definition = Definition.of(message)
+        before = held(old.definition, old.members.values()) if old is not None else 0
+        if not has_place or not self._texts.take(held(definition, members.values()) - before):
             self.refused += 1
             return None
         if record is None:
             record = self._devices[message.device] = _Record(message.device)
         self.rev = rev = self.rev + 1
         self.defined_at = now
-        members = {
-            m.name: _new(Member, (m.name, m.label or m.name, m.value, m.format, m.min, m.max, m.step, None, None))
-            for m in (message.members if self._values else ())
-        }
         if old is not None and message.kind is VectorKind.BLOB is old.kind:  # a definition says nothing of the data
             for name, member in members.items():
                 last = old.members.get(name)
@@ -242,13 +249,13 @@ class Model:
             self._forget_blobs(key, members)
         elif old is not None:
             self._forget_blobs(key)
-        if old is not None and self._histories:
+        if old is not None and old.kind is VectorKind.NUMBER:
             numbers = members if message.kind is VectorKind.NUMBER else {}
-            self._forget_history(key, old.members.keys() - numbers.keys())
+            self._histories.forget(key, old.members.keys() - numbers.keys())
         text = message.message
-        before = old.entered if old is not None else (0, 0, 0, 0)
+        entered = old.entered if old is not None else (0, 0, 0, 0)
         prop = Property(
-            Definition.of(message),
+            definition,
             message.state,
             members,
             message.timeout,
@@ -259,14 +266,14 @@ class Model:
             rev,
             now,
             self.session,
-            before if old is not None and old.state is message.state else _entered(before, message.state, rev),
+            entered if old is not None and old.state is message.state else _entered(entered, message.state, rev),
             old.pending if old is not None else None,
         )
         self._put(record, prop)
         if text:
             self._note(message.device, message.name, text, message.timestamp, now)
-        if self._points and message.kind is VectorKind.NUMBER:
-            self._record(prop, message, now)
+        if message.kind is VectorKind.NUMBER:
+            self._histories.record(prop, message, now)
         return Change(What.DEFINED, rev, message, prop)
 
     def _delete(self, message: DelProperty, now: float) -> Change | None:
@@ -300,12 +307,15 @@ class Model:
             return False
         for each in gone:
             self._forget_blobs((device, each))
-            self._forget_history((device, each), record.properties.pop(each).members)
+            prop = record.properties.pop(each)
+            self._texts.take(-held(prop.definition, prop.members.values()))
+            self._histories.forget((device, each), prop.members)
             del self._by_rev[device, each]
         record.seen = self._site = None
         self.rev += 1
         if not record.properties:
             del self._devices[device]
+            self._texts.take(-sum(map(_weight, record.notes)))
             name = None
         self._graves.append(Grave(device, name, self.rev))
         if len(self._graves) > GRAVES:
@@ -318,7 +328,11 @@ class Model:
         self._notes.append(note)
         record = self._devices.get(device) if device is not None else None
         if record is not None:
-            record.notes.append(note)
+            notes = record.notes
+            while notes and (len(notes) >= NOTES_OF_A_DEVICE or not self._texts.has_room(_weight(note))):
+                self._texts.take(-_weight(notes.popleft()))
+            if self._texts.take(_weight(note)):
+                notes.append(note)
             record.seen = None
         self._site = None
         return note
@@ -448,36 +462,22 @@ class Model:
 
     def keep_history(self, points: int) -> None:
         """From now on keep so many points of each number; 0 for none, which lets go of what there is."""
-        self._points = points
-        if not points:
-            self._histories.clear()
+        self._histories.keep(points)
 
     def history(self, device: str, name: str, member: str) -> list[Point]:
         """The last values of a number, oldest first; empty if none are kept."""
-        found = self._histories.get((device, name, member))
-        return found.points() if found is not None else []
-
-    def _record(self, prop: Property, message: SetVector | DefVector, now: float) -> None:
-        for one in message.members:
-            key = (message.device, message.name, one.name)
-            if one.name not in prop.members or isinstance(one, OneBlob):
-                continue
-            history = self._histories.get(key)
-            if history is None:
-                history = self._histories[key] = History(self._points, self._span)
-            history.add(now, number_of(one.value))
-
-    def _forget_history(self, key: Key, members: Iterable[str]) -> None:
-        if self._histories:
-            for member in members:
-                self._histories.pop((*key, member), None)
+        return self._histories.points(device, name, member)
 
     def _forget_blobs(self, key: Key, but: Container[str] = ()) -> None:
-        if self._blobs:
-            prop = self._by_rev.get(key)
-            for member in prop.members if prop is not None else ():
+        prop = self._by_rev.get(key)
+        if prop is not None and prop.kind is VectorKind.BLOB:
+            for member in prop.members:
                 if member not in but:
-                    self._blob_bytes -= self._blobs.pop((*key, member), 0)
+                    self._blobs.forget((*key, member))
+
+
+def _weight(note: Note) -> int:
+    return EACH + len(note.text)
 
 
 def _entered(before: tuple[int, int, int, int], state: State, rev: int) -> tuple[int, int, int, int]:

@@ -6,9 +6,27 @@ from collections import deque
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-__all__ = ["Overflow", "TapQueue"]
+from indipydriver.protocol.messages import AnyMessage, OneBlob, SetVector
+from indipydriver.protocol.tags import VectorKind
+
+from .kept import EACH
+
+__all__ = ["Overflow", "TapQueue", "weight"]
 
 Item = TypeVar("Item")
+
+
+def weight(message: AnyMessage, size: int) -> int:
+    """Bytes of memory that a message takes, about.
+
+    Args:
+        message: As decoded.
+        size: Bytes of the element; its texts are no longer than that.
+    """
+    members = getattr(message, "members", ())
+    if type(message) is SetVector and message.kind is VectorKind.BLOB:
+        size = sum(len(one.data) for one in members if isinstance(one, OneBlob))
+    return size + EACH * len(members)
 
 
 class Overflow(StrEnum):
@@ -24,7 +42,7 @@ class TapQueue(Generic[Item]):
 
     Args:
         limit: Items that it holds.
-        limit_bytes: And bytes, as far as the items have a size that is worth counting.
+        limit_bytes: And bytes, as whoever puts them into it counts them.
         overflow: What happens when it is full.
 
     Attributes:

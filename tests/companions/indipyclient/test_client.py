@@ -590,8 +590,7 @@ async def test_a_blob_stays_when_it_is_defined_again():
         await server.send(BLOB.replace('<defBLOB name="CCD1"', '<defBLOB name="CCD2"'), numbers(RA=10))
         await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].number == 10)
         assert client.need("CCD", "CCD1")["CCD2"].data is None
-        assert not client.model._blobs
-        assert client.model._blob_bytes == 0
+        assert client.model._blobs.bytes == 0
 
 
 @asynchronous
@@ -616,6 +615,7 @@ async def test_a_command_after_a_loss_waits_until_the_property_is_known_again():
         with pytest.raises((LinkLost, NotConnected)):
             await setting
 
+
 @asynchronous
 async def test_a_switch_that_is_pressed_after_a_loss_turns_off_what_is_on_then():
     three = SWITCHES.replace("</defSwitchVector>", '<defSwitch name="SLEEP">Off</defSwitch></defSwitchVector>')
@@ -629,7 +629,6 @@ async def test_a_switch_that_is_pressed_after_a_loss_turns_off_what_is_on_then()
         command = await again.expect(match("newSwitchVector"))
         assert {one.get("name"): one.text for one in command} == {"CONNECT": "Off", "SLEEP": "On"}
         pressing.cancel()
-
 
 
 @asynchronous

@@ -15,9 +15,12 @@ import indipyclient as ipc
 from indipyclient.events import getProperties
 from indipyclient.propertymembers import BLOBMember, NumberMember, SwitchMember
 from indipyclient.queclient import QueClient
+from indipydriver.protocol.messages import OneMember, SetVector
+from indipydriver.protocol.tags import VectorKind
 from tests.support import asynchronous, eventually, match, pypi
 
 from .scripted import BLOB, DEFINE, SWITCHES, numbers, scripted
+from .site import define, update
 
 LIGHTS = (
     '<defLightVector device="Mount" name="LIGHTS" label="" group="Main" state="Ok">'
@@ -239,6 +242,91 @@ async def test_an_exception_in_rxevent_is_logged_and_the_client_lives(caplog):
     async with meeting(DEFINE, numbers(RA=3), kind=Failing) as (_, client, _server):
         await client.event("Set", "EQ")
     assert "Mount EQ" in caplog.text
+
+
+@asynchronous
+async def test_something_cancelled_that_rxevent_waits_for_is_logged_and_the_client_lives(caplog):
+    class Failing(Client):
+        async def rxevent(self, event):
+            if event.eventtype == "Define":
+                task = asyncio.ensure_future(asyncio.sleep(30))
+                task.cancel()
+                await task
+            await super().rxevent(event)
+
+    async with meeting(DEFINE, numbers(RA=3), kind=Failing) as (_, client, _server):
+        await client.event("Set", "EQ")
+    assert "Mount EQ" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["rxevent", "hardware"])
+@asynchronous
+async def test_who_cancels_itself_ends_it_and_that_is_logged(what, caplog):
+    async def cancel(*_):
+        await eventually(lambda: client.connected)
+        asyncio.current_task().cancel()
+        await asyncio.sleep(30)
+
+    async with scripted() as server:
+        client = Client("127.0.0.1", server.port)
+        setattr(client, what, cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await client.asyncrun()
+    assert f"{what} was cancelled" in caplog.text
+    assert client.stopped.is_set()
+
+
+@asynchronous
+async def test_an_rxevent_that_swallows_its_end_does_not_hold_up_the_end(monkeypatch):
+    monkeypatch.setattr("indipyclient.eventline.LAST_EVENTS", 0.1)
+
+    class Stubborn(Client):
+        async def rxevent(self, event):
+            await super().rxevent(event)
+            if self.connected:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(60)
+
+    async with meeting(DEFINE, kind=Stubborn) as (_, client, _server):
+        await eventually(lambda: client.connected)
+
+
+@asynchronous
+async def test_who_is_cancelled_twice_leaves_nothing():
+    class Stubborn(Client):
+        async def rxevent(self, event):
+            await super().rxevent(event)
+            if event.eventtype == "ConnectionMade":
+                await asyncio.sleep(60)
+
+    async with scripted() as server:
+        client = Stubborn("127.0.0.1", server.port)
+        task = asyncio.ensure_future(client.asyncrun())
+        await client.event("ConnectionMade")
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.02)
+        assert task.done()
+        assert client.stopped.is_set()
+        await eventually(lambda: len(asyncio.all_tasks()) == 1)
+
+
+def test_it_can_be_run_again_and_ended_from_another_thread():
+    async def run():
+        async with scripted() as server:
+            client.indiport = server.port
+            running = asyncio.ensure_future(client.asyncrun())
+            await server.client(DEFINE)
+            await client.event("Define", "EQ")
+            await asyncio.to_thread(client.shutdown)
+            await asyncio.wait_for(running, 10)
+            assert client.stop
+            assert client.stopped.is_set()
+
+    client = Client("127.0.0.1", 7624)
+    for _ in range(2):
+        client.events = asyncio.Queue()
+        asyncio.run(run())
 
 
 @asynchronous
@@ -521,6 +609,28 @@ async def test_a_slow_rxevent_holds_up_the_server_and_loses_nothing():
 
 
 @asynchronous
+async def test_long_texts_hold_up_the_server(monkeypatch):
+    monkeypatch.setattr("indipyclient.eventline.BYTES_WAITING", 1 << 20)
+    go = asyncio.Event()
+
+    class Slow(Client):
+        async def rxevent(self, event):
+            await go.wait()
+            await super().rxevent(event)
+
+    long = numbers(RA=1).replace("<oneNumber", " " * (200 << 10) + "<oneNumber")
+    async with meeting(DEFINE, kind=Slow) as (server, client, _):
+        sending = asyncio.create_task(server.send(*[long] * 200))
+        await eventually(lambda: len(client._events) > 4)
+        await asyncio.sleep(0.2)
+        assert len(client._events) < 20, "it goes on reading"
+        go.set()
+        for _ in range(200):
+            await client.event("Set", timeout=20)
+        await sending
+
+
+@asynchronous
 async def test_a_server_cannot_fill_the_memory_with_names(monkeypatch):
     monkeypatch.setattr("indipyclient.devicestore.MAX_PROPERTIES", 5)
     monkeypatch.setattr("indipyclient.devicestore.MAX_DEVICES", 2)
@@ -534,6 +644,72 @@ async def test_a_server_cannot_fill_the_memory_with_names(monkeypatch):
         while (await client.event("Message")).message != "end":
             pass
         assert {name: len(device) for name, device in client.items()} == {"Mount 0": 4, "Mount 1": 1}
+
+
+@asynchronous
+async def test_a_server_cannot_fill_the_memory_with_texts(monkeypatch, caplog):
+    monkeypatch.setattr("indipyclient.model.kept.TEXT_BYTES", 10_000)
+    client = Client()
+    for name in ("A", "B"):
+        await client._handle(define("D", name, VectorKind.TEXT, T="x" * 6000))
+    assert list(client["D"]) == ["A"]
+    await client._handle(update("D", "A", VectorKind.TEXT, T="y" * 9500))
+    assert client["D"]["A"]["T"] == "x" * 6000
+    assert "no room for D A" in caplog.text
+    for text in ("y" * 9000, "z", "y" * 9000, "z"):
+        await client._handle(update("D", "A", VectorKind.TEXT, T=text))
+        assert client["D"]["A"]["T"] == text
+    await client._handle(define("D", "N", N=("1", "0", "9", "0")))
+    for high in ("9" * 5000, "8"):
+        more = SetVector(VectorKind.NUMBER, "D", "N", (OneMember("N", "1", None, high, None),))
+        await client._handle(more)
+    assert client["D"]["N"].member("N").max == "8"
+    assert client._texts.bytes == sum(vector.size for vector in client["D"].values())
+
+
+def test_the_newest_blobs_are_kept_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr("indipyclient.model.kept.BLOB_BYTES", 250)
+    client = ipc.IPyClient()
+    for name in ("A", "B", "C"):
+        client.define(define("CCD", name, VectorKind.BLOB, PIC=""))
+        client.data["CCD"][name].update(update("CCD", name, VectorKind.BLOB, PIC=bytes(100)))
+        if name == "B":
+            before = client.snapshot()["CCD"]["A"]
+    assert [vector["PIC"] for vector in client["CCD"].values()] == [None, bytes(100), bytes(100)]
+    assert before["PIC"] == bytes(100)
+    assert client.snapshot()["CCD"]["A"]["PIC"] is None
+    client.define(define("CCD", "B", VectorKind.NUMBER, N="1"))
+    client["CCD"]["C"].update(update("CCD", "C", VectorKind.BLOB, PIC=bytes(300)))
+    assert (client["CCD"]["B"]["N"], client["CCD"]["C"]["PIC"]) == ("1", bytes(300)), "it is no BLOB any more"
+
+
+@asynchronous
+async def test_times_of_silence_hold_also_when_they_are_changed_later():
+    async with meeting(DEFINE, idle_timeout=7) as (_, client, _):
+        await client.event("Define")
+        assert (client._engine.idle, client._engine.unanswered) == (7, 40)
+        client.idle_timeout, client.respond_timeout = 0.01, 0.02
+        assert (client._engine.idle, client._engine.unanswered) == (0.01, 0.02)
+        client.set_vector_timeouts(timeout_max=5)
+        assert (client.idle_timeout, client.respond_timeout) == (10, 20)
+        assert (client._engine.idle, client._engine.unanswered) == (10, 20)
+
+
+@asynchronous
+async def test_a_vector_of_a_connection_that_was_lost_does_not_time_out(monkeypatch):
+    monkeypatch.setattr("indipyclient.ipyclient.RETRY", 0.02)
+    async with meeting(DEFINE) as (connection, client, server):
+        old = (await client.event("Define")).vector
+        await old.send_newNumberVector(members={"RA": 3})
+        assert old._due
+        connection.close()
+        await server.client(DEFINE)
+        await client.event("Define")
+        old._due = 0.001  # long ago
+        client.look_at_timeout(old)
+        await client.report("later")
+        while not client.events.empty():
+            assert client.events.get_nowait().eventtype != "TimeOut"
 
 
 @asynchronous

@@ -114,7 +114,7 @@ async def test_a_blob_that_is_given_up_before_the_second_connection_knows_of_it(
 
 @pytest.mark.parametrize("fault", [BrokenPipeError, asyncio.CancelledError])
 @asynchronous
-async def test_functions_of_the_user_that_raise_do_no_harm():
+async def test_functions_of_the_user_that_raise_do_no_harm(fault):
     async with scripted() as server:
         client = Client("127.0.0.1", server.port, retry=Retry.every(0.02))
         heard = []
@@ -140,7 +140,6 @@ async def test_functions_of_the_user_that_raise_do_no_harm():
             pass
 
 
-# Streams of BLOBs
 # Readers
 
 
@@ -176,6 +175,7 @@ async def test_a_tap_that_is_left_full_does_not_hold_up_the_server():
         await client.wait_property("Mount", "EQ", where=lambda prop: prop["RA"].value == "5")
 
 
+# Streams of BLOBs
 
 
 @driver_test
@@ -371,7 +371,7 @@ async def test_nothing_is_heard_after_the_end(second, monkeypatch):
     monkeypatch.setattr(session, "_decode_blob", slowly)
     async with meeting(BLOB, blob_link=second) as (server, connection, client):
         heard = []
-        client._engine.on_message = heard.append
+        client._engine.on_message = lambda message, size: heard.append(message)
         await client.enable_blobs("CCD")
         sender = await server.client() if second else connection
         await sender.send(picture(bytes(2 << 20)), DEFINE)

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from indipyclient.model import kept
 from indipyclient.model import model as module
 from indipyclient.model.history import History, Point
 from indipyclient.model.model import Model, What
@@ -170,13 +171,32 @@ def test_definitions_beyond_the_bound_are_refused_and_counted(model, monkeypatch
     assert model.get("Mount", "N0").state is State.ALERT, "what is known may still be defined again"
 
 
+def test_texts_beyond_the_bound_are_refused_and_counted(model, monkeypatch):
+    monkeypatch.setattr(kept, "TEXT_BYTES", 10_000)
+    model.apply(define(name="A", kind=VectorKind.TEXT, T="x" * 4000))
+    assert model.apply(define(name="B", kind=VectorKind.TEXT, T="x" * 6000)) is None
+    assert model.apply(define("Dome", "B", VectorKind.TEXT, T="x" * 6000)) is None
+    assert (model.names(), model.names("Mount"), model.refused) == (["Mount"], ["A"], 2)
+    assert model.apply(update(name="A", kind=VectorKind.TEXT, T="y" * 9600)) is None
+    assert model.get("Mount", "A")["T"].value == "x" * 4000
+    model.apply(update(name="A", kind=VectorKind.TEXT, T="y"))
+    model.apply(define("Dome", "B", VectorKind.TEXT, T="x" * 6000))
+    for n in range(100):
+        model.apply(say(f"{n}" * 40, "Dome"))
+    assert [note.text for note in model.notes("Dome")][-1] == "99" * 40
+    assert 5 < len(model.notes("Dome")) < 30
+    assert len(model.notes()) == 100, "which are bounded by their number"
+    model.apply(delete("Dome"))
+    assert model.apply(define(name="C", kind=VectorKind.TEXT, T="x" * 6000))
+
+
 def test_the_newest_blobs_are_kept_up_to_a_bound(model, monkeypatch):
-    monkeypatch.setattr(module, "BLOB_BYTES", 250)
+    monkeypatch.setattr(kept, "BLOB_BYTES", 250)
     for n in "ABC":
         model.apply(define(name=n, kind=VectorKind.BLOB, PIC=""))
         model.apply(update(name=n, kind=VectorKind.BLOB, PIC=bytes(100)))
-    kept = {prop.name: prop["PIC"].data is not None for prop in model}
-    assert kept == {"A": False, "B": True, "C": True}
+    have = {prop.name: prop["PIC"].data is not None for prop in model}
+    assert have == {"A": False, "B": True, "C": True}
     model.apply(delete(name="B"))
     model.apply(define(name="A", kind=VectorKind.BLOB, PIC=""))
     model.apply(update(name="A", kind=VectorKind.BLOB, PIC=bytes(100)))

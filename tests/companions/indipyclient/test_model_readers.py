@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indipyclient.model import kept
 from indipyclient.model import model as module
 from indipyclient.model.model import Model
 from indipydriver.protocol.tags import State, VectorKind
@@ -108,4 +109,18 @@ def test_blob_bytes_that_are_counted_are_those_that_are_kept(steps):
     model = Model()
     for step in steps:
         model.apply(step)
-    assert model._blob_bytes == sum(len(m.data) for p in model for m in p.members.values() if m.data is not None)
+    assert model._blobs.bytes == sum(len(m.data) for p in model for m in p.members.values() if m.data is not None)
+
+
+@given(st.lists(messages, max_size=60), st.sampled_from([2000, 1 << 20]))
+def test_texts_that_are_counted_are_those_that_are_kept(steps, most):
+    before, kept.TEXT_BYTES = kept.TEXT_BYTES, most
+    try:
+        model = Model()
+        for step in steps:
+            model.apply(step)
+        notes = sum(kept.EACH + len(note.text) for device in model.site().devices.values() for note in device.notes)
+        vectors = sum(kept.held(prop.definition, prop.members.values()) for prop in model)
+        assert model._texts.bytes == notes + vectors <= most
+    finally:
+        kept.TEXT_BYTES = before

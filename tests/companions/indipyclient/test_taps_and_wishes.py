@@ -8,7 +8,7 @@ import pytest
 from indipyclient import Client
 from indipyclient.blobs import write_new
 from indipyclient.model.model import Model
-from indipyclient.model.tap import Overflow, TapQueue
+from indipyclient.model.tap import Overflow, TapQueue, weight
 from indipyclient.model.wishes import BlobWishes
 from indipydriver import Device, IPyDriver
 from indipydriver.propertymembers import BLOBMember
@@ -17,7 +17,8 @@ from indipydriver.protocol.messages import EnableBlob
 from indipydriver.protocol.tags import BlobMode, VectorKind
 from tests.support import asynchronous, eventually, running_server
 
-from .site import define
+from .scripted import scripted
+from .site import define, say, update
 
 TIME = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -112,6 +113,46 @@ async def test_blobs_that_nobody_fetches_count_also_when_the_model_does_not_keep
                 await blob.send_setVectorMembers(members=["B"])
             await eventually(lambda: tap.lost)
             assert tap.waiting <= 5
+
+
+TEXTS = '<defTextVector device="D" name="T" state="Ok" perm="ro"><defText name="A">a</defText></defTextVector>'
+
+
+@asynchronous
+async def test_long_texts_that_nobody_fetches_count():
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        connection = await server.client(TEXTS)
+        await client.wait_property("D", "T")
+        tap = client.tap(limit_bytes=1 << 20)
+        for n in range(12):
+            one = f'<oneText name="A">{n}{"x" * (256 << 10)}</oneText>'
+            await connection.send(f'<setTextVector device="D" name="T">{one}</setTextVector>')
+        await client.wait_property("D", "T", where=lambda prop: prop["A"].value.startswith("11x"))
+        assert tap.waiting <= 4
+        assert (await tap.next()).count == 12 - tap.waiting
+
+
+@asynchronous
+async def test_all_members_of_a_vector_count_though_one_has_changed():
+    """Each change holds the property as it was then."""
+    many = "".join(f'<defText name="m{n}"/>' for n in range(1000))
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        connection = await server.client(TEXTS.replace('<defText name="A">a</defText>', many))
+        await client.wait_property("D", "T")
+        tap = client.tap(limit_bytes=1 << 20)
+        for n in range(100):
+            one = f'<oneText name="m1">{n}</oneText>'
+            await connection.send(f'<setTextVector device="D" name="T">{one}</setTextVector>')
+        await client.wait_property("D", "T", where=lambda prop: prop["m1"].value == "99")
+        assert 0 < tap.waiting < 50
+
+
+def test_a_message_weighs_what_its_texts_and_members_take():
+    short = update("Mount", "EQ", RA=1)
+    assert weight(short, 100) < 1000
+    assert weight(update("D", "T", VectorKind.TEXT, **{f"m{n}": "x" for n in range(1000)}), 30_000) > 200_000
+    assert weight(update("D", "B", VectorKind.BLOB, A=bytes(1 << 20)), 1) >= 1 << 20
+    assert weight(say("a" * 1000), 1040) == 1040
 
 
 def test_a_stream_of_a_whole_device_wants_also_what_was_forbidden():

@@ -70,7 +70,7 @@ async def wander(camera: Camera) -> None:
     await camera.link.send(update("Number", "CCD 1", "CCD_TEMPERATURE", {"CCD_TEMPERATURE_VALUE": "-9.78"}))
     await camera.wait()
     found = History(600)
-    model._histories["CCD 1", "CCD_TEMPERATURE", "CCD_TEMPERATURE_VALUE"] = found
+    model._histories._of["CCD 1", "CCD_TEMPERATURE", "CCD_TEMPERATURE_VALUE"] = found
     now = asyncio.get_running_loop().time()
     for n in range(240):
         found.add(now - 240 + n, -10 + 18 * math.exp(-n / 40) + 0.3 * math.sin(n / 5))
