@@ -124,8 +124,8 @@ def unregister(label: str, places: Places) -> Registered:
     """
     ours = {one.label: one for one in _ours(places)}
     if label not in ours:
-        known = ", ".join(map(repr, sorted(ours))) or "nothing"
-        raise ValueError(f"{label!r} is not registered in {places.lists}, but {known}")
+        known = ", but " + ", ".join(map(repr, sorted(ours))) if ours else ", nor is anything else"
+        raise ValueError(f"{label!r} is not registered in {places.lists}{known}")
     one = ours.pop(label)
     if _is_ours(one.program):
         one.program.unlink()
