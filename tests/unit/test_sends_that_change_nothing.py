@@ -27,8 +27,11 @@ def driver_with_all_kinds():
 KINDS = ("switch", "light", "text", "number", "blob")
 
 
-async def turns_during(send, seconds=0.05):
-    """How many turns the others of the event loop get while something is sent again and again."""
+async def turns_during(send, seconds=2):
+    """How many turns the others of the event loop get while something is sent again and again.
+
+    It ends with the first turn, so that the limit may be long: a loaded machine may give this process none for a while.
+    """
     loop = asyncio.get_running_loop()
     turns = 0
 
@@ -40,7 +43,7 @@ async def turns_during(send, seconds=0.05):
 
     task = asyncio.create_task(other())
     end = loop.time() + seconds
-    while loop.time() < end:
+    while not turns and loop.time() < end:
         await send()
     task.cancel()
     return turns
