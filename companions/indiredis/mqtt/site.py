@@ -81,6 +81,7 @@ class Site:
         self._jobs: set[asyncio.Task[None]] = set()
         self._was_up = False
         self._said = 0  # messages for all, since the broker is connected
+        self._connects = 0  # of the broker, at the last greeting
         self._answers = 0  # in which everything was defined
         self._counted = 0.0
         self._counts_left = 0
@@ -153,7 +154,9 @@ class Site:
     async def _greeting(self) -> None:
         await self._broker.announce(lambda: presence(self._topics.own, True))
         self._shown.clear()
-        self._said = 0
+        if self._connects != self._broker.connects:  # otherwise listeners have counted what was said
+            self._connects = self._broker.connects
+            self._said = 0
         self._was_up = self._model.connected
         self._asked = {(None, None)}
         self._to_repeat |= self._standing

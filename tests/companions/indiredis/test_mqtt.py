@@ -5,6 +5,7 @@ import contextlib
 import gc
 import re
 import signal
+from itertools import pairwise
 
 import pytest
 
@@ -199,6 +200,23 @@ async def test_a_driver_follows_a_device_at_another_site(name):
                 await counter.say(14)
                 await asyncio.sleep(0.2)
                 assert heard.stdout().count("snoop_data/west") == count
+
+
+@asynchronous
+async def test_a_bridge_that_hears_that_it_had_gone_goes_on_counting():
+    """Listeners that have counted what it said before would miss something that was never lost."""
+    async with broker_running() as (mqtt, _), running_server(Counter("Mount")) as server:
+        with witness(mqtt) as heard:
+            async with site(server, "east", mqtt):
+                await eventually(lambda: "from_indi/east <defNumberVector" in heard.stdout())
+            await eventually(lambda: 'message="east is offline"' in heard.stdout())
+            before = len(heard.stdout())
+            async with site(server, "east", mqtt):
+                await eventually(lambda: len(re.findall(r"^count/east ", heard.stdout()[before:], re.M)) > 2, 20)
+            text = heard.stdout()[before:]
+    counts = re.findall(r"^count/east (\d+)", text, re.M)
+    said = [len(re.findall(r"^from_indi/east ", part, re.M)) for part in re.split(r"^count/east ", text, flags=re.M)]
+    assert [int(after) - int(count) for count, after in pairwise(counts)] == said[1 : len(counts)]
 
 
 @asynchronous
