@@ -8,7 +8,17 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.errors import DefinitionError
-from indipydriver.instruments import Button, InstrumentDriver, Number, Numbers, PropertyDevice, Switch, Text, every
+from indipydriver.instruments import (
+    Button,
+    InstrumentDriver,
+    Number,
+    Numbers,
+    PropertyDevice,
+    Switch,
+    Text,
+    Texts,
+    every,
+)
 from indipydriver.protocol.messages import DefVector
 from indipydriver.testing import DriverHarness, driver_test
 from tests.instruments.own_properties import Box, Camera, PowerBox, Room, Thermostat, make_driver
@@ -360,21 +370,21 @@ def test_a_driver_of_several_kinds():
     assert list(InstrumentDriver(Camera(), Thermostat(Room()))) == ["Camera", "Thermostat"]
 
 
-@pytest.mark.parametrize("what", ["too long"])
 @driver_test
-async def test_a_value_that_cannot_be_sent_costs_no_other(what, caplog):
+async def test_a_value_that_cannot_be_sent_costs_no_other(caplog):
     class Noting(PropertyDevice):
-        note = Text("")
+        notes = Texts({"first": "", "second": ""})
         count = Number(0)
 
     driver = InstrumentDriver(Noting("D"))
     async with DriverHarness(driver) as h:
-        driver["D"].note = "x" * (2 << 20)
+        driver["D"]["NOTES"].data["first"].membervalue = "x" * (2 << 20)  # the vector would have refused it
+        driver["D"].notes["second"] = "y"
         await h.advance(1)
         driver["D"].count = 2
         await h.advance(1)
         h.assert_values("D", "COUNT", COUNT="2")
-    assert "D NOTE cannot be sent" in caplog.text
+    assert "D NOTES cannot be sent" in caplog.text
 
 
 def test_attributes_do_not_hide_methods():

@@ -232,7 +232,8 @@ async def test_what_grows_too_large_when_it_is_sent_back_is_spared(
     assert reason.startswith("it cannot be sent: ")
     assert len(reason) < 300
     wrong = {finding.code for finding in report.findings if (finding.device, finding.name) == spared}
-    assert wrong <= {"name-too-long", "connection-missing"}
+    # Nor is a busy machine blamed that lets the driver answer late.
+    assert wrong <= {"name-too-long", "connection-missing", "get-unanswered"}
 
 
 @asynchronous

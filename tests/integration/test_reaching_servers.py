@@ -123,10 +123,14 @@ async def test_a_try_that_fails_before_anybody_waits_for_it() -> None:
     """As with the eager tasks of Python 3.12: what fails at once has failed when it is created."""
     loop = asyncio.get_running_loop()
 
+    class Failed(asyncio.Future[Any]):
+        def set_name(self, name: str | None) -> None:
+            """As a task; some versions of Python call it."""
+
     def eager(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         if coroutine.__name__ == "_connect" and coroutine.cr_frame.f_locals["info"][0] == socket.AF_INET6:
             coroutine.close()
-            failed = loop.create_future()
+            failed = Failed(loop=loop)
             failed.set_exception(OSError(errno.EAFNOSUPPORT, "no IPv6"))
             return failed
         return asyncio.Task(coroutine, loop=loop, **options)

@@ -146,10 +146,10 @@ def test_it_is_removed_without_a_trace(home, driver, places):
     assert "drivers.xml" in os.listdir(places.lists), "KStars looks into one folder only"
     unregister("A", places)
     assert {"indi_b.xml", "drivers.xml", "indi_other.xml"} <= set(os.listdir(places.lists))
-    with pytest.raises(ValueError, match="'A' is not registered in .*, but 'B'$"):
+    with pytest.raises(ValueError, match=r"'A' is not registered in .*, but 'B'$"):
         unregister("A", places)
     unregister("B", places)
-    with pytest.raises(ValueError, match="'B' is not registered in .*, nor is anything else$"):
+    with pytest.raises(ValueError, match=r"'B' is not registered in .*, nor is anything else$"):
         unregister("B", places)
     assert everything(home) == [*before, ".local", ".local/share"]
     assert not places.programs.exists()
