@@ -41,18 +41,11 @@ def connector(
     if endpoint.path:
         return lambda: _connect_local(endpoint.path, label, limits)
     names = NameService()
-    name = None
-    if tls is not None:  # the zone of an address is no part of what a certificate names
-        name = server_hostname or endpoint.host.partition("%")[0]
 
     async def connect() -> Link:
         sock = await connect_to(await names.look_up(endpoint.host, endpoint.port))
         link = StreamLink(label, limits)
-        try:
-            await asyncio.get_running_loop().create_connection(lambda: link, sock=sock, ssl=tls, server_hostname=name)
-        except BaseException:
-            link.abort()  # with TLS already begun, asyncio would go on watching the number of a closed descriptor
-            raise
+        await link.use(sock, endpoint.host, tls, server_hostname)
         return link
 
     return connect

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections import deque
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from ..protocol.framer import Limits
 from .descriptor import tune_socket
 from .framed import FramedLink
 from .link import FIRST_PORTION, SLICE, Receiver, portion_after
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["StreamLink"]
 
@@ -48,6 +53,27 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     def is_dead(self) -> bool:
         return self._lost
+
+    async def use(
+        self, sock: socket.socket, host: str, tls: ssl.SSLContext | None, server_hostname: str | None = None
+    ) -> None:
+        """Take over a socket that is connected to a server; it is closed if that fails, or is cancelled.
+
+        Args:
+            sock: The socket.
+            host: Whom it is connected to.
+            tls: What the server's certificate must fulfil; None: the link is plain.
+            server_hostname: The name in the certificate, if not the host.
+        """
+        name = None
+        if tls is not None:  # the zone of an address is no part of what a certificate names
+            name = server_hostname or host.partition("%")[0]
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: self, sock=sock, ssl=tls, server_hostname=name)
+        except BaseException:
+            self.abort()  # with TLS already begun, asyncio would go on watching the number of a closed descriptor
+            sock.close()
+            raise
 
     # Called by asyncio
 

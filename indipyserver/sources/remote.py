@@ -160,27 +160,14 @@ class RemoteConnection(Distant):
             text = f"the name has not been looked up in {CONNECT_TIMEOUT:g} s"
             raise socket.gaierror(socket.EAI_AGAIN, text) from None
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            sock = await connect(addresses)
-            try:
-                return await self._link(sock)
-            except BaseException:
-                sock.close()
-                raise
+            return await self._link(await connect(addresses))
 
     async def _link(self, sock: socket.socket) -> Link:
         """The link over a socket that is connected."""
-        loop = asyncio.get_running_loop()
-        if self._context is None and can_watch_descriptors(loop):
+        if self._context is None and can_watch_descriptors(asyncio.get_running_loop()):
             return DescriptorLink(self.label, sock=sock)
         link = StreamLink(self.label, Limits())
-        name = None
-        if self._context is not None:  # the zone of an address is no part of what a certificate names
-            name = self._server_hostname or self.host.partition("%")[0]
-        try:
-            await loop.create_connection(lambda: link, sock=sock, ssl=self._context, server_hostname=name)
-        except BaseException:
-            link.abort()  # with TLS already begun, asyncio would go on watching the number of a closed descriptor
-            raise
+        await link.use(sock, self.host, self._context, self._server_hostname)
         return link
 
     async def _live(self, link: Link) -> Exception | None:

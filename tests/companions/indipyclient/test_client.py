@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import contextlib
+import socket
+import ssl
 import time
 
 import pytest
@@ -24,6 +26,8 @@ from indipyclient import (
     State,
     TimedOut,
 )
+from indipyclient.addresses import parse_endpoint
+from indipyclient.connect import connector
 from tests.support import asynchronous, eventually, match
 
 from .scripted import BLOB, DEFINE, SWITCHES, numbers, scripted
@@ -63,6 +67,23 @@ if hasattr(asyncio, "eager_task_factory"):  # Python 3.12, whose own way to seve
                 assert client.status.state is LinkState.READY
         finally:
             asyncio.get_running_loop().set_task_factory(None)
+
+
+@asynchronous
+async def test_a_tls_handshake_that_is_given_up_leaves_no_socket():
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        endpoint = parse_endpoint("127.0.0.1", listening.getsockname()[1])
+        connecting = background(connector(endpoint, tls=ssl.create_default_context())())
+        other, _ = await loop.sock_accept(listening)
+        with other:
+            assert await asyncio.wait_for(loop.sock_recv(other, 1 << 16), 10)  # it has begun
+            connecting.cancel()
+            await asyncio.wait([connecting])
+            assert connecting.cancelled()
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.wait_for(loop.sock_recv(other, 1 << 16), 10) == b""
 
 
 # Waiting
