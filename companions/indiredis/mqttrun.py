@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from indipyclient.client import Client
@@ -107,11 +107,13 @@ async def _serve_site(
         telling.message = site.message_heard
         telling.pass_on(site.status_changed)
         site.tell(said)
-        more = [] if options is None else _tree(client, server, topics, options)
+        more = [] if options is None else _tree(client, server, topics, options, site.tell)
         await until(stop, broker.run(), site.pump(), site.carry(), _when(site.ready, ready), *more)
 
 
-def _tree(client: Client, server: MQTTServer, topics: Topics, options: MQTTOptions) -> list[Coroutine[Any, Any, None]]:
+def _tree(
+    client: Client, server: MQTTServer, topics: Topics, options: MQTTOptions, tell: Callable[[list[str]], None]
+) -> list[Coroutine[Any, Any, None]]:
     """The tree of JSON topics, with a connection of its own."""
     if not (options.tree or options.home_assistant):
         return []
@@ -120,6 +122,7 @@ def _tree(client: Client, server: MQTTServer, topics: Topics, options: MQTTOptio
     broker = Broker(
         server, f"{topics.own}-tree", subscriptions, will=TreeBridge.will(tree), options=options, no_local=True
     )
+    broker.on_refused = lambda text: tell([text])
     bridge = TreeBridge(client, broker, tree, options.home_assistant)
     return [broker.run(), bridge.run()]
 

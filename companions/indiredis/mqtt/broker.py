@@ -8,13 +8,13 @@ import logging
 import math
 import random
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ..errors import need
 from ..servers import MQTTOptions, MQTTServer
+from .underway import Window, patient
 
 __all__ = ["Broker", "Incoming", "Will"]
 
@@ -26,8 +26,6 @@ SIGN: Final = 300.0
 """Seconds after which a bridge says again that it is there."""
 LASTS: Final = 3
 """So many times as long the broker keeps that: one with a disk would keep it for ever, if both were ended at once."""
-PATIENCE: Final = 60.0
-"""Seconds for one of them."""
 FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 4.0
 TO: Final = "to"
@@ -133,7 +131,7 @@ class Broker:
         self.is_5 = True  # until a broker refuses it
         self._client: Any = None
         self._room = WINDOW  # or less, if the broker says so
-        self._window = asyncio.Semaphore(WINDOW)
+        self._window = Window(WINDOW)
         self._sending: set[asyncio.Task[None]] = set()
 
     @property
@@ -152,7 +150,7 @@ class Broker:
                     for topic in self.subscriptions:
                         await self._listen_to(client, topic)
                     since = loop.time()
-                    self._window = asyncio.Semaphore(self._room)
+                    self._window = Window(self._room)
                     self._client = client
                     self.up = True
                     self.connects += 1
@@ -268,7 +266,7 @@ class Broker:
             paho.on_connect = _also(self._connects, paho.on_connect)
             paho.on_publish = _also(self._published, paho.on_publish)
             paho.on_disconnect = _also(self._disconnects, paho.on_disconnect)
-            paho.loop_misc = _patient(paho, paho.loop_misc)
+            paho.loop_misc = patient(paho, paho.loop_misc, lambda: self._window)
         return client
 
     def _connects(self, _: Any, __: Any, ___: Any, ____: Any, properties: Any) -> None:
@@ -279,8 +277,10 @@ class Broker:
     def _disconnects(self, _: Any, __: Any, flags: Any, code: Any, ___: Any) -> None:
         """The broker says why; one that takes less than it has said ends the connection each time that it gets more."""
         number = getattr(code, "value", 0)
-        if number not in TOO_LARGE and not getattr(flags, "is_disconnect_packet_from_server", False):
-            return
+        if number not in TOO_LARGE:
+            self._too_large = LARGEST  # perhaps it was told to take more, and starts again
+            if not getattr(flags, "is_disconnect_packet_from_server", False):
+                return
         if number >= REFUSED and number != TAKEN_OVER:
             self._ended = str(code)
         if number in TOO_LARGE and self._largest > LARGE:
@@ -346,10 +346,14 @@ class Broker:
             self.on_refused(text)
             return False
         window = self._window
-        await window.acquire()
+        try:
+            async with asyncio.timeout_at(deadline if deadline < math.inf else None):
+                await window.acquire(size)
+        except TimeoutError:
+            return False
         client = self._client
         if client is None or window is not self._window or asyncio.get_running_loop().time() > deadline:
-            window.release()
+            window.release(size)
             return False
         self._largest = max(self._largest, size)
         properties = None
@@ -368,16 +372,16 @@ class Broker:
         level = self.options.qos if qos is None else qos
         task = asyncio.ensure_future(self._deliver(client, topic, payload, level, retain, properties))
         self._sending.add(task)
-        task.add_done_callback(lambda task: self._delivered(task, window))
+        task.add_done_callback(lambda task: self._delivered(task, window, size))
         return True
 
     async def _deliver(self, client: Any, topic: str, payload: bytes, qos: int, retain: bool, properties: Any) -> None:
         with contextlib.suppress(self._aiomqtt.MqttError):  # the connection is lost, which is told elsewhere
-            await client.publish(topic, payload, qos, retain, properties, timeout=PATIENCE)
+            await client.publish(topic, payload, qos, retain, properties, timeout=math.inf)
 
-    def _delivered(self, task: asyncio.Task[None], window: asyncio.Semaphore) -> None:
+    def _delivered(self, task: asyncio.Task[None], window: Window, size: int) -> None:
         self._sending.discard(task)
-        window.release()
+        window.release(size)
         if not task.cancelled() and task.exception() is not None:
             logger.error("a message was not sent: %s", task.exception())
 
@@ -433,24 +437,6 @@ def _also(first: Callable[..., None], then: Callable[..., None] | None) -> Calla
             then(*args)
 
     return both
-
-
-def _patient(paho: Any, loop_misc: Callable[[], Any]) -> Callable[[], Any]:
-    """An answer to a ping comes behind a large BLOB: as long as its bytes move, nobody waits in vain."""
-    inner = vars(paho)
-    last: tuple[Any, ...] = ()
-
-    def look() -> Any:
-        nonlocal last
-        with contextlib.suppress(IndexError, KeyError):  # what paho does not show to everybody
-            out = inner["_out_packet"]
-            moved = inner["_last_bytes_received"], len(out), out[0]["pos"] if out else 0
-            if moved != last and inner["_ping_t"]:
-                inner["_ping_t"] = inner["_last_bytes_received"] = time.monotonic()
-            last = inner["_last_bytes_received"], *moved[1:]
-        return loop_misc()
-
-    return look
 
 
 _unwanted: set[asyncio.Task[None]] = set()  # the loop alone would not keep them

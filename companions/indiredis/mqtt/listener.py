@@ -150,6 +150,7 @@ class Listener:
                 await self._broker.announce(lambda: presence(self._topics.own, True))
             if self._link is not None and self._broker.up:
                 self.ready.set()
+            self._ask_for_missed()
             if loop.time() >= self._look_at:
                 self._look_at = math.inf
                 for topic in self._topics.of_presence:  # somebody may have gone
@@ -179,10 +180,10 @@ class Listener:
         sent = await self._broker.publish(
             self._topics.to_indi, payload, response=response, to=to, expiry=expiry, deadline=deadline
         )
-        if not sent and verb is Verb.NEW and (reason := too_late(came)):
-            self._tell_late(frame, reason)
+        if not sent and verb is Verb.NEW and self._broker.up:
+            self._tell_not_sent(frame, too_late(came) or "the broker does not take it")
 
-    def _tell_late(self, frame: Frame, reason: str) -> None:
+    def _tell_not_sent(self, frame: Frame, reason: str) -> None:
         text = f"The command for {frame.device} {frame.name} was not sent: {reason}"
         logger.warning("%s", text)
         self._write([encode(Message(frame.device, text, format_timestamp()))])
@@ -279,11 +280,19 @@ class Listener:
         self._waiting.append((frame, to, asyncio.get_running_loop().time()))
         self._news.set()
 
-    def _want_again(self, device: str | None = None) -> None:
-        """Ask again for BLOBs that were asked for."""
+    def _want_again(self, device: str | None = None, who: str = "") -> None:
+        """Ask again for BLOBs that were asked for: all, or those of a device, or of the devices of a bridge."""
         for (of, name), mode in self._wanted.items():
-            if device is None or of == device:
+            if device in (None, of) and who in ("", self._owners.of(of)):
                 self._wait(encode(EnableBlob(of, name, mode)))
+
+    def _ask_for_missed(self) -> None:
+        loop = asyncio.get_running_loop()
+        for who in self._owners.to_ask(loop.time()):
+            logger.warning("not everything from %s has arrived: it is asked again", who)
+            self._look_at = loop.time() + AWAKE
+            self._ask(to=who)
+            self._want_again(who=who)  # it may have gone and come, and nobody has told us
 
     def _counted(self, who: str, payload: bytes) -> None:
         """A broker drops what a slow listener does not fetch, and tells nobody."""
@@ -292,9 +301,7 @@ class Listener:
             return
         total, answers = int(match[1]), int(match[2])
         if not self._owners.counted(who, total, answers):
-            logger.warning("not everything from %s has arrived: it is asked again", who)
-            self._look_at = asyncio.get_running_loop().time() + AWAKE
-            self._ask(to=who)
+            self._ask_for_missed()
             return
         now = format_timestamp()
         for device, name in self._owners.left_over(who, answers):

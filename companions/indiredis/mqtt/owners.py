@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Final
 
 __all__ = ["Owners"]
+
+FIRST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 300.0
+"""Seconds between two requests for everything of one bridge, if what it says goes on missing."""
 
 
 @dataclass(slots=True)
@@ -20,6 +26,8 @@ class _Count:
     since: int = 0  # that came after it had
     answers: int = 0  # that the bridge had given when something was missed
     renewed: set[tuple[str, str]] | None = None  # defined again since then
+    pause: float = 0.0  # between the last request for everything and the next
+    not_before: float = -math.inf  # the next
 
 
 class Owners:
@@ -28,11 +36,13 @@ class Owners:
     def __init__(self) -> None:
         self._devices: dict[str, _Device] = {}
         self._counts: dict[str, _Count] = {}
+        self._missed: set[str] = set()  # bridges that have not been asked yet for what is missing
 
     def clear(self) -> None:
         """Nothing is known."""
         self._devices.clear()
         self._counts.clear()
+        self._missed.clear()
 
     def of(self, device: str | None) -> str:
         """The bridge that has a device; "" if nobody is known to."""
@@ -78,6 +88,7 @@ class Owners:
     def gone(self, who: str) -> tuple[list[str], list[str]]:
         """A bridge has gone: its devices, and those of them that another bridge may have."""
         self._counts.pop(who, None)
+        self._missed.discard(who)
         mine = [device for device, found in self._devices.items() if found.who == who]
         return mine, [device for device in mine if self.deleted(device, None)]
 
@@ -100,10 +111,28 @@ class Owners:
         """
         count = self._counts.setdefault(who, _Count())
         fits = count.total is None or total - count.total == count.since
-        count.total, count.since = total, 0
         if not fits:
             count.answers, count.renewed = answers, set()
+            self._missed.add(who)
+        elif count.since:
+            count.pause = 0.0
+        count.total, count.since = total, 0
         return fits
+
+    def to_ask(self, now: float) -> list[str]:
+        """Bridges to be asked for everything now, as something of them is missing.
+
+        More and more seldom: the broker may keep from us what they say, and each answer is one for everybody.
+        """
+        if not self._missed:
+            return []
+        found = [who for who in self._missed if now >= self._counts[who].not_before]
+        for who in found:
+            self._missed.discard(who)
+            count = self._counts[who]
+            count.pause = min(max(FIRST_PAUSE, 2 * count.pause), LONGEST_PAUSE)
+            count.not_before = now + count.pause
+        return found
 
     def left_over(self, who: str, answers: int) -> list[tuple[str, str]]:
         """What the bridge has not defined again after something was missed, as it is not there any more."""

@@ -126,7 +126,7 @@ class Site:
             if self._greet:
                 self._greet = False
                 await self._greeting()
-            elif news is not None:
+            if news is not None:
                 await self._publish_news(news)
             await self._link_changed()
             await self._answer()
@@ -153,16 +153,20 @@ class Site:
 
     async def _greeting(self) -> None:
         await self._broker.announce(lambda: presence(self._topics.own, True))
-        self._shown.clear()
-        if self._connects != self._broker.connects:  # otherwise listeners have counted what was said
+        if self._connects != self._broker.connects:  # otherwise listeners have heard, and counted, what was said
             self._connects = self._broker.connects
             self._said = 0
+            self._shown.clear()
         self._was_up = self._model.connected
         self._asked = {(None, None)}
         self._to_repeat |= self._standing
         self.ready.set()
 
     async def _publish_news(self, news: News) -> None:
+        if news.lost:
+            text = f"{news.lost} changes are not published: the broker, or the line to it, is too slow"
+            logger.warning("%s", text)
+            self._texts.append(text)
         if news.lost or news.delta.reset:
             self._asked.add((None, None))
             for device in list(self._shown):

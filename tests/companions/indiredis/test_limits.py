@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import socket
+from collections import deque
 
 import pytest
 
 import indiredis
+from indiredis.mqtt import underway
 from indiredis.mqtt.broker import Broker
-from tests.support import asynchronous, eventually
+from indiredis.mqtt.underway import Window, patient
+from tests.support import asynchronous, eventually, free_port
 
 from .parts import broker_running
 
@@ -118,3 +121,97 @@ async def test_a_large_message_on_a_slow_line_ends_no_connection():
             await asyncio.wait([running])
             await asyncio.wait(lines, timeout=30)
     assert (heard, broker.connects) == ([size], 1)
+
+
+@asynchronous
+async def test_a_broker_that_is_told_to_take_more_gets_more():
+    port, told = free_port(), []
+    async with broker_running(port, "allow_anonymous true", "message_size_limit 20000") as (mqtt, _):
+        broker = Broker(mqtt, "x", ["a/#"])
+        broker.on_refused = told.append
+        running = asyncio.create_task(broker.run())
+        await eventually(lambda: broker.up)
+        await broker.publish("a/b", bytes(100_000))
+        await eventually(lambda: broker.up and broker.connects == 2)
+        assert not await broker.publish("a/b", bytes(100_000))
+    await eventually(lambda: not broker.up)
+    async with broker_running(port):
+        await eventually(lambda: broker.up, 30)
+        assert await broker.publish("a/b", bytes(100_000))
+        running.cancel()
+        await asyncio.wait([running])
+    assert len(told) == 1
+
+
+@asynchronous
+async def test_what_is_on_its_way_is_bounded_in_number_and_in_bytes():
+    """On a slow line everything else would be late, and a camera would fill the memory."""
+    window, inside = Window(3, 1000), []
+
+    async def enter(size):
+        await window.acquire(size)
+        inside.append(size)
+
+    jobs = [asyncio.create_task(enter(size)) for size in (5000, 400, 400, 400, 0, 0)]
+    for leaves, then in ((5000, [400, 400]), (400, [400, 0]), (400, [0])):
+        await asyncio.sleep(0.01)
+        before = len(inside)
+        window.release(leaves)
+        await asyncio.sleep(0.01)
+        assert inside[before:] == then
+    await asyncio.gather(*jobs)
+    assert not window.is_empty
+
+
+class _Paho:
+    """What is looked at of a connection, on which a large packet waits for the line."""
+
+    def __init__(self, sock=None):
+        self._out_packet = deque([{"pos": 500_000}])
+        self._last_bytes_received = self._ping_t = 1000.0
+        self.socket = lambda: sock
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(underway.time, "monotonic", lambda: now[0])
+    return now
+
+
+@asynchronous
+async def test_what_waits_behind_a_packet_that_does_not_move_is_no_sign_of_life(clock):
+    paho = _Paho()
+    look = patient(paho, lambda: None, lambda: Window(1))
+    for second in range(40):
+        clock[0] += 1
+        if second < 20:
+            paho._out_packet[0]["pos"] += 1000
+        elif second % 5 == 0:
+            paho._out_packet.append({"pos": 0})
+        look()
+    assert paho._ping_t == 1020
+
+
+@asynchronous
+async def test_a_broker_that_confirms_nothing_is_left(clock):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        paho, window = _Paho(ours), Window(1)
+        paho._out_packet.clear()
+        look = patient(paho, lambda: None, lambda: window)
+        await window.acquire()
+        for _ in range(50):
+            clock[0] += 1
+            look()
+        window.release()
+        await window.acquire()
+        for _ in range(50):
+            clock[0] += 1
+            look()
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        clock[0] += 20
+        look()
+        assert theirs.recv(1) == b""

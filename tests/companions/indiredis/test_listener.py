@@ -6,18 +6,23 @@ import re
 import pytest
 
 import indiredis
+from indipyclient import Client
 from indipyclient.model.model import Model
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
-from indipydriver.protocol.messages import NewVector, OneMember
-from indipydriver.protocol.tags import VectorKind
+from indipydriver.protocol.messages import EnableBlob, NewVector, OneMember
+from indipydriver.protocol.tags import BlobMode, VectorKind
 from indipydriver.transport.memory import memory_pair
 from indiredis import inbox
 from indiredis.mqtt import site as site_module
 from indiredis.mqtt.broker import WINDOW, Broker, Incoming
 from indiredis.mqtt.listener import Listener
+from indiredis.mqtt.owners import Owners
 from indiredis.mqtt.site import Site
 from indiredis.mqtt.topics import Topics, presence
+from indiredis.mqtt.underway import Window
+from indiredis.run import following
+from tests.companions.indipyclient.scripted import scripted
 from tests.support import asynchronous, eventually
 
 pytest.importorskip("aiomqtt")
@@ -109,7 +114,7 @@ async def test_counts_of_a_group_with_other_topics_are_not_missed():
     assert not bench.listener._waiting
     for number in range(3):
         bench.take("count/ours", f"{number * 10} 1 from_indi")
-    assert len(bench.listener._waiting) == 2
+    assert len(bench.listener._waiting) == 1
 
 
 @asynchronous
@@ -161,3 +166,102 @@ async def test_who_went_together_with_the_broker_wants_no_blobs_any_more(monkeyp
     await eventually(lambda: site._blob_topics("D", "P") == ["blobs/stays"])
     assert site._snoops.who_wants("D", None) == ["stays"]
     carry.cancel()
+
+
+@asynchronous
+async def test_a_command_behind_a_large_message_on_a_slow_line_is_not_published_late(monkeypatch):
+    monkeypatch.setattr(inbox, "LATE", 0.2)
+    bench = Bench()
+    over = asyncio.Event()
+
+    async def publish(topic, payload, *_, **__):
+        bench.connection.published.append((topic, payload.decode()))
+        await over.wait()
+
+    bench.connection.publish = publish
+    bench.broker._window = Window(WINDOW, 1000)
+    pump = asyncio.create_task(bench.listener.pump())
+    bench.send("1" * 5000)
+    bench.send("2")
+    await eventually(lambda: any("was not sent" in text for text in bench.client.heard))
+    over.set()
+    await eventually(lambda: "getProperties" in bench.sent)
+    pump.cancel()
+    assert bench.sent.count("newNumberVector") == 1
+
+
+@asynchronous
+async def test_who_sent_a_command_that_is_larger_than_the_broker_takes_is_told_what_is_so():
+    bench = Bench()
+    bench.broker._most = 1000
+    pump = asyncio.create_task(bench.listener.pump())
+    bench.send("1" * 3000)
+    await eventually(lambda: bench.sent == ["getProperties"])
+    pump.cancel()
+    assert any("The command for D P was not sent" in text for text in bench.client.heard)
+
+
+@asynchronous
+async def test_who_says_what_the_broker_keeps_from_us_is_asked_less_and_less_often():
+    """Each answer is one for everybody."""
+    owners, now, asked = Owners(), 0.0, []
+    for second in range(3600):
+        now += 1
+        owners.counted("forbidden", second * 10, second)
+        asked += [now for _ in owners.to_ask(now)]
+    assert asked[:4] == [2, 7, 17, 37]
+    assert len(asked) < 20
+    bench = Bench()
+    pump = asyncio.create_task(bench.listener.pump())
+    for number in range(10):
+        bench.take("count/other", f"{number * 10} {number} from_indi")
+        await asyncio.sleep(0.02)
+    pump.cancel()
+    assert bench.sent == ["getProperties"]
+
+
+@asynchronous
+async def test_blobs_are_asked_for_again_of_who_may_have_gone_unseen():
+    """A broker drops also the message that a site has gone."""
+    bench = Bench()
+    pump = asyncio.create_task(bench.listener.pump())
+    for who in ("east", "west"):
+        bench.take(f"status/{who}", presence(who, True))
+        bench.take(f"from_indi/{who}", DEFINES.format(f"Camera {who}"))
+        bench.take(f"count/{who}", "1 1 from_indi")
+        wish = EnableBlob(f"Camera {who}", None, BlobMode.ALSO)
+        bench.link.write(Batch([encode(wish)]))
+        bench.link.flush()
+    await eventually(lambda: bench.sent.count("enableBLOB") == 2)
+    bench.take("count/east", "77 1 from_indi")
+    await eventually(lambda: bench.sent.count("enableBLOB") == 3)
+    pump.cancel()
+    assert "Camera east" in bench.connection.published[-1][1]
+
+
+@asynchronous
+async def test_what_happens_while_a_bridge_greets_again_is_published():
+    server = indiredis.mqtt_server()
+    broker, connection = Broker(server, "x", []), _Connection()
+    async with scripted() as instruments:
+        client = Client("127.0.0.1", instruments.port)
+        async with following(client) as feed:
+            site = Site(feed, broker, Topics("x", server))
+            broker.up, broker.connects, broker._client = True, 1, connection
+            broker.on_up()
+            there = await instruments.client(*[DEFINES.format("D").replace("'P'", f"'{name}'") for name in "PQ"])
+            pump = asyncio.create_task(site.pump())
+            text = connection.published
+            await eventually(lambda: sum("'Q'" in one.replace('"', "'") for _, one in text) > 0)
+            for _ in range(WINDOW):  # the line is busy
+                await broker._window.acquire()
+            site.tell(["busy"])
+            await asyncio.sleep(0.05)
+            await there.send("<delProperty device='D' name='Q'/>", "<message device='D' message='it jams'/>")
+            await eventually(lambda: client.notes("D"))
+            broker.on_message(Incoming("status/x", presence("x", False), True))  # of an earlier life
+            for _ in range(WINDOW):
+                broker._window.release()
+            await eventually(lambda: any("it jams" in one for _, one in text))
+            pump.cancel()
+            assert any("<delProperty" in one for _, one in text)
