@@ -58,7 +58,8 @@ class TreeBridge:
         self._published: dict[str, bytes] = {}
         self._components: dict[str, dict[str, str]] = {}
         self._configs: dict[str, tuple[tuple[float, int], bytes]] = {}  # of what state of the model, and the payload
-        self._all = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._forget = False  # everything is to be published anew
         self._announced = -1.0
         self._made: dict[Key, tuple[int, bytes, bytes]] = {}  # of each property: its number, and its payloads
         self._left: set[str] = set()  # retained topics of an earlier run
@@ -67,7 +68,7 @@ class TreeBridge:
         self._linked = 0.0
         self._jobs: set[asyncio.Task[None]] = set()
         broker.on_message = self._take
-        broker.on_up = self._all.set
+        broker.on_up = self._publish_anew
 
     @staticmethod
     def subscriptions(topics: tree.Tree, home_assistant: bool) -> list[str]:
@@ -86,19 +87,21 @@ class TreeBridge:
         """Publish until cancelled."""
         async with self._client.changes(initial=True, interval=INTERVAL) as cursor:
             following = asyncio.create_task(cursor.next())
-            up = asyncio.create_task(self._all.wait())
+            woken = asyncio.create_task(self._wake.wait())
             try:
                 while True:
                     soon = self._left or (self._ha and self._announced != self._model.defined_at)
                     await asyncio.wait(
-                        [following, up], timeout=QUIET if soon else None, return_when=asyncio.FIRST_COMPLETED
+                        [following, woken], timeout=QUIET if soon else None, return_when=asyncio.FIRST_COMPLETED
                     )
                     if following.done():
                         following.result()
                         following = asyncio.create_task(cursor.next())
-                    if up.done():
-                        self._all.clear()
-                        up = asyncio.create_task(self._all.wait())
+                    if woken.done():
+                        self._wake.clear()
+                        woken = asyncio.create_task(self._wake.wait())
+                    if self._forget:
+                        self._forget = False
                         self._published.clear()
                         self._since = asyncio.get_running_loop().time()
                     if self._broker.up:
@@ -107,9 +110,13 @@ class TreeBridge:
                 raise ConnectionAbortedError("the client is closed") from None
             finally:
                 following.cancel()
-                up.cancel()
+                woken.cancel()
                 for job in self._jobs:
                     job.cancel()
+
+    def _publish_anew(self) -> None:
+        self._forget = True
+        self._wake.set()
 
     async def _publish_all(self) -> None:
         """Make what is retained equal to the model: only what differs is sent."""
@@ -187,7 +194,13 @@ class TreeBridge:
         if asked is None:
             ours = message.topic.startswith(f"{self._topics.base}/") or discovery.is_of(message.payload, self._topics)
             if message.retained and message.payload and ours:
+                if not self._left:
+                    self._wake.set()
                 self._left.add(message.topic)
+            is_gone = message.topic == self._topics.status and message.payload == b"offline"
+            if is_gone and self._published.get(message.topic) == b"online":  # of an earlier connection
+                del self._published[message.topic]
+                self._wake.set()
             return
         if message.retained:  # it would come again with each connection
             if message.payload:
@@ -213,7 +226,7 @@ class TreeBridge:
 
     async def _tell_again(self) -> None:
         await asyncio.sleep(random.uniform(0, 5))
-        self._all.set()
+        self._publish_anew()
 
     async def _carry_out(self, message: Incoming, device: str, name: str, member: str) -> None:
         begin = time.monotonic()

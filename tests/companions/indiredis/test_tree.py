@@ -15,7 +15,7 @@ from indipyclient.model.model import Model
 from indipydriver import Device, IPyDriver
 from indipydriver.protocol.messages import DefMember, DefVector, DelProperty, OneMember, SetVector
 from indipydriver.protocol.tags import Permission, State, VectorKind
-from indiredis.mqtt import discovery
+from indiredis.mqtt import discovery, treebridge
 from indiredis.mqtt.broker import Incoming
 from indiredis.mqtt.tree import Tree, definition, parse_set, state
 from indiredis.mqtt.treebridge import TreeBridge
@@ -418,3 +418,22 @@ async def test_configurations_of_odd_properties():
         jinja2 = pytest.importorskip("jinja2")
         long = jinja2.Environment(autoescape=False).from_string(found["L_T"]["value_template"])
         assert len(long.render(value_json=json.loads(state(client.need("Odd", "L"))))) == 255
+
+
+@asynchronous
+async def test_what_is_not_so_at_the_broker_goes_although_nothing_changes(monkeypatch):
+    """What an earlier run has left comes after everything has been published; and late, that this run had gone."""
+    monkeypatch.setattr(treebridge, "EARLIER", 0.1)
+    async with running_server(IPyDriver(Device("Quiet", []))) as server, Client("127.0.0.1", server.port) as client:
+        bridging, broker = tree_of(client)
+        running = asyncio.create_task(bridging.run())
+        bridging._publish_anew()
+        status = ("indi/pier/status", b"online")
+        await eventually(lambda: status in broker.published)
+        await asyncio.sleep(0.1)
+        bridging._take(Incoming("indi/pier/Old/P", b"{}", True))
+        await eventually(lambda: ("indi/pier/Old/P", b"") in broker.published)
+        bridging._take(Incoming("indi/pier/status", b"offline", False))
+        await eventually(lambda: broker.published.count(status) == 2)
+        running.cancel()
+        await asyncio.wait([running])
