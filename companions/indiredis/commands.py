@@ -70,8 +70,10 @@ class Commands:
     async def _receive(self) -> None:
         redis = need("redis.asyncio", "redis")
         failures = (need("redis.exceptions", "redis").RedisError, OSError)
+        refusal: type[Exception] = need("redis.exceptions", "redis").ResponseError
         retry = need("redis.asyncio.retry", "redis").Retry(need("redis.backoff", "redis").NoBackoff(), 0)
         wait = FIRST_WAIT
+        told = ""
         while True:
             connection = redis.Redis(
                 host=self._server.host,
@@ -80,16 +82,26 @@ class Commands:
                 password=self._server.password or None,
                 client_name="indiredis-commands",
                 retry=retry,
+                socket_timeout=5,
                 socket_connect_timeout=5,
                 socket_keepalive=True,
             )
             try:
                 async with connection, connection.pubsub() as pubsub:
                     await pubsub.subscribe(self._server.to_indi_channel)
-                    wait = FIRST_WAIT
                     await self._listen(pubsub)
             except failures as error:
-                logger.info("no commands from redis: %s", error)
+                text = f"No commands come from redis: {error}"
+                is_lost = self.ready.is_set()
+                if is_lost:
+                    wait = FIRST_WAIT
+                    text = f"Commands that were published just now may be lost, as the connection to redis was: {error}"
+                if is_lost or (isinstance(error, refusal) and text != told):
+                    told = text
+                    logger.warning("%s", text)
+                    self._store.tell(text)
+                else:
+                    logger.info("%s", text)
                 self._store.shake()
             finally:
                 self.ready.clear()

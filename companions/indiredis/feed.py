@@ -81,6 +81,12 @@ class Feed:
             coming, self._coming = self._coming, None
             coming.result()
 
+    @property
+    def is_crowded(self) -> bool:
+        """Soon there is no room for more changes, and the oldest are dropped."""
+        queue = self._tap._queue  # noqa: SLF001 - nobody else needs its bytes
+        return len(queue) > LIMIT // 2 or queue.bytes > LIMIT_BYTES // 2
+
     async def take(self) -> News | None:
         """What there is now, without waiting."""
         delta = self.model.since(self.rev)

@@ -289,7 +289,8 @@ class _Page:
     def _shown(self, device: str, group: str) -> tuple[list[str], str, list[dict[str, str]]]:
         rconn, server = self._redis(), self._server
         every = [tools.attributes_dict(rconn, server, name, device) for name in tools.properties(rconn, server, device)]
-        every = sorted(filter(None, every), key=lambda fields: fields["label"])
+        every = [fields for fields in every if "label" in fields]  # the others are gone, or redis has lost them
+        every.sort(key=lambda fields: fields["label"])
         groups = sorted({fields["group"] for fields in every})
         group = group if group in groups else next(iter(groups), "")
         return groups, group, [fields for fields in every if fields["group"] == group]

@@ -33,6 +33,8 @@ HEARTBEAT: Final = 3.0
 """Seconds between two signs of life."""
 ALIVE: Final = 10
 """Seconds after the last of which the key ``link`` goes."""
+LOOK: Final = 0.2
+"""Seconds between two looks at what waits for redis."""
 LARGE: Final = 256 << 10
 TOLD: Final = 100
 """Texts of the bridge that wait while redis is away."""
@@ -75,11 +77,29 @@ class Store:
         self._since = _now()
         self._told: deque[tuple[str | None, str]] = deque(maxlen=TOLD)
         self._shaken = False
+        self._missed = 0  # changes that are in no log, and were not published
 
     # Life
 
     async def run(self) -> None:
         """Write until cancelled; ends when the client of the feed is closed."""
+        keeping = asyncio.create_task(self._keep_blobs())
+        try:
+            await self._run_links()
+        finally:
+            keeping.cancel()
+
+    async def _keep_blobs(self) -> None:
+        """While redis is away: make files of BLOBs before there is no room for them."""
+        while True:
+            await asyncio.sleep(LOOK)
+            if self._link is None and self._feed.is_crowded:
+                async with self._lock:
+                    if self._link is None and (news := await self._feed.take()) is not None:
+                        self.planner.absorb(news.changes, await self._save(news))
+                        self._missed += news.lost + len(news.changes)
+
+    async def _run_links(self) -> None:
         wait = FIRST_WAIT
         while True:
             link = RedisLink(self._server, self._name)
@@ -127,14 +147,14 @@ class Store:
         published: list[Command] = []
         if news is not None:
             if news.delta.reset:  # too much has happened to tell what is gone
-                await self._rewrite_locked(link)
+                await self._rewrite_locked(link, news)
                 return
             files = await self._save(news)
             deleted = [(grave.device, grave.name) for grave in news.delta.deleted]
             commands += self.planner.update(news.delta.properties, deleted, news.changes, news.messages, files)
             published = await self._notices(news.messages)
-            if news.lost:
-                logger.warning("%s changes are not in the logs: redis was away, or too slow", news.lost)
+            self._missed += news.lost
+            self._tell_missed()
         await self._run_telling(link, commands, published)
 
     async def _run_telling(self, link: RedisLink, commands: list[Command], published: Sequence[Command]) -> None:
@@ -180,20 +200,30 @@ class Store:
         async with self._lock:
             await self._rewrite_locked(link)
 
-    async def _rewrite_locked(self, link: RedisLink) -> None:
+    def _tell_missed(self) -> None:
+        if self._missed:
+            text = f"{self._missed} changes are not in the logs: redis was away, or too slow"
+            logger.warning("%s", text)
+            self._told.append((None, text))
+            self._missed = 0
+
+    async def _rewrite_locked(self, link: RedisLink, earlier: News | None = None) -> None:
         existing = await self._existing(link)
         site = [*self._feed.model]
         wanted = self.planner.log_keys(site)
         replies = await link.pipeline([self._logs.ask_newest(key) for key in wanted])
         other = [key for key, reply in zip(wanted, replies, strict=True) if not self._logs.seed(key, reply)]
-        news = await self._feed.take()  # in the same moment as what is written; earlier changes are in no log
-        files = await self._save(news) if news is not None else {}
+        messages: list[AnyMessage] = []
+        for news in (earlier, await self._feed.take()):  # earlier changes are in no log
+            if news is not None:
+                self.planner.absorb(news.changes, await self._save(news))
+                messages += news.messages
+                self._missed += news.lost
+        self._tell_missed()
         properties = [*self._feed.model]
-        if news is not None:
-            self.planner.absorb(news.changes, files)
         commands = self.planner.rewrite(properties, self._feed.model.notes(), [*existing, *other])
         commands += self._sign_of_life()
-        published = await self._notices(news.messages if news is not None else ())
+        published = await self._notices(messages)
         await self._run_telling(link, commands, published)
 
     async def _notices(self, messages: Iterable[AnyMessage]) -> list[Command]:

@@ -106,7 +106,7 @@ def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]
 
 def _secret(file: str | None, variable: str) -> str:
     if file:
-        return Path(file).read_text(encoding="utf-8").strip()
+        return Path(file).expanduser().read_text(encoding="utf-8").strip()
     return os.environ.get(variable, "")
 
 
