@@ -297,6 +297,19 @@ async def test_redis_away_is_told(tmp_path):
 
 
 @asynchronous
+async def test_a_property_of_which_redis_has_lost_something_is_left_out():
+    async with redis_running() as redis:
+        for name in "PQ":
+            redis.rconn.sadd("indi_properties:D", name)
+            redis.rconn.hset(f"indi_attributes:{name}:D", "state", "Ok")  # what has come since then
+        fields = {"name": "Q", "label": "Still here", "group": "G", "vector": "LightVector", "perm": "ro"}
+        redis.rconn.hset("indi_attributes:Q:D", mapping=fields)
+        browser = Browser(indiwsgi.make_wsgi_app(redis.server))
+        found = await asyncio.to_thread(browser.ask, "GET", "/properties?d=D")
+        assert (found["status"], b"Still here" in found["body"]) == (200, True)
+
+
+@asynchronous
 async def test_the_module_as_a_program(tmp_path):
     command = [sys.executable, "-m", "indiredis"]
     with started(*command, "-h", PYTHONPATH=PATH) as program:
