@@ -204,6 +204,17 @@ async def test_the_command_with_a_configuration_file(tmp_path):
             assert await program.wait() == 0
 
 
+def test_a_password_in_a_file_at_home(tmp_path, monkeypatch):
+    """No shell looks at a configuration file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "password").write_text("secret\n")
+    config = tmp_path / "bridge.conf"
+    config.write_text("[indiredis]\nid = pier\npassword-file = ~/password\n")
+    parser = parser_of()
+    options = parser.parse_args(from_file(parser, ["indi-mqtt", "--config", str(config)]))
+    assert mqtt_of(options).password == "secret"
+
+
 def test_yes_and_no_in_a_configuration_file(tmp_path, capsys):
     config = tmp_path / "bridge.conf"
 
