@@ -15,6 +15,7 @@ from ..protocol.messages import GetProperties
 from ..transport.calling import call_in_loop
 from ..transport.link import Link
 from ..transport.outlet import Outlet
+from ..transport.ownturn import own_turn
 from .dispatch import Dispatcher
 from .runstate import RunState
 from .served import Driver
@@ -314,6 +315,7 @@ def _has_failed(task: asyncio.Task[Any]) -> bool:
 
 async def _guarded(coro: Coroutine[Any, Any, Any], what: str) -> None:
     """Run a coroutine; turn sys.exit() into a failure, as asyncio would end the whole program with all it serves."""
+    await own_turn()
     try:
         await coro
     except SystemExit as error:
