@@ -10,6 +10,7 @@ from enum import Enum, auto
 from threading import get_ident
 from typing import Any, Final
 
+from ..transport.ownturn import own_turn
 from .watched import watched
 
 __all__ = ["GRACE", "End", "Operation", "Operations", "Refused", "words_of"]
@@ -232,11 +233,17 @@ class Operations:
         self, coro: Coroutine[Any, Any, None], inner: Coroutine[Any, Any, Any] | None = None
     ) -> asyncio.Task[None]:
         """Run a coroutine that tells of its own failures; `inner` is closed if it never starts."""
-        task = asyncio.create_task(coro)
+
+        async def begin() -> None:
+            await own_turn()
+            await coro
+
+        task = asyncio.create_task(begin())
         self._tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
+            coro.close()
             if inner is not None:
                 inner.close()
             if not task.cancelled() and (error := task.exception()) is not None:
