@@ -26,6 +26,8 @@ SYSTEM_LISTS: Final = Path("/usr/share/indi")
 _MARK: Final = "made by indipyserver, register"
 _COPIES: Final = ".copies-of-the-system"
 _LONGEST: Final = 63
+_HERE: Final = Path(__file__).resolve().parents[2]
+"""The folder that this package is in."""
 _GROUPS: Final = {
     Interface.CCD: "CCDs",
     Interface.TELESCOPE: "Telescopes",
@@ -181,6 +183,8 @@ def _launcher(spec: PythonSpec, label: str, has_several: bool) -> str:
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if not spec.source.endswith(".py"):
         paths.append(os.getcwd())
+    if _HERE.name not in ("site-packages", "dist-packages"):  # a checkout, with nothing installed
+        paths.append(str(_HERE))
     lines = ["#!/bin/sh", f"# {_MARK}, for {label}"]
     if paths:
         lines += [f"PYTHONPATH={shlex.quote(os.pathsep.join(map(os.path.abspath, paths)))}", "export PYTHONPATH"]

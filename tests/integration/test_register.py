@@ -104,6 +104,15 @@ def test_an_entry_names_a_program_that_starts_the_driver_with_this_python(home, 
     assert info["DRIVER_NAME"] == "Nice Focuser"
 
 
+def test_a_program_that_a_checkout_has_made_starts_the_driver(home, driver, places, monkeypatch):
+    """It could not import this package, as nothing is installed."""
+    monkeypatch.delenv("PYTHONPATH")
+    (one,) = register(spec(driver), places)
+    made = one.program.read_text()
+    one.program.write_text(made.replace(" -P ", " -S -P "))  # here something may be installed
+    assert ask(one.program)[0] == {"Nice Focuser"}
+
+
 def test_several_instruments_of_one_file(home, driver, places):
     made = register(spec(driver), places, ["Left's", 'Right "2"'])
     for one, label in zip(made, ("Left's", 'Right "2"'), strict=True):
