@@ -170,7 +170,10 @@ class ExDriver(Distant):
             else:
                 has_run = True
                 lack = ""
-                text, lived, remove = await self._live(started)
+                try:
+                    text, lived, remove = await self._live(started)
+                except OSError as failure:  # no memory to watch its descriptors, which may pass
+                    text = brief(f"{self.label} cannot be served: {failure}", _REASON)
             wait = backoff.next(lived)
             is_given_up = backoff.tries > self.restarts
             if is_given_up:

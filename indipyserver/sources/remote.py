@@ -132,7 +132,11 @@ class RemoteConnection(Distant):
                     self._tell_connected()
                 self.connects += 1
                 begin = loop.time()
-                error_of_link = await self._live(link)
+                error_of_link: Exception | None
+                try:
+                    error_of_link = await self._live(link)
+                except OSError as failure:  # no memory to watch its descriptor, which may pass
+                    error_of_link = failure
                 lived = loop.time() - begin
                 cause = f": {brief(str(error_of_link), _CAUSE)}" if error_of_link is not None else ""
                 if not self._short:

@@ -15,6 +15,7 @@ from indipyserver import IPyServer
 from indipyserver.clients import acceptor as listener
 from indipyserver.clients import sockets
 from indipyserver.clients.acceptor import Acceptor
+from indipyserver.sources.backoff import Backoff
 from tests.support import IndiClient, asynchronous, eventually, free_port, match, running, running_server
 from tests.support.drivers import echo_driver
 
@@ -266,6 +267,34 @@ async def test_a_client_that_the_system_cannot_watch_keeps_no_place(monkeypatch,
             await client.get_properties()
             await client.expect(match("defTextVector"))
     assert "cannot be served: No space left" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["program", "remote"])
+@asynchronous
+async def test_what_the_system_cannot_watch_for_a_moment_is_tried_again(kind, monkeypatch, caplog):
+    """It was given up for good."""
+    loop = asyncio.get_running_loop()
+    watch, refused = loop.add_reader, []
+
+    def add_reader(fd, callback, *args):
+        link = getattr(callback, "__self__", None)
+        if isinstance(link, DescriptorLink) and link.label.startswith(("driver", "remote")) and len(refused) < 2:
+            refused.append(fd)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return watch(fd, callback, *args)
+
+    monkeypatch.setattr(loop, "add_reader", add_reader)
+    async with running_server(echo_driver("A")) as other, running_server() as server:
+        if kind == "program":
+            part = server.add_exdriver("cat", backoff=Backoff(0.01, 0.01))
+        else:
+            part = server.add_remote("127.0.0.1", other.port, backoff=Backoff(0.01, 0.01))
+        await eventually(lambda: part.running, timeout=30)
+        assert len(refused) == 2
+        assert part.restarted == 2
+        assert len(server.board.peers) == 1
+    assert "No space left" in caplog.text
+    assert "has failed" not in caplog.text
 
 
 @asynchronous
