@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from indipydriver.protocol.messages import NewVector, OneMember
-from indipydriver.protocol.tags import SwitchRule, VectorKind
+from indipydriver.protocol.tags import State, SwitchRule, VectorKind
 
 from .model import Property, number
 
@@ -25,12 +25,12 @@ UNKNOWN_MEMBER: Final = "NO_SUCH_MEMBER"
 FOREIGN_DEVICE: Final = "No such device"
 STRANGE_TEXT: Final = "written by indipyserver --check"
 
-# Standard properties for which the present value is itself an action: it moves, exposes, or sets a clock.
+# Standard properties for which the present value is itself an action: it moves, cools, exposes, or sets a clock.
 _ACTIONS: Final = re.compile(
     r"(?:CCD|GUIDER)_EXPOSURE|SENSOR_INTEGRATION|REL_.*|FOCUS_TIMER|TELESCOPE_TIMED_GUIDE_.*"
     r"|(?:EQUATORIAL|EQUATORIAL_EOD|TARGET_EOD|HORIZONTAL)_COORD|SYNC_.*|.*_SYNC|.*_?PARK|.*_HOME|.*GOTO.*"
     r"|PULSE_.*|POWER_CYCLE|.*ABORT.*|.*SHUTTER|PAC_.*|.*RESET.*|.*REBOOT.*|.*FACTORY.*|TIME_UTC|TELESCOPE_MOTION_.*"
-    r"|DOME_MOTION|CONNECTION",
+    r"|DOME_MOTION|CONNECTION|CCD_TEMPERATURE|CCD_COOLER_POWER",
     re.IGNORECASE,
 )
 
@@ -58,6 +58,8 @@ def reason_to_spare(prop: Property, act: bool) -> str | None:
         return "its present value is not known"
     if _ACTIONS.fullmatch(prop.name):
         return "a command to it may make the device do something"
+    if prop.state == State.BUSY:
+        return "it is Busy: its present value may not be the one that it was told"
     if prop.kind is VectorKind.SWITCH and prop.rule != SwitchRule.ANY_OF_MANY and not prop.on:
         return "it looks like buttons"
     return None

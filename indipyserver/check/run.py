@@ -300,8 +300,8 @@ class _Script(Conversation):
                     self.checker.findings.add(
                         "same-value-refused", f"state Alert{f', {said[:200]}' if said else ', without a message'}", *key
                     )
-            if self.act:  # let it come to its end: the next command may be an abort
-                await self.until(lambda k=key: not self.is_busy(k), _BUSY)  # type: ignore[misc]
+            # Let it come to its end: with `act`, the next command may be an abort; without, what is Busy is spared.
+            await self.until(lambda k=key: not self.is_busy(k), _BUSY if self.act else self.patience)  # type: ignore[misc]
         await self.until(lambda: not self.pending, self.timeout)
         for key, (messages, _) in list(self.pending.items()):
             if self.messages(key[0]) > messages:
@@ -392,13 +392,13 @@ class _Script(Conversation):
 
     async def _write_read_only(self) -> None:
         """Commands to what clients may not command; then a look at what has become of it."""
-        written: dict[Key, tuple[str, str, int]] = {}
+        written: dict[Key, tuple[str, str, int, NewVector]] = {}
         for prop in list(self.checker.properties.values()):
             if prop.perm != "ro" or reason_to_spare(prop, self.act) is not None:
                 continue
-            other = different(prop)
+            other, restore = different(prop), same_values(prop)
             if other is not None and self.send(with_value(prop, *other)):
-                written[prop.key] = (*other, self.updates[prop.key])
+                written[prop.key] = (*other, self.updates[prop.key], restore)
         if not written:
             return
         before = self.definitions.copy()
@@ -408,7 +408,7 @@ class _Script(Conversation):
             self.timeout,
         )
         await self.settle(QUIET / 2)
-        for key, (name, bad, updates) in written.items():
+        for key, (name, bad, updates, restore) in written.items():
             now = self.checker.properties.get(key)
             if now is None or name not in now.members:
                 continue
@@ -416,6 +416,7 @@ class _Script(Conversation):
             same = value == bad or (now.kind is VectorKind.NUMBER and number(value) == number(bad))
             if same and (now.kind is not VectorKind.SWITCH or self.updates[key] > updates):
                 self.checker.findings.add("read-only-changed", f"it took the value {bad!r}", *key, name)
+                self.send(restore)
 
     async def _ping(self) -> None:
         uid = "indipyserver-check"

@@ -150,6 +150,31 @@ async def test_a_python_driver_that_prints_and_fails(tmp_path):
 
 
 @asynchronous
+async def test_what_moves_and_what_cools_goes_on_to_where_it_was_told_to_go(tmp_path):
+    word = python_driver(
+        tmp_path,
+        """
+        def number(name, state):
+            member = ipd.NumberMember("VALUE", format="%g", min=-50, max=50, step=1, membervalue=5)
+            return ipd.NumberVector(name, name, "Main", "rw", state, [member])
+        class Driver(ipd.IPyDriver):
+            async def rxevent(self, event):
+                if not isinstance(event, ipd.getProperties):
+                    with open(__file__ + ".told", "a") as file:
+                        file.write(event.vectorname + "\\n")
+                    await event.vector.send_setVector(allvalues=True)
+        def make_driver():
+            numbers = number("POSITION", "Busy"), number("SPEED", "Ok"), number("CCD_TEMPERATURE", "Ok")
+            return Driver(ipd.Device("D", list(numbers)))
+        """,
+    )
+    report = await check(word, timeout=1.0)
+    told = (tmp_path / "some_driver.py.told").read_text(encoding="utf-8").split()
+    assert set(told) == {"SPEED"}
+    assert {name for (_, name), _ in report.spared} == {"POSITION", "CCD_TEMPERATURE"}
+
+
+@asynchronous
 async def test_a_python_driver_that_swallows_its_cancellation_is_reported(tmp_path):
     word = python_driver(
         tmp_path,

@@ -263,3 +263,31 @@ async def test_a_ping_that_cannot_be_answered_does_not_end_the_listening(tmp_pat
 async def test_a_device_that_no_server_can_have_is_not_looked_for() -> None:
     with pytest.raises(CannotRun, match="getProperties"):
         await check(f"{'x' * 300}@127.0.0.1:1")
+
+
+@asynchronous
+async def test_a_read_only_value_that_was_taken_is_put_back(tmp_path: Path) -> None:
+    path = program(
+        tmp_path / "taking",
+        """
+        import re, sys
+        VECTOR = "<{}TextVector device='D' name='T' state='Ok' {}>{}</{}TextVector>\\n"
+        value = "before"
+        for line in sys.stdin:
+            for taken in re.findall("<oneText name=.m.>([^<]*)", line):
+                value = taken
+                with open(__file__ + ".taken", "a") as file:
+                    file.write(value + "\\n")
+                one = f"<oneText name='m'>{value}</oneText>"
+                sys.stdout.write(VECTOR.format("set", "", one, "set"))
+            if "getProperties" in line:
+                member = f"<defText name='m' label='m'>{value}</defText>"
+                sys.stdout.write(VECTOR.format("def", "perm='ro' label='T' group='G'", member, "def"))
+            sys.stdout.flush()
+        """,
+    )
+    async with asyncio.timeout(30):
+        report = await check(path, timeout=1.0)
+    assert "read-only-changed" in {finding.code for finding in report.findings}
+    taken = (tmp_path / "taking.taken").read_text(encoding="utf-8").splitlines()
+    assert [taken[0] != "before", taken[-1]] == [True, "before"]

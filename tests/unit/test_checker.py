@@ -283,9 +283,9 @@ def test_the_worst_comes_first():
 # --- commands ------------------------------------------------------------------------------------
 
 
-def prop(kind="Number", name="TARGET", perm="rw", rule=None, **values):
+def prop(kind="Number", name="TARGET", perm="rw", rule=None, state="Ok", **values):
     members = {key: Member(key, value, 0.0, 10.0, 1.0) for key, value in values.items()}
-    return Property(VectorKind(kind), "D", name, "Ok", name, perm, rule, members)
+    return Property(VectorKind(kind), "D", name, state, name, perm, rule, members)
 
 
 def sent(message):
@@ -320,6 +320,9 @@ def test_bad_values():
     [
         (prop(A="1"), False, False),
         (prop(name="ABS_FOCUS_POSITION", A="1"), False, False),
+        (prop(name="ABS_FOCUS_POSITION", state="Busy", A="1"), True, False),
+        (prop(name="CCD_TEMPERATURE", A="1"), True, False),
+        (prop(name="CCD_COOLER_POWER", A="1"), True, False),
         (prop(name="CCD_EXPOSURE", A="1"), True, False),
         (prop(name="EQUATORIAL_EOD_COORD", A="1"), True, False),
         (prop(name="REL_FOCUS_POSITION", A="1"), True, False),
