@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -135,7 +136,7 @@ def unregister(label: str, places: Places) -> Registered:
     if places.system is not None and not ours:
         _remove_copies(places.lists)
         for folder in (places.lists, places.programs):
-            if not any(folder.iterdir()):
+            with contextlib.suppress(OSError):  # there is something else in it, or it has gone already
                 folder.rmdir()
     return one
 

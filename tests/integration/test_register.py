@@ -165,6 +165,14 @@ def test_it_is_removed_without_a_trace(home, driver, places):
     assert not places.lists.exists()
 
 
+def test_it_is_removed_though_the_folder_of_its_program_has_gone(home, driver, places):
+    (one,) = register(spec(driver), places)
+    one.program.unlink()
+    places.programs.rmdir()
+    unregister(one.label, places)
+    assert not places.lists.exists()
+
+
 def test_nothing_of_others_is_touched(home, driver, places):
     places.programs.mkdir(parents=True)
     (places.programs / "indi_nice_focuser").write_text("#!/bin/sh\n")
