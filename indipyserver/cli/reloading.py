@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Final
 
-from ..spec import PythonSpec, Spec
+from ..spec import ProgramSpec, PythonSpec, Spec
 
 __all__ = ["Changes", "begin_anew"]
 
@@ -55,6 +55,8 @@ def _folders(specs: Iterable[Spec]) -> list[str]:
         if isinstance(spec, PythonSpec):
             is_file = spec.source.endswith(".py")
             found.add(os.path.dirname(os.path.realpath(spec.source)) if is_file else _folder_of(spec.source))
+        elif isinstance(spec, ProgramSpec) and os.path.dirname(spec.text) and spec.text.endswith(".py"):
+            found.add(os.path.dirname(os.path.realpath(spec.text)))
     return sorted(found)
 
 

@@ -44,6 +44,7 @@ async def nothing_changes(changes):
         ("my_package.module:make_driver", "my_package/module.py"),
         ("my_file.py:make_driver", "my_file.py"),
         ("./my_folder/my_file.py:make_driver", "my_folder/my_file.py"),
+        ("./my_folder/my_program.py", "my_folder/my_program.py"),
     ],
 )
 @pytest.mark.parametrize("there", [True, False])
