@@ -21,8 +21,12 @@ __all__ = ["function_of", "load_drivers", "place_of"]
 logger = logging.getLogger("indipyserver.cli")
 
 
-def load_drivers(spec: PythonSpec) -> list[Any]:
+def load_drivers(spec: PythonSpec, folder: str = "") -> list[Any]:
     """Import some Python code and have it make its drivers.
+
+    Args:
+        spec: Names the code.
+        folder: Where files and modules are looked for; "": where this process is.
 
     Raises:
         ImportError: There is no such code, it failed, or what it returned are not drivers. The text says what was
@@ -30,7 +34,7 @@ def load_drivers(spec: PythonSpec) -> list[Any]:
     """
     is_loaded = False
     try:
-        made = _import(spec.source)
+        made = _import(spec.source, folder)
         is_loaded = True
         made = _attribute(made, spec)
         if not _is_driver(made):
@@ -144,11 +148,11 @@ def _is_driver(thing: object) -> bool:
     return not isinstance(thing, type) and hasattr(thing, "data") and hasattr(thing, "serve")
 
 
-def _import(source: str) -> Any:
+def _import(source: str, folder: str) -> Any:
     if not source.endswith(".py"):
-        _search(os.getcwd())  # as python -m does
+        _search(folder or os.getcwd())  # as python -m does
         return importlib.import_module(source)
-    path = os.path.realpath(source, strict=True)
+    path = os.path.realpath(os.path.join(folder, source), strict=True)
     for module in list(sys.modules.values()):
         if getattr(module, "__file__", None) == path and module.__name__ != "__main__":
             return module

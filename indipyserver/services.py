@@ -8,6 +8,7 @@ import os
 import ssl
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from .certificates import client_context
@@ -79,11 +80,13 @@ class Services:
     Attributes:
         restarts: How often a program is restarted when it ends.
         to_other_servers: Makes the context of a link with TLS.
+        folder: From where relative paths count, wherever a driver may have gone; "": from where this process is.
     """
 
     def __init__(self, server: _Server, sources: Sources) -> None:
         self.restarts = RESTARTS
         self.to_other_servers: Callable[[], ssl.SSLContext] = client_context
+        self.folder = ""
         self._server = server
         self._sources = sources
         self._entries: list[_Entry] = []
@@ -126,9 +129,16 @@ class Services:
         if server.stop:
             raise ValueError(f"{spec.text!r} is not started: the server is stopping")
         if isinstance(spec, ProgramSpec):
-            _warn_of_scripts(spec.text)
+            here = partial(os.path.join, self._away())
+            program = here(spec.text) if os.path.dirname(spec.text) and not prefix else spec.text
+            _warn_of_scripts(program)
             part: Any = server.add_exdriver(
-                spec.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self.restarts
+                program,
+                name=name,
+                config=config and here(config),
+                skeleton=skeleton and here(skeleton),
+                prefix=prefix and here(prefix),
+                restarts=self.restarts,
             )
             entry = _Entry(spec.text, [part], name)
         elif name or config or skeleton or prefix:
@@ -142,10 +152,16 @@ class Services:
         self._entries.append(entry)
         return list(entry.parts)
 
+    def _away(self) -> str:
+        """The folder from which paths count, if this process is elsewhere by now."""
+        with contextlib.suppress(OSError):  # it has been removed
+            return "" if os.getcwd() == self.folder else self.folder
+        return self.folder
+
     def _start_drivers(self, spec: PythonSpec) -> list[Any]:
         """Serve the drivers that this Python code returns: all of them, unless one is run by somebody else."""
         server = self._server
-        drivers = load_drivers(spec)
+        drivers = load_drivers(spec, self._away())
         names = [name for driver in drivers for name in driver.data]
         for name in names:
             if names.count(name) > 1 or name in server.devices or not server.board.router.may_claim(name):

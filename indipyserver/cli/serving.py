@@ -117,12 +117,16 @@ class _Run:
             unix_any_user=options.unix_any_user,
             ssl=access.context,
             audit=access.audit,
-            control=options.control == USUAL_CONTROL or options.control or False,
+            control=options.control == USUAL_CONTROL or _lasting(options.control) or False,
         )
         access.add_listeners(self._server)
         self._services = self._server.services
         self._services.restarts = options.restarts
+        for name in ("tls_ca", "tls_cert", "tls_key"):
+            setattr(options, name, _lasting(getattr(options, name)))
         self._services.to_other_servers = partial(context_to_other_servers, options)
+        with contextlib.suppress(OSError):  # it has been removed
+            self._services.folder = os.getcwd()
 
     def _listen_locally(self) -> socket.socket | None:
         name = self._options.unix_socket
@@ -143,13 +147,14 @@ class _Run:
             server.add_observer(MessageTracer(options.verbose))
         with self._message_log(), self._local or contextlib.nullcontext(), self._handling_signals():
             reloading = self._watch_files() if options.reload else None
+            fifo = self._fifo()
             self._start_drivers()
             if not self._services.specs and not self._takes_commands:
                 logger.error("there is nothing to serve")
                 if not options.reload:
                     return _STATUS_FAILURE
             try:
-                self._status = await self._run_server(self._fifo())
+                self._status = await self._run_server(fifo)
             finally:
                 Watchdog(logger, _THREADS, self._leave_threads).start()
                 if reloading is not None:
@@ -187,7 +192,7 @@ class _Run:
             return None
         from .fifo import Fifo
 
-        return Fifo(self._options.fifo, self._services)
+        return Fifo(os.path.abspath(self._options.fifo), self._services)
 
     async def _run_server(self, fifo: Fifo | None) -> int:
         server = self._server
@@ -317,6 +322,11 @@ class _Run:
             self._flush()
         finally:
             os._exit(128 + number)
+
+
+def _lasting(path: str | None) -> str | None:
+    """The same path, if there is one, from whatever folder: a driver may go to another one."""
+    return os.path.abspath(path) if path else path
 
 
 def _open(fifo: Fifo) -> bool:

@@ -61,7 +61,7 @@ class MessageLog(Observer):
     def __init__(
         self, directory: str | os.PathLike[str], clock: Callable[[], datetime] = _utc_now, *, most: int = MOST_WAITING
     ) -> None:
-        self.directory = os.fspath(directory) or os.curdir
+        self.directory = os.path.abspath(os.fspath(directory))  # a driver may go to another directory
         self.lost = 0
         self._clock = clock
         self._most = most

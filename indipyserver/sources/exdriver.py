@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -123,6 +124,10 @@ class ExDriver(Distant):
         self.restarts = program.restarts
         self.restarted = 0
         self._what = program
+        self._path = program.path
+        if os.path.dirname(self._path):
+            with contextlib.suppress(OSError):  # there is no directory, and so no program
+                self._path = os.path.abspath(self._path)  # a driver in this process may go to another one
         self._environment = program.environment
         self._child: Child | None = None
         self._limits = limits
@@ -195,7 +200,7 @@ class ExDriver(Distant):
 
     def _start(self) -> Started:
         what = self._what
-        return start(self.label, what.path, what.args, self._environment, pipes=what.pipes)
+        return start(self.label, self._path, what.args, self._environment, pipes=what.pipes)
 
     async def _live(self, started: Started) -> tuple[str, float, Callable[[], None]]:
         """One life of the process: returns how it ended, after how many seconds, and what deletes its devices."""

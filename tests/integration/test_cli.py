@@ -390,6 +390,47 @@ async def test_ignored_signals_stay_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+GOES_ELSEWHERE = """
+import os
+from indipydriver import Device, IPyDriver, TextMember, TextVector
+
+os.chdir(os.path.dirname(os.path.abspath(__file__)))  # as scripts do
+
+class Tells(IPyDriver):
+    async def hardware(self):
+        await self.send_message("hello")
+
+def make_driver():
+    return Tells(Device({!r}, [TextVector("T", "T", "T", "ro", "Ok", [TextMember("t")])]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@asynchronous
+async def test_paths_count_from_where_it_was_begun_wherever_a_driver_goes(tmp_path, echo):
+    """All that was served after a driver that had gone to its own folder was not found there."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "own").mkdir()
+    Path(echo).rename(tmp_path / "echo")
+    for path, name in (("own/first.py", "First"), ("own/second.py", "Second"), ("third.py", "Third")):
+        goes = GOES_ELSEWHERE if path.startswith("own") else GOES_ELSEWHERE.replace("os.chdir", "print")
+        (tmp_path / path).write_text(goes.format(name))
+    words = ["own/first.py:make_driver", "./echo", "third:make_driver"]
+    options = ["-v", "-f", "fifo", "-l", "logs", "--control", "./control"]
+    with server(*options, *words, cwd=tmp_path, PYTHONPATH=str(ROOT)) as program:
+        async with IndiClient(await port_of(program)) as client:
+            await client.get_properties()
+            devices = {"First", "Echo", "Third"}
+            await eventually(lambda: devices <= {each.get("device") for each in client.received}, timeout=30)
+            (tmp_path / "fifo").write_text("start own/second.py:make_driver\n")
+            await client.expect(match("defTextVector", device="Second"))
+        assert (tmp_path / "control").exists()
+        program.signal(signal.SIGTERM)
+        assert await program.wait() == 143
+    assert "hello" in "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
 @asynchronous
 async def test_a_fifo_keeps_it_alive_without_drivers(tmp_path):

@@ -166,4 +166,4 @@ def test_a_path_behind_control(
     assert [spec.text for spec in seen["drivers"]] == drivers
     with pytest.raises(OSError, match="enough"):
         serving._Run(seen["given"], serving.Access(seen["given"]), "indipyserver", [], lambda: None)
-    assert seen["control"] == control
+    assert seen["control"] == (os.path.abspath(control) if isinstance(control, str) else control)

@@ -644,6 +644,23 @@ async def test_a_program_that_is_being_written_is_started_when_it_is_complete(tm
 
 
 @asynchronous
+async def test_a_program_is_started_again_wherever_a_driver_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its relative path was looked for where a driver in this process had gone."""
+    program = tmp_path / "driver"
+    program.write_text("#!/bin/sh\nread line\nread line\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    async with running_server() as server:
+        part = server.add_exdriver("./driver", backoff=Backoff(0.01, 0.01))
+        await eventually(lambda: part.running)
+        monkeypatch.chdir("/")
+        os.kill(part.process.pid, signal.SIGKILL)
+        await eventually(lambda: part.restarted == 1 and part.running)
+
+
+@asynchronous
 async def test_a_program_that_stays_missing_is_given_up(tmp_path: Path) -> None:
     program = tmp_path / "driver"
     program.write_text("#!/bin/sh\nexit 3\n")

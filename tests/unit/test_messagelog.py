@@ -77,6 +77,16 @@ def test_a_timestamp_never_names_a_file(tmp_path, timestamp):
     assert logged(tmp_path, xml) == {"2024-02-29.islog": "2024-02-29T23:59:58: C: m\n"}
 
 
+def test_a_relative_directory_is_that_of_the_start_wherever_a_driver_goes(tmp_path, monkeypatch):
+    (tmp_path / "logs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    log = MessageLog("logs", clock=lambda: NOW)
+    monkeypatch.chdir("/")
+    log.received(DRIVER, Framer().feed(b'<message device="A" message="x"/>'))
+    log.close()
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["2024-02-29.islog"]
+
+
 def test_a_message_is_one_line(tmp_path):
     xml = '<message device="C&#10;D" timestamp="2023-01-02&#10;x" message="a&#10;2023-01-01: C: forged&#9;b"/>'
     (text,) = logged(tmp_path, xml).values()
