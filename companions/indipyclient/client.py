@@ -148,7 +148,7 @@ class Client:
             raise
 
     async def aclose(self) -> None:
-        """End: readers end, and what waits fails."""
+        """End: readers end, and what waits fails.  What has been sent goes out before, if the server takes it."""
         task, self._task = self._task, None
         if task is None:
             return

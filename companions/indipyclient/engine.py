@@ -186,12 +186,14 @@ class Engine:
             self._set_status(Status(LinkState.READY, self._loop.time()))
             silent = await self._watch(session)
         finally:
-            session.abort()
             self.session = None
             self._before = self._counts(session)
             if blobs is not None:
                 blobs.cancel()
             self._lose()
+            if is_cancelled():  # what has been sent still counts
+                await session.leave()
+            session.abort()
         if silent:
             return f"{self.endpoint} has not answered for {self.unanswered:g} s"
         error = session.closed.result()

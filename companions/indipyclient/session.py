@@ -30,6 +30,8 @@ SLOWEST: Final = 8 << 10
 """Bytes a second that go over a slow line."""
 UNSEEN: Final = 2 << 20
 """Bytes that have been sent and may still wait in the system."""
+LAST_BYTES: Final = 5.0
+"""Seconds in which a server must take some of what waits when the client ends."""
 
 
 class Owner(Protocol):
@@ -78,6 +80,7 @@ class Session:
         self._drained = asyncio.Event()
         self._answers = 0  # bytes of them that were sent while the server was slow to take anything
         self._looked = self._alive = self.last
+        self._left = False  # nothing more is handed on
         self._under_way = 0  # bytes that were sent since the server was last heard
         self._progress = (0, 0)
 
@@ -148,9 +151,19 @@ class Session:
             self._alive = now
         return min(max(self._alive, self.last) + self._under_way / SLOWEST, now)
 
-    def close(self) -> None:
-        """Send what waits, then end."""
-        self._link.close()
+    async def leave(self) -> None:
+        """Send what waits, then end; a server that takes none of it for a while is not waited for."""
+        self._left = True
+        link = self._link
+        link.close()
+        try:
+            while not self.closed.done():
+                sent = link.bytes_sent
+                await asyncio.wait([self.closed], timeout=LAST_BYTES)
+                if link.bytes_sent == sent:
+                    break
+        finally:
+            link.abort()
 
     def abort(self) -> None:
         """End at once."""
@@ -213,7 +226,7 @@ class Session:
             self._owner.fault_received(RemoteProtocolError(f"a BLOB that cannot be read: {error!r}"))
         self._decoding = None
         frames, self._backlog = self._backlog, deque()
-        if self._owner.over:  # meanwhile
+        if self._left or self._owner.over:  # meanwhile
             return
         if message is not None:
             self._hand_on(message, frame.size)

@@ -3,13 +3,15 @@
 import asyncio
 import base64
 import contextlib
+import socket
 import threading
 
 import pytest
 
-from indipyclient import Blob, Client, LinkState, Lost, NotConnected, Retry, TimedOut, session
+from indipyclient import Blob, Client, LinkLost, LinkState, Lost, NotConnected, Retry, TimedOut, session
 from indipyclient.recording.recorder import record
 from indipydriver.testing import driver_test
+from indipydriver.transport.stream import StreamLink
 from tests.support import asynchronous, eventually, match
 
 from .scripted import BLOB, DEFINE, numbers, scripted
@@ -40,6 +42,57 @@ def left(client):
     return [*engine._taps, *engine._cursors, *engine._waiters, *engine._watchers, *client._streams, *client._taps] + [
         key for key, count in client._wishes._holders.items() if count
     ]
+
+
+# The end
+
+
+@contextlib.asynccontextmanager
+async def narrow():
+    """A client over a line that holds little, and the other end of that."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 14)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+    reader, writer = await asyncio.open_connection(sock=theirs)
+
+    async def connect():
+        link = StreamLink("narrow")
+        await link.use(ours, "narrow", None)
+        return link
+
+    writer.write(UPLOAD.encode())
+    client = Client(connect=connect)
+    await client.start()
+    await client.wait_property("CCD", "UP")
+    await reader.readuntil(b"/>")
+    try:
+        yield client, reader
+    finally:
+        writer.close()
+        await client.aclose()
+
+
+@asynchronous
+async def test_what_was_sent_goes_out_before_the_end():
+    async with narrow() as (client, reader):
+        await client.set("CCD", "UP", a=Blob(bytes(500_000), ".x"), confirm="sent", timeout=30)
+        ending = asyncio.create_task(client.aclose())
+        async with asyncio.timeout(30):
+            received = await reader.read(-1)
+            await ending
+        assert received.rstrip().endswith(b"</newBLOBVector>")
+
+
+@asynchronous
+async def test_a_server_that_takes_nothing_does_not_hold_up_the_end(monkeypatch):
+    monkeypatch.setattr(session, "LAST_BYTES", 0.05)
+    async with narrow() as (client, _):
+        sending = asyncio.create_task(client.set("CCD", "UP", a=Blob(bytes(2_000_000), ".x"), confirm="sent"))
+        await eventually(lambda: client._engine.session.unsent > 1_000_000)
+        async with asyncio.timeout(30):
+            await client.aclose()
+        with pytest.raises((NotConnected, LinkLost)):
+            await sending
 
 
 # Cancellation
