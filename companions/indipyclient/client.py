@@ -55,7 +55,7 @@ class Client:
         server_hostname: The name in the server's certificate, if not the host.
         blobs: For which BLOBs are asked without being told to: none, or those of all devices.
         blob_link: BLOBs come over a second connection, so that nothing waits behind a large image.
-        history: Points that are kept of each number; 0 for none.
+        history: Points that are kept of each number, and 8 million in all; 0 for none.
         reconnect: False: the first failure ends it.
         retry: When to try again; the default waits 1 s, and up to 30 s.
         limits: What the server may send.

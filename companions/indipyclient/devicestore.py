@@ -83,7 +83,8 @@ class DeviceStore(Received[Device]):
         if (device is None or item.name not in device.data) and not self._has_room(device):
             return None
         vector = device.data.get(item.name) if device is not None else None
-        size = held(item, item.members)
+        before = vector if vector is not None and vector.kind is item.kind else None
+        size = held(item, item.members, item.message or (before.message if before is not None else None))
         if not self._texts.take(size - (vector.size if vector is not None else 0)):
             return None
         if device is None:

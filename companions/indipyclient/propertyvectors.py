@@ -151,14 +151,18 @@ class PropertyVector(Mapping[str, Any]):
         self._client.changed(self)
 
     def growth(self, message: SetVector) -> int:
-        """By how many bytes an update makes the texts of the members longer; short ones do not count."""
+        """By how many bytes an update makes the message and the texts of the members longer; short ones do not count
+        of these."""
         long = self._long
-        more = 0
+        more = self._more_said(message)
         for one in message.members:
             size = len(one[1])
             if (size > SHORT or long) and one[0] in self.data:
                 more += (size if size > SHORT else 0) - long.get(one[0], 0)
         return more
+
+    def _more_said(self, message: SetVector) -> int:
+        return len(message.message) - len(self.message or "") if message.message else 0
 
     def grow(self, message: SetVector, more: int) -> None:
         """There is room for what has been found by :meth:`growth`."""
@@ -369,7 +373,10 @@ class BLOBVector(PropertyVector):
         return member
 
     def growth(self, message: SetVector) -> int:
-        return 0
+        return self._more_said(message)
+
+    def grow(self, message: SetVector, more: int) -> None:
+        self.size += more
 
     def set_blobsize(self, membername: str, blobsize: int) -> None:
         """Change the size that is known here."""

@@ -48,7 +48,7 @@ class SyncClient:
         server_hostname: The name in the server's certificate, if not the host.
         blobs: For which BLOBs are asked without being told to.
         blob_link: BLOBs come over a second connection, so that nothing waits behind a large image.
-        history: Points that are kept of each number; 0 for none.
+        history: Points that are kept of each number, and 8 million in all; 0 for none.
         reconnect: False: the first failure ends it.
 
     Raises:

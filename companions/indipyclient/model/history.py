@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from indipydriver.protocol.messages import DefVector, OneBlob, SetVector
 
 from .properties import Key, Property, number_of
 
 __all__ = ["Histories", "History", "Point"]
+
+POINTS: Final = 8 << 20
+"""Points of all numbers together, which take 32 bytes each; beyond, no history grows, and there are no new ones."""
+_EMPTY: Final = 20
+"""A history without points takes as much as so many."""
 
 
 class Point(NamedTuple):
@@ -51,10 +56,19 @@ class History:
     def __len__(self) -> int:
         return len(self._fields[0])
 
-    def add(self, now: float, value: float) -> None:
-        """The number has this value now; what is no number is left out."""
+    def add(self, now: float, value: float, may_grow: bool = True) -> bool:
+        """The number has this value now; what is no number is left out.
+
+        Args:
+            now: The time.
+            value: The value.
+            may_grow: False: it takes no more memory from now on than it does.
+
+        Returns:
+            There is a point more.
+        """
         if not math.isfinite(value):
-            return
+            return False
         times, lows, highs, lasts = self._fields
         begin = now - now % self._span
         newest = self._next - 1  # the last of all when it is -1
@@ -62,14 +76,17 @@ class History:
             lows[newest] = min(lows[newest], value)
             highs[newest] = max(highs[newest], value)
             lasts[newest] = value
-            return
+            return False
+        if not may_grow and times:
+            self._points = len(times)
         if len(times) < self._points:
             for field, number in zip(self._fields, (begin, value, value, value), strict=True):
                 field.append(number)
-            return
+            return True
         here = self._next
         times[here], lows[here], highs[here], lasts[here] = begin, value, value, value
         self._next = (here + 1) % len(times)
+        return False
 
     def points(self) -> list[Point]:
         """Oldest first."""
@@ -92,6 +109,7 @@ class Histories:
         self.wanted = points
         self._span = span
         self._of: dict[tuple[str, str, str], History] = {}
+        self._size = 0  # in points
 
     def __len__(self) -> int:
         return len(self._of)
@@ -101,6 +119,7 @@ class Histories:
         self.wanted = points
         if not points:
             self._of.clear()
+            self._size = 0
 
     def points(self, device: str, name: str, member: str) -> list[Point]:
         """Oldest first; empty if none are kept."""
@@ -117,11 +136,16 @@ class Histories:
                 continue
             history = self._of.get(key)
             if history is None:
+                if self._size >= POINTS:
+                    continue
                 history = self._of[key] = History(self.wanted, self._span)
-            history.add(now, number_of(one.value))
+                self._size += _EMPTY
+            self._size += history.add(now, number_of(one.value), self._size < POINTS)
 
     def forget(self, key: Key, members: Iterable[str]) -> None:
         """These members are gone."""
         if self._of:
             for member in members:
-                self._of.pop((*key, member), None)
+                history = self._of.pop((*key, member), None)
+                if history is not None:
+                    self._size -= len(history) + _EMPTY

@@ -11,7 +11,7 @@ from indipydriver.protocol.tags import VectorKind
 
 from .properties import Definition, Member
 
-__all__ = ["BLOB_BYTES", "EACH", "TEXT_BYTES", "KeptBlobs", "KeptTexts", "MemberKey", "held"]
+__all__ = ["BLOB_BYTES", "EACH", "TEXT_BYTES", "KeptBlobs", "KeptTexts", "MemberKey", "brief", "held"]
 
 BLOB_BYTES: Final = 512 << 20
 """Bytes of BLOB data that are kept, the newest of each member; beyond, those that came first are let go."""
@@ -20,6 +20,8 @@ TEXT_BYTES: Final = 256 << 20
 """Bytes that definitions, values and notes may take; what needs more is ignored and counted."""
 EACH: Final = 256
 """Bytes that a member takes beside its texts."""
+_BRIEF: Final = 64
+"""Characters of a time that means something."""
 
 MemberKey = tuple[str, str, str]
 """Device, property and member name."""
@@ -79,9 +81,15 @@ class KeptTexts:
         return self.bytes + more <= TEXT_BYTES
 
 
-def held(vector: Definition | DefVector, members: Iterable[Member] | Iterable[DefMember]) -> int:
-    """Bytes of memory that a definition with its values takes, about; without what BLOBs are given later."""
-    size = EACH + len(vector.label) + len(vector.group)
+def brief(text: str | None) -> str | None:
+    """A timestamp or a time-out; None if it is too long to be one."""
+    return text if text is None or len(text) <= _BRIEF else None
+
+
+def held(vector: Definition | DefVector, members: Iterable[Member] | Iterable[DefMember], message: str | None) -> int:
+    """Bytes of memory that a definition with its values and its last message takes, about; without what BLOBs are
+    given later."""
+    size = EACH + len(vector.label) + len(vector.group) + len(message or "")
     is_number = vector.kind is VectorKind.NUMBER
     for one in members:
         size += EACH + len(one.name) + len(one.label) + len(one.value)

@@ -22,7 +22,7 @@ from indipydriver.protocol.tags import State, VectorKind
 
 from .delta import Delta, Grave, Note, newer
 from .history import Histories, Point
-from .kept import EACH, KeptBlobs, KeptTexts, held
+from .kept import EACH, KeptBlobs, KeptTexts, brief, held
 from .properties import STATES, Definition, Key, Member, Pending, Property
 from .site import Device, Site
 
@@ -85,7 +85,7 @@ class Model:
     A reader keeps one integer, the `rev` that it has seen, and asks :meth:`since`.
 
     Args:
-        history: Points that are kept of each number; 0 for none.
+        history: Points that are kept of each number, and 8 million in all; 0 for none.
         span: Seconds that one of them stands for.
         keep_blobs: Keep the data of the newest BLOB of each member, up to 512 MiB in all.
         values: False: keep only which properties there are, for whoever keeps values elsewhere.
@@ -148,10 +148,9 @@ class Model:
             self.unknown += 1
             return None
         members = old.members.copy()
-        if message.kind is VectorKind.BLOB:
-            self._set_blobs(old, members, message)
-        else:
-            more = 0
+        text = message.message
+        more = len(text) - len(old.message) if text else 0
+        if message.kind is not VectorKind.BLOB:
             for one in message.members:
                 member = members.get(one.name)
                 if member is None or isinstance(one, OneBlob):
@@ -165,9 +164,11 @@ class Model:
                     low, high, step = lowest or low, highest or high, by or step
                     more += len(low) + len(high) + len(step)
                 members[name] = _new(Member, (name, label, value, format, low, high, step, data, size))
-            if more and not self._texts.take(more):
-                self.refused += 1
-                return None
+        if more and not self._texts.take(more):
+            self.refused += 1
+            return None
+        if message.kind is VectorKind.BLOB:
+            self._set_blobs(old, members, message)
         self.rev = rev = self.rev + 1
         state = message.state
         entered = old.entered
@@ -175,15 +176,15 @@ class Model:
             state = old.state
         else:
             entered = _entered(entered, state, rev)
-        text = message.message
+        timestamp = brief(message.timestamp)
         prop = Property(
             old.definition,
             state,
             members,
-            message.timeout or old.timeout,
-            message.timestamp or old.timestamp,
+            (message.timeout and brief(message.timeout)) or old.timeout,
+            timestamp or old.timestamp,
             text or old.message,
-            message.timestamp if text else old.message_timestamp,
+            timestamp if text else old.message_timestamp,
             rev,
             old.defined,
             now,
@@ -233,8 +234,8 @@ class Model:
             for m in (message.members if self._values else ())
         }
         definition = Definition.of(message)
-        before = held(old.definition, old.members.values()) if old is not None else 0
-        if not has_place or not self._texts.take(held(definition, members.values()) - before):
+        before = held(old.definition, old.members.values(), old.message) if old is not None else 0
+        if not has_place or not self._texts.take(held(definition, members.values(), message.message) - before):
             self.refused += 1
             return None
         if record is None:
@@ -252,16 +253,16 @@ class Model:
         if old is not None and old.kind is VectorKind.NUMBER:
             numbers = members if message.kind is VectorKind.NUMBER else {}
             self._histories.forget(key, old.members.keys() - numbers.keys())
-        text = message.message
+        text, timestamp = message.message, brief(message.timestamp)
         entered = old.entered if old is not None else (0, 0, 0, 0)
         prop = Property(
             definition,
             message.state,
             members,
-            message.timeout,
-            message.timestamp,
+            brief(message.timeout),
+            timestamp,
             text or "",
-            message.timestamp if text else None,
+            timestamp if text else None,
             rev,
             rev,
             now,
@@ -308,7 +309,7 @@ class Model:
         for each in gone:
             self._forget_blobs((device, each))
             prop = record.properties.pop(each)
-            self._texts.take(-held(prop.definition, prop.members.values()))
+            self._texts.take(-held(prop.definition, prop.members.values(), prop.message))
             self._histories.forget((device, each), prop.members)
             del self._by_rev[device, each]
         record.seen = self._site = None
@@ -324,7 +325,7 @@ class Model:
 
     def _note(self, device: str | None, name: str | None, text: str, timestamp: str | None, now: float) -> Note:
         self.rev += 1
-        note = Note(device, name, text, timestamp, self.rev, now)
+        note = Note(device, name, text, brief(timestamp), self.rev, now)
         self._notes.append(note)
         record = self._devices.get(device) if device is not None else None
         if record is not None:

@@ -664,6 +664,17 @@ async def test_a_server_cannot_fill_the_memory_with_texts(monkeypatch, caplog):
         more = SetVector(VectorKind.NUMBER, "D", "N", (OneMember("N", "1", None, high, None),))
         await client._handle(more)
     assert client["D"]["N"].member("N").max == "8"
+    await client._handle(define("D", "I", VectorKind.BLOB, PIC=""))
+    for size in (5000, 9900):
+        await client._handle(update("D", "I", VectorKind.BLOB, PIC=b"x")._replace(message="m" * size))
+    assert client["D"]["I"].message == "m" * 5000
+    await client._handle(define("D", "N", N=("1", "0", "9", "0")))
+    await client._handle(update("D", "N", N="2")._replace(message="m" * 9000))
+    assert client["D"]["N"]["N"] == "1"
+    await client._handle(update("D", "I", VectorKind.BLOB, PIC=b"x")._replace(message="short"))
+    await client._handle(update("D", "N", N="2")._replace(message="m" * 8000))
+    await client._handle(define("D", "N", N=("3", "0", "9", "0")))
+    assert len(client["D"]["N"].message) == 8000
     assert client._texts.bytes == sum(vector.size for vector in client["D"].values())
 
 

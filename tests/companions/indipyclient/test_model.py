@@ -190,6 +190,25 @@ def test_texts_beyond_the_bound_are_refused_and_counted(model, monkeypatch):
     assert model.apply(define(name="C", kind=VectorKind.TEXT, T="x" * 6000))
 
 
+@pytest.mark.parametrize("kind", [VectorKind.TEXT, VectorKind.BLOB])
+def test_what_properties_say_counts_among_the_texts(model, monkeypatch, kind):
+    monkeypatch.setattr(kept, "TEXT_BYTES", 10_000)
+    value = b"x" if kind is VectorKind.BLOB else "x"
+    for n in range(10):
+        model.apply(define(name=f"P{n}", kind=kind, T=""))
+        model.apply(update(name=f"P{n}", kind=kind, T=value)._replace(message=f"{n}" * 3000, timeout="9" * 3000))
+        model.apply(update(name=f"P{n}", kind=kind, T=value)._replace(timestamp="2" * 3000))
+    assert 3000 <= sum(len(prop.message) for prop in model) <= 9000
+    assert model.refused
+    assert not any(len(prop.timestamp or "") + len(prop.timeout or "") > 100 for prop in model)
+    model.apply(update(name="P0", kind=kind, T=value)._replace(message="short"))
+    assert model.get("Mount", "P0").message == "short"
+    model.apply(define(name="P1", kind=kind, T="")._replace(message="said"))
+    model.apply(define(name="P1", kind=kind, T=""))
+    model.apply(delete())
+    assert model._texts.bytes == 0
+
+
 def test_the_newest_blobs_are_kept_up_to_a_bound(model, monkeypatch):
     monkeypatch.setattr(kept, "BLOB_BYTES", 250)
     for n in "ABC":
@@ -248,6 +267,24 @@ def test_history_keeps_the_last_points_of_each_number():
     assert [(p.time, p.min, p.max, p.last) for p in points] == [(2, 7, 7, 7), (3, 8, 8, 8), (4, 9, 9, 9)]
     model.apply(delete())
     assert model.history("Mount", "EQ", "RA") == []
+
+
+def test_histories_have_a_bound_for_all_numbers(monkeypatch):
+    monkeypatch.setattr("indipyclient.model.history.POINTS", 100)
+    model = Model(history=50, span=1.0)
+    model.link_made()
+    names = "abc"
+    model.apply(define(**dict.fromkeys(names, "0")), 0.0)
+    for n in range(1, 100):
+        model.apply(update(**dict.fromkeys(names, str(n))), float(n))
+    kept = {name: [point.last for point in model.history("Mount", "EQ", name)] for name in names}
+    assert [len(points) for points in kept.values()] == [14, 13, 13], "with 20 for each"
+    assert all(points == list(range(100 - len(points), 100)) for points in kept.values())
+    model.apply(define(name="OTHER", d="0"), 100.0)
+    assert not model.history("Mount", "OTHER", "d")
+    model.apply(delete())
+    model.apply(define(name="OTHER", d="0"), 101.0)
+    assert len(model.history("Mount", "OTHER", "d")) == 1, "what was deleted makes room"
 
 
 def test_the_members_of_a_property_can_be_shown(model):

@@ -15,19 +15,22 @@ names = st.sampled_from(["A", "B", "C"])
 kinds = st.sampled_from([VectorKind.NUMBER, VectorKind.TEXT, VectorKind.BLOB])
 states = st.sampled_from(list(State))
 values = st.integers(0, 9).map(str)
+texts = st.none() | st.integers(1, 300).map(lambda count: "m" * count)
 
 
-def _definition(device, name, kind, state, value):
-    return define(device, name, kind, state, M="" if kind is VectorKind.BLOB else value, N="")
+def _definition(device, name, kind, state, value, text):
+    message = define(device, name, kind, state, M="" if kind is VectorKind.BLOB else value, N="")
+    return message._replace(message=text)
 
 
-def _update(device, name, kind, state, value):
-    return update(device, name, kind, state, M=value.encode() if kind is VectorKind.BLOB else value)
+def _update(device, name, kind, state, value, text):
+    message = update(device, name, kind, state, M=value.encode() if kind is VectorKind.BLOB else value)
+    return message._replace(message=text)
 
 
 messages = st.one_of(
-    st.builds(_definition, devices, names, kinds, states, values),
-    st.builds(_update, devices, names, kinds, states, values),
+    st.builds(_definition, devices, names, kinds, states, values, texts),
+    st.builds(_update, devices, names, kinds, states, values, texts),
     st.builds(delete, devices, st.none() | names, st.none() | st.just("gone")),
     st.builds(say, st.just("hello"), st.none() | devices),
 )
@@ -120,7 +123,7 @@ def test_texts_that_are_counted_are_those_that_are_kept(steps, most):
         for step in steps:
             model.apply(step)
         notes = sum(kept.EACH + len(note.text) for device in model.site().devices.values() for note in device.notes)
-        vectors = sum(kept.held(prop.definition, prop.members.values()) for prop in model)
+        vectors = sum(kept.held(prop.definition, prop.members.values(), prop.message) for prop in model)
         assert model._texts.bytes == notes + vectors <= most
     finally:
         kept.TEXT_BYTES = before
