@@ -124,7 +124,9 @@ async def preview(visit: Visit) -> Answer:
     if x.isdecimal() and y.isdecimal() and len(x) < 9 and len(y) < 9:
         crop = (int(x), int(y), CROP)
     made = await _preview(visit, site, prop, member, 240 if small else CROP if crop else SIDE, crop)
-    headers = {"cache-control": "private, max-age=3600"} if visit.query("rev") else {}
+    # A browser may keep it under its number only: another image of this process, or of the last one, is not it.
+    is_meant = visit.query("rev") == f"{site.model.epoch}.{prop.rev}"
+    headers = {"cache-control": "private, max-age=3600"} if is_meant else {}
     if made.png:
         return Response(made.png, media_type="image/png", headers=headers)
     data = member.data or b""

@@ -1,6 +1,7 @@
 """Previews: what a FITS file shows, what a lying one does, and that nobody waits for them."""
 
 import asyncio
+import html
 
 import pytest
 
@@ -10,6 +11,36 @@ from tests.support import asynchronous
 from tests.support.fits import fits, read_png
 
 from .parts import AWKWARD, poll, soon, website
+
+
+@asynchronous
+async def test_a_browser_keeps_an_image_for_its_own_sake_only(tmp_path):
+    starts = []
+    for n in range(2):  # one web server after the other: both count from 1
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        async with website(folder) as site, site.browser("viewer") as browser:
+            vector, model = site.driver.device["IMAGE"], site.web.first.model
+
+            async def send(vector=vector):
+                vector["I"] = fits(20, 20)
+                await vector.send_setVectorMembers(members=["I"])
+
+            async def kept(send=send, browser=browser):
+                """Where the page has an image that a browser may keep."""
+                await send()
+                page = (await browser.get("/image", params={"d": AWKWARD, "p": "IMAGE", "m": "I"})).text
+                source = html.unescape(page.partition('data-src="')[2].partition('"')[0])
+                found = await browser.get(source)
+                return source if "max-age" in found.headers.get("cache-control", "") else ""
+
+            source = await poll(kept)
+            rev = int(source.rpartition(".")[2])
+            await send()
+            await soon(lambda model=model, rev=rev: model.get(AWKWARD, "IMAGE").rev > rev)
+            assert "max-age" not in (await browser.get(source)).headers.get("cache-control", "")
+            starts.append(source.removesuffix(str(rev)))
+    assert starts[0] != starts[1]
 
 
 @asynchronous
