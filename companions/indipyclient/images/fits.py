@@ -170,7 +170,7 @@ def _integer(values: dict[str, str], keyword: str, low: int, high: int) -> int:
 
 def _float(values: dict[str, str], keyword: str, default: float) -> float:
     try:
-        number = float(values.get(keyword, default))
+        number = float(values.get(keyword, str(default)).upper().replace("D", "E"))  # as FORTRAN writes doubles
     except ValueError:
         return default
     return number if math.isfinite(number) else default

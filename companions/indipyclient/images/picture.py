@@ -104,9 +104,12 @@ def _mean(values: list[float]) -> float:
 def _statistics(ordered: list[float], middle: float) -> dict[str, Any]:
     low, high = ordered[0], ordered[-1]
     bins = [0] * _BINS
-    factor = _BINS / (high - low) if math.isfinite(high - low) and high > low else 0.0
-    for value in ordered:
-        bins[min(int((value - low) * factor), _BINS - 1)] += 1
+    reach = high - low
+    if 0 < reach < math.inf:
+        for value in ordered:
+            bins[min(int((value - low) / reach * _BINS), _BINS - 1)] += 1
+    else:
+        bins[0] = len(ordered)
     return {"min": low, "max": high, "median": middle, "mean": _mean(ordered), "bins": bins}
 
 

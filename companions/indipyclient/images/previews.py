@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ TIME: Final = 8.0
 _WAITING: Final = 24
 _KEPT: Final = 48 << 20
 LARGEST: Final = 512 << 20
+_LATE: Final = "it takes too long"
 _START: Final = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from indipyclient.images.worker import main; main(sys.argv[1:])"
 )
@@ -54,10 +55,13 @@ class Previews:
         self._making: dict[Hashable, asyncio.Task[Preview]] = {}
         self._turn: asyncio.Lock | None = None
         self._closed = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
-        """Make no more."""
+        """Make no more; nobody waits for the one that is being made."""
         self._closed.set()
+        if self._process is not None:
+            self._process.kill()
         for task in self._making.values():
             task.cancel()
 
@@ -97,7 +101,9 @@ class Previews:
             self._turn = asyncio.Lock()
         async with self._turn:
             wanted = json.dumps({"format": format[-32:], "most": most, "crop": crop})
-            made = await asyncio.to_thread(_run, source, wanted)
+            made = await asyncio.to_thread(_run, source, wanted, self._begun)
+        if made.facts.get("problem") == _LATE:  # the machine is busy, which will not always be so
+            return made
         self._known[key] = made
         self._bytes += len(made.png)
         while self._bytes > _KEPT and len(self._known) > 1:
@@ -108,8 +114,16 @@ class Previews:
             self._bytes -= len(old.png)
         return made
 
+    def _begun(self, process: subprocess.Popen[bytes]) -> None:
+        """Called in a thread."""
+        self._process = process
+        if self._closed.is_set():
+            process.kill()
 
-def _run(source: bytes | Path, wanted: str) -> Preview:
+
+def _run(
+    source: bytes | Path, wanted: str, begun: Callable[[subprocess.Popen[bytes]], None] = lambda process: None
+) -> Preview:
     with contextlib.ExitStack() as stack:
         if isinstance(source, Path):
             file: Any = stack.enter_context(open(source, "rb"))
@@ -125,17 +139,17 @@ def _run(source: bytes | Path, wanted: str) -> Preview:
             return Preview({"problem": "the file is empty" if not size else "the file is too large"}, b"")
         where = str(Path(__file__).resolve().parents[2])
         command = [sys.executable, "-I", "-S", "-c", _START, where, wanted]
-        try:
-            done = subprocess.run(
-                command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=TIME, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return Preview({"problem": "it takes too long"}, b"")
-    head, _, picture = done.stdout.partition(b"\n")
-    try:
-        return Preview(json.loads(head), picture)
-    except ValueError:
+        with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            begun(process)
+            try:
+                said, _ = process.communicate(timeout=TIME)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return Preview({"problem": _LATE}, b"")
+    head, _, picture = said.partition(b"\n")
+    if process.returncode or not head:  # also in the middle of the picture
         return Preview({"problem": "it takes too much memory or time"}, b"")
+    return Preview(json.loads(head), picture)
 
 
 def _write(file: Any, data: bytes) -> None:

@@ -12,7 +12,7 @@ from indipyclient.images.fits import NoImage, beginning, inflated, open_fits
 from indipyclient.images.picture import picture_of
 from indipyclient.images.previews import Previews, _run
 from indipyclient.images.worker import preview
-from tests.support import asynchronous
+from tests.support import asynchronous, eventually
 from tests.support.fits import fits, frame, header, read_png
 
 
@@ -136,6 +136,19 @@ def test_odd_scales_are_harmless():
         json.dumps(facts)
 
 
+@pytest.mark.parametrize("ends", [(-1.7e308, 1.7e308), (0.0, 5e-324)])
+def test_values_that_are_too_far_apart_or_too_close_are_shown(ends):
+    facts, png = preview(frame(-64, 16, 16, ends * 128), ".fits", 900, None)
+    assert png
+    assert (facts["min"], facts["max"]) == ends
+    assert sum(facts["bins"]) >= 256
+
+
+def test_a_zero_may_be_written_as_fortran_does():
+    facts, _ = preview(frame(16, 16, 16, [-32768, 32767] * 128, BZERO="3.2768D+04", BSCALE="1.d0"), ".fits", 900, None)
+    assert (facts["min"], facts["max"]) == (0, 65535)
+
+
 def test_a_bomb_is_not_inflated(monkeypatch):
     monkeypatch.setattr(fits_module, "INFLATED", 10 << 20)
     bomb = zlib.compress(b"\0" * (64 << 20), 9)
@@ -156,8 +169,29 @@ async def test_the_process_is_bounded_and_its_work_is_shared(monkeypatch, tmp_pa
     monkeypatch.setattr("indipyclient.images.previews.TIME", 0.001)
     late = await previews.get("late", data, ".fits", 900)
     assert late.facts["problem"] == "it takes too long"
+    monkeypatch.undo()
+    assert (await previews.get("late", data, ".fits", 900)).png, "when the machine has time again"
     path.write_bytes(b"")
     assert (await previews.get("empty", path, ".fits", 900)).facts["problem"] == "the file is empty"
+
+
+@asynchronous
+async def test_nobody_waits_for_a_preview_at_the_end(monkeypatch):
+    monkeypatch.setattr("indipyclient.images.previews._START", "import time; time.sleep(600)")
+    monkeypatch.setattr("indipyclient.images.previews.TIME", 600)
+    previews = Previews()
+    getting = asyncio.create_task(previews.get("k", fits(), ".fits", 900))
+    await eventually(lambda: previews._process is not None)
+    previews.close()
+    process = previews._process
+    await eventually(lambda: process.poll() is not None)
+    await asyncio.gather(getting, return_exceptions=True)
+
+
+def test_a_process_that_dies_has_made_nothing(monkeypatch):
+    text = 'import os, sys; sys.stdout.write(\'{"kind": "image/png"}\\nhalf of it\'); sys.stdout.flush(); os._exit(1)'
+    monkeypatch.setattr("indipyclient.images.previews._START", text)
+    assert "too much" in _run(fits(), "{}").facts["problem"]
 
 
 def test_the_process_needs_nothing_but_the_standard_library():
