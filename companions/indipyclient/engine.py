@@ -484,12 +484,12 @@ class Engine:
         return cursor
 
     def add_tap(self, tap: Sink, device: str | None, name: str | None) -> None:
-        self._taps[ref(tap)] = (device, name)
+        self._taps[ref(tap, lambda gone: self._taps.pop(gone, None))] = (device, name)
         if self._closed:
             tap.close()
 
     def _sinks(self) -> list[Sink]:
-        return [tap for reference in self._taps if (tap := reference()) is not None]
+        return [tap for reference in list(self._taps) if (tap := reference()) is not None]
 
     def remove_tap(self, tap: Sink) -> None:
         self._taps.pop(ref(tap), None)

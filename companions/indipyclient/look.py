@@ -130,7 +130,8 @@ def _connected(endpoint: Endpoint, tls: ssl.SSLContext | None) -> socket.socket:
     if not endpoint.path:
         sock = socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT)
         try:
-            return tls.wrap_socket(sock, server_hostname=endpoint.host) if tls is not None else sock
+            name = endpoint.host.partition("%")[0]  # the zone of an address is no part of what a certificate names
+            return tls.wrap_socket(sock, server_hostname=name) if tls is not None else sock
         except BaseException:
             sock.close()
             raise

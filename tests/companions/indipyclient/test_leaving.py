@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gc
 import socket
 import threading
 
@@ -213,6 +214,17 @@ async def test_a_reader_that_leaves_its_loop_leaves_nothing():
         await eventually(lambda: not list(client._engine._cursors))
         assert not client._engine._taps
         assert not list(client._taps)
+
+
+@asynchronous
+async def test_a_tap_that_goes_with_a_cycle_leaves_nothing():
+    async with meeting(DEFINE) as (_, _, client):
+        for _ in range(3):
+            reader = [client.tap()]
+            reader.append(reader)
+        del reader
+        gc.collect()
+        assert not left(client)
 
 
 @asynchronous

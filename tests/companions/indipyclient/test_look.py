@@ -127,3 +127,17 @@ def test_one_value_takes_little_longer_than_an_interpreter_with_an_event_loop():
     get = [sys.executable, "-m", "indipyclient", "get", "-s", "HOST", "-p", "PORT", VALUE]
     bare = [sys.executable, "-c", "import asyncio"]
     assert run_time(get)[1] < allowed(2 * run_time(bare)[1])
+
+
+def test_the_zone_of_an_address_is_no_part_of_what_a_certificate_names(monkeypatch):
+    asked = []
+
+    class Tls:
+        def wrap_socket(self, sock, server_hostname):
+            asked.append(server_hostname)
+            return sock
+
+    monkeypatch.setattr("socket.create_connection", lambda *_: socket.socket())
+    with Look(parse_endpoint("[fe80::1%eth0]:7624"), Tls()):
+        pass
+    assert asked == ["fe80::1"]
