@@ -1,4 +1,4 @@
-"""Terminals that stand still or go: the program goes on without them, or ends."""
+"""Terminals that stand still or go, or are taken away for a while: the program goes on without them, or ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TextIO, TypeVar, cast
 
@@ -17,6 +18,10 @@ Driver = TypeVar("Driver")
 
 MOST: Final = 1 << 18
 """Characters that wait for a terminal that takes nothing; what comes on top is drawn when it takes something again."""
+PART: Final = 1024
+"""Characters that are printed at once; the rest need not be when the program ends."""
+MENDED: Final = "\x1b\\\x1b[?2026l"
+"""Ends a sequence, and a picture, of which the rest is missing."""
 LAST: Final = 1.0
 """Seconds for what is written last."""
 
@@ -25,7 +30,8 @@ class Outlet:
     """Where the screen is written.
 
     A terminal that stands still, as over a connection that is stuck, holds up nobody: else no message of a server is
-    read meanwhile, and no BLOB is saved.  What a terminal that has gone does not take is dropped.
+    read meanwhile, and no BLOB is saved.  What a terminal that has gone does not take is dropped.  It can be used again
+    after it was closed.
 
     Args:
         file: The terminal.
@@ -39,6 +45,8 @@ class Outlet:
         self._waiting = 0
         self._has_dropped = False
         self._over = False
+        self._is_printing = False
+        self._is_cut = False
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -50,6 +58,7 @@ class Outlet:
                 return
             self._texts.append(text)
             self._waiting += len(text)
+            self._over = False
             self._news.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="terminal", daemon=True)
@@ -58,54 +67,128 @@ class Outlet:
     def flush(self) -> None:
         """That is done."""
 
+    def drop(self) -> None:
+        """Nobody will see what waits: what is printed next takes its place, also in a terminal that is slow."""
+        with self._news:
+            self._texts.clear()
+            self._waiting = 0
+            self._has_dropped = False
+            self._is_cut = self._is_printing
+        if self._is_cut:
+            _make_room(self._file)
+
     def close(self) -> None:
         """Print what waits, but wait for it only so long."""
         with self._news:
             self._over = True
             self._news.notify()
-        if self._thread is not None:
-            self._thread.join(LAST)
+            thread = self._thread
+        if thread is not None:
+            thread.join(LAST)
 
     def _run(self) -> None:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._texts or self._over)
                 if not self._texts:
+                    self._thread = None
                     return
                 text = "".join(self._texts)
                 self._texts.clear()
+                self._waiting = 0
+                self._is_printing = True
             with contextlib.suppress(OSError, ValueError):
-                self._file.write(text)
-                self._file.flush()
+                self._print(text)
             with self._news:
-                self._waiting -= len(text)
+                self._is_printing = self._is_cut = False
                 again = self._has_dropped and not self._texts
                 self._has_dropped = self._has_dropped and not again
             if again:
                 self._caught_up()
 
+    def _print(self, text: str) -> None:
+        for begin in range(0, len(text), PART):
+            self._file.write(text[begin : begin + PART])
+            self._file.flush()
+            if self._is_cut:
+                self._file.write(MENDED)
+                return
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
 
+def _make_room(file: Any) -> None:
+    """What the system still holds for a terminal is not printed either, so that whoever prints need not wait for it."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        return
+    with contextlib.suppress(termios.error, OSError, ValueError):
+        termios.tcflush(file.fileno(), termios.TCOFLUSH)
+        for what in (termios.TCOOFF, termios.TCOON):  # else whoever waits for room is not told
+            termios.tcflow(file.fileno(), what)
+
+
+class _Printing(StrEnum):
+    """Whose the terminal is."""
+
+    OURS = "ours"
+    LEAVING = "leaving"
+    OTHERS = "others"  # the program is suspended
+
+
 def driver_of(found: type[Driver]) -> type[Driver]:
-    """The same driver, writing to an :class:`Outlet`."""
+    """The same driver, writing to an :class:`Outlet`; it goes on after whatever suspended the program."""
 
     base: Any = found
 
     def begin(self: Any, app: Any, *args: Any, **options: Any) -> None:
         base.__init__(self, app, *args, **options)
         self.outlet = None
+        self.printing = _Printing.OURS
         if getattr(self, "_file", None) is not None:
             loop = asyncio.get_running_loop()
             self.outlet = self._file = Outlet(self._file, partial(_draw, loop, app))
+
+    def write(self: Any, data: str) -> None:
+        if self.outlet is not None:  # which waits for nobody: no other thread is needed in between
+            self.outlet.write(data)
+        else:
+            base.write(self, data)
+
+    def stop(self: Any) -> None:
+        if self.outlet is not None:
+            self.outlet.drop()
+        base.stop_application_mode(self)
+
+    def suspend(self: Any) -> None:
+        self.printing = _Printing.LEAVING
+        base.suspend_application_mode(self)
+        self.printing = _Printing.OTHERS
+
+    def resume(self: Any) -> None:
+        if self.printing is _Printing.LEAVING:  # by which it goes on
+            return
+        if self.printing is _Printing.OURS:  # SIGSTOP tells nobody, and a shell may have changed the terminal since
+            self.suspend_application_mode()
+        base.resume_application_mode(self)
+        self.printing = _Printing.OURS
 
     def close(self: Any) -> None:
         base.close(self)
         if self.outlet is not None:
             self.outlet.close()
 
-    methods = {"__init__": begin, "close": close, "__module__": found.__module__}
+    methods = {
+        "__init__": begin,
+        "__module__": found.__module__,
+        "write": write,
+        "stop_application_mode": stop,
+        "suspend_application_mode": suspend,
+        "resume_application_mode": resume,
+        "close": close,
+    }
     return cast("type[Driver]", type(found.__name__, (found,), methods))
 
 

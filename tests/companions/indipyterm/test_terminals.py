@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import tty
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,52 @@ async def test_a_signal_to_end_leaves_the_terminal_as_it_was(number, status):
             on = terminal.output.rfind(b"\x1b[?" + mode + b"h")
             off = terminal.output.rfind(b"\x1b[?" + mode + b"l")
             assert (on > off) if mode == b"25" else (on < off), mode
+
+
+def is_stopped(terminal) -> bool:
+    return Path(f"/proc/{terminal.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@asynchronous
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("number", ["SIGTSTP", "SIGSTOP"])
+async def test_it_goes_on_after_it_was_suspended(number):
+    async with program(OBSERVATORY) as (terminal, _):
+        await terminal.prints(b"Equatorial")
+        for _ in range(2):
+            os.kill(terminal.pid, getattr(signal, number))
+            await eventually(lambda: is_stopped(terminal), 30)
+            if number == "SIGTSTP":  # which a program hears
+                await terminal.prints(b"\x1b[?1049l")
+                assert terminal.modes() == terminal.before
+            terminal.output.clear()
+            os.kill(terminal.pid, signal.SIGCONT)
+            await terminal.prints(b"Equatorial")
+            assert terminal.modes() != terminal.before
+        terminal.press(b"?")
+        await terminal.prints(b"Keys")
+        terminal.press(b"q")
+        await terminal.prints(b"Equatorial")
+        terminal.press(b"q")
+        assert await terminal.ends() == 0
+        await terminal.prints(b"\x1b[?1049l")
+        assert terminal.modes() == terminal.before
+
+
+@asynchronous
+async def test_a_terminal_that_stands_still_is_as_it_was_when_it_goes_on():
+    async with program(OBSERVATORY) as (terminal, link):
+        await terminal.prints(b"Equatorial")
+        terminal.stand_still()
+        for n in range(60):  # more than a terminal keeps
+            await link.send(say("x" * 300 + str(n), "Telescope"))
+            os.write(terminal._fd, b"d")  # other colours: all is drawn anew
+            await asyncio.sleep(0.05)
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert await terminal.ends() == 143
+        terminal.go_on()
+        await terminal.prints(b"\x1b[?1049l")
+        await terminal.prints(b"\x1b[?1003l")
 
 
 @asynchronous
@@ -100,12 +147,39 @@ def test_a_terminal_that_stands_still_holds_up_nobody(monkeypatch):
             outlet.write(f"{n}" * 10_000)
         assert not caught_up.is_set()
         assert read(ours, 20_000).startswith("0" * 10_000 + "1" * 5000)
-        while not caught_up.is_set():
-            os.read(ours, 1000)
+        os.set_blocking(ours, False)
+        while not caught_up.wait(0.001):
+            with contextlib.suppress(BlockingIOError):
+                os.read(ours, 1000)
+        os.set_blocking(ours, True)
         outlet.write("again")
         found = b""
         while not found.endswith(b"again"):
             found += os.read(ours, 1000)
+        outlet.close()
+    os.close(ours)
+
+
+def test_what_is_printed_last_does_not_wait_for_a_terminal_that_stands_still():
+    from indipyterm import hangup
+
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    with open(theirs, "w", newline="") as stream:
+        outlet = hangup.Outlet(stream)
+        outlet.write("x" * 500_000)
+        assert read(ours, 1) == "x"  # it is being printed
+        outlet.write("y")
+        outlet.drop()
+        outlet.write("the end")
+        outlet.close()
+        found = ""
+        while not found.endswith("the end"):
+            found += os.read(ours, 1000).decode()
+        assert found.strip("x") == hangup.MENDED + "the end"
+        assert len(found) < 200_000
+        outlet.write("and again")  # the program was suspended
+        assert read(ours, 9) == "and again"
         outlet.close()
     os.close(ours)
 
