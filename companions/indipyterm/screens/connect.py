@@ -21,7 +21,7 @@ from .page import Dialog, Label
 __all__ = ["ConnectScreen"]
 
 
-class _Recent(Lines):
+class _Recent(Lines, can_focus=False):
     """Servers that were used before."""
 
     DEFAULT_CSS = "_Recent { height: auto; max-height: 8; }"

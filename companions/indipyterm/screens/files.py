@@ -23,8 +23,8 @@ __all__ = ["FileChooser"]
 MOST = 5000
 
 
-class _Files(Lines):
-    """A folder: its folders first, then its files."""
+class _Files(Lines, can_focus=False):
+    """A folder: its folders first, then its files.  Keys are for the field above, also after a click."""
 
     DEFAULT_CSS = "_Files { height: 12; }"
 
@@ -54,10 +54,11 @@ class _Files(Lines):
         line = self.scroll_offset.y + event.y
         if line >= len(self.entries):
             return
-        if line == self.at and isinstance(self.screen, FileChooser):
+        if line != self.at:
+            self.at = line
+            self.recount()
+        elif isinstance(self.screen, FileChooser):
             self.screen.take()
-        self.at = line
-        self.recount()
 
 
 class FileChooser(Dialog[Path]):

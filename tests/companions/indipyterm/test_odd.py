@@ -223,3 +223,26 @@ async def test_a_fault_while_a_key_is_waited_for_holds_up_no_other_key(monkeypat
         await screen.press("j", "right_square_bracket")
         await screen.sees("Beta  0 All")
         assert not faults
+
+
+@asynchronous
+async def test_a_folder_that_is_opened_by_clicks(tmp_path, monkeypatch):
+    for n in range(5):
+        (tmp_path / f"dir{n}").mkdir()
+    (tmp_path / "dir3" / "pixels").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    async with terminal(CAMERA) as screen:
+        screen.main.action_edit()
+        await screen.sees("dir3/")
+        chooser = screen.app.screen
+        for _ in range(2):
+            await screen.pilot.click("#files", offset=(3, 4))
+            await screen.settled()
+        await screen.sees("../", "pixels")
+        assert chooser._files.at == 1
+        await screen.type("none")  # what is typed is for the field still
+        await screen.press("enter")
+        await screen.sees_no("pixels")
+        assert screen.app.screen is chooser
+        await screen.press("ctrl+u", "enter")
+        assert (await screen.sent("newBLOBVector"))[0].get("size") == "1"
