@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Final
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.command import Provider
+from textual.command import CommandPalette, Provider
 from textual.driver import Driver
-from textual.events import Event
+from textual.events import Event, Resize
+from textual.geometry import Size
 
 from indipyclient import Delta
 
@@ -43,7 +44,14 @@ LONG_PATIENCE: Final = 300.0
 """The same of a server that is closed while the program goes on."""
 BELL_EVERY: Final = 10.0
 """Seconds between two sounds of the terminal's bell at least."""
+LEAST: Final = Size(8, 6)
+"""The smallest terminal for the palette."""
 _LOGGER = logging.getLogger(__name__)
+
+
+def _has_room(size: Size) -> bool:
+    """For the palette."""
+    return size.width >= LEAST.width and size.height >= LEAST.height
 
 
 def _commands() -> type[Provider]:
@@ -212,6 +220,17 @@ class IPyTerm(App[None]):
         """Textual's own key for it asks, too."""
         if not any(isinstance(screen, Confirm) for screen in self.screen_stack):
             self.main.action_quit_app()
+
+    def action_command_palette(self) -> None:
+        if _has_room(self.size):
+            super().action_command_palette()
+        else:
+            self.main.say("no room for the palette", bad=True)
+
+    def on_resize(self, event: Resize) -> None:
+        """Textual's palette fails in terminals in which it has no line left."""
+        if self.screen_stack and isinstance(self.screen, CommandPalette) and not _has_room(event.size):
+            self.screen.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "quit" and "ctrl+q" not in keys_of("app.quit", self.settings.keys):

@@ -246,3 +246,18 @@ async def test_a_folder_that_is_opened_by_clicks(tmp_path, monkeypatch):
         assert screen.app.screen is chooser
         await screen.press("ctrl+u", "enter")
         assert (await screen.sent("newBLOBVector"))[0].get("size") == "1"
+
+
+@asynchronous
+@pytest.mark.parametrize("size", [(80, 4), (4, 24)])
+async def test_the_palette_does_not_end_the_program_in_terminals_without_room(size):
+    async with terminal(TELESCOPE) as screen:
+        await screen.press("colon", "s")
+        await screen.pilot.resize_terminal(*size)
+        await screen.settled()
+        for again in (False, True):
+            await screen.press(*["colon"] * again, "down", "pagedown", "pageup", "end")
+            assert screen.app._exception is None
+        await screen.pilot.resize_terminal(80, 24)
+        await screen.press("escape", "colon", "s")
+        await screen.sees("send all edits")
