@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -136,6 +136,7 @@ class Receiver:
         self.folder = folder
         self.everything = everything
         self.last: dict[tuple[str, str, str], Received] = {}
+        self._members: dict[Key, set[str]] = {}  # of which there is a last one
         self._client = client
         self.losses: dict[Key, int] = {}
         self._told = told
@@ -146,8 +147,9 @@ class Receiver:
         self._gone: dict[Key, None] = {}
 
     def defined(self, prop: Property) -> None:
-        """There is a BLOB property, perhaps a new one."""
+        """There is a BLOB property, perhaps a new one, or with other members."""
         self._gone.pop(prop.key, None)
+        self._forget(prop.key, prop.members)
         if prop.kind is VectorKind.BLOB and self.everything and prop.key not in self._refused:
             self.receive(prop.key, True)
 
@@ -160,14 +162,22 @@ class Receiver:
         while self.everything and len(self._gone) > AWAITED:
             key = next(iter(self._gone))
             self._end(key)
-            for where in [where for where in self.last if where[:2] == key]:
-                del self.last[where]
+            self._forget(key)
         while len(self._ending) > AWAITED:
             reception = next(iter(self._ending))
             del self._ending[reception]
             reception.drop()
             if reception.waiting > reception.busy:
                 self._lose(reception.key, reception.waiting - reception.busy, "they came faster than they were written")
+
+    def _forget(self, key: Key, but: Container[str] = ()) -> None:
+        """Of the last BLOBs those of members that are no more."""
+        members = self._members.get(key, set())
+        for member in [member for member in members if member not in but]:
+            members.discard(member)
+            del self.last[*key, member]
+        if not members:
+            self._members.pop(key, None)
 
     def is_receiving(self, key: Key) -> bool:
         """BLOBs of this property are asked for."""
@@ -268,7 +278,9 @@ class Receiver:
             found = []
         now = asyncio.get_running_loop().time()
         count = before.count + 1 if before else 1
-        if where[:2] in self._receptions or self._client.get(*where[:2]) is not None:
+        prop = self._client.get(*where[:2])
+        if blob.member in prop.members if prop is not None else where[:2] in self._receptions:
+            self._members.setdefault(where[:2], set()).add(blob.member)
             self.last[where] = Received(len(blob.data), blob.format, path, count, now, found, problem)
         self._told(where[:2])
         if problem:

@@ -261,3 +261,15 @@ async def test_the_palette_does_not_end_the_program_in_terminals_without_room(si
         await screen.pilot.resize_terminal(80, 24)
         await screen.press("escape", "colon", "s")
         await screen.sees("send all edits")
+
+
+@asynchronous
+async def test_nothing_is_kept_of_members_that_are_no_more(tmp_path):
+    async with terminal(CAMERA, folder=tmp_path) as screen:
+        receiver = screen.session.receiver
+        for n in range(3):
+            await screen.says(define("BLOB", "Cam", "CCD1", [(f"M{n}", "m", ""), ("SAME", "same", "")]))
+            await screen.says(blob("Cam", "CCD1", f"M{n}", b"x"), blob("Cam", "CCD1", "SAME", b"x"))
+            await eventually(lambda n=n: receiver.last.get(("Cam", "CCD1", "SAME")) is not None)
+            await eventually(lambda n=n: receiver.last["Cam", "CCD1", "SAME"].count == n + 1)
+        await eventually(lambda: [where[2] for where in receiver.last] == ["SAME", "M2"])
