@@ -6,9 +6,9 @@ import math
 import re
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
-__all__ = ["age", "clean", "clean_part", "fit", "next_age", "shorten", "span", "width"]
+__all__ = ["age", "clean", "clean_part", "fit", "next_age", "shorten", "span", "width", "wrapped"]
 
 LONGEST: Final = 4000
 """Characters of a text that are looked at; a line shows some hundreds."""
@@ -52,6 +52,23 @@ def fit(text: str, columns: int, *, right: bool = False) -> str:
     text = shorten(text, columns)
     space = " " * max(columns - width(text), 0)
     return space + text if right else text + space
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    """The text in lines, at its blanks where there are any."""
+    lines: list[str] = []
+    line, used = "", 0
+    for word in text.split(" "):
+        wide = width(word)
+        if line and used + 1 + wide > columns:
+            lines.append(line)
+            line, used = "", 0
+        if wide > columns:
+            *whole, word = chop_cells(word, columns)
+            lines += whole
+            wide = width(word)
+        line, used = (f"{line} {word}", used + 1 + wide) if line else (word, wide)
+    return [*lines, line]
 
 
 def span(seconds: float) -> str:

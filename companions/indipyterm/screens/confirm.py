@@ -10,14 +10,34 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.geometry import Size
+from textual.strip import Strip
 
-from ..words import clean
+from ..themes import styles
+from ..widgets.lines import strip_of
+from ..words import clean, wrapped
 from .page import Dialog, Label
 
 __all__ = ["Confirm", "Leaving"]
 
 SHOWN = 4
 """Lines of what is unfinished."""
+
+
+class _Question(Label):
+    """As many lines as it takes, so that nobody answers what cannot be read."""
+
+    DEFAULT_CSS = "_Question { height: auto; }"
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._lines(width))
+
+    def _lines(self, columns: int) -> list[str]:
+        return wrapped(self.text, max(columns, 2))
+
+    def render_line(self, y: int) -> Strip:
+        text = "".join(self._lines(self.size.width)[y : y + 1])
+        return strip_of([(text, self.style)], self.size.width, styles(self.app.theme))
 
 
 class Confirm(Dialog[bool]):
@@ -48,8 +68,7 @@ class Confirm(Dialog[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            for line in _wrapped(self._question, 56):
-                yield Label(line, "head")
+            yield _Question(self._question, "head")
             yield self._said
             yield self._keys
 
@@ -115,9 +134,3 @@ class Leaving(Confirm):
         self.look_again()
         if self.is_current and not self._unfinished():
             self.dismiss(True)
-
-
-def _wrapped(text: str, columns: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, columns) or [""]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar, NamedTuple
 
-from rich.cells import chop_cells
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,7 +16,7 @@ from ..session import Session
 from ..widgets.editor import Field
 from ..widgets.lines import Piece
 from ..widgets.messages import note_time, sounds_bad
-from ..words import clean, fit, width
+from ..words import clean, fit, wrapped
 from .page import Page
 
 __all__ = ["LogScreen"]
@@ -45,7 +44,7 @@ def _shown(note: Note, columns: int, now: float) -> _Shown:
     ]
     rows = [
         [*begin, (part, style)] if not number else [(" " * 28, ""), (part, style)]
-        for number, part in enumerate(_cut(text, max(columns - 28, 20)))
+        for number, part in enumerate(wrapped(text, max(columns - 28, 20)))
     ]
     return _Shown(f"{device} {text}".lower(), rows)
 
@@ -125,20 +124,3 @@ class LogScreen(Page):
         self._words = ()
         self._entered()
         self.look_again()
-
-
-def _cut(text: str, columns: int) -> list[str]:
-    """The text in lines, at its blanks where there are any."""
-    lines: list[str] = []
-    line, used = "", 0
-    for word in text.split(" "):
-        wide = width(word)
-        if line and used + 1 + wide > columns:
-            lines.append(line)
-            line, used = "", 0
-        if wide > columns:
-            *whole, word = chop_cells(word, columns)
-            lines += whole
-            wide = width(word)
-        line, used = (f"{line} {word}", used + 1 + wide) if line else (word, wide)
-    return [*lines, line]

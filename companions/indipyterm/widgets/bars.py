@@ -69,7 +69,7 @@ class StatusBar(Bar):
             wait = session.next_try()
             text += f", next try in {wait:.0f} s " if wait is not None else ", trying "
             return [(text, "bar-alert"), (f" {_without(status.reason, session.name)}", "bar")]
-        return [("connecting ...", "bar-busy"), (f" {status.reason}" if status.reason else "", "bar")]
+        return [("connecting ...", "bar-busy"), (f" {clean(status.reason)}" if status.reason else "", "bar")]
 
     def _figures(self, session: Session) -> list[Piece]:
         devices = session.client.devices

@@ -10,7 +10,7 @@ from indipyterm.screens.files import FileChooser
 from tests.support import asynchronous, eventually
 from tests.support.fits import fits
 
-from .observatory import DOME, TELESCOPE, blob, define, delete, update
+from .observatory import DOME, TELESCOPE, blob, define, delete, switch, update
 from .terminal import terminal
 
 LONG = "/" + "x" * 300
@@ -273,3 +273,15 @@ async def test_nothing_is_kept_of_members_that_are_no_more(tmp_path):
             await eventually(lambda n=n: receiver.last.get(("Cam", "CCD1", "SAME")) is not None)
             await eventually(lambda n=n: receiver.last["Cam", "CCD1", "SAME"].count == n + 1)
         await eventually(lambda: [where[2] for where in receiver.last] == ["SAME", "M2"])
+
+
+@asynchronous
+@pytest.mark.parametrize("size", [(30, 9), (80, 24)])
+async def test_a_question_is_read_whole(size):
+    name = "Mount 赤道儀 of the observatory"
+    members = [("CONNECT", "On", "On"), ("DISCONNECT", "Off", "Off")]
+    busy = define("Number", name, "N", [("A", "a", 1)], state="Busy")
+    async with terminal(switch(name, "CONNECTION", members, rule="OneOfMany") + busy, size=size) as screen:
+        await screen.go(name, "CONNECTION", "DISCONNECT")
+        await screen.press("space")
+        await screen.sees("Mount", "is Busy.", "it?", "y  yes")

@@ -623,12 +623,12 @@ async def test_a_message_is_put_together_once(monkeypatch):
 
 
 def test_messages_are_cut_at_blanks_and_where_there_are_none():
-    from indipyterm.screens.log import _cut
+    from indipyterm.words import wrapped
 
-    assert _cut("one two three", 7) == ["one two", "three"]
-    assert _cut("w" * 25, 10) == ["w" * 10, "w" * 10, "w" * 5]
-    assert _cut("a 赤道儀 b", 4) == ["a", "赤道", "儀 b"]
-    assert _cut("", 10) == [""]
+    assert wrapped("one two three", 7) == ["one two", "three"]
+    assert wrapped("w" * 25, 10) == ["w" * 10, "w" * 10, "w" * 5]
+    assert wrapped("a 赤道儀 b", 4) == ["a", "赤道", "儀 b"]
+    assert wrapped("", 10) == [""]
 
 
 @asynchronous
