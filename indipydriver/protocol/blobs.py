@@ -22,6 +22,7 @@ _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 _SMALL: Final = 4096
 _PIECE: Final = 1 << 16
 _XML_SPACE: Final = b" \t\r\n"
+_TAG_END: Final = 0x3E  # ">"
 
 
 class BlobCollector:
@@ -85,7 +86,7 @@ class BlobCollector:
         """
         if self._part:
             self._part += data[pos:]
-            if len(self._part) <= self._limits.start_tag and (b">" not in data or not self._worth_looking()):
+            if len(self._part) <= self._limits.start_tag and (_TAG_END not in data or not self._worth_looking()):
                 return None
             data, pos = bytes(self._part), 0
             self._part.clear()

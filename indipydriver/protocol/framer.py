@@ -43,6 +43,8 @@ __all__ = ["Framer", "Limits"]
 _SAMPLE: Final = 81  # one more than an excerpt shows
 _CACHED_ADDRESSES: Final = 4096
 _NEWLINE: Final = 10
+_TAG_END: Final = 0x3E  # ">"; a number is found in bytes much faster than a byte string
+_SMALL: Final = 4096  # bytes that are copied faster than a view of them is made
 
 
 class Framer:
@@ -81,8 +83,10 @@ class Framer:
         self.failed: RemoteProtocolError | None = None
         self._common, self._common_definition = common_shapes(self.limits)
         self._passing_frame = self.limits.passing_frame
+        self._longest_beginning = min(self.limits.start_tag, self.limits.frame)
         self._blobs = blobs or (HookAsSent() if as_sent else BlobHook())
         self._held = bytearray()  # the beginning of an element whose end has not arrived
+        self._waiting = False  # for what has to arrive before the held bytes are looked at again
         self._searched = 0  # offset in _held before which there is nothing to find
         self._wanted: re.Pattern[bytes] | bytes = b""  # what must arrive before searching again is worthwhile
         self._maybe_empty = False  # or, as its start tag has not ended, "/>" may come
@@ -123,10 +127,18 @@ class Framer:
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes of the stream and return the frames that they complete."""
         frames: list[Frame] = []
-        if self.failed:
-            return frames
         pos = 0
-        if self._skipping is not None:
+        if self._waiting:
+            held = self._held
+            held += data
+            if len(held) <= self._patience and (_TAG_END not in data or not self._worth_looking(len(data))):
+                return frames
+            self._waiting = False
+            data = bytes(held)
+            held.clear()
+        elif self.failed:
+            return frames
+        elif self._skipping is not None:
             data = bytes(self._held) + data
             self._held.clear()
             pos = self._pass_over(data, 0)
@@ -134,13 +146,6 @@ class Framer:
                 return frames
         elif self._blob:
             data, pos = self._feed_blob(data, 0, frames)
-        elif self._held:
-            held = self._held
-            held += data
-            if len(held) <= self._patience and (b">" not in data or not self._worth_looking()):
-                return frames
-            data = bytes(held)
-            held.clear()
         searched = b""
         last_end = -1
         while pos < len(data):
@@ -150,18 +155,21 @@ class Framer:
             data, pos = self._cut(data, pos, last_end, frames)
         return frames
 
-    def _worth_looking(self) -> bool:
-        """Could the bytes held contain what is waited for?  Searches only what is new."""
-        held, wanted = self._held, self._wanted
+    def _worth_looking(self, new: int) -> bool:
+        """Could the bytes held, the last `new` of which have just come, contain what is waited for?"""
+        held, wanted, searched = self._held, self._wanted, self._searched
         if self._tag is not None:
             return self._tag.is_over(held)
+        size = len(held)
+        overlap = max(searched, size - LONGEST_END)
         if isinstance(wanted, bytes):
-            found = held.find(wanted, self._searched) >= 0
-        else:
-            found = self._maybe_empty and held.find(b"/>", self._searched) >= 0
-            found = found or wanted.search(held, self._searched) is not None
-        self._searched = max(0, len(held) - LONGEST_END)
-        return found
+            self._searched = overlap
+            return held.find(wanted, searched) >= 0
+        if wanted.search(held, searched) is not None or (self._maybe_empty and held.find(b"/>", size - new - 1) >= 0):
+            return True
+        begun = held.rfind(b"<", overlap)  # the one tag that may still become what is wanted
+        self._searched = begun if begun >= 0 else size
+        return False
 
     def _cut(self, data: bytes, pos: int, last_end: int, frames: list[Frame]) -> tuple[bytes, int]:
         """Cut frames from data until a BLOB begins or more bytes are needed; returns where to go on.
@@ -319,7 +327,7 @@ class Framer:
     def _hold_beginning(self, data: bytes, pos: int, name: bytes) -> bool:
         """Hold the beginning of an element, unless it takes a closer look to see that it is no more."""
         wanted = end_or_start(name)
-        limit = min(self.limits.start_tag, self.limits.frame)
+        limit = self._longest_beginning
         if (
             len(data) - pos > limit
             or name in BLOB_TAGS
@@ -336,7 +344,8 @@ class Framer:
         size = len(data) - pos
         if size > limit:
             return self._too_large(what, size, limit, data, pos)
-        self._held += memoryview(data)[pos:]
+        self._held += data[pos:] if size < _SMALL else memoryview(data)[pos:]
+        self._waiting = True
         self._wanted = wanted
         self._maybe_empty = False
         self._tag = None
@@ -439,6 +448,7 @@ class Framer:
         if self.failed is None:
             self.failed = fault
             self.faults.append(fault)
+        self._waiting = False
         self._held.clear()
 
     def _too_large(self, what: str, size: int, limit: int, data: bytes, pos: int) -> int:
