@@ -120,7 +120,7 @@ class DescriptorLink(FramedLink):
         self._views = [_buffer.view[:FIRST_PORTION]]  # where to read into
         self._read_into: Callable[[], int]
         self._write_some: Callable[[Sequence[bytes | memoryview]], int]
-        self._write_one: Callable[[bytes | memoryview], int] | None = None  # the same for one buffer, if cheaper
+        self._write_plain: Callable[[bytes | memoryview], int] | None = None  # the same for one of bytes, if cheaper
         if sock is not None:
             self._read_fd = self._write_fd = sock.fileno()
         else:
@@ -133,7 +133,8 @@ class DescriptorLink(FramedLink):
             read_fd, write_fd = self._read_fd, self._write_fd
             self._read_into = partial(os.readv, read_fd, self._views)
             self._write_some = partial(os.writev, write_fd)
-            self._write_one = partial(os.write, write_fd)
+            self._write_plain = partial(os.write, write_fd)
+        self._write_one = self._write_plain  # the same for any buffer
 
     def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -153,7 +154,7 @@ class DescriptorLink(FramedLink):
 
     def write_now(self, data: bytes) -> bool:
         """Send these bytes, if nothing waits before them; False if they have not been taken."""
-        write = self._write_one
+        write = self._write_plain
         if self._out or write is None or self._receiver is None or self._closing or self._ended or self._sending:
             return False
         try:
@@ -239,7 +240,7 @@ class DescriptorLink(FramedLink):
             view = self._views[0]
             if count < LEAST_PORTION:  # however long that takes, the next portion is no smaller
                 data = bytes(view[:count])
-                if self.shortcut is not None and self._progress is None:
+                if self.shortcut is not None and (self._progress is None or not self._progress.unfinished):
                     address = self._framer.sole(data)
                     if address is not None and self.shortcut(address, data):
                         self._framer.passed_on(count)

@@ -18,7 +18,7 @@ from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.link import LOW_WATER, Link
 
-from ..routing.endpoint import COMMANDERS, Endpoint, Role
+from ..routing.endpoint import Endpoint, Role
 from ..routing.outbox import OutboxLimits
 from ..routing.queues import Queues
 
@@ -121,7 +121,7 @@ class Peer(Endpoint):
         self._held_by: set[object] = set()
         self._closing = False
         self._faults = 0  # in a row
-        if role not in COMMANDERS and isinstance(link, DescriptorLink):
+        if isinstance(link, DescriptorLink):
             link.shortcut = self._element_received
 
     def become_server(self) -> None:
@@ -174,11 +174,15 @@ class Peer(Endpoint):
             for frame in frames:
                 self.trace("to", frame)
 
-    def put_now(self, data: bytes) -> bool:
-        """Send a frame of news, with its newline, if nothing waits before it; False if it has not been taken."""
+    def put_now(self, data: bytes, *, command: bool) -> bool:
+        """Send a frame, with its newline, if nothing waits before it; False if it has not been taken.
+
+        Clients get news, and the others commands: what drivers snoop goes the usual way.
+        """
         link = self.link
         if (
             self.closed
+            or command is not self._is_commanded
             or self._closing
             or self.trace is not None
             or not isinstance(link, DescriptorLink)
@@ -187,6 +191,10 @@ class Peer(Endpoint):
         ):
             return False
         self._queues.sent += 1
+        if command:
+            self._queues.given += 1
+            if link.unsent:
+                self.flush()
         return True
 
     def flush(self) -> None:

@@ -139,7 +139,7 @@ class Switchboard:
         if self._watchers or self._followers or self._backlogs:
             return False
         peer = self.router.sole_receiver(source, address)
-        if peer is None or peer is source or not peer.put_now(data):
+        if peer is None or peer is source or not peer.put_now(data, command=source.role in COMMANDERS):
             return False
         self.last_traffic = asyncio.get_running_loop().time()
         return True

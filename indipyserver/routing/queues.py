@@ -79,8 +79,8 @@ class Queues:
 
     @property
     def are_idle(self) -> bool:
-        """They are those of a client, and nothing waits here."""
-        return self._commands is None and not self._news.queued
+        """Nothing waits here."""
+        return not self._news.queued and (self._commands is None or not self._commands.queued)
 
     @property
     def queued(self) -> int:

@@ -14,8 +14,9 @@ import pytest
 from indipydriver.protocol.frame import Frame
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
+from indipydriver.transport.link import Link
 from indipyserver.relay.observer import Observer
-from indipyserver.relay.peer import Peer
+from indipyserver.relay.peer import HANG_TIME, Peer
 from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
@@ -31,26 +32,45 @@ def update(value: int, size: int = 0) -> bytes:
     )
 
 
+def command(value: int, size: int = 0) -> bytes:
+    return update(value, size).replace(b"setText", b"newText").replace(b' state="Ok"', b"")
+
+
 class Wired:
     """A driver and a client at one switchboard."""
 
-    def __init__(self, *, buffer: int = 0, link: Callable[[str, socket.socket], DescriptorLink] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        buffer: int = 0,
+        link: Callable[[str, socket.socket], DescriptorLink] | None = None,
+        hang_time: float = HANG_TIME,
+    ) -> None:
         self.board = Switchboard("here")
         self.taken = 0
         (near, self.driver_end), (other, self.client_end) = socket.socketpair(), socket.socketpair()
         if buffer:
-            other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+            for sock in (near, other):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         for sock in (near, other, self.driver_end, self.client_end):
             sock.setblocking(False)
         limits = OutboxLimits()
         of_driver = link("driver", near) if link is not None else DescriptorLink("driver", sock=near)
-        self.driver = Peer(self.board, of_driver, Role.REMOTE, limits=limits)
+        self.driver = Peer(self.board, of_driver, Role.REMOTE, limits=limits, hang_time=hang_time)
         self.client = Peer(self.board, DescriptorLink("client", sock=other), Role.CLIENT, limits=limits)
 
     async def __aenter__(self) -> Wired:
         self.board.add(self.driver)
         self.board.add(self.client)
-        link = self.driver.link
+        for peer in (self.driver, self.client):
+            self._count(peer.link)
+        self.client_end.send(b"<getProperties version='1.7'/>\n")
+        await eventually(lambda: self.client.received)
+        for piece in (DEFINITION, update(0)):
+            await self.send(piece)
+        return self
+
+    def _count(self, link: Link) -> None:
         assert isinstance(link, DescriptorLink)
         shortcut = link.shortcut
         assert shortcut is not None
@@ -61,11 +81,12 @@ class Wired:
             return taken
 
         link.shortcut = counted
-        self.client_end.send(b"<getProperties version='1.7'/>\n")
-        await eventually(lambda: self.client.received)
-        for piece in (DEFINITION, update(0)):
-            await self.send(piece)
-        return self
+
+    async def command(self, data: bytes) -> None:
+        """One read of the server's, from the client."""
+        before = self.client.link.bytes_received
+        self.client_end.send(data)
+        await eventually(lambda: self.client.link.bytes_received == before + len(data))
 
     async def send(self, data: bytes) -> None:
         """One read of the server's."""
@@ -73,12 +94,13 @@ class Wired:
         self.driver_end.send(data)
         await eventually(lambda: self.driver.link.bytes_received == before + len(data))
 
-    async def received(self) -> bytes:
+    async def received(self, end: socket.socket | None = None) -> bytes:
+        """What has come out at the client's end, or at another one."""
         got = b""
         for _ in range(4):
             await asyncio.sleep(0)
             try:
-                got += self.client_end.recv(1 << 20)
+                got += (end or self.client_end).recv(1 << 20)
             except BlockingIOError:
                 continue
         return got
@@ -101,6 +123,69 @@ async def test_it_is_taken_and_counted() -> None:
         assert (wired.client.sent, wired.driver.received) == (sent + 1, received + 1)
         assert wired.client.link.bytes_sent == before + len(update(1))
         assert (await wired.received()).endswith(update(0) + update(1))
+
+
+@pytest.mark.parametrize("link", [DescriptorLink, PassingLink])
+@asynchronous
+async def test_a_command_takes_it_too(link: type[DescriptorLink]) -> None:
+    async with Wired(link=lambda label, sock: link(label, sock=sock)) as wired:
+        assert isinstance(wired.client.link, DescriptorLink)
+        wired.client.link.demand_progress(60.0)
+        await wired.command(command(0))
+        sent, received = wired.driver.sent, wired.client.received
+        before = wired.taken
+        await wired.command(command(1))
+        assert wired.taken == before + 1
+        assert (wired.driver.sent, wired.client.received) == (sent + 1, received + 1)
+        assert (await wired.received(wired.driver_end)).endswith(command(0) + command(1))
+
+
+@asynchronous
+async def test_a_driver_that_takes_only_half_a_command_is_found_out() -> None:
+    room = 10_000  # bytes that the driver still takes
+    write = os.write
+
+    def write_some(fd: int, data: bytes | memoryview) -> int:
+        nonlocal room
+        if not room:
+            raise BlockingIOError
+        count = write(fd, data[:room])
+        room -= count
+        return count
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "write", write_some)
+        wired = Wired(hang_time=0.1)
+    async with wired:
+        await wired.command(command(0))
+        before = wired.taken
+        room = 10
+        await wired.command(command(1))
+        assert wired.taken == before + 1
+        assert wired.driver.queued == len(command(1)) - 10
+        await eventually(lambda: wired.board.peers == [wired.client])
+
+
+@asynchronous
+async def test_commands_that_do_not_fit_wait_in_order() -> None:
+    async with Wired(buffer=4096) as wired:
+        await wired.received(wired.driver_end)
+        for value in range(60):
+            await wired.command(command(value, 1000))
+        assert 0 < wired.taken < 60
+        got = b""
+        while got.count(b"</newTextVector>") < 60:
+            got += await wired.received(wired.driver_end)
+        assert [int(text) for text in re.findall(rb">(\d+)-", got)] == list(range(60))
+        assert not wired.driver.queued
+
+
+@asynchronous
+async def test_only_commands_to_who_is_commanded_and_only_news_to_clients() -> None:
+    """What a driver snoops may be left out when it falls behind, which takes more than a write."""
+    async with Wired() as wired:
+        assert not wired.driver.put_now(update(1), command=False)
+        assert not wired.client.put_now(command(1), command=True)
 
 
 @asynchronous
