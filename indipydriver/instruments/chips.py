@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -210,6 +210,7 @@ class Chips(Instrument):
         """The last exposure has ended."""
 
     async def _expose(self, chip: Chip, shot: Shot) -> None:
+        shot = replace(shot, began=datetime.now(UTC))  # perhaps it has waited for the end of something else
         while True:
             await self._expose_once(chip, shot)
             if not self._more_exposures(chip):
