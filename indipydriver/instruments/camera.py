@@ -21,6 +21,7 @@ from .sky import is_on_earth, is_on_sky
 from .standarddevice import optional
 from .standardvectors import set_limits
 from .streaming import Streaming
+from .threads import IMAGES
 
 __all__ = ["Camera"]
 
@@ -212,7 +213,7 @@ class Camera(Streaming):
         if chip is not MAIN_CHIP or mode == "UPLOAD_CLIENT":
             return True
         try:
-            path = await asyncio.to_thread(self._keep, data)
+            path = await IMAGES.run(self._keep, data)
         except Exception:  # RuntimeError for the home of a user that there is not
             if mode == "UPLOAD_BOTH":  # it is not to be lost
                 await self._send_image(chip, data, ".fits", self._is_on(chip.compression, "INDI_ENABLED"))

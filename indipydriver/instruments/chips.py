@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..propertymembers import BLOBMember
 from ..protocol.tags import State
 from ..standard import INTERFACES, Interface
+from ..transport.threads import in_thread
 from .instrument import Instrument
 from .operations import End, Operation, Refused
 from .propertydevice import Bound
@@ -229,7 +230,7 @@ class Chips(Instrument):
             counting.cancel()
         self._check_going_on(chip.exposure)
         self._put(chip.exposure, {chip.seconds: "0"})
-        data = await asyncio.to_thread(make_file, pixels)
+        data = await in_thread(lambda: make_file(pixels))
         if await self._keep_file(chip, data):
             await self._send_image(chip, data, ".fits", is_compressed)
 
@@ -239,7 +240,8 @@ class Chips(Instrument):
         size = 0
         if is_compressed:
             size, suffix = len(data), f"{suffix}.z"
-            data = await asyncio.to_thread(zlib.compress, data, _COMPRESSION_LEVEL)
+            plain = data
+            data = await in_thread(lambda: zlib.compress(plain, _COMPRESSION_LEVEL))
         member.blobsize, member.blobformat = size, suffix
         image[chip.image] = data
         try:

@@ -11,10 +11,9 @@ from ..standard import Interface, find
 from .guider import PULSES
 from .operations import End, Operation, Refused
 from .paddle import AXES, Paddle
-from .parking import PLACES, Parking
+from .parking import PLACES, Parking, coordinates_of, place_of
 from .propertydevice import Bound
 from .site import Site
-from .sky import altitude_azimuth, equatorial, now_utc, sidereal_time
 from .standarddevice import optional
 from .standardvectors import make_vector
 from .watched import watched
@@ -161,16 +160,7 @@ class Mount(Parking, Site, Paddle):
         Raises:
             Refused: That is not known, as nobody has told the mount where it stands.
         """
-        first, second = self.park_position
-        latitude, longitude, _ = self.location
-        is_pole = self.park_axes == "HA_DEC" and abs(second) == 90
-        if not (latitude or longitude or is_pole or self.park_axes == "RA_DEC"):
-            raise Refused("It is not known where the mount stands: set its location first")
-        if self.park_axes == "AZ_ALT":
-            return equatorial(second, first, latitude, longitude, now_utc())
-        if self.park_axes == "HA_DEC":
-            return (sidereal_time(longitude, now_utc()) - first) % 24, second
-        return first, second
+        return coordinates_of(self.park_position, self.park_axes, self.location)
 
     # --- its properties ---
 
@@ -220,15 +210,7 @@ class Mount(Parking, Site, Paddle):
         return self.park_default
 
     def _park_here(self) -> tuple[float, ...]:
-        (ra, dec), (latitude, longitude, _) = self.coordinates, self.location
-        if self.park_axes == "RA_DEC":
-            return ra, dec
-        if not latitude and not longitude:
-            return ()
-        if self.park_axes == "HA_DEC":
-            return (sidereal_time(longitude, now_utc()) - ra + 12) % 24 - 12, dec
-        altitude, azimuth = altitude_azimuth(ra, dec, latitude, longitude, now_utc())
-        return azimuth, altitude
+        return place_of(self.coordinates, self.park_axes, self.location)
 
     def _check_park_option(self) -> None:
         super()._check_park_option()

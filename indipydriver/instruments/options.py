@@ -15,6 +15,7 @@ from .operations import words_of
 from .propertydevice import Bound
 from .settings import SettingsError
 from .standarddevice import StandardDevice
+from .threads import SETTINGS
 
 __all__ = ["Options"]
 
@@ -182,7 +183,7 @@ class Options(StandardDevice):
                     self.info("Device configuration saved.")
             case "CONFIG_PURGE":
                 try:
-                    await asyncio.to_thread(self.settings.purge)
+                    await SETTINGS.run(self.settings.purge)
                     self.info("Device configuration removed.")
                 except OSError as error:
                     self.error(f"The settings could not be removed: {words_of(error)}")
@@ -194,7 +195,7 @@ class Options(StandardDevice):
         self.info("Loading device configuration...")
         path = self.settings.default_path if of_default else self.settings.path
         try:
-            found = await asyncio.to_thread(self.settings.load, path)
+            found = await SETTINGS.run(self.settings.load, path)
         except FileNotFoundError:
             self.info("There is no saved configuration.")
             return True

@@ -13,8 +13,10 @@ from .instrument import Instrument
 from .operations import Refused, words_of
 from .parkdata import ParkData, read_park_data, remove_park_data, write_park_data
 from .propertydevice import Bound
+from .sky import altitude_azimuth, equatorial, now_utc, sidereal_time
+from .threads import SETTINGS
 
-__all__ = ["PLACES", "Parking"]
+__all__ = ["PLACES", "Parking", "coordinates_of", "place_of"]
 
 PLACES: Final = {
     "RA_DEC": (
@@ -31,6 +33,43 @@ PLACES: Final = {
     ),
 }
 """The coordinates in which clients see where a mount is parked."""
+
+
+def coordinates_of(place: tuple[float, ...], axes: str | None, site: tuple[float, ...]) -> tuple[float, float]:
+    """The hours and degrees of now of a place in coordinates of :data:`PLACES`.
+
+    Args:
+        place: The place.
+        axes: The name of its coordinates.
+        site: Where the mount stands: degrees north, degrees east, and more.
+
+    Raises:
+        Refused: That is not known, as nobody has told where the mount stands.
+    """
+    first, second = place
+    latitude, longitude = site[:2]
+    is_pole = axes == "HA_DEC" and abs(second) == 90
+    if not (latitude or longitude or is_pole or axes == "RA_DEC"):
+        raise Refused("It is not known where the mount stands: set its location first")
+    if axes == "AZ_ALT":
+        return equatorial(second, first, latitude, longitude, now_utc())
+    if axes == "HA_DEC":
+        return (sidereal_time(longitude, now_utc()) - first) % 24, second
+    return first, second
+
+
+def place_of(coordinates: tuple[float, float], axes: str | None, site: tuple[float, ...]) -> tuple[float, ...]:
+    """The reverse of :func:`coordinates_of`; nothing if it is not known where the mount stands."""
+    ra, dec = coordinates
+    latitude, longitude = site[:2]
+    if axes == "RA_DEC":
+        return ra, dec
+    if not latitude and not longitude:
+        return ()
+    if axes == "HA_DEC":
+        return (sidereal_time(longitude, now_utc()) - ra + 12) % 24 - 12, dec
+    altitude, azimuth = altitude_azimuth(ra, dec, latitude, longitude, now_utc())
+    return azimuth, altitude
 
 
 class Parking(Instrument):
@@ -102,7 +141,7 @@ class Parking(Instrument):
         self._saving = asyncio.Lock()
         if self._park in self._bound:
             try:
-                data = await asyncio.to_thread(read_park_data, self._park_key())
+                data = await SETTINGS.run(read_park_data, self._park_key())
             except OSError as error:
                 self.warning(words_of(error))
                 data = None
@@ -148,7 +187,7 @@ class Parking(Instrument):
             place: list[float | None] = [*self.park_position, None, None]
             data = ParkData(None if self._is_half_way else self._is_parked, place[0], place[1])
             try:
-                await asyncio.to_thread(write_park_data, self._park_key(), data)
+                await SETTINGS.run(write_park_data, self._park_key(), data)
             except OSError as error:
                 self.error(f"The parking data could not be saved: {words_of(error)}")
                 return False
@@ -215,7 +254,7 @@ class Parking(Instrument):
                 is_good = await self._save_park()
             case "PARK_PURGE_DATA":
                 try:
-                    await asyncio.to_thread(remove_park_data, self._park_key())
+                    await SETTINGS.run(remove_park_data, self._park_key())
                 except OSError as error:
                     self.error(f"The parking data could not be removed: {words_of(error)}")
                     is_good = False

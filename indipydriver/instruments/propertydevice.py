@@ -25,6 +25,7 @@ from .groups import Group
 from .loops import loops_of
 from .operations import End, Operation, Operations, Refused, words_of
 from .settings import LOADING, Saved, Settings, SettingsError, saved_values
+from .threads import SETTINGS
 from .updates import Updates
 from .watched import watched
 
@@ -378,7 +379,7 @@ class PropertyDevice(Device):
         if LOADING.get() or not self._bound[name].saved:
             return
         try:
-            is_there = await asyncio.to_thread(self.settings.path.exists)
+            is_there = await SETTINGS.run(self.settings.path.exists)
         except OSError:  # the folder is not ours
             is_there = True
         await self._save([self._bound[name]] if is_there else None)
@@ -397,7 +398,7 @@ class PropertyDevice(Device):
     async def _load(self, accept: Callable[[Bound], bool] = lambda bound: True) -> bool:
         """Apply the saved settings, as if a client had sent them; False if there are none, or none to be read."""
         try:
-            found = await asyncio.to_thread(self.settings.load)
+            found = await SETTINGS.run(self.settings.load)
         except FileNotFoundError:
             return False
         except SettingsError as error:

@@ -349,7 +349,7 @@ async def test_where_it_is_parked_can_be_chosen(home):
 
 @driver_test
 async def test_a_parking_place_above_the_horizon_needs_a_location(monkeypatch):
-    monkeypatch.setattr("indipydriver.instruments.mount.now_utc", lambda: datetime(2026, 11, 22, 21, tzinfo=UTC))
+    monkeypatch.setattr("indipydriver.instruments.parking.now_utc", lambda: datetime(2026, 11, 22, 21, tzinfo=UTC))
     async with Session(Altaz()) as client:
         device = await client.connect()
         await client.press(OPTION, "PARK_CURRENT")
