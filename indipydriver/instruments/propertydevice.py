@@ -386,10 +386,12 @@ class PropertyDevice(Device):
 
     async def _save(self, which: Iterable[Bound] | None = None) -> bool:
         """Save some properties, or all that are to be saved; False if that fails."""
-        chosen = [bound for bound in self._bound.values() if bound.saved] if which is None else which
+        chosen = [bound for bound in self._bound.values() if bound.saved] if which is None else [*which]
         elements = {bound.vector.name: self.settings.element(bound.vector) for bound in chosen}
+        # What clients do not see now has perhaps not been restored, so what is in the file counts.
+        kept = {bound.vector.name for bound in chosen if which is None and not bound.vector.enable}
         try:
-            await asyncio.to_thread(self.settings.save, elements)
+            await SETTINGS.run(self.settings.save, elements, kept)
         except OSError as error:
             self.error(f"The settings could not be saved: {error}")
             return False
@@ -412,8 +414,10 @@ class PropertyDevice(Device):
         try:
             for saved in found:
                 bound = self._bound.get(saved.name)
-                if bound is None or bound.handle is None or not (bound.saved and accept(bound) and bound.vector.enable):
+                if bound is None or bound.handle is None or not (bound.saved and accept(bound)):
                     continue  # a file cannot connect it, or move something
+                if not (bound.vector.enable or bound.is_permanent):
+                    continue
                 values = saved_values(bound.vector, saved)
                 try:
                     if values:

@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,17 +136,18 @@ class Settings:
                 write_atomically(self.default_path, self.path.read_bytes())
         return [saved for saved in found if saved is not None]
 
-    def save(self, elements: Mapping[str, str]) -> None:
+    def save(self, elements: Mapping[str, str], kept: Collection[str] = ()) -> None:
         """Write the settings of some properties; all other entries of the file stay as they are. Blocks.
 
         Args:
             elements: For each property its element, made by :meth:`element`.
+            kept: Names of properties whose entries stay as they are, if there are any.
 
         Raises:
             OSError: The file cannot be written.
         """
         with locked(self.path.parent):
-            kept: list[str] = []
+            texts: list[str] = []
             missing = dict(elements)
             try:
                 root: Iterable[ET.Element] = _read(self.path)
@@ -160,10 +161,13 @@ class Settings:
             for element in root:
                 name = element.get("name", "")
                 if element.get("device") != self._device or name not in elements:
-                    kept.append(_text(element))
+                    texts.append(_text(element))
+                elif name in kept:
+                    texts.append(_text(element))
+                    missing.pop(name, None)
                 elif name in missing:
-                    kept.append(missing.pop(name))
-            text = "\n".join([f"<{_ROOT}>", *kept, *missing.values(), f"</{_ROOT}>", ""])
+                    texts.append(missing.pop(name))
+            text = "\n".join([f"<{_ROOT}>", *texts, *missing.values(), f"</{_ROOT}>", ""])
             write_atomically(self.path, text)
             if not self.default_path.exists():
                 write_atomically(self.default_path, text)

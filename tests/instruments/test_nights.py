@@ -10,7 +10,12 @@ import pytest
 from indipydriver.instruments import (
     Camera,
     Dome,
+    FilterWheel,
+    Focuser,
     InstrumentDriver,
+    LightBox,
+    Network,
+    Serial,
 )
 from indipydriver.testing import DriverHarness, driver_test, run
 from tests.instruments.sessions import Session
@@ -58,6 +63,92 @@ async def test_an_exposure_begins_when_what_was_there_has_ended(aborts, monkeypa
         await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=1)
         await client.until("CCD_EXPOSURE", "Ok", 20)
         assert began == pytest.approx([0, 0], abs=0.01)
+
+
+# --- settings
+
+
+class Wheel(FilterWheel):
+    filters = ("A", "B", "C")
+
+    async def select(self, slot):
+        pass
+
+
+@driver_test
+async def test_what_is_not_defined_is_not_overwritten_when_settings_are_saved(home):
+    file = home / ".indi" / "Wheel_config.xml"
+    async with Session(Wheel()) as client:
+        await client.connect()
+        await client.text("FILTER_NAME", FILTER_SLOT_NAME_1="Lum")
+        await client.advance(1)
+        assert "Lum" in file.read_text()
+    async with Session(Wheel()) as client:
+        await client.number("POLLING_PERIOD", PERIOD_MS=500)
+        await client.press("CONFIG_PROCESS", "CONFIG_SAVE")
+        await client.until("CONFIG_PROCESS", "Ok")
+        assert "Lum" in file.read_text()
+        assert file.read_text().count("'FILTER_NAME'") + file.read_text().count('"FILTER_NAME"') == 1
+        await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("FILTER_NAME", "Ok", FILTER_SLOT_NAME_1="Lum")
+
+
+@driver_test
+async def test_a_brightness_for_each_filter_is_kept_as_long_as_the_wheel_is_not_known(home):
+    class Light(LightBox):
+        async def set_light(self, on):
+            pass
+
+        async def set_brightness(self, value):
+            pass
+
+    file = home / ".indi" / "L_config.xml"
+    async with DriverHarness(InstrumentDriver(Light("L"), Wheel("W"))) as client:
+        await client.set_text("L", "ACTIVE_DEVICES", ACTIVE_FILTER="W")
+        for name in "WL":
+            await client.set_switch(name, "CONNECTION", CONNECT="On")
+        await client.advance(3)
+        await client.set_number("L", "FLAT_LIGHT_FILTER_INTENSITY", FILTER_1=77, FILTER_2=88, FILTER_3=99)
+        await client.advance(1)
+        assert "88" in file.read_text()
+    async with DriverHarness(InstrumentDriver(Light("L"), Wheel("W"))) as client:
+        await client.set_switch("L", "CONNECTION", CONNECT="On")
+        await client.set_switch("L", "CONFIG_PROCESS", CONFIG_SAVE="On")
+        await client.wait_for("L", "CONFIG_PROCESS", state="Ok")
+        assert "88" in file.read_text()
+
+
+@driver_test
+async def test_the_address_and_the_levels_that_are_hidden_now_are_restored():
+    class Wired(Focuser):
+        connections = (Serial(), Network(port=4001))
+
+        async def move_to(self, position):
+            pass
+
+    async with Session(Wired()) as client:
+        await client.press("CONNECTION_MODE", "CONNECTION_TCP")
+        await client.text("DEVICE_ADDRESS", ADDRESS="192.0.2.50", PORT="4002")
+        await client.press("DEBUG", "ENABLE")
+        await client.set_switch(client.name, "LOGGING_LEVEL", LOG_DEBUG="On")
+        await client.press("CONFIG_PROCESS", "CONFIG_SAVE")
+        await client.until("CONFIG_PROCESS", "Ok")
+        await client.press("DEBUG", "DISABLE")
+        await client.press("CONNECTION_MODE", "CONNECTION_SERIAL")
+        await client.advance(1)
+    async with Session(Wired()) as client:
+        await client.advance(1)
+        assert "DEVICE_ADDRESS" not in client.defined()
+        await client.press("CONFIG_PROCESS", "CONFIG_SAVE")
+        await client.until("CONFIG_PROCESS", "Ok")
+    async with Session(Wired()) as client:
+        await client.advance(1)
+        await client.press("CONNECTION_MODE", "CONNECTION_TCP")
+        await client.press("DEBUG", "ENABLE")
+        await client.settle()
+        assert client.values("DEVICE_ADDRESS") == {"ADDRESS": "192.0.2.50", "PORT": "4002"}
+        assert "LOG_DEBUG" in client.on("LOGGING_LEVEL")
 
 
 # --- calls in threads that never return
