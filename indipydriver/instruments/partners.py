@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from ..errors import NotRunning
@@ -13,7 +14,7 @@ from ..protocol.tags import State
 from ..protocol.values import getfloat
 from ..standard import INTERFACES, Interface, StandardMember, find, interfaces_in
 from .connecting import Connecting
-from .propertydevice import Bound
+from .propertydevice import Bound, PropertyDevice
 
 __all__ = ["Partners"]
 
@@ -80,6 +81,15 @@ class Partners(Connecting):
             return vector.state
         return self._states.get((self._partner(member), name))
 
+    def _seen_age(self, member: str, name: str) -> float | None:
+        """How many seconds ago a property of a partner was last sent; None if it was only defined since then."""
+        if self._partner_vector(member, name) is not None and self.driver is not None:
+            device = self.driver[self._partner(member)]
+            sent = device._updates.sent(name) if isinstance(device, PropertyDevice) else None  # noqa: SLF001  # of ours
+        else:
+            sent = self._news_times.get((self._partner(member), name))
+        return None if sent is None else asyncio.get_running_loop().time() - sent
+
     def _seen_number(self, member: str, name: str, value: str) -> float | None:
         """A number of a partner's; None if it is not known."""
         text = self._seen(member, name).get(value)
@@ -101,9 +111,9 @@ class Partners(Connecting):
 
     def _change_partners(self, values: Mapping[str, Any]) -> None:
         """Watch others from now on."""
-        self._unwatch()
+        before = self._watched()
         self._vector(_ACTIVE).update(values)
-        self._watch()
+        self._watch(before)
 
     # --- watching ---
 
@@ -117,6 +127,11 @@ class Partners(Connecting):
         found: dict[tuple[str, str], str] = self.__dict__.setdefault("_states_of_partners", {})
         return found
 
+    @property
+    def _news_times(self) -> dict[tuple[str, str], float]:
+        found: dict[tuple[str, str], float] = self.__dict__.setdefault("_times_of_partners", {})
+        return found
+
     def _watched(self) -> list[tuple[str, str]]:
         """Device and property of all that is watched."""
         found = []
@@ -126,27 +141,30 @@ class Partners(Connecting):
                 found += [(device, name) for name in names]
         return found
 
-    def _watch(self) -> None:
+    def _watch(self, before: Sequence[tuple[str, str]] = ()) -> None:
+        """Watch what is to be watched, in place of what was: what is still known of that counts on."""
+        now = self._watched()
+        for key in before:
+            if key not in now:
+                for known in (self._news, self._states, self._news_times):
+                    known.pop(key, None)
+                if self.driver is not None and key not in self._watched_in_driver():
+                    self.driver.snoopvectors.pop(key, None)
         if self.driver is not None:
-            for device, name in self._watched():
-                with contextlib.suppress(ValueError, NotRunning):  # a name that cannot be sent
-                    self.driver.snoop(device, name)
+            for device, name in now:
+                if (device, name) not in before:
+                    with contextlib.suppress(ValueError, NotRunning):  # a name that cannot be sent
+                        self.driver.snoop(device, name)
 
-    def _unwatch(self) -> None:
-        for key in self._watched():
-            self._news.pop(key, None)
-            self._states.pop(key, None)
-            if self.driver is not None and key not in self._watched_by_others():
-                self.driver.snoopvectors.pop(key, None)
-
-    def _watched_by_others(self) -> set[tuple[str, str]]:
-        """What other devices of the same driver watch."""
-        return set()
+    def _watched_in_driver(self) -> set[tuple[str, str]]:
+        """What all devices of the driver watch."""
+        return set(self._watched())
 
     def _start_watching(self) -> None:
         """The driver runs."""
         self._news.clear()
         self._states.clear()
+        self._news_times.clear()
         self._watch()
 
     async def devsnoopevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
@@ -155,10 +173,15 @@ class Partners(Connecting):
             for known in [known for known in self._news if known[0] == key[0] and key[1] in (None, known[1])]:
                 del self._news[known]
                 self._states.pop(known, None)
+                self._news_times.pop(known, None)
         elif isinstance(event, (defVector, setVector)) and key in self._watched():
             if event.state:
                 self._states[key] = event.state
-            if isinstance(event, defVector):
+            if isinstance(event, setVector):
+                self._news_times[key] = asyncio.get_running_loop().time()
+            else:
+                if isinstance(event, Mapping) and dict(event) != self._news.get(key):
+                    self._news_times.pop(key, None)
                 self._news[key] = {}  # members may have gone
             if isinstance(event, Mapping):
                 news = self._news.setdefault(key, {})

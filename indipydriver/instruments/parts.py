@@ -110,16 +110,15 @@ class Parts(Partners):
 
     def _change_partners(self, values: Mapping[str, Any]) -> None:
         fellows = list(self._fellows())
-        for one in fellows:
-            one._unwatch()
+        before = [one._watched() for one in fellows]
         self._vector("ACTIVE_DEVICES").update(values)
-        for one in fellows:
-            one._watch()
+        for one, keys in zip(fellows, before, strict=True):
+            one._watch(keys)
 
-    def _watched_by_others(self) -> set[tuple[str, str]]:
+    def _watched_in_driver(self) -> set[tuple[str, str]]:
         devices = self.driver.devices() if self.driver is not None else ()
-        others = [device for device in devices if isinstance(device, Parts) and device is not self.whole]
-        return {key for device in others for one in device._fellows() for key in one._watched()}
+        found = [device for device in devices if isinstance(device, Parts)]
+        return {key for device in found for one in device._fellows() for key in one._watched()}
 
     async def devsnoopevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
         await super().devsnoopevent(event, *args, **kwargs)

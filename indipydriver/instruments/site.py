@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from ..protocol.tags import State
@@ -72,7 +72,8 @@ class Site(Place):
     """An instrument that is told the time too."""
 
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {_GPS: (_TIME,)}
-    _gps_time: tuple[str, str] | None = None
+    _gps_time: tuple[str, str] | None = None  # that was taken
+    _gps_seen: tuple[str, str] | None = None
 
     @optional
     async def set_time(self, utc: datetime, offset: float) -> None:
@@ -87,7 +88,7 @@ class Site(Place):
         hours = offset.total_seconds() / 3600 if offset is not None else 0.0
         utc = now.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
         self._vector(_TIME).update({"UTC": utc, "OFFSET": f"{hours:g}"})
-        self._gps_place = self._gps_time = None
+        self._gps_place = self._gps_time = self._gps_seen = None
         await super()._prepare()
 
     async def _after_definitions(self) -> None:
@@ -109,10 +110,25 @@ class Site(Place):
         if self._seen_state(_GPS, _TIME) == State.OK:
             seen = self._seen(_GPS, _TIME)
             time = str(seen.get("UTC", "")).strip(), str(seen.get("OFFSET", "")).strip()
-            before, self._gps_time = self._gps_time, time
-            if time != before and all(time):
+            age = self._seen_age(_GPS, _TIME)  # what is only defined may be of the evening before
+            before, self._gps_seen = self._gps_seen, time
+            if age is None and before not in (None, time) and self._partner_vector(_GPS, _TIME) is not None:
+                age = 0.0  # of a device in this driver, which has just assigned it
+            if age is not None and time != self._gps_time and all(time):
+                self._gps_time = time
                 try:
-                    await self._on_time(dict(zip(("UTC", "OFFSET"), time, strict=True)))
+                    await self._on_time({"UTC": _later(time[0], age), "OFFSET": time[1]})
                 except Refused as error:
                     self.warning(f"The time of {self._partner(_GPS)} is not taken: {error}")
         await super()._poll_standard()
+
+
+def _later(text: str, seconds: float) -> str:
+    """A time in words, some whole seconds later; as it is, if it is none."""
+    time = parse_timestamp(text)
+    if time is None or seconds < 1:
+        return text
+    try:
+        return (time + timedelta(seconds=int(seconds))).replace(tzinfo=None).isoformat()
+    except OverflowError:
+        return text

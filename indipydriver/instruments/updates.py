@@ -69,6 +69,10 @@ class Updates:
         else:
             await vector.send_setVector(message=message)
 
+    def sent(self, name: str) -> float | None:
+        """When a vector was last sent in this run, by the clock of the event loop; None if it was not."""
+        return self._sent.get(name)
+
     async def run(self) -> None:
         """Send what is to be sent, until cancelled."""
         self._loop, self._thread, self._news = asyncio.get_running_loop(), get_ident(), asyncio.Event()

@@ -3,25 +3,125 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from indipydriver import Device, TextMember, TextVector
 from indipydriver.instruments import (
+    GPS,
     Camera,
     Dome,
     FilterWheel,
+    Fix,
     Focuser,
     InstrumentDriver,
     LightBox,
+    Mount,
     Network,
     Serial,
 )
+from indipydriver.instruments.simulators import CCDSimulator
+from indipydriver.protocol.messages import DefMember, DefVector
+from indipydriver.protocol.tags import Permission, State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test, run
 from tests.instruments.sessions import Session
+from tests.instruments.test_odd_partners import news
 
 EOD, TARGET, PARK = "EQUATORIAL_EOD_COORD", "TARGET_EOD_COORD", "TELESCOPE_PARK"
 DOME_PARK, SHUTTER = "DOME_PARK", "DOME_SHUTTER"
+
+
+# --- the time of a receiver
+
+
+def definition(where, **members):
+    """The definition of a text in another driver."""
+    values = tuple(DefMember(name, value) for name, value in members.items())
+    return DefVector(VectorKind.TEXT, *where, State.OK, values, perm=Permission.READ_ONLY)
+
+
+class Timed(Mount):
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.told = []
+
+    async def set_time(self, utc, offset):
+        self.told.append(utc)
+
+
+class Once(GPS):
+    async def read_fix(self):
+        return Fix(50, 10, 100, datetime(2026, 11, 22, 18, tzinfo=UTC), 0)
+
+
+@driver_test
+async def test_a_mount_that_is_connected_again_does_not_go_back_to_the_time_of_the_evening():
+    async with DriverHarness(InstrumentDriver(Timed("M"), Once("G"))) as client:
+        await client.set_text("M", "ACTIVE_DEVICES", ACTIVE_GPS="G")
+        for name in "GM":
+            await client.set_switch(name, "CONNECTION", CONNECT="On")
+        await client.advance(3)
+        told = client.driver["M"].told
+        assert told == [pytest.approx(datetime(2026, 11, 22, 18, tzinfo=UTC), abs=timedelta(seconds=3))]
+        await client.set_switch("M", "CONNECTION", DISCONNECT="On")
+        await client.advance(2 * 3600)
+        await client.set_switch("M", "CONNECTION", CONNECT="On")
+        await client.advance(3)
+        assert told[1:] == [pytest.approx(datetime(2026, 11, 22, 20, tzinfo=UTC), abs=timedelta(seconds=15))]
+
+
+@driver_test
+async def test_the_time_of_a_receiver_is_later_when_it_was_sent_earlier_and_not_known_when_it_is_only_defined():
+    time = {"UTC": "2026-11-22T18:00:00", "OFFSET": "0"}
+    async with Session(Timed("M")) as client:
+        await client.text("ACTIVE_DEVICES", ACTIVE_GPS="G")
+        await client.send(definition(("G", "TIME_UTC"), **time))
+        device = await client.connect()
+        await client.advance(3)
+        assert device.told == []
+        await client.send(news(("G", "TIME_UTC"), VectorKind.TEXT, "Ok", **time))
+        await client.advance(3)
+        assert device.told == [datetime(2026, 11, 22, 18, tzinfo=UTC)]
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.advance(600)
+        await client.send(definition(("G", "TIME_UTC"), **time))  # as it is asked for again
+        await client.connect()
+        await client.advance(3)
+        assert device.told[1:] == [pytest.approx(datetime(2026, 11, 22, 18, 10, tzinfo=UTC), abs=timedelta(seconds=9))]
+
+
+@driver_test
+async def test_a_receiver_that_the_author_has_made_tells_the_time_when_it_changes():
+    members = [TextMember("UTC", membervalue="2026-11-22T18:00:00"), TextMember("OFFSET", membervalue="1")]
+    time = TextVector("TIME_UTC", "UTC", "Site", "ro", "Ok", members)
+    async with DriverHarness(InstrumentDriver(Timed("M"), Device("G", [time]))) as client:
+        await client.set_text("M", "ACTIVE_DEVICES", ACTIVE_GPS="G")
+        await client.set_switch("M", "CONNECTION", CONNECT="On")
+        await client.advance(5)
+        told = client.driver["M"].told
+        assert told == []
+        time["UTC"] = "2026-11-22T19:30:00"
+        await time.send_setVector()
+        await client.advance(5)
+        assert told == [datetime(2026, 11, 22, 19, 30, tzinfo=UTC)]
+
+
+# --- partners
+
+
+@pytest.mark.parametrize("changed", [{"ACTIVE_FILTER": "W"}, {"ACTIVE_FOCUSER": "F"}])
+@driver_test
+async def test_what_is_known_of_a_partner_that_stays_is_not_forgotten(changed):
+    async with Session(CCDSimulator()) as client:
+        device = await client.connect()
+        await client.text("ACTIVE_DEVICES", ACTIVE_FILTER="W")
+        await client.send(news(("W", "FILTER_SLOT"), VectorKind.NUMBER, "Ok", FILTER_SLOT_VALUE="2"))
+        await client.text("ACTIVE_DEVICES", **changed)
+        assert device._seen("ACTIVE_FILTER", "FILTER_SLOT")
+        await client.text("ACTIVE_DEVICES", ACTIVE_FILTER="")
+        assert not device._seen("ACTIVE_FILTER", "FILTER_SLOT")
+        assert ("W", "FILTER_SLOT") not in client.driver.snoopvectors
 
 
 # --- exposures
