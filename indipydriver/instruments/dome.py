@@ -339,12 +339,17 @@ class Dome(Parking, Slaving, Backlash):
                 await self._button(_MOTION)
             return
         if wanted and self._is_on(_LOCK, "MOUNT_LOCKS") and self._seen_rest(*_MOUNT_PARK) != "PARK":
+            message = "[ERROR] Cannot park the dome while the mount is not parked."
+            if _PARK in self._operations:  # what it does goes on
+                await self._send(_PARK, message=message)
+                return
             self._choose(_PARK, "UNPARK")
-            await self._send(_PARK, State.ALERT, message="[ERROR] Cannot park the dome while the mount is not parked.")
+            await self._send(_PARK, State.ALERT, message=message)
             await self._button(_MOTION, State.IDLE)
             return
+        is_to_stop = not wanted and self._turns and self._is_to_park and _PARK in self._operations
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK)
-        if self._parking_moves_shutter(wanted):
+        if is_to_stop or self._parking_moves_shutter(wanted):
             after += self._operations.drop(_SHUTTER, quietly=False)
         after += self._operations.running(_ABORT)
         self._is_to_park = wanted
@@ -369,13 +374,14 @@ class Dome(Parking, Slaving, Backlash):
         if self._turns:
             others = (_ABS, *(name for name in (_REL, _MOTION) if self._vector_is_busy(name)))
         ends = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
-        work = self._parking(wanted)
+        work = self._parking(wanted, is_to_stop)
         how: dict[str, Any] = {"accept": accept, "revoke": revoke, "others": others, "ends": ends, "then": then}
         await self._perform(_PARK, work, waits=False, after=after, **how)
 
-    async def _parking(self, wanted: bool) -> None:
-        if self._is_turning:
+    async def _parking(self, wanted: bool, is_to_stop: bool) -> None:
+        if self._is_turning or is_to_stop:
             await self.abort()
+        if self._is_turning:
             self._is_turning = False
             await self._button(_MOTION, State.IDLE)
         await self._go(wanted, self._go_to_park(wanted), leaves=not wanted or not self._turns)

@@ -263,7 +263,7 @@ class Mount(Parking, Site, Paddle):
             self._put(_EOD, {}, State.ALERT)
 
     async def _has_stopped(self) -> None:
-        if self._has(_TARGET):
+        if self._has(_TARGET) and not self.slewing:
             self._put(_TARGET, dict(zip(("RA", "DEC"), self.coordinates, strict=True)))
 
     # --- going somewhere ---
@@ -281,7 +281,8 @@ class Mount(Parking, Site, Paddle):
             self.warning(_PARKED)
             await self._send(_EOD, State.IDLE)
             return
-        after = self._operations.drop(_PARK, _HOME, *PULSES, quietly=False) + self._operations.running(_ABORT)
+        after = self._operations.drop(_PARK, _HOME, *PULSES, quietly=False) + self._operations.drop(*AXES)
+        after += self._operations.running(_ABORT)
         self._vector(_TARGET).state = State.OK
         self._vector(_TARGET).update({"RA": ra, "DEC": dec})
         ends = {
@@ -298,6 +299,7 @@ class Mount(Parking, Site, Paddle):
     ) -> None:
         if self._is_parked:  # it was too late to cancel that
             raise Refused(_PARKED)
+        await self._stop_axes()
         await go(ra, dec)
         self._check_going_on(_EOD)
         if track and not self._follows:
@@ -375,7 +377,9 @@ class Mount(Parking, Site, Paddle):
             await self._button(_HOME)
             return
         self._check_movable()
-        after = self._operations.drop(_EOD, _HOME) + self._operations.drop(*PULSES, quietly=False)
+        if member == "SET" and self.slewing:
+            raise Refused("The mount slews")
+        after = self._operations.drop(_EOD, _HOME, *AXES) + self._operations.drop(*PULSES, quietly=False)
         after += self._operations.running(_ABORT)
         self._choose(_HOME, member)
         announce: list[str] = []
@@ -384,9 +388,13 @@ class Mount(Parking, Site, Paddle):
             if self._has(_TARGET):  # no dome is to turn to where it went before
                 self._vector(_TARGET).update(zip(("RA", "DEC"), self.coordinates, strict=True))
             announce = [name for name in (_TARGET, _EOD) if self._has(name)]
-        work = {"FIND": self.find_home, "SET": self.set_home, "GO": self.go_home}[member]()
+        work = {"FIND": self.find_home, "SET": self.set_home, "GO": self.go_home}[member]
         how: dict[str, Any] = {"accept": rest, "revoke": rest, "then": then, "after": after}
-        await self._perform(_HOME, work, waits=False, announce=announce, **how)
+        await self._perform(_HOME, self._mount_homes(work), waits=False, announce=announce, **how)
+
+    async def _mount_homes(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await self._stop_axes()
+        await work()
 
     async def _on_pec(self, values: dict[str, Any]) -> None:
         await self._set_up(_PEC, values, self.set_pec, "PEC ON")
@@ -442,9 +450,13 @@ class Mount(Parking, Site, Paddle):
             return
         why = "" if wants_park else self._locked_words()
         if why:
-            self._choose(_PARK, "PARK")
-            await self._send(_PARK, State.ALERT, message=f"[ERROR] {why}")
+            goes_on = _PARK in self._operations
+            if not goes_on:
+                self._choose(_PARK, "PARK")
+            await self._send(_PARK, None if goes_on else State.ALERT, message=f"[ERROR] {why}")
             return
+        goes_back = not wants_park and self._is_to_park and _PARK in self._operations
+        stop = self._stop_all if goes_back else self._stop_axes
         after = self._operations.drop(_EOD, _PARK, *AXES) + self._operations.running(_ABORT)
         after += self._operations.drop(_HOME, _TRACKING, *PULSES, quietly=False)
         self._is_to_park = wants_park
@@ -461,9 +473,9 @@ class Mount(Parking, Site, Paddle):
 
         if wants_park:
             self._vector(_EOD).state = State.BUSY
-        work, revoke = self._park_or_unpark(wants_park), lambda: self._choose(_PARK, "PARK" if self.parked else None)
-        how: dict[str, Any] = {"ends": _PARK_ENDS, "then": then, "after": after, "announce": [_EOD]}
-        await self._perform(_PARK, work, accept=accept, revoke=revoke, waits=False, **how)
+        how: dict[str, Any] = {"accept": accept, "ends": _PARK_ENDS, "then": then, "after": after, "announce": [_EOD]}
+        how["revoke"] = lambda: self._choose(_PARK, "PARK" if self.parked else None)
+        await self._perform(_PARK, self._park_or_unpark(wants_park, stop), waits=False, **how)
 
     def _locked_words(self) -> str:
         """Why the dome does not let it unpark; nothing if it does."""
@@ -474,8 +486,8 @@ class Mount(Parking, Site, Paddle):
             return "Cannot unpark the mount while the dome is parked."
         return "Cannot unpark the mount as long as it is not known that the dome is unparked."
 
-    async def _park_or_unpark(self, wants_park: bool) -> None:
-        await self._stop_axes()
+    async def _park_or_unpark(self, wants_park: bool, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await stop()
         await self._go(wants_park, self.park() if wants_park else self.unpark(), leaves=not wants_park)
 
     async def _on_dome_policy(self, values: dict[str, Any]) -> None:

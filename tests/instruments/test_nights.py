@@ -26,7 +26,7 @@ from indipydriver.protocol.messages import DefMember, DefVector
 from indipydriver.protocol.tags import Permission, State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test, run
 from tests.instruments.sessions import Session
-from tests.instruments.test_odd_partners import news
+from tests.instruments.test_odd_partners import news, park
 
 EOD, TARGET, PARK = "EQUATORIAL_EOD_COORD", "TARGET_EOD_COORD", "TELESCOPE_PARK"
 DOME_PARK, SHUTTER = "DOME_PARK", "DOME_SHUTTER"
@@ -163,6 +163,169 @@ async def test_an_exposure_begins_when_what_was_there_has_ended(aborts, monkeypa
         await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=1)
         await client.until("CCD_EXPOSURE", "Ok", 20)
         assert began == pytest.approx([0, 0], abs=0.01)
+
+
+# --- motions in place of others
+
+
+class Pier(Mount):
+    """A mount that moves on until it is stopped, as hardware does."""
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.way = None
+        self.log = []
+
+    async def poll(self):
+        if self.way is not None:
+            ra, dec = self.coordinates
+            self.coordinates = ra, dec + max(-1, min(1, self.way - dec))
+
+    async def slew_to(self, ra, dec):
+        self.log.append("slew")
+        self.way = dec
+        while self.coordinates[1] != dec:
+            await asyncio.sleep(0.2)
+        self.way = None
+
+    async def abort(self):
+        self.log.append("abort")
+        self.way = None
+
+    async def park(self):
+        await self.slew_to(0, 80)
+
+    async def unpark(self):
+        self.log.append("unpark")
+
+    async def set_home(self):
+        self.log.append("home is here")
+
+    async def find_home(self):
+        await self.slew_to(0, 10)
+
+    async def start_motion(self, direction, rate):
+        self.log.append("start")
+
+    async def stop_motion(self, direction):
+        self.log.append("stop")
+
+
+@driver_test
+async def test_the_home_position_is_not_set_while_it_slews():
+    async with Session(Pier()) as client:
+        device = await client.connect()
+        await client.number(EOD, RA=5, DEC=40)
+        await client.advance(3)
+        await client.press("TELESCOPE_HOME", "SET")
+        await client.advance(2)
+        assert (client.state("TELESCOPE_HOME"), client.on("TELESCOPE_HOME")) == ("Alert", [])
+        assert (client.state(EOD), device.log) == ("Busy", ["slew"])
+
+
+@driver_test
+async def test_a_mount_that_is_unparked_while_it_parks_stands_still():
+    async with Session(Pier()) as client:
+        device = await client.connect()
+        await client.press(PARK, "PARK")
+        await client.advance(5)
+        await client.press(PARK, "UNPARK")
+        await client.advance(2)
+        assert device.log == ["slew", "abort", "unpark"]
+        assert (device.way, client.state(PARK), client.on(PARK), client.state(EOD)) == (None, "Ok", ["UNPARK"], "Idle")
+
+
+@pytest.mark.parametrize("homes", [False, True])
+@driver_test
+async def test_a_motion_by_hand_ends_when_it_slews(homes):
+    async with Session(Pier()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_MOTION_NS", "MOTION_NORTH")
+        await client.advance(1)
+        if homes:
+            await client.press("TELESCOPE_HOME", "FIND")
+        else:
+            await client.number(EOD, RA=5, DEC=40)
+        await client.advance(2)
+        assert device.log == ["start", "stop", "slew"]
+        assert (client.state("TELESCOPE_MOTION_NS"), client.on("TELESCOPE_MOTION_NS")) == ("Idle", [])
+        if not homes:
+            assert float(client.values(TARGET)["DEC"]) == 40
+
+
+@driver_test
+async def test_a_mount_that_parks_below_a_closed_roof_goes_on():
+    async with Session(Pier()) as client:
+        await client.connect()
+        await client.press("DOME_POLICY", "DOME_LOCKS")
+        await client.text("ACTIVE_DEVICES", ACTIVE_DOME="Far Roof")
+        await client.press(PARK, "PARK")
+        await client.advance(2)
+        await client.press(PARK, "UNPARK")
+        assert (client.state(PARK), client.on(PARK)) == ("Busy", ["PARK"])
+        await client.until(PARK, "Ok", 200, PARK="On")
+
+
+class Turned(Dome):
+    """A dome that turns on until it is stopped, with a shutter that takes its time, or fails."""
+
+    park_azimuth = 90.0
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.way = None
+        self.fault = None
+
+    async def poll(self):
+        if self.way is not None:
+            self.azimuth += max(-1, min(1, self.way - self.azimuth))
+
+    async def turn_to(self, azimuth):
+        self.way = azimuth
+        while abs(self.azimuth - azimuth) > 1e-6:
+            await asyncio.sleep(0.2)
+        self.way = None
+
+    async def abort(self):
+        self.way = None
+
+    async def move_shutter(self):
+        await asyncio.sleep(4)
+        if self.fault:
+            raise self.fault
+
+    open_shutter = close_shutter = move_shutter
+
+
+@driver_test
+async def test_a_dome_that_is_unparked_while_it_parks_stands_still():
+    async with Session(Turned()) as client:
+        device = await client.connect()
+        await client.press(DOME_PARK, "PARK")
+        await client.advance(5)
+        await client.press(DOME_PARK, "UNPARK")
+        await client.advance(2)
+        assert (device.way, client.state(DOME_PARK), client.on(DOME_PARK)) == (None, "Ok", ["UNPARK"])
+
+
+@driver_test
+async def test_a_roof_that_opens_goes_on_when_it_is_not_allowed_to_close():
+    class Roof(Dome):
+        async def open_roof(self):
+            await asyncio.sleep(10)
+
+        close_roof = open_roof
+
+    async with Session(Roof()) as client:
+        device = await client.connect()
+        device.parked = True
+        await client.press("MOUNT_POLICY", "MOUNT_LOCKS")
+        await client.text("ACTIVE_DEVICES", ACTIVE_TELESCOPE="Far Mount")
+        await client.press(DOME_PARK, "UNPARK")
+        await client.send(park(("Far Mount", "TELESCOPE_PARK"), "Ok", False))
+        await client.press(DOME_PARK, "PARK")
+        assert (client.state(DOME_PARK), client.on(DOME_PARK)) == ("Busy", ["UNPARK"])
+        assert (client.state("DOME_MOTION"), client.on("DOME_MOTION")) == ("Busy", ["DOME_CW"])
 
 
 # --- settings
