@@ -397,13 +397,21 @@ class Dome(Parking, Slaving, Backlash):
             self.azimuth = azimuth
         if not self._parking_moves_shutter(wanted):
             return
-        self._holds_shutter = True
+        self._holds_shutter, before = True, self.shutter_open
         self._operations.progressed(_PARK)
         try:
             await self._operations.cancel(_SHUTTER)  # the policy may have been changed meanwhile
+            self._put(_SHUTTER, {_OPEN: not wanted, _CLOSE: wanted}, State.BUSY)
             await (self.close_shutter() if wanted else self.open_shutter())
             self._check_going_on(_PARK)
             self.shutter_open = not wanted
+        except Refused:  # so it has not moved
+            self.shutter_open = before
+            raise
+        except BaseException as error:  # perhaps it is half open
+            state = State.ALERT if isinstance(error, Exception) else State.IDLE
+            self._put(_SHUTTER, {_OPEN: False, _CLOSE: False}, state)
+            raise
         finally:
             self._holds_shutter = False
 

@@ -308,6 +308,44 @@ async def test_a_dome_that_is_unparked_while_it_parks_stands_still():
         assert (device.way, client.state(DOME_PARK), client.on(DOME_PARK)) == (None, "Ok", ["UNPARK"])
 
 
+async def unparking(client):
+    """Begin to open the shutter of a dome that is parked, because it is unparked."""
+    device = await client.connect()
+    device.parked, device.shutter_open = True, False
+    await client.press("DOME_SHUTTER_PARK_POLICY", "SHUTTER_OPEN_ON_UNPARK")
+    await client.press(DOME_PARK, "UNPARK")
+    await client.advance(2)
+    assert (client.state(SHUTTER), client.on(SHUTTER), device.shutter_open) == ("Busy", ["SHUTTER_OPEN"], None)
+    return device
+
+
+@driver_test
+async def test_a_shutter_that_was_stopped_while_the_dome_unparked_is_not_closed():
+    async with Session(Turned()) as client:
+        device = await unparking(client)
+        await client.press("DOME_ABORT_MOTION", "ABORT")
+        await client.advance(1)
+        assert (client.state(SHUTTER), client.on(SHUTTER), device.shutter_open) == ("Idle", [], None)
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+        assert (client.state(SHUTTER), client.on(SHUTTER)) == ("Idle", [])
+
+
+@driver_test
+async def test_a_shutter_that_fails_while_the_dome_unparks_is_not_closed():
+    async with Session(Turned()) as client:
+        device = await unparking(client)
+        device.fault = OSError("stuck")
+        await client.until(DOME_PARK, "Alert", 5)
+        await client.settle()
+        assert (client.state(SHUTTER), client.on(SHUTTER), device.shutter_open) == ("Alert", [], None)
+        device.fault = None
+        await client.press(DOME_PARK, "UNPARK")
+        await client.until(DOME_PARK, "Ok", 5)
+        await client.settle()
+        assert (client.state(SHUTTER), client.on(SHUTTER), device.shutter_open) == ("Ok", ["SHUTTER_OPEN"], True)
+
+
 @driver_test
 async def test_a_roof_that_opens_goes_on_when_it_is_not_allowed_to_close():
     class Roof(Dome):
