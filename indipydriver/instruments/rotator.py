@@ -29,6 +29,7 @@ class Rotator(Backlash):
     interface = Interface.ROTATOR
     _backlash = "ROTATOR_BACKLASH"
     _middle = 0.0  # of the safe range
+    _is_middle_known = False  # since it was connected
     _rotator_is_there = True  # where the last command wanted it to be
 
     @optional
@@ -92,8 +93,13 @@ class Rotator(Backlash):
         super()._was_interrupted()
 
     async def _after_definitions(self) -> None:
-        self._middle = self.angle
+        self._middle, self._is_middle_known = self.angle, False
         await super()._after_definitions()
+
+    async def _poll_standard(self) -> None:
+        if not self._is_middle_known and not self._operations.running(_ANGLE, _HOME):
+            self._middle, self._is_middle_known = self.angle, True  # it has been read for the first time
+        await super()._poll_standard()
 
     def _check_rotator_range(self, angle: float) -> None:
         """Raise Refused, if a target is outside the safe range."""
@@ -146,6 +152,7 @@ class Rotator(Backlash):
         def accept() -> None:
             self._put(_SYNC, {"ANGLE": angle})
             self.angle = self._middle = angle
+            self._is_middle_known = True
             self._rotator_is_there = True
 
         await self._perform(_SYNC, self.sync(angle), accept=accept, after=self._operations.running(_ABORT))

@@ -19,6 +19,7 @@ from indipydriver.instruments import (
     LightBox,
     Mount,
     Network,
+    Rotator,
     Serial,
 )
 from indipydriver.instruments.simulators import CCDSimulator
@@ -364,6 +365,29 @@ async def test_a_roof_that_opens_goes_on_when_it_is_not_allowed_to_close():
         await client.press(DOME_PARK, "PARK")
         assert (client.state(DOME_PARK), client.on(DOME_PARK)) == ("Busy", ["UNPARK"])
         assert (client.state("DOME_MOTION"), client.on("DOME_MOTION")) == ("Busy", ["DOME_CW"])
+
+
+@driver_test
+async def test_the_safe_range_lies_around_where_the_rotator_was_found():
+    class Found(Rotator):
+        there = 170.0
+
+        async def poll(self):
+            self.angle = self.there
+
+        async def turn_to(self, angle):
+            self.there = angle
+
+    async with Session(Found()) as client:
+        device = await client.connect()
+        await client.advance(1)
+        await client.number("ROTATOR_LIMITS", ROTATOR_LIMITS_VALUE=30)
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=5)
+        assert (client.state("ABS_ROTATOR_ANGLE"), device.there) == ("Alert", 170)
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=184)
+        await client.until("ABS_ROTATOR_ANGLE", "Ok")
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=186)
+        assert (client.state("ABS_ROTATOR_ANGLE"), device.there) == ("Alert", 184)
 
 
 # --- settings
