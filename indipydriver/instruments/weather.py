@@ -127,6 +127,10 @@ class WeatherStation(Place):
 
         return Bound(vector, on_range, saved=True)
 
+    async def _prepare(self) -> None:
+        self._vector(_OVERRIDE)["OVERRIDE"] = "Off"  # that of another night
+        await super()._prepare()
+
     # --- reading ---
 
     def _start_loops(self) -> None:

@@ -19,8 +19,10 @@ from indipydriver.instruments import (
     LightBox,
     Mount,
     Network,
+    Reading,
     Rotator,
     Serial,
+    WeatherStation,
 )
 from indipydriver.instruments.simulators import CCDSimulator
 from indipydriver.protocol.messages import DefMember, DefVector
@@ -388,6 +390,24 @@ async def test_the_safe_range_lies_around_where_the_rotator_was_found():
         await client.until("ABS_ROTATOR_ANGLE", "Ok")
         await client.number("ABS_ROTATOR_ANGLE", ANGLE=186)
         assert (client.state("ABS_ROTATOR_ANGLE"), device.there) == ("Alert", 184)
+
+
+@driver_test
+async def test_an_override_ends_with_the_connection():
+    class Rain(WeatherStation):
+        readings = (Reading("WEATHER_RAIN_HOUR", "Rain", 0, 0.1),)
+
+        async def read_weather(self):
+            return {"WEATHER_RAIN_HOUR": 5}
+
+    async with Session(Rain()) as client:
+        device = await client.connect()
+        await client.set_switch(client.name, "WEATHER_OVERRIDE", OVERRIDE="On")
+        assert device.safe
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+        await client.advance(1)
+        assert (client.on("WEATHER_OVERRIDE"), client.state("WEATHER_STATUS"), device.safe) == ([], "Alert", False)
 
 
 # --- settings
