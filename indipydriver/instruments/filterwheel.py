@@ -11,6 +11,7 @@ from ..standard import Interface, StandardMember, find
 from .instrument import Instrument
 from .operations import End
 from .propertydevice import Bound
+from .settings import LOADING
 from .standarddevice import optional
 from .standardvectors import set_limits
 
@@ -82,6 +83,8 @@ class FilterWheel(Instrument):
             return
         if slot == self.slot and _SLOT not in self._operations and self._has_arrived:
             await self._send(_SLOT, State.OK)
+            return
+        if LOADING.get() and _SLOT in self._operations:  # what was wanted since then counts
             return
         self.info(f"Setting current filter to slot {slot}")
         self._has_arrived = False

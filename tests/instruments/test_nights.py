@@ -393,6 +393,26 @@ async def test_the_safe_range_lies_around_where_the_rotator_was_found():
 
 
 @driver_test
+async def test_a_wheel_goes_on_to_where_it_turns_when_settings_are_loaded():
+    turns = []
+
+    class Wheel(FilterWheel):
+        async def select(self, slot):
+            turns.append(slot)
+            await asyncio.sleep(5)
+
+    async with Session(Wheel()) as client:
+        await client.connect()
+        await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=3)
+        await client.until("FILTER_SLOT", "Ok", 6)
+        await client.advance(1)
+        await client.number("FILTER_SLOT", FILTER_SLOT_VALUE=5)
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("FILTER_SLOT", "Ok", 12)
+        assert (client.value("FILTER_SLOT"), turns) == (5, [3, 5])
+
+
+@driver_test
 async def test_an_override_ends_with_the_connection():
     class Rain(WeatherStation):
         readings = (Reading("WEATHER_RAIN_HOUR", "Rain", 0, 0.1),)
