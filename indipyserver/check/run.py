@@ -335,9 +335,9 @@ class _Script(Conversation):
                 await self.until(lambda k=key: not self.is_busy(k), _BUSY)  # type: ignore[misc]
 
     def _is_released(self, key: Key) -> bool:
-        """Buttons of which none is pressed: there was nothing to answer."""
+        """Buttons of which none is pressed: there was nothing to answer. Check boxes are none: all Off is a value."""
         prop = self.checker.properties.get(key)
-        return prop is not None and prop.kind is VectorKind.SWITCH and not prop.on
+        return prop is not None and prop.kind is VectorKind.SWITCH and prop.rule != "AnyOfMany" and not prop.on
 
     async def _refuse_values(self) -> None:
         """Numbers beyond their range, and what is no number."""

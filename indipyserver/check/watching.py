@@ -18,6 +18,7 @@ _BEAT: Final = 0.05  # seconds between two signs of life of the loop
 _LATE: Final = 0.3  # seconds without one after which it is looked at
 _BLOCKED: Final = 0.5  # seconds that are worth a finding
 _SAMPLES: Final = 3  # a machine that is busy gives fewer of one place
+_MISTAKES: Final = (TypeError, AttributeError, NameError, LookupError, ValueError, ArithmeticError, AssertionError)
 
 
 class DriverWatch(logging.Handler):
@@ -35,8 +36,8 @@ class DriverWatch(logging.Handler):
         self._ended = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._logger = logging.getLogger("indipydriver.ipydriver")
-        self._before = self._logger.level, self._logger.propagate
+        self._loggers = [logging.getLogger(f"indipydriver.{name}") for name in ("ipydriver", "instruments")]
+        self._before = [(logger.level, logger.propagate) for logger in self._loggers]
 
     @property
     def blocked(self) -> list[str]:
@@ -47,10 +48,11 @@ class DriverWatch(logging.Handler):
     def start(self) -> None:
         """Begin; in the event loop of the drivers."""
         self._loop = asyncio.get_running_loop()
-        if not self._logger.isEnabledFor(logging.ERROR):  # it is not to be shown, but to be heard
-            self._logger.setLevel(logging.ERROR)
-            self._logger.propagate = False
-        self._logger.addHandler(self)
+        for logger in self._loggers:
+            if not logger.isEnabledFor(logging.ERROR):  # it is not to be shown, but to be heard
+                logger.setLevel(logging.ERROR)
+                logger.propagate = False
+            logger.addHandler(self)
         self._signal_life()
         threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watch", daemon=True).start()
 
@@ -59,15 +61,18 @@ class DriverWatch(logging.Handler):
         self._ended.set()
         if self._timer is not None:
             self._timer.cancel()
-        self._logger.removeHandler(self)
-        self._logger.setLevel(self._before[0])
-        self._logger.propagate = self._before[1]
+        for logger, (level, propagates) in zip(self._loggers, self._before, strict=True):
+            logger.removeHandler(self)
+            logger.setLevel(level)
+            logger.propagate = propagates
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take down a failure."""
+        """Take down a failure. What an instrument's method raises may be the hardware's fault, which is no mistake."""
         text = record.getMessage()
         error = record.exc_info[1] if record.exc_info else None
-        if error is not None and "event failed" in text:
+        if error is None:
+            return
+        if "event failed" in text or (record.name != "indipydriver.ipydriver" and isinstance(error, _MISTAKES)):
             place = place_of(traceback.extract_tb(error.__traceback__))
             what = f"{type(error).__name__}: {error}"
             self.failures.append(f"{text}: {what}{f' ({place})' if place else ''}")

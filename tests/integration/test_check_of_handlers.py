@@ -82,6 +82,68 @@ async def test_an_alert_in_answer_to_the_present_value_is_a_warning_with_its_mes
     assert "handler-failed" not in found
 
 
+UNANSWERED = """
+import indipydriver as ipd
+
+class Lamps(ipd.IPyDriver):
+{body}
+
+def make_driver():
+    lamps = ipd.SwitchVector("LAMPS", "Lamps", "Main", "rw", "{rule}", "Ok", [ipd.SwitchMember("A")])
+    return Lamps(ipd.Device("D", [lamps]))
+"""
+
+
+@pytest.mark.parametrize("body", ["pass", "async def rxEvent(self, event): ...", "async def rxevent(self, event): ..."])
+@asynchronous
+async def test_check_boxes_of_which_none_is_on_are_to_be_answered(tmp_path, body):
+    path = tmp_path / "deaf_driver.py"
+    path.write_text(UNANSWERED.format(body=f"    {body}", rule="AnyOfMany"), encoding="utf-8")
+    report = await check(f"{path}:make_driver", timeout=0.5)
+    assert [(finding.code, finding.where) for finding in report.of(Severity.ERROR)] == [("unanswered", "D.LAMPS")]
+
+
+@asynchronous
+async def test_buttons_of_which_none_is_pressed_need_no_answer(tmp_path):
+    path = tmp_path / "deaf_buttons.py"
+    path.write_text(UNANSWERED.format(body="    pass", rule="AtMostOne"), encoding="utf-8")
+    report = await check(f"{path}:make_driver", timeout=0.5, act=True)
+    assert report.of(Severity.ERROR) == []
+
+
+INSTRUMENT = """
+from indipydriver.instruments import Focuser, InstrumentDriver
+
+class Mine(Focuser):
+    async def move_to(self, position):
+        self.position = position
+{body}
+
+def make_driver():
+    return InstrumentDriver(Mine("D"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        ("def poll(self): ...", r"^Mine\.poll of D failed: TypeError: Mine\.poll: a coroutine is needed, not NoneType"),
+        ("async def poll(self): self.position = int('')", r"ValueError: .* \(faulty_focuser\.py:7 in poll: async def"),
+        ("async def read_temperature(self): ...", "reading the hardware, of D failed: TypeError: type NoneType"),
+        ("async def connect(self): raise OSError('no port')", None),
+        ("async def poll(self): raise TimeoutError('no answer')", None),
+    ],
+)
+@asynchronous
+async def test_a_mistake_in_an_instrument_is_an_error_and_silent_hardware_is_none(tmp_path, body, seen):
+    path = tmp_path / "faulty_focuser.py"
+    path.write_text(INSTRUMENT.format(body=f"    {body}"), encoding="utf-8")
+    report = await check(f"{path}:make_driver")
+    found = {finding.code: finding for finding in report.of(Severity.ERROR)}
+    assert list(found) == (["handler-failed"] if seen else [])
+    assert seen is None or re.search(seen, found["handler-failed"].seen)
+
+
 BOTH_ON = """
 import sys
 SWITCHES = '<{0} device="D" name="S" state="Ok" {2}><{1} name="A">{3}</{1}><{1} name="B">{4}</{1}></{0}>'
