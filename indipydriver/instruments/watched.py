@@ -80,6 +80,8 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
         coro: The coroutine.
         what: Its name, for the log.
     """
+    if not hasattr(coro, "send"):
+        raise TypeError(f"{what}: a coroutine is needed, not {type(coro).__name__}: is `async` missing?")
     value: Any = None
     error: BaseException | None = None
     while True:

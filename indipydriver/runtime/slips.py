@@ -27,6 +27,7 @@ def slips(driver: Driver, base: type) -> list[str]:
     return [
         *_misspelt(type(driver), base),
         *_forgotten_async(driver),
+        *_devices_forgotten_async(driver),
         *_without_rxevent(driver, base),
         *_odd_numbers(driver),
         *_broken_rules(driver),
@@ -59,9 +60,34 @@ def _forgotten_async(driver: Driver) -> Iterator[str]:
             and not hasattr(function, "__wrapped__")
             and function.__name__ == name
         ):
-            code = function.__code__
-            where = f"{code.co_filename}:{code.co_firstlineno}"
-            yield f"{type(driver).__name__}.{name} must be a coroutine: write async def {name} ({where})"
+            yield _plain(type(driver), name, function)
+
+
+def _devices_forgotten_async(driver: Driver) -> Iterator[str]:
+    """Methods of devices, and of the parts of one, that override a coroutine and are none."""
+    kinds: dict[type, None] = {}
+    for device in driver.data.values():
+        parts = getattr(device, "parts", None)  # an instrument's
+        kinds |= dict.fromkeys([type(device), *(parts if isinstance(parts, (tuple, list)) else ())])
+    for kind in [each for each in kinds if isinstance(each, type)]:
+        coroutines = {
+            name for each in kind.__mro__ for name, value in vars(each).items() if inspect.iscoroutinefunction(value)
+        }
+        for name in sorted(coroutines):
+            function = getattr(kind, name)
+            if (
+                isinstance(function, FunctionType)
+                and not inspect.iscoroutinefunction(function)
+                and not hasattr(function, "__wrapped__")
+                and function.__name__ == name
+            ):
+                yield _plain(kind, name, function)
+
+
+def _plain(kind: type, name: str, function: FunctionType) -> str:
+    code = function.__code__
+    where = f"{code.co_filename}:{code.co_firstlineno}"
+    return f"{kind.__name__}.{name} must be a coroutine: write async def {name} ({where})"
 
 
 def _without_rxevent(driver: Driver, base: type) -> Iterator[str]:

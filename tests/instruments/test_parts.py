@@ -161,6 +161,30 @@ async def test_partners_of_all_parts_are_in_one_property():
         assert b"OBJCTRA" in image[:8640]
 
 
+def test_a_method_of_a_part_that_must_be_a_coroutine_is_named(caplog):
+    class Wheel(FilterWheel):
+        def select(self, slot):
+            """The `async` is forgotten."""
+
+    class Whole(Rotator):
+        parts = (Wheel,)
+
+        async def turn_to(self, angle):
+            self.angle = angle
+
+    @driver_test
+    async def session():
+        async with Session(Whole()) as client:
+            await client.press("CONNECTION", "CONNECT")
+            await client.wait_for("Whole", "CONNECTION", state="Ok")
+            await client.set_number("Whole", "FILTER_SLOT", FILTER_SLOT_VALUE=2)
+            await client.wait_for("Whole", "FILTER_SLOT", state="Alert")
+            assert "a coroutine is needed, not NoneType: is `async` missing?" in client.texts[-1]
+
+    session()
+    assert "Wheel.select must be a coroutine: write async def select" in caplog.text
+
+
 def test_classes_that_cannot_be_told_apart_are_named():
     with pytest.raises(TypeError, match=r"Both: abort\(\) of Mount and of Focuser"):
         type("Both", (Mount, Focuser), {})

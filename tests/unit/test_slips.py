@@ -26,6 +26,14 @@ class Plain(ipd.IPyDriver):
         pass
 
 
+class PlainDevice(ipd.Device):
+    def devrxevent(self, event):
+        pass
+
+    def devhardware(self):
+        return None
+
+
 class Right(ipd.IPyDriver):
     async def rxevent(self, event):
         pass
@@ -52,6 +60,23 @@ def test_what_would_go_unnoticed_is_logged_at_the_start(kind, perm, texts, caplo
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == len(texts)
     assert all(text in each for text, each in zip(texts, said, strict=True))
+
+
+def test_a_method_of_a_device_that_must_be_a_coroutine_is_named(caplog):
+    class Ports(ipd.Device):
+        parts = property(lambda self: ())  # it has nothing to do with an instrument's
+
+    @driver_test
+    async def session():
+        async with DriverHarness(Right(PlainDevice("One", []), PlainDevice("Two", []), Ports("Three", []))):
+            pass
+
+    with caplog.at_level(logging.WARNING, "indipydriver.ipydriver"):
+        session()
+    said = [record.getMessage().partition(" (")[0] for record in caplog.records]
+    assert said == [
+        f"PlainDevice.{name} must be a coroutine: write async def {name}" for name in ("devhardware", "devrxevent")
+    ]
 
 
 @pytest.mark.parametrize(("count", "says"), [(1, "set LED.V0, "), (2, "set LED.V0 and 1 more, ")])
