@@ -204,7 +204,11 @@ class Instrument(Parts):
 
     async def _open(self, connected: list[Instrument]) -> None:
         """Connect all parts; `connected` are those that have to be disconnected."""
-        await self._open_line()
+        try:
+            await self._open_line()
+        except OSError as error:  # it is not there, and not our mistake: a line in the log will do
+            logger.error("%s: %s", self.devicename, error)
+            raise Refused(words_of(error)) from error
         self._share_line(self.line)
         try:
             for one in self._everything():

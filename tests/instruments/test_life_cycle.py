@@ -471,12 +471,15 @@ def test_a_connection_over_a_serial_port(home):
 
 
 @driver_test
-async def test_a_port_that_is_not_there():
+async def test_a_port_that_is_not_there(caplog):
     async with Session(Wired()) as client:
         await client.set_text("Wired", "DEVICE_PORT", PORT="/dev/no-such-port")
         await client.press("CONNECTION", "CONNECT")
         await client.wait_for("Wired", "CONNECTION", state="Alert")
         assert client.texts[-1] == "[ERROR] /dev/no-such-port cannot be opened: No such file or directory"
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage() == "Wired: /dev/no-such-port cannot be opened: No such file or directory"
+    assert record.exc_info is None
 
 
 @driver_test
