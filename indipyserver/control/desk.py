@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
 
 from ..clients.admission import Admission
 from ..relay.peer import Peer
@@ -118,6 +119,7 @@ class Desk:
         self._services = services
         self._log = log
         self._turn = turn
+        self._stopped: WeakKeyDictionary[Source, set[str]] = WeakKeyDictionary()  # with the devices that each had
         self._since = clock()
         self._clock = clock
         self._handlers: dict[str, Callable[[Asked, Mapping[str, Any]], Awaitable[Record]]] = {
@@ -215,6 +217,8 @@ class Desk:
     async def _stop(self, asked: Asked, arguments: Mapping[str, Any]) -> Record:
         sources = self._find(arguments["driver"])
         for source in sources:
+            if source.devices:
+                self._stopped[source] = set(source.devices)
             await self._services.halt(source)
         return await self._result(sources)
 
@@ -264,7 +268,7 @@ class Desk:
             if not found:
                 raise ControlError(Code.UNKNOWN, f"nothing that is served has the number {name!s:.40}")
             return found
-        for matches in (self._has_spec, self._has_device, self._has_label):
+        for matches in (self._has_spec, self._has_device, self._has_label, self._had_device):
             found = [source for source in sources if matches(source, name)]
             if len(found) > 1 and not (matches == self._has_spec and self._services.are_one(found)):
                 numbers = ", ".join(str(self._watch.id(source)) for source in found)
@@ -283,6 +287,10 @@ class Desk:
     def _has_device(self, source: Source, name: str) -> bool:
         _, asked_for = self._services.named(source)
         return name == asked_for or name in source.devices
+
+    def _had_device(self, source: Source, name: str) -> bool:
+        """It was stopped by the name of a device that it has no longer."""
+        return not source.devices and name in self._stopped.get(source, ())
 
     def _has_label(self, source: Source, name: str) -> bool:
         return name == source.label or source.label == f"remote {name}"

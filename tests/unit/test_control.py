@@ -193,6 +193,23 @@ async def test_the_names_by_which_a_driver_is_found() -> None:
 
 
 @asynchronous
+async def test_what_was_stopped_by_the_name_of_a_device_is_started_by_it() -> None:
+    site = Site(echo_driver("Dome"))
+    (program,) = site.server.services.start("indi_a")
+    program.peer = peer = Peer(site.server.board, FakeLink("driver"), Role.DRIVER, limits=OutboxLimits())
+    site.server.board.add(peer)
+    peer.frames_received(Framer().feed(b"<defLightVector device='CCD Simulator' name='x' state='Ok'/>"))
+    assert list(program.devices) == ["CCD Simulator"]
+    for do in ("stop", "start", "stop"):
+        (record,) = (await site.ask(do, driver="CCD Simulator"))["drivers"]
+        assert record["id"] == 2
+        program.peer = None  # nothing runs here
+    assert (await site.ask("remove", driver="CCD Simulator"))["removed"][0]["id"] == 2
+    code, _ = await site.refused("start", driver="CCD Simulator")
+    assert code == "unknown"
+
+
+@asynchronous
 async def test_code_that_returns_several_drivers_is_one_name(tmp_path: Path) -> None:
     (tmp_path / "pair.py").write_text(
         "from tests.support.drivers import echo_driver\ndef both(): return [echo_driver('One'), echo_driver('Two')]\n"
