@@ -142,6 +142,9 @@ class _Stream:
 
 
 def _hint(program: str) -> str:
+    """Of a Python file, its drivers are meant: also where it is executable, and its first line names no program."""
+    if program.endswith(".py") and os.path.isfile(program):
+        return f"; to check drivers that a function of it returns: {program}:FUNCTION"
     is_here = os.path.isfile(program) and os.path.basename(program) == program
     return f"; for the file here: ./{program}" if is_here else ""
 

@@ -244,6 +244,18 @@ async def test_the_command_cannot_run(arguments, says):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o755])
+@pytest.mark.parametrize("form", ["{}", "./{}"])
+@asynchronous
+async def test_a_python_file_is_said_to_need_a_function(tmp_path, monkeypatch, mode, form):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("def make_driver(): ...\n", encoding="utf-8")
+    (tmp_path / "mine.py").chmod(mode)
+    word = form.format("mine.py")
+    with pytest.raises(CannotRun, match=f"; to check drivers that a function of it returns: {word}:FUNCTION$"):
+        await check(word)
+
+
 @pytest.fixture
 def hangup_ends():
     """SIGHUP as usual for what is started: under nohup the tests inherit that it is ignored."""
