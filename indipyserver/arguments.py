@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 __all__ = [
     "checked_context",
     "checked_control",
+    "checked_driver",
     "checked_flag",
     "checked_host",
     "checked_hosts",
@@ -25,6 +26,23 @@ __all__ = [
 
 _T = TypeVar("_T")
 _LONGEST_PORT: Final = 5  # digits
+
+
+def checked_driver(driver: object) -> None:
+    """An IPyDriver, or something like one.
+
+    Raises:
+        TypeError: It is something else; the text says what was probably meant.
+    """
+    if isinstance(driver, type):
+        raise TypeError(f"a driver must be an IPyDriver, not a class: {driver.__name__}(...) makes one")
+    if not hasattr(driver, "data") or not hasattr(driver, "serve"):
+        hint = ""
+        if driver is None:
+            hint = ": is a `return` missing?"
+        elif isinstance(driver, (list, tuple)):
+            hint = ": IPyServer(*drivers) takes those of a list"
+        raise TypeError(f"a driver must be an IPyDriver, not {type(driver).__name__}{hint}")
 
 
 def checked_integer(what: str, value: int, least: int) -> int:

@@ -18,7 +18,7 @@ from indipydriver.protocol.values import format_timestamp
 from indipydriver.protocol.via import server_name
 from indipydriver.transport.calling import call_in_loop
 
-from .arguments import checked_flag, checked_type
+from .arguments import checked_driver, checked_flag, checked_type
 from .blocking import BlockingServer
 from .clients.acceptor import CLIENT_LIMITS, PROGRESS_TIME, UNFINISHED_TOTAL, Acceptor
 from .clients.admission import Admission, is_lingering
@@ -155,8 +155,7 @@ class IPyServer(BlockingServer):
             ValueError: It is served already, or one of its devices is.
             RuntimeError: The server runs, and somebody else is running the driver already; nothing is changed.
         """
-        if not hasattr(driver, "data") or not hasattr(driver, "serve"):
-            raise TypeError(f"a driver must be an IPyDriver, not {type(driver).__name__}")
+        checked_driver(driver)
         if any(driver is other for other in self.drivers):
             raise ValueError("this driver is already being served")
         for name in driver.data:

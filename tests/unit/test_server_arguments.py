@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from indipydriver import IPyDriver
 from indipyserver import IPyServer
 from tests.support import asynchronous
 
@@ -47,6 +48,20 @@ INFINITE, NAN = float("inf"), float("nan")
 def test_a_server_refuses_it_when_it_is_built(arguments, error, says):
     with pytest.raises(error, match=says):
         IPyServer(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("driver", "says"),
+    [
+        (IPyDriver, r"not a class: IPyDriver\(\.\.\.\) makes one"),
+        (None, "not NoneType: is a `return` missing"),
+        ([IPyDriver()], r"not list: IPyServer\(\*drivers\) takes those of a list"),
+        ("led.py", "not str$"),
+    ],
+)
+def test_what_is_no_driver_is_told_with_what_was_meant(driver, says):
+    with pytest.raises(TypeError, match=f"a driver must be an IPyDriver, {says}"):
+        IPyServer(driver)
 
 
 @pytest.mark.parametrize(
