@@ -50,6 +50,8 @@ def main():
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(arguments.host, arguments.port))
+    except ValueError as error:
+        parser.error(str(error))
     except OSError as error:
         sys.exit(f"{error.strerror or error}; to use another port: python3 -m examples --port 7625")
 

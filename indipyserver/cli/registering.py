@@ -43,5 +43,6 @@ def _words(made: list[Registered], places: Places) -> str:
             f"  KStars: Settings, Configure KStars, INDI, INDI drivers XML directory: {places.lists}",
             f"  INDI Web Manager: indi-web --xmldir {places.lists}",
         ]
-    lines.append(f"to remove it:  indipyserver --unregister {made[0].label!r}{'' if places.system else ' --system'}")
+    for one in made:
+        lines.append(f"to remove it:  indipyserver --unregister {one.label!r}{'' if places.system else ' --system'}")
     return "\n".join([*lines, ""])

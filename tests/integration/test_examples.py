@@ -375,6 +375,14 @@ async def test_the_readme_command_says_when_the_port_is_taken():
     assert "Traceback" not in result.stderr
 
 
+@asynchronous
+async def test_the_readme_command_says_what_a_port_is():
+    result = await run(sys.executable, "-S", "-m", "examples", "--port", "99999", cwd=ROOT)
+    assert result.returncode == 2
+    assert result.stderr.endswith("error: port must be from 0 to 65535, not 99999\n")
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize("way", ["file", "module"])
 @asynchronous
 async def test_the_echo_driver_talks_over_its_standard_streams(way, tmp_path):

@@ -219,9 +219,15 @@ def test_the_command(home, driver, capsys):
     told = capsys.readouterr().out
     assert "INDI drivers XML directory" in told
     assert "not on PATH" in told
+    assert told.endswith("to remove it:  indipyserver --unregister 'My Own Focuser'\n")
     assert main(["--unregister", "My Own Focuser"]) == 0
     assert main(["--unregister", "My Own Focuser"]) == 2
     assert "not registered" in capsys.readouterr().err
+    assert main(["--register", f"{driver}:make_driver", "--label", "East", "--label", "West"]) == 0
+    told = capsys.readouterr().out
+    for label in ("East", "West"):
+        assert f"to remove it:  indipyserver --unregister '{label}'\n" in told
+        assert main(["--unregister", label]) == 0
     assert main(["--register", "indi_simulator_ccd"]) == 2
     assert main(["--register", f"{driver}:nothing"]) == 2
     for wrong in (["--label", "A"], ["--system"], ["--register", "a.py:b", "--demo"], ["--unregister", "A", "b.py:c"]):
