@@ -57,7 +57,7 @@ def parse_endpoint(text: str, port: int = PORT) -> Endpoint:
     text = text.strip()
     if text.startswith(("unix:", "/")):
         return Endpoint("", 0, text.removeprefix("unix:") or LOCAL)
-    match = re.fullmatch(r"\[([^\]]+)\](?::([0-9]+))?|([^:\s]*)(?::([0-9]+))?|([0-9A-Fa-f:.%a-z]+)", text)
+    match = re.fullmatch(r"\[([^\]]+)\](?::([0-9]+))?|([^:\s]*)(?::([0-9]+))?|(?=.*:.*:)([0-9A-Fa-f:.%a-z]+)", text)
     if match is None:
         raise ValueError(f"not the address of a server: {text!r}; write host:port or [IPv6]:port")
     host = match[1] or match[3] or match[5] or "localhost"

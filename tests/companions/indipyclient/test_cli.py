@@ -13,6 +13,7 @@ import pytest
 
 from examples import camera, stdio_driver, thermostat
 from indipyclient import Client
+from indipyclient.addresses import Endpoint, parse_endpoint
 from indipyclient.cli.main import VERBS, main
 from indipyclient.cli.wait import Condition, _until
 from tests.support import ROOT, asynchronous, eventually, free_port, match, running_server, started
@@ -179,6 +180,18 @@ def test_a_port_that_is_none_is_status_2(port, arguments, capsys, monkeypatch):
     monkeypatch.setenv("INDI_PORT", port)
     assert main(["get", *arguments]) == 2
     assert re.fullmatch(r"indipyclient: .*no port.* it is from 1 to 65535\n", capsys.readouterr().err)
+
+
+def test_a_server_that_is_none_is_status_2(capsys):
+    assert main(["get", "-s", "localhost:abc"]) == 2
+    assert capsys.readouterr().err == (
+        "indipyclient: not the address of a server: 'localhost:abc'; write host:port or [IPv6]:port\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["::1", "fe80::1%eth0", "2001:db8::7"])
+def test_an_address_of_ipv6_needs_no_brackets(text):
+    assert parse_endpoint(text, 7625) == Endpoint(text, 7625)
 
 
 @asynchronous
