@@ -61,10 +61,14 @@ class ReceivedBlob:
         """
         return inflate(self.data, limit) if self.format.endswith(".z") else self.data
 
-    def write_to(self, folder: str | os.PathLike[str]) -> Path:
+    def write_to(self, folder: str | os.PathLike[str], limit: int = _INFLATED) -> Path:
         """Write it to a new file ``<member>_<time><format>`` in a folder; blocks.
 
-        What the device compressed is written as it was before; a stream that is broken as it came.
+        What the device compressed is written as it was before; a stream that is broken, or longer then, as it came.
+
+        Args:
+            folder: Where; made if it is not there.
+            limit: Bytes that it may have after inflating.
 
         Returns:
             The path of the file.
@@ -74,7 +78,7 @@ class ReceivedBlob:
         """
         data, format = self.data, self.format
         with contextlib.suppress(ValueFormatError):
-            data = self.inflated()
+            data = self.inflated(limit)
             format = format.removesuffix(".z")
         return write_new(folder, self.member, format, data, self.time)
 

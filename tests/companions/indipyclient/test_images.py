@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 
+from indipyclient import ReceivedBlob
 from indipyclient.images import fits as fits_module
 from indipyclient.images.fits import NoImage, beginning, inflated, open_fits
 from indipyclient.images.picture import picture_of
@@ -154,6 +155,13 @@ def test_a_bomb_is_not_inflated(monkeypatch):
     bomb = zlib.compress(b"\0" * (64 << 20), 9)
     with pytest.raises(NoImage, match="more than 10 MiB"):
         inflated(bomb, ".fits.z")
+
+
+def test_what_would_be_too_long_is_written_as_it_came(tmp_path):
+    bomb = zlib.compress(bytes(2000))
+    blob = ReceivedBlob("CCD", "CCD1", "CCD1", bomb, ".fits.z", 2000, None)
+    written = [blob.write_to(tmp_path, limit) for limit in (1999, 2000)]
+    assert [(path.suffixes[-1], path.read_bytes()) for path in written] == [(".z", bomb), (".fits", bytes(2000))]
 
 
 @asynchronous
