@@ -86,6 +86,7 @@ class _Manager:
         name = request.path_params["name"]
         if self._web.profiles.get(name) is None:
             self._web.profiles.save(Profile(name))
+            self._note(request, "save profile", name, "ok")
 
     async def change(self, request: Request) -> Any:
         profile = self._profile(request)
@@ -97,9 +98,12 @@ class _Manager:
             raise _Refused(400, "a port is from 1 to 65535")
         autostart = bool(given.get("autostart", profile.autostart))
         self._web.profiles.save(replace(profile, port=port, autostart=autostart))
+        if autostart != profile.autostart:
+            self._note(request, "at boot", profile.name, "ok")
 
     async def delete(self, request: Request) -> Any:
         self._web.profiles.delete(request.path_params["name"])
+        self._note(request, "delete profile", request.path_params["name"], "ok")
 
     async def labels(self, request: Request) -> Any:
         return [{"label": label} for label in self._profile(request).labels]
@@ -115,6 +119,7 @@ class _Manager:
         labels = tuple(str(one["label"])[:200] for one in given if "label" in one)
         remotes = tuple(str(one["remote"])[:200] for one in given if one.get("remote"))
         self._web.profiles.save(replace(profile, labels=labels, remotes=remotes))
+        self._note(request, "save profile", profile.name, "ok", ", ".join(labels + remotes))
 
     async def start(self, request: Request) -> Any:
         profile = self._profile(request)
@@ -137,9 +142,9 @@ class _Manager:
     async def custom(self, request: Request) -> Any:
         raise _Refused(403, "drivers that are not installed here are not started")
 
-    def _note(self, request: Request, what: str, subject: str, outcome: str) -> None:
+    def _note(self, request: Request, what: str, subject: str, outcome: str, detail: str = "") -> None:
         address = request.client.host if request.client else ""
-        self._web.audit.note("(web manager)", address, what, subject, "", outcome)
+        self._web.audit.note("(web manager)", address, what, subject, detail, outcome)
 
 
 def _facts(number: int, profile: Profile) -> dict[str, Any]:

@@ -80,14 +80,14 @@ async def _profile(visit: Visit, site: Site, form: dict[str, str]) -> Response:
         if deed == "save profile":
             words = [word.strip() for word in form.get("labels", "").splitlines() if word.strip()]
             labels = tuple(word for word in words if "@" not in word)
-            web.profiles.save(Profile(name, labels=labels, remotes=tuple(word for word in words if "@" in word)))
+            remotes = tuple(word for word in words if "@" in word)
+            web.profiles.save(replace(known or Profile(name), labels=labels, remotes=remotes))
         elif known is None or web.launcher is None:
             raise Problem(404, f"There is no profile {name}.")
         elif deed == "delete profile":
             web.profiles.delete(name)
         elif deed == "at boot":
-            for profile in web.profiles.all():  # one at most
-                web.profiles.save(replace(profile, autostart=profile.name == name and not known.autostart))
+            web.profiles.save(replace(known, autostart=not known.autostart))
         elif deed == "start profile":
             problem = "; ".join(await web.launcher.start(known))
         else:

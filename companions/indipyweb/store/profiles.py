@@ -64,7 +64,9 @@ class Profiles:
             raise Refusal(f"there are {_MOST} profiles already")
         drivers = json.dumps({"labels": profile.labels, "remotes": profile.remotes})
         row = (profile.name, profile.port, int(profile.autostart), drivers)
-        self._db.write("INSERT OR REPLACE INTO profiles VALUES(?, ?, ?, ?)", *row)
+        # One at most is started at boot, whoever says which.
+        others = ("UPDATE profiles SET autostart = 0 WHERE name != ? AND ?", (profile.name, int(profile.autostart)))
+        self._db.write_many(others, ("INSERT OR REPLACE INTO profiles VALUES(?, ?, ?, ?)", row))
 
     def delete(self, name: str) -> None:
         """Forget one."""

@@ -21,7 +21,7 @@ from indipyweb.store.profiles import Profile
 from indipyweb.webmanager import build_manager
 from tests.support import ROOT, asynchronous, running
 
-from .parts import poll
+from .parts import poll, website
 
 LIST = f"""<?xml version="1.0"?>
 <driversList><devGroup group="CCDs">
@@ -86,7 +86,8 @@ async def test_ekos_makes_a_profile_and_starts_it(tmp_path):
         assert (await ekos.get("/api/server/drivers")).json() == []
         assert (await ekos.delete("/api/profiles/My Night")).status_code == 200
         assert (await ekos.get("/api/profiles")).json() == []
-        assert {deed.what for deed in web.audit.last()} == {"profile started", "profile stopped", "driver restart"}
+        said = {"profile started", "profile stopped", "driver restart", "save profile", "delete profile"}
+        assert {deed.what for deed in web.audit.last()} == said
 
 
 @asynchronous
@@ -276,3 +277,37 @@ async def test_a_person_is_led_to_the_pages(tmp_path):
         assert (await ekos.get("/", headers={"host": "evil.example"})).status_code == 403
         web.settings = replace(web.settings, public_url="https://obs.example.org", basepath="/indi")
         assert (await ekos.get("/")).headers["location"] == "https://obs.example.org/indi/server"
+
+
+@asynchronous
+async def test_one_profile_is_started_at_boot_and_the_audit_knows_who_said_so(tmp_path):
+    async with manager(tmp_path) as (ekos, web, _launcher):
+        for name in ("first", "second"):
+            await ekos.post(f"/api/profiles/{name}")
+            await ekos.put(f"/api/profiles/{name}", json={"port": 7624, "autostart": 1})
+        assert [(p.name, p.autostart) for p in web.profiles.all()] == [("first", False), ("second", True)]
+        await ekos.post("/api/profiles/second/drivers", json=[{"label": "LED"}])
+        await ekos.delete("/api/profiles/first")
+        deeds = [(deed.who, deed.what, deed.subject, deed.detail) for deed in web.audit.last()]
+        assert deeds[:2] == [
+            ("(web manager)", "delete profile", "first", ""),
+            ("(web manager)", "save profile", "second", "LED"),
+        ]
+        assert [what for _, what, _, _ in deeds[2:]] == ["at boot", "save profile"] * 2
+
+
+@asynchronous
+async def test_a_profile_that_is_saved_again_is_still_started_at_boot(tmp_path):
+    async with website(tmp_path) as site, site.browser("admin") as browser:
+        web = site.web
+        web.launcher = Launcher(Controlled(str(tmp_path / "none"), 1))
+        web.controlled[web.first.name] = Controlled(str(tmp_path / "none"), 1)
+        for more in (
+            {"do": "save profile", "labels": "A"},
+            {"do": "at boot"},
+            {"do": "save profile", "labels": "A\nB"},
+        ):
+            assert (await browser.post("/server", data={"profile": "night", **more})).status_code == 303
+        assert web.profiles.get("night") == Profile("night", autostart=True, labels=("A", "B"))
+        await browser.post("/server", data={"profile": "night", "do": "at boot"})
+        assert not web.profiles.get("night").autostart
