@@ -80,8 +80,9 @@ async def save_system(visit: Visit) -> Answer:
     except (ValueError, RuntimeError) as error:
         return _system(visit, 422, f"Not saved: {error}.")
     visit.check_again()
-    web.parameters = Parameters(host, port, indihost, indiport, folder)
-    web.parameters.save(web.db)
+    parameters = Parameters(host, port, indihost, indiport, folder)
+    parameters.save(web.db)
+    web.parameters = parameters  # and not before, as what cannot be saved is not so
     web.options.set_flag("guests", form.get("guests") == "1")
     visit.note("set-up", f"{host}:{port}", f"INDI {indihost}:{indiport}, guests {form.get('guests', '0')}")
     return _system(visit, done="Saved. Addresses and folders hold from the next start on, guests from now on.")

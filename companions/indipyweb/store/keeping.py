@@ -75,8 +75,9 @@ class Options:
 
     def set_flag(self, name: str, value: bool) -> None:
         """Turn it on or off."""
-        self._known[name] = "1" if value else "0"
-        self._db.write("INSERT OR REPLACE INTO options VALUES(?, ?)", name, self._known[name])
+        text = "1" if value else "0"
+        self._db.write("INSERT OR REPLACE INTO options VALUES(?, ?)", name, text)
+        self._known[name] = text
 
 
 class Pin(NamedTuple):

@@ -348,6 +348,12 @@ async def test_a_database_that_is_locked_is_said(tmp_path):
         assert "locked" in answer.text
         form = {"d": AWKWARD, "p": "NUM", "m.N": "3"}
         assert (await browser.post("/set", data=form, headers=JSON)).json()["state"] == "ok"
+        setup = {"host": "localhost", "port": "8000", "indihost": "elsewhere", "indiport": "7624", "guests": "1"}
+        assert (await browser.post("/system", data=setup)).status_code == 503
+        assert "elsewhere" not in (await browser.get("/system")).text
+        with pytest.raises(sqlite3.OperationalError):
+            site.web.options.set_flag("guests", False)
+        assert site.web.options.flag("guests", True)
         other.rollback()
         other.close()
         assert (await browser.post("/users/delete", data={"name": "viewer"})).status_code == 303
