@@ -13,6 +13,8 @@ HEAD: Final = 20.0
 """Seconds in which a request has to begin, and its header to be whole."""
 UNREAD: Final = 60.0
 """Seconds in which some of what waits to be sent has to be taken."""
+SLOWEST: Final = 4096
+"""Bytes in a second of it that have to be taken meanwhile: a large answer over a slow link takes longer."""
 
 
 class Connection(H11Protocol):
@@ -43,7 +45,17 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._forget_stuck()
-        self._stuck = self.loop.call_later(UNREAD, self.transport.abort)
+        self._look_later()
+
+    def _look_later(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._stuck = self.loop.call_later(UNREAD, self._look, waiting)
+
+    def _look(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < UNREAD * SLOWEST:
+            self.transport.abort()
+        else:
+            self._look_later()
 
     def resume_writing(self) -> None:
         super().resume_writing()

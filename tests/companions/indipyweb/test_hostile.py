@@ -193,6 +193,10 @@ class Peer(asyncio.Transport):
     def __init__(self):
         super().__init__()
         self.ended = ""
+        self.waiting = 1 << 20
+
+    def get_write_buffer_size(self):
+        return self.waiting
 
     def get_extra_info(self, name, default=None):
         return default
@@ -270,6 +274,20 @@ async def test_a_connection_that_takes_nothing_is_cut(monkeypatch):
     made.resume_writing()
     assert made._stuck is None
     made.pause_writing()
+    await soon(lambda: peer.ended == "aborted")
+    made.connection_lost(None)
+
+
+@asynchronous
+async def test_a_slow_link_is_not_cut(monkeypatch):
+    monkeypatch.setattr(connections, "UNREAD", 0.02)
+    made, peer = _connection()
+    made.pause_writing()
+    for _ in range(5):
+        looking = made._stuck
+        peer.waiting -= 1000  # of a large answer, which is more than 4096 bytes in a second
+        await soon(lambda looking=looking: made._stuck is not looking)
+    assert not peer.ended
     await soon(lambda: peer.ended == "aborted")
     made.connection_lost(None)
 
