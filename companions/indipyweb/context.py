@@ -20,6 +20,7 @@ from indipyclient.images.previews import Previews
 
 from . import version
 from .commands import Commands
+from .disk import Disk
 from .events import StreamCounts
 from .launcher import Launcher
 from .security.limits import Buckets, LoginThrottle
@@ -84,8 +85,9 @@ class Web:
         self.started = time.time()
         self.is_ending = False
         self.controlled: dict[str, Controlled] = {}
+        self.disk = Disk()
         make = client or self._client
-        self.sites = {name: Site(name, make(name), settings.blobfolder) for name in settings.servers}
+        self.sites = {name: Site(name, make(name), settings.blobfolder, self.disk) for name in settings.servers}
         self.host_names = machine_names() | {name.lower() for name in settings.host_names} | {settings.host.lower()}
         if settings.public_origin:
             self.host_names |= {host_of(settings.public_origin.partition("//")[2])}
@@ -168,6 +170,7 @@ class Web:
         """End."""
         await self.commands.aclose()
         await asyncio.gather(*(site.aclose() for site in self.sites.values()))
+        await self.disk.aclose()
         with contextlib.suppress(Exception):
             self.previews.close()
         await asyncio.to_thread(self.close)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from indipyclient import Client, Delta, LinkState, Lost, Property, ReceivedBlob, State, VectorKind, What
 from indipyclient.model.properties import Key
 
+from .disk import Disk
 from .histories import Histories
 from .views import device_facts, dumps, note_facts, piece, shape_of
 
@@ -31,6 +32,8 @@ _ENCODED: Final = 64
 _UNSAVED: Final = 64
 FOLDER_MOST: Final = 2 << 30
 """Bytes in the folder of BLOBs; beyond, none are saved."""
+INFLATED: Final = 512 << 20
+"""Bytes of a BLOB; what a device has compressed, and would be longer, is saved as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Site:
         name: By which pages name it.
         client: Not started.
         folder: Where BLOBs are saved, or None.
+        disk: Saves them.
 
     Attributes:
         alerts: By property, oldest first.
@@ -95,7 +99,7 @@ class Site:
         problem: Why the last one was not, or "".
     """
 
-    def __init__(self, name: str, client: Client, folder: Path | None = None) -> None:
+    def __init__(self, name: str, client: Client, folder: Path | None = None, disk: Disk | None = None) -> None:
         self.name = name
         self.client = client
         self.model = client.model
@@ -107,6 +111,8 @@ class Site:
         self.saved = 0
         self.problem = ""
         self.closing = False
+        self._disk = disk or Disk()
+        self._saving = asyncio.Lock()
         self._ids: dict[Key, int] = {}
         self._keys: dict[int, Key] = {}
         self._shapes: dict[Key, tuple[int, str]] = {}
@@ -240,9 +246,8 @@ class Site:
 
     async def _save_one(self, folder: Path, blob: ReceivedBlob) -> None:
         try:
-            if await asyncio.to_thread(_bytes_in, folder) + len(blob.data) > FOLDER_MOST:
-                raise OSError(f"the folder holds more than {FOLDER_MOST >> 30} GiB already")
-            await asyncio.to_thread(blob.write_to, folder)
+            async with self._saving:  # or several together would be too many, in the folder and in memory
+                await self._disk.do(_write, folder, blob)
         except OSError as error:
             problem = f"A BLOB of {blob.device} was not saved: {error.strerror or error}"
             if problem != self.problem:
@@ -357,6 +362,13 @@ class Site:
 def _devices_in(delta: Delta) -> set[str]:
     found = {prop.device for prop in delta.properties} | {grave.device for grave in delta.deleted}
     return found | {note.device for note in delta.notes if note.device}
+
+
+def _write(folder: Path, blob: ReceivedBlob) -> None:
+    left = FOLDER_MOST - _bytes_in(folder)
+    if len(blob.data) > left:
+        raise OSError(f"the folder holds more than {FOLDER_MOST >> 30} GiB already")
+    blob.write_to(folder, min(left, INFLATED))
 
 
 def _bytes_in(folder: Path) -> int:

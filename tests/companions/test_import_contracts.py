@@ -52,7 +52,7 @@ LAYERS = {
         "",
         (
             "security.permissions security.limits security.sessions security.origin security.passwords "
-            "store.database histories svgplot views settings listening"
+            "store.database histories svgplot views settings listening disk"
         ),
         "store.keeping store.users store.audit store.logins",
         "site",

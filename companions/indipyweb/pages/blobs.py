@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import stat
@@ -65,27 +64,40 @@ def _folder(visit: Visit) -> Path:
     return folder
 
 
-def _path(visit: Visit, name: str) -> Path:
+async def _path(visit: Visit, name: str) -> Path:
     """A plain file of the folder, and nothing else.
 
     Raises:
-        Problem: There is none of this name.
+        Problem: There is none of this name, or the disk does not answer.
     """
     path = _folder(visit) / name
     ok = name and name == os.path.basename(name) and _is_shown(name) and "\0" not in name and "\\" not in name
     try:
-        if ok and stat.S_ISREG(os.lstat(path).st_mode):
+        if ok and await visit.web.disk.soon(_is_plain, path):
             return path
+    except TimeoutError as error:
+        raise Problem(503, f"The folder cannot be read: {error.strerror}.") from None
     except (OSError, ValueError):
         pass
     raise Problem(404, "There is no such file.")
+
+
+def _is_plain(path: Path) -> bool:
+    return stat.S_ISREG(os.lstat(path).st_mode)
+
+
+def _facts(path: Path) -> os.stat_result:
+    """Of a file that can be read: what opens it later has to wait for no disk."""
+    with open(path, "rb") as file:
+        file.read(1)
+        return os.fstat(file.fileno())
 
 
 async def listing(visit: Visit) -> Answer:
     """The files, newest first."""
     folder = visit.web.settings.blobfolder
     try:
-        files = await asyncio.to_thread(_files, folder) if folder is not None else []
+        files = await visit.web.disk.soon(_files, folder) if folder is not None else []
     except OSError as error:
         raise Problem(500, f"The folder cannot be read: {error.strerror}.") from error
     page = visit.number("page", 1)
@@ -106,9 +118,14 @@ async def listing(visit: Visit) -> Answer:
 
 async def download(visit: Visit) -> Answer:
     """A file."""
-    path = _path(visit, visit.query("name"))
+    path = await _path(visit, visit.query("name"))
+    try:
+        facts = await visit.web.disk.soon(_facts, path)
+    except OSError as error:
+        raise Problem(404, f"The file cannot be read: {error.strerror}.") from error
     return FileResponse(
         path,
+        stat_result=facts,
         media_type="application/octet-stream",
         headers={
             "content-disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='')}",
@@ -119,15 +136,15 @@ async def download(visit: Visit) -> Answer:
 
 async def thumbnail(visit: Visit) -> Answer:
     """A small picture of a file."""
-    path = _path(visit, visit.query("name"))
+    path = await _path(visit, visit.query("name"))
     headers = {"cache-control": "private, max-age=3600"}
     suffix = "".join(path.suffixes[-2:])
     try:
-        facts = path.stat()
+        facts = await visit.web.disk.soon(_facts, path)
         made = await visit.web.previews.get(("file", path.name, facts.st_mtime_ns, facts.st_size), path, suffix, 160)
         if made.png:
             return Response(made.png, media_type="image/png", headers=headers)
-        data = await asyncio.to_thread(path.read_bytes) if facts.st_size <= 4 << 20 else b""
+        data = await visit.web.disk.soon(path.read_bytes) if facts.st_size <= 4 << 20 else b""
     except PreviewsBusy:
         raise Problem(503, "Too many images wait to be drawn.") from None
     except OSError as error:  # it may have gone meanwhile
@@ -140,9 +157,12 @@ async def thumbnail(visit: Visit) -> Answer:
 
 async def delete(visit: Visit) -> Answer:
     """Delete a file."""
-    path = _path(visit, (await visit.form()).get("name", ""))
+    path = await _path(visit, (await visit.form()).get("name", ""))
+    visit.check_again()
     try:
-        path.unlink()
+        await visit.web.disk.soon(path.unlink)
+    except TimeoutError:
+        raise Problem(503, "The disk does not answer: nobody knows whether it is deleted.") from None
     except OSError as error:
         raise Problem(409, f"Not deleted: {error.strerror}.") from error
     visit.note("file deleted", path.name)

@@ -2,15 +2,18 @@
 
 import asyncio
 import html
+import threading
+import zlib
 
 import pytest
 
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
+from indipyweb.disk import Disk
 from tests.support import asynchronous
 from tests.support.fits import fits, read_png
 
-from .parts import AWKWARD, poll, soon, website
+from .parts import AWKWARD, PASSWORD, poll, soon, website
 
 
 @asynchronous
@@ -132,3 +135,61 @@ async def test_a_flood_of_other_updates_costs_no_blob(tmp_path):
             await device["RO"].send_setVector(state="Ok")
         await soon(lambda: site.web.first.saved == 1)
         assert [file.read_bytes() for file in folder.iterdir()] == [b"one"]
+
+
+@asynchronous
+async def test_what_is_long_only_when_it_is_inflated_fills_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("indipyweb.site.FOLDER_MOST", 2 << 20)
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    bomb = zlib.compress(bytes(2_000_000))
+    async with website(tmp_path, blobfolder=folder) as site:
+        await soon(lambda: len(site.web.first._savers) == 2)
+        image = site.driver.device["IMAGE"]
+        image.data["I"].blobformat = ".fits.z"
+        for count in (1, 2):
+            image["I"] = bomb
+            await image.send_setVectorMembers(members=["I"])
+            await soon(lambda count=count: site.web.first.saved == count)
+        assert sorted(file.stat().st_size for file in folder.iterdir()) == [len(bomb), 2_000_000]
+
+
+@asynchronous
+async def test_a_disk_that_does_not_answer_holds_up_nothing_else(tmp_path, monkeypatch):
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    (folder / "old.fits").write_bytes(fits())
+    answers = threading.Event()
+    wait = lambda *_: answers.wait(60) and []  # noqa: E731
+    monkeypatch.setattr("indipyweb.pages.blobs._files", wait)
+    monkeypatch.setattr("indipyweb.pages.blobs._is_plain", wait)
+    monkeypatch.setattr("indipyweb.disk.PATIENCE", 0.2)
+    monkeypatch.setattr("indipyweb.disk.GRACE", 0.2)
+    async with website(tmp_path, blobfolder=folder) as site, site.browser("admin") as browser:
+        try:
+            for _ in range(3):  # pressing Reload makes it no worse
+                pages = [browser.get("/blobs") for _ in range(12)]
+                for page in await asyncio.gather(*pages):
+                    assert (page.status_code, "does not answer" in page.text) == (500, True)
+            name = {"name": "old.fits"}
+            assert (await browser.get("/blobs/file", params=name)).status_code == 503
+            assert (await browser.get("/blobs/thumbnail", params=name)).status_code == 503
+            assert (await browser.post("/blobs/delete", data=name)).status_code == 503
+            answer = await browser.post("/login", data={"name": "user", "password": PASSWORD})
+            assert answer.status_code == 303
+            assert (await browser.get("/api")).status_code == 200
+            await asyncio.wait_for(site.web.disk.aclose(), 30)
+        finally:
+            answers.set()
+
+
+@asynchronous
+async def test_what_is_being_written_is_written_before_the_end():
+    disk, done, go = Disk(), [], threading.Event()
+    writing = asyncio.create_task(disk.do(lambda: go.wait(60) and done.append("whole")))
+    await asyncio.sleep(0.05)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    asyncio.get_running_loop().call_later(0.05, go.set)
+    await disk.aclose()
+    assert done == ["whole"]
