@@ -27,6 +27,8 @@ CARDS: Final = 100
 SIDE: Final = 40
 PARTS: Final = 60
 SHOWN: Final = 200
+ROWS: Final = 2000
+"""Members on a page, as drawing them holds up everybody."""
 _AT_ONCE: Final = 1.0
 """Seconds for which a command is answered with its outcome; later ones come over the stream."""
 _WITHOUT_SCRIPT: Final = 4.0
@@ -104,6 +106,7 @@ async def device(visit: Visit) -> Answer:
     if group not in groups:
         group = next(iter(groups), "")
     props = [prop for prop in found.properties.values() if (prop.group or "Main") == group]
+    shown = _at_once(props[:SHOWN])
     return _page(
         visit,
         "device.html",
@@ -113,13 +116,23 @@ async def device(visit: Visit) -> Answer:
         facts=device_facts(found),
         groups=groups,
         group=group,
-        props=props[:SHOWN],
-        more=max(0, len(props) - SHOWN),
+        props=shown,
+        more=len(props) - len(shown),
         told=_told(visit),
         notes=[note_facts(note) for note in found.notes[-5:]][::-1],
         pinned=_pinned(visit, site),
         now=asyncio.get_running_loop().time(),
     )
+
+
+def _at_once(props: list[Property]) -> list[Property]:
+    """The first ones, as many as are drawn together."""
+    rows = 0
+    for count, prop in enumerate(props):
+        rows += len(prop)
+        if count and rows > ROWS:
+            return props[:count]
+    return props
 
 
 def _pinned(visit: Visit, site: Site) -> set[tuple[str, str]]:
@@ -133,10 +146,12 @@ async def part(visit: Visit) -> Answer:
     site = visit.site()
     ids = [int(text) for text in visit.query("ids").split(",")[:PARTS] if text.isdecimal() and len(text) < 12]
     props = [prop for prop in map(site.property_of, ids) if prop is not None]
+    shown = _at_once(props)
     return visit.render(
         "part.html",
         site=site,
-        props=props,
+        props=shown,
+        left=[site.id_of(prop.key) for prop in props[len(shown) :]],
         told={},
         pinned=_pinned(visit, site),
         board=visit.query("board") == "1",

@@ -155,10 +155,12 @@
     fetching = 0;
     if (!ids.length) return;
     for (const id of ids) missing.delete(id);
-    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "" }), { headers: { "X-Refresh": "1" } }).then((r) => r.ok ? r.text() : "").then((text) => {
+    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "" }), { headers: { "X-Refresh": "1" } }).then((r) => { if (!r.ok) throw new Error(r.status); return r.text(); }).then((text) => {
       const found = new DOMParser().parseFromString(text, "text/html"), box = $("props");
       if (!box) return;
       prime(found);
+      const left = found.querySelector("[data-left]"); // too many to be drawn together
+      for (const id of left ? left.dataset.left.split(",") : []) missing.set(id, true);
       for (const fresh of [...found.querySelectorAll(".prop")]) {
         const old = $(fresh.id);
         const when = born.get(fresh);
@@ -176,6 +178,9 @@
       guard();
       showAges();
       if (missing.size) fetching = setTimeout(fetchParts, 100);
+    }, () => { // the stream does not say them again
+      for (const id of ids) missing.set(id, true);
+      if (!fetching) fetching = setTimeout(fetchParts, 2000);
     }).catch(() => {});
   }
   function keepEdits(old, fresh) {

@@ -9,6 +9,9 @@ import pytest
 
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
+from indipydriver import Device, IPyDriver
+from indipydriver.propertymembers import LightMember
+from indipydriver.propertyvectors import LightVector
 from indipyweb.app import build_app
 from indipyweb.context import Web
 from indipyweb.events import StreamCounts, TooManyStreams
@@ -378,6 +381,29 @@ async def test_ten_thousand_devices_make_no_large_page(tmp_path):
         assert len(text) < 20_000
         metrics = (await browser.get("/metrics")).text
         assert metrics.count("\n") < 6000
+
+
+@asynchronous
+async def test_properties_with_very_many_members_are_drawn_in_parts(tmp_path):
+    class Large(IPyDriver):
+        def __init__(self):
+            lights = [
+                LightVector(f"L{n}", f"L{n}", "Main", "Ok", [LightMember(f"{m}") for m in range(1000)])
+                for n in range(3)
+            ]
+            super().__init__(Device("Large", lights))
+
+    async with website(tmp_path, Everything(), Large()) as site, site.browser() as guest:
+        model = site.web.first.model
+        await soon(lambda: len(model.names("Large")) == 3)
+        page = (await guest.get("/device", params={"d": "Large"})).text
+        assert page.count('<section class="prop') == 2
+        assert "1 more properties" in page
+        ids = [site.web.first.id_of(("Large", name)) for name in ("L0", "L1", "L2")]
+        part = (await guest.get("/part", params={"ids": ",".join(map(str, ids))})).text
+        assert part.count('<section class="prop') == 2
+        assert f'data-left="{ids[2]}"' in part
+        assert "data-left" not in (await guest.get("/part", params={"ids": str(ids[2])})).text
 
 
 @asynchronous
