@@ -38,6 +38,8 @@ PATIENCE: Final = 30.0
 """Seconds in which a request without much in it has to be here."""
 SLOWEST: Final = 4096
 """Bytes in a second of one that takes longer."""
+_BY_ITSELF: Final = ("/events", "/alerts", "/image.png", "/favicon.ico")
+"""What pages ask for without anybody who does something."""
 _folder: Path | None = None
 
 
@@ -151,7 +153,8 @@ def _actor(web: Web, request: Request) -> Actor:
     if kind.lower() == "bearer" and (_is_for_programs(path) or path == "/metrics"):
         return web.actor_of_token(token.strip(), address) or Actor("", Role.NOBODY, address)
     # Following what happens is no use of a login: a tab that is left open does not keep it.
-    use = path not in ("/events", "/alerts") and "x-refresh" not in request.headers
+    is_auto = path in _BY_ITSELF or path.startswith("/static/") or (path == "/image" and "auto" in request.query_params)
+    use = not is_auto and "x-refresh" not in request.headers
     return web.actor_of_session(request.cookies.get(web.settings.cookie, ""), address, use=use)
 
 

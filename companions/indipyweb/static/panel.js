@@ -389,7 +389,12 @@
   function newImage(facts) {
     if (String(facts.rev) === body.dataset.rev || facts.s === "Busy") return;
     const follow = $("follow");
-    if (follow && follow.checked) location.reload(); else if ($("newer")) $("newer").hidden = false;
+    if (follow && follow.checked) {
+      const fresh = new URL(location.href);
+      fresh.searchParams.set("auto", "1"); // nobody has asked for it, and so it is no use of a login
+      fresh.hash = "";
+      location.replace(fresh);
+    } else if ($("newer")) $("newer").hidden = false;
   }
   const follow = $("follow");
   if (follow) {
@@ -424,9 +429,14 @@
   const plot = $("plot");
   if (plot && plot.firstElementChild) setInterval(() => {
     if (document.hidden) return;
-    fetch(location.href, { headers: { "X-Refresh": "1" } }).then((r) => r.ok ? r.text() : "").then((text) => {
-      const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("plot");
+    fetch(location.href, { headers: { "X-Refresh": "1" } }).then((r) => {
+      if (r.redirected) location.reload(); // the login is over
+      if (!r.ok) throw new Error(r.status);
+      return r.text();
+    }).then((text) => {
+      const found = new DOMParser().parseFromString(text, "text/html"), fresh = found.getElementById("plot");
       if (fresh) plot.replaceChildren(...[...fresh.childNodes].map((node) => document.adoptNode(node)));
-    }).catch(() => {});
+      $("link").replaceWith(document.adoptNode(found.getElementById("link")));
+    }).catch(() => { $("link").className = "link down"; setText($("link"), "web server out of reach"); });
   }, 1000 * Number(plot.dataset.refresh));
 })();

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import json
+import re
 import shutil
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -318,3 +321,54 @@ async def test_the_outcome_is_that_of_the_last_command_in_whatever_order_it_come
         await button.click()
         await said(page, "Num <b>", "Not sent")
         assert await field.input_value() == "5"
+
+
+@asynchronous
+async def test_a_weak_link_leaves_nothing_out_and_an_open_tab_keeps_no_login(tmp_path):
+    async with desk(tmp_path) as here:
+        page, site = await here.page("user"), here.site
+        await here.device(page)
+        asked = 0
+
+        async def once(route):
+            nonlocal asked
+            asked += 1
+            await (route.abort("internetdisconnected") if asked == 1 else route.continue_())
+
+        await page.route(re.compile("/part"), once)
+        text = site.driver.device["TEXT"]
+        await text.send_delProperty()
+        await prop(page, "Text").wait_for(state="detached")
+        text.enable = True
+        await text.send_defVector()
+        await prop(page, "Text").wait_for()
+        assert asked > 1
+        # A plot says when it stands still.
+        await page.clock.install()
+        await page.goto(f"{here.url}/plot?" + urlencode({"n": json.dumps([AWKWARD, "RO", "V"])}))
+        await page.route(re.compile("/plot"), lambda route: route.abort("internetdisconnected"))
+        await page.clock.run_for(6000)
+        await page.locator("#link", has_text="out of reach").wait_for()
+        await page.unroute(re.compile("/plot"))
+        await page.clock.run_for(6000)
+        await page.get_by_text("connected", exact=True).wait_for()
+        # Images that are followed.
+        image = site.driver.device["IMAGE"]
+
+        async def expose(side):
+            image["I"] = fits(side, side)
+            await image.send_setVectorMembers(members=["I"])
+
+        await expose(20)
+        await soon(lambda: site.web.first.model.get(AWKWARD, "IMAGE")["I"].data)
+        await page.goto(f"{here.url}/image?" + urlencode({"d": AWKWARD, "p": "IMAGE", "m": "I"}))
+        await expose(30)
+        await page.locator("#newer").wait_for()
+        await page.get_by_role("checkbox", name="always").check()
+        await page.get_by_text("30 \u00d7 30").wait_for()
+        (session,) = site.web.sessions.of("user")
+        session.used -= 100
+        used = session.used
+        await expose(40)
+        await page.get_by_text("40 \u00d7 40").wait_for()
+        assert session.used == used

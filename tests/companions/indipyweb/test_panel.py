@@ -439,6 +439,9 @@ async def test_a_tab_that_is_left_open_does_not_keep_a_login(tmp_path):
         before = session.used
         await browser.get("/alerts")
         await browser.get("/part", params={"ids": "1"}, headers={"x-refresh": "1"})
+        await browser.get("/image", params={"auto": "1"})  # it follows a camera
+        await browser.get("/image.png")
+        await browser.get("/static/panel.css")
         assert session.used == before
         await browser.get("/")
         assert session.used > before
