@@ -55,11 +55,15 @@ async def change(visit: Visit) -> Answer:
     if form.get("profile") is not None:
         return await _profile(visit, site, form)
     deed, driver, spec = form.get("do", ""), form.get("driver", ""), form.get("spec", "").strip()
-    subject = spec if deed == "add" else form.get("label", driver)
+    subject = spec if deed == "add" else form.get("label", "")
     try:
         if deed == "add":
             await controlled.add(spec, form.get("name", "").strip()[:60])
         elif driver.isdecimal() and len(driver) < 10:
+            known = {one["id"]: one["label"] for one in (await controlled.look())["drivers"]}
+            if known.get(int(driver)) != subject:  # they begin anew with the INDI server: it would be another one
+                raise Problem(409, "Not done: the drivers are others by now. Look at the page of the server again.")
+            visit.check_again()
             await controlled.do(deed, int(driver))
         else:
             raise Problem(422, "There is no such driver.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import html
 import os
 import re
 import sys
@@ -276,15 +277,18 @@ async def test_the_first_start_with_drivers_of_its_own(tmp_path):
             answer = await browser.post("/server", data={"do": "add", "spec": "/bin/sh"})
             assert answer.status_code == 409
             assert "only libindi" in answer.text
-            driver = re.search(r'name="driver" value="(\d+)"', page.text)[1]
-            answer = await browser.post("/server", data={"do": "stop", "driver": driver, "label": "x"})
+            hidden = {
+                field: html.unescape(re.search(rf'name="{field}" value="([^"]*)"', page.text)[1])
+                for field in ("driver", "label")
+            }
+            answer = await browser.post("/server", data={"do": "stop", **hidden})
             assert answer.status_code == 303
 
             async def gone():
                 return not await devices()
 
             await poll(gone)
-            assert (await browser.post("/server", data={"do": "start", "driver": driver})).status_code == 303
+            assert (await browser.post("/server", data={"do": "start", **hidden})).status_code == 303
             assert list(await poll(devices)) == [name]
             # A stream that is open does not keep the command from ending.
             async with browser.stream("GET", "/events") as stream:

@@ -311,3 +311,25 @@ async def test_a_profile_that_is_saved_again_is_still_started_at_boot(tmp_path):
         assert web.profiles.get("night") == Profile("night", autostart=True, labels=("A", "B"))
         await browser.post("/server", data={"profile": "night", "do": "at boot"})
         assert not web.profiles.get("night").autostart
+
+
+@asynchronous
+async def test_a_page_of_before_acts_on_no_other_driver(tmp_path):
+    class Anew:
+        """A server that was started anew: its first driver is another one."""
+
+        def __init__(self):
+            self.done = []
+
+        async def look(self):
+            return {"drivers": [{"id": 1, "label": "Mount"}]}
+
+        async def do(self, deed, driver):
+            self.done.append((deed, driver))
+
+    async with website(tmp_path) as site, site.browser("admin") as browser:
+        server = site.web.controlled[site.web.first.name] = Anew()
+        for label, status in (("Camera", 409), ("Mount", 303)):
+            answer = await browser.post("/server", data={"do": "stop", "driver": "1", "label": label})
+            assert answer.status_code == status
+        assert server.done == [("stop", 1)]
