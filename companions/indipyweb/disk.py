@@ -44,7 +44,8 @@ class Disk:
                 future.set_result(result)  # type: ignore[arg-type]
 
         def run() -> None:
-            result, error = None, None
+            result: Result | None = None
+            error: Exception | None = None
             try:
                 result = function(*arguments)
             except Exception as problem:

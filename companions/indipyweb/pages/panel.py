@@ -144,6 +144,8 @@ def _pinned(visit: Visit, site: Site) -> set[tuple[str, str]]:
 async def part(visit: Visit) -> Answer:
     """Properties, drawn anew, for a page that is there already."""
     site = visit.site()
+    if visit.query("epoch", site.model.epoch) != site.model.epoch:
+        raise Problem(409, "The web server was started anew: other properties have these numbers.")
     ids = [int(text) for text in visit.query("ids").split(",")[:PARTS] if text.isdecimal() and len(text) < 12]
     props = [prop for prop in map(site.property_of, ids) if prop is not None]
     shown = _at_once(props)

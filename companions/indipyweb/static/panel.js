@@ -155,7 +155,7 @@
     fetching = 0;
     if (!ids.length) return;
     for (const id of ids) missing.delete(id);
-    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "" }), { headers: { "X-Refresh": "1" } }).then((r) => { if (!r.ok) throw new Error(r.status); return r.text(); }).then((text) => {
+    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "", epoch: body.dataset.live.split(".")[0] }), { headers: { "X-Refresh": "1" } }).then((r) => { if (!r.ok) throw new Error(r.status); return r.text(); }).then((text) => {
       const found = new DOMParser().parseFromString(text, "text/html"), box = $("props");
       if (!box) return;
       prime(found);

@@ -404,6 +404,8 @@ async def test_properties_with_very_many_members_are_drawn_in_parts(tmp_path):
         assert part.count('<section class="prop') == 2
         assert f'data-left="{ids[2]}"' in part
         assert "data-left" not in (await guest.get("/part", params={"ids": str(ids[2])})).text
+        for epoch, status in ((model.epoch, 200), ("before", 409)):  # numbers begin anew with the web server
+            assert (await guest.get("/part", params={"ids": "1", "epoch": epoch})).status_code == status
 
 
 @asynchronous
