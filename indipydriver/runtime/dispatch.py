@@ -99,7 +99,11 @@ class Dispatcher:
             self._pause(key, held)
 
     def _pause_news(self, paused: bool) -> None:
-        self._pause("news", paused)
+        """Take no more news, or go on. If the link can, it delivers commands meanwhile."""
+        if isinstance(self._link, MemoryLink):
+            self._link.set_full_of_news(paused)
+        else:
+            self._pause("news", paused)
 
     def _pause(self, reason: object, paused: bool) -> None:
         """Stop reading the link as long as there is a reason."""

@@ -29,17 +29,17 @@ __all__ = [
 ]
 
 MAX_WAITING: Final = 256
-"""Events in one queue; at this number, further commands are held or, for news, the link is not read."""
+"""Events in one queue; at this number, further commands for this vector are held or, for news, all news."""
 
 MAX_COMMAND_BYTES: Final = 1 << 20
 """Bytes of commands queued for one vector behind the first; with more, commands for it are held."""
 
 MAX_NEWS_BYTES: Final = 8 << 20
-"""Bytes of snooped news queued behind the first of each vector; with more, the link is not read."""
+"""Bytes of snooped news queued behind the first of each vector; with more, news is held."""
 
 MAX_HELD_BYTES: Final = 64 << 20
-"""Bytes of all snooped news that is queued or being handled; with more, the link is not read. One event counts for
-MAX_NEWS_BYTES at most, so that the link is read while an image of any size is handled."""
+"""Bytes of all snooped news that is queued or being handled; with more, news is held. One event counts for
+MAX_NEWS_BYTES at most, so that news is taken while an image of any size is handled."""
 
 JOB_WEIGHT: Final = 4096
 """Bytes that an event counts for in addition to its own: a queue and a task."""
@@ -194,7 +194,7 @@ class EventQueues:
     Args:
         start: Starts a task with a name.
         hold: Called with a key of commands when its queue is full (True), and when it has room again (False).
-        pause: The same for news, without a key.
+        pause: The same for all news, without a key.
         left_out: Called with the device, the vector or None, the number of events that were dropped, and whether
             the present values have to be requested.
         is_ending: Tells whether the driver is about to end, so that its tasks may be cancelled.

@@ -41,6 +41,7 @@ class FramedLink:
 
     peer_paused: bool = False  # not known over bytes
     full_vectors: frozenset[tuple[str | None, str | None]] = frozenset()  # everything is one stream
+    full_news: bool = False
 
     def __init__(self, label: str, limits: Limits | None = None, *, lenient: bool = False) -> None:
         self.label = label

@@ -54,8 +54,8 @@ class Receiver(Protocol):
         unless its peer passes on what others send."""
 
     def link_drained(self) -> None:
-        """``unsent`` has fallen to LOW_WATER or less, after having been above it; or a vector that was
-        full has room again."""
+        """``unsent`` has fallen to LOW_WATER or less, after having been above it; or what was full
+        has room again."""
 
     def link_closed(self, error: Exception | None) -> None:
         """Called once, last of all.  None is a normal end, from either side."""
@@ -82,6 +82,11 @@ class Link(Protocol):
     def full_vectors(self) -> Collection[tuple[str | None, str | None]]:
         """Vectors, by device and name, for which the other end takes no commands now, though it takes all else.  When
         one has room again, ``link_drained`` is called.  Empty except on links within a process."""
+
+    @property
+    def full_news(self) -> bool:
+        """The other end takes no news now, though it takes commands.  When it has room again, ``link_drained`` is
+        called.  False except on links within a process."""
 
     @property
     def bytes_received(self) -> int:

@@ -36,6 +36,7 @@ class _End:
         bytes_received: Bytes delivered here.
         paused: Nothing is to be delivered.
         full_vectors: The vectors, by device and name, for which the other end has to hold its commands.
+        full_news: The other end has to hold its news.
         writer_waits: The inbox has been above LOW_WATER, so the other end waits for ``link_drained``.
         closing: No more is written or read; it ends when the other end has taken the rest.
         ending: The other end has closed: the rest is delivered, then this one ends.
@@ -48,6 +49,7 @@ class _End:
         "closing",
         "ended",
         "ending",
+        "full_news",
         "full_vectors",
         "inbox",
         "inbox_size",
@@ -67,6 +69,7 @@ class _End:
         self.bytes_received = 0
         self.paused = False
         self.full_vectors: set[tuple[str | None, str | None]] = set()
+        self.full_news = False
         self.writer_waits = False
         self.closing = False
         self.ending = False
@@ -117,7 +120,7 @@ class _End:
         return frames
 
     def tell_drained(self) -> None:
-        """Tell the other end that it may write the commands it holds."""
+        """Tell the other end that it may write what it holds."""
         other = self.other
         if other.receiver is not None and not other.ended and self.inbox_size <= LOW_WATER:
             other.receiver.link_drained()
@@ -158,6 +161,10 @@ class MemoryLink:
     @property
     def full_vectors(self) -> Collection[tuple[str | None, str | None]]:
         return self._there.full_vectors
+
+    @property
+    def full_news(self) -> bool:
+        return self._there.full_news
 
     @property
     def bytes_received(self) -> int:
@@ -207,6 +214,13 @@ class MemoryLink:
             here.full_vectors.discard((device, name))
             if here.loop is not None:
                 here.loop.call_soon(here.tell_drained)
+
+    def set_full_of_news(self, is_full: bool) -> None:
+        """The same for all news, which is everything but commands and requests."""
+        here = self._here
+        had_room, here.full_news = not here.full_news, is_full
+        if not (is_full or had_room) and here.loop is not None:
+            here.loop.call_soon(here.tell_drained)
 
     def close(self) -> None:
         here, there = self._here, self._there

@@ -275,7 +275,7 @@ class Peer(Endpoint):
                 self._tell(sender, "takes nothing at the moment: commands wait for it")
         elif self._looks_in_vain < self._looks:
             self._tell_servers()
-        elif not self._hang_time or self.link.peer_paused or self.link.full_vectors:
+        elif not self._hang_time or self.link.peer_paused or self.link.full_vectors or self.link.full_news:
             self._tell_busy()
         else:
             self._cut_hung()

@@ -31,6 +31,10 @@ class Way(HasFullVectors, Protocol):
     """What the queues need of their link."""
 
     @property
+    def full_news(self) -> bool:
+        """It takes no news now."""
+
+    @property
     def unsent(self) -> int:
         """Bytes that it has been given and has not sent."""
 
@@ -122,7 +126,7 @@ class Queues:
             if self._behind:
                 self._leave_out(frames)
                 return False
-            if not self._news.queued and way.unsent <= self._low_water:
+            if not self._news.queued and way.unsent <= self._low_water and not way.full_news:
                 way.write(batch)
             elif not self._keep_news(batch, frames):
                 return False
@@ -136,7 +140,7 @@ class Queues:
         return True
 
     def refill(self) -> None:
-        """Give the link as much as it takes, including commands for vectors that have room again.
+        """Give the link as much as it takes, including commands for vectors, and news, that have room again.
 
         Commands and news take turns, so that a flood of one does not hold up the other.
         """
@@ -174,15 +178,18 @@ class Queues:
     def _next(self) -> Batch | None:
         commands = self._commands
         if not commands:
-            return self._news.pop()
+            return self._next_news()
         self._news_first = not self._news_first
-        batch = self._news.pop() if self._news_first else None
+        batch = self._next_news() if self._news_first else None
         if batch is None:
             batch = commands.pop()
             if batch is None:
-                return self._news.pop()
+                return self._next_news()
             self.given += 1
         return batch
+
+    def _next_news(self) -> Batch | None:
+        return None if self._way.full_news else self._news.pop()
 
     def _keep_news(self, batch: Batch, frames: list[Frame]) -> bool:
         verdict = self._news.put(batch, self._way.unsent, count=len(frames))

@@ -36,6 +36,7 @@ class Driver:
     def __init__(self) -> None:
         self.unsent = 0
         self.full_vectors: set[tuple[str | None, str | None]] = set()
+        self.full_news = False
         self.got: list[bytes] = []
 
     def write(self, batch: Batch) -> None:

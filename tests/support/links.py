@@ -33,6 +33,7 @@ class FakeLink:
         self.takes_all = takes_all
         self.full_vectors: set[tuple[str | None, str | None]] = set()
         self.peer_paused = False
+        self.full_news = False
         self.unsent = 0
         self.bytes_received = self.bytes_sent = 0
         self.written: list[Batch] = []

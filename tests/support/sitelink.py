@@ -72,6 +72,7 @@ class SiteLink:
     ) -> None:
         self.label = label
         self.full_vectors: set[tuple[str | None, str | None]] = set()
+        self.full_news = False
         self.rate: int | None = None
         self.unsent = 0
         self.bytes_received = self.bytes_sent = 0

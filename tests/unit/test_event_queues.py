@@ -89,7 +89,9 @@ async def put(h, *messages):
 
 
 def paused(h):
-    return h._drivers_link._here.paused
+    """The server is to send no news; it always sends commands."""
+    assert not h._drivers_link._here.paused
+    return h._link.full_news
 
 
 def held(h):
@@ -517,6 +519,8 @@ async def test_news_that_waits_is_bounded_in_bytes_over_all_vectors():
             for name in names:
                 await put(h, picture(name, bytes([65 + n]) * size))
         assert paused(h)
+        await put(h, command("c"))
+        assert driver.begun[-1] == "c"
         await h.advance(20)
         assert not paused(h)
         for name in names:

@@ -50,15 +50,19 @@ async def test_the_first_events_of_very_many_vectors_are_bounded_together(size, 
     monkeypatch.setattr(eventqueues, "MAX_HELD_BYTES", limit)
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
         number = 8 * limit // max(size, JOB_WEIGHT)
-        await put(h, [text(f"p{n}", size) for n in range(number)])
-        assert h._drivers_link._here.paused
+        waiting = [text(f"p{n}", size) for n in range(number)]
+        while not h._link.full_news:
+            await put(h, [waiting.pop(0)])
         assert len(h.driver.begun) < number / 2
         h.driver.seconds = 0.0
+        await h.advance(100)
+        assert not h._link.full_news
+        await put(h, waiting)
         await h.advance(100)
         assert h.driver.begun == [f"p{n}" for n in range(number)]
         assert queues(h)._held == 0
         assert queues(h)._queues == {}
-        assert not h._drivers_link._here.paused
+        assert not h._link.full_news
 
 
 @pytest.mark.parametrize("news", [Message("Other", "x"), DelProperty("Other")])

@@ -34,6 +34,7 @@ class FakeWay:
     def __init__(self) -> None:
         self.unsent = 0
         self.full_vectors: set[tuple[str | None, str | None]] = set()
+        self.full_news = False
         self.written: list[Frame] = []
         self.sizes: list[int] = []
 
@@ -146,6 +147,22 @@ def test_commands_wait_while_their_vector_is_full_and_news_does_not() -> None:
     queues.refill()
     assert way.names() == ["n", "c"]
     assert queues.given == 1
+
+
+def test_news_waits_while_the_peer_takes_none_and_commands_do_not() -> None:
+    way = FakeWay()
+    queues = of_driver(way)
+    put(queues, news("a"))
+    way.full_news = True
+    put(queues, news("b"), command("c"), news("d"), command("e"))
+    assert way.names() == ["a", "c", "e"]
+    queues.refill()
+    assert way.names() == ["a", "c", "e"]
+    assert queues.queued_news == 2
+    way.full_news = False
+    queues.refill()
+    assert way.names() == ["a", "c", "e", "b", "d"]
+    assert not queues
 
 
 def test_commands_for_other_vectors_pass_those_for_a_full_one() -> None:

@@ -88,7 +88,7 @@ async def test_rain_is_heard_though_snoopevent_is_far_behind_with_another_vector
             await h.advance(0.1)
         await h.advance(PATIENCE)
         assert h.driver.rain == [str(n) for n in range(100)]
-        assert not h._drivers_link._here.paused
+        assert not h._link.full_news
         assert len(queues(h)._queues[False, "Other", "busy"].jobs) <= MAX_WAITING
         assert caplog.text.count("snoopevent is too slow") == 1
         await put(h, text("busy", "last"))
@@ -264,7 +264,7 @@ async def test_of_a_flood_of_messages_the_newest_is_heard():
         await put(h, *[Message(None, str(n)) for n in range(1000)], text("rain", 1))
         await h.advance(2 * PATIENCE)
         assert h.driver.rain == ["1"]
-        assert not h._drivers_link._here.paused
+        assert not h._link.full_news
         await h.advance(1000)
         assert h.driver.heard == ["0", "0", "999", "999"]
         assert asked(h) == []
@@ -332,5 +332,82 @@ def test_values_that_were_left_out_arrive_through_a_server_as_a_definition():
                 await asyncio.sleep(0.01)
         server.shutdown()
         await running
+
+    run(test, real_time=True)
+
+
+class Camera(ipd.IPyDriver):
+    """Takes small images until somebody sees them, then ten of a MiB in a row."""
+
+    def __init__(self):
+        image = ipd.BLOBVector("image", "", "", "ro", "Ok", [ipd.BLOBMember("b", blobformat=".fits")])
+        super().__init__(ipd.Device("Camera", [image]))
+        self.is_seen = asyncio.Event()
+        self.done = asyncio.Event()
+
+    async def hardware(self):
+        while not self.is_seen.is_set():
+            await self.take(b"\0")
+            await asyncio.sleep(0.01)
+        for n in range(1, 11):
+            await self.take(bytes([n]) * (1 << 20))
+        self.done.set()
+
+    async def take(self, image):
+        self["Camera"]["image"]["b"] = image
+        await self["Camera"]["image"].send_setVectorMembers(members=["b"])
+
+
+def test_a_command_is_handled_at_once_though_images_wait():
+    """A dome must hear of an abort, however many images its driver has still to look at."""
+
+    class Watching(ipd.IPyDriver):
+        shutdown_grace = 0
+
+        def __init__(self, is_seen):
+            switch = ipd.SwitchVector("abort", "", "", "wo", "AtMostOne", "Ok", [ipd.SwitchMember("a")])
+            super().__init__(ipd.Device("Dome", [switch]))
+            self.is_seen = is_seen
+            self.seen = []
+            self.aborted = asyncio.Event()
+            self.go_on = asyncio.Event()
+            self.snoop("Camera", "image")
+
+        async def rxevent(self, event):
+            self.aborted.set()
+
+        async def snoopevent(self, event):
+            if isinstance(event, ipd.setBLOBVector):
+                self.is_seen.set()
+                await self.go_on.wait()
+                self.seen.append(event["b"][0])
+
+    async def test():
+        camera = Camera()
+        dome = Watching(camera.is_seen)
+        server = IPyServer(dome, port=0)
+        running = asyncio.create_task(server.asyncrun())
+        await server.started.wait()
+        async with asyncio.timeout(30):
+            server.add_driver(camera)
+            await camera.done.wait()
+            link = dome._run_state.receiver._link
+            while not link._here.full_news or link._here.inbox:
+                await asyncio.sleep(0.01)
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(
+                b"<getProperties version='1.7' device='Dome'/>"
+                b"<newSwitchVector device='Dome' name='abort'><oneSwitch name='a'>On</oneSwitch></newSwitchVector>"
+            )
+            await dome.aborted.wait()
+            assert dome.seen == []
+            dome.go_on.set()
+            while dome.seen[-1:] != [10]:
+                await asyncio.sleep(0.01)
+            assert dome.seen[dome.seen.count(0) :] == list(range(1, 11))
+            assert not link._here.full_news
+            writer.close()
+            server.shutdown()
+            await running
 
     run(test, real_time=True)
