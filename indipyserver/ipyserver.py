@@ -217,7 +217,8 @@ class IPyServer(BlockingServer):
             pipes=pipes,
             backoff=backoff,
         )
-        part = ExDriver(self.board, what, limits=self.limits, hang_time=self.hang_time)
+        folder = self.services.folder
+        part = ExDriver(self.board, what, limits=self.limits, hang_time=self.hang_time, folder=folder)
         self._sources.add(part)
         self.exdrivers.append(part)
         return part

@@ -185,7 +185,9 @@ class Started(NamedTuple):
     errors: int
 
 
-def start(label: str, program: str, args: Sequence[str], env: Mapping[str, str], *, pipes: bool) -> Started:
+def start(
+    label: str, program: str, args: Sequence[str], env: Mapping[str, str], *, pipes: bool, folder: str = ""
+) -> Started:
     """Start a program in a session of its own; it ends when this process does.
 
     Args:
@@ -194,6 +196,7 @@ def start(label: str, program: str, args: Sequence[str], env: Mapping[str, str],
         args: Its arguments.
         env: Environment variables beside those of this process.
         pipes: Give it two pipes also where it could have a local socket.
+        folder: Where it is started, if that is still there; "": where this process is.
 
     Raises:
         OSError: It cannot be started; nothing of it is left.
@@ -220,7 +223,7 @@ def start(label: str, program: str, args: Sequence[str], env: Mapping[str, str],
         errors, its_errors = _pipe(ours, its)
         os.set_blocking(errors, False)
         _require_watching(errors)
-        child = _launch([program, *args], found, (its_in, its_out, its_errors), {**os.environ, **env})
+        child = _launch([program, *args], found, (its_in, its_out, its_errors), {**os.environ, **env}, folder)
         ours.pop_all()
     return Started(child, link, errors)
 
@@ -263,11 +266,13 @@ def start_with_pipes(program: str) -> Piped:
     return Piped(child, stdin, stdout, errors)
 
 
-def _launch(command: list[str], found: str, stdio: tuple[int, int, int], env: dict[str, str]) -> Child:
+def _launch(
+    command: list[str], found: str, stdio: tuple[int, int, int], env: dict[str, str], folder: str = ""
+) -> Child:
     """Start it with these descriptors; on Linux also with a pipe that holds it alive."""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
         held, lifeline = _pipe(its, ours) if sys.platform.startswith("linux") else (-1, -1)
-        process = _popen(command, found, stdio, env, held)
+        process = _popen(command, found, stdio, env, held, folder)
         try:
             _hold_alive(held, process.pid)
             child = Child(process, lifeline)
@@ -287,7 +292,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _popen(
-    command: list[str], found: str, stdio: tuple[int, int, int], env: dict[str, str], held: int
+    command: list[str], found: str, stdio: tuple[int, int, int], env: dict[str, str], held: int, folder: str
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
@@ -297,6 +302,7 @@ def _popen(
             stdout=stdio[1],
             stderr=stdio[2],
             env=env,
+            cwd=folder if os.path.isdir(folder) else None,
             pass_fds=(held,) if held >= 0 else (),
             start_new_session=True,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, nothing that could wait for a thread

@@ -8,7 +8,6 @@ import os
 import ssl
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 from .certificates import client_context
@@ -129,16 +128,9 @@ class Services:
         if server.stop:
             raise ValueError(f"{spec.text!r} is not started: the server is stopping")
         if isinstance(spec, ProgramSpec):
-            here = partial(os.path.join, self._away())
-            program = here(spec.text) if os.path.dirname(spec.text) and not prefix else spec.text
-            _warn_of_scripts(program)
+            _warn_of_scripts(os.path.join(self._away(), spec.text))
             part: Any = server.add_exdriver(
-                program,
-                name=name,
-                config=config and here(config),
-                skeleton=skeleton and here(skeleton),
-                prefix=prefix and here(prefix),
-                restarts=self.restarts,
+                spec.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self.restarts
             )
             entry = _Entry(spec.text, [part], name)
         elif name or config or skeleton or prefix:

@@ -104,6 +104,8 @@ class ExDriver(Distant):
         program: What to run.
         limits: How much may wait for it.
         hang_time: Seconds without taking anything after which it is declared hung.
+        folder: Where it is started, and from where relative paths count; "": where this process is now, even if it goes
+            elsewhere later.
 
     Attributes:
         program: Its name or path, as it was given.
@@ -116,7 +118,13 @@ class ExDriver(Distant):
     kind = "program"
 
     def __init__(
-        self, board: Switchboard, program: Program, *, limits: OutboxLimits, hang_time: float = HANG_TIME
+        self,
+        board: Switchboard,
+        program: Program,
+        *,
+        limits: OutboxLimits,
+        hang_time: float = HANG_TIME,
+        folder: str = "",
     ) -> None:
         super().__init__(board, f"driver {program.program}" + (f" ({program.name})" if program.name else ""))
         self.program = program.program
@@ -124,10 +132,12 @@ class ExDriver(Distant):
         self.restarts = program.restarts
         self.restarted = 0
         self._what = program
+        self._folder = folder
+        with contextlib.suppress(OSError):  # it has been removed
+            self._folder = folder or os.getcwd()
         self._path = program.path
-        if os.path.dirname(self._path):
-            with contextlib.suppress(OSError):  # there is no directory, and so no program
-                self._path = os.path.abspath(self._path)  # a driver in this process may go to another one
+        if self._folder and os.path.dirname(self._path):
+            self._path = os.path.normpath(os.path.join(self._folder, self._path))
         self._environment = program.environment
         self._child: Child | None = None
         self._limits = limits
@@ -200,7 +210,7 @@ class ExDriver(Distant):
 
     def _start(self) -> Started:
         what = self._what
-        return start(self.label, self._path, what.args, self._environment, pipes=what.pipes)
+        return start(self.label, self._path, what.args, self._environment, pipes=what.pipes, folder=self._folder)
 
     async def _live(self, started: Started) -> tuple[str, float, Callable[[], None]]:
         """One life of the process: returns how it ended, after how many seconds, and what deletes its devices."""

@@ -647,17 +647,54 @@ async def test_a_program_that_is_being_written_is_started_when_it_is_complete(tm
 async def test_a_program_is_started_again_wherever_a_driver_has_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its relative path was looked for where a driver in this process had gone."""
-    program = tmp_path / "driver"
-    program.write_text("#!/bin/sh\nread line\nread line\n")
-    program.chmod(0o755)
+    """It was looked for, and looked for its own files, where a driver in this process had gone."""
+    said = program_that_finds_its_settings(tmp_path)
     monkeypatch.chdir(tmp_path)
     async with running_server() as server:
-        part = server.add_exdriver("./driver", backoff=Backoff(0.01, 0.01))
-        await eventually(lambda: part.running)
+        part = server.add_exdriver("./driver", config="settings", backoff=Backoff(0.01, 0.01))
+        await eventually(lambda: said.exists() and said.read_text(), timeout=30)
         monkeypatch.chdir("/")
         os.kill(part.process.pid, signal.SIGKILL)
-        await eventually(lambda: part.restarted == 1 and part.running)
+        await eventually(lambda: said.read_text() == f"{tmp_path}\n" * 2, timeout=30)
+
+
+@pytest.mark.parametrize("options", [{"config": "settings"}, {"config": "settings", "prefix": "its"}])
+@asynchronous
+async def test_a_program_is_started_where_the_command_was_wherever_a_driver_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    said = program_that_finds_its_settings(tmp_path)
+    (tmp_path / "its/bin").mkdir(parents=True)
+    (tmp_path / "its/bin/driver").symlink_to(tmp_path / "driver")
+    monkeypatch.chdir("/")
+    async with running_server() as server:
+        server.services.folder = str(tmp_path)
+        (part,) = server.services.start("driver" if "prefix" in options else "./driver", **options)
+        await eventually(lambda: said.exists() and said.read_text() == f"{tmp_path}\n", timeout=30)
+        assert part.label == ("driver driver" if "prefix" in options else "driver ./driver")
+
+
+@asynchronous
+async def test_a_program_is_started_though_the_folder_of_the_start_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    async with running_server() as server:
+        part = server.add_exdriver("cat")
+        await eventually(lambda: part.running, timeout=30)
+        other = server.add_exdriver("./cat")
+        await eventually(lambda: any("no such file" in line.text for line in other.recent.last(5)), timeout=30)
+
+
+def program_that_finds_its_settings(folder: Path) -> Path:
+    """A program in this folder; returns the file in which it writes where it was started, if its settings are there."""
+    program = folder / "driver"
+    program.write_text('#!/bin/sh\n[ -f "$INDICONFIG" ] && pwd >> ' + f"'{folder}/said'\nread line\nread line\n")
+    program.chmod(0o755)
+    (folder / "settings").touch()
+    return folder / "said"
 
 
 @asynchronous
