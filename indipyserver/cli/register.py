@@ -148,7 +148,8 @@ def _examine(spec: PythonSpec) -> tuple[list[str], str, str]:
     """The names of the devices, the group of the first one, and its version."""
     kept = os.environ.pop("INDIDEV", None)
     try:
-        drivers = load_drivers(spec)
+        with contextlib.chdir(os.curdir):  # back to here afterwards: the driver may go to another folder
+            drivers = load_drivers(spec)
     finally:
         if kept is not None:
             os.environ["INDIDEV"] = kept

@@ -104,6 +104,17 @@ def test_an_entry_names_a_program_that_starts_the_driver_with_this_python(home, 
     assert info["DRIVER_NAME"] == "Nice Focuser"
 
 
+@pytest.mark.parametrize("word", ["its/driver.py:make_driver", "its.driver:make_driver"])
+def test_a_driver_that_goes_to_its_own_folder_is_found(home, places, tmp_path, monkeypatch, word):
+    """Its path was taken to count from there, and a module was looked for there."""
+    (tmp_path / "its").mkdir()
+    (tmp_path / "its/driver.py").write_text(FOCUSER + "os.chdir(os.path.dirname(os.path.abspath(__file__)))\n")
+    monkeypatch.chdir(tmp_path)
+    (one,) = register(parse_spec(word), places)
+    assert os.getcwd() == str(tmp_path)
+    assert ask(one.program)[0] == {"Nice Focuser"}
+
+
 def test_a_program_that_a_checkout_has_made_starts_the_driver(home, driver, places, monkeypatch):
     """It could not import this package, as nothing is installed."""
     monkeypatch.delenv("PYTHONPATH")
