@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
@@ -25,6 +26,7 @@ from .runtime.engine import Engine, split_exits
 from .runtime.runstate import RunState
 from .runtime.slips import slips
 from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
+from .transport.forked import handled_here_only
 from .transport.leftthreads import Watchdog
 from .transport.link import Link
 from .transport.stdio import open_stdio
@@ -279,7 +281,7 @@ class IPyDriver(FixedMapping[Device]):
             ExceptionGroup: What hardware() or a background raised.
             SystemExit: A coroutine of the driver called sys.exit(); or, with status 130, after Ctrl-C.
         """
-        if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None:
+        if sys.__stdin__ is not None and os.isatty(0) and sys.stderr is not None:
             sys.stderr.write(
                 f"{type(self).__name__} speaks INDI on standard input and output, as a server starts it; "
                 "to serve it yourself: IPyServer(driver).run()\n"
@@ -354,6 +356,7 @@ class IPyDriver(FixedMapping[Device]):
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
                 loop.add_signal_handler(signal.SIGTERM, stop)
                 ours = signal.getsignal(signal.SIGTERM)
+                handled_here_only([signal.SIGTERM])
                 installed = True
         try:
             yield

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import Any, Final, TypeAlias
 
 from .descriptor import tune_socket
+from .forked import ours_only
 
 __all__ = ["AddressInfo", "NameService", "connect"]
 
@@ -101,7 +102,7 @@ def _has_connected(task: asyncio.Task[socket.socket]) -> bool:
 
 async def _connect(info: AddressInfo) -> socket.socket:
     family, kind, proto, _, address = info
-    sock = socket.socket(family, kind, proto)
+    sock = ours_only(socket.socket(family, kind, proto))
     try:
         tune_socket(sock)
         await asyncio.get_running_loop().sock_connect(sock, address)

@@ -131,3 +131,14 @@ async def test_a_driver_runs_over_standard_input_and_output(tmp_path):
         status, said, output = await ended(tmp_path, "driver.run()", stdin=stdin)
     assert (status, said) == (0, "")
     assert "<defNumberVector" in output
+
+
+def test_a_driver_needs_no_standard_input_of_python(monkeypatch):
+    """It uses the descriptor, whatever a program has put in its place, or closed."""
+
+    async def nothing(driver):
+        pass
+
+    monkeypatch.setattr(sys, "stdin", object())
+    monkeypatch.setattr(ipd.IPyDriver, "asyncrun", nothing)
+    ipd.IPyDriver().run()

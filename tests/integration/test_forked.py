@@ -1,0 +1,76 @@
+"""Drivers that use multiprocessing: what is forked has its own life, and holds nothing open."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.support import ROOT, asynchronous, run
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+
+DRIVER = """
+import asyncio, multiprocessing, os, signal, sys, time
+import indipydriver as ipd
+from indipyserver import IPyServer
+
+signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever this was started under
+fork = multiprocessing.get_context("fork")
+
+
+def sleep(begun):
+    begun.set()
+    time.sleep(60)
+
+
+def child():
+    begun = fork.Event()
+    process = fork.Process(target=sleep, args=(begun,), daemon=True)
+    process.start()
+    assert begun.wait(20)
+    return process
+
+
+def end_a_child():
+    process = child()
+    process.terminate()
+    process.join(20)
+    status = process.exitcode
+    process.kill()
+    return status
+
+
+class Driver(ipd.IPyDriver):
+    async def hardware(self):
+        status = await asyncio.to_thread(end_a_child)
+        await asyncio.sleep(0)
+        print(f"the child: {status}, to end: {self.stop}", file=sys.stderr, flush=True)
+        os._exit(0)
+
+
+def make_driver():
+    return Driver(ipd.Device("D", []))
+"""
+
+
+async def said(tmp_path, code, *command):
+    program = tmp_path / "program.py"
+    program.write_text(DRIVER + textwrap.dedent(code), encoding="utf-8")
+    command = command or (str(program),)
+    return await run(sys.executable, *command, cwd=tmp_path, stdin=subprocess.PIPE, timeout=40, PYTHONPATH=str(ROOT))
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        ("make_driver().run()", ()),
+    ],
+    ids=["driver"],
+)
+@asynchronous
+async def test_a_driver_ends_its_child_and_not_itself(tmp_path, code, command):
+    """As the pools of multiprocessing do at their end."""
+    program = await said(tmp_path, code, *command)
+    assert "the child: -15, to end: False" in program.stderr
