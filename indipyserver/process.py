@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
+from indipydriver.transport.forked import ours_only
 from indipydriver.transport.link import Link
 
 __all__ = ["Child", "Piped", "Started", "start", "start_with_pipes"]
@@ -215,7 +216,7 @@ def start(
             link = DescriptorLink(label, pipes=(read, write))
         else:
             sock, its_sock = socket.socketpair()
-            ours.callback(sock.close)
+            ours.callback(ours_only(sock).close)
             its.callback(its_sock.close)
             its_in = its_out = its_sock.fileno()
             _widen_socket(sock)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from indipydriver.transport.forked import handled_here_only
+
 __all__ = ["AGAIN", "again_at_once", "ignore", "on_signal", "server_signals", "stats_request_ignored"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
@@ -105,6 +107,7 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
         return lambda: None
     if once:
         again_at_once([number], _end_by)
+        handled_here_only([number])
     ours = signal.getsignal(number)
 
     def undo() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from indipydriver.transport.forked import handled_here_only
 from indipydriver.transport.leftthreads import Watchdog
 
 from ..clients.sockets import bind_unix
@@ -294,6 +295,7 @@ class _Run:
                 break
             handled.append(number)
         again_at_once(handled, self._end_at_once)
+        handled_here_only(set(handled) - {signal.SIGINT})  # a terminal sends that to all, who wait for the server
         usr1 = getattr(signal, "SIGUSR1", None)
         asked = usr1 is not None and signal.getsignal(usr1) is ignore
         if usr1 is not None and asked:

@@ -14,6 +14,7 @@ from typing import Final
 from indipydriver.protocol.framer import Limits
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink, tune_socket
+from indipydriver.transport.forked import ours_only
 from indipydriver.transport.progress import UnfinishedTotal
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
@@ -78,7 +79,7 @@ class Acceptor:
         rate: LogRate | None = None,
         handshakes: Handshakes | None = None,
     ) -> None:
-        self._sockets = sockets
+        self._sockets = list(map(ours_only, sockets))
         self._files = list(map(FileOf, sockets))
         self._accepted = accepted
         self._limits = limits
@@ -194,7 +195,7 @@ class Acceptor:
     def _take(self, listening: socket.socket, sock: socket.socket, address: object) -> None:
         """Make a client of a connection."""
         try:
-            tune_socket(sock)
+            tune_socket(ours_only(sock))
             label, host = self._identify(listening, sock, address)
         except OSError as error:  # macOS: the client has gone already
             logger.info("a connection was closed before it could be used: %s", error.strerror or error)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, cast
 
 from indipydriver.protocol.texts import describe
+from indipydriver.transport.forked import ours_only
 
 from ..clients.sockets import FileOf, at_the_other_end, bind_file
 from ..lines import CommandError, Lines
@@ -391,7 +392,7 @@ def bind_control(path: str) -> socket.socket:
     """
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(errno.EAFNOSUPPORT, "this platform has no local sockets, so it has no control socket")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = ours_only(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     try:
         sock.setblocking(False)
         bind_file(sock, path, 0o600)

@@ -35,6 +35,8 @@ def child():
 
 def end_a_child():
     process = child()
+    if signal.getsignal(signal.SIGUSR1) != signal.SIG_DFL:  # pkill sends a server's to all that have its name
+        os.kill(process.pid, signal.SIGUSR1)
     process.terminate()
     process.join(20)
     status = process.exitcode
@@ -66,11 +68,42 @@ async def said(tmp_path, code, *command):
     ("code", "command"),
     [
         ("make_driver().run()", ()),
+        ("IPyServer(make_driver(), port=0).run()", ()),
+        ("", ("-m", "indipyserver", "-p", "0", "program.py:make_driver")),
     ],
-    ids=["driver"],
+    ids=["driver", "server", "command"],
 )
 @asynchronous
 async def test_a_driver_ends_its_child_and_not_itself(tmp_path, code, command):
     """As the pools of multiprocessing do at their end."""
     program = await said(tmp_path, code, *command)
     assert "the child: -15, to end: False" in program.stderr
+
+
+@asynchronous
+async def test_a_child_holds_neither_clients_nor_the_port(tmp_path):
+    code = """
+        async def main():
+            server = IPyServer(port=0)
+            serving = asyncio.create_task(server.asyncrun())
+            await server.started.wait()
+            port = server.port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"<pingRequest uid='1'/>")
+            await reader.readuntil(b">")
+            process = await asyncio.to_thread(child)
+            server.shutdown()
+            await serving
+            assert await asyncio.wait_for(reader.read(), 20) is not None
+            another = IPyServer(port=port)
+            serving = asyncio.create_task(another.asyncrun())
+            await asyncio.wait([serving, asyncio.create_task(another.started.wait())], return_when="FIRST_COMPLETED")
+            another.shutdown()
+            await serving
+            process.kill()
+            print("all is well", flush=True)
+
+        asyncio.run(main())
+    """
+    program = await said(tmp_path, code)
+    assert "all is well" in program.stdout, program.stderr
