@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -311,6 +312,7 @@ class BLOBVector(PermittedVector):
         self, name: str, label: str, group: str, perm: str, state: str, blobmembers: Iterable[BLOBMember]
     ) -> None:
         super().__init__(name, label, group, perm, state, blobmembers)
+        self._files = object()  # has the turns in which files are read
 
     def _defined_values(self) -> list[str]:
         return [""] * len(self.data)
@@ -375,7 +377,7 @@ class BLOBVector(PermittedVector):
         is_sent = False
         try:
             start = self._set_message((), call)
-            blobs = await _read(sources)
+            blobs = await self._read(outlet, sources)
             large = sum(len(blob.data) for blob in blobs) > LARGE
             frame = await in_thread_if(large, lambda: encode(start._replace(members=blobs)))
             if self._is_enabled():  # still
@@ -387,6 +389,34 @@ class BLOBVector(PermittedVector):
                 self._is_commanded = was_commanded or self._is_commanded
         if is_sent:
             self._apply(call)
+
+    async def _read(self, outlet: Outlet, sources: Sequence[BLOBSource]) -> tuple[OneBlob, ...]:
+        """What is to be sent; files, of which nobody knows how long they take, are read in a thread of the author's.
+
+        Nothing can interrupt that, so it may outlive its send. The next send of a file waits for it: however often a
+        disk that hangs is tried, it takes one thread and not all that there are.
+        """
+
+        def read() -> tuple[OneBlob, ...]:
+            check_length(sum(source.length() for source in sources))
+            blobs = tuple([source.read() for source in sources])
+            check_length(sum(len(blob.data) for blob in blobs))
+            return blobs
+
+        if not any(source.is_file for source in sources):
+            return read()
+        turn = outlet.turn(self._files)
+        await turn.acquire()
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, read)
+        except BaseException:
+            turn.release()
+            raise
+        try:
+            reading.add_done_callback(lambda _: turn.release())
+            return await asyncio.shield(reading)
+        finally:
+            del reading  # its error has this frame in its traceback
 
     def _set_message(self, blobs: tuple[OneBlob, ...], call: Call) -> SetVector:
         assert self.devicename is not None
@@ -403,15 +433,3 @@ class BLOBVector(PermittedVector):
 
     async def answer_command(self, state: State, message: str) -> None:
         await self.send_setVectorMembers(message=message, state=state)
-
-
-async def _read(sources: Sequence[BLOBSource]) -> tuple[OneBlob, ...]:
-    """What is to be sent; files, of which nobody knows how long they take, are read in a thread of the author's."""
-
-    def read() -> tuple[OneBlob, ...]:
-        check_length(sum(source.length() for source in sources))
-        blobs = tuple([source.read() for source in sources])
-        check_length(sum(len(blob.data) for blob in blobs))
-        return blobs
-
-    return await asyncio.to_thread(read) if any(source.is_file for source in sources) else read()

@@ -39,9 +39,10 @@ class SlowFile:
     def __init__(self, content=b"x"):
         self.content = content
         self.may_end = threading.Event()
+        self.has_begun = False
 
     def seek(self, position):
-        pass
+        self.has_begun = True
 
     def read(self):
         assert self.may_end.wait(10)
@@ -238,6 +239,28 @@ async def test_other_vectors_wait_for_no_thread():
         await sending
         await h.settle()
         assert [message.name for message in h.messages] == ["N", "OTHER", "IMG"]
+
+
+@driver_test
+async def test_a_disk_that_hangs_takes_one_thread_however_often_it_is_tried():
+    """With all of them taken, no driver of the process could call anything in a thread."""
+    async with camera() as (h, driver):
+        files = [SlowFile() for _ in range(3)]
+        for file in files:
+            sending = driver.send(file)
+            await in_thread(file)
+            sending.cancel()
+            await asyncio.wait((sending,))
+        await driver.send(b"bytes")  # for which nothing has to be read
+        driver["C"]["OTHER"]["b"] = other = SlowFile(b"of another vector")
+        other.may_end.set()
+        await driver["C"]["OTHER"].send_setVectorMembers(members=["b"])
+        assert [file.has_begun for file in files] == [True, False, False]
+        for file in files:
+            file.may_end.set()
+        await driver.send(files[2])
+        await h.settle()
+        assert [message.members[0].data for message in h.messages] == [b"bytes", b"of another vector", b"x"]
 
 
 @driver_test
