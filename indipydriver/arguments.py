@@ -11,7 +11,7 @@ from .protocol.limits import Limits
 from .protocol.tags import Permission, State, SwitchRule
 from .protocol.values import format_timestamp
 
-__all__ = ["Call", "attribute", "named", "seconds", "timestamp_string", "word"]
+__all__ = ["Call", "attribute", "named", "seconds", "shown", "timestamp_string", "word"]
 
 _LONGEST: Final = Limits().attribute_value
 _WordT = TypeVar("_WordT", State, Permission, SwitchRule)
@@ -24,6 +24,11 @@ def timestamp_string(timestamp: datetime | None = None) -> str:
         timestamp: Naive means UTC; any other zone is converted. None: now.
     """
     return format_timestamp(timestamp)
+
+
+def shown(value: object) -> str:
+    """The value for an error message, never long."""
+    return f"{value!r:.60}"
 
 
 def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
@@ -50,7 +55,7 @@ def seconds(value: Any, vector: str) -> str:
         is_time = False
     if is_time:
         return attribute(text, "timeout", vector)
-    raise ValueError(f"the timeout of {vector!r} must be a finite number of seconds, 0 or more, not {value!r:.60}")
+    raise ValueError(f"the timeout of {vector!r} must be a finite number of seconds, 0 or more, not {shown(value)}")
 
 
 class Call(NamedTuple):

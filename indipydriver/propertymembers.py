@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from threading import Lock, RLock
 from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
-from .arguments import attribute
+from .arguments import attribute, shown
 from .errors import DefinitionError, LocalProtocolError, NameTypeError, ValueFormatError
 from .protocol.limits import Limits
 from .protocol.messages import DefMember, OneBlob
@@ -43,17 +44,12 @@ def check_name(what: str, name: object) -> str:
         raise NameTypeError(f"the name of a {what} must be a str, not {type(name).__name__}")
     text = as_text(name)
     if not (text and text.isascii() and text.isprintable()) or text.isspace():
-        raise DefinitionError(f"the name of a {what} must be printable ASCII, not {_shown(text)}")
+        raise DefinitionError(f"the name of a {what} must be printable ASCII, not {shown(text)}")
     if len(text) > _LONGEST_NAME:
         raise DefinitionError(f"the name of a {what} must have at most {_LONGEST_NAME} characters, not {len(text)}")
     if what == "device" and text == "*":
         raise DefinitionError("a device cannot be named '*', which stands for all devices in requests")
     return text
-
-
-def _shown(value: object) -> str:
-    """The value for an error message, never long."""
-    return f"{value!r:.60}"
 
 
 def _number(what: str, name: str, value: object) -> tuple[str, float]:
@@ -64,7 +60,7 @@ def _number(what: str, name: str, value: object) -> tuple[str, float]:
             return text, getfloat(text)
         except ValueFormatError:
             pass
-    raise ValueError(f"the {what} of {name!r} must be a finite number, not {_shown(value)}")
+    raise ValueError(f"the {what} of {name!r} must be a finite number, not {shown(value)}")
 
 
 def as_text(value: object) -> str:
@@ -335,6 +331,11 @@ class NumberMember(PropertyMember):
         return (low, high) if low < high else None
 
 
+def _source(value: object) -> str:
+    """Where a BLOB was to come from, for an error message; anything else may be an array of millions."""
+    return f"{value!r:.300}" if isinstance(value, (str, os.PathLike, io.IOBase)) else f"of type {type(value).__name__}"
+
+
 class _OpenFiles:
     """Locks, so that one thread at a time reads an open file: two vectors may have the same one, and a send that is
     cancelled leaves a thread that reads on.
@@ -394,7 +395,7 @@ class BLOBMember(PropertyMember):
     @blobsize.setter
     def blobsize(self, value: int) -> None:
         if not isinstance(value, int) or value < 0:
-            raise ValueError(f"the blobsize of {self.name!r} must be an integer, 0 or more, not {_shown(value)}")
+            raise ValueError(f"the blobsize of {self.name!r} must be an integer, 0 or more, not {shown(value)}")
         self._blobsize = int(value)
 
     @property
@@ -426,17 +427,18 @@ class BLOBMember(PropertyMember):
                     with open(os.fspath(value), "rb") as file:
                         data = file.read()
             except Exception as error:
-                raise ValueError(f"the BLOB {value!r} cannot be read: {error}") from error
+                raise ValueError(f"the BLOB {_source(value)} cannot be read: {error}") from error
         if not isinstance(data, bytes):
-            raise ValueError(f"reading the BLOB {value!r} gives {type(data).__name__}, not bytes")
+            raise ValueError(f"reading the BLOB {_source(value)} gives {type(data).__name__}, not bytes")
         if not data:
             raise ValueError("an empty BLOB cannot be sent" if data is value else f"the BLOB {value!r} is empty")
         return data
 
     def _checked(self, value: Any) -> Any:
-        if value is not None and not value:
-            raise ValueError(f"the BLOB {self.name!r} must be bytes, a path, a file or None, not {value!r}")
-        return value
+        with contextlib.suppress(ValueError):  # which an array of numpy raises
+            if value is None or value:
+                return value
+        raise ValueError(f"the BLOB {self.name!r} must be bytes, a path, a file or None, not {shown(value)}")
 
     def _format(self) -> str:
         """What is sent as its format."""

@@ -2,6 +2,7 @@
 
 import math
 import traceback
+from array import array
 from decimal import Decimal
 from fractions import Fraction
 
@@ -294,3 +295,22 @@ def test_reading_them_is_as_in_any_mapping():
     assert not empty
     del device["tx"]["m"]  # members may go
     assert list(device["tx"]) == []
+
+
+class ArrayOfNumpy:
+    """As far as it matters here."""
+
+    def __bool__(self):
+        raise ValueError("The truth value of an array with more than one element is ambiguous")
+
+
+def test_an_array_is_no_blob():
+    with pytest.raises(ValueError, match="'b' must be bytes, a path, a file or None"):
+        ipd.BLOBMember("b").membervalue = ArrayOfNumpy()
+
+
+def test_what_cannot_be_read_is_not_written_out():
+    """With the pixels of a camera, each failure would fill megabytes of a log."""
+    with pytest.raises(ValueError, match="the BLOB of type array cannot be read") as caught:
+        ipd.BLOBMember.getbytes(array("H", range(1000)))
+    assert len(str(caught.value)) < 200
