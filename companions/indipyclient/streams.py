@@ -149,6 +149,11 @@ class Tap(Generic[Item]):
         return len(self._queue)
 
     @property
+    def waiting_bytes(self) -> int:
+        """Bytes of memory that these take, about."""
+        return self._queue.bytes
+
+    @property
     def lost(self) -> int:
         """Items that were dropped so far."""
         return self._queue.lost

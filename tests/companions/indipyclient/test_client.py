@@ -311,6 +311,17 @@ async def test_a_tap_that_waits_holds_up_the_server_and_loses_nothing():
 
 
 @asynchronous
+async def test_a_tap_says_what_waits():
+    async with meeting(DEFINE) as (_, server, client):
+        tap = client.tap()
+        await server.send(numbers(RA=1, message="x" * 500))
+        await eventually(lambda: tap.waiting == 1)
+        assert 500 < tap.waiting_bytes < 2000
+        await tap.next()
+        assert (tap.waiting, tap.waiting_bytes) == (0, 0)
+
+
+@asynchronous
 async def test_messages_are_followed():
     async with meeting(DEFINE) as (_, server, client):
         heard = client.messages("Mount")
