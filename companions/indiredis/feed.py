@@ -20,6 +20,8 @@ __all__ = ["Feed", "News", "definition_of"]
 LIMIT: Final = 5000
 LIMIT_BYTES: Final = 64 << 20
 """Changes, and bytes of memory that they take, that wait while the other side is away."""
+CROWDED_BYTES: Final = 8 << 20
+"""Bytes beyond which there is something among them that should not wait in memory, such as an image."""
 
 
 class News(NamedTuple):
@@ -43,14 +45,15 @@ class Feed:
 
     Args:
         client: Started already.
+        limit_bytes: How much waits; None for :data:`LIMIT_BYTES`.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, limit_bytes: int | None = None) -> None:
         self.client = client
         self.model = client.model
         self.rev = 0
         self._cursor = client.changes(initial=True)
-        self._tap = client.tap(limit=LIMIT, limit_bytes=LIMIT_BYTES, overflow=Overflow.DROP_OLDEST)
+        self._tap = client.tap(limit=LIMIT, limit_bytes=limit_bytes or LIMIT_BYTES, overflow=Overflow.DROP_OLDEST)
         self._poke = asyncio.Event()
         self._coming: asyncio.Task[Delta] | None = None
 
@@ -83,9 +86,8 @@ class Feed:
 
     @property
     def is_crowded(self) -> bool:
-        """Soon there is no room for more changes, and the oldest are dropped."""
-        queue = self._tap._queue  # noqa: SLF001 - nobody else needs its bytes
-        return len(queue) > LIMIT // 2 or queue.bytes > LIMIT_BYTES // 2
+        """Somebody should take what waits, before there is no room for more and the oldest are dropped."""
+        return self._tap.waiting > LIMIT // 2 or self._tap.waiting_bytes > CROWDED_BYTES
 
     async def take(self) -> News | None:
         """What there is now, without waiting."""
@@ -119,12 +121,17 @@ async def _advance(cursor: Cursor) -> Delta:
 
 
 def _messages(delta: Delta, changes: list[Change]) -> list[AnyMessage]:
+    changes = [change for change in changes if not _is_for_all(change.message)]  # nobody passes that on
     told = {change.rev for change in changes if change.what is What.DELETED}
     found: list[tuple[int, AnyMessage]] = [(change.rev, change.message) for change in changes]
     now = format_timestamp()
     found += [(grave.rev, _deletion(grave.device, grave.name, now)) for grave in delta.deleted if grave.rev not in told]
     found.sort(key=lambda pair: pair[0])
     return [message for _, message in found]
+
+
+def _is_for_all(message: AnyMessage) -> bool:
+    return isinstance(message, DelProperty) and message.device is None
 
 
 def _deletion(device: str, name: str | None, now: str) -> DelProperty:

@@ -116,11 +116,21 @@ class Planner:
         self._log(changes, out, now)
         for message in messages:
             self._say(message, devices, out, now)
+        for change in changes:
+            if change.prop is not None and not self.knows(change.prop.key):
+                self._overlays.pop(change.prop.key, None)
         return out
 
-    def absorb(self, changes: Iterable[Change], files: Mapping[tuple[str, str, str], Stored]) -> None:
-        """Note what the changes say beyond the state of the model."""
+    def absorb(
+        self,
+        changes: Iterable[Change],
+        files: Mapping[tuple[str, str, str], Stored],
+        messages: Iterable[AnyMessage] = (),
+    ) -> None:
+        """Note what the changes, and the messages, say beyond the state of the model."""
         now = self._clock()
+        for message in messages:
+            self._say(message, set(), [], now)
         for change in changes:
             prop, message = change.prop, change.message
             if prop is None:
@@ -194,7 +204,8 @@ class Planner:
             for index, prop in enumerate(versions, -len(versions)):
                 message = texts[prop.rev]
                 text = getattr(message, "message", None) or ""
-                overlay = current._replace(timestamp=message_time(message) or now, text=text, busy=False)
+                came = current.timestamp if index == -1 else now  # as redis shows it
+                overlay = current._replace(timestamp=message_time(message) or came, text=text, busy=False)
                 if -index <= lengths["attributes"]:
                     out += self.logs.add("attributes", attributes, property_fields(prop, overlay), now)
                 if -index <= lengths[kind]:
@@ -278,13 +289,22 @@ class Planner:
 
     # Everything anew
 
-    def rewrite(self, properties: Iterable[Property], notes: Iterable[Note], existing: Iterable[str]) -> list[Command]:
+    def rewrite(
+        self,
+        properties: Iterable[Property],
+        notes: Iterable[Note],
+        existing: Iterable[str],
+        changes: Iterable[Change] = (),
+        messages: Iterable[AnyMessage] = (),
+    ) -> list[Command]:
         """Make redis show this and nothing else, whatever it holds.
 
         Args:
             properties: All there are.
             notes: Everything that was said, as far as it is known.
             existing: Keys that redis holds.
+            changes: Those that are in no log yet; they are absorbed already.
+            messages: What was said since redis last showed everything.
         """
         before = self._redis
         self._redis = _Mirror()
@@ -297,6 +317,7 @@ class Planner:
             del self._overlays[key]
         out += self.update(everything, ())
         now = self._clock()
+        self._log(changes, out, now)
         for prop in everything:
             overlay = self._overlay(prop.key)
             device, name = prop.key
@@ -319,6 +340,11 @@ class Planner:
         kept = {key: text for key, text in before.strings.items() if self._is_kept(key, known)}
         for shown, text in (strings | kept).items():
             self._string(shown, text, out)
+        for message in messages:
+            of_device = isinstance(message, DelProperty) and message.name is None  # which may have gone
+            named = getattr(message, "device", None)
+            if of_device or named is None or named in known:
+                self._say(message, known, out, now)
         return out
 
     def _is_kept(self, key: str, devices: set[str]) -> bool:

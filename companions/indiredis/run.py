@@ -20,7 +20,7 @@ from .feed import Feed
 from .logs import Logs, LogStore
 from .servers import IndiServer, RedisServer
 from .sources import Driver, driver_hub, server_client
-from .store import Store
+from .store import WAITING, Store
 
 __all__ = ["Telling", "run_driverstoredis", "run_inditoredis", "serve_redis", "until"]
 
@@ -72,10 +72,10 @@ async def until(stop: asyncio.Event | None, *jobs: Coroutine[Any, Any, None]) ->
 
 
 @contextlib.asynccontextmanager
-async def following(client: Client) -> AsyncIterator[Feed]:
+async def following(client: Client, limit_bytes: int | None = None) -> AsyncIterator[Feed]:
     """Start a client and follow it."""
     await client.start(wait=False)
-    feed = Feed(client)
+    feed = Feed(client, limit_bytes)
     try:
         yield feed
     finally:
@@ -97,7 +97,7 @@ async def serve_redis(
     extra: Iterable[Coroutine[Any, Any, None]] = (),
 ) -> None:
     """Store what a client hears, and pass on what programs want, until stopped."""
-    async with following(client) as feed:
+    async with following(client, WAITING) as feed:
         store = Store(redisserver, feed, folder, logs, source=source)
         commands = Commands(redisserver, client, store)
         telling.pass_on(store.status_changed)

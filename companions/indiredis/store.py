@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ from indipyclient.reconnect import Status
 from indipydriver.errors import LocalProtocolError
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.messages import AnyMessage, OneBlob, SetVector
-from indipydriver.protocol.tags import VectorKind
 
 from .blobfolder import write_blob
 from .connection import RedisLink
@@ -36,10 +36,14 @@ ALIVE: Final = 10
 LOOK: Final = 0.2
 """Seconds between two looks at what waits for redis."""
 LARGE: Final = 256 << 10
+WAITING: Final = 160 << 20
+"""Bytes that wait for redis, or for their files: a large image has room beside others, and pushes none of them out."""
 TOLD: Final = 100
 """Texts of the bridge that wait while redis is away."""
 FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 4.0
+Files = dict[tuple[str, str, str], Stored]
+"""By device, property and member, where a BLOB is."""
 
 
 class Store:
@@ -88,6 +92,8 @@ class Store:
             await self._run_links()
         finally:
             keeping.cancel()
+            if (news := await self._feed.take()) is not None:  # which redis has never got, and does not wait
+                _write_blobs(self._folder, _blobs_of(news))
 
     async def _keep_blobs(self) -> None:
         """While redis is away: make files of BLOBs before there is no room for them."""
@@ -96,7 +102,7 @@ class Store:
             if self._link is None and self._feed.is_crowded:
                 async with self._lock:
                     if self._link is None and (news := await self._feed.take()) is not None:
-                        self.planner.absorb(news.changes, await self._save(news))
+                        self.planner.absorb(news.changes, await self._save(news), news.messages)
                         self._missed += news.lost + len(news.changes)
 
     async def _run_links(self) -> None:
@@ -130,9 +136,10 @@ class Store:
         beat = 0.0
         while True:
             news = await self._feed.next(max(0.0, beat + HEARTBEAT - time.monotonic()))
+            files = await self._save(news) if news is not None else {}  # commands do not wait for a slow disk
             async with self._lock:
                 if news is not None or self._told:
-                    await self._write(link, news)
+                    await self._write(link, news, files)
                 if self._shaken or time.monotonic() >= beat + HEARTBEAT:
                     beat = time.monotonic()
                     self._shaken = False
@@ -142,20 +149,30 @@ class Store:
 
     # Writing
 
-    async def _write(self, link: RedisLink, news: News | None) -> None:
+    async def _write(self, link: RedisLink, news: News | None, files: Files) -> None:
         commands: list[Command] = []
         published: list[Command] = []
-        if news is not None:
-            if news.delta.reset:  # too much has happened to tell what is gone
-                await self._rewrite_locked(link, news)
-                return
-            files = await self._save(news)
-            deleted = [(grave.device, grave.name) for grave in news.delta.deleted]
-            commands += self.planner.update(news.delta.properties, deleted, news.changes, news.messages, files)
-            published = await self._notices(news.messages)
-            self._missed += news.lost
-            self._tell_missed()
-        await self._run_telling(link, commands, published)
+        with self._in_flight(news):
+            if news is not None:
+                if news.delta.reset:  # too much has happened to tell what is gone
+                    self.planner.absorb(news.changes, files, news.messages)
+                    await self._rewrite_locked(link, news)
+                    return
+                deleted = [(grave.device, grave.name) for grave in news.delta.deleted]
+                commands += self.planner.update(news.delta.properties, deleted, news.changes, news.messages, files)
+                published = await self._notices(news.messages)
+                self._tell_missed()
+            await self._run_telling(link, commands, published)
+
+    @contextlib.contextmanager
+    def _in_flight(self, news: News | None) -> Iterator[None]:
+        """What redis does not get is missed."""
+        self._missed += news.lost if news is not None else 0
+        try:
+            yield
+        except BaseException:
+            self._missed += len(news.changes) if news is not None else 0
+            raise
 
     async def _run_telling(self, link: RedisLink, commands: list[Command], published: Sequence[Command]) -> None:
         """Write the texts of the bridge too; they wait for better times if redis fails."""
@@ -178,22 +195,12 @@ class Store:
                 logger.warning("redis refuses something: %s", reply)
                 raise ConnectionError(f"redis refused a part of a transaction: {reply}")
 
-    async def _save(self, news: News) -> dict[tuple[str, str, str], Stored]:
-        """Write BLOBs to files, before anybody is told of them."""
-        found: dict[tuple[str, str, str], Stored] = {}
-        for change in news.changes:
-            message = change.message
-            if not isinstance(message, SetVector) or message.kind is not VectorKind.BLOB:
-                continue
-            for one in message.members:
-                if isinstance(one, OneBlob):
-                    try:
-                        stored = await asyncio.to_thread(write_blob, self._folder, message, one)
-                    except OSError as error:
-                        logger.error("a BLOB of %s cannot be written: %s", message.device, error)
-                        self._told.append((message.device, f"The BLOB {one.name} cannot be written: {error.strerror}"))
-                        continue
-                    found[message.device, message.name, one.name] = stored
+    async def _save(self, news: News) -> Files:
+        """Write BLOBs to files, before anybody is told of them; all of them, also if this bridge is stopped."""
+        if not (blobs := _blobs_of(news)):
+            return {}
+        found, told = await asyncio.to_thread(_write_blobs, self._folder, blobs)
+        self._told.extend(told)
         return found
 
     async def _rewrite(self, link: RedisLink) -> None:
@@ -202,29 +209,31 @@ class Store:
 
     def _tell_missed(self) -> None:
         if self._missed:
-            text = f"{self._missed} changes are not in the logs: redis was away, or too slow"
+            text = f"{self._missed} changes are in no log, and were not published: redis was away, or too slow"
             logger.warning("%s", text)
             self._told.append((None, text))
             self._missed = 0
 
     async def _rewrite_locked(self, link: RedisLink, earlier: News | None = None) -> None:
+        """Write everything; what came earlier is absorbed already."""
         existing = await self._existing(link)
         site = [*self._feed.model]
         wanted = self.planner.log_keys(site)
         replies = await link.pipeline([self._logs.ask_newest(key) for key in wanted])
         other = [key for key, reply in zip(wanted, replies, strict=True) if not self._logs.seed(key, reply)]
-        messages: list[AnyMessage] = []
-        for news in (earlier, await self._feed.take()):  # earlier changes are in no log
-            if news is not None:
-                self.planner.absorb(news.changes, await self._save(news))
-                messages += news.messages
-                self._missed += news.lost
-        self._tell_missed()
-        properties = [*self._feed.model]
-        commands = self.planner.rewrite(properties, self._feed.model.notes(), [*existing, *other])
-        commands += self._sign_of_life()
-        published = await self._notices(messages)
-        await self._run_telling(link, commands, published)
+        later = await self._feed.take()
+        with self._in_flight(later):
+            if later is not None:
+                self.planner.absorb(later.changes, await self._save(later))
+            self._tell_missed()
+            found = [news for news in (earlier, later) if news is not None]
+            changes = [change for news in found for change in news.changes]
+            messages = [message for news in found for message in news.messages]
+            properties = [*self._feed.model]
+            notes = self._feed.model.notes()
+            commands = self.planner.rewrite(properties, notes, [*existing, *other], changes, messages)
+            commands += self._sign_of_life()
+            await self._run_telling(link, commands, await self._notices(messages))
 
     async def _notices(self, messages: Iterable[AnyMessage]) -> list[Command]:
         payloads = [await encoded(message) for message in messages]
@@ -290,6 +299,24 @@ class Store:
                 self._feed.poke()
                 return False
             return True
+
+
+def _blobs_of(news: News) -> list[tuple[SetVector, OneBlob]]:
+    vectors = [change.message for change in news.changes if isinstance(change.message, SetVector)]
+    return [(vector, one) for vector in vectors for one in vector.members if isinstance(one, OneBlob)]
+
+
+def _write_blobs(folder: Path, blobs: Iterable[tuple[SetVector, OneBlob]]) -> tuple[Files, list[tuple[str, str]]]:
+    """Write BLOBs to files; blocks.  Returns where they are, and devices with texts for people."""
+    found: Files = {}
+    told: list[tuple[str, str]] = []
+    for message, one in blobs:
+        try:
+            found[message.device, message.name, one.name] = write_blob(folder, message, one)
+        except OSError as error:
+            logger.error("a BLOB of %s cannot be written: %s", message.device, error)
+            told.append((message.device, f"The BLOB {one.name} cannot be written: {error.strerror}"))
+    return found, told
 
 
 async def encoded(message: AnyMessage) -> bytes:

@@ -1,15 +1,18 @@
 """What redis does not get, or does not pass on: files of BLOBs, deletions and commands are not lost in silence."""
 
 import asyncio
+import base64
+import threading
 
 import indiredis
 from examples import camera
 from indipydriver.protocol.tags import BlobMode
 from indiredis import feed, tools
+from indiredis import store as store_module
 from indiredis.logs import Logs
 from indiredis.run import following
 from indiredis.sources import server_client
-from indiredis.store import Store
+from indiredis.store import WAITING, Store
 from tests.companions.indipyclient.scripted import scripted
 from tests.support import asynchronous, eventually, free_port, running_server
 
@@ -20,7 +23,7 @@ from .test_redis import Counter
 
 @asynchronous
 async def test_blobs_that_come_while_redis_is_away_are_in_the_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(feed, "LIMIT_BYTES", 1_000_000)  # images have 619200
+    monkeypatch.setattr(feed, "CROWDED_BYTES", 500_000)  # images have 619200
     nowhere = indiredis.redis_server("127.0.0.1", free_port())
     async with running_server(camera.make_driver()) as server, watching(server.port) as client:
         there = indiredis.indi_server("127.0.0.1", server.port)
@@ -75,3 +78,125 @@ async def test_commands_that_redis_keeps_from_a_bridge_are_told(tmp_path):
             rconn.execute_command("ACL", "SETUSER", "default", "resetchannels", "&from_indi")
             rconn.client_kill_filter(_type="pubsub")
             await soon(lambda: "No commands come from redis" in tools.last_message(rconn, redis.server))
+
+
+DEFINE = "<defTextVector device='D' name='{0}' state='Ok' perm='rw'><defText name='x'>{1}</defText></defTextVector>"
+UPDATE = "<setTextVector device='D' name='{}'><oneText name='x'>{}</oneText></setTextVector>"
+DEFINE_BLOB = "<defBLOBVector device='D' name='{}' state='Ok' perm='ro'><defBLOB name='x'/></defBLOBVector>"
+
+
+def image(name, size):
+    data = base64.b64encode(bytes(size)).decode()
+    one = f"<oneBLOB name='x' size='{size}' format='.{name}'>{data}</oneBLOB>"
+    return f"<setBLOBVector device='D' name='{name}'>{one}</setBLOBVector>"
+
+
+@asynchronous
+async def test_a_large_image_pushes_no_small_one_out_while_redis_is_away(tmp_path, monkeypatch):
+    """The sizes are those of real cameras, divided by 32."""
+    monkeypatch.setattr(feed, "CROWDED_BYTES", 32_000)
+    monkeypatch.setattr(feed, "LIMIT_BYTES", 2_000_000)
+    nowhere = indiredis.redis_server("127.0.0.1", free_port())
+    async with scripted() as server:
+        there = indiredis.indi_server("127.0.0.1", server.port)
+        async with following(server_client(there, lambda *_: None), WAITING // 32) as news:
+            store = Store(nowhere, news, tmp_path, Logs())
+            running = asyncio.create_task(store.run())
+            connection = await server.client(DEFINE_BLOB.format("guide"), DEFINE_BLOB.format("main"))
+            await connection.send(*[image("guide", 10_000)] * 3, image("main", 3_800_000), image("guide", 10_000))
+            await eventually(lambda: len([*tmp_path.glob("*.guide")]) == 4, 10)
+            await eventually(lambda: len([*tmp_path.glob("*.main")]) == 1, 10)
+            running.cancel()
+            await asyncio.wait([running])
+
+
+@asynchronous
+async def test_images_are_in_the_folder_if_the_bridge_ends_before_redis_comes_back(tmp_path):
+    nowhere = indiredis.redis_server("127.0.0.1", free_port())
+    async with scripted() as server:
+        there = indiredis.indi_server("127.0.0.1", server.port)
+        async with following(server_client(there, lambda *_: None)) as news:
+            store = Store(nowhere, news, tmp_path, Logs())
+            running = asyncio.create_task(store.run())
+            connection = await server.client(DEFINE_BLOB.format("guide"), DEFINE.format("P", 1))
+            await connection.send(*[image("guide", 1000)] * 3, UPDATE.format("P", 2))
+            await eventually(lambda: (prop := news.client.get("D", "P")) is not None and prop["x"].value == "2")
+            running.cancel()
+            await asyncio.wait([running])
+    assert len([*tmp_path.glob("*.guide")]) == 3
+
+
+@asynchronous
+async def test_what_redis_refuses_is_told(tmp_path):
+    async with redis_running() as redis, scripted() as server:
+        there, rconn = indiredis.indi_server("127.0.0.1", server.port), redis.rconn
+        async with bridge(indiredis.run_inditoredis, there, redis.server, blob_folder=tmp_path):
+            connection = await server.client(DEFINE.format("P", "a"), DEFINE.format("Q", "q"))
+            await soon(lambda: "Q" in tools.properties(rconn, redis.server, "D"))
+            before = redis_link_id(rconn)
+            rconn.config_set("maxmemory", "1")
+            await connection.send("<delProperty device='D' name='Q'/>", UPDATE.format("P", "b"))
+            await soon(lambda: redis_link_id(rconn) != before)
+            rconn.config_set("maxmemory", "0")
+            await soon(lambda: "in no log, and were not published" in tools.last_message(rconn, redis.server))
+            assert tools.properties(rconn, redis.server, "D") == ["P"]
+            assert tools.elements_dict(rconn, redis.server, "x", "P", "D")["value"] == "b"
+
+
+def redis_link_id(rconn):
+    """Of the connection that writes; None while there is none."""
+    return next((one["id"] for one in rconn.client_list() if one["name"] == "indiredis"), None)
+
+
+@asynchronous
+async def test_what_is_said_while_redis_is_away_is_shown_and_logged_when_it_is_back(tmp_path):
+    port = free_port()
+    place = indiredis.redis_server("127.0.0.1", port)
+    async with scripted() as server:
+        there = indiredis.indi_server("127.0.0.1", server.port)
+        async with following(server_client(there, lambda *_: None)) as news:
+            store = Store(place, news, tmp_path, Logs())
+            running = asyncio.create_task(store.run())
+            connection = await server.client(DEFINE.format("P", "a"))
+            async with redis_running(port) as redis:
+                await connection.send("<message device='D' message='all is well'/>")
+                await soon(lambda: "all is well" in tools.last_message(redis.rconn, place, "D"))
+            await eventually(lambda: not store.ready.is_set() or store.shake(), 10)
+            fire = "<message device='D' timestamp='2026-11-23T01:02:03' message='fire'/>"
+            await connection.send(*[UPDATE.format("P", n) for n in range(3)], fire)
+            await eventually(lambda: any(note.text == "fire" for note in news.client.notes("D")))
+            async with redis_running(port) as redis:
+                await soon(lambda: "fire" in tools.last_message(redis.rconn, place, "D"), 20)
+                log = tools.logs(redis.rconn, place, 9, "elementattributes", "x", "P", "D")
+                assert [entry["value"] for _, entry in log] == ["2", "1", "0"]
+                said = tools.logs(redis.rconn, place, 9, "devicemessages", "D")
+                assert [text for _, (_, text) in said] == ["fire"]
+                running.cancel()
+                await asyncio.wait([running])
+
+
+@asynchronous
+async def test_a_command_does_not_wait_until_a_slow_disk_has_an_image(tmp_path, monkeypatch):
+    written = threading.Event()
+    write = store_module.write_blob
+
+    def slow(*args):
+        assert written.wait(30)
+        return write(*args)
+
+    monkeypatch.setattr(store_module, "write_blob", slow)
+    async with redis_running() as redis, scripted() as server:
+        there, rconn = indiredis.indi_server("127.0.0.1", server.port), redis.rconn
+        async with bridge(indiredis.run_inditoredis, there, redis.server, blob_folder=tmp_path):
+            connection = await server.client(DEFINE_BLOB.format("main"), DEFINE.format("ABORT", "off"))
+            await soon(lambda: "ABORT" in tools.properties(rconn, redis.server, "D"))
+            try:
+                await connection.send(image("main", 1000))
+                await asyncio.sleep(0.1)
+                tools.newtextvector(rconn, redis.server, "ABORT", "D", {"x": "now"})
+                await connection.expect(lambda element: element.tag == "newTextVector", 5)
+                await soon(lambda: tools.attributes_dict(rconn, redis.server, "ABORT", "D")["state"] == "Busy")
+            finally:
+                written.set()
+            await soon(lambda: tools.elements_dict(rconn, redis.server, "x", "main", "D")["filepath"])
+            assert tools.attributes_dict(rconn, redis.server, "ABORT", "D")["state"] == "Busy"

@@ -22,6 +22,16 @@ from indiredis.servers import mqtt_server
 from tests.companions.indipyclient.site import define, delete, update
 
 
+def test_nothing_is_kept_of_properties_that_come_and_go_at_once():
+    model, planner = Model(), Planner(Keys("p_"), Logs())
+    for number in range(10):
+        before = model.rev
+        changes = [model.apply(define("D", f"P{number}")), model.apply(delete("D", f"P{number}"))]
+        delta = model.since(before)
+        planner.update(delta.properties, [(grave.device, grave.name) for grave in delta.deleted], changes)
+    assert not planner._overlays
+
+
 @given(st.text(), st.text(), st.text(), st.text())
 def test_two_names_never_make_one_key(a, b, c, d):
     keys = Keys("p_")
