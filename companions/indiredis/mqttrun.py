@@ -196,6 +196,8 @@ async def run_mqtttoport(
 
 
 def _listening(server: MQTTServer, topics: Topics, options: MQTTOptions | None) -> tuple[Broker, Listener]:
+    if options is not None and (options.tree or options.home_assistant):
+        logger.warning("there is no tree of JSON topics here: the bridges beside instruments publish theirs")
     broker = Broker(
         server,
         topics.own,

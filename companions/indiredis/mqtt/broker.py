@@ -43,6 +43,8 @@ TAKEN_OVER: Final = 142
 """The reason code when somebody else has connected with our name."""
 AROUND: Final = 512
 """Bytes of a message beside its topic and its payload."""
+AGAIN: Final = 60.0
+"""Seconds after which people are told once more that the broker refuses something."""
 HEALTHY: Final = 10.0
 """Seconds of life after which a lost connection is made again soon; two with one name would end each other for ever."""
 
@@ -122,7 +124,7 @@ class Broker:
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
         self.on_refused: Callable[[str], None] = lambda reason: None
-        self._refusals: set[str] = set()
+        self._refusals: dict[str, float] = {}  # until when they are not told again
         self._most = self._too_large = LARGEST  # what the broker has said, and what it has done
         self._largest = 0  # that has been sent
         self._ended = ""
@@ -199,8 +201,9 @@ class Broker:
                 self._refuse(f"the broker does not let {self.identifier} listen to {topic}: {code}")
 
     def _refuse(self, text: str) -> None:
-        if text not in self._refusals:
-            self._refusals.add(text)
+        now = asyncio.get_running_loop().time()
+        if now >= self._refusals.get(text, -math.inf):
+            self._refusals[text] = now + AGAIN
             logger.warning("%s", text)
             self.on_refused(text)
 

@@ -25,7 +25,7 @@ from indipydriver.transport.stream import StreamLink
 from ..inbox import LATE, last_moment, too_late
 from ..requests import NotUnderstood, elements
 from .broker import Broker, Incoming
-from .owners import Owners
+from .owners import MOST, Owners
 from .topics import BLOBS, COUNT, STATUS, Topics, is_online, presence, presence_text
 
 __all__ = ["Listener"]
@@ -61,6 +61,7 @@ class Listener:
         self._present: set[str] = set()  # other bridges
         self._said: dict[Message, str] = {}  # what was said lately of no device that is known, and by whom
         self._wanted: dict[tuple[str | None, str | None], BlobMode] = {}
+        self._again: dict[tuple[str | None, str | None], None] = {}  # of these, what is to be asked for once more
         self._greet = False
         self._look_at = math.inf  # when to ask once more who is there; the broker has to have room for the answer
         self.ready = asyncio.Event()
@@ -104,6 +105,7 @@ class Listener:
         self._late.clear()
         self._owners.clear()
         self._wanted.clear()
+        self._again.clear()
         self._paused = False
         link.open(_Receiver(self, link))
         self._news.set()
@@ -160,6 +162,10 @@ class Listener:
                 if self._paused and len(self._waiting) < QUEUED // 2 and self._link is not None:
                     self._paused = False
                     self._link.resume_reading()
+            for key in self._again:  # as it is wanted now
+                if (mode := self._wanted.get(key)) is not None:
+                    self._wait(encode(EnableBlob(*key, mode)))
+            self._again.clear()
             for device, name in self._late:  # who believes that it is Busy is told what is so
                 self._wait(encode(GetProperties(device, name)))
             self._late.clear()
@@ -244,7 +250,7 @@ class Listener:
         if verb not in (Verb.DEF, Verb.SET, Verb.MESSAGE, Verb.DELETE):
             return False
         if direct:
-            return True
+            return isinstance(frame, BlobFrame)  # for which alone that topic is: there devices have no owner
         if verb is Verb.MESSAGE and not self._owners.of(device):
             return self._is_said_first(frame, who)
         if not device or (verb in (Verb.DEF, Verb.SET) and not frame.name):
@@ -282,9 +288,10 @@ class Listener:
 
     def _want_again(self, device: str | None = None, who: str = "") -> None:
         """Ask again for BLOBs that were asked for: all, or those of a device, or of the devices of a bridge."""
-        for (of, name), mode in self._wanted.items():
+        for of, name in self._wanted:
             if device in (None, of) and who in ("", self._owners.of(of)):
-                self._wait(encode(EnableBlob(of, name, mode)))
+                self._again[of, name] = None
+                self._news.set()
 
     def _ask_for_missed(self) -> None:
         loop = asyncio.get_running_loop()
@@ -326,7 +333,10 @@ class Listener:
             return
         if online is None or (online and who in self._present):  # it says so again and again
             return
-        (self._present.add if online else self._present.discard)(who)
+        if not online:
+            self._present.discard(who)
+        elif len(self._present) < MOST:
+            self._present.add(who)
         now = format_timestamp()
         news = [] if message.retained and online else [encode(Message(None, text, now))]
         if not online:

@@ -11,6 +11,10 @@ __all__ = ["Owners"]
 FIRST_PAUSE: Final = 5.0
 LONGEST_PAUSE: Final = 300.0
 """Seconds between two requests for everything of one bridge, if what it says goes on missing."""
+MOST: Final = 1000
+"""Bridges that are counted."""
+PROPERTIES: Final = 100_000
+"""That are known; a client keeps no more."""
 
 
 @dataclass(slots=True)
@@ -36,11 +40,13 @@ class Owners:
     def __init__(self) -> None:
         self._devices: dict[str, _Device] = {}
         self._counts: dict[str, _Count] = {}
+        self._properties = 0
         self._missed: set[str] = set()  # bridges that have not been asked yet for what is missing
 
     def clear(self) -> None:
         """Nothing is known."""
         self._devices.clear()
+        self._properties = 0
         self._counts.clear()
         self._missed.clear()
 
@@ -57,7 +63,7 @@ class Owners:
     def contest(self, device: str, who: str) -> bool:
         """Another bridge says that it has the device; False if it has said so before."""
         others = self._devices[device].others
-        if who in others:
+        if who in others or len(others) >= MOST:
             return False
         others.add(who)
         return True
@@ -66,6 +72,10 @@ class Owners:
         """A property has been defined; True if the device is new."""
         found = self._devices.get(device)
         is_new = found is None
+        if found is None or (name or "") not in found.names:
+            if self._properties >= PROPERTIES:
+                return False
+            self._properties += 1
         if found is None:
             found = self._devices[device] = _Device(who)
         found.names.add(name or "")
@@ -79,9 +89,12 @@ class Owners:
         found = self._devices.get(device)
         if found is None:
             return False
-        found.names.discard(name or "")
+        if name is not None and name in found.names:
+            found.names.discard(name)
+            self._properties -= 1
         if name is not None and found.names:
             return False
+        self._properties -= len(found.names)
         del self._devices[device]
         return bool(found.others)
 
@@ -96,7 +109,14 @@ class Owners:
 
     def heard(self, who: str) -> None:
         """A message of this bridge has come."""
-        self._counts.setdefault(who, _Count()).since += 1
+        count = self._count(who)
+        if count is not None:
+            count.since += 1
+
+    def _count(self, who: str) -> _Count | None:
+        if who not in self._counts and len(self._counts) >= MOST:
+            return None
+        return self._counts.setdefault(who, _Count())
 
     def counted(self, who: str, total: int, answers: int) -> bool:
         """Compare with what the bridge has counted itself.
@@ -109,12 +129,14 @@ class Owners:
         Returns:
             False if something has not come, so that the bridge has to be asked for everything.
         """
-        count = self._counts.setdefault(who, _Count())
+        count = self._count(who)
+        if count is None:
+            return True
         fits = count.total is None or total - count.total == count.since
         if not fits:
             count.answers, count.renewed = answers, set()
             self._missed.add(who)
-        elif count.since:
+        elif answers > count.answers:  # one has come whole
             count.pause = 0.0
         count.total, count.since = total, 0
         return fits
@@ -136,9 +158,9 @@ class Owners:
 
     def left_over(self, who: str, answers: int) -> list[tuple[str, str]]:
         """What the bridge has not defined again after something was missed, as it is not there any more."""
-        count = self._counts[who]
-        renewed = count.renewed
-        if renewed is None or answers <= count.answers:
+        count = self._counts.get(who)
+        renewed = count.renewed if count is not None else None
+        if count is None or renewed is None or answers <= count.answers:
             return []
         count.renewed = None
         found = [(device, name) for device, one in self._devices.items() if one.who == who for name in one.names]

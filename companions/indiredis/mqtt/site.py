@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from indipyclient.client import Client
-from indipyclient.errors import LinkLost, NotConnected
 from indipyclient.reconnect import LinkState, Status
 from indipydriver.errors import IndiError
 from indipydriver.protocol.decode import decode
@@ -41,7 +40,7 @@ logger = logging.getLogger("indiredis")
 TOLD: Final = 100
 """Texts that wait while the broker is away."""
 MOST: Final = 1000
-"""Wishes of one bridge, bridges with wishes, and requests of our drivers, that are kept."""
+"""Bridges that are known, wishes of one of them, and requests of our drivers, that are kept."""
 COUNT_EVERY: Final = 5.0
 COUNTS: Final = 6
 """How often listeners are told of the last message, as that can get lost too."""
@@ -157,7 +156,7 @@ class Site:
             self._connects = self._broker.connects
             self._said = 0
             self._shown.clear()
-        self._was_up = self._model.connected
+            self._was_up = self._model.connected
         self._asked = {(None, None)}
         self._to_repeat |= self._standing
         self.ready.set()
@@ -302,7 +301,7 @@ class Site:
             return
         if online is False:
             self._gone(who)
-        elif online and who not in self._present:
+        elif online and who not in self._present and len(self._present) < MOST:
             self._present.add(who)
             if self._standing and not message.retained:  # who was here before has heard our greeting
                 self._newcomers[who] = None
@@ -393,7 +392,7 @@ class Site:
             try:
                 if not reason:
                     await self._client.send(asked)
-            except (NotConnected, LinkLost) as error:
+            except IndiError as error:
                 reason = str(error)
             if reason:
                 self._texts.append(f"The command for {asked.device} {asked.name} was not sent: {reason}")

@@ -10,7 +10,7 @@ __all__ = ["SnoopTable", "is_over"]
 Subject = tuple[str | None, str | None]
 """Device and property; None for all."""
 MOST: Final = 1000
-"""Requests that are kept of one bridge."""
+"""Bridges, and requests of one of them, that are kept."""
 
 
 class SnoopTable:
@@ -22,6 +22,8 @@ class SnoopTable:
     def add(self, who: str, device: str | None, name: str | None) -> bool:
         """Note a request; False if it is none, or one too many."""
         if device is None and name is not None:
+            return False
+        if who not in self._wanted and len(self._wanted) >= MOST:
             return False
         wanted = self._wanted.setdefault(who, set())
         if len(wanted) >= MOST and (device, name) not in wanted:

@@ -8,6 +8,7 @@ from collections import deque
 import pytest
 
 import indiredis
+from indiredis.mqtt import broker as broker_module
 from indiredis.mqtt import underway
 from indiredis.mqtt.broker import Broker
 from indiredis.mqtt.underway import Window, patient
@@ -67,7 +68,7 @@ async def test_no_more_is_under_way_than_the_broker_says(qos):
 
 
 @asynchronous
-async def test_what_the_broker_forbids_is_told(tmp_path):
+async def test_what_the_broker_forbids_is_told(tmp_path, monkeypatch):
     rights = tmp_path / "acl"
     rights.write_text("user u\ntopic read a/#\ntopic write a/ok\n")
     rights.chmod(0o644)
@@ -79,6 +80,11 @@ async def test_what_the_broker_forbids_is_told(tmp_path):
         await eventually(lambda: heard == [7])
         await eventually(lambda: told)
         assert told == ["the broker does not take what x publishes: Not authorized"]
+        monkeypatch.setattr(broker_module, "AGAIN", 0.0)
+        broker._refusals.clear()  # a minute later
+        for number in range(3):
+            await broker.publish("a/b", bytes(number))
+        await eventually(lambda: len(told) == 4)
 
 
 @asynchronous

@@ -14,6 +14,7 @@ from indipydriver.protocol.messages import EnableBlob, NewVector, OneMember
 from indipydriver.protocol.tags import BlobMode, VectorKind
 from indipydriver.transport.memory import memory_pair
 from indiredis import inbox
+from indiredis.mqtt import owners as owners_module
 from indiredis.mqtt import site as site_module
 from indiredis.mqtt.broker import WINDOW, Broker, Incoming
 from indiredis.mqtt.listener import Listener
@@ -220,6 +221,61 @@ async def test_who_says_what_the_broker_keeps_from_us_is_asked_less_and_less_oft
     assert bench.sent == ["getProperties"]
 
 
+def test_who_says_some_of_it_is_asked_less_and_less_often_until_an_answer_comes_whole():
+    """One definition is larger than the broker takes, and everything else arrives."""
+    owners, asked, total, answers = Owners(), [], 0, 0
+    for second in range(1, 3601):
+        most = 100 if second < 3000 else 0  # and then it is smaller
+        for _ in range(10):
+            total += 1
+            owners.heard("s")
+        if owners.to_ask(second) or second == 1:
+            asked.append(second)
+            owners.counted("s", total, answers)
+            for number in range(200):
+                total += 1
+                if number != most:
+                    owners.heard("s")
+            answers += 1
+        if second % 5 == 0:
+            owners.counted("s", total, answers)
+    assert asked[:7] == [1, 6, 11, 21, 41, 81, 161]
+    assert 10 < len(asked) < 25
+    assert owners._counts["s"].pause == 300
+    for _ in range(2):
+        answers += 1
+        owners.counted("s", total, answers)
+    assert owners._counts["s"].pause == 0
+
+
+@asynchronous
+async def test_names_that_somebody_makes_up_fill_no_memory():
+    bench, server = Bench(), indiredis.mqtt_server()
+    broker = Broker(server, "x", [])
+    site = Site(_Feed(), broker, Topics("x", server))
+    broker.up, broker.connects = True, 1
+    for number in range(1500):
+        for one in (broker, bench.broker):
+            one.on_message(Incoming(f"status/{number}", presence(str(number), True), False))
+            one.on_message(Incoming(f"snoop_control/{number}", b'<getProperties version="1.7"/>', False))
+            one.on_message(Incoming(f"count/{number}", b"1 1 from_indi", False))
+            one.on_message(Incoming(f"from_indi/{number}", b'<message message="x"/>', False))
+    kept = site._present, site._snoops, bench.listener._present, bench.listener._owners._counts
+    assert [len(each) for each in kept] == [1000] * 4
+
+
+@asynchronous
+async def test_where_blobs_come_nobody_else_says_anything_of_devices():
+    bench = Bench()
+    bench.take("from_indi/east", DEFINES.format("A"))
+    bench.take("blobs/x", "<delProperty device='A'/>")
+    bench.take("blobs/x", DEFINES.format("B"))
+    bench.take("blobs/x", "<setTextVector device='A' name='P'><oneText name='x'>2</oneText></setTextVector>")
+    bench.take("from_indi/east", "<delProperty device='A'/>")
+    await eventually(lambda: len(bench.client.heard) == 2)
+    assert ["defTextVector" in text or "delProperty" in text for text in bench.client.heard] == [True, True]
+
+
 @asynchronous
 async def test_blobs_are_asked_for_again_of_who_may_have_gone_unseen():
     """A broker drops also the message that a site has gone."""
@@ -265,3 +321,98 @@ async def test_what_happens_while_a_bridge_greets_again_is_published():
             await eventually(lambda: any("it jams" in one for _, one in text))
             pump.cancel()
             assert any("<delProperty" in one for _, one in text)
+
+
+@asynchronous
+async def test_instruments_that_go_while_a_bridge_greets_again_are_gone():
+    server = indiredis.mqtt_server()
+    broker, connection = Broker(server, "x", []), _Connection()
+    async with scripted() as instruments:
+        client = Client("127.0.0.1", instruments.port)
+        async with following(client) as feed:
+            site = Site(feed, broker, Topics("x", server))
+            client.on_status = lambda status: site.status_changed(status, [])
+            broker.up, broker.connects, broker._client = True, 1, connection
+            broker.on_up()
+            there = await instruments.client(DEFINES.format("D"))
+            pump = asyncio.create_task(site.pump())
+            text = connection.published
+            await eventually(lambda: any("defTextVector" in one for _, one in text))
+            for _ in range(WINDOW):  # the line is busy
+                await broker._window.acquire()
+            site._asked.add((None, None))
+            feed.poke()
+            await asyncio.sleep(0.05)
+            broker.on_message(Incoming("status/x", presence("x", False), True))  # of an earlier life
+            there.close()
+            await eventually(lambda: not client.connected)
+            for _ in range(WINDOW):
+                broker._window.release()
+            await eventually(lambda: any("D is out of reach" in one for _, one in text))
+            pump.cancel()
+
+
+@asynchronous
+async def test_a_server_that_deletes_everything_at_once_deletes_each_device():
+    server = indiredis.mqtt_server()
+    broker, connection = Broker(server, "x", []), _Connection()
+    async with scripted() as instruments:
+        client = Client("127.0.0.1", instruments.port)
+        async with following(client) as feed:
+            site = Site(feed, broker, Topics("x", server))
+            broker.up, broker.connects, broker._client = True, 1, connection
+            broker.on_up()
+            there = await instruments.client(*map(DEFINES.format, "DEF"))
+            pump = asyncio.create_task(site.pump())
+            text = connection.published
+            await eventually(lambda: len(site._shown) == 3)
+            await there.send("<delProperty/>")
+            await eventually(lambda: sum("<delProperty" in one for _, one in text) == 3)
+            pump.cancel()
+            assert not site._shown
+
+
+@asynchronous
+async def test_blobs_are_asked_for_once_more_as_they_are_wanted_then():
+    """A bridge comes and goes while the line is busy, and the client changes its mind."""
+    bench = Bench()
+    pump = asyncio.create_task(bench.listener.pump())
+
+    def wish(device, mode):
+        bench.link.write(Batch([encode(EnableBlob(device, None, mode))]))
+        bench.link.flush()
+
+    for device in "CDE":
+        wish(device, BlobMode.ALSO)
+    await eventually(lambda: bench.sent.count("enableBLOB") == 3)
+    for _ in range(WINDOW):
+        await bench.broker._window.acquire()
+    bench.send("1")
+    await asyncio.sleep(0.05)
+    wish("C", BlobMode.NEVER)
+    for online in [True, False] * 100:
+        bench.take("status/west", presence("west", online))
+    await asyncio.sleep(0.05)
+    assert len(bench.listener._waiting) < 10
+    for _ in range(WINDOW):
+        bench.broker._window.release()
+    await eventually(lambda: bench.sent.count("enableBLOB") == 7)
+    pump.cancel()
+    said = [text for _, text in bench.connection.published if "enableBLOB" in text]
+    assert [("Never" in text) for text in said if "'C'" in text.replace('"', "'")] == [False, True, True]
+
+
+def test_devices_that_somebody_makes_up_fill_no_memory(monkeypatch):
+    monkeypatch.setattr(owners_module, "PROPERTIES", 100)
+    owners = Owners()
+    for device in range(30):
+        for name in range(30):
+            owners.defined("a", str(device), str(name))
+            owners.contest("0", f"b{device * 30 + name}")
+    assert sum(len(found.names) for found in owners._devices.values()) == 100
+    owners.deleted("0", "0")
+    owners.deleted("1", None)
+    for name in range(30):
+        assert owners.defined("a", "new", str(name)) == (name == 0)
+    owners.gone("a")
+    assert owners._properties == 0
