@@ -67,6 +67,7 @@ class TreeBridge:
         self._session = 0  # of the model, and since when
         self._linked = 0.0
         self._jobs: set[asyncio.Task[None]] = set()
+        self._telling: asyncio.Task[None] | None = None  # Home Assistant, which has started, of everything
         broker.on_message = self._take
         broker.on_up = self._publish_anew
 
@@ -133,6 +134,7 @@ class TreeBridge:
                 wanted[self._topics.value(*prop.key)] = made[2]
         if len(self._made) > 2 * len(self._model):
             self._made.clear()
+        settled = True
         if self._ha:
             settled = asyncio.get_running_loop().time() - self._model.defined_at >= QUIET
             self._announced = self._model.defined_at if settled else -1.0
@@ -145,7 +147,7 @@ class TreeBridge:
                     wanted[at] = self._config(device)
                 elif at in self._published:
                     wanted[at] = self._published[at]
-        if self._left and self._model.connected and self._is_linked_for(EARLIER):
+        if self._left and settled and self._model.connected and self._is_linked_for(EARLIER):
             for topic in self._left - wanted.keys():
                 await self._broker.publish(topic, b"", qos=1, retain=True)
             self._left.clear()
@@ -187,8 +189,9 @@ class TreeBridge:
 
     def _take(self, message: Incoming) -> None:
         if message.topic == f"{discovery.PREFIX}/status":
-            if message.payload == b"online" and not message.retained:
-                self._start(self._tell_again())
+            is_told = self._telling is not None and not self._telling.done()
+            if message.payload == b"online" and not message.retained and not is_told:
+                self._telling = self._start(self._tell_again())
             return
         asked = self._topics.asked(message.topic)
         if asked is None:
@@ -203,7 +206,7 @@ class TreeBridge:
                 self._wake.set()
             return
         if message.retained:  # it would come again with each connection
-            if message.payload:
+            if message.payload and len(self._jobs) < 2 * AT_ONCE:
                 logger.warning("a retained command on %s is ignored and deleted", message.topic)
                 self._start(self._delete(message.topic))
             return
@@ -216,10 +219,11 @@ class TreeBridge:
         if len(self._jobs) < 2 * AT_ONCE:
             self._start(self._refuse(message, *asked))
 
-    def _start(self, job: Coroutine[Any, Any, None]) -> None:
+    def _start(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(job)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
+        return task
 
     async def _delete(self, topic: str) -> None:
         await self._broker.publish(topic, b"", qos=1, retain=True)

@@ -15,8 +15,10 @@ from indipyclient.model.model import Model
 from indipydriver import Device, IPyDriver
 from indipydriver.protocol.messages import DefMember, DefVector, DelProperty, OneMember, SetVector
 from indipydriver.protocol.tags import Permission, State, VectorKind
+from indiredis import mqttrun
 from indiredis.mqtt import discovery, treebridge
 from indiredis.mqtt.broker import Incoming
+from indiredis.mqtt.topics import Topics
 from indiredis.mqtt.tree import Tree, definition, parse_set, state
 from indiredis.mqtt.treebridge import TreeBridge
 from tests.companions.indipyclient.scripted import scripted
@@ -437,3 +439,41 @@ async def test_what_is_not_so_at_the_broker_goes_although_nothing_changes(monkey
         await eventually(lambda: broker.published.count(status) == 2)
         running.cancel()
         await asyncio.wait([running])
+
+
+@asynchronous
+async def test_a_device_that_is_still_being_defined_is_not_taken_from_home_assistant():
+    client = _Client()
+    bridging, broker = tree_of(client)
+    bridging._since = asyncio.get_running_loop().time() - 60
+    client.model.link_made()
+    at, left = "homeassistant/device/pier_D/config", b'{"avty": [{"t": "indi/pier/status"}]}'
+    bridging._take(Incoming(at, left, True))
+    bridging._take(Incoming(at.replace("D", "Old"), left, True))
+    await bridging._publish_all()
+    bridging._linked -= 6
+    client.define("D", "P")
+    client.model.defined_at = asyncio.get_running_loop().time()
+    await bridging._publish_all()
+    client.model.defined_at -= 2
+    await bridging._publish_all()
+    configs = [(topic, bool(payload)) for topic, payload in broker.published if topic.endswith("/config")]
+    assert sorted(configs) == [(at, True), (at.replace("D", "Old"), False)]
+
+
+@asynchronous
+async def test_a_flood_of_news_of_home_assistant_is_one():
+    bridging, _ = tree_of(_Client())
+    for _ in range(100):
+        bridging._take(Incoming("homeassistant/status", b"online", False))
+    [job] = bridging._jobs
+    job.cancel()
+
+
+@asynchronous
+async def test_who_wants_a_tree_where_there_is_none_is_told(caplog):
+    server = indiredis.mqtt_server()
+    mqttrun._listening(server, Topics("x", server), indiredis.MQTTOptions())
+    assert not caplog.records
+    mqttrun._listening(server, Topics("x", server), indiredis.MQTTOptions(tree=True))
+    assert "there is no tree" in caplog.text
