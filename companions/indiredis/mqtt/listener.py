@@ -63,6 +63,7 @@ class Listener:
         self._wanted: dict[tuple[str | None, str | None], BlobMode] = {}
         self._again: dict[tuple[str | None, str | None], None] = {}  # of these, what is to be asked for once more
         self._greet = False
+        self._jobs: set[asyncio.Task[None]] = set()
         self._look_at = math.inf  # when to ask once more who is there; the broker has to have room for the answer
         self.ready = asyncio.Event()
         broker.on_message = self._take
@@ -138,6 +139,13 @@ class Listener:
 
     async def pump(self) -> None:
         """Publish what the client asks for, until cancelled."""
+        try:
+            await self._pump()
+        finally:
+            for job in self._jobs:
+                job.cancel()
+
+    async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             begin = loop.time()
@@ -153,10 +161,9 @@ class Listener:
             if self._link is not None and self._broker.up:
                 self.ready.set()
             self._ask_for_missed()
-            if loop.time() >= self._look_at:
+            if loop.time() >= self._look_at and not self._jobs:
                 self._look_at = math.inf
-                for topic in self._topics.of_presence:  # somebody may have gone
-                    await self._broker.listen_again(topic)
+                self._look()
             while self._waiting:
                 await self._publish(*self._waiting.popleft())
                 if self._paused and len(self._waiting) < QUEUED // 2 and self._link is not None:
@@ -169,6 +176,13 @@ class Listener:
             for device, name in self._late:  # who believes that it is Busy is told what is so
                 self._wait(encode(GetProperties(device, name)))
             self._late.clear()
+
+    def _look(self) -> None:
+        """Somebody may have gone.  The answer comes behind all that the broker sends; commands do not wait for it."""
+        for topic in self._topics.of_presence:
+            job = asyncio.ensure_future(self._broker.listen_again(topic))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
 
     async def _publish(self, frame: Frame, to: str, came: float) -> None:
         verb = frame.tag.verb

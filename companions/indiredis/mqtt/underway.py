@@ -65,25 +65,28 @@ def patient(paho: Any, loop_misc: Callable[[], Any], window: Callable[[], Window
     """Look each second whether bytes move.
 
     An answer to a ping comes behind a large BLOB: as long as its bytes move, nobody waits in vain.  And a broker that
-    answers pings but confirms nothing would be waited for without end.
+    answers pings but confirms nothing would be waited for without end; but what it confirms comes behind a large BLOB,
+    too, if one is on its way to us.
     """
     inner = vars(paho)
     head: Any = None
-    position = received = confirmed = 0
+    position = coming = received = confirmed = 0
     moved_at = time.monotonic()
 
     def look() -> Any:
-        nonlocal head, position, received, confirmed, moved_at
+        nonlocal head, position, coming, received, confirmed, moved_at
         with contextlib.suppress(IndexError, KeyError):  # what paho does not show to everybody
             now = time.monotonic()
             out = inner["_out_packet"]
             first = out[0] if out else None  # what waits behind it does not move
             here = first["pos"] if first is not None else 0
             is_out = first is not head or here != position
+            left = inner["_in_packet"]["to_process"]
+            is_in = left not in (0, coming)
             if (is_out or inner["_last_bytes_received"] != received) and inner["_ping_t"]:
                 inner["_ping_t"] = inner["_last_bytes_received"] = now
-            head, position, received = first, here, inner["_last_bytes_received"]
-            if is_out or window().is_empty or window().confirmed != confirmed:
+            head, position, coming, received = first, here, left, inner["_last_bytes_received"]
+            if is_out or is_in or window().is_empty or window().confirmed != confirmed:
                 confirmed, moved_at = window().confirmed, now
             elif now - moved_at > PATIENCE:
                 moved_at = now

@@ -174,6 +174,7 @@ class _Paho:
 
     def __init__(self, sock=None):
         self._out_packet = deque([{"pos": 500_000}])
+        self._in_packet = {"to_process": 0}
         self._last_bytes_received = self._ping_t = 1000.0
         self.socket = lambda: sock
 
@@ -213,6 +214,29 @@ async def test_a_broker_that_confirms_nothing_is_left(clock):
             look()
         window.release()
         await window.acquire()
+        for _ in range(50):
+            clock[0] += 1
+            look()
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        clock[0] += 20
+        look()
+        assert theirs.recv(1) == b""
+
+
+@asynchronous
+async def test_a_broker_whose_answer_comes_behind_a_large_message_is_not_left(clock):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        paho, window = _Paho(ours), Window(1)
+        paho._out_packet.clear()
+        look = patient(paho, lambda: None, lambda: window)
+        await window.acquire()
+        for second in range(100, 0, -1):
+            clock[0] += 1
+            paho._in_packet["to_process"] = 1000 * second
+            look()
         for _ in range(50):
             clock[0] += 1
             look()

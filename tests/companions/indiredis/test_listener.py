@@ -416,3 +416,20 @@ def test_devices_that_somebody_makes_up_fill_no_memory(monkeypatch):
         assert owners.defined("a", "new", str(name)) == (name == 0)
     owners.gone("a")
     assert owners._properties == 0
+
+
+@asynchronous
+async def test_a_command_does_not_wait_until_the_broker_has_said_who_is_there():
+    bench = Bench()
+
+    async def subscribe(*_, **__):
+        await asyncio.Event().wait()  # a large image comes first
+
+    bench.connection.subscribe = subscribe
+    bench.listener._look_at = 0.0
+    pump = asyncio.create_task(bench.listener.pump())
+    await eventually(lambda: bench.listener._jobs)
+    bench.send("1")
+    await eventually(lambda: "newNumberVector" in bench.sent)
+    pump.cancel()
+    await eventually(lambda: not bench.listener._jobs)

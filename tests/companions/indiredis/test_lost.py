@@ -161,6 +161,7 @@ async def test_what_is_said_while_redis_is_away_is_shown_and_logged_when_it_is_b
             async with redis_running(port) as redis:
                 await connection.send("<message device='D' message='all is well'/>")
                 await soon(lambda: "all is well" in tools.last_message(redis.rconn, place, "D"))
+                await asyncio.wait_for(store.ready.wait(), 10)
             await eventually(lambda: not store.ready.is_set() or store.shake(), 10)
             fire = "<message device='D' timestamp='2026-11-23T01:02:03' message='fire'/>"
             await connection.send(*[UPDATE.format("P", n) for n in range(3)], fire)
