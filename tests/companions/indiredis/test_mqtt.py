@@ -134,6 +134,7 @@ async def test_blobs_go_only_to_those_who_ask(tmp_path):
             ):
                 await one.wait_device("Camera")
                 await three.wait_device("Camera")
+                await one.wait_property("Camera", "CONNECTION")
                 await one.press("Camera", "CONNECTION", "CONNECT")
                 await two.wait_property("Camera", "CCD1")
                 images = []
