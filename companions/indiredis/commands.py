@@ -154,7 +154,8 @@ class Commands:
     def _side_effects(self, message: AnyMessage) -> list[Command]:
         planner = self._store.planner
         if isinstance(message, NewVector):
-            return planner.mark_busy((message.device, message.name)) if self._client.connected else []
+            key, rev = (message.device, message.name), self._client.model.rev
+            return planner.mark_busy(key, rev) if self._client.connected else []
         if isinstance(message, EnableBlob) and message.device is not None:
             return planner.mark_blobs(message.device, message.name, message.mode is not BlobMode.NEVER)
         if isinstance(message, GetProperties):

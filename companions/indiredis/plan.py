@@ -146,7 +146,8 @@ class Planner:
                     if (prop.device, prop.name, one.name) in files
                 }
             text = message.message if isinstance(message, DefVector | SetVector) else ""
-            self._overlays[prop.key] = Overlay(message_time(message) or now, text or "", False, blobs, stored)
+            busy = overlay.busy if change.rev <= overlay.busy else 0
+            self._overlays[prop.key] = Overlay(message_time(message) or now, text or "", busy, blobs, stored)
 
     def _show(self, prop: Property, out: list[Command]) -> None:
         overlay = self._overlay(prop.key)
@@ -205,7 +206,7 @@ class Planner:
                 message = texts[prop.rev]
                 text = getattr(message, "message", None) or ""
                 came = current.timestamp if index == -1 else now  # as redis shows it
-                overlay = current._replace(timestamp=message_time(message) or came, text=text, busy=False)
+                overlay = current._replace(timestamp=message_time(message) or came, text=text, busy=0)
                 if -index <= lengths["attributes"]:
                     out += self.logs.add("attributes", attributes, property_fields(prop, overlay), now)
                 if -index <= lengths[kind]:
@@ -240,12 +241,12 @@ class Planner:
 
     # What commands do
 
-    def mark_busy(self, key: Key) -> list[Command]:
-        """A command for this property is on its way."""
+    def mark_busy(self, key: Key, rev: int) -> list[Command]:
+        """A command for this property is on its way, which no change up to this one answers."""
         prop = self._properties.get(key)
         if prop is None:
             return []
-        self._overlays[key] = self._overlay(key)._replace(busy=True)
+        self._overlays[key] = self._overlay(key)._replace(busy=rev)
         return self._again(prop)
 
     def unmark_busy(self, key: Key) -> list[Command]:
@@ -253,7 +254,7 @@ class Planner:
         prop = self._properties.get(key)
         if prop is None or not self._overlay(key).busy:
             return []
-        self._overlays[key] = self._overlay(key)._replace(busy=False)
+        self._overlays[key] = self._overlay(key)._replace(busy=0)
         return self._again(prop)
 
     def doubt_state(self, key: Key) -> None:

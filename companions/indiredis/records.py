@@ -36,14 +36,14 @@ class Overlay(NamedTuple):
     Attributes:
         timestamp: When it came, for a device that does not say.
         text: Of its last definition or update; "" if that had none.
-        busy: A command has been sent since the last update.
+        busy: If a command has been sent since the last update, the number of the model's last change before it.
         blobs: BLOBs of it are enabled.
         files: By member, where the last BLOB is.
     """
 
     timestamp: str
     text: str = ""
-    busy: bool = False
+    busy: int = 0
     blobs: bool = False
     files: Mapping[str, Stored] = MappingProxyType({})
 

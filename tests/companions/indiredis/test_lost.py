@@ -192,7 +192,7 @@ async def test_a_command_does_not_wait_until_a_slow_disk_has_an_image(tmp_path, 
             connection = await server.client(DEFINE_BLOB.format("main"), DEFINE.format("ABORT", "off"))
             await soon(lambda: "ABORT" in tools.properties(rconn, redis.server, "D"))
             try:
-                await connection.send(image("main", 1000))
+                await connection.send(image("main", 1000) + UPDATE.format("ABORT", "on"))
                 await asyncio.sleep(0.1)
                 tools.newtextvector(rconn, redis.server, "ABORT", "D", {"x": "now"})
                 await connection.expect(lambda element: element.tag == "newTextVector", 5)
