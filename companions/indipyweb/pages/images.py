@@ -81,9 +81,9 @@ async def image(visit: Visit) -> Answer:
     if not visit.query("d"):
         return visit.render("images.html", site=site, title="Images", cameras=cameras)
     prop, member = _meant(visit, site)
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"cards": []}
     if member.data is not None:
-        facts = (await _preview(visit, site, prop, member, SIDE)).facts
+        facts |= (await _preview(visit, site, prop, member, SIDE)).facts
     return visit.render(
         "image.html",
         site=site,

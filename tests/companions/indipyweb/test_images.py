@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
+from indipyclient.images import previews
 from indipyweb.disk import Disk
 from tests.support import asynchronous
 from tests.support.fits import fits, read_png
@@ -193,3 +194,43 @@ async def test_what_is_being_written_is_written_before_the_end():
     asyncio.get_running_loop().call_later(0.05, go.set)
     await disk.aclose()
     assert done == ["whole"]
+
+
+@asynchronous
+async def test_the_page_of_an_image_that_is_not_drawn_here_shows_it(tmp_path):
+    images = (
+        (b"\x89PNG\r\n\x1a\n" + b"x" * 50, "image/png"),
+        (b"\xff\xd8\xff\xe0" + b"x" * 50, "image/jpeg"),
+        (b"x", ""),
+    )
+    async with website(tmp_path) as site, site.browser("viewer") as browser:
+        vector, where = site.driver.device["IMAGE"], {"d": AWKWARD, "p": "IMAGE", "m": "I"}
+        for data, kind in images:
+
+            async def shown(data=data):
+                vector["I"] = data
+                await vector.send_setVectorMembers(members=["I"])
+                await asyncio.sleep(0.1)
+                return site.web.first.model.get(AWKWARD, "IMAGE")["I"].data == data
+
+            await poll(shown)
+            page = await browser.get("/image", params=where)
+            assert (page.status_code, "<img" in page.text) == (200, bool(kind))
+            picture = await browser.get("/image.png", params=where)
+            assert picture.status_code == (200 if kind else 404)
+            assert not kind or picture.headers["content-type"] == kind
+        site.web.previews._in_thread = _late
+        vector["I"] = b"another one"
+        await poll(lambda: _send_again(vector, site))
+        page = await browser.get("/image", params=where)
+        assert (page.status_code, "it takes too long" in page.text) == (200, True)
+
+
+async def _late(*_):
+    return previews.Preview({"problem": "it takes too long"}, b"")
+
+
+async def _send_again(vector, site):
+    await vector.send_setVectorMembers(members=["I"])
+    await asyncio.sleep(0.1)
+    return site.web.first.model.get(AWKWARD, "IMAGE")["I"].data == b"another one"
