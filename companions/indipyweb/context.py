@@ -81,11 +81,12 @@ class Web:
         self.streams = StreamCounts()
         self.uploads = 0  # that are coming in over the API
         self.api_rate = Buckets(50.0, 100.0)
-        self.previews = Previews()
         self.started = time.time()
         self.is_ending = False
         self.controlled: dict[str, Controlled] = {}
         self.disk = Disk()
+        self.previews = Previews()
+        self.thumbnails = Previews(self.disk.soon)  # apart, as files may be on a disk that does not answer
         make = client or self._client
         self.sites = {name: Site(name, make(name), settings.blobfolder, self.disk) for name in settings.servers}
         self.host_names = machine_names() | {name.lower() for name in settings.host_names} | {settings.host.lower()}
@@ -171,8 +172,9 @@ class Web:
         await self.commands.aclose()
         await asyncio.gather(*(site.aclose() for site in self.sites.values()))
         await self.disk.aclose()
-        with contextlib.suppress(Exception):
-            self.previews.close()
+        for previews in (self.previews, self.thumbnails):
+            with contextlib.suppress(Exception):
+                previews.close()
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:

@@ -20,9 +20,14 @@ GRACE: Final = 5.0
 
 
 class Disk:
-    """Calls functions in a few threads, which the end of the program does not wait for when they hang."""
+    """Calls functions in a few threads, which the end of the program does not wait for when they hang.
+
+    Attributes:
+        saving: Held by whoever saves a BLOB: several together would be too many, in the folder and in memory.
+    """
 
     def __init__(self) -> None:
+        self.saving = asyncio.Lock()
         self._places = asyncio.Semaphore(PLACES)
 
     async def do(self, function: Callable[..., Result], *arguments: object) -> Result:

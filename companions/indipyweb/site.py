@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -112,7 +113,6 @@ class Site:
         self.problem = ""
         self.closing = False
         self._disk = disk or Disk()
-        self._saving = asyncio.Lock()
         self._ids: dict[Key, int] = {}
         self._keys: dict[int, Key] = {}
         self._shapes: dict[Key, tuple[int, str]] = {}
@@ -246,7 +246,7 @@ class Site:
 
     async def _save_one(self, folder: Path, blob: ReceivedBlob) -> None:
         try:
-            async with self._saving:  # or several together would be too many, in the folder and in memory
+            async with self._disk.saving:
                 await self._disk.do(_write, folder, blob)
         except OSError as error:
             problem = f"A BLOB of {blob.device} was not saved: {error.strerror or error}"
@@ -372,6 +372,10 @@ def _write(folder: Path, blob: ReceivedBlob) -> None:
 
 
 def _bytes_in(folder: Path) -> int:
-    with contextlib.suppress(OSError):
-        return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())
-    return 0
+    """Bytes of its files, except of those that have gone meanwhile."""
+    total = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                total += entry.stat(follow_symlinks=False).st_size if entry.is_file(follow_symlinks=False) else 0
+    return total

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,9 +47,14 @@ class Preview:
 
 
 class Previews:
-    """Makes them, one at a time, and keeps the last ones."""
+    """Makes them, one at a time, and keeps the last ones.
 
-    def __init__(self) -> None:
+    Args:
+        in_thread: Calls a function in a thread, as :func:`asyncio.to_thread` does.
+    """
+
+    def __init__(self, in_thread: Callable[..., Awaitable[Preview]] = asyncio.to_thread) -> None:
+        self._in_thread = in_thread
         self._known: OrderedDict[Hashable, Preview] = OrderedDict()
         self._bytes = 0
         self._making: dict[Hashable, asyncio.Task[Preview]] = {}
@@ -101,7 +106,7 @@ class Previews:
             self._turn = asyncio.Lock()
         async with self._turn:
             wanted = json.dumps({"format": format[-32:], "most": most, "crop": crop})
-            made = await asyncio.to_thread(_run, source, wanted, self._begun)
+            made = await self._in_thread(_run, source, wanted, self._begun)
         if made.facts.get("problem") == _LATE:  # the machine is busy, which will not always be so
             return made
         self._known[key] = made

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from indipyclient.images.png import kind_of
 from indipyclient.images.previews import PreviewsBusy
 
+from ..disk import Disk
 from ..visit import Answer, Problem, Visit
 
 __all__ = ["delete", "download", "listing", "thumbnail"]
 
 SHOWN: Final = 100
+_SLICE: Final = 1 << 20
 _PICTURES: Final = (".fits", ".fit", ".fts", ".fits.gz", ".fits.z", ".png", ".jpg", ".jpeg")
 
 _DATABASE: Final = re.compile(r"\.db(-wal|-shm|-journal)?$", re.IGNORECASE)
@@ -87,7 +90,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _facts(path: Path) -> os.stat_result:
-    """Of a file that can be read: what opens it later has to wait for no disk."""
+    """Of a file that can be read."""
     with open(path, "rb") as file:
         file.read(1)
         return os.fstat(file.fileno())
@@ -123,25 +126,43 @@ async def download(visit: Visit) -> Answer:
         facts = await visit.web.disk.soon(_facts, path)
     except OSError as error:
         raise Problem(404, f"The file cannot be read: {error.strerror}.") from error
-    return FileResponse(
-        path,
-        stat_result=facts,
+    return StreamingResponse(
+        _slices(visit.web.disk, path, facts),
         media_type="application/octet-stream",
         headers={
+            "content-length": str(facts.st_size),
             "content-disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='')}",
             "content-security-policy": "sandbox; default-src 'none'",
         },
     )
 
 
+async def _slices(disk: Disk, path: Path, facts: os.stat_result) -> AsyncIterator[bytes]:
+    """As fast as they are taken; a slow browser holds no file, and no thread that reads one."""
+    for begin in range(0, facts.st_size, _SLICE):
+        yield await disk.soon(_slice, path, facts, begin)
+
+
+def _slice(path: Path, facts: os.stat_result, begin: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(begin)
+        found = file.read(min(_SLICE, facts.st_size - begin))
+        now = os.fstat(file.fileno())
+    if (now.st_ino, now.st_size, now.st_mtime_ns) != (facts.st_ino, facts.st_size, facts.st_mtime_ns):
+        raise OSError("the file has changed")
+    return found
+
+
 async def thumbnail(visit: Visit) -> Answer:
     """A small picture of a file."""
     path = await _path(visit, visit.query("name"))
-    headers = {"cache-control": "private, max-age=3600"}
     suffix = "".join(path.suffixes[-2:])
     try:
         facts = await visit.web.disk.soon(_facts, path)
-        made = await visit.web.previews.get(("file", path.name, facts.st_mtime_ns, facts.st_size), path, suffix, 160)
+        # A browser may keep it under its time only: the file may be written anew.
+        is_meant = visit.query("at") == str(facts.st_mtime)
+        headers = {"cache-control": "private, max-age=3600"} if is_meant else {}
+        made = await visit.web.thumbnails.get(("file", path.name, facts.st_mtime_ns, facts.st_size), path, suffix, 160)
         if made.png:
             return Response(made.png, media_type="image/png", headers=headers)
         data = await visit.web.disk.soon(path.read_bytes) if facts.st_size <= 4 << 20 else b""

@@ -71,14 +71,14 @@ async def save_system(visit: Visit) -> Answer:
         parse_endpoint(indihost, indiport)
         folder = form.get("blobfolder", "").strip()
         if folder and folder != web.parameters.blobfolder:
-            folder = await asyncio.to_thread(_folder, folder)
+            folder = await web.disk.soon(_folder, folder)
         known = ((web.settings.host, web.settings.port), (web.parameters.host, web.parameters.port))
         if (host, port) not in known:  # what is saved already may be in use by whoever it is for
             problem = await asyncio.to_thread(problem_of, host, 0 if port == web.settings.port else port)
             if problem:
                 raise ValueError(problem)
-    except (ValueError, RuntimeError) as error:
-        return _system(visit, 422, f"Not saved: {error}.")
+    except (ValueError, RuntimeError, OSError) as error:
+        return _system(visit, 422, f"Not saved: {getattr(error, 'strerror', None) or error}.")
     visit.check_again()
     parameters = Parameters(host, port, indihost, indiport, folder)
     parameters.save(web.db)

@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import os
 import threading
 import zlib
 
@@ -9,8 +10,12 @@ import pytest
 
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
+from indipyclient import Client, ReceivedBlob
 from indipyclient.images import previews
+from indipyweb import site as site_module
 from indipyweb.disk import Disk
+from indipyweb.pages import blobs
+from indipyweb.site import Site
 from tests.support import asynchronous
 from tests.support.fits import fits, read_png
 
@@ -176,6 +181,10 @@ async def test_a_disk_that_does_not_answer_holds_up_nothing_else(tmp_path, monke
             assert (await browser.get("/blobs/file", params=name)).status_code == 503
             assert (await browser.get("/blobs/thumbnail", params=name)).status_code == 503
             assert (await browser.post("/blobs/delete", data=name)).status_code == 503
+            monkeypatch.setattr("indipyweb.pages.system._folder", wait)
+            form = {"host": "localhost", "port": "8000", "indiport": "7624", "blobfolder": str(tmp_path)}
+            for page in await asyncio.gather(*[browser.post("/system", data=form) for _ in range(12)]):
+                assert (page.status_code, "does not answer" in page.text) == (422, True)
             answer = await browser.post("/login", data={"name": "user", "password": PASSWORD})
             assert answer.status_code == 303
             assert (await browser.get("/api")).status_code == 200
@@ -194,6 +203,39 @@ async def test_what_is_being_written_is_written_before_the_end():
     asyncio.get_running_loop().call_later(0.05, go.set)
     await disk.aclose()
     assert done == ["whole"]
+
+
+@asynchronous
+async def test_a_disk_that_stops_to_answer_holds_up_no_image_and_not_the_end(tmp_path, monkeypatch):
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    (folder / "old.fits").write_bytes(fits())
+    answers = threading.Event()
+    run = previews._run
+
+    def no_file(source, *more):
+        return run(source, *more) if isinstance(source, bytes) else answers.wait(60)
+
+    monkeypatch.setattr("indipyclient.images.previews._run", no_file)
+    monkeypatch.setattr("indipyweb.pages.blobs._slice", lambda *_: answers.wait(60))
+    monkeypatch.setattr("indipyweb.disk.GRACE", 0.2)
+    try:
+        async with website(tmp_path, blobfolder=folder) as site, site.browser("viewer") as browser:
+            vector = site.driver.device["IMAGE"]
+            vector["I"] = fits(30, 20)
+            await poll(lambda: _send(vector, site))
+            monkeypatch.setattr("indipyweb.disk.PATIENCE", 0.2)
+            name = {"name": "old.fits"}
+            drawing = asyncio.create_task(browser.get("/blobs/thumbnail", params=name))
+            where = {"d": AWKWARD, "p": "IMAGE", "m": "I"}
+            assert "20, 16 bit" in (await browser.get("/image", params=where)).text
+            assert (await drawing).status_code == 404
+            with pytest.raises(OSError, match="does not answer"):
+                await browser.get("/blobs/file", params=name)
+        await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), 30)
+        assert not any("AnyIO" in thread.name for thread in threading.enumerate())  # they would be waited for
+    finally:
+        answers.set()
 
 
 @asynchronous
@@ -234,3 +276,46 @@ async def _send_again(vector, site):
     await vector.send_setVectorMembers(members=["I"])
     await asyncio.sleep(0.1)
     return site.web.first.model.get(AWKWARD, "IMAGE")["I"].data == b"another one"
+
+
+@asynchronous
+async def test_a_thumbnail_is_kept_as_long_as_its_file_is_the_same(tmp_path):
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    file = folder / "latest.fits"
+    file.write_bytes(fits(30, 20))
+    async with website(tmp_path, blobfolder=folder) as site, site.browser("viewer") as browser:
+        page = (await browser.get("/blobs")).text
+        source = html.unescape(page.partition('src="/blobs/')[2].partition('"')[0])
+        assert "max-age" in (await browser.get(f"/blobs/{source}")).headers["cache-control"]
+        os.utime(file, (1, 1))
+        assert html.escape(source) not in (await browser.get("/blobs")).text
+        assert (await browser.get(f"/blobs/{source}")).headers["cache-control"] == "no-store"
+
+
+@asynchronous
+async def test_a_download_is_whole_or_cut_and_never_of_two_files(tmp_path):
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    file, data = folder / "long", os.urandom((2 << 20) + 5)
+    file.write_bytes(data)
+    async with website(tmp_path, blobfolder=folder) as site, site.browser("viewer") as browser:
+        assert (await browser.get("/blobs/file", params={"name": "long"})).content == data
+        pieces = blobs._slices(site.web.disk, file, file.stat())
+        assert await anext(pieces) == data[: 1 << 20]
+        file.write_bytes(b"short")
+        with pytest.raises(OSError, match="changed"):
+            await anext(pieces)
+
+
+@asynchronous
+async def test_several_servers_share_the_bound_of_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("indipyweb.site.FOLDER_MOST", 1000)
+    (tmp_path / "odd").symlink_to("x" * 300)  # nobody can look at it
+    disk, real = Disk(), site_module._bytes_in
+    monkeypatch.setattr("indipyweb.site._bytes_in", lambda folder: (real(folder), threading.Event().wait(0.1))[0])
+    sites = [Site(f"localhost:{n}", Client(f"localhost:{n}"), tmp_path, disk) for n in (1, 2, 3)]
+    blob = ReceivedBlob("d", "p", "m", b"x" * 600, ".fits", 600, None)
+    await asyncio.gather(*(site._save_one(tmp_path, blob) for site in sites))
+    assert sorted(site.saved for site in sites) == [0, 0, 1]
+    assert real(tmp_path) == 600
