@@ -30,11 +30,12 @@ class Launcher:
 
     Attributes:
         active: Name of the profile that was started last; "" for none.
+        controlled: The server.
     """
 
     def __init__(self, controlled: Controlled, folders: Sequence[Path] = FOLDERS) -> None:
         self.active = ""
-        self._controlled = controlled
+        self.controlled = controlled
         self._folders = folders
         self._turn = asyncio.Lock()
 
@@ -45,7 +46,7 @@ class Launcher:
     async def running(self) -> list[dict[str, Any]]:
         """What the server serves; nothing if it cannot be reached."""
         try:
-            found: list[dict[str, Any]] = (await self._controlled.look())["drivers"]
+            found: list[dict[str, Any]] = (await self.controlled.look())["drivers"]
         except NotControlled:
             return []
         return [driver for driver in found if _serves(driver)]
@@ -56,7 +57,7 @@ class Launcher:
         while not self.active:
             try:
                 async with self._turn:  # or a profile that somebody starts meanwhile would be stopped
-                    drivers = (await self._controlled.look())["drivers"]
+                    drivers = (await self.controlled.look())["drivers"]
                     if not any(_serves(driver) for driver in drivers) and not self.active:
                         for problem in await self._start(profile):
                             logger.warning("profile %s: %s", profile.name, problem)
@@ -87,14 +88,14 @@ class Launcher:
                 problems.append(f"no driver {label} is installed")
                 continue
             try:
-                await self._controlled.add_installed(driver.binary, driver.label, driver.skeleton)
+                await self.controlled.add_installed(driver.binary, driver.label, driver.skeleton)
             except NotControlled as error:
                 problems.append(f"{label}: {error}")
         for remote in profile.remotes:
             try:
                 if not REMOTE.fullmatch(remote):
                     raise NotControlled("not DEVICE@HOST:PORT")
-                await self._controlled.add(remote)
+                await self.controlled.add(remote)
             except NotControlled as error:
                 problems.append(f"{remote}: {error}")
         return problems
@@ -111,13 +112,13 @@ class Launcher:
     async def _stop(self) -> None:
         self.active = ""
         problems: dict[int, NotControlled] = {}
-        for driver in (await self._controlled.look())["drivers"]:
+        for driver in (await self.controlled.look())["drivers"]:
             try:
-                await self._controlled.do("remove", driver["id"])
+                await self.controlled.do("remove", driver["id"])
             except NotControlled as error:  # somebody else may have removed it meanwhile
                 problems[driver["id"]] = error
         if problems:
-            left = {driver["id"] for driver in (await self._controlled.look())["drivers"]}
+            left = {driver["id"] for driver in (await self.controlled.look())["drivers"]}
             for id in left & problems.keys():
                 raise problems[id]
 
@@ -128,14 +129,14 @@ class Launcher:
             NotControlled: It was not done.
         """
         async with self._turn:
-            for driver in (await self._controlled.look())["drivers"]:
+            for driver in (await self.controlled.look())["drivers"]:
                 if label in (driver.get("name"), driver["label"]) or label in driver["devices"]:
-                    await self._controlled.do(deed, driver["id"])
+                    await self.controlled.do(deed, driver["id"])
                     return
             known = (await self.installed()).get(label)
             if deed not in ("start", "restart") or known is None:
                 raise NotControlled(f"there is no driver {label}")
-            await self._controlled.add_installed(known.binary, known.label, known.skeleton)
+            await self.controlled.add_installed(known.binary, known.label, known.skeleton)
 
 
 def _serves(driver: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from ..launcher import Launcher
 from ..serving import NotControlled
 from ..site import Site
 from ..store.profiles import Profile
@@ -25,7 +26,7 @@ async def _page(visit: Visit, site: Site, status: int = 200, problem: str = "") 
             found = await controlled.look()
         except NotControlled as error:
             why = str(error)
-    launcher = visit.web.launcher
+    launcher = _launcher(visit, site)
     return visit.render(
         "server.html",
         status,
@@ -38,6 +39,12 @@ async def _page(visit: Visit, site: Site, status: int = 200, problem: str = "") 
         active=launcher.active if launcher is not None else "",
         may_save=launcher is not None,
     )
+
+
+def _launcher(visit: Visit, site: Site) -> Launcher | None:
+    """Starts profiles, if it does so on this server."""
+    found = visit.web.launcher
+    return found if found is not None and found.controlled is visit.web.controlled.get(site.name) else None
 
 
 async def server(visit: Visit) -> Answer:
@@ -60,8 +67,10 @@ async def change(visit: Visit) -> Answer:
         if deed == "add":
             await controlled.add(spec, form.get("name", "").strip()[:60])
         elif driver.isdecimal() and len(driver) < 10:
-            known = {one["id"]: one["label"] for one in (await controlled.look())["drivers"]}
-            if known.get(int(driver)) != subject:  # they begin anew with the INDI server: it would be another one
+            found = await controlled.look()
+            known = {one["id"]: one["label"] for one in found["drivers"]}
+            # Their numbers begin anew with the INDI server, and several may have one label: it would be another one.
+            if known.get(int(driver)) != subject or form.get("since") != str(found["status"]["since"]):
                 raise Problem(409, "Not done: the drivers are others by now. Look at the page of the server again.")
             visit.check_again()
             await controlled.do(deed, int(driver))
@@ -76,7 +85,9 @@ async def change(visit: Visit) -> Answer:
 
 async def _profile(visit: Visit, site: Site, form: dict[str, str]) -> Response:
     """Start, make or delete a set of drivers."""
-    web = visit.web
+    web, launcher = visit.web, _launcher(visit, site)
+    if launcher is None:
+        raise Problem(404, "Profiles are started on another server.")
     name, deed = form["profile"].strip(), form.get("do", "")
     known = web.profiles.get(name)
     problem = ""
@@ -86,14 +97,14 @@ async def _profile(visit: Visit, site: Site, form: dict[str, str]) -> Response:
             labels = tuple(word for word in words if "@" not in word)
             remotes = tuple(word for word in words if "@" in word)
             web.profiles.save(replace(known or Profile(name), labels=labels, remotes=remotes))
-        elif known is None or web.launcher is None:
+        elif known is None:
             raise Problem(404, f"There is no profile {name}.")
         elif deed == "delete profile":
             web.profiles.delete(name)
         elif deed == "at boot":
             web.profiles.save(replace(known, autostart=not known.autostart))
         elif deed == "start profile":
-            problem = "; ".join(await web.launcher.start(known))
+            problem = "; ".join(await launcher.start(known))
         else:
             raise Problem(422, "A profile can be saved, started and deleted.")
     except (NotControlled, Refusal) as error:

@@ -279,7 +279,7 @@ async def test_the_first_start_with_drivers_of_its_own(tmp_path):
             assert "only libindi" in answer.text
             hidden = {
                 field: html.unescape(re.search(rf'name="{field}" value="([^"]*)"', page.text)[1])
-                for field in ("driver", "label")
+                for field in ("driver", "since", "label")
             }
             answer = await browser.post("/server", data={"do": "stop", **hidden})
             assert answer.status_code == 303

@@ -300,8 +300,8 @@ async def test_one_profile_is_started_at_boot_and_the_audit_knows_who_said_so(tm
 async def test_a_profile_that_is_saved_again_is_still_started_at_boot(tmp_path):
     async with website(tmp_path) as site, site.browser("admin") as browser:
         web = site.web
-        web.launcher = Launcher(Controlled(str(tmp_path / "none"), 1))
         web.controlled[web.first.name] = Controlled(str(tmp_path / "none"), 1)
+        web.launcher = Launcher(web.controlled[web.first.name])
         for more in (
             {"do": "save profile", "labels": "A"},
             {"do": "at boot"},
@@ -322,14 +322,28 @@ async def test_a_page_of_before_acts_on_no_other_driver(tmp_path):
             self.done = []
 
         async def look(self):
-            return {"drivers": [{"id": 1, "label": "Mount"}]}
+            return {"drivers": [{"id": 1, "label": "Mount"}], "status": {"since": 5.5}}
 
         async def do(self, deed, driver):
             self.done.append((deed, driver))
 
     async with website(tmp_path) as site, site.browser("admin") as browser:
         server = site.web.controlled[site.web.first.name] = Anew()
-        for label, status in (("Camera", 409), ("Mount", 303)):
-            answer = await browser.post("/server", data={"do": "stop", "driver": "1", "label": label})
-            assert answer.status_code == status
+        # Several drivers of one program may have one label.
+        for label, since, status in (("Camera", "5.5", 409), ("Mount", "4.5", 409), ("Mount", "5.5", 303)):
+            data = {"do": "stop", "driver": "1", "label": label, "since": since}
+            assert (await browser.post("/server", data=data)).status_code == status
         assert server.done == [("stop", 1)]
+
+
+@asynchronous
+async def test_the_page_of_one_server_starts_no_profile_on_another_one(tmp_path):
+    async with website(tmp_path) as site, site.browser("admin") as browser:
+        web = site.web
+        web.controlled[web.first.name] = Controlled(str(tmp_path / "none"), 1)
+        web.launcher = Launcher(Controlled(str(tmp_path / "other"), 2))
+        web.profiles.save(Profile("night"))
+        for deed in ("start profile", "delete profile", "save profile"):
+            answer = await browser.post("/server", data={"profile": "night", "do": deed})
+            assert answer.status_code == 404
+        assert web.profiles.get("night") == Profile("night")
