@@ -118,19 +118,20 @@ class Commands:
         for command in self._known.values():
             command.done.set()
 
-    def get(self, id: int, session: str) -> Command | None:
-        """A command of this session."""
+    def get(self, id: int, site: str, session: str) -> Command | None:
+        """A command of this session to this INDI server: another one has other properties of the same numbers."""
         found = self._known.get(id)
-        return found if found is not None and found.session == session else None
+        return found if found is not None and (found.site, found.session) == (site, session) else None
 
-    def since(self, id: int, session: str) -> list[Command]:
-        """Those of a session that ended after so many had; see :attr:`ended`."""
-        return [command for command in self._ended[max(0, id - self._forgotten) :] if command.session == session]
+    def since(self, id: int, site: str, session: str) -> list[Command]:
+        """Those of a session to one INDI server that ended after so many had; see :attr:`ended`."""
+        ended = self._ended[max(0, id - self._forgotten) :]
+        return [command for command in ended if (command.site, command.session) == (site, session)]
 
-    def lately(self, session: str, seconds: float = 300.0) -> list[Command]:
-        """Those of a session that have ended in the last seconds."""
+    def lately(self, site: str, session: str, seconds: float = 300.0) -> list[Command]:
+        """Those of a session to one INDI server that have ended in the last seconds."""
         begin = time.monotonic() - seconds
-        return [command for command in self._ended if command.session == session and command.at >= begin]
+        return [c for c in self._ended if (c.site, c.session) == (site, session) and c.at >= begin]
 
     @property
     def ended(self) -> int:
@@ -259,7 +260,8 @@ def _in_a_line(text: str | None) -> str | None:
 
 
 def values_of_form(prop: Property, fields: Mapping[str, str]) -> dict[str, Value]:
-    """What a form says about a property: ``press`` names a switch, ``m.NAME`` is a value, ``o.NAME`` what it was.
+    """What a form says about a property: ``press`` names a switch and ``to`` what it is to be, ``m.NAME`` is a value,
+    ``o.NAME`` what it was.
 
     Raises:
         Denied: It says nothing.
@@ -271,19 +273,21 @@ def values_of_form(prop: Property, fields: Mapping[str, str]) -> dict[str, Value
         member = prop.members.get(name) if name is not None else None
         if member is None:
             raise Denied(422, "Not sent: there is no such switch.")
-        if prop.rule is SwitchRule.ANY_OF_MANY:
-            wanted = fields.get("to")
-            return {member.name: wanted if wanted in ("On", "Off") else "Off" if member.on else "On"}
-        if prop.rule is SwitchRule.AT_MOST_ONE and member.on and fields.get("to") != "On":
-            return {member.name: "Off"}
+        wanted = fields.get("to")
+        if wanted not in ("On", "Off"):
+            wanted = "Off" if member.on else "On"
+        if prop.rule is SwitchRule.ANY_OF_MANY or (prop.rule is SwitchRule.AT_MOST_ONE and wanted == "Off"):
+            return {member.name: wanted}
         return press(prop, member.name)
     given = {name.removeprefix("m."): value for name, value in fields.items() if name.startswith("m.")}
     if prop.kind is VectorKind.NUMBER:
         found: dict[str, Value] = {name: value.strip() for name, value in given.items() if value.strip()}
     else:
         changed = {name: value for name, value in given.items() if _in_a_line(fields.get(f"o.{name}")) != value}
-        # A field of one line has lost the line breaks of a text that nobody has touched.
-        same = {name: fields.get(f"o.{name}") or value for name, value in given.items()}
+        # A field of one line has lost the line breaks of a text that nobody has touched.  One that is only written,
+        # such as a password, is not shown: an empty field says nothing of it.
+        is_shown = prop.perm is not Permission.WRITE_ONLY
+        same = {name: fields.get(f"o.{name}") or value for name, value in given.items() if is_shown}
         found = {name: value.replace("\r\n", "\n") for name, value in (changed or same).items()}
     if not found:
         raise Denied(422, "Not sent: there is no new value.")

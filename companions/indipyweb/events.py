@@ -154,7 +154,7 @@ class EventStream:
                 "role": int(self._actor.role),
             }
             # What came of commands while the page had no stream.
-            hello["done"] = [command.facts() for command in self._commands.lately(self._whose)]
+            hello["done"] = [command.facts() for command in self._commands.lately(site.name, self._whose)]
             await say(f"retry: 2000\n{_event('hello', {**hello, 'link': site.link(), 'alerts': site.alert_facts()})}")
             link: dict[str, Any] = site.link()
             loop = asyncio.get_running_loop()
@@ -176,7 +176,7 @@ class EventStream:
                     alerts = site.alerts_rev
                     out.append(_event("alerts", site.alert_facts()))
                 if self._commands.ended != ended:
-                    for command in self._commands.since(ended, self._whose):
+                    for command in self._commands.since(ended, site.name, self._whose):
                         out.append(_event("outcome", command.facts()))  # noqa: PERF401
                     ended = self._commands.ended
                 if loop.time() >= ping:

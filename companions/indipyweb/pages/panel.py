@@ -88,12 +88,13 @@ async def home(visit: Visit) -> Answer:
     )
 
 
-def _told(visit: Visit) -> dict[int, Command]:
+def _told(visit: Visit, site: Site) -> dict[int, Command]:
     """What is to be said beside a property on a page that was asked for after a command."""
     id = visit.query("c")
     if not id.isdecimal() or len(id) > 12:
         return {}
-    found = visit.web.commands.get(int(id), visit.actor.session or f"{visit.actor.name} {visit.actor.address}")
+    whose = visit.actor.session or f"{visit.actor.name} {visit.actor.address}"
+    found = visit.web.commands.get(int(id), site.name, whose)
     return {found.prop: found} if found is not None else {}
 
 
@@ -118,7 +119,7 @@ async def device(visit: Visit) -> Answer:
         group=group,
         props=shown,
         more=len(props) - len(shown),
-        told=_told(visit),
+        told=_told(visit, site),
         notes=[note_facts(note) for note in found.notes[-5:]][::-1],
         pinned=_pinned(visit, site),
         now=asyncio.get_running_loop().time(),
@@ -215,7 +216,7 @@ async def overview(visit: Visit) -> Answer:
         title="Overview",
         props=[prop for prop in found if prop is not None],
         absent=absent,
-        told=_told(visit),
+        told=_told(visit, site),
         pinned=_pinned(visit, site),
         board=True,
         now=asyncio.get_running_loop().time(),
@@ -240,7 +241,8 @@ async def send(visit: Visit) -> Answer:
     """A command."""
     site = visit.site()
     form = await visit.raw_form()
-    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    # What a switch is to be says the page: somebody else may have turned it meanwhile.
+    fields = {"to": visit.query("to"), **{name: text for name, text in form.multi_items() if isinstance(text, str)}}
     prop = site.model.get(fields.get("d", ""), fields.get("p", ""))
     if prop is None:
         raise Problem(404, "There is no such property now.")
