@@ -23,7 +23,7 @@ from .pages.images import attachment
 from .security.limits import network_of
 from .security.permissions import Need
 from .site import Site
-from .views import loads
+from .views import is_secret, loads
 from .visit import Answer, Problem, Visit
 
 __all__ = ["get", "health", "metrics", "post"]
@@ -119,10 +119,12 @@ def _site_facts(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _veiled(found: dict[str, Any]) -> dict[str, Any]:
-    """Without texts that are only written, such as passwords: some devices repeat them."""
-    if found["perm"] == "wo" and found["vectortype"] == "TextVector":
+    """Without what is only written, such as passwords; see :func:`is_secret`."""
+    if found["perm"] == "wo" and found["vectortype"] in ("TextVector", "NumberVector"):
         for member in found["members"].values():
             member["value"] = ""
+            if "floatvalue" in member:
+                member |= {"floatvalue": None, "formattedvalue": ""}
     return found
 
 
@@ -335,7 +337,8 @@ def _exposition(snapshots: list[tuple[Site, list[Property]]], now: float) -> str
         groups["indi_link_up"].append(f"indi_link_up{{{server}}} {int(site.model.connected)}")
         for prop in props:
             where = f'{server},device="{_quoted(prop.device)}",property="{_quoted(prop.name)}"'
-            left -= 2 + (len(prop) if prop.kind is VectorKind.NUMBER else 0)
+            is_shown = prop.kind is VectorKind.NUMBER and not is_secret(prop)
+            left -= 2 + (len(prop) if is_shown else 0)
             if left < 0:
                 break
             state = list(State).index(prop.state)
@@ -343,7 +346,7 @@ def _exposition(snapshots: list[tuple[Site, list[Property]]], now: float) -> str
             groups["indi_last_update_seconds"].append(
                 f"indi_last_update_seconds{{{where}}} {max(0.0, now - prop.at):.1f}"
             )
-            if prop.kind is VectorKind.NUMBER:
+            if is_shown:
                 groups["indi_number"] += [
                     f'indi_number{{{where},member="{_quoted(member.name)}"}} {member.number!r}'
                     for member in prop.members.values()

@@ -19,7 +19,7 @@ from indipyclient.model.properties import Key
 
 from .disk import Disk
 from .histories import Histories
-from .views import device_facts, dumps, note_facts, piece, shape_of
+from .views import device_facts, dumps, is_secret, note_facts, piece, shape_of
 
 __all__ = ["Alert", "Filter", "Site"]
 
@@ -161,7 +161,8 @@ class Site:
             self._bury()
         for prop in delta.properties:
             self.id_of(prop.key)
-            self.histories.add(prop, now)
+            if not is_secret(prop):
+                self.histories.add(prop, now)
             self._judge(prop, delta, now)
             if self.folder is not None and prop.kind is VectorKind.BLOB and prop.key not in self._savers:
                 saver = asyncio.create_task(self._save(self.folder, prop), name=f"web: BLOBs of {prop.device}")

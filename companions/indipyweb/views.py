@@ -16,6 +16,7 @@ __all__ = [
     "clock_text",
     "device_facts",
     "groups_of",
+    "is_secret",
     "limits_text",
     "loads",
     "member_texts",
@@ -101,6 +102,11 @@ def asked_text(prop: Property) -> str:
     return ", ".join(value for value in list(prop.pending.values.values())[:4] if value)[:80]
 
 
+def is_secret(prop: Property) -> bool:
+    """Its values are shown to nobody: they are only written, such as a password, and some devices repeat them."""
+    return prop.perm is Permission.WRITE_ONLY and prop.kind in (VectorKind.TEXT, VectorKind.NUMBER)
+
+
 def limits_text(prop: Property, member: Member) -> str:
     """What a number may be, in words; "" if it may be anything."""
     bounds = member.range
@@ -128,7 +134,7 @@ def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any
         "g": prop.group or NO_GROUP,
         "m": [member_texts(prop, member) for member in prop.members.values()],
     }
-    if prop.perm is Permission.WRITE_ONLY:
+    if is_secret(prop):
         found["m"] = [[""] for _ in prop.members]
     if State.ALERT in delta.passed(prop) and prop.state is not State.ALERT:
         found["was"] = State.ALERT.value

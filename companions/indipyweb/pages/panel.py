@@ -231,7 +231,10 @@ async def pin(visit: Visit) -> Answer:
     if form.get("move") in ("-1", "1"):
         visit.web.pins.move(visit.actor.name, what, int(form["move"]))
         return visit.redirect("/overview", s=site.name)
-    is_there = visit.web.pins.toggle(visit.actor.name, what)
+    try:
+        is_there = visit.web.pins.toggle(visit.actor.name, what)
+    except ValueError as error:
+        raise Problem(409, str(error)) from None
     if visit.wants_json:
         return JSONResponse({"pinned": is_there})
     return visit.back("/overview")

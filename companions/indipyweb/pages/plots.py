@@ -11,11 +11,12 @@ from typing import Final
 
 from starlette.responses import Response
 
-from indipyclient import VectorKind
+from indipyclient import Property, VectorKind
 
 from ..histories import NumberKey
 from ..site import Site
 from ..svgplot import HEIGHT, WIDTH, plot_of
+from ..views import is_secret
 from ..visit import Answer, Visit
 
 __all__ = ["plot", "table"]
@@ -34,9 +35,14 @@ def _meant(visit: Visit, site: Site) -> list[NumberKey]:
         if isinstance(names, list) and len(names) == 3 and all(isinstance(name, str) for name in names):
             key = (names[0], names[1], names[2])
             prop = site.model.get(*key[:2])
-            if key not in found and prop is not None and prop.kind is VectorKind.NUMBER and key[2] in prop.members:
+            if key not in found and prop is not None and _is_plotted(prop) and key[2] in prop.members:
                 found.append(key)
     return found
+
+
+def _is_plotted(prop: Property) -> bool:
+    """It is drawn."""
+    return prop.kind is VectorKind.NUMBER and not is_secret(prop)
 
 
 def _seconds(visit: Visit) -> int:
@@ -64,7 +70,7 @@ async def plot(visit: Visit) -> Answer:
     choices = [
         ((device, prop.name, member.name), f"{prop.label}: {member.label}")
         for prop in (found.properties.values() if found is not None else ())
-        if prop.kind is VectorKind.NUMBER
+        if _is_plotted(prop)
         for member in prop.members.values()
     ]
     return visit.render(

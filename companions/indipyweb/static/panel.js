@@ -361,7 +361,7 @@
     if (form.matches(".pin") && event.submitter && !event.submitter.name) {
       event.preventDefault();
       fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" } })
-        .then((r) => r.json()).then((f) => { if ("pinned" in f) event.submitter.setAttribute("aria-pressed", String(f.pinned)); }).catch(() => {});
+        .then((r) => r.json()).then((f) => { if ("pinned" in f) event.submitter.setAttribute("aria-pressed", String(f.pinned)); else showOutcome({ p: node.id.slice(1), state: "bad", text: f.error || "Not done." }); }).catch(() => {});
       return;
     }
     if (!form.matches(".set") || !node) return;

@@ -106,20 +106,24 @@ class Pins:
         return [Pin(*row) for row in rows]
 
     def _save(self, user: str, pins: list[Pin]) -> None:
-        rows = [
-            ("INSERT INTO pins VALUES(?, ?, ?, ?, ?)", (user, place, *pin)) for place, pin in enumerate(pins[:PINS])
-        ]
+        rows = [("INSERT INTO pins VALUES(?, ?, ?, ?, ?)", (user, place, *pin)) for place, pin in enumerate(pins)]
         self._db.write_many(("DELETE FROM pins WHERE username = ?", (user,)), *rows)
 
     def toggle(self, user: str, pin: Pin) -> bool:
-        """Put it there, or take it away; returns whether it is there now."""
+        """Put it there, or take it away; returns whether it is there now.
+
+        Raises:
+            ValueError: There are too many.
+        """
         pins = self.of(user)
         if pin in pins:
             pins.remove(pin)
+        elif len(pins) >= PINS:
+            raise ValueError(f"Not done: an overview has up to {PINS} properties; take one away first.")
         else:
             pins.append(pin)
         self._save(user, pins)
-        return pin in pins[:PINS]
+        return pin in pins
 
     def move(self, user: str, pin: Pin, by: int) -> None:
         """Move it up or down."""

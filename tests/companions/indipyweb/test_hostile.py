@@ -1,6 +1,7 @@
 """What does not come in time, does not end, or goes while it is looked at; and what is nobody else's to see."""
 
 import asyncio
+import json
 import sqlite3
 from collections import Counter
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from indipydriver import Device, IPyDriver
 from indipydriver.propertymembers import TextMember
 from indipydriver.propertyvectors import TextVector
 from indipydriver.protocol.messages import DefMember, DefVector, DelProperty
-from indipydriver.protocol.tags import Permission, State, VectorKind
+from indipydriver.protocol.tags import Permission, State, SwitchRule, VectorKind
 from indipyweb import app as gate
 from indipyweb import connections
 from indipyweb.commands import Commands, Denied
@@ -413,3 +414,29 @@ async def test_the_end_waits_for_nobody_and_is_told(tmp_path):
         assert (await waiting).status_code == 202
         coming.cancel()  # as the server does with what goes on for too long
         assert (await coming).status_code == 503
+
+
+@asynchronous
+async def test_what_is_only_written_is_shown_to_nobody_and_sent_when_it_is_typed(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        model, first = site.web.first.model, site.web.first
+        for kind, value in ((VectorKind.TEXT, "s3cr3t"), (VectorKind.NUMBER, "424242"), (VectorKind.SWITCH, "On")):
+            members = (DefMember("V", value),)
+            rule = {"rule": SwitchRule.ANY_OF_MANY} if kind is VectorKind.SWITCH else {}
+            wo = Permission.WRITE_ONLY
+            model.apply(DefVector(kind, "Lock", kind.value, State.OK, members, "", "", wo, **rule))
+        await site.driver.device["RO"].send_setVector(state="Ok")
+        await soon(lambda: first.rev == model.rev)
+        number = json.dumps(["Lock", "Number", "V"])
+        for path in ("/device?d=Lock", "/api", "/api/Lock", "/api?since=x.0", "/metrics", "/plot?d=Lock", "/overview"):
+            for more in ("", f"&n={number}"):
+                text = (await browser.get(path + more if "?" in path else path)).text
+                assert "s3cr3t" not in text
+                assert "424242" not in text
+        assert number not in (await browser.get("/plot.csv", params={"n": number})).text
+        assert not first.histories.points(("Lock", "Number", "V"), 600)
+        said = json.loads(first.delta(Filter("Lock"), 0)[1])["set"].values()
+        assert [piece["m"] for piece in said] == [[[""]], [[""]], [["On"]]]  # a switch is no secret
+        for kind in ("Text", "Number"):
+            answer = await browser.post("/set", data={"d": "Lock", "p": kind, "o.V": "", "m.V": ""})
+            assert (answer.status_code, "no new value" in answer.text) == (422, True)

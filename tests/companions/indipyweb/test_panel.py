@@ -20,6 +20,7 @@ from indipyweb.pages.plots import LINES
 from indipyweb.security.passwords import Passwords
 from indipyweb.settings import Settings
 from indipyweb.site import Filter
+from indipyweb.store.keeping import PINS, Pin
 from indipyweb.views import MARKS
 from tests.companions.indipyclient.scripted import DEFINE, scripted
 from tests.support import ROOT, asynchronous, running_server
@@ -377,6 +378,11 @@ async def test_pins_are_ones_own_and_in_ones_order(tmp_path):
         assert "Nothing is here yet" in (await other.get("/overview")).text
         await browser.post("/pin", data={"d": AWKWARD, "p": "TEXT"}, headers=JSON)
         assert "Text</h3>" not in (await browser.get("/overview")).text
+        for n in range(PINS - 1):
+            site.web.pins.toggle("user", Pin("", "", str(n)))
+        answer = await browser.post("/pin", data={"d": AWKWARD, "p": "TEXT"}, headers=JSON)
+        assert (answer.status_code, "take one away" in answer.json()["error"]) == (409, True)
+        assert (await browser.post("/pin", data={"d": AWKWARD, "p": "NUM"}, headers=JSON)).json() == {"pinned": False}
 
 
 @asynchronous
