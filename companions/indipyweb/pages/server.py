@@ -101,8 +101,8 @@ async def _profile(visit: Visit, site: Site, form: dict[str, str]) -> Response:
             raise Problem(404, f"There is no profile {name}.")
         elif deed == "delete profile":
             web.profiles.delete(name)
-        elif deed == "at boot":
-            web.profiles.save(replace(known, autostart=not known.autostart))
+        elif deed in ("at boot", "not at boot"):
+            web.profiles.save(replace(known, autostart=deed == "at boot"))
         elif deed == "start profile":
             problem = "; ".join(await launcher.start(known))
         else:
