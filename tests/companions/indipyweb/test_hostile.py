@@ -1,7 +1,9 @@
 """What does not come in time, does not end, or goes while it is looked at; and what is nobody else's to see."""
 
 import asyncio
+import html
 import json
+import re
 import sqlite3
 from collections import Counter
 from urllib.parse import quote
@@ -440,3 +442,21 @@ async def test_what_is_only_written_is_shown_to_nobody_and_sent_when_it_is_typed
         for kind in ("Text", "Number"):
             answer = await browser.post("/set", data={"d": "Lock", "p": kind, "o.V": "", "m.V": ""})
             assert (answer.status_code, "no new value" in answer.text) == (422, True)
+
+
+@asynchronous
+async def test_without_a_script_a_switch_goes_where_its_button_says(tmp_path):
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        where = {"d": AWKWARD, "g": "G/1 &"}
+        for name in ("ANY", "MOST"):
+            for word in ("On", "Off"):
+                page = (await browser.get("/device", params=where)).text
+                form = page[page.index(f'name="p" value="{name}"') :]
+                target = html.unescape(re.search('value="A" formaction="([^"]*)"', form)[1])
+                vector = site.driver.device[name]  # somebody else is quicker
+                vector["A"] = word
+                await vector.send_setVector(state="Ok")
+                site.driver.got.clear()
+                await soon(lambda name=name, word=word: site.web.first.model.get(AWKWARD, name)["A"].value == word)
+                await browser.post(target, data={"d": AWKWARD, "p": name, "press": "A"})
+                assert site.driver.got == [(name, {"A": word})]
