@@ -161,7 +161,7 @@ class DescriptorLink(FramedLink):
             count = write(data)
         except OSError:  # the usual way finds out what that means
             return False
-        self.bytes_sent += count
+        self._taken += count
         if count < len(data):
             self._out.append(memoryview(data)[count:])
             self.unsent += len(data) - count
@@ -307,7 +307,7 @@ class DescriptorLink(FramedLink):
                         self._sent(count)
                     else:
                         out.clear()
-                        self.bytes_sent += size
+                        self._taken += size
                         self.unsent -= size
                     break
                 buffers = self._next_slice()

@@ -46,7 +46,7 @@ class FramedLink:
     def __init__(self, label: str, limits: Limits | None = None, *, lenient: bool = False) -> None:
         self.label = label
         self.bytes_received = 0
-        self.bytes_sent = 0
+        self._taken = 0
         self.unsent = 0
         self._receiver: Receiver | None = None
         self._framer = Framer(limits, lenient=lenient)
@@ -64,6 +64,10 @@ class FramedLink:
         self._dead_since: float | None = None
         self.left_within: Callable[[Framer], None] | None = None
         self._got_end = False  # the peer sends no more
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._taken
 
     @property
     def unfinished(self) -> int:
@@ -189,7 +193,7 @@ class FramedLink:
 
     def _sent(self, count: int) -> None:
         """Take this many bytes off the queue."""
-        self.bytes_sent += count
+        self._taken += count
         self.unsent -= count
         out = self._out
         while count:

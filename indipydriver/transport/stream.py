@@ -23,7 +23,8 @@ __all__ = ["StreamLink"]
 class StreamLink(FramedLink, asyncio.Protocol):
     """A link that is an asyncio protocol: pass it to ``create_connection`` or ``create_server``.
 
-    What the transport has taken counts as sent: it holds at most two SLICEs.
+    What the transport has taken is no longer `unsent`, though it is not in `bytes_sent` until it has left the process:
+    it holds at most two SLICEs.
 
     The transport chooses how much it delivers at once. What would take too long for one turn of the event loop is kept
     and handed on in later turns. So the connection may have ended while received bytes are still to be handed on; the
@@ -50,6 +51,11 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._lost_by: Exception | None = None
         self._half_closes = False
         self._lingering: asyncio.TimerHandle | None = None
+
+    @property
+    def bytes_sent(self) -> int:
+        transport = self._transport
+        return self._taken - (transport.get_write_buffer_size() if transport is not None and not self._ended else 0)
 
     def is_dead(self) -> bool:
         return self._lost
@@ -287,8 +293,13 @@ class StreamLink(FramedLink, asyncio.Protocol):
                     self._tell_drained()
         finally:
             self._sending = False
-        if self._closing and not self._out:
-            transport.close()
+        if self._closing and not self._out:  # in a turn of its own: asyncio may be in the middle of writing
+            asyncio.get_running_loop().call_soon(self._close_transport)
+
+    def _close_transport(self) -> None:
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            self._transport.close()
 
     def _release(self) -> None:
         self._drop_backlog()

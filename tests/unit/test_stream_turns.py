@@ -7,7 +7,7 @@ import pytest
 
 from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.frame import Batch, Frame
-from indipydriver.protocol.framer import Limits
+from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.transport.link import SLICE
 from indipydriver.transport.stream import StreamLink
 from tests.support import asynchronous, eventually
@@ -34,6 +34,7 @@ class Transport(asyncio.Transport):
         self.reading = True
         self.closed = False
         self.written = b""
+        self.held = 0
         link.connection_made(self)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -53,6 +54,9 @@ class Transport(asyncio.Transport):
     def write(self, data: Any) -> None:
         assert not self.closed
         self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return self.held
 
     def close(self) -> None:
         self.lose(None)
@@ -352,3 +356,22 @@ async def test_nothing_comes_after_what_is_too_large(tls: bool) -> None:
     await its.until_closed()
     assert its.receiver.names == ["T000000"]
     assert its.receiver.said == ["FrameTooLarge", "closed"]
+
+
+@either
+@asynchronous
+async def test_what_the_transport_holds_has_not_been_sent(tls: bool) -> None:
+    """Who waits for a slow peer sees that it goes on taking."""
+    setting = Setting(tls)
+    link, transport = setting.link, setting.transport
+    link.write(Batch(Framer().feed(text(1))))
+    transport.held = 50
+    link.flush()
+    size = len(transport.written)
+    assert (link.bytes_sent, link.unsent) == (size - 50, 0)
+    transport.held = 20
+    assert link.bytes_sent == size - 20
+    transport.held = 0
+    link.abort()
+    await setting.until_closed()
+    assert link.bytes_sent == size
