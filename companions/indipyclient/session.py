@@ -31,7 +31,9 @@ SLOWEST: Final = 8 << 10
 UNSEEN: Final = 2 << 20
 """Bytes that have been sent and may still wait in the system."""
 LAST_BYTES: Final = 5.0
-"""Seconds in which a server must take some of what waits when the client ends."""
+"""Seconds in which a server must take some of what waits when the client ends; and all of what is still being sent."""
+LEAVING: Final = 30.0
+"""Seconds in which it must take all that has been sent."""
 
 
 class Owner(Protocol):
@@ -152,14 +154,19 @@ class Session:
         return min(max(self._alive, self.last) + self._under_way / SLOWEST, now)
 
     async def leave(self) -> None:
-        """Send what waits, then end; a server that takes none of it for a while is not waited for."""
+        """Send what waits, then end; a server that takes none of it for a while, or too little, is not waited for.
+
+        What is still being sent, such as a large file, goes out only if that is quick: nobody has been told that it is
+        sent.
+        """
         self._left = True
         link = self._link
+        until = self._loop.time() + (LEAVING if link.unsent <= LOW_WATER else LAST_BYTES)
         link.close()
         try:
-            while not self.closed.done():
+            while not self.closed.done() and (wait := until - self._loop.time()) > 0:
                 sent = link.bytes_sent
-                await asyncio.wait([self.closed], timeout=LAST_BYTES)
+                await asyncio.wait([self.closed], timeout=min(wait, LAST_BYTES))
                 if link.bytes_sent == sent:
                     break
         finally:

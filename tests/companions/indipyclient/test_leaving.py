@@ -96,6 +96,72 @@ async def test_a_server_that_takes_nothing_does_not_hold_up_the_end(monkeypatch)
             await sending
 
 
+@contextlib.asynccontextmanager
+async def slow(size):
+    """A client that sends a BLOB of this size over a line that holds little, and the other end of that."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 14)
+
+    async def connect():
+        link = StreamLink("slow")
+        await link.use(ours, "slow", None)
+        return link
+
+    theirs.send(UPLOAD.encode())
+    client = Client(connect=connect)
+    await client.start()
+    await client.wait_property("CCD", "UP")
+    theirs.recv(1000)
+    sending = asyncio.create_task(client.set("CCD", "UP", a=Blob(bytes(size), ".x"), confirm="sent", timeout=1000))
+    await asyncio.sleep(1)
+    try:
+        yield client, theirs, sending
+    finally:
+        theirs.close()
+        await client.aclose()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def taken(end, rate):
+    """All that comes, so many bytes a second."""
+    found = bytearray()
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            data = end.recv(5000)
+            if not data:
+                return found
+            found += data
+        await asyncio.sleep(5000 / rate)
+
+
+@driver_test
+async def test_what_was_sent_goes_out_over_a_slow_line():
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    async with slow(400_000) as (client, end, sending):
+        assert sending.done()
+        taking = asyncio.create_task(taken(end, 40_000))  # in the process more waits than goes in 5 s
+        await client.aclose()
+        assert (await taking).rstrip().endswith(b"</newBLOBVector>")
+    assert not faults
+
+
+@driver_test
+@pytest.mark.parametrize(
+    ("size", "rate", "most"), [(400_000, 10_000, session.LEAVING), (4_000_000, 200_000, session.LAST_BYTES)]
+)
+async def test_a_server_that_takes_little_does_not_hold_up_the_end(size, rate, most):
+    """Of what is still being sent nobody has been told that it is sent: that is not waited for so long."""
+    async with slow(size) as (client, end, sending):
+        assert sending.done() is (size == 400_000)
+        taking = asyncio.create_task(taken(end, rate))
+        began = asyncio.get_running_loop().time()
+        await client.aclose()
+        assert asyncio.get_running_loop().time() - began < most + 1
+        taking.cancel()
+
+
 # Cancellation
 
 
