@@ -125,6 +125,7 @@ class Device(Received[PropertyVector]):
         self.devicename = devicename
         self.data: dict[str, PropertyVector] = {}
         self.messages: deque[Said] = deque(maxlen=MESSAGES)
+        self.heard = 0  # bytes of these, when the last one came
         self.itemid = client.create_itemid(devicename)
         self.user_string = client.stored_user_string(devicename)
         self._snaps: dict[str, SnapVector] = {}  # of the vectors that have not changed since

@@ -118,7 +118,7 @@ class DeviceStore(Received[Device]):
             return False
         if item.message and (vector is not None or item.name is None):
             said = (stamp(item.timestamp), item.message)
-            device.messages.appendleft(said)
+            self._hear(device, said)
             if item.name is None:
                 self.messages.appendleft(said)
         if item.name is None:
@@ -126,6 +126,13 @@ class DeviceStore(Received[Device]):
         elif vector is not None:
             vector.enable = False
         return True
+
+    def _hear(self, device: Device, said: tuple[datetime, str]) -> None:
+        """Keep what a device has said, and of what it said before as much as there is room for."""
+        device.messages.appendleft(said)
+        while not self._texts.take((size := sum(len(text) for _, text in device.messages)) - device.heard):
+            device.messages.pop()
+        device.heard = size
 
     def _clear(self) -> None:
         self.data.clear()

@@ -247,7 +247,10 @@ class IPyClient(DeviceStore):
             return event_of(item, device, known) if self.delete(item, device, known) else None
         if isinstance(item, Message):
             said = (stamp(item.timestamp), item.message)
-            (self.messages if item.device is None or device is None else device.messages).appendleft(said)
+            if item.device is None or device is None:
+                self.messages.appendleft(said)
+            else:
+                self._hear(device, said)
             self._snap = None
             return event_of(item, device, None)
         if isinstance(item, GetProperties):

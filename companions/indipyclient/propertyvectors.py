@@ -13,6 +13,7 @@ from indipydriver.protocol.messages import DefMember, DefVector, NewVector, OneB
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.protocol.values import parse_timestamp
 
+from .model.kept import brief
 from .model.properties import number_of
 from .propertymembers import (
     BLOBMember,
@@ -155,11 +156,14 @@ class PropertyVector(Mapping[str, Any]):
         of these."""
         long = self._long
         more = self._more_said(message)
-        for one in message.members:
-            size = len(one[1])
-            if (size > SHORT or long) and one[0] in self.data:
-                more += (size if size > SHORT else 0) - long.get(one[0], 0)
-        return more
+        if not long:
+            for one in message.members:
+                if len(one[1]) > SHORT:
+                    break
+            else:
+                return more
+        sizes = {one[0]: len(one[1]) for one in message.members if one[0] in self.data}  # of two with a name the last
+        return more + sum((size if size > SHORT else 0) - long.get(name, 0) for name, size in sizes.items())
 
     def _more_said(self, message: SetVector) -> int:
         return len(message.message) - len(self.message or "") if message.message else 0
@@ -393,7 +397,7 @@ class BLOBVector(PropertyVector):
                 member.received(one.data)
                 self._client.keep_blob(self, one.name, len(one.data))
                 member.blobsize = one.size if one.size is not None else len(one.data)
-                member.blobformat = one.format
+                member.blobformat = brief(one.format) or ""
 
     async def send_newBLOBVector(
         self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})

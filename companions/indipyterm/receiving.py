@@ -20,6 +20,8 @@ __all__ = ["Receiver", "folder_of"]
 Key = tuple[str, str]
 AWAITED: Final = 100
 """Properties that are gone and whose BLOBs are still awaited, at most."""
+FORMAT: Final = 64
+"""Characters of a format that are kept."""
 LAST: Final = 2.0
 """Seconds for the BLOB that is being written when nobody waits any longer."""
 _LOGGER = logging.getLogger(__name__)
@@ -281,7 +283,8 @@ class Receiver:
         prop = self._client.get(*where[:2])
         if blob.member in prop.members if prop is not None else where[:2] in self._receptions:
             self._members.setdefault(where[:2], set()).add(blob.member)
-            self.last[where] = Received(len(blob.data), blob.format, path, count, now, found, problem)
+            format = blob.format[:FORMAT]
+            self.last[where] = Received(len(blob.data), format, path, count, now, found, problem)
         self._told(where[:2])
         if problem:
             self._lose(where[:2], 1, problem)

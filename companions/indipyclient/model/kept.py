@@ -21,7 +21,7 @@ TEXT_BYTES: Final = 256 << 20
 EACH: Final = 256
 """Bytes that a member takes beside its texts."""
 _BRIEF: Final = 64
-"""Characters of a time that means something."""
+"""Characters of a time, or of the format of a BLOB, that mean something."""
 
 MemberKey = tuple[str, str, str]
 """Device, property and member name."""
@@ -82,7 +82,7 @@ class KeptTexts:
 
 
 def brief(text: str | None) -> str | None:
-    """A timestamp or a time-out; None if it is too long to be one."""
+    """A timestamp, a time-out or the format of a BLOB; None if it is too long to be one."""
     return text if text is None or len(text) <= _BRIEF else None
 
 

@@ -206,7 +206,7 @@ class Model:
                 self.unknown += 1
                 continue
             data = one.data if self._keep_blobs else None
-            members[one.name] = member._replace(format=one.format, data=data, size=one.size)
+            members[one.name] = member._replace(format=brief(one.format) or "", data=data, size=one.size)
             for key in self._blobs.add((*old.key, one.name), len(data)) if data is not None else ():
                 if key[:2] == old.key:
                     members[key[2]] = members[key[2]]._replace(data=None)

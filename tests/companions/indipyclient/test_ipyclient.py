@@ -15,7 +15,7 @@ import indipyclient as ipc
 from indipyclient.events import getProperties
 from indipyclient.propertymembers import BLOBMember, NumberMember, SwitchMember
 from indipyclient.queclient import QueClient
-from indipydriver.protocol.messages import OneMember, SetVector
+from indipydriver.protocol.messages import Message, OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import VectorKind
 from tests.support import asynchronous, eventually, match, pypi
 
@@ -676,6 +676,32 @@ async def test_a_server_cannot_fill_the_memory_with_texts(monkeypatch, caplog):
     await client._handle(define("D", "N", N=("3", "0", "9", "0")))
     assert len(client["D"]["N"].message) == 8000
     assert client._texts.bytes == sum(vector.size for vector in client["D"].values())
+
+
+@asynchronous
+async def test_a_server_cannot_fill_the_memory_beside_the_texts(monkeypatch):
+    """By members that are named twice, by formats of BLOBs, by what devices say."""
+    monkeypatch.setattr("indipyclient.model.kept.TEXT_BYTES", 10_000)
+    client = Client()
+    await client._handle(define("D", "A", VectorKind.TEXT, T="x"))
+    counted = client._texts.bytes
+    for _ in range(2):
+        await client._handle(update("D", "A", VectorKind.TEXT, T="y" * 5000))
+        twice = tuple(OneMember("T", "z" * length, None, None, None) for length in (200, 129))
+        await client._handle(SetVector(VectorKind.TEXT, "D", "A", twice))
+        assert client._texts.bytes - counted < 200
+    await client._handle(define("D", "I", VectorKind.BLOB, PIC=""))
+    await client._handle(SetVector(VectorKind.BLOB, "D", "I", (OneBlob("PIC", b"x", 1, ".x" * 2000),)))
+    assert client["D"]["I"].member("PIC").blobformat == ""
+    for number in range(20):
+        await client._handle(Message("D", f"{number}" * 2000, None))
+    said = [text for _, text in client["D"].messages]
+    assert said[0] == "19" * 2000
+    assert 1 < len(said) < 4
+    assert client._texts.bytes == sum(map(len, said)) + sum(vector.size for vector in client["D"].values())
+    client["D"].messages.clear()
+    await client._handle(Message("D", "short", None))
+    assert client._texts.bytes == 5 + sum(vector.size for vector in client["D"].values())
 
 
 def test_the_newest_blobs_are_kept_up_to_a_bound(monkeypatch):

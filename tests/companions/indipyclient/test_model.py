@@ -9,7 +9,7 @@ from indipyclient.model import model as module
 from indipyclient.model.history import History, Point
 from indipyclient.model.model import Model, What
 from indipyclient.model.properties import Pending
-from indipydriver.protocol.messages import OneMember, SetVector
+from indipydriver.protocol.messages import OneBlob, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 
 from .site import define, delete, say, update
@@ -207,6 +207,13 @@ def test_what_properties_say_counts_among_the_texts(model, monkeypatch, kind):
     model.apply(define(name="P1", kind=kind, T=""))
     model.apply(delete())
     assert model._texts.bytes == 0
+
+
+def test_the_format_of_a_blob_that_is_none_is_not_kept(model):
+    model.apply(define(name="A", kind=VectorKind.BLOB, PIC=""))
+    for format in (".fits", ".x" * 2000):
+        model.apply(SetVector(VectorKind.BLOB, "Mount", "A", (OneBlob("PIC", b"x", 1, format),)))
+        assert model.get("Mount", "A")["PIC"].format == ("" if len(format) > 100 else format)
 
 
 def test_the_newest_blobs_are_kept_up_to_a_bound(model, monkeypatch):
