@@ -205,18 +205,19 @@ class Engine:
         while not session.closed.done():
             now = loop.time()
             last = session.alive()
-            silent = now - last
-            due = last + self.idle
+            silent, due = now - last, last + self.idle
+            asked = self._asked if self._asked > last + self.idle / 2 else now  # who was suspended could not ask
+            until = max(last + self.unanswered, asked + self.unanswered - self.idle)
             if len(model) == 0:
                 if now >= self._asked + ASK_EVERY:
                     self._ask(session, None)
                 due = min(self._asked + ASK_EVERY, now + self.idle)  # by then there may be something
-            elif silent >= self.unanswered:
+            elif now >= until:
                 return True
             elif silent >= self.idle:
-                if self._asked <= last + self.idle / 2:
+                if asked == now:
                     self._ask(session, model.names()[:ASKED_AT_ONCE])
-                due = min(last + self.unanswered, now + max(self.idle / 2, 1.0))
+                due = min(until, now + max(self.idle / 2, 1.0))
             if model.has_stale:
                 settled = max(model.defined_at, self.status.since) + SETTLED
                 if now >= settled:
@@ -230,8 +231,7 @@ class Engine:
     def _ask(self, session: Session, devices: list[str] | None) -> None:
         self._asked = self._loop.time()
         for device in [None] if devices is None else devices:
-            name = self.model.names(device)[0] if device is not None else None
-            session.put(encode(GetProperties(device, name)))
+            session.put(encode(GetProperties(device, self.model.names(device)[0] if device is not None else None)))
 
     def _lose(self) -> None:
         self.model.link_lost()

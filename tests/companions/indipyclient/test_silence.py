@@ -98,6 +98,24 @@ async def test_silence_is_noticed_in_time_although_something_was_sent():
 
 
 @driver_test
+async def test_who_was_suspended_asks_before_it_gives_up():
+    async with meeting(DEFINE) as (line, client):
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(1)
+        line.take()
+        loop._virtual_time += 600.0
+        await asyncio.sleep(1)
+        assert b"<getProperties" in line.take()
+        line.say(numbers("Ok", RA=4))
+        await asyncio.sleep(10)
+        loop._virtual_time += 600.0
+        began = loop.time()
+        await client.wait_link(False)  # there is no answer this time
+        assert 19 <= loop.time() - began <= 22
+        assert client.stats.reconnects == 0
+
+
+@driver_test
 async def test_a_blob_that_is_sent_for_minutes_is_no_silence():
     async with meeting(UPLOAD, room=1 << 16) as (line, client):
         task = asyncio.create_task(client.set("CCD", "UP", a=Blob(bytes(1_000_000), ".x"), timeout=3600))
