@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
@@ -37,6 +38,8 @@ __all__ = ["INTERVAL", "Listener", "Session"]
 Key = tuple[str, str]
 INTERVAL: Final = 0.1
 """Seconds between two looks at what has changed."""
+LAST: Final = 1.0
+"""Seconds for what was sent when nobody waits any longer."""
 FAILURES: Final = 100
 """What has failed while somebody quits, of which so much is told."""
 _LOGGER = logging.getLogger(__name__)
@@ -156,7 +159,9 @@ class Session:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         unwritten = await self.receiver.aclose()
-        await self.client.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST):  # what still waits, waits behind a file that is given up
+                await self.client.aclose()
         return [*_unwritten(unwritten), *files, *(self._failed or ())]
 
     async def _follow(self) -> None:

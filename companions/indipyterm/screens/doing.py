@@ -125,9 +125,8 @@ class Doing(_Base):
             if path is not None:
                 session.send_file(prop, member.name, path, self._tell)
 
-        self.app.push_screen(
-            FileChooser(session.receiver.folder or _here(), f"Send a file as {prop.label}: {member.label}"), done
-        )
+        title = f"Send a file as {prop.label}: {member.label}"
+        self.app.push_screen(FileChooser(session.receiver.folder or _here(), title, self.table.aim.settle), done)
 
     def _tell(self, why: str, done: str = "") -> None:
         if why:

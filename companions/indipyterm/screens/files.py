@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 from pathlib import Path
 from typing import ClassVar
@@ -32,6 +34,7 @@ class _Files(Lines, can_focus=False):
         super().__init__(id="files")
         self.entries: list[tuple[str, bool, int]] = []
         self.at = 0
+        self.clicked = False  # since they are shown
 
     def count(self) -> int:
         return len(self.entries)
@@ -54,15 +57,21 @@ class _Files(Lines, can_focus=False):
         line = self.scroll_offset.y + event.y
         if line >= len(self.entries):
             return
-        if line != self.at:
-            self.at = line
+        if line != self.at or not self.clicked:  # a double click on a folder is not for what is in it
+            self.at, self.clicked = line, True
             self.recount()
         elif isinstance(self.screen, FileChooser):
             self.screen.take()
 
 
 class FileChooser(Dialog[Path]):
-    """Folders are walked with the arrows and Enter; what is typed filters."""
+    """Folders are walked with the arrows and Enter; what is typed filters.
+
+    Args:
+        folder: Where it begins.
+        title: What the file is for.
+        settle: Seconds in which a folder is read; a key before was typed for something else.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "turn(1)", show=False, priority=True),
@@ -73,9 +82,10 @@ class FileChooser(Dialog[Path]):
         Binding("alt+up,ctrl+up", "parent", show=False, priority=True),
     ]
 
-    def __init__(self, folder: Path, title: str) -> None:
+    def __init__(self, folder: Path, title: str, settle: float = 0.0) -> None:
         super().__init__()
         self.folder = folder
+        self._settle, self._opened = settle, -math.inf
         self._title = title
         self._files = _Files()
         self._hidden = False
@@ -121,6 +131,7 @@ class FileChooser(Dialog[Path]):
         above: list[tuple[str, bool, int]] = [("..", True, 0)] if not part else []
         self._files.entries = above + entries
         self._files.at = 1 if above and entries else 0
+        self._files.clicked = False
         self._files.recount()
         self._files.scroll_to(y=0, animate=False, immediate=True)
         self._where.put(str(self.folder))
@@ -165,11 +176,14 @@ class FileChooser(Dialog[Path]):
         path = self.folder.parent if name == ".." else self.folder / name
         if is_folder:
             self._enter(path)
+        elif asyncio.get_running_loop().time() - self._opened < self._settle:
+            self._wrong.put("read this first, and press again")
         else:
             self._choose(path)
 
     def _enter(self, path: Path) -> None:
         self.folder = path.resolve()
+        self._opened = asyncio.get_running_loop().time()
         field = self.query_one("#name", Field)
         if field.value:
             field.value = ""

@@ -1,5 +1,7 @@
 """What is stale is nowhere shown as live; names of files that no system takes; properties without number or end."""
 
+import asyncio
+
 import pytest
 
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
@@ -285,3 +287,44 @@ async def test_a_question_is_read_whole(size):
         await screen.go(name, "CONNECTION", "DISCONNECT")
         await screen.press("space")
         await screen.sees("Mount", "is Busy.", "it?", "y  yes")
+
+
+@asynchronous
+async def test_whoever_opens_a_folder_does_not_send_what_is_in_it(tmp_path, monkeypatch):
+    """By a double click, or by Enter that is held down."""
+    for folder in (tmp_path / "flats", tmp_path / "zero"):
+        folder.mkdir()
+    (tmp_path / "flats" / "pixels").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    async with terminal(CAMERA) as screen:
+        screen.main.action_edit()
+        await screen.sees("flats/")
+        chooser = screen.app.screen
+        await screen.pilot.click("#files", offset=(3, 1), times=3)
+        await screen.sees("pixels")
+        await screen.settled()
+        assert screen.app.screen is chooser
+        chooser.action_parent()
+        chooser._settle = 1000.0
+        await screen.press("enter")
+        await screen.sees("pixels")
+        await screen.press("enter")
+        await screen.sees("read this first")
+        assert screen.app.screen is chooser
+        chooser._settle = 0.0
+        await screen.press("enter")
+        assert (await screen.sent("newBLOBVector"))[0].get("size") == "1"
+
+
+@asynchronous
+async def test_whoever_quits_now_does_not_wait_for_a_file(tmp_path, monkeypatch):
+    (tmp_path / "pixels").write_bytes(bytes(8_000_000))
+    for name in ("LAST_BYTES", "LEAVING"):
+        monkeypatch.setattr(f"indipyclient.session.{name}", 1000.0)
+    async with terminal(CAMERA) as screen:
+        await screen.readable()
+        prop, member = screen.main.table.current()
+        screen.session.send_file(prop, member.name, tmp_path / "pixels", lambda why, done: None)
+        await eventually(lambda: screen.session.client._engine.session.unsent > 1_000_000, 30)
+        async with asyncio.timeout(30):
+            assert await screen.session.aclose() == ["pixels not sent"]
