@@ -20,7 +20,6 @@ from __future__ import annotations
 import array
 import errno
 import socket
-import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -30,7 +29,7 @@ from ..protocol.blobs import BlobCollector, BlobHook, HookedFramer
 from ..protocol.frame import Address, Batch, BlobFrame, Frame
 from ..protocol.framer import Framer, Limits
 from ..protocol.texts import excerpt
-from .descriptor import DescriptorLink
+from .descriptor import DescriptorLink, all_is_taken
 from .memoryfile import (
     MAX_DESCRIPTORS,
     AttachedFrame,
@@ -354,7 +353,7 @@ class PassingLink(DescriptorLink):
 
     def _pass(self, first: Tagged, buffers: Sequence[bytes | memoryview]) -> int:
         """Send with descriptors, which travel with the first byte."""
-        if self._in_flight and _all_is_read(self._socket):
+        if self._in_flight and all_is_taken(self._socket):
             self._in_flight = 0
         if self._in_flight >= MAX_IN_FLIGHT:
             self._must_wait = True
@@ -379,15 +378,3 @@ class PassingLink(DescriptorLink):
             if isinstance(self._out[index], Tagged):
                 return buffers[:index]
         return buffers
-
-
-def _all_is_read(sock: socket.socket) -> bool:
-    """Has the other end of a local socket read all that was sent?"""
-    if not sys.platform.startswith("linux"):
-        return True
-    import fcntl
-    import termios
-
-    unread = array.array("i", [0])
-    fcntl.ioctl(sock, termios.TIOCOUTQ, unread)
-    return unread[0] == 0

@@ -9,6 +9,7 @@ of which as many bytes may take seconds, in smaller ones, so that the other link
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
 import os
@@ -58,6 +59,18 @@ def tune_socket(sock: socket.socket) -> None:
     for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
+
+
+def all_is_taken(sock: socket.socket) -> bool:
+    """Has the other end of a local socket read, or of TCP received, all that was sent?  Only Linux tells."""
+    if not sys.platform.startswith("linux"):
+        return True
+    import fcntl
+    import termios
+
+    waiting = array.array("i", [0])
+    fcntl.ioctl(sock, termios.TIOCOUTQ, waiting)
+    return waiting[0] == 0
 
 
 def has_hung_up(fd: int) -> bool:

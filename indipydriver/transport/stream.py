@@ -7,10 +7,10 @@ import contextlib
 import socket
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..protocol.framer import Limits
-from .descriptor import tune_socket
+from .descriptor import all_is_taken, tune_socket
 from .framed import FramedLink
 from .link import FIRST_PORTION, SLICE, Receiver, portion_after
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import ssl
 
 __all__ = ["StreamLink"]
+
+_LOOK_EVERY: Final = 0.01
+"""Seconds between two looks whether the peer has all, when the link is to end."""
 
 
 class StreamLink(FramedLink, asyncio.Protocol):
@@ -297,9 +300,21 @@ class StreamLink(FramedLink, asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._close_transport)
 
     def _close_transport(self) -> None:
-        assert self._transport is not None
-        if not self._transport.is_closing():
-            self._transport.close()
+        """End, when the system of the peer has all that was sent: what comes in for a socket that is closed makes TCP
+        reset the connection, and drop what is still on its way."""
+        transport = self._transport
+        assert transport is not None
+        if transport.is_closing():
+            return
+        if self._half_closes and not self._is_taken(transport):
+            transport.write_eof()
+            self._lingering = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._close_transport)
+        else:
+            transport.close()
+
+    def _is_taken(self, transport: asyncio.Transport) -> bool:
+        sock = transport.get_extra_info("socket")
+        return not transport.get_write_buffer_size() and (sock is None or all_is_taken(sock))
 
     def _release(self) -> None:
         self._drop_backlog()

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import gc
 import socket
+import sys
 import threading
 
 import pytest
@@ -145,6 +146,46 @@ async def test_what_was_sent_goes_out_over_a_slow_line():
         await client.aclose()
         assert (await taking).rstrip().endswith(b"</newBLOBVector>")
     assert not faults
+
+
+@asynchronous
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what has arrived")
+async def test_what_was_sent_goes_out_to_a_server_that_goes_on_talking():
+    """What comes in after a socket is closed makes TCP drop what is still on its way."""
+    loop = asyncio.get_running_loop()
+    found = bytearray()
+
+    async def talk(end):
+        with contextlib.suppress(OSError):
+            while True:
+                await loop.sock_sendall(end, numbers("Ok", RA=4).encode())
+                await asyncio.sleep(0)
+
+    async def serve(listening):
+        end, _ = await loop.sock_accept(listening)
+        with end:
+            await loop.sock_sendall(end, (DEFINE + UPLOAD).encode())
+            talking = asyncio.create_task(talk(end))
+            await asyncio.sleep(0.2)
+            with contextlib.suppress(OSError):
+                while data := await loop.sock_recv(end, 20_000):
+                    found.extend(data)
+                    await asyncio.sleep(0.005)
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        serving = asyncio.create_task(serve(listening))
+        client = Client("127.0.0.1", listening.getsockname()[1])
+        await client.start()
+        await client.wait_property("CCD", "UP")
+        await client.set("CCD", "UP", a=Blob(bytes(400_000), ".x"), confirm="sent", timeout=30)
+        async with asyncio.timeout(30):
+            await client.aclose()
+            await serving
+    assert found.rstrip().endswith(b"</newBLOBVector>")
 
 
 @driver_test
