@@ -21,6 +21,8 @@ __all__ = ["StreamLink"]
 
 _LOOK_EVERY: Final = 0.01
 """Seconds between two looks whether the peer has all, when the link is to end."""
+_LONGEST_END: Final = 30.0
+"""Seconds after which it ends in any case: the system goes on sending, unless the peer says something."""
 
 
 class StreamLink(FramedLink, asyncio.Protocol):
@@ -54,6 +56,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._lost_by: Exception | None = None
         self._half_closes = False
         self._lingering: asyncio.TimerHandle | None = None
+        self._end_by = 0.0  # in the loop's time, once the link is only waiting for the peer to have all
 
     @property
     def bytes_sent(self) -> int:
@@ -296,8 +299,10 @@ class StreamLink(FramedLink, asyncio.Protocol):
                     self._tell_drained()
         finally:
             self._sending = False
-        if self._closing and not self._out:  # in a turn of its own: asyncio may be in the middle of writing
-            asyncio.get_running_loop().call_soon(self._close_transport)
+        if self._closing and not self._out and not self._end_by:
+            loop = asyncio.get_running_loop()
+            self._end_by = loop.time() + _LONGEST_END
+            loop.call_soon(self._close_transport)  # in a turn of its own: asyncio may be in the middle of writing
 
     def _close_transport(self) -> None:
         """End, when the system of the peer has all that was sent: what comes in for a socket that is closed makes TCP
@@ -306,9 +311,10 @@ class StreamLink(FramedLink, asyncio.Protocol):
         assert transport is not None
         if transport.is_closing():
             return
-        if self._half_closes and not self._is_taken(transport):
+        loop = asyncio.get_running_loop()
+        if self._half_closes and not self._is_taken(transport) and loop.time() < self._end_by:
             transport.write_eof()
-            self._lingering = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._close_transport)
+            self._lingering = loop.call_later(_LOOK_EVERY, self._close_transport)
         else:
             transport.close()
 

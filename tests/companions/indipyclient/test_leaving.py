@@ -12,7 +12,11 @@ import pytest
 
 from indipyclient import Blob, Client, LinkLost, LinkState, Lost, NotConnected, Retry, TimedOut, session
 from indipyclient.recording.recorder import record
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.frame import Batch
+from indipydriver.protocol.messages import Message
 from indipydriver.testing import driver_test
+from indipydriver.transport import stream
 from indipydriver.transport.stream import StreamLink
 from tests.support import asynchronous, eventually, match
 
@@ -564,3 +568,30 @@ async def test_a_recording_that_cannot_begin_leaves_nothing(tmp_path):
         with pytest.raises(FileExistsError):
             await record(client, tmp_path / "night")
         assert not left(client)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what has arrived")
+@asynchronous
+async def test_a_closed_link_does_not_wait_for_ever_for_a_peer_that_takes_nothing(monkeypatch):
+    """Whoever closes it need not have a deadline of its own."""
+    monkeypatch.setattr(stream, "_LONGEST_END", 0.2)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    class Ears:
+        def link_drained(self):
+            pass
+
+        def link_closed(self, error):
+            ended.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link = stream.StreamLink("peer")
+        await loop.create_connection(lambda: link, *listening.getsockname())
+        link.open(Ears())
+        link.write(Batch([encode(Message(None, "x" * 4000))] * 80))
+        link.flush()
+        link.close()
+        async with asyncio.timeout(10):
+            await ended.wait()
