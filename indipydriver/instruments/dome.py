@@ -13,7 +13,7 @@ from .parking import Parking
 from .propertydevice import Bound
 from .slaving import Slaving
 from .standarddevice import optional
-from .standardvectors import make_vector, set_limits
+from .standardvectors import make_vector, on_circle, set_limits
 
 __all__ = ["Dome"]
 
@@ -24,6 +24,7 @@ _SHUTTER, _OPEN, _CLOSE = "DOME_SHUTTER", "SHUTTER_OPEN", "SHUTTER_CLOSE"
 _ABORT, _SYNC, _PARK, _POLICY = "DOME_ABORT_MOTION", "DOME_SYNC", "DOME_PARK", "DOME_SHUTTER_PARK_POLICY"
 _SPEED, _RPM, _LOCK = "DOME_SPEED", "DOME_SPEED_VALUE", "MOUNT_POLICY"
 _PLACE, _OPTION = "DOME_PARK_POSITION", "DOME_PARK_OPTION"
+_DIGITS: Final = 4  # of an azimuth
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 _MOUNT_PARK: Final = ("ACTIVE_TELESCOPE", "TELESCOPE_PARK")
 _LEFT: Final = "The dome is being parked, or unparked."
@@ -95,7 +96,7 @@ class Dome(Parking, Slaving, Backlash):
 
     @azimuth.setter
     def azimuth(self, degrees: float) -> None:
-        if self._put(_ABS, {_ABS_MEMBER: round(degrees % 360, 4)}):
+        if self._put(_ABS, {_ABS_MEMBER: on_circle(degrees, _DIGITS)}):
             self._operations.progressed(_PARK)
             self._operations.progressed(_REL)
 
@@ -206,9 +207,10 @@ class Dome(Parking, Slaving, Backlash):
     async def _on_dome_relative(self, values: dict[str, Any]) -> None:
         self._check_dome()
         self._vector(_REL)[_REL_MEMBER] = values[_REL_MEMBER]
-        await self._turn(_REL, (self.azimuth + values[_REL_MEMBER]) % 360, (_ABS, _MOTION))
+        await self._turn(_REL, self.azimuth + values[_REL_MEMBER], (_ABS, _MOTION))
 
     async def _turn(self, name: str, azimuth: float, others: tuple[str, ...]) -> None:
+        azimuth = on_circle(azimuth, _DIGITS)
         after = [*self._operations.drop(_ABS, _REL), *self._operations.running(_ABORT)]
         self._choose(_MOTION, _CW if (azimuth - self.azimuth) % 360 < 180 else _CCW)
 
@@ -391,7 +393,7 @@ class Dome(Parking, Slaving, Backlash):
             await (self.close_roof() if wanted else self.open_roof())
             return
         if wanted:
-            (azimuth,) = self.park_position
+            azimuth = on_circle(self.park_position[0], _DIGITS)
             await self.turn_to(azimuth)
             self._check_going_on(_PARK)
             self.azimuth = azimuth

@@ -10,12 +10,14 @@ from .backlash import Backlash
 from .operations import End, Operation, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
+from .standardvectors import on_circle
 
 __all__ = ["Rotator"]
 
 _ANGLE, _SYNC, _HOME = "ABS_ROTATOR_ANGLE", "SYNC_ROTATOR_ANGLE", "ROTATOR_HOME"
 _ABORT, _REVERSE = "ROTATOR_ABORT_MOTION", "ROTATOR_REVERSE"
 _LIMITS, _RANGE = "ROTATOR_LIMITS", "ROTATOR_LIMITS_VALUE"
+_DIGITS: Final = 6  # of an angle
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.OK, End.FAILED: State.ALERT}
 
 
@@ -59,8 +61,10 @@ class Rotator(Backlash):
 
     @angle.setter
     def angle(self, degrees: float) -> None:
-        if self._put(_ANGLE, {"ANGLE": round(degrees % 360, 6)}):
+        if self._put(_ANGLE, {"ANGLE": on_circle(degrees, _DIGITS)}):
             self._operations.progressed(_HOME)
+        if not self._is_middle_known:  # it has been read for the first time
+            self._middle, self._is_middle_known = self.angle, True
 
     @property
     def reversed(self) -> bool:
@@ -92,19 +96,21 @@ class Rotator(Backlash):
             self._choose(_HOME, None)
         super()._was_interrupted()
 
-    async def _after_definitions(self) -> None:
-        self._middle, self._is_middle_known = self.angle, False
-        await super()._after_definitions()
+    def _before_connecting(self) -> None:
+        self._is_middle_known = False
+        super()._before_connecting()
 
     async def _poll_standard(self) -> None:
-        if not self._is_middle_known and not self._operations.running(_ANGLE, _HOME):
-            self._middle, self._is_middle_known = self.angle, True  # it has been read for the first time
+        if not self._is_middle_known:  # nothing reads it
+            self._middle, self._is_middle_known = self.angle, True
         await super()._poll_standard()
 
     def _check_rotator_range(self, angle: float) -> None:
         """Raise Refused, if a target is outside the safe range."""
         safe = self._get(_LIMITS, _RANGE)
         away = abs((angle - self._middle + 180) % 360 - 180)
+        if 0 < safe < 360 and not self._is_middle_known:
+            raise Refused("It is not known yet where the rotator is")
         if 0 < safe < 360 and away > safe / 2:
             raise Refused(f"{angle:g} degrees are outside the safe range of {safe:g} around {self._middle:g}")
 
@@ -112,7 +118,7 @@ class Rotator(Backlash):
         await self._store(_LIMITS, values)
 
     async def _on_angle(self, values: dict[str, Any]) -> None:
-        target = values["ANGLE"]
+        target = on_circle(values["ANGLE"], _DIGITS)
         self._check_rotator_range(target)
         if target == self.angle and self._rotator_is_there and not self._operations.running(_ANGLE, _HOME):
             await self._send(_ANGLE, State.OK)

@@ -11,7 +11,7 @@ from ..propertyvectors import BLOBVector, LightVector, NumberVector, PropertyVec
 from ..protocol.tags import Permission, VectorKind
 from ..standard import StandardMember, StandardProperty
 
-__all__ = ["make_vector", "set_limits"]
+__all__ = ["make_vector", "on_circle", "set_limits"]
 
 
 def make_vector(
@@ -69,3 +69,8 @@ def set_limits(vector: PropertyVector, member: str, low: float, high: float, ste
     number.min, number.max = low, high
     if step is not None:
         number.step = step
+
+
+def on_circle(degrees: float, digits: int) -> float:
+    """An angle from 0 to less than 360 with so many digits: a target and what is shown can then be equal."""
+    return round(degrees % 360, digits) % 360
