@@ -115,7 +115,6 @@ class Dome(Parking, Slaving, Backlash):
     # --- its properties ---
 
     _is_turning = False  # by start_turning(), until it is stopped
-    _is_to_park = False  # where _PARK, while it runs, is on the way to
     _holds_shutter = False  # it is being parked, or unparked, and opens or closes the shutter
 
     def _standard(self) -> list[Bound]:
@@ -281,7 +280,7 @@ class Dome(Parking, Slaving, Backlash):
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK, _SHUTTER)
 
         def accept() -> None:
-            self._is_turning = False
+            self._is_turning = self._is_to_stop = False
             self._choose(name, None)
 
         ends = {End.DONE: State.OK if name == _ABORT else State.IDLE, End.CANCELLED: State.IDLE}
@@ -333,7 +332,7 @@ class Dome(Parking, Slaving, Backlash):
 
     async def _park_or_unpark(self, wanted: bool) -> None:
         member = "PARK" if wanted else "UNPARK"
-        if wanted == self._is_parked and not self._is_half_way and _PARK not in self._operations:
+        if self._rests(wanted):
             self.info("The dome is already parked." if wanted else "The dome is already unparked.")
             self._choose(_PARK, member)
             await self._send(_PARK, State.OK)
@@ -344,17 +343,18 @@ class Dome(Parking, Slaving, Backlash):
             message = "[ERROR] Cannot park the dome while the mount is not parked."
             if _PARK in self._operations:  # what it does goes on
                 await self._send(_PARK, message=message)
+                await self._send(_MOTION)  # perhaps that was written
                 return
             self._choose(_PARK, "UNPARK")
             await self._send(_PARK, State.ALERT, message=message)
             await self._button(_MOTION, State.IDLE)
             return
-        is_to_stop = not wanted and self._turns and self._is_to_park and _PARK in self._operations
+        self._sets_out(wanted, is_to_stop=self._holds_shutter and not self._parking_moves_shutter(wanted))
+        self._is_to_stop = self._is_to_stop and self._turns  # a roof moves the other way, or on
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK)
-        if is_to_stop or self._parking_moves_shutter(wanted):
+        if self._is_to_stop or self._parking_moves_shutter(wanted):
             after += self._operations.drop(_SHUTTER, quietly=False)
         after += self._operations.running(_ABORT)
-        self._is_to_park = wanted
         self._choose(_PARK, member)
         if not self._turns:
             self._choose(_MOTION, _CCW if wanted else _CW)
@@ -376,13 +376,14 @@ class Dome(Parking, Slaving, Backlash):
         if self._turns:
             others = (_ABS, *(name for name in (_REL, _MOTION) if self._vector_is_busy(name)))
         ends = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
-        work = self._parking(wanted, is_to_stop)
+        work = self._parking(wanted)
         how: dict[str, Any] = {"accept": accept, "revoke": revoke, "others": others, "ends": ends, "then": then}
         await self._perform(_PARK, work, waits=False, after=after, **how)
 
-    async def _parking(self, wanted: bool, is_to_stop: bool) -> None:
-        if self._is_turning or is_to_stop:
+    async def _parking(self, wanted: bool) -> None:
+        if self._is_turning or self._is_to_stop:
             await self.abort()
+            self._is_to_stop = False
         if self._is_turning:
             self._is_turning = False
             await self._button(_MOTION, State.IDLE)

@@ -165,7 +165,6 @@ class Mount(Parking, Site, Paddle):
     # --- its properties ---
 
     _follows = False
-    _is_to_park = False  # where _PARK, while it runs, is on the way to
 
     def _standard(self) -> list[Bound]:
         moves = self._implements("slew_to")
@@ -299,7 +298,7 @@ class Mount(Parking, Site, Paddle):
     ) -> None:
         if self._is_parked:  # it was too late to cancel that
             raise Refused(_PARKED)
-        await self._stop_axes()
+        await self._stop_by_hand()
         await go(ra, dec)
         self._check_going_on(_EOD)
         if track and not self._follows:
@@ -360,6 +359,7 @@ class Mount(Parking, Site, Paddle):
         for result in await asyncio.gather(abort(), self._stop_axes(), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
+        self._is_to_stop = False
 
     async def _on_mount_home(self, values: dict[str, Any]) -> None:
         member = next((member for member, on in values.items() if on), None)
@@ -393,7 +393,7 @@ class Mount(Parking, Site, Paddle):
         await self._perform(_HOME, self._mount_homes(work), waits=False, announce=announce, **how)
 
     async def _mount_homes(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        await self._stop_axes()
+        await self._stop_by_hand()
         await work()
 
     async def _on_pec(self, values: dict[str, Any]) -> None:
@@ -443,7 +443,7 @@ class Mount(Parking, Site, Paddle):
         if member is None:
             return
         wants_park = member == "PARK"
-        if wants_park == self._is_parked and not self._is_half_way and _PARK not in self._operations:
+        if self._rests(wants_park):
             self.info("The mount is already parked." if wants_park else "The mount is not parked.")
             self._choose(_PARK, member)
             await self._send(_PARK, State.IDLE)
@@ -455,11 +455,9 @@ class Mount(Parking, Site, Paddle):
                 self._choose(_PARK, "PARK")
             await self._send(_PARK, None if goes_on else State.ALERT, message=f"[ERROR] {why}")
             return
-        goes_back = not wants_park and self._is_to_park and _PARK in self._operations
-        stop = self._stop_all if goes_back else self._stop_axes
+        self._sets_out(wants_park)
         after = self._operations.drop(_EOD, _PARK, *AXES) + self._operations.running(_ABORT)
         after += self._operations.drop(_HOME, _TRACKING, *PULSES, quietly=False)
-        self._is_to_park = wants_park
         self._choose(_PARK, member)
 
         def accept() -> None:
@@ -475,7 +473,7 @@ class Mount(Parking, Site, Paddle):
             self._vector(_EOD).state = State.BUSY
         how: dict[str, Any] = {"accept": accept, "ends": _PARK_ENDS, "then": then, "after": after, "announce": [_EOD]}
         how["revoke"] = lambda: self._choose(_PARK, "PARK" if self.parked else None)
-        await self._perform(_PARK, self._park_or_unpark(wants_park, stop), waits=False, **how)
+        await self._perform(_PARK, self._park_or_unpark(wants_park), waits=False, **how)
 
     def _locked_words(self) -> str:
         """Why the dome does not let it unpark; nothing if it does."""
@@ -486,8 +484,10 @@ class Mount(Parking, Site, Paddle):
             return "Cannot unpark the mount while the dome is parked."
         return "Cannot unpark the mount as long as it is not known that the dome is unparked."
 
-    async def _park_or_unpark(self, wants_park: bool, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        await stop()
+    async def _park_or_unpark(self, wants_park: bool) -> None:
+        if self._is_to_stop:
+            await self._stop_all()
+        await self._stop_by_hand()
         await self._go(wants_park, self.park() if wants_park else self.unpark(), leaves=not wants_park)
 
     async def _on_dome_policy(self, values: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from ..protocol.tags import State
@@ -36,6 +37,13 @@ _OPPOSITE: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Motion:
+    """A motion of one axis, from its beginning."""
+
+    direction: Direction
+
+
 class Paddle(Instrument):
     """A mount that can be moved by hand. Override :meth:`start_motion` and :meth:`stop_motion`.
 
@@ -44,7 +52,7 @@ class Paddle(Instrument):
     """
 
     slew_rates: ClassVar[Sequence[str]] = ("Guide", "Centering", "Find", "Max")
-    _directions: dict[str, Direction]  # in which the axes move
+    _motions: dict[str, _Motion]  # of the axes that move
 
     @optional
     async def start_motion(self, direction: Direction, rate: int) -> None:
@@ -55,7 +63,7 @@ class Paddle(Instrument):
         """End what start_motion() has begun in this direction."""
 
     def _paddle_bounds(self) -> list[Bound]:
-        self._directions = {}
+        self._motions = {}
         if not self._implements("start_motion"):
             return []
         rates = [
@@ -72,7 +80,7 @@ class Paddle(Instrument):
         ]
 
     async def _prepare(self) -> None:
-        self._directions.clear()
+        self._motions.clear()
         for name in AXES:
             if self._has(name):
                 self._choose(name, None)
@@ -134,27 +142,29 @@ class Paddle(Instrument):
         return []
 
     async def _start_axis(self, name: str, direction: Direction, rate: int) -> None:
-        self._directions[name] = direction
+        self._motions[name] = _Motion(direction)
         await self.start_motion(direction, rate)
 
     async def _stop_axis(self, name: str) -> None:
         """End a motion by hand, if there is one; commands for it have been cancelled."""
         if not self._has(name):
             return
-        direction = self._directions.get(name)
-        if direction is None:
+        motion = self._motions.get(name)
+        if motion is None:
             if name not in self._operations and self._vector(name).state == State.BUSY:  # it has not begun
                 await self._button(name, State.IDLE)
             return
         try:
             async with asyncio.timeout(self.patience):
-                await watched(self.stop_motion(direction), f"{type(self).__name__}.stop_motion")
+                await watched(self.stop_motion(motion.direction), f"{type(self).__name__}.stop_motion")
         except BaseException as error:
             self._put(name, {}, State.ALERT)  # it may still move, so it can be stopped again
             if isinstance(error, TimeoutError):
                 raise Refused("The motion could not be stopped in time") from None
             raise
-        self._directions.pop(name, None)
+        if self._motions.get(name) is not motion:  # a later command has begun another
+            return
+        del self._motions[name]
         if name not in self._operations:  # because of a later command
             await self._button(name, State.IDLE)
         await self._has_stopped()
@@ -165,6 +175,12 @@ class Paddle(Instrument):
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    async def _stop_by_hand(self) -> None:
+        """As _stop_axes(), and also end what was asked for while this waited for its turn."""
+        for name in AXES:
+            await self._operations.cancel(name, quietly=True)
+        await self._stop_axes()
 
     async def _on_reverse(self, values: dict[str, Any]) -> None:
         await self._store(_REVERSE, values)

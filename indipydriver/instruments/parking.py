@@ -82,6 +82,8 @@ class Parking(Instrument):
     _is_parked = False  # or was, before it set out
     _is_half_way = False  # it has left where it was and not arrived, or was stopped on the way
     _is_told = False  # by the author, since it began to connect
+    _is_to_park = False  # where _park, while it runs, is on the way to
+    _is_to_stop = False  # what it did before it was sent another way
 
     @property
     def parked(self) -> bool:
@@ -134,7 +136,7 @@ class Parking(Instrument):
         super()._was_interrupted()
 
     def _before_connecting(self) -> None:
-        self._is_told = False
+        self._is_told = self._is_to_stop = False
         super()._before_connecting()
 
     async def _prepare(self) -> None:
@@ -198,6 +200,22 @@ class Parking(Instrument):
         await self._save_park()
 
     # --- the way ---
+
+    def _rests(self, parked: bool) -> bool:
+        """It is parked, or unparked, already, and nothing that it did goes on."""
+        is_under_way = self._is_half_way or self._is_to_stop or self._park in self._operations
+        return parked == self._is_parked and not is_under_way
+
+    def _sets_out(self, wanted: bool, *, is_to_stop: bool = False) -> None:
+        """It is to be parked, or unparked, in place of what it does.
+
+        Args:
+            wanted: It is to be parked then.
+            is_to_stop: What it does has to be stopped first; as parking has that is not to go on.
+        """
+        goes_back = not wanted and self._is_to_park and self._park in self._operations
+        self._is_to_stop = self._is_to_stop or goes_back or is_to_stop  # until that has been done
+        self._is_to_park = wanted
 
     async def _go(self, wanted: bool, work: Coroutine[Any, Any, None], *, leaves: bool) -> None:
         """Park, or unpark.

@@ -29,6 +29,193 @@ EOD, PARK, HOME, NS = "EQUATORIAL_EOD_COORD", "TELESCOPE_PARK", "TELESCOPE_HOME"
 DOME_PARK, SHUTTER, ANGLE = "DOME_PARK", "DOME_SHUTTER", "ABS_ROTATOR_ANGLE"
 
 
+# --- parking
+
+
+class Slow(Mount):
+    """A mount that takes its time to end what is cancelled."""
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.log = []
+        self.fault = None
+
+    async def slew_to(self, ra, dec):
+        self.log.append("slew")
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(1)
+
+    async def park(self):
+        await self.slew_to(0, 90)
+
+    async def unpark(self):
+        self.log.append("unpark")
+
+    async def find_home(self):
+        self.log.append("home")
+        await asyncio.sleep(30)
+
+    async def abort(self):
+        self.log.append("abort")
+        if self.fault:
+            raise self.fault
+
+    async def start_motion(self, direction, rate):
+        await asyncio.sleep(0.5)
+        self.log.append("start")
+
+    async def stop_motion(self, direction):
+        self.log.append("stop")
+
+
+@driver_test
+async def test_a_mount_that_is_unparked_twice_while_it_parks_is_stopped():
+    async with Session(Slow()) as client:
+        device = await client.connect()
+        await client.press(PARK, "PARK")
+        await client.advance(2)
+        await client.press(PARK, "UNPARK")
+        await client.advance(0.3)
+        await client.press(PARK, "UNPARK")
+        await client.until(PARK, "Ok", 5)
+        assert device.log == ["slew", "abort", "unpark"]
+
+
+@driver_test
+async def test_a_mount_that_could_not_be_stopped_is_stopped_when_it_is_unparked_again():
+    async with Session(Slow()) as client:
+        device = await client.connect()
+        await client.press(PARK, "PARK")
+        await client.advance(2)
+        device.fault = OSError("no answer")
+        await client.press(PARK, "UNPARK")
+        await client.until(PARK, "Alert", 5)
+        device.fault = None
+        await client.press(PARK, "UNPARK")
+        await client.until(PARK, "Ok", 5)
+        assert device.log == ["slew", "abort", "abort", "unpark"]
+
+
+class Turned(Dome):
+    """A dome that takes its time for all that it does."""
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.log = []
+
+    async def turn_to(self, azimuth):
+        self.log.append("turn")
+        await asyncio.sleep(0 if self.azimuth == azimuth else 30)
+
+    async def open_shutter(self):
+        self.log.append("open")
+        await asyncio.sleep(30)
+
+    async def close_shutter(self):
+        await asyncio.sleep(30)
+
+    async def abort(self):
+        await asyncio.sleep(1)
+        self.log.append("abort")
+
+
+@driver_test
+async def test_a_dome_that_is_unparked_twice_while_it_parks_is_stopped():
+    async with Session(Turned()) as client:
+        device = await client.connect()
+        device.azimuth = 90
+        await client.press(DOME_PARK, "PARK")
+        await client.advance(2)
+        await client.press(DOME_PARK, "UNPARK")
+        await client.advance(0.3)
+        await client.press(DOME_PARK, "UNPARK")
+        await client.until(DOME_PARK, "Ok", 5)
+        assert device.log == ["turn", "abort"]
+
+
+@driver_test
+async def test_a_shutter_that_unparking_opens_is_stopped_when_the_dome_parks():
+    async with Session(Turned()) as client:
+        device = await client.connect()
+        device.parked, device.shutter_open = True, False
+        await client.press("DOME_SHUTTER_PARK_POLICY", "SHUTTER_OPEN_ON_UNPARK")
+        await client.press(DOME_PARK, "UNPARK")
+        await client.advance(2)
+        await client.press(DOME_PARK, "PARK")
+        await client.advance(0.3)
+        await client.press(DOME_PARK, "PARK")
+        await client.until(DOME_PARK, "Ok", 5)
+        assert device.log == ["open", "abort", "turn"]
+        assert (client.state(SHUTTER), client.on(SHUTTER)) == ("Idle", [])
+
+
+@driver_test
+async def test_a_roof_that_may_not_close_answers_whichever_way_it_was_asked():
+    class Roof(Dome):
+        async def open_roof(self):
+            await asyncio.sleep(30)
+
+        close_roof = open_roof
+
+    async with Session(Roof()) as client:
+        device = await client.connect()
+        device.parked = True
+        await client.press("MOUNT_POLICY", "MOUNT_LOCKS")
+        await client.press("DOME_MOTION", "DOME_CW")
+        await client.advance(2)
+        told = len(client.history("DOME_MOTION"))
+        await client.press("DOME_MOTION", "DOME_CCW")
+        await client.settle()
+        assert len(client.history("DOME_MOTION")) == told + 1
+        assert (client.state("DOME_MOTION"), client.on("DOME_MOTION")) == ("Busy", ["DOME_CW"])
+
+
+# --- motions by hand
+
+
+@pytest.mark.parametrize("homes", [False, True])
+@driver_test
+async def test_a_motion_by_hand_that_begins_before_a_slew_does_is_ended(homes):
+    async with Session(Slow()) as client:
+        device = await client.connect()
+        await client.number(EOD, RA=1, DEC=1)
+        await client.advance(1)
+        if homes:
+            await client.press(HOME, "FIND")
+        else:
+            await client.number(EOD, RA=2, DEC=2)
+        await client.advance(0.7)  # it waits for the end of the slew before
+        await client.press(NS, "MOTION_NORTH")
+        await client.advance(2)
+        assert (client.state(NS), client.on(NS)) == ("Idle", [])
+        assert device.log == ["slew", "stop", "home" if homes else "slew"]
+
+
+@driver_test
+async def test_a_motion_by_hand_that_begins_while_another_is_being_stopped_can_be_stopped():
+    class Lazy(Slow):
+        async def start_motion(self, direction, rate):
+            self.log.append("start")
+
+        async def stop_motion(self, direction):
+            await asyncio.sleep(1)
+            self.log.append("stop")
+
+    async with Session(Lazy()) as client:
+        device = await client.connect()
+        await client.press(NS, "MOTION_NORTH")
+        await client.number(EOD, RA=1, DEC=1)
+        await client.advance(0.5)
+        await client.press(NS, "MOTION_NORTH")
+        await client.advance(2)
+        assert client.state(NS) == "Busy"
+        await client.set_switch(client.name, NS, MOTION_NORTH="Off")
+        await client.until(NS, "Idle", 3)
+        assert device.log == ["start", "start", "stop", "slew", "stop"]
+
+
 # --- angles
 
 
