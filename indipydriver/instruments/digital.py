@@ -111,6 +111,7 @@ class Outputs(_Labelled):
             is_to_end = True
             try:
                 await self.set_output(number, True)
+                self._check_going_on(pulse)
                 self._choose(name, "ON")
                 await self._send(name, State.OK)
                 await asyncio.sleep(milliseconds / 1000)

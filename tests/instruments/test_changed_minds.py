@@ -296,3 +296,33 @@ async def test_a_rotator_with_a_safe_range_does_not_turn_before_it_is_known_wher
         await client.advance(6)
         await client.number(ANGLE, ANGLE=200)
         await client.until(ANGLE, "Ok")
+
+
+# --- outputs
+
+
+@driver_test
+async def test_a_pulse_that_was_cancelled_does_not_end_what_came_later():
+    log = []
+
+    class Deaf(Outputs):
+        outputs = ("Fan",)
+
+        async def set_output(self, number, on):
+            try:
+                await asyncio.sleep(0.5)
+            except asyncio.CancelledError:
+                pass
+            log.append(on)
+
+    async with Session(Deaf()) as client:
+        await client.connect()
+        await client.number("PULSE_0", DURATION=30000)
+        await client.press("DIGITAL_OUTPUT_1", "ON")
+        await client.advance(0.2)
+        await client.press("DIGITAL_OUTPUT_1", "OFF")
+        await client.advance(8)
+        await client.number("PULSE_0", DURATION=0)
+        await client.press("DIGITAL_OUTPUT_1", "ON")
+        await client.advance(60)
+        assert (log[-1], client.on("DIGITAL_OUTPUT_1")) == (True, ["ON"])
