@@ -23,6 +23,7 @@ _PLACE, _TIME, _REFRESH, _PERIOD = "GEOGRAPHIC_COORD", "TIME_UTC", "GPS_REFRESH"
 _SHORTEST: Final = 1.0  # seconds between two readings, however small a number clients send
 _RETRY: Final = 5.0  # seconds between two tries without a fix
 _HIGHEST: Final = 100_000  # metres
+_FIRST_YEAR: Final = 1980  # of GPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Fix:
         latitude: Degrees north.
         longitude: Degrees east.
         elevation: Metres.
-        utc: The time; None: that of this machine.
+        utc: The time, in UTC if it has no zone; None: that of this machine.
         offset: Hours by which the local time is ahead; None: that of this machine.
     """
 
@@ -50,11 +51,13 @@ def _check(fix: Fix) -> None:
         raise ValueError(f"this is no place: {fix}")
     if fix.offset is not None and not abs(fix.offset) <= LARGEST_OFFSET:
         raise ValueError(f"this is no offset: {fix}")
-    _utc(fix)
+    if _utc(fix).year < _FIRST_YEAR:
+        raise ValueError(f"this is no time: {fix}")
 
 
 def _utc(fix: Fix) -> datetime:
-    return (fix.utc or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+    utc = fix.utc or datetime.now(UTC)
+    return utc if utc.tzinfo is None else utc.astimezone(UTC).replace(tzinfo=None)
 
 
 class GPS(Instrument):
@@ -132,10 +135,10 @@ class GPS(Instrument):
         utc = _utc(fix)
         offset = ahead if fix.offset is None else fix.offset
         place = {"LAT": fix.latitude, "LONG": fix.longitude % 360, "ELEV": fix.elevation}
-        self._vector(_PLACE).update({name: f"{value:.10g}" for name, value in place.items()})
-        self._vector(_TIME).update({"UTC": utc.isoformat(timespec="seconds"), "OFFSET": f"{offset:g}"})
-        for name in names:
-            await self._send(name, State.OK)
+        # The time first, and as it is sent: devices of this driver count how old it is.
+        await self._send(_TIME, State.OK, {"UTC": utc.isoformat(timespec="seconds"), "OFFSET": f"{offset:g}"})
+        await self._send(_PLACE, State.OK, {name: f"{value:.10g}" for name, value in place.items()})
+        await self._send(_REFRESH, State.OK)
 
     async def _on_gps_refresh(self, values: dict[str, Any]) -> None:
         if not values.get("REFRESH"):

@@ -61,9 +61,9 @@ class Updates:
             vector.state = state
         if self._loop is None:
             return  # nothing runs: the next definition tells
+        self._sent[vector.name] = self._loop.time()
         await self._send_texts()
         _, members = self._changed.pop(vector.name, (vector, set()))
-        self._sent[vector.name] = self._loop.time()
         if isinstance(vector, BLOBVector):
             await vector.send_setVectorMembers(message=message, members=sorted(members))
         else:
@@ -71,6 +71,8 @@ class Updates:
 
     def sent(self, name: str) -> float | None:
         """When a vector was last sent in this run, by the clock of the event loop; None if it was not."""
+        if name in self._changed and self._loop is not None:
+            return self._loop.time()  # it is about to be
         return self._sent.get(name)
 
     async def run(self) -> None:

@@ -326,3 +326,65 @@ async def test_a_pulse_that_was_cancelled_does_not_end_what_came_later():
         await client.press("DIGITAL_OUTPUT_1", "ON")
         await client.advance(60)
         assert (log[-1], client.on("DIGITAL_OUTPUT_1")) == (True, ["ON"])
+
+
+# --- receivers
+
+
+@pytest.fixture
+def new_york(monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_time_of_a_fix_without_a_zone_is_utc(new_york):
+    class Receiver(GPS):
+        async def read_fix(self):
+            return Fix(50, 10, 100, datetime(2026, 11, 22, 18), -5)
+
+    async def session():
+        async with Session(Receiver()) as client:
+            await client.connect()
+            await client.until("TIME_UTC", "Ok", 5)
+            assert client.values("TIME_UTC")["UTC"] == "2026-11-22T18:00:00"
+
+    run(session)
+
+
+@driver_test
+async def test_a_time_that_is_about_to_be_sent_is_not_as_old_as_the_one_before():
+    told = []
+
+    class Timed(Mount):
+        async def set_time(self, utc, offset):
+            told.append(utc)
+
+    class Receiver(GPS):
+        now = datetime(2026, 11, 22, 18, tzinfo=UTC)
+
+        async def read_fix(self):
+            return Fix(50, 10, 100, self.now, 0)
+
+    async with DriverHarness(InstrumentDriver(Timed("M"), Receiver("G"))) as client:
+        receiver = client.driver["G"]
+        await client.set_text("M", "ACTIVE_DEVICES", ACTIVE_GPS="G")
+        for name in "GM":
+            await client.set_switch(name, "CONNECTION", CONNECT="On")
+        await client.advance(5)
+        send = receiver._updates.send
+
+        async def held_up(vector, state=None, message=""):
+            if vector.name == "GEOGRAPHIC_COORD":
+                await asyncio.sleep(3)
+            await send(vector, state, message)
+
+        receiver._updates.send = held_up  # as by a link that is full
+        await client.advance(3600)
+        receiver.now = datetime(2026, 11, 22, 19, tzinfo=UTC)
+        await client.set_switch("G", "GPS_REFRESH", REFRESH="On")
+        await client.advance(10)
+        assert len(told) == 2
+        assert (told[-1] - receiver.now).total_seconds() < 3
