@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -34,6 +35,7 @@ _FAST, _COUNT = "CCD_FAST_TOGGLE", "CCD_FAST_COUNT"
 _MOST_KEYWORDS: Final = 1000  # in the headers of images, because clients want them
 _LONGEST_CARD: Final = 80
 _RESERVED: Final = re.compile(r"END|SIMPLE|BITPIX|NAXIS[0-9]*|EXTEND|BZERO|BSCALE")  # what readers need
+_LONGEST_KEEPING: Final = 30.0  # seconds; then a folder that is far away does not answer
 _RAMP_STEP: Final = 5.0  # seconds between two set points on the way to a temperature
 _ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
@@ -213,11 +215,14 @@ class Camera(Streaming):
         if chip is not MAIN_CHIP or mode == "UPLOAD_CLIENT":
             return True
         try:
-            path = await IMAGES.run(self._keep, data)
-        except Exception:  # RuntimeError for the home of a user that there is not
+            async with asyncio.timeout(min(_LONGEST_KEEPING, (self.patience or math.inf) / 2)):
+                path = await IMAGES.run(self._keep, data)
+        except Exception as error:  # RuntimeError for the home of a user that there is not
             if mode == "UPLOAD_BOTH":  # it is not to be lost
                 await self._send_image(chip, data, ".fits", self._is_on(chip.compression, "INDI_ENABLED"))
             await self._send(_FILE, State.ALERT)
+            if isinstance(error, TimeoutError):
+                raise TimeoutError("The folder for images does not answer") from None
             raise
         await self._send(_FILE, State.OK, {"FILE_PATH": str(path)})
         return mode != "UPLOAD_LOCAL"

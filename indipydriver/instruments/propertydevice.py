@@ -389,9 +389,11 @@ class PropertyDevice(Device):
         chosen = [bound for bound in self._bound.values() if bound.saved] if which is None else [*which]
         elements = {bound.vector.name: self.settings.element(bound.vector) for bound in chosen}
         # What clients do not see now has perhaps not been restored, so what is in the file counts.
-        kept = {bound.vector.name for bound in chosen if which is None and not bound.vector.enable}
+        hidden = [bound for bound in chosen if which is None and not bound.vector.enable]
+        kept = {bound.vector.name for bound in hidden}
+        unknown = {bound.vector.name for bound in hidden if not bound.is_permanent}
         try:
-            await SETTINGS.run(self.settings.save, elements, kept)
+            await SETTINGS.run(self.settings.save, elements, kept, unknown)
         except OSError as error:
             self.error(f"The settings could not be saved: {error}")
             return False

@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape, quoteattr
 from ..propertymembers import NumberMember
 from ..propertyvectors import NumberVector, PropertyVector, SwitchVector, TextVector
 from ..protocol.tags import Permission, SwitchRule
-from ..protocol.values import getfloat
+from ..protocol.values import clean_text, getfloat
 
 __all__ = [
     "LOADING",
@@ -136,12 +136,13 @@ class Settings:
                 write_atomically(self.default_path, self.path.read_bytes())
         return [saved for saved in found if saved is not None]
 
-    def save(self, elements: Mapping[str, str], kept: Collection[str] = ()) -> None:
+    def save(self, elements: Mapping[str, str], kept: Collection[str] = (), unknown: Collection[str] = ()) -> None:
         """Write the settings of some properties; all other entries of the file stay as they are. Blocks.
 
         Args:
             elements: For each property its element, made by :meth:`element`.
             kept: Names of properties whose entries stay as they are, if there are any.
+            unknown: Names of those of them that only the file of the first settings needs, if there is none yet.
 
         Raises:
             OSError: The file cannot be written.
@@ -167,10 +168,10 @@ class Settings:
                     missing.pop(name, None)
                 elif name in missing:
                     texts.append(missing.pop(name))
-            text = "\n".join([f"<{_ROOT}>", *texts, *missing.values(), f"</{_ROOT}>", ""])
-            write_atomically(self.path, text)
+            known = [element for name, element in missing.items() if name not in unknown]
+            write_atomically(self.path, _file([*texts, *known]))
             if not self.default_path.exists():
-                write_atomically(self.default_path, text)
+                write_atomically(self.default_path, _file([*texts, *missing.values()]))
 
     def purge(self) -> None:
         """Remove the file; entries of other devices stay. Blocks.
@@ -188,7 +189,7 @@ class Settings:
                 if not isinstance(error.__cause__, DamagedFile):
                     raise  # it may have entries of others
             if others:
-                write_atomically(self.path, "\n".join([f"<{_ROOT}>", *others, f"</{_ROOT}>", ""]))
+                write_atomically(self.path, _file(others))
             else:
                 self.path.unlink(missing_ok=True)
 
@@ -198,8 +199,12 @@ class Settings:
         lines = [f"<new{kind}Vector device={quoteattr(self._device)} name={quoteattr(vector.name)}>"]
         for name, member in vector.data.items():
             value = f"{member.getfloatvalue():.20g}" if isinstance(member, NumberMember) else member.membervalue
-            lines.append(f"  <one{kind} name={quoteattr(name)}>\n      {escape(value)}\n  </one{kind}>")
+            lines.append(f"  <one{kind} name={quoteattr(name)}>\n      {escape(clean_text(value))}\n  </one{kind}>")
         return "\n".join([*lines, f"</new{kind}Vector>"])
+
+
+def _file(elements: Iterable[str]) -> str:
+    return "\n".join([f"<{_ROOT}>", *elements, f"</{_ROOT}>", ""])
 
 
 def _text(element: ET.Element) -> str:

@@ -32,8 +32,11 @@ class Threads:
         self._executor = ThreadPoolExecutor(self._count, thread_name_prefix=self._name)
 
     async def run(self, work: Callable[..., _T], *args: object) -> _T:
-        """The result of a function that blocks."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+        """The result of a function that blocks. It is called though perhaps nobody waits for it any more."""
+        running = asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([running])
+        return running.result()
 
 
 SETTINGS: Final = Threads(2, "indi-settings")

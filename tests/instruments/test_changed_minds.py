@@ -388,3 +388,121 @@ async def test_a_time_that_is_about_to_be_sent_is_not_as_old_as_the_one_before()
         await client.advance(10)
         assert len(told) == 2
         assert (told[-1] - receiver.now).total_seconds() < 3
+
+
+# --- files
+
+
+@driver_test
+async def test_a_wheel_does_not_turn_as_the_settings_were_saved_before_it_was_connected(home):
+    turns = []
+
+    class Wheel(FilterWheel):
+        filters = ("A", "B", "C")
+
+        async def connect(self):
+            self.slot = 3
+
+        async def select(self, slot):
+            turns.append(slot)
+
+    async with Session(Wheel()) as client:
+        await client.number("POLLING_PERIOD", PERIOD_MS=500)
+        await client.advance(1)
+        saved = (home / ".indi" / "Wheel_config.xml").read_text()
+        assert "POLLING_PERIOD" in saved
+        assert "DEBUG_LEVEL" in saved
+        assert "FILTER" not in saved
+        await client.connect()
+        await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
+        await client.until("CONFIG_PROCESS", "Ok")
+        await client.advance(1)
+        assert turns == []
+
+
+@driver_test
+async def test_what_xml_cannot_have_does_not_cost_the_settings(home):
+    class Wheel(FilterWheel):
+        async def connect(self):
+            self.filters = ("Lum\x00\x00", "R\udcff", "G")
+
+        async def select(self, slot):
+            pass
+
+    async with Session(Wheel()) as client:
+        await client.connect()
+        await client.number("POLLING_PERIOD", PERIOD_MS=500)
+        await client.advance(1)
+    root = ET.parse(home / ".indi" / "Wheel_config.xml").getroot()
+    assert root.findtext("newTextVector[@name='FILTER_NAME']/oneText").strip() == "Lum"
+
+
+def test_what_is_parked_is_written_though_it_is_disconnected_meanwhile(home):
+    class Quick(Mount):
+        async def slew_to(self, ra, dec):
+            pass
+
+        async def park(self):
+            pass
+
+    class Wheel(FilterWheel):
+        async def select(self, slot):
+            pass
+
+    async def session():
+        folder = home / ".indi"
+        folder.mkdir()
+        async with DriverHarness(InstrumentDriver(Quick("M"), Wheel("A"), Wheel("B"))) as client:
+            for name in "MAB":
+                await client.set_switch(name, "CONNECTION", CONNECT="On")
+                await client.wait_for(name, "CONNECTION", state="Ok", timeout=30)
+            mount = client.driver["M"]
+            other = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX)  # another driver writes
+                for name in "AB":
+                    await client.set_text(name, "FILTER_NAME", FILTER_SLOT_NAME_1="X")
+                await asyncio.sleep(0.2)
+                await client.set_switch("M", PARK, PARK="On")
+                async with asyncio.timeout(30):
+                    while not mount.parked:
+                        await asyncio.sleep(0.01)
+                mount._operations.drop(PARK)  # as when it is disconnected
+                await asyncio.sleep(0.2)
+            finally:
+                os.close(other)
+            async with asyncio.timeout(30):
+                while not (folder / "ParkData.xml").exists():
+                    await asyncio.sleep(0.01)
+        assert "<parkstatus>true</parkstatus>" in (folder / "ParkData.xml").read_text()
+
+    asyncio.run(session())
+
+
+def test_an_image_is_sent_though_the_folder_does_not_answer():
+    gone = threading.Event()
+
+    class Far(Camera):
+        width = height = 8
+        patience = 1.0
+
+        async def expose(self, shot):
+            return bytes(128)
+
+        def _keep(self, data):
+            gone.wait(30)
+            raise OSError("gone")
+
+    async def session():
+        async with Session(Far()) as client:
+            await client.press("CONNECTION", "CONNECT")
+            await client.wait_for(client.name, "UPLOAD_MODE", timeout=30)
+            await client.press("UPLOAD_MODE", "UPLOAD_BOTH")
+            await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.01)
+            await client.until("CCD_EXPOSURE", "Alert", 30)
+            assert client.property(client.name, "CCD1").updates == 1
+
+    try:
+        asyncio.run(session())
+    finally:
+        gone.set()
