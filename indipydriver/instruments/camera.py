@@ -307,7 +307,7 @@ class Camera(Streaming):
         keyword = keyword.upper()
         if keyword == "INDI_CLEAR":
             self._keywords.clear()
-        elif _RESERVED.fullmatch(keyword):
+        elif _RESERVED.fullmatch(keyword[:8].strip()):
             raise Refused(f"{keyword} describes the data, so clients cannot set it")
         elif keyword or text or comment:
             if keyword not in self._keywords and len(self._keywords) >= _MOST_KEYWORDS:
@@ -358,7 +358,7 @@ class Camera(Streaming):
             announce = [_COOLER]
         work = self._cool(celsius)
         after = self._operations.running(_COOLER)
-        how: dict[str, Any] = {"ends": _ENDS, "after": after, "announce": announce}
+        how: dict[str, Any] = {"ends": _ENDS, "after": after, "announce": announce, "takes": self._period}
         await self._perform(_TEMPERATURE, work, accept=lambda: None, waits=False, **how)
 
     async def _cool(self, celsius: float) -> None:

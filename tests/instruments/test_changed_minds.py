@@ -506,3 +506,42 @@ def test_an_image_is_sent_though_the_folder_does_not_answer():
         asyncio.run(session())
     finally:
         gone.set()
+
+
+# --- cameras
+
+
+@driver_test
+async def test_a_keyword_that_is_cut_does_not_describe_the_data():
+    class Small(Camera):
+        async def expose(self, shot):
+            return b""
+
+    async with Session(Small()) as client:
+        await client.connect()
+        for keyword in ("END     X", "BITPIX  X"):
+            await client.text("FITS_HEADER", KEYWORD_NAME=keyword, KEYWORD_VALUE="5")
+            assert client.state("FITS_HEADER") == "Alert"
+
+
+@driver_test
+async def test_a_camera_that_is_polled_seldom_may_cool_between_two_polls():
+    class Cold(Camera):
+        wanted = 20.0
+
+        async def expose(self, shot):
+            return b""
+
+        async def set_temperature(self, celsius):
+            self.wanted = celsius
+
+        async def poll(self):
+            self.temperature = self.wanted
+
+    async with Session(Cold()) as client:
+        await client.connect()
+        await client.number("POLLING_PERIOD", PERIOD_MS=120000)
+        await client.advance(1)
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=-10)
+        await client.advance(200)
+        assert [state for state, _ in client.history("CCD_TEMPERATURE")][-2:] == ["Busy", "Ok"]
