@@ -210,6 +210,7 @@ class Dome(Parking, Slaving, Backlash):
 
     async def _turn(self, name: str, azimuth: float, others: tuple[str, ...]) -> None:
         azimuth = on_circle(azimuth, _DIGITS)
+        self._is_to_stop = False  # it goes there instead
         after = [*self._operations.drop(_ABS, _REL), *self._operations.running(_ABORT)]
         self._choose(_MOTION, _CW if (azimuth - self.azimuth) % 360 < 180 else _CCW)
 

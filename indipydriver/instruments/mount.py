@@ -299,6 +299,7 @@ class Mount(Parking, Site, Paddle):
         if self._is_parked:  # it was too late to cancel that
             raise Refused(_PARKED)
         await self._stop_by_hand()
+        self._is_to_stop = False  # it goes there instead
         await go(ra, dec)
         self._check_going_on(_EOD)
         if track and not self._follows:

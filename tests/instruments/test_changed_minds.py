@@ -98,6 +98,22 @@ async def test_a_mount_that_could_not_be_stopped_is_stopped_when_it_is_unparked_
         assert device.log == ["slew", "abort", "abort", "unpark"]
 
 
+@driver_test
+async def test_a_mount_that_slews_as_it_could_not_be_stopped_goes_on():
+    async with Session(Slow()) as client:
+        device = await client.connect()
+        await client.press(PARK, "PARK")
+        await client.advance(2)
+        device.fault = OSError("no answer")
+        await client.press(PARK, "UNPARK")
+        await client.until(PARK, "Alert", 5)
+        await client.number(EOD, RA=1, DEC=1)
+        await client.advance(1)
+        await client.press(PARK, "UNPARK")
+        await client.advance(1)
+        assert (device.log, client.state(EOD)) == (["slew", "abort", "slew"], "Busy")
+
+
 class Turned(Dome):
     """A dome that takes its time for all that it does."""
 
