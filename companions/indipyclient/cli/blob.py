@@ -6,13 +6,16 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
+
+from indipydriver.protocol.tags import VectorKind
 
 from ..addresses import Pattern, parse_pattern
 from ..blobs import ReceivedBlob
 from ..client import Client
-from ..errors import NoSuchMember
+from ..errors import NoSuchDevice, NoSuchMember, NoSuchProperty, WrongKind
 from ..model.commands import Blob
-from .link import Status, client_of, run, say
+from .link import QUIET, Status, client_of, run, say
 from .main import amount, common, seconds
 from .output import print_json, print_line
 
@@ -20,6 +23,9 @@ EXAMPLES = """\
   indipyclient blob 'Camera.CCD1' -o images --count 1
   indipyclient blob Camera -o images --for 3600
   indipyclient blob Echo.BLOB.DATA --send frame.fits"""
+
+_SETTLED: Final = 2.0
+"""Seconds after which definitions may still come; BLOBs wait meanwhile."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,6 +55,8 @@ async def _save(options: argparse.Namespace) -> int:
     ):
         try:
             async with asyncio.timeout(options.duration):
+                await client.settle(quiet=QUIET, timeout=_SETTLED)
+                _look(client, device, pattern.only_name)
                 async for blob in stream:
                     if not isinstance(blob, ReceivedBlob):
                         say(f"{blob.count} BLOBs were lost: the disk is too slow")
@@ -65,6 +73,21 @@ async def _save(options: argparse.Namespace) -> int:
     if options.count is not None and found < options.count:
         return Status.TIMED_OUT
     return Status.DONE if found else Status.NOT_FOUND
+
+
+def _look(client: Client, device: str, name: str | None) -> None:
+    """Say what is not there, which may come, and refuse what never sends a BLOB."""
+    try:
+        if device not in client.devices:
+            raise NoSuchDevice(device, client.devices)
+        if name is None:
+            return
+        prop = client.need(device, name)
+    except (NoSuchDevice, NoSuchProperty) as error:
+        say(f"waiting: {error}")
+    else:
+        if prop.kind is not VectorKind.BLOB:
+            raise WrongKind(f"{device}.{name} has no BLOBs: it is {prop.kind}")
 
 
 def _print(blob: ReceivedBlob, path: Path, as_json: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from ..addresses import parse_pattern, unescape
 from ..client import Client
@@ -19,6 +21,9 @@ EXAMPLES = """\
   indipyclient set Thermostat.TARGET.TARGET=21.5
   indipyclient set Telescope.EQUATORIAL_EOD_COORD.RA=5:30 DEC=-5:23 --timeout 180
   indipyclient set Camera.CONNECTION.CONNECT=On --wait sent"""
+
+_PAUSE: Final = 1.0
+"""Seconds between two looks at what the device has said."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,7 +53,13 @@ async def _set(options: argparse.Namespace) -> int:
     async with client_of(options) as client:
         commands = await _read(client, options.values, options.names)
         for (device, name), values in commands:
-            outcome = await client.set(device, name, values, confirm=options.wait, timeout=options.timeout)
+            words = _Words(client, device)
+            telling = asyncio.create_task(words.tell()) if not (options.quiet or options.json) else None
+            try:
+                outcome = await client.set(device, name, values, confirm=options.wait, timeout=options.timeout)
+            finally:
+                if telling is not None:
+                    telling.cancel()
             if options.quiet:
                 continue
             if options.json:
@@ -65,13 +76,36 @@ async def _set(options: argparse.Namespace) -> int:
                     }
                 )
                 continue
-            for text in outcome.messages:
+            for text in outcome.messages[words.told :]:
                 say(f"{device}: {text}")
             print_members(outcome.prop, values, False)
             # After Busy it has done what it should: the value of an exposure, for example, has been counted down.
             if options.wait in ("settled", "answered") and not (outcome.confirmed or outcome.acknowledged):
                 say(f"{device}.{name} is {outcome.prop.state}, and not what was asked for")
     return Status.DONE
+
+
+class _Words:
+    """What a device says while a command waits. Quick words are left to the outcome.
+
+    Attributes:
+        told: How many have been shown.
+    """
+
+    def __init__(self, client: Client, device: str) -> None:
+        self.told = 0
+        self._client = client
+        self._device = device
+        self._rev = client.model.rev
+
+    async def tell(self) -> None:
+        """Show what is said, until cancelled."""
+        while True:
+            await asyncio.sleep(_PAUSE)
+            for note in self._client.model.notes(self._device, self._rev):
+                self._rev = note.rev
+                self.told += 1
+                say(f"{self._device}: {note.text}")
 
 
 async def _read(client: Client, texts: Sequence[str], timeout: float) -> list[tuple[tuple[str, str], dict[str, Value]]]:

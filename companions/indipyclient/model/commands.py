@@ -65,6 +65,8 @@ def texts(prop: Property, values: Mapping[str, Value]) -> dict[str, str]:
 def _text(prop: Property, member: Member, value: Value) -> str:
     where = f"{prop.device}.{prop.name}.{member.name}"
     if prop.kind is VectorKind.SWITCH:
+        if isinstance(value, (bytes, Blob)):
+            raise BadValue(f"{where} is a switch, not bytes")
         if isinstance(value, bool):
             return "On" if value else "Off"
         try:

@@ -129,6 +129,20 @@ async def test_how_set_ends(name):
 
 
 @asynchronous
+async def test_set_tells_what_the_device_says_while_it_waits():
+    async with scripted() as server:
+        with command("set", "Mount.EQ.RA=3", "--timeout", "60", port=server.port) as program:
+            connection = await server.client(DEFINE, timeout=15)
+            await connection.expect(match("newNumberVector"))
+            await connection.send('<message device="Mount" message="the command is refused"/>')
+            await eventually(lambda: "the command is refused" in program.stderr(), 30)
+            await connection.send('<message device="Mount" message="or not"/>', numbers("Ok", RA=3))
+            assert await program.wait(20) == 0
+            said = program.stderr().splitlines()
+    assert said == ["indipyclient: Mount: the command is refused", "indipyclient: Mount: or not"]
+
+
+@asynchronous
 async def test_set_takes_several_members_and_properties_in_order():
     async with scripted() as server:
         with command(
@@ -306,6 +320,28 @@ async def test_blobs_are_saved_and_sent(tmp_path):
             assert await program.wait() == 0
             [back] = (tmp_path / "back").iterdir()
             assert (back.read_bytes(), back.suffix) == (b"12345", ".raw")
+
+
+@pytest.mark.parametrize("send", [[], ["--send", os.devnull]])
+@asynchronous
+async def test_a_property_without_blobs_has_none(send, tmp_path):
+    async with scripted() as server:
+        with command("blob", "Mount.CONNECTION.CONNECT", *send, port=server.port) as program:
+            await server.client(SWITCHES, timeout=15)
+            assert await program.wait(20) == 2
+            words = {0: "Mount.CONNECTION has no BLOBs: it is Switch", 2: "CONNECT is a switch, not bytes"}
+            assert words[len(send)] in program.stderr()
+
+
+@pytest.mark.parametrize(
+    ("address", "what"), [("Mont.EQ", "device 'Mont'"), ("Mont", "device 'Mont'"), ("Mount.E", "property 'E'")]
+)
+@asynchronous
+async def test_it_says_for_what_it_waits(address, what):
+    async with scripted() as server:
+        with command("blob", address, "--for", "60", port=server.port) as program:
+            await server.client(DEFINE, timeout=15)
+            await eventually(lambda: f"waiting: no {what}" in program.stderr(), 30)
 
 
 @asynchronous
