@@ -67,12 +67,16 @@ class DriverWatch(logging.Handler):
             logger.propagate = propagates
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take down a failure. What an instrument's method raises may be the hardware's fault, which is no mistake."""
+        """Take down a failure. What an instrument's method raises may be the hardware's fault, which is no mistake.
+
+        Nor is what a library has defined for that, such as the ValueErrors of JSON and of USB.
+        """
         text = record.getMessage()
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return
-        if "event failed" in text or (record.name != "indipydriver.ipydriver" and isinstance(error, _MISTAKES)):
+        mistake = isinstance(error, _MISTAKES) and type(error).__module__ == "builtins"
+        if "event failed" in text or (record.name != "indipydriver.ipydriver" and mistake):
             place = place_of(traceback.extract_tb(error.__traceback__))
             what = f"{type(error).__name__}: {error}"
             self.failures.append(f"{text}: {what}{f' ({place})' if place else ''}")

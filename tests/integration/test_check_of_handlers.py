@@ -132,6 +132,7 @@ def make_driver():
         ("async def read_temperature(self): ...", "reading the hardware, of D failed: TypeError: type NoneType"),
         ("async def connect(self): raise OSError('no port')", None),
         ("async def poll(self): raise TimeoutError('no answer')", None),
+        ("async def poll(self): import json; json.loads('no answer')", None),
     ],
 )
 @asynchronous
