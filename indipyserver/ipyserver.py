@@ -89,7 +89,7 @@ class IPyServer(BlockingServer):
         devices: The devices of the IPyDrivers, by name.
         started: Set when clients can connect.
         stopped: Set when everything has ended.
-        on_deserted: Called when the last driver has ended by itself, and there is no link to a server.
+        on_deserted: Called when the last driver has ended by itself, and there is no link to a server; None: logged.
     """
 
     def __init__(
@@ -327,8 +327,9 @@ class IPyServer(BlockingServer):
         await self._sources.remove(known, self.shutdown_grace)
 
     def _deserted(self) -> None:
-        if not self.stop and self.on_deserted is not None:
-            self.on_deserted()
+        text = "no driver is left; the server runs on, so that others can be added"
+        if not self.stop:
+            (self.on_deserted or (lambda: logger.warning(text)))()
 
     def add_observer(self, observer: Observer) -> None:
         """Let something observe the traffic, such as a log. The server may be running.

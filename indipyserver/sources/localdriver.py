@@ -93,7 +93,7 @@ class LocalDriver(PeerSource):
             raise
         except BaseExceptionGroup as group:
             reason = f"the driver has failed: {describe(_first(group))}"
-            text = f"{self.label} has failed; the others go on"
+            text = f"{self.label} has failed; what else is served goes on"
             self.recent.log(logger, logging.ERROR, text, traceback=True)
             self.recent.add(logging.ERROR, reason)
             board.announce(f"{self.label}: {reason}", about=peer)
@@ -101,7 +101,7 @@ class LocalDriver(PeerSource):
                 raise
         except Exception as error:
             reason = f"the driver has failed: {describe(error)}"
-            text = f"{self.label} has failed; the others go on"
+            text = f"{self.label} has failed; what else is served goes on"
             self.recent.log(logger, logging.ERROR, text, traceback=True)
             self.recent.add(logging.ERROR, reason)
             board.announce(f"{self.label}: {reason}", about=peer)

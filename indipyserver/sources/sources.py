@@ -189,7 +189,7 @@ class Sources:
         try:
             await source.run()
         except Exception as error:
-            logger.exception("%s has failed; the others go on", source.label)
+            logger.exception("%s has failed; what else is served goes on", source.label)
             self._board.announce(f"{source.label} has failed: {describe(error)}", about=source.devices)
 
     def _ended(self, source: Source, task: asyncio.Task[None]) -> None:

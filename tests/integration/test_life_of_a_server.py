@@ -236,6 +236,16 @@ async def test_when_the_last_driver_ends_another_may_be_added_or_it_may_fail(cap
     assert calls == ["deserted"] * 2
 
 
+@asynchronous
+async def test_that_nothing_is_left_is_said_where_nobody_listens(caplog):
+    driver = echo_driver("A")
+    async with running_server(driver) as server:
+        driver.shutdown()
+        await eventually(lambda: "no driver is left" in caplog.text, 30)
+        server.add_driver(echo_driver("B"))
+    assert caplog.text.count("no driver is left") == 1
+
+
 class Endless(Stubborn):
     """Its hardware swallows its cancellation, as a bare `except:` does, until it may end."""
 
