@@ -26,9 +26,9 @@ from .runtime.engine import Engine, split_exits
 from .runtime.runstate import RunState
 from .runtime.slips import slips
 from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
-from .transport.forked import handled_here_only
 from .transport.leftthreads import Watchdog
 from .transport.link import Link
+from .transport.signals import on_signal
 from .transport.stdio import open_stdio
 
 __all__ = ["Device", "IPyDriver"]
@@ -241,7 +241,8 @@ class IPyDriver(FixedMapping[Device]):
     async def asyncrun(self, *, shutdown_grace: float | None = None) -> None:
         """Run the driver over standard input and output, as a server starts it, until the input ends.
 
-        SIGTERM shuts it down too, unless the program has a handler of its own.
+        SIGTERM shuts it down too, unless the program has a handler of its own. Another one, half a second later or
+        more, ends the process at once, also while a call that blocks holds up the event loop.
 
         Another run goes on where this one has stopped reading, within an element if need be. Commands that have been
         received and not handled end with their run; so does what a TCP socket holds unread.
@@ -336,30 +337,9 @@ class IPyDriver(FixedMapping[Device]):
 
     @contextlib.contextmanager
     def _shutdown_on_sigterm(self) -> Iterator[None]:
-        """The first SIGTERM shuts the driver down, the second has its usual effect."""
-        loop = asyncio.get_running_loop()
-        ours: Any = None
-
-        def remove() -> None:
-            present = signal.getsignal(signal.SIGTERM)
-            loop.remove_signal_handler(signal.SIGTERM)  # which sets the default
-            if present is not None and present is not ours:  # the author has set another one meanwhile
-                signal.signal(signal.SIGTERM, present)
-
-        def stop() -> None:
-            remove()
-            self._engine.shut_down()
-
-        installed = False
-        # Not in every thread, nor on every platform, can a signal be handled.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-                loop.add_signal_handler(signal.SIGTERM, stop)
-                ours = signal.getsignal(signal.SIGTERM)
-                handled_here_only([signal.SIGTERM])
-                installed = True
+        """SIGTERM shuts the driver down, and if it comes again ends the process at once."""
+        undo = on_signal("SIGTERM", self._engine.shut_down, once=True)
         try:
             yield
         finally:
-            if installed:
-                remove()
+            undo()

@@ -13,11 +13,12 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
+from indipydriver.transport.signals import on_signal
+
 from ..certificates import client_context
 from ..check.report import Report, as_json, as_text
 from ..check.run import DEFAULT_TIMEOUT, check
 from ..check.subjects import CannotRun
-from ..signals import on_signal
 from ..spec import Spec
 from .console import attach, is_terminal, verbose_level, write_out
 

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 from indipydriver.transport.forked import handled_here_only
 from indipydriver.transport.leftthreads import Watchdog
+from indipydriver.transport.signals import again_at_once
 
 from ..clients.sockets import bind_unix
 from ..ipyserver import IPyServer
 from ..routing.outbox import OutboxLimits
-from ..signals import again_at_once, ignore
+from ..signals import ignore
 from .access import Access, context_to_other_servers
 from .console import MessageTracer, attach, verbose_level
 from .options import MIB, UNIX_SOCKET, USUAL_CONTROL

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from indipydriver.transport.signals import AGAIN
 from indipyserver.cli.demo import demo_words
-from indipyserver.signals import AGAIN
 from tests.support import (
     ROOT,
     IndiClient,

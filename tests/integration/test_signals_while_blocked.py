@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -35,6 +36,10 @@ SERVER = """
     from indipyserver import IPyServer
 
     asyncio.run(IPyServer(make_driver(), host="127.0.0.1", port=0).asyncrun())
+"""
+
+DRIVER = """
+    make_driver().run()
 """
 
 
@@ -77,15 +82,24 @@ async def test_a_second_sigterm_ends_a_script() -> None:
         assert await insist(program, signal.SIGTERM) == -signal.SIGTERM
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@asynchronous
+async def test_a_second_sigterm_ends_a_driver_that_runs_alone() -> None:
+    words = (sys.executable, "-c", textwrap.dedent(LATER) + textwrap.dedent(DRIVER))
+    with started(*words, cwd=ROOT, stdin=subprocess.PIPE) as program:
+        assert await insist(program, signal.SIGTERM) == -signal.SIGTERM
+
+
 ORDERLY = """
-    import time
+    import asyncio, time
     from indipydriver import IPyDriver
 
     class Orderly(IPyDriver):
         async def hardware(self):
             print("blocked", flush=True)
-            time.sleep(1)
+            time.sleep(HELD_UP)
             await self.shutdownrequested.wait()
+            await asyncio.sleep(0.3)
             print("parked", flush=True)
 
     def make_driver():
@@ -94,19 +108,21 @@ ORDERLY = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
-@pytest.mark.parametrize("by", ["command", "script"])
+@pytest.mark.parametrize("held_up", [1, 0])
+@pytest.mark.parametrize("by", ["command", "script", "driver"])
 @asynchronous
-async def test_two_signals_in_one_moment_are_one(tmp_path: Path, by: str) -> None:
+async def test_two_signals_in_one_moment_are_one(tmp_path: Path, by: str, held_up: int) -> None:
     """timeout(1) sends it to the process and to its group, and a terminal that is closed to both too."""
     path = tmp_path / "orderly.py"
-    path.write_text(textwrap.dedent(ORDERLY))
+    orderly = textwrap.dedent(ORDERLY.replace("HELD_UP", str(held_up)))
+    path.write_text(orderly)
     words = [*COMMAND, f"{path}:make_driver"]
-    if by == "script":
-        words = [sys.executable, "-c", textwrap.dedent(ORDERLY) + textwrap.dedent(SERVER)]
-    with started(*words, cwd=ROOT) as program:
+    if by != "command":
+        words = [sys.executable, "-c", orderly + textwrap.dedent(SERVER if by == "script" else DRIVER)]
+    with started(*words, cwd=ROOT, stdin=subprocess.PIPE) as program:
         await eventually(lambda: "blocked" in program.stdout(), timeout=20)
         for _ in range(2):
             program.signal(signal.SIGTERM)
             await asyncio.sleep(0.02)  # one that waits takes another in
-        assert await program.wait() == 143
+        assert await program.wait() == (0 if by == "driver" else 143)
         assert "parked" in program.stdout()

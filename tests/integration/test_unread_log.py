@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from indipyserver.signals import AGAIN
+from indipydriver.transport.signals import AGAIN
 from tests.support import (
     ROOT,
     IndiClient,

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from indipyserver.signals import on_signal
+from indipydriver.transport.signals import on_signal
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")

@@ -1,0 +1,96 @@
+"""Signals that a program handles in its event loop, where nobody else wants them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from .forked import handled_here_only
+
+__all__ = ["AGAIN", "again_at_once", "on_signal"]
+
+AGAIN: Final = 0.5
+"""Seconds after the first signal in which others count as the same: a terminal that is closed sends two in one moment,
+and so does timeout(1)."""
+
+
+def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Callable[[], None]:
+    """Have something called on a signal, if this platform has it and nobody else wants it.
+
+    Args:
+        name: For example ``SIGUSR1``.
+        call: What to call, in the event loop.
+        once: Only the first time; the signal again, after :data:`AGAIN`, ends the process at once, also while the
+            event loop is held up.
+
+    Returns:
+        Undoes it.
+    """
+    number = getattr(signal, name, None)
+    if (
+        number is None
+        or threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(number) != signal.SIG_DFL
+    ):
+        return lambda: None
+    loop = asyncio.get_running_loop()
+    came = False
+
+    def handle() -> None:
+        nonlocal came
+        if not (once and came):
+            came = True
+            call()
+
+    try:
+        loop.add_signal_handler(number, handle)
+    except (NotImplementedError, RuntimeError):  # not on this platform
+        return lambda: None
+    if once:
+        again_at_once([number], _end_by)
+        handled_here_only([number])
+    ours = signal.getsignal(number)
+
+    def undo() -> None:
+        if not loop.is_closed():
+            present = signal.getsignal(number)
+            loop.remove_signal_handler(number)  # which sets the default
+            if present is not None and present is not ours:  # somebody has set another one meanwhile
+                signal.signal(number, present)
+
+    return undo
+
+
+def again_at_once(numbers: Iterable[signal.Signals], call: Callable[[signal.Signals], None]) -> None:
+    """Have something called at once when one of these signals comes, and one of them came :data:`AGAIN` before.
+
+    The event loop, which handles them, calls nothing while a driver holds it up.  What is set here is called in between
+    two instructions of that driver, in the main thread, so it may do little more than end the process.
+
+    Args:
+        numbers: The signals.
+        call: Called with the one that came.
+    """
+    first: list[float] = []  # when it came
+
+    def count(number: int, frame: object) -> None:
+        now = time.monotonic()
+        if not first:
+            first.append(now)
+        elif now >= first[0] + AGAIN:
+            call(signal.Signals(number))
+
+    for number in numbers:
+        # The event loop is woken by the signal's number in a pipe, whoever handles the signal.
+        signal.signal(number, count)
+        signal.siginterrupt(number, False)  # as the event loop has it
+
+
+def _end_by(number: signal.Signals) -> None:
+    """What the signal does by default."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
