@@ -69,7 +69,8 @@ def again_at_once(numbers: Iterable[signal.Signals], call: Callable[[signal.Sign
     """Have something called at once when one of these signals comes, and one of them came :data:`AGAIN` before.
 
     The event loop, which handles them, calls nothing while a driver holds it up.  What is set here is called in between
-    two instructions of that driver, in the main thread, so it may do little more than end the process.
+    two instructions of that driver, in the main thread, so it may do little more than end the process.  If the driver
+    waits for the system, as in a read, it is called within that: the wait is interrupted, and then goes on.
 
     Args:
         numbers: The signals.
@@ -87,7 +88,7 @@ def again_at_once(numbers: Iterable[signal.Signals], call: Callable[[signal.Sign
     for number in numbers:
         # The event loop is woken by the signal's number in a pipe, whoever handles the signal.
         signal.signal(number, count)
-        signal.siginterrupt(number, False)  # as the event loop has it
+        signal.siginterrupt(number, True)  # the event loop has had it otherwise: then a read or a lock waits on
 
 
 def _end_by(number: signal.Signals) -> None:

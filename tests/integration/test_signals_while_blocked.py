@@ -54,7 +54,11 @@ async def insist(program: Program, number: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
-@pytest.mark.parametrize("text", [AT_ITS_START, LATER], ids=["at its start", "later"])
+@pytest.mark.parametrize(
+    "text",
+    [AT_ITS_START, LATER, LATER.replace("time.sleep(60)", "__import__('threading').Event().wait()")],
+    ids=["at its start", "later", "in a lock"],
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @asynchronous
 async def test_a_second_signal_ends_the_command(tmp_path: Path, text: str, number: signal.Signals) -> None:
@@ -76,16 +80,16 @@ async def test_a_second_sigterm_ends_a_check(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@pytest.mark.parametrize(
+    "call",
+    ["time.sleep(60)", "os.read(os.pipe()[0], 1)", "threading.Event().wait()"],
+    ids=["a call", "a read", "a lock"],
+)
+@pytest.mark.parametrize("by", ["script", "driver"])
 @asynchronous
-async def test_a_second_sigterm_ends_a_script() -> None:
-    with started(sys.executable, "-c", textwrap.dedent(LATER) + textwrap.dedent(SERVER), cwd=ROOT) as program:
-        assert await insist(program, signal.SIGTERM) == -signal.SIGTERM
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
-@asynchronous
-async def test_a_second_sigterm_ends_a_driver_that_runs_alone() -> None:
-    words = (sys.executable, "-c", textwrap.dedent(LATER) + textwrap.dedent(DRIVER))
+async def test_a_second_sigterm_ends_what_runs_a_driver_alone(by: str, call: str) -> None:
+    text = LATER.replace("import time", "import os, threading, time").replace("time.sleep(60)", call)
+    words = (sys.executable, "-c", textwrap.dedent(text) + textwrap.dedent(SERVER if by == "script" else DRIVER))
     with started(*words, cwd=ROOT, stdin=subprocess.PIPE) as program:
         assert await insist(program, signal.SIGTERM) == -signal.SIGTERM
 
