@@ -197,7 +197,7 @@ def start(
         args: Its arguments.
         env: Environment variables beside those of this process.
         pipes: Give it two pipes also where it could have a local socket.
-        folder: Where it is started, if that is still there; "": where this process is.
+        folder: Where it is started, if it can go there; "": where this process is.
 
     Raises:
         OSError: It cannot be started; nothing of it is left.
@@ -303,7 +303,7 @@ def _popen(
             stdout=stdio[1],
             stderr=stdio[2],
             env=env,
-            cwd=folder if os.path.isdir(folder) else None,
+            cwd=_to_go_to(folder),
             pass_fds=(held,) if held >= 0 else (),
             start_new_session=True,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, nothing that could wait for a thread
@@ -320,6 +320,23 @@ def _popen(
                 errno.ENOENT, "the interpreter named in its #! line does not exist", found
             ) from None
         raise
+
+
+def away_from(folder: str) -> str:
+    """This folder, if this process has left it; otherwise "".
+
+    Whoever is in a folder can stay there without being able to go there: a server that somebody has started as another
+    user may be in a folder that only the first one may enter.
+    """
+    with contextlib.suppress(OSError):  # where this process is has been removed
+        return "" if os.getcwd() == folder else folder
+    return folder
+
+
+def _to_go_to(folder: str) -> str | None:
+    """Where a program has to go that is to begin in this folder; None: nowhere, or it cannot."""
+    folder = away_from(folder)
+    return folder if os.path.isdir(folder) and os.access(folder, os.X_OK) else None
 
 
 def _find(program: str) -> str:

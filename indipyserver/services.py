@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from .certificates import client_context
 from .loading import load_drivers
+from .process import away_from
 from .relay.switchboard import Switchboard
 from .sources.exdriver import RESTARTS
 from .sources.source import Source
@@ -128,7 +129,7 @@ class Services:
         if server.stop:
             raise ValueError(f"{spec.text!r} is not started: the server is stopping")
         if isinstance(spec, ProgramSpec):
-            _warn_of_scripts(os.path.join(self._away(), spec.text))
+            _warn_of_scripts(os.path.join(away_from(self.folder), spec.text))
             part: Any = server.add_exdriver(
                 spec.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self.restarts
             )
@@ -144,16 +145,10 @@ class Services:
         self._entries.append(entry)
         return list(entry.parts)
 
-    def _away(self) -> str:
-        """The folder from which paths count, if this process is elsewhere by now."""
-        with contextlib.suppress(OSError):  # it has been removed
-            return "" if os.getcwd() == self.folder else self.folder
-        return self.folder
-
     def _start_drivers(self, spec: PythonSpec) -> list[Any]:
         """Serve the drivers that this Python code returns: all of them, unless one is run by somebody else."""
         server = self._server
-        drivers = load_drivers(spec, self._away())
+        drivers = load_drivers(spec, away_from(self.folder))
         names = [name for driver in drivers for name in driver.data]
         for name in names:
             if names.count(name) > 1 or name in server.devices or not server.board.router.may_claim(name):

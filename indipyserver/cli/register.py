@@ -101,6 +101,7 @@ def register(
         ValueError: It cannot be registered; the text says why.
         OSError: A file cannot be written.
     """
+    start = _start(spec)  # before it is imported: it may go to another folder
     names, found, version = _examine(spec)
     labels = list(dict.fromkeys(labels or names[:1]))
     if len(names) > 1 and len(labels) > 1:
@@ -111,7 +112,7 @@ def register(
     for one in made:
         _check_free(one, places)
     for one in made:
-        _write(one.program, _launcher(spec, one.label, len(names) > 1), 0o755)
+        _write(one.program, _launcher(start, one.label, len(names) > 1), 0o755)
         _write(one.list, _list(one, group or found, version, len(names) > 1), 0o644)
     if places.system is not None:
         _copy_lists(places.lists, places.system)
@@ -148,8 +149,7 @@ def _examine(spec: PythonSpec) -> tuple[list[str], str, str]:
     """The names of the devices, the group of the first one, and its version."""
     kept = os.environ.pop("INDIDEV", None)
     try:
-        with contextlib.chdir(os.curdir):  # back to here afterwards: the driver may go to another folder
-            drivers = load_drivers(spec)
+        drivers = load_drivers(spec)
     finally:
         if kept is not None:
             os.environ["INDIDEV"] = kept
@@ -179,23 +179,29 @@ def _entry(label: str, places: Places) -> Registered:
     return Registered(label, places.lists / f"{stem}.xml", places.programs / stem)
 
 
-def _launcher(spec: PythonSpec, label: str, has_several: bool) -> str:
-    """A program that starts the driver with this Python."""
+def _start(spec: PythonSpec) -> tuple[list[str], list[str]]:
+    """The command that starts the driver with this Python from whatever folder, and the paths where it looks."""
     source = os.path.realpath(spec.source) if spec.source.endswith(".py") else spec.source
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if not spec.source.endswith(".py"):
         paths.append(os.getcwd())
     if _HERE.name not in ("site-packages", "dist-packages"):  # a checkout, with nothing installed
         paths.append(str(_HERE))
+    command = [sys.executable, "-P", "-m", "indipyserver.cli.launch", f"{source}:{spec.attribute}"]
+    return command, [*map(os.path.abspath, paths)]
+
+
+def _launcher(start: tuple[list[str], list[str]], label: str, has_several: bool) -> str:
+    """A program that starts the driver."""
+    command, paths = start
     lines = ["#!/bin/sh", f"# {_MARK}, for {label}"]
     if paths:
-        lines += [f"PYTHONPATH={shlex.quote(os.pathsep.join(map(os.path.abspath, paths)))}", "export PYTHONPATH"]
+        lines += [f"PYTHONPATH={shlex.quote(os.pathsep.join(paths))}", "export PYTHONPATH"]
     if has_several:
         lines.append("unset INDIDEV")
     else:
         lines += [f"INDIDEV=${{INDIDEV:-{shlex.quote(label)}}}", f"INDIDRIVER={shlex.quote(label)}"]
         lines.append("export INDIDEV INDIDRIVER")
-    command = [sys.executable, "-P", "-m", "indipyserver.cli.launch", f"{source}:{spec.attribute}"]
     return "\n".join([*lines, f"exec {shlex.join(command)}", ""])
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Final
 
+from ..process import away_from
 from ..spec import ProgramSpec, PythonSpec, Spec
 
 __all__ = ["Changes", "begin_anew"]
@@ -120,5 +121,6 @@ def begin_anew(folder: str) -> None:
     Args:
         folder: Where it was begun: a driver may have gone elsewhere.
     """
-    os.chdir(folder)
+    if away := away_from(folder):
+        os.chdir(away)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

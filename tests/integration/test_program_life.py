@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -686,6 +687,25 @@ async def test_a_program_is_started_though_the_folder_of_the_start_has_gone(
         await eventually(lambda: part.running, timeout=30)
         other = server.add_exdriver("./cat")
         await eventually(lambda: any("no such file" in line.text for line in other.recent.last(5)), timeout=30)
+
+
+@asynchronous
+async def test_a_program_is_started_in_a_folder_that_only_somebody_else_may_enter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with `sudo -u somebody` in one's own home: who is there may stay, but could not go there."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.chdir(folder)
+        os.chmod(folder, 0)
+        os.seteuid(user or 65534)
+        try:
+            begun = start("x", "/bin/cat", [], {}, pipes=False, folder=folder)
+        finally:
+            os.seteuid(user)
+        begun.link.abort()
+        await begun.child.stop(30)
+        os.close(begun.errors)
 
 
 def program_that_finds_its_settings(folder: Path) -> Path:

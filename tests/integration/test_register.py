@@ -111,7 +111,17 @@ def test_a_driver_that_goes_to_its_own_folder_is_found(home, places, tmp_path, m
     (tmp_path / "its/driver.py").write_text(FOCUSER + "os.chdir(os.path.dirname(os.path.abspath(__file__)))\n")
     monkeypatch.chdir(tmp_path)
     (one,) = register(parse_spec(word), places)
-    assert os.getcwd() == str(tmp_path)
+    assert ask(one.program)[0] == {"Nice Focuser"}
+
+
+def test_a_driver_is_registered_from_a_folder_that_only_somebody_else_may_enter(home, driver, places, monkeypatch):
+    """As with `sudo -u somebody` in one's own home: who is there may stay, but could not go there."""
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "chdir", refuse)
+    (one,) = register(spec(driver), places)
     assert ask(one.program)[0] == {"Nice Focuser"}
 
 
