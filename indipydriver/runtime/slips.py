@@ -67,9 +67,10 @@ def _devices_forgotten_async(driver: Driver) -> Iterator[str]:
     """Methods of devices, and of the parts of one, that override a coroutine and are none."""
     kinds: dict[type, None] = {}
     for device in driver.data.values():
-        parts = getattr(device, "parts", None)  # an instrument's
-        kinds |= dict.fromkeys([type(device), *(parts if isinstance(parts, (tuple, list)) else ())])
-    for kind in [each for each in kinds if isinstance(each, type)]:
+        parts = getattr(type(device), "parts", ())  # an instrument's; another device's may be anything
+        parts = parts if isinstance(parts, (tuple, list)) else ()
+        kinds |= dict.fromkeys(kind for kind in (type(device), *parts) if isinstance(kind, type))
+    for kind in kinds:
         coroutines = {
             name for each in kind.__mro__ for name, value in vars(each).items() if inspect.iscoroutinefunction(value)
         }

@@ -62,6 +62,25 @@ def test_what_would_go_unnoticed_is_logged_at_the_start(kind, perm, texts, caplo
     assert all(text in each for text, each in zip(texts, said, strict=True))
 
 
+@pytest.mark.parametrize("parts", [[{"name": "mirror"}], property(lambda self: 1 / 0)], ids=["a list", "a property"])
+def test_a_device_may_have_parts_of_its_authors_own(parts, caplog):
+    """The driver did not start."""
+
+    class Rig(ipd.Device):
+        pass
+
+    Rig.parts = parts
+
+    @driver_test
+    async def session():
+        async with DriverHarness(Right(Rig("Rig", []))):
+            pass
+
+    with caplog.at_level(logging.WARNING, "indipydriver.ipydriver"):
+        session()
+    assert not caplog.records
+
+
 def test_a_method_of_a_device_that_must_be_a_coroutine_is_named(caplog):
     class Ports(ipd.Device):
         parts = property(lambda self: ())  # it has nothing to do with an instrument's
