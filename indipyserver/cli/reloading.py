@@ -119,7 +119,7 @@ def begin_anew(folder: str) -> None:
     """Run the same command again, in this process; does not return.
 
     Args:
-        folder: Where it was begun: a driver may have gone elsewhere.
+        folder: Where it was begun, if that is there: a driver may have gone elsewhere.
     """
     if away := away_from(folder):
         os.chdir(away)

@@ -143,7 +143,6 @@ class _Run:
     async def run(self) -> int:
         """Serve; returns the exit status."""
         options, server = self._options, self._server
-        folder = os.getcwd() if options.reload else ""
         logging.getLogger("indipyserver").info("started as: %s", shlex.join(sys.argv))
         if options.verbose >= 2:
             server.add_observer(MessageTracer(options.verbose))
@@ -165,7 +164,7 @@ class _Run:
             from .reloading import begin_anew
 
             self._flush()
-            begin_anew(folder)
+            begin_anew(self._services.folder)
         return self._status
 
     def _watch_files(self) -> asyncio.Task[None]:

@@ -98,3 +98,18 @@ async def test_while_one_file_does_not_compile_a_change_of_another_does_not_coun
     assert not waiting.done()
     write(here / "my_module.py", WORKS % 20)
     assert await waiting == ["my_module.py", "other.py"]
+
+
+def test_it_begins_anew_where_it_is_though_it_could_not_go_there(here, monkeypatch):
+    """As with `sudo -u somebody` in one's own home: who is there may stay, but could not go there."""
+    begun = []
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "chdir", refuse)
+    monkeypatch.setattr(os, "execv", lambda program, words: begun.append(os.getcwd()))
+    reloading.begin_anew(str(here))
+    assert begun == [str(here)]
+    with pytest.raises(PermissionError):
+        reloading.begin_anew("/")
