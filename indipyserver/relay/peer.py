@@ -203,7 +203,8 @@ class Peer(Endpoint):
         if self._is_commanded and self._watchdog is None and self.queued:
             self._progress = self._progress_now()
             self._looks_in_vain = 0
-            self._is_busy = False
+            # What else it takes does not end that.
+            self._is_busy = self._is_busy and bool(self.link.full_news or self.link.full_vectors)
             self._look_again()
 
     def hold_if_congested(self, sender: Peer) -> None:
@@ -265,6 +266,7 @@ class Peer(Endpoint):
         """Check, at least twice before a peer counts as hung, whether it has taken anything since the last look."""
         self._watchdog = None
         if self.closed or not self.queued:
+            self._is_busy = False
             return
         if self._progress_now() != self._progress:
             self.flush()

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+import pytest
+
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import NewVector, OneMember, SetVector
@@ -15,6 +17,7 @@ from indipyserver.routing.outbox import OutboxLimits
 from tests.support.links import Board, Recorder
 
 COMMAND = [encode(NewVector(VectorKind.TEXT, "D", "p", (OneMember("m", "x" * 100_000),)))]
+OTHER_COMMAND = [encode(NewVector(VectorKind.TEXT, "D", "other", (OneMember("m", "x"),)))]
 NEWS = [encode(SetVector(VectorKind.TEXT, "Other", "t", (OneMember("m", "x" * 100_000),), State.OK))]
 
 
@@ -58,6 +61,39 @@ def test_a_busy_driver_is_named_once_and_never_ended(caplog):
 
     run(test)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("of_news", [True, False], ids=["of news", "of commands"])
+def test_a_driver_that_is_full_is_named_once_whatever_commands_it_takes(of_news):
+    def set_full(link, is_full):
+        if of_news:
+            link.set_full_of_news(is_full)
+        else:
+            link.set_full("D", "p", is_full)
+
+    async def test():
+        board = Board()
+        ours, theirs = memory_pair("Solver", "the server")
+        peer = Peer(board, ours, Role.DRIVER, limits=OutboxLimits(), in_process=True, hang_time=10)
+        driver = Recorder()
+        ours.open(peer)
+        theirs.open(driver)
+        for times in (1, 2):  # at another time it is named again
+            set_full(theirs, True)
+            waiting = NEWS if of_news else COMMAND
+            peer.put(Batch(waiting), waiting)
+            peer.flush()
+            for _ in range(10):
+                await asyncio.sleep(100)
+                peer.put(Batch(OTHER_COMMAND), OTHER_COMMAND)
+                peer.flush()
+            assert len([text for text in board.announced if "Solver is busy" in text]) == times
+            set_full(theirs, False)
+            await asyncio.sleep(100)
+            assert peer.queued == 0
+        assert len(driver.frames) == 22
+
+    run(test)
 
 
 def test_what_takes_nothing_and_has_not_paused_is_still_hung():
