@@ -9,27 +9,33 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
 __all__ = ["handled_here_only", "ours_only"]
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_T = TypeVar("_T", bound=_Closable)
 
 
 class _Inheritance:
     """What is not left to children."""
 
     def __init__(self) -> None:
-        self.sockets: WeakSet[socket.socket] = WeakSet()
+        self.ours: WeakSet[_Closable] = WeakSet()
         self.handlers: dict[int, Any] = {}  # by signal
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._disclaim)
 
     def _disclaim(self) -> None:
         """Give it up; called in a child before anything else."""
-        for sock in list(self.sockets):
-            sock.close()
+        for each in list(self.ours):
+            each.close()
         if self.handlers:
             signal.set_wakeup_fd(-1)  # which leads to the event loop of the parent
         for number, handler in self.handlers.items():
@@ -40,10 +46,10 @@ class _Inheritance:
 _inheritance: Final = _Inheritance()
 
 
-def ours_only(sock: socket.socket) -> socket.socket:
-    """The same socket; a child closes it."""
-    _inheritance.sockets.add(sock)
-    return sock
+def ours_only(connection: _T) -> _T:
+    """The same socket or file; a child closes it."""
+    _inheritance.ours.add(connection)
+    return connection
 
 
 def handled_here_only(numbers: Iterable[int]) -> None:

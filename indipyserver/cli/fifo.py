@@ -18,8 +18,10 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from io import FileIO
 from typing import Final, TypeAlias
 
+from indipydriver.transport.forked import ours_only
 from indipydriver.transport.watching import can_watch_descriptors
 
 from ..lines import MAX_LINE, CommandError, Lines
@@ -157,6 +159,7 @@ class Fifo:
         self._services = services
         self._lines = Lines()
         self._fd = -1
+        self._file: FileIO
         self._timer: asyncio.TimerHandle | None = None
         self._latest: dict[str, asyncio.Task[None]] = {}  # by spec
         self._tasks: set[asyncio.Task[None]] = set()
@@ -180,6 +183,7 @@ class Fifo:
                 raise OSError(errno.EINVAL, "it is not a FIFO")
             _lock(fd)
             loop.add_reader(fd, self._readable)
+            self._file = ours_only(FileIO(fd))  # a child would keep the lock
         except BaseException:
             os.close(fd)
             raise
@@ -189,7 +193,7 @@ class Fifo:
         """Read no more, and give up what is not done yet."""
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
-            os.close(self._fd)
+            self._file.close()
             self._fd = -1
         self._cancel_timer()
         tasks = list(self._tasks)

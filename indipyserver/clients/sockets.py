@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from indipydriver.transport.connecting import AddressInfo
+from indipydriver.transport.forked import ours_only
 
 __all__ = [
     "ANYWHERE",
@@ -154,7 +155,7 @@ def bind_unix(name: str, any_user: bool = False) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(errno.EAFNOSUPPORT, "this platform has no local sockets")
     abstract = sys.platform.startswith("linux")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = ours_only(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))  # it is there before the drivers
     try:
         if abstract:
             sock.bind("\0" + name.removeprefix("\0"))

@@ -107,3 +107,45 @@ async def test_a_child_holds_neither_clients_nor_the_port(tmp_path):
     """
     program = await said(tmp_path, code)
     assert "all is well" in program.stdout, program.stderr
+
+
+@asynchronous
+async def test_a_child_that_is_forked_as_a_driver_is_made_does_not_hold_the_local_socket(tmp_path):
+    code = """
+        from indipyserver.clients.sockets import bind_unix
+
+        name = os.path.abspath("local")
+        sock = bind_unix(name)  # the command does this first
+        process = child()
+        sock.close()
+        if not sys.platform.startswith("linux"):
+            os.unlink(name)
+        bind_unix(name).close()
+        process.kill()
+        print("all is well", flush=True)
+    """
+    program = await said(tmp_path, code)
+    assert "all is well" in program.stdout, program.stderr
+
+
+@asynchronous
+async def test_a_child_does_not_hold_the_fifo(tmp_path):
+    code = """
+        from indipyserver.cli.fifo import Fifo
+
+        async def main():
+            os.mkfifo("fifo")
+            first = Fifo("fifo", None)
+            first.open()
+            process = await asyncio.to_thread(child)
+            await first.close()
+            second = Fifo("fifo", None)
+            second.open()
+            await second.close()
+            process.kill()
+            print("all is well", flush=True)
+
+        asyncio.run(main())
+    """
+    program = await said(tmp_path, code)
+    assert "all is well" in program.stdout, program.stderr
