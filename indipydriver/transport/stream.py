@@ -313,7 +313,8 @@ class StreamLink(FramedLink, asyncio.Protocol):
             return
         loop = asyncio.get_running_loop()
         if self._half_closes and not self._is_taken(transport) and loop.time() < self._end_by:
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer has just gone, which will be reported
+                transport.write_eof()
             self._lingering = loop.call_later(_LOOK_EVERY, self._close_transport)
         else:
             transport.close()

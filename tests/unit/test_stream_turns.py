@@ -375,3 +375,27 @@ async def test_what_the_transport_holds_has_not_been_sent(tls: bool) -> None:
     link.abort()
     await setting.until_closed()
     assert link.bytes_sent == size
+
+
+@asynchronous
+async def test_a_peer_that_goes_as_the_link_is_closed_leaves_no_traceback() -> None:
+    """The system knows it before asyncio has read it."""
+    setting = Setting(False)
+    link, transport = setting.link, setting.transport
+    tries = []
+
+    def write_eof() -> None:
+        tries.append(1)
+        raise OSError(107, "not connected")
+
+    transport.write_eof = write_eof  # type: ignore[method-assign]
+    link.write(Batch(Framer().feed(text(1))))
+    transport.held = 50
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: failures.append(what))
+    link.close()
+    await eventually(lambda: bool(tries))
+    transport.lose(LOST)
+    await setting.until_closed()
+    assert setting.receiver.error is LOST
+    assert failures == []
