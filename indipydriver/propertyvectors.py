@@ -403,6 +403,11 @@ class BLOBVector(PermittedVector):
             check_length(sum(len(blob.data) for blob in blobs))
             return blobs
 
+        def over(reading: asyncio.Future[tuple[OneBlob, ...]]) -> None:
+            turn.release()
+            if not reading.cancelled():
+                reading.exception()  # asyncio need not say that nobody has heard of it
+
         if not any(source.is_file for source in sources):
             return read()
         turn = outlet.turn(self._files)
@@ -413,7 +418,7 @@ class BLOBVector(PermittedVector):
             turn.release()
             raise
         try:
-            reading.add_done_callback(lambda _: turn.release())
+            reading.add_done_callback(over)
             return await asyncio.shield(reading)
         finally:
             del reading  # its error has this frame in its traceback

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import io
 import threading
 
@@ -261,6 +262,24 @@ async def test_a_disk_that_hangs_takes_one_thread_however_often_it_is_tried():
         await driver.send(files[2])
         await h.settle()
         assert [message.members[0].data for message in h.messages] == [b"bytes", b"of another vector", b"x"]
+
+
+@driver_test
+async def test_nobody_is_told_of_a_read_that_fails_after_its_send_was_given_up():
+    """asyncio logged a traceback."""
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: failures.append(what))
+    async with camera() as (_, driver):
+        file = SlowFile("no bytes")
+        sending = driver.send(file)
+        await in_thread(file)
+        sending.cancel()
+        await asyncio.wait((sending,))
+        file.may_end.set()
+        await driver.send(io.BytesIO(b"x"))  # it waits for that read
+        del sending
+        gc.collect()
+    assert failures == []
 
 
 @driver_test
