@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from io import FileIO
 from typing import Final, NamedTuple
 
 from indipydriver.transport.attached import PassingLink
@@ -45,13 +46,15 @@ class Child:
     def __init__(self, process: subprocess.Popen[bytes], lifeline: int = -1) -> None:
         self.process = process
         self.remains = ""
-        self._lifeline = lifeline
+        self._lifeline: FileIO | None = None
         self._loop = asyncio.get_running_loop()
         self._pidfd = -1
         self._is_killed = False  # a thread waits for its end, and collects its status
         self._may_signal = True
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self._watch()
+        if lifeline >= 0:
+            self._lifeline = ours_only(FileIO(lifeline, "w"))
 
     async def wait(self, timeout: float) -> bool:
         """Has it ended, after at most this many seconds?"""
@@ -94,9 +97,9 @@ class Child:
     def kill(self) -> None:
         """End it and its group, now and without waiting."""
         self.signal(signal.SIGKILL)
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        if self._lifeline is not None:
+            self._lifeline.close()
+            self._lifeline = None
         if self.process.poll() is not None:
             if not self.remains:
                 self._look_for_remains()

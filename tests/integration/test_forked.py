@@ -1,13 +1,14 @@
 """Drivers that use multiprocessing: what is forked has its own life, and holds nothing open."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from tests.support import ROOT, asynchronous, run
+from tests.support import ROOT, asynchronous, eventually, gone, run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
@@ -149,3 +150,32 @@ async def test_a_child_does_not_hold_the_fifo(tmp_path):
     """
     program = await said(tmp_path, code)
     assert "all is well" in program.stdout, program.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only the kernel of Linux offers this")
+@asynchronous
+async def test_a_child_does_not_keep_programs_of_a_server_that_was_killed(tmp_path):
+    code = """
+        from indipyserver.process import start
+
+        async def main():
+            begun = start("x", "/bin/sh", ["-c", "sleep 60 & echo $! >&2; wait"], {}, pipes=False)
+            os.set_blocking(begun.errors, True)
+            started = os.read(begun.errors, 100).decode().strip()
+            if not (process := os.fork()):
+                os.setsid()  # it outlives what the test has started
+                for fd in range(3):
+                    os.dup2(os.open(os.devnull, os.O_RDWR), fd)
+                time.sleep(60)
+                os._exit(0)
+            print(started, process, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        asyncio.run(main())
+    """
+    program = await said(tmp_path, code)
+    started, process = map(int, program.stdout.split())
+    try:
+        await eventually(lambda: gone(started), timeout=30)
+    finally:
+        os.kill(process, signal.SIGKILL)
