@@ -64,7 +64,7 @@ class IPyServer(BlockingServer):
         client_limits: What a client may send.
         hang_time: Seconds after which a driver that reads nothing is cut off; 0: never.
         shutdown_grace: Seconds that drivers and clients get to end when the server stops.
-        unix_socket: A local socket to listen on too: a name (:func:`.sockets.bind_unix`), or a bound one for one run.
+        unix_socket: A local socket to listen on too: a name (:func:`.bind_unix`), or a bound one for one run.
         unix_any_user: Let every user of this machine use it, and not only our own and root.
         ssl: Clients must use TLS (:mod:`indipyserver.certificates`); :meth:`add_listener` adds one without.
         progress_time: Seconds in which a client's unfinished element must end or grow by 1 KiB and 1/32; 0: no limit.
@@ -85,7 +85,7 @@ class IPyServer(BlockingServer):
         drivers: The IPyDrivers.
         exdrivers: The external drivers.
         remotes: The links to other servers.
-        services: Starts and stops what words name, as the command ``indipyserver`` does.
+        services: Starts and stops what a driver specification names, as the command ``indipyserver`` does.
         devices: The devices of the IPyDrivers, by name.
         started: Set when clients can connect.
         stopped: Set when everything has ended.
