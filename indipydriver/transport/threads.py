@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
-__all__ = ["LARGE", "in_thread", "in_thread_if"]
+__all__ = ["LARGE", "Pool", "in_thread", "in_thread_if"]
 
 LARGE: Final = 256 * 1024
 """Bytes beyond which encoding and decoding go to a thread: about a millisecond of work."""
@@ -16,9 +16,13 @@ LARGE: Final = 256 * 1024
 _T = TypeVar("_T")
 
 
-class _Threads:
-    """A pool of our own, so that other calls that block in threads, such as name lookups or a driver's
-    `asyncio.to_thread`, hold up no BLOB.
+class Pool:
+    """Threads for one kind of work, so that other calls that block in threads, such as name lookups or a driver's
+    `asyncio.to_thread`, which are few, do not hold it up.
+
+    Args:
+        count: How many there are.
+        name: How their names begin.
 
     Attributes:
         executor: Made anew in a forked process, which has none of its parent's threads.
@@ -26,16 +30,18 @@ class _Threads:
 
     executor: ThreadPoolExecutor
 
-    def __init__(self) -> None:
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
         self._begin()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        self.executor = ThreadPoolExecutor(2, thread_name_prefix="indi-blob")
+        self.executor = ThreadPoolExecutor(self._count, thread_name_prefix=self._name)
 
 
-_threads = _Threads()
+_threads = Pool(2, "indi-blob")
 
 
 class _Job(Generic[_T]):
