@@ -9,7 +9,7 @@ from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, m
 from .frame import BlobFrame, parts
 from .limits import Limits, check_size
 from .repair import encoding_of, repair
-from .scan import SOUND, START, START_TAG, TagWatch
+from .scan import SOUND, START, START_TAG, TAG_END, TagWatch
 from .tags import TAGS
 from .texts import excerpt
 from .wellformed import check
@@ -22,7 +22,6 @@ _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 _SMALL: Final = 4096
 _PIECE: Final = 1 << 16
 _XML_SPACE: Final = b" \t\r\n"
-_TAG_END: Final = 0x3E  # ">"
 
 
 class BlobCollector:
@@ -86,7 +85,7 @@ class BlobCollector:
         """
         if self._part:
             self._part += data[pos:]
-            if len(self._part) <= self._limits.start_tag and (_TAG_END not in data or not self._worth_looking()):
+            if len(self._part) <= self._limits.start_tag and (TAG_END not in data or not self._worth_looking()):
                 return None
             data, pos = bytes(self._part), 0
             self._part.clear()

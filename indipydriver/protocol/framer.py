@@ -31,6 +31,7 @@ from .scan import (
     START,
     START_TAG,
     TAG_CUT_SHORT,
+    TAG_END,
     TagWatch,
     end_or_start,
 )
@@ -43,7 +44,6 @@ __all__ = ["Framer", "Limits"]
 _SAMPLE: Final = 81  # one more than an excerpt shows
 _CACHED_ADDRESSES: Final = 4096
 _NEWLINE: Final = 10
-_TAG_END: Final = 0x3E  # ">"; a number is found in bytes much faster than a byte string
 _SMALL: Final = 4096  # bytes that are copied faster than a view of them is made
 
 
@@ -131,7 +131,7 @@ class Framer:
         if self._waiting:
             held = self._held
             held += data
-            if len(held) <= self._patience and (_TAG_END not in data or not self._worth_looking(len(data))):
+            if len(held) <= self._patience and (TAG_END not in data or not self._worth_looking(len(data))):
                 return frames
             self._waiting = False
             data = bytes(held)

@@ -19,6 +19,7 @@ __all__ = [
     "START",
     "START_TAG",
     "TAG_CUT_SHORT",
+    "TAG_END",
     "VIA",
     "WS",
     "TagWatch",
@@ -44,6 +45,9 @@ START: Final = re.compile(rb"<(?:" + KNOWN + rb")(?=[\s/>])")
 
 SOUND: Final = re.compile(_TAG)
 """As much of a tag as is sound; what follows tells a broken tag from an unfinished one."""
+
+TAG_END: Final = 0x3E
+"""What ends a tag, as a number: that is found in bytes much faster than a byte string of one."""
 
 START_TAG: Final = re.compile(_TAG + rb">")
 """A whole start or end tag.  Group 1 is its name."""
