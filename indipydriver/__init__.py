@@ -71,7 +71,7 @@ __all__ = [
 version = "4.0.0"
 
 
-# Where the names are. A server imports parts of this package, and has no use for the rest unless it serves a Python
+# Where the names are. A server imports parts of this package, and does not need the rest unless it serves a Python
 # driver, so each module is imported when a name in it is first asked for.
 _MODULES: Final = {
     "device": "Device",
@@ -93,7 +93,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
         return value
-    if name == "IPyServer":  # it lives in indipyserver; older scripts look for it here
+    if name == "IPyServer":  # it is in indipyserver; older scripts import it from here
         from indipyserver import IPyServer
 
         return IPyServer

@@ -1,4 +1,4 @@
-"""What authors say of a vector, and how a send is called, checked."""
+"""Checks of the arguments with which authors create vectors and send them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .protocol.values import format_timestamp
 
 __all__ = ["Call", "attribute", "named", "seconds", "shown", "timestamp_string", "word"]
 
-_LONGEST: Final = Limits().attribute_value
+_LONGEST_ATTRIBUTE: Final = Limits().attribute_value
 _WordT = TypeVar("_WordT", State, Permission, SwitchRule)
 
 
 def timestamp_string(timestamp: datetime | None = None) -> str:
-    """A time as it goes on the wire; ValueError if it is not a datetime.
+    """A time as it is sent; ValueError if it is not a datetime.
 
     Args:
         timestamp: Naive means UTC; any other zone is converted. None: now.
@@ -40,14 +40,14 @@ def word(words: type[_WordT], text: Any, what: str, vector: str) -> _WordT:
 
 
 def attribute(text: str, what: str, name: str) -> str:
-    """A text that goes out as an attribute; ValueError if it is longer than receivers take."""
-    if 4 * len(text) > _LONGEST and len(text.encode(errors="ignore")) > _LONGEST:
-        raise ValueError(f"the {what} of {name!r} must have at most {_LONGEST} bytes, not {text!r:.60}...")
+    """Text for an attribute; ValueError if it is longer than receivers accept."""
+    if 4 * len(text) > _LONGEST_ATTRIBUTE and len(text.encode(errors="ignore")) > _LONGEST_ATTRIBUTE:
+        raise ValueError(f"the {what} of {name!r} must have at most {_LONGEST_ATTRIBUTE} bytes, not {text!r:.60}...")
     return text
 
 
 def seconds(value: Any, vector: str) -> str:
-    """A timeout as it goes on the wire; ValueError if it is not a finite number of seconds, 0 or more."""
+    """A timeout as it is sent; ValueError if it is not a finite number of seconds, 0 or more."""
     text = str(int(value)) if isinstance(value, bool) else str(value).strip()
     try:
         is_time = 0 <= float(text) < math.inf and text.isascii() and "_" not in text
@@ -65,7 +65,7 @@ class Call(NamedTuple):
     timestamp: str
     timeout: str | None
     state: State | None
-    assigned: tuple[int, ...]  # how often state, timeout and message had been assigned when it was called
+    assigned: tuple[int, ...]  # how often state, timeout and message had been assigned at the time of the call
 
 
 def named(data: dict[str, Any], names: Sequence[str]) -> list[Any]:

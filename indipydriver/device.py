@@ -31,7 +31,7 @@ def check_coroutine(coro: object) -> Coroutine[Any, Any, Any]:
 
 
 def take_all(waiting: list[Coroutine[Any, Any, Any]]) -> list[Coroutine[Any, Any, Any]]:
-    """Empty a list; what a thread appends meanwhile stays in it."""
+    """Take everything out of a list; what another thread appends meanwhile stays in it."""
     taken = waiting[:]
     del waiting[: len(taken)]
     return taken
@@ -77,7 +77,7 @@ class Device(FixedMapping[PropertyVector]):
             if vector.name in self.data:
                 raise DefinitionError(f"two vectors of {self.devicename!r} are named {vector.name!r}")
             if vector.devicename not in (None, self.devicename):
-                raise DefinitionError(f"the vector {vector.name!r} is in the device {vector.devicename!r} already")
+                raise DefinitionError(f"the vector {vector.name!r} is already in the device {vector.devicename!r}")
             self.data[vector.name] = vector
         before = [vector.devicename for vector in self.data.values()]
         for vector in self.data.values():
@@ -91,7 +91,7 @@ class Device(FixedMapping[PropertyVector]):
 
     @property
     def stop(self) -> bool:
-        """True when the device is to end; loops of the driver test it."""
+        """True when the device must end; the driver's loops test it."""
         return self._stop
 
     def _whose(self) -> str:
@@ -102,7 +102,7 @@ class Device(FixedMapping[PropertyVector]):
         return list(self.data.values())
 
     def add_background(self, coro: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine as long as the driver runs; its failure ends the driver. Any thread may call this.
+        """Run a coroutine while the driver runs; if it fails, the driver ends. Any thread may call this.
 
         Raises:
             TypeError: It is not a coroutine object.
@@ -141,7 +141,7 @@ class Device(FixedMapping[PropertyVector]):
         outlet = self._outlet()
         async with contextlib.AsyncExitStack() as turns:
             for vector in self.data.values():
-                if isinstance(vector, BLOBVector):  # what is being encoded goes out first
+                if isinstance(vector, BLOBVector):  # sends that are still being encoded go out first
                     await turns.enter_async_context(outlet.turn(vector))
             self.enable = False
             outlet.emit(deletion)
@@ -164,19 +164,19 @@ class Device(FixedMapping[PropertyVector]):
     # --- called by the driver ---
 
     def join_driver(self, driver: DriverLike[PropertyVector], sender: Sender, start: _StartBackground) -> None:
-        """It is in a driver.
+        """Told that the device is now in a driver.
 
         Args:
             driver: The driver.
             sender: Where to send.
-            start: Starts a background with a name, or adds it to those that wait for the driver to run.
+            start: Starts a named background, or adds it to those that wait for the driver to run.
         """
         self.driver, self._sends_to, self._start_background = driver, sender, start
 
     def set_stop_flag(self, stop: bool) -> None:
-        """Set the stop flag as a new run needs it."""
+        """Set the stop flag for a new run."""
         self._stop = stop
 
     def take_backgrounds(self) -> list[Coroutine[Any, Any, Any]]:
-        """The backgrounds that wait for the driver to run; they are the driver's from now on."""
+        """Hand over the backgrounds that wait for the driver to run."""
         return take_all(self._backgrounds)

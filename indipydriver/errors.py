@@ -10,7 +10,7 @@
     |     +- FrameTooLarge                    beyond a limit; the peer is cut off, or it is skipped
     +- ValueFormatError (ValueError, TypeError)  text of a number, a time or a word list
     +- DefinitionError (ValueError)           names that are missing, wrong or duplicate
-    |  +- NameTypeError (AttributeError)      a name that is no str
+    |  +- NameTypeError (AttributeError)      a name that is not a str
     +- LinkClosed (ConnectionError)           the other end is gone
     +- NotRunning (AttributeError, RuntimeError)  something was sent before the driver runs
     +- SlowPeer                               a peer that does not take what is sent to it
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class IndiError(Exception):
-    """The root: catches everything these packages raise of their own."""
+    """The base class of all exceptions that these packages define."""
 
 
 class ProtocolError(IndiError):
@@ -86,7 +86,7 @@ class FrameTooLarge(RemoteProtocolError):
     """An element, a start tag or a run of junk beyond its limit.
 
     Attributes:
-        size: What had come in when it was noticed, in bytes.
+        size: Bytes received when it was noticed.
         limit: The limit, in bytes.
     """
 
@@ -105,7 +105,7 @@ class DefinitionError(IndiError, ValueError):
 
 
 class NameTypeError(DefinitionError, AttributeError):
-    """A name that is no str; an AttributeError too, as scripts written for the PyPI package may expect."""
+    """A name that is not a str; an AttributeError too, as scripts written for the PyPI package may expect."""
 
 
 class LinkClosed(IndiError, ConnectionError):
@@ -113,7 +113,7 @@ class LinkClosed(IndiError, ConnectionError):
 
 
 class NotRunning(IndiError, AttributeError, RuntimeError):
-    """Something was sent before the driver runs, or by what is in no driver.
+    """Something was sent before the driver runs, or by something that is not in a driver.
 
     It is an AttributeError too, as scripts written for the PyPI package may expect.
     """

@@ -63,7 +63,7 @@ class Event:
     Attributes:
         devicename: The device it concerns; None for what concerns the whole site.
         vectorname: The vector; None for what concerns the whole device.
-        timestamp: When it was sent, aware and in UTC: the time of arrival without one, None if it cannot be read.
+        timestamp: When it was sent, aware and in UTC; the time of arrival if there is none, None if it cannot be read.
     """
 
     def __init__(self, frame: Frame, timestamp: str | None = None) -> None:
@@ -75,7 +75,7 @@ class Event:
 
     @property
     def root(self) -> Element:
-        """The element as an ElementTree element, made when it is first asked for."""
+        """The element as an ElementTree element, made on first use."""
         if self._root is None:
             self._root = decode.root(self._frame)
         return self._root
@@ -108,7 +108,7 @@ class getProperties(Event):
     """A client asks for a definition. Only received when `auto_send_def` of the driver is False.
 
     Attributes:
-        vector: The vector that is asked for.
+        vector: The requested vector.
     """
 
     def __init__(self, frame: Frame, vector: PropertyVector) -> None:
@@ -153,13 +153,13 @@ class newSwitchVector(newVector):
 
 
 class newTextVector(newVector):
-    """A client wants to set texts."""
+    """A client wants to set text values."""
 
     vector: TextVector
 
 
 class newNumberVector(newVector):
-    """A client wants to set numbers: texts, each of which is a number in the range of its member."""
+    """A client wants to set numbers. Each value is text: a number within the range of its member."""
 
     vector: NumberVector
 
@@ -179,6 +179,8 @@ class newNumberVector(newVector):
                 value = getfloat(text)
             except TypeError as error:
                 raise _refusal(f"{name!r}: {error}", self._frame) from None
+            if not any(map(str.isdigit, text)):  # "-" and ":" are 0 to getfloat, but nobody has asked for 0
+                raise _refusal(f"{name!r}: not a number: {text!r}", self._frame)
             if not math.isfinite(value):
                 raise _refusal(f"{name!r} is not finite", self._frame)
             limits = self.vector.data[name].allowed_range()
@@ -187,7 +189,7 @@ class newNumberVector(newVector):
 
 
 class newBLOBVector(newVector):
-    """A client sends BLOBs: bytes, as they were sent (".z" means that they are compressed).
+    """A client sends BLOBs: bytes as they were sent (".z" means that they are compressed).
 
     Attributes:
         sizeformat: For each member the size that the client gave, and the format.
@@ -231,7 +233,7 @@ def new_event(frame: Frame, message: messages.NewVector, vector: PropertyVector)
     """The event of a command.
 
     Raises:
-        EventException: The vector does not allow it; the reason is fit to be told to the client.
+        EventException: The vector does not allow it; the reason may be sent to the client.
     """
     if message.kind is not vector.vectorkind:
         raise _refusal(f"the vector is a {vector.vectorkind}Vector, the command a {frame.tag.text}", frame)
@@ -243,11 +245,11 @@ def new_event(frame: Frame, message: messages.NewVector, vector: PropertyVector)
     return _NEW_EVENTS[message.kind](frame, message, vector)
 
 
-# --- news of other devices -------------------------------------------------------------
+# --- news from other devices -------------------------------------------------------------
 
 
 class SnoopEvent(Event):
-    """News of a device that the driver watches."""
+    """News from a device that the driver watches."""
 
 
 class Message(SnoopEvent):
@@ -279,7 +281,7 @@ class defVector(SnoopEvent):
     """The definition of a vector.
 
     Attributes:
-        label: Human-readable text; the name if it has none.
+        label: Human-readable text; the name if there is no label.
         group: Text by which clients group vectors.
         state: One of Idle, Ok, Busy and Alert.
         message: Human-readable text.
@@ -302,7 +304,7 @@ class defVector(SnoopEvent):
 
 
 class _PermittedDef(defVector):
-    """The definition of a vector that clients may set, or may not.
+    """The definition of a vector with a permission: any kind but lights.
 
     Attributes:
         perm: ro, wo or rw.
@@ -342,14 +344,14 @@ class defSwitchVector(_DefValues, _PermittedDef):
 
 
 class defTextVector(_DefValues, _PermittedDef):
-    """The definition of texts; None for an empty one."""
+    """The definition of text members; an empty one is None."""
 
     def _value(self, member: messages.DefMember) -> Any:
         return member.value or None
 
 
 class defNumberVector(_DefValues, _PermittedDef):
-    """The definition of numbers, as texts.
+    """The definition of numbers, as text.
 
     Attributes:
         memberlabels: For each member its label, format, min, max and step.
@@ -405,11 +407,11 @@ class setSwitchVector(_TimedSet):
 
 
 class setTextVector(_TimedSet):
-    """New texts."""
+    """New text values."""
 
 
 class setNumberVector(_TimedSet):
-    """New numbers, as texts. A member that came without a value keeps the one it had, so it is left out."""
+    """New numbers, as text. A member that came without a value keeps the one it had, so it is left out."""
 
     def getfloatvalue(self, membername: str) -> float:
         """The value as float; KeyError if it is not in the event, TypeError if it cannot be read."""
@@ -424,7 +426,7 @@ class setLightVector(setVector):
 
 
 class setBLOBVector(_TimedSet):
-    """New BLOBs: bytes, as they were sent (".z" means that they are compressed).
+    """New BLOBs: bytes as they were sent (".z" means that they are compressed).
 
     Attributes:
         sizeformat: For each member the size that was given, and the format.
@@ -471,10 +473,10 @@ _SET_EVENTS: Final[dict[VectorKind, type[setVector]]] = {
 
 
 def snoop_event(frame: Frame, message: messages.AnyMessage) -> SnoopEvent:
-    """The event of some news.
+    """The event for news from another device.
 
     Raises:
-        EventException: It is no news.
+        EventException: The element is not news.
     """
     match message:
         case messages.DefVector():

@@ -1,4 +1,4 @@
-"""Mappings that their users do not change: a driver's devices, a device's vectors, what a client has received."""
+"""Read-only mappings: a driver's devices, a device's vectors, what a client has received."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any, Final, NoReturn, Self, TypeVar
 __all__ = ["FixedMapping", "listed"]
 
 _T = TypeVar("_T")
-_SHOWN: Final = 12
+_NAMES_SHOWN: Final = 12
 
 
 def listed(names: Iterable[str]) -> str:
-    """The names that there are, for an error message."""
+    """The existing names, for an error message."""
     all_names = list(names)
-    return ", ".join(all_names[:_SHOWN] + ["..."] * (len(all_names) > _SHOWN)) or "none"
+    return ", ".join(all_names[:_NAMES_SHOWN] + ["..."] * (len(all_names) > _NAMES_SHOWN)) or "none"
 
 
 class FixedMapping(UserDict[str, _T]):
     """A read-only mapping; anything that would change it raises KeyError."""
 
     def _whose(self) -> str:
-        """What is in it, for error messages, such as "the devices of a driver"."""
+        """What the mapping holds, for error messages, such as "the devices of a driver"."""
         raise NotImplementedError
 
     def _refusal(self, name: str, remedy: str) -> str:
-        """Why it is not changed; the remedy is that of a driver."""
+        """Why it cannot be changed, with the remedy for a driver."""
         return f"{self._whose()} are fixed when it is created; {remedy}"
 
     def __missing__(self, name: object) -> NoReturn:
@@ -43,6 +43,6 @@ class FixedMapping(UserDict[str, _T]):
         return self
 
     def clear(self) -> None:
-        """Raise KeyError, if there is anything in it."""
-        for name in self.data:  # that of MutableMapping takes the KeyError for the end
+        """Raise KeyError if it is not empty."""
+        for name in self.data:  # clear() of MutableMapping would mistake the KeyError for the end
             del self[name]

@@ -24,8 +24,9 @@ from .protocol.framer import Framer, Limits
 from .protocol.messages import GetProperties, Message
 from .runtime.engine import Engine, split_exits
 from .runtime.runstate import RunState
-from .runtime.slips import slips
+from .runtime.slips import slips, taken_names
 from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
+from .transport.calling import refuse_within_loop
 from .transport.leftthreads import Watchdog
 from .transport.link import Link
 from .transport.signals import on_signal
@@ -34,8 +35,9 @@ from .transport.stdio import open_stdio
 __all__ = ["Device", "IPyDriver"]
 
 logger = logging.getLogger(__name__)
+_SLIP: Final = {"slip": True}  # by which the conformance checker knows these log records
 
-_THREADS: Final = 5.0  # seconds after a run in which calls in threads return; then they are named
+_THREADS_NAMED_AFTER: Final = 5.0  # seconds after a run until calls that have not returned from threads are named
 
 # Of what the driver itself sends, only INDI's grammar is checked.
 _ANY_SIZE = Limits(start_tag=1 << 30, frame=1 << 40, blob=1 << 40)
@@ -55,11 +57,11 @@ class IPyDriver(FixedMapping[Device]):
         shutdown_grace: Seconds that hardware(), backgrounds and events have to end by themselves
             when the driver is shut down or its link is closed; then they are cancelled.
         stopped: Set when a run has ended.
-        shutdownrequested: Set when it is to end.
+        shutdownrequested: Set when it has been told to end.
 
     Raises:
-        DefinitionError: Two devices have the same name, or one is in a driver already.
-        TypeError: An argument is not a Device; a list of them is none.
+        DefinitionError: Two devices have the same name, or one is already in a driver.
+        TypeError: An argument is not a Device, such as a list of devices.
     """
 
     shutdown_grace: float = 5.0
@@ -76,16 +78,15 @@ class IPyDriver(FixedMapping[Device]):
         self._run_state = RunState(self)
         self._engine = Engine(self, self._run_state)
         for device in devices:
-            if not isinstance(device, Device):
-                raise TypeError(
-                    f"a driver is made of devices, IPyDriver(device, another, ...), not of a {type(device).__name__}"
-                )
+            _check_device(device)
             name = device.devicename
             if name in self.data:
                 raise DefinitionError(f"two devices of the driver are named {name!r}")
             if device.driver is not None or any(vector.driver is not None for vector in device.properties()):
-                raise DefinitionError(f"the device {name!r}, or a vector of it, is in a driver already")
+                raise DefinitionError(f"the device {name!r}, or a vector of it, is already in a driver")
             self.data[name] = device
+        for text in taken_names(self, IPyDriver):
+            logger.warning("%s", text, extra=_SLIP)
         for device in devices:
             device.join_driver(self, self._run_state, self._engine.add_background)
             for vector in device.properties():
@@ -96,24 +97,24 @@ class IPyDriver(FixedMapping[Device]):
 
     @property
     def stop(self) -> bool:
-        """True when the driver is to end; loops of the driver test it."""
+        """True when the driver must end; its loops test it."""
         return self._run_state.must_end
 
     @property
     def _stop(self) -> bool:
-        """As `stop`, by the name that many scripts use."""
+        """Like `stop`, under the name that many scripts use."""
         return self._run_state.must_end
 
     @_stop.setter
     def _stop(self, value: bool) -> None:
         if value:
-            self._run_state.shutdown()  # with the flag alone, nothing would end a run that seems to be ending
+            self._run_state.shutdown()  # if only the flag were set, nothing would end a run that seems to be ending
         else:
             self._run_state.must_end = False
 
     @property
     def snoopall(self) -> bool:
-        """Everything is watched."""
+        """Whether everything is watched."""
         return self._engine.snoops.all
 
     @snoopall.setter
@@ -127,7 +128,7 @@ class IPyDriver(FixedMapping[Device]):
 
     @property
     def snoopvectors(self) -> dict[tuple[str, str], list[float] | None]:
-        """Vectors that are watched, by device and name, with None, or the timeout and the time when last heard of."""
+        """Watched vectors, by device and name, with None, or the timeout and the time of the last news."""
         return self._engine.snoops.vectors
 
     def devices(self) -> list[Device]:
@@ -135,14 +136,12 @@ class IPyDriver(FixedMapping[Device]):
         return list(self.data.values())
 
     # --- to be overridden ---
-    # To type checkers, the events are Any. So an author may annotate them with RxEvent or SnoopedEvent, with one class,
-    # or not at all. If the unions stood here, a method that takes one class would be an error, and so would be
-    # `event["name"]` in a method without annotations, as getProperties is no mapping.
+    # To type checkers, the events are Any: see docs/explanation/decisions/0021-events-are-any-to-type-checkers.md.
 
     async def rxevent(self, event: Any) -> None:
-        """A client has sent a command. Commands for one vector come one after the other.
+        """Called when a client has sent a command. Commands for one vector arrive one at a time.
 
-        An exception sets the vector to Alert, with a message; the driver goes on.
+        An exception sets the vector to Alert, with a message; the driver continues.
 
         Args:
             event: One of :data:`indipydriver.events.RxEvent`: a newSwitchVector, newTextVector, newNumberVector or
@@ -153,7 +152,7 @@ class IPyDriver(FixedMapping[Device]):
         """Started once when the driver runs; may return at once. An exception ends the driver."""
 
     async def snoopevent(self, event: Any) -> None:
-        """There is news of something that is watched. An exception is logged; the driver goes on.
+        """Called when there is news of something that is watched. An exception is logged; the driver continues.
 
         Args:
             event: One of :data:`indipydriver.events.SnoopedEvent`: a Message, delProperty, or any def or set vector.
@@ -162,7 +161,7 @@ class IPyDriver(FixedMapping[Device]):
     # --- what the driver does ---
 
     def add_background(self, coro: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine as long as the driver runs; its failure ends the driver. Any thread may call this.
+        """Run a coroutine while the driver runs; if it fails, the driver ends. Any thread may call this.
 
         Raises:
             TypeError: It is not a coroutine object.
@@ -170,10 +169,10 @@ class IPyDriver(FixedMapping[Device]):
         self._engine.add_background(coro, "a background of the driver")
 
     def snoop(self, devicename: str, vectorname: str, timeout: float = 30) -> None:
-        """Watch a vector of another driver; its news comes to snoopevent.
+        """Watch a vector of another driver; its news goes to snoopevent.
 
         Args:
-            timeout: Whole seconds, from 5 to 10**9, of silence after which it is asked for again.
+            timeout: Seconds of silence, whole and from 5 to 10**9, after which it is requested again.
 
         Raises:
             ValueError: The timeout is too short, too long or not a number, or the device is one of this driver's or
@@ -230,7 +229,7 @@ class IPyDriver(FixedMapping[Device]):
             framer = Framer(_ANY_SIZE)
             frames = framer.feed(ET.tostring(element, encoding="utf-8", xml_declaration=False))
             if framer.faults or len(frames) != 1:
-                raise framer.faults[0] if framer.faults else LocalProtocolError("it is no element of INDI")
+                raise framer.faults[0] if framer.faults else LocalProtocolError("it is not an element of INDI")
             message = decode(frames[0])
         except (AttributeError, TypeError, RecursionError, ValueError, RemoteProtocolError) as error:
             raise LocalProtocolError(f"<{getattr(element, 'tag', element)}> cannot be sent: {error}") from error
@@ -242,9 +241,9 @@ class IPyDriver(FixedMapping[Device]):
         """Run the driver over standard input and output, as a server starts it, until the input ends.
 
         SIGTERM shuts it down too, unless the program has a handler of its own. Another one, half a second later or
-        more, ends the process at once, also while a call that blocks holds up the event loop.
+        more, ends the process at once, even while a blocking call holds up the event loop.
 
-        Another run goes on where this one has stopped reading, within an element if need be. Commands that have been
+        Another run continues where this one has stopped reading, even within an element. Commands that have been
         received and not handled end with their run; so does what a TCP socket holds unread.
 
         Args:
@@ -271,17 +270,19 @@ class IPyDriver(FixedMapping[Device]):
                     logger.error("sys.exit() was called, and this failed too:", exc_info=others)
                 raise program_exit from None  # the driver is the whole program
             finally:
-                Watchdog(logger, _THREADS).start()
+                Watchdog(logger, _THREADS_NAMED_AFTER).start()
 
     def run(self) -> None:
-        """Run the driver over standard input and output, as :meth:`asyncrun`; blocks, and is all that a program needs.
+        """Run the driver over standard input and output, like :meth:`asyncrun`, but blocking: all that a program needs.
 
         To serve it yourself, use ``IPyServer(driver).run()`` instead.
 
         Raises:
             ExceptionGroup: What hardware() or a background raised.
             SystemExit: A coroutine of the driver called sys.exit(); or, with status 130, after Ctrl-C.
+            RuntimeError: An event loop runs already.
         """
+        refuse_within_loop("await IPyServer(driver).asyncrun()")
         if sys.__stdin__ is not None and os.isatty(0) and sys.stderr is not None:
             sys.stderr.write(
                 f"{type(self).__name__} speaks INDI on standard input and output, as a server starts it; "
@@ -293,11 +294,11 @@ class IPyDriver(FixedMapping[Device]):
             raise SystemExit(128 + signal.SIGINT) from None
 
     def expect_run(self) -> None:
-        """There will soon be a run in this event loop: what is sent until then is kept for it. For servers."""
+        """Announce a run in this event loop: what is sent until then is kept for it. For servers."""
         self._engine.prepare()
 
     def expect_no_run(self) -> None:
-        """There will be no run after all: what was kept for it is dropped, and `stopped` is set. For servers."""
+        """Call off an announced run: what was kept for it is dropped, and `stopped` is set. For servers."""
         self._engine.cancel_preparation()
 
     async def serve(self, link: Link, *, shutdown_grace: float | None = None) -> None:
@@ -311,25 +312,25 @@ class IPyDriver(FixedMapping[Device]):
             ExceptionGroup: What hardware() or a background raised, or that a coroutine called sys.exit().
         """
         for text in slips(self, IPyDriver):
-            logger.warning("%s", text)
+            logger.warning("%s", text, extra=_SLIP)
         await self._engine.serve(link, self.shutdown_grace if shutdown_grace is None else shutdown_grace)
 
     def shutdown(self) -> None:
-        """Raise the stop flags, of the devices too. What has not ended after the grace time is cancelled.
+        """Set the stop flags, including those of the devices. What has not ended after the grace time is cancelled.
 
-        Before a run, also between two of them, it ends the next one at once. Any thread and any signal handler
+        Before a run, or between two runs, it ends the next one at once. Any thread and any signal handler
         may call it.
         """
         self._run_state.shutdown()
 
     def _foreign(self, devicename: str, vectorname: str) -> tuple[str, str]:
-        """The names of what is to be watched, as they are sent; ValueError if they cannot be, or are our own."""
+        """The names of what to watch, as they are sent; ValueError if they cannot be sent, or are this driver's."""
         for name in (devicename, vectorname):
             if not isinstance(name, str):
                 raise ValueError(f"a name must be a str, not {type(name).__name__}")
         device, vector = as_text(devicename), as_text(vectorname)
-        encode(GetProperties(device, vector))  # what cannot be sent is a ValueError here and now
-        if device.startswith("*"):  # servers send everything, and nothing of it would come to snoopevent
+        encode(GetProperties(device, vector))  # a name that cannot be sent raises ValueError here
+        if device.startswith("*"):  # servers would send everything, but nothing would reach snoopevent
             raise ValueError(f"{device!r} stands for all devices: to watch them, send_getProperties() without a name")
         if device in self.data:
             raise ValueError(f"{device!r} is a device of this driver itself, which cannot snoop on it")
@@ -337,9 +338,19 @@ class IPyDriver(FixedMapping[Device]):
 
     @contextlib.contextmanager
     def _shutdown_on_sigterm(self) -> Iterator[None]:
-        """SIGTERM shuts the driver down, and if it comes again ends the process at once."""
+        """Let SIGTERM shut the driver down, and a second one end the process at once."""
         undo = on_signal("SIGTERM", self._engine.shut_down, once=True)
         try:
             yield
         finally:
             undo()
+
+
+def _check_device(device: object) -> None:
+    """Raise TypeError, if this is no device that a driver can hold."""
+    if not isinstance(device, Device):
+        what = f"of the class {device.__name__}" if isinstance(device, type) else f"of a {type(device).__name__}"
+        hint = f": write {device.__name__}(...)" if isinstance(device, type) and issubclass(device, Device) else ""
+        raise TypeError(f"a driver is made of devices, IPyDriver(device, another, ...), not {what}{hint}")
+    if not hasattr(device, "devicename"):
+        raise TypeError(f"a {type(device).__name__} is no device yet: its __init__() does not call super().__init__()")

@@ -15,7 +15,7 @@ from .errors import DefinitionError, LocalProtocolError, NameTypeError, ValueFor
 from .protocol.limits import Limits
 from .protocol.messages import DefMember, OneBlob
 from .protocol.tags import State, SwitchState
-from .protocol.values import format_number, getfloat
+from .protocol.values import file_format, format_number, getfloat
 
 __all__ = [
     "SWITCHING",
@@ -34,10 +34,10 @@ __all__ = [
 
 
 def check_name(what: str, name: object) -> str:
-    """The name of a device, vector or member, if it can be one.
+    """The name of a device, vector or member, checked.
 
     Raises:
-        DefinitionError: It is blank, too long, or not printable ASCII; if it is not a str, it is an AttributeError
+        DefinitionError: It is blank, too long, or not printable ASCII; for anything but a str, it is an AttributeError
             too.
     """
     if not isinstance(name, str):
@@ -53,7 +53,7 @@ def check_name(what: str, name: object) -> str:
 
 
 def _number(what: str, name: str, value: object) -> tuple[str, float]:
-    """A number as text and as float; ValueError if it is not finite, or no number."""
+    """A number as text and as float; ValueError if it is not a finite number."""
     if value is not None:
         text = as_text(value)
         try:
@@ -64,13 +64,13 @@ def _number(what: str, name: str, value: object) -> tuple[str, float]:
 
 
 def as_text(value: object) -> str:
-    """The value as it goes on the wire."""
+    """The value as it is sent."""
     if type(value) is str:
         return value
     if value is None:
         return ""
     if isinstance(value, str):
-        return str.__str__(value)  # str() of an enumeration is the name of its class and its own
+        return str.__str__(value)  # str() of an enumeration member would include the name of its class
     if isinstance(value, bool):
         return str(int(value))
     return str(value)
@@ -78,7 +78,7 @@ def as_text(value: object) -> str:
 
 _LONGEST_NAME: Final = Limits().name
 _LONGEST_BLOB: Final = Limits().blob // 4 * 3  # as base64 it takes a third more
-_PLAIN: Final = 1e15  # to smaller numbers, any format fits that fits to zero
+_PLAIN_BELOW: Final = 1e15  # a format that can show zero can show smaller numbers
 
 
 def _try_format(name: str, format: str, number: float) -> None:
@@ -94,7 +94,7 @@ class PropertyMember:
 
     Args:
         name: Printable ASCII, unique in its vector.
-        label: Human-readable text; without one it is the name.
+        label: Human-readable text; by default the name.
 
     Attributes:
         name: As given.
@@ -117,7 +117,7 @@ class PropertyMember:
 
     @property
     def label(self) -> str:
-        """Human-readable text; without one it is the name."""
+        """Human-readable text; by default the name."""
         return self._label
 
     @label.setter
@@ -135,10 +135,10 @@ class PropertyMember:
         value = self._checked(value)
         if value != self._membervalue:
             self._membervalue = value
-            self.changed = True  # last: a thread may do this while the value is being sent
+            self.changed = True  # set last: a thread may do this while the value is being sent
 
     def _checked(self, value: Any) -> Any:
-        """The value in the form in which it is kept; ValueError if it cannot be one."""
+        """The value in the form in which it is kept; ValueError if it is not a valid one."""
         return as_text(value)
 
     def check(self, value: Any) -> None:
@@ -147,7 +147,7 @@ class PropertyMember:
 
     @property
     def description(self) -> DefMember:
-        """What a definition says of it, but for its value; the same object until that changes."""
+        """What a definition says about it, except the value; the same object until that changes."""
         description = self._description
         if description is None or description.name != self.name:
             description = self._description = self._described()
@@ -169,7 +169,7 @@ class _WordMember(PropertyMember):
 
 
 SWITCHING: Final = RLock()
-"""Held while one switch is turned On and others Off: threads may assign, and a signal handler within that."""
+"""Held while one switch is turned On and others Off: threads may assign, and so may a signal handler in between."""
 
 
 class SwitchMember(_WordMember):
@@ -186,12 +186,12 @@ class SwitchMember(_WordMember):
         super().__init__(name, label, membervalue)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy is in no vector."""
+        """A copy does not belong to a vector."""
         return {**self.__dict__, "before_on": None}
 
     @property
     def membervalue(self) -> Any:
-        """The value. To assign "On" turns others Off where at most one may be On."""
+        """The value. Assigning "On" turns others Off where at most one may be On."""
         return self._membervalue
 
     @membervalue.setter
@@ -202,7 +202,7 @@ class SwitchMember(_WordMember):
                 self.before_on(self.name)
             if value != self._membervalue:
                 self._membervalue = value
-                self.changed = True  # last, as in other members
+                self.changed = True  # set last, as in other members
 
 
 class LightMember(_WordMember):
@@ -302,10 +302,12 @@ class NumberMember(PropertyMember):
 
     def _checked(self, value: Any) -> str:
         kind = type(value)
-        if (kind is float or kind is int) and -_PLAIN < value < _PLAIN:  # neither nan nor an infinity is
+        if (
+            kind is float or kind is int
+        ) and -_PLAIN_BELOW < value < _PLAIN_BELOW:  # neither nan nor an infinity passes
             return str(value)
         text, number = _number("value", self.name, value)
-        if not -_PLAIN < number < _PLAIN:
+        if not -_PLAIN_BELOW < number < _PLAIN_BELOW:
             _try_format(self.name, self._format, number)
         return text
 
@@ -332,13 +334,13 @@ class NumberMember(PropertyMember):
 
 
 def _source(value: object) -> str:
-    """Where a BLOB was to come from, for an error message; anything else may be an array of millions."""
+    """The source of a BLOB, for an error message; anything but a path may be an array of millions."""
     return f"{value!r:.300}" if isinstance(value, (str, os.PathLike, io.IOBase)) else f"of type {type(value).__name__}"
 
 
 class _OpenFiles:
-    """Locks, so that one thread at a time reads an open file: two vectors may have the same one, and a send that is
-    cancelled leaves a thread that reads on.
+    """Locks, so that only one thread at a time reads an open file: two vectors may share a file, and a cancelled send
+    leaves a thread that goes on reading.
     """
 
     def __init__(self) -> None:
@@ -351,7 +353,7 @@ class _OpenFiles:
         self._locks: WeakValueDictionary[int, Lock] = WeakValueDictionary()  # by id() of the file
 
     def lock(self, file: object) -> Lock:
-        """That of a file, as long as somebody has it."""
+        """The lock of a file, which lives as long as somebody uses it."""
         with self._guard:
             return self._locks.setdefault(id(file), Lock())
 
@@ -363,9 +365,9 @@ class BLOBMember(PropertyMember):
     """A BLOB: bytes, a file, or where to find one.
 
     Args:
-        blobsize: What is sent as its size: that of the data after inflating. 0: the length of the data.
-        blobformat: Suffix such as ".fits". "": that of the file name, with the one before it
-            if it is .z, .gz or .fz.
+        blobsize: The size that is sent: that of the data after inflating. 0: the length of the data.
+        blobformat: Suffix such as ".fits". "": the suffix of the file name, with the one before it
+            if it stands for compression, as .fz does.
         membervalue: bytes, a path (str or PathLike), a binary file open for reading, or None. Files
             are read when they are sent; a bytearray or memoryview is copied when the send is called.
     """
@@ -445,11 +447,10 @@ class BLOBMember(PropertyMember):
         value = self._membervalue
         if self.blobformat or not isinstance(value, (str, os.PathLike)):
             return as_text(self.blobformat)
-        suffixes = _suffixes(value)
-        return "".join(suffixes[-2:] if suffixes[-1:] in ([".z"], [".gz"], [".fz"]) else suffixes[-1:])
+        return file_format(value)
 
     def as_source(self) -> BLOBSource:
-        """All that is needed to send it, as it is now; what could be written to meanwhile is copied."""
+        """Everything that is needed to send it as it is now; data that could be modified meanwhile is copied."""
         value = self._membervalue
         if isinstance(value, (bytearray, memoryview)):
             value = bytes(value)
@@ -462,14 +463,8 @@ def check_length(length: int) -> None:
         raise LocalProtocolError(f"a BLOB of {length} bytes cannot be sent: receivers take at most {_LONGEST_BLOB}")
 
 
-def _suffixes(path: str | os.PathLike[str]) -> list[str]:
-    """As :class:`pathlib.Path` has them, which takes several milliseconds to import."""
-    name = os.path.basename(os.fspath(path)).lstrip(".")
-    return [] if name.endswith(".") else [f".{suffix}" for suffix in name.split(".")[1:]]
-
-
 class BLOBSource:
-    """A BLOB on its way: may be read and encoded in a thread while the member gets its next value."""
+    """A BLOB being sent: it may be read and encoded in a thread while the member gets its next value."""
 
     def __init__(self, name: str, value: Any, size: int, format: str) -> None:
         self._name = name
@@ -479,17 +474,17 @@ class BLOBSource:
 
     @property
     def is_file(self) -> bool:
-        """It has to be read from somewhere."""
+        """Whether it has to be read from a file."""
         return not isinstance(self._value, bytes)
 
     def length(self) -> int:
-        """Bytes of the data, 0 if only reading it can tell; blocks."""
+        """The length of the data in bytes, 0 if that is unknown before it is read; blocks."""
         value = self._value
         if isinstance(value, bytes):
             return len(value)
         try:
             status = os.stat(value.fileno() if isinstance(value, (io.FileIO, io.BufferedReader)) else os.fspath(value))
-        except Exception:  # reading it will tell why
+        except Exception:  # reading it will show why
             return 0
         return status.st_size
 

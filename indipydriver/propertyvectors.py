@@ -1,4 +1,4 @@
-"""Property vectors: groups of members with one state, which clients are told of and may set."""
+"""Property vectors: groups of members with one state, which clients see and may set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .protocol.limits import Limits
 from .protocol.messages import OneBlob, OneMember, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .transport.outlet import Outlet
-from .transport.threads import LARGE, in_thread_if
+from .transport.threads import LARGE_WORK, in_thread_if
 from .vectorbase import PropertyVector, ValueVector
 
 __all__ = [
@@ -42,12 +42,12 @@ __all__ = [
 ]
 
 
-_SHORT_TEXTS: Final = 4096  # characters of all members that nobody need look at
-_MOST_TEXT: Final = PASSING - 2 * Limits().start_tag  # with these, and with a message
+_SHORT_TEXTS: Final = 4096  # total characters below which nothing need be checked
+_MOST_TEXT: Final = PASSING - 2 * Limits().start_tag  # used with these, and with a message
 
 
 class PermittedVector(PropertyVector):
-    """A vector that says what clients may do with it: all but lights."""
+    """A vector with a permission: any but lights."""
 
     def __init__(
         self, name: str, label: str, group: str, perm: str, state: str, members: Iterable[PropertyMember]
@@ -71,9 +71,9 @@ class PermittedVector(PropertyVector):
 
 
 class SwitchVector(PermittedVector, ValueVector):
-    """A vector of switches, which keeps its rule.
+    """A vector of switches, which enforces its rule.
 
-    Where at most one switch may be On, to turn one On turns the others Off: by assignment to the vector or to a
+    Where at most one switch may be On, turning one On turns the others Off: by assignment to the vector or to a
     member, and by ``vector.update(event)``. If more than one is On nevertheless, as at its creation, a send raises
     LocalProtocolError.
 
@@ -116,7 +116,7 @@ class SwitchVector(PermittedVector, ValueVector):
 
     @property
     def chosen(self) -> str | None:
-        """The name of the switch that is On, None if none is; of several, the first."""
+        """The name of the switch that is On, the first if there are several; None if there is none."""
         with SWITCHING:
             return next((name for name, member in self.data.items() if member.membervalue == "On"), None)
 
@@ -128,7 +128,7 @@ class SwitchVector(PermittedVector, ValueVector):
 
         Raises:
             KeyError: There is no such switch; nothing has been changed.
-            ValueError: It is None, and one has to be On.
+            ValueError: It is None, but one has to be On.
         """
         if membername is None and self._rule is SwitchRule.ONE_OF_MANY:
             raise ValueError(f"one switch of {self.name!r} must be On, as its rule is OneOfMany")
@@ -143,7 +143,7 @@ class SwitchVector(PermittedVector, ValueVector):
         with SWITCHING:
             super().__setitem__(membername, value)
             if value == "On":
-                self._make_room(membername)  # also by members that have come into `data` later
+                self._make_room(membername)  # including members that were added to `data` later
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -182,7 +182,7 @@ class SwitchVector(PermittedVector, ValueVector):
         super()._send(outlet, members, call)
 
     def _in_order(self, members: Sequence[PropertyMember]) -> Sequence[PropertyMember]:
-        # Off before On, so that a client which applies them one by one never shows two that are On.
+        # Off before On, so that a client that applies them one by one never shows two that are On.
         return sorted(members, key=lambda member: member.membervalue == "On")
 
 
@@ -211,14 +211,14 @@ class LightVector(ValueVector):
 
 
 def _written(texts: Iterable[str]) -> int:
-    """Bytes of texts as they are written in XML."""
+    """The length in bytes of text values as written in XML."""
     return sum(len(escaped(OneMember("", text)).value.encode()) for text in texts)
 
 
 class TextVector(PermittedVector, ValueVector):
-    """A vector of texts.
+    """A vector of text values.
 
-    To assign texts that are too long to be sent together, nearly 1 MiB, raises LocalProtocolError.
+    Assigning text that is too long to be sent in one element, nearly 1 MiB, raises LocalProtocolError.
 
     Args:
         name: Printable ASCII, unique in its device.
@@ -242,19 +242,19 @@ class TextVector(PermittedVector, ValueVector):
         super().__setitem__(membername, value)
 
     def update(self, other: Any = (), /, **values: Any) -> None:
-        """Assign several texts; if there is a mistake in one of them, nothing is changed."""
+        """Assign several values; if one of them is wrong, nothing is changed."""
         given = {**dict(other), **values}
         self._check_texts(given)
         super().update(given)
 
     def _assign(self, membername: str, value: Any) -> None:
-        self.data[membername].membervalue = value  # with some of the texts it may be too long for a moment
+        self.data[membername].membervalue = value  # with only some of the values it may be too long for a moment
 
     def _check_texts(self, texts: Mapping[str, Any]) -> None:
-        """Raise LocalProtocolError if the vector could no longer be sent with these texts, and they are the longer."""
+        """Raise LocalProtocolError if these values are longer than the present ones and too long to be sent."""
         short = _SHORT_TEXTS // max(1, len(self.data))
         if self.devicename is None or all(len(as_text(text)) <= short for text in texts.values()):
-            return  # if it is in no device yet, that will see
+            return  # the device will check this when it gets the vector
         before = {name: member.membervalue for name, member in self.data.items()}
         size = _written(as_text(texts.get(name, text)) for name, text in before.items())
         room = _MOST_TEXT - self._def_frame(self._checked("", None, None, None), [""] * len(before)).size
@@ -283,12 +283,12 @@ class NumberVector(PermittedVector, ValueVector):
         super().__init__(name, label, group, perm, state, numbermembers)
 
     def getfloatvalue(self, membername: str) -> float:
-        """The value of a member as float; KeyError if there is none, TypeError if it cannot be read."""
+        """The value of a member as float; KeyError if there is no such member, TypeError if it cannot be read."""
         member: NumberMember = self.data[membername]
         return member.getfloatvalue()
 
     def getformattedvalue(self, membername: str) -> str:
-        """The value of a member as clients show it; KeyError if there is none."""
+        """The value of a member as clients show it; KeyError if there is no such member."""
         member: NumberMember = self.data[membername]
         return member.getformattedvalue()
 
@@ -312,13 +312,13 @@ class BLOBVector(PermittedVector):
         self, name: str, label: str, group: str, perm: str, state: str, blobmembers: Iterable[BLOBMember]
     ) -> None:
         super().__init__(name, label, group, perm, state, blobmembers)
-        self._files = object()  # has the turns in which files are read
+        self._files = object()  # makes reads of files take turns
 
     def _defined_values(self) -> list[str]:
         return [""] * len(self.data)
 
     def set_blobsize(self, membername: str, blobsize: int) -> None:
-        """What is sent as the size of a member: that of its data after inflating; 0 for its length."""
+        """Set the size that is sent for a member: that of its data after inflating; 0 for its length."""
         if membername not in self.data:
             raise KeyError(f"the vector {self.name!r} has no member {membername!r}")
         self.data[membername].blobsize = blobsize
@@ -330,7 +330,7 @@ class BLOBVector(PermittedVector):
         timeout: Any = None,
         state: str | None = None,
     ) -> None:
-        """Define the vector at the clients; as in the other vectors."""
+        """Define the vector at the clients, as with other vectors."""
         async with self._outlet().turn(self):
             await super().send_defVector(message, timestamp, timeout, state)
 
@@ -347,7 +347,7 @@ class BLOBVector(PermittedVector):
         state: str | None = None,
         members: Sequence[str] = (),
     ) -> None:
-        """Send some BLOBs to the clients; with none, the state only.
+        """Send some BLOBs to the clients; with none, only the state.
 
         Files are read and large BLOBs are encoded in a thread.
 
@@ -371,14 +371,14 @@ class BLOBVector(PermittedVector):
         await outlet.pace()
 
     async def _send(self, outlet: Outlet, sources: Sequence[BLOBSource], call: Call) -> None:
-        """Encode and send. Whatever is assigned while a thread works belongs to the next send."""
+        """Encode and send. Values that are assigned while a thread is working belong to the next send."""
         before = self._begin()
         was_commanded, self._is_commanded = self._is_commanded, False
         is_sent = False
         try:
             start = self._set_message((), call)
             blobs = await self._read(outlet, sources)
-            large = sum(len(blob.data) for blob in blobs) > LARGE
+            large = sum(len(blob.data) for blob in blobs) > LARGE_WORK
             frame = await in_thread_if(large, lambda: encode(start._replace(members=blobs)))
             if self._is_enabled():  # still
                 outlet.emit(frame)
@@ -391,10 +391,10 @@ class BLOBVector(PermittedVector):
             self._apply(call)
 
     async def _read(self, outlet: Outlet, sources: Sequence[BLOBSource]) -> tuple[OneBlob, ...]:
-        """What is to be sent; files, of which nobody knows how long they take, are read in a thread of the author's.
+        """What is to be sent. Files may take any time, so they are read in the pool of threads that the author uses.
 
-        Nothing can interrupt that, so it may outlive its send. The next send of a file waits for it: however often a
-        disk that hangs is tried, it takes one thread and not all that there are.
+        Reading cannot be interrupted, so it may outlive its send. The next send of a file waits for it: however often
+        a hanging disk is tried, it occupies only one thread.
         """
 
         def read() -> tuple[OneBlob, ...]:
@@ -406,7 +406,7 @@ class BLOBVector(PermittedVector):
         def over(reading: asyncio.Future[tuple[OneBlob, ...]]) -> None:
             turn.release()
             if not reading.cancelled():
-                reading.exception()  # asyncio need not say that nobody has heard of it
+                reading.exception()  # keeps asyncio from logging that it was never retrieved
 
         if not any(source.is_file for source in sources):
             return read()
@@ -421,7 +421,7 @@ class BLOBVector(PermittedVector):
             reading.add_done_callback(over)
             return await asyncio.shield(reading)
         finally:
-            del reading  # its error has this frame in its traceback
+            del reading  # its exception keeps this frame in its traceback
 
     def _set_message(self, blobs: tuple[OneBlob, ...], call: Call) -> SetVector:
         assert self.devicename is not None

@@ -1,4 +1,4 @@
-"""The shapes of what vectors and devices are in.
+"""The shapes of the objects that contain vectors and devices.
 
 A vector is in a device, and both are in a driver. Their authors read `vector.device` and `vector.driver`, so these
 shapes have what the author of a driver may use of a Device and of an IPyDriver.
@@ -20,15 +20,15 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class Sender(Protocol):
-    """Where a driver sends, as long as it exists."""
+    """Where a driver sends, for its whole life."""
 
     @property
     def outlet(self) -> Outlet:
-        """That of the present or the last run; NotRunning before the first."""
+        """The outlet of the present or the last run; NotRunning before the first."""
 
 
 class _MappingLike(Protocol[_T_co]):
-    """A mapping by name that can be read only."""
+    """A read-only mapping by name."""
 
     @property
     def data(self) -> Mapping[str, _T_co]: ...

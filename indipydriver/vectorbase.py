@@ -32,9 +32,9 @@ logger = logging.getLogger("indipydriver.propertyvectors")
 class PropertyVector(UserDict[str, Any]):
     """What all vectors have in common: a mapping of member names to values.
 
-    The members themselves are in `data`. To assign a value checks it, and tells nobody: that is
-    what the send coroutines are for. They raise NotRunning before the driver runs, and do nothing
-    after it has ended.
+    The members themselves are in `data`. Assigning a value checks it, but sends nothing: use the
+    send coroutines for that. They raise NotRunning before the driver runs, and do nothing after it
+    has ended.
 
     Attributes:
         name: Printable ASCII, unique in its device.
@@ -166,7 +166,7 @@ class PropertyVector(UserDict[str, Any]):
         self.data[membername].membervalue = value
 
     def update(self, other: Any = (), /, **values: Any) -> None:
-        """Assign several values; if there is a mistake in one of them, nothing is changed."""
+        """Assign several values; if one of them is wrong, nothing is changed."""
         given = dict(other)
         given.update(values)
         for membername, value in given.items():
@@ -254,7 +254,7 @@ class PropertyVector(UserDict[str, Any]):
         ) -> None: ...
 
     def join_driver(self, driver: DriverLike[PropertyVector], sender: Sender) -> None:
-        """It is in a driver, and sends there."""
+        """Told that it is in a driver, and where to send."""
         self.driver, self._sends_to = driver, sender
 
     def _outlet(self) -> Outlet:
@@ -279,12 +279,12 @@ class PropertyVector(UserDict[str, Any]):
         """Raise LocalProtocolError if these values may not be sent together, unless as an answer to clients."""
 
     def _begin(self) -> bool:
-        """A send begins; returns whether something had changed. What is assigned from now on belongs to the next."""
+        """Begin a send; returns whether something had changed. What is assigned from now on belongs to the next."""
         changed, self.changed = self.changed, False
         return changed
 
     def _give_up(self, was_changed: bool) -> None:
-        """Nothing has been sent."""
+        """Undo the beginning of a send: nothing has been sent."""
         if was_changed:
             self.changed = True
 
@@ -303,7 +303,7 @@ class PropertyVector(UserDict[str, Any]):
             self.changed = True  # what has been sent is older
 
     def _is_news(self, call: Call) -> bool:
-        """The vector is not as it was last sent, or will not be once the arguments of a send are its own."""
+        """Whether the vector differs from what was last sent, or will with the arguments of a send."""
         return bool(
             self.changed
             or (call.state and call.state != self._state)
@@ -312,7 +312,7 @@ class PropertyVector(UserDict[str, Any]):
         )
 
     def _sent_timeout(self, call: Call) -> str | None:
-        """What clients cannot set takes no time."""
+        """The timeout to send; a vector that clients cannot set has none."""
         return None
 
     def _def_frame(self, call: Call, values: Sequence[str] | None = None) -> Frame:
@@ -343,11 +343,11 @@ class PropertyVector(UserDict[str, Any]):
         return self._forms.encode(what, state, call.timestamp, call.message, values, message, comes_again=True)
 
     def _defined_values(self) -> list[str]:
-        """What a definition says of the values."""
+        """What a definition says about the values."""
         return [member.membervalue for member in self.data.values()]
 
     def check_definition(self) -> None:
-        """Raise LocalProtocolError if no receiver would take the definition: it is too long, for example."""
+        """Raise LocalProtocolError if no receiver would accept the definition: it is too long, for example."""
         self._def_frame(self._checked("", None, None, None))
 
     def _perm_and_rule(self) -> tuple[Permission | None, SwitchRule | None]:
@@ -356,11 +356,11 @@ class PropertyVector(UserDict[str, Any]):
     # --- called when commands and requests come ---
 
     def note_command(self) -> None:
-        """A client waits for an answer: the next send goes out even if nothing has changed."""
+        """Note that a client waits for an answer: the next send goes out even if nothing has changed."""
         self._is_commanded = True
 
     async def answer_request(self) -> None:
-        """Answer a getProperties. Only who asked gets it, so what has changed is still to be sent to the others."""
+        """Answer a getProperties. Only the requester gets it, so changes still have to be sent to others."""
         if self._is_enabled():
             outlet = self._outlet()
             frame = self._def_frame(self._checked("", None, None, None))
@@ -369,7 +369,7 @@ class PropertyVector(UserDict[str, Any]):
             await outlet.pace()
 
     async def answer_command(self, state: State, message: str) -> None:
-        """Tell clients what has become of a command, with the values as they are."""
+        """Tell clients the outcome of a command, with the present values."""
         raise NotImplementedError
 
 
@@ -409,8 +409,8 @@ class ValueVector(PropertyVector):
             if allvalues or members or self._is_commanded or self._is_news(call):
                 self._send(outlet, members, call)
             elif self.driver is not None and self.driver.debug_enable:
-                logger.debug("%s %s: nothing to send, as nothing has changed", self.devicename, self.name)
-        await outlet.pace()  # whatever has been sent: a loop may do nothing else
+                logger.debug("%s %s: nothing to send, because nothing has changed", self.devicename, self.name)
+        await outlet.pace()  # even if nothing has been sent: a loop may do nothing else
 
     async def send_setVectorMembers(
         self,
@@ -420,7 +420,7 @@ class ValueVector(PropertyVector):
         state: str | None = None,
         members: Sequence[str] = (),
     ) -> None:
-        """Send some members to the clients; with none, the state only.
+        """Send some members to the clients; with none, only the state.
 
         Args:
             message: Human-readable text.
@@ -484,7 +484,7 @@ class ValueVector(PropertyVector):
         call = self._checked(message, None, None, state)
         try:
             await self._send_all(call)
-        except LocalProtocolError:  # a value cannot be sent; that is no reason to leave clients without an answer
+        except LocalProtocolError:  # a value cannot be sent, but clients must get an answer
             outlet = self._outlet()
             self._send(outlet, (), call)
             await outlet.pace()

@@ -1,4 +1,4 @@
-"""Base64 text of large data, encoded three times as fast, and with the interpreter's lock free, where that is possible.
+"""Base64 text of large data, encoded three times as fast and without the interpreter's lock where that is possible.
 
 ``binascii`` encodes 500 MB a second and holds the lock meanwhile, so nothing else in the process runs.  The OpenSSL
 that comes with nearly every CPython has a plain function for the same text; ``ctypes`` calls it without the lock.
@@ -17,20 +17,20 @@ from typing import Final, NamedTuple
 
 __all__ = ["base64_from", "base64_of"]
 
-_WORTHWHILE: Final = 32 << 10  # bytes from which a call through ctypes pays
-_LARGEST: Final = 1 << 30  # OpenSSL counts in a C int
-_PIECE: Final = 3 << 16  # a multiple of 3, so that the texts can be joined; it stays in the processor's cache
-_SAMPLE: Final = bytes(range(256))
+_WORTHWHILE: Final = 32 << 10  # bytes from which a call through ctypes pays off
+_OPENSSL_LARGEST: Final = 1 << 30  # OpenSSL counts in a C int
+_ENCODED_AT_ONCE: Final = 3 << 16  # a multiple of 3, so that the texts can be joined; it stays in the processor's cache
+_ALL_BYTES: Final = bytes(range(256))
 
 
 class _Encoder(NamedTuple):
-    """What is called in OpenSSL.
+    """The functions of OpenSSL that are called.
 
     Attributes:
-        encode: Writes the text, and a NUL behind it, to an address, from another address; returns its length.
+        encode: Writes the text, followed by a NUL, to an address, from another address; returns its length.
         address_of: The address of a writable buffer.
-        new_bytes: New bytes of this length, which may be filled as nobody else has seen them.
-        address_of_bytes: Where bytes are; behind them is room for the NUL.
+        new_bytes: New bytes of this length, which may be filled because nobody else has seen them.
+        address_of_bytes: The address of bytes; there is room for the NUL after them.
     """
 
     encode: Callable[[int, int, int], int]
@@ -51,7 +51,7 @@ def length_in_base64(length: int) -> int:
 
 def base64_of(data: bytes | bytearray | memoryview) -> bytes:
     """The base64 text of some bytes, in one line without a line end."""
-    if isinstance(data, bytes) and _WORTHWHILE <= len(data) <= _LARGEST and (encoder := _encoder()):
+    if isinstance(data, bytes) and _WORTHWHILE <= len(data) <= _OPENSSL_LARGEST and (encoder := _encoder()):
         return encoder.text_of(data)
     return _plain(data)
 
@@ -66,12 +66,12 @@ def base64_from(read_into: Callable[[memoryview], None], length: int) -> list[by
         read_into: Fills the buffer that it is given with the next bytes.
         length: How many bytes there are in all.
     """
-    buffer = bytearray(min(length, _PIECE))
+    buffer = bytearray(min(length, _ENCODED_AT_ONCE))
     view = memoryview(buffer)
     encoder = _encoder() if length >= _WORTHWHILE else None
     if encoder is None:
         chunks: list[bytes | memoryview] = []
-        for begin in range(0, length, _PIECE):
+        for begin in range(0, length, _ENCODED_AT_ONCE):
             piece = view[: length - begin]
             read_into(piece)
             chunks.append(_plain(piece))
@@ -79,7 +79,7 @@ def base64_from(read_into: Callable[[memoryview], None], length: int) -> list[by
     size = length_in_base64(length)
     text = _memory(size + 1)
     source, target = encoder.address_of(buffer), encoder.address_of(text)
-    for begin in range(0, length, _PIECE):
+    for begin in range(0, length, _ENCODED_AT_ONCE):
         piece = view[: length - begin]
         read_into(piece)
         target += encoder.encode(target, source, len(piece))
@@ -102,10 +102,10 @@ def _plain(data: bytes | bytearray | memoryview) -> bytes:
 
 @cache
 def _encoder() -> _Encoder | None:
-    """OpenSSL's, if it does what it should; looked for once, when the first large data is to be encoded."""
+    """OpenSSL's functions, if they work; looked up once, when the first large data is encoded."""
     try:
         encoder = _encoder_of_openssl()
-        if all(encoder.text_of(_SAMPLE[:count]) == _plain(_SAMPLE[:count]) for count in range(2, 257)):
+        if all(encoder.text_of(_ALL_BYTES[:count]) == _plain(_ALL_BYTES[:count]) for count in range(2, 257)):
             return encoder
     except Exception:  # no ctypes, no OpenSSL, no descriptor to open them, or another interpreter
         pass
@@ -113,7 +113,7 @@ def _encoder() -> _Encoder | None:
 
 
 def _encoder_of_openssl() -> _Encoder:
-    """Found through the extension module that is linked with it, whatever the library is called."""
+    """Found through the extension module that is linked with OpenSSL, whatever the library is called."""
     import ctypes
     from importlib.util import find_spec
 

@@ -9,7 +9,7 @@ from .blobtags import fits, is_attached, look_at, mend_attached, mend_command, m
 from .frame import BlobFrame, parts
 from .limits import Limits, check_size
 from .repair import encoding_of, repair
-from .scan import SOUND, START, START_TAG, TAG_END, TagWatch
+from .scan import SOUND, START, START_TAG, TAG_END, WHITE_SPACE, TagWatch
 from .tags import TAGS
 from .texts import excerpt
 from .wellformed import check
@@ -19,9 +19,8 @@ __all__ = ["BLOB_TAGS", "BlobAsSent", "BlobCollector", "BlobHook", "HookAsSent",
 BLOB_TAGS: Final = frozenset(tag.text.encode() for tag in TAGS.values() if tag.is_blob)
 
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-_SMALL: Final = 4096
-_PIECE: Final = 1 << 16
-_XML_SPACE: Final = b" \t\r\n"
+_SMALL_PIECE: Final = 4096
+_GATHERED: Final = 1 << 16
 
 
 class BlobCollector:
@@ -30,7 +29,7 @@ class BlobCollector:
     The tags go to a skeleton, which is checked like any element; the base64 text between them is kept
     in the pieces in which it arrived, and only searched for what XML does not allow in text.  Once
     something is wrong nothing more is kept, but the bytes still count, up to the end of the element.
-    The result is in a form that all readers take, see :mod:`indipydriver.protocol.blobtags`.
+    The result is in a form that all readers accept, see :mod:`indipydriver.protocol.blobtags`.
 
     Args:
         tag: Its name.
@@ -40,7 +39,6 @@ class BlobCollector:
     Attributes:
         tag: As given.
         size: Bytes taken so far.
-        too_large: FrameTooLarge has been raised.
         rest: Where to go on after :meth:`feed` has raised or returned.  After a FrameTooLarge this does not depend on
             how the bytes were cut.
         takes_descriptors: The link passes descriptors, so data may be attached.
@@ -53,7 +51,6 @@ class BlobCollector:
     def __init__(self, tag: bytes, start_tag: bytes, limits: Limits) -> None:
         self.rest: tuple[bytes, int] = (b"", 0)
         self.size = len(start_tag)
-        self.too_large = False
         self.tag = tag
         self._start_tag = start_tag
         self._limits = limits
@@ -70,7 +67,7 @@ class BlobCollector:
         self._padding = 0  # how many "=" the text has had, if that is looked for
         self._inside = -1  # offset at which the base64 text began, or -1 outside a oneBLOB
         self._part = bytearray()  # a tag whose ">" has not arrived
-        self._watch: TagWatch | None = None  # finds that ">", if the tag can be sound
+        self._watch: TagWatch | None = None  # finds that ">" if the tag can be well-formed
         self._trouble = ""
 
     def feed(self, data: bytes, pos: int) -> tuple[bytes, int] | None:
@@ -120,7 +117,7 @@ class BlobCollector:
         return self._watch is None or self._watch.is_over(self._part)
 
     def _no_tag(self, data: bytes, first: int, begin: int) -> int:
-        """A "<" that begins no whole tag: -1 when it may still become one, else where to go on."""
+        """A "<" without a whole tag: -1 if it may still become one, otherwise where to go on."""
         sound = SOUND.match(data, begin)
         end = sound.end() if sound else begin + 1
         if sound is None and (end == len(data) or (end + 1 == len(data) and data.endswith(b"</"))):
@@ -174,13 +171,13 @@ class BlobCollector:
         if self._inside < 0:
             if self._skeleton[-1] != b" ":
                 self._skeleton.append(b" ")
-            if data[pos:end].strip(_XML_SPACE):
+            if data[pos:end].strip(WHITE_SPACE):
                 self._spoil("text beside the oneBLOB elements")
         elif data.find(b"&", pos, end) >= 0 or not (data.isascii() or data[pos:end].isascii()):
             self._spoil("bytes in a BLOB that are not base64")
         elif self._strict:
             others = data[pos:end].translate(None, _BASE64)
-            if others.strip(_XML_SPACE):
+            if others.strip(WHITE_SPACE):
                 self._spoil("bytes in a BLOB that are not base64")
             elif others:
                 self._spaced.add(len(self._starts) - 1)
@@ -192,7 +189,7 @@ class BlobCollector:
         if not self._padding:
             text = text[text.index(b"=") :]
         self._padding += text.count(b"=")
-        if self._padding > 2 or text.translate(None, b"=" + _XML_SPACE):
+        if self._padding > 2 or text.translate(None, b"=" + WHITE_SPACE):
             self._spoil("base64 that goes on after its padding")
 
     def _take(self, data: bytes, pos: int, end: int) -> None:
@@ -203,9 +200,9 @@ class BlobCollector:
             raise self._beyond("BLOB", self.size, self._limits.blob)
         if self._trouble:
             return
-        if size < _SMALL or self._small:
+        if size < _SMALL_PIECE or self._small:
             self._small += memoryview(data)[pos:end]
-            if len(self._small) >= _PIECE:
+            if len(self._small) >= _GATHERED:
                 self._flush_small()
         else:
             self._chunks.append(data if size == len(data) else data[pos:end])
@@ -224,7 +221,7 @@ class BlobCollector:
             self._skeleton.clear()
 
     def _unfinished(self, data: bytes, first: int, begin: int) -> None:
-        """Fail, as another element begins."""
+        """Fail because another element begins."""
         if self.size + begin - first > self._limits.blob:
             self._take(data, first, begin)
         self.rest = data, begin
@@ -239,7 +236,6 @@ class BlobCollector:
         raise self._beyond("tag in a BLOB", size, self._limits.start_tag)
 
     def _beyond(self, what: str, size: int, limit: int) -> FrameTooLarge:
-        self.too_large = True
         return FrameTooLarge(what, size=size, limit=limit, tag=self.tag.decode())
 
     def frame(self) -> BlobFrame:
@@ -247,7 +243,7 @@ class BlobCollector:
 
         Raises:
             MalformedFrame: A tag is not well-formed, something is not base64, or what a tag says about the data is
-                wrong and cannot be mended.
+                wrong and cannot be corrected.
         """
         if self._trouble:
             raise self._malformed(self._trouble)
@@ -281,7 +277,7 @@ class BlobCollector:
             return tag, None
         start, end = self._spans[index]
         length = end - start
-        # By the tag as received, as when descriptors are counted: mending could make one attached that has none.
+        # Judged by the tag as received, like the count of descriptors: a repair could make one attached that has none.
         if self.takes_descriptors and is_attached(self._skeleton[self._starts[index]]):
             if tidied(pieces)[1].characters:
                 raise MalformedFrame("an attached BLOB with data")
@@ -298,7 +294,7 @@ class BlobCollector:
         """The frame with these start tags and texts instead of its own.
 
         Raises:
-            MalformedFrame: With these it is beyond a limit.
+            MalformedFrame: With these, the frame is beyond a limit.
         """
         between = zip(
             [0, *(end for _, end in self._spans)], [*(start for start, _ in self._spans), self.size], strict=True
@@ -360,7 +356,7 @@ class HookedFramer(Protocol):
 
 
 class BlobHook:
-    """What a framer leaves to its link when it comes to a BLOB; this one is for links that carry only bytes."""
+    """What a framer leaves to its link when a BLOB begins; this one is for links that carry only bytes."""
 
     def begin(self, tag: bytes, start_tag: bytes, limits: Limits) -> BlobCollector:
         """A BLOB vector begins; returns its collector."""

@@ -1,4 +1,4 @@
-"""The members of a BLOB vector in a form that all readers take.
+"""The members of a BLOB vector in a form that all readers accept.
 
 Attributes of a oneBLOB that do not fit its text bring down programs that trust them (observed with libindi 1.9.9).  A
 ``size`` that is not a count ends indiserver; an ``enclen`` that is too small ends indiserver and its clients.  After a
@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from ..errors import MalformedFrame
+from .scan import WHITE_SPACE
 
 __all__ = [
+    "ATTRIBUTE",
     "LARGEST_COUNT",
-    "LONGEST_FORMAT",
+    "LONGEST_BLOB_FORMAT",
     "Base64",
+    "attributes_of",
     "fits",
     "is_attached",
     "is_compressed",
@@ -28,17 +31,17 @@ __all__ = [
     "tidied",
 ]
 
-_WHITE_SPACE: Final = b" \t\r\n"
 # No match begins within white space or backtracks, so the time is linear in the length of the tag.
-_ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s++([^\s"'<>=]++)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
-_LINE: Final = 72  # characters of a line, as libindi's drivers break them
-_LARGE: Final = 1 << 18  # bytes beyond which not every line is checked
-_EACH: Final = 64  # in a large text, one line end in so many is checked, so that not all bytes are read
-_LEAST: Final = 1024  # bytes in which the white space of a text shows, as no line is longer
+ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s++([^\s"'<>=]++)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
+"""An attribute and the white space before it.  Groups: its name, and its value as one of two."""
+_BREAK_EVERY: Final = 72  # characters of a line, as libindi's drivers break them
+_LARGE_TEXT: Final = 1 << 18  # bytes beyond which not every line is checked
+_EACH: Final = 64  # in a large text, one in this many line ends is checked, so that not all bytes are read
+_BREAK_WITHIN: Final = 1024  # bytes in which white space must appear, because no line is longer
 _LONGEST_TAIL: Final = 16
 LARGEST_COUNT: Final = (1 << 31) - 1  # libindi reads counts into an int
 _PAGE: Final = 1 << 20  # indiserver rounds its buffer for a BLOB up to a multiple of this
-LONGEST_FORMAT: Final = 63  # bytes that libindi keeps; it does not terminate longer ones
+LONGEST_BLOB_FORMAT: Final = 63  # bytes that libindi keeps; it does not terminate longer ones
 # libindi's indentation before an end tag.  Its readers reserve a byte for each line, and not much more.
 _TAILS: Final = (b"", b"\n", b"\n ", b"\n  ")
 
@@ -66,11 +69,11 @@ def look_at(pieces: Sequence[memoryview], length: int) -> Base64 | None:
         pieces: The text, cut anywhere.
         length: Their length.
     """
-    head = _first(pieces, _LEAST)
-    body = head.lstrip(_WHITE_SPACE)
+    head = _first(pieces, _BREAK_WITHIN)
+    body = head.lstrip(WHITE_SPACE)
     lead = len(head) - len(body)
     end = _first([piece[::-1] for piece in reversed(pieces)], _LONGEST_TAIL)[::-1]
-    kept = end.rstrip(_WHITE_SPACE)
+    kept = end.rstrip(WHITE_SPACE)
     tail = len(end) - len(kept)
     if not body or not kept:
         return Base64(0, 0, head in _TAILS) if length <= _LONGEST_TAIL else None
@@ -79,18 +82,18 @@ def look_at(pieces: Sequence[memoryview], length: int) -> Base64 | None:
     line = body.find(b"\n")
     breaks = 0
     if line >= 0:
-        breaks = (core - 1) // (_LINE + 1)
-        if line != _LINE or not _in_lines(pieces, lead, lead + core):
+        breaks = (core - 1) // (_BREAK_EVERY + 1)
+        if line != _BREAK_EVERY or not _in_lines(pieces, lead, lead + core):
             return None
     characters = core - breaks
     if characters % 4 or len(body.translate(None, b" \t\r")) != len(body):
         return None
     padding = len(kept) - len(kept.rstrip(b"="))
     lines = (
-        (line >= 0 or core <= _LINE)
+        (line >= 0 or core <= _BREAK_EVERY)
         and head[:lead] in (b"", b"\n")
         and end[len(kept) :] in _TAILS
-        and length >= characters + characters // _LINE
+        and length >= characters + characters // _BREAK_EVERY
     )
     return Base64(characters, characters // 4 * 3 - min(padding, 2), lines)
 
@@ -105,11 +108,13 @@ def _first(pieces: Sequence[memoryview], count: int) -> bytes:
 
 
 def _in_lines(pieces: Sequence[memoryview], begin: int, end: int) -> bool:
-    """Between these offsets, is each line end that is checked where lines of 72 characters have it?"""
-    step = (_LINE + 1) * (_EACH if end - begin > _LARGE else 1)
+    """Between these offsets, is each checked line end where lines of 72 characters have it?"""
+    step = (_BREAK_EVERY + 1) * (_EACH if end - begin > _LARGE_TEXT else 1)
     offset = 0
     for piece in pieces:
-        first = (begin + _LINE - offset) % step if offset > begin + _LINE else begin + _LINE - offset
+        first = (
+            (begin + _BREAK_EVERY - offset) % step if offset > begin + _BREAK_EVERY else begin + _BREAK_EVERY - offset
+        )
         ends = bytes(piece[first : max(0, end - offset) : step])
         if ends.count(b"\n") != len(ends):
             return False
@@ -123,13 +128,13 @@ def tidied(pieces: Sequence[memoryview]) -> tuple[list[bytes], Base64]:
     Raises:
         MalformedFrame: Its characters do not make up groups of four.
     """
-    kept = [text for piece in pieces if (text := bytes(piece).translate(None, _WHITE_SPACE))]
+    kept = [text for piece in pieces if (text := bytes(piece).translate(None, WHITE_SPACE))]
     characters = sum(map(len, kept))
     if characters % 4:
         raise MalformedFrame("base64 that does not end with a group of four characters")
     end = b"".join([text[-2:] for text in kept[-2:]])[-2:]
     padding = len(end) - len(end.rstrip(b"="))
-    return kept, Base64(characters, characters // 4 * 3 - padding, characters < _LINE)
+    return kept, Base64(characters, characters // 4 * 3 - padding, characters < _BREAK_EVERY)
 
 
 # --- tags ------------------------------------------------------------------------------
@@ -137,18 +142,19 @@ def tidied(pieces: Sequence[memoryview]) -> tuple[list[bytes], Base64]:
 Attributes = dict[bytes, bytes]
 
 
-def _attributes(tag: bytes) -> Attributes:
-    return {match[1]: match[2] if match[2] is not None else match[3] for match in _ATTRIBUTE.finditer(tag)}
+def attributes_of(tag: bytes) -> Attributes:
+    """The attributes of a tag, values without their quotes."""
+    return {match[1]: match[2] if match[2] is not None else match[3] for match in ATTRIBUTE.finditer(tag)}
 
 
 def is_attached(tag: bytes) -> bool:
     """Does the data of this member arrive as a descriptor?"""
-    return b"attached" in tag and _attributes(tag).get(b"attached") == b"true"
+    return b"attached" in tag and attributes_of(tag).get(b"attached") == b"true"
 
 
 def _count(text: bytes | None) -> int | None:
     """A number of bytes; None when it is not one that every reader takes."""
-    text = text.strip(_WHITE_SPACE) if text else b""
+    text = text.strip(WHITE_SPACE) if text else b""
     count = int(text) if text.isdigit() and len(text) <= 18 else -1
     return count if 0 <= count <= LARGEST_COUNT else None
 
@@ -173,22 +179,22 @@ def _rewritten(tag: bytes, changes: dict[bytes, bytes | None]) -> bytes:
         value = changes[match[1]]
         return b"" if value is None else b' %s="%s"' % (match[1], value)
 
-    attributes = _attributes(tag)
+    attributes = attributes_of(tag)
     if all(attributes.get(key) == value for key, value in changes.items()):
         return tag
-    written = _ATTRIBUTE.sub(write, tag)
+    written = ATTRIBUTE.sub(write, tag)
     added = b"".join(b' %s="%s"' % item for item in missing.items())
     end = len(b"<oneBLOB")
     return written[:end] + added + written[end:] if added else written
 
 
 def _check_format(attributes: Attributes) -> None:
-    if len(attributes.get(b"format", b"")) > LONGEST_FORMAT:
-        raise MalformedFrame(f"the format of a BLOB is longer than {LONGEST_FORMAT}")
+    if len(attributes.get(b"format", b"")) > LONGEST_BLOB_FORMAT:
+        raise MalformedFrame(f"the format of a BLOB is longer than {LONGEST_BLOB_FORMAT}")
 
 
 def _check_command(attributes: Attributes) -> None:
-    """Check what must be right in a command before its data is examined."""
+    """Check what a command must have before its data is examined."""
     if _count(attributes.get(b"size")) is None:
         what = "whose size is not a number of bytes" if b"size" in attributes else "without its size"
         raise MalformedFrame(f"a BLOB {what}")
@@ -200,12 +206,12 @@ def mend_command(tag: bytes, text: Base64) -> bytes:
     """The start tag of a member of a command.
 
     Clients count carelessly, and a lost upload is worse than a corrected number, so a ``size`` that does not fit the
-    data is corrected, as in updates.  A sign that the data itself is incomplete cannot be mended.
+    data is corrected, as in updates.  If the data itself seems to be incomplete, nothing can be corrected.
 
     Raises:
         MalformedFrame: A count is missing or not a number, there is no data, or its ``len`` does not fit it.
     """
-    attributes = _attributes(tag)
+    attributes = attributes_of(tag)
     _check_format(attributes)
     _check_command(attributes)
     length = _count(attributes.get(b"len"))
@@ -218,24 +224,24 @@ def mend_command(tag: bytes, text: Base64) -> bytes:
 
 def fits(tag: bytes, text: Base64) -> bool:
     """Does the ``size`` in this start tag agree with what is known about the text?"""
-    attributes = _attributes(tag)
+    attributes = attributes_of(tag)
     size = _count(attributes.get(b"size"))
     return size == text.size or bool(size and text.size and _is_compressed(attributes))
 
 
 def mend_update(tag: bytes, text: Base64) -> bytes:
-    """The start tag of a member of an update.  What does not fit its data is corrected.
+    """The start tag of a member of an update.  Attributes that do not fit its data are corrected.
 
     Raises:
         MalformedFrame: Its format is too long for libindi.
     """
-    attributes = _attributes(tag)
+    attributes = attributes_of(tag)
     _check_format(attributes)
     return _mended(tag, attributes, text)
 
 
 def _mended(tag: bytes, attributes: Attributes, text: Base64) -> bytes:
-    """The tag with what has been found; `len` is kept, as it may show that the data was cut or padded on its way."""
+    """The tag with what has been found; `len` is kept, because it may show that the data was truncated or padded."""
     size, length = _count(attributes.get(b"size")), _count(attributes.get(b"len"))
     if size is None or not fits(tag, text):
         size = text.size
@@ -264,7 +270,7 @@ def mend_attached(tag: bytes, is_command: bool) -> bytes:
     Raises:
         MalformedFrame: It does not say how long its data is.
     """
-    attributes = _attributes(tag)
+    attributes = attributes_of(tag)
     _check_format(attributes)
     if is_command:
         _check_command(attributes)

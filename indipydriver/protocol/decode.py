@@ -26,6 +26,7 @@ from .messages import (
     Ping,
     SetVector,
 )
+from .scan import WHITE_SPACE
 from .tags import State, SwitchRule, VectorKind, Verb
 from .texts import excerpt
 from .values import decode_base64, parse_blob_mode, parse_perm, parse_rule, parse_state, parse_switch
@@ -35,12 +36,11 @@ __all__ = ["decode", "root", "texts_of"]
 _LONGEST_SIZE: Final = 18  # digits of a number of bytes
 _SWITCH_WORDS: Final = {"On": "On", "Off": "Off"}
 _LIGHT_WORDS: Final = {state.value: state.value for state in State}
+_WHITE_TEXT: Final = WHITE_SPACE.decode()
+_LONGEST_UID: Final = 256  # libindi's have 64 bytes at most; escaped, such a uid still fits into the reply
 
 
-_LONGEST_UID: Final = 256  # libindi's have 64 bytes at most; escaped, it still fits into the reply
-
-
-class _Reader:
+class _FrameReader:
     """A frame being read: its element, and exceptions that say where the fault is."""
 
     __slots__ = ("attributes", "element", "frame", "tag")
@@ -110,8 +110,8 @@ def _fault(frame: Frame, reason: str) -> MalformedFrame:
 def decode(frame: Frame) -> AnyMessage:
     """The message that a frame contains.
 
-    Values of switches, lights and numbers are stripped; a text only when it begins with a line
-    end, as then a pretty-printer has wrapped it.  Empty optional attributes count as absent, and
+    Values of switches, lights and numbers are stripped; text only when it begins with a line
+    end, because then a pretty-printer has wrapped it.  Empty optional attributes count as absent, and
     an absent label is replaced by the name.
 
     Args:
@@ -120,7 +120,7 @@ def decode(frame: Frame) -> AnyMessage:
     Raises:
         MalformedFrame: Something is missing, or has a word or form that is not allowed.
     """
-    reader = _Reader(frame)
+    reader = _FrameReader(frame)
     try:
         return _READERS[reader.tag.verb](reader)
     except ValueFormatError as error:
@@ -151,14 +151,14 @@ def _light(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return text.strip(" \t\n\r") if text.startswith("\n") else text
+    return text.strip(_WHITE_TEXT) if text.startswith("\n") else text
 
 
 def _nothing(_: str) -> str:
     return ""  # a defBLOB has no value
 
 
-_VALUES: Final[dict[VectorKind, Callable[[str], str]]] = {
+_VALUE_READERS: Final[dict[VectorKind, Callable[[str], str]]] = {
     VectorKind.SWITCH: _switch,
     VectorKind.LIGHT: _light,
     VectorKind.TEXT: _text,
@@ -167,7 +167,7 @@ _VALUES: Final[dict[VectorKind, Callable[[str], str]]] = {
 }
 
 
-def _kind(reader: _Reader) -> VectorKind:
+def _kind(reader: _FrameReader) -> VectorKind:
     kind = reader.tag.kind
     assert kind is not None, "only vectors have members"
     return kind
@@ -176,9 +176,9 @@ def _kind(reader: _Reader) -> VectorKind:
 # --- vectors ---------------------------------------------------------------------------
 
 
-def _read_def(reader: _Reader) -> DefVector:
+def _read_def(reader: _FrameReader) -> DefVector:
     kind = _kind(reader)
-    read = _VALUES[kind]
+    read = _VALUE_READERS[kind]
     name = reader.required("name")
     members: list[DefMember] = []
     for member, attributes, text in reader.members():
@@ -207,11 +207,11 @@ def _read_def(reader: _Reader) -> DefVector:
     )
 
 
-def _read_rule(reader: _Reader) -> SwitchRule:
+def _read_rule(reader: _FrameReader) -> SwitchRule:
     return parse_rule(reader.required("rule"))
 
 
-def _read_set(reader: _Reader) -> SetVector:
+def _read_set(reader: _FrameReader) -> SetVector:
     kind = _kind(reader)
     return SetVector(
         kind,
@@ -225,8 +225,8 @@ def _read_set(reader: _Reader) -> SetVector:
     )
 
 
-def _read_state(reader: _Reader) -> State | None:
-    """The state of an update; None, which means unchanged, also for a word that is not a state."""
+def _read_state(reader: _FrameReader) -> State | None:
+    """The state of an update; None, which means unchanged, if it is absent or not a state."""
     text = reader.attributes.get("state")
     if not text:
         return None
@@ -236,7 +236,7 @@ def _read_state(reader: _Reader) -> State | None:
         return None
 
 
-def _read_new(reader: _Reader) -> NewVector:
+def _read_new(reader: _FrameReader) -> NewVector:
     kind = _kind(reader)
     device, name = reader.required("device"), reader.required("name")
     members: tuple[OneMember, ...] | tuple[OneBlob, ...]
@@ -251,8 +251,8 @@ def _read_new(reader: _Reader) -> NewVector:
     return NewVector(kind, device, name, members, reader.optional("timestamp"))
 
 
-def _read_members(reader: _Reader, kind: VectorKind) -> tuple[OneMember, ...]:
-    read = _VALUES[kind]
+def _read_members(reader: _FrameReader, kind: VectorKind) -> tuple[OneMember, ...]:
+    read = _VALUE_READERS[kind]
     may_have_limits = kind is VectorKind.NUMBER and reader.tag.verb is Verb.SET
     return tuple(
         [
@@ -273,7 +273,7 @@ def _limit(attributes: dict[str, str], key: str) -> str | None:
 # --- BLOBs -----------------------------------------------------------------------------
 
 
-def _read_blobs(reader: _Reader) -> Iterator[OneBlob]:
+def _read_blobs(reader: _FrameReader) -> Iterator[OneBlob]:
     """The BLOBs of an update or a command.
 
     An empty one in an update only means that there is no news, so it is left out.  (libindi 1.9.9 sends
@@ -298,8 +298,8 @@ def _read_blobs(reader: _Reader) -> Iterator[OneBlob]:
             raise reader.fault(f"the BLOB {name!r} has no size")
         length = _count(attributes.get("len"))
         if data and length is not None and length != len(data):
-            if length > len(data):  # indiserver 1.9.9 cuts compressed BLOBs that it relays
-                raise reader.fault(f"the BLOB {name!r} is cut: {len(data)} of {length} bytes")
+            if length > len(data):  # indiserver 1.9.9 truncates compressed BLOBs that it relays
+                raise reader.fault(f"the BLOB {name!r} is truncated: {len(data)} of {length} bytes")
             data = data[:length]
         if not data:
             if is_command:
@@ -322,14 +322,14 @@ def _count(text: str | None) -> int | None:
 # --- the others ------------------------------------------------------------------------
 
 
-def _read_del(reader: _Reader) -> DelProperty:
+def _read_del(reader: _FrameReader) -> DelProperty:
     name = reader.attributes.get("name")
     if name == "":  # libindi's receiver simulator deletes a property without a name, not its device
         raise reader.fault("an empty name")
     return DelProperty(reader.optional("device"), name, reader.optional("timestamp"), reader.optional("message"))
 
 
-def _read_message(reader: _Reader) -> Message:
+def _read_message(reader: _FrameReader) -> Message:
     return Message(
         reader.optional("device"),
         reader.attributes.get("message", ""),
@@ -338,24 +338,24 @@ def _read_message(reader: _Reader) -> Message:
     )
 
 
-def _read_get(reader: _Reader) -> GetProperties:
+def _read_get(reader: _FrameReader) -> GetProperties:
     device = reader.optional("device")
     # A name has a meaning only with its device: without a device, everything is requested.
     return GetProperties(device, reader.optional("name") if device else None, reader.optional("version"))
 
 
-def _read_enable_blob(reader: _Reader) -> EnableBlob:
+def _read_enable_blob(reader: _FrameReader) -> EnableBlob:
     return EnableBlob(reader.optional("device"), reader.optional("name"), parse_blob_mode(reader.element.text or ""))
 
 
-def _read_ping(reader: _Reader) -> Ping:
+def _read_ping(reader: _FrameReader) -> Ping:
     uid = reader.required("uid")
     if len(uid) > _LONGEST_UID:
         raise reader.fault(f"a uid of more than {_LONGEST_UID} characters")
     return Ping(uid, reader.tag.verb is Verb.PONG)
 
 
-_READERS: Final[dict[Verb, Callable[[_Reader], AnyMessage]]] = {
+_READERS: Final[dict[Verb, Callable[[_FrameReader], AnyMessage]]] = {
     Verb.DEF: _read_def,
     Verb.SET: _read_set,
     Verb.NEW: _read_new,

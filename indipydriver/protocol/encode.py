@@ -6,7 +6,7 @@ sent, as libindi 1.9.9 does not decode it.
 
 Nearly all messages contain nothing that needs an entity.  So all texts of a message are checked
 together, and only a message that needs it is rewritten, by :func:`~.escaping.escaped`, before it is encoded.
-Names are joined with `+`: formatting would write a word of an enumeration as the name of its class and its own.
+Names are joined with `+`: formatting would write a member of an enumeration with the name of its class.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from ..errors import LocalProtocolError, MalformedFrame
-from .blobtags import LARGEST_COUNT, LONGEST_FORMAT, is_compressed
+from .blobtags import LARGEST_COUNT, LONGEST_BLOB_FORMAT, is_compressed
 from .escaping import escaped, is_plain
 from .frame import Address, BlobFrame, Frame, address
 from .limits import Limits, check_size
@@ -42,18 +42,18 @@ __all__ = ["PASSING", "WORDS", "encode"]
 
 _LIMITS: Final = Limits()
 PASSING: Final = _LIMITS.passing_frame
-"""Bytes of the longest element, without BLOB data, that all receivers take."""
+"""Bytes of the longest element, without BLOB data, that all receivers accept."""
 _LONG_ATTRIBUTE: Final = re.compile(rb'="[^"]{%d}' % (_LIMITS.name + 1))
 
 _STATES: Final = frozenset(State)
 _PERMISSIONS: Final = frozenset(Permission)
-_RULES: Final = frozenset(SwitchRule)
-_MODES: Final = frozenset(BlobMode)
+_SWITCH_RULES: Final = frozenset(SwitchRule)
+_BLOB_MODES: Final = frozenset(BlobMode)
 WORDS: Final[dict[VectorKind, frozenset[str]]] = {
     VectorKind.SWITCH: frozenset(SwitchState),
     VectorKind.LIGHT: frozenset(State),
 }
-"""What the members may be, where not any text will do."""
+"""The words that members may have, if not any text."""
 
 
 class _Shape(NamedTuple):
@@ -64,7 +64,7 @@ class _Shape(NamedTuple):
     tail: str
     child_head: str
     child_tail: str
-    words: frozenset[str] | None  # what a member may be; None: any text
+    words: frozenset[str] | None  # the words that a member may have; None: any text
     is_number: bool
     is_light: bool
 
@@ -85,8 +85,8 @@ def _shape(tag: Tag) -> _Shape:
 
 
 _DEFS: Final = {kind: _shape(TAGS[f"def{kind}Vector"]) for kind in VectorKind}
-_SETS: Final = {kind: _shape(TAGS[f"set{kind}Vector"]) for kind in VectorKind}
-_NEWS: Final[dict[VectorKind, _Shape]] = {
+_UPDATES: Final = {kind: _shape(TAGS[f"set{kind}Vector"]) for kind in VectorKind}
+_NEW_VECTORS: Final[dict[VectorKind, _Shape]] = {
     kind: _shape(TAGS[f"new{kind}Vector"]) for kind in VectorKind if kind is not VectorKind.LIGHT
 }
 
@@ -100,8 +100,8 @@ def encode(message: AnyMessage) -> Frame:
 
     Raises:
         LocalProtocolError: INDI 1.7 does not allow it: a name is missing, a word is not in its list,
-            or an attribute or member does not belong there.  Or no receiver would take it, by the
-            defaults of :class:`~indipydriver.protocol.wellformed.Limits`.
+            or an attribute or member does not belong there.  Or no receiver would accept it, by the
+            defaults of :class:`~indipydriver.protocol.limits.Limits`.
     """
     try:
         writer = _WRITERS[type(message)]
@@ -170,7 +170,7 @@ def _one_members(shape: _Shape, members: Sequence[OneMember]) -> str:
         if member.min is None and member.max is None and member.step is None:
             pieces.append(head + name + '">' + value + tail if value else head + name + '" />')
             continue
-        if shape.tag is not _SETS[VectorKind.NUMBER].tag:
+        if shape.tag is not _UPDATES[VectorKind.NUMBER].tag:
             raise LocalProtocolError(f"{shape.tag.text}: only a number in an update has limits")
         limits = (("min", member.min), ("max", member.max), ("step", member.step))
         written = "".join([f' {key}="{limit}"' for key, limit in limits if limit is not None])
@@ -179,7 +179,7 @@ def _one_members(shape: _Shape, members: Sequence[OneMember]) -> str:
 
 
 def _texts(members: Sequence[OneMember]) -> str:
-    """All texts of the members, to be checked together."""
+    """The text of all members, to be checked together."""
     return "".join(
         [
             m.name + m.value if m.min is None and m.max is None and m.step is None else
@@ -190,7 +190,7 @@ def _texts(members: Sequence[OneMember]) -> str:
 
 
 def _encode_set(message: SetVector) -> Frame:
-    shape = _SETS[message.kind]
+    shape = _UPDATES[message.kind]
     tag = shape.tag
     device, name, state = message.device, message.name, message.state
     if not device or not name or device.isspace() or name.isspace():
@@ -227,7 +227,7 @@ def _set_start(shape: _Shape, message: SetVector) -> str:
 
 
 def _encode_new(message: NewVector) -> Frame:
-    shape = _NEWS.get(message.kind)
+    shape = _NEW_VECTORS.get(message.kind)
     if shape is None:
         raise LocalProtocolError("there is no command for lights in INDI")
     tag = shape.tag
@@ -295,8 +295,10 @@ def _blob_size(shape: _Shape, member: OneBlob) -> int:
     if size is not None and not 0 <= size <= LARGEST_COUNT:
         raise LocalProtocolError(f"{shape.tag.text}: the size of {member.name!r} is {size}")
     format = member.format.encode()
-    if len(format) > LONGEST_FORMAT:
-        raise LocalProtocolError(f"{shape.tag.text}: the format of {member.name!r} is longer than {LONGEST_FORMAT}")
+    if len(format) > LONGEST_BLOB_FORMAT:
+        raise LocalProtocolError(
+            f"{shape.tag.text}: the format of {member.name!r} is longer than {LONGEST_BLOB_FORMAT}"
+        )
     return size if size and is_compressed(format) else len(member.data)
 
 
@@ -339,14 +341,14 @@ def _check_definition(shape: _Shape, message: DefVector) -> None:
     elif message.perm not in _PERMISSIONS:
         raise LocalProtocolError(f"{where}: {message.perm!r} is not a permission")
     if message.kind is VectorKind.SWITCH:
-        if message.rule not in _RULES:
+        if message.rule not in _SWITCH_RULES:
             raise LocalProtocolError(f"{where}: {message.rule!r} is not a rule")
     elif message.rule is not None:
         raise LocalProtocolError(f"{where}: only switches have a rule")
 
 
 def _def_member(shape: _Shape, member: DefMember) -> str:
-    """One member of a definition whose texts are safe."""
+    """One member of a definition whose text needs no escaping."""
     name, value = member.name, member.value
     if not name or (shape.words is not None and value not in shape.words):
         _refuse_member(shape, name, value)
@@ -371,7 +373,7 @@ def _refuse_blank(where: Address) -> None:
 
 
 def _empty_element(where: Address, *attributes: tuple[str, str | None]) -> Frame:
-    """The frame of an element without content; attributes without a text are left out."""
+    """The frame of an element without content; empty attributes are left out."""
     _refuse_blank(where)
     written = "".join([" " + key + '="' + text + '"' for key, text in attributes if text])
     return Frame(where, f"<{where.tag.text}{written} />".encode())
@@ -380,7 +382,7 @@ def _empty_element(where: Address, *attributes: tuple[str, str | None]) -> Frame
 def _encode_del(message: DelProperty) -> Frame:
     if not message.device:
         raise LocalProtocolError("delProperty without a device")
-    if message.name == "":  # whoever means the whole device says None
+    if message.name == "":  # None stands for the whole device
         raise LocalProtocolError(f"delProperty of {message.device!r} with an empty name")
     safe: DelProperty = escaped(message)
     return _empty_element(
@@ -409,7 +411,7 @@ def _encode_get(message: GetProperties) -> Frame:
     safe: GetProperties = escaped(message)
     return _empty_element(
         address("getProperties", message.device or None, message.name or None),
-        ("version", "1.7"),  # libindi drivers exit on any other
+        ("version", "1.7"),  # libindi's drivers exit on any other
         ("device", safe.device),
         ("name", safe.name),
     )
@@ -418,7 +420,7 @@ def _encode_get(message: GetProperties) -> Frame:
 def _encode_enable_blob(message: EnableBlob) -> Frame:
     if not message.device:
         raise LocalProtocolError("enableBLOB without a device")
-    if message.mode not in _MODES:
+    if message.mode not in _BLOB_MODES:
         raise LocalProtocolError(f"enableBLOB: {message.mode!r} is not a BLOB mode")
     safe: EnableBlob = escaped(message)
     assert safe.device is not None

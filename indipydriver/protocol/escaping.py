@@ -1,4 +1,4 @@
-"""How texts are written in XML, so that every peer reads them."""
+"""How text is written in XML, so that every peer can read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a driver sends again and again, with all that stays the same written once.
+"""Templates for what a driver sends repeatedly, whose constant parts are encoded once.
 
 Nearly all updates and definitions of a vector differ only in state, timestamp and values.  A form is what
 :func:`~.encode.encode` makes of one of them, with gaps for these; whatever cannot simply be filled in is left to
@@ -19,7 +19,7 @@ from .tags import State, VectorKind
 
 __all__ = ["Form", "Forms"]
 
-_MOST: Final = 8  # forms of a vector: its definition, an update of all members, and of some that change together
+_MOST_FORMS: Final = 8  # of a vector: its definition, an update of all members, and one of some that change together
 _STATE: Final = f' state="{State.OK}"'
 _TIME: Final = ' timestamp="0"'
 
@@ -28,7 +28,7 @@ class Form:
     """The form of an update or a definition.
 
     Args:
-        message: One of them, but no update of BLOBs. Its state, timestamp, message and values are not used.
+        message: One of them, but not an update of BLOBs. Its state, timestamp, message and values are not used.
 
     Raises:
         LocalProtocolError: It cannot be sent.
@@ -54,7 +54,7 @@ class Form:
         Args:
             state: As it is sent.
             timestamp: As :func:`~.values.format_timestamp` writes it.
-            values: As they are to arrive; a definition of BLOBs has none, and takes no notice of them.
+            values: As they have to arrive; a definition of BLOBs has none, and ignores them.
         """
         if not self._has_values:
             values = ()
@@ -65,12 +65,12 @@ class Form:
 
 
 class Forms:
-    """The forms of one vector, each made when it is worth it."""
+    """The forms of one vector, each made when it pays off."""
 
     __slots__ = ("_forms", "_seen")
 
     def __init__(self) -> None:
-        self._forms: dict[Hashable, Form | None] = {}  # None: it can have none
+        self._forms: dict[Hashable, Form | None] = {}  # None: no form is possible
         self._seen: set[Hashable] = set()  # what has been encoded once
 
     def encode(
@@ -87,13 +87,13 @@ class Forms:
         """The frame of a message.
 
         Args:
-            what: All that the message says but for the next four; different for an update and a definition.
+            what: Everything that the message says except the next four; different for an update and a definition.
             state: Its state.
             timestamp: Its timestamp.
             text: Its text, usually empty.
             values: The values of its members.
             message: Makes the message.
-            comes_again: There will be others like it; otherwise, a form is made for the second one.
+            comes_again: More like it will follow; otherwise, a form is made for the second one.
 
         Raises:
             LocalProtocolError: As from :func:`~.encode.encode`.
@@ -109,10 +109,10 @@ class Forms:
         if what in forms:
             return frame
         if comes_again or what in self._seen:
-            if len(forms) >= _MOST:
+            if len(forms) >= _MOST_FORMS:
                 del forms[next(iter(forms))]
             forms[what] = _form_of(made)
-        elif len(self._seen) >= _MOST:
+        elif len(self._seen) >= _MOST_FORMS:
             self._seen = {what}
         else:
             self._seen.add(what)
@@ -122,5 +122,5 @@ class Forms:
 def _form_of(message: SetVector | DefVector) -> Form | None:
     try:
         return Form(message)
-    except LocalProtocolError:  # with the shortest texts in place of empty ones, it is too long
+    except LocalProtocolError:  # with the shortest text in place of empty ones, it is too long
         return None

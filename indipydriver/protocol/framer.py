@@ -4,11 +4,11 @@ The cost is linear in the bytes, however they are cut, and what is held is bound
 remembers how far it has searched, and keeps a BLOB in the pieces in which it arrived.
 
 Only well-formed elements come out.  Between them it skips white space, XML declarations, comments
-and junk.  The start of an INDI element begins a new one wherever it stands, except in a comment
+and junk.  The start of an INDI element begins a new one wherever it is, except in a comment
 between elements: so a missing quote or end tag costs one element, not the stream.
 
 What is beyond a limit ends the stream, unless the peer passes on what others send.  Then it is skipped: everything
-after its first byte is dropped, up to its end tag or the start of an INDI element, wherever that stands.
+after its first byte is dropped, up to its end tag or the start of an INDI element, wherever that is.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from .scan import (
     CUT_SHORT,
     DECLARATION,
     HEAD,
-    LONGEST_END,
-    LONGEST_NAME,
+    LONGEST_END_OR_START,
+    LONGEST_TAG_NAME,
+    OTHER_PROTOCOL,
     SOUND,
     START,
     START_TAG,
@@ -41,10 +42,10 @@ from .wellformed import check, make_address
 
 __all__ = ["Framer", "Limits"]
 
-_SAMPLE: Final = 81  # one more than an excerpt shows
+_JUNK_SAMPLE: Final = 81  # one more than an excerpt shows
 _CACHED_ADDRESSES: Final = 4096
 _NEWLINE: Final = 10
-_SMALL: Final = 4096  # bytes that are copied faster than a view of them is made
+_COPIED_BELOW: Final = 4096  # bytes for which copying is faster than creating a view
 
 
 class Framer:
@@ -91,7 +92,7 @@ class Framer:
         self._wanted: re.Pattern[bytes] | bytes = b""  # what must arrive before searching again is worthwhile
         self._maybe_empty = False  # or, as its start tag has not ended, "/>" may come
         self._tag: TagWatch | None = None  # or this start tag has to end
-        self._patience = 0  # size of _held beyond which it is searched in any case
+        self._search_beyond = 0  # size of _held beyond which it is searched in any case
         self._blob: BlobCollector | None = None
         self._skipping: re.Pattern[bytes] | None = None  # what ends the skipping of something too large
         self._junk = 0  # bytes of junk in a row
@@ -122,7 +123,7 @@ class Framer:
         return self._addresses.get((tag, device, name))
 
     def passed_on(self, count: int) -> None:
-        """So many bytes, for which `sole` had an address, have been handed on."""
+        """Note that this many bytes, for which `sole` had an address, have been handed on."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes of the stream and return the frames that they complete."""
@@ -131,7 +132,7 @@ class Framer:
         if self._waiting:
             held = self._held
             held += data
-            if len(held) <= self._patience and (TAG_END not in data or not self._worth_looking(len(data))):
+            if len(held) <= self._search_beyond and (TAG_END not in data or not self._worth_looking(len(data))):
                 return frames
             self._waiting = False
             data = bytes(held)
@@ -161,13 +162,13 @@ class Framer:
         if self._tag is not None:
             return self._tag.is_over(held)
         size = len(held)
-        overlap = max(searched, size - LONGEST_END)
+        overlap = max(searched, size - LONGEST_END_OR_START)
         if isinstance(wanted, bytes):
             self._searched = overlap
             return held.find(wanted, searched) >= 0
         if wanted.search(held, searched) is not None or (self._maybe_empty and held.find(b"/>", size - new - 1) >= 0):
             return True
-        begun = held.rfind(b"<", overlap)  # the one tag that may still become what is wanted
+        begun = held.rfind(b"<", overlap)  # the tag that may still become the wanted one
         self._searched = begun if begun >= 0 else size
         return False
 
@@ -186,7 +187,7 @@ class Framer:
             if pos < 0:
                 return done
         while True:
-            # The shapes that nearly all traffic has, framed, checked and read by one match.  Definitions come in
+            # The shapes of nearly all traffic, framed, checked and read by one match.  Definitions come in
             # runs, so whichever shape has matched last is tried first.
             while pos <= last_end:
                 match = match_shape(data, pos)
@@ -297,8 +298,8 @@ class Framer:
                     return self._too_large("comments", self._junk + pos - begin, limits.junk, data, begin)
                 self._junk += pos - begin  # legal, but bounded
             elif CUT_SHORT.match(data, begin):
-                self._hold(data, begin, b"", "name", LONGEST_NAME + 1)
-                self._patience = 0
+                self._hold(data, begin, b"", "name", LONGEST_TAG_NAME + 1)
+                self._search_beyond = 0
                 return -1
             else:
                 pos = begin + 1
@@ -325,7 +326,7 @@ class Framer:
         return resume
 
     def _hold_beginning(self, data: bytes, pos: int, name: bytes) -> bool:
-        """Hold the beginning of an element, unless it takes a closer look to see that it is no more."""
+        """Hold the beginning of an element, unless it has to be examined whether it is only that."""
         wanted = end_or_start(name)
         limit = self._longest_beginning
         if (
@@ -344,13 +345,13 @@ class Framer:
         size = len(data) - pos
         if size > limit:
             return self._too_large(what, size, limit, data, pos)
-        self._held += data[pos:] if size < _SMALL else memoryview(data)[pos:]
+        self._held += data[pos:] if size < _COPIED_BELOW else memoryview(data)[pos:]
         self._waiting = True
         self._wanted = wanted
         self._maybe_empty = False
         self._tag = None
-        self._patience = limit
-        self._searched = max(0, size - LONGEST_END)
+        self._search_beyond = limit
+        self._searched = max(0, size - LONGEST_END_OR_START)
         return -1
 
     def _judge(self, raw: bytes, frames: list[Frame]) -> None:
@@ -405,27 +406,36 @@ class Framer:
         return rest if self.failed is None else (b"", 0)
 
     def _address(self, key: tuple[bytes, bytes, bytes]) -> Address:
-        """The address for a tag, device and name as they stand on the wire; one object for each."""
+        """The address for a tag, device and name as they were received; one object for each."""
         address = self._addresses.get(key)
         if address is None:
-            if len(self._addresses) >= _CACHED_ADDRESSES:  # a peer that invents names
+            if len(self._addresses) >= _CACHED_ADDRESSES:  # a peer may invent names
                 self._addresses.clear()
             tag, device, name = key
             address = self._addresses[key] = make_address(tag, device[1:-1], name[1:-1])
         return address
 
     def _count_junk(self, junk: bytes) -> bool:
-        """Count junk, but white space only after other junk, so that cuts make no difference; False: too much."""
+        """Count junk, but white space only after other junk, so that cuts make no difference; False: not allowed."""
         if not self._junk_sample:
             junk = junk.lstrip()
         if not junk:
             return True
-        if len(self._junk_sample) < _SAMPLE:
-            self._junk_sample += junk[: _SAMPLE - len(self._junk_sample)]
+        if len(self._junk_sample) < _JUNK_SAMPLE:
+            self._junk_sample += junk[: _JUNK_SAMPLE - len(self._junk_sample)]
         self._junk += len(junk)
-        return self._junk <= self.limits.junk
+        return self._junk <= self.limits.junk and not self._other_protocol
+
+    @property
+    def _other_protocol(self) -> bytes:
+        """How the junk begins, if that is not allowed whatever follows; otherwise empty."""
+        match = OTHER_PROTOCOL.match(self._junk_sample) if self.limits.only_indi else None
+        return match[0] if match else b""
 
     def _too_much_junk(self, data: bytes, pos: int) -> int:
+        if other := self._other_protocol:
+            self.fail(MalformedFrame("HTTP or TLS, and not INDI", excerpt=excerpt(other)))
+            return -1
         what = "text that belongs to no element"
         fault = FrameTooLarge(what, size=self._junk, limit=self.limits.junk, excerpt=excerpt(self._junk_sample))
         return self._give_up(fault, data, pos, START)
@@ -453,7 +463,7 @@ class Framer:
 
     def _too_large(self, what: str, size: int, limit: int, data: bytes, pos: int) -> int:
         """Give up something that begins here and is too large; returns what `_give_up` does."""
-        fault = FrameTooLarge(what, size=size, limit=limit, excerpt=excerpt(data[pos : pos + _SAMPLE]))
+        fault = FrameTooLarge(what, size=size, limit=limit, excerpt=excerpt(data[pos : pos + _JUNK_SAMPLE]))
         start = START.match(data, pos)
         return self._give_up(fault, data, pos + 1, end_or_start(start[0][1:]) if start else START)
 
@@ -476,7 +486,7 @@ class Framer:
         assert self._skipping is not None
         found = self._skipping.search(data, pos)
         if found is None:
-            rest = TAG_CUT_SHORT.search(data, max(pos, len(data) - LONGEST_END))
+            rest = TAG_CUT_SHORT.search(data, max(pos, len(data) - LONGEST_END_OR_START))
             if rest is not None:
                 self._held += rest[0]
             self._blobs.skipped(data, len(data) if rest is None else rest.start())

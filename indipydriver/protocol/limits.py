@@ -10,20 +10,22 @@ from ..errors import MalformedFrame
 from .scan import VIA
 from .texts import excerpt
 
-__all__ = ["VIA_ROOM", "Limits", "check_size", "check_tags"]
+__all__ = ["LIBINDI_NAME", "VIA_ROOM", "Limits", "check_size", "check_tags"]
 
+LIBINDI_NAME: Final = 63
+"""Bytes of a name that libindi's clients keep."""
 VIA_ROOM: Final = 2048
 """Bytes by which an element may still grow between servers, by its ``via`` attribute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what one peer may send, with the largest values seen in 150 real drivers.
+    """Limits on what one peer may send, with the largest values seen in 150 real drivers.
 
     What is beyond `frame`, `blob`, `start_tag` or `junk` cuts the peer off or, if it passes on what others send, is
     skipped; beyond the others the element is dropped.
-    The next server has the same bounds, and an element may grow on its way: when it is mended, and by ``via``.
-    So an element must, once mended, leave room below `frame` and `start_tag`, or it is dropped, too.
+    The next server has the same limits, and an element may grow on its way: when it is repaired, and by ``via``.
+    So an element must, once repaired, leave room below `frame` and `start_tag`, or it is dropped, too.
 
     Attributes:
         frame: Bytes of an element without BLOB data (seen: 2.8 KB).  One with data is dropped if its tags are longer.
@@ -32,10 +34,12 @@ class Limits:
         junk: Bytes between elements that belong to none, in a row.
         attributes: Attributes of one start tag, ``via`` aside (seen: 10).
         attribute_value: Bytes of one attribute value.
-        name: Bytes of a device, property or member name (libindi cuts at 63).
+        name: Bytes of a device, property or member name (libindi truncates to 63).
         members: Children of one element (seen: 18).
         strict_blobs: Check each byte of BLOB data in updates, as is done in commands. It costs 0.7 ms per MiB, as
             much as everything else, so drivers and servers are trusted with that.
+        only_indi: A request of HTTP, or the first message of TLS, cuts the peer off, whatever follows: it comes from a
+            browser that a web page uses.
     """
 
     frame: int = 1 << 20
@@ -47,6 +51,7 @@ class Limits:
     name: int = 256
     members: int = 1024
     strict_blobs: bool = False
+    only_indi: bool = False
 
     @property
     def passing_frame(self) -> int:

@@ -1,6 +1,6 @@
 """What a frame means: one named tuple for each kind of element.
 
-All values are the text of the wire, with entities decoded: numbers stay text, so that
+All values are text as received, with entities decoded: numbers stay text, so that
 nothing is lost on the way.  BLOB data is bytes.
 """
 
@@ -51,7 +51,7 @@ class DefMember(NamedTuple):
         label: Human-readable text; "" means the name.
         format: Numbers only: printf format for display, or ``%<w>.<f>m``.
         min: Numbers only: smallest value, as text.
-        max: Numbers only: largest value; a range is meant only when min < max.
+        max: Numbers only: largest value; there is a range only if min < max.
         step: Numbers only: step of the value, 0 for none.
     """
 

@@ -14,7 +14,7 @@ _WITH_ATTRIBUTES: Final = re.compile(r"""<[A-Za-z]++(?:\s++[^\s"'<>=]++\s*+=\s*+
 # The characters that XML allows, without C1, as ranges: as one class of a regular expression they take 8 ms to compile.
 _ALLOWED: Final = (range(0x20, 0x7F), range(0xA0, 0xD800), range(0xE000, 0xFFFE), range(0x10000, 0x110000))
 _BLANKS: Final = (0x9, 0xA, 0xD)
-_MARKUP: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
+_PREDEFINED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 
 
 def _without_comments(text: str) -> str:
@@ -30,16 +30,16 @@ def _without_comments(text: str) -> str:
 
 
 def _character(match: re.Match[str]) -> str:
-    """What a numeric reference stands for; nothing when XML does not allow the character."""
+    """The character of a numeric reference; empty if XML does not allow it."""
     code = int(match[1], 16) if match[1] else int(match[2])
     if code not in _BLANKS and not any(code in allowed for allowed in _ALLOWED):
         return ""
     char = chr(code)
-    return _MARKUP.get(char, char)
+    return _PREDEFINED.get(char, char)
 
 
 def encoding_of(raw: bytes) -> str:
-    """The encoding of an element, as none seen in real traffic declares it."""
+    """The encoding of an element, which nothing seen in real traffic declares."""
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -48,15 +48,15 @@ def encoding_of(raw: bytes) -> str:
 
 
 def repair(raw: bytes, encoding: str | None = None) -> bytes:
-    """The element as every peer understands it; the same bytes when there is nothing to mend.
+    """The element as every peer understands it; the same bytes when there is nothing to repair.
 
-    Mends what real drivers send and expat or libindi would not take: Latin-1 bytes, control characters,
+    Repairs what real drivers send and expat or libindi would not accept: Latin-1 bytes, control characters,
     an ampersand that begins no entity, ``<`` in an attribute value, ``]]>`` in text, numeric references
     (libindi shows them as they are) and comments (libindi ends them at the first ``>``).
 
     Args:
         raw: The element, or a part of it.
-        encoding: That of the element as a whole, if this is a part.
+        encoding: The encoding of the whole element, if this is a part.
     """
     data = raw.translate(None, _CONTROL)
     text = data.decode(encoding or encoding_of(data))

@@ -13,14 +13,16 @@ __all__ = [
     "DECLARATION",
     "HEAD",
     "KNOWN",
-    "LONGEST_END",
-    "LONGEST_NAME",
+    "LONGEST_END_OR_START",
+    "LONGEST_TAG_NAME",
+    "OTHER_PROTOCOL",
     "SOUND",
     "START",
     "START_TAG",
     "TAG_CUT_SHORT",
     "TAG_END",
     "VIA",
+    "WHITE_SPACE",
     "WS",
     "TagWatch",
     "end_or_start",
@@ -28,8 +30,10 @@ __all__ = [
 
 # Python 3.11.2 mishandles possessive groups (gh-106052), but not possessive classes and counts.
 
-WS: Final = rb"[ \t\r\n]"
-"""XML's white space."""
+WHITE_SPACE: Final = b" \t\r\n"
+"""XML's white space, which is not all that ``\\s`` of a regular expression is."""
+WS: Final = b"[%s]" % WHITE_SPACE
+"""A character of it, for a regular expression."""
 
 KNOWN: Final = "|".join(sorted(TAGS, key=len, reverse=True)).encode()
 """The names of INDI's elements, as alternatives."""
@@ -44,7 +48,7 @@ START: Final = re.compile(rb"<(?:" + KNOWN + rb")(?=[\s/>])")
 """The start of an element of INDI; what follows the name must end the name."""
 
 SOUND: Final = re.compile(_TAG)
-"""As much of a tag as is sound; what follows tells a broken tag from an unfinished one."""
+"""As much of a tag as is well-formed; what follows tells a broken tag from an unfinished one."""
 
 TAG_END: Final = 0x3E
 """What ends a tag, as a number: that is found in bytes much faster than a byte string of one."""
@@ -56,46 +60,50 @@ _MORE: Final = re.compile(_REST)
 _OVERLAP: Final = 32  # no start of an element is longer
 
 HEAD: Final = re.compile(WS + rb"*+(?:<\?[^<>]{0,128}+>" + WS + rb"*+|)<(" + KNOWN + rb")(?=[\s/>])")
-"""The start of an element with what usually stands before it.  Group 1 is the name."""
+"""The start of an element with what usually precedes it.  Group 1 is the name."""
 
-LONGEST_NAME: Final = max(map(len, TAGS))
+LONGEST_TAG_NAME: Final = max(map(len, TAGS))
 """Letters of the longest name of an element."""
 
-CUT_SHORT: Final = re.compile(rb"<(?:[A-Za-z]{0,%d}+|!-?)\Z" % LONGEST_NAME)
+CUT_SHORT: Final = re.compile(rb"<(?:[A-Za-z]{0,%d}+|!-?)\Z" % LONGEST_TAG_NAME)
 """What may become a known start tag, a declaration or a comment with the next bytes."""
 
-TAG_CUT_SHORT: Final = re.compile(rb"</?[A-Za-z]{0,%d}+\s{0,64}+\Z" % LONGEST_NAME)
+TAG_CUT_SHORT: Final = re.compile(rb"</?[A-Za-z]{0,%d}+\s{0,64}+\Z" % LONGEST_TAG_NAME)
 """What may become a known start tag or an end tag with the next bytes."""
 
 DECLARATION: Final = re.compile(rb"<\?[^<>]*+(>|)")
 """A declaration.  Group 1 is empty if another tag begins, or the bytes end, before it has ended."""
 
-LONGEST_END: Final = 96
-"""Bytes that what :func:`end_or_start` finds has at most."""
+OTHER_PROTOCOL: Final = re.compile(rb"[A-Z]{3,7} /|\x16\x03")
+"""How a request of HTTP and the first message of TLS begin.  A web page can make any browser send them to this machine,
+with content of its own behind."""
+
+LONGEST_END_OR_START: Final = 96
+"""The most bytes that :func:`end_or_start` can match."""
 
 # The white space in an end tag is bounded so that searching it again is cheap.
-_END: Final = rb"</%s\s{0,64}+>|<(?:" + KNOWN + rb")(?=[\s/>])"
+_END_OR_START: Final = rb"</%s\s{0,64}+>|<(?:" + KNOWN + rb")(?=[\s/>])"
 
 
-@cache  # compiled when the first such element comes: most servers see few of the twenty
+@cache  # compiled for the first such element: most servers see few of the twenty
 def end_or_start(tag: bytes) -> re.Pattern[bytes]:
     """The end tag of such an element, or the start of another."""
-    return re.compile(_END % tag)
+    return re.compile(_END_OR_START % tag)
 
 
 VIA: Final = re.compile(
     rb"""(<[A-Za-z]+(?:\s+(?!via[\s=])[^\s"'<>=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)(\s+via\s*=\s*("[^"]*"|'[^']*'))"""
 )
-"""An element up to its ``via`` attribute, attribute by attribute, as text in a value may look like one.
+"""An element up to its ``via`` attribute, attribute by attribute, because text in a value may look like one.
 
-Groups: what stands before it, the attribute, its value."""
+Groups: what precedes it, the attribute, its value."""
 
 
 class TagWatch:
     """Looks for the end of a tag that arrives in pieces, reading each byte about once.
 
     Args:
-        sound: How many of the received bytes are sound; what follows, if anything, is a value whose
+        sound: How many of the received bytes are well-formed; what follows, if anything, is a value whose
             closing quote has not arrived.
         size: How many have been received.
     """

@@ -1,7 +1,7 @@
-"""The shapes that nearly all traffic has, each as one regular expression.
+"""The shapes of nearly all traffic, each as one regular expression.
 
 Each matches an element in one go, checks it and reads its address: 1.6 us for a frame of 285 bytes; expat called from
-Python costs ten times as much.  They may be stricter than XML but never laxer, as what they do not match goes to
+Python costs ten times as much.  They may be stricter than XML but never laxer, because what they do not match goes to
 :mod:`.wellformed`; a property test compares the two.
 """
 
@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 
 from .limits import Limits
+from .scan import WS
 
 __all__ = ["common", "common_definition", "common_shapes"]
 
@@ -23,17 +24,16 @@ _COMMON_START_TAG: Final = 4096  # ten attributes with their values, and less th
 # Printable ASCII, tab and line ends.  Possessive (Python 3.11), so a failure does not backtrack.
 _TEXT: Final = rb"[^<>&\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]*+"
 # No white space but the blank: XML turns the others into blanks in attribute values.
-_VALUE: Final = rb"""(?:"[^"<&\x00-\x1f\x7f-\xff]{0,256}+"|'[^'<&\x00-\x1f\x7f-\xff]{0,256}+')"""
-_WS: Final = rb"[ \t\r\n]"
-_GAP: Final = _WS + rb"{1,99}+"
+_QUOTED_VALUE: Final = rb"""(?:"[^"<&\x00-\x1f\x7f-\xff]{0,256}+"|'[^'<&\x00-\x1f\x7f-\xff]{0,256}+')"""
+_GAP: Final = WS + rb"{1,99}+"
 
 
-def _attribute(name: str, value: bytes = _VALUE) -> bytes:
+def _attribute(name: str, value: bytes = _QUOTED_VALUE) -> bytes:
     return _GAP + name.encode() + rb"=" + value
 
 
 def _optional(*names: str) -> bytes:
-    # (?:x|) and not (?:x)?, as a branch costs the regular expression machine half as much as a repeat.
+    # (?:x|) and not (?:x)?, because a branch costs the regular expression engine half as much as a repeat.
     return b"".join(rb"(?:" + _attribute(name) + rb"|)" for name in names)
 
 
@@ -45,9 +45,9 @@ def _shape(
     duplicate attributes, which XML does not allow."""
     timeout, timestamp = _attribute("timeout"), _attribute("timestamp")
     times = b"(?:%s(?:%s|)|%s(?:%s|)|)" % (timeout, timestamp, timestamp, timeout)
-    gap = _WS + rb"{0,99}+"
+    gap = WS + rb"{0,99}+"
     # Nothing may match in two ways: with many members, a failure of the whole would try all combinations.
-    more_or_space = rb"(?:>|(?=" + _WS + rb")"
+    more_or_space = rb"(?:>|(?=" + WS + rb")"
     children = rb"|".join(
         kind
         + _attribute("name")
@@ -63,12 +63,12 @@ def _shape(
         for kind, more in ((b"Number", of_number), (b"Text", of_all), (b"Switch", of_all), (b"Light", of_all))
     )
     return re.compile(
-        _WS + rb"*+(?:<\?xml[^<>]{0,64}+>" + _WS + rb"*+|)"
+        WS + rb"*+(?:<\?xml[^<>]{0,64}+>" + WS + rb"*+|)"
         rb"(<((?:" + vectors + rb")Vector)"
-        + _attribute("device", rb"(" + _VALUE + rb")")
-        + _attribute("name", rb"(" + _VALUE + rb")")
+        + _attribute("device", rb"(" + _QUOTED_VALUE + rb")")
+        + _attribute("name", rb"(" + _QUOTED_VALUE + rb")")
         + _optional(*attributes) + times + _optional("message")
-        + gap + rb">(?:" + _WS + rb"*+<" + child + rb"(?:" + children + rb")){0,1024}" + _WS + rb"*+</\2>)"
+        + gap + rb">(?:" + WS + rb"*+<" + child + rb"(?:" + children + rb")){0,1024}" + WS + rb"*+</\2>)"
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 __all__ = [
+    "NEWS",
     "TAGS",
     "VECTOR_KINDS",
     "BlobMode",
@@ -61,7 +62,7 @@ class BlobMode(StrEnum):
 
 
 class VectorKind(StrEnum):
-    """The five kinds of property vector, as they stand in the tags."""
+    """The five kinds of property vector, as spelled in the tags."""
 
     TEXT = "Text"
     NUMBER = "Number"
@@ -82,6 +83,10 @@ class Verb(StrEnum):
     ENABLE_BLOB = "enableBLOB"
     PING = "pingRequest"
     PONG = "pingReply"
+
+
+NEWS: Final = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
+"""What drivers tell, and those who watch get."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +115,7 @@ class Tag:
 
     @property
     def is_blob(self) -> bool:
-        """It carries BLOB data: setBLOBVector or newBLOBVector."""
+        """Whether it carries BLOB data: setBLOBVector or newBLOBVector."""
         return self.kind is VectorKind.BLOB and self.verb is not Verb.DEF
 
 

@@ -1,14 +1,17 @@
-"""Texts that fit everywhere: one printable line, and no longer than any program on the way takes."""
+"""Text that fits everywhere: one printable line, no longer than any program on the way accepts.
+
+Nothing in such text controls a terminal, hides a part of it or changes its direction.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-__all__ = ["LONGEST", "LONGEST_LABEL", "brief", "describe", "excerpt", "printable"]
+__all__ = ["LONGEST_LABEL", "LONGEST_MESSAGE", "brief", "describe", "excerpt", "printable", "printable_lines"]
 
-LONGEST: Final = 250
-"""Bytes of a message or a reason, as UTF-8: libindi's clients cut at 254, and a server drops more than 4 KiB."""
+LONGEST_MESSAGE: Final = 250
+"""Bytes of a message or a reason, as UTF-8: libindi's clients truncate to 254, and a server drops more than 4 KiB."""
 LONGEST_LABEL: Final = 100
 """Bytes of a label: a message that begins with it still has room for its content."""
 _MORE: Final = "..."
@@ -20,13 +23,18 @@ def printable(text: str) -> str:
     return _NOT_ASCII.sub(_escape, text)
 
 
+def printable_lines(text: str) -> str:
+    """As :func:`printable`, but with its lines and tabs; further lines are indented, so none can be forged."""
+    return "\n    ".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
 def _escape(match: re.Match[str]) -> str:
     character = match[0]
     return character if character.isprintable() else ascii(character)[1:-1]
 
 
-def brief(text: str, longest: int = LONGEST) -> str:
-    """The text as one printable line of at most this many bytes of UTF-8; what is cut ends in ``...``."""
+def brief(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """The text as one printable line of at most this many bytes of UTF-8; truncated text ends in ``...``."""
     line = printable(" ".join(text[: longest + 1].split()))
     data = line.encode()
     if len(text) <= longest and len(data) <= longest:
@@ -35,13 +43,13 @@ def brief(text: str, longest: int = LONGEST) -> str:
 
 
 def excerpt(data: bytes, length: int = 80) -> str:
-    """The beginning of some bytes, printable, as an excerpt for a log; what is cut ends in ``...``."""
+    """The beginning of some bytes, printable, as an excerpt for a log; if truncated, it ends in ``...``."""
     text = data[: length + 1].decode("utf-8", "replace")
     return printable(text[:length]) + (_MORE if len(data) > length else "")
 
 
 def describe(error: BaseException) -> str:
-    """An exception in brief; also one that cannot describe itself."""
+    """A brief description of an exception, even of one that cannot describe itself."""
     try:
         text = repr(error)
     except Exception:  # a bug in the class of the exception: use its name

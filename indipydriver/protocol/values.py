@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import io
 import math
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterable
@@ -23,10 +24,12 @@ from .base64text import base64_of
 from .tags import BlobMode, Permission, State, SwitchRule, SwitchState
 
 __all__ = [
+    "BASE64_SPACE",
     "Base64Text",
     "clean_text",
     "decode_base64",
     "encode_base64",
+    "file_format",
     "format_number",
     "format_timestamp",
     "getfloat",
@@ -59,7 +62,7 @@ def _shown(value: object) -> str:
 
 
 def getfloat(value: object) -> float:
-    """The number that a text, float or int stands for; sexagesimal texts too.
+    """The number that a text, float or int stands for; the text may be sexagesimal.
 
     A text is stripped.  Up to three components are separated by blanks, by ``:`` or by ``;``
     (INDI 1.7); those that are missing or empty are 0, and a leading minus sign applies to the
@@ -93,7 +96,7 @@ def getfloat(value: object) -> float:
 
 
 def _sexagesimal(text: str) -> float:
-    """The value of a text that float() does not take."""
+    """The value of a text that float() does not accept."""
     body = text.strip()
     negative = body.startswith("-")
     if negative:
@@ -118,7 +121,7 @@ def _sexagesimal(text: str) -> float:
     return -number if negative else number
 
 
-# libindi reads the two numbers with %d: a sign is taken, leading zeros mean nothing.
+# libindi reads the two numbers with %d: a sign is accepted, and leading zeros have no meaning.
 _SEXAGESIMAL_FORMAT: Final = re.compile(r"%([-+]?[0-9]{1,9})\.([0-9]{1,9})m")
 # One conversion of a double among plain text; the length modifiers have no meaning in Python.
 _PRINTF_FORMAT: Final = re.compile(
@@ -155,7 +158,7 @@ def format_number(format: str, value: float) -> str:
 
 @lru_cache(maxsize=512)
 def _formatter(format: str) -> Callable[[float], str]:
-    """The function that formats numbers by this format."""
+    """The function that formats numbers with this format."""
     match = _SEXAGESIMAL_FORMAT.match(format)
     if match:
         width, fraction = int(match[1]), int(match[2])
@@ -211,7 +214,7 @@ def parse_timestamp(text: str | None) -> datetime | None:
     """The time of a ``timestamp`` attribute, aware and in UTC; None when it cannot be read.
 
     The form is ``YYYY-MM-DDTHH:MM:SS.f`` without a zone (INDI 1.7).  Real peers also send a blank
-    in place of the T (the paper's own examples), fractions of any length, which are cut to
+    in place of the T (the paper's own examples), fractions of any length, which are truncated to
     microseconds, ``Z``, offsets, which are converted, and dates or minutes alone.
     """
     match = _TIMESTAMP.fullmatch(text.strip()) if text else None
@@ -313,14 +316,15 @@ def clean_text(text: str) -> str:
 
 # --- BLOBs -----------------------------------------------------------------------------
 
-_WHITE_SPACE: Final = b" \t\n\r\x0b\x0c"
+BASE64_SPACE: Final = b" \t\n\r\x0b\x0c"
+"""The white space that may stand anywhere in base64: that of ASCII."""
 _WINDOW: Final = 1 << 18  # bytes stripped of white space at a time; fits the cache
 
 
 def decode_base64(text: Base64Text | Iterable[Base64Text]) -> bytes:
     """The bytes of a base64 text, whole or in pieces cut anywhere.
 
-    ASCII white space is dropped wherever it stands (libindi breaks lines after 72 characters);
+    ASCII white space is dropped wherever it is (libindi breaks lines after 72 characters);
     everything else has to be right.  Needs only a small window of memory besides the result.
 
     Raises:
@@ -329,7 +333,7 @@ def decode_base64(text: Base64Text | Iterable[Base64Text]) -> bytes:
     if isinstance(text, (bytes, bytearray, memoryview)):
         try:
             return binascii.a2b_base64(text, strict_mode=True)
-        except binascii.Error:  # perhaps only because of white space
+        except binascii.Error:  # it may only have white space
             text = (text,)
     out = io.BytesIO()
     carry = b""
@@ -341,13 +345,13 @@ def decode_base64(text: Base64Text | Iterable[Base64Text]) -> bytes:
             try:
                 data = binascii.a2b_base64(memoryview(piece)[:whole], strict_mode=True)
             except binascii.Error:  # white space, mostly: looking for it first would take a third as long again
-                piece = piece.translate(None, _WHITE_SPACE)
+                piece = piece.translate(None, BASE64_SPACE)
                 whole = len(piece) & ~3
                 try:
                     data = binascii.a2b_base64(memoryview(piece)[:whole], strict_mode=True)
                 except binascii.Error as error:
                     raise ValueFormatError(f"not base64: {error}") from None
-            carry = piece[whole:].translate(None, _WHITE_SPACE)
+            carry = piece[whole:].translate(None, BASE64_SPACE)
             if whole:
                 if padded:
                     raise ValueFormatError("base64 that goes on after its padding")
@@ -363,6 +367,20 @@ def encode_base64(data: bytes | bytearray | memoryview) -> bytes:
     return base64_of(data)
 
 
+_PACKED: Final = frozenset((".bz2", ".fz", ".gz", ".xz", ".z", ".zst"))
+
+
+def file_format(path: str | os.PathLike[str]) -> str:
+    """The format of a file as a BLOB: its last suffix, and the one before it where that only says how it is packed.
+
+    ``M 31.2.5s.fits`` is ``.fits``, and ``M31.fits.fz`` is ``.fits.fz``.  What begins with a digit is no suffix of
+    what is packed, but a part of a name such as ``2.5s.gz``.
+    """
+    stem, last = os.path.splitext(os.path.basename(os.fspath(path)))
+    before = os.path.splitext(stem)[1] if last.lower() in _PACKED else ""
+    return f"{before if before[1:].isalnum() and before[1].isalpha() else ''}{last}".rstrip(".")
+
+
 def inflate(data: bytes | bytearray | memoryview, limit: int) -> bytes:
     """The content of a zlib stream: the payload of a BLOB whose format ends in ``.z``.
 
@@ -370,7 +388,7 @@ def inflate(data: bytes | bytearray | memoryview, limit: int) -> bytes:
 
     Args:
         data: The stream.
-        limit: The most bytes that may come out.
+        limit: The most bytes that it may inflate to.
 
     Raises:
         ValueFormatError: It is not such a stream, ends too early, or contains more than the limit.

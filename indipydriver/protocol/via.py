@@ -7,7 +7,7 @@ another server, and drops one that contains its own name.
 The attribute is ours; INDI 1.7 lets a receiver ignore attributes it does not know, and indiserver passes them on.
 
 What a server accepts leaves room for the attribute (see :class:`Limits`), so the attribute never makes an element
-larger than the next server takes.
+larger than the next server accepts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["MAX_HOPS", "came_through", "hops_of", "server_name", "with_via", "wi
 MAX_HOPS: Final = 32
 """Servers one element may pass: far more than any tree has, so an element with more is in a loop."""
 
-_LONGEST_NAME: Final = 40  # of a host; with a dash and eight hexadecimal digits, 32 of them fit into VIA_ROOM
+_LONGEST_HOST: Final = 40  # of a host; with a dash and eight hexadecimal digits, 32 of them fit into VIA_ROOM
 _LONGEST_HOP: Final = 63
 _ROOM: Final = VIA_ROOM - len(' via=""')
 
@@ -35,7 +35,7 @@ _NO_HOP: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 def server_name(host: str) -> str:
     """A host's name as ``via`` can carry it: letters, digits and ``_ . -``, 1 to 40 of them."""
-    return _NO_HOP.sub("-", host[:_LONGEST_NAME]) or "-"
+    return _NO_HOP.sub("-", host[:_LONGEST_HOST]) or "-"
 
 
 def _hop(server: str) -> str:

@@ -51,7 +51,7 @@ _BLOB_VECTORS: Final = frozenset(tag.text for tag in TAGS.values() if tag.is_blo
 
 
 class _Judge:
-    """Expat's handlers: count what is bounded, remember the address."""
+    """Expat's handlers: count what is limited, remember the address."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -109,7 +109,7 @@ def check(raw: bytes, limits: Limits) -> Address:
 
     Args:
         raw: The element from its ``<`` to its ``>``, in UTF-8; of a BLOB vector its tags.
-        limits: Bounds on its parts; its total size is left to :func:`check_size`.
+        limits: Limits on its parts; its total size is left to :func:`check_size`.
 
     Raises:
         MalformedFrame: It is not well-formed, not an element of INDI, or beyond a limit.

@@ -23,7 +23,7 @@ from ..transport.link import Link
 from ..transport.memory import MemoryLink
 from ..transport.memoryfile import AttachedFrame
 from ..transport.outlet import Outlet, text_of
-from ..transport.threads import LARGE, in_thread_if
+from ..transport.threads import LARGE_WORK, in_thread_if
 from .eventqueues import EventQueues, Job, Key, Kind
 from .served import Driver
 from .snooping import Snoops
@@ -34,7 +34,7 @@ logger = logging.getLogger("indipydriver.ipydriver")
 event_logger = logging.getLogger("indipydriver.events")
 
 _Asked: TypeAlias = tuple[str | None, str | None]
-_EVERYTHING: _Asked = (None, None)
+_ALL_DEVICES: _Asked = (None, None)
 
 LOG_AGAIN: Final = 60.0
 """Seconds for which a failure of the same kind is only counted."""
@@ -47,11 +47,11 @@ class Dispatcher:
         driver: The driver.
         link: Where frames come from.
         outlet: Where answers go to.
-        snoops: What the driver watches.
+        snoops: What the driver watches on other devices.
         clock: A monotonic clock, in seconds.
         start: Starts a task with a name.
         closed: Called when the link is closed.
-        is_ending: Tells whether the driver is about to end, so that its tasks may be cancelled.
+        is_ending: Says whether the driver is about to end, so that its tasks may be cancelled.
 
     Attributes:
         refused: How many elements have been refused, by kind.
@@ -82,7 +82,7 @@ class Dispatcher:
         self._left_out_since = 0  # how many since it was last logged
         self._waits_for: set[object] = set()  # why the link is not read
         self._failures = _Failures(clock)
-        self._requests: dict[_Asked, Frame] = {}  # for definitions, not yet answered
+        self._requests: dict[_Asked, Frame] = {}  # requests for definitions, not yet answered
         self._is_answering = False
         self._to_be_asked: set[int] = set()  # vectors to be asked for their definitions, by id(): they have no hash
         self._open = True
@@ -90,8 +90,8 @@ class Dispatcher:
     # --- when too much waits ---
 
     def _hold_commands(self, key: Key, held: bool) -> None:
-        """Hold commands for a vector, or take them again. If the link can, it delivers everything else meanwhile: a
-        moving roof must get news of rain, and the command to stop, however many other commands clients send.
+        """Hold commands for a vector, or accept them again. If the link supports it, everything else is delivered
+        meanwhile: a moving roof must hear of rain, and of the command to stop, however many commands clients send.
         """
         if isinstance(self._link, MemoryLink):
             self._link.set_full(key.device, key.name, held)
@@ -99,7 +99,7 @@ class Dispatcher:
             self._pause(key, held)
 
     def _pause_news(self, paused: bool) -> None:
-        """Take no more news, or go on. If the link can, it delivers commands meanwhile."""
+        """Stop accepting news, or resume. If the link supports it, commands are delivered meanwhile."""
         if isinstance(self._link, MemoryLink):
             self._link.set_full_of_news(paused)
         else:
@@ -122,14 +122,14 @@ class Dispatcher:
         now = self._clock()
         self._left_out_since += count
         if now >= self._log_left_out:
-            text = "%s: snoopevent is too slow: %d old events were left out, the last of %s %s"
+            text = "%s: snoopevent is too slow: %d old events were dropped, the last of %s %s"
             logger.warning(text, type(self._driver).__name__, self._left_out_since, device, name or "")
             self._log_left_out, self._left_out_since = now + LOG_AGAIN, 0
         if ask:
             try:
                 self._outlet.emit(encode(messages.GetProperties(device, name)))
             except LocalProtocolError as error:
-                self._count("getProperties", "%r %r cannot be asked for: %s", device, name, error)
+                self._count("getProperties", "%r %r cannot be requested: %s", device, name, error)
 
     # --- called by the link ---
 
@@ -142,7 +142,7 @@ class Dispatcher:
             if self._open:
                 try:
                     self._take(frame)
-                except Exception as error:  # whatever it is, the other frames are taken
+                except Exception as error:  # whatever it is, the other frames are accepted
                     self._fail(frame, error)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
@@ -156,7 +156,7 @@ class Dispatcher:
         self._closed(error)
 
     def close(self) -> None:
-        """Take no more frames, and forget those that are queued. A signal handler may call this at any point."""
+        """Accept no more frames, and forget the queued ones. A signal handler may call this at any point."""
         self._open = False
         self._queues.close()
 
@@ -175,7 +175,7 @@ class Dispatcher:
             case Verb.DEF | Verb.SET:
                 self._take_values(frame)
             case Verb.MESSAGE:
-                if self._is_wanted(frame, Address(tag, device or None, name or None)):
+                if self._note_if_wanted(frame, Address(tag, device or None, name or None)):
                     job = Job(partial(self._news, frame), frame.size, Kind.MESSAGE)
                     self._queues.add_news(device or None, None, job)
             case Verb.DELETE:
@@ -193,7 +193,7 @@ class Dispatcher:
         elif not device or not name:
             if self._snoops.all or device:
                 self._refuse(EventException("no device or no name", tag=tag.text, device=device, name=name))
-        elif self._is_wanted(frame, frame.address):
+        elif self._note_if_wanted(frame, frame.address):
             self._queues.add_news(device, name, Job(partial(self._news, frame), _held_by(frame), _kind(frame)))
 
     def _take_deletion(self, frame: Frame) -> None:
@@ -208,22 +208,22 @@ class Dispatcher:
             return
         assert isinstance(message, messages.DelProperty)
         device, name = message.device, message.name
-        assert device is not None, "without a device it is no event"
-        self._snoops.heard(Address(frame.tag, device, name), self._clock())
+        assert device is not None, "without a device it is not an event"
+        self._snoops.note_news(Address(frame.tag, device, name), self._clock())
         job = Job(partial(self._snooped, frame, event), frame.size, Kind.DELETION)
         if name is None:
             self._queues.add_deletion(device, job)
         else:
             self._queues.add_news(device, name, job)
 
-    def _is_wanted(self, frame: Frame, address: Address) -> bool:
-        """Does the driver watch this? If BLOBs are to come, they are enabled."""
+    def _note_if_wanted(self, frame: Frame, address: Address) -> bool:
+        """Note news; True if the driver watches this. If it will send BLOBs, they are enabled."""
         if not self._snoops.watches(address):
             return False
-        if self._snoops.heard(address, self._clock()):
+        if self._snoops.note_news(address, self._clock()):
             try:
                 self._outlet.emit(encode(messages.EnableBlob(address.device, address.name)))
-            except LocalProtocolError as error:  # its BLOBs do not come, everything else does
+            except LocalProtocolError as error:  # its BLOBs will not arrive, everything else will
                 self._count("enableBLOB", "the BLOBs of %r %r cannot be enabled: %s", *address[1:], error)
         return True
 
@@ -244,14 +244,14 @@ class Dispatcher:
         them neither stops the reading of the link nor delays a command.
         """
         device, name = frame.device or None, frame.name or None
-        asked: _Asked = _EVERYTHING if device is None or device == "*" else (device, name)
-        if asked is not _EVERYTHING:
+        asked: _Asked = _ALL_DEVICES if device is None or device == "*" else (device, name)
+        if asked is not _ALL_DEVICES:
             found = self._driver.data.get(device or "")
             if found is None or (name is not None and name not in found.data):
                 return
         requests = self._requests
-        if not (_EVERYTHING in requests or (device, None) in requests or asked in requests):
-            if asked is _EVERYTHING:
+        if not (_ALL_DEVICES in requests or (device, None) in requests or asked in requests):
+            if asked is _ALL_DEVICES:
                 requests.clear()
             requests[asked] = frame
         if not self._is_answering:
@@ -399,7 +399,7 @@ class Dispatcher:
     async def _decoded(self, frame: Frame) -> tuple[Frame, messages.AnyMessage]:
         """The frame with its data inline, wherever that was, and the decoded message."""
         size = sum(frame.lengths) if isinstance(frame, AttachedFrame) else frame.size
-        return await in_thread_if(size > LARGE, partial(_read, frame))
+        return await in_thread_if(size > LARGE_WORK, partial(_read, frame))
 
     # --- what was wrong ---
 
@@ -412,7 +412,7 @@ class Dispatcher:
         kind = f"failure {frame.tag.text}"
         self.refused[kind] += 1
         if self.refused[kind] == 1:
-            text = "%s of %r %r could not be taken; more of this kind are only counted"
+            text = "%s of %r %r could not be accepted; more of this kind are only counted"
             event_logger.error(text, frame.tag.text, frame.device, frame.name, exc_info=error)
 
     def _count(self, kind: str, text: str, *args: object) -> None:
@@ -468,7 +468,7 @@ class _Failures:
             text: What has failed; the same text is the same failure.
             args: The arguments of the text.
         """
-        kind = type(error)  # by name: one that a function defines is another class at each call
+        kind = type(error)  # by name: a class that a function defines is a new one at each call
         key = (text, kind.__module__, kind.__qualname__, *map(id, about))
         now = self._clock()
         again, count = self._logged.get(key, (now, 0))
@@ -481,7 +481,7 @@ class _Failures:
 
 
 def _words(error: BaseException) -> str:
-    """The exception in words; its text may be empty, or its `str()` fail."""
+    """The text of the exception, which may be empty, or whose `str()` may fail."""
     try:
         text = str(error)
     except Exception:

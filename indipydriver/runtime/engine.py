@@ -1,4 +1,4 @@
-"""What runs a driver: its link, its tasks, its end. The driver itself holds only what its author uses."""
+"""Runs a driver: its link, its tasks, its end. The driver itself holds only what its author uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .snooping import Snoops
 __all__ = ["Engine", "split_exits"]
 
 _LEAST_TO_CLOSE: Final = 1.0
-"""Seconds that the last frames have to leave, even when the grace time has been used up."""
+"""Seconds for sending the last frames, even when the grace time has been used up."""
 
 logger = logging.getLogger("indipydriver.ipydriver")
 
@@ -47,13 +47,13 @@ class Engine:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._backgrounds: list[Coroutine[Any, Any, Any]] = []
-        self._asked = asyncio.Event()  # there is something new to be watched; made anew for each run
-        self._runner: asyncio.Task[Any] | None = None  # what serve() runs in
+        self._asked = asyncio.Event()  # there is something new to watch; created anew for each run
+        self._runner: asyncio.Task[Any] | None = None  # the task of serve()
         self._cancelled_before = 0  # how often it had been cancelled before
-        self._is_over = False  # the grace time has been used up: nothing more is started
+        self._is_over = False  # the run ends, and its grace time has been used up: nothing more is started
 
     def prepare(self) -> None:
-        """A run is about to begin: from now on sends are kept for its link.
+        """Announce a run: from now on sends are kept for its link.
 
         Raises:
             RuntimeError: The driver runs already.
@@ -63,7 +63,7 @@ class Engine:
             self.snoops.restart()
 
     def cancel_preparation(self) -> None:
-        """There will be no run after all: drop what was kept for it, and say that it has ended."""
+        """Call off an announced run: drop what was kept for it, and report that it has ended."""
         if self._state.is_prepared:
             self.shut_down()
             self._finished()
@@ -102,7 +102,7 @@ class Engine:
         await self._finish(link, closed, max(grace, _LEAST_TO_CLOSE))
 
     async def _run_tasks(self, outlet: Outlet, grace: float) -> None:
-        """Run what the author of the driver has written until it ends."""
+        """Run the author's code until it ends."""
         state = self._state
         async with asyncio.TaskGroup() as group:
             self._group = group
@@ -123,7 +123,7 @@ class Engine:
     ) -> None:
         """Start a coroutine now, or with the next run; any thread may call this."""
         coro = check_coroutine(coro)
-        if self._group is not None:
+        if self._group is not None or self._is_over:  # what a run adds at its very end is not for the next one
             call_in_loop(self._state.loop, partial(self._start_user, coro, what))
         else:
             (self._backgrounds if waiting is None else waiting).append(coro)
@@ -131,13 +131,13 @@ class Engine:
                 call_in_loop(self._state.loop, self._start_backgrounds)
 
     def ask(self) -> None:
-        """There is something new to be watched; any thread may call this."""
+        """Note that there is something new to watch; any thread may call this."""
         call_in_loop(self._state.loop, self._asked.set)
 
     # --- tasks ---
 
     def _start_all(self) -> None:
-        """Start what the author of the driver has written."""
+        """Start the author's code."""
         driver = self._driver
         waiting = self._take_backgrounds()
         if self._state.ending.is_set():
@@ -158,7 +158,7 @@ class Engine:
         self._start_user(hardware, "hardware()")
 
     def _take_backgrounds(self) -> list[tuple[Coroutine[Any, Any, Any], str]]:
-        """Those that wait for a run, and what they are; a thread may add some meanwhile."""
+        """The backgrounds that wait for a run, and their names; a thread may add some meanwhile."""
         waiting = [(coro, "a background of the driver") for coro in take_all(self._backgrounds)]
         for device in self._driver.devices():
             waiting += [(coro, f"a background of {device.devicename}") for coro in device.take_backgrounds()]
@@ -184,7 +184,7 @@ class Engine:
         except RuntimeError as error:  # or the group is about to end
             coro.close()
             inner.close()
-            logger.warning("%s: %s is not started any more: %s", type(self._driver).__name__, what, error)
+            logger.warning("%s: %s is no longer started: %s", type(self._driver).__name__, what, error)
             return
         self._tasks.add(task)
         task.add_done_callback(partial(self._task_done, inner))
@@ -199,7 +199,7 @@ class Engine:
             raise RuntimeError(f"{what} was cancelled, or waited for something that was") from error
 
     def _is_ending(self) -> bool:
-        """The driver is about to end, and its tasks may be cancelled."""
+        """Whether the driver is about to end, and its tasks may be cancelled."""
         return self._state.must_end or (self._runner is not None and self._runner.cancelling() > self._cancelled_before)
 
     def _task_done(self, coro: Coroutine[Any, Any, Any], task: asyncio.Task[Any]) -> None:
@@ -209,14 +209,14 @@ class Engine:
             return
         error = task.exception()
         where = f"{task.get_name()} of {type(self._driver).__name__} ({', '.join(self._driver.data)})"
-        with contextlib.suppress(Exception):  # not every class of the author's can be written to
+        with contextlib.suppress(Exception):  # some classes of authors do not allow it
             if error is not None:
                 error.add_note(f"raised in {where}")
         logger.error("%s failed, so the driver ends: %r", where, error)
-        self.shut_down()  # the group is cancelled: it takes no more tasks
+        self.shut_down()  # the group is cancelled: it accepts no more tasks
 
     async def _ask(self, outlet: Outlet) -> None:
-        """Ask for each watched vector whenever that is due."""
+        """Request each watched vector whenever that is due."""
         snoops, clock = self.snoops, asyncio.get_running_loop().time
         while True:
             self._asked.clear()
@@ -224,7 +224,7 @@ class Engine:
                 try:
                     await outlet.send(GetProperties(device, vector))
                 except LocalProtocolError:  # anybody can write to snoopvectors
-                    logger.exception("%r of %r cannot be asked for", vector, device)
+                    logger.exception("%r of %r cannot be requested", vector, device)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(snoops.next_due()):
                     await self._asked.wait()
@@ -238,7 +238,7 @@ class Engine:
             self._driver.shutdown()
         except KeyboardInterrupt:
             raise
-        except BaseException:  # such as sys.exit(), which would end the whole program with all it serves
+        except BaseException:  # such as sys.exit(), which would end the whole program with everything it serves
             logger.exception("%s: shutdown() failed; the driver ends nevertheless", name)
         else:
             if self._state.must_end:
@@ -263,11 +263,12 @@ class Engine:
         # Cancelling again could stop the cleaning up of hardware half-way, so only wait.
         _, deaf = await asyncio.wait(self._tasks, timeout=max(grace, _LEAST_TO_CLOSE))
         for task in deaf:
-            logger.error("%s: %s goes on though it was cancelled; the driver ends when it does", name, task.get_name())
+            logger.error("%s: %s goes on after its cancellation; the driver ends when it does", name, task.get_name())
 
     async def _finish(self, link: Link, closed: asyncio.Event, seconds: float) -> None:
-        """Let the last frames out within a time limit, and get ready for the next run."""
+        """Send the last frames within a time limit, and prepare for the next run."""
         self._group = None
+        self._is_over = True
         try:
             link.close()
             try:
@@ -296,11 +297,12 @@ class Engine:
     def _finished(self) -> None:
         self._tasks.clear()
         self._runner = None
+        self._is_over = False
         self._state.finish()
 
 
 async def _let_out(link: Link, closed: asyncio.Event, seconds: float) -> None:
-    """Wait until a link that is being closed has sent all; end it when the time is over."""
+    """Wait until a link that is being closed has sent everything; abort it when the time is over."""
     if seconds:
         try:
             async with asyncio.timeout(seconds):
@@ -314,7 +316,7 @@ def _has_failed(task: asyncio.Task[Any]) -> bool:
 
 
 async def _guarded(coro: Coroutine[Any, Any, Any], what: str) -> None:
-    """Run a coroutine; turn sys.exit() into a failure, as asyncio would end the whole program with all it serves."""
+    """Run a coroutine; turn sys.exit() into a failure, because asyncio would end the whole program."""
     await own_turn()
     try:
         await coro

@@ -17,18 +17,18 @@ from ..transport.outlet import Turns
 __all__ = [
     "JOB_WEIGHT",
     "MAX_COMMAND_BYTES",
+    "MAX_EVENTS",
     "MAX_HELD_BYTES",
     "MAX_NEWS_BYTES",
     "MAX_STREAM_BYTES",
-    "MAX_WAITING",
-    "PATIENCE",
+    "NEWS_PATIENCE",
     "EventQueues",
     "Job",
     "Key",
     "Kind",
 ]
 
-MAX_WAITING: Final = 256
+MAX_EVENTS: Final = 256
 """Events in one queue; at this number, further commands for this vector are held or, for news, all news."""
 
 MAX_COMMAND_BYTES: Final = 1 << 20
@@ -47,19 +47,19 @@ JOB_WEIGHT: Final = 4096
 MAX_STREAM_BYTES: Final = 5 << 20
 """Bytes of news of one vector beyond which a newer frame of a video replaces the queued one."""
 
-PATIENCE: Final = 1.0
+NEWS_PATIENCE: Final = 1.0
 """Seconds that news waits for a driver that is behind; then old values are dropped, so that other news gets through."""
 
 logger = logging.getLogger("indipydriver.ipydriver")
 
 
 class Kind(Enum):
-    """What an event is, as far as it matters for the events queued with it."""
+    """The kind of an event, as far as it matters for the events queued with it."""
 
     COMMAND = auto()
     DEFINITION = auto()
     UPDATE = auto()
-    FRAME = auto()  # of a video, of which only the newest matters
+    FRAME = auto()  # a video frame, of which only the newest matters
     EXPOSURE = auto()
     DELETION = auto()
     MESSAGE = auto()
@@ -92,7 +92,7 @@ class Job:
     Attributes:
         run: Handles it.
         size: Bytes that it keeps in memory.
-        kind: What it is.
+        kind: Its kind.
         after: Jobs that have to be done before it.
         instead: If it was dropped: the job to wait for in its place.
         is_begun: It is being handled, or has been.
@@ -197,7 +197,7 @@ class EventQueues:
         pause: The same for all news, without a key.
         left_out: Called with the device, the vector or None, the number of events that were dropped, and whether
             the present values have to be requested.
-        is_ending: Tells whether the driver is about to end, so that its tasks may be cancelled.
+        is_ending: Says whether the driver is about to end, so that its tasks may be cancelled.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class EventQueues:
         self._queues: dict[Key, _Queue] = {}
         self._full_commands: set[Key] = set()
         self._full_news: set[Key | None] = set()  # None: news as a whole
-        self._timers: dict[Key | None, asyncio.TimerHandle] = {}  # of what has been full and is not yet half empty
+        self._timers: dict[Key | None, asyncio.TimerHandle] = {}  # those that have been full and are not yet half empty
         self._news = 0  # bytes that count against MAX_NEWS_BYTES
         self._held = 0  # bytes that count against MAX_HELD_BYTES
         self._deletions: dict[str, Job] = {}  # of whole devices, not yet handled
@@ -286,7 +286,7 @@ class EventQueues:
                 self._loop.call_soon_threadsafe(self._forget)
 
     def _forget(self) -> None:
-        """Forget all that is queued."""
+        """Forget everything that is queued."""
         for queue in self._queues.values():
             self._drop_all(queue)
         self._deletions.clear()
@@ -355,7 +355,7 @@ class EventQueues:
         self._account(queue, before)
         is_told = newest.kind is Kind.DEFINITION or kept[-1].kind is Kind.DELETION
         now = asyncio.get_running_loop().time()
-        ask = not is_told and any(job.kind in _TELLS_VALUES for job in old) and now - queue.asked >= PATIENCE
+        ask = not is_told and any(job.kind in _TELLS_VALUES for job in old) and now - queue.asked >= NEWS_PATIENCE
         if ask:
             queue.asked = now
         self._left_out(queue.key.device, queue.key.name, len(old), ask)
@@ -376,7 +376,7 @@ class EventQueues:
         job.leave_out(before)
 
     def _finish(self, queue: _Queue, job: Job) -> None:
-        """A job has been handled or is dropped: it no longer holds memory."""
+        """Note that a job has been handled or dropped: it no longer holds memory."""
         if not (job.is_done or queue.key.is_command):
             self._held -= _weight(job)
         job.finish()
@@ -385,14 +385,14 @@ class EventQueues:
         """After a change of a queue, note whether it is full or has room again."""
         key = queue.key
         if key.is_command:
-            is_full = len(queue.jobs) >= MAX_WAITING or queue.behind > MAX_COMMAND_BYTES
+            is_full = len(queue.jobs) >= MAX_EVENTS or queue.behind > MAX_COMMAND_BYTES
             if is_full is not (key in self._full_commands):
                 (self._full_commands.add if is_full else self._full_commands.discard)(key)
                 self._hold(key, is_full)
         else:
             self._news += queue.behind - before
             waiting = len(queue.jobs)
-            self._mark_news(key, waiting >= MAX_WAITING, waiting < MAX_WAITING // 2)
+            self._mark_news(key, waiting >= MAX_EVENTS, waiting < MAX_EVENTS // 2)
             news, held = self._news, self._held
             has_room = news < MAX_NEWS_BYTES // 2 and held < MAX_HELD_BYTES // 2
             self._mark_news(None, news > MAX_NEWS_BYTES or held > MAX_HELD_BYTES, has_room)
@@ -403,7 +403,7 @@ class EventQueues:
             return
         _mark(self._full_news, key, is_full, self._pause)
         if is_full and key not in self._timers:
-            self._timers[key] = asyncio.get_running_loop().call_later(PATIENCE, self._relieve, key)
+            self._timers[key] = asyncio.get_running_loop().call_later(NEWS_PATIENCE, self._relieve, key)
         elif has_room and key in self._timers:
             self._timers.pop(key).cancel()
 
@@ -462,7 +462,7 @@ class EventQueues:
             if self._is_ending():
                 raise
             logger.error("an event of %s %s was cancelled", key.device, key.name)
-        except Exception:  # a bug in this package: the driver has to go on
+        except Exception:  # a bug in this package: the driver has to continue
             logger.exception("an event of %s %s could not be handled", key.device, key.name)
         finally:
             self._finish(queue, job)
@@ -492,7 +492,7 @@ async def _nothing() -> None:
 
 
 def _weight(job: Job) -> int:
-    """What news counts for against MAX_HELD_BYTES."""
+    """How much news counts towards MAX_HELD_BYTES."""
     return min(job.size, MAX_NEWS_BYTES) + JOB_WEIGHT
 
 

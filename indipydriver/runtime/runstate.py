@@ -18,10 +18,10 @@ logger = logging.getLogger("indipydriver.ipydriver")
 
 
 class RunReceiver(Protocol):
-    """What takes frames for a driver, during one run."""
+    """Accepts frames for a driver, during one run."""
 
     def close(self) -> None:
-        """Take no more. A signal handler may call this at any point."""
+        """Accept no more. A signal handler may call this at any point."""
 
 
 class _Phase(Enum):
@@ -41,7 +41,7 @@ class RunState:
         must_end: What authors read as `stop`.
         ending: Set when the run has to end. Created anew for each run, as it belongs to the run's event loop.
         loop: The event loop of the run, or of the last one.
-        receiver: What takes frames, while there is a link.
+        receiver: What accepts frames, while there is a link.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -52,7 +52,7 @@ class RunState:
         self._driver = driver
         self._phase = _Phase.FRESH
         self._outlet: Outlet | None = None
-        self._must_not_run = False  # shut down between two runs: the next one is to end at once
+        self._must_not_run = False  # shut down between two runs: the next one must end at once
 
     @property
     def outlet(self) -> Outlet:
@@ -63,11 +63,11 @@ class RunState:
 
     @property
     def is_prepared(self) -> bool:
-        """A run has been prepared, and has not begun."""
+        """Whether a run has been prepared, but has not begun."""
         return self._phase is _Phase.STARTING
 
     def prepare(self) -> bool:
-        """A run is about to begin: from now on sends are kept for its link. False if one is already prepared.
+        """Prepare a run: from now on sends are kept for its link. False if one is already prepared.
 
         Raises:
             RuntimeError: The driver runs already.
@@ -84,7 +84,8 @@ class RunState:
             if self._must_not_run:  # checked last: a thread or a signal handler may shut it down just now
                 self._set_flags(True)
         self._must_not_run = False
-        # An Event belongs to the loop in which it was first waited for, perhaps before the first run.
+        # An Event belongs to the loop in which it was first waited for, perhaps before the first run.  asyncio keeps
+        # it in `_loop` and tells it in no other way; without such an attribute, the loop of the last run counts.
         if {self.loop, *(getattr(event, "_loop", None) for event in (driver.stopped, driver.shutdownrequested))} - {
             None,
             loop,
@@ -99,7 +100,7 @@ class RunState:
         self.ending = asyncio.Event()
         self._outlet = Outlet(lambda: driver.debug_enable and logger.isEnabledFor(logging.DEBUG))
         self._phase = _Phase.STARTING
-        if self.must_end:  # shutdown() has come first
+        if self.must_end:  # shutdown() came first
             call_in_loop(loop, self.end)
         return True
 
@@ -109,7 +110,7 @@ class RunState:
             device.set_stop_flag(stop)
 
     def begin(self, receiver: RunReceiver) -> None:
-        """The run begins."""
+        """Begin the run."""
         self._phase = _Phase.RUNNING
         self.receiver = receiver
         if self.ending.is_set():  # shut down before it began
@@ -128,9 +129,9 @@ class RunState:
                 device.shutdown()
             except KeyboardInterrupt:
                 raise
-            except BaseException:  # a mistake of the author, which must not keep the driver from ending
+            except BaseException:  # the author's mistake must not keep the driver from ending
                 logger.exception("shutdown() of the device %r failed", device.devicename)
-            device.set_stop_flag(True)  # that of an author may not do so
+            device.set_stop_flag(True)  # the author's method may not do so
         call_in_loop(self.loop, self.end)
 
     def end(self) -> None:
@@ -147,7 +148,7 @@ class RunState:
             self.receiver.close()
 
     def finish(self) -> None:
-        """The run has ended, or will not begin."""
+        """Note that the run has ended, or will not begin."""
         self.receiver = None
         self._phase = _Phase.ENDED
         self._driver.stopped.set()

@@ -18,7 +18,7 @@ class Driver(Protocol):
         auto_send_def: Answer requests for definitions.
         debug_enable: Log what is sent and received.
         stopped: Set when a run has ended.
-        shutdownrequested: Set when it is to end.
+        shutdownrequested: Set when it has been told to end.
     """
 
     data: dict[str, Device]
@@ -31,7 +31,7 @@ class Driver(Protocol):
         """The devices."""
 
     async def hardware(self) -> None:
-        """Runs as long as it likes."""
+        """May run for any length of time."""
 
     async def rxevent(self, event: Any) -> None:
         """A client has sent a command."""

@@ -1,20 +1,32 @@
-"""Mistakes in a driver's class that would go unnoticed: a handler that nobody calls, or that cannot be called."""
+"""Mistakes in a driver's class that would go unnoticed, such as a handler that is never called or cannot be."""
 
 from __future__ import annotations
 
 import inspect
+from collections import UserDict
 from collections.abc import Iterator
+from functools import cache
 from types import FunctionType
 from typing import Final
 
+from ..device import Device
 from ..propertymembers import NumberMember, getfloat
 from ..protocol.tags import Permission, SwitchRule
 from .served import Driver
 
-__all__ = ["slips"]
+__all__ = ["slips", "taken_names"]
 
 _WHOLE: Final = ("d", "i", "u", "o", "x", "X")  # conversions of whole numbers
 _HANDLERS: Final = ("rxevent", "hardware", "snoopevent")
+_OURS: Final = __name__.partition(".")[0]
+# What a class may define: it has the same meaning in the packages of PyPI (2.x and 3.x), or only the author uses it.
+_FREE: Final = frozenset(
+    (
+        "_stop add_background asyncrun devices hardware indi_number_to_float run rxevent send send_getProperties "
+        "send_message shutdown snoop snoopall snoopdevices snoopevent snoopvectors stop "
+        "devhardware devrxevent devsnoopevent properties send_delProperty send_device_message"
+    ).split()
+)
 
 
 def slips(driver: Driver, base: type) -> list[str]:
@@ -33,6 +45,45 @@ def slips(driver: Driver, base: type) -> list[str]:
         *_broken_rules(driver),
         *_own_run(driver, base),
     ]
+
+
+def taken_names(driver: Driver, base: type) -> Iterator[str]:
+    """Names that driver and devices give to something of the author's, though they are needed; one sentence each.
+
+    Args:
+        driver: The driver, which has its devices.
+        base: The class of which it is a subclass.
+    """
+    told: set[tuple[type, str]] = set()
+    for what, its_base in ((driver, base), *((device, Device) for device in driver.data.values())):
+        needed = _needed(its_base)
+        classes = [each for each in _own_classes(type(what), its_base) if not _is_ours(each)]
+        for kind, names in (*((each, vars(each)) for each in classes), (type(what), vars(what))):
+            for name in sorted(needed & names.keys()):
+                if (kind, name) not in told and not _takes_over(name, names[name], kind):
+                    told.add((kind, name))
+                    yield f"{kind.__name__}.{name} replaces what {its_base.__name__} needs by this name: choose another"
+
+
+def _is_ours(kind: type) -> bool:
+    return str(kind.__module__).partition(".")[0] == _OURS
+
+
+@cache
+def _needed(base: type) -> frozenset[str]:
+    """The names that a base class has of its own, and calls itself or is called by."""
+    names = {name for each in base.__mro__ if _is_ours(each) for name in vars(each)}
+    return frozenset(name for name in names if not name.startswith("__")) - _FREE - set(dir(UserDict))
+
+
+def _takes_over(name: str, value: object, kind: type) -> bool:
+    """It is meant to stand for ours: it calls that, or is a number in place of a number."""
+    while isinstance(value, FunctionType) and isinstance(inner := vars(value).get("__wrapped__"), FunctionType):
+        value = inner  # what is decorated
+    if isinstance(value, FunctionType):
+        used = {*value.__code__.co_names, *value.__code__.co_freevars}
+        return name in used and ("super" in used or any(each.__name__ in used for each in kind.__mro__))
+    return name == "shutdown_grace" and isinstance(value, (int, float, property))
 
 
 def _own_classes(kind: type, base: type) -> Iterator[type]:
@@ -64,10 +115,10 @@ def _forgotten_async(driver: Driver) -> Iterator[str]:
 
 
 def _devices_forgotten_async(driver: Driver) -> Iterator[str]:
-    """Methods of devices, and of the parts of one, that override a coroutine and are none."""
+    """Methods of devices and their parts that override a coroutine but are not coroutines."""
     kinds: dict[type, None] = {}
     for device in driver.data.values():
-        parts = getattr(type(device), "parts", ())  # an instrument's; another device's may be anything
+        parts = getattr(type(device), "parts", ())  # of an instrument; those of other devices may be anything
         parts = parts if isinstance(parts, (tuple, list)) else ()
         kinds |= dict.fromkeys(kind for kind in (type(device), *parts) if isinstance(kind, type))
     for kind in kinds:

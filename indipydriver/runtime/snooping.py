@@ -1,6 +1,6 @@
-"""What a driver watches of other devices, and when it asks again.
+"""What a driver watches on other devices, and when it asks again.
 
-No I/O and no clock of its own: the time is passed in, in seconds of a monotonic clock.
+It does no I/O and has no clock: the time is passed in, in seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..protocol.frame import Address
-from ..protocol.tags import VectorKind, Verb
+from ..protocol.tags import NEWS, VectorKind, Verb
 
 __all__ = ["MAX_ENABLED", "MAX_TIMEOUT", "MIN_TIMEOUT", "Snoops"]
 
@@ -21,9 +21,8 @@ MAX_TIMEOUT: Final = 10**9
 """Seconds, some 30 years; to mean never, watch without a timeout."""
 
 MAX_ENABLED: Final = 10_000
-"""Vectors whose BLOBs are known to be enabled; with more, all are forgotten, and enabled again when next defined."""
+"""Most vectors remembered as having BLOBs enabled; beyond it, all are forgotten, and enabled when next defined."""
 
-_NEWS: Final = frozenset({Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE})
 # A timer may fire a moment before it is due by the clock that is read afterwards.
 _EARLY: Final = 0.001
 
@@ -62,7 +61,7 @@ class Snoops:
         self.vectors[device, name] = [timeout, -math.inf]
 
     def restart(self) -> None:
-        """There is a new link: nothing has been asked for on it."""
+        """Prepare for a new link, on which nothing has been requested yet."""
         self._blobs.clear()
         for timer in tuple(self.vectors.values()):
             if timer:
@@ -74,7 +73,7 @@ class Snoops:
         Watching one vector includes what concerns its whole device: messages, and its deletion.
         """
         tag, device, name = address
-        if tag.verb not in _NEWS:
+        if tag.verb not in NEWS:
             return False
         if self.all:
             return True
@@ -86,8 +85,8 @@ class Snoops:
             return (device, name) in self.vectors
         return any(device == watched for watched, _ in tuple(self.vectors))
 
-    def heard(self, address: Address, now: float) -> bool:
-        """Note that news has come.  True if BLOBs of this vector must now be enabled, once."""
+    def note_news(self, address: Address, now: float) -> bool:
+        """Note that news has arrived.  True if BLOBs of this vector must now be enabled, once."""
         tag, device, name = address
         if device is None:
             return False
@@ -118,7 +117,7 @@ class Snoops:
         return found
 
     def next_due(self) -> float | None:
-        """When to ask next, if nothing is heard until then; None for never."""
+        """When to ask next if nothing arrives until then; None for never."""
         return min(self._times(), default=None)
 
     def _times(self) -> Iterator[float]:

@@ -1,7 +1,7 @@
 """The standard properties of INDI devices, as data: names, members, labels, formats, rules, and who needs them.
 
 Instruments, the checker and a page of the reference are made from this table. It follows libindi 2.2, and what KStars,
-PHD2, CCDciel and Stellarium insist on.
+PHD2, CCDciel and Stellarium require.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def find(name: str, interface: Interface | None = None) -> StandardProperty:
         interface: None: one that every device may have.
 
     Raises:
-        KeyError: There is none of that name.
+        KeyError: There is no standard property with that name.
     """
     table = (*GENERAL, *DEBUGGING, *CONNECTING) if interface is None else INTERFACES[interface]
     for found in table:

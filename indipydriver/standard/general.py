@@ -1,4 +1,4 @@
-"""What every device has, and what depends on how it is connected."""
+"""Properties of every device, and those that depend on how it is connected."""
 
 from __future__ import annotations
 

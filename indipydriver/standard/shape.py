@@ -63,7 +63,7 @@ class StandardMember:
     Attributes:
         name: Its name.
         label: Human-readable text.
-        value: At first, as text.
+        value: The initial value, as text.
         format: Of a number.
         min: Of a number; the device has limits of its own where these are the same.
         max: Of a number.
@@ -85,18 +85,18 @@ class StandardProperty:
 
     Attributes:
         name: Its name.
-        kind: Of its vector.
+        kind: The kind of its vector.
         label: Human-readable text.
         group: Text by which clients group properties.
         members: In the order on which clients rely.
         perm: What clients may do; None for lights.
-        rule: Of switches.
-        state: At first.
+        rule: The rule, for switches.
+        state: The initial state.
         timeout: Seconds; 0 for what is done at once.
-        saved: It is kept in the file of settings.
+        saved: It is saved in the file of settings.
         users: Letters of the clients that use it, see CLIENTS.
         needed_by: Letters of the clients that do not accept a device without it.
-        counted: There may be more or fewer members, named alike.
+        counted: There may be more or fewer members, numbered in the same way.
     """
 
     name: str
@@ -140,7 +140,7 @@ def members_of(kind: VectorKind, text: str) -> tuple[StandardMember, ...]:
     return tuple(found)
 
 
-_RULES: Final = {"1": SwitchRule.ONE_OF_MANY, "A": SwitchRule.AT_MOST_ONE, "M": SwitchRule.ANY_OF_MANY}
+_RULE_LETTERS: Final = {"1": SwitchRule.ONE_OF_MANY, "A": SwitchRule.AT_MOST_ONE, "M": SwitchRule.ANY_OF_MANY}
 
 
 def _property(
@@ -166,7 +166,7 @@ def _property(
         group=group,
         members=members_of(kind, members),
         perm=None if kind is VectorKind.LIGHT else Permission(perm),
-        rule=None if rule is None else _RULES[rule],
+        rule=None if rule is None else _RULE_LETTERS[rule],
         state=State(state),
         timeout=timeout,
         saved=saved,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import reprlib
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -28,6 +29,7 @@ from ..protocol.messages import (
     SetVector,
 )
 from ..protocol.tags import VectorKind
+from ..transport.calling import refuse_within_loop
 from ..transport.memory import memory_pair
 from .virtualtime import VirtualTimeLoop
 
@@ -36,7 +38,7 @@ __all__ = ["DriverHarness", "Property", "driver_test", "run"]
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
-_MOMENT: Final = 1e-6
+_VIRTUAL_MOMENT: Final = 1e-6
 """Seconds of virtual time: they pass when all that can be done now has been done."""
 
 
@@ -51,12 +53,7 @@ def run(test: Callable[..., Coroutine[Any, Any, _T]], *args: Any, real_time: boo
     Raises:
         RuntimeError: An event loop runs already, as in a notebook: there, use ``await test()``.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        raise RuntimeError("an event loop runs already, as in a notebook: there, use `await test()`")
+    refuse_within_loop("await test()")
     with asyncio.Runner(loop_factory=None if real_time else VirtualTimeLoop) as runner:
         return runner.run(test(*args))
 
@@ -77,12 +74,12 @@ class Property:
 
     Attributes:
         defined: False before its definition and after its deletion.
-        state: The last known; "Busy" after a command, until it is answered.
+        state: The last known state; "Busy" after a command, until it is answered.
         values: Text of each member, or bytes of a BLOB; None for a BLOB that has not been sent.
         timeout: Seconds, as text; None if it has none.
-        message: The last text that came with it.
+        message: The text of the last message that arrived with it.
         definition: The last definition.
-        updates: How many updates have come.
+        updates: How many updates have arrived.
     """
 
     defined: bool = False
@@ -93,21 +90,28 @@ class Property:
     definition: DefVector | None = None
     updates: int = 0
 
+    def __str__(self) -> str:
+        if not self.defined:
+            return "not defined" if self.definition is None else "deleted"
+        values = {name: value if isinstance(value, str) else reprlib.repr(value) for name, value in self.values.items()}
+        shown = ", ".join([self.state, *(f"{name}={value}" for name, value in values.items())])
+        return f"{shown}; {self.message}" if self.message else shown
+
 
 class DriverHarness:
     """Runs a driver and is its only client. Use it with ``async with``.
 
-    If the driver ends too early, the reason is raised by whatever waits then, and at the end.
+    If the driver ends too early, the reason is raised by the method that is waiting, and at the end of the block.
 
     Args:
         driver: The driver.
-        shutdown_grace: Seconds that it has to end by itself at the end of the test.
+        shutdown_grace: Seconds that the driver has to end by itself at the end of the test.
 
     Attributes:
         driver: The driver.
-        frames: All that it has sent, as frames.
-        messages: All that it has sent, decoded.
-        texts: The human-readable messages among them, those in definitions and updates included.
+        frames: Everything that it has sent, as frames.
+        messages: Everything that it has sent, decoded.
+        texts: The human-readable messages among them, including those in definitions and updates.
         faults: What it has sent that is not INDI.
     """
 
@@ -135,15 +139,15 @@ class DriverHarness:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._task is not None
-        if not self._task.done():  # else it would be the next run that is shut down
+        if not self._task.done():  # otherwise the next run would be shut down
             self.driver.shutdown()
-            if not self.driver.stop:  # that of its author does not end it
+            if not self.driver.stop:  # the author's shutdown() does not end it
                 self._link.close()
         await asyncio.wait([self._task])
         if error is None:
             self._task.result()
         elif not self._task.cancelled():
-            self._task.exception()  # the test has an error of its own to show
+            self._task.exception()  # the test's own error matters more
         self._link.abort()
 
     # --- time ---
@@ -154,12 +158,12 @@ class DriverHarness:
         await self.settle()
 
     async def settle(self) -> None:
-        """Let everything happen that takes no time. Only virtual time can tell; otherwise it is a few turns.
+        """Let everything happen that takes no time. This is exact in virtual time; otherwise it is a few loop turns.
 
-        A driver that sends without a pause leaves no virtual time to pass, so this then never returns.
+        If a driver sends without a pause, virtual time never passes, and this never returns.
         """
         if isinstance(asyncio.get_running_loop(), VirtualTimeLoop):
-            await asyncio.sleep(_MOMENT)
+            await asyncio.sleep(_VIRTUAL_MOMENT)
         else:
             for _ in range(20):
                 await asyncio.sleep(0)
@@ -167,9 +171,9 @@ class DriverHarness:
     # --- to the driver ---
 
     async def send(self, message: AnyMessage) -> None:
-        """Send any message: commands, or news of other devices for drivers that snoop.
+        """Send any message: commands, or news from other devices for drivers that snoop.
 
-        When this returns, its effects have happened, as far as they take no time.
+        When this returns, all effects that take no time have happened.
         """
         await self.send_frame(encode(message))
 
@@ -198,13 +202,13 @@ class DriverHarness:
     async def set_text(
         self, device: str, vector: str, values: Mapping[str, str] | None = None, /, **members: str
     ) -> None:
-        """Set texts."""
+        """Set text values."""
         await self._command(VectorKind.TEXT, device, vector, {**(values or {}), **members})
 
     async def send_blob(
         self, device: str, vector: str, member: str, data: bytes, format: str = ".bin", size: int | None = None
     ) -> None:
-        """Send a BLOB; `size` is that after inflating, by default the length."""
+        """Send a BLOB; `size` is its size after inflating, by default its length."""
         blob = OneBlob(member, data, len(data) if size is None else size, format)
         await self._send_command(NewVector(VectorKind.BLOB, device, vector, (blob,), timestamp_string()))
 
@@ -214,13 +218,13 @@ class DriverHarness:
 
     async def _send_command(self, message: NewVector) -> None:
         frame = encode(message)
-        self.property(message.device, message.name).state = "Busy"  # as all clients do, until they are answered
+        self.property(message.device, message.name).state = "Busy"  # like all clients, until they are answered
         await self.send_frame(frame)
 
     # --- from the driver ---
 
     def property(self, device: str, vector: str) -> Property:
-        """What is known of a vector; the same object all the time."""
+        """What is known about a vector; always the same object."""
         return self._properties.setdefault((device, vector), Property())
 
     async def wait_for(
@@ -237,7 +241,7 @@ class DriverHarness:
 
         Args:
             state: None: any.
-            values: Of some members, as text; None: any.
+            values: The values of some members, as text; None: any.
             defined: False: wait for its deletion.
             timeout: Seconds, virtual under :func:`run`.
 
@@ -262,21 +266,22 @@ class DriverHarness:
     async def wait_until(
         self, condition: Callable[[], bool], what: str = "the condition", timeout: float = 1.0
     ) -> None:
-        """Wait until a condition holds; it is looked at whenever the driver has sent something."""
+        """Wait until a condition holds; it is checked whenever the driver has sent something."""
         try:
             async with asyncio.timeout(timeout):
                 while not (condition() or self._closed):
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"not within {timeout:g} s: {what}; known: {self._properties}") from None
+            known = "".join(f"\n  {' '.join(name)}: {seen}" for name, seen in self._properties.items())
+            raise AssertionError(f"not within {timeout:g} s: {what}; known:{known or ' nothing'}") from None
         if not condition():
             assert self._task is not None
             await self._task  # raises what has ended the driver
             raise AssertionError(f"the driver has ended before: {what}")
 
     def assert_state(self, device: str, vector: str, state: str) -> None:
-        """It is defined and has this state."""
+        """Assert that the vector is defined and has this state."""
         seen = self.property(device, vector)
         assert seen.defined, f"{device} {vector} is not defined"
         assert seen.state == state, f"{device} {vector} is {seen.state}, not {state}; its message: {seen.message!r}"
@@ -284,7 +289,7 @@ class DriverHarness:
     def assert_values(
         self, device: str, vector: str, values: Mapping[str, Any] | None = None, /, **members: Any
     ) -> None:
-        """It is defined and its members have these values, as text; others may have any."""
+        """Assert that the vector is defined and that these members have these values, as text."""
         seen = self.property(device, vector)
         assert seen.defined, f"{device} {vector} is not defined"
         for name, value in {**(values or {}), **members}.items():
@@ -292,7 +297,7 @@ class DriverHarness:
             assert seen.values[name] == value, f"{device} {vector} {name} is {seen.values[name]!r}, not {value!r}"
 
     def assert_deleted(self, device: str, vector: str) -> None:
-        """It has been defined, and deleted since."""
+        """Assert that the vector has been defined, and deleted since."""
         seen = self.property(device, vector)
         assert seen.definition is not None, f"{device} {vector} has never been defined"
         assert not seen.defined, f"{device} {vector} is still defined"

@@ -1,4 +1,4 @@
-"""An event loop with virtual time: when there is nothing to do but wait, the wait is over at once."""
+"""An event loop with virtual time: when there is nothing to do but wait, the wait ends at once."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, Final
 
 __all__ = ["VirtualTimeLoop"]
 
-_PATIENCE: Final = 10.0
-"""Real seconds that a thread has to bring about what everything waits for."""
+_THREAD_PATIENCE: Final = 10.0
+"""Real seconds that a thread has to produce what everything waits for."""
 
 
 class _Selector(selectors.BaseSelector):
-    """Waits for no time: it tells the loop to put its clock forward instead."""
+    """Does not wait: it lets the loop advance its clock instead."""
 
     def __init__(self) -> None:
         self._real = selectors.DefaultSelector()
-        self.threads = 0  # that work for the loop: time stands still for them
+        self.threads = 0  # futures of threads that work for the loop: time stands still for them
         self.advance: Callable[[float], None]
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -42,7 +42,7 @@ class _Selector(selectors.BaseSelector):
             return self._real.select()
         if timeout is None:
             if threading.active_count() > 1:
-                ready = self._real.select(_PATIENCE)
+                ready = self._real.select(_THREAD_PATIENCE)
             if not ready:
                 raise RuntimeError("every task is waiting, and no timer is set that could wake one")
             return ready
@@ -53,8 +53,8 @@ class _Selector(selectors.BaseSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """For tests: an hour of asyncio.sleep takes no time, and everything happens in order of time.
 
-    Time goes on when nothing is ready to run and no work is under way in a thread. Sockets and
-    processes do not fit in: what they bring may come after any number of virtual hours.
+    Time advances when nothing is ready to run and no thread is working. Sockets and processes do
+    not fit in: their data may arrive after any number of virtual hours.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
 
     def time(self) -> float:
-        """Seconds since the loop was made."""
+        """Seconds since the loop was created."""
         return self._virtual_time
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]

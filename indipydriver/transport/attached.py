@@ -7,9 +7,9 @@ Observed with libindi 1.9.9: descriptors arrive in the order of their elements, 
 no later than its end, at most 16 in one message.
 
 Only this order tells which descriptor belongs to which element.  A BLOB that is merely malformed is dropped with its
-own descriptors; but if these cannot be identified, the link ends, as later images could be taken for others.
+own descriptors; but if these cannot be identified, the link ends, because later images could be mixed up.
 
-A server that passes on what its clients send is not to blame for it: indiserver puts the data of any ``oneBLOB`` into
+A server that passes on what its clients send is not to blame for that: indiserver puts the data of any ``oneBLOB`` into
 a file, even in elements that INDI does not know, and leaves a misplaced ``attached`` as it is.  It sends each element
 on its own, so the descriptors of each are known, and extra, missing or unreadable ones concern that element only.
 What is beyond a limit is skipped, with its descriptors.
@@ -21,30 +21,32 @@ import array
 import errno
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..errors import MalformedFrame
 from ..protocol.blobs import BlobCollector, BlobHook, HookedFramer
+from ..protocol.blobtags import is_attached
 from ..protocol.frame import Address, Batch, BlobFrame, Frame
 from ..protocol.framer import Framer, Limits
 from ..protocol.texts import excerpt
-from .descriptor import DescriptorLink, all_is_taken
+from .descriptor import DescriptorLink
 from .memoryfile import (
     MAX_DESCRIPTORS,
     AttachedFrame,
     Descriptor,
     Tagged,
     attached_members,
-    is_attached,
+    is_in_memory,
     length_in_base64,
     length_of_file,
     told_length,
 )
+from .sockets import all_is_taken
 
-__all__ = ["MAX_DESCRIPTORS", "MAX_IN_FLIGHT", "MAX_WAITING", "AttachedFrame", "Descriptor", "PassingLink"]
+__all__ = ["MAX_DESCRIPTORS", "MAX_IN_FLIGHT", "MAX_WAITING_DESCRIPTORS", "AttachedFrame", "Descriptor", "PassingLink"]
 
-MAX_WAITING: Final = 4 * MAX_DESCRIPTORS
+MAX_WAITING_DESCRIPTORS: Final = 4 * MAX_DESCRIPTORS
 """Descriptors of one peer whose element has not ended: one per member, more than any camera has."""
 
 
@@ -128,12 +130,12 @@ class _Descriptors(BlobHook):
         self._let_go(began)
 
     def distrust(self, framer: HookedFramer, reason: str, sample: bytes = b"") -> None:
-        """Fail, as it is no longer known which descriptor belongs to which element."""
+        """Fail, because it is no longer known which descriptor belongs to which element."""
         framer.fail(MalformedFrame(reason, excerpt=excerpt(sample)))
         self.waiting.clear()
 
     def _doubt(self, framer: HookedFramer, reason: str, sample: bytes) -> None:
-        """Drop the element if only that is concerned; otherwise fail."""
+        """Drop the element if only that one is affected; otherwise fail."""
         if framer.lenient:
             framer.drop(MalformedFrame(reason, excerpt=excerpt(sample)))
         else:
@@ -165,7 +167,7 @@ class _Descriptors(BlobHook):
         sample = frame.skeleton if frame is not None else b""
         if blob.broken:
             if blob.attached or waiting:
-                self._doubt(framer, "an attached BLOB that is cut short", sample)
+                self._doubt(framer, "an attached BLOB that is truncated", sample)
                 waiting.clear()
             return frame
         if waiting and waiting[0][0] <= began and (framer.lenient or len(waiting) >= blob.attached):
@@ -217,8 +219,8 @@ class _AttachingFramer(Framer):
         """Add descriptors that have arrived with the next `count` bytes of the stream."""
         descriptors = self._descriptors
         descriptors.waiting += [(descriptors.fed + count, Descriptor(fd)) for fd in fds]
-        if len(descriptors.waiting) > MAX_WAITING:
-            descriptors.distrust(self, f"more than {MAX_WAITING} descriptors before their elements")
+        if len(descriptors.waiting) > MAX_WAITING_DESCRIPTORS:
+            descriptors.distrust(self, f"more than {MAX_WAITING_DESCRIPTORS} descriptors before their elements")
 
     def lost(self) -> None:
         """Descriptors of the next bytes have been lost."""
@@ -229,7 +231,7 @@ class _AttachingFramer(Framer):
             self._descriptors.distrust(self, reason)
 
     def sole(self, data: bytes) -> Address | None:
-        return super().sole(data) if not self._descriptors.waiting else None  # whose they are is to be found out
+        return super().sole(data) if not self._descriptors.waiting else None  # it has to be found out whose they are
 
     def passed_on(self, count: int) -> None:
         self._descriptors.fed += count
@@ -251,7 +253,7 @@ class _AttachingFramer(Framer):
 
 
 def _fault(frame: BlobFrame, tags: list[bytes], descriptors: list[Descriptor], limit: int) -> str:
-    """What is wrong with the files of a frame, if anything."""
+    """Describe what is wrong with the files of a frame, if anything."""
     size = frame.size
     for tag, descriptor in zip(tags, descriptors, strict=True):
         try:
@@ -268,8 +270,17 @@ def _fault(frame: BlobFrame, tags: list[bytes], descriptors: list[Descriptor], l
     return ""
 
 
+def _descriptors_in(ancillary: Sequence[tuple[int, int, bytes]]) -> array.array[int]:
+    """The descriptors that have come with a message."""
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return fds
+
+
 class PassingLink(DescriptorLink):
-    """A link over a local socket that takes and gives descriptors.
+    """A link over a local socket that receives and sends descriptors.
 
     Args:
         label: Who is at the other end, for logs.
@@ -279,6 +290,8 @@ class PassingLink(DescriptorLink):
             unreadable element, nor what is beyond a limit, ends the link.
         linger: See :class:`DescriptorLink`.
         limits: What the peer may send; `limits.blob` also bounds an attached BLOB, by its length as base64.
+        close_apart: For a stranger: calls what closes its socket in a thread, because closing the descriptors in it may
+            take any time.  A stranger may pass nothing but memory files, whose closing takes none.
 
     `unsent` counts the files that wait with their elements.
     """
@@ -292,9 +305,12 @@ class PassingLink(DescriptorLink):
         lenient: bool = False,
         linger: float = 0.0,
         limits: Limits | None = None,
+        close_apart: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         super().__init__(label, sock=sock, shared=shared, lenient=lenient, linger=linger, limits=limits)
         self._socket = sock
+        self._close_apart = close_apart
+        self._refused: list[Descriptor] = []  # to be closed in that thread
         self._recvmsg_into = sock.recvmsg_into
         self._ancillary = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
         self._flags_out = socket.MSG_DONTWAIT if shared else 0
@@ -313,18 +329,43 @@ class PassingLink(DescriptorLink):
         return batch.weight
 
     def _receive(self) -> int:
-        count, ancillary, flags, _ = self._recvmsg_into(self._views, self._ancillary, self._flags_in)
+        views = self._views
+        if self._close_apart is not None:
+            views = [views[0][: self._harmless()]]
+        count, ancillary, flags, _ = self._recvmsg_into(views, self._ancillary, self._flags_in)
         self._attaching.may_be_cut = count == len(self._views[0])
         if ancillary or flags & _TRUNCATED:
             framer = self._attaching
-            for level, kind, data in ancillary:
-                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                    fds = array.array("i")
-                    fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-                    framer.take_descriptors(fds, count)
+            framer.take_descriptors(_descriptors_in(ancillary), count)
             if flags & _TRUNCATED:
                 framer.lost()
         return count
+
+    def _harmless(self) -> int:
+        """How many of the next bytes have no descriptors but those of memory files.
+
+        Raises:
+            OSError: There are others.
+        """
+        count, ancillary, flags, _ = self._recvmsg_into(self._views, self._ancillary, self._flags_in | socket.MSG_PEEK)
+        if ancillary or flags & _TRUNCATED:
+            copies = list(map(Descriptor, _descriptors_in(ancillary)))
+            if flags & _TRUNCATED or not all(is_in_memory(copy.fd) for copy in copies):
+                self._refused = copies
+                raise PermissionError("it has passed what is no memory file, or too many at once")
+        return count
+
+    def _close_socket(self, sock: socket.socket) -> None:
+        refused, self._refused = self._refused, []
+
+        def close() -> None:
+            refused.clear()
+            sock.close()
+
+        if self._close_apart is None:
+            close()
+        else:
+            self._close_apart(close)
 
     def _hand_on_apart(self, frames: list[Frame]) -> None:
         """Hand on what follows a BLOB only when its descriptors are closed, unless somebody needs them: a driver whose

@@ -1,4 +1,4 @@
-"""Calls that may come from any thread, or from a signal handler."""
+"""Calls that may come from any thread, from a signal handler, or from where an event loop runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-__all__ = ["call_in_loop"]
+__all__ = ["call_in_loop", "refuse_within_loop"]
 
 
 def call_in_loop(loop: asyncio.AbstractEventLoop | None, function: Callable[[], object]) -> None:
@@ -28,6 +28,19 @@ def call_in_loop(loop: asyncio.AbstractEventLoop | None, function: Callable[[], 
     else:
         with contextlib.suppress(RuntimeError):  # it has been closed meanwhile
             loop.call_soon_threadsafe(function)
+
+
+def refuse_within_loop(instead: str) -> None:
+    """Raise RuntimeError, if an event loop runs in this thread, so that there can be no other.
+
+    Args:
+        instead: What to write there.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"an event loop runs already, as in a notebook: there, use `{instead}`")
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""How another machine is reached by its name: all its addresses count, and no one of them can hold up the others."""
+"""How another machine is reached by its name: all its addresses are tried, and none can hold up the others."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Any, Final, TypeAlias
 
-from .descriptor import tune_socket
 from .forked import ours_only
+from .sockets import tune_socket
 
 __all__ = ["AddressInfo", "NameService", "connect"]
 
@@ -26,10 +26,10 @@ AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
 
 
 class NameService:
-    """Looks names up, in a thread that nobody waits for when the process ends.
+    """Looks up names, in a thread that nobody waits for when the process ends.
 
     An executor's threads are waited for, and an unanswered look-up takes as long as the system's resolver likes.
-    One look-up runs at a time: who asks again while it does gets its answer.
+    One look-up of a name runs at a time: whoever asks again meanwhile gets the same answer.
     """
 
     def __init__(self) -> None:
@@ -39,13 +39,13 @@ class NameService:
         """All addresses of a host.
 
         Raises:
-            OSError: There is none, or nobody knows.
+            OSError: There is none, or none can be found.
             ValueError: It cannot be the name of a host.
         """
         future = self._running
         if future is None:
             future = self._running = concurrent.futures.Future()
-            future.set_running_or_notify_cancel()  # who asks may go; the look-up cannot be cancelled
+            future.set_running_or_notify_cancel()  # the caller may give up, but the look-up cannot be cancelled
             try:
                 threading.Thread(target=_look_up, args=(future, host, port), name=f"{host}?", daemon=True).start()
             except RuntimeError as error:
@@ -122,7 +122,7 @@ def _alternating(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
 
 
 def _plainest(errors: Iterable[BaseException | None]) -> BaseException:
-    """The one that says most: a machine that refuses is there; else that of the best address."""
+    """The most telling error: a machine that refuses exists; otherwise the error of the best address."""
     found = [error for error in errors if error is not None]
     refused = next((error for error in found if isinstance(error, ConnectionRefusedError)), None)
     return refused or (found[0] if found else OSError(errno.EADDRNOTAVAIL, "the name has no address"))

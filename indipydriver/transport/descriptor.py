@@ -9,13 +9,11 @@ of which as many bytes may take seconds, in smaller ones, so that the other link
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
 import os
 import select
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -24,10 +22,12 @@ from typing import Final
 
 from ..protocol.frame import Address
 from ..protocol.framer import Limits
+from .forked import descriptor_ours_only
 from .framed import FramedLink
 from .link import FIRST_PORTION, LEAST_PORTION, LONGEST_TURN, SLICE, Receiver, portion_after
+from .sockets import LONGEST_LINK_END, LOOK_EVERY, all_is_taken, has_hung_up, is_tcp
 
-__all__ = ["DescriptorLink", "has_hung_up", "perhaps_ended", "tune_socket"]
+__all__ = ["DescriptorLink", "perhaps_ended"]
 
 
 class _Buffer(threading.local):
@@ -41,45 +41,16 @@ class _Buffer(threading.local):
 
 
 _buffer = _Buffer()
+bytes(4 * SLICE)
+"""Allocated and freed once, for the sake of glibc: it returns the free end of its heap to the system as soon as that is
+twice the largest block ever freed, which is less than a few batches of messages. Each batch would then pay for memory
+that the system has to clear, about a tenth of what it costs to pass on a flood. The system has nothing to clear here,
+and other C libraries are not affected."""
 _FIRST_RETRY: Final = 0.002
 _LAST_RETRY: Final = 0.25
 """Seconds between two attempts to send what must wait although the descriptor is writable."""
 _LARGEST_REST: Final = 64 * SLICE
 """Bytes still read from a peer that takes nothing more: more than any kernel buffers; it may send for ever."""
-_RESETTING = (socket.AF_INET, socket.AF_INET6)
-
-
-def tune_socket(sock: socket.socket) -> None:
-    """No blocking, no delay before sending, and a keepalive that finds vanished peers in about two minutes."""
-    sock.setblocking(False)
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
-
-
-def all_is_taken(sock: socket.socket) -> bool:
-    """Has the other end of a local socket read, or of TCP received, all that was sent?  Only Linux tells."""
-    if not sys.platform.startswith("linux"):
-        return True
-    import fcntl
-    import termios
-
-    waiting = array.array("i", [0])
-    fcntl.ioctl(sock, termios.TIOCOUTQ, waiting)
-    return waiting[0] == 0
-
-
-def has_hung_up(fd: int) -> bool:
-    """Has the other end of a socket or pipe been closed, with or without an error?  Only Linux tells."""
-    if not sys.platform.startswith("linux"):
-        return False
-    poll = select.poll()
-    poll.register(fd, 0)
-    return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
 
 
 class DescriptorLink(FramedLink):
@@ -99,7 +70,7 @@ class DescriptorLink(FramedLink):
 
     Attributes:
         shortcut: Called with the address and the bytes of an element that came alone, as most do at a few thousand a
-            second; if it returns True, it has dealt with it, and the receiver is not called.
+            second; if it returns True, it has handled the element, and the receiver is not called.
     """
 
     def __init__(
@@ -117,18 +88,23 @@ class DescriptorLink(FramedLink):
         if (sock is None) == (pipes is None):
             raise ValueError("a DescriptorLink needs either a socket or two pipe ends")
         self._sock = sock
+        self._shared = shared
         self.linger = linger
         self.shortcut: Callable[[Address, bytes], bool] | None = None
         self._reading = False
         self._writing = False
         self._sending = False
         self._lingering: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.Handle | None = None
         self._must_wait = False  # set by a write: nothing can be sent now, although the descriptor is writable
         self._retry: asyncio.TimerHandle | None = None
         self._retry_time = _FIRST_RETRY
+        self._ours: list[object] = []  # keeps the pipes from forked children
         self._write_error: OSError | None = None  # the peer takes nothing more, but there may be more to read
         self._rest = _LARGEST_REST
         self._rest_is_due = False
+        self._discarding = False  # what still comes in, as the link is to end
+        self._end_by = 0.0  # in the loop's time, once it only waits for the peer to have all
         self._loop: asyncio.AbstractEventLoop
         self._views = [_buffer.view[:FIRST_PORTION]]  # where to read into
         self._read_into: Callable[[], int]
@@ -139,6 +115,7 @@ class DescriptorLink(FramedLink):
         else:
             assert pipes is not None
             self._read_fd, self._write_fd = pipes
+            self._ours = list(map(descriptor_ours_only, pipes))
         if sock is not None and shared:
             self._read_into = lambda: sock.recv_into(self._views[0], 0, socket.MSG_DONTWAIT)
             self._write_some = lambda buffers: sock.sendmsg(buffers, (), socket.MSG_DONTWAIT)
@@ -201,13 +178,16 @@ class DescriptorLink(FramedLink):
             return
         self._closing = True
         self._unwatch()
-        self._got_end = True
         if self._receiver is None:
             self._end(None)
             return
+        if not self._got_end and self.discards_input:
+            self._discarding = True
+            self._loop.add_reader(self._read_fd, self._discard)
+        self._got_end = True
         self.flush()
         if not self._out:
-            self._end_soon()
+            self._see_off()
 
     def abort(self) -> None:
         if self._ended:
@@ -217,6 +197,43 @@ class DescriptorLink(FramedLink):
         self._unwatch()
         self._drop_queue()
         self._end_soon()
+
+    def _see_off(self) -> None:
+        """All is sent: end, but not before the system of a peer that may still send has got it."""
+        if not self._discarding:
+            self._end_soon()
+        elif not self._end_by and not self._ended:
+            self._end_by = self._loop.time() + LONGEST_LINK_END
+            if self._sock is not None and not self._shared:
+                with contextlib.suppress(OSError):  # the peer has just gone, which reading tells
+                    self._sock.shutdown(socket.SHUT_WR)
+            self._leaving = self._loop.call_soon(self._look_if_taken)
+
+    def _look_if_taken(self) -> None:
+        assert self._sock is not None
+        if all_is_taken(self._sock) or self._loop.time() >= self._end_by:
+            self._end(None)
+        else:
+            self._leaving = self._loop.call_later(LOOK_EVERY, self._look_if_taken)
+
+    def _discard(self) -> None:
+        """Read what nobody wants any more: a peer may not read before it has sent that."""
+        try:
+            count = self._read_into()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:  # the peer has gone
+            self._end(None)
+            return
+        if not count:
+            self._stop_discarding()
+            if not self._out:
+                self._end(None)
+
+    def _stop_discarding(self) -> None:
+        if self._discarding:
+            self._discarding = False
+            self._loop.remove_reader(self._read_fd)
 
     def _end_soon(self) -> None:
         if self._receiver is None:
@@ -287,7 +304,7 @@ class DescriptorLink(FramedLink):
 
     def _hung_up(self) -> bool:
         """Has the peer closed its end, and not only ended its sending side?  Only a local socket can tell."""
-        return self._sock is not None and self._sock.family not in _RESETTING and has_hung_up(self._read_fd)
+        return self._sock is not None and not is_tcp(self._sock) and has_hung_up(self._read_fd)
 
     def fileno(self) -> int:
         """The descriptor that is read; -1 if the link has ended."""
@@ -307,7 +324,7 @@ class DescriptorLink(FramedLink):
                 self._readable()
 
     def _send(self) -> None:
-        """Write about a slice; the rest when the descriptor takes it, so that other links get their turn."""
+        """Write about a slice; the rest follows when the descriptor takes it, so that other links get their turn."""
         room = SLICE
         self._must_wait = False
         out, write_one = self._out, self._write_one
@@ -353,7 +370,7 @@ class DescriptorLink(FramedLink):
         elif self._writing:
             self._unwatch_writing()
         if self._closing and not self._out:
-            self._end_soon()
+            self._see_off()
 
     def _send_later(self) -> None:
         """Try again after a while, as the descriptor is writable but takes nothing."""
@@ -367,11 +384,15 @@ class DescriptorLink(FramedLink):
         self._send()
 
     def _cannot_write(self, error: OSError) -> None:
-        """The peer takes nothing more; what it sent before that still counts."""
+        """The peer takes nothing more; what it sent before that still counts, unless the link has been closed."""
         self._drop_queue()
-        self._closing = True
+        was_closed, self._closing = self._closing, True
         self._unwatch_writing()
         self._unwatch()
+        self._stop_discarding()
+        if was_closed:
+            self._end_soon()
+            return
         self._write_error = error.with_traceback(None)  # which holds what was to be sent
         self._read_rest_soon()
 
@@ -405,22 +426,27 @@ class DescriptorLink(FramedLink):
     def discards_input(self) -> bool:
         """Unread input is dropped when the link ends: it would make TCP reset the connection and lose what was just
         sent."""
-        return self._sock is not None and self._sock.family in _RESETTING
+        return self._sock is not None and is_tcp(self._sock)
 
     def _release(self) -> None:
         self._unwatch()
         self._unwatch_writing()
-        for timer in (self._lingering, self._retry):
+        self._stop_discarding()
+        for timer in (self._lingering, self._retry, self._leaving):
             if timer is not None:
                 timer.cancel()
         if self._sock is not None:
             if self._closing and self._receiver is not None and self.discards_input:
                 self._discard_input()
-            self._sock.close()
+            self._close_socket(self._sock)
         else:
+            self._ours.clear()
             os.close(self._read_fd)
             if self._write_fd != self._read_fd:
                 os.close(self._write_fd)
+
+    def _close_socket(self, sock: socket.socket) -> None:
+        sock.close()
 
     def _discard_input(self) -> None:
         self._views[0] = _buffer.view
@@ -431,7 +457,7 @@ class DescriptorLink(FramedLink):
 
 
 def perhaps_ended(links: Iterable[DescriptorLink]) -> list[DescriptorLink]:
-    """Those of some links over sockets whose peers have at least ended their sending sides; all, where nobody tells."""
+    """The links over sockets whose peers have at least ended their sending sides; all links if that cannot be known."""
     if not hasattr(select, "POLLRDHUP"):
         return list(links)
     poll = select.poll()

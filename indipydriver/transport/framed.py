@@ -16,7 +16,7 @@ from .progress import ProgressWatch, UnfinishedTotal
 __all__ = ["FramedLink"]
 
 _LOOK_TIME: Final = 1.0
-"""Seconds between two looks whether the other end has gone, while reading is paused."""
+"""Seconds between two checks whether the other end has gone, while reading is paused."""
 
 
 class FramedLink:
@@ -80,11 +80,11 @@ class FramedLink:
         return self._got_end
 
     def is_dead(self) -> bool:
-        """The peer is gone, though its link has not ended: reading is paused, and what it has sent is to be taken."""
+        """The peer is gone, but its link has not ended: reading is paused, and what it has sent must still be taken."""
         return False
 
     def _look_while_paused(self) -> None:
-        """Look now and then whether the other end has gone, until reading goes on."""
+        """Check from time to time whether the other end has gone, until reading resumes."""
         if self.abandoned_after and self._looking is None and self._receiver is not None:
             self._dead_since = None
             self._looking = asyncio.get_running_loop().call_later(_LOOK_TIME, self._look_for_end)
@@ -124,7 +124,7 @@ class FramedLink:
 
     def _too_slow(self, text: str) -> None:
         assert self._progress is not None
-        if self._paused:  # by us: perhaps it has grown, and we have not read that
+        if self._paused:  # by us: it may have grown without our reading that
             self._progress.start()
         else:
             self._give_up(text)

@@ -1,4 +1,4 @@
-"""Calls in threads that do not return: a program waits for them when it ends, so it says which they are."""
+"""Calls in threads, and processes, that do not end: a program waits for them at its end, so it says which they are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIBRARY: Final = tuple(
 
 
 def calls_in_threads() -> list[str]:
-    """What threads are doing for which the interpreter waits at its end: the author's function, with file and line."""
+    """What the threads do for which the interpreter waits at its end: the author's function, with file and line."""
     frames = sys._current_frames()  # noqa: SLF001  # documented, for this purpose
     skipped = (threading.main_thread(), threading.current_thread())
     calls = []
@@ -52,16 +52,28 @@ def _describe(frame: FrameType) -> str:
         code = step.f_code
         if not os.path.realpath(code.co_filename).startswith(_LIBRARY) or "site-packages" in code.co_filename:
             return f"{os.path.basename(code.co_filename)}:{step.f_lineno} in {code.co_name}"
-        work = work or getattr(step.f_locals.get("self"), "fn", None)
+        own = step.f_locals.get("self")
+        if type(own).__name__ == "_ExecutorManagerThread":
+            return "the processes of a ProcessPoolExecutor"
+        work = work or getattr(own, "fn", None)
         step = step.f_back
-    while isinstance(work, functools.partial) and work.args:  # as asyncio.to_thread makes it
+    while isinstance(work, functools.partial) and work.args:  # as asyncio.to_thread creates it
         work = work.args[0]
     name = getattr(work, "__qualname__", None)
     return f"{name}()" if name else f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
+def _processes() -> list[str]:
+    """What ``multiprocessing`` has started and the interpreter waits for at its end."""
+    multiprocessing: Any = sys.modules.get("multiprocessing")
+    children = multiprocessing.active_children() if multiprocessing is not None else []
+    return [f"{child.name}, process {child.pid}" for child in children if not child.daemon]
+
+
 class Watchdog:
-    """Looks, some time after the end of everything else, whether the process is held up by calls in threads.
+    """Checks, some time after the end of everything else, whether calls in threads hold up the process.
+
+    Where it is to end in any case, other processes are looked at, too: elsewhere they may be meant to go on.
 
     Args:
         logger: Where they are named.
@@ -76,18 +88,20 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to wait, if there are any."""
-        if calls_in_threads():
+        if calls_in_threads() or (self._leave is not None and _processes()):
             timer = threading.Timer(self._grace, self._look)
             timer.daemon = True
             timer.start()
 
     def _look(self) -> None:
         calls = calls_in_threads()
-        if not calls:
-            return
-        what = ", ".join(calls)
         if self._leave is None:
-            self._logger.warning("a call in a thread has not returned, so the program does not end yet: %s", what)
-        else:
-            self._logger.warning("a call in a thread has not returned: %s; ending without it", what)
+            if calls:
+                text = "a call in a thread has not returned, so the program does not end yet: %s"
+                self._logger.warning(text, ", ".join(calls))
+        elif calls:
+            self._logger.warning("a call in a thread has not returned: %s; ending without it", ", ".join(calls))
+            self._leave()
+        elif processes := _processes():
+            self._logger.warning("what a driver has started has not ended: %s; ending it", "; ".join(processes))
             self._leave()

@@ -102,7 +102,7 @@ class Link(Protocol):
     def write(self, batch: Batch) -> None:
         """Queue frames.  Never blocks, never fails: on a closed link they are dropped.
 
-        Whoever writes calls :meth:`flush` before it returns to the event loop.
+        Whoever writes calls :meth:`flush` before returning to the event loop.
         """
 
     def flush(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 
 from ..errors import MalformedFrame, ValueFormatError
 from ..protocol.base64text import base64_from, length_in_base64
+from ..protocol.blobtags import ATTRIBUTE, attributes_of, is_attached
 from ..protocol.decode import texts_of
 from ..protocol.frame import Address, BlobFrame
 from ..protocol.texts import excerpt
@@ -34,24 +35,22 @@ __all__ = [
     "attach",
     "attachable",
     "attached_members",
-    "is_attached",
+    "is_in_memory",
     "length_in_base64",
     "length_of_file",
     "told_length",
 ]
 
 MAX_DESCRIPTORS: Final = 16
-"""Descriptors in one message: libindi's bound."""
+"""Descriptors in one message: libindi's limit."""
 FILE_WEIGHT: Final = 1 << 20
 """Bytes that a descriptor counts for, at least: libindi's files are a multiple of it, and so the 128 MiB that may be
 queued for a client take no more than 128 of this process's descriptors (usually 1024)."""
 
 _CHILD: Final = re.compile(rb"""<oneBLOB(?=[\s/>])(?:[^"'>]*+(?:"[^"]*+"|'[^']*+'))*[^"'>]*+>""")
-# No match begins within white space, so the time is linear in the length of the tag.
-_ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s++([^\s"'=<>/]++)\s*+=\s*+("[^"]*+"|'[^']*+')""")
-_DIGITS: Final = re.compile(rb"\s*([0-9]{1,15})\s*\Z")
-_END: Final = b"</oneBLOB"
-_HEAD: Final = 4096  # the first bytes of an element, with which its descriptors are sent
+_SIZE_TEXT: Final = re.compile(rb"\s*([0-9]{1,15})\s*\Z")
+_ONE_BLOB_END: Final = b"</oneBLOB"
+_FIRST_BYTES: Final = 4096  # the first bytes of an element, with which its descriptors are sent
 _SEAL_FUTURE_WRITE: Final = 0x10  # Linux 5.1, not in CPython 3.11: whoever has the file already mapped may write
 _NOT_A_FILE: Final = "the descriptor of an attached BLOB is not a readable memory file"
 _LARGEST_FILE: Final = 1 << 40  # what `size` may ask for; the file has holes where there is no data
@@ -88,6 +87,18 @@ class Tagged(bytes):
     in_files = 0
 
 
+def is_in_memory(fd: int) -> bool:
+    """Is this a memory file, which nobody can make slow to be looked at or closed?  Only Linux tells; else True."""
+    if sys.platform.startswith("linux"):
+        import fcntl
+
+        try:
+            fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # the kernel answers this by itself, and only for files in memory
+        except OSError:
+            return False
+    return True
+
+
 def length_of_file(descriptor: Descriptor) -> int:
     """The length of the file.
 
@@ -97,12 +108,12 @@ def length_of_file(descriptor: Descriptor) -> int:
     Raises:
         MalformedFrame: It is not a memory file, or cannot be read.
     """
+    if not is_in_memory(descriptor.fd):
+        raise MalformedFrame(_NOT_A_FILE)
     try:
         if sys.platform.startswith("linux"):
             import fcntl
 
-            # The kernel answers this by itself, and only for files in memory.
-            fcntl.fcntl(descriptor.fd, fcntl.F_GET_SEALS)
             if fcntl.fcntl(descriptor.fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
                 raise MalformedFrame(_NOT_A_FILE)
         status = os.fstat(descriptor.fd)
@@ -114,20 +125,10 @@ def length_of_file(descriptor: Descriptor) -> int:
     return status.st_size
 
 
-def _attributes(tag: bytes) -> dict[bytes, bytes]:
-    """The attributes of a tag, values without their quotes."""
-    return {match[1]: match[2][1:-1] for match in _ATTRIBUTE.finditer(tag)}
-
-
 def _retagged(tag: bytes, without: Sequence[bytes], more: bytes = b"", end: bytes = b">") -> bytes:
     """The start tag without some attributes, with others, and with this end."""
-    kept = [match[0] for match in _ATTRIBUTE.finditer(tag) if match[1] not in without]
+    kept = [match[0] for match in ATTRIBUTE.finditer(tag) if match[1] not in without]
     return b"<oneBLOB" + b"".join(kept) + more + end
-
-
-def is_attached(tag: bytes) -> bool:
-    """Does this start tag of a oneBLOB say that its data is in a file?"""
-    return b"attached" in tag and _attributes(tag).get(b"attached") == b"true"
 
 
 def attached_members(skeleton: bytes) -> list[bytes]:
@@ -137,8 +138,8 @@ def attached_members(skeleton: bytes) -> list[bytes]:
 
 def told_length(tag: bytes) -> int:
     """How many bytes of its file are the BLOB, according to the start tag of a member; -1 if it does not say."""
-    attributes = _attributes(tag)
-    match = _DIGITS.match(attributes.get(b"len", attributes.get(b"size", b"")))
+    attributes = attributes_of(tag)
+    match = _SIZE_TEXT.match(attributes.get(b"len", attributes.get(b"size", b"")))
     return int(match[1]) if match else -1
 
 
@@ -146,7 +147,7 @@ def _parts(raw: bytes) -> Iterator[tuple[int, bytes, int, int]]:
     """For each oneBLOB: its offset, its start tag, and where its text begins and ends."""
     for child in _CHILD.finditer(raw):
         begin = child.end()
-        end = begin if child[0].endswith(b"/>") else raw.find(_END, begin)
+        end = begin if child[0].endswith(b"/>") else raw.find(_ONE_BLOB_END, begin)
         yield child.start(), child[0], begin, end
 
 
@@ -175,10 +176,10 @@ class AttachedFrame(BlobFrame):
         )
         spans = [(begin, end) for _, _, begin, end in _parts(raw)]
         skeleton = raw if len(spans) == len(self.lengths) else _without(raw, spans)
-        head = Tagged(raw[:_HEAD])
+        head = Tagged(raw[:_FIRST_BYTES])
         head.descriptors = self.descriptors
         head.in_files = self._in_files
-        super().__init__(address, [head, raw[_HEAD:]] if len(raw) > _HEAD else [head], skeleton, spans)
+        super().__init__(address, [head, raw[_FIRST_BYTES:]] if len(raw) > _FIRST_BYTES else [head], skeleton, spans)
         self._inline: weakref.ref[BlobFrame] | None = None
         self._lock = threading.Lock()
 
@@ -196,7 +197,7 @@ class AttachedFrame(BlobFrame):
 
     @property
     def encoded(self) -> BlobFrame | None:
-        """The inline form, while somebody needs it.
+        """The inline form, which lives while somebody needs it.
 
         It counts in the queues that hold it; in those that hold the attached form, only the files count.
         """
@@ -235,7 +236,7 @@ class AttachedFrame(BlobFrame):
                 tags += _retagged(tag, (b"attached", b"enclen"))
                 texts = _base64_of(descriptor.fd, length)
                 if tag.endswith(b"/>"):
-                    tail = _END + b">"
+                    tail = _ONE_BLOB_END + b">"
             else:
                 tags += tag
                 texts = [raw[begin:end]]
@@ -305,8 +306,8 @@ def attach(frame: BlobFrame) -> BlobFrame:
         if not data:
             continue
         tag = child[0]
-        attributes = _attributes(tag)
-        size = _DIGITS.match(attributes.get(b"size", b""))
+        attributes = attributes_of(tag)
+        size = _SIZE_TEXT.match(attributes.get(b"size", b""))
         descriptors.append(_memory_file(data, int(size[1]) if size else 0))
         lengths.append(len(data))
         without = [b"attached", b"enclen"]
@@ -320,7 +321,7 @@ def attach(frame: BlobFrame) -> BlobFrame:
         pieces += [skeleton[last : child.start()], _retagged(tag, without, told + b' attached="true"', b"/>")]
         last = child.end()
         if not tag.endswith(b"/>"):
-            last = skeleton.index(b">", skeleton.index(_END, last)) + 1
+            last = skeleton.index(b">", skeleton.index(_ONE_BLOB_END, last)) + 1
     if not descriptors:
         return frame
     pieces.append(skeleton[last:])
@@ -328,7 +329,7 @@ def attach(frame: BlobFrame) -> BlobFrame:
 
 
 def _memory_file(data: bytes, size: int) -> Descriptor:
-    """A file with this data and at least this size, as clients may map that many bytes of it.
+    """A file with this data and at least this size, because clients may map that many bytes of it.
 
     All clients get the same file, so none of them may change it.
     """

@@ -30,7 +30,7 @@ HIGH_WATER: Final = 4 * 1024 * 1024
 _LONGEST_BURST: Final = 0.005
 """Seconds of work without a turn for other tasks of the event loop."""
 
-_AT_ONCE: Final = 8
+_TASKS_A_TURN: Final = 8
 """Waiting tasks that go on in one turn of the event loop, each with at least one piece of work."""
 
 _MOST_HANDED_OVER: Final = 64
@@ -63,11 +63,11 @@ class Turns:
         self._line: deque[asyncio.Future[None]] = deque()  # each until its task has gone on
 
     def may_begin(self) -> bool:
-        """A task may do its first piece of work now without overtaking one that waits."""
+        """Whether a task may do its first piece of work now without overtaking one that waits."""
         return not self._line and self.may_go_on()
 
     def may_go_on(self) -> bool:
-        """There is time for another piece of work in this turn; if not, :meth:`wait`."""
+        """Whether there is time for another piece of work in this turn; if not, :meth:`wait`."""
         now = time.monotonic()
         if self.began is None:
             self.began = now
@@ -89,13 +89,13 @@ class Turns:
             return
         self.began = time.monotonic()
         waiting = (place for place in line if not place.done())
-        for place in islice(waiting, _AT_ONCE):
+        for place in islice(waiting, _TASKS_A_TURN):
             place.set_result(None)
         asyncio.get_running_loop().call_soon(self._turn_over)
 
 
 class Outlet:
-    """Where the devices and vectors of one driver send to, during one run of it.
+    """Where the devices and vectors of one driver send, during one run of it.
 
     Until there is a link, frames are kept for it; after the end they are dropped. It belongs to the thread of
     the running event loop; what other threads send is handed over.
@@ -134,7 +134,7 @@ class Outlet:
         self._room.set()
 
     def drained(self) -> None:
-        """The link has room again."""
+        """Note that the link has room again."""
         self._room.set()
 
     def emit(self, frame: Frame) -> None:
@@ -166,10 +166,10 @@ class Outlet:
         """Wait while too much is queued in the link, and give other tasks their turn when it is time."""
         if get_ident() != self._thread:
             await self._pace_in_thread()
-        elif self._waiting > HIGH_WATER:
+        elif self._open and self._waiting > HIGH_WATER:
             while True:
                 self._room.clear()
-                if not self._open or self._waiting <= HIGH_WATER:  # a signal handler may just have closed it
+                if not self._open or self._waiting <= HIGH_WATER:  # a signal handler may have just closed it
                     break
                 await self._room.wait()
         elif not self._burst.may_go_on():

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["GROWTH", "LARGE", "MIN_PROGRESS", "ProgressWatch", "UnfinishedTotal"]
+__all__ = ["GROWTH", "LARGE_ELEMENT", "MIN_PROGRESS", "ProgressWatch", "UnfinishedTotal"]
 
 MIN_PROGRESS: Final = 1024
 """Bytes by which an unfinished element must grow in the time allowed: 34 bytes a second for 30 s, less than any
@@ -16,17 +16,17 @@ GROWTH: Final = 32
 reach its limit, and no peer can keep it unfinished for ever."""
 
 
-LARGE: Final = 1 << 20
-"""Bytes of an unfinished element that may be given up because of what others have finished."""
+LARGE_ELEMENT: Final = 1 << 20
+"""Bytes from which an unfinished element may be given up because of what others have finished."""
 
 
 class UnfinishedTotal:
-    """Bounds the unfinished bytes of several peers together: beyond the limit, the largest element is given up.
+    """Limits the unfinished bytes of several peers together: beyond the limit, the largest element is given up.
 
     Args:
         limit: Bytes.
         finished: How many bytes of finished elements wait to be taken, which count as well; only elements of at least
-            LARGE are given up for them.
+            LARGE_ELEMENT are given up for them.
 
     Attributes:
         used: Bytes of unfinished elements at the moment.
@@ -45,8 +45,8 @@ class UnfinishedTotal:
             self._watches.add(watch)
         else:
             self._watches.discard(watch)
-        if watch.unfinished >= LARGE and self._finished is not None:
-            self._give_up_largest(self._finished(), least=LARGE)
+        if watch.unfinished >= LARGE_ELEMENT and self._finished is not None:
+            self._give_up_largest(self._finished(), least=LARGE_ELEMENT)
         self._give_up_largest(0, least=1)
 
     def _give_up_largest(self, finished: int, *, least: int) -> None:
@@ -69,7 +69,7 @@ class ProgressWatch:
     Args:
         patience: The time, in seconds; 0: no limit.
         expired: Called when the time is over, with a description.
-        total: The bound on this and other peers together.
+        total: The limit for this and other peers together.
         gave_up: Called when they exceed it and this peer has the largest element, with a description.
 
     Attributes:
@@ -96,7 +96,7 @@ class ProgressWatch:
         self._another = False  # another element has begun since the time began
 
     def received(self, total: int, unfinished: int, finished: bool) -> None:
-        """Bytes have been received.
+        """Note that bytes have been received.
 
         Args:
             total: Bytes received so far.
@@ -114,7 +114,7 @@ class ProgressWatch:
             self._another = True
 
     def stop(self) -> None:
-        """The link has ended."""
+        """Note that the link has ended."""
         self._stop_timer()
         if self.unfinished:
             self._set(0)
@@ -127,7 +127,7 @@ class ProgressWatch:
             self._timer = asyncio.get_running_loop().call_later(self._patience, self._look)
 
     def give_up(self, text: str) -> None:
-        """Give up the element, as it takes more than there is room for."""
+        """Give up the element, because it takes more room than there is."""
         self._gave_up(text)
         self.stop()
 

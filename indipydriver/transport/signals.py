@@ -1,4 +1,4 @@
-"""Signals that a program handles in its event loop, where nobody else wants them."""
+"""Signals that a program handles in its event loop, unless something else handles them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from .forked import handled_here_only
+from .forked import end_children, handled_here_only
 
 __all__ = ["AGAIN", "again_at_once", "on_signal"]
 
@@ -19,7 +19,7 @@ and so does timeout(1)."""
 
 
 def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Callable[[], None]:
-    """Have something called on a signal, if this platform has it and nobody else wants it.
+    """Have something called on a signal, if this platform has it and nothing else handles it.
 
     Args:
         name: For example ``SIGUSR1``.
@@ -59,14 +59,14 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
         if not loop.is_closed():
             present = signal.getsignal(number)
             loop.remove_signal_handler(number)  # which sets the default
-            if present is not None and present is not ours:  # somebody has set another one meanwhile
+            if present is not None and present is not ours:  # another handler has been set meanwhile
                 signal.signal(number, present)
 
     return undo
 
 
 def again_at_once(numbers: Iterable[signal.Signals], call: Callable[[signal.Signals], None]) -> None:
-    """Have something called at once when one of these signals comes, and one of them came :data:`AGAIN` before.
+    """Have something called at once when one of these signals arrives, :data:`AGAIN` or more after an earlier one.
 
     The event loop, which handles them, calls nothing while a driver holds it up.  What is set here is called in between
     two instructions of that driver, in the main thread, so it may do little more than end the process.  If the driver
@@ -74,9 +74,9 @@ def again_at_once(numbers: Iterable[signal.Signals], call: Callable[[signal.Sign
 
     Args:
         numbers: The signals.
-        call: Called with the one that came.
+        call: Called with the signal that arrived.
     """
-    first: list[float] = []  # when it came
+    first: list[float] = []  # when it arrived
 
     def count(number: int, frame: object) -> None:
         now = time.monotonic()
@@ -88,10 +88,11 @@ def again_at_once(numbers: Iterable[signal.Signals], call: Callable[[signal.Sign
     for number in numbers:
         # The event loop is woken by the signal's number in a pipe, whoever handles the signal.
         signal.signal(number, count)
-        signal.siginterrupt(number, True)  # the event loop has had it otherwise: then a read or a lock waits on
+        signal.siginterrupt(number, True)  # otherwise the event loop has handled it: a read or a lock waits on
 
 
 def _end_by(number: signal.Signals) -> None:
-    """What the signal does by default."""
+    """What the signal does by default, and no child is left."""
+    end_children()
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

@@ -26,20 +26,21 @@ from typing import ClassVar, Final
 
 from ..protocol.framer import Framer, Limits
 from .attached import PassingLink
-from .descriptor import DescriptorLink, has_hung_up
+from .descriptor import DescriptorLink
 from .framed import FramedLink
 from .link import FIRST_PORTION, Link, Receiver, portion_after
+from .sockets import has_hung_up
 
-__all__ = ["LINGER", "TeedLink", "ThreadLink", "open_stdio"]
+__all__ = ["STDIO_LINGER", "TeedLink", "ThreadLink", "open_stdio"]
 
-LINGER: Final = 1.0
+STDIO_LINGER: Final = 1.0
 """Seconds: ``driver < commands > answers`` wants its answers, but a driver whose server is gone has to end."""
 
 
-_ABANDONED: Final = 5.0  # seconds in which a driver may still take what a server that has gone has sent
+_ABANDONED: Final = 5.0  # seconds in which a driver may still take what a departed server has sent
 
 
-def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = LINGER, limits: Limits | None = None) -> Link:
+def open_stdio(stdin: int = 0, stdout: int = 1, *, linger: float = STDIO_LINGER, limits: Limits | None = None) -> Link:
     """A link over two descriptors of any kind, by default standard input and output.
 
     The descriptors themselves stay open and unchanged.  At the other end is a server, which passes on what its
@@ -117,7 +118,7 @@ def _read_some(fd: int, count: int) -> bytes:
     while True:
         try:
             return os.read(fd, count)
-        except BlockingIOError:  # somebody who shares it has made it non-blocking
+        except BlockingIOError:  # another process that shares it has made it non-blocking
             select.select([fd], [], [])
 
 
@@ -136,7 +137,7 @@ def _file_of(fd: int) -> _File:
     """Identifies an open file; its descriptor's number alone may have been reused."""
     try:
         status = os.fstat(fd)
-    except OSError:  # reading or writing it will say so
+    except OSError:  # reading or writing it will fail
         return fd, -1, -1
     return fd, status.st_dev, status.st_ino
 
@@ -145,20 +146,20 @@ _left_within: Final[dict[_File, Framer]] = {}
 """Framers of inputs of which a link has read the beginning of an element; a later link reads the rest of it."""
 
 _writers: Final[weakref.WeakValueDictionary[_File, threading.Lock]] = weakref.WeakValueDictionary()
-"""Held by whoever writes: a write cannot be interrupted, and goes on when its link has ended."""
+"""Held during a write, which cannot be interrupted, and goes on when its link has ended."""
 
 
-class _Reader:
+class _StdinReader:
     """Reads a descriptor in a thread, a piece at a time, whenever it is asked to.
 
     A read cannot be interrupted. What it returns after its link has ended belongs to the next link of the same open
     file, as in the second run of a driver.
     """
 
-    _left_behind: ClassVar[dict[_File, _Reader]] = {}  # in a read, or with what it has returned
+    _left_behind: ClassVar[dict[_File, _StdinReader]] = {}  # in a read, or with what it has returned
 
     @classmethod
-    def of(cls, fd: int) -> _Reader:
+    def of(cls, fd: int) -> _StdinReader:
         """The reader of a descriptor."""
         key = _file_of(fd)
         return cls._left_behind.pop(key, None) or cls(fd, key)
@@ -256,7 +257,7 @@ class _Writer:
         threading.Thread(target=self._run, args=(may_write,), name=f"{label} writer", daemon=True).start()
 
     def write(self, piece: bytes) -> None:
-        """Write a piece; only when the one before has been written."""
+        """Write a piece; only when the previous one has been written."""
         self._piece = piece
         self._wake.release()
 
@@ -386,7 +387,7 @@ class ThreadLink(FramedLink):
         self._stdin = stdin
         self._stdout = stdout
         self._loop: asyncio.AbstractEventLoop
-        self._reader: _Reader | None = None
+        self._reader: _StdinReader | None = None
         self._portion = FIRST_PORTION
         self._kept: bytes | None = None  # a piece that arrived while reading was paused
         self._writer: _Writer | None = None
@@ -399,7 +400,7 @@ class ThreadLink(FramedLink):
             self._loop.call_soon(receiver.link_closed, None)
             return
         self._writer = _Writer(self._stdout, self.label, self._written, self._end)
-        self._reader = _Reader.of(self._stdin)
+        self._reader = _StdinReader.of(self._stdin)
         self._reader.ask(self._portion, self._deliver)
         self.flush()
 

@@ -7,22 +7,17 @@ import contextlib
 import socket
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..protocol.framer import Limits
-from .descriptor import all_is_taken, tune_socket
 from .framed import FramedLink
 from .link import FIRST_PORTION, SLICE, Receiver, portion_after
+from .sockets import LONGEST_LINK_END, LOOK_EVERY, all_is_taken, tune_socket
 
 if TYPE_CHECKING:
     import ssl
 
 __all__ = ["StreamLink"]
-
-_LOOK_EVERY: Final = 0.01
-"""Seconds between two looks whether the peer has all, when the link is to end."""
-_LONGEST_END: Final = 30.0
-"""Seconds after which it ends in any case: the system goes on sending, unless the peer says something."""
 
 
 class StreamLink(FramedLink, asyncio.Protocol):
@@ -56,7 +51,8 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._lost_by: Exception | None = None
         self._half_closes = False
         self._lingering: asyncio.TimerHandle | None = None
-        self._end_by = 0.0  # in the loop's time, once the link is only waiting for the peer to have all
+        self._is_done = False  # the peer has everything; later failures do no harm
+        self._end_by = 0.0  # in the loop's time, once the link only waits for the peer to receive everything
 
     @property
     def bytes_sent(self) -> int:
@@ -78,7 +74,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
             server_hostname: The name in the certificate, if not the host.
         """
         name = None
-        if tls is not None:  # the zone of an address is no part of what a certificate names
+        if tls is not None:  # a certificate does not name the zone of an address
             name = server_hostname or host.partition("%")[0]
         try:
             await asyncio.get_running_loop().create_connection(lambda: self, sock=sock, ssl=tls, server_hostname=name)
@@ -116,10 +112,10 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._input_over = True
-        return self._half_closes if self._backlog else self._outlives_input()
+        return self._half_closes if self._backlog else self._linger_or_end()
 
-    def _outlives_input(self) -> bool:
-        """The peer sends no more; is it still sent to?"""
+    def _linger_or_end(self) -> bool:
+        """The peer sends no more; True if it is still sent to."""
         self._got_end = True
         if not self._half_closes or not self.linger or not self.last_received:
             return False
@@ -148,7 +144,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._ended or not self._backlog:
-            self._end(exc)
+            self._end(None if self._is_done else exc)
             return
         self._lost, self._lost_by = True, exc and exc.with_traceback(None)
         self._closing = True
@@ -159,7 +155,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     @property
     def _most_at_once(self) -> int:
-        """A portion, and a little more, as TLS delivers: a small rest is not worth a turn of its own."""
+        """A portion, and a little more, as TLS delivers it: a small remainder does not deserve its own turn."""
         return self._portion + (self._portion >> 3)
 
     def _take_soon(self) -> None:
@@ -188,7 +184,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
         elif not self._input_over:
             if not self._paused:
                 self._start_transport()
-        elif not self._closing and not self._outlives_input() and self._half_closes:
+        elif not self._closing and not self._linger_or_end() and self._half_closes:
             assert self._transport is not None
             self._transport.close()
 
@@ -301,22 +297,23 @@ class StreamLink(FramedLink, asyncio.Protocol):
             self._sending = False
         if self._closing and not self._out and not self._end_by:
             loop = asyncio.get_running_loop()
-            self._end_by = loop.time() + _LONGEST_END
+            self._end_by = loop.time() + LONGEST_LINK_END
             loop.call_soon(self._close_transport)  # in a turn of its own: asyncio may be in the middle of writing
 
     def _close_transport(self) -> None:
-        """End, when the system of the peer has all that was sent: what comes in for a socket that is closed makes TCP
-        reset the connection, and drop what is still on its way."""
+        """End when the peer's system has received everything that was sent."""
         transport = self._transport
         assert transport is not None
         if transport.is_closing():
             return
         loop = asyncio.get_running_loop()
-        if self._half_closes and not self._is_taken(transport) and loop.time() < self._end_by:
-            with contextlib.suppress(OSError):  # the peer has just gone, which will be reported
-                transport.write_eof()
-            self._lingering = loop.call_later(_LOOK_EVERY, self._close_transport)
+        if not self._is_taken(transport) and loop.time() < self._end_by:
+            if self._half_closes:
+                with contextlib.suppress(OSError):  # the peer has just gone, which will be reported
+                    transport.write_eof()
+            self._lingering = loop.call_later(LOOK_EVERY, self._close_transport)
         else:
+            self._is_done = True
             transport.close()
 
     def _is_taken(self, transport: asyncio.Transport) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
-__all__ = ["LARGE", "Pool", "in_thread", "in_thread_if"]
+__all__ = ["LARGE_WORK", "Pool", "in_thread", "in_thread_if"]
 
-LARGE: Final = 256 * 1024
+LARGE_WORK: Final = 256 * 1024
 """Bytes beyond which encoding and decoding go to a thread: about a millisecond of work."""
 
 _T = TypeVar("_T")
@@ -22,7 +22,7 @@ class Pool:
 
     Args:
         count: How many there are.
-        name: How their names begin.
+        name: The beginning of their names.
 
     Attributes:
         executor: Made anew in a forked process, which has none of its parent's threads.
@@ -77,11 +77,11 @@ async def in_thread(work: Callable[[], _T]) -> _T:
     try:
         try:
             await asyncio.get_running_loop().run_in_executor(_threads.executor, job)
-        except RuntimeError:  # the executor keeps the job all the same, and one of its other threads may have begun it
+        except RuntimeError:  # the executor keeps the job nevertheless, and one of its other threads may have begun it
             job()
         return result.result() if result.done() else await asyncio.wrap_future(result)
     finally:
-        del result  # its error has this frame in its traceback
+        del result  # its exception keeps this frame in its traceback
 
 
 async def in_thread_if(large: bool, work: Callable[[], _T]) -> _T:
