@@ -1,4 +1,4 @@
-"""Instruments: devices whose properties, states and life come with their class.
+"""Instruments: devices whose class provides their properties, states and life cycle.
 
 A :class:`PropertyDevice` has properties that are declared on its class. All values are plain Python, and a value that
 is assigned is sent::

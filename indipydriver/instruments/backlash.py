@@ -15,13 +15,13 @@ __all__ = ["Backlash"]
 
 
 class Backlash(Instrument):
-    """An instrument with gears. Its class says how the properties begin."""
+    """An instrument with gears. Its class says how the names of the properties begin."""
 
     _backlash: ClassVar[str]
 
     @optional
     async def set_backlash(self, steps: int) -> None:
-        """Compensate for a backlash of so many steps; 0 for none."""
+        """Compensate for a backlash of this many steps; 0 for none."""
 
     @property
     def backlash(self) -> int:
@@ -56,7 +56,7 @@ class Backlash(Instrument):
         toggle, name, member = self._backlash_names()
         steps = round(values[member])
         if not self._is_on(toggle, "INDI_ENABLED"):
-            if LOADING.get():  # what is saved is for when it is enabled
+            if LOADING.get():  # saved steps take effect once it is enabled
                 self._put(name, {member: steps})
             await self._send(name, State.IDLE, message="[WARNING] The compensation for backlash is disabled")
             return

@@ -32,19 +32,18 @@ _POWER, _GAIN, _OFFSET = "CCD_COOLER_POWER", "CCD_GAIN", "CCD_OFFSET"
 _HEADER, _UPLOAD, _WHERE, _FILE = "FITS_HEADER", "UPLOAD_MODE", "UPLOAD_SETTINGS", "CCD_FILE_PATH"
 _WCS, _ROTATION, _ANGLE = "WCS_CONTROL", "CCD_ROTATION", "CCD_ROTATION_VALUE"
 _FAST, _COUNT = "CCD_FAST_TOGGLE", "CCD_FAST_COUNT"
-_MOST_KEYWORDS: Final = 1000  # in the headers of images, because clients want them
+_MOST_KEYWORDS: Final = 1000  # in the headers of images, at the request of clients
 _LONGEST_CARD: Final = 80
-_RESERVED: Final = re.compile(r"END|SIMPLE|BITPIX|NAXIS[0-9]*|EXTEND|BZERO|BSCALE")  # what readers need
-_LONGEST_KEEPING: Final = 30.0  # seconds; then a folder that is far away does not answer
+_RESERVED: Final = re.compile(r"END|SIMPLE|BITPIX|NAXIS[0-9]*|EXTEND|BZERO|BSCALE")  # required by readers
+_LONGEST_KEEPING: Final = 30.0  # seconds after which a folder, which may be remote, counts as not responding
 _RAMP_STEP: Final = 5.0  # seconds between two set points on the way to a temperature
-_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
 class Camera(Streaming):
     """A camera. Override :meth:`expose`. The size of the sensor is in class attributes, or assigned in connect().
 
-    The images become FITS files, with headers that are joined from what clients say and what the partners in
-    ACTIVE_DEVICES tell. An exposure is cancelled by an abort, by the next one, and when the device is disconnected.
+    The images become FITS files, with headers that are composed of what clients say and what the partners in
+    ACTIVE_DEVICES report. An exposure is cancelled by an abort, by the next one, and when the device is disconnected.
 
     Attributes:
         width: Pixels in a row of the sensor.
@@ -55,11 +54,11 @@ class Camera(Streaming):
         shortest: The shortest exposure in seconds.
         longest: The longest exposure in seconds.
         guide_head: The sensor of the guide head, if there is one: override :meth:`expose_guide_head`.
-        largest_binning: 1 if it cannot bin.
-        has_subframes: It can read a part of the sensor.
+        largest_binning: 1 if the camera cannot bin.
+        has_subframes: The camera can read a part of the sensor.
         gains: Smallest and largest gain; None if it has none.
         offsets: Smallest and largest offset; None if it has none.
-        has_thermometer: It has a temperature; assign :attr:`temperature`.
+        has_thermometer: The camera measures its temperature; assign :attr:`temperature`.
     """
 
     interface = Interface.CCD
@@ -93,11 +92,14 @@ class Camera(Streaming):
 
     @optional
     async def abort(self) -> None:
-        """End the exposure in the hardware. expose() has been cancelled before."""
+        """End the exposure in the hardware. expose() has already been cancelled."""
 
     @optional
     async def set_temperature(self, celsius: float) -> None:
-        """Begin to cool, or to warm, to a temperature. Assign :attr:`temperature` in poll()."""
+        """Begin to cool, or to warm, to a temperature. Assign :attr:`temperature` in poll().
+
+        A cooler that is off is switched on before, by :meth:`set_cooler`.
+        """
 
     @optional
     async def set_cooler(self, on: bool) -> None:
@@ -107,7 +109,7 @@ class Camera(Streaming):
 
     @property
     def temperature(self) -> float:
-        """Of the sensor, in degrees Celsius. Assign it in poll()."""
+        """The temperature of the sensor in degrees Celsius. Assign it in poll()."""
         return self._get(_TEMPERATURE, _CELSIUS)
 
     @temperature.setter
@@ -133,6 +135,7 @@ class Camera(Streaming):
         self._colder = asyncio.Event()
         self._keywords: dict[str, tuple[str, str]] = {}
         self._sends_rotation = False
+        self._is_cooler_due = False  # said to be on, as it is to be cooled, and not yet switched on
         cools = self._implements("set_temperature")
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
             (_HEADER, self._on_header, True, {}),
@@ -169,7 +172,7 @@ class Camera(Streaming):
         return [*made, *super()._standard()]
 
     async def _prepare(self) -> None:
-        self._colder = asyncio.Event()  # of this event loop
+        self._colder = asyncio.Event()  # in the time of this event loop
         self._prepare_chip(MAIN_CHIP)
         if self.guide_head is not None:
             self._prepare_chip(GUIDE_HEAD)
@@ -183,6 +186,7 @@ class Camera(Streaming):
     def _was_interrupted(self) -> None:
         if self._vector(_COUNT).state == State.BUSY:
             self._put(_COUNT, {}, State.IDLE)
+        self._drop_cooler()
         super()._was_interrupted()
 
     # --- exposing ---
@@ -217,18 +221,18 @@ class Camera(Streaming):
         try:
             async with asyncio.timeout(min(_LONGEST_KEEPING, (self.patience or math.inf) / 2)):
                 path = await IMAGES.run(self._keep, data)
-        except Exception as error:  # RuntimeError for the home of a user that there is not
-            if mode == "UPLOAD_BOTH":  # it is not to be lost
+        except Exception as error:  # RuntimeError: the home directory of a user who does not exist
+            if mode == "UPLOAD_BOTH":  # the image must not be lost
                 await self._send_image(chip, data, ".fits", self._is_on(chip.compression, "INDI_ENABLED"))
             await self._send(_FILE, State.ALERT)
             if isinstance(error, TimeoutError):
-                raise TimeoutError("The folder for images does not answer") from None
+                raise TimeoutError("The folder for images does not respond") from None
             raise
         await self._send(_FILE, State.OK, {"FILE_PATH": str(path)})
         return mode != "UPLOAD_LOCAL"
 
     def _keep(self, data: bytes) -> Path:
-        """Keep a file on this machine."""
+        """Save a file on this machine."""
         where = self._vector(_WHERE)
         return keep(data, where["UPLOAD_DIR"], where["UPLOAD_PREFIX"], ".fits", lambda: datetime.now().astimezone())
 
@@ -252,7 +256,7 @@ class Camera(Streaming):
     # --- the header ---
 
     def _known_for_header(self, chip: Chip) -> dict[str, Any]:
-        """What is known for the header of an image."""
+        """The facts for the header of an image."""
         return {
             "instrument": self.devicename,
             "telescope": self._partner("ACTIVE_TELESCOPE"),
@@ -274,7 +278,7 @@ class Camera(Streaming):
         if slot is not None:
             return names.get(f"FILTER_SLOT_NAME_{slot:.0f}")
         wheel = next((one for one in self._fellows() if isinstance(one, FilterWheel)), None)
-        if wheel is None or not 1 <= wheel.slot <= len(wheel.names):  # 0, as some say while they turn
+        if wheel is None or not 1 <= wheel.slot <= len(wheel.names):  # some report 0 while they turn
             return None
         return wheel.names[wheel.slot - 1]
 
@@ -355,17 +359,27 @@ class Camera(Streaming):
         if self._has(_COOLER) and not self._is_on(_COOLER, "COOLER_ON"):
             self._choose(_COOLER, "COOLER_ON")
             self._vector(_COOLER).state = State.OK
+            self._is_cooler_due = True
             announce = [_COOLER]
         work = self._cool(celsius)
         after = self._operations.running(_COOLER)
-        how: dict[str, Any] = {"ends": _ENDS, "after": after, "announce": announce, "takes": self._period}
-        await self._perform(_TEMPERATURE, work, accept=lambda: None, waits=False, **how)
+        how: dict[str, Any] = {"after": after, "announce": announce, "takes": self._period}
+        await self._perform(_TEMPERATURE, work, accept=lambda: None, revoke=self._drop_cooler, waits=False, **how)
 
     async def _cool(self, celsius: float) -> None:
-        if self._has(_COOLER) and not self._is_on(_COOLER, "COOLER_ON"):  # it was being switched off
+        is_off = self._has(_COOLER) and not self._is_on(_COOLER, "COOLER_ON")  # it was being switched off
+        if is_off or self._is_cooler_due:
+            try:
+                await self.set_cooler(True)
+            except Exception:
+                self._drop_cooler()
+                await self._send(_COOLER, State.ALERT)
+                raise
+            self._check_going_on(_TEMPERATURE)
+            self._is_cooler_due = False
             self._choose(_COOLER, "COOLER_ON")
             await self._send(_COOLER, State.OK)
-        slope = self._get(_RAMP, _SLOPE) * _RAMP_STEP / 60  # degrees in one step
+        slope = self._get(_RAMP, _SLOPE) * _RAMP_STEP / 60  # degrees per step
         point = self.temperature
         while slope and abs(celsius - point) > slope:
             point += slope if celsius > point else -slope
@@ -379,6 +393,12 @@ class Camera(Streaming):
             self._colder.clear()
             await self._colder.wait()
 
+    def _drop_cooler(self) -> None:
+        """What was to switch it on has been cancelled before it had."""
+        if self._is_cooler_due:
+            self._is_cooler_due = False
+            self._put(_COOLER, {"COOLER_ON": False, "COOLER_OFF": True}, State.IDLE)
+
     async def _on_ramp(self, values: dict[str, Any]) -> None:
         await self._store(_RAMP, values)
 
@@ -387,6 +407,8 @@ class Camera(Streaming):
         if member is None:
             return
         after = self._operations.drop(_TEMPERATURE) if member == "COOLER_OFF" else []
+        if member == "COOLER_OFF":
+            self._drop_cooler()
         ends = {End.DONE: State.OK if member == "COOLER_ON" else State.IDLE, End.CANCELLED: State.IDLE}
         ends[End.FAILED] = State.ALERT
         work = self.set_cooler(member == "COOLER_ON")

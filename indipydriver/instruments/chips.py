@@ -1,4 +1,4 @@
-"""The sensors of a camera: the main one, and perhaps that of a guide head."""
+"""The sensors of a camera: the main one, and the guide head if there is one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .propertydevice import Bound
 from .shots import FrameType, Shot
 from .standarddevice import optional
 from .standardvectors import set_limits
+from .subframes import cut_frame, frame_in, limit_frame
 
 __all__ = ["GUIDE_HEAD", "MAIN_CHIP", "Chip", "Chips", "Sensor"]
 
-_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 _COMPRESSION_LEVEL: Final = 1
 
 
@@ -36,8 +36,8 @@ class Sensor:
         height: Rows.
         pixel_size: Width and height of a pixel in micrometres.
         bits: Of a pixel: 8, 16 or 32.
-        largest_binning: 1 if it cannot bin.
-        has_subframes: A part of it can be read.
+        largest_binning: 1 if the sensor cannot bin.
+        has_subframes: A part of the sensor can be read.
     """
 
     width: int
@@ -65,7 +65,7 @@ GUIDE_HEAD: Final = Chip("GUIDER", "CCD2")
 
 
 class Chips(Instrument):
-    """What takes exposures.
+    """A device that takes exposures.
 
     Attributes:
         guide_head: The sensor of the guide head, if there is one: override :meth:`expose_guide_head`.
@@ -79,12 +79,12 @@ class Chips(Instrument):
 
     @optional
     async def expose_guide_head(self, shot: Shot) -> bytes | bytearray | memoryview:
-        """As expose(), with the sensor of the guide head."""
+        """Like expose(), with the sensor of the guide head."""
         raise NotImplementedError
 
     @optional
     async def abort_guide_head(self) -> None:
-        """End the exposure of the guide head in the hardware; what exposes has been cancelled before."""
+        """End the exposure of the guide head in the hardware; expose_guide_head() has already been cancelled."""
 
     # --- what a camera says ---
 
@@ -101,18 +101,18 @@ class Chips(Instrument):
         await self.abort_guide_head()
 
     def _make_file(self, chip: Chip, shot: Shot) -> Callable[[bytes | bytearray | memoryview], bytes]:
-        """What makes a file of pixels, with all that is known at the beginning of the exposure."""
+        """A function that makes a file of pixels, with everything known at the beginning of the exposure."""
         raise NotImplementedError
 
     async def _keep_file(self, chip: Chip, data: bytes) -> bool:
-        """Keep the file on this machine if that is wanted; False if clients do not want it."""
+        """Save the file on this machine if requested; False if clients do not want to receive it."""
         return True
 
     def _check_exposure(self, chip: Chip) -> None:
-        """Raise Refused, if it cannot expose now."""
+        """Raise Refused if it cannot expose now."""
 
     def _exposure_waits_for(self, chip: Chip) -> list[Operation]:
-        """What must have ended before it exposes, besides the exposure before."""
+        """What must have ended before it exposes, besides the previous exposure."""
         return self._operations.running(chip.abort)
 
     def _gains(self, chip: Chip) -> tuple[int | None, int | None]:
@@ -157,9 +157,7 @@ class Chips(Instrument):
             self._found_frames[chip.frame] = (width, height)
             frame.update({"X": "0", "Y": "0", "WIDTH": str(width), "HEIGHT": str(height)})
         self._limit_exposure(chip)
-        limits = (("X", 0, width - 1), ("Y", 0, height - 1), ("WIDTH", 1, width), ("HEIGHT", 1, height))
-        for member, low, high in limits:
-            set_limits(frame, member, low, high)
+        limit_frame(frame, width, height)
         if self._has(chip.binning):
             for member in self._vector(chip.binning):
                 set_limits(self._vector(chip.binning), member, 1, sensor.largest_binning)
@@ -188,30 +186,30 @@ class Chips(Instrument):
         async def then(end: End) -> None:
             await self._exposures_are_over(chip)
 
-        work = self._expose(chip, shot)  # one that runs is replaced
-        how: dict[str, Any] = {"ends": _ENDS, "then": then, "after": self._exposure_waits_for(chip)}
+        work = self._expose(chip, shot)  # a running one is replaced
+        how: dict[str, Any] = {"then": then, "after": self._exposure_waits_for(chip)}
         await self._perform(chip.exposure, work, revoke=rest, waits=False, **how)
 
     def _shot(self, chip: Chip, seconds: float) -> Shot:
-        """What is wanted now."""
+        """The exposure that is requested now."""
         binning = (1, 1)
         if self._has(chip.binning):
             binning = round(self._get(chip.binning, "HOR_BIN")), round(self._get(chip.binning, "VER_BIN"))
-        x, y, width, height = (round(self._get(chip.frame, member)) for member in ("X", "Y", "WIDTH", "HEIGHT"))
+        x, y, width, height = frame_in(self._vector(chip.frame))
         kind = FrameType[(self._chosen(chip.kind) or "FRAME_LIGHT").removeprefix("FRAME_")]
         seconds = self.shortest if kind is FrameType.BIAS else seconds
         bits = self._sensor(chip).bits
         return Shot(seconds, x, y, width, height, binning, kind, *self._gains(chip), bits, datetime.now(UTC))
 
     def _more_exposures(self, chip: Chip) -> int:
-        """How many exposures follow by themselves."""
+        """How many exposures follow automatically."""
         return 0
 
     async def _exposures_are_over(self, chip: Chip) -> None:
         """The last exposure has ended."""
 
     async def _expose(self, chip: Chip, shot: Shot) -> None:
-        shot = replace(shot, began=datetime.now(UTC))  # perhaps it has waited for the end of something else
+        shot = replace(shot, began=datetime.now(UTC))  # it may have waited for the end of something else
         while True:
             await self._expose_once(chip, shot)
             if not self._more_exposures(chip):
@@ -264,24 +262,23 @@ class Chips(Instrument):
     # --- settings ---
 
     async def _on_frame(self, chip: Chip, values: dict[str, Any]) -> None:
-        sensor, name = self._sensor(chip), chip.frame
-        wanted = {member: round(values.get(member, self._get(name, member))) for member in self._vector(name)}
-        wanted["WIDTH"] = min(wanted["WIDTH"], sensor.width - wanted["X"])
-        wanted["HEIGHT"] = min(wanted["HEIGHT"], sensor.height - wanted["Y"])
+        sensor = self._sensor(chip)
+        wanted = cut_frame(self._vector(chip.frame), values, sensor.width, sensor.height)
         if wanted["WIDTH"] < 1 or wanted["HEIGHT"] < 1:
             raise Refused("The frame has no size")
-        await self._store(name, wanted)
+        await self._store(chip.frame, wanted)
         await self._frame_has_changed(chip)
 
     async def _frame_has_changed(self, chip: Chip) -> None:
-        """Another part of the sensor is to be read."""
+        """Read another part of the sensor from now on."""
 
     async def _on_frame_reset(self, chip: Chip, values: dict[str, Any]) -> None:
         if values.get("RESET"):
             sensor = self._sensor(chip)
+            self._vector(chip.frame).update({"X": 0, "Y": 0, "WIDTH": sensor.width, "HEIGHT": sensor.height})
             if self._has(chip.binning):
                 await self._store(chip.binning, {"HOR_BIN": 1, "VER_BIN": 1})
-            await self._store(chip.frame, {"X": 0, "Y": 0, "WIDTH": sensor.width, "HEIGHT": sensor.height})
+            await self._store(chip.frame, {})
             await self._frame_has_changed(chip)
         await self._button(chip.reset)
 
@@ -293,7 +290,7 @@ class Chips(Instrument):
         self._limit_exposure(chip)
 
     def _limit_exposure(self, chip: Chip) -> None:
-        """A bias frame takes the shortest time, however short a time is wanted."""
+        """A bias frame takes the shortest time, whatever time is requested."""
         shortest = 0.0 if self._is_on(chip.kind, "FRAME_BIAS") else self.shortest
         set_limits(self._vector(chip.exposure), chip.seconds, shortest, self.longest)
 

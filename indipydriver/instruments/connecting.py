@@ -12,13 +12,13 @@ from .propertydevice import Bound
 
 __all__ = ["Connecting"]
 
-_MODES: Final = {Serial: "CONNECTION_SERIAL", Network: "CONNECTION_TCP"}
+_MODE_MEMBERS: Final = {Serial: "CONNECTION_SERIAL", Network: "CONNECTION_TCP"}
 _LABELS: Final = {Serial: "Serial", Network: "Network"}
 _OF_MODE: Final = {"CONNECTION_SERIAL": ("DEVICE_PORT", "DEVICE_BAUD_RATE"), "CONNECTION_TCP": ("DEVICE_ADDRESS",)}
 
 
 class Connecting(Options):
-    """A device that is connected by a serial port or over the network, as clients choose; or in a way of its own.
+    """A device that is connected through a serial port or the network, as clients choose; or in a way of its own.
 
     Attributes:
         connections: The ways in which it may be connected; the first is chosen at first.
@@ -32,8 +32,12 @@ class Connecting(Options):
         """The properties of the ways in which it may be connected."""
         if not self.connections:
             return []
-        modes = [StandardMember(_MODES[type(way)], _LABELS[type(way)], "Off") for way in self.connections]
-        first = _MODES[type(self.connections[0])]
+        for way in self.connections:
+            if type(way) not in _MODE_MEMBERS:
+                kind = type(self).__name__
+                raise TypeError(f"{kind}.connections is a tuple of Serial(...) and Network(...), without {way!r:.80}")
+        modes = [StandardMember(_MODE_MEMBERS[type(way)], _LABELS[type(way)], "Off") for way in self.connections]
+        first = _MODE_MEMBERS[type(self.connections[0])]
         made = [self._bind(find("CONNECTION_MODE"), self._on_mode, permanent=True, members=modes, values={first: "On"})]
         for way in self.connections:
             shown = way is self.connections[0]
@@ -61,7 +65,7 @@ class Connecting(Options):
             for name in names:
                 if name in self._bound:
                     await self._show(name, mode == member)
-        await self._save_one("CONNECTION_MODE")
+        self._save_one("CONNECTION_MODE")
 
     async def _on_port(self, values: dict[str, Any]) -> None:
         await self._send("DEVICE_PORT", State.OK, values)
@@ -86,7 +90,7 @@ class Connecting(Options):
             address = self._vector("DEVICE_ADDRESS")
             port = address["PORT"].strip()
             if not port.isdecimal():
-                raise OSError(f"{port!r} is no port: a number from 1 to 65535 is one")
+                raise OSError(f"{port!r} is not a port: use a number from 1 to 65535")
             self.line = await open_network(address["ADDRESS"].strip(), int(port))
 
     def _close_line(self) -> None:
@@ -95,11 +99,11 @@ class Connecting(Options):
             self._share_line(None)
 
     def _share_line(self, line: Line | None) -> None:
-        """All that talks to the hardware has this connection."""
+        """Give this connection to everything that talks to the hardware."""
         self.line = line
 
     async def _save_ways(self) -> None:
-        """Keep how it was connected, as that has worked."""
+        """Save the settings of a connection that has worked."""
         if self.connections:
             names = ("CONNECTION_MODE", *_OF_MODE[self._chosen("CONNECTION_MODE") or ""])
             await self._save([self._bound[name] for name in names])

@@ -20,7 +20,7 @@ _PARK, _ABORT = "CAP_PARK", "CAP_ABORT"
 _LIGHT, _ON, _OFF = "FLAT_LIGHT_CONTROL", "FLAT_LIGHT_ON", "FLAT_LIGHT_OFF"
 _INTENSITY, _VALUE = "FLAT_LIGHT_INTENSITY", "FLAT_LIGHT_INTENSITY_VALUE"
 _PRESETS: Final = "FLAT_LIGHT_FILTER_INTENSITY"
-_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
+_COVER_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
 
 
 class DustCap(Instrument):
@@ -38,11 +38,11 @@ class DustCap(Instrument):
 
     @optional
     async def abort(self) -> None:
-        """Stop the motion. What moves it has been cancelled before."""
+        """Stop the motion. What moves it has already been cancelled."""
 
     @property
     def closed(self) -> bool | None:
-        """It is closed, or open; None: in between, or not known."""
+        """Whether it is closed; None: in between, or not known."""
         if _PARK in self._operations or self._vector(_PARK).state == State.BUSY:
             return None
         chosen = self._chosen(_PARK)
@@ -62,7 +62,7 @@ class DustCap(Instrument):
         return [*made, *super()._standard()]
 
     def _was_interrupted(self) -> None:
-        if self._vector(_PARK).state in (State.BUSY, State.ALERT):  # half way, or it has failed
+        if self._vector(_PARK).state in (State.BUSY, State.ALERT):  # half-way, or it has failed
             self._choose(_PARK, None)
         super()._was_interrupted()
 
@@ -80,7 +80,7 @@ class DustCap(Instrument):
             accept=lambda: self._choose(_PARK, member),
             revoke=lambda: self._choose(_PARK, before),
             waits=False,
-            ends=_ENDS,
+            ends=_COVER_ENDS,
             after=after,
         )
 
@@ -99,10 +99,10 @@ class DustCap(Instrument):
 class LightBox(Instrument):
     """A light for flat fields. Override :meth:`set_light`; and :meth:`set_brightness`, if it can be dimmed.
 
-    Clients may set a brightness for each filter of the wheel in ACTIVE_DEVICES; it is taken when that turns.
+    Clients may set a brightness for each filter of the wheel in ACTIVE_DEVICES; it is applied when the wheel turns.
 
     Attributes:
-        brightest: The largest value of the brightness.
+        brightest: The largest value for the brightness.
     """
 
     interface = Interface.LIGHT_BOX | Interface.AUXILIARY
@@ -115,14 +115,14 @@ class LightBox(Instrument):
 
     @optional
     async def set_brightness(self, value: int) -> None:
-        """Make it brighter or darker, from 0."""
+        """Set the brightness, from 0."""
 
-    _filter_names: tuple[str, ...] = ()  # for which there are presets
+    _filter_names: tuple[str, ...] = ()  # filters that have presets
     _filter_slot = 0.0
 
     @property
     def light(self) -> bool:
-        """It is on. Assign it when it has changed."""
+        """Whether it is on. Assign it when it has changed."""
         return self._is_on(_LIGHT, _ON)
 
     @light.setter
@@ -131,7 +131,7 @@ class LightBox(Instrument):
 
     @property
     def brightness(self) -> int:
-        """How bright it is, or will be when it is on. Assign it when it has changed."""
+        """The brightness, now or as soon as it is on. Assign it when it has changed."""
         return round(self._get(_INTENSITY, _VALUE))
 
     @brightness.setter
@@ -180,7 +180,7 @@ class LightBox(Instrument):
             await self._take_filter_slot()
 
     async def _take_filter_names(self) -> None:
-        """Define the presets, as soon as it is known for which filters."""
+        """Define the presets, as soon as the filters are known."""
         names = tuple(str(name) for name in self._seen("ACTIVE_FILTER", "FILTER_NAME").values())
         if not names or names == self._filter_names:
             return
@@ -194,7 +194,7 @@ class LightBox(Instrument):
         await self._load(lambda bound: bound.vector.name == _PRESETS)
 
     async def _take_filter_slot(self) -> None:
-        """Take the brightness of a filter, when the wheel has turned to it."""
+        """Apply the brightness of a filter when the wheel has turned to it."""
         slot = self._seen_number("ACTIVE_FILTER", "FILTER_SLOT", "FILTER_SLOT_VALUE")
         if slot is None or self._seen_state("ACTIVE_FILTER", "FILTER_SLOT") not in (State.OK, State.IDLE):
             return

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MAIN: Final = "Main Control"
-"""The group in which clients show a property that names no other."""
+"""The group in which clients show a property that names none."""
 
 BlobValue: TypeAlias = bytes | str | PathLike[str] | None
 """Bytes, or the path of a file; None before there is one."""
@@ -40,17 +40,18 @@ BlobValue: TypeAlias = bytes | str | PathLike[str] | None
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 _E = TypeVar("_E", bound=Enum)
+_H = TypeVar("_H", bound=Callable[..., Coroutine[Any, Any, None]])
 
 
 class Owner(Protocol):
-    """What has declared values: a device, or a group in it."""
+    """An object with declared values: a device, or a group in it."""
 
     def read(self, declared: Value[Any]) -> Any: ...
     def write(self, declared: Value[Any], value: Any) -> None: ...
 
 
 class How(TypedDict, total=False):
-    """What may be said of each property, see :class:`Declared`."""
+    """The options of every property, see :class:`Declared`."""
 
     name: str | None
     group: str
@@ -63,17 +64,17 @@ class Declared(Generic[_T]):
     """One property of a device, declared on its class.
 
     Args:
-        label: Human-readable text; by default made of the attribute's name.
+        label: Human-readable text; by default made from the attribute's name.
         name: The name for clients; by default the attribute's, in capitals.
         group: Text by which clients group properties.
-        writable: Clients may set it, also without a handler.
-        saved: It is kept from run to run. Clients may set it.
-        state: Its state at first.
+        writable: Clients may set it, even without a handler.
+        saved: Its value is kept from run to run. Clients may set it.
+        state: Its initial state.
 
     Attributes:
         attribute: Its name in the class.
-        handler: What handles the commands of clients; None: they set the value.
-        replaces: A new command cancels the handler of the one before, instead of waiting for it.
+        handler: Handles the commands of clients; None: commands set the value.
+        replaces: A new command cancels the handler of the previous one instead of waiting for it.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Declared(Generic[_T]):
         state: str = State.IDLE,
     ) -> None:
         self.attribute = ""
-        self.handler: Callable[[Any, _T], Coroutine[Any, Any, None]] | None = None
+        self.handler: Callable[..., Coroutine[Any, Any, None]] | None = None
         self.replaces = False
         self.saved = saved
         self._label = label
@@ -98,7 +99,7 @@ class Declared(Generic[_T]):
 
     def __set_name__(self, owner: type[Any], attribute: str) -> None:
         if self.attribute and self.attribute != attribute:
-            raise DefinitionError(f"{attribute!r} is declared already, as {self.attribute!r}")
+            raise DefinitionError(f"{attribute!r} is already declared, as {self.attribute!r}")
         self.attribute = attribute
 
     def rename(self, name: str) -> None:
@@ -126,8 +127,8 @@ class Declared(Generic[_T]):
     ) -> Callable[[_D, _T], Coroutine[Any, Any, None]]:
         """Decorate the coroutine that handles the commands of clients.
 
-        It is given the wanted value. While it runs the state is Busy, then Ok; the property then has the wanted
-        value, unless the coroutine has assigned another. Raising :class:`Refused` makes it Alert, with the words.
+        It is given the requested value. While it runs, the state is Busy, then Ok; the property then has the requested
+        value, unless the coroutine has assigned another. Raising :class:`Refused` makes it Alert, with the text.
         Commands wait for each other.
         """
         return self._handled_by(handler, replaces=False)
@@ -135,18 +136,31 @@ class Declared(Generic[_T]):
     def task(
         self, handler: Callable[[_D, _T], Coroutine[Any, Any, None]]
     ) -> Callable[[_D, _T], Coroutine[Any, Any, None]]:
-        """As :meth:`command`; but a new command cancels the coroutine, and so does :meth:`PropertyDevice.cancel`."""
+        """Like :meth:`command`, but a new command cancels the coroutine, and so does :meth:`PropertyDevice.cancel`."""
         return self._handled_by(handler, replaces=True)
 
-    def _handled_by(
-        self, handler: Callable[[_D, _T], Coroutine[Any, Any, None]], replaces: bool
-    ) -> Callable[[_D, _T], Coroutine[Any, Any, None]]:
+    def _handled_by(self, handler: _H, replaces: bool) -> _H:
         if not inspect.iscoroutinefunction(handler):
-            raise TypeError(f"what handles {self._name or 'a property'!r} is a coroutine function: write async def")
+            raise TypeError(f"the handler of {self._name or 'a property'!r} must be a coroutine: write async def")
+        if self.attribute:  # it would get a handler there, too
+            raise TypeError(f"{self.attribute!r} belongs to another class: declare it again in the derived class")
         if self.handler is not None:
-            raise TypeError(f"{self._name or 'this property'!r} has a handler already: {self.handler.__qualname__}")
+            raise TypeError(f"{self._name or 'this property'!r} already has a handler: {self.handler.__qualname__}")
         self.handler, self.replaces = handler, replaces
+        vars(handler).setdefault("_indi_handles", []).append(self)
         return handler
+
+    @staticmethod
+    def handled_by(function: object) -> list[Declared[Any]]:
+        """The properties of which a function is the handler."""
+        found: list[Declared[Any]] = vars(function).get("_indi_handles", []) if inspect.isfunction(function) else []
+        return found
+
+    def handle(
+        self, handler: Callable[..., Coroutine[Any, Any, None]], device: Any, wanted: _T
+    ) -> Coroutine[Any, Any, None]:
+        """What a handler does with what a client wants."""
+        return handler(device, wanted)
 
     def vector(self) -> PropertyVector:
         """A new vector of this property."""
@@ -168,11 +182,11 @@ class Declared(Generic[_T]):
         return make(*about, self._state, members)
 
     def wanted(self, device: Any, values: dict[str, Any]) -> _T:
-        """What a client wants, as it is handed to the handler."""
+        """What a client has requested, in the form that the handler receives."""
         raise NotImplementedError
 
     def accept(self, device: Any, wanted: _T) -> None:
-        """Take over what a client wanted."""
+        """Set the values that a client has requested."""
         raise NotImplementedError
 
 
@@ -211,7 +225,7 @@ class Value(Declared[_T]):
         return result
 
     def to_wire(self, value: _T) -> Any:
-        """The value of the member for a value of the author's."""
+        """The member's value for a value that the author uses."""
         return value
 
     def store(self, vector: PropertyVector, value: _T) -> None:
@@ -233,12 +247,12 @@ class Number(Value[float]):
     """A number.
 
     Args:
-        value: At first.
+        value: The initial value.
         label: Human-readable text.
-        format: How clients show it, as by printf, or "%9.6m" for degrees and hours.
-        min: The smallest that a client may set.
-        max: The largest; there is a range only when min < max.
-        step: Of the arrows that clients show; 0 for none.
+        format: How clients show it: a printf format, or such as "%9.6m" for degrees and hours.
+        min: The smallest value that clients may set.
+        max: The largest value; there is a range only if min < max.
+        step: The step of the arrows that clients show; 0 for none.
     """
 
     vector_class = NumberVector
@@ -291,8 +305,8 @@ class Switch(Value[bool]):
     def from_wire(self, value: Any) -> bool:
         return value == "On" if isinstance(value, str) else bool(value)
 
-    def to_wire(self, value: bool) -> str:
-        return "On" if value else "Off"
+    def to_wire(self, value: bool | str) -> str:
+        return value if isinstance(value, str) else "On" if value else "Off"  # "Off" would be true
 
 
 class Light(Value[str]):
@@ -316,7 +330,7 @@ class Light(Value[str]):
 
 
 class Blob(Value[BlobValue]):
-    """An image, or other bytes: what is assigned is sent. Files are read when they are sent."""
+    """An image, or other bytes. What is assigned is sent; a file is read when it is sent."""
 
     vector_class = BLOBVector
 
@@ -338,7 +352,7 @@ class Blob(Value[BlobValue]):
 
 
 class Button(Declared[None]):
-    """A button: it is pressed, and springs back."""
+    """A button, which springs back when it has been pressed."""
 
     @property
     def perm(self) -> Permission:
@@ -348,17 +362,14 @@ class Button(Declared[None]):
         return self._vector_of(SwitchVector, [SwitchMember(self.name, self.label)], SwitchRule.AT_MOST_ONE)
 
     def pressed(self, handler: Callable[[_D], Coroutine[Any, Any, None]]) -> Callable[[_D], Coroutine[Any, Any, None]]:
-        """Decorate the coroutine that is run when the button is pressed."""
-
-        if not inspect.iscoroutinefunction(handler):
-            raise TypeError(f"what handles {self._name or 'a button'!r} is a coroutine function: write async def")
-
-        async def press(device: _D, _: None) -> None:
-            await handler(device)
-
-        press.__qualname__ = handler.__qualname__
-        self._handled_by(press, replaces=False)
+        """Decorate the coroutine that runs when the button is pressed."""
+        self._handled_by(handler, replaces=False)
         return handler
+
+    def handle(
+        self, handler: Callable[..., Coroutine[Any, Any, None]], device: Any, wanted: None
+    ) -> Coroutine[Any, Any, None]:
+        return handler(device)
 
     def wanted(self, device: Any, values: dict[str, Any]) -> None:
         return None
@@ -368,10 +379,10 @@ class Button(Declared[None]):
 
 
 class Choice(Value[_E]):
-    """One of several, as the members of an Enum: their names are for clients' programs, their values for people.
+    """One of several choices, the members of an Enum. Clients identify them by name and show their values to users.
 
     Args:
-        value: The one that is chosen at first; its class has the others.
+        value: The initial choice; its class has the others.
     """
 
     vector_class = SwitchVector
@@ -381,6 +392,8 @@ class Choice(Value[_E]):
         self._kind = type(value)
 
     def vector(self) -> PropertyVector:
+        if not issubclass(self._kind, Enum):
+            raise TypeError(f"a Choice is made with a member of an Enum, not with {self.value!r:.80}")
         members = [SwitchMember(one.name, str(one.value), "On" if one is self.value else "Off") for one in self._kind]
         return self._vector_of(SwitchVector, members, SwitchRule.ONE_OF_MANY)
 
@@ -390,7 +403,7 @@ class Choice(Value[_E]):
             return self._kind[on[0]]
         present: _E = device.read(self)
         if values.get(present.name, True) is False:
-            raise ValueError("one of them is always On: switch another one on")
+            raise ValueError("one of them is always On: turn another one On")
         return present
 
     def store(self, vector: PropertyVector, value: _E) -> None:

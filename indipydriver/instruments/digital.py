@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
@@ -19,20 +19,19 @@ __all__ = ["Inputs", "Outputs"]
 
 _OUTPUT, _INPUT, _ANALOG = "DIGITAL_OUTPUT_{}", "DIGITAL_INPUT_{}", "ANALOG_INPUT_{}"
 _PULSE, _DURATION = "PULSE_{}", "DURATION"
-_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
 class _Labelled(Instrument):
-    """Counted properties, to which clients may give other labels; these are shown when it is next connected."""
+    """Numbered properties. Clients may change their labels; new labels are shown after the next connection."""
 
     def _counted(self, interface: Interface, names: str, labels: Sequence[str], handle: Any = None) -> list[Bound]:
-        """One property for each label, and one that has the labels."""
+        """One property for each label, and one that holds the labels."""
         made = []
         first = find(names.format(1), interface)
         for n, label in enumerate(labels, 1):
             name = names.format(n)
             one = replace(first, name=name, label=label)
-            if len(one.members) == 1:  # its member is named like itself
+            if len(one.members) == 1:  # its member has its own name
                 one = replace(one, members=(replace(one.members[0], name=name, label=label),))
             made.append(self._bind(one, None if handle is None else partial(handle, n)))
         if labels:
@@ -55,7 +54,7 @@ class _Labelled(Instrument):
 
 
 class Outputs(_Labelled):
-    """Digital outputs. Say in `outputs` what there is, and override :meth:`set_output`. They are counted from 1.
+    """Digital outputs. List them in `outputs`, and override :meth:`set_output`. They are numbered from 1.
 
     Clients may set how long each of them stays on.
 
@@ -68,14 +67,14 @@ class Outputs(_Labelled):
 
     @optional
     async def set_output(self, number: int, on: bool) -> None:
-        """Switch an output on or off."""
+        """Turn an output on or off."""
 
     def output(self, number: int) -> bool:
-        """An output is on."""
+        """Whether an output is on."""
         return self._is_on(_OUTPUT.format(number), "ON")
 
     def show_output(self, number: int, on: bool) -> None:
-        """An output has been switched by something else."""
+        """Report that something else has switched an output."""
         self._put(_OUTPUT.format(number), {"OFF": not on, "ON": on}, State.OK)
 
     def _standard(self) -> list[Bound]:
@@ -119,7 +118,7 @@ class Outputs(_Labelled):
                 is_to_end = False
                 raise
             finally:
-                if is_to_end:  # also if that has failed: perhaps it is on
+                if is_to_end:  # even if that has failed: it may be on
                     await self.set_output(number, False)
                     self._choose(name, "OFF")
 
@@ -131,12 +130,12 @@ class Outputs(_Labelled):
             await self._send(name, State.ALERT if end is End.FAILED else State.OK)
 
         work = switch()
-        how: dict[str, Any] = {"ends": _ENDS, "then": then, "after": after, "takes": milliseconds / 1000}
+        how: dict[str, Any] = {"then": then, "after": after, "takes": milliseconds / 1000}
         await self._perform(pulse, work, accept=lambda: None, revoke=revoke, waits=False, **how)
 
 
 class Inputs(_Labelled):
-    """Inputs. Say in `inputs` and `analog_inputs` what there is; call :meth:`show_input` in poll().
+    """Inputs. List them in `inputs` and `analog_inputs`; call :meth:`show_input` in poll().
 
     Attributes:
         inputs: Labels of the digital inputs.
@@ -148,11 +147,11 @@ class Inputs(_Labelled):
     analog_inputs: ClassVar[Sequence[str]] = ()
 
     def show_input(self, number: int, on: bool) -> None:
-        """What a digital input is; they are counted from 1."""
+        """Report the state of a digital input; they are numbered from 1."""
         self._put(_INPUT.format(number), {"OFF": not on, "ON": on}, State.OK)
 
     def show_analog_input(self, number: int, value: float) -> None:
-        """What an analogue input measures; they are counted from 1."""
+        """Report what an analogue input measures; they are numbered from 1."""
         name = _ANALOG.format(number)
         self._put(name, {name: round(value, 6)}, State.OK)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from ..protocol.tags import State
@@ -24,8 +25,7 @@ _SHUTTER, _OPEN, _CLOSE = "DOME_SHUTTER", "SHUTTER_OPEN", "SHUTTER_CLOSE"
 _ABORT, _SYNC, _PARK, _POLICY = "DOME_ABORT_MOTION", "DOME_SYNC", "DOME_PARK", "DOME_SHUTTER_PARK_POLICY"
 _SPEED, _RPM, _LOCK = "DOME_SPEED", "DOME_SPEED_VALUE", "MOUNT_POLICY"
 _PLACE, _OPTION = "DOME_PARK_POSITION", "DOME_PARK_OPTION"
-_DIGITS: Final = 4  # of an azimuth
-_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+_AZIMUTH_DIGITS: Final = 4  # of an azimuth
 _MOUNT_PARK: Final = ("ACTIVE_TELESCOPE", "TELESCOPE_PARK")
 _LEFT: Final = "The dome is being parked, or unparked."
 
@@ -33,17 +33,20 @@ _LEFT: Final = "The dome is being parked, or unparked."
 class Dome(Parking, Slaving, Backlash):
     """A dome that turns: override :meth:`turn_to`. Or a roof: override :meth:`open_roof` and :meth:`close_roof`.
 
-    Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: it
-    then turns to where that looks through it, as far as clients have told its size and where the mount stands. It does
-    not follow any more when it is stopped.
+    Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: the
+    opening is then where the telescope looks through the dome, as far as clients have set the size of the dome and the
+    position of the mount in it. A dome that is stopped no longer follows the mount.
 
     Attributes:
-        park_azimuth: Where a dome is parked at first; clients may change it.
-        fastest: The highest speed in turns a minute, if :meth:`set_speed` is overridden.
+        park_azimuth: Where a dome is parked initially; clients may change it.
+        shutter_needs_park: The shutter has power only at the park position, so the dome stays there while it moves. If
+            False, parking with *Close On Park* closes it while the dome turns, and even if that jams.
+        fastest: The highest speed in turns per minute, if :meth:`set_speed` is overridden.
     """
 
     interface = Interface.DOME
     park_azimuth: ClassVar[float] = 0.0
+    shutter_needs_park: ClassVar[bool] = False
     fastest: ClassVar[float] = 10.0
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {"ACTIVE_TELESCOPE": ("TELESCOPE_PARK",)}
     _park, _park_place, _park_option, _park_what = _PARK, _PLACE, _OPTION, "dome"
@@ -53,7 +56,7 @@ class Dome(Parking, Slaving, Backlash):
 
     @optional
     async def turn_to(self, azimuth: float) -> None:
-        """Turn to an azimuth; return when it is there. Assign :attr:`azimuth` on the way."""
+        """Turn to an azimuth; return when the dome has arrived. Assign :attr:`azimuth` on the way."""
 
     @optional
     async def start_turning(self, clockwise: bool) -> None:
@@ -77,32 +80,32 @@ class Dome(Parking, Slaving, Backlash):
 
     @optional
     async def abort(self) -> None:
-        """Stop all motion. What moves it has been cancelled before."""
+        """Stop all motion. What moves it has already been cancelled."""
 
     @optional
     async def sync(self, azimuth: float) -> None:
-        """From now on the place where it is has this azimuth."""
+        """Take this azimuth as the present one."""
 
     @optional
     async def set_speed(self, rpm: float) -> None:
-        """Turn at this speed from now on, in turns a minute."""
+        """Turn at this speed from now on, in turns per minute."""
 
     # --- what an author reads and assigns ---
 
     @property
     def azimuth(self) -> float:
-        """Where the opening is, in degrees. Assign it when it has turned."""
+        """Where the opening is, in degrees. Assign it when the dome has turned."""
         return self._get(_ABS, _ABS_MEMBER)
 
     @azimuth.setter
     def azimuth(self, degrees: float) -> None:
-        if self._put(_ABS, {_ABS_MEMBER: on_circle(degrees, _DIGITS)}):
+        if self._put(_ABS, {_ABS_MEMBER: on_circle(degrees, _AZIMUTH_DIGITS)}):
             self._operations.progressed(_PARK)
             self._operations.progressed(_REL)
 
     @property
     def shutter_open(self) -> bool | None:
-        """The shutter is open, or closed; None: in between, or not known."""
+        """Whether the shutter is open; None: in between, or not known."""
         chosen = self._chosen(_SHUTTER)
         known = chosen is not None and self._vector(_SHUTTER).state == State.OK
         return chosen == _OPEN if known else None
@@ -114,8 +117,9 @@ class Dome(Parking, Slaving, Backlash):
 
     # --- its properties ---
 
-    _is_turning = False  # by start_turning(), until it is stopped
-    _holds_shutter = False  # it is being parked, or unparked, and opens or closes the shutter
+    _is_turning = False  # it turns, by start_turning(), until it is stopped
+    _holds_shutter = False  # parking or unparking opens or closes the shutter
+    _has_begun_to_close = False  # whether the shutter has, since the dome was told to park
 
     def _standard(self) -> list[Bound]:
         self._require("turn_to", "open_roof")
@@ -127,7 +131,7 @@ class Dome(Parking, Slaving, Backlash):
         table = Interface.DOME
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
             (_SHUTTER, self._on_shutter, shutter, {}),
-            (_POLICY, self._on_policy, shutter, {"permanent": True}),
+            (_POLICY, partial(self._store, _POLICY), shutter, {"permanent": True}),
             (_MOTION, moves, True, {}),
             (_REL, self._on_dome_relative, turns, {}),
             (_ABS, self._on_dome_absolute, True, {"shown": turns}),
@@ -136,7 +140,7 @@ class Dome(Parking, Slaving, Backlash):
             (_SPEED, self._on_dome_speed, self._implements("set_speed"), {}),
             (_PARK, self._on_dome_park, True, {}),
             (_OPTION, self._on_park_option, turns, {}),
-            (_LOCK, self._on_mount_policy, True, {"permanent": True}),
+            (_LOCK, partial(self._store_choice, _LOCK), True, {"permanent": True}),
         ]
         found = {name: [self._bind(find(name, table), handle, **how)] for name, handle, there, how in names if there}
         if turns:
@@ -145,7 +149,7 @@ class Dome(Parking, Slaving, Backlash):
         found["DOME_BACKLASH"] = self._backlash_bounds(table)
         order = [standard.name for standard in INTERFACES[table]] + ["DOME_BACKLASH"]
         made = [bound for name in sorted(found, key=order.index) for bound in found[name]]
-        if not turns:  # what people see of a roof
+        if not turns:  # the words for a roof
             motion = next(bound.vector for bound in made if bound.vector.name == _MOTION)
             for member, label in ((_CW, "Open"), (_CCW, "Close")):
                 motion.data[member].label = label
@@ -167,7 +171,7 @@ class Dome(Parking, Slaving, Backlash):
             raise Refused("The dome moves")
 
     def _was_interrupted(self) -> None:
-        if self._has(_SHUTTER) and self._vector(_SHUTTER).state != State.OK:  # half way, or it has failed
+        if self._has(_SHUTTER) and self._vector(_SHUTTER).state != State.OK:  # half-way, or it has failed
             self._choose(_SHUTTER, None)
         if not self._is_turning:
             self._choose(_MOTION, None)
@@ -195,8 +199,10 @@ class Dome(Parking, Slaving, Backlash):
             raise Refused("Please unpark the dome before issuing any motion commands.")
         if _PARK in self._operations:
             raise Refused(_LEFT)
+        if self._keeps_place():
+            raise Refused("The shutter moves, and has power only here.")
         if not by_hand and (self._is_turning or _MOTION in self._operations):
-            raise Refused("The dome moves: stop it first.")
+            raise Refused("The dome is moving: stop it first.")
 
     async def _on_dome_absolute(self, values: dict[str, Any]) -> None:
         self._check_dome()
@@ -208,31 +214,38 @@ class Dome(Parking, Slaving, Backlash):
         self._vector(_REL)[_REL_MEMBER] = values[_REL_MEMBER]
         await self._turn(_REL, self.azimuth + values[_REL_MEMBER], (_ABS, _MOTION))
 
-    async def _turn(self, name: str, azimuth: float, others: tuple[str, ...]) -> None:
-        azimuth = on_circle(azimuth, _DIGITS)
-        self._is_to_stop = False  # it goes there instead
+    async def _turn(self, name: str, azimuth: float, others: tuple[str, ...], *, follows: bool = False) -> None:
+        azimuth = on_circle(azimuth, _AZIMUTH_DIGITS)
+        self._is_to_stop = False  # it goes to the new position instead
         after = [*self._operations.drop(_ABS, _REL), *self._operations.running(_ABORT)]
         self._choose(_MOTION, _CW if (azimuth - self.azimuth) % 360 < 180 else _CCW)
 
         def accept() -> None:
-            self._choose(_MOTION, None)
             if abs(azimuth - self.azimuth) > 1e-9:
                 self.azimuth = azimuth
 
+        async def then(end: End) -> None:
+            await self._rest()
+            self._has_turned(end, follows)
+
         await self._perform(
             name,
-            self.turn_to(azimuth),
+            self._turn_with_mount(azimuth) if follows else self._turn_dome(name, azimuth),
             accept=accept,
             revoke=lambda: self._choose(_MOTION, None),
             others=others,
             waits=False,
-            ends=_ENDS,
-            then=lambda end: self._rest(),
+            then=then,
             after=after,
         )
 
+    async def _turn_dome(self, name: str, azimuth: float) -> None:
+        await self.turn_to(azimuth)
+        self._check_going_on(name)
+        self._choose(_MOTION, None)
+
     async def _rest(self) -> None:
-        """It stands still: no direction is on."""
+        """The dome stands still: no direction is on."""
         if self._chosen(_MOTION) is not None and not self._is_turning:
             await self._button(_MOTION, State.IDLE if self._vector(_ABS).state == State.IDLE else State.OK)
 
@@ -250,7 +263,7 @@ class Dome(Parking, Slaving, Backlash):
             await self._park_or_unpark(member == _CCW)
             return
         if self._is_turning and self._chosen(_MOTION) is not None:
-            message = "" if member == self._chosen(_MOTION) else "[WARNING] The dome moves: stop it first."
+            message = "" if member == self._chosen(_MOTION) else "[WARNING] The dome is moving: stop it first."
             await self._send(_MOTION, State.BUSY, message=message)
             return
         self._check_dome(by_hand=True)
@@ -266,7 +279,7 @@ class Dome(Parking, Slaving, Backlash):
         )
 
     async def _start_turning(self, clockwise: bool) -> None:
-        self._is_turning = True  # perhaps also if that fails
+        self._is_turning = True  # it may move even if that fails
         try:
             await self.start_turning(clockwise)
         except Refused:
@@ -274,11 +287,13 @@ class Dome(Parking, Slaving, Backlash):
             raise
 
     async def _halt(self, name: str) -> None:
-        """Stop all motion because of a command for a property, and tell what has become of that."""
+        """Stop all motion because of a command for a property, and report the outcome."""
         told = [other for other in (_ABS, _REL, _MOTION) if other != name and self._vector_is_busy(other)]
         parking, shutter = _PARK in self._operations, _SHUTTER in self._operations
         is_led = parking or _ABS in self._operations or _REL in self._operations
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK, _SHUTTER)
+        if name == _ABORT or is_led:
+            self._follow_no_more()
 
         def accept() -> None:
             self._is_turning = self._is_to_stop = False
@@ -300,8 +315,6 @@ class Dome(Parking, Slaving, Backlash):
         if parking and _PARK not in self._operations:
             self._choose(_PARK, "PARK" if self._is_parked else "UNPARK")
             await self._send(_PARK, State.ALERT)
-        if name == _ABORT or is_led:
-            await self._follow_no_more()
 
     def _vector_is_busy(self, name: str) -> bool:
         is_on = name == _MOTION and self._chosen(_MOTION) is not None
@@ -333,7 +346,8 @@ class Dome(Parking, Slaving, Backlash):
 
     async def _park_or_unpark(self, wanted: bool) -> None:
         member = "PARK" if wanted else "UNPARK"
-        if self._rests(wanted):
+        is_open = wanted and self._turns and self._parking_moves_shutter(True) and self.shutter_open is not False
+        if self._rests(wanted) and not is_open:
             self.info("The dome is already parked." if wanted else "The dome is already unparked.")
             self._choose(_PARK, member)
             await self._send(_PARK, State.OK)
@@ -342,20 +356,21 @@ class Dome(Parking, Slaving, Backlash):
             return
         if wanted and self._is_on(_LOCK, "MOUNT_LOCKS") and self._seen_rest(*_MOUNT_PARK) != "PARK":
             message = "[ERROR] Cannot park the dome while the mount is not parked."
-            if _PARK in self._operations:  # what it does goes on
+            if _PARK in self._operations:  # it goes on with what it was doing
                 await self._send(_PARK, message=message)
-                await self._send(_MOTION)  # perhaps that was written
+                await self._send(_MOTION)  # it may have been written
                 return
-            self._choose(_PARK, "UNPARK")
+            self._choose(_PARK, "PARK" if self._is_parked else "UNPARK")
             await self._send(_PARK, State.ALERT, message=message)
             await self._button(_MOTION, State.IDLE)
             return
         self._sets_out(wanted, is_to_stop=self._holds_shutter and not self._parking_moves_shutter(wanted))
-        self._is_to_stop = self._is_to_stop and self._turns  # a roof moves the other way, or on
+        self._is_to_stop = self._is_to_stop and self._turns  # a roof reverses, or goes on
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK)
         if self._is_to_stop or self._parking_moves_shutter(wanted):
             after += self._operations.drop(_SHUTTER, quietly=False)
         after += self._operations.running(_ABORT)
+        self._has_begun_to_close = False
         self._choose(_PARK, member)
         if not self._turns:
             self._choose(_MOTION, _CCW if wanted else _CW)
@@ -372,14 +387,16 @@ class Dome(Parking, Slaving, Backlash):
         async def then(end: End) -> None:
             if self._turns:
                 await self._send(_ABS, State.IDLE if wanted and end is End.DONE else State.OK)
+            if end is End.FAILED and self.connected and wanted:
+                self._follow_no_more()
+                await self._close_on_the_way()  # perhaps it rains
 
         others: tuple[str, ...] = (_MOTION,)
         if self._turns:
             others = (_ABS, *(name for name in (_REL, _MOTION) if self._vector_is_busy(name)))
         ends = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
-        work = self._parking(wanted)
         how: dict[str, Any] = {"accept": accept, "revoke": revoke, "others": others, "ends": ends, "then": then}
-        await self._perform(_PARK, work, waits=False, after=after, **how)
+        await self._perform(_PARK, self._parking(wanted), waits=False, after=after, **how)
 
     async def _parking(self, wanted: bool) -> None:
         if self._is_turning or self._is_to_stop:
@@ -395,11 +412,19 @@ class Dome(Parking, Slaving, Backlash):
             await (self.close_roof() if wanted else self.open_roof())
             return
         if wanted:
-            azimuth = on_circle(self.park_position[0], _DIGITS)
+            await self._close_on_the_way()
+        if wanted and not self.parked:  # else only the shutter is to be closed
+            azimuth = on_circle(self.park_position[0], _AZIMUTH_DIGITS)
             await self.turn_to(azimuth)
             self._check_going_on(_PARK)
             self.azimuth = azimuth
         if not self._parking_moves_shutter(wanted):
+            return
+        if self._has_begun_to_close:
+            await self._operations.join(_SHUTTER)
+            if self._chosen(_SHUTTER) is None:
+                raise Refused("The shutter has not been closed.")
+            self.shutter_open = False  # also if it was refused meanwhile to open it
             return
         self._holds_shutter, before = True, self.shutter_open
         self._operations.progressed(_PARK)
@@ -412,12 +437,18 @@ class Dome(Parking, Slaving, Backlash):
         except Refused:  # so it has not moved
             self.shutter_open = before
             raise
-        except BaseException as error:  # perhaps it is half open
+        except BaseException as error:  # it may be half open
             state = State.ALERT if isinstance(error, Exception) else State.IDLE
             self._put(_SHUTTER, {_OPEN: False, _CLOSE: False}, state)
             raise
         finally:
             self._holds_shutter = False
+
+    async def _close_on_the_way(self) -> None:
+        """Begin to close the shutter wherever the dome is, if parking is to close it and has not begun to."""
+        may_close = self._turns and not (self.shutter_needs_park or self._has_begun_to_close)
+        if may_close and self._parking_moves_shutter(True):
+            await self._move_shutter(_CLOSE, parks=True)
 
     def _parking_moves_shutter(self, wanted: bool) -> bool:
         policy = "SHUTTER_CLOSE_ON_PARK" if wanted else "SHUTTER_OPEN_ON_UNPARK"
@@ -432,17 +463,19 @@ class Dome(Parking, Slaving, Backlash):
         may_hold = _PARK in self._operations and self._parking_moves_shutter(self._is_to_park)
         if may_hold or self._holds_shutter:
             raise Refused(f"{_LEFT} Abort that first.")
-        after = self._operations.running(_ABORT, _MOTION)
+        await self._move_shutter(member)
+
+    async def _move_shutter(self, member: str, *, parks: bool = False) -> None:
+        self._has_begun_to_close = parks
         self._choose(_SHUTTER, member)
         work = self.open_shutter() if member == _OPEN else self.close_shutter()
-        how: dict[str, Any] = {"accept": lambda: self._choose(_SHUTTER, member), "ends": _ENDS, "after": after}
-        await self._perform(_SHUTTER, work, waits=False, **how)
+        how: dict[str, Any] = {"revoke": lambda: self._choose(_SHUTTER, None), "waits": False}
+        how |= {"accept": lambda: self._choose(_SHUTTER, member), "after": self._operations.running(_ABORT, _MOTION)}
+        await self._perform(_SHUTTER, work, **how)
 
-    async def _on_policy(self, values: dict[str, Any]) -> None:
-        await self._store(_POLICY, values)
-
-    async def _on_mount_policy(self, values: dict[str, Any]) -> None:
-        await self._store_choice(_LOCK, values)
+    def _keeps_place(self) -> bool:
+        """The shutter moves, and would lose its power if the dome turned."""
+        return self.shutter_needs_park and _SHUTTER in self._operations
 
     async def _on_dome_speed(self, values: dict[str, Any]) -> None:
         rpm = values[_RPM]
@@ -451,7 +484,7 @@ class Dome(Parking, Slaving, Backlash):
     # --- following the mount ---
 
     def _may_follow(self) -> bool:
-        if self._is_parked or self._is_turning:
+        if self._is_parked or self._is_turning or self._keeps_place():
             return False
         return not any(name in self._operations for name in (_ABS, _REL, _MOTION, _PARK, _ABORT))
 
@@ -459,4 +492,7 @@ class Dome(Parking, Slaving, Backlash):
         return self.azimuth
 
     async def _turn_opening(self, azimuth: float) -> None:
-        await self._turn(_ABS, azimuth, (_MOTION,))
+        await self._turn(_ABS, azimuth, (_MOTION,), follows=True)
+
+    async def _turn_with_mount(self, azimuth: float) -> None:
+        await self._turn_dome(_ABS, azimuth)

@@ -1,4 +1,4 @@
-"""The driver of devices that look after themselves."""
+"""A driver whose devices handle everything themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["InstrumentDriver"]
 
 
 class InstrumentDriver(IPyDriver):
-    """A driver that hands everything to its devices: instruments, or other devices with devrxevent() and the like.
+    """A driver that hands everything to its devices: instruments, or other devices with devrxevent() and so on.
 
     ::
 
@@ -32,7 +32,7 @@ class InstrumentDriver(IPyDriver):
         for device in self.devices():
             try:
                 await device.devsnoopevent(event)
-            except Exception as error:  # the others are to have it nevertheless
+            except Exception as error:  # the others must get it nevertheless
                 failed = failed or error
         if failed is not None:
             raise failed

@@ -22,10 +22,10 @@ _NAME: Final = "FILTER_NAME"
 
 
 class FilterWheel(Instrument):
-    """A filter wheel, also as part of a camera. Override :meth:`select`.
+    """A filter wheel, on its own or as part of a camera. Override :meth:`select`.
 
     Attributes:
-        filters: The names of the filters at first, one for each slot. Assign it in connect() if only the hardware knows
+        filters: The initial names of the filters, one for each slot. Assign it in connect() if only the hardware knows
             how many there are. Clients may change the names.
     """
 
@@ -34,15 +34,15 @@ class FilterWheel(Instrument):
 
     @optional
     async def select(self, slot: int) -> None:
-        """Turn to a slot, from 1; return when it is there."""
+        """Turn to a slot, numbered from 1; return when the wheel has arrived."""
 
     @optional
     async def set_names(self, names: list[str]) -> None:
-        """Keep the names of the filters in the hardware."""
+        """Store the names of the filters in the hardware."""
 
     @property
     def slot(self) -> int:
-        """The slot that is in the light, from 1. Assign it when it has changed."""
+        """The slot in the light path, numbered from 1. Assign it when it has changed."""
         return round(self._get(_SLOT, _SLOT_MEMBER))
 
     @slot.setter
@@ -54,14 +54,16 @@ class FilterWheel(Instrument):
         """The names of the filters, as clients have given them."""
         return [str(name) for name in self._vector(_NAME).values()]
 
-    _has_arrived = True  # where the last command wanted it to be
+    _has_arrived = True  # the target of the last command
 
     def _standard(self) -> list[Bound]:
         self._require("select")
         table = Interface.FILTER
         members = [StandardMember(*_member(n), name) for n, name in enumerate(self.filters, 1)]
+        slot = self._bind(find(_SLOT, table), self._on_slot)
+        slot.moves = True
         return [
-            self._bind(find(_SLOT, table), self._on_slot),
+            slot,
             self._bind(find(_NAME, table), self._on_names, members=members),
             *super()._standard(),
         ]
@@ -73,7 +75,7 @@ class FilterWheel(Instrument):
         if self.slot > len(names):  # another wheel
             self._vector(_SLOT)[_SLOT_MEMBER] = len(names)
             self._has_arrived = False
-        set_limits(self._vector(_SLOT), _SLOT_MEMBER, 1, max(len(names), 2))  # 1..1 would be no range
+        set_limits(self._vector(_SLOT), _SLOT_MEMBER, 1, max(len(names), 2))  # 1..1 would not be a range
         await super()._prepare()
 
     async def _on_slot(self, values: dict[str, Any]) -> None:
@@ -84,7 +86,7 @@ class FilterWheel(Instrument):
         if slot == self.slot and _SLOT not in self._operations and self._has_arrived:
             await self._send(_SLOT, State.OK)
             return
-        if LOADING.get() and _SLOT in self._operations:  # what was wanted since then counts
+        if LOADING.get() and _SLOT in self._operations:  # later commands take precedence
             return
         self.info(f"Setting current filter to slot {slot}")
         self._has_arrived = False
@@ -101,7 +103,7 @@ class FilterWheel(Instrument):
         names = [str(values.get(member, name)) for member, name in self._vector(_NAME).items()]
         if not self._implements("set_names"):
             await self._send(_NAME, State.OK, values)
-            await self._save_one(_NAME)
+            self._save_one(_NAME)
             return
         await self._perform(_NAME, self.set_names(names), accept=lambda: self._put(_NAME, values))
 

@@ -13,7 +13,7 @@ __all__ = ["Card", "fits_file"]
 _BLOCK: Final = 2880
 _CARD: Final = 80
 _CHUNK: Final = 1 << 20
-_CODES: Final = {8: "B", 16: "H", 32: "I"}
+_ARRAY_CODES: Final = {8: "B", 16: "H", 32: "I"}
 
 
 class Card(NamedTuple):
@@ -33,7 +33,7 @@ class Card(NamedTuple):
 def fits_file(
     pixels: bytes | bytearray | memoryview, width: int, height: int, bits: int, cards: Iterable[Card]
 ) -> bytes:
-    """A file with one image; blocks for a while if it is large.
+    """A file with one image; blocks for some time if it is large.
 
     Args:
         pixels: In the order of this machine's bytes, row by row from the top; three planes (red, green, blue) for a
@@ -41,17 +41,17 @@ def fits_file(
         width: Pixels in a row.
         height: Rows.
         bits: Of a pixel: 8, 16 or 32.
-        cards: The header behind what describes the data.
+        cards: The header, after the cards that describe the data.
 
     Raises:
         ValueError: There are too many or too few pixels.
     """
-    if bits not in _CODES:
+    if bits not in _ARRAY_CODES:
         raise ValueError(f"a pixel has 8, 16 or 32 bits, not {bits}")
     data = memoryview(pixels).cast("B")
     planes, rest = divmod(len(data), width * height * bits // 8)
     if rest or planes not in (1, 3):
-        raise ValueError(f"{len(data)} bytes are no image of {width} by {height} pixels with {bits} bits")
+        raise ValueError(f"{len(data)} bytes are not an image of {width} by {height} pixels with {bits} bits")
     head = [Card("SIMPLE", True, "file conforms to FITS standard"), Card("BITPIX", bits, "bits of a pixel")]
     head.append(Card("NAXIS", 2 if planes == 1 else 3, "number of axes"))
     head += [Card("NAXIS1", width), Card("NAXIS2", height)]
@@ -66,10 +66,10 @@ def fits_file(
 
 
 def _signed(data: memoryview, bits: int) -> bytes:
-    """Pixels as FITS has them: the most significant byte first, the sign bit turned over."""
+    """Pixels as FITS has them: the most significant byte first, the sign bit inverted."""
     if bits == 8:
         return bytes(data)
-    values = array(_CODES[bits], data.tobytes())
+    values = array(_ARRAY_CODES[bits], data.tobytes())
     if sys.byteorder == "little":
         values.byteswap()
     raw = values.tobytes()
@@ -90,7 +90,7 @@ def _card(card: Card) -> str:
             value = _float(card.value).rjust(20)
         case _:
             quoted = _plain(card.value).replace("'", "''")[:66]
-            if (len(quoted) - len(quoted.rstrip("'"))) % 2:  # cut within a pair
+            if (len(quoted) - len(quoted.rstrip("'"))) % 2:  # truncated within a pair
                 quoted = quoted[:-1]
             value = f"'{quoted.ljust(8)}'".ljust(20)
     comment = f" / {_plain(card.comment)}" if card.comment else ""

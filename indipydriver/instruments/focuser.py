@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from numbers import Real
 from typing import Any, ClassVar
 
 from ..protocol.tags import State
 from ..standard import Interface, find
 from .backlash import Backlash
-from .operations import End, Operation, Refused
+from .operations import Operation, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
 from .standardvectors import set_limits
@@ -24,18 +25,18 @@ _SPEED, _SPEED_MEMBER = "FOCUS_SPEED", "FOCUS_SPEED_VALUE"
 _TEMPERATURE = "FOCUS_TEMPERATURE"
 _STEPS, _STEPS_MEMBER = "FOCUS_BACKLASH_STEPS", "FOCUS_BACKLASH_VALUE"
 _TOGGLE, _REVERSE, _MOTION = "FOCUS_BACKLASH_TOGGLE", "FOCUS_REVERSE_MOTION", "FOCUS_MOTION"
-_LEAST, _MOST = 1000, 1_000_000  # that clients may set as the largest position; more or less for those that need it
-_ENDS = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+# What clients may set as the largest position; extended for focusers that need it.
+_LEAST_MAXIMUM, _MOST_MAXIMUM = 1000, 1_000_000
 
 
 class Focuser(Backlash):
     """A focuser. Override :meth:`move_to` if it knows where it is, else :meth:`move_by` or :meth:`move_for`.
 
-    Positions are whole steps; more is outward. A motion is cancelled by a new one, and by :meth:`abort`; then
+    Positions are whole steps; more is outward. A motion is cancelled by a new one, or by :meth:`abort`; then
     :attr:`position` is what was last assigned.
 
     Attributes:
-        maximum: The largest position, at first; clients may change it.
+        maximum: The initial largest position; clients may change it.
         speeds: The highest speed, if :meth:`set_speed` is overridden; the lowest is 1.
     """
 
@@ -48,11 +49,11 @@ class Focuser(Backlash):
 
     @optional
     async def move_to(self, position: int) -> None:
-        """Move to a position; return when it is there. Assign :attr:`position` on the way."""
+        """Move to a position; return when the focuser has arrived. Assign :attr:`position` on the way."""
 
     @optional
     async def move_by(self, steps: int) -> None:
-        """Move inward (less than 0) or outward by some steps; by default by :meth:`move_to`."""
+        """Move inward (less than 0) or outward by some steps; by default with :meth:`move_to`."""
         await self.move_to(self.position + steps)
 
     @optional
@@ -61,30 +62,30 @@ class Focuser(Backlash):
 
     @optional
     async def abort(self) -> None:
-        """Stop the motion. What moves it has been cancelled before."""
+        """Stop the motion. What moves it has already been cancelled."""
 
     @optional
     async def sync(self, position: int) -> None:
-        """From now on the place where it is has this position."""
+        """Take this position as the present one."""
 
     @optional
     async def set_speed(self, speed: int) -> None:
-        """Take another speed for the next motion."""
+        """Set the speed for the next motion."""
 
     @optional
     async def set_reverse(self, reverse: bool) -> None:
-        """Exchange inward and outward."""
+        """Exchange inward and outward. It is not called while the focuser moves."""
 
     @optional
     async def read_temperature(self) -> float:
-        """The temperature in degrees Celsius, read as often as it is polled."""
+        """Return the temperature in degrees Celsius; called whenever the device is polled."""
         raise NotImplementedError
 
     # --- what an author reads and assigns ---
 
     @property
     def position(self) -> int:
-        """Where it is, in steps. Assign it when it has moved."""
+        """The position, in steps. Assign it when the focuser has moved."""
         return round(self._get(_ABS, _ABS_MEMBER))
 
     @position.setter
@@ -94,7 +95,7 @@ class Focuser(Backlash):
 
     @property
     def reversed(self) -> bool:
-        """Inward and outward are exchanged."""
+        """Whether inward and outward are exchanged."""
         return self._has(_REVERSE) and self._is_on(_REVERSE, "INDI_ENABLED")
 
     # --- its properties ---
@@ -116,15 +117,15 @@ class Focuser(Backlash):
         }
         made = []
         for name, (handler, is_there) in handlers.items():
-            if is_there or name == _ABS:  # the position is kept there in any case
+            if is_there or name == _ABS:  # that file keeps the position in any case
                 made.append(self._bind(find(name, Interface.FOCUSER), handler, shown=is_there))
         made += self._backlash_bounds(Interface.FOCUSER)
         if self._implements("read_temperature"):
             made.append(self._bind(find(_TEMPERATURE, Interface.FOCUSER)))
         for bound in made:
             if bound.vector.name == _MAX:
-                least = _LEAST if self.maximum > _LEAST else 1
-                set_limits(bound.vector, _MAX_MEMBER, least, max(_MOST, self.maximum))
+                least = _LEAST_MAXIMUM if self.maximum > _LEAST_MAXIMUM else 1
+                set_limits(bound.vector, _MAX_MEMBER, least, max(_MOST_MAXIMUM, self.maximum))
                 bound.vector[_MAX_MEMBER] = self.maximum
             elif bound.vector.name == _SPEED:
                 set_limits(bound.vector, _SPEED_MEMBER, 1, self.speeds)
@@ -136,7 +137,7 @@ class Focuser(Backlash):
         await super()._prepare()
 
     def _limit_focuser(self) -> int:
-        """Make the limits of all positions those of the largest one, which is returned."""
+        """Set the limits of all positions from the largest position, which is returned."""
         most = round(self._get(_MAX, _MAX_MEMBER)) if self._has(_MAX) else self.maximum
         for name, member, high, step in (
             (_ABS, _ABS_MEMBER, most, most / 50),
@@ -159,6 +160,8 @@ class Focuser(Backlash):
         if self._has(_TEMPERATURE):
             try:
                 celsius = await self.read_temperature()
+                if not isinstance(celsius, Real):
+                    raise TypeError(f"read_temperature() returned {celsius!r:.80}, which is no number")
             except Exception:
                 self._put(_TEMPERATURE, {}, State.ALERT)
                 raise
@@ -179,16 +182,15 @@ class Focuser(Backlash):
             accept=lambda: self._focuser_arrives(target),
             others=(_REL,),
             waits=False,
-            ends=_ENDS,
             after=self._focuser_ends(_TIMER),
         )
 
     async def _on_relative(self, values: dict[str, Any]) -> None:
         steps = round(values[_REL_MEMBER])
         if steps < 0:
-            await self._send(_REL, State.ALERT, message="[ERROR] The number of steps is not negative")
+            await self._send(_REL, State.ALERT, message="[ERROR] The number of steps must not be negative")
             return
-        if steps == 0:  # as whoever sends all values back
+        if steps == 0:  # as a client does that sends all values back
             await self._send(_REL, State.OK)
             return
         steps = steps if self._is_on(_MOTION, "FOCUS_OUTWARD") else -steps
@@ -199,7 +201,7 @@ class Focuser(Backlash):
 
         async def move() -> None:
             nonlocal begin
-            begin = self.position  # what moved it has been stopped only now
+            begin = self.position  # the previous motion has stopped only now
             if knows_place and not 0 <= begin + steps <= self._focuser_most():
                 raise Refused(self._focuser_bounds())
             await self.move_by(steps)
@@ -210,7 +212,7 @@ class Focuser(Backlash):
 
         self._vector(_REL)[_REL_MEMBER] = abs(steps)
         name, other = (_ABS, _REL) if knows_place else (_REL, _ABS)
-        how: dict[str, Any] = {"accept": accept, "ends": _ENDS, "after": self._focuser_ends(_TIMER)}
+        how: dict[str, Any] = {"accept": accept, "after": self._focuser_ends(_TIMER)}
         await self._perform(name, move(), others=(other,), waits=False, **how)
 
     def _focuser_most(self) -> int:
@@ -242,13 +244,13 @@ class Focuser(Backlash):
 
         after = self._focuser_ends(_ABS, _REL)
         self._vector(_TIMER)[_TIMER_MEMBER] = values[_TIMER_MEMBER]
-        await self._perform(_TIMER, move(), waits=False, ends=_ENDS, after=after, takes=seconds)
+        await self._perform(_TIMER, move(), waits=False, after=after, takes=seconds)
 
     def _focuser_ends(self, *told: str) -> list[Operation]:
-        """Cancel whatever moves it, and tell of some; what must have ended before it moves anew."""
+        """Cancel whatever moves it, and report some of the ends. Returns what must have ended before it moves again."""
         quiet = [name for name in (_ABS, _REL, _TIMER) if name not in told]
         dropped = self._operations.drop(*quiet) + self._operations.drop(*told, quietly=False)
-        return dropped + self._operations.running("FOCUS_ABORT_MOTION")
+        return dropped + self._operations.running("FOCUS_ABORT_MOTION", _REVERSE)
 
     async def _on_focuser_abort(self, values: dict[str, Any]) -> None:
         name = "FOCUS_ABORT_MOTION"
@@ -290,7 +292,11 @@ class Focuser(Backlash):
         for name in (_ABS, _SYNC, _REL):
             if self._has(name):
                 await self._send_limits(name)
-        await self._save_one(_MAX)
+        self._save_one(_MAX)
 
     async def _on_focuser_reverse(self, values: dict[str, Any]) -> None:
+        member = next((member for member, on in values.items() if on), None)
+        is_new = member is not None and (member == "INDI_ENABLED") != self.reversed
+        if is_new and self._operations.running(_ABS, _REL, _TIMER):
+            raise Refused("The focuser moves")
         await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ..protocol.tags import State
 from ..standard import Interface, find
 from .instrument import Instrument
+from .loops import SHORTEST_PERIOD
 from .propertydevice import Bound
 from .site import LARGEST_OFFSET
 from .standarddevice import optional
@@ -20,10 +21,9 @@ from .watched import watched
 __all__ = ["GPS", "Fix"]
 
 _PLACE, _TIME, _REFRESH, _PERIOD = "GEOGRAPHIC_COORD", "TIME_UTC", "GPS_REFRESH", "GPS_REFRESH_PERIOD"
-_SHORTEST: Final = 1.0  # seconds between two readings, however small a number clients send
-_RETRY: Final = 5.0  # seconds between two tries without a fix
+_FIX_RETRY: Final = 5.0  # seconds between two attempts without a fix
 _HIGHEST: Final = 100_000  # metres
-_FIRST_YEAR: Final = 1980  # of GPS
+_FIRST_YEAR: Final = 1980  # when GPS time begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Fix:
         latitude: Degrees north.
         longitude: Degrees east.
         elevation: Metres.
-        utc: The time, in UTC if it has no zone; None: that of this machine.
-        offset: Hours by which the local time is ahead; None: that of this machine.
+        utc: The time, taken as UTC if it has no zone; None: the time of this machine.
+        offset: Hours by which the local time is ahead of UTC; None: the offset of this machine.
     """
 
     latitude: float
@@ -46,13 +46,13 @@ class Fix:
 
 
 def _check(fix: Fix) -> None:
-    """Raise ValueError, if a receiver cannot have found this."""
+    """Raise ValueError if no receiver can have reported this."""
     if not (-90 <= fix.latitude <= 90 and math.isfinite(fix.longitude) and abs(fix.elevation) < _HIGHEST):
-        raise ValueError(f"this is no place: {fix}")
+        raise ValueError(f"not a valid place: {fix}")
     if fix.offset is not None and not abs(fix.offset) <= LARGEST_OFFSET:
-        raise ValueError(f"this is no offset: {fix}")
+        raise ValueError(f"not a valid offset: {fix}")
     if _utc(fix).year < _FIRST_YEAR:
-        raise ValueError(f"this is no time: {fix}")
+        raise ValueError(f"not a valid time: {fix}")
 
 
 def _utc(fix: Fix) -> datetime:
@@ -63,8 +63,8 @@ def _utc(fix: Fix) -> datetime:
 class GPS(Instrument):
     """A GPS receiver. Override :meth:`read_fix`.
 
-    It is read when it is connected, when clients want it, and as often as they say. The clock of this machine is never
-    set.
+    It is read when it is connected, at the request of clients, and at the interval that they set. The clock of this
+    machine is never set.
     """
 
     interface = Interface.GPS
@@ -116,9 +116,9 @@ class GPS(Instrument):
                 return
             await self._show_fix(fix, is_failing=bool(failing))
             period = self._get(_PERIOD, "PERIOD")
-            pause = max(period, _SHORTEST) if period else None
+            pause = max(period, SHORTEST_PERIOD) if period else None
             if fix is None:
-                pause = _RETRY
+                pause = _FIX_RETRY
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._fix_wanted.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, Unpack, overload
 
 from ..errors import DefinitionError
 from ..propertymembers import PropertyMember
@@ -15,6 +15,8 @@ __all__ = ["Group", "Lights", "Numbers", "Switches", "Texts"]
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
+_OF_EVERY_GROUP: Final = frozenset(vars(Declared()))
+"""Attributes that a group has, and its class has not."""
 
 
 class Group(Declared[Any], Generic[_T]):
@@ -24,7 +26,7 @@ class Group(Declared[Any], Generic[_T]):
     is also an attribute.
 
     Args:
-        members: Further values, or labels of values that are as they are by default.
+        members: Further values, or labels of values with default settings.
         label: Human-readable text.
     """
 
@@ -46,9 +48,9 @@ class Group(Declared[Any], Generic[_T]):
             if made.name in self._members:
                 raise DefinitionError(f"two members are named {made.name!r}")
             self._members[made.name] = made
-        self._vector: PropertyVector | None = None  # of a device; None in the declaration, and in what clients want
+        self._vector: PropertyVector | None = None  # None in a declaration and in a client's request
         self._written: Callable[[PropertyVector, str], None] | None = None
-        self._values: dict[str, Any] = {}  # of what a client wants
+        self._values: dict[str, Any] = {}  # the members that a client has named
         self._named: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **how: Any) -> None:
@@ -56,6 +58,11 @@ class Group(Declared[Any], Generic[_T]):
         declared = dict(cls._declared)
         for attribute, value in vars(cls).items():
             if isinstance(value, Declared):
+                if attribute in _OF_EVERY_GROUP or hasattr(Group, attribute):
+                    raise DefinitionError(
+                        f"{cls.__name__}.{attribute} would hide what every group has: "
+                        f"choose another attribute, with name={attribute.upper()!r} if clients are to see that name"
+                    )
                 if not isinstance(value, cls._value_class):
                     raise DefinitionError(
                         f"{cls.__name__}.{attribute} is a {type(value).__name__}, not a {cls._value_class.__name__}"
@@ -80,7 +87,7 @@ class Group(Declared[Any], Generic[_T]):
 
         def __setattr__(self, attribute: str, value: Any) -> None:
             if self.__dict__.get("_vector") is not None and attribute not in self._declared and attribute[0] != "_":
-                known = ", ".join(self._declared) or "no attributes, but names: " + ", ".join(self._members)
+                known = ", ".join(self._declared) or "not attributes, but names: " + ", ".join(self._members)
                 raise AttributeError(f"{type(self).__name__} has no {attribute!r}, but {known}")
             super().__setattr__(attribute, value)
 
@@ -91,10 +98,10 @@ class Group(Declared[Any], Generic[_T]):
         return bound
 
     def attach(self, vector: PropertyVector, written: Callable[[PropertyVector, str], None]) -> None:
-        """Its values are in a vector from now on; `written` is told which of them are assigned."""
+        """Keep the values in a vector from now on; `written` is told which of them are assigned."""
         self._vector, self._written = vector, written
 
-    if TYPE_CHECKING:  # what the handler is given is a group with the wanted values, see changes() for the named ones
+    if TYPE_CHECKING:  # a handler gets a group with the requested values; changes() has the named ones
 
         def command(
             self, handler: Callable[[_D, Self], Coroutine[Any, Any, None]]
@@ -112,7 +119,7 @@ class Group(Declared[Any], Generic[_T]):
     def write(self, declared: Value[Any], value: Any) -> None:
         """Assign a member."""
         if self._vector is None or self._written is None:
-            raise AttributeError("what a client wants cannot be changed")
+            raise AttributeError("what a client has requested cannot be changed")
         declared.store(self._vector, value)
         self._written(self._vector, declared.name)
 
@@ -121,9 +128,12 @@ class Group(Declared[Any], Generic[_T]):
         return value
 
     def __setitem__(self, member: str, value: _T) -> None:
+        self._check_member(member)
+        self.write(self._members[member], value)
+
+    def _check_member(self, member: str) -> None:
         if member not in self._members:
             raise KeyError(f"{self.name} has no member {member!r}, but {', '.join(self._members)}")
-        self.write(self._members[member], value)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -147,12 +157,18 @@ class Group(Declared[Any], Generic[_T]):
         return [(member, self[member]) for member in self._members]
 
     def update(self, values: Mapping[str, _T] | Self) -> None:
-        """Assign several members."""
-        for member, value in values.items():
-            self[member] = value
+        """Assign several members; if there is a mistake in one of them, nothing is changed."""
+        if self._vector is None or self._written is None:
+            raise AttributeError("what a client wants cannot be changed")
+        given = dict(values.items())
+        for member in given:
+            self._check_member(member)
+        self._vector.update({member: self._members[member].to_wire(value) for member, value in given.items()})
+        for member in given:
+            self._written(self._vector, member)
 
     def changes(self) -> dict[str, _T]:
-        """Of what a client wants: the members that it has named."""
+        """In a client's request: the members that it has named."""
         return {member: self[member] for member in self._named}
 
     # --- as a property ---
@@ -174,7 +190,7 @@ class Group(Declared[Any], Generic[_T]):
         return wanted
 
     def hold(self, values: dict[str, Any], named: tuple[str, ...]) -> None:
-        """Its values are those that a client wants; `named` are the members that the client has sent."""
+        """Take the values that a client has requested; `named` are the members that the client has sent."""
         self._values, self._named = values, named
 
     def accept(self, device: Any, wanted: Any) -> None:
@@ -188,7 +204,7 @@ class Numbers(Group[float]):
 
 
 class Texts(Group[str]):
-    """Several texts, declared with :class:`Text`."""
+    """Several text values, declared with :class:`Text`."""
 
     _value_class = Text
 

@@ -1,4 +1,4 @@
-"""Pulse guiding: a guide port, or a mount that guides itself."""
+"""Pulse guiding: a guide port, or a mount that guides by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["PULSES", "Direction", "Guider"]
 _NS, _WE, _RATE = "TELESCOPE_TIMED_GUIDE_NS", "TELESCOPE_TIMED_GUIDE_WE", "GUIDE_RATE"
 PULSES: Final = (_NS, _WE)
 """The commands for pulses."""
-_ENDS: Final = {End.DONE: State.IDLE, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+_PULSE_ENDS: Final = {End.DONE: State.IDLE, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
 class Direction(Enum):
@@ -38,9 +38,9 @@ _MEMBERS: Final = {
 
 
 class Guider(Instrument):
-    """An instrument that guides, alone or beside another class: ``class MyMount(Mount, Guider)``.
+    """An instrument that guides, on its own or combined with another class: ``class MyMount(Mount, Guider)``.
 
-    Override :meth:`guide`. The two axes are independent; a new pulse on one of them cancels the one before.
+    Override :meth:`guide`. The two axes are independent; a new pulse on one of them cancels the previous one.
 
     Attributes:
         guide_group: The group in which clients show it.
@@ -55,11 +55,11 @@ class Guider(Instrument):
 
     @optional
     async def set_guide_rate(self, west_east: float, north_south: float) -> None:
-        """How fast guide() moves, in multiples of the speed of the sky."""
+        """How fast guide() moves, in multiples of the sidereal rate."""
 
     @property
     def guide_rate(self) -> tuple[float, float]:
-        """How fast guide() moves, in multiples of the speed of the sky: to west and east, to north and south."""
+        """How fast guide() moves, in multiples of the sidereal rate: west and east, north and south."""
         if not self._has(_RATE):
             return 0.5, 0.5
         return self._get(_RATE, "GUIDE_RATE_WE"), self._get(_RATE, "GUIDE_RATE_NS")
@@ -112,5 +112,5 @@ class Guider(Instrument):
             self._vector(name).update(dict.fromkeys(nothing, "0"))
 
         work = self.guide(_MEMBERS[member], milliseconds / 1000)
-        how: dict[str, Any] = {"ends": _ENDS, "after": after, "takes": milliseconds / 1000}
+        how: dict[str, Any] = {"ends": _PULSE_ENDS, "after": after, "takes": milliseconds / 1000}
         await self._perform(name, work, accept=rest, revoke=rest, waits=False, **how)

@@ -1,4 +1,4 @@
-"""Instruments: devices that clients connect to, with the life cycle on which they rely."""
+"""Instruments: devices that clients connect to, with the life cycle on which clients rely."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from ..protocol.texts import brief
 from ..standard import Interface, find
-from .operations import GRACE, End, Operation, Refused, words_of
+from .operations import CANCEL_GRACE, End, Operation, Refused, words_of
 from .parts import Parts
-from .propertydevice import LONGEST_END, Bound
+from .propertydevice import LONGEST_DEVICE_END, Bound
 from .standarddevice import optional
 from .watched import watched
 
@@ -33,12 +33,12 @@ class Instrument(Parts):
 
     The properties of its class, and those that it declares itself, are defined while it is connected. Raise
     ConnectionError anywhere if the hardware is lost: the device is then disconnected, and clients are told. Any other
-    exception makes the command fail that is handled.
+    exception makes the present command fail.
 
     Args:
         devicename: As for :class:`PropertyDevice`.
         vectors: As for :class:`PropertyDevice`; they are defined all the time.
-        devicedata: Anything else that is to be kept with it.
+        devicedata: Anything else to keep with the device.
     """
 
     def __init__(
@@ -47,6 +47,8 @@ class Instrument(Parts):
         self._is_up = False
         self._changing = asyncio.Lock()
         self._due = asyncio.Event()
+        self._restored = asyncio.Event()  # what is saved of what is always defined
+        self._is_restored = False  # the rest of it
         if self.connections:
             self._general_group = "Connection"
         super().__init__(devicename, vectors, **devicedata)
@@ -56,50 +58,50 @@ class Instrument(Parts):
     # --- what an author overrides ---
 
     async def connect(self) -> None:
-        """Open the hardware and see whether it is there; an exception says why it cannot be connected."""
+        """Open the hardware and check that it answers; an exception says why it cannot be connected."""
 
     async def disconnect(self) -> None:
-        """Stop what moves and close the hardware. Called after a connect() that has succeeded, also if it is lost."""
+        """Stop what moves and close the hardware. Called after a successful connect(), even if the hardware is lost."""
 
     @optional
     async def poll(self) -> None:
-        """Read the hardware and assign what has changed. Called again and again while it is connected."""
+        """Read the hardware and assign what has changed. Called periodically while it is connected."""
 
     @property
     def connected(self) -> bool:
-        """The hardware is connected."""
+        """Whether the hardware is connected."""
         up: bool = self.whole._is_up
         return up
 
     # --- what a class of instruments overrides ---
 
     def _before_connecting(self) -> None:
-        """It is about to be connected: what the author assigns from now on is known."""
+        """Called before it is connected: values that the author assigns from now on are known."""
 
     async def _prepare(self) -> None:
-        """It is connected and about to be defined: limits and values are to be final."""
+        """Called when it is connected, before its properties are defined: limits and values must be final."""
 
     async def _after_definitions(self) -> None:
-        """Its properties have been defined: read the hardware and send what is known."""
+        """Called when its properties have been defined: read the hardware and send what is known."""
 
     async def _poll_standard(self) -> None:
-        """What is to be read beside what poll() reads."""
+        """Read what poll() does not read."""
 
     def _poll_failed(self) -> None:
-        """poll() has failed."""
+        """Called when poll() has failed."""
 
     def _was_interrupted(self) -> None:
-        """Whatever ran was cancelled, as it is disconnected: where something may be half way, that is not known now."""
+        """Called when disconnecting has cancelled everything: note what may have been stopped half-way."""
 
     def _check_guiding(self) -> None:
-        """Raise Refused, if it cannot guide now."""
+        """Raise Refused if it cannot guide now."""
 
     def _guiding_waits_for(self) -> list[Operation]:
         """What must have ended before it guides."""
         return []
 
     def _may_guide(self) -> list[Operation]:
-        """Raise Refused, if the device or a part of it cannot guide now; what must have ended before it does."""
+        """Raise Refused if the device or a part of it cannot guide now. Returns what must have ended before that."""
         fellows = [*self._fellows()]
         for one in fellows:
             one._check_guiding()
@@ -128,7 +130,7 @@ class Instrument(Parts):
                     f"{type(self).__name__}: clients cannot see the part {type(part).__name__}, as all of its standard "
                     f"properties are there already; make two devices of them"
                 )
-            made += [one for one in found if one.vector.name not in names]  # what every device has is there once
+            made += [one for one in found if one.vector.name not in names]  # properties of every device exist only once
             names |= {one.vector.name for one in found}
         return made
 
@@ -139,7 +141,7 @@ class Instrument(Parts):
         return found
 
     def _operating(self) -> list[Bound]:
-        """What is defined while it is connected."""
+        """The properties that are defined while it is connected."""
         return [bound for bound in self._bound.values() if not bound.is_permanent]
 
     def _may_define(self, bound: Bound) -> bool:
@@ -177,6 +179,7 @@ class Instrument(Parts):
             await self._send("CONNECTION")
 
     async def _want_up(self) -> None:
+        await self._restored.wait()  # the saved port counts, and not the one by default
         if _CONNECTING in self._operations and not self._is_up:  # clients ask again and again
             await self._send("CONNECTION", State.BUSY)
             return
@@ -203,10 +206,10 @@ class Instrument(Parts):
             await self._send("CONNECTION", State.IDLE)
 
     async def _open(self, connected: list[Instrument]) -> None:
-        """Connect all parts; `connected` are those that have to be disconnected."""
+        """Connect all parts; `connected` receives those that have to be disconnected."""
         try:
             await self._open_line()
-        except OSError as error:  # it is not there, and not our mistake: a line in the log will do
+        except OSError as error:  # the hardware is missing, which is not our mistake: one line in the log is enough
             logger.error("%s: %s", self.devicename, error)
             raise Refused(words_of(error)) from error
         self._share_line(self.line)
@@ -244,7 +247,7 @@ class Instrument(Parts):
         await self._send("CONNECTION", State.ALERT if end is End.FAILED else State.IDLE)
 
     async def _go_up(self) -> None:
-        """It is connected: say so, then define what belongs to it."""
+        """Report that it is connected, then define its properties."""
         self._is_up = True
         await self._send("CONNECTION", State.OK)
         for bound in self._operating():
@@ -261,9 +264,19 @@ class Instrument(Parts):
                 return
             except (Exception, SystemExit) as error:
                 self.error(self._failed(f"{type(one).__name__}, reading the hardware,", error))
+        if not self._is_restored:  # the first connection
+            await self._load(self._may_restore)
         if self._is_up:
+            self._is_restored = True
             self._start_all()
             await self._save_ways()
+
+    def _may_restore(self, bound: Bound) -> bool:
+        """Whether what is saved of a property is restored when it is connected for the first time."""
+        return self._is_up and not (bound.is_permanent or bound.moves) and self._is_as_left(bound)
+
+    def _is_known(self, bound: Bound) -> bool:
+        return super()._is_known(bound) if bound.is_permanent else self._is_restored and bound.is_shown
 
     def _start_all(self) -> None:
         """Start what runs while it is connected."""
@@ -272,7 +285,7 @@ class Instrument(Parts):
         self._loops.append(self._operations.spawn(self._poll_all()))
 
     async def _stop_all_that_runs(self) -> None:
-        """It is not connected any more: cancel what ran meanwhile, and let it come to its end."""
+        """It is no longer connected: cancel what ran while it was, and wait for it to end."""
         self._is_up = False
         loops = [task for one in self._everything() for task in one._loops]
         for task in loops:
@@ -281,10 +294,10 @@ class Instrument(Parts):
             one._loops.clear()
         await self._operations.cancel_all()
         if loops:
-            await asyncio.wait(loops, timeout=GRACE)  # what they do at last needs the hardware
+            await asyncio.wait(loops, timeout=CANCEL_GRACE)  # their final steps need the hardware
 
     async def _go_down(self, state: State) -> None:
-        """Disconnect: stop, close, say so, and delete what belongs to it."""
+        """Disconnect: stop, close, report that, and delete its properties."""
         async with self._changing:
             if not self._is_up:
                 return
@@ -313,7 +326,7 @@ class Instrument(Parts):
                     await bound.vector.send_delProperty()
 
     async def _stay_up(self, error: Refused, stopped: set[str], closed: Sequence[Instrument]) -> None:
-        """It cannot be disconnected now; what ran for some properties was cancelled, and some parts were closed."""
+        """Report that it cannot be disconnected now; some operations were cancelled, and some parts closed."""
         try:
             async with asyncio.timeout(self.patience):
                 for one in reversed(closed):
@@ -348,7 +361,7 @@ class Instrument(Parts):
     # --- polling ---
 
     async def _poll_all(self) -> None:
-        """Update it again and again; what fails is told once until it works again."""
+        """Update it periodically; a failure is reported once until it works again."""
         failing: dict[str, str] = {}
         while True:
             self._due.clear()
@@ -381,14 +394,28 @@ class Instrument(Parts):
     def _period_changed(self) -> None:
         self._due.set()
 
+    async def _load_settings(self, of_default: bool) -> bool:
+        await self._all_there()
+        return await super()._load_settings(of_default)
+
+    async def _save_settings(self) -> bool:
+        await self._all_there()
+        return await super()._save_settings()
+
+    async def _all_there(self) -> None:
+        """If it is just being connected, wait until all is defined and restored."""
+        if self._is_up:
+            await self._operations.join(_CONNECTING)
+
     def _may_change_simulation(self) -> bool:
         return not self.connected and _CONNECTING not in self._operations
 
     # --- its life ---
 
     def _reset(self) -> None:
-        """It is as before it was first connected."""
-        self._is_up = False
+        """Reset it to the state before it was first connected."""
+        self._restored = asyncio.Event()
+        self._is_restored = self._is_up = False
         self._hide_all()
         self._choose("CONNECTION", "DISCONNECT")
         self._vector("CONNECTION").state = State.IDLE
@@ -398,7 +425,10 @@ class Instrument(Parts):
         for one in self._everything():
             one.driver = self.driver
             one._loops.clear()
-        await self._load(lambda bound: bound.is_permanent)
+        try:
+            await self._load(lambda bound: bound.is_permanent and self._is_as_left(bound))
+        finally:
+            self._restored.set()
         for one in self._everything():
             one._start_watching()
 
@@ -407,7 +437,7 @@ class Instrument(Parts):
             async with self._changing:  # perhaps it is just being disconnected
                 was_up = self._is_up
                 with contextlib.suppress(TimeoutError):  # some time is left for closing it
-                    async with asyncio.timeout(LONGEST_END / 2 if was_up else None):
+                    async with asyncio.timeout(LONGEST_DEVICE_END / 2 if was_up else None):
                         await self._stop_all_that_runs()
                 for one in self._everything():
                     one._was_interrupted()

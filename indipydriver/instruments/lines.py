@@ -1,10 +1,11 @@
-"""How an instrument is connected: a serial port, or a network address; and the conversation over it."""
+"""How an instrument is connected, a serial port or a network address, and the conversation over it."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import os
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,9 @@ __all__ = ["BAUD_RATES", "Line", "Network", "Serial", "open_network", "open_seri
 BAUD_RATES: Final = (9600, 19200, 38400, 57600, 115200, 230400)
 
 _LONGEST_ANSWER: Final = 1 << 20
-_MOST_WAITING: Final = 16 << 20
+_MOST_UNREAD: Final = 16 << 20
+_MOST_LATE: Final = 16  # answers for which nobody waits any more
+_PAUSE: Final = 1.0  # seconds within which the next answer comes, if one was late
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Network:
 
 
 class _Incoming(asyncio.Protocol):
-    """What has come from an instrument and has not been read."""
+    """Bytes that have arrived from an instrument and have not been read."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -53,7 +56,7 @@ class _Incoming(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.data += data
-        if len(self.data) > 2 * _LONGEST_ANSWER:  # nobody asks, but it sends
+        if len(self.data) > 2 * _LONGEST_ANSWER:  # it sends without being asked
             del self.data[: -_LONGEST_ANSWER - 1]
         self._news.set()
 
@@ -61,25 +64,35 @@ class _Incoming(asyncio.Protocol):
         self.lost = str(error) if error else "the connection was closed"
         self._news.set()
 
-    async def until(self, end: bytes) -> bytes:
-        """All up to some bytes, without them; ConnectionError if they will not come."""
-        while (place := self.data.find(end)) < 0:
-            if self.lost is not None:
-                raise ConnectionError(self.lost)
-            if len(self.data) > _LONGEST_ANSWER:
-                raise ConnectionError(f"it sends more than {_LONGEST_ANSWER} bytes without an end")
-            self._news.clear()
-            await self._news.wait()
+    def take(self, end: bytes) -> bytes | None:
+        """Everything up to these bytes, without them; None if they have not arrived."""
+        place = self.data.find(end)
+        if place < 0:
+            return None
         answer = bytes(self.data[:place])
         del self.data[: place + len(end)]
         return answer
 
+    def drop(self, end: bytes) -> None:
+        """Drop what has arrived, except the beginning of these bytes."""
+        begun = [n for n in range(1, len(end)) if self.data.endswith(end[:n])]
+        del self.data[: len(self.data) - max(begun, default=0)]
+
+    async def more(self) -> None:
+        """Wait for further bytes; ConnectionError if there will be none."""
+        if self.lost is not None:
+            raise ConnectionError(self.lost)
+        if len(self.data) > _LONGEST_ANSWER:
+            raise ConnectionError(f"it sends more than {_LONGEST_ANSWER} bytes without an end")
+        self._news.clear()
+        await self._news.wait()
+
 
 class Line:
-    """An open connection to an instrument. Whatever fails because it is lost raises ConnectionError.
+    """An open connection to an instrument. Everything that fails because the connection is lost raises ConnectionError.
 
     Args:
-        incoming: Where its bytes come in.
+        incoming: Where its bytes arrive.
         transports: The first is written to; all are closed in the end.
         name: What it is connected to.
     """
@@ -89,32 +102,65 @@ class Line:
         self._transports = transports
         self._name = name
         self._lock = asyncio.Lock()
+        self._due: deque[bytes] = deque(maxlen=_MOST_LATE)  # how the answers end that have not arrived
 
     async def ask(self, question: bytes, end: bytes = b"\n", timeout: float = 5.0) -> bytes:
         """Send a question and return its answer, without its end. Questions wait for each other.
 
+        The answer to an earlier question that was cancelled, or not answered in time, is not taken for this one's,
+        if it arrives now.
+
         Args:
-            question: All bytes of the question.
+            question: The question as bytes, complete.
             end: The last bytes of an answer.
             timeout: Seconds that the answer may take.
 
         Raises:
-            TimeoutError: There is no answer in time.
+            TimeoutError: No answer arrived in time.
             ConnectionError: The connection is lost.
         """
         async with self._lock:
-            self._incoming.data.clear()  # what came late is no answer to this question
+            while self._due and self._incoming.take(self._due[0]) is not None:
+                self._due.popleft()
+            self._incoming.drop(self._due[0] if self._due else b"")  # it cannot be the answer to this question
             self._write(question)
+            self._due.append(end)
             try:
-                async with asyncio.timeout(timeout):
-                    return await self._incoming.until(end)
-            except TimeoutError:
-                raise TimeoutError(f"no answer to {question!r} within {timeout:g} s") from None
+                answer = await self._answer(end, asyncio.get_running_loop().time() + timeout)
             except ConnectionError as error:
                 raise ConnectionError(f"{self._name} is lost: {error}") from None
+            if answer is None:
+                raise TimeoutError(f"no answer to {question!r} within {timeout:g} s")
+            return answer
+
+    async def _answer(self, end: bytes, deadline: float) -> bytes | None:
+        """The answer to the latest question; None if it does not arrive in time.
+
+        It comes behind those that are still due. If one of these is lost, it is the last one that comes.
+        """
+        answer: bytes | None = None
+        limit = deadline
+        while self._due:
+            found = self._incoming.take(self._due[0])
+            if found is None and end != self._due[0] and (found := self._incoming.take(end)) is not None:
+                self._due.clear()  # the others are lost: they would have come before
+                return found
+            if found is not None:
+                self._due.popleft()
+                answer = found
+                limit = min(deadline, asyncio.get_running_loop().time() + _PAUSE)
+                continue
+            try:
+                async with asyncio.timeout_at(limit):
+                    await self._incoming.more()
+            except TimeoutError:
+                if limit < deadline:
+                    self._due.clear()
+                break
+        return answer
 
     async def tell(self, command: bytes) -> None:
-        """Send what has no answer.
+        """Send something that has no answer.
 
         Raises:
             ConnectionError: The connection is lost.
@@ -135,7 +181,7 @@ class Line:
         assert isinstance(transport, asyncio.WriteTransport)
         if self._incoming.lost is not None or transport.is_closing():
             raise ConnectionError(f"{self._name} is lost: {self._incoming.lost or 'it is closed'}")
-        if transport.get_write_buffer_size() > _MOST_WAITING:
+        if transport.get_write_buffer_size() > _MOST_UNREAD:
             raise ConnectionError(f"{self._name} is lost: it takes no more data")
         transport.write(data)
 
@@ -144,7 +190,7 @@ async def open_network(host: str, port: int, timeout: float = 10.0) -> Line:
     """Connect to an instrument over TCP; OSError if that fails."""
     name = f"{host}:{port}"
     if not host or not 0 < port < 65536:
-        raise OSError(f"{name!r} is no address: set it first")
+        raise OSError(f"{name!r} is not an address: set it first")
     try:
         async with asyncio.timeout(timeout):
             transport, incoming = await asyncio.get_running_loop().create_connection(_Incoming, host, port)
@@ -161,10 +207,10 @@ async def open_serial(port: str, baud: int) -> Line:
         import termios
         import tty
     except ImportError:
-        raise OSError("this platform has no serial ports that Python can open by itself") from None
+        raise OSError("Python alone cannot open serial ports on this platform") from None
     speed = getattr(termios, f"B{baud}", None)
     if speed is None:
-        raise OSError(f"{baud} is no baud rate of this machine")
+        raise OSError(f"{baud} is not a baud rate that this machine supports")
     try:
         descriptor = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:
@@ -179,7 +225,7 @@ async def open_serial(port: str, baud: int) -> Line:
         other = os.dup(descriptor)
     except (termios.error, OSError) as error:
         os.close(descriptor)
-        raise OSError(f"{port} is no serial port: {error}") from error
+        raise OSError(f"{port} is not a serial port: {error}") from error
     loop = asyncio.get_running_loop()
     incoming = _Incoming()
     reading, _ = await loop.connect_read_pipe(lambda: incoming, io.FileIO(descriptor, "r"))

@@ -1,21 +1,33 @@
-"""Methods of devices that are run again and again."""
+"""Methods of devices that run periodically."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeAlias, TypeVar
+from numbers import Real
+from typing import Any, Final, TypeAlias, TypeVar
 
-__all__ = ["every", "loops_of"]
+__all__ = ["SHORTEST_PERIOD", "every", "loops_of"]
+
+SHORTEST_PERIOD: Final = 1.0
+"""Seconds between two readings of an instrument, however small a number clients send."""
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 _F = TypeVar("_F", bound=Callable[..., Coroutine[Any, Any, None]])
 
 
 def every(seconds: float) -> Callable[[_F], _F]:
-    """Decorate a coroutine method that is to be run again and again, with this pause in between.
+    """Decorate a coroutine method that runs again and again, with this pause in between.
 
-    What it raises is logged and told to clients, once until it works again. It goes on.
+    An exception is logged and reported to clients, once until it works again. The loop continues.
+
+    Raises:
+        TypeError: There is no number of seconds.
+        ValueError: It is below 0.
     """
+    if not isinstance(seconds, Real):
+        raise TypeError(f"every(...) needs a number of seconds, not {type(seconds).__name__}")
+    if seconds < 0:
+        raise ValueError(f"every({seconds}): seconds cannot be below 0")
 
     def decorate(method: _F) -> _F:
         vars(method)["_indi_every"] = seconds
@@ -25,9 +37,13 @@ def every(seconds: float) -> Callable[[_F], _F]:
 
 
 def loops_of(device: object) -> Iterator[tuple[str, _Work, float]]:
-    """The methods of a device that are decorated so: the name for the log, the method, and its pause in seconds."""
+    """The decorated methods of a device: the name for the log, the method, and its pause in seconds.
+
+    What a derived class has in place of one runs in the same way, unless it is not callable.
+    """
     kind = type(device)
     for attribute in dir(kind):
-        seconds = getattr(getattr(kind, attribute, None), "_indi_every", None)
-        if seconds is not None:
+        marks = (getattr(vars(base).get(attribute), "_indi_every", None) for base in kind.__mro__)
+        seconds = next((mark for mark in marks if mark is not None), None)
+        if seconds is not None and callable(getattr(kind, attribute)):
             yield f"{kind.__name__}.{attribute}", getattr(device, attribute), seconds

@@ -32,18 +32,18 @@ _PARKING: Final = "The mount is being parked: abort that first."
 
 
 class Mount(Parking, Site, Paddle):
-    """A mount. Override :meth:`slew_to` and what else it is able to; assign :attr:`coordinates` in poll().
+    """A mount. Override :meth:`slew_to` and whatever else it can do; assign :attr:`coordinates` in poll().
 
-    Coordinates are apparent ones of now (JNow): hours and degrees. A mount that only tells where it points overrides
-    nothing.
+    Coordinates are apparent, of the present epoch (JNow), in hours and degrees. A mount that only reports where it
+    points overrides nothing.
 
     Attributes:
-        has_pier_side: It knows on which side of the pier it is; assign :attr:`pier_side`.
+        has_pier_side: The mount knows on which side of the pier it is; assign :attr:`pier_side`.
         mount_type: "ALTAZ", "EQ_FORK" or "EQ_GEM"; None: clients are not told.
-        park_axes: In which coordinates clients see and set where it is parked: "HA_DEC" (hours, degrees), "RA_DEC" or
-            "AZ_ALT" (degrees); None: they cannot. park() then goes to `self.park_position`, or to
-            `self.park_coordinates`, which are the same as hours and degrees of now.
-        park_default: Where it is parked, as long as clients have not said otherwise.
+        park_axes: The coordinates in which clients see and set the park position: "HA_DEC" (hours, degrees), "RA_DEC"
+            or "AZ_ALT" (degrees); None: they cannot. park() then goes to `self.park_position`, or to
+            `self.park_coordinates`, the same position as JNow coordinates.
+        park_default: The park position until clients set another.
     """
 
     interface = Interface.TELESCOPE
@@ -58,19 +58,19 @@ class Mount(Parking, Site, Paddle):
 
     @optional
     async def slew_to(self, ra: float, dec: float) -> None:
-        """Slew to coordinates; return when it is there. Assign :attr:`coordinates` on the way."""
+        """Slew to coordinates; return when the mount has arrived. Assign :attr:`coordinates` on the way."""
 
     @optional
     async def sync(self, ra: float, dec: float) -> None:
-        """It points to these coordinates now."""
+        """Take these coordinates as the present ones."""
 
     @optional
     async def flip(self, ra: float, dec: float) -> None:
-        """Slew to coordinates, so that it is on the other side of the pier then."""
+        """Slew to coordinates, ending on the other side of the pier."""
 
     @optional
     async def abort(self) -> None:
-        """Stop all motion but the tracking. What moves it has been cancelled before."""
+        """Stop all motion except tracking. What moves it has already been cancelled."""
 
     @optional
     async def set_tracking(self, on: bool) -> None:
@@ -82,15 +82,15 @@ class Mount(Parking, Site, Paddle):
 
     @optional
     async def set_track_rate(self, ra: float, dec: float) -> None:
-        """The custom rate in arc seconds a second."""
+        """Set the custom rate, in arc seconds per second."""
 
     @optional
     async def park(self) -> None:
-        """Go to the place where it is parked, see `park_axes`; return when it is there."""
+        """Go to the park position, see `park_axes`; return when the mount has arrived."""
 
     @optional
     async def unpark(self) -> None:
-        """Be ready to move."""
+        """Leave the parked state, ready to move."""
 
     @optional
     async def find_home(self) -> None:
@@ -98,21 +98,21 @@ class Mount(Parking, Site, Paddle):
 
     @optional
     async def set_home(self) -> None:
-        """The home position is where it is now."""
+        """Take the present position as the home position."""
 
     @optional
     async def go_home(self) -> None:
-        """Go to the home position; return when it is there."""
+        """Go to the home position; return when the mount has arrived."""
 
     @optional
     async def set_pec(self, on: bool) -> None:
-        """Correct the periodic error of the worm, or not."""
+        """Turn the correction of the periodic error on or off."""
 
     # --- what an author reads and assigns ---
 
     @property
     def coordinates(self) -> tuple[float, float]:
-        """Where it points: hours and degrees, of now. Assign it when it has moved."""
+        """Where it points: JNow, in hours and degrees. Assign it when the mount has moved."""
         return self._get(_EOD, "RA"), self._get(_EOD, "DEC")
 
     @coordinates.setter
@@ -127,7 +127,7 @@ class Mount(Parking, Site, Paddle):
 
     @property
     def tracking(self) -> bool:
-        """It follows the sky. Assign it when that has changed by itself."""
+        """Whether it follows the sky. Assign it when that has changed without a command."""
         return self._follows
 
     @tracking.setter
@@ -140,12 +140,12 @@ class Mount(Parking, Site, Paddle):
 
     @property
     def slewing(self) -> bool:
-        """It is on its way to coordinates, or to where it is parked."""
+        """Whether it is on its way to coordinates or to its park position."""
         return _EOD in self._operations or _PARK in self._operations or _HOME in self._operations
 
     @property
     def pier_side(self) -> str | None:
-        """On which side of the pier it is: "EAST", "WEST", or None if that is not known."""
+        """The side of the pier on which it is: "EAST", "WEST", or None if that is not known."""
         chosen = self._chosen(_PIER) if self._has(_PIER) else None
         return chosen.removeprefix("PIER_") if chosen else None
 
@@ -155,10 +155,10 @@ class Mount(Parking, Site, Paddle):
 
     @property
     def park_coordinates(self) -> tuple[float, float]:
-        """Where it is parked, as hours and degrees of now; of "AZ_ALT" and "HA_DEC" as they are where it stands.
+        """The park position as JNow coordinates; "AZ_ALT" and "HA_DEC" are converted for the mount's location.
 
         Raises:
-            Refused: That is not known, as nobody has told the mount where it stands.
+            Refused: That is not known, because the location of the mount has not been set.
         """
         return coordinates_of(self.park_position, self.park_axes, self.location)
 
@@ -232,7 +232,7 @@ class Mount(Parking, Site, Paddle):
     _guiding_waits_for = _moving_ends
 
     def _mount_status(self, *, at_end: bool = False) -> State:
-        """What the state of the coordinates says of the mount."""
+        """The state of the coordinates, which shows what the mount does."""
         if self.slewing and not at_end:
             return State.BUSY
         return State.OK if self._follows else State.IDLE
@@ -261,7 +261,7 @@ class Mount(Parking, Site, Paddle):
         if not self.slewing:
             self._put(_EOD, {}, State.ALERT)
 
-    async def _has_stopped(self) -> None:
+    async def _note_stop(self) -> None:
         if self._has(_TARGET) and not self.slewing:
             self._put(_TARGET, dict(zip(("RA", "DEC"), self.coordinates, strict=True)))
 
@@ -296,10 +296,10 @@ class Mount(Parking, Site, Paddle):
     async def _slew(
         self, ra: float, dec: float, track: bool, go: Callable[[float, float], Coroutine[Any, Any, None]]
     ) -> None:
-        if self._is_parked:  # it was too late to cancel that
+        if self._is_parked:  # it was too late to cancel it
             raise Refused(_PARKED)
         await self._stop_by_hand()
-        self._is_to_stop = False  # it goes there instead
+        self._is_to_stop = False  # it goes to the new target instead
         await go(ra, dec)
         self._check_going_on(_EOD)
         if track and not self._follows:
@@ -310,11 +310,18 @@ class Mount(Parking, Site, Paddle):
                 await self._send(_TRACKING)
 
     async def _follow(self, on: bool) -> None:
-        async with self._following:  # a slew that ends and a client may want it at the same time
+        async with self._following:  # the end of a slew and a client may both request it at the same time
             await self.set_tracking(on)
 
     def _mount_arrives(self, ra: float, dec: float) -> None:
         self._put(_EOD, {"RA": round(ra, 7), "DEC": round(dec, 6)})
+
+    def _target_here(self) -> list[str]:
+        """While it moves, no dome is to turn to where it went before; the name of the target, if there is one."""
+        if not self._has(_TARGET):
+            return []
+        self._vector(_TARGET).update(zip(("RA", "DEC"), self.coordinates, strict=True))
+        return [_TARGET]
 
     async def _sync_to(self, ra: float, dec: float) -> None:
         if not self._implements("sync"):
@@ -323,7 +330,7 @@ class Mount(Parking, Site, Paddle):
         if self.slewing:
             raise Refused("The mount slews")
         ends = {End.DONE: State.OK, End.CANCELLED: self._mount_status(), End.FAILED: State.ALERT}
-        how: dict[str, Any] = {"ends": ends, "after": self._moving_ends()}
+        how: dict[str, Any] = {"ends": ends, "after": self._moving_ends(), "announce": self._target_here()}
         await self._perform(_EOD, self.sync(ra, dec), accept=lambda: self._mount_arrives(ra, dec), **how)
 
     async def _on_mount_abort(self, values: dict[str, Any]) -> None:
@@ -343,7 +350,7 @@ class Mount(Parking, Site, Paddle):
             await self._send(_EOD, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.IDLE)
 
     async def _stop_mount(self, after: list[Operation]) -> None:
-        """Stop all motion, once for all who want that now: what comes later has not begun."""
+        """Stop all motion, once for all who request that now: what comes later has not begun."""
         if _ABORT in self._operations:
             await self._operations.join(_ABORT)
         elif self._has(_ABORT):
@@ -352,7 +359,7 @@ class Mount(Parking, Site, Paddle):
             await self._stop_axes()
 
     async def _stop_all(self) -> None:
-        """Stop what moves, all at once: what fails must not hold up the others."""
+        """Stop everything that moves, concurrently: a failure must not hold up the others."""
 
         async def abort() -> None:
             await watched(self.abort(), f"{type(self).__name__}.abort")
@@ -383,12 +390,9 @@ class Mount(Parking, Site, Paddle):
         after = self._operations.drop(_EOD, _HOME, *AXES) + self._operations.drop(*PULSES, quietly=False)
         after += self._operations.running(_ABORT)
         self._choose(_HOME, member)
-        announce: list[str] = []
-        if member != "SET":
+        announce = [] if member == "SET" else [*self._target_here(), _EOD]
+        if announce:
             self._vector(_EOD).state = State.BUSY
-            if self._has(_TARGET):  # no dome is to turn to where it went before
-                self._vector(_TARGET).update(zip(("RA", "DEC"), self.coordinates, strict=True))
-            announce = [name for name in (_TARGET, _EOD) if self._has(name)]
         work = {"FIND": self.find_home, "SET": self.set_home, "GO": self.go_home}[member]
         how: dict[str, Any] = {"accept": rest, "revoke": rest, "then": then, "after": after}
         await self._perform(_HOME, self._mount_homes(work), waits=False, announce=announce, **how)
@@ -472,18 +476,19 @@ class Mount(Parking, Site, Paddle):
 
         if wants_park:
             self._vector(_EOD).state = State.BUSY
-        how: dict[str, Any] = {"accept": accept, "ends": _PARK_ENDS, "then": then, "after": after, "announce": [_EOD]}
+        announce = [*self._target_here(), _EOD]
+        how: dict[str, Any] = {"accept": accept, "ends": _PARK_ENDS, "then": then, "after": after, "announce": announce}
         how["revoke"] = lambda: self._choose(_PARK, "PARK" if self.parked else None)
         await self._perform(_PARK, self._park_or_unpark(wants_park), waits=False, **how)
 
     def _locked_words(self) -> str:
-        """Why the dome does not let it unpark; nothing if it does."""
+        """Why the dome does not allow unparking; empty if it does."""
         where = self._seen_rest("ACTIVE_DOME", "DOME_PARK")
         if where == "UNPARK" or not self._is_on(_POLICY, "DOME_LOCKS") or not self._partner("ACTIVE_DOME"):
             return ""
         if where == "PARK":
             return "Cannot unpark the mount while the dome is parked."
-        return "Cannot unpark the mount as long as it is not known that the dome is unparked."
+        return "Cannot unpark the mount until it is known that the dome is unparked."
 
     async def _park_or_unpark(self, wants_park: bool) -> None:
         if self._is_to_stop:

@@ -1,4 +1,4 @@
-"""Commands that take time: one at a time under each name, each with an end that is told, whatever happens."""
+"""Commands that take time: one at a time under each name, each with an end that is reported, whatever happens."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any, Final
 from ..transport.ownturn import own_turn
 from .watched import watched
 
-__all__ = ["GRACE", "End", "Operation", "Operations", "Refused", "words_of"]
+__all__ = ["CANCEL_GRACE", "End", "Operation", "Operations", "Refused", "words_of"]
 
-GRACE: Final = 5.0
-"""Seconds that a coroutine has to end after it was cancelled; then it is left to itself."""
+CANCEL_GRACE: Final = 5.0
+"""Seconds that a cancelled coroutine has to end; then it is abandoned."""
 
 logger = logging.getLogger("indipydriver.instruments")
 
 
 class Refused(Exception):
-    """Raise it to refuse a command: its text is told to the client, the state is Alert, and nothing is logged."""
+    """Raise it to refuse a command: the client gets its text, the state is Alert, and nothing is logged."""
 
 
 class End(Enum):
@@ -37,16 +37,16 @@ _Ended = Callable[[End, str], Awaitable[None]]
 
 
 class Operation:
-    """One that runs, or waits for others to end.
+    """An operation that runs, or waits for others to end.
 
     Attributes:
-        task: What it runs in; None until it is started.
-        is_told: Its end has been told, or nobody is to be told.
+        task: The task in which it runs; None until it is started.
+        is_told: Its end has been reported, or is not to be reported.
         is_dropped: It has been cancelled.
-        is_left: It went on though it was cancelled, so nothing waits for it any more.
+        is_left: It did not end when it was cancelled, so nothing waits for it any more.
         after: What must have ended before it begins.
         about: The names of the properties for which it works.
-        thread: Where it runs.
+        thread: The thread in which it runs.
     """
 
     def __init__(
@@ -65,21 +65,21 @@ class Operation:
         self.thread = get_ident()
 
     def progressed(self) -> None:
-        """It is not stuck. Any thread may call this."""
+        """Note that it is not stuck. Any thread may call this."""
         if self._timeout is None or self._patience is None:
             return
-        with contextlib.suppress(RuntimeError):  # it, or the loop, is over just now
+        with contextlib.suppress(RuntimeError):  # it, or the loop, is just ending
             if get_ident() == self.thread:
                 self._timeout.reschedule(self._loop.time() + self._patience)
             else:
                 self._loop.call_soon_threadsafe(self.progressed)
 
     def is_out_of_time(self) -> bool:
-        """It has made no progress for too long."""
+        """Whether it has made no progress for too long."""
         return self._timeout is not None and self._timeout.expired()
 
     async def tell(self, end: End, text: str = "") -> None:
-        """Tell the end, once."""
+        """Report the end, once."""
         if not self.is_told:
             self.is_told = True
             await self._ended(end, text)
@@ -91,26 +91,26 @@ class Operation:
         failed: Callable[[str, BaseException], str],
         begin: Callable[[], None],
     ) -> None:
-        """Run a coroutine when its turn has come, and tell its end."""
+        """Run a coroutine when its turn has come, and report its end."""
         try:
             await _settled(self.after)
             self.after = ()
             begin()
             async with asyncio.timeout(self._patience) as self._timeout:
                 await watched(coro, what)
-            if self.is_out_of_time():  # and it returns nevertheless
+            if self.is_out_of_time():  # it may return nevertheless
                 raise TimeoutError
         except asyncio.CancelledError:
             await self.tell(End.CANCELLED)
             raise
         except (Exception, SystemExit) as error:
-            if self.is_left:  # perhaps the device was connected anew since then
+            if self.is_left:  # the device may have been reconnected since
                 logger.error("%s failed, long after it was cancelled", what, exc_info=error)
                 return
             if isinstance(error, TimeoutError) and self.is_out_of_time():
                 error = TimeoutError(f"no progress for {self._patience:g} s")
             await self.tell(End.FAILED, failed(what, error))
-        else:  # perhaps it returns though it was cancelled
+        else:  # it may return although it was cancelled
             await self.tell(End.CANCELLED if self.is_dropped else End.DONE)
 
 
@@ -118,13 +118,13 @@ class Operations:
     """The operations of one device.
 
     Args:
-        failed: Told what has failed and why; returns the words for clients.
+        failed: Told what has failed and why; returns the text for clients.
     """
 
     def __init__(self, failed: Callable[[str, BaseException], str]) -> None:
         self._failed = failed
         self._running: dict[str, Operation] = {}
-        self._ending: dict[Operation, str] = {}  # cancelled, and not yet over
+        self._ending: dict[Operation, str] = {}  # cancelled, but not over yet
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __contains__(self, name: str) -> bool:
@@ -143,15 +143,15 @@ class Operations:
     ) -> None:
         """Start an operation; one of the same name must have been cancelled.
 
-        From now on it runs for whoever asks: what cancels it also does so before its turn has come.
+        From now on it counts as running: it can be cancelled even before its turn has come.
 
         Args:
             name: Its name.
             what: What it runs, for the log.
             coro: What it does.
-            ended: Told once how it has ended, with words if it has failed.
+            ended: Told once how it has ended, with a text if it has failed.
             patience: Seconds without progress after which it fails; None: never.
-            after: What must have ended before it begins: what was dropped for it.
+            after: What must have ended before it begins: the operations that were dropped for it.
             begin: Called when it begins.
             about: The names of the properties for which it works.
         """
@@ -168,12 +168,12 @@ class Operations:
         operation.task.add_done_callback(over)
 
     def progressed(self, name: str) -> None:
-        """An operation is not stuck."""
+        """Note that an operation is not stuck."""
         if (operation := self._running.get(name)) is not None:
             operation.progressed()
 
     def goes_on(self, name: str) -> bool:
-        """It is an operation of this name that asks, and it has not been cancelled."""
+        """Whether the caller is an operation of this name that has not been cancelled."""
         operation = self._running.get(name)
         if operation is None or get_ident() != operation.thread or operation.is_out_of_time():
             return False
@@ -186,15 +186,15 @@ class Operations:
             await asyncio.wait([operation.task])
 
     def running(self, *names: str) -> list[Operation]:
-        """Those of some operations that run."""
+        """Those of these operations that are running."""
         return [self._running[name] for name in names if name in self._running]
 
     def about(self) -> set[str]:
-        """The properties for which something runs."""
+        """The properties for which an operation is running."""
         return {name for operation in self._running.values() for name in operation.about}
 
     def drop(self, *names: str, quietly: bool = True) -> list[Operation]:
-        """Cancel operations at once, without waiting for their ends; returns what is to be waited for.
+        """Cancel operations at once, without waiting for their ends; returns those that have to be awaited.
 
         Args:
             names: Their names.
@@ -225,14 +225,14 @@ class Operations:
         return operation is not None and operation.is_dropped
 
     async def cancel_all(self, *spared: str) -> None:
-        """Cancel all but some, quietly."""
+        """Cancel all except some, quietly."""
         names = {*self._running, *self._ending.values()}.difference(spared)
         await _settled(self.drop(*names))
 
     def spawn(
         self, coro: Coroutine[Any, Any, None], inner: Coroutine[Any, Any, Any] | None = None
     ) -> asyncio.Task[None]:
-        """Run a coroutine that tells of its own failures; `inner` is closed if it never starts."""
+        """Run a coroutine that reports its own failures; `inner` is closed if it never starts."""
 
         async def begin() -> None:
             await own_turn()
@@ -262,26 +262,26 @@ class Operations:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=GRACE)
+            await asyncio.wait(tasks, timeout=CANCEL_GRACE)
 
 
 async def _settled(operations: Iterable[Operation]) -> None:
-    """Wait until operations have ended, and are told to have; those that were cancelled have only some time for it."""
+    """Wait until operations have ended and their ends are reported; cancelled ones have limited time for it."""
     tasks = {one.task: one for one in operations if one.task is not None and one.task is not asyncio.current_task()}
     dropped = [task for task, operation in tasks.items() if operation.is_dropped]
     if dropped:
-        _, deaf = await asyncio.wait(dropped, timeout=GRACE)
+        _, deaf = await asyncio.wait(dropped, timeout=CANCEL_GRACE)
         for task in deaf:
             tasks[task].is_left = True
-            logger.error("%s goes on though it was cancelled: it is left to itself", task.get_name())
+            logger.error("%s goes on although it was cancelled: it is abandoned", task.get_name())
         for task in dropped:
-            await tasks[task].tell(End.CANCELLED)  # it was cancelled before its first step, or is deaf
+            await tasks[task].tell(End.CANCELLED)  # it was cancelled before its first step, or ignores its cancellation
     if others := [task for task in tasks if task not in dropped]:
         await asyncio.wait(others)
 
 
 def words_of(error: BaseException) -> str:
-    """An exception in words; its own may be missing, or fail."""
+    """The text of an exception, which may be missing, or fail to be made."""
     try:
         text = str(error)
     except Exception:

@@ -1,4 +1,4 @@
-"""The options that every instrument has: debugging, simulation, saved settings, how often it is polled."""
+"""The options that every instrument has: debugging, simulation, saved settings, polling period."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .threads import SETTINGS
 __all__ = ["Options"]
 
 _LOGS: Final = ("DEBUG_LEVEL", "LOGGING_LEVEL", "LOG_OUTPUT")
-_LEVELS: Final = {
+_LEVEL_MEMBERS: Final = {
     logging.ERROR: "LOG_ERROR",
     logging.WARNING: "LOG_WARNING",
     logging.INFO: "LOG_SESSION",
@@ -34,10 +34,10 @@ class Options(StandardDevice):
     """A device that says what it is, and has the options of libindi's drivers.
 
     Attributes:
-        interface: What it is; classes of instruments add what they are.
+        interface: What the device is; each instrument class adds its own part.
         version: Of the driver, for clients.
-        polling: Seconds between two updates, at first; clients may change it.
-        can_simulate: Clients may switch the simulation on.
+        polling: The initial number of seconds between two updates; clients may change it.
+        can_simulate: Clients may turn a simulation on.
     """
 
     interface: ClassVar[Interface] = Interface.GENERIC
@@ -47,14 +47,14 @@ class Options(StandardDevice):
     _general_group: str = "General Info"
 
     def _interface(self) -> Interface:
-        """All that it is."""
+        """All interfaces of the device and its parts."""
         found = Interface.GENERIC
         for kind in type(self).__mro__:
             found |= vars(kind).get("interface", Interface.GENERIC)
         return found
 
     def _about(self) -> list[Bound]:
-        """What it is; to be defined right behind CONNECTION."""
+        """DRIVER_INFO; it is defined right after CONNECTION."""
         values = {
             "DRIVER_NAME": os.environ.get("INDIDRIVER") or self.own_name(),
             "DRIVER_EXEC": os.path.basename(sys.argv[0] or "python3"),
@@ -77,7 +77,7 @@ class Options(StandardDevice):
 
     @property
     def simulated(self) -> bool:
-        """Clients want a simulation in place of the hardware."""
+        """Whether clients want a simulation in place of the hardware."""
         return "SIMULATION" in self._bound and self._is_on("SIMULATION", "ENABLE")
 
     # --- messages ---
@@ -89,7 +89,7 @@ class Options(StandardDevice):
         if level == logging.DEBUG and not is_debugging:
             return
         if is_debugging and not (
-            self._is_on("LOG_OUTPUT", "CLIENT_DEBUG") and self._is_on("LOGGING_LEVEL", _LEVELS[level])
+            self._is_on("LOG_OUTPUT", "CLIENT_DEBUG") and self._is_on("LOGGING_LEVEL", _LEVEL_MEMBERS[level])
         ):
             return
         self._updates.say(brief(f"[{logging.getLevelName(level)}] {text}"))
@@ -102,11 +102,11 @@ class Options(StandardDevice):
         await self._send("DEBUG", State.OK)
         for name in _LOGS:
             await self._show(name, member == "ENABLE")
-        await self._save_one("DEBUG")
+        self._save_one("DEBUG")
 
     async def _on_switches(self, name: str, values: dict[str, Any]) -> None:
         await self._send(name, State.OK, values)
-        await self._save_one(name)
+        self._save_one(name)
 
     async def _on_debug_level(self, values: dict[str, Any]) -> None:
         await self._on_switches("DEBUG_LEVEL", values)
@@ -137,10 +137,10 @@ class Options(StandardDevice):
     async def _on_period(self, values: dict[str, Any]) -> None:
         await self._send("POLLING_PERIOD", State.OK, values)
         self._period_changed()
-        await self._save_one("POLLING_PERIOD")
+        self._save_one("POLLING_PERIOD")
 
     def _period_changed(self) -> None:
-        """The next update is due at another time."""
+        """Note that the next update is due at another time."""
 
     @property
     def _period(self) -> float:
@@ -148,13 +148,13 @@ class Options(StandardDevice):
         return self._get("POLLING_PERIOD", "PERIOD_MS") / 1000
 
     async def _count_down(self, name: str, member: str, seconds: float, unit: float = 1.0) -> None:
-        """Tell how long something still takes, at least once a second.
+        """Report the remaining time of something, at least once a second.
 
         Args:
             name: The property.
             member: Its member.
             seconds: How long.
-            unit: So many of the member are one second.
+            unit: How many units of the member make one second.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
@@ -178,10 +178,9 @@ class Options(StandardDevice):
             case "CONFIG_DEFAULT":
                 is_good = await self._load_settings(True)
             case "CONFIG_SAVE":
-                is_good = await self._save()
-                if is_good:
-                    self.info("Device configuration saved.")
+                is_good = await self._save_settings()
             case "CONFIG_PURGE":
+                await self._all_saved()
                 try:
                     await SETTINGS.run(self.settings.purge)
                     self.info("Device configuration removed.")
@@ -190,18 +189,23 @@ class Options(StandardDevice):
                     is_good = False
         await self._button(name, State.OK if is_good else State.ALERT)
 
+    async def _save_settings(self) -> bool:
+        """Save all settings; False if that fails."""
+        if not await self._save():
+            return False
+        self.info("Device configuration saved.")
+        return True
+
     async def _load_settings(self, of_default: bool) -> bool:
-        """Load the file of settings, or the first one that was saved; False if it cannot be read."""
+        """Load the saved settings, or the first ones that were saved; False if they cannot be read."""
         self.info("Loading device configuration...")
-        path = self.settings.default_path if of_default else self.settings.path
         try:
-            found = await SETTINGS.run(self.settings.load, path)
+            await self._restore(lambda bound: True, of_default)
         except FileNotFoundError:
             self.info("There is no saved configuration.")
             return True
         except SettingsError as error:
             self.error(str(error))
             return False
-        await self._apply(found, lambda bound: True)
         self.info("Device configuration applied.")
         return True

@@ -39,7 +39,7 @@ _OPPOSITE: Final = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Motion:
-    """A motion of one axis, from its beginning."""
+    """A motion of one axis that has begun."""
 
     direction: Direction
 
@@ -48,15 +48,15 @@ class Paddle(Instrument):
     """A mount that can be moved by hand. Override :meth:`start_motion` and :meth:`stop_motion`.
 
     Attributes:
-        slew_rates: Names of the speeds for start_motion(), from the slowest.
+        slew_rates: Names of the speeds for start_motion(), slowest first.
     """
 
     slew_rates: ClassVar[Sequence[str]] = ("Guide", "Centering", "Find", "Max")
-    _motions: dict[str, _Motion]  # of the axes that move
+    _motions: dict[str, _Motion]  # the motions of the axes that move
 
     @optional
     async def start_motion(self, direction: Direction, rate: int) -> None:
-        """Move until :meth:`stop_motion`; `rate` is a number of `slew_rates` from 0."""
+        """Move until :meth:`stop_motion`; `rate` is an index of `slew_rates`."""
 
     @optional
     async def stop_motion(self, direction: Direction) -> None:
@@ -91,17 +91,17 @@ class Paddle(Instrument):
         return None
 
     def _check_movable(self) -> None:
-        """Raise Refused, if it is parked."""
+        """Raise Refused if it is parked."""
         if (why := self._parked_words()) is not None:
             raise Refused(why)
 
     def _check_rate(self) -> None:
-        """Raise Refused, if it is not to be set now how fast it moves; what is saved is for when it is unparked."""
+        """Raise Refused if the speed must not be set now; a saved speed applies once it is unparked."""
         if not LOADING.get():
             self._check_movable()
 
-    async def _has_stopped(self) -> None:
-        """A motion by hand is over."""
+    async def _note_stop(self) -> None:
+        """Note that a motion by hand is over."""
 
     async def _on_north_south(self, values: dict[str, Any]) -> None:
         await self._on_motion(_NS, values)
@@ -132,7 +132,7 @@ class Paddle(Instrument):
             name,
             self._start_axis(name, direction, number),
             accept=lambda: self._choose(name, member),
-            revoke=lambda: self._choose(name, None),  # it is stopped nevertheless: perhaps it has begun
+            revoke=lambda: self._choose(name, None),  # it is stopped nevertheless: it may have begun
             ends=ends,
             after=self._moving_ends(),
         )
@@ -146,19 +146,19 @@ class Paddle(Instrument):
         await self.start_motion(direction, rate)
 
     async def _stop_axis(self, name: str) -> None:
-        """End a motion by hand, if there is one; commands for it have been cancelled."""
+        """End a motion by hand if there is one; commands for it have been cancelled."""
         if not self._has(name):
             return
         motion = self._motions.get(name)
         if motion is None:
-            if name not in self._operations and self._vector(name).state == State.BUSY:  # it has not begun
+            if name not in self._operations and self._vector(name).state == State.BUSY:  # it had not begun
                 await self._button(name, State.IDLE)
             return
         try:
             async with asyncio.timeout(self.patience):
                 await watched(self.stop_motion(motion.direction), f"{type(self).__name__}.stop_motion")
         except BaseException as error:
-            self._put(name, {}, State.ALERT)  # it may still move, so it can be stopped again
+            self._put(name, {}, State.ALERT)  # it may still be moving, so it can be stopped again
             if isinstance(error, TimeoutError):
                 raise Refused("The motion could not be stopped in time") from None
             raise
@@ -167,7 +167,7 @@ class Paddle(Instrument):
         del self._motions[name]
         if name not in self._operations:  # because of a later command
             await self._button(name, State.IDLE)
-        await self._has_stopped()
+        await self._note_stop()
 
     async def _stop_axes(self) -> None:
         """End all motion by hand; the first failure is raised when both have been tried."""
@@ -177,7 +177,7 @@ class Paddle(Instrument):
                 raise result
 
     async def _stop_by_hand(self) -> None:
-        """As _stop_axes(), and also end what was asked for while this waited for its turn."""
+        """Like _stop_axes(), and also end what was requested while this waited for its turn."""
         for name in AXES:
             await self._operations.cancel(name, quietly=True)
         await self._stop_axes()

@@ -14,15 +14,15 @@ from .settings import DamagedFile, config_folder, locked, read_xml, write_atomic
 __all__ = ["ParkData", "read_park_data", "remove_park_data", "write_park_data"]
 
 
-_WORDS: Final = {True: "true", False: "false", None: "unknown"}  # the last is false for libindi's drivers
+_PARK_WORDS: Final = {True: "true", False: "false", None: "unknown"}  # libindi's drivers read the last one as false
 
 
 @dataclass(frozen=True, slots=True)
 class ParkData:
-    """What is known of one device.
+    """What the file says about one device.
 
     Attributes:
-        parked: It is parked; None: it is on the way, or was stopped there.
+        parked: Whether it is parked; None: it is on the way, or was stopped on the way.
         axis1: First number of its park position; None if it has none.
         axis2: Second number; None if it has none.
     """
@@ -33,7 +33,7 @@ class ParkData:
 
 
 def read_park_data(device: str) -> ParkData | None:
-    """What is saved of a device; None if there is nothing. Blocks.
+    """What is saved about a device; None if there is nothing. Blocks.
 
     Raises:
         OSError: The file cannot be read.
@@ -42,18 +42,18 @@ def read_park_data(device: str) -> ParkData | None:
         if element.get("name") == device:
             status = (element.findtext("parkstatus") or "").strip().lower()
             axes = [_number(element.findtext(f"parkposition/axis{n}position")) for n in (1, 2)]
-            return ParkData(next((parked for parked, word in _WORDS.items() if word == status), False), *axes)
+            return ParkData(next((parked for parked, word in _PARK_WORDS.items() if word == status), False), *axes)
     return None
 
 
 def write_park_data(device: str, data: ParkData) -> None:
-    """Save what is known of a device; those of the others stay. Blocks.
+    """Save what is known about a device; the entries of other devices stay. Blocks.
 
     Raises:
         OSError: The file cannot be written.
     """
     entry = ET.Element("device", name=device)
-    ET.SubElement(entry, "parkstatus").text = _WORDS[data.parked]
+    ET.SubElement(entry, "parkstatus").text = _PARK_WORDS[data.parked]
     if data.axis1 is not None:
         position = ET.SubElement(entry, "parkposition")
         for n, axis in ((1, data.axis1), (2, data.axis2)):
@@ -63,7 +63,7 @@ def write_park_data(device: str, data: ParkData) -> None:
 
 
 def remove_park_data(device: str) -> None:
-    """Forget what is known of a device; those of the others stay. Blocks.
+    """Remove the entry of a device; those of other devices stay. Blocks.
 
     Raises:
         OSError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""What is parked, mounts and domes: whether it is, and where; kept in the file that libindi's drivers share."""
+"""Parking of mounts and domes: whether and where they are parked, kept in the file that libindi's drivers share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .instrument import Instrument
 from .operations import Refused, words_of
 from .parkdata import ParkData, read_park_data, remove_park_data, write_park_data
 from .propertydevice import Bound
+from .saving import LONGEST_LOAD
 from .sky import altitude_azimuth, equatorial, now_utc, sidereal_time
 from .threads import SETTINGS
 
@@ -32,11 +33,11 @@ PLACES: Final = {
         StandardMember("PARK_ALT", "Alt  D:M:S", "0", "%10.6m", -90, 90),
     ),
 }
-"""The coordinates in which clients see where a mount is parked."""
+"""The coordinates in which clients see the park position of a mount."""
 
 
 def coordinates_of(place: tuple[float, ...], axes: str | None, site: tuple[float, ...]) -> tuple[float, float]:
-    """The hours and degrees of now of a place in coordinates of :data:`PLACES`.
+    """A place in coordinates of :data:`PLACES` as JNow hours and degrees.
 
     Args:
         place: The place.
@@ -44,13 +45,13 @@ def coordinates_of(place: tuple[float, ...], axes: str | None, site: tuple[float
         site: Where the mount stands: degrees north, degrees east, and more.
 
     Raises:
-        Refused: That is not known, as nobody has told where the mount stands.
+        Refused: That is not known, because the location of the mount has not been set.
     """
     first, second = place
     latitude, longitude = site[:2]
     is_pole = axes == "HA_DEC" and abs(second) == 90
     if not (latitude or longitude or is_pole or axes == "RA_DEC"):
-        raise Refused("It is not known where the mount stands: set its location first")
+        raise Refused("The location of the mount is not known: set it first")
     if axes == "AZ_ALT":
         return equatorial(second, first, latitude, longitude, now_utc())
     if axes == "HA_DEC":
@@ -59,7 +60,7 @@ def coordinates_of(place: tuple[float, ...], axes: str | None, site: tuple[float
 
 
 def place_of(coordinates: tuple[float, float], axes: str | None, site: tuple[float, ...]) -> tuple[float, ...]:
-    """The reverse of :func:`coordinates_of`; nothing if it is not known where the mount stands."""
+    """The reverse of :func:`coordinates_of`; empty if the location of the mount is not known."""
     ra, dec = coordinates
     latitude, longitude = site[:2]
     if axes == "RA_DEC":
@@ -73,21 +74,21 @@ def place_of(coordinates: tuple[float, float], axes: str | None, site: tuple[flo
 
 
 class Parking(Instrument):
-    """An instrument that is parked. Its class says what the properties are called."""
+    """An instrument that can be parked. Its class says what the properties are called."""
 
     _park: ClassVar[str]
     _park_place: ClassVar[str]
     _park_option: ClassVar[str]
     _park_what: ClassVar[str]
-    _is_parked = False  # or was, before it set out
-    _is_half_way = False  # it has left where it was and not arrived, or was stopped on the way
-    _is_told = False  # by the author, since it began to connect
-    _is_to_park = False  # where _park, while it runs, is on the way to
-    _is_to_stop = False  # what it did before it was sent another way
+    _is_parked = False  # or was, before it started to move
+    _is_half_way = False  # it is on the way, or was stopped on the way
+    _is_told = False  # the author has said so, since it began to connect
+    _is_to_park = False  # the target of _park while it runs
+    _is_to_stop = False  # what it did before it was redirected must be stopped first
 
     @property
     def parked(self) -> bool:
-        """It is parked, and does not move; a roof: closed. Assign it in connect() if the hardware knows."""
+        """Whether it is parked and does not move; of a roof: closed. Assign it in connect() if the hardware knows."""
         return self._is_parked and not self._is_half_way
 
     @parked.setter
@@ -99,7 +100,7 @@ class Parking(Instrument):
 
     @property
     def park_position(self) -> tuple[float, ...]:
-        """Where it is parked, in the coordinates that its class names; clients may change it."""
+        """The park position, in the coordinates that its class names; clients may change it."""
         if self._park_place not in self._bound:
             return ()
         return tuple(member.getfloatvalue() for member in self._vector(self._park_place).data.values())
@@ -107,15 +108,15 @@ class Parking(Instrument):
     # --- what a class of instruments overrides ---
 
     def _park_first(self) -> tuple[float, ...]:
-        """Where it is parked, as long as nobody has said otherwise."""
+        """The park position until somebody sets another."""
         return ()
 
     def _park_here(self) -> tuple[float, ...]:
-        """Where it is now."""
+        """The present position."""
         return ()
 
     def _check_park_option(self) -> None:
-        """Raise Refused, if where it is parked cannot be changed now."""
+        """Raise Refused if the park position cannot be changed now."""
         if self._is_parked:
             raise Refused(f"The {self._park_what} is parked")
         if self._park in self._operations:
@@ -124,7 +125,7 @@ class Parking(Instrument):
     # --- the file ---
 
     def _park_key(self) -> str:
-        """Its name in the file: that of the device, unless a fellow that is parked as well has that."""
+        """Its name in the file: that of the device, unless another part that can be parked uses that."""
         first = next(one for one in self._fellows() if isinstance(one, Parking))
         return self.devicename if first is self else f"{self.devicename} {self._park_what}"
 
@@ -142,11 +143,14 @@ class Parking(Instrument):
     async def _prepare(self) -> None:
         self._saving = asyncio.Lock()
         if self._park in self._bound:
+            data = None
             try:
-                data = await SETTINGS.run(read_park_data, self._park_key())
+                async with asyncio.timeout(LONGEST_LOAD):
+                    data = await SETTINGS.run(read_park_data, self._park_key())
+            except TimeoutError:
+                self.warning("The parking data cannot be read: it takes too long")
             except OSError as error:
                 self.warning(words_of(error))
-                data = None
             if data is None:
                 self.info(f"No parking data found: the {self._park_what} is taken to be unparked.")
             else:
@@ -155,7 +159,7 @@ class Parking(Instrument):
         await super()._prepare()
 
     def _take_park_state(self, data: ParkData | None) -> None:
-        """Take over whether it is parked; what the hardware has told counts more than the file."""
+        """Take over whether it is parked; the hardware takes precedence over the file."""
         is_parked, is_half_way = self._is_parked, self._is_half_way and not self._is_told
         if data is not None and not self._is_told and not is_half_way:
             is_parked, is_half_way = is_parked or data.parked is not False, data.parked is None
@@ -166,11 +170,11 @@ class Parking(Instrument):
             self.warning(f"The {self._park_what} was stopped on its way: park it, or unpark it.")
 
     def _park_state(self) -> State:
-        """What the state of the property says, as long as nothing moves."""
+        """The state of the property while nothing moves."""
         return State.ALERT if self._is_half_way else State.OK
 
     def _take_park_place(self, axes: list[float]) -> None:
-        """Take over a place from the file, if it is one."""
+        """Take over a position from the file if it is valid."""
         if self._park_place not in self._bound:
             return
         members = self._vector(self._park_place).data.values()
@@ -185,7 +189,7 @@ class Parking(Instrument):
 
     async def _save_park(self) -> bool:
         """Write the file, before clients are told; False if that fails."""
-        async with self._saving:  # what is written last is what is known last
+        async with self._saving:  # the latest state is written last
             place: list[float | None] = [*self.park_position, None, None]
             data = ParkData(None if self._is_half_way else self._is_parked, place[0], place[1])
             try:
@@ -196,25 +200,25 @@ class Parking(Instrument):
         return True
 
     async def _note_park(self) -> None:
-        """As _save_park(), while it moves: nothing waits for it."""
+        """Like _save_park(), while it moves: nothing waits for it."""
         await self._save_park()
 
     # --- the way ---
 
     def _rests(self, parked: bool) -> bool:
-        """It is parked, or unparked, already, and nothing that it did goes on."""
+        """Whether it is already parked, or unparked, and nothing else is going on."""
         is_under_way = self._is_half_way or self._is_to_stop or self._park in self._operations
         return parked == self._is_parked and not is_under_way
 
     def _sets_out(self, wanted: bool, *, is_to_stop: bool = False) -> None:
-        """It is to be parked, or unparked, in place of what it does.
+        """Note that it is about to be parked, or unparked, in place of what it is doing.
 
         Args:
             wanted: It is to be parked then.
-            is_to_stop: What it does has to be stopped first; as parking has that is not to go on.
+            is_to_stop: What it is doing has to be stopped first, such as parking that must not go on.
         """
         goes_back = not wanted and self._is_to_park and self._park in self._operations
-        self._is_to_stop = self._is_to_stop or goes_back or is_to_stop  # until that has been done
+        self._is_to_stop = self._is_to_stop or goes_back or is_to_stop  # until it has been stopped
         self._is_to_park = wanted
 
     async def _go(self, wanted: bool, work: Coroutine[Any, Any, None], *, leaves: bool) -> None:
@@ -223,7 +227,7 @@ class Parking(Instrument):
         Args:
             wanted: It is to be parked then.
             work: What moves it.
-            leaves: From now on it is neither parked nor unparked, until it has arrived.
+            leaves: It is neither parked nor unparked from now until it has arrived.
         """
         before = self._is_half_way
         if leaves and not before:
@@ -231,19 +235,19 @@ class Parking(Instrument):
             self._operations.spawn(self._note_park())
         try:
             await work
-        except Refused:  # so it has not moved
+        except Refused:  # it has not moved
             if self._is_half_way != before:
                 self._is_half_way = before
                 self._operations.spawn(self._note_park())
             raise
         self._check_going_on(self._park)
-        self._is_parked, self._is_half_way = wanted, False  # whatever comes now, also while it is written
+        self._is_parked, self._is_half_way = wanted, False  # whatever happens now, even while it is being written
         await self._save_park()
 
     # --- commands ---
 
     def _parking_places(self, place: Any) -> list[Bound]:
-        """The properties for where it is parked; `place` is the vector of them."""
+        """The properties for the park position; `place` is their vector."""
         place = Bound(place, self._on_park_place, False, place.state)
         for member, value in zip(place.vector, self._park_first(), strict=True):
             place.vector[member] = f"{value:.10g}"
@@ -251,7 +255,7 @@ class Parking(Instrument):
 
     async def _on_park_place(self, values: dict[str, Any]) -> None:
         await self._send(self._park_place, State.OK, values)
-        await self._save_park()
+        self._operations.spawn(self._note_park())  # perhaps it is told to park already
 
     async def _on_park_option(self, values: dict[str, Any]) -> None:
         member = next((member for member, on in values.items() if on), None)

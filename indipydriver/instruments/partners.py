@@ -1,4 +1,4 @@
-"""What a device knows of others: those that clients name in ACTIVE_DEVICES."""
+"""What a device knows about the other devices that clients name in ACTIVE_DEVICES."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .propertydevice import Bound, PropertyDevice
 __all__ = ["Partners"]
 
 _ACTIVE = "ACTIVE_DEVICES"
-_MOST: Final = 1000  # members of one property that are known
+_MOST_MEMBERS: Final = 1000  # members remembered of one property
 
 
 class Partners(Connecting):
-    """A device that watches others.
+    """A device that watches other devices.
 
     Attributes:
-        partners: For each member of ACTIVE_DEVICES the properties of that device that are watched. Those of base
-            classes are added.
+        partners: For each member of ACTIVE_DEVICES, the watched properties of that device. Those of base classes are
+            added.
     """
 
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def _all_partners(self) -> dict[str, tuple[str, ...]]:
-        """What is watched, by the members of ACTIVE_DEVICES."""
+        """The watched properties, by the members of ACTIVE_DEVICES."""
         found: dict[str, tuple[str, ...]] = {}
         for kind in type(self).__mro__:
             for member, names in vars(kind).get("partners", {}).items():
@@ -46,7 +46,7 @@ class Partners(Connecting):
         if not wanted:
             return []
         known: dict[str, StandardMember] = {}
-        for interface in (*interfaces_in(self._interface()), *INTERFACES):  # what it is comes first
+        for interface in (*interfaces_in(self._interface()), *INTERFACES):  # the device's own kind comes first
             for standard in (standard for standard in INTERFACES[interface] if standard.name == _ACTIVE):
                 for member in standard.members:
                     known.setdefault(member.name, member)
@@ -56,11 +56,11 @@ class Partners(Connecting):
     # --- what is known of them ---
 
     def _partner(self, member: str) -> str:
-        """The name of a partner, or nothing."""
+        """The name of a partner; empty if there is none."""
         return str(self._vector(_ACTIVE)[member]).strip()
 
     def _partner_vector(self, member: str, name: str) -> PropertyVector | None:
-        """A vector of a partner's in the same driver; nobody snoops on its own driver."""
+        """A vector of a partner in the same driver; a driver does not snoop on itself."""
         device = self._partner(member)
         if self.driver is None or device not in self.driver:
             return None
@@ -68,30 +68,31 @@ class Partners(Connecting):
         return vector if vector is not None and vector.enable else None
 
     def _seen(self, member: str, name: str) -> Mapping[str, Any]:
-        """What is known of a property of a partner: texts by member, or nothing."""
+        """What is known of a partner's property: text by member, or nothing."""
         vector = self._partner_vector(member, name)
         if vector is not None:
             return dict(vector)
         return self._news.get((self._partner(member), name), {})
 
     def _seen_state(self, member: str, name: str) -> str | None:
-        """The state of a property of a partner; None if it is not known."""
+        """The state of a partner's property; None if it is not known."""
         vector = self._partner_vector(member, name)
         if vector is not None:
             return vector.state
         return self._states.get((self._partner(member), name))
 
     def _seen_age(self, member: str, name: str) -> float | None:
-        """How many seconds ago a property of a partner was last sent; None if it was only defined since then."""
+        """How many seconds ago a partner's property was last updated; None if the latest news is a definition."""
         if self._partner_vector(member, name) is not None and self.driver is not None:
             device = self.driver[self._partner(member)]
-            sent = device._updates.sent(name) if isinstance(device, PropertyDevice) else None  # noqa: SLF001  # of ours
+            # Another instance of this very class; a method for it would take one more name from authors.
+            sent = device._updates.sent(name) if isinstance(device, PropertyDevice) else None  # noqa: SLF001
         else:
             sent = self._news_times.get((self._partner(member), name))
         return None if sent is None else asyncio.get_running_loop().time() - sent
 
     def _seen_number(self, member: str, name: str, value: str) -> float | None:
-        """A number of a partner's; None if it is not known."""
+        """A partner's number; None if it is not known."""
         text = self._seen(member, name).get(value)
         try:
             return None if text in (None, "") else getfloat(text)
@@ -99,18 +100,18 @@ class Partners(Connecting):
             return None
 
     def _seen_rest(self, member: str, name: str) -> str | None:
-        """The switch of a partner's that is on and has been reached; None if it moves, has failed, or is not known."""
+        """The partner's switch that is on and reached; None if it is moving, has failed, or is not known."""
         if self._seen_state(member, name) not in (State.OK, State.IDLE):
             return None
         return next((switch for switch, value in self._seen(member, name).items() if value == "On"), None)
 
     async def _on_partners(self, values: dict[str, Any]) -> None:
         self._change_partners(values)
-        await self._send(_ACTIVE, State.OK)  # clients write until it comes back as they wrote it
-        await self._save_one(_ACTIVE)
+        await self._send(_ACTIVE, State.OK)  # clients send it until it comes back as they sent it
+        self._save_one(_ACTIVE)
 
     def _change_partners(self, values: Mapping[str, Any]) -> None:
-        """Watch others from now on."""
+        """Watch the partners from now on."""
         before = self._watched()
         self._vector(_ACTIVE).update(values)
         self._watch(before)
@@ -133,7 +134,7 @@ class Partners(Connecting):
         return found
 
     def _watched(self) -> list[tuple[str, str]]:
-        """Device and property of all that is watched."""
+        """Device and name of all watched properties."""
         found = []
         for member, names in self._all_partners().items():
             device = self._partner(member)
@@ -142,7 +143,7 @@ class Partners(Connecting):
         return found
 
     def _watch(self, before: Sequence[tuple[str, str]] = ()) -> None:
-        """Watch what is to be watched, in place of what was: what is still known of that counts on."""
+        """Watch the present partners in place of the previous ones; what is known of those that stay is kept."""
         now = self._watched()
         for key in before:
             if key not in now:
@@ -157,11 +158,11 @@ class Partners(Connecting):
                         self.driver.snoop(device, name)
 
     def _watched_in_driver(self) -> set[tuple[str, str]]:
-        """What all devices of the driver watch."""
+        """Everything that the devices of the driver watch."""
         return set(self._watched())
 
     def _start_watching(self) -> None:
-        """The driver runs."""
+        """Whether the driver runs."""
         self._news.clear()
         self._states.clear()
         self._news_times.clear()
@@ -182,8 +183,8 @@ class Partners(Connecting):
             else:
                 if isinstance(event, Mapping) and dict(event) != self._news.get(key):
                     self._news_times.pop(key, None)
-                self._news[key] = {}  # members may have gone
+                self._news[key] = {}  # some members may be gone
             if isinstance(event, Mapping):
                 news = self._news.setdefault(key, {})
-                news.update((name, value) for name, value in event.items() if name in news or len(news) < _MOST)
+                news.update((name, value) for name, value in event.items() if name in news or len(news) < _MOST_MEMBERS)
         await super().devsnoopevent(event, *args, **kwargs)

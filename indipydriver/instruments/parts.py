@@ -17,8 +17,8 @@ class Parts(Partners):
     """A device that may have parts, or be one.
 
     Classes that have no method in common are combined by inheriting from both: ``class MyMount(Mount, Guider)``. Any
-    others are combined by naming one of them as a part of the other: both of a mount and its focuser may be aborted,
-    and each has its own :meth:`abort`.
+    others are combined by naming one of them as a part of the other: a mount and its focuser, for example, each have
+    their own :meth:`abort`.
 
     ::
 
@@ -28,8 +28,8 @@ class Parts(Partners):
         class MyMount(Mount):
             parts = (MyFocuser,)
 
-    Parts have no life of their own: they are connected, polled and disconnected with the whole device, and in its
-    driver there is one device only.
+    Parts have no life cycle of their own: they are connected, polled and disconnected with the whole device. Their
+    driver has only the one device.
 
     Attributes:
         parts: The classes of the parts. Each is also a device that works alone.
@@ -49,7 +49,7 @@ class Parts(Partners):
             )
 
     def part(self, kind: type[_I]) -> _I:
-        """The part of a class: ``self.part(MyFocuser).position``.
+        """The part of this class: ``self.part(MyFocuser).position``.
 
         Raises:
             LookupError: There is none.
@@ -60,7 +60,7 @@ class Parts(Partners):
         raise LookupError(f"{type(self.whole).__name__} has no part that is a {kind.__name__}")
 
     def _fellows(self) -> Iterator[Any]:
-        """The device and all of its parts."""
+        """The device and all its parts."""
         yield from self.whole._everything()
 
     def _everything(self) -> Iterator[Any]:
@@ -71,7 +71,7 @@ class Parts(Partners):
     # --- making one device of them ---
 
     def _make_parts(self) -> None:
-        """Make the parts; their properties are to be handed over to this device."""
+        """Make the parts, whose properties this device takes over."""
         self.whole = self
         self._members = tuple(kind(self.own_name()) for kind in self.parts)
         for part in self._members:
@@ -80,7 +80,7 @@ class Parts(Partners):
             part.data.clear()
 
     def _adopt_parts(self) -> None:
-        """They are parts of this device from now on."""
+        """Make them parts of this device."""
         for part in self._everything():
             if part is not self:
                 part._become_part(self)
@@ -88,7 +88,7 @@ class Parts(Partners):
     def _become_part(self, whole: Any) -> None:
         self.whole = whole
         self.devicename = whole.devicename
-        self.settings = whole.settings
+        self.settings, self._set_by_clients = whole.settings, whole._set_by_clients
         self._updates, self._operations, self._versions = whole._updates, whole._operations, whole._versions
         self._bound = whole._bound
         for attribute, vector in self._vectors.items():
@@ -102,11 +102,17 @@ class Parts(Partners):
 
     # --- what a part leaves to the device ---
 
-    async def _save_one(self, name: str) -> None:
+    def _save_one(self, name: str) -> None:
         if self.whole is self:
-            await super()._save_one(name)
+            super()._save_one(name)
         else:
-            await self.whole._save_one(name)
+            self.whole._save_one(name)
+
+    async def _all_saved(self) -> None:
+        if self.whole is self:
+            await super()._all_saved()
+        else:
+            await self.whole._all_saved()
 
     def _change_partners(self, values: Mapping[str, Any]) -> None:
         fellows = list(self._fellows())
@@ -127,7 +133,7 @@ class Parts(Partners):
 
 
 def _clashes(cls: type[Any]) -> Iterator[tuple[str, str, str]]:
-    """Methods that belong to two kinds of instruments, neither of which is made from the other."""
+    """Methods that belong to two kinds of instruments, neither of which inherits from the other."""
     owners: dict[str, type[Any]] = {}
     for kind in cls.__mro__:
         for name, value in vars(kind).items():

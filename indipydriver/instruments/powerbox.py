@@ -1,4 +1,4 @@
-"""Power boxes: outputs for instruments and dew heaters, and what they draw."""
+"""Power boxes: outputs for instruments and dew heaters, and their currents."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from typing import Any, ClassVar, Final, NamedTuple
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
 from .instrument import Instrument
-from .operations import End
 from .propertydevice import Bound
 from .standarddevice import optional
 
 __all__ = ["PowerBox"]
 
 _SENSORS, _LEDS = "POWER_SENSORS", "LED_CONTROL"
-_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 
 
 class _Outputs(NamedTuple):
     """Outputs of one kind.
 
     Attributes:
-        labels: The attribute with the labels.
+        labels: The name of the attribute that has the labels.
         switched: The property of the switches.
-        member: How its members begin.
+        member: How the names of its members begin.
         named: The property of the labels.
-        method: What switches one.
-        others: Further properties, with what sets them: a method, or an attribute that says whether it is measured.
+        method: The method that switches an output.
+        others: Further properties, with the method that sets each, or the attribute that says whether it is measured.
     """
 
     labels: str
@@ -39,7 +37,7 @@ class _Outputs(NamedTuple):
     others: tuple[tuple[str, str], ...]
 
 
-_KINDS: Final = (
+_OUTPUT_KINDS: Final = (
     _Outputs(
         *("channels", "POWER_CHANNELS", "POWER_CHANNEL", "POWER_LABELS", "set_channel"),
         (("POWER_CURRENTS", "measures_channels"),),
@@ -61,9 +59,9 @@ _KINDS: Final = (
 
 
 class PowerBox(Instrument):
-    """A power box. Say in `channels`, `heaters`, `variable` and `usb_ports` what it has; override what switches them.
+    """A power box. List what it has in `channels`, `heaters`, `variable` and `usb_ports`; override what switches them.
 
-    Outputs are counted from 1. Clients may give them other labels, which are kept.
+    Outputs are numbered from 1. Clients may change their labels, which are saved.
 
     Attributes:
         channels: Labels of the outputs for instruments.
@@ -71,8 +69,8 @@ class PowerBox(Instrument):
         variable: Labels of the outputs whose voltage can be set.
         usb_ports: Labels of the USB ports that can be switched.
         sensors: Which of VOLTAGE, CURRENT and POWER it measures; assign :attr:`voltage` and so on.
-        measures_channels: It measures each output; call :meth:`show_current`.
-        measures_heaters: It measures each heater; call :meth:`show_heater_current`.
+        measures_channels: The box measures each output; call :meth:`show_current`.
+        measures_heaters: The box measures each heater; call :meth:`show_heater_current`.
     """
 
     interface = Interface.POWER
@@ -88,41 +86,41 @@ class PowerBox(Instrument):
 
     @optional
     async def set_channel(self, number: int, on: bool) -> None:
-        """Switch an output on or off."""
+        """Turn an output on or off."""
 
     @optional
     async def set_heater(self, number: int, on: bool) -> None:
-        """Switch a dew heater on or off."""
+        """Turn a dew heater on or off."""
 
     @optional
     async def set_duty(self, number: int, percent: float) -> None:
-        """How much a dew heater heats."""
+        """Set the power of a dew heater."""
 
     @optional
     async def set_auto_heater(self, number: int, on: bool) -> None:
-        """Let the box itself heat as much as is needed, or not."""
+        """Turn the automatic control of a dew heater, by the box itself, on or off."""
 
     @optional
     async def set_variable(self, number: int, on: bool) -> None:
-        """Switch an output of variable voltage on or off."""
+        """Turn an output of variable voltage on or off."""
 
     @optional
     async def set_voltage(self, number: int, volts: float) -> None:
-        """The voltage of such an output."""
+        """Set the voltage of such an output."""
 
     @optional
     async def set_usb_port(self, number: int, on: bool) -> None:
-        """Switch a USB port on or off."""
+        """Turn a USB port on or off."""
 
     @optional
     async def set_leds(self, on: bool) -> None:
-        """Switch the lamps of the box on or off."""
+        """Turn the lamps of the box on or off."""
 
     # --- what an author reads and assigns ---
 
     @property
     def voltage(self) -> float:
-        """Of the input, in volts."""
+        """The input voltage, in volts."""
         return self._get(_SENSORS, "SENSOR_VOLTAGE")
 
     @voltage.setter
@@ -131,7 +129,7 @@ class PowerBox(Instrument):
 
     @property
     def current(self) -> float:
-        """Of all outputs, in amperes."""
+        """The current of all outputs, in amperes."""
         return self._get(_SENSORS, "SENSOR_CURRENT")
 
     @current.setter
@@ -140,7 +138,7 @@ class PowerBox(Instrument):
 
     @property
     def power(self) -> float:
-        """Of all outputs, in watts."""
+        """The power of all outputs, in watts."""
         return self._get(_SENSORS, "SENSOR_POWER")
 
     @power.setter
@@ -148,19 +146,19 @@ class PowerBox(Instrument):
         self._put(_SENSORS, {"SENSOR_POWER": round(watts, 3)}, State.OK)
 
     def channel(self, number: int) -> bool:
-        """An output is on."""
+        """Whether an output is on."""
         return self._is_on("POWER_CHANNELS", f"POWER_CHANNEL_{number}")
 
     def show_channel(self, number: int, on: bool) -> None:
-        """An output has been switched by something else."""
+        """Report that something else has switched an output."""
         self._put("POWER_CHANNELS", {f"POWER_CHANNEL_{number}": on})
 
     def show_current(self, number: int, amperes: float) -> None:
-        """What an output draws."""
+        """Report the current of an output."""
         self._put("POWER_CURRENTS", {f"POWER_CHANNEL_{number}": round(amperes, 3)}, State.OK)
 
     def show_heater_current(self, number: int, amperes: float) -> None:
-        """What a dew heater draws."""
+        """Report the current of a dew heater."""
         self._put("DEW_CURRENTS", {f"DEW_CHANNEL_{number}": round(amperes, 3)}, State.OK)
 
     # --- its properties ---
@@ -172,7 +170,7 @@ class PowerBox(Instrument):
             made.append(self._bind(find(_SENSORS, table), only=[f"SENSOR_{sensor}" for sensor in self.sensors]))
         if self._implements("set_leds"):
             made.append(self._bind(find(_LEDS, table), self._on_leds))
-        for kind in _KINDS:
+        for kind in _OUTPUT_KINDS:
             if getattr(self, kind.labels):
                 made += self._outputs(kind)
         return [*made, *super()._standard()]
@@ -198,8 +196,8 @@ class PowerBox(Instrument):
         return made
 
     async def _prepare(self) -> None:
-        """Labels are shown when it is next connected, as clients do not take them anew."""
-        for kind in _KINDS:
+        """Save new labels. They are shown at the next connection, because clients do not update labels."""
+        for kind in _OUTPUT_KINDS:
             for name in (kind.switched, *(other for other, _ in kind.others)):
                 if self._has(kind.named) and self._has(name):
                     for member, label in self._vector(kind.named).items():
@@ -209,7 +207,7 @@ class PowerBox(Instrument):
     # --- commands ---
 
     async def _switch(self, name: str, method: Any, values: dict[str, Any]) -> None:
-        """Set some outputs, one after the other; those that have been set are shown."""
+        """Set some outputs in turn; those that have been set are shown."""
 
         async def work() -> None:
             for member, value in values.items():
@@ -217,7 +215,7 @@ class PowerBox(Instrument):
                 self._check_going_on(name)
                 self._put(name, {member: value})
 
-        await self._perform(name, work(), ends=_ENDS)
+        await self._perform(name, work())
 
     async def _on_leds(self, values: dict[str, Any]) -> None:
         await self._set_up(_LEDS, values, self.set_leds, "INDI_ENABLED")

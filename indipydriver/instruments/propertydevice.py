@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-import inspect
 import logging
 import os
 import re
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from ..device import Device
 from ..errors import DefinitionError
 from ..events import newVector
 from ..propertyvectors import PropertyVector
@@ -23,19 +21,27 @@ from ..protocol.texts import brief
 from .declared import Button, Declared, Value, values_of
 from .groups import Group
 from .loops import loops_of
+from .names import (
+    HIDES_METHOD,
+    PrivateNames,
+    check_attributes,
+    handlers_of,
+    hides_method,
+    methods_of,
+    where_async_is_missing,
+)
 from .operations import End, Operation, Operations, Refused, words_of
-from .settings import LOADING, Saved, Settings, SettingsError, saved_values
-from .threads import SETTINGS
+from .saving import Bound, Saving
 from .updates import Updates
 from .watched import watched
 
-__all__ = ["ENDS", "LONGEST_END", "Bound", "PropertyDevice"]
+__all__ = ["ENDS", "LONGEST_DEVICE_END", "Bound", "PropertyDevice"]
 
-_SOON: Final = 0.05
+_BUSY_AFTER: Final = 0.05
 """Seconds that a handler may take before clients are told that it is busy."""
 
-LONGEST_END: Final = 4.0
-"""Seconds in which what runs must end when the driver does."""
+LONGEST_DEVICE_END: Final = 4.0
+"""Seconds in which everything must end when the driver does."""
 
 ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 """The state of a property when its handler has ended."""
@@ -45,41 +51,36 @@ logger = logging.getLogger("indipydriver.instruments")
 _G = TypeVar("_G", bound=Group[Any])
 
 
-@dataclass(slots=True, eq=False)
-class Bound:
-    """A property of one device.
+@dataclass(eq=False)
+class _Work:
+    """What is to be done for a command, and at its end; see :meth:`PropertyDevice._run`.
 
     Attributes:
-        vector: Its vector.
-        handle: Handles the values that a client sent, and answers; None if clients cannot set it.
-        saved: It is kept from run to run.
-        state: Its state at first.
-        is_permanent: It is defined all the time; else while the device is connected. Only instruments connect.
-        is_shown: It is not defined while this is False.
+        version: How often the first vector had been written when it began.
     """
 
-    vector: PropertyVector
-    handle: Callable[[dict[str, Any]], Awaitable[None]] | None = None
-    saved: bool = False
-    state: str = State.IDLE
-    is_permanent: bool = False
-    is_shown: bool = True
+    vectors: Sequence[PropertyVector]
+    accept: Callable[[], object] | None
+    revoke: Callable[[], None] | None
+    ends: Mapping[End, State]
+    then: Callable[[End], Awaitable[None]] | None
+    version: int = 0
 
 
-class PropertyDevice(Device):
+class PropertyDevice(Saving):
     """A device whose properties are declared on its class, with types and handlers.
 
-    Properties of base classes come first; then they come in the order of their declaration. It belongs into an
+    Properties of base classes come first, then others in the order of their declaration. The device belongs in an
     :class:`InstrumentDriver`. Any other driver awaits :meth:`devhardware` in its hardware(), and :meth:`devrxevent`
     in its rxevent().
 
     Args:
-        devicename: By default `default_name`; in its place the environment variable INDIDEV is taken, if it is set.
+        devicename: By default the environment variable INDIDEV, or `default_name` if that is not set.
         vectors: Vectors that are made by hand; override devrxevent() for their commands.
-        devicedata: Anything else that is to be kept with it.
+        devicedata: Anything else to keep with the device.
 
     Attributes:
-        default_name: The name of the device; by default made of the name of the class.
+        default_name: The name of the device; by default made from the name of the class.
         patience: Seconds without progress after which a handler is cancelled and fails; None: never.
         settings: Where saved properties are kept.
     """
@@ -87,6 +88,9 @@ class PropertyDevice(Device):
     default_name: ClassVar[str] = ""
     patience: ClassVar[float | None] = None
     _declarations: ClassVar[dict[str, Declared[Any]]] = {}
+    _indi_handlers: ClassVar[dict[str, Callable[..., Coroutine[Any, Any, None]]]] = {}
+    _indi_methods: ClassVar[frozenset[str]] = frozenset()
+    _indi_private: ClassVar[PrivateNames]
 
     def __init__(
         self, devicename: str | None = None, vectors: Iterable[PropertyVector] = (), **devicedata: Any
@@ -105,14 +109,15 @@ class PropertyDevice(Device):
             self._bound[bound.vector.name] = bound
         name = devicename or os.environ.get("INDIDEV") or self.own_name()
         super().__init__(name, [*(bound.vector for bound in self._bound.values()), *vectors], **devicedata)
-        self.settings = Settings(self.devicename)
+        self._begin_saving()
 
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
         declarations: dict[str, Declared[Any]] = {}
+        cls._indi_methods = methods_of(cls)
         for attribute, value in vars(cls).items():
-            if _hides_method(attribute, value):
-                raise DefinitionError(f"{cls.__name__}.{attribute} {_HIDES}")
+            if hides_method(cls._indi_methods, attribute, value):
+                raise DefinitionError(f"{cls.__name__}.{attribute} {HIDES_METHOD}")
         for base in reversed(cls.__mro__):
             for attribute, value in vars(base).items():
                 declarations.pop(attribute, None)
@@ -124,33 +129,37 @@ class PropertyDevice(Device):
             except (ValueError, TypeError) as error:
                 error.add_note(f"in the declaration of {cls.__name__}.{attribute}")
                 raise
-            if any(attribute in vars(base) for base in PropertyDevice.__mro__):
-                raise DefinitionError(
-                    f"{cls.__name__}.{attribute} would hide what every device has: "
-                    f"choose another attribute, with name={attribute.upper()!r} if clients are to see that name"
-                )
-        cls._declarations = declarations
+        check_attributes(cls, declarations, PropertyDevice)
+        cls._declarations, cls._indi_handlers = declarations, handlers_of(cls, declarations)
 
     if not TYPE_CHECKING:  # to type checkers it would mean that any attribute may be assigned
 
         def __setattr__(self, attribute: str, value: Any) -> None:
-            if _hides_method(attribute, value):
-                raise AttributeError(f"{type(self).__name__}.{attribute} {_HIDES}")
-            super().__setattr__(attribute, value)
-            if self.__dict__.get("driver") is not None and not attribute.startswith("_"):
+            if hides_method(self._indi_methods, attribute, value):
+                raise AttributeError(f"{type(self).__name__}.{attribute} {HIDES_METHOD}")
+            if attribute.startswith("_"):
+                self._private_names().check(self.__dict__.setdefault("_indi_owners", {}), attribute)
+            elif self.__dict__.get("driver") is not None:
                 self._check_spelling(attribute)
+            super().__setattr__(attribute, value)
+
+    @classmethod
+    def _private_names(cls) -> PrivateNames:
+        if "_indi_private" not in vars(cls):
+            cls._indi_private = PrivateNames(cls)
+        return cls._indi_private
 
     def _check_spelling(self, attribute: str) -> None:
-        """Say once that an attribute that is assigned is no property, if its name is nearly that of one."""
+        """Log once that an assigned attribute is not a property, if its name is close to that of one."""
         if attribute in self._declarations or attribute in self._spelled or hasattr(type(self), attribute):
             return
         self._spelled.add(attribute)
         for meant in difflib.get_close_matches(attribute, self._declarations, 1, 0.8):
-            logger.warning("%s.%s is no property: is %r meant?", type(self).__name__, attribute, meant)
+            logger.warning("%s.%s is not a property: is %r meant?", type(self).__name__, attribute, meant)
 
     @classmethod
     def own_name(cls) -> str:
-        """The name of the device, if nobody gives it another."""
+        """The name of the device if it is given no other."""
         return cls.default_name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", cls.__name__)
 
     def _make(self) -> list[Bound]:
@@ -185,7 +194,7 @@ class PropertyDevice(Device):
     def vector(self, declared: object) -> PropertyVector:
         """The vector of a property, as ``self.vector(Thermostat.target)``."""
         if not isinstance(declared, Declared):
-            raise TypeError(f"a property is named by its class, as Thermostat.target, not {declared!r}")
+            raise TypeError(f"a property is an attribute of the class, such as Thermostat.target, not {declared!r}")
         return self._vectors[declared.attribute]
 
     async def show(self, declared: object, state: str | None = None, message: str = "") -> None:
@@ -206,19 +215,19 @@ class PropertyDevice(Device):
     # --- messages ---
 
     def info(self, text: str) -> None:
-        """Tell clients something. Any thread may call this, as the others below."""
+        """Send a message to clients. Any thread may call this and the methods below."""
         self._say(logging.INFO, text)
 
     def warning(self, text: str) -> None:
-        """Warn clients."""
+        """Send a warning to clients."""
         self._say(logging.WARNING, text)
 
     def error(self, text: str) -> None:
-        """Tell clients what has failed."""
+        """Send an error message to clients."""
         self._say(logging.ERROR, text)
 
     def debug(self, text: str) -> None:
-        """Tell those who look for a fault."""
+        """Send a debugging message to those who want it."""
         self._say(logging.DEBUG, text)
 
     def _say(self, level: int, text: str) -> None:
@@ -232,7 +241,8 @@ class PropertyDevice(Device):
         """Handle a command for a declared property; others are left to the author."""
         bound = self._bound.get(event.vectorname)
         if isinstance(event, newVector) and bound is not None and bound.handle is not None:
-            await bound.handle(values_of(event))
+            with self._set_by_clients.handled(event.vectorname):
+                await bound.handle(values_of(event))
 
     async def cancel(self, handler: Callable[..., Any]) -> bool:
         """Cancel the handler of a property: ``await self.cancel(self.heat_to)``. Its state is then Idle.
@@ -244,8 +254,8 @@ class PropertyDevice(Device):
             TypeError: It is not a handler of this device.
         """
         function = getattr(handler, "__func__", handler)
-        for declared in self._declarations.values():
-            if declared.handler is function:
+        for attribute, declared in self._declarations.items():
+            if function in (declared.handler, self._indi_handlers.get(attribute)):
                 return await self._operations.cancel(declared.name)
         raise TypeError(f"{handler!r} does not handle a property")
 
@@ -253,7 +263,7 @@ class PropertyDevice(Device):
         """Handle a command for a declared property."""
         vector = self._vectors[declared.attribute]
         name = vector.name
-        if isinstance(declared, Button) and not any(values.values()):  # nobody presses it
+        if isinstance(declared, Button) and not any(values.values()):  # nothing is pressed
             await self._updates.send(vector)
             return
         try:
@@ -261,18 +271,18 @@ class PropertyDevice(Device):
         except ValueError as error:
             await self._updates.send(vector, State.ALERT, f"[ERROR] {declared.label}: {error}")
             return
-        if declared.handler is None:
+        handler = self._indi_handlers.get(declared.attribute)
+        if handler is None:
             declared.accept(self, wanted)
             await self._updates.send(vector, State.OK)
-            await self._save_one(name)
+            self._save_one(name)
             return
-        handler = declared.handler
         while name in self._operations and not declared.replaces:
             await self._operations.join(name)
         await self._run(
             [vector],
             handler.__qualname__,
-            handler(self, wanted),
+            declared.handle(handler, self, wanted),
             accept=lambda: declared.accept(self, wanted),
             waits=not declared.replaces,
             patience=self.patience,
@@ -294,140 +304,88 @@ class PropertyDevice(Device):
         after: Sequence[Operation] = (),
         announce: Sequence[str] = (),
     ) -> None:
-        """Run a coroutine of the author's because of a command, and tell how it ends.
+        """Run a coroutine of the author for a command, and report how it ends.
 
-        It is begun before this waits for anything, so what is cancelled for it, and what cancels it, cannot come
+        The operation starts before this first waits, so neither what is cancelled for it nor what cancels it can come
         in between.
 
         Args:
-            vectors: What it works for; it is named by the first.
+            vectors: The vectors for which it works; the first gives it its name.
             what: Its name, for the log.
             coro: The coroutine; nothing else may run under this name.
-            accept: Takes over what was wanted, when it is done and has not assigned the first vector itself.
-            revoke: Called if it is not done in the end, before clients are told.
-            waits: Return when it has ended; else when clients know that it runs.
+            accept: Applies the requested values when it has succeeded without assigning the first vector itself.
+            revoke: Called if it does not succeed, before clients are told.
+            waits: Return when it has ended; otherwise when clients know that it runs.
             ends: The state of the vectors at its end.
-            then: Awaited when its end has been told.
+            then: Awaited when its end has been reported.
             patience: Seconds without progress after which it fails.
             after: What must have ended before it begins.
             announce: Properties that are sent before those for which it works.
         """
-        first = vectors[0]
-        name = first.name
+        name = vectors[0].name
         try:
             self._check_ready(name)
         except Refused:
             coro.close()
             raise
-        before = 0
-
-        def begin() -> None:
-            nonlocal before
-            before = self._versions.get(name, 0)
-            for vector in vectors:
-                if vector.state != State.BUSY:  # the end of what it replaces was told meanwhile
-                    vector.state = State.BUSY
-                    self._updates.put(vector, next(iter(vector)))
-
-        async def ended(end: End, text: str) -> None:
-            if end is End.DONE and accept is not None and self._versions.get(name, 0) == before:
-                try:
-                    accept()
-                except ValueError as error:
-                    end, text = End.FAILED, words_of(error)
-            if end is not End.DONE and revoke is not None:
-                revoke()
-            for vector in vectors:
-                message = f"[ERROR] {text}" if text and vector is first else ""
-                await self._updates.send(vector, ends[end], brief(message))
-            if then is not None:
-                await then(end)
-            if end is End.DONE:
-                for vector in vectors:
-                    await self._save_one(vector.name)
-
+        work = _Work(vectors, accept, revoke, ends, then)
         for vector in vectors:
             vector.state = State.BUSY
         about = [vector.name for vector in vectors]
-        self._operations.start(name, what, coro, ended, patience, after, begin, about)
+        begun, ended = partial(self._note_begin, work), partial(self._report_end, work)
+        self._operations.start(name, what, coro, ended, patience, after, begun, about)
         for one in announce:
             await self._updates.send(self._bound[one].vector)
         waiting = asyncio.ensure_future(self._operations.join(name))
-        await asyncio.wait([waiting], timeout=_SOON if waits else 0)
+        await asyncio.wait([waiting], timeout=_BUSY_AFTER if waits else 0)
         if not waiting.done() and name in self._operations:
-            for vector in vectors:
-                if vector.state == State.BUSY:
-                    await self._updates.send(vector)
+            await self._report_busy(vectors)
         if waits:
             await waiting
         else:
             waiting.cancel()
 
+    def _note_begin(self, work: _Work) -> None:
+        """Note how things are as it begins, and that clients are told that it does."""
+        work.version = self._versions.get(work.vectors[0].name, 0)
+        for vector in work.vectors:
+            if vector.state != State.BUSY:  # the end of what it replaces was reported meanwhile
+                vector.state = State.BUSY
+                self._updates.put(vector, next(iter(vector)))
+
+    async def _report_busy(self, vectors: Iterable[PropertyVector]) -> None:
+        for vector in vectors:
+            if vector.state == State.BUSY:
+                await self._updates.send(vector)
+
+    async def _report_end(self, work: _Work, end: End, text: str) -> None:
+        """Apply or revoke what was requested, tell clients, and save what is now so."""
+        first = work.vectors[0]
+        if end is End.DONE and work.accept is not None and self._versions.get(first.name, 0) == work.version:
+            try:
+                work.accept()
+            except ValueError as error:
+                end, text = End.FAILED, words_of(error)
+        if end is not End.DONE and work.revoke is not None:
+            work.revoke()
+        for vector in work.vectors:
+            message = f"[ERROR] {text}" if text and vector is first else ""
+            await self._updates.send(vector, work.ends[end], brief(message))
+        if work.then is not None:
+            await work.then(end)
+        if end is End.DONE:
+            for vector in work.vectors:
+                self._save_one(vector.name)
+
     def _check_ready(self, name: str) -> None:
-        """Raise Refused, if nothing may be done now for a property."""
+        """Raise Refused if no command for a property may be handled now."""
 
     def _failed(self, what: str, error: BaseException) -> str:
-        """Log the failure of a coroutine of the author's; the words for clients."""
+        """Log the failure of the author's coroutine; returns the text for clients."""
         if not isinstance(error, Refused):
-            logger.error("%s of %s failed", what, self.devicename, exc_info=error)
+            hint = where_async_is_missing(type(self), error)
+            logger.error("%s of %s failed%s", what, self.devicename, hint, exc_info=error)
         return words_of(error)
-
-    # --- saved settings ---
-
-    async def _save_one(self, name: str) -> None:
-        """Save a property that a client has set, if it is one to be saved."""
-        if LOADING.get() or not self._bound[name].saved:
-            return
-        try:
-            is_there = await SETTINGS.run(self.settings.path.exists)
-        except OSError:  # the folder is not ours
-            is_there = True
-        await self._save([self._bound[name]] if is_there else None)
-
-    async def _save(self, which: Iterable[Bound] | None = None) -> bool:
-        """Save some properties, or all that are to be saved; False if that fails."""
-        chosen = [bound for bound in self._bound.values() if bound.saved] if which is None else [*which]
-        elements = {bound.vector.name: self.settings.element(bound.vector) for bound in chosen}
-        # What clients do not see now has perhaps not been restored, so what is in the file counts.
-        hidden = [bound for bound in chosen if which is None and not bound.vector.enable]
-        kept = {bound.vector.name for bound in hidden}
-        unknown = {bound.vector.name for bound in hidden if not bound.is_permanent}
-        try:
-            await SETTINGS.run(self.settings.save, elements, kept, unknown)
-        except OSError as error:
-            self.error(f"The settings could not be saved: {error}")
-            return False
-        return True
-
-    async def _load(self, accept: Callable[[Bound], bool] = lambda bound: True) -> bool:
-        """Apply the saved settings, as if a client had sent them; False if there are none, or none to be read."""
-        try:
-            found = await SETTINGS.run(self.settings.load)
-        except FileNotFoundError:
-            return False
-        except SettingsError as error:
-            self.error(str(error))
-            return False
-        await self._apply(found, accept)
-        return True
-
-    async def _apply(self, found: Iterable[Saved], accept: Callable[[Bound], bool]) -> None:
-        loading = LOADING.set(True)
-        try:
-            for saved in found:
-                bound = self._bound.get(saved.name)
-                if bound is None or bound.handle is None or not (bound.saved and accept(bound)):
-                    continue  # a file cannot connect it, or move something
-                if not (bound.vector.enable or bound.is_permanent):
-                    continue
-                values = saved_values(bound.vector, saved)
-                try:
-                    if values:
-                        await bound.handle(values)
-                except (Exception, SystemExit) as error:  # the others can be restored nevertheless
-                    self.warning(f"{saved.name} could not be restored: {self._failed(saved.name, error)}")
-        finally:
-            LOADING.reset(loading)
 
     # --- its life ---
 
@@ -441,18 +399,28 @@ class PropertyDevice(Device):
             await stop.wait()
         finally:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LONGEST_END):
+                async with asyncio.timeout(LONGEST_DEVICE_END):
                     await self._end()
+                    await self._all_saved()
             self._loops.clear()
+            stopped = self._operations.about()
             await self._operations.end()
+            for name in stopped:
+                if self._bound[name].vector.state == State.BUSY:
+                    self._bound[name].vector.state = State.IDLE  # for the next run
+            self._set_by_clients.of_run.clear()
             sender.cancel()
             await asyncio.wait([sender])
 
     async def _begin(self) -> None:
-        """The driver runs: load what is saved, start what runs all the time."""
+        """The driver has started: load the settings, and start what always runs."""
         if any(bound.saved for bound in self._bound.values()):
-            await self._load()
+            await self._load(self._is_as_left)
         self._start_loops()
+
+    def _is_as_left(self, bound: Bound) -> bool:
+        """No client has set it in this run: what is saved counts."""
+        return bound.vector.name not in self._set_by_clients.of_run
 
     async def _end(self) -> None:
         """The driver is about to end."""
@@ -462,11 +430,11 @@ class PropertyDevice(Device):
             self._loops.append(self._operations.spawn(self._repeat(work, name, seconds)))
 
     def _goes_on(self) -> bool:
-        """The loop that asks is not to end: it may have been cancelled, and have gone on nevertheless."""
+        """Whether the calling loop may go on: it may have been cancelled and have swallowed that."""
         return asyncio.current_task() in self._loops
 
     async def _repeat(self, work: Callable[[], Coroutine[Any, Any, None]], what: str, seconds: float) -> None:
-        """Run a coroutine again and again; what it raises is told once until it works again."""
+        """Run a coroutine again and again; a failure is reported once until it works again."""
         failing: str | None = None
         while True:
             try:
@@ -481,17 +449,3 @@ class PropertyDevice(Device):
             if not self._goes_on():
                 return
             await asyncio.sleep(seconds)
-
-
-_METHODS: Final = {
-    name
-    for kind in (PropertyDevice, Device)
-    for name, value in vars(kind).items()
-    if inspect.isfunction(value) and not name.startswith("_")
-}
-_HIDES: Final = "would hide a method that every device has: choose another name"
-
-
-def _hides_method(attribute: str, value: object) -> bool:
-    """It would take the place of a method, such as error(), which is then missed when it is needed."""
-    return attribute in _METHODS and not (callable(value) or isinstance(value, (Declared, classmethod)))

@@ -17,34 +17,36 @@ __all__ = ["Rotator"]
 _ANGLE, _SYNC, _HOME = "ABS_ROTATOR_ANGLE", "SYNC_ROTATOR_ANGLE", "ROTATOR_HOME"
 _ABORT, _REVERSE = "ROTATOR_ABORT_MOTION", "ROTATOR_REVERSE"
 _LIMITS, _RANGE = "ROTATOR_LIMITS", "ROTATOR_LIMITS_VALUE"
-_DIGITS: Final = 6  # of an angle
-_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.OK, End.FAILED: State.ALERT}
+_ANGLE_DIGITS: Final = 6  # decimal places of an angle
+_ROTATOR_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.OK, End.FAILED: State.ALERT}
 
 
 class Rotator(Backlash):
     """A rotator. Override :meth:`turn_to`. Angles are degrees of the hardware from 0 to 360, not position angles.
 
-    Clients may set a safe range, so that no cables are torn. It lies half on either side of where the rotator was when
-    it was connected, or last synchronised.
+    Clients may set a safe range, so that no cables are torn. It is centred on the angle that the rotator had when it
+    was connected, or last synchronised. If the shorter way would leave the range, the rotator turns to the middle of
+    the range first.
     """
 
     interface = Interface.ROTATOR
     _backlash = "ROTATOR_BACKLASH"
-    _middle = 0.0  # of the safe range
+    _middle = 0.0  # the middle of the safe range
     _is_middle_known = False  # since it was connected
-    _rotator_is_there = True  # where the last command wanted it to be
+    _away = 0.0  # degrees from the middle of the range, once that is known
+    _rotator_is_there = True  # whether it has reached the target of the last command
 
     @optional
     async def turn_to(self, angle: float) -> None:
-        """Turn to an angle; return when it is there. Assign :attr:`angle` on the way."""
+        """Turn to an angle; return when the rotator has arrived. Assign :attr:`angle` on the way."""
 
     @optional
     async def abort(self) -> None:
-        """Stop the motion. What turns it has been cancelled before."""
+        """Stop the motion. What turns it has already been cancelled."""
 
     @optional
     async def sync(self, angle: float) -> None:
-        """From now on the place where it is has this angle."""
+        """Take this angle as the present one."""
 
     @optional
     async def home(self) -> None:
@@ -52,23 +54,22 @@ class Rotator(Backlash):
 
     @optional
     async def set_reverse(self, reverse: bool) -> None:
-        """Turn the other way for growing angles."""
+        """Reverse the direction of growing angles. It is not called while the rotator turns."""
 
     @property
     def angle(self) -> float:
-        """Where it is, in degrees. Assign it when it has turned."""
+        """The angle, in degrees. Assign it when the rotator has turned."""
         return self._get(_ANGLE, "ANGLE")
 
     @angle.setter
     def angle(self, degrees: float) -> None:
-        if self._put(_ANGLE, {"ANGLE": on_circle(degrees, _DIGITS)}):
+        if self._put(_ANGLE, {"ANGLE": on_circle(degrees, _ANGLE_DIGITS)}):
             self._operations.progressed(_HOME)
-        if not self._is_middle_known:  # it has been read for the first time
-            self._middle, self._is_middle_known = self.angle, True
+        self._find_middle()
 
     @property
     def reversed(self) -> bool:
-        """It turns the other way for growing angles."""
+        """Whether the direction of growing angles is reversed."""
         return self._has(_REVERSE) and self._is_on(_REVERSE, "INDI_ENABLED")
 
     def _standard(self) -> list[Bound]:
@@ -97,20 +98,27 @@ class Rotator(Backlash):
         super()._was_interrupted()
 
     def _before_connecting(self) -> None:
-        self._is_middle_known = False
+        self._is_middle_known, self._away = False, 0.0
         super()._before_connecting()
 
     async def _poll_standard(self) -> None:
-        if not self._is_middle_known:  # nothing reads it
-            self._middle, self._is_middle_known = self.angle, True
+        self._find_middle()  # perhaps nothing reads it
         await super()._poll_standard()
 
+    def _find_middle(self) -> None:
+        if not self._is_middle_known:  # the angle has been read for the first time, or in the new direction
+            self._middle, self._is_middle_known = on_circle(self.angle + self._away, _ANGLE_DIGITS), True
+
+    def _from_middle(self, angle: float) -> float:
+        """How far an angle is from the middle of the safe range, from -180 to 180."""
+        return (angle - self._middle + 180) % 360 - 180
+
     def _check_rotator_range(self, angle: float) -> None:
-        """Raise Refused, if a target is outside the safe range."""
+        """Raise Refused if a target is outside the safe range."""
         safe = self._get(_LIMITS, _RANGE)
-        away = abs((angle - self._middle + 180) % 360 - 180)
+        away = abs(self._from_middle(angle))
         if 0 < safe < 360 and not self._is_middle_known:
-            raise Refused("It is not known yet where the rotator is")
+            raise Refused("The angle of the rotator is not known yet")
         if 0 < safe < 360 and away > safe / 2:
             raise Refused(f"{angle:g} degrees are outside the safe range of {safe:g} around {self._middle:g}")
 
@@ -118,15 +126,26 @@ class Rotator(Backlash):
         await self._store(_LIMITS, values)
 
     async def _on_angle(self, values: dict[str, Any]) -> None:
-        target = on_circle(values["ANGLE"], _DIGITS)
+        target = on_circle(values["ANGLE"], _ANGLE_DIGITS)
         self._check_rotator_range(target)
         if target == self.angle and self._rotator_is_there and not self._operations.running(_ANGLE, _HOME):
             await self._send(_ANGLE, State.OK)
             return
-        after = self._operations.drop(_HOME, quietly=False) + self._operations.running(_ABORT)
+        after = self._operations.drop(_HOME, quietly=False) + self._operations.running(_ABORT, _REVERSE)
         self._rotator_is_there = False
-        how: dict[str, Any] = {"accept": lambda: self._rotator_arrives(target), "ends": _ENDS, "after": after}
-        await self._perform(_ANGLE, self.turn_to(target), waits=False, then=self._rotator_ends, **how)
+        how: dict[str, Any] = {"accept": lambda: self._rotator_arrives(target), "ends": _ROTATOR_ENDS, "after": after}
+        await self._perform(_ANGLE, self._turn_rotator(target), waits=False, then=self._rotator_ends, **how)
+
+    async def _turn_rotator(self, target: float) -> None:
+        """Turn; by the middle of the safe range if the shorter way leads out of it."""
+        self._check_rotator_range(target)  # the direction may have been reversed meanwhile
+        if (
+            0 < self._get(_LIMITS, _RANGE) < 360
+            and abs(self._from_middle(target) - self._from_middle(self.angle)) >= 180
+        ):
+            await self.turn_to(self._middle)
+            self._check_going_on(_ANGLE)
+        await self.turn_to(target)
 
     async def _rotator_ends(self, end: End) -> None:
         self._rotator_is_there = end is End.DONE
@@ -144,7 +163,7 @@ class Rotator(Backlash):
             await self._send(_ANGLE, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.OK)
 
     async def _stop_rotator(self, after: list[Operation]) -> None:
-        """Stop the motion, once for all who want that now: what comes later has not begun."""
+        """Stop the motion, once for all who request that now: what comes later has not begun."""
         if _ABORT in self._operations:
             await self._operations.join(_ABORT)
         elif self._has(_ABORT):
@@ -161,7 +180,8 @@ class Rotator(Backlash):
             self._is_middle_known = True
             self._rotator_is_there = True
 
-        await self._perform(_SYNC, self.sync(angle), accept=accept, after=self._operations.running(_ABORT))
+        after = self._operations.running(_ABORT, _REVERSE)
+        await self._perform(_SYNC, self.sync(angle), accept=accept, after=after)
 
     async def _on_rotator_home(self, values: dict[str, Any]) -> None:
         def rest() -> None:
@@ -172,11 +192,32 @@ class Rotator(Backlash):
                 await self._stop_rotator(self._operations.drop(_HOME))
             await self._button(_HOME)
             return
-        after = self._operations.drop(_ANGLE, quietly=False) + self._operations.running(_ABORT)
+        after = self._operations.drop(_ANGLE, quietly=False) + self._operations.running(_ABORT, _REVERSE)
         self._choose(_HOME, "HOME")
         self._rotator_is_there = False
         how: dict[str, Any] = {"accept": rest, "revoke": rest, "then": self._rotator_ends, "after": after}
         await self._perform(_HOME, self.home(), waits=False, **how)
 
     async def _on_rotator_reverse(self, values: dict[str, Any]) -> None:
-        await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")
+        member = await self._pick(_REVERSE, values)
+        if member is None:
+            return
+        wanted, away = member == "INDI_ENABLED", 0.0
+        if self._operations.running(_ANGLE, _HOME):
+            if wanted != self.reversed:  # the target would be another place, and the way to it unsafe
+                raise Refused("The rotator turns")
+            await self._send(_REVERSE, State.OK)
+            return
+
+        async def reverse() -> None:
+            nonlocal away
+            away = self.angle - self._middle
+            await self.set_reverse(wanted)
+
+        def accept() -> None:
+            if self.reversed != wanted:  # the middle has another angle now; once more if it was not known yet
+                self._away, self._is_middle_known = away if self._is_middle_known else -self._away, False
+            self._choose(_REVERSE, member)
+
+        after = self._operations.drop(_ANGLE, _HOME) + self._operations.running(_ABORT, _SYNC)
+        await self._perform(_REVERSE, reverse(), accept=accept, after=after)

@@ -36,22 +36,22 @@ __all__ = [
 ]
 
 LOADING: Final = ContextVar("LOADING", default=False)
-"""What is set is from a file, so it need not be saved; what clients set meanwhile does."""
+"""True while values are restored from a file: these need not be saved, but what clients set meanwhile must be."""
 
 _ROOT: Final = "INDIDriver"
-_KINDS: Final[dict[str, type[PropertyVector]]] = {
+_SAVED_KINDS: Final[dict[str, type[PropertyVector]]] = {
     "Switch": SwitchVector,
     "Number": NumberVector,
     "Text": TextVector,
 }
-_LARGEST: Final = 1 << 24
+_LARGEST_SETTINGS: Final = 1 << 24
 _DEEPEST: Final = 20
-_TRIES, _PAUSE = 500, 0.01  # until another driver's lock is no longer waited for, and seconds between them
-_lock: Final = Lock()  # of all files: devices may share one, and each keeps the entries of the others
+_LOCK_TRIES, _LOCK_PAUSE = 500, 0.01  # attempts to get another driver's lock, and seconds between them
+_lock: Final = Lock()  # one for all files: devices may share one, and each keeps the entries of the others
 
 
 class DamagedFile(OSError):
-    """What is in a file cannot be what was written."""
+    """The content of a file is not what was written."""
 
 
 class SettingsError(OSError):
@@ -65,7 +65,7 @@ class Saved:
     Attributes:
         name: Its name.
         kind: The class of its vector.
-        values: Texts of its members, trimmed.
+        values: The text of each member, trimmed.
     """
 
     name: str
@@ -74,26 +74,26 @@ class Saved:
 
 
 def config_folder() -> Path:
-    """The folder in which drivers keep what they know."""
+    """The folder in which drivers save their data."""
     return Path.home() / ".indi"
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let no other thread, and no other driver, change the files in a folder meanwhile. Blocks."""
+    """Keep other threads and other drivers from changing the files in a folder. Blocks."""
     folder.mkdir(mode=0o775, parents=True, exist_ok=True)
     with _lock, contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError, ImportError):  # not every platform, and not every file system can
+        with contextlib.suppress(OSError, ImportError):  # not every platform and file system can lock
             import fcntl
 
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
-            for _ in range(_TRIES):
+            for _ in range(_LOCK_TRIES):
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    time.sleep(_PAUSE)
+                    time.sleep(_LOCK_PAUSE)
         yield
 
 
@@ -104,7 +104,7 @@ class Settings:
         device: Its name.
 
     Attributes:
-        path: The file: INDICONFIG if that is set, else one in ``~/.indi``.
+        path: The file: INDICONFIG if that is set, otherwise one in ``~/.indi``.
     """
 
     def __init__(self, device: str) -> None:
@@ -119,14 +119,14 @@ class Settings:
         return self.path.with_name(self.path.name + ".default")
 
     def load(self, path: Path | None = None) -> list[Saved]:
-        """What is saved of this device; blocks.
+        """What is saved for this device; blocks.
 
         Args:
             path: Another file.
 
         Raises:
             FileNotFoundError: There is no such file.
-            SettingsError: It is not such a file, or cannot be read.
+            SettingsError: It is not a file of settings, or cannot be read.
         """
         path = path or self.path
         root = _read(path)
@@ -140,9 +140,9 @@ class Settings:
         """Write the settings of some properties; all other entries of the file stay as they are. Blocks.
 
         Args:
-            elements: For each property its element, made by :meth:`element`.
-            kept: Names of properties whose entries stay as they are, if there are any.
-            unknown: Names of those of them that only the file of the first settings needs, if there is none yet.
+            elements: The element of each property, made by :meth:`element`.
+            kept: Names of properties whose entries, if any, stay as they are.
+            unknown: Names among them that only the file of the first settings needs, if it does not exist yet.
 
         Raises:
             OSError: The file cannot be written.
@@ -187,7 +187,7 @@ class Settings:
                 return
             except SettingsError as error:
                 if not isinstance(error.__cause__, DamagedFile):
-                    raise  # it may have entries of others
+                    raise  # it may have entries of other devices
             if others:
                 write_atomically(self.path, _file(others))
             else:
@@ -195,7 +195,7 @@ class Settings:
 
     def element(self, vector: PropertyVector) -> str:
         """The element that saves a vector as it is now."""
-        kind = next(kind for kind, known in _KINDS.items() if isinstance(vector, known))
+        kind = next(kind for kind, known in _SAVED_KINDS.items() if isinstance(vector, known))
         lines = [f"<new{kind}Vector device={quoteattr(self._device)} name={quoteattr(vector.name)}>"]
         for name, member in vector.data.items():
             value = f"{member.getfloatvalue():.20g}" if isinstance(member, NumberMember) else member.membervalue
@@ -225,13 +225,13 @@ def read_xml(path: Path) -> ET.Element:
 
     Raises:
         FileNotFoundError: There is no such file.
-        DamagedFile: It is no file, too large, or no XML of a few levels.
+        DamagedFile: It is not a regular file, is too large, or is not XML of a few levels.
         OSError: It cannot be read now.
     """
     if path.exists() and not path.is_file():  # a FIFO would be read for ever
-        raise DamagedFile("it is no file")
-    if path.stat().st_size > _LARGEST:
-        raise DamagedFile(f"it has more than {_LARGEST} bytes")
+        raise DamagedFile("it is not a regular file")
+    if path.stat().st_size > _LARGEST_SETTINGS:
+        raise DamagedFile(f"it has more than {_LARGEST_SETTINGS} bytes")
     data = path.read_bytes()
     depth = 0
     try:
@@ -247,14 +247,14 @@ def read_xml(path: Path) -> ET.Element:
 def _saved(element: ET.Element) -> Saved | None:
     kind = element.tag.removeprefix("new").removesuffix("Vector")
     name = element.get("name")
-    if kind not in _KINDS or not name:
+    if kind not in _SAVED_KINDS or not name:
         return None
     values = {child.get("name", ""): (child.text or "").strip() for child in element if child.tag == f"one{kind}"}
-    return Saved(name, _KINDS[kind], values)
+    return Saved(name, _SAVED_KINDS[kind], values)
 
 
 def saved_values(vector: PropertyVector, saved: Saved) -> dict[str, Any]:
-    """What a file has for a vector, as a client would send it; nothing if the vector would not allow it."""
+    """The values that a file has for a vector, as a client would send them; empty if the vector does not allow them."""
     values: dict[str, Any] = {}
     if not isinstance(vector, saved.kind) or vector.perm == Permission.READ_ONLY:
         return values
@@ -277,7 +277,7 @@ def saved_values(vector: PropertyVector, saved: Saved) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is either the old one or the new one, whatever happens. Blocks."""
+    """Write a file so that either the old or the new one exists, whatever happens. Blocks."""
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
     descriptor, temporary = _new_file(path)
@@ -286,7 +286,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(OSError):  # there is no old one, or it is on a file system without permissions
+        with contextlib.suppress(OSError):  # there is no old file, or its file system has no permissions
             os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
     except BaseException:
@@ -296,7 +296,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def _new_file(path: Path) -> tuple[int, Path]:
-    """A file of another name in the same folder, open and empty; its permissions are those that the user wants."""
+    """An open, empty file with another name in the same folder, with the permissions that the user wants."""
     how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -1,4 +1,4 @@
-"""One exposure of a camera: what is wanted, and the FITS header that tells what it was."""
+"""One exposure of a camera: what is requested, and the FITS header that describes it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .sky import airmass, altitude_azimuth, sexagesimal, to_j2000
 
 __all__ = ["FrameType", "Shot", "file_for", "header", "keep", "keyword_cards", "sky_cards", "wcs_cards"]
 
-_LONGEST_NUMBER: Final = 15
+_LONGEST_FILE_NUMBER: Final = 15
 _MOST_TRIES: Final = 100
 
 
 class FrameType(Enum):
-    """What an image is for."""
+    """The purpose of an image."""
 
     LIGHT = "Light"
     BIAS = "Bias"
@@ -34,13 +34,13 @@ class Shot:
     """One exposure.
 
     Attributes:
-        seconds: How long.
+        seconds: The length of the exposure.
         x: First column, in pixels of the sensor.
         y: First row from the top.
         width: Columns of the sensor.
         height: Rows of the sensor.
-        binning: Pixels of the sensor that make one of the image: in a row, and in a column.
-        frame_type: What it is for.
+        binning: Pixels of the sensor for one pixel of the image: in a row, and in a column.
+        frame_type: The purpose of the image.
         gain: Of the camera; None if it has none.
         offset: Of the camera; None if it has none.
         bits: Of a pixel.
@@ -75,7 +75,7 @@ def header(shot: Shot, about: Mapping[str, Any]) -> Iterator[Card]:
 
     Args:
         shot: The exposure.
-        about: What is known beside: instrument, telescope, temperature, pixel (width and height in micrometres),
+        about: Further facts: instrument, telescope, temperature, pixel (width and height in micrometres),
             filter, bayer, focal_length, aperture, brightness, rotation, focus, focus_temperature.
     """
     known = {name: value for name, value in about.items() if value not in (None, "")}
@@ -101,7 +101,9 @@ def header(shot: Shot, about: Mapping[str, Any]) -> Iterator[Card]:
     if "filter" in known:
         yield Card("FILTER", known["filter"], "filter")
     if "bayer" in known:
-        yield from (Card("XBAYROFF", 0), Card("YBAYROFF", 0), Card("BAYERPAT", known["bayer"], "Bayer matrix"))
+        yield Card("XBAYROFF", shot.x % 2, "column of the Bayer matrix in which the image begins")
+        yield Card("YBAYROFF", shot.y % 2, "row of the Bayer matrix in which the image begins")
+        yield Card("BAYERPAT", known["bayer"], "Bayer matrix")
     if shot.gain is not None:
         yield Card("GAIN", shot.gain, "gain of the camera")
     if shot.offset is not None:
@@ -126,12 +128,12 @@ def header(shot: Shot, about: Mapping[str, Any]) -> Iterator[Card]:
 def sky_cards(
     ra: float, dec: float, place: tuple[float, float] | None, pier: str | None, time: datetime
 ) -> Iterator[Card]:
-    """Where the telescope points.
+    """The cards that say where the telescope points.
 
     Args:
         ra: Hours, of now.
         dec: Degrees, of now.
-        place: Where the observatory is: degrees north and east; None if that is not known.
+        place: The location of the observatory: degrees north and east; None if that is not known.
         pier: EAST or WEST; None if that is not known.
         time: Now.
     """
@@ -155,7 +157,7 @@ def sky_cards(
 
 
 def wcs_cards(ra: float, dec: float, shot: Shot, size: tuple[float, float, float], angle: float) -> Iterator[Card]:
-    """What makes coordinates of pixels.
+    """The cards that turn pixels into coordinates.
 
     Args:
         ra: Of the centre, in hours of now.
@@ -183,12 +185,12 @@ def wcs_cards(ra: float, dec: float, shot: Shot, size: tuple[float, float, float
 
 
 def keyword_cards(keywords: Mapping[str, tuple[str, str]], shot: Shot) -> Iterator[Card]:
-    """The end of a header: the time, and what clients have asked for."""
+    """The end of a header: the time, and the keywords that clients have requested."""
     began = shot.began.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
     yield Card("DATE-OBS", began, "beginning of the exposure, UTC")
     for keyword, (text, comment) in keywords.items():
         value: int | float | str = text
-        if len(text) <= _LONGEST_NUMBER:
+        if len(text) <= _LONGEST_FILE_NUMBER:
             if re.fullmatch(r"[+-]?\d+", text):
                 value = int(text)
             elif re.fullmatch(r"[+-]?\d*\.\d*", text) and re.search(r"\d", text):
@@ -200,8 +202,8 @@ def keyword_cards(keywords: Mapping[str, tuple[str, str]], shot: Shot) -> Iterat
 def keep(data: bytes, folder: str, prefix: str, suffix: str, now: Callable[[], datetime]) -> Path:
     """Keep an image in a file; returns its path. Blocks.
 
-    A name with a number or a time is that of a new file, whatever other cameras write meanwhile. The other arguments
-    are those of :func:`file_for`.
+    If the name contains a number or a time, the file is a new one, whatever other cameras write meanwhile. The other
+    arguments are those of :func:`file_for`.
 
     Raises:
         OSError: The file cannot be written.
@@ -224,16 +226,16 @@ def keep(data: bytes, folder: str, prefix: str, suffix: str, now: Callable[[], d
 
 
 def file_for(folder: str, prefix: str, suffix: str, now: Callable[[], datetime]) -> Path:
-    """Where an image is to be kept; the folder is made. Blocks.
+    """The path for an image; the folder is created. Blocks.
 
     Args:
-        folder: As clients have named it; ``_HOME_`` stands for the home directory.
-        prefix: Of the file: XXX becomes a number, ISO8601 the time.
-        suffix: Of the file.
+        folder: The folder that clients have named; ``_HOME_`` stands for the home directory.
+        prefix: How the file name begins: XXX becomes a number, ISO8601 the time.
+        suffix: How the file name ends.
         now: The local time.
 
     Raises:
-        OSError: The folder cannot be made.
+        OSError: The folder cannot be created.
     """
     place = Path(folder.replace("_HOME_", str(Path.home())) or Path.home()).expanduser()
     place.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Where an instrument stands, and what time it is there."""
+"""The location of an instrument, and the time there."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PLACE, _TIME, _GPS = "GEOGRAPHIC_COORD", "TIME_UTC", "ACTIVE_GPS"
 LARGEST_OFFSET: Final = 24.0
 """Hours by which local time and UTC may differ."""
 
-_NEAR: Final = 1e-6  # degrees by which two places differ
+_NEAR: Final = 1e-6  # degrees by which two places must differ
 
 
 class Place(Instrument):
-    """An instrument that is told where it stands, by clients or by the GPS receiver in ACTIVE_DEVICES."""
+    """An instrument that is told its location by clients or by the GPS receiver in ACTIVE_DEVICES."""
 
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {_GPS: (_PLACE,)}
     _place_label: str | None = None
@@ -32,11 +32,11 @@ class Place(Instrument):
 
     @optional
     async def set_location(self, latitude: float, longitude: float, elevation: float) -> None:
-        """It stands here: degrees north, degrees east from 0 to 360, metres."""
+        """Take this location: degrees north, degrees east from 0 to 360, metres."""
 
     @property
     def location(self) -> tuple[float, float, float]:
-        """Where it stands: degrees north, degrees east from 0 to 360, metres."""
+        """The location: degrees north, degrees east from 0 to 360, metres."""
         return self._get(_PLACE, "LAT"), self._get(_PLACE, "LONG"), self._get(_PLACE, "ELEV")
 
     def _bind_place(self) -> Bound:
@@ -55,7 +55,7 @@ class Place(Instrument):
         await super()._poll_standard()
 
     async def _take_gps_place(self) -> None:
-        """Take over where the GPS receiver is, once for each place that it has found."""
+        """Take over the location of the GPS receiver, once for each location that it has found."""
         if self._seen_state(_GPS, _PLACE) != State.OK or _PLACE not in self._bound:
             return
         found = [self._seen_number(_GPS, _PLACE, name) for name in ("LAT", "LONG", "ELEV")]
@@ -69,7 +69,7 @@ class Place(Instrument):
 
 
 class Site(Place):
-    """An instrument that is told the time too."""
+    """An instrument that is also told the time."""
 
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {_GPS: (_TIME,)}
     _gps_time: tuple[str, str] | None = None  # that was taken
@@ -77,7 +77,7 @@ class Site(Place):
 
     @optional
     async def set_time(self, utc: datetime, offset: float) -> None:
-        """It is this time; the local time is `offset` hours ahead."""
+        """Take this time; the local time is `offset` hours ahead of it."""
 
     def _bind_time(self) -> Bound:
         return self._bind(find(_TIME, Interface.TELESCOPE), self._on_time)
@@ -103,28 +103,28 @@ class Site(Place):
         except TypeError:
             offset = None
         if utc is None or offset is None or not abs(offset) <= LARGEST_OFFSET:
-            raise Refused("The time is written as 2026-11-22T07:30:00, the offset in hours")
+            raise Refused("Write the time as 2026-11-22T07:30:00, and the offset in hours")
         await self._perform(_TIME, self.set_time(utc, offset), accept=lambda: self._put(_TIME, wanted))
 
     async def _poll_standard(self) -> None:
         if self._seen_state(_GPS, _TIME) == State.OK:
             seen = self._seen(_GPS, _TIME)
             time = str(seen.get("UTC", "")).strip(), str(seen.get("OFFSET", "")).strip()
-            age = self._seen_age(_GPS, _TIME)  # what is only defined may be of the evening before
+            age = self._seen_age(_GPS, _TIME)  # a definition may have the time of the evening before
             before, self._gps_seen = self._gps_seen, time
             if age is None and before not in (None, time) and self._partner_vector(_GPS, _TIME) is not None:
-                age = 0.0  # of a device in this driver, which has just assigned it
+                age = 0.0  # a device in this driver has just assigned it
             if age is not None and time != self._gps_time and all(time):
                 self._gps_time = time
                 try:
                     await self._on_time({"UTC": _later(time[0], age), "OFFSET": time[1]})
                 except Refused as error:
-                    self.warning(f"The time of {self._partner(_GPS)} is not taken: {error}")
+                    self.warning(f"The time of {self._partner(_GPS)} is not accepted: {error}")
         await super()._poll_standard()
 
 
 def _later(text: str, seconds: float) -> str:
-    """A time in words, some whole seconds later; as it is, if it is none."""
+    """The text of a time, some whole seconds later; unchanged if it is not a time."""
     time = parse_timestamp(text)
     if time is None or seconds < 1:
         return text

@@ -1,4 +1,4 @@
-"""Coordinates on the sky: between now and the year 2000, and above the horizon."""
+"""Coordinates on the sky: JNow, J2000, and horizontal."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _J2000: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
 
 def is_on_sky(ra: float, dec: float) -> bool:
-    """These can be coordinates on the sky: hours, degrees."""
+    """Whether these can be coordinates on the sky: hours, degrees."""
     return -24 <= ra <= 48 and -90 <= dec <= 90
 
 
 def is_on_earth(latitude: float, longitude: float) -> bool:
-    """These can be coordinates of a place: degrees."""
+    """Whether these can be coordinates of a place: degrees."""
     return -90 <= latitude <= 90 and -360 <= longitude <= 360
 
 
@@ -42,9 +42,9 @@ def _centuries(time: datetime) -> float:
 
 
 def to_j2000(ra: float, dec: float, time: datetime) -> tuple[float, float]:
-    """Coordinates of a time (hours and degrees) as those of the year 2000, by precession alone.
+    """Coordinates of a time (hours and degrees) as J2000 coordinates, by precession alone.
 
-    The error, from nutation and aberration, is below half an arc minute.
+    The error, from nutation and aberration, is less than half an arc minute.
     """
     t = _centuries(time)
     zeta = radians((2306.2181 + (0.30188 + 0.017998 * t) * t) * t / 3600)
@@ -58,7 +58,7 @@ def to_j2000(ra: float, dec: float, time: datetime) -> tuple[float, float]:
 
 
 def altitude_azimuth(ra: float, dec: float, latitude: float, longitude: float, time: datetime) -> tuple[float, float]:
-    """Where a place on the sky stands, in degrees: above the horizon, and from the north through the east.
+    """Horizontal coordinates in degrees: altitude, and azimuth from the north through the east.
 
     Args:
         ra: Hours, of now.
@@ -74,7 +74,7 @@ def altitude_azimuth(ra: float, dec: float, latitude: float, longitude: float, t
 
 
 def sidereal_time(longitude: float, time: datetime) -> float:
-    """The right ascension in the south, in hours."""
+    """The right ascension on the meridian in the south, in hours."""
     days = (time - _J2000).total_seconds() / 86400
     return (280.46061837 + 360.98564736629 * days + longitude) % 360 / 15
 
@@ -82,7 +82,7 @@ def sidereal_time(longitude: float, time: datetime) -> float:
 def equatorial(
     altitude: float, azimuth: float, latitude: float, longitude: float, time: datetime
 ) -> tuple[float, float]:
-    """Coordinates of a time, hours and degrees, of a place above the horizon."""
+    """Horizontal coordinates as hours and degrees of a time."""
     height, bearing, phi = radians(altitude), radians(azimuth), radians(latitude)
     sine = sin(phi) * sin(height) + cos(phi) * cos(height) * cos(bearing)
     hour_angle = atan2(-cos(height) * sin(bearing), cos(phi) * sin(height) - sin(phi) * cos(height) * cos(bearing))
@@ -90,7 +90,7 @@ def equatorial(
 
 
 def airmass(altitude: float) -> float | None:
-    """How much air there is, compared with the zenith (Hardie 1962); None near the horizon and below."""
+    """The air mass (Hardie 1962); None near the horizon and below."""
     if altitude < 3:
         return None
     more = 1 / sin(radians(altitude)) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import atan2, cos, degrees, radians, sin, sqrt
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Final
 from ..protocol.tags import State
 from ..standard import Interface, find
 from .instrument import Instrument
+from .operations import End, words_of
 from .propertydevice import Bound
 from .sky import is_on_earth, is_on_sky, now_utc, sidereal_time
 
@@ -18,6 +20,7 @@ __all__ = ["DomeShape", "Slaving", "opening_azimuth"]
 _SLAVING, _ENABLE, _DISABLE = "DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE", "DOME_AUTOSYNC_DISABLE"
 _PARAMS, _SIDE, _SHAPE = "DOME_PARAMS", "DM_OTA_SIDE", "DOME_MEASUREMENTS"
 _MOUNT: Final = "ACTIVE_TELESCOPE"
+_FOLLOW_RETRY: Final = 30.0  # seconds after which a dome that could not follow tries again
 _SIDES: Final = {"PIER_EAST": -1, "PIER_WEST": 1}
 
 
@@ -26,11 +29,11 @@ class DomeShape:
     """A dome and the mount in it, in metres.
 
     Attributes:
-        radius: Of the dome; 0 if it is not known.
-        north: By how much the axes of the mount cross north of the centre of the dome.
-        east: By how much they do so east of it.
-        up: By how much they do so above it.
-        offset: From where the axes cross to the axis of the telescope.
+        radius: The radius of the dome; 0 if it is not known.
+        north: How far north of the centre of the dome the axes of the mount cross.
+        east: How far east of it.
+        up: How far above it.
+        offset: The distance from where the axes cross to the axis of the telescope.
     """
 
     radius: float = 0.0
@@ -44,11 +47,11 @@ def opening_azimuth(hour_angle: float, dec: float, latitude: float, shape: DomeS
     """Where the telescope looks through the dome, in degrees from the north through the east.
 
     Args:
-        hour_angle: Of what it looks at, in hours.
-        dec: Of what it looks at, in degrees.
+        hour_angle: The hour angle of the target, in hours.
+        dec: The declination of the target, in degrees.
         latitude: Degrees north.
         shape: The dome, and the mount in it.
-        side: On which side of the pier the telescope is: 1 west, -1 east, 0 in the middle of the mount.
+        side: The side of the pier on which the telescope is: 1 west, -1 east, 0 in the middle of the mount.
     """
     view = _north_east_up(hour_angle, dec, latitude)
     if shape.radius <= 0:
@@ -66,14 +69,14 @@ def opening_azimuth(hour_angle: float, dec: float, latitude: float, shape: DomeS
 
 
 def _north_east_up(hour_angle: float, dec: float, latitude: float) -> tuple[float, float, float]:
-    """A direction, by hours and degrees."""
+    """A direction, from hours and degrees."""
     h, d, phi = radians(hour_angle * 15), radians(dec), radians(latitude)
     south, west, pole = cos(d) * cos(h), cos(d) * sin(h), sin(d)
     return cos(phi) * pole - sin(phi) * south, -west, cos(phi) * south + sin(phi) * pole
 
 
 class Slaving(Instrument):
-    """A dome that follows the mount in ACTIVE_DEVICES, when clients want it to."""
+    """A dome that follows the mount in ACTIVE_DEVICES when clients tell it to."""
 
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {
         _MOUNT: (
@@ -84,6 +87,9 @@ class Slaving(Instrument):
             "TELESCOPE_PIER_SIDE",
         )
     }
+
+    _retry_at = 0.0  # by the clock of the event loop: before that it does not try to follow
+    _trouble: str | None = None  # why it could not follow, as clients have been told
 
     def _slaving_bounds(self) -> list[Bound]:
         table = Interface.DOME
@@ -97,7 +103,7 @@ class Slaving(Instrument):
     # --- what the dome says ---
 
     def _may_follow(self) -> bool:
-        """It is to turn now, if the mount has moved on."""
+        """Whether it may turn now, if the mount has moved on."""
         return False
 
     def _opening(self) -> float:
@@ -105,11 +111,15 @@ class Slaving(Instrument):
         return 0.0
 
     async def _turn_opening(self, azimuth: float) -> None:
-        """Begin to turn."""
+        """Begin to turn, by _turn_with_mount()."""
+
+    async def _turn_with_mount(self, azimuth: float) -> None:
+        """Turn, as the mount has moved on."""
 
     # --- commands ---
 
     async def _on_slaving(self, values: dict[str, Any]) -> None:
+        self._has_turned(End.DONE)  # perhaps it can now
         await self._store_choice(_SLAVING, values)
 
     async def _on_side(self, values: dict[str, Any]) -> None:
@@ -123,16 +133,35 @@ class Slaving(Instrument):
 
     # --- following ---
 
-    async def _follow_no_more(self) -> None:
-        """It was stopped, and must not begin to turn again by itself."""
+    def _follow_no_more(self) -> None:
+        """The dome was stopped, or had to park, and must not turn again by itself, not even while that is sent."""
         if self._has(_SLAVING) and self._is_on(_SLAVING, _ENABLE):
-            self.warning("The dome was stopped: it does not follow the mount any more.")
-            self._choose(_SLAVING, _DISABLE)
-            await self._send(_SLAVING, State.OK)
+            self.warning("The dome has stopped: it no longer follows the mount.")
+            self._put(_SLAVING, {_ENABLE: False, _DISABLE: True}, State.OK)
+
+    def _has_turned(self, end: End, follows: bool = False) -> None:
+        """It has turned, or has failed to; or it is to be tried anew whether it can."""
+        if end is End.FAILED and follows:
+            self._retry_at = asyncio.get_running_loop().time() + _FOLLOW_RETRY
+        elif end is End.DONE:
+            self._retry_at, self._trouble = 0.0, None
+
+    def _failed(self, what: str, error: BaseException) -> str:
+        if what.endswith("._turn_with_mount") and not isinstance(error, ConnectionError):
+            before, self._trouble = self._trouble, words_of(error)
+            if before == self._trouble:  # that is known
+                return ""
+        return super()._failed(what, error)
+
+    async def _prepare(self) -> None:
+        self._has_turned(End.DONE)
+        await super()._prepare()
 
     async def _poll_standard(self) -> None:
         await super()._poll_standard()
         if not self._has(_SLAVING) or not self._is_on(_SLAVING, _ENABLE) or not self._may_follow():
+            return
+        if asyncio.get_running_loop().time() < self._retry_at:
             return
         azimuth = self._wanted_azimuth()
         if azimuth is None:
@@ -142,12 +171,12 @@ class Slaving(Instrument):
             await self._turn_opening(azimuth)
 
     def _wanted_azimuth(self) -> float | None:
-        """Where the opening has to be for the mount; None if that is not known, or it need not be there."""
+        """Where the opening has to be for the mount; None if that is not known or not necessary."""
         if self._seen(_MOUNT, "TELESCOPE_PARK").get("PARK") == "On":
             return None
         match self._seen_state(_MOUNT, "EQUATORIAL_EOD_COORD"):
             case State.BUSY:
-                where = "TARGET_EOD_COORD"  # the dome and the mount turn at the same time
+                where = "TARGET_EOD_COORD"  # the dome and the mount move at the same time
             case State.ALERT:
                 return None
             case _:

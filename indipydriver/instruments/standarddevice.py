@@ -1,4 +1,4 @@
-"""What the classes of instruments are made with: standard properties, and how their commands are answered."""
+"""The basis of the instrument classes: standard properties, and how their commands are answered."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SWITCH: Final = {True: "On", False: "Off"}
 
 
 def optional(method: _F) -> _F:
-    """Mark a method of an instrument that an author may override; what belongs to it is defined only then."""
+    """Mark a method that an author may override; the properties that belong to it are defined only then."""
     vars(method)["_indi_optional"] = True
     return method
 
@@ -41,7 +41,7 @@ class StandardDevice(PropertyDevice):
     # --- what there is ---
 
     def _standard(self) -> list[Bound]:
-        """The standard properties; each class adds its own before those of the next."""
+        """The standard properties; each class adds its own before those of the next class."""
         return []
 
     def _make(self) -> list[Bound]:
@@ -61,9 +61,9 @@ class StandardDevice(PropertyDevice):
         Args:
             standard: The property.
             handle: Handles commands, and answers each of them.
-            permanent: It is defined all the time.
+            permanent: It is always defined.
             shown: It is defined.
-            how: As for make_vector().
+            how: Arguments of make_vector().
         """
         if handle is None and standard.perm is not None:
             how["perm"] = "ro"
@@ -71,17 +71,17 @@ class StandardDevice(PropertyDevice):
         return Bound(vector, handle, standard.saved, vector.state, permanent, shown)
 
     def _implements(self, method: str) -> bool:
-        """The author has overridden a method."""
+        """Whether the author has overridden a method."""
         return not hasattr(getattr(type(self), method), "_indi_optional")
 
     def _require(self, *methods: str) -> None:
-        """TypeError if the author has overridden none of some methods."""
+        """Raise TypeError if the author has overridden none of these methods."""
         if not any(self._implements(method) for method in methods):
             names = " or ".join(f"{method}()" for method in methods)
             raise TypeError(f"{type(self).__name__} does not override {names}")
 
     def _has(self, name: str) -> bool:
-        """It has this property, and shows it."""
+        """Whether it has this property, and shows it."""
         bound = self._bound.get(name)
         return bound is not None and bound.is_shown
 
@@ -98,7 +98,7 @@ class StandardDevice(PropertyDevice):
         return bool(self._vector(name)[member] == "On")
 
     def _put(self, name: str, values: Mapping[str, Any], state: str | None = None) -> bool:
-        """Assign members, and a state; what has changed is sent soon. False if all values are as before."""
+        """Assign members, and a state; changes are sent soon. False if all values are as before."""
         vector = self._vector(name)
         is_new = state is not None and vector.state != state
         has_changed = False
@@ -108,7 +108,7 @@ class StandardDevice(PropertyDevice):
             has_changed = has_changed or vector[member] != before
         if state is not None:
             vector.state = state
-        if has_changed or (values and self._operations.goes_on(name)):  # that poll() sees no change yet is no news
+        if has_changed or (values and self._operations.goes_on(name)):  # an unchanged value from poll() is not progress
             self._versions[name] = self._versions.get(name, 0) + 1
         if has_changed:
             self._operations.progressed(name)
@@ -126,7 +126,7 @@ class StandardDevice(PropertyDevice):
         await self._updates.send(vector, state, message)
 
     async def _send_limits(self, name: str) -> None:
-        """Tell clients of new limits of a number that is defined already, as libindi does."""
+        """Tell clients the new limits of a number that is already defined, as libindi does."""
         vector = self._vector(name)
         if self.driver is None or not (vector.enable and self.enable):
             return
@@ -148,11 +148,11 @@ class StandardDevice(PropertyDevice):
             await bound.vector.send_delProperty()
 
     def _may_define(self, bound: Bound) -> bool:
-        """It is a time at which a property is defined."""
+        """Whether a property would be defined now."""
         return True
 
     def _choose(self, name: str, member: str | None) -> None:
-        """Switch one member on and all others off; None: all off."""
+        """Turn one member on and all others off; None: all off."""
         vector = self._vector(name)
         for other in vector:
             vector[other] = _SWITCH[other == member]
@@ -169,19 +169,19 @@ class StandardDevice(PropertyDevice):
         await self._send(name, state, message=message)
 
     async def _pick(self, name: str, values: Mapping[str, Any]) -> str | None:
-        """The member that a command switches on; if there is none, the command is answered."""
+        """The member that a command turns on; if there is none, the command is answered."""
         member = next((member for member, on in values.items() if on), None)
         if member is None:
             await self._send(name)
         return member
 
     async def _store(self, name: str, values: Mapping[str, Any]) -> None:
-        """Take over what a client wants, as nothing is to be done for it."""
+        """Apply what a client has requested when nothing else has to be done."""
         await self._send(name, State.OK, values)
-        await self._save_one(name)
+        self._save_one(name)
 
     async def _store_choice(self, name: str, values: Mapping[str, Any]) -> None:
-        """Take over which switch is on, as nothing is to be done for it."""
+        """Apply which switch is on when nothing else has to be done."""
         member = await self._pick(name, values)
         if member is not None:
             self._choose(name, member)
@@ -190,13 +190,13 @@ class StandardDevice(PropertyDevice):
     async def _set_up(
         self, name: str, values: Mapping[str, Any], method: Callable[[bool], Coroutine[Any, Any, None]], on: str
     ) -> None:
-        """Handle a command for a pair of switches, by a method that is told whether one of them is on."""
+        """Handle a command for a pair of switches with a method that is told whether one of them is on."""
         member = await self._pick(name, values)
         if member is not None:
             await self._perform(name, method(member == on), accept=lambda: self._choose(name, member))
 
     def _check_going_on(self, name: str) -> None:
-        """CancelledError, if a method of the author's has returned though its operation was cancelled."""
+        """Raise CancelledError if the author's method has returned although its operation was cancelled."""
         if not self._operations.goes_on(name):
             raise asyncio.CancelledError
 
@@ -215,20 +215,20 @@ class StandardDevice(PropertyDevice):
         announce: Sequence[str] = (),
         takes: float = 0.0,
     ) -> None:
-        """Run a method of the author's for a command, in place of the one that runs under this name.
+        """Run a method of the author for a command, in place of the one that runs under this name.
 
         Args:
-            name: The property, and under which name it runs.
+            name: The property, which is also the name of the operation.
             coro: The method, called.
-            accept: Takes over what was wanted, unless the method has assigned it.
-            revoke: Called if it is not done in the end.
+            accept: Applies the requested values, unless the method has assigned them.
+            revoke: Called if it does not succeed.
             others: Further properties that are Busy with it.
             waits: Return when it has ended.
             ends: The state of the properties at its end.
-            then: Awaited when its end has been told.
-            after: What must have ended before it begins, besides.
+            then: Awaited when its end has been reported.
+            after: What else must have ended before it begins.
             announce: Properties that are sent before them.
-            takes: Seconds that it may be silent, besides, as it is to last so long.
+            takes: Its expected duration: additional seconds without progress that are allowed.
         """
         try:
             while waits and name in self._operations:

@@ -1,4 +1,4 @@
-"""Vectors of standard properties, made from the table."""
+"""Vectors of standard properties, created from the table."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def make_vector(
         label: Human-readable text, if not that of the table.
         group: The group, if not that of the table.
         members: All members, if not those of the table.
-        only: The names of the members that there are; the others are left out.
-        values: Of some members, as they are at first.
+        only: The names of the existing members; the others are left out.
+        values: Initial values of some members.
     """
     chosen = list(standard.members if members is None else members)
     if only is not None:
@@ -72,5 +72,5 @@ def set_limits(vector: PropertyVector, member: str, low: float, high: float, ste
 
 
 def on_circle(degrees: float, digits: int) -> float:
-    """An angle from 0 to less than 360 with so many digits: a target and what is shown can then be equal."""
+    """An angle from 0 to less than 360, rounded, so that a target and the value shown can be equal."""
     return round(degrees % 360, digits) % 360

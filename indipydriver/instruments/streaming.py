@@ -14,7 +14,7 @@ from .operations import End, Operation, Refused
 from .propertydevice import Bound
 from .shots import Shot
 from .standarddevice import optional
-from .standardvectors import set_limits
+from .subframes import cut_frame, frame_in, limit_frame
 from .watched import watched
 
 __all__ = ["Streaming"]
@@ -22,9 +22,9 @@ __all__ = ["Streaming"]
 _STREAM, _ON, _OFF = "CCD_VIDEO_STREAM", "STREAM_ON", "STREAM_OFF"
 _EXPOSURE, _SECONDS = "STREAMING_EXPOSURE", "STREAMING_EXPOSURE_VALUE"
 _FPS, _FRAME, _LIMITS, _MOST = "FPS", "CCD_STREAM_FRAME", "LIMITS", "LIMITS_PREVIEW_FPS"
-_ENDS: Final = {End.DONE: State.IDLE, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
+_STREAM_ENDS: Final = {End.DONE: State.IDLE, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
 _AVERAGED: Final = 20  # frames
-_LONGEST_FRAME: Final = 60.0  # seconds, as clients may set
+_LONGEST_FRAME: Final = 60.0  # seconds that clients may set
 
 
 class Streaming(Chips):
@@ -37,7 +37,7 @@ class Streaming(Chips):
 
     @property
     def streaming(self) -> bool:
-        """A video is being sent."""
+        """Whether a video is being sent."""
         return _STREAM in self._operations
 
     def _streaming_bounds(self) -> list[Bound]:
@@ -57,10 +57,7 @@ class Streaming(Chips):
         if not self._has(_STREAM):
             return
         sensor = self._sensor(MAIN_CHIP)
-        for member, size in (("X", sensor.width), ("Y", sensor.height)):
-            set_limits(self._vector(_FRAME), member, 0, size - 1)
-        for member, size in (("WIDTH", sensor.width), ("HEIGHT", sensor.height)):
-            set_limits(self._vector(_FRAME), member, 1, size)
+        limit_frame(self._vector(_FRAME), sensor.width, sensor.height)
         self._copy_frame()
 
     def _was_interrupted(self) -> None:
@@ -78,7 +75,7 @@ class Streaming(Chips):
 
     def _check_exposure(self, chip: Chip) -> None:
         if chip is MAIN_CHIP and self.streaming:
-            raise Refused("The camera sends a video: stop that first")
+            raise Refused("The camera is sending a video: stop that first")
 
     def _exposure_waits_for(self, chip: Chip) -> list[Operation]:
         ending = self._operations.drop(_STREAM) if chip is MAIN_CHIP else []
@@ -104,7 +101,7 @@ class Streaming(Chips):
             self._choose(_STREAM, _OFF)
 
         after = self._operations.running(MAIN_CHIP.abort) + self._operations.drop(MAIN_CHIP.exposure)
-        how: dict[str, Any] = {"ends": _ENDS, "after": after, "takes": _LONGEST_FRAME}
+        how: dict[str, Any] = {"ends": _STREAM_ENDS, "after": after, "takes": _LONGEST_FRAME}
         await self._perform(_STREAM, self._stream(), accept=rest, revoke=rest, waits=False, **how)
 
     async def _stream(self) -> None:
@@ -114,12 +111,12 @@ class Streaming(Chips):
         while True:
             begin = clock()
             shot = self._shot(MAIN_CHIP, self._get(_EXPOSURE, _SECONDS))
-            x, y, width, height = (round(self._get(_FRAME, member)) for member in ("X", "Y", "WIDTH", "HEIGHT"))
+            x, y, width, height = frame_in(self._vector(_FRAME))
             shot = replace(shot, x=x, y=y, width=width, height=height, binning=(1, 1), bits=8)
             pixels = bytes(await watched(self.capture_frame(shot), f"{type(self).__name__}.capture_frame"))
             self._check_going_on(_STREAM)
             if len(pixels) not in (width * height, 3 * width * height):
-                raise ValueError(f"{len(pixels)} bytes are no frame of {width} by {height} pixels with 8 bits")
+                raise ValueError(f"{len(pixels)} bytes are not a frame of {width} by {height} pixels with 8 bits")
             self._operations.progressed(_STREAM)
             await self._send_image(MAIN_CHIP, pixels, ".stream", self._is_on(MAIN_CHIP.compression, "INDI_ENABLED"))
             taken.append(clock())
@@ -137,7 +134,4 @@ class Streaming(Chips):
 
     async def _on_stream_frame(self, values: dict[str, Any]) -> None:
         sensor = self._sensor(MAIN_CHIP)
-        wanted = {member: round(values.get(member, self._get(_FRAME, member))) for member in self._vector(_FRAME)}
-        wanted["WIDTH"] = min(wanted["WIDTH"], sensor.width - wanted["X"])
-        wanted["HEIGHT"] = min(wanted["HEIGHT"], sensor.height - wanted["Y"])
-        await self._store(_FRAME, wanted)
+        await self._store(_FRAME, cut_frame(self._vector(_FRAME), values, sensor.width, sensor.height))

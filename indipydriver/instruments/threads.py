@@ -1,4 +1,4 @@
-"""Threads for files, so that a call of an author's that never returns holds up none of them."""
+"""Threads for files, so that an author's call that never returns does not hold them up."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _T = TypeVar("_T")
 
 
 class Threads(Pool):
-    """A pool for work that ends what it has begun."""
+    """A pool for work that is completed once begun."""
 
     async def run(self, work: Callable[..., _T], *args: object) -> _T:
-        """The result of a function that blocks. It is called though perhaps nobody waits for it any more."""
+        """The result of a function that blocks. The function is called even if nobody waits for it any more."""
         running = asyncio.get_running_loop().run_in_executor(self.executor, work, *args)
         running.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait([running])
@@ -25,7 +25,7 @@ class Threads(Pool):
 
 
 SETTINGS: Final = Threads(2, "indi-settings")
-"""For what drivers keep in their folder: settings, and what is parked."""
+"""For what drivers keep in their folder: settings and parking data."""
 
 IMAGES: Final = Threads(4, "indi-images")
-"""For images: where they are kept may be far away, and not answer."""
+"""For images, whose folder may be remote and not respond."""

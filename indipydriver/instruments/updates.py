@@ -1,8 +1,9 @@
-"""What is sent because a value was assigned: soon, and not too often."""
+"""Updates that are sent because a value was assigned: soon, but not too often."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections import deque
@@ -10,6 +11,7 @@ from threading import get_ident
 from typing import Final
 
 from ..device import Device
+from ..errors import NotRunning
 from ..propertyvectors import BLOBVector, PropertyVector
 
 __all__ = ["INTERVAL", "Updates"]
@@ -26,7 +28,7 @@ _MOST_TEXTS: Final = 256
 class Updates:
     """Sends the messages and the changed vectors of one device, in this order.
 
-    What is assigned while nothing runs is in the definitions of the next run.
+    Values that are assigned before the device runs are sent when it does: clients may have its definitions already.
 
     Args:
         device: The device.
@@ -42,7 +44,7 @@ class Updates:
         self._news = asyncio.Event()
 
     def put(self, vector: PropertyVector, member: str) -> None:
-        """A value has changed. Any thread may call this."""
+        """Note that a value has changed. Any thread may call this."""
         self._in_loop(lambda: self._note(vector, member))
 
     def say(self, text: str) -> None:
@@ -59,26 +61,24 @@ class Updates:
         """
         if state:
             vector.state = state
-        if self._loop is None:
-            return  # nothing runs: the next definition tells
-        self._sent[vector.name] = self._loop.time()
-        await self._send_texts()
-        _, members = self._changed.pop(vector.name, (vector, set()))
-        if isinstance(vector, BLOBVector):
-            await vector.send_setVectorMembers(message=message, members=sorted(members))
-        else:
-            await vector.send_setVector(message=message)
+        self._sent[vector.name] = asyncio.get_running_loop().time()
+        with contextlib.suppress(NotRunning):  # its first definition tells
+            await self._send_texts()
+            _, members = self._changed.pop(vector.name, (vector, set()))
+            if isinstance(vector, BLOBVector):
+                await vector.send_setVectorMembers(message=message, members=sorted(members))
+            else:
+                await vector.send_setVector(message=message)
 
     def sent(self, name: str) -> float | None:
         """When a vector was last sent in this run, by the clock of the event loop; None if it was not."""
         if name in self._changed and self._loop is not None:
-            return self._loop.time()  # it is about to be
+            return self._loop.time()  # it is about to be sent
         return self._sent.get(name)
 
     async def run(self) -> None:
-        """Send what is to be sent, until cancelled."""
+        """Send what is pending, until cancelled."""
         self._loop, self._thread, self._news = asyncio.get_running_loop(), get_ident(), asyncio.Event()
-        self._changed.clear()
         self._sent.clear()
         self._news.set()
         try:
@@ -97,6 +97,7 @@ class Updates:
                     self._loop.call_later(wait, self._news.set)
         finally:
             self._loop = None
+            self._changed.clear()  # it is in the definitions of the next run
 
     async def _try_to_send(self, vector: PropertyVector) -> None:
         """One value that cannot be sent must not cost the others."""
@@ -106,11 +107,13 @@ class Updates:
             logger.exception("%s %s cannot be sent", vector.devicename, vector.name)
 
     def _note(self, vector: PropertyVector, member: str) -> None:
-        self._changed.setdefault(vector.name, (vector, set()))[1].add(member)
+        if self._device.driver is not None:  # else nobody has heard of it
+            self._changed.setdefault(vector.name, (vector, set()))[1].add(member)
 
     def _in_loop(self, change: object) -> None:
         assert callable(change)
-        if self._loop is None or get_ident() == self._thread:
+        loop = self._loop  # whatever thread this is, the run may just end
+        if loop is None or get_ident() == self._thread:
             change()
             self._news.set()
             return
@@ -120,10 +123,15 @@ class Updates:
             self._news.set()
 
         try:
-            self._loop.call_soon_threadsafe(both)
-        except RuntimeError:  # the loop is closed
+            loop.call_soon_threadsafe(both)
+        except RuntimeError:  # the loop has been closed
             change()
 
     async def _send_texts(self) -> None:
         while self._texts:
-            await self._device.send_device_message(self._texts.popleft())
+            text = self._texts.popleft()
+            try:
+                await self._device.send_device_message(text)
+            except NotRunning:
+                self._texts.appendleft(text)
+                raise

@@ -1,4 +1,4 @@
-"""Coroutines of an author's, watched: which of them holds up the event loop, for how long, and where."""
+"""A watch on the author's coroutines: which of them holds up the event loop, for how long, and where."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 __all__ = ["LONGEST_STEP", "STUCK", "watched"]
 
 LONGEST_STEP: Final = 0.25
-"""Seconds between two awaits of a coroutine; more is logged: commands, and all other drivers, wait meanwhile."""
+"""Seconds that a coroutine may run between two awaits; longer ones, for which everything waits, are logged."""
 
 STUCK: Final = 5.0
 """Seconds after which a coroutine that still holds up the event loop is named, as it may never return."""
@@ -24,7 +24,7 @@ logger = logging.getLogger("indipydriver.instruments")
 
 
 class _Watchdog:
-    """Looks from a thread of its own at the steps that coroutines are taking, one in each event loop's thread."""
+    """Watches, from a thread of its own, the current step of the coroutines in each event loop's thread."""
 
     def __init__(self) -> None:
         self._steps: dict[int, tuple[str, float]] = {}
@@ -32,24 +32,24 @@ class _Watchdog:
         self._thread: threading.Thread | None = None
 
     def enter(self, what: str, begin: float) -> tuple[str, float] | None:
-        """A step begins in this thread; returns the one within which it does."""
+        """Note that a step begins in this thread; returns the enclosing step."""
         thread = threading.get_ident()
         outer = self._steps.get(thread)
         self._steps[thread] = what, begin
-        if self._thread is None or not self._thread.is_alive():  # at first, and after a fork
+        if self._thread is None or not self._thread.is_alive():  # initially, and after a fork
             self._thread = threading.Thread(target=self._run, name="watchdog of instruments", daemon=True)
             self._thread.start()
         return outer
 
     def leave(self, outer: tuple[str, float] | None) -> None:
-        """The step is over."""
+        """Note that the step is over."""
         if outer is None:
             self._steps.pop(threading.get_ident(), None)
         else:
             self._steps[threading.get_ident()] = outer
 
     def look(self) -> None:
-        """Name what takes too long, once."""
+        """Log what takes too long, once."""
         for thread, (what, begin) in list(self._steps.items()):
             if time.monotonic() - begin > STUCK and self._told.get(thread) != begin:
                 self._told[thread] = begin
@@ -97,7 +97,7 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # Something in it was cancelled, but nobody has cancelled it: what called it goes on.
+            # Something in it was cancelled, but not the coroutine itself: its caller goes on.
             raise RuntimeError(f"{what} was ended by a cancellation of its own") from cancelled
         except ExceptionGroup as group:
             raise _meaning(group) from group
@@ -117,7 +117,7 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
 
 
 def _meaning(group: ExceptionGroup[Exception]) -> Exception:
-    """What has failed in a TaskGroup: above all, that the hardware is lost."""
+    """The failure in a TaskGroup that matters most: the loss of the hardware, if that is among them."""
     leaves: list[Exception] = []
     inner: list[Exception] = [group]
     while inner:
@@ -137,7 +137,7 @@ def _place(coro: Coroutine[Any, Any, Any]) -> str | None:
 
 
 def _innermost(frame: types.FrameType) -> str:
-    """Where the code of an author's is that a frame has come from, with what it has called."""
+    """The place in the author's code from which a frame was called, and what that has called."""
     places = []
     at: types.FrameType | None = frame
     while at is not None and at.f_code.co_filename != __file__:
@@ -149,7 +149,7 @@ def _innermost(frame: types.FrameType) -> str:
 def _log(what: str, seconds: float, before: str | None, after: str | None) -> None:
     places = f"between {before} and {after}" if after else f"after {before}"
     logger.warning(
-        "%s held up the event loop for %.1f s, %s: put what blocks into await asyncio.to_thread(...)",
+        "%s held up the event loop for %.1f s, %s: wrap what blocks in await asyncio.to_thread(...)",
         what,
         seconds,
         places,

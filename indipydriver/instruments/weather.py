@@ -13,6 +13,7 @@ from ..propertymembers import NumberMember
 from ..propertyvectors import LightVector, NumberVector
 from ..protocol.tags import State
 from ..standard import Interface, StandardMember, find
+from .loops import SHORTEST_PERIOD
 from .operations import words_of
 from .propertydevice import Bound
 from .site import Place, Site
@@ -23,8 +24,7 @@ __all__ = ["Reading", "WeatherStation"]
 
 _UPDATE, _REFRESH, _OVERRIDE = "WEATHER_UPDATE", "WEATHER_REFRESH", "WEATHER_OVERRIDE"
 _STATUS, _SAFETY, _VALUES = "WEATHER_STATUS", "SAFETY_STATUS", "WEATHER_PARAMETERS"
-_SHORTEST: Final = 1.0  # seconds between two readings, however small a number clients send
-_RETRY: Final = 5.0  # seconds after which a reading that has failed is tried again
+_READING_RETRY: Final = 5.0  # seconds after which a reading that has failed is tried again
 _WORST: Final = [State.OK, State.IDLE, State.BUSY, State.ALERT]
 _GROUP: Final = "Parameters"
 
@@ -36,9 +36,9 @@ class Reading:
     Attributes:
         name: Its name for clients, such as WEATHER_TEMPERATURE or WEATHER_WIND_SPEED.
         label: Human-readable text, with the unit.
-        low: The smallest value that is safe, at first; clients may change it.
-        high: The largest value that is safe; a reading without a range (low equal to high) has no status.
-        warning: Percent of the range near its ends that are a warning.
+        low: The initial smallest value that is safe; clients may change it.
+        high: The initial largest value that is safe; a reading without a range (low equal to high) has no status.
+        warning: Percentage of the range at each end that counts as a warning.
     """
 
     name: str
@@ -49,18 +49,18 @@ class Reading:
 
     @property
     def has_range(self) -> bool:
-        """It says whether it is safe."""
+        """Whether it has a range."""
         return self.low < self.high
 
 
 class WeatherStation(Place):
-    """A weather station. Override :meth:`read_weather`, and say in `readings` what it returns.
+    """A weather station. Override :meth:`read_weather`, and list in `readings` what it returns.
 
-    KStars looks at the worst of the lights that the ranges give. A reading that has not come for two periods is Alert.
+    KStars looks at the worst of the lights that the ranges give. A reading that is missing for two periods is Alert.
 
     Attributes:
-        readings: What it reads.
-        period: Seconds between two readings at first; clients may change it, 0: only on request.
+        readings: The readings of the station.
+        period: The initial number of seconds between two readings, 0: only on request; clients may change it.
     """
 
     interface = Interface.WEATHER
@@ -75,8 +75,8 @@ class WeatherStation(Place):
 
     @property
     def safe(self) -> bool:
-        """It is neither Alert nor unknown."""
-        return self._vector(_STATUS).state in (State.OK, State.BUSY)
+        """Whether it is connected, and its status is neither Alert nor unknown."""
+        return self.connected and self._vector(_STATUS).state in (State.OK, State.BUSY)
 
     # --- its properties ---
 
@@ -87,7 +87,7 @@ class WeatherStation(Place):
         table = Interface.WEATHER
         lights = [StandardMember(one.name, one.label, State.IDLE) for one in self.readings if one.has_range]
         if not lights:
-            raise TypeError(f"{type(self).__name__} has no reading with a range, so nothing says whether it is safe")
+            raise TypeError(f"{type(self).__name__} has no reading with a range, so nothing shows whether it is safe")
         numbers = [StandardMember(one.name, one.label, "0", "%.2f", one.low, one.high) for one in self.readings]
         self._wanted = asyncio.Event()
         self._last = self._began = -math.inf
@@ -123,12 +123,12 @@ class WeatherStation(Place):
             await self._send(name, State.OK, values)
             self._judge()
             await self._show_weather()
-            await self._save_one(name)
+            self._save_one(name)
 
         return Bound(vector, on_range, saved=True)
 
     async def _prepare(self) -> None:
-        self._vector(_OVERRIDE)["OVERRIDE"] = "Off"  # that of another night
+        self._vector(_OVERRIDE)["OVERRIDE"] = "Off"  # a value from another night
         await super()._prepare()
 
     # --- reading ---
@@ -143,25 +143,25 @@ class WeatherStation(Place):
         self._loops.append(self._operations.spawn(self._read_all()))
 
     async def _read_all(self) -> None:
-        """Read again and again, as often as clients want."""
+        """Read periodically, as often as clients want."""
         while True:
             self._wanted.clear()
             is_good = await self._read_once()
             if not self._goes_on():
                 return
             period = self._get(_UPDATE, "PERIOD")
-            pause = max(period, _SHORTEST) if period else math.inf
+            pause = max(period, SHORTEST_PERIOD) if period else math.inf
             if not is_good:
-                pause = min(pause, _RETRY)
+                pause = min(pause, _READING_RETRY)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause if pause < math.inf else None):
                     await self._wanted.wait()
 
     async def _read_once(self) -> bool:
-        """Read the instruments and show what they say; False if that fails."""
+        """Read the instruments and show the values; False if that fails."""
         what = f"{type(self).__name__}.read_weather"
         clock = asyncio.get_running_loop().time
-        late = max(self._last + self._longest_silence(), clock() + _RETRY)
+        late = max(self._last + self._longest_silence(), clock() + _READING_RETRY)
         alarm = asyncio.get_running_loop().call_at(late, self._hears_nothing)
         try:
             async with asyncio.timeout(self.patience):
@@ -197,11 +197,11 @@ class WeatherStation(Place):
         return True
 
     def _longest_silence(self) -> float:
-        """Seconds without a reading after which it is not safe any more."""
-        return 2 * max(self._get(_UPDATE, "PERIOD"), _RETRY)
+        """Seconds without a reading after which it no longer counts as safe."""
+        return 2 * max(self._get(_UPDATE, "PERIOD"), _READING_RETRY)
 
     def _hears_nothing(self) -> None:
-        """The instruments have not answered for too long."""
+        """Whether the instruments have not answered for too long."""
         if not self._is_silent:
             self.error("The instruments do not answer.")
             self._is_silent = True
@@ -210,7 +210,7 @@ class WeatherStation(Place):
                 self._updates.put(self._vector(name), "")
 
     def _judge(self) -> None:
-        """What the readings mean."""
+        """Set the lights from the readings."""
         if self._is_on(_OVERRIDE, "OVERRIDE"):
             self._all_lights(State.OK)
         elif self._is_silent:
@@ -225,7 +225,7 @@ class WeatherStation(Place):
         if self._last - self._read_at.get(name, self._began) > self._longest_silence():
             if name not in self._missed:
                 self._missed.add(name)
-                self.error(f"There is no reading of {name} any more.")
+                self.error(f"There are no more readings of {name}.")
             return State.ALERT
         self._missed.discard(name)
         if name not in self._read_at:
@@ -244,7 +244,7 @@ class WeatherStation(Place):
         self._mirror()
 
     def _mirror(self) -> None:
-        """The state of the lights is that of the worst; safety is the same."""
+        """Set the state of the lights, and the safety status, to that of the worst light."""
         status = self._vector(_STATUS)
         assert isinstance(status, LightVector)
         worst = max((State(value) for value in status.values()), key=_WORST.index)
@@ -263,7 +263,7 @@ class WeatherStation(Place):
     async def _on_update(self, values: dict[str, Any]) -> None:
         await self._send(_UPDATE, State.OK, values)
         self._wanted.set()
-        await self._save_one(_UPDATE)
+        self._save_one(_UPDATE)
 
     async def _on_refresh(self, values: dict[str, Any]) -> None:
         if values.get("REFRESH"):

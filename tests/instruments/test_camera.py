@@ -168,7 +168,7 @@ async def test_wrong_pixels_and_failures_are_alert():
         await client.connect()
         await client.number(EXPOSURE, CCD_EXPOSURE_VALUE=0.5)
         await client.until(EXPOSURE, "Alert", 2)
-        assert "no image of 4 by 3" in client.property("Wrong", EXPOSURE).message
+        assert "not an image of 4 by 3" in client.property("Wrong", EXPOSURE).message
         await client.number(EXPOSURE, CCD_EXPOSURE_VALUE=2)
         await client.until(EXPOSURE, "Alert", 2)
         assert client.property("Wrong", EXPOSURE).message == "[ERROR] no answer"
@@ -551,7 +551,7 @@ def test_fits_of_each_kind():
         assert text.endswith("'")
         assert "'" not in text[1:-1].replace("''", "")
     assert cards(fits_file(bytes(12), 2, 2, 8, [Card("F", float("nan")), Card("G", float("-inf"))]))["F"] == ""
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="not an image"):
         fits_file(bytes(5), 2, 2, 8, [])
     with pytest.raises(ValueError, match="8, 16 or 32"):
         fits_file(bytes(4), 2, 2, 12, [])

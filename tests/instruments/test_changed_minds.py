@@ -1,6 +1,7 @@
 """Commands in place of others before those have begun or ended, and values as clients, receivers and hardware have them."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import threading
@@ -21,7 +22,7 @@ from indipydriver.instruments import (
     Outputs,
     Rotator,
 )
-from indipydriver.instruments.simulators import RotatorSimulator
+from indipydriver.instruments.simulators import RotatorSimulator, WeatherSimulator
 from indipydriver.testing import DriverHarness, driver_test, run
 from tests.instruments.sessions import Session
 
@@ -70,12 +71,21 @@ class Slow(Mount):
         self.log.append("stop")
 
 
+@contextlib.asynccontextmanager
+async def parking(made, name):
+    """The client of a device that parks, and the device."""
+    async with Session(made) as client:
+        device = await client.connect()
+        if isinstance(device, Dome):
+            device.azimuth = 90
+        await client.press(name, "PARK")
+        await client.advance(2)
+        yield client, device
+
+
 @driver_test
 async def test_a_mount_that_is_unparked_twice_while_it_parks_is_stopped():
-    async with Session(Slow()) as client:
-        device = await client.connect()
-        await client.press(PARK, "PARK")
-        await client.advance(2)
+    async with parking(Slow(), PARK) as (client, device):
         await client.press(PARK, "UNPARK")
         await client.advance(0.3)
         await client.press(PARK, "UNPARK")
@@ -85,10 +95,7 @@ async def test_a_mount_that_is_unparked_twice_while_it_parks_is_stopped():
 
 @driver_test
 async def test_a_mount_that_could_not_be_stopped_is_stopped_when_it_is_unparked_again():
-    async with Session(Slow()) as client:
-        device = await client.connect()
-        await client.press(PARK, "PARK")
-        await client.advance(2)
+    async with parking(Slow(), PARK) as (client, device):
         device.fault = OSError("no answer")
         await client.press(PARK, "UNPARK")
         await client.until(PARK, "Alert", 5)
@@ -100,10 +107,7 @@ async def test_a_mount_that_could_not_be_stopped_is_stopped_when_it_is_unparked_
 
 @driver_test
 async def test_a_mount_that_slews_as_it_could_not_be_stopped_goes_on():
-    async with Session(Slow()) as client:
-        device = await client.connect()
-        await client.press(PARK, "PARK")
-        await client.advance(2)
+    async with parking(Slow(), PARK) as (client, device):
         device.fault = OSError("no answer")
         await client.press(PARK, "UNPARK")
         await client.until(PARK, "Alert", 5)
@@ -139,11 +143,7 @@ class Turned(Dome):
 
 @driver_test
 async def test_a_dome_that_is_unparked_twice_while_it_parks_is_stopped():
-    async with Session(Turned()) as client:
-        device = await client.connect()
-        device.azimuth = 90
-        await client.press(DOME_PARK, "PARK")
-        await client.advance(2)
+    async with parking(Turned(), DOME_PARK) as (client, device):
         await client.press(DOME_PARK, "UNPARK")
         await client.advance(0.3)
         await client.press(DOME_PARK, "UNPARK")
@@ -505,9 +505,11 @@ def test_an_image_is_sent_though_the_folder_does_not_answer():
         async def expose(self, shot):
             return bytes(128)
 
-        def _keep(self, data):
-            gone.wait(30)
-            raise OSError("gone")
+    def keep(self, data):
+        gone.wait(30)
+        raise OSError("gone")
+
+    Far._keep = keep
 
     async def session():
         async with Session(Far()) as client:
@@ -561,3 +563,212 @@ async def test_a_camera_that_is_polled_seldom_may_cool_between_two_polls():
         await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=-10)
         await client.advance(200)
         assert [state for state, _ in client.history("CCD_TEMPERATURE")][-2:] == ["Busy", "Ok"]
+
+
+# --- what is and what is said
+
+
+@driver_test
+async def test_a_weather_station_that_is_lost_is_not_safe():
+    async with Session(WeatherSimulator()) as client:
+        device = await client.connect()
+        await client.advance(1)
+        assert device.safe
+        await client.press("SIMULATED_FAULT", "LOST")
+        await client.until("CONNECTION", "Alert", 10)
+        assert not device.safe
+
+
+class Cooled(Camera):
+    """A camera whose cooler is switched apart from its temperature."""
+
+    is_on, wanted, fault = False, 20.0, None
+
+    async def expose(self, shot):
+        return b""
+
+    async def set_temperature(self, celsius):
+        self.wanted = celsius
+
+    async def set_cooler(self, on):
+        if self.fault:
+            raise self.fault
+        self.is_on = on
+
+    async def poll(self):
+        way = (self.wanted if self.is_on else 20) - self.temperature
+        self.temperature += max(-1, min(1, way))
+
+
+@driver_test
+async def test_a_cooler_that_is_said_to_be_on_is_on():
+    async with Session(Cooled()) as client:
+        device = await client.connect()
+        device.temperature = 20
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=10)
+        await client.until("CCD_TEMPERATURE", "Ok", 60)
+        assert (client.on("CCD_COOLER"), device.is_on) == (["COOLER_ON"], True)
+        await client.press("CCD_COOLER", "COOLER_OFF")
+        device.fault = OSError("no power")
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=5)
+        await client.until("CCD_TEMPERATURE", "Alert", 5)
+        assert (client.state("CCD_COOLER"), client.on("CCD_COOLER"), device.is_on) == ("Alert", ["COOLER_OFF"], False)
+
+
+class Ponderous(Cooled):
+    async def set_cooler(self, on):
+        await asyncio.sleep(2)
+        await super().set_cooler(on)
+
+
+@driver_test
+@pytest.mark.parametrize("pause", [0, 1])
+async def test_a_cooler_is_switched_on_though_another_temperature_is_wanted_at_once(pause):
+    async with Session(Ponderous()) as client:
+        device = await client.connect()
+        device.temperature = 20
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=10)
+        if pause:
+            await client.advance(pause)
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=5)
+        await client.until("CCD_TEMPERATURE", "Ok", 60)
+        assert (client.on("CCD_COOLER"), device.is_on, device.wanted) == (["COOLER_ON"], True, 5)
+
+
+@driver_test
+@pytest.mark.parametrize("what", ["off", "stuck", "disconnect"])
+async def test_a_cooler_that_was_not_switched_on_in_the_end_is_off(what, monkeypatch):
+    if what == "stuck":
+        monkeypatch.setattr(Ponderous, "patience", 0.5)
+        monkeypatch.setattr(Ponderous, "poll", Camera.poll)  # nothing is measured
+    async with Session(Ponderous()) as client:
+        device = await client.connect()
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=10)
+        await client.advance(0.5)
+        if what == "off":
+            device.fault = OSError("no power")
+            await client.press("CCD_COOLER", "COOLER_OFF")
+        elif what == "disconnect":
+            await client.press("CONNECTION", "DISCONNECT")
+            await client.advance(1)
+            await client.connect()
+        await client.advance(5)
+        assert (client.on("CCD_COOLER"), device.is_on) == (["COOLER_OFF"], False)
+
+
+class Twisted(Rotator):
+    """A rotator that turns the shorter way, with cables."""
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.hardware = 90.0
+        self.sign = 1
+        self.twist = self.most = 0.0
+
+    async def turn_to(self, angle):
+        while abs(way := (self.sign * angle - self.hardware + 180) % 360 - 180) > 1e-6:
+            await asyncio.sleep(0.1)
+            step = max(-1, min(1, way))
+            self.hardware += step
+            self.twist += step
+            self.most = max(self.most, abs(self.twist))
+
+    async def set_reverse(self, reverse):
+        self.sign = -1 if reverse else 1
+
+    async def poll(self):
+        self.angle = self.sign * self.hardware
+
+
+@driver_test
+async def test_the_shorter_way_does_not_lead_out_of_the_safe_range():
+    async with Session(Twisted()) as client:
+        device = await client.connect()
+        await client.advance(2)
+        await client.number("ROTATOR_LIMITS", ROTATOR_LIMITS_VALUE=300)
+        for angle in (230, 310, 200):
+            await client.number(ANGLE, ANGLE=angle)
+            await client.until(ANGLE, "Ok", 100)
+            await client.advance(2)
+            assert client.value(ANGLE) == angle
+        assert device.most <= 150
+
+
+@driver_test
+async def test_the_safe_range_stays_where_it_was_when_angles_grow_the_other_way():
+    async with Session(Twisted()) as client:
+        device = await client.connect()
+        await client.advance(2)
+        await client.number("ROTATOR_LIMITS", ROTATOR_LIMITS_VALUE=60)
+        await client.number(ANGLE, ANGLE=110)
+        await client.until(ANGLE, "Ok", 10)
+        await client.press("ROTATOR_REVERSE", "INDI_ENABLED")
+        await client.advance(2)
+        assert device.angle == 250
+        for angle, state in ((90, "Alert"), (235, "Alert"), (245, "Ok"), (299, "Ok"), (301, "Alert")):
+            await client.number(ANGLE, ANGLE=angle)
+            await client.advance(30)
+            assert client.state(ANGLE) == state, angle
+        assert device.most <= 30
+
+
+@driver_test
+async def test_the_safe_range_stays_where_it_was_when_the_direction_is_changed_and_changed_back():
+    async with Session(Twisted()) as client:
+        await client.connect()
+        await client.advance(2)
+        await client.number("POLLING_PERIOD", PERIOD_MS=60000)
+        await client.number("ROTATOR_LIMITS", ROTATOR_LIMITS_VALUE=60)
+        await client.number(ANGLE, ANGLE=110)
+        await client.until(ANGLE, "Ok", 10)
+        for member in ("INDI_ENABLED", "INDI_DISABLED"):
+            await client.press("ROTATOR_REVERSE", member)
+        await client.number("POLLING_PERIOD", PERIOD_MS=1000)
+        await client.advance(60)
+        for angle, state in ((130, "Alert"), (115, "Ok"), (65, "Ok"), (59, "Alert")):
+            await client.number(ANGLE, ANGLE=angle)
+            await client.advance(70)
+            assert client.state(ANGLE) == state, angle
+
+
+@driver_test
+async def test_a_part_of_a_colour_image_says_where_in_the_matrix_it_begins():
+    class Coloured(Camera):
+        width = height = 64
+        bits = 8
+        bayer = "RGGB"
+        has_subframes = True
+
+        async def expose(self, shot):
+            return bytes(shot.columns * shot.rows)
+
+    async with Session(Coloured()) as client:
+        await client.connect()
+        for x, y in ((0, 0), (11, 6), (10, 7)):
+            await client.number("CCD_FRAME", X=x, Y=y, WIDTH=20, HEIGHT=20)
+            await client.number("CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1)
+            await client.until("CCD_EXPOSURE", "Ok", 5)
+            image = next(m for m in reversed(client.messages) if getattr(m, "name", "") == "CCD1").members[0].data
+            cards = {image[n : n + 8].decode().strip(): image[n + 10 : n + 30].strip() for n in range(0, 2880, 80)}
+            assert (int(cards["XBAYROFF"]), int(cards["YBAYROFF"])) == (x % 2, y % 2)
+
+
+@driver_test
+async def test_a_mount_parks_where_was_wanted_last():
+    class Parked(Mount):
+        park_axes = "RA_DEC"
+
+        async def slew_to(self, ra, dec):
+            pass
+
+        async def park(self):
+            self.place = self.park_position
+
+    async with Session(Parked()) as client:
+        device = await client.connect()
+        async with asyncio.TaskGroup() as group:
+            for dec in (10, 20):
+                group.create_task(client.number("TELESCOPE_PARK_POSITION", PARK_RA=1, PARK_DEC=dec))
+            group.create_task(client.press(PARK, "PARK"))
+        await client.until(PARK, "Ok", 5)
+        assert device.place == (1, 20)

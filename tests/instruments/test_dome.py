@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indipydriver.instruments import Dome, InstrumentDriver, slaving
+from indipydriver.instruments import Dome, InstrumentDriver, Refused, slaving
 from indipydriver.instruments.simulators import DomeSimulator, RollOffSimulator, TelescopeSimulator
 from indipydriver.standard import INTERFACES, Interface
 from indipydriver.testing import DriverHarness, driver_test
@@ -246,3 +246,313 @@ async def test_speed_and_backlash():
         await client.press("DOME_BACKLASH_TOGGLE", "INDI_ENABLED")
         await client.number("DOME_BACKLASH_STEPS", DOME_BACKLASH_VALUE=40)
         assert (client.state("DOME_BACKLASH_STEPS"), device.steps, device.backlash) == ("Ok", 40, 40)
+
+
+class Jamming(Dome):
+    """A dome that does not turn, with a shutter that closes slowly."""
+
+    jam: object = OSError("jammed")
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.log = []
+        self.azimuth = 10.0
+        self.shutter_open = True
+
+    async def turn_to(self, azimuth):
+        self.log.append("turn")
+        if isinstance(self.jam, Exception):
+            raise self.jam
+        await asyncio.sleep(self.jam)
+        self.log.append("turned")
+
+    async def start_turning(self, clockwise):
+        pass
+
+    async def open_shutter(self):
+        self.log.append("open")
+
+    async def close_shutter(self):
+        self.log.append("close")
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            self.log.append("closes no more")
+            raise
+
+    async def abort(self):
+        self.log.append("abort")
+        if isinstance(self.jam, Exception):
+            raise self.jam
+
+
+async def closing(client):
+    device = await client.connect()
+    await client.set_switch(client.name, "DOME_SHUTTER_PARK_POLICY", SHUTTER_CLOSE_ON_PARK="On")
+    return device
+
+
+@driver_test
+@pytest.mark.parametrize("jam", [OSError("jammed"), Refused("not now"), 1000])
+async def test_a_dome_that_jams_while_it_parks_closes_its_shutter(jam):
+    async with Session(Jamming()) as client:
+        device = await closing(client)
+        device.jam = jam
+        await client.press(PARK, "PARK")
+        await client.until(SHUTTER, "Ok", 30, SHUTTER_CLOSE="On")
+        await client.until(PARK, "Alert", 70, UNPARK="On")
+        assert (device.shutter_open, device.parked) == (False, False)
+        assert sorted(device.log) == ["close", "turn"]
+
+
+@driver_test
+async def test_a_dome_that_cannot_be_stopped_to_park_closes_its_shutter():
+    async with Session(Jamming()) as client:
+        device = await closing(client)
+        await client.press(MOTION, "DOME_CW")
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Alert", 5)
+        await client.until(SHUTTER, "Ok", 30, SHUTTER_CLOSE="On")
+        assert device.log == ["abort", "close"]
+
+
+@driver_test
+async def test_a_shutter_that_needs_the_place_of_parking_waits_for_it():
+    class Contacts(Jamming):
+        shutter_needs_park = True
+
+    async with Session(Contacts()) as client:
+        device = await closing(client)
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Alert", 5)
+        assert (device.shutter_open, device.log) == (True, ["turn"])
+        device.jam = 5
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 40)
+        assert (device.shutter_open, device.log) == (False, ["turn", "turn", "turned", "close"])
+
+
+@driver_test
+async def test_a_dome_that_parks_has_parked_when_its_shutter_is_closed():
+    async with Session(Jamming()) as client:
+        device = await closing(client)
+        device.jam = 5
+        await client.press(PARK, "PARK")
+        await client.advance(10)
+        assert (client.state(PARK), client.state(SHUTTER), device.log[-1]) == ("Busy", "Busy", "turned")
+        await client.until(PARK, "Ok", 30)
+        assert (device.parked, device.shutter_open) == (True, False)
+
+
+@driver_test
+async def test_a_shutter_that_fails_while_the_dome_parks_is_not_said_to_be_closed():
+    class Stuck(Jamming):
+        async def close_shutter(self):
+            self.log.append("close")
+            raise OSError("stuck")
+
+    async with Session(Stuck()) as client:
+        device = await closing(client)
+        device.jam = 5
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Alert", 30)
+        assert (client.state(SHUTTER), client.on(SHUTTER), device.shutter_open) == ("Alert", [], None)
+        assert device.log.count("close") == 1
+        assert not device.parked
+
+
+@driver_test
+@pytest.mark.parametrize(("vector", "member"), [(ABORT, "ABORT"), (PARK, "UNPARK"), ("CONNECTION", "DISCONNECT")])
+async def test_a_shutter_that_closes_while_the_dome_parks_is_stopped_with_it(vector, member):
+    async with Session(Jamming()) as client:
+        device = await closing(client)
+        device.jam = 1000
+        await client.press(PARK, "PARK")
+        await client.advance(5)
+        await client.press(vector, member)
+        await client.advance(5)
+        assert (device.log[2], device.shutter_open) == ("closes no more", None)
+        assert device.log[3:] == ([] if member == "DISCONNECT" else ["abort"])
+
+
+@driver_test
+async def test_a_dome_that_cannot_follow_says_so_once(monkeypatch):
+    monkeypatch.setattr(slaving, "now_utc", lambda: datetime(2026, 11, 22, 21, tzinfo=UTC))
+    device, mount = Jamming(), TelescopeSimulator()
+    name, other = device.devicename, mount.devicename
+    async with DriverHarness(InstrumentDriver(device, mount)) as client:
+        for each in (name, other):
+            await client.set_switch(each, "CONNECTION", CONNECT="On")
+        await client.settle()
+        await client.set_number(other, "GEOGRAPHIC_COORD", LAT=50, LONG=0, ELEV=0)
+        mount.tracking = True
+        await client.set_text(name, "ACTIVE_DEVICES", ACTIVE_TELESCOPE=other)
+        await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
+        await client.advance(300)
+        assert 5 < device.log.count("turn") < 20
+        assert [text for text in client.texts if "jammed" in text] == ["[ERROR] jammed"]
+        device.jam = 0
+        await client.advance(40)
+        assert "turned" in device.log
+
+
+@driver_test
+async def test_a_dome_that_could_not_park_does_not_follow_the_mount_instead(monkeypatch):
+    monkeypatch.setattr(slaving, "now_utc", lambda: datetime(2026, 11, 22, 21, tzinfo=UTC))
+    device, mount = Jamming(), TelescopeSimulator()
+    name, other = device.devicename, mount.devicename
+    async with DriverHarness(InstrumentDriver(device, mount)) as client:
+        for each in (name, other):
+            await client.set_switch(each, "CONNECTION", CONNECT="On")
+        await client.settle()
+        device.jam = 3
+        await client.set_number(other, "GEOGRAPHIC_COORD", LAT=50, LONG=0, ELEV=0)
+        mount.tracking = True
+        await client.set_text(name, "ACTIVE_DEVICES", ACTIVE_TELESCOPE=other)
+        await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
+        await client.advance(10)
+        device.jam = OSError("jammed")
+        await client.set_switch(name, PARK, PARK="On")
+        await client.wait_for(name, PARK, state="Alert")
+        device.jam, count = 3, device.log.count("turn")
+        mount.coordinates = (mount.coordinates[0] + 6) % 24, 0
+        await client.advance(60)
+        assert device.log.count("turn") == count
+        assert client.property(name, "DOME_AUTOSYNC").values["DOME_AUTOSYNC_DISABLE"] == "On"
+
+
+@driver_test
+@pytest.mark.parametrize("what", ["unpark", "sync"])
+async def test_a_dome_does_not_turn_to_where_the_mount_went_before(what):
+    class Slow(TelescopeSimulator):
+        async def unpark(self):
+            await asyncio.sleep(8)
+
+        async def sync(self, ra, dec):
+            await asyncio.sleep(8)
+
+    device, mount = Jamming(), Slow()
+    name, other = device.devicename, mount.devicename
+    async with DriverHarness(InstrumentDriver(device, mount)) as client:
+        for each in (name, other):
+            await client.set_switch(each, "CONNECTION", CONNECT="On")
+        await client.settle()
+        device.jam = 1
+        await client.set_number(other, "GEOGRAPHIC_COORD", LAT=50, LONG=0, ELEV=0)
+        await client.set_number(other, "EQUATORIAL_EOD_COORD", RA=3, DEC=10)
+        await client.wait_for(other, "EQUATORIAL_EOD_COORD", state="Ok", timeout=40)
+        if what == "unpark":
+            await client.set_number(other, "TELESCOPE_PARK_POSITION", PARK_HA=3, PARK_DEC=0)
+            await client.set_switch(other, "TELESCOPE_PARK", PARK="On")
+            await client.wait_for(other, "TELESCOPE_PARK", state="Ok", timeout=60)
+        else:
+            await client.set_switch(other, "ON_COORD_SET", SYNC="On")
+            mount.coordinates = 9, 10  # it was moved by hand
+        await client.set_text(name, "ACTIVE_DEVICES", ACTIVE_TELESCOPE=other)
+        await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
+        await client.advance(5)
+        if what == "unpark":
+            await client.set_switch(other, "TELESCOPE_PARK", UNPARK="On")
+            await client.advance(5)
+            shape = slaving.DomeShape()
+            assert device.azimuth == pytest.approx(slaving.opening_azimuth(3, 0, 50, shape, 0), abs=1)
+        else:
+            count = device.log.count("turn")
+            await client.set_number(other, "EQUATORIAL_EOD_COORD", RA=9, DEC=10)
+            await client.advance(5)
+            assert device.log.count("turn") == count
+
+
+class Shuttered(Turning):
+    """A dome whose shutter takes its time, and that wants to look to the east when it follows."""
+
+    polling = 0.1
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.log = []
+
+    async def turn_to(self, azimuth):
+        self.log.append("turn")
+        await asyncio.sleep(5)
+
+    async def open_shutter(self):
+        await asyncio.sleep(2)
+        self.log.append("open")
+
+    async def close_shutter(self):
+        await asyncio.sleep(2)
+        self.log.append("closed")
+
+    async def abort(self):
+        self.log.append("abort")
+
+
+@driver_test
+async def test_a_dome_that_is_aborted_does_not_follow_while_that_is_told(monkeypatch):
+    monkeypatch.setattr(Shuttered, "_wanted_azimuth", lambda self: 90.0)
+    async with Session(Shuttered()) as client:
+        device = await client.connect()
+        await client.press("DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE")
+        await client.advance(1)
+        send = device._updates.send
+
+        async def send_slowly(*args, **how):  # as if the server took nothing for a while
+            await asyncio.sleep(1)
+            await send(*args, **how)
+
+        monkeypatch.setattr(device._updates, "send", send_slowly)
+        await client.press(ABORT, "ABORT")
+        await client.advance(20)
+        assert device.log == ["turn", "abort"]
+        assert client.on("DOME_AUTOSYNC") == ["DOME_AUTOSYNC_DISABLE"]
+
+
+@driver_test
+async def test_a_shutter_that_was_opened_while_the_dome_parked_is_closed_in_the_end():
+    async with Session(Shuttered()) as client:
+        device = await closing(client)
+        await client.press(PARK, "PARK")
+        await client.advance(1)
+        await client.set_switch(client.name, "DOME_SHUTTER_PARK_POLICY", SHUTTER_CLOSE_ON_PARK="Off")
+        await client.press(SHUTTER, "SHUTTER_OPEN")
+        await client.set_switch(client.name, "DOME_SHUTTER_PARK_POLICY", SHUTTER_CLOSE_ON_PARK="On")
+        await client.until(PARK, "Ok", 30)
+        assert (device.shutter_open, device.log) == (False, ["turn", "open", "closed"])
+
+
+@driver_test
+@pytest.mark.parametrize("needs_park", [False, True])
+async def test_a_dome_that_is_parked_and_open_closes_when_it_is_to_park(needs_park, monkeypatch):
+    monkeypatch.setattr(Shuttered, "shutter_needs_park", needs_park)
+    async with Session(Shuttered()) as client:
+        device = await closing(client)
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 30)
+        for wait in (10, 1):  # it is open, or just opens
+            await client.press(SHUTTER, "SHUTTER_OPEN")
+            await client.advance(wait)
+            await client.press(PARK, "PARK")
+            assert (client.state(PARK), client.on(PARK)) == ("Busy", ["PARK"])
+            await client.until(PARK, "Ok", 30)
+            assert (device.shutter_open, device.parked, device.log[-1]) == (False, True, "closed")
+        await client.press(SHUTTER, "SHUTTER_OPEN")
+        await client.advance(10)
+        await client.press("MOUNT_POLICY", "MOUNT_LOCKS")
+        await client.press(PARK, "PARK")
+        assert (client.state(PARK), client.on(PARK)) == ("Alert", ["PARK"])
+        assert device.log.count("turn") == 1
+
+
+@driver_test
+async def test_a_dome_stays_where_its_shutter_has_power_while_that_moves(monkeypatch):
+    monkeypatch.setattr(Shuttered, "_wanted_azimuth", lambda self: 90.0)
+    monkeypatch.setattr(Shuttered, "shutter_needs_park", True)
+    async with Session(Shuttered()) as client:
+        device = await client.connect()
+        await client.press(SHUTTER, "SHUTTER_OPEN")
+        await client.press("DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE")
+        await client.number(ABS, DOME_ABSOLUTE_POSITION=10)
+        assert client.state(ABS) == "Alert"
+        await client.advance(10)
+        assert device.log == ["open", "turn"]

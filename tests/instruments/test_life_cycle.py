@@ -306,7 +306,8 @@ async def test_settings_are_saved_loaded_and_purged(home):
     async with Session(Meter()) as client:
         client.assert_values("Meter", "POLLING_PERIOD", PERIOD_MS="500.0")
         await client.connect()
-        assert client.device.level == 1
+        await client.wait_for("Meter", "LEVEL", values={"LEVEL": "7.0"})
+        client.device.level = 1
         await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
         await client.wait_for("Meter", "CONFIG_PROCESS", state="Ok")
         await client.wait_for("Meter", "LEVEL", values={"LEVEL": "7.0"})
@@ -415,7 +416,7 @@ async def test_the_ways_of_connecting_can_be_chosen():
         client.assert_deleted("Wired", "DEVICE_PORT")
         await client.press("CONNECTION", "CONNECT")
         await client.wait_for("Wired", "CONNECTION", state="Alert")
-        assert client.texts[-1] == "[ERROR] '' is no port: a number from 1 to 65535 is one"
+        assert client.texts[-1] == "[ERROR] '' is not a port: use a number from 1 to 65535"
 
 
 def test_a_connection_over_the_network(home):

@@ -476,6 +476,8 @@ async def test_a_wheel_that_is_polled_on_its_way_arrives():
 
 
 class StubbornDome(Dome):
+    shutter_needs_park = True
+
     def __init__(self, name=None):
         super().__init__(name)
         self.log = []

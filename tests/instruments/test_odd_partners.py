@@ -235,3 +235,43 @@ async def test_a_receiver_with_an_odd_time_does_not_alarm_the_mount():
             assert client.state("TIME_UTC") == "Alert"
         await client.text("TIME_UTC", UTC="2026-01-01T00:00:00", OFFSET="5.75")
         assert (client.state("TIME_UTC"), told) == ("Ok", [5.75])
+
+
+class Turns(Dome):
+    def __init__(self, *args):
+        self.turns = []
+        super().__init__(*args)
+
+    async def turn_to(self, azimuth):
+        self.turns.append(azimuth)
+
+    async def abort(self): ...
+
+
+@driver_test
+async def test_a_dome_waits_for_a_mount_that_has_gone_and_follows_it_when_it_is_back():
+    def defined(name, **members):
+        found = tuple(DefMember(member, value) for member, value in members.items())
+        return DefVector(VectorKind.NUMBER, "Far Mount", name, State.OK, found, perm=Permission.READ_WRITE)
+
+    async def points(ra):
+        await client.send(defined("GEOGRAPHIC_COORD", LAT="50", LONG="10", ELEV="1"))
+        await client.send(defined("EQUATORIAL_EOD_COORD", RA=str(ra), DEC="20"))
+        await client.advance(3)
+
+    async with Session(Turns("D")) as client:
+        device = await client.connect()
+        await client.text("ACTIVE_DEVICES", ACTIVE_TELESCOPE="Far Mount")
+        await client.press("DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE")
+        await points(3)
+        assert len(device.turns) == 1
+        await client.send(DelProperty("Far Mount"))
+        await client.advance(60)
+        assert (len(device.turns), client.on("DOME_AUTOSYNC")) == (1, ["DOME_AUTOSYNC_ENABLE"])
+        await points(9)
+        assert len(device.turns) == 2
+        for member in ("DISCONNECT", "CONNECT"):  # the dome itself
+            await client.press("CONNECTION", member)
+            await points(15)
+        assert len(device.turns) == 3
+        assert client.on("DOME_AUTOSYNC") == ["DOME_AUTOSYNC_ENABLE"]

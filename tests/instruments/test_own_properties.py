@@ -345,7 +345,7 @@ async def test_a_misspelt_attribute_is_noticed(caplog):
         thermostat.tarrget = 3
         thermostat.note = 3
         assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-            "Thermostat.tarrget is no property: is 'target' meant?"
+            "Thermostat.tarrget is not a property: is 'target' meant?"
         ]
         with pytest.raises(AttributeError, match="no 'volts', but voltage, current"):
             box.power.volts = 3
@@ -357,7 +357,7 @@ async def test_a_misspelt_attribute_is_noticed(caplog):
             thermostat.room = "warm"
         with pytest.raises(TypeError, match="does not handle"):
             await thermostat.cancel(thermostat.control)
-        with pytest.raises(TypeError, match="named by its class"):
+        with pytest.raises(TypeError, match="an attribute of the class"):
             await thermostat.show(thermostat.target)
         await thermostat.show(Thermostat.target, "Alert", "too warm")
         await client.settle()

@@ -288,6 +288,8 @@ def test_classes_of_instruments_can_be_combined():
         "_poll_standard",
         "_check_guiding",
         "_declarations",
+        "_indi_handlers",
+        "_indi_methods",
         "_abc_impl",
         "_start_loops",
         "_poll_failed",

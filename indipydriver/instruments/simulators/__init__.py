@@ -1,4 +1,4 @@
-"""Simulated instruments, with the names of libindi's simulators: ours and theirs can be exchanged."""
+"""Simulated instruments. They have the names of libindi's simulators and can replace them."""
 
 from ..driver import InstrumentDriver
 from .camera import CCDSimulator
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def make_observatory() -> list[InstrumentDriver]:
-    """A driver for each simulated instrument; the roof, which would stand in for the dome, is left out."""
+    """A driver for each simulated instrument except the roof, which would take the place of the dome."""
     kinds = (
         TelescopeSimulator,
         CCDSimulator,

@@ -20,12 +20,12 @@ from .faults import Simulator
 __all__ = ["CCDSimulator"]
 
 _FULL: Final = 65535
-_FOCAL_LENGTH: Final = 500.0  # mm, as long as clients have not named another
+_FOCAL_LENGTH: Final = 500.0  # mm, until clients set another
 _BEST_FOCUS: Final = 50_000
 _SHARP: Final = 1.2  # pixels of the sensor
-_STARS_A_DEGREE: Final = 400  # in a square degree
+_STARS_A_DEGREE: Final = 400  # per square degree
 _FARTHEST: Final = 10.0  # degrees from the middle to a star, however short the focal length
-_WARMING: Final = 0.5  # degrees a second
+_WARMING: Final = 0.5  # degrees per second
 
 
 class CCDSimulator(Simulator, Camera, FilterWheel, Guider):
@@ -51,7 +51,7 @@ class CCDSimulator(Simulator, Camera, FilterWheel, Guider):
         self.temperature = 20.0
 
     async def poll(self) -> None:
-        """Let the sensor become colder or warmer."""
+        """Let the sensor cool down or warm up."""
         await super().poll()
         way = self._target - self.temperature
         most = _WARMING * self._period
@@ -94,7 +94,7 @@ class CCDSimulator(Simulator, Camera, FilterWheel, Guider):
         return bytes(pixels.cast("B"))[1::2] if sys.byteorder == "little" else bytes(pixels.cast("B"))[0::2]
 
     async def _look(self, shot: Shot, size: tuple[int, int]) -> memoryview:
-        """The sky, as it is seen now."""
+        """The sky as it appears now."""
         mount, focuser = "ACTIVE_TELESCOPE", "ACTIVE_FOCUSER"
         ra = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "RA") or 0.0
         dec = self._seen_number(mount, "EQUATORIAL_EOD_COORD", "DEC") or 0.0
@@ -102,7 +102,7 @@ class CCDSimulator(Simulator, Camera, FilterWheel, Guider):
             ra = dec = 0.0
         focus = self._seen_number(focuser, "ABS_FOCUS_POSITION", "FOCUS_ABSOLUTE_POSITION")
         length = self._get("SCOPE_INFO", "FOCAL_LENGTH") or _FOCAL_LENGTH
-        scale = 206.264806 * self.pixel_size[0] / length / 3600  # degrees of a pixel of the sensor
+        scale = 206.264806 * self.pixel_size[0] / length / 3600  # degrees per pixel of the sensor
         blur = _SHARP if focus is None else _SHARP + abs(focus - _BEST_FOCUS) / 5000
         return await asyncio.to_thread(_picture, shot, size, ra * 15, dec, scale, min(blur, 12.0))
 
@@ -142,7 +142,7 @@ def _stars(ra: float, dec: float, radius: float) -> list[tuple[float, float, flo
 
 
 def _draw(pixels: array[int], columns: int, rows: int, x: float, y: float, bright: float, blur: float) -> None:
-    """Add a star; one that is far out of focus becomes larger more than fainter, so that it is found."""
+    """Add a star; far out of focus it grows more than it fades, so that it can still be found."""
     reach = math.ceil(3 * blur)
     peak = bright / (2 * math.pi * _SHARP * blur)
     for row in range(max(0, math.floor(y) - reach), min(rows, math.floor(y) + reach + 1)):

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from ..dome import Dome
-from .faults import Simulator
+from .faults import TICK, Simulator
 
 __all__ = ["DomeSimulator", "RollOffSimulator"]
 
-_DEGREES_A_SECOND: Final = 10.0
-_SECONDS_TO_OPEN: Final = 4.0
-_TICK: Final = 0.1
+_DOME_SPEED: Final = 10.0
+_SHUTTER_SECONDS: Final = 4.0
 
 
 class DomeSimulator(Simulator, Dome):
-    """A dome that turns, with a shutter that is closed at first."""
+    """A dome that turns, with a shutter that is initially closed."""
 
     park_azimuth = 90.0
 
@@ -25,20 +24,20 @@ class DomeSimulator(Simulator, Dome):
         self.shutter_open = False
 
     async def poll(self) -> None:
-        """Go on turning, if a client has started it."""
+        """Go on turning if a client has started that."""
         await super().poll()
         if self._turning:
             self.azimuth += self._turning * self._period
 
     async def turn_to(self, azimuth: float) -> None:
         while abs(way := (azimuth - self.azimuth + 180) % 360 - 180) > 1e-4:
-            await self.hardware(_TICK)
-            most = _DEGREES_A_SECOND * _TICK
+            await self.hardware(TICK)
+            most = _DOME_SPEED * TICK
             self.azimuth += max(-most, min(most, way))
 
     async def start_turning(self, clockwise: bool) -> None:
         await self.hardware()
-        self._turning = _DEGREES_A_SECOND if clockwise else -_DEGREES_A_SECOND
+        self._turning = _DOME_SPEED if clockwise else -_DOME_SPEED
 
     async def abort(self) -> None:
         self._turning = 0.0
@@ -51,10 +50,10 @@ class DomeSimulator(Simulator, Dome):
         await self.hardware()
 
     async def open_shutter(self) -> None:
-        await self.hardware(_SECONDS_TO_OPEN)
+        await self.hardware(_SHUTTER_SECONDS)
 
     async def close_shutter(self) -> None:
-        await self.hardware(_SECONDS_TO_OPEN)
+        await self.hardware(_SHUTTER_SECONDS)
 
 
 class RollOffSimulator(Simulator, Dome):
@@ -63,10 +62,10 @@ class RollOffSimulator(Simulator, Dome):
     default_name = "RollOff Simulator"
 
     async def open_roof(self) -> None:
-        await self.hardware(_SECONDS_TO_OPEN)
+        await self.hardware(_SHUTTER_SECONDS)
 
     async def close_roof(self) -> None:
-        await self.hardware(_SECONDS_TO_OPEN)
+        await self.hardware(_SHUTTER_SECONDS)
 
     async def abort(self) -> None:
         await self.hardware()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from typing import Final
 
 from ..declared import Choice
 from ..instrument import Instrument
 from ..operations import Refused
 from ..propertydevice import Bound
 
-__all__ = ["Fault", "Simulator"]
+__all__ = ["TICK", "Fault", "Simulator"]
+
+TICK: Final = 0.1
+"""Seconds between two steps of a simulated movement."""
 
 
 class Fault(Enum):
-    """What is wrong with simulated hardware."""
+    """The fault of simulated hardware."""
 
     NONE = "None"
     SLOW = "Answers slowly"
@@ -39,7 +43,7 @@ class Simulator(Instrument):
         return made
 
     async def hardware(self, seconds: float = 0.0) -> None:
-        """What takes some time, and may fail."""
+        """Take some time, and perhaps fail."""
         match self.fault:
             case Fault.SLOW:
                 seconds = seconds * 3 + 1

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from ..focuser import Focuser
-from .faults import Simulator
+from .faults import TICK, Simulator
 
 __all__ = ["FocuserSimulator"]
 
 _STEPS_A_SECOND: Final = 5000
-_TICK: Final = 0.1
 
 
 class FocuserSimulator(Simulator, Focuser):
@@ -24,16 +23,16 @@ class FocuserSimulator(Simulator, Focuser):
 
     async def move_to(self, position: int) -> None:
         """Move at a steady speed."""
-        sign = -1 if self.reversed else 1  # of the motor, which nobody sees
+        sign = -1 if self.reversed else 1  # of the motor, invisible to clients
         motor = sign * self.position
         while motor != sign * position:
-            await self.hardware(_TICK)
-            most = round(_STEPS_A_SECOND * _TICK)
+            await self.hardware(TICK)
+            most = round(_STEPS_A_SECOND * TICK)
             motor += max(-most, min(most, sign * position - motor))
             self.position = sign * motor
 
     async def abort(self) -> None:
-        """It stands still already."""
+        """The cancelled motion has already stopped."""
         await self.hardware()
 
     async def sync(self, position: int) -> None:

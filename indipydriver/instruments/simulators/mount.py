@@ -7,12 +7,11 @@ from typing import Final
 
 from ..guider import Direction, Guider
 from ..mount import Mount
-from .faults import Simulator
+from .faults import TICK, Simulator
 
 __all__ = ["TelescopeSimulator"]
 
-_DEGREES_A_SECOND: Final = 10.0
-_TICK: Final = 0.1
+_SLEW_SPEED: Final = 10.0
 _SIDEREAL: Final = 15.041067 / 3600  # degrees a second
 _RATES: Final = (0.5 * _SIDEREAL, 0.1, 1.0, 4.0)  # degrees a second
 
@@ -37,7 +36,7 @@ class TelescopeSimulator(Simulator, Mount, Guider):
         self._clock = asyncio.get_running_loop().time()
 
     async def poll(self) -> None:
-        """Let the sky turn, and the mount move."""
+        """Turn the sky, and move the mount."""
         await super().poll()
         now = asyncio.get_running_loop().time()
         seconds, self._clock = now - self._clock, now
@@ -50,9 +49,9 @@ class TelescopeSimulator(Simulator, Mount, Guider):
         self.pier_side = "EAST" if (ra < 12) != self._has_flipped else "WEST"
 
     async def slew_to(self, ra: float, dec: float) -> None:
-        most = _DEGREES_A_SECOND * _TICK
+        most = _SLEW_SPEED * TICK
         while True:
-            await self.hardware(_TICK)
+            await self.hardware(TICK)
             here = self.coordinates
             east, north = ((ra - here[0] + 12) % 24 - 12) * 15, dec - here[1]
             self._clock = asyncio.get_running_loop().time()

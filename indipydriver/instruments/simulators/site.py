@@ -16,7 +16,7 @@ __all__ = ["GPSSimulator", "PowerBoxSimulator", "WeatherSimulator"]
 
 
 class WeatherSimulator(Simulator, WeatherStation):
-    """A station whose wind comes and goes within a quarter of an hour. Its readings can be assigned in tests."""
+    """A station whose wind rises and falls within a quarter of an hour. Tests can assign its readings."""
 
     readings: ClassVar[Sequence[Reading]] = (
         Reading("WEATHER_TEMPERATURE", "Temperature (C)", -10, 30),
@@ -39,10 +39,10 @@ class WeatherSimulator(Simulator, WeatherStation):
 
 
 class GPSSimulator(Simulator, GPS):
-    """A receiver that finds its place at the second try.
+    """A receiver that finds its location at the second attempt.
 
     Attributes:
-        place: Degrees north, degrees east and metres; near Kitt Peak, if nobody changes it.
+        place: Degrees north, degrees east and metres; by default near Kitt Peak.
     """
 
     default_name = "GPS Simulator"

@@ -8,14 +8,13 @@ from ..covers import DustCap, LightBox
 from ..filterwheel import FilterWheel
 from ..operations import Refused
 from ..rotator import Rotator
-from .faults import Simulator
+from .faults import TICK, Simulator
 
 __all__ = ["DustCapSimulator", "FilterSimulator", "LightPanelSimulator", "RotatorSimulator"]
 
 _SECONDS_A_SLOT: Final = 0.5
-_DEGREES_A_SECOND: Final = 10.0
-_SECONDS_TO_OPEN: Final = 3.0
-_TICK: Final = 0.1
+_ROTATOR_SPEED: Final = 10.0
+_CAP_SECONDS: Final = 3.0
 
 
 class FilterSimulator(Simulator, FilterWheel):
@@ -29,12 +28,12 @@ class FilterSimulator(Simulator, FilterWheel):
 
 
 class RotatorSimulator(Simulator, Rotator):
-    """A rotator that turns the shorter way."""
+    """A rotator that turns the shorter way. Reversed, the same place has the angle that is missing to 360 degrees."""
 
     async def turn_to(self, angle: float) -> None:
         while abs(way := (angle - self.angle + 180) % 360 - 180) > 1e-9:
-            await self.hardware(_TICK)
-            most = _DEGREES_A_SECOND * _TICK
+            await self.hardware(TICK)
+            most = _ROTATOR_SPEED * TICK
             self.angle += max(-most, min(most, way))
 
     async def abort(self) -> None:
@@ -48,6 +47,8 @@ class RotatorSimulator(Simulator, Rotator):
 
     async def set_reverse(self, reverse: bool) -> None:
         await self.hardware()
+        if reverse != self.reversed:
+            self.angle = -self.angle
 
 
 class DustCapSimulator(Simulator, DustCap, LightBox):
@@ -59,12 +60,12 @@ class DustCapSimulator(Simulator, DustCap, LightBox):
             self.closed = True
 
     async def close_cap(self) -> None:
-        await self.hardware(_SECONDS_TO_OPEN)
+        await self.hardware(_CAP_SECONDS)
 
     async def open_cap(self) -> None:
         if self.light:
             raise Refused("Cannot open the cap while the light is on.")
-        await self.hardware(_SECONDS_TO_OPEN)
+        await self.hardware(_CAP_SECONDS)
 
     async def abort(self) -> None:
         await self.hardware()

@@ -1,0 +1,139 @@
+"""The sense of rotation, and of focusing, is changed only while nothing moves."""
+
+import asyncio
+
+import pytest
+
+from indipydriver.instruments import Focuser, Rotator
+from indipydriver.instruments.simulators import RotatorSimulator
+from indipydriver.testing import driver_test
+from tests.instruments.sessions import Session
+
+ANGLE, REVERSE, LIMITS, SYNC = "ABS_ROTATOR_ANGLE", "ROTATOR_REVERSE", "ROTATOR_LIMITS", "SYNC_ROTATOR_ANGLE"
+
+
+class Rod(Rotator):
+    """Keeps the place of the hardware, from which the angle follows."""
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.place, self.sense, self.pause = 0.0, 1, 0.0
+        self.calls, self.seen = [], []
+
+    async def turn_to(self, angle):
+        self.calls.append(("turn_to", angle, self.sense))
+        while abs(way := (self.sense * angle - self.place + 180) % 360 - 180) > 1e-6:
+            await asyncio.sleep(0.1)
+            self.place = self.place + max(-1, min(1, way))
+            self.seen.append(self.place)
+            self.angle = self.sense * self.place
+
+    async def abort(self):
+        self.calls.append(("abort",))
+
+    async def sync(self, angle):
+        self.calls.append(("sync", angle))
+        await asyncio.sleep(self.pause)
+        self.place = self.sense * angle
+
+    async def set_reverse(self, reverse):
+        self.calls.append(("reverse", reverse))
+        await asyncio.sleep(self.pause)
+        self.sense = -1 if reverse else 1
+
+    async def poll(self):
+        self.angle = self.sense * self.place
+
+
+@driver_test
+async def test_a_rotator_that_turns_is_not_reversed():
+    async with Session(Rod()) as client:
+        device = await client.connect()
+        await client.number(LIMITS, ROTATOR_LIMITS_VALUE=90)
+        await client.number(ANGLE, ANGLE=40)
+        await client.advance(2)
+        await client.press(REVERSE, "INDI_ENABLED")
+        assert (client.state(REVERSE), client.on(REVERSE)) == ("Alert", ["INDI_DISABLED"])
+        assert "[ERROR] The rotator turns" in client.texts
+        await client.press(REVERSE, "INDI_DISABLED")  # as settings do that are loaded
+        assert client.state(REVERSE) == "Ok"
+        await client.until(ANGLE, "Ok", 9)
+        assert device.calls == [("turn_to", 40, 1)]
+        assert max(map(abs, device.seen)) <= 45
+
+
+@driver_test
+async def test_the_same_angle_is_the_mirrored_place():
+    async with Session(RotatorSimulator()) as client:
+        device = await client.connect()
+        await client.number(SYNC, ANGLE=30)
+        await client.press(REVERSE, "INDI_ENABLED")
+        await client.until(ANGLE, ANGLE="330.0")
+        await client.number(ANGLE, ANGLE=40)
+        await client.until(ANGLE, "Ok", 20)
+        assert device.angle == 40
+        await client.press(REVERSE, "INDI_DISABLED")
+        await client.until(ANGLE, ANGLE="320.0")
+
+
+@driver_test
+async def test_a_target_that_comes_while_it_is_reversed_is_one_of_the_new_sense():
+    async with Session(Rod()) as client:
+        device = await client.connect()
+        await client.number(LIMITS, ROTATOR_LIMITS_VALUE=90)
+        await client.number(SYNC, ANGLE=100)
+        device.pause = 1.0
+        await client.press(REVERSE, "INDI_ENABLED")
+        await client.number(ANGLE, ANGLE=120)  # allowed in the present sense, and far away in the next one
+        await client.until(ANGLE, "Alert", 3)
+        assert client.on(REVERSE) == ["INDI_ENABLED"]
+        assert not any(call[0] == "turn_to" for call in device.calls)
+        await client.advance(3)
+        await client.number(ANGLE, ANGLE=240)
+        await client.until(ANGLE, "Ok", 9)
+
+
+@pytest.mark.parametrize("first", ["sync", "reverse"])
+@driver_test
+async def test_the_safe_range_is_right_whether_it_is_synchronised_or_reversed_first(first):
+    async with Session(Rod()) as client:
+        device = await client.connect()
+        await client.number(LIMITS, ROTATOR_LIMITS_VALUE=60)
+        device.pause = 1.0
+        commands = [client.number(SYNC, ANGLE=50), client.press(REVERSE, "INDI_ENABLED")]
+        for command in commands if first == "sync" else reversed(commands):
+            await command
+        await client.advance(5)
+        here = 310 if first == "sync" else 50
+        assert device.angle == here
+        for away, state in ((31, "Alert"), (29, "Ok"), (-29, "Ok"), (-31, "Alert")):
+            await client.number(ANGLE, ANGLE=here + away)
+            await client.advance(10)
+            assert client.state(ANGLE) == state, away
+
+
+@driver_test
+async def test_a_focuser_that_moves_is_not_reversed():
+    calls = []
+
+    class Tube(Focuser):
+        async def move_to(self, position):
+            calls.append(position)
+            await asyncio.sleep(5)
+
+        async def set_reverse(self, reverse):
+            calls.append(reverse)
+            await asyncio.sleep(1)
+
+    async with Session(Tube()) as client:
+        await client.connect()
+        await client.number("ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=500)
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        assert (client.state("FOCUS_REVERSE_MOTION"), calls) == ("Alert", [500])
+        await client.until("ABS_FOCUS_POSITION", "Ok", 6)
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.number("ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=600)
+        await client.advance(0.5)
+        assert calls == [500, True]
+        await client.until("ABS_FOCUS_POSITION", "Ok", 7)
+        assert calls == [500, True, 600]
