@@ -1,4 +1,4 @@
-"""Serves INDI drivers, of this process, of other makers and of other servers, to INDI clients."""
+"""Serves INDI drivers, in this process, in programs and on other servers, to INDI clients."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """What few programs need is loaded when it is."""
+    """Names that few programs need are loaded on first use."""
     if name == "Control":
         from .control.client import Control
 

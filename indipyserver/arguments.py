@@ -1,16 +1,14 @@
-"""What scripts pass to a server, checked when they do."""
+"""Checks of the arguments that scripts pass to a server."""
 
 from __future__ import annotations
 
 import math
 import os
-import ssl
 import sys
 from collections.abc import Iterable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 __all__ = [
-    "checked_context",
     "checked_control",
     "checked_driver",
     "checked_flag",
@@ -19,17 +17,15 @@ __all__ = [
     "checked_integer",
     "checked_port",
     "checked_seconds",
-    "checked_server",
     "checked_type",
     "checked_word",
 ]
 
 _T = TypeVar("_T")
-_LONGEST_PORT: Final = 5  # digits
 
 
 def checked_driver(driver: object) -> None:
-    """An IPyDriver, or something like one.
+    """An IPyDriver, or an object of that shape.
 
     Raises:
         TypeError: It is something else; the text says what was probably meant.
@@ -38,6 +34,9 @@ def checked_driver(driver: object) -> None:
         raise TypeError(f"a driver must be an IPyDriver, not a class: {driver.__name__}(...) makes one")
     if not hasattr(driver, "data") or not hasattr(driver, "serve"):
         hint = ""
+        if hasattr(driver, "serve"):
+            kind = type(driver).__name__
+            raise TypeError(f"a {kind} is no driver yet: its __init__() does not call super().__init__()")
         if driver is None:
             hint = ": is a `return` missing?"
         elif isinstance(driver, (list, tuple)):
@@ -71,25 +70,6 @@ def checked_port(port: int) -> int:
     return port
 
 
-def checked_server(host: str, port: int | str) -> tuple[str, int]:
-    """Where another server is; a port in digits will do, which is what a script reads from its arguments.
-
-    Raises:
-        TypeError: The host is not a text, or the port not an integer.
-        ValueError: No host can have that name, or there is no such port.
-    """
-    checked_type("host", host, str)
-    if not host or any(c.isspace() or not c.isprintable() for c in host):
-        raise ValueError(f"a remote server needs a host, a name or an address, not {host!r:.80}")
-    if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) <= _LONGEST_PORT:
-        port = int(port)
-    if not isinstance(port, int) or isinstance(port, bool):
-        raise TypeError(f"port must be an integer, not {type(port).__name__}")
-    if not 0 < port < 65536:
-        raise ValueError(f"a remote server needs a host and a port from 1 to 65535, not {host!r:.80} and {port!r:.40}")
-    return host, port
-
-
 def checked_hosts(host: str | Iterable[str]) -> list[str]:
     """The names and addresses to listen on.
 
@@ -110,7 +90,7 @@ def checked_hosts(host: str | Iterable[str]) -> list[str]:
 
 
 def checked_host(host: str | Iterable[str]) -> str | list[str]:
-    """What to listen on, as it was given; several in a list, so that it can be gone through more than once.
+    """What to listen on, as given; several in a list, so that it can be iterated more than once.
 
     Raises:
         TypeError: It is neither a text nor several texts.
@@ -120,19 +100,8 @@ def checked_host(host: str | Iterable[str]) -> str | list[str]:
     return host if isinstance(host, str) else hosts
 
 
-def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
-    """What TLS takes, or None.
-
-    Raises:
-        TypeError: It is something else.
-    """
-    if context is not None and not isinstance(context, ssl.SSLContext):
-        raise TypeError(f"ssl must be an ssl.SSLContext, not {type(context).__name__}")
-    return context
-
-
 def checked_flag(what: str, value: bool) -> bool:
-    """A yes or no, perhaps as a number: every text, and "no" too, would be a yes.
+    """True or False, or a number; a text is refused, because even "no" would count as True.
 
     Raises:
         TypeError: It is something else.
@@ -143,7 +112,7 @@ def checked_flag(what: str, value: bool) -> bool:
 
 
 def checked_word(what: str, value: str | os.PathLike[str]) -> str:
-    """What a program can be passed: a text or a path.
+    """An argument for a program: a text or a path.
 
     Raises:
         TypeError: It is something else.
@@ -161,9 +130,9 @@ def checked_seconds(what: str, seconds: float, *, endless: bool = False) -> floa
     """A time, 0 or more.
 
     Args:
-        what: What it is, in words.
+        what: What it is, for the error message.
         seconds: The time.
-        endless: It may be infinite.
+        endless: The time may be infinite.
 
     Raises:
         TypeError: It is not a number.
@@ -182,7 +151,7 @@ def checked_type(what: str, value: _T, *types: type) -> _T:
     """An argument that is of one of these types.
 
     Raises:
-        TypeError: It is not.
+        TypeError: It is of another type.
     """
     if not isinstance(value, types):
         names = " or ".join("None" if each is type(None) else each.__name__ for each in types)

@@ -1,4 +1,4 @@
-"""A server as the whole of a program: it runs until a signal ends it, and says what it is doing."""
+"""A server as a whole program: it runs until a signal ends it, and reports what it is doing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from indipydriver.transport.calling import refuse_within_loop
 from indipydriver.transport.leftthreads import Watchdog
 
 from .runevent import RunEvent
@@ -27,21 +28,16 @@ class BlockingServer(ServerSettings):
     devices: dict[str, Any]
 
     def run(self) -> None:
-        """Serve until :meth:`.IPyServer.shutdown`, Ctrl-C or SIGTERM; blocks, and is all that a program needs.
+        """Serve until :meth:`.IPyServer.shutdown`, Ctrl-C or SIGTERM. It blocks: a program needs nothing else.
 
-        Where it serves is written to standard error. In a notebook, and wherever an event loop runs already, use
+        It writes to standard error where it serves. In a notebook, and wherever an event loop is already running, use
         ``await server.asyncrun()``.
 
         Raises:
             SystemExit: After a signal, with status 130 (Ctrl-C) or 143 (SIGTERM); or it cannot listen, with the reason.
             RuntimeError: An event loop runs already.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            raise RuntimeError("an event loop runs already, as in a notebook: there, use `await server.asyncrun()`")
+        refuse_within_loop("await server.asyncrun()")
         try:
             asyncio.run(self._announced_run())
         except KeyboardInterrupt:
@@ -53,14 +49,14 @@ class BlockingServer(ServerSettings):
 
     @property
     def listening(self) -> list[str]:
-        """Where clients can connect, in words."""
+        """A description of where clients can connect."""
         raise NotImplementedError
 
     async def _announced_run(self) -> None:
         announcing = asyncio.create_task(self._announce(), name="announcement")
         try:
             await self.asyncrun()
-        except OSError as error:  # everything else that goes wrong is not a matter of this server's port or host
+        except OSError as error:  # any other failure does not concern this server's port or host
             raise SystemExit(error.strerror or str(error)) from None
         finally:
             announcing.cancel()

@@ -1,14 +1,15 @@
-"""TLS contexts from files: for a server's listeners, and for its links to other servers."""
+"""TLS contexts for a server's listeners, and for its links to other servers: made from files, or checked."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import ssl
 from collections.abc import Iterator
 from typing import TypeAlias
 
-__all__ = ["client_context", "server_context"]
+__all__ = ["checked_context", "client_context", "server_context"]
 
 File: TypeAlias = str | os.PathLike[str]
 
@@ -19,7 +20,7 @@ def server_context(cert: File, key: File | None = None, client_ca: File | None =
     Args:
         cert: PEM file with the server's certificate, and those between it and its CA.
         key: PEM file with its private key; by default in the same file.
-        client_ca: PEM file with the CA of the clients' certificates: then a client without one is refused.
+        client_ca: PEM file with the CA of the clients' certificates; clients without one are then refused.
 
     Raises:
         OSError: A file cannot be read.
@@ -64,12 +65,23 @@ def client_context(ca: File | None = None, cert: File | None = None, key: File |
     return context
 
 
+def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """The context for TLS, or None.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if context is not None and not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"ssl must be an ssl.SSLContext, not {type(context).__name__}")
+    return context
+
+
 def _load_own(context: ssl.SSLContext, cert: File, key: File | None) -> None:
     """The certificate of this side, and its key.
 
     Raises:
         OSError: A file cannot be read.
-        ssl.SSLError: A file does not hold what it should; the text says which, and what to do.
+        ssl.SSLError: A file does not have the right content; the text says which, and what to do.
     """
     for file in (cert, key):
         if file is not None:
@@ -94,7 +106,9 @@ def _load_own(context: ssl.SSLContext, cert: File, key: File | None) -> None:
 
 
 def _check_readable(file: File) -> None:
-    """OSError, with the name of the file, if it cannot be read. What is no file, but a pipe, is read once only."""
+    """Raise OSError, with the name of the file, if it cannot be read. A pipe, readable only once, is not tried."""
+    if os.path.isdir(file):
+        raise IsADirectoryError(errno.EISDIR, f"{os.fspath(file)} is a directory")
     if os.path.exists(file) and not os.path.isfile(file):
         return
     try:
@@ -106,7 +120,7 @@ def _check_readable(file: File) -> None:
 
 def _holds(file: File, what: str) -> bool:
     if not os.path.isfile(file):
-        return True  # as far as is known
+        return True  # as far as can be known
     with open(file, "rb") as opened:
         return f"{what}-----".encode() in opened.read()
 
@@ -123,5 +137,5 @@ def _explained(text: str) -> Iterator[None]:
 
 
 def _no_password() -> str:
-    """A server starts without anybody at the keyboard: a key with a password is refused, not asked for."""
+    """Refuse a key with a password: a server starts without anybody at the keyboard."""
     return ""

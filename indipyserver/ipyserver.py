@@ -47,8 +47,8 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 128
 """Clients at the same time; KStars alone opens one connection for each BLOB property."""
-GRACE: Final = 5.0
-"""Seconds that drivers and clients get to end when the server stops."""
+SHUTDOWN_GRACE: Final = 5.0
+"""Seconds that drivers and clients have to end when the server stops."""
 
 
 class IPyServer(BlockingServer):
@@ -63,9 +63,9 @@ class IPyServer(BlockingServer):
         limits: How much may be queued for a client or a driver.
         client_limits: What a client may send.
         hang_time: Seconds after which a driver that reads nothing is cut off; 0: never.
-        shutdown_grace: Seconds that drivers and clients get to end when the server stops.
-        unix_socket: A local socket to listen on too: a name (:func:`.bind_unix`), or a bound one for one run.
-        unix_any_user: Let every user of this machine use it, and not only our own and root.
+        shutdown_grace: Seconds that drivers and clients have to end when the server stops.
+        unix_socket: An additional local socket to listen on: a name (:func:`.bind_unix`), or a bound one for one run.
+        unix_any_user: Let every user of this machine use it, not only our own and root.
         ssl: Clients must use TLS (:mod:`indipyserver.certificates`); :meth:`add_listener` adds one without.
         progress_time: Seconds in which a client's unfinished element must end or grow by 1 KiB and 1/32; 0: no limit.
         unfinished_total: Bytes of all clients' unfinished elements; beyond that, the client with the largest is cut.
@@ -77,7 +77,7 @@ class IPyServer(BlockingServer):
         ValueError: Two drivers have a device of the same name, the port does not exist, maxconnections is less
             than 1, or a time is negative or not finite.
 
-    All arguments but ``audit`` can be read, and changed between runs, as attributes of the same names. While the server
+    All arguments but ``audit`` can be read, and changed between runs, as attributes with these names. While the server
     runs, only ``shutdown_grace``, :attr:`keepalive` and ``on_deserted`` can be set; setting another raises
     RuntimeError. New ``limits`` and ``hang_time`` apply to what is added later, and to the clients of the next run.
 
@@ -85,11 +85,11 @@ class IPyServer(BlockingServer):
         drivers: The IPyDrivers.
         exdrivers: The external drivers.
         remotes: The links to other servers.
-        services: Starts and stops what a driver specification names, as the command ``indipyserver`` does.
+        services: Starts and stops what driver specifications name, like the arguments of the command ``indipyserver``.
         devices: The devices of the IPyDrivers, by name.
         started: Set when clients can connect.
         stopped: Set when everything has ended.
-        on_deserted: Called when the last driver has ended by itself, and there is no link to a server; None: logged.
+        on_deserted: Called when the last driver has ended by itself and there is no link to a server; None: logged.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class IPyServer(BlockingServer):
         limits: OutboxLimits | None = None,
         client_limits: Limits = CLIENT_LIMITS,
         hang_time: float = HANG_TIME,
-        shutdown_grace: float = GRACE,
+        shutdown_grace: float = SHUTDOWN_GRACE,
         unix_socket: str | socket.socket | None = None,
         unix_any_user: bool = False,
         ssl: tls.SSLContext | None = None,
@@ -148,12 +148,12 @@ class IPyServer(BlockingServer):
     # What is served
 
     def add_driver(self, driver: PythonDriver) -> LocalDriver:
-        """Serve one more IPyDriver. The server may be running.
+        """Serve one more IPyDriver; returns what :meth:`remove` takes. The server may be running.
 
         Raises:
             TypeError: It is not a driver.
-            ValueError: It is served already, or one of its devices is.
-            RuntimeError: The server runs, and somebody else is running the driver already; nothing is changed.
+            ValueError: It is already served, or one of its devices is.
+            RuntimeError: The server runs, but something else is already running the driver; nothing is changed.
         """
         checked_driver(driver)
         if any(driver is other for other in self.drivers):
@@ -192,7 +192,7 @@ class IPyServer(BlockingServer):
             config: Its configuration file (INDICONFIG).
             skeleton: Its skeleton file (INDISKEL).
             prefix: INDIPREFIX; the program is ``<prefix>/bin/<program>``.
-            restarts: How often it is restarted when it ends; after 60 s of healthy running the count starts again.
+            restarts: How often it is restarted when it ends; after 60 s without a failure the count starts again.
             pipes: Give it two pipes instead of the local socket over which libindi drivers on Linux hand
                 over BLOBs without encoding them.
             backoff: How long to wait before a restart; by default 0.5 s, doubled up to 30 s.
@@ -202,7 +202,7 @@ class IPyServer(BlockingServer):
 
         Raises:
             TypeError: An argument has the wrong type.
-            ValueError: No program can have that name, or be passed such an argument, or restarts is negative.
+            ValueError: The name or an argument cannot be that of a program, or restarts is negative.
         """
         what = Program(
             program,
@@ -241,11 +241,11 @@ class IPyServer(BlockingServer):
             host: Name or address of the other server.
             port: Its port.
             blob_enable: BLOBs may pass, to clients that enable them; any true value.
-            debug_enable: Log what goes there (TX) and comes from there (RX) at DEBUG on
+            debug_enable: Log what is sent there (TX) and received from there (RX) at DEBUG on
                 ``indipyserver.remote``.
-            device: Only this device of it; by default all.
+            device: The only device to serve; by default all.
             ssl: For TLS.
-            server_hostname: The name in its certificate, if not the host.
+            server_hostname: The name in the server's certificate, if that is not the host.
             backoff: How long to wait before connecting again; by default 1 s, doubled up to 30 s.
 
         Returns:
@@ -284,14 +284,14 @@ class IPyServer(BlockingServer):
         """Listen on one more port, whose clients may have other rights. The server may be running.
 
         Args:
-            host: As for the server.
+            host: Like the server's.
             port: TCP port; 0 picks a free one.
             ssl: Its clients must use TLS.
-            read_only: They see everything; their commands are refused with a message.
+            read_only: Its clients see everything, but their commands are refused with a message.
             devices: Patterns (``Mount*``) of the devices that exist for them; by default all.
 
         Returns:
-            Its ``port`` is the one that was picked.
+            The listener; its ``port`` is the one that was picked.
 
         Raises:
             OSError: The server runs, and cannot listen there.
@@ -309,7 +309,7 @@ class IPyServer(BlockingServer):
     async def remove(self, part: Any) -> None:
         """Stop serving something, and wait until it has ended; its devices are deleted at the clients.
 
-        A driver that goes on after it has been cancelled is not waited for.
+        The server does not wait for a driver that goes on after its cancellation.
 
         Args:
             part: What add_driver, add_exdriver or add_remote returned, or an IPyDriver.
@@ -327,12 +327,12 @@ class IPyServer(BlockingServer):
         await self._sources.remove(known, self.shutdown_grace)
 
     def _deserted(self) -> None:
-        text = "no driver is left; the server runs on, so that others can be added"
+        text = "no driver is left; the server keeps running, so that others can be added"
         if not self.stop:
             (self.on_deserted or (lambda: logger.warning(text)))()
 
     def add_observer(self, observer: Observer) -> None:
-        """Let something observe the traffic, such as a log. The server may be running.
+        """Add an observer of the traffic, such as a log. The server may be running.
 
         Args:
             observer: Sees everything from now on, whatever rights clients have.
@@ -343,16 +343,16 @@ class IPyServer(BlockingServer):
         checked_type("observer", observer, Observer)
         self.board.observe(observer)
 
-    # What scripts look at
+    # What scripts read
 
     @property
     def stop(self) -> bool:
-        """shutdown() has been called."""
+        """Whether shutdown() has been called."""
         return self._shutdown.is_set()
 
     @property
     def running(self) -> bool:
-        """:meth:`asyncrun` has begun, and has not ended."""
+        """Whether :meth:`asyncrun` is running."""
         return self._clientele is not None
 
     @property
@@ -379,11 +379,11 @@ class IPyServer(BlockingServer):
         self._keepalive.interval = seconds
 
     def stats(self) -> ServerStats:
-        """A snapshot: what has passed through, what is queued, and what went wrong."""
+        """A snapshot: the traffic so far, what is queued, and what went wrong."""
         return take_stats(self.board.peers, self._sources, self.admission.served, self.admission.refused)
 
     def log_stats(self) -> None:
-        """The same as text in the log, as SIGUSR1 does."""
+        """Write the same to the log as text, as SIGUSR1 does."""
         for line in self.stats().lines():
             logger.warning("%s", line)
 
@@ -394,12 +394,12 @@ class IPyServer(BlockingServer):
 
     @property
     def listening(self) -> list[str]:
-        """Where clients can connect, and what they may do there, in words; empty when it stops or does not run."""
+        """Descriptions of where clients can connect, and of their rights; empty when it stops or does not run."""
         return self._clientele.places if self._clientele is not None else []
 
     @property
     def server(self) -> Acceptor | None:
-        """What accepts the clients, with its ``sockets``; None while it does not run."""
+        """The object that accepts clients, with its ``sockets``; None while the server does not run."""
         return next(iter(self._acceptors), None)
 
     @property
@@ -448,10 +448,10 @@ class IPyServer(BlockingServer):
         Raises:
             OSError: It cannot listen, for example because the port is in use.
             ValueError: There is nothing to listen on.
-            RuntimeError: It runs already.
+            RuntimeError: It is already running.
         """
         if self.running:
-            raise RuntimeError("this server runs already")
+            raise RuntimeError("this server is already running")
         self._loop = asyncio.get_running_loop()
         if self._shutdown.is_set():
             self._shutdown.clear()
@@ -479,7 +479,7 @@ class IPyServer(BlockingServer):
     def _controlled(self) -> contextlib.AbstractAsyncContextManager[object]:
         if self.control is False:
             return contextlib.nullcontext()
-        from .control.door import ControlDoor  # only now: few servers need it
+        from .control.door import ControlDoor  # imported here because few servers need it
 
         return ControlDoor(self, self._sources)
 

@@ -1,4 +1,4 @@
-"""Cuts what comes into lines of limited length.  Sans-I/O."""
+"""Cuts input into lines of limited length.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MAX_LINE: Final = 8192
 
 
 class CommandError(ValueError):
-    """A line that is no command; the text says why, and what would be one."""
+    """A line that is not a command; the text says why, and what would be one."""
 
 
 class Lines:
-    """Cuts what comes, in whatever pieces, into lines.
+    """Cuts input, whatever its pieces, into lines.
 
     Args:
         limit: Bytes of the longest line; of a longer one nothing is kept.
@@ -28,11 +28,11 @@ class Lines:
 
     @property
     def unfinished(self) -> bool:
-        """A line has begun and not ended, be it one that is too long."""
+        """Whether a line has begun and not ended, even one that is too long."""
         return bool(self._rest) or self._skipping
 
     def feed(self, data: bytes) -> list[str | CommandError]:
-        """The lines that end in here, and what is wrong with those that cannot be read."""
+        """The lines that end in these bytes, and errors for those that cannot be read."""
         *lines, rest = (self._rest + data).split(b"\n")
         found: list[str | CommandError] = []
         for line in lines:
@@ -48,7 +48,7 @@ class Lines:
         return found
 
     def finish(self) -> list[str | CommandError]:
-        """No more follows for now: what has come of the last line is the line, and what comes next is another."""
+        """End the last line because nothing more follows for now: what comes next is another line."""
         rest, self._rest = self._rest, b""
         self._skipping = False
         return [self._decode(rest)] if rest else []

@@ -1,4 +1,4 @@
-"""Python code that a specification names: imported, and asked for its drivers."""
+"""Imports the Python code that a specification names, and has it make its drivers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load_drivers(spec: PythonSpec, folder: str = "") -> list[Any]:
 
     Args:
         spec: Names the code.
-        folder: Where files and modules are looked for; "": where this process is.
+        folder: Where files and modules are looked up; "": in the current folder.
 
     Raises:
         ImportError: There is no such code, it failed, or what it returned are not drivers. The text says what was
@@ -43,25 +43,26 @@ def load_drivers(spec: PythonSpec, folder: str = "") -> list[Any]:
             _check_returned(made, spec.attribute)
         drivers = [made] if _is_driver(made) else list(made)
     except (Exception, SystemExit) as error:
-        if logging.getLogger("indipyserver").isEnabledFor(logging.INFO):  # with -v
+        is_theirs = isinstance(error, SyntaxError) or place_of(traceback.extract_tb(error.__traceback__)) is not None
+        if is_theirs and logging.getLogger("indipyserver").isEnabledFor(logging.INFO):  # with -v
             logger.info("%s", spec.text, exc_info=True)
         what = _explained(error, is_loaded, spec)
         _close_coroutines(error.__traceback__)
         raise ImportError(f"{spec.text!r} does not provide a driver: {what}") from error
     for driver in drivers:
         if not _is_driver(driver):
-            raise ImportError(f"{spec.text!r} returned something that is not an IPyDriver: {driver!r}")
+            raise ImportError(f"{spec.text!r} returned {_instead(driver)}")
     if not drivers:
         raise ImportError(f"{spec.text!r} returned no driver")
     return drivers
 
 
 class _Slip(Exception):
-    """What was meant, in words."""
+    """A description of what was meant."""
 
 
 def _attribute(module: Any, spec: PythonSpec) -> Any:
-    """What is named in the code."""
+    """The object that the specification names."""
     found = module
     for name in spec.attribute.split("."):
         try:
@@ -78,18 +79,29 @@ def _attribute(module: Any, spec: PythonSpec) -> Any:
 
 
 def _check_returned(made: object, name: str) -> None:
-    """Raise _Slip if this cannot be drivers."""
+    """Raise _Slip if these cannot be drivers."""
     if made is None:
         raise _Slip(f"{name}() returned None: is a `return` missing?")
     if inspect.iscoroutine(made):
         made.close()
         raise _Slip(f"{name} is a coroutine: write `def {name}()`, without async")
-    if not isinstance(made, Iterable):
-        raise _Slip(f"{name}() returned something that is not an IPyDriver: {made!r:.200}")
+    if hasattr(made, "devicename") or hasattr(made, "serve") or not isinstance(made, Iterable):
+        raise _Slip(f"{name}() returned {_instead(made)}")
+
+
+def _instead(thing: Any) -> str:
+    """What was returned instead of a driver, in words."""
+    if hasattr(thing, "devicename"):
+        return f"the device {thing.devicename!r} without a driver: put it into one, as InstrumentDriver(device)"
+    if isinstance(thing, type):
+        return f"a class: write {thing.__name__}(...)"
+    if hasattr(thing, "serve"):
+        return f"a {type(thing).__name__} that is no driver yet: its __init__() does not call super().__init__()"
+    return f"something that is not an IPyDriver: {thing!r:.200}"
 
 
 def _explained(error: BaseException, is_loaded: bool, spec: PythonSpec) -> str:
-    """What has gone wrong, and in which line of the author's."""
+    """What has gone wrong, and in which line of the author's code."""
     if isinstance(error, _Slip):
         return str(error)
     place = place_of(traceback.extract_tb(error.__traceback__))
@@ -98,6 +110,7 @@ def _explained(error: BaseException, is_loaded: bool, spec: PythonSpec) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{os.path.basename(error.filename)}:{error.lineno}: {type(error).__name__}: {error.msg}"
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = "; ".join([text, *getattr(error, "__notes__", ())])
     if place is not None:
         text = f"{place}: {text}"
     if not is_loaded and isinstance(error, RuntimeError) and "event loop" in str(error):
@@ -106,12 +119,12 @@ def _explained(error: BaseException, is_loaded: bool, spec: PythonSpec) -> str:
 
 
 def place_of(steps: traceback.StackSummary) -> str | None:
-    """File, line, function and source of the last step in the author's code, if it came to one."""
+    """File, line, function and source of the last step in the author's code, if there was one."""
     last = _last_step(steps)
     if last is None:
         return None
     where = "" if last.name == "<module>" else f" in {last.name}"
-    return f"{os.path.basename(last.filename)}:{last.lineno}{where}: {last.line}"
+    return f"{os.path.basename(last.filename)}:{last.lineno}{where}: {(last.line or '').removesuffix(':')}"
 
 
 def function_of(steps: traceback.StackSummary) -> str | None:
@@ -136,7 +149,7 @@ _LIBRARIES: Final = (
 
 
 def _close_coroutines(trace: TracebackType | None) -> None:
-    """Close those that were made and never begun, so that Python does not warn of them too."""
+    """Close coroutines that were never started, so that Python does not warn about them too."""
     while trace is not None:
         for value in trace.tb_frame.f_locals.values():
             if inspect.iscoroutine(value) and inspect.getcoroutinestate(value) == inspect.CORO_CREATED:

@@ -1,4 +1,4 @@
-"""A program as a child of this process: how it is started, and how it is ended with all that it has started."""
+"""A program as a child of this process: how it is started, and ended with everything that it has started."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ __all__ = ["Child", "Piped", "Started", "start", "start_with_pipes"]
 
 _PIPE_SIZE: Final = 1 << 20  # the most Linux gives without privilege; fewer wake-ups for BLOBs
 _PR_SET_PDEATHSIG: Final = 1
-_MOMENT: Final = 0.2  # seconds in which a process that has been killed ends
+_KILL_TIME: Final = 0.2  # seconds in which a process that has been killed ends
 
 
 class Child:
-    """A process that leads a group of its own.
+    """A process that leads its own process group.
 
     Its status is collected only after the last signal to its group: until then its number can be nobody else's.
 
     Args:
-        process: Has just been started, in a session of its own.
+        process: It has just been started, in its own session.
         lifeline: A descriptor whose closing ends the group, or -1; see :func:`_hold_alive`.
 
     Attributes:
         process: The process.
         exited: Done when it has ended; its status may not have been collected.
-        remains: What :meth:`stop` could not end, in words, or "".
+        remains: A description of what :meth:`stop` could not end, or "".
     """
 
     def __init__(self, process: subprocess.Popen[bytes], lifeline: int = -1) -> None:
@@ -75,10 +75,10 @@ class Child:
         return self._may_signal
 
     async def stop(self, grace: float) -> None:
-        """Its standard input is closed: give it time to end, then insist, then end it and all it has started.
+        """End it, now that its input is closed: wait, then SIGTERM, then SIGKILL, with everything that it has started.
 
-        A process that may not be signalled, or that the kernel does not let go, is left; see :attr:`remains`.
-        Whoever is cancelled meanwhile has killed it, and may call this again to wait for its end.
+        A process that may not be signalled, or is stuck in the kernel, is abandoned; see :attr:`remains`.
+        If this is cancelled, it kills the process; calling it again waits for the end.
 
         Args:
             grace: Seconds for each of the three steps.
@@ -89,13 +89,13 @@ class Child:
                     break
                 self.signal(number)
             if not await self.wait(grace):
-                why = "although it was killed" if self._may_signal else "as this server is not permitted to end it"
+                why = "although it was killed" if self._may_signal else "because this server is not permitted to end it"
                 self.remains = f"process {self.process.pid} is still running {why}"
         finally:
             self.kill()
 
     def kill(self) -> None:
-        """End it and its group, now and without waiting."""
+        """End it and its group at once, without waiting."""
         self.signal(signal.SIGKILL)
         if self._lifeline is not None:
             self._lifeline.close()
@@ -103,7 +103,7 @@ class Child:
         if self.process.poll() is not None:
             if not self.remains:
                 self._look_for_remains()
-            self._has_exited()
+            self._note_exit()
         elif not self._is_killed:
             with contextlib.suppress(OSError):  # no more threads: its status is collected when another one is started
                 _in_thread(self._collect, f"end of {self.process.pid}")
@@ -114,10 +114,10 @@ class Child:
         """Wait for its end, in a thread, and collect its status."""
         self.process.wait()
         with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._has_exited)
+            self._loop.call_soon_threadsafe(self._note_exit)
 
     def _look_for_remains(self) -> None:
-        if sys.platform == "darwin":  # it says of processes that have ended too that they may not be signalled
+        if sys.platform == "darwin":  # it says so even of processes that have ended
             return
         try:
             os.killpg(self.process.pid, 0)
@@ -127,12 +127,12 @@ class Child:
             pass
 
     def _watch(self) -> None:
-        """Have `exited` done when it ends; with a thread of its own where the event loop cannot watch a process."""
+        """Set `exited` when it ends, in a separate thread if the event loop cannot watch a process."""
         with contextlib.suppress(AttributeError, OSError):  # not Linux, before 5.3, or forbidden in a container
             self._pidfd = os.pidfd_open(self.process.pid)
-            self._loop.add_reader(self._pidfd, self._has_exited)
+            self._loop.add_reader(self._pidfd, self._note_exit)
             return
-        loop, pid, told = self._loop, self.process.pid, self._has_exited
+        loop, pid, told = self._loop, self.process.pid, self._note_exit
 
         def wait() -> None:
             _wait_for(pid)
@@ -141,7 +141,7 @@ class Child:
 
         _in_thread(wait, f"wait for {pid}")
 
-    def _has_exited(self) -> None:
+    def _note_exit(self) -> None:
         self._watched()
         if not self.exited.done():
             self.exited.set_result(None)
@@ -154,7 +154,7 @@ class Child:
 
 
 def _in_thread(function: Callable[[], object], name: str) -> None:
-    """Call something that may wait for ever in a thread that keeps neither anybody else nor the end of the process."""
+    """Call something that may wait for ever, in a thread that holds up neither others nor the end of the process."""
     try:
         threading.Thread(target=function, name=name, daemon=True).start()
     except RuntimeError as error:
@@ -164,7 +164,7 @@ def _in_thread(function: Callable[[], object], name: str) -> None:
 def _wait_for(pid: int) -> None:
     """Wait until a child has ended, without collecting its status."""
     if hasattr(os, "waitid"):
-        with contextlib.suppress(ChildProcessError):  # somebody else has collected it
+        with contextlib.suppress(ChildProcessError):  # its status has been collected elsewhere
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     elif sys.platform != "linux" and sys.platform != "win32":  # macOS
         queue = select.kqueue()
@@ -192,15 +192,15 @@ class Started(NamedTuple):
 def start(
     label: str, program: str, args: Sequence[str], env: Mapping[str, str], *, pipes: bool, folder: str = ""
 ) -> Started:
-    """Start a program in a session of its own; it ends when this process does.
+    """Start a program in its own session; it ends when this process does.
 
     Args:
         label: Who it is, for logs.
         program: Name or path; looked up on PATH, no shell.
         args: Its arguments.
         env: Environment variables beside those of this process.
-        pipes: Give it two pipes also where it could have a local socket.
-        folder: Where it is started, if it can go there; "": where this process is.
+        pipes: Give it two pipes even where it could have a local socket.
+        folder: The folder in which it is started, if that is possible; "": the current one.
 
     Raises:
         OSError: It cannot be started; nothing of it is left.
@@ -249,7 +249,7 @@ class Piped(NamedTuple):
 
 
 def start_with_pipes(program: str) -> Piped:
-    """Start a program in a session of its own, for somebody who wants its very bytes; it ends when this process does.
+    """Start a program in its own session, for access to its raw bytes; it ends when this process does.
 
     Args:
         program: Name or path; looked up on PATH, no shell.
@@ -273,7 +273,7 @@ def start_with_pipes(program: str) -> Piped:
 def _launch(
     command: list[str], found: str, stdio: tuple[int, int, int], env: dict[str, str], folder: str = ""
 ) -> Child:
-    """Start it with these descriptors; on Linux also with a pipe that holds it alive."""
+    """Start it with these descriptors; on Linux also with a pipe that keeps it alive."""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
         held, lifeline = _pipe(its, ours) if sys.platform.startswith("linux") else (-1, -1)
         process = _popen(command, found, stdio, env, held, folder)
@@ -291,8 +291,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program that has only just been started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):  # it is of another user, and sees the end of its input
-        process.wait(_MOMENT)
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it is another user's, and will see the end of its input
+        process.wait(_KILL_TIME)
 
 
 def _popen(
@@ -328,16 +328,16 @@ def _popen(
 def away_from(folder: str) -> str:
     """This folder, if this process has left it; otherwise "".
 
-    Whoever is in a folder can stay there without being able to go there: a server that somebody has started as another
-    user may be in a folder that only the first one may enter.
+    A process can stay in a folder that it could not enter: a server that was started as another user may be in a folder
+    that only the first user may enter.
     """
-    with contextlib.suppress(OSError):  # where this process is has been removed
+    with contextlib.suppress(OSError):  # the current folder has been removed
         return "" if os.getcwd() == folder else folder
     return folder
 
 
 def _to_go_to(folder: str) -> str | None:
-    """Where a program has to go that is to begin in this folder; None: nowhere, or it cannot."""
+    """The folder to which a program has to change before it starts; None: none, or it cannot."""
     folder = away_from(folder)
     return folder if os.path.isdir(folder) and os.access(folder, os.X_OK) else None
 
@@ -346,7 +346,7 @@ def _find(program: str) -> str:
     """The file of a program.
 
     Raises:
-        OSError: There is none that could be executed.
+        OSError: There is no executable file.
     """
     if not hasattr(os, "killpg"):
         raise OSError(errno.ENOSYS, "programs run as drivers on POSIX systems only; Python drivers run everywhere")
@@ -374,7 +374,7 @@ def _require_watching(fd: int) -> None:
 
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
-    """A pipe whose ends are closed with the one and the other stack."""
+    """A pipe each end of which is closed with its own stack."""
     read, write = os.pipe()
     reader.callback(os.close, read)
     writer.callback(os.close, write)
@@ -382,7 +382,7 @@ def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[i
 
 
 def _widen_pipe(fd: int) -> None:
-    """Ask for a larger pipe, for fewer wake-ups with BLOBs; if there is none to be had, the usual size does."""
+    """Request a larger pipe, for fewer wake-ups with BLOBs; otherwise the usual size will do."""
     if sys.platform.startswith("linux"):
         import fcntl
 
@@ -411,7 +411,7 @@ def _hold_alive(held: int, group: int) -> None:
     if sys.platform.startswith("linux"):
         import fcntl
 
-        with contextlib.suppress(OSError):  # the program is of another user: it has to mind the end of its input
+        with contextlib.suppress(OSError):  # the program belongs to another user: it has to notice the end of its input
             fcntl.fcntl(held, fcntl.F_SETOWN, -group)
             fcntl.fcntl(held, fcntl.F_SETSIG, signal.SIGKILL)
             fcntl.fcntl(held, fcntl.F_SETFL, os.O_ASYNC)
@@ -425,7 +425,7 @@ def _die_with_parent() -> Callable[[], None] | None:
         import ctypes
 
         prctl = ctypes.CDLL(None, use_errno=True).prctl
-    except (ImportError, OSError, AttributeError):  # a Python without ctypes: the lifeline is left
+    except (ImportError, OSError, AttributeError):  # a Python without ctypes: the lifeline remains
         return None
     parent = os.getpid()
 

@@ -1,4 +1,4 @@
-"""An event of something that can be run again, perhaps in another event loop or thread."""
+"""An event for something that can be run again, perhaps in another event loop or thread."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["RunEvent"]
 
 
 class RunEvent(asyncio.Event):
-    """Belongs to no event loop: those of asyncio belong to the one in which somebody first waits for them."""
+    """An event that belongs to no event loop; asyncio's belong to the one in which they are first awaited."""
 
     def __init__(self) -> None:
         super().__init__()
         self._futures: set[asyncio.Future[None]] = set()
 
     def set(self) -> None:
-        """It has happened: wake those who wait, in whatever thread they do."""
+        """Set it: wake all waiters, in whatever thread they wait."""
         super().set()
         for future in tuple(self._futures):
             loop = future.get_loop()
@@ -27,7 +27,7 @@ class RunEvent(asyncio.Event):
                 call_in_loop(loop, partial(_wake, future))
 
     async def wait(self) -> Literal[True]:
-        """Wait until it has happened."""
+        """Wait until it is set."""
         if not self.is_set():
             future = asyncio.get_running_loop().create_future()
             self._futures.add(future)

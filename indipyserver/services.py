@@ -1,4 +1,4 @@
-"""What is served by the specs that name it: those of the command line, of the FIFO and of the control socket."""
+"""What is served, by the specs that name it: on the command line, in the FIFO and at the control socket."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ control_logger = logging.getLogger("indipyserver.control")
 
 
 @dataclass(eq=False, slots=True)
-class _Entry:
-    """One spec that is served.
+class _Served:
+    """A spec that is being served.
 
     Attributes:
-        spec: As it was given.
-        parts: What the server made of it.
-        name: The name of the device that was asked for, or None.
+        spec: The spec as given.
+        parts: The server's objects for it.
+        name: The requested device name, or None.
     """
 
     spec: str
@@ -40,11 +40,11 @@ class _Entry:
     name: str | None = None
 
     def has(self, device: str) -> bool:
-        """Was this device asked for, or has it been announced?"""
+        """Was this device requested, or has it been announced?"""
         return device == self.name or any(device in part.devices for part in self.parts)
 
 
-class _Server(Protocol):
+class _ServerShape(Protocol):
     """What is needed of a server."""
 
     devices: dict[str, Any]
@@ -71,26 +71,26 @@ class _Server(Protocol):
 
 
 class Services:
-    """Starts and stops what specs name, the DRIVER words of the command ``indipyserver``.
+    """Starts and stops what specs name, the DRIVER arguments of the command ``indipyserver``.
 
     Args:
         server: Serves it.
-        sources: All that the server serves.
+        sources: Everything that the server serves.
 
     Attributes:
         restarts: How often a program is restarted when it ends.
-        to_other_servers: Makes the context of a link with TLS.
-        folder: From where relative paths count, wherever a driver may have gone; "": from where this process is.
+        to_other_servers: Creates the context of a link with TLS.
+        folder: The base of relative paths, wherever a driver may have gone; "": the current folder.
     """
 
-    def __init__(self, server: _Server, sources: Sources) -> None:
+    def __init__(self, server: _ServerShape, sources: Sources) -> None:
         self.restarts = RESTARTS
         self.to_other_servers: Callable[[], ssl.SSLContext] = client_context
         self.folder = ""
         self._server = server
         self._sources = sources
-        self._entries: list[_Entry] = []
-        self._busy: set[Source] = set()  # those that are being stopped, started again or removed
+        self._entries: list[_Served] = []
+        self._busy: set[Source] = set()  # those that are being stopped, restarted or removed
 
     @property
     def specs(self) -> list[str]:
@@ -133,27 +133,27 @@ class Services:
             part: Any = server.add_exdriver(
                 spec.text, name=name, config=config, skeleton=skeleton, prefix=prefix, restarts=self.restarts
             )
-            entry = _Entry(spec.text, [part], name)
+            entry = _Served(spec.text, [part], name)
         elif name or config or skeleton or prefix:
             raise ValueError(f"{spec.text!r} is not a program, so it takes no options")
         elif isinstance(spec, RemoteSpec):
             context = self.to_other_servers() if spec.tls else None
             part = server.add_remote(spec.host, spec.port, blob_enable=True, device=spec.device, ssl=context)
-            entry = _Entry(spec.text, [part])
+            entry = _Served(spec.text, [part])
         else:
             return self._start_drivers(spec)
         self._entries.append(entry)
         return list(entry.parts)
 
     def _start_drivers(self, spec: PythonSpec) -> list[Any]:
-        """Serve the drivers that this Python code returns: all of them, unless one is run by somebody else."""
+        """Serve the drivers that this Python code returns: all of them, or none if one is already being run."""
         server = self._server
         drivers = load_drivers(spec, away_from(self.folder))
         names = [name for driver in drivers for name in driver.data]
         for name in names:
             if names.count(name) > 1 or name in server.devices or not server.board.router.may_claim(name):
                 raise ValueError(f"{spec.text!r} is not served: there is already a device named {name!r}")
-        entry = _Entry(spec.text, [])
+        entry = _Served(spec.text, [])
         try:
             for driver in drivers:
                 entry.parts.append(server.add_driver(driver))
@@ -165,10 +165,10 @@ class Services:
         return list(entry.parts)
 
     async def stop(self, spec: str, name: str | None = None) -> None:
-        """Stop the first that was started with this very spec, and wait until it has ended.
+        """Stop the first that was started with exactly this spec, and wait until it has ended.
 
         Args:
-            spec: The spec as it was given at its start.
+            spec: The spec as given at its start.
             name: Only one that has this device.
 
         Raises:
@@ -186,44 +186,44 @@ class Services:
             with contextlib.suppress(ValueError):  # a script has removed it
                 await self._server.remove(part)
 
-    # One part, whoever has added it
+    # Single parts, whoever has added them
 
     def named(self, source: Source) -> tuple[str | None, str | None]:
-        """The spec that this was started with, and the name of the device that was asked for, if there are any."""
+        """The spec with which this was started, and the requested device name, if there are any."""
         for entry in self._entries:
             if source in entry.parts:
                 return entry.spec, entry.name
         return None, None
 
     def are_one(self, sources: Collection[Source]) -> bool:
-        """One start has brought all of these."""
+        """Whether one start has brought all of these."""
         return any(all(source in entry.parts for source in sources) for entry in self._entries)
 
     async def halt(self, source: Source) -> None:
         """Stop something that is served, and wait until it has ended; :meth:`resume` starts it again.
 
         Raises:
-            ValueError: It is stopped, started again or removed by somebody else at this moment.
+            ValueError: Another request is just stopping, restarting or removing it.
         """
         with self._alone(source):
             await self._halt(source)
 
     def resume(self, source: Source) -> None:
-        """Start something that has been stopped, or has ended; nothing happens to what runs.
+        """Start something that has been stopped, or has ended; nothing happens to what is running.
 
         Raises:
-            ValueError: It is being stopped, it is run by somebody else, or the server is about to end.
+            ValueError: It is being stopped, something else is running it, or the server is about to end.
         """
         with self._alone(source):
             self._resume(source)
 
     async def restart(self, source: Source) -> None:
-        """Stop something and start it again; a program is a new process, and a link to a server is a new one.
+        """Stop something and start it again: a program as a new process, a remote server with a new link.
 
         Raises:
-            ValueError: As for :meth:`halt` and :meth:`resume`.
+            ValueError: For the reasons of :meth:`halt` and :meth:`resume`.
         """
-        with self._alone(source):
+        with self._alone(source), self._sources.restarting(source):
             self._check_that_it_serves(source)
             await self._halt(source)
             self._resume(source)
@@ -232,7 +232,7 @@ class Services:
         """Stop something, wait until it has ended, and forget it.
 
         Raises:
-            ValueError: It is not served here, or somebody else stops or removes it at this moment.
+            ValueError: It is not served here, or another request is just stopping or removing it.
         """
         with self._alone(source):
             self._sources.find(source)
@@ -270,7 +270,7 @@ class Services:
 
 
 def _warn_of_scripts(spec: str) -> None:
-    """A Python file that is not executable was meant in one of two ways."""
+    """Log a hint: a Python file that is not executable was meant in one of two ways."""
     if spec.endswith(".py") and os.path.isfile(spec) and not os.access(spec, os.X_OK):
         logger.error(
             "%s is not executable; to run it as a program: chmod +x %s; "

@@ -1,16 +1,15 @@
-"""What a server was told when it was built, as attributes that stay as they are while it runs."""
+"""The arguments of a server, as attributes that stay fixed while it runs."""
 
 from __future__ import annotations
 
 import socket
 import ssl as tls
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, overload
 
 from indipydriver.protocol.framer import Limits
 
 from .arguments import (
-    checked_context,
     checked_control,
     checked_flag,
     checked_host,
@@ -19,22 +18,25 @@ from .arguments import (
     checked_seconds,
     checked_type,
 )
+from .certificates import checked_context
 from .routing.outbox import OutboxLimits
 
 __all__ = ["ServerSettings"]
 
 _T = TypeVar("_T")
+_CONTENTS: Final = frozenset(("board", "devices", "drivers", "exdrivers", "remotes", "services", "started", "stopped"))
+"""Attributes in which a server keeps what it serves and how it runs."""
 
 
 class _Setting(Generic[_T]):
     """An attribute that is checked when it is set, and cannot be set while its server runs.
 
-    What is running already would not notice: it was given the value when it began.
+    A running server would not notice a change: its parts were given the value at the start.
 
     Args:
         check: Returns the value to keep, or raises what is wrong with it.
-        name: What scripts call it, if not as the attribute.
-        any_time: It can be set while the server runs too.
+        name: The name that scripts use, if not that of the attribute.
+        any_time: It can also be set while the server runs.
     """
 
     def __init__(self, check: Callable[[Any], _T], name: str = "", *, any_time: bool = False) -> None:
@@ -82,7 +84,12 @@ class ServerSettings:
     unfinished_total = _Setting[int](lambda value: checked_integer("unfinished_total", value, 1))
     control = _Setting[bool | str](checked_control)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _CONTENTS and self.running:
+            raise RuntimeError(f"{name} cannot be changed while the server runs")
+        super().__setattr__(name, value)
+
     @property
     def running(self) -> bool:
-        """They cannot be changed now."""
+        """Whether they cannot be changed now."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Signals that a server handles, where nobody else wants them."""
+"""Signals that a server handles, unless something else handles them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ logger = logging.getLogger("indipyserver.ipyserver")
 
 @contextlib.contextmanager
 def server_signals(shutdown: Callable[[], None], log_stats: Callable[[], None]) -> Iterator[None]:
-    """Handle the signals of a server while it runs, where nobody else does.
+    """Handle the signals of a server while it runs, unless something else does.
 
     Args:
         shutdown: Called on SIGTERM; a second one ends the process at once.
         log_stats: Called on SIGUSR1.
 
     Raises:
-        SystemExit: SIGTERM has come, and what it was to shut down has ended: with status 143.
+        SystemExit: With status 143, after SIGTERM, when everything has ended.
     """
     terminated = False
 
@@ -46,9 +46,9 @@ def server_signals(shutdown: Callable[[], None], log_stats: Callable[[], None]) 
 
 @contextlib.contextmanager
 def stats_request_ignored() -> Iterator[None]:
-    """Ignore SIGUSR1, which would end the process, unless it was ignored or is handled: there is nothing to tell yet.
+    """Ignore SIGUSR1, which would end the process, unless it was ignored or is handled: there is nothing to log yet.
 
-    It is no SIG_IGN, which the programs that are started would inherit.
+    It does not use SIG_IGN, which the programs that are started would inherit.
     """
     number = getattr(signal, "SIGUSR1", None)
     main_thread = threading.current_thread() is threading.main_thread()

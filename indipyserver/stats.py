@@ -1,4 +1,4 @@
-"""What a server has done and what waits in it, as figures."""
+"""Figures about what a server has done and what waits in it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["DriverStats", "PeerStats", "ServerStats", "take_stats"]
 
 @dataclass(frozen=True, slots=True)
 class PeerStats:
-    """One link as it is now.
+    """The present figures of one link.
 
     Attributes:
         label: Who it is.
         kind: ``client``, ``server above``, ``driver`` or ``server below``.
-        since: When it came, in seconds since the epoch.
-        frames_in: Elements that came from it.
+        since: When it connected, in seconds since the epoch.
+        frames_in: Elements received from it.
         frames_out: Elements that were queued for it.
-        bytes_in: Bytes that came from it.
+        bytes_in: Bytes received from it.
         bytes_out: Bytes that it has taken.
         queued: Bytes that wait for it.
         dropped: Elements dropped or replaced by newer ones because it was too slow.
@@ -66,7 +66,7 @@ class DriverStats:
     Attributes:
         label: What it is.
         kind: ``python``, ``program`` or ``remote``.
-        running: Its link is up.
+        running: Whether its link is up.
         restarts: How often it has been started, or connected to, again.
         devices: The devices it has announced.
     """
@@ -85,12 +85,12 @@ class DriverStats:
 
 @dataclass(frozen=True, slots=True)
 class ServerStats:
-    """A server at one moment.
+    """A snapshot of a server.
 
     Attributes:
-        taken: When, in seconds since the epoch.
+        taken: When it was taken, in seconds since the epoch.
         peers: All links, oldest first.
-        drivers: All that is served, in the order in which it was added.
+        drivers: Everything that is served, in the order in which it was added.
         clients_served: Clients accepted so far, in this run.
         clients_refused: Clients refused so far because there were too many.
     """
@@ -102,7 +102,7 @@ class ServerStats:
     clients_refused: int
 
     def lines(self) -> list[str]:
-        """The same as text."""
+        """The snapshot as text."""
         links, served = _counted(len(self.peers), "link"), _counted(self.clients_served, "client")
         head = f"{links}, {served} so far, {self.clients_refused} refused"
         return [head, *map(str, self.drivers), *map(str, self.peers)]

@@ -1,4 +1,4 @@
-"""``indipyserver --check DRIVER``: is this driver right?  Plays a strict client and reports what it saw."""
+"""``indipyserver --check DRIVER``: is this driver correct?  Plays a strict client and reports what it saw."""
 
 from .report import Report, as_json, as_text
 from .rules import Finding, Severity

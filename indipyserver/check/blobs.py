@@ -1,4 +1,4 @@
-"""Are the sizes of a BLOB true?  Sans-I/O."""
+"""Are the sizes of a BLOB correct?  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from xml.etree.ElementTree import Element
 from indipydriver.errors import ValueFormatError
 from indipydriver.protocol.blobtags import LARGEST_COUNT
 from indipydriver.protocol.frame import BlobFrame, Frame
-from indipydriver.protocol.values import decode_base64
+from indipydriver.protocol.values import BASE64_SPACE, decode_base64
 
 from .rules import Findings
 
 __all__ = ["judge_blobs"]
 
 _FORMAT: Final = re.compile(r"(?:\.[A-Za-z0-9_+-]{1,32}){1,4}")
-_WHITE_SPACE: Final = b" \t\r\n\x0b\x0c"
-_PIECE: Final = 1 << 16  # bytes that are inflated at once, to at most 16 times as many
+_INFLATED_AT_ONCE: Final = 1 << 16  # bytes that are inflated at once, to at most 16 times as many
 
 
 def judge_blobs(findings: Findings, frame: Frame, element: Element) -> list[int]:
     """Look at all BLOBs of an update.
 
     Args:
-        findings: What is wrong goes there.
+        findings: Where faults are noted.
         frame: The update.
-        element: The same as a tree; its base64 text may be missing.
+        element: The update as a tree; its base64 text may be missing.
 
     Returns:
         How many bytes each BLOB with data has, before inflating.
@@ -36,15 +35,15 @@ def judge_blobs(findings: Findings, frame: Frame, element: Element) -> list[int]
     sizes = []
     for index, child in enumerate(element):
         text = raw[slice(*spans[index])] if index < len(spans) else (child.text or "").encode()
-        judge = _Judge(findings, frame.device, frame.name, child)
-        size = judge.look(text.translate(None, _WHITE_SPACE))
+        judge = _BlobJudge(findings, frame.device, frame.name, child)
+        size = judge.look(text.translate(None, BASE64_SPACE))
         if size:
             sizes.append(size)
     return sizes
 
 
-class _Judge:
-    """One oneBLOB."""
+class _BlobJudge:
+    """Check one oneBLOB."""
 
     def __init__(self, findings: Findings, device: str | None, name: str | None, child: Element) -> None:
         self._findings = findings
@@ -61,7 +60,7 @@ class _Judge:
         text = text.strip()
         if text.isascii() and text.isdigit() and len(text) < 19:
             return int(text)
-        self._add("blob-attribute", f"{key}={text[:40]!r} is no number of bytes")
+        self._add("blob-attribute", f"{key}={text[:40]!r} is not a number of bytes")
         return None
 
     def look(self, text: bytes) -> int:
@@ -104,18 +103,18 @@ class _Judge:
 
 
 def _inflated_size(data: bytes, limit: int) -> int:
-    """How many bytes a zlib stream holds; they are only counted, as a few bytes can stand for gigabytes.
+    """How many bytes a zlib stream holds; they are only counted, because a few bytes can stand for gigabytes.
 
     Raises:
-        ValueFormatError: It is no such stream, ends too early, or holds more than the limit.
+        ValueFormatError: It is not such a stream, ends too early, or holds more than the limit.
     """
     inflater = zlib.decompressobj()
     size = 0
     try:
-        for start in range(0, len(data), _PIECE):
-            piece = data[start : start + _PIECE]
+        for start in range(0, len(data), _INFLATED_AT_ONCE):
+            piece = data[start : start + _INFLATED_AT_ONCE]
             while piece and not inflater.eof:
-                size += len(inflater.decompress(piece, 16 * _PIECE))
+                size += len(inflater.decompress(piece, 16 * _INFLATED_AT_ONCE))
                 if size > limit:
                     raise ValueFormatError(f"a zlib stream of more than {limit} bytes")
                 piece = inflater.unconsumed_tail

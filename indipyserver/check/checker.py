@@ -1,7 +1,7 @@
 """The judge: what a driver sends goes in, findings come out.  Sans-I/O.
 
 It keeps what a strict client would keep, so that it can tell an update that fits from one that does
-not.  What only shows in the answer to a command is judged by whoever sends the commands.
+not.  What only shows in the answer to a command is judged by the code that sends the commands.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from xml.etree.ElementTree import fromstring as parse
 
 from indipydriver.errors import FrameTooLarge, RemoteProtocolError, ValueFormatError
 from indipydriver.protocol.frame import BlobFrame, Frame
+from indipydriver.protocol.limits import LIBINDI_NAME
 from indipydriver.protocol.tags import Permission, State, SwitchRule, SwitchState, Tag, VectorKind, Verb
 from indipydriver.protocol.values import (
     parse_perm,
@@ -27,42 +28,41 @@ from indipydriver.protocol.values import (
 )
 
 from .blobs import judge_blobs
-from .model import Key, Member, Property, number
+from .model import Key, Member, PropertySeen, number
 from .numbers import judge_format, judge_number, judge_range
 from .rules import Findings
 from .wire import ByteWatch
 
 __all__ = ["Checker"]
 
-_LONGEST_NAME: Final = 63
-_LONGEST_MESSAGE: Final = 254
-_LONGEST_UID: Final = 64
-_TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?")
-_MOST_KEPT: Final = 1000  # sizes of BLOBs of one property, and replies to pings
+_LIBINDI_MESSAGE: Final = 254
+_LIBINDI_UID: Final = 64
+_STRICT_TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?")
+_MOST_REMEMBERED: Final = 1000  # sizes of BLOBs of one property, and replies to pings
 _CLOCK_ERROR: Final = 600.0  # seconds; the nearest time zones are 15 minutes apart
 
 
 class Checker:
-    """Plays a client that believes nothing.
+    """Plays a client that checks everything.
 
     Args:
-        server: What it listens to is a server, which also passes on the commands of others.
-        clock: The time now, aware.
+        server: The subject is a server, which also passes on the commands of other clients.
+        clock: Returns the present time, timezone-aware.
 
     Attributes:
-        findings: What was wrong.
+        findings: The faults that were found.
         properties: What is defined at the moment.
-        messages: How many messages came, by device; None: those of no device.
-        last_message: The text of the last one of each.
-        blobs: The sizes of the BLOBs that came, by property.
-        frames: How many elements came, by tag.
-        bytes: How many bytes came.
+        messages: How many messages arrived, by device; None: those without a device.
+        last_message: The text of the last message of each.
+        blobs: The sizes of the received BLOBs, by property.
+        frames: How many elements were received, by tag.
+        bytes: How many bytes were received.
         pongs: The uids of replies to pings.
     """
 
     def __init__(self, *, server: bool = False, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.findings = Findings()
-        self.properties: dict[Key, Property] = {}
+        self.properties: dict[Key, PropertySeen] = {}
         self.messages: Counter[str | None] = Counter()
         self.last_message: dict[str | None, str] = {}
         self.blobs: dict[Key, list[int]] = {}
@@ -75,18 +75,18 @@ class Checker:
 
     @property
     def devices(self) -> list[str]:
-        """The devices that have properties, in the order in which they came."""
+        """The devices that have properties, in order of arrival."""
         return list(dict.fromkeys(device for device, _ in self.properties))
 
-    # What comes in
+    # Input
 
     def bytes_received(self, data: bytes) -> None:
-        """Bytes as they came, before they are framed."""
+        """Examine received bytes before they are framed."""
         self.bytes += len(data)
         self._watch.feed(data)
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
-        """Something that the framer has skipped."""
+        """Note something that the framer has skipped."""
         if isinstance(fault, FrameTooLarge):
             self.findings.add("too-large", str(fault), fault.device, fault.name)
         elif fault.tag is None and fault.reason.startswith("text that"):
@@ -96,13 +96,13 @@ class Checker:
             self.findings.add("malformed", f"{where}{fault}", fault.device, fault.name)
 
     def ended(self, unfinished: int) -> None:
-        """The stream has ended, in the middle of an element of this many bytes if it is not 0."""
+        """Note the end of the stream, in the middle of an element of this many bytes if it is not 0."""
         self._watch.end()
         if unfinished:
             self.findings.add("cut-short", f"the stream ended after {unfinished} bytes of an element")
 
     def received(self, frame: Frame) -> None:
-        """One element."""
+        """Judge one element."""
         tag = frame.address.tag
         self.frames[tag.text] += 1
         element = parse(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw)
@@ -158,7 +158,7 @@ class Checker:
             add("members-missing", "no members", device, name)
         shape = (kind, perm, rule, tuple(members))
         label = element.get("label") or name
-        new = Property(kind, device, name, state, label, perm, rule, members, shape)
+        new = PropertySeen(kind, device, name, state, label, perm, rule, members, shape)
         old = self.properties.get(new.key)
         if old is not None:
             if old.shape != shape:
@@ -219,7 +219,7 @@ class Checker:
             sizes = judge_blobs(self.findings, frame, element)
             if sizes:
                 kept = self.blobs.setdefault((device, name), [])
-                kept += sizes[: _MOST_KEPT - len(kept)]
+                kept += sizes[: _MOST_REMEMBERED - len(kept)]
         known = self.properties.get((device, name))
         if known is None:
             add("update-undefined", f"<{tag.text}> of a property that is not defined", device, name)
@@ -233,7 +233,7 @@ class Checker:
         for child in children:
             member = child.get("name", "")
             if member in seen:
-                add("member-duplicate", f"{member!r} is there twice", device, name, member)
+                add("member-duplicate", f"{member!r} occurs twice", device, name, member)
             seen.add(member)
             self._update_member(kind, child, known, device, name)
         if known is not None:
@@ -243,7 +243,9 @@ class Checker:
                 code = "rule-broken" if known.on else "none-on"
                 add(code, f"{known.rule} with {len(known.on)} of {len(known.members)} switches On", device, name)
 
-    def _update_member(self, kind: VectorKind, child: Element, known: Property | None, device: str, name: str) -> None:
+    def _update_member(
+        self, kind: VectorKind, child: Element, known: PropertySeen | None, device: str, name: str
+    ) -> None:
         member = child.get("name", "")
         text = (child.text or "").strip()
         where = (device, name, member)
@@ -284,15 +286,15 @@ class Checker:
 
     def _judge_ping(self, tag: Tag, element: Element) -> None:
         uid = element.get("uid")
-        if not uid or len(uid.encode()) > _LONGEST_UID:
+        if not uid or len(uid.encode()) > _LIBINDI_UID:
             self.findings.add("ping-uid", f"{tag.text} with uid={uid and uid[:80]!r}")
-        elif tag.verb is Verb.PONG and len(self.pongs) < _MOST_KEPT:
+        elif tag.verb is Verb.PONG and len(self.pongs) < _MOST_REMEMBERED:
             self.pongs.append(uid)
 
     # Their parts
 
     def _names(self, tag: Tag, element: Element) -> tuple[str | None, str | None]:
-        """Device and name of a vector; None for one that it does not have."""
+        """Device and name of a vector; None for a missing one."""
         device, name = element.get("device"), element.get("name")
         for key, text in (("device", device), ("name", name)):
             if text is None:
@@ -310,11 +312,11 @@ class Checker:
             self.findings.add("name-not-ascii", f"{what} {text[:70]!r}", *where)
 
     def _judge_common(self, element: Element, device: str | None, name: str | None) -> None:
-        """Timestamp, timeout and message."""
+        """Check timestamp, timeout and message."""
         text = element.get("timestamp")
         if text:
             time = parse_timestamp(text)
-            if time is None or not _TIMESTAMP.fullmatch(text):
+            if time is None or not _STRICT_TIMESTAMP.fullmatch(text):
                 self.findings.add("timestamp-form", f"timestamp={text[:40]!r}", device, name)
             elif abs((time - self._clock()).total_seconds()) > _CLOCK_ERROR:
                 now = self._clock().strftime("%Y-%m-%dT%H:%M:%S")
@@ -325,7 +327,7 @@ class Checker:
             if seconds is None or seconds < 0:
                 self.findings.add("timeout-form", f"timeout={timeout[:40]!r}", device, name)
         message = element.get("message")
-        if message and len(message.encode()) > _LONGEST_MESSAGE:
+        if message and len(message.encode()) > _LIBINDI_MESSAGE:
             self.findings.add("message-too-long", f"{len(message.encode())} bytes", device, name)
 
     def _children(self, tag: Tag, element: Element, device: str, name: str) -> Iterable[Element]:
@@ -377,12 +379,12 @@ class Checker:
 
 
 def _unless_blank(name: str | None) -> str | None:
-    """A name; None for one of white space alone, which no command can carry."""
+    """A name; None if it is only white space, which no command can carry."""
     return name if name and name.strip() else None
 
 
 def _too_long(text: str) -> bool:
-    return len(text.encode()) > _LONGEST_NAME
+    return len(text.encode()) > LIBINDI_NAME
 
 
 def _keeps(rule: str, on: int) -> bool:

@@ -1,4 +1,4 @@
-"""Which commands a check may send, and what they say.  Sans-I/O."""
+"""Which commands a check may send, and their content.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from indipydriver.protocol.messages import NewVector, OneMember
 from indipydriver.protocol.tags import State, SwitchRule, VectorKind
 
-from .model import Property, number
+from .model import PropertySeen, number
 
 __all__ = [
     "FOREIGN_DEVICE",
@@ -35,8 +35,8 @@ _ACTIONS: Final = re.compile(
 )
 
 
-def reason_to_spare(prop: Property, act: bool) -> str | None:
-    """Why the property is not to be commanded; None if it may be.
+def reason_to_spare(prop: PropertySeen, act: bool) -> str | None:
+    """Why the property must not be commanded; None if it may be.
 
     Args:
         prop: A writable property.
@@ -51,7 +51,7 @@ def reason_to_spare(prop: Property, act: bool) -> str | None:
     if prop.kind is VectorKind.SWITCH and prop.rule == SwitchRule.ONE_OF_MANY and len(prop.on) != 1:
         return "there is no present choice to repeat"
     if "CRASH" in prop.name.upper():
-        return "it is meant to end the driver"
+        return "its purpose is to end the driver"
     if act:
         return None
     if prop.perm == "wo":
@@ -59,14 +59,14 @@ def reason_to_spare(prop: Property, act: bool) -> str | None:
     if _ACTIONS.fullmatch(prop.name):
         return "a command to it may make the device do something"
     if prop.state == State.BUSY:
-        return "it is Busy: its present value may not be the one that it was told"
+        return "it is Busy: its present value may not be its target"
     if prop.kind is VectorKind.SWITCH and prop.rule != SwitchRule.ANY_OF_MANY and not prop.on:
         return "it looks like buttons"
     return None
 
 
-def same_values(prop: Property) -> NewVector:
-    """A command that changes nothing, in the words of KStars: of OneOfMany only the switch that is On."""
+def same_values(prop: PropertySeen) -> NewVector:
+    """A command that changes nothing, in the form that KStars uses: of OneOfMany only the switch that is On."""
     if prop.kind is VectorKind.SWITCH and prop.rule == SwitchRule.ONE_OF_MANY:
         members = [OneMember(name, "On") for name in prop.on]
     else:
@@ -74,19 +74,19 @@ def same_values(prop: Property) -> NewVector:
     return NewVector(prop.kind, prop.device, prop.name, tuple(members))
 
 
-def with_value(prop: Property, name: str, value: str) -> NewVector:
-    """The present values, but for one member."""
+def with_value(prop: PropertySeen, name: str, value: str) -> NewVector:
+    """The present values, except for one member."""
     members = [OneMember(m.name, value if m.name == name else m.value or _nothing(prop)) for m in prop.members.values()]
     return NewVector(prop.kind, prop.device, prop.name, tuple(members))
 
 
-def unknown_member(prop: Property) -> NewVector:
-    """A command to a member that there is not."""
+def unknown_member(prop: PropertySeen) -> NewVector:
+    """A command to a member that does not exist."""
     value = {VectorKind.SWITCH: "On", VectorKind.NUMBER: "1"}.get(prop.kind, STRANGE_TEXT)
     return NewVector(prop.kind, prop.device, prop.name, (OneMember(UNKNOWN_MEMBER, value),))
 
 
-def out_of_range(prop: Property) -> list[tuple[str, float]]:
+def out_of_range(prop: PropertySeen) -> list[tuple[str, float]]:
     """Values just outside the range of the first member that has one: above and below."""
     for member in prop.members.values():
         if member.range is not None:
@@ -96,7 +96,7 @@ def out_of_range(prop: Property) -> list[tuple[str, float]]:
     return []
 
 
-def different(prop: Property) -> tuple[str, str] | None:
+def different(prop: PropertySeen) -> tuple[str, str] | None:
     """A member of a read-only property, and a value that it does not have."""
     name, member = next(iter(prop.members.items()), (None, None))
     if name is None or member is None:
@@ -115,5 +115,5 @@ def different(prop: Property) -> tuple[str, str] | None:
     return name, f"{least + (most - least) * share:.6g}"
 
 
-def _nothing(prop: Property) -> str:
+def _nothing(prop: PropertySeen) -> str:
     return "0" if prop.kind is VectorKind.NUMBER else ""

@@ -1,4 +1,4 @@
-"""Talking with what is checked: sends, waits, and counts what comes for the script.  The judge hears everything."""
+"""The conversation with the subject: sends, waits, and counts what arrives.  The judge sees everything."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .subjects import Subject
 __all__ = ["QUIET", "Conversation", "Ended"]
 
 QUIET: Final = 0.4
-"""INDI does not say when all is defined: no news for so many seconds does."""
-_REASON: Final = 200  # bytes of the reason why something cannot be sent
+"""Seconds without news after which everything counts as defined, because INDI does not mark the end."""
+_LONGEST_EXCUSE: Final = 200  # bytes of the text that says why something cannot be sent
 
 
 class Ended(Exception):
-    """The subject is gone, or there is no end to what it sends: there is nothing more to ask."""
+    """The subject is gone, or never stops sending: there is nothing more to ask."""
 
 
 class Conversation:
@@ -39,16 +39,16 @@ class Conversation:
 
     Attributes:
         checker: The judge.
-        finishing: The end of the subject is expected.
+        finishing: The subject is expected to end.
         ended_early: It ended before that.
-        enough: It has spoken of more names than a server keeps, and is not listened to any more.
-        last_sent: What was sent to it last.
-        teasing: It is being sent members that it has not defined.
+        enough: The subject has used more names than a server keeps, and is no longer listened to.
+        last_sent: What was last sent to it.
+        teasing: It is being sent members that are not defined.
         definitions: How often each property was defined.
         updates: How often each was updated or deleted.
-        answers: Seconds to the answer of each that was commanded, the longest.
-        pending: What was commanded and has not answered: messages so far, and when.
-        result: What is reported in the end.
+        answers: The longest time to an answer of each commanded property, in seconds.
+        pending: Commanded properties that have not answered: the messages so far, and the time.
+        result: The report.
     """
 
     def __init__(self, subject: Subject, timeout: float, act: bool) -> None:
@@ -66,7 +66,7 @@ class Conversation:
         self.definitions: Counter[Key] = Counter()
         self.updates: Counter[Key] = Counter()
         self._all: dict[Key, None] = {}
-        self._names: dict[str, set[str]] = {}  # by device
+        self._names: dict[str, set[str]] = {}  # number of names, by device
         self._count = 0  # of all names
         self._changed = 0.0  # when a property was last defined or deleted
         self.answers: dict[Key, float] = {}
@@ -74,7 +74,7 @@ class Conversation:
         self.pending: dict[Key, tuple[int, float]] = {}
         self.result = Report("", subject.kind)
 
-    # What comes in
+    # Input
 
     def bytes_received(self, data: bytes) -> None:
         self.checker.bytes_received(data)
@@ -87,7 +87,7 @@ class Conversation:
         for frame in frames:
             tag, device, name = frame.address
             key = (device or "", name or "")
-            if self.enough or self._is_too_much(*key):
+            if self.enough or not self._remember(*key):
                 break
             self.checker.received(frame)
             if tag.verb in (Verb.DEF, Verb.DELETE):
@@ -97,7 +97,7 @@ class Conversation:
                     if device and name:
                         self._all[key] = None
             elif tag.verb is Verb.PING:
-                # A uid may be larger in the reply, where it is escaped; it was too long to begin with, which is noted.
+                # A uid may grow in the reply, where it is escaped; it was too long in the first place, which is noted.
                 with contextlib.suppress(RemoteProtocolError, LocalProtocolError):
                     ping = decode(frame)
                     assert isinstance(ping, Ping)
@@ -110,11 +110,11 @@ class Conversation:
                     self.result.answered += 1
         self._news.set()
 
-    def _is_too_much(self, device: str, name: str) -> bool:
-        """One name more is remembered, unless there are as many as a server keeps."""
+    def _remember(self, device: str, name: str) -> bool:
+        """Remember one more name; False, and the check ends, if there are as many as a server keeps."""
         names = self._names.get(device)
         if names is not None and name in names:
-            return False
+            return True
         if names is None and len(self._names) > MAX_DEVICES:
             text = f"more than {MAX_DEVICES} devices"
         elif names is not None and len(names) > MAX_PROPERTIES:
@@ -124,10 +124,10 @@ class Conversation:
         else:
             self._names.setdefault(device, set()).add(name)
             self._count += 1
-            return False
+            return True
         self.enough = True
         self.checker.findings.add("too-many", f"{text}; the check ends there")
-        return True
+        return False
 
     def closed(self, unfinished: int) -> None:
         self.ended_early = self.ended_early or not self.finishing
@@ -142,7 +142,7 @@ class Conversation:
         return self._loop.time()
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Wait until something is so; False if it is not in time, Ended if it cannot be any more."""
+        """Wait until a condition holds; False if it does not in time, Ended if it no longer can."""
         deadline = self._loop.time() + timeout
         while not condition():
             if self.ended_early or self.enough:
@@ -166,25 +166,25 @@ class Conversation:
 
     @property
     def patience(self) -> float:
-        """Seconds after which no answer is one, going by those that came."""
+        """Seconds after which an answer counts as missing, judging by previous answers."""
         slowest = max(self.answers.values(), default=0.0)
         return min(self.timeout, max(0.5, 4 * slowest))
 
     def send(self, message: GetProperties | EnableBlob | NewVector | Ping) -> bool:
-        """Send something; False if no peer would take it, as it grows beyond the limits of INDI when it is escaped."""
+        """Send something; False if no peer would accept it, because escaped it exceeds the limits."""
         device, name = getattr(message, "device", None), getattr(message, "name", None)
         try:
             self.subject.send(message)
         except LocalProtocolError as error:
             key = (device or "", name or "")
             if all(key != spared for spared, _ in self.result.spared):
-                self.result.spared.append((key, f"it cannot be sent: {brief(str(error), _REASON)}"))
+                self.result.spared.append((key, f"it cannot be sent: {brief(str(error), _LONGEST_EXCUSE)}"))
             return False
         self.last_sent = " ".join(filter(None, (type(message).__name__, device, name)))
         return True
 
     async def answered(self, key: Key, patience: float | None = None) -> bool:
-        """Wait for the answer to a command; where a message came instead, only a moment longer."""
+        """Wait for the answer to a command; if a message arrives instead, only a moment longer."""
         patience = self.patience if patience is None else patience
         messages = self.messages(key[0])
         if await self.until(lambda: key not in self.pending or self.messages(key[0]) > messages, patience):

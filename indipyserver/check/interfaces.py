@@ -1,4 +1,4 @@
-"""What clients demand of a device that says what it is.  Sans-I/O."""
+"""What clients require of a device of a certain kind.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from indipydriver.protocol.tags import Permission, VectorKind
 from indipydriver.standard import CLIENTS, EVERY_DEVICE, INTERFACES, Interface, StandardProperty, interfaces_in
 
-from .model import Key, Property
+from .model import Key, PropertySeen
 
 __all__ = ["judge_interfaces"]
 
@@ -19,23 +19,23 @@ _ONE_OF: Final = {
     Interface.FOCUSER: (("ABS_FOCUS_POSITION", "REL_FOCUS_POSITION", "FOCUS_TIMER"), "KC"),
     Interface.DOME: (("DOME_SHUTTER", "DOME_PARK"), "C"),
 }
-"""Properties of which there must be one, and who says so."""
+"""Groups of properties of which at least one must exist, and the clients that require it."""
 
 _NEED_CONFIG: Final = Interface.CCD | Interface.TELESCOPE | Interface.FOCUSER | Interface.FILTER | Interface.DOME
 _OTHERS_KNOW: Final = {"EQUATORIAL_EOD_COORD": ("EQUATORIAL_COORD",)}
-"""What may stand in place of a property."""
+"""Properties that may take the place of another."""
 
 _OLD: Final = frozenset({"FITS_HEADER"})
-"""Properties whose members were others in older versions of libindi, which clients know too."""
+"""Properties that had other members in older versions of libindi, which clients also know."""
 
 
-def judge_interfaces(device: str, bits: int, properties: Mapping[Key, Property]) -> Iterator[Found]:
+def judge_interfaces(device: str, bits: int, properties: Mapping[Key, PropertySeen]) -> Iterator[Found]:
     """What is wrong with a connected device.
 
     Args:
         device: Its name.
         bits: Its DRIVER_INTERFACE.
-        properties: All that is defined.
+        properties: Everything that is defined.
     """
     defined = {name: found for (owner, name), found in properties.items() if owner == device}
     for interface in interfaces_in(bits):
@@ -63,7 +63,7 @@ def _names(letters: str) -> str:
 
 
 def _missing(
-    interface: Interface, table: tuple[StandardProperty, ...], defined: Mapping[str, Property]
+    interface: Interface, table: tuple[StandardProperty, ...], defined: Mapping[str, PropertySeen]
 ) -> Iterator[Found]:
     for standard in table:
         there = {standard.name, *_OTHERS_KNOW.get(standard.name, ())} & defined.keys()
@@ -74,7 +74,7 @@ def _missing(
         yield "interface-missing", f"none of {', '.join(names)}; needed by {_names(clients)}", names[0]
 
 
-def _wrong(standard: StandardProperty, found: Property) -> Iterator[Found]:
+def _wrong(standard: StandardProperty, found: PropertySeen) -> Iterator[Found]:
     if not standard.users:
         return
     clients = _names(standard.users)
@@ -90,8 +90,8 @@ def _wrong(standard: StandardProperty, found: Property) -> Iterator[Found]:
         yield "interface-members", f"{', '.join(found.members)}; {clients} expect {', '.join(names)}", found.name
 
 
-def _special(defined: Mapping[str, Property]) -> Iterator[Found]:
-    """What no table says."""
+def _special(defined: Mapping[str, PropertySeen]) -> Iterator[Found]:
+    """Requirements that are in no table."""
     if (mode := defined.get("ON_COORD_SET")) is not None and not mode.members.keys() >= {"SLEW", "TRACK", "SYNC"}:
         seen = f"{', '.join(mode.members)}; PHD2 crashes on a slew unless there are TRACK, SLEW and SYNC"
         yield "interface-members", seen, mode.name

@@ -1,4 +1,4 @@
-"""What a client knows of the properties it was told of.  Sans-I/O."""
+"""What a client knows about the properties it has received.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from indipydriver.errors import ValueFormatError
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.protocol.values import getfloat
 
-__all__ = ["Key", "Member", "Property", "number"]
+__all__ = ["Key", "Member", "PropertySeen", "number"]
 
 Key: TypeAlias = tuple[str, str]
 """Device and name."""
 
 
 def number(text: str | None) -> float | None:
-    """The value of a number, or None when it is none or not finite."""
+    """The value of a number, or None if it is not a finite number."""
     try:
         return getfloat(text) if text else None
     except ValueFormatError:
@@ -25,7 +25,7 @@ def number(text: str | None) -> float | None:
 
 @dataclass(slots=True)
 class Member:
-    """One member as it stands at the client; the limits are None if they cannot be read."""
+    """One member as the client knows it; the limits are None if they cannot be read."""
 
     name: str
     value: str
@@ -42,11 +42,11 @@ class Member:
 
 
 @dataclass(slots=True)
-class Property:
-    """One property as it stands at the client.
+class PropertySeen:
+    """One property as the client knows it.
 
     Attributes:
-        shape: What a second definition has to repeat.
+        shape: What another definition must repeat.
         definitions: How often it was defined.
         updates: How often it was updated.
     """
@@ -69,7 +69,7 @@ class Property:
 
     @property
     def writable(self) -> bool:
-        """A client may command it."""
+        """Whether a client may command it."""
         return self.perm in ("rw", "wo")
 
     @property

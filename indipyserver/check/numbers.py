@@ -14,9 +14,9 @@ from .rules import Findings
 
 __all__ = ["judge_format", "judge_number", "judge_range"]
 
-_LONGEST_FORMAT: Final = 63
+_LONGEST_NUMBER_FORMAT: Final = 63
 _ROUNDING: Final = 1e-6  # of the range: limits are written with fewer digits than values
-_INTEGER: Final = re.compile(r"%[-+ #0-9.]*(?:hh|h|ll|l|L)?[diu]")
+_INTEGER_FORMAT: Final = re.compile(r"%[-+ #0-9.]*(?:hh|h|ll|l|L)?[diu]")
 
 
 def judge_format(findings: Findings, format: str, where: tuple[str, str, str]) -> None:
@@ -24,19 +24,19 @@ def judge_format(findings: Findings, format: str, where: tuple[str, str, str]) -
     if not format.strip():
         findings.add("number-format-empty", "format=''", *where)
         return
-    if len(format.encode()) > _LONGEST_FORMAT:
+    if len(format.encode()) > _LONGEST_NUMBER_FORMAT:
         findings.add("label-too-long", f"the format has {len(format.encode())} bytes", *where)
     try:
         format_number(format, 1.0)
     except ValueFormatError:
         findings.add("number-format", f"format={format[:40]!r}", *where)
         return
-    if _INTEGER.search(format.replace("%%", "")):
+    if _INTEGER_FORMAT.search(format.replace("%%", "")):
         findings.add("number-format-integer", f"format={format[:40]!r}", *where)
 
 
 def judge_number(findings: Findings, text: str, what: str, where: tuple[str, str, str]) -> None:
-    """Is it one?"""
+    """Is this a number?"""
     text = text.strip()
     if not text:
         findings.add("number-empty", f"the {what} is empty", *where)
@@ -46,7 +46,7 @@ def judge_number(findings: Findings, text: str, what: str, where: tuple[str, str
 
 
 def judge_range(findings: Findings, member: Member, where: tuple[str, str, str]) -> None:
-    """Do limits and value fit each other?"""
+    """Are limits and value consistent?"""
     if member.min is not None and member.max is not None and member.min > member.max:
         findings.add("range-reversed", f"min {member.min:g} is above max {member.max:g}", *where)
     if member.step is not None and member.step < 0:

@@ -15,8 +15,8 @@ from .rules import Finding, Severity
 __all__ = ["Report", "as_json", "as_text"]
 
 _WIDTH: Final = 110
-_SHOWN: Final = 8  # places of one kind of fault
-_COLOURS: Final = {Severity.ERROR: "\x1b[31m", Severity.WARNING: "\x1b[33m", Severity.NOTE: "\x1b[2m"}
+_PLACES_SHOWN: Final = 8  # places that are shown for one kind of fault
+_SEVERITY_COLOURS: Final = {Severity.ERROR: "\x1b[31m", Severity.WARNING: "\x1b[33m", Severity.NOTE: "\x1b[2m"}
 _RESET: Final = "\x1b[0m"
 
 
@@ -27,19 +27,19 @@ class Report:
     Attributes:
         subject: What was checked.
         kind: A program, a server, or Python.
-        findings: The worst first.
+        findings: The faults, worst first.
         devices: How many properties each device has defined, connected or not.
         connected: The devices that could be connected.
         commands: How many commands were sent.
         answered: How many of them were answered.
-        unanswered: Properties that have answered no command.
-        spared: Properties that were not commanded, and why.
-        frames: Elements that came.
-        bytes: Bytes that came; of BLOBs of drivers in this process, their tags.
+        unanswered: Properties that have not answered a command.
+        spared: Properties that were not commanded, with the reason.
+        frames: How many elements were received.
+        bytes: How many bytes were received; of BLOBs of drivers in this process, only their tags are counted.
         blobs: Property and size of each BLOB.
         startup: Seconds to the first definition.
-        median: Seconds to the answer to a command, the usual.
-        slowest: The longest, and where.
+        median: The usual time to the answer to a command, in seconds.
+        slowest: The longest time, and the property.
         duration: Seconds that the check took.
         stderr: The last lines on standard error.
     """
@@ -73,7 +73,7 @@ class Report:
 
 
 def as_json(report: Report) -> str:
-    """The report for programs: one JSON object; keys may be added, but not change."""
+    """The report for programs: one JSON object; keys may be added, but do not change."""
     found = [
         {
             "code": finding.code,
@@ -135,14 +135,14 @@ def _group(group: list[Finding], colour: bool) -> list[str]:
     rule = group[0].rule
     title = f"{rule.severity.value}: {rule.code}"
     if colour:
-        title = f"{_COLOURS[rule.severity]}{title}{_RESET}"
+        title = f"{_SEVERITY_COLOURS[rule.severity]}{title}{_RESET}"
     lines = [title]
-    for finding in group[:_SHOWN]:
+    for finding in group[:_PLACES_SHOWN]:
         where = f"{finding.where}: " if finding.where else ""
         times = f" ({finding.count} times)" if finding.count > 1 else ""
         lines += _wrapped("  seen      ", printable(f"{where}{finding.seen}{times}"))
-    if len(group) > _SHOWN:
-        lines.append(f"            and in {len(group) - _SHOWN} more places (all of them: --json)")
+    if len(group) > _PLACES_SHOWN:
+        lines.append(f"            and in {len(group) - _PLACES_SHOWN} more places (all of them: --json)")
     lines += _wrapped("  expected  ", f"{rule.expected} [{rule.source}]")
     lines += _wrapped("  to do     ", rule.advice)
     return lines
@@ -168,7 +168,7 @@ def _summary(report: Report) -> list[str]:
     if report.startup is not None:
         lines[-1] += f"; the first definition after {_seconds(report.startup)}"
     if report.blobs:
-        sizes = ", ".join(f"{'.'.join(key)} {size} bytes" for key, size in report.blobs[:_SHOWN])
+        sizes = ", ".join(f"{'.'.join(key)} {size} bytes" for key, size in report.blobs[:_PLACES_SHOWN])
         lines.append(f"BLOBs     {printable(sizes)}")
     if report.spared:
         reasons: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""What a check looks for: one rule for each kind of fault, with what is expected and what to do about it.  Sans-I/O."""
+"""What a check looks for: a rule for each kind of fault, with the expectation and the remedy.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Rule:
     Attributes:
         code: Its name, which does not change from release to release.
         severity: How bad it is.
-        source: Who says so.
+        source: The authority for it.
         expected: What should have been seen.
         advice: What to do about it.
     """
@@ -70,12 +70,12 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """Device, property and member, joined by dots as indi_getprop does it."""
+        """Device, property and member, joined by dots as indi_getprop does."""
         return ".".join(part for part in (self.device, self.name, self.member) if part)
 
 
 class Findings:
-    """What was found so far; the same fault in the same place counts once."""
+    """The findings so far; the same fault in the same place counts once."""
 
     MOST: Final = 10_000
 
@@ -90,9 +90,9 @@ class Findings:
         Args:
             code: The name of the rule.
             seen: What was seen.
-            device: Where.
-            name: Where in it.
-            member: Where in that.
+            device: The device, or None.
+            name: The property, or None.
+            member: The member, or None.
         """
         key = (code, device, name, member)
         found = self._found.get(key)
@@ -128,24 +128,24 @@ _TABLE: Final = (
     Rule("too-large", _E, "this server's limits", "elements and start tags of a sane size",
          "Send large data as a BLOB; look for an element that is never closed."),
     Rule("too-many", _E, "this server's limits", "a sane number of devices and properties",
-         "Servers drop what is beyond their limits; look for a loop that makes new names."),
+         "Servers drop what is beyond their limits; look for a loop that creates new names."),
     Rule("cut-short", _E, _INDI, "whole elements up to the end of the stream",
          "Flush standard output before the driver ends, and write each element in one piece."),
     Rule("bare-ampersand", _W, "INDI 1.7; libindi's parser swallows text up to the next semicolon",
          "every & written as an entity", "Escape text before it is written."),
     Rule("numeric-reference", _W, _LIBINDI, "characters as they are, in UTF-8",
-         "libindi shows &#176; as it stands: write the character itself."),
+         "libindi shows &#176; literally: write the character itself."),
     Rule("comment", _W, _LIBINDI, "no comments", "libindi's parser ends a comment at the first >: leave them out."),
     Rule("control-character", _W, "INDI 1.7 (XML)", "text without control characters",
          "Remove control characters, for example from what a device has replied, before it is sent."),
     Rule("not-utf8", _N, "INDI 1.7 says ISO 8859-1, current clients expect UTF-8", "ASCII, or else UTF-8",
-         "Prefer ASCII in labels and texts; else encode them as UTF-8."),
+         "Prefer ASCII in labels and texts; otherwise encode them as UTF-8."),
     Rule("xml-declaration", _N, _INDI, "elements without XML declarations between them",
          "libindi writes them and clients skip them, but a parser that reads the stream as one document fails."),
     Rule("leading-entity", _N, _LIBINDI, "text that does not begin with an entity",
-         "libindi does not decode an entity at the very beginning of a text: let another character come first."),
+         "libindi does not decode an entity at the very beginning of a text: put another character first."),
     Rule("prints", _W, _INDI, "no use of print() in a driver",
-         "As a program of its own, what it prints would break the stream of the protocol: log instead."),
+         "When the driver runs as a program, what it prints breaks the stream of the protocol: log instead."),
     # Elements
     Rule("foreign-element", _E, _INDI, "only elements that a device may send",
          "Commands go to devices, never from them."),
@@ -153,7 +153,7 @@ _TABLE: Final = (
     Rule("name-empty", _W, _LIBINDI, "a name that is not empty",
          "Clients drop what has no name: set the name before the property is defined or deleted."),
     Rule("name-too-long", _W, "libindi: 64 bytes including the final NUL", "names of at most 63 bytes",
-         "Shorten the name; the label is what people see."),
+         "Shorten the name; the label is what users see."),
     Rule("label-too-long", _N, "libindi: 64 bytes including the final NUL",
          "labels, groups and formats of at most 63 bytes", "libindi cuts it: shorten it."),
     Rule("message-too-long", _N, "libindi: 255 bytes including the final NUL", "messages of at most 254 bytes",
@@ -166,7 +166,7 @@ _TABLE: Final = (
          "It can be guessed here; libindi compares whole words and rejects it."),
     Rule("child-unknown", _E, _INDI, "children of the one kind that the element may have",
          "A defXVector holds defX, a setXVector oneX."),
-    Rule("timestamp-form", _W, _INDI, "a timestamp as YYYY-MM-DDTHH:MM:SS, without a zone", "Format it so, in UTC."),
+    Rule("timestamp-form", _W, _INDI, "a timestamp as YYYY-MM-DDTHH:MM:SS, without a zone", "Use this form, in UTC."),
     Rule("timestamp-zone", _W, _INDI, "timestamps in UTC",
          "It differs from this machine's clock: convert local time to UTC."),
     Rule("timeout-form", _W, _INDI, "a timeout in seconds, 0 or more", "Send a number."),
@@ -178,11 +178,11 @@ _TABLE: Final = (
     Rule("label-missing", _N, _INDI, "a human-readable label", "Without one the name is shown."),
     Rule("group-missing", _N, _INDI, "a group", "Clients show properties by group, as tabs."),
     Rule("number-unreadable", _E, _INDI, "a number, plain or sexagesimal", "Write a plain decimal number."),
-    Rule("number-empty", _W, _INDI, "a value for every number", "Clients keep the old value, or take 0."),
+    Rule("number-empty", _W, _INDI, "a value for every number", "Clients keep the old value, or assume 0."),
     Rule("number-not-finite", _W, _LIBINDI, "a finite number", "Send the last good value, with state Alert or Idle."),
     Rule("number-format", _E, "INDI 1.7: it is given to printf", "one printf conversion for a double, or INDI's %m",
          "Use for example %.2f, or %10.6m for degrees."),
-    Rule("number-format-empty", _W, _INDI, "a format", "libindi shows nothing with an empty one: use %g."),
+    Rule("number-format-empty", _W, _INDI, "a format", "libindi shows nothing with an empty format: use %g."),
     Rule("number-format-integer", _W, "C: %d with a double is undefined", "a conversion for a double, such as %.0f",
          "KStars gives the format to printf with a double: use %.0f for whole numbers."),
     Rule("range-reversed", _W, _INDI, "min not above max; equal for no range", "Exchange them, or make them equal."),
@@ -192,17 +192,17 @@ _TABLE: Final = (
     Rule("rule-at-start", _W, _INDI, "a definition that keeps its own switch rule",
          "OneOfMany wants exactly one switch On, AtMostOne no more than one. For buttons use AtMostOne or AnyOfMany."),
     Rule("switch-write-only", _N, _INDI, "perm ro or rw for switches",
-         "libindi uses wo too, so clients take it; use rw."),
+         "libindi uses wo too, so clients accept it; use rw."),
     Rule("redefined", _W, _LIBINDI, "delProperty before a property is defined again with other contents",
          "libindi's client ignores a second definition: send delProperty first."),
     # Updates
     Rule("update-undefined", _W, _INDI, "updates of defined properties only",
-         "Clients drop it: define the property before, or do not update it after its delProperty."),
+         "Clients drop it: define the property first, and do not update it after its delProperty."),
     Rule("update-kind", _E, _INDI, "updates of the kind that was defined",
          "Send the setXVector that belongs to the defXVector."),
     Rule("update-stateless", _W, _LIBINDI, "a state in every update",
          "INDI 1.7 makes it optional, but libindi's client drops an update without one."),
-    Rule("update-empty", _N, _INDI, "at least one member in an update", "Clients take it as a change of state only."),
+    Rule("update-empty", _N, _INDI, "at least one member in an update", "Clients take it as a mere change of state."),
     Rule("member-unknown", _E, _INDI, "members that were defined",
          "Update only members of the definition; for a BLOB this crashes libindi's client."),
     Rule("rule-broken", _E, _INDI, "updates that keep the switch rule: at most one switch On",
@@ -220,8 +220,8 @@ _TABLE: Final = (
          "Take the length of the data itself, not of its base64 text or of what was compressed."),
     Rule("blob-length", _E, "libindi's attributes len and enclen",
          "len equal to the bytes before base64, enclen to its characters",
-         "Correct or omit it: readers cut the data there, or wait for more."),
-    Rule("blob-base64", _E, _INDI, "base64", "Encode with a base64 library; only white space may stand between."),
+         "Correct or omit it: readers truncate the data there, or wait for more."),
+    Rule("blob-base64", _E, _INDI, "base64", "Encode with a base64 library; only white space may be added."),
     Rule("blob-inflate", _E, _INDI, "a zlib stream, as the format ends in .z",
          "Compress with zlib, or drop the .z (.fz is not zlib)."),
     Rule("blob-format", _W, _INDI, "a format that begins with a dot, such as .fits",
@@ -231,11 +231,11 @@ _TABLE: Final = (
          "Answer each one, not only the first: every client that connects sends one."),
     Rule("get-name-unanswered", _W, "INDI 1.7; libindi 1.9.9 does not define lights when asked for by name",
          "every getProperties with device and name answered with that definition",
-         "Drivers that snoop ask so: look at the name attribute."),
+         "Drivers that snoop ask in this way: check the name attribute."),
     Rule("get-too-much", _W, _INDI, "for a device and a name, the definition of that property only",
-         "Look at the device and name attributes of getProperties."),
+         "Check the device and name attributes of getProperties."),
     Rule("get-foreign", _N, _INDI, "no answer to a getProperties for the device of another driver",
-         "libindi 1.9.9 has this too, and servers filter it: look at the device attribute."),
+         "libindi 1.9.9 does this too, and servers filter it: check the device attribute."),
     Rule("unanswered", _E, "INDI 1.7: a client shows Busy until the device says otherwise",
          "an answer to every command",
          "Send a set*Vector with the new state after every command, even if nothing has changed."),
@@ -244,11 +244,13 @@ _TABLE: Final = (
     Rule("slow-answer", _N, "KStars", "a first answer to a command within a second",
          "Answer with state Busy at once, and do the work after that."),
     Rule("handler-failed", _E, "indipydriver", "handlers that do not raise",
-         "Catch what may happen, and answer with state Alert and a message for people; an instrument raises Refused."),
+         "Catch what may fail, and answer with Alert and a human-readable message; an instrument raises Refused."),
+    Rule("slip", _W, "indipydriver", "a class that says what was meant",
+         "The driver library logs this, too: such a slip has no effect, or another than the author expects."),
     Rule("blocks-loop", _E, "asyncio", "an event loop that is never held up for half a second",
          "All drivers and clients wait meanwhile: await asyncio.to_thread(...); see the guide to blocking calls."),
     Rule("same-value-refused", _W, _INDI, "the present values accepted as a command",
-         "It was answered with Alert. If its message is a good reason, this is right."),
+         "It was answered with Alert. If its message gives a good reason, that is fine."),
     Rule("range-not-enforced", _W, "libindi refuses it; some of its own drivers do not",
          "a number outside min and max refused", "Check it, keep the old value, and answer with Alert and a message."),
     Rule("garbage-accepted", _W, "libindi refuses it; some of its own drivers do not",
@@ -261,7 +263,7 @@ _TABLE: Final = (
     Rule("connection-missing", _N, _KSTARS, "a CONNECTION property",
          "KStars lists the device, but Ekos uses only devices that can be connected."),
     Rule("connection-form", _W, _KSTARS, "CONNECTION as a OneOfMany, rw switch with CONNECT and DISCONNECT",
-         "Give it this kind, rule and perm, and name the members so: KStars looks for them."),
+         "Give it this kind, rule and perm, and these member names: KStars looks for them."),
     Rule("connection-state", _W, _KSTARS, "state Ok and CONNECT On when connected, DISCONNECT On when not",
          "Answer a CONNECTION command with both switches and state Ok, or Idle after DISCONNECT."),
     Rule("connection-refused", _N, _KSTARS, "a connection to the device",
@@ -283,20 +285,20 @@ _TABLE: Final = (
     Rule("interface-members", _W, "the client that is named", "the members of the standard, in their order",
          "Clients find members by their place: define all of them, in this order."),
     Rule("interface-values", _W, "the client that is named", "real values in the definition",
-         "Define it when the values are known: later updates are not looked at."),
+         "Define it when the values are known: later updates are ignored."),
     # Pings and the end
     Rule("ping-uid", _E, "libindi 1.9.7", "pings with a uid of 1 to 64 bytes, and replies with the uid that was asked",
-         "Give back the uid as it came."),
+         "Return the uid unchanged."),
     Rule("ping-unanswered", _N, "libindi 1.9.7", "a server that answers pingRequest", "Older servers do not."),
     Rule("ended-early", _E, _INDI, "a driver that keeps running",
          "Its log, or what it has written to standard error, tells why."),
     Rule("dies-of-unknown-member", _W, "libindi; some of its own cameras die",
          "a command to a member that was not defined ignored or refused",
-         "Any client can end the driver so: look for the member before its value is used."),
+         "Any client can end the driver in this way: check that the member exists before using its value."),
     Rule("crashed", _E, _INDI, "an orderly end when standard input ends",
          "Its log, or what it has written to standard error, tells why."),
     Rule("ignores-end", _W, _LIBINDI, "a driver that ends when its standard input ends",
-         "Servers stop drivers so, and kill those that stay: end when a read gives nothing more."),
+         "Servers stop drivers like this, and kill those that stay: end when a read returns nothing more."),
 )  # fmt: skip
 
 RULES: Final[dict[str, Rule]] = {rule.code: rule for rule in _TABLE}

@@ -17,19 +17,19 @@ from ..spec import PythonSpec, Spec, parse_spec
 from .commands import FOREIGN_DEVICE, different, out_of_range, reason_to_spare, same_values, unknown_member, with_value
 from .conversation import QUIET, Conversation, Ended
 from .interfaces import judge_interfaces
-from .model import Key, Property, number
+from .model import Key, PropertySeen, number
 from .report import Report
 from .subjects import CannotRun, open_subject
 
 __all__ = ["DEFAULT_TIMEOUT", "CannotRun", "check"]
 
 DEFAULT_TIMEOUT: Final = 5.0
-"""Seconds that a driver gets to answer."""
-_STARTUP: Final = 10.0  # seconds that it gets at least to define its first property
-_BUSY: Final = 30.0  # seconds that connecting may take when it has answered with Busy
+"""Seconds that a driver has to answer."""
+_STARTUP: Final = 10.0  # minimum seconds that it has to define its first property
+_BUSY: Final = 30.0  # seconds that connecting may take after it has answered with Busy
 _SLOW: Final = 1.0  # seconds; KStars shows Busy meanwhile
-_LEAST_GRACE: Final = 5.0  # seconds that it gets at least to end
-_INTEGER: Final = re.compile(r"\s*[0-9]{1,10}\s*")  # clients read 32 bits
+_LEAST_GRACE: Final = 5.0  # minimum seconds that it has to end
+_WHOLE_NUMBER: Final = re.compile(r"\s*[0-9]{1,10}\s*")  # clients read 32 bits
 _INFO_MEMBERS: Final = {"DRIVER_NAME", "DRIVER_EXEC", "DRIVER_VERSION", "DRIVER_INTERFACE"}
 
 
@@ -43,8 +43,8 @@ async def check(
     """Start what a specification names, play a client, stop it again.
 
     Args:
-        spec: A program, a Python callable or a server, as the command takes it.
-        timeout: Seconds that it gets to answer.
+        spec: A program, a Python callable or a server, as the command accepts it.
+        timeout: Seconds that it has to answer.
         act: Also send commands that may make the device do something.
         to_other_servers: Makes the context for a server that is named ``@tls://``.
 
@@ -53,7 +53,7 @@ async def check(
 
     Raises:
         CannotRun: It cannot be started or reached.
-        ValueError: It is no such specification.
+        ValueError: It is not such a specification.
     """
     if isinstance(spec, str):
         spec = parse_spec(spec)
@@ -69,10 +69,10 @@ async def check(
 
 
 class _Script(Conversation):
-    """What is said in one check."""
+    """The conversation of one check."""
 
     async def play(self, grace: float) -> None:
-        """Start the subject, go through the script and end the subject, for which it gets so many seconds."""
+        """Start the subject, go through the script, and end the subject, which has this many seconds for that."""
         try:
             await self.subject.start(self)
             await self.script()
@@ -83,10 +83,10 @@ class _Script(Conversation):
         self.finishing = True
         in_time = await self.subject.finish(grace)
         self._judge_watched()
-        self._judge_end("" if in_time else f"it still ran {grace:g} s later and was killed")
+        self._judge_end("" if in_time else f"it was still running {grace:g} s later and was killed")
 
     def _judge_end(self, late: str) -> None:
-        """Has it ended when it was told to, neither earlier nor, as `late` says, too late?"""
+        """Did it end when it was told to, neither earlier nor, as `late` says, too late?"""
         add, failure = self.checker.findings.add, self.subject.failure
         if late:
             add("ignores-end", late)
@@ -98,8 +98,10 @@ class _Script(Conversation):
             add(code, f"it ended after: {self.last_sent}{cause}")
 
     def _judge_watched(self) -> None:
-        """What no client sees of a driver in this process."""
+        """Report the faults of drivers in this process that no client sees."""
         if self.subject.watch is not None:
+            if self.subject.watch.slips:
+                self.checker.findings.add("slip", "; ".join(self.subject.watch.slips))
             for failure in self.subject.watch.failures:
                 self.checker.findings.add("handler-failed", failure)
             for place in self.subject.watch.blocked:
@@ -134,7 +136,7 @@ class _Script(Conversation):
             ours = [connection for connection in connections if connection is not None]
             for device, news in ours:
                 await self._disconnect(device, news)
-            # Last, as libindi's cameras die of it.
+            # Last, because libindi's cameras die of it.
             for device, _ in ours:
                 await self._switch_connection(device, "CONNECT")
             await self.settle(QUIET / 2)
@@ -143,7 +145,7 @@ class _Script(Conversation):
                 await self._switch_connection(device, "DISCONNECT")
 
     async def _connect(self, device: str) -> tuple[str, set[Key]] | None:
-        """Connect a device; returns what it has defined since, None if it is not ours to disconnect."""
+        """Connect a device; returns what it has defined since, or None if it must not be disconnected."""
         connection = self.checker.properties.get((device, "CONNECTION"))
         if connection is None:
             self.checker.findings.add("connection-missing", "no CONNECTION", device)
@@ -157,7 +159,7 @@ class _Script(Conversation):
         if connection.members["CONNECT"].value == "On":
             self.result.connected.append(device)
             if not self.act:
-                return None  # somebody may be using it
+                return None  # another client may be using it
             await self._disconnect(device, set())
         before = set(self.checker.properties)
         if not await self._switch_connection(device, "CONNECT"):
@@ -180,7 +182,7 @@ class _Script(Conversation):
         return device, news
 
     async def _switch_connection(self, device: str, which: str) -> bool:
-        """Command CONNECTION, and wait for as long as it is Busy; False if it cannot be commanded."""
+        """Command CONNECTION, and wait while it is Busy; False if it cannot be commanded."""
         key = (device, "CONNECTION")
         if not self.command(NewVector(VectorKind.SWITCH, *key, (OneMember(which, "On"),))):
             return False
@@ -209,7 +211,7 @@ class _Script(Conversation):
         await self.settle()
 
     def _judge_standard(self) -> None:
-        """DRIVER_INFO, from which KStars learns what the device is."""
+        """Check DRIVER_INFO, from which KStars learns what the device is."""
         for device in self.checker.devices:
             info = self.checker.properties.get((device, "DRIVER_INFO"))
             if info is None:
@@ -219,7 +221,7 @@ class _Script(Conversation):
             if info.kind is not VectorKind.TEXT or info.perm != "ro" or not info.members.keys() >= _INFO_MEMBERS:
                 seen = f"{info.kind} {info.perm} with {', '.join(info.members)}"
                 self.checker.findings.add("driver-info-form", seen, *info.key)
-            elif interface is not None and not _INTEGER.fullmatch(interface.value):
+            elif interface is not None and not _WHOLE_NUMBER.fullmatch(interface.value):
                 self.checker.findings.add("driver-info-form", f"DRIVER_INTERFACE {interface.value[:40]!r}", *info.key)
             elif interface is not None and device in self.result.connected:
                 for code, seen, name in judge_interfaces(device, int(interface.value), self.checker.properties):
@@ -228,7 +230,7 @@ class _Script(Conversation):
     # Questions
 
     async def _ask_again(self) -> None:
-        """Everything has to come once more."""
+        """Ask again: everything has to be defined once more."""
         before = self.definitions.copy()
 
         def missing() -> list[Key]:
@@ -254,12 +256,12 @@ class _Script(Conversation):
         await self.settle(QUIET / 2)
         for key in late:
             if self.definitions[key] == begin[key] and key in self.checker.properties:
-                self.checker.findings.add("get-name-unanswered", "not defined when asked for", *key)
+                self.checker.findings.add("get-name-unanswered", "not defined when requested", *key)
         extra = sum((self.definitions - begin).values()) - len(asked)
         if extra > 0 and len(asked) > 1:
             for device in dict.fromkeys(device for device, _ in asked):
                 self.checker.findings.add(
-                    "get-too-much", f"{extra} definitions more than the {len(asked)} that were asked for", device
+                    "get-too-much", f"{extra} definitions more than the {len(asked)} that were requested", device
                 )
 
     async def _ask_for_foreign(self) -> None:
@@ -275,13 +277,13 @@ class _Script(Conversation):
 
     # Commands
 
-    def _commandable(self, key: Key) -> Property | None:
+    def _commandable(self, key: Key) -> PropertySeen | None:
         """A property as it is now, if it may be commanded: it may be redefined or deleted at any time."""
         prop = self.checker.properties.get(key)
         return prop if prop is not None and prop.writable and reason_to_spare(prop, self.act) is None else None
 
     async def _repeat_values(self) -> None:
-        """Every property that may be commanded gets its present values."""
+        """Send every property that may be commanded its present values."""
         for key in list(self.checker.properties):
             prop = self.checker.properties.get(key)
             if prop is None or not prop.writable:
@@ -300,7 +302,7 @@ class _Script(Conversation):
                     self.checker.findings.add(
                         "same-value-refused", f"state Alert{f', {said[:200]}' if said else ', without a message'}", *key
                     )
-            # Let it come to its end: with `act`, the next command may be an abort; without, what is Busy is spared.
+            # Let it finish: with `act`, the next command may be an abort; without, Busy properties are spared.
             await self.until(lambda k=key: not self.is_busy(k), _BUSY if self.act else self.patience)  # type: ignore[misc]
         await self.until(lambda: not self.pending, self.timeout)
         for key, (messages, _) in list(self.pending.items()):
@@ -315,7 +317,7 @@ class _Script(Conversation):
                 self.checker.findings.add("slow-answer", f"{seconds:.1f} s", *key)
 
     async def _press_others(self) -> None:
-        """With `act`, another switch of each choice, as indi_setprop does: that one only; then the first again."""
+        """With `act`, turn on another switch of each choice, as indi_setprop does, then the first one again."""
         for key in list(self.checker.properties) if self.act else ():
             prop = self.checker.properties.get(key)
             if (
@@ -335,12 +337,12 @@ class _Script(Conversation):
                 await self.until(lambda k=key: not self.is_busy(k), _BUSY)  # type: ignore[misc]
 
     def _is_released(self, key: Key) -> bool:
-        """Buttons of which none is pressed: there was nothing to answer. Check boxes are none: all Off is a value."""
+        """Buttons of which none is pressed: there was nothing to answer. Check boxes differ: all Off is a value."""
         prop = self.checker.properties.get(key)
         return prop is not None and prop.kind is VectorKind.SWITCH and prop.rule != "AnyOfMany" and not prop.on
 
     async def _refuse_values(self) -> None:
-        """Numbers beyond their range, and what is no number."""
+        """Send numbers beyond their range, and text that is not a number."""
         for key in list(self.checker.properties):
             prop = self._commandable(key)
             if prop is None or prop.kind is not VectorKind.NUMBER:
@@ -351,7 +353,7 @@ class _Script(Conversation):
         self.pending.clear()
 
     async def _refuse(self, key: Key, name: str, bad: str, code: str) -> None:
-        """Send a number that must not be taken."""
+        """Send a number that must not be accepted."""
         prop = self._commandable(key)
         if prop is None or prop.kind is not VectorKind.NUMBER or name not in prop.members:
             return
@@ -378,7 +380,7 @@ class _Script(Conversation):
             self.checker.findings.add(by, f"{bad} was refused without an update", *key)
 
     async def _refuse_members(self) -> None:
-        """Members that there are not: the judge sees whether they come back."""
+        """Send members that do not exist: the judge sees whether they come back."""
         self.teasing = True
         for key in list(self.checker.properties):
             prop = self._commandable(key)
@@ -391,7 +393,7 @@ class _Script(Conversation):
         self.teasing = False
 
     async def _write_read_only(self) -> None:
-        """Commands to what clients may not command; then a look at what has become of it."""
+        """Send commands to read-only properties, then check the values."""
         written: dict[Key, tuple[str, str, int, NewVector]] = {}
         for prop in list(self.checker.properties.values()):
             if prop.perm != "ro" or reason_to_spare(prop, self.act) is not None:
@@ -415,7 +417,7 @@ class _Script(Conversation):
             value = now.members[name].value
             same = value == bad or (now.kind is VectorKind.NUMBER and number(value) == number(bad))
             if same and (now.kind is not VectorKind.SWITCH or self.updates[key] > updates):
-                self.checker.findings.add("read-only-changed", f"it took the value {bad!r}", *key, name)
+                self.checker.findings.add("read-only-changed", f"it accepted the value {bad!r}", *key, name)
                 self.send(restore)
 
     async def _ping(self) -> None:
@@ -424,4 +426,4 @@ class _Script(Conversation):
         if self.subject.is_server and not await self.until(lambda: uid in self.checker.pongs, self.patience):
             self.checker.findings.add("ping-unanswered", f"no reply in {self.patience:g} s")
         for other in set(self.checker.pongs) - {uid}:
-            self.checker.findings.add("ping-uid", f"a reply to {other[:80]!r}, which was not asked")
+            self.checker.findings.add("ping-uid", f"a reply to {other[:80]!r}, which was not sent")

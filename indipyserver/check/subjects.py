@@ -1,4 +1,4 @@
-"""What is checked, and how to talk to it: a program, a server, or drivers in this process."""
+"""The subject of a check, and how to talk to it: a program, a server, or drivers in this process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import ssl
+import traceback
 from collections import deque
 from collections.abc import Callable
 from io import FileIO
@@ -23,7 +24,7 @@ from indipydriver.transport.connecting import NameService, connect
 from indipydriver.transport.memory import MemoryLink, memory_pair
 
 from ..certificates import client_context
-from ..loading import load_drivers
+from ..loading import load_drivers, place_of
 from ..process import Child, start_with_pipes
 from ..spec import ProgramSpec, PythonSpec, RemoteSpec, Spec, join_host_and_port
 from .watching import DriverWatch
@@ -32,20 +33,20 @@ __all__ = ["CannotRun", "Recipient", "Subject", "open_subject"]
 
 logger = logging.getLogger("indipyserver.check")
 
-_READ: Final = 1 << 18
-_CONNECT_TIMEOUT: Final = 10.0
+_SUBJECT_READ: Final = 1 << 18
+_SUBJECT_TIMEOUT: Final = 10.0
 _KILL_AFTER: Final = 2.0
-_FAREWELL: Final = 2.0  # seconds in which a server has to take what we have sent last
+_FAREWELL: Final = 2.0  # seconds in which a server has to take what was sent last
 _STDERR_LINES: Final = 20
-_MOST_UNSENT: Final = 16 << 20  # bytes for one that takes nothing, and perhaps asks for answers without end
+_MOST_UNSENT: Final = 16 << 20  # bytes for a subject that takes nothing, and may request answers without end
 
 
 class CannotRun(Exception):
-    """There is nothing to check: it could not be started or reached.  The text says why."""
+    """The subject could not be started or reached.  The text says why."""
 
 
 class Recipient(Protocol):
-    """Who hears what comes from the subject."""
+    """Receives what comes from the subject."""
 
     def bytes_received(self, data: bytes) -> None: ...
     def frames_received(self, frames: list[Frame]) -> None: ...
@@ -54,15 +55,15 @@ class Recipient(Protocol):
 
 
 class Subject(Protocol):
-    """What is checked.
+    """The subject of a check.
 
     Attributes:
-        kind: What it is, in words.
+        kind: A description of its kind.
         is_server: It is a server and not a driver.
-        device: The one device that is wanted, or None for all.
+        device: The one device to check, or None for all.
         stderr: The last lines it wrote to standard error.
-        failure: How it ended, if that was not in order.
-        watch: For drivers in this process: what no client sees of their faults.
+        failure: How it ended, if that was not an orderly end.
+        watch: For drivers in this process: their faults that no client sees.
     """
 
     kind: str
@@ -73,7 +74,7 @@ class Subject(Protocol):
     watch: DriverWatch | None
 
     async def start(self, recipient: Recipient) -> None:
-        """Start it, or CannotRun."""
+        """Start it; CannotRun if that fails."""
 
     def send(self, message: AnyMessage) -> None:
         """Send it something."""
@@ -83,7 +84,7 @@ class Subject(Protocol):
 
 
 def open_subject(spec: Spec, to_other_servers: Callable[[], ssl.SSLContext] = client_context) -> Subject:
-    """What a specification names, not yet started.
+    """The subject that a specification names, not yet started.
 
     Args:
         spec: A program, a Python callable or a server.
@@ -97,7 +98,7 @@ def open_subject(spec: Spec, to_other_servers: Callable[[], ssl.SSLContext] = cl
     if isinstance(spec, PythonSpec):
         return _Python(spec)
     try:
-        return _Server(spec, to_other_servers() if spec.tls else None)
+        return _ServerSubject(spec, to_other_servers() if spec.tls else None)
     except (OSError, ValueError) as error:
         raise CannotRun(str(error)) from None
 
@@ -121,13 +122,13 @@ class _Stream:
     async def _read(self, reader: asyncio.StreamReader, recipient: Recipient) -> None:
         framer = Framer(Limits(blob=1 << 30), as_sent=True)
         data = b""
-        with contextlib.suppress(OSError):  # also of TLS: the peer has gone, and the judge sees that it has
-            while data := await reader.read(_READ):
+        with contextlib.suppress(OSError):  # including those of TLS: the peer has gone, and the judge sees that
+            while data := await reader.read(_SUBJECT_READ):
                 recipient.bytes_received(data)
                 self._hand_on(framer, data, recipient)
         unfinished = framer.unfinished
         if not unfinished:
-            framer.feed(b"<message/>")  # has the framer report what stands before it
+            framer.feed(b"<message/>")  # makes the framer report what precedes it
             self._hand_on(framer, b"", recipient)
         recipient.closed(unfinished)
 
@@ -142,7 +143,7 @@ class _Stream:
 
 
 def _hint(program: str) -> str:
-    """Of a Python file, its drivers are meant: also where it is executable, and its first line names no program."""
+    """A hint if a Python file was named: its drivers are probably meant, even if the file is executable."""
     if program.endswith(".py") and os.path.isfile(program):
         return f"; to check drivers that a function of it returns: {program}:FUNCTION"
     is_here = os.path.isfile(program) and os.path.basename(program) == program
@@ -169,7 +170,7 @@ class _Program(_Stream):
         except OSError as error:
             why = f"{self._name} cannot be started: {error.strerror}" if error.strerror else str(error)
             raise CannotRun(why + _hint(self._name)) from None
-        self._child = started.child  # first of all: from now on it has to be ended
+        self._child = started.child  # before anything else: from now on it has to be ended
         stdin, stdout, errors = FileIO(started.stdin, "w"), FileIO(started.stdout), FileIO(started.errors)
         self._pipes = [stdin, stdout, errors]
         loop = asyncio.get_running_loop()
@@ -180,15 +181,15 @@ class _Program(_Stream):
         self._logging = asyncio.create_task(self._log(await self._reader(2, errors)))
 
     async def _reader(self, number: int, pipe: FileIO) -> asyncio.StreamReader:
-        reader = asyncio.StreamReader(limit=_READ)
+        reader = asyncio.StreamReader(limit=_SUBJECT_READ)
         connecting = asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         self._pipes[number], _ = await connecting
         return reader
 
     async def _log(self, reader: asyncio.StreamReader) -> None:
         rest = b""
-        while data := await reader.read(_READ):
-            *lines, rest = (rest + data)[-_READ:].split(b"\n")
+        while data := await reader.read(_SUBJECT_READ):
+            *lines, rest = (rest + data)[-_SUBJECT_READ:].split(b"\n")
             for line in lines:
                 self.stderr.append(line.decode("utf-8", "replace")[:500])
 
@@ -210,7 +211,7 @@ class _Program(_Stream):
                     await asyncio.wait((task,), timeout=_KILL_AFTER)
                     task.cancel()
         finally:
-            child.kill()  # it, if we are cancelled, and what it has left behind
+            child.kill()  # the program itself, if this is cancelled, and what it has left behind
             for pipe in self._pipes:
                 pipe.close()
         status = child.process.returncode
@@ -222,10 +223,10 @@ class _Program(_Stream):
 
 
 def _protocol() -> asyncio.StreamReaderProtocol:
-    return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=_READ))
+    return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=_SUBJECT_READ))
 
 
-class _Server(_Stream):
+class _ServerSubject(_Stream):
     """Another server, or one device of it."""
 
     kind = "server"
@@ -233,7 +234,7 @@ class _Server(_Stream):
 
     def __init__(self, spec: RemoteSpec, context: ssl.SSLContext | None) -> None:
         super().__init__()
-        encode(GetProperties(spec.device))  # no server has a device of that name if this fails
+        encode(GetProperties(spec.device))  # if this fails, no server has a device of that name
         self._spec = spec
         self._context = context
         self.device = spec.device
@@ -241,11 +242,11 @@ class _Server(_Stream):
     async def start(self, recipient: Recipient) -> None:
         spec = self._spec
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT):
+            async with asyncio.timeout(_SUBJECT_TIMEOUT):
                 reader, self._writer = await self._connect()
         except TimeoutError:
             raise CannotRun(f"{join_host_and_port(spec.host, spec.port)} does not answer") from None
-        except (OSError, ValueError) as error:  # also of TLS, and of a name that cannot be one
+        except (OSError, ValueError) as error:  # including those of TLS, and invalid names
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CannotRun(f"{join_host_and_port(spec.host, spec.port)} cannot be reached: {why}") from None
         self._reading = asyncio.create_task(self._read(reader, recipient))
@@ -255,7 +256,9 @@ class _Server(_Stream):
         sock = await connect(await NameService().look_up(spec.host, spec.port))
         name = spec.host.partition("%")[0] if self._context is not None else None
         try:
-            return await asyncio.open_connection(sock=sock, limit=_READ, ssl=self._context, server_hostname=name)
+            return await asyncio.open_connection(
+                sock=sock, limit=_SUBJECT_READ, ssl=self._context, server_hostname=name
+            )
         except BaseException:
             sock.close()
             raise
@@ -285,19 +288,24 @@ class _Python:
         self.failure: str | None = None
         self.watch: DriverWatch | None = None
         self._spec = spec
-        self._ends: list[_End] = []
+        self._ends: list[_DriverEnd] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, recipient: Recipient) -> None:
+        self.watch = DriverWatch()
+        self.watch.listen()
         try:
             drivers = load_drivers(self._spec)
         except (ImportError, ValueError) as error:
             raise CannotRun(str(error)) from None
-        self.watch = DriverWatch()
+        names = [name for driver in drivers for name in driver.data]
+        for name in names:
+            if names.count(name) > 1:  # a server refuses them all
+                raise CannotRun(f"{self._spec.text!r} returned two drivers that have a device named {name!r}")
         self.watch.start()
         for driver in drivers:
             ours, theirs = memory_pair(type(driver).__name__, "the check")
-            self._ends.append(_End(self, ours, recipient, set(driver.data)))
+            self._ends.append(_DriverEnd(self, ours, recipient, set(driver.data)))
             self._tasks.append(asyncio.create_task(self._serve(driver, theirs, recipient)))
 
     async def _serve(self, driver: Any, link: MemoryLink, recipient: Recipient) -> None:
@@ -306,19 +314,21 @@ class _Python:
         except Exception as error:
             while isinstance(error, ExceptionGroup):
                 error = error.exceptions[0]
-            self.failure = f"{type(driver).__name__} failed with {type(error).__name__}: {error}"
+            place = place_of(traceback.extract_tb(error.__traceback__))
+            where = f" ({place})" if place else ""
+            self.failure = f"{type(driver).__name__} failed with {type(error).__name__}: {error}{where}"
             logger.exception("%s has failed", type(driver).__name__)
         finally:
             recipient.closed(0)
 
-    def relay(self, source: _End, frame: Frame) -> None:
-        """Show a driver what others send of that which it has asked for."""
+    def relay(self, source: _DriverEnd, frame: Frame) -> None:
+        """Pass a driver what other drivers send of the properties that it watches."""
         for end in self._ends:
             if end is not source and end.snoops(frame):
                 end.send(frame)
 
-    def ask(self, source: _End, device: str | None, name: str | None) -> None:
-        """A driver has asked for the properties of another."""
+    def ask(self, source: _DriverEnd, device: str | None, name: str | None) -> None:
+        """Handle a driver's request for properties of another."""
         for end in self._ends:
             if end is not source and (device in end.devices or device is None):
                 end.send(encode(GetProperties(device, name)))
@@ -344,7 +354,7 @@ class _Python:
         return not late
 
 
-class _End:
+class _DriverEnd:
     """Our end of the link to one driver."""
 
     def __init__(self, subject: _Python, link: MemoryLink, recipient: Recipient, devices: set[str]) -> None:
@@ -371,7 +381,7 @@ class _End:
             if tag.verb is Verb.DEF:
                 self._defined.add((device, name))
             elif tag.verb is Verb.SET and (device, name) not in self._defined:
-                continue  # it was sent before anybody could ask for the definition: no fault of the author
+                continue  # it was sent before anybody could request the definition: not the author's fault
             heard.append(frame)
             self._listener.bytes_received(frame.skeleton if isinstance(frame, BlobFrame) else frame.raw)
             if tag.verb is Verb.GET:

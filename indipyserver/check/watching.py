@@ -1,4 +1,4 @@
-"""What drivers in this process do wrong that no client sees: handlers that raise, calls that block the event loop."""
+"""Faults of drivers in this process that no client sees: handlers that raise, calls that block the event loop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..loading import function_of, place_of
 __all__ = ["DriverWatch"]
 
 _BEAT: Final = 0.05  # seconds between two signs of life of the loop
-_LATE: Final = 0.3  # seconds without one after which it is looked at
+_LATE: Final = 0.3  # seconds without one after which it is examined
 _BLOCKED: Final = 0.5  # seconds that are worth a finding
-_SAMPLES: Final = 3  # a machine that is busy gives fewer of one place
+_SAMPLES: Final = 3  # a busy machine gives fewer samples of one place
 _MISTAKES: Final = (TypeError, AttributeError, NameError, LookupError, ValueError, ArithmeticError, AssertionError)
 
 
@@ -25,13 +25,15 @@ class DriverWatch(logging.Handler):
     """Listens to what the driver library logs, and watches the event loop from a thread.
 
     Attributes:
-        failures: Handlers that raised, in words.
+        failures: Descriptions of handlers that raised.
+        slips: What the library has warned of in the classes of the drivers.
     """
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.failures: list[str] = []
-        self._blocked: dict[str, tuple[float, int, str]] = {}  # by function: the longest, how often seen, the place
+        self.slips: list[str] = []
+        self._blocked: dict[str, tuple[float, int, str]] = {}  # by function: longest time, how often seen, place
         self._beat = 0.0
         self._ended = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -41,18 +43,21 @@ class DriverWatch(logging.Handler):
 
     @property
     def blocked(self) -> list[str]:
-        """What has held up the event loop, in words, the longest first."""
+        """Descriptions of what has held up the event loop, longest first."""
         found = sorted((each for each in self._blocked.values() if each[1] >= _SAMPLES), reverse=True)
         return [f"{seconds:.1f} s in {place}" for seconds, _, place in found if seconds >= _BLOCKED]
 
-    def start(self) -> None:
-        """Begin; in the event loop of the drivers."""
-        self._loop = asyncio.get_running_loop()
+    def listen(self) -> None:
+        """Begin to listen, before the drivers are made."""
         for logger in self._loggers:
-            if not logger.isEnabledFor(logging.ERROR):  # it is not to be shown, but to be heard
-                logger.setLevel(logging.ERROR)
+            if not logger.isEnabledFor(logging.WARNING):  # log records are to be seen here, but not shown
+                logger.setLevel(logging.WARNING)
                 logger.propagate = False
             logger.addHandler(self)
+
+    def start(self) -> None:
+        """Begin to watch the event loop, which is that of the drivers."""
+        self._loop = asyncio.get_running_loop()
         self._signal_life()
         threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watch", daemon=True).start()
 
@@ -67,13 +72,15 @@ class DriverWatch(logging.Handler):
             logger.propagate = propagates
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take down a failure. What an instrument's method raises may be the hardware's fault, which is no mistake.
+        """Record a failure. What an instrument's method raises may be the hardware's fault, which is not a mistake.
 
-        Nor is what a library has defined for that, such as the ValueErrors of JSON and of USB.
+        Nor is an exception that a library has defined for this purpose, such as the ValueErrors of JSON and of USB.
         """
         text = record.getMessage()
+        if getattr(record, "slip", False):
+            self.slips.append(text)
         error = record.exc_info[1] if record.exc_info else None
-        if error is None:
+        if error is None or record.levelno < logging.ERROR:
             return
         mistake = isinstance(error, _MISTAKES) and type(error).__module__ == "builtins"
         if "event failed" in text or (record.name != "indipydriver.ipydriver" and mistake):

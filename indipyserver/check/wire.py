@@ -1,4 +1,4 @@
-"""What the bytes of a stream show before a framer mends them.  Sans-I/O."""
+"""What the bytes of a stream show before a framer repairs them.  Sans-I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATTERN: Final = re.compile(
     rb"|(?P<high>(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){1,1024}"
     rb"|[\x80-\xff]{1,4096})"  # the first of these, so that no character is cut
 )
-_CODES: Final = {
+_RULE_CODES: Final = {
     "leading": "leading-entity",
     "reference": "numeric-reference",
     "ampersand": "bare-ampersand",
@@ -46,12 +46,12 @@ class ByteWatch:
         self._rest = data[self._look(data, max(0, len(data) - _LOOK_AHEAD)) :]
 
     def end(self) -> None:
-        """There are no more."""
+        """Handle the end of the stream."""
         self._look(self._rest, len(self._rest))
         self._rest = b""
 
     def _look(self, data: bytes, limit: int) -> int:
-        """Judge what begins before the limit; returns where to go on."""
+        """Judge what begins before the limit; returns where to continue."""
         for match in _PATTERN.finditer(data):
             start = match.start()
             if start >= limit:
@@ -61,7 +61,7 @@ class ByteWatch:
                 return start  # the rest of a character may still come
             limit = max(limit, match.end())
             if kind != "high" or not _is_utf8(match[0]):
-                self._findings.add(_CODES[kind], f"in: {excerpt(data[max(0, start - 30) : start + 50])}")
+                self._findings.add(_RULE_CODES[kind], f"in: {excerpt(data[max(0, start - 30) : start + 50])}")
         return limit
 
 

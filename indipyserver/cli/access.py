@@ -1,4 +1,4 @@
-"""The options of the command that say who may come in: TLS, further listeners with other rights, the audit log."""
+"""The options of the command for access: TLS, further listeners with other rights, the audit log."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..certificates import client_context, server_context
 from ..routing.rights import Rights
-from ..spec import split_host_and_port
+from ..spec import TLS, split_host_and_port
 
 if TYPE_CHECKING:
     from ..ipyserver import IPyServer
 
 __all__ = ["Access", "Listen", "add_options", "context_to_other_servers"]
 
-_TLS: Final = "tls://"
 _READ_ONLY: Final = "read-only"
 _DEVICE: Final = "device="
 
 
 class Listen(NamedTuple):
-    """What one ``--listen`` says.
+    """The content of one ``--listen``.
 
     Attributes:
         host: Name or address, "" for all interfaces.
         port: TCP port.
         tls: Its clients must use TLS.
-        rights: What they may see and do.
+        rights: What its clients may see and do.
     """
 
     host: str
@@ -44,9 +43,9 @@ class Listen(NamedTuple):
             ValueError: It is not of this form.
         """
         where, *words = text.split(",")
-        tls = where.startswith(_TLS)
+        tls = where.startswith(TLS)
         try:
-            host, port = split_host_and_port(where.removeprefix(_TLS), None)
+            host, port = split_host_and_port(where.removeprefix(TLS), None)
         except ValueError as error:
             raise ValueError(f"{text!r}: {error}") from None
         patterns = [word.removeprefix(_DEVICE) for word in words if word.startswith(_DEVICE)]
@@ -64,23 +63,23 @@ def _listen(text: str) -> Listen:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to the command's."""
-    add = parser.add_argument_group("who may come in").add_argument
+    """Add these options to the command."""
+    add = parser.add_argument_group("access").add_argument
     add("--tls-cert", metavar="FILE",
         help="clients must use TLS on --host and -p; this PEM file has the server's certificate")  # fmt: skip
-    add("--tls-key", metavar="FILE", help="its private key (default: in the same file)")
-    add("--tls-client-ca", metavar="FILE", help="and clients need a certificate of this CA")
+    add("--tls-key", metavar="FILE", help="the server's private key (default: in the same file)")
+    add("--tls-client-ca", metavar="FILE", help="clients also need a certificate of this CA")
     add("--tls-ca", metavar="FILE",
         help="the CA of other servers that are named @tls://HOST:PORT (default: those that this machine trusts); "
         "to them, --tls-cert is our certificate")  # fmt: skip
     add("--listen", metavar="ADDRESS", action="append", type=_listen, default=[],
-        help="listen there too: [tls://]HOST:PORT[,read-only][,device=PATTERN]...; for example localhost:7625 for "
+        help="also listen there: [tls://]HOST:PORT[,read-only][,device=PATTERN]...; for example localhost:7625 for "
         "clients without TLS, or '*:7626,read-only,device=Weather*'; may be repeated")  # fmt: skip
     add("--audit", action="store_true", help="log who commands what")
 
 
 class Access:
-    """What the options come to.
+    """The settings that result from the options.
 
     Args:
         options: From the parser.
@@ -90,7 +89,7 @@ class Access:
         audit: Log who commands what.
 
     Raises:
-        ValueError: They do not fit together, or a file is not what it should be.
+        ValueError: The options are inconsistent, or a file does not have the right content.
         OSError: A file cannot be read.
     """
 
@@ -113,7 +112,7 @@ class Access:
             logging.getLogger("indipyserver.audit").setLevel(logging.INFO)
 
     def add_listeners(self, server: IPyServer) -> None:
-        """Have the server listen where ``--listen`` says."""
+        """Make the server listen where ``--listen`` says."""
         for listen in self._listens:
             rights = listen.rights
             server.add_listener(
@@ -126,13 +125,13 @@ class Access:
 
 
 def context_to_other_servers(options: argparse.Namespace) -> ssl.SSLContext:
-    """For links to servers that are named ``@tls://``.
+    """The TLS context for links to servers that are named ``@tls://``.
 
     Args:
         options: From the parser.
 
     Raises:
-        ValueError: A file cannot be read, or is not what it should be.
+        ValueError: A file cannot be read, or does not have the right content.
     """
     try:
         return client_context(options.tls_ca, options.tls_cert, options.tls_key)

@@ -1,4 +1,4 @@
-"""What the arguments of the command, and of its configuration file, ask for, and whether they fit together."""
+"""What the arguments of the command and its configuration file request, and whether they are consistent."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ __all__ = ["read_arguments"]
 
 
 def read_arguments(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
-    """What the arguments ask for.
+    """What the arguments request.
 
     Raises:
-        SystemExit: They do not fit together, or help was all that they asked for.
+        SystemExit: They are inconsistent, or only help was requested.
     """
     for place, word in enumerate(words):
         if word == "--demo" and words[place + 1 : place + 2] not in (["examples"], ["observatory"]):
-            words[place] = "--demo=examples"  # what follows is a DRIVER
+            words[place] = "--demo=examples"  # the next word is a DRIVER
         elif word == "--control" and not _may_be_made(words[place + 1 : place + 2]):
             words[place] = "--control=" + USUAL_CONTROL
     options = parser.parse_intermixed_args(words)
     options.configured = []
     if options.config is not None:
         options = _configured(parser, words, options)
-    if options.check is True:  # the driver stands elsewhere, as in: --check --json DRIVER
+    if options.check is True:  # the driver is elsewhere, as in: --check --json DRIVER
         if not options.drivers:
             parser.error("--check needs a DRIVER")
         options.check = options.drivers.pop(0)
     if options.check is not None and (
         options.drivers or options.fifo is not None or options.demo or options.control is not None
     ):
-        parser.error("--check takes one DRIVER and serves nothing: give it no others, and no FIFO")
+        parser.error("--check takes one DRIVER and serves nothing: no further DRIVER and no FIFO")
     modes = (options.check, options.fifo, options.control)
     if options.new is not None and (options.drivers or any(each is not None for each in modes)):
-        parser.error("--new writes files and serves nothing: give it no DRIVER")
+        parser.error("--new writes files and serves nothing: it takes no DRIVER")
     _check_registering(parser, options)
     if options.reload and os.name == "nt":
-        parser.error("--reload needs a system on which a process can become another program")
+        parser.error("--reload needs a system on which a process can replace its program")
     if options.demo:
         from .demo import demo_words
 
@@ -49,7 +49,7 @@ def read_arguments(parser: argparse.ArgumentParser, words: list[str]) -> argpars
         except FileNotFoundError as error:
             parser.error(str(error))
     if options.check is None and (options.json or options.act or options.timeout is not None):
-        parser.error("--json, --act and --timeout go with --check DRIVER")
+        parser.error("--json, --act and --timeout are for --check DRIVER")
     options.timeout = options.timeout or 5.0
     return options
 
@@ -70,7 +70,7 @@ def _configured(parser: argparse.ArgumentParser, words: list[str], given: argpar
 
 
 def _may_be_made(words: Sequence[str]) -> bool:
-    """Is the word that follows the path of a control socket, and not a DRIVER?"""
+    """Is the next word the path of a control socket, and not a DRIVER?"""
     return any(word.startswith(("/", "./", "../")) and ":" not in word and not os.path.isfile(word) for word in words)
 
 
@@ -79,8 +79,8 @@ def _check_registering(parser: argparse.ArgumentParser, options: argparse.Namesp
     modes = (options.fifo, options.control, options.check, options.new)
     others = options.drivers or any(each is not None for each in modes)
     if sum(changes) > 1 or (any(changes) and (others or options.demo)):
-        parser.error("--register and --unregister stand alone: they serve nothing")
+        parser.error("--register and --unregister serve nothing: use them without other options")
     if not any(changes) and options.system:
-        parser.error("--system goes with --register and --unregister")
+        parser.error("--system is for --register and --unregister")
     if options.register is None and (options.label or options.group):
-        parser.error("--label and --group go with --register")
+        parser.error("--label and --group are for --register")

@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
+from indipydriver.transport.forked import end_children
+from indipydriver.transport.leftthreads import Watchdog
 from indipydriver.transport.signals import on_signal
 
 from ..certificates import client_context
@@ -24,8 +26,10 @@ from .console import attach, is_terminal, verbose_level, write_out
 
 __all__ = ["run_check"]
 
+logger = logging.getLogger("indipyserver.cli")
+
 _STATUS_CANNOT_RUN: Final = 2
-_MOMENT: Final = 1.0  # seconds in which what has been cancelled ends
+_END_TIME: Final = 1.0  # seconds in which what has been cancelled must end, and calls in threads must return
 
 
 def run_check(
@@ -41,14 +45,14 @@ def run_check(
 
     Args:
         spec: What to check.
-        timeout: Seconds that it gets to answer.
+        timeout: Seconds that it has to answer.
         act: Also send commands that may make the device do something.
         json: Print JSON.
-        verbose: Log what happens, more with each.
+        verbose: Log what happens, more for larger numbers.
         to_other_servers: Makes the context for a server that is named ``@tls://``.
 
     Returns:
-        The exit status: 0 fine, 1 errors or warnings, 2 it cannot be started or reached, 128 and its number
+        The exit status: 0 fine, 1 errors or warnings, 2 it cannot be started or reached, 128 plus its number
         after a signal.
     """
     ended: list[int] = []
@@ -58,8 +62,9 @@ def run_check(
             text = as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout))
             write_out(text)
 
-    # What a driver logs of the bad commands that it gets is no news here.
+    # What a driver logs about the bad commands of the check is expected here.
     with attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL) as log:
+        logger.setLevel(logging.WARNING)  # why it ends without something is always told
         try:
             checking = check(spec, timeout=timeout, act=act, to_other_servers=to_other_servers)
             return asyncio.run(_run(checking, ended, tell, log.flush))
@@ -75,26 +80,40 @@ def run_check(
 async def _run(
     checking: Coroutine[Any, Any, Report], ended: list[int], tell: Callable[[Report], None], flush: Callable[[], None]
 ) -> int:
-    """The check, which a signal cancels so that the driver is stopped too; returns the exit status."""
+    """Run the check, which a signal cancels, stopping the driver too; returns the exit status."""
     task = asyncio.current_task()
     assert task is not None
 
     def end(number: int) -> None:
-        if not ended:  # one is enough: the next would cancel the stopping
+        if not ended:  # one signal is enough: the next would cancel the stopping
             task.cancel()
         ended.append(number)
 
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             on_signal(name, partial(end, getattr(signal, name)), once=True)
-    report = await checking
-    tell(report)
-    left = asyncio.all_tasks() - {task}
-    for each in left:
-        each.cancel()
-    if left:
-        _, left = await asyncio.wait(left, timeout=_MOMENT)
-    if left:  # a driver in this process that swallows its cancellation: it ends with the process only
+    status = _STATUS_CANNOT_RUN
+
+    def leave() -> None:
+        """End the process, whatever a driver in it still does."""
         flush()
-        os._exit(report.status)
-    return report.status
+        end_children()
+        os._exit(128 + ended[0] if ended else status)
+
+    try:
+        report = await checking
+        status = report.status
+        tell(report)
+    except asyncio.CancelledError:
+        status = 128 + signal.SIGINT  # unless it is told otherwise: asyncio has handled that
+        raise
+    finally:
+        left = asyncio.all_tasks() - {task}
+        for each in left:
+            each.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=_END_TIME)
+        if left:  # a driver in this process that swallows its cancellation: it ends with the process only
+            leave()
+        Watchdog(logger, _END_TIME, leave).start()
+    return status

@@ -1,4 +1,4 @@
-"""The file of ``--config``: what the command is to serve and how, as TOML in place of a long command line."""
+"""The file of ``--config``: what the command serves and how, as TOML in place of a long command line."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ import tomllib
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from ..spec import ProgramSpec, Spec, located, parse_spec
+from ..spec import PROGRAM_OPTIONS, ProgramSpec, Spec, located, parse_spec
 
 __all__ = ["read_configuration"]
 
 Driver: TypeAlias = tuple[Spec, dict[str, str]]
-"""What it names, and its options by the names that :meth:`.Services.start` has for them."""
+"""A driver and its options, by the names of the arguments of :meth:`.Services.start`."""
 
 _NOT_HERE: Final = frozenset(
     "help version drivers config reload new register unregister label group system check json timeout act".split()
 )
-"""Options of another use of the command, and those that stand on the command line only."""
+"""Options of other uses of the command, and those that are only for the command line."""
 _PATHS: Final = frozenset("tls_cert tls_key tls_client_ca tls_ca fifo log_dir control".split())
 _REPEATED: Final = frozenset(("host", "listen"))
-_DRIVER: Final = ("run", "name", "config", "skeleton", "prefix")
-_MOST: Final = 1 << 20
+_DRIVER_KEYS: Final = ("run", *PROGRAM_OPTIONS)
+_LARGEST_CONFIGURATION: Final = 1 << 20
 """Bytes of a file: a thousand drivers with all their options take a tenth of it."""
 
 
 def read_configuration(
     path: str, parser: argparse.ArgumentParser, given: argparse.Namespace
 ) -> tuple[list[str], list[Driver]]:
-    """Read such a file.
+    """Read a configuration file.
 
-    Its keys are the long options without their hyphens, and ``drivers`` and ``[[driver]]``.  Relative paths in it count
-    from the folder it is in.
+    Its keys are the long options without their hyphens, and ``drivers`` and ``[[driver]]``.  Paths are relative to the
+    folder of the file.
 
     Args:
         path: Where it is.
         parser: Knows the options, and checks their values.
-        given: What the command line says by itself; what stands there goes before what the file says.
+        given: The options of the command line, which take precedence over the file.
 
     Returns:
         The arguments that say the same, and the drivers with their options.
 
     Raises:
-        ValueError: It cannot be read, or says what makes no sense; the text names file and key.
+        ValueError: It cannot be read, or its content is wrong; the text names file and key.
     """
     try:
         with open(path, "rb") as file:
-            text = file.read(_MOST + 1)
-        if len(text) > _MOST:
-            raise ValueError(f"it has more than {_MOST >> 20} MiB")
+            text = file.read(_LARGEST_CONFIGURATION + 1)
+        if len(text) > _LARGEST_CONFIGURATION:
+            raise ValueError(f"it has more than {_LARGEST_CONFIGURATION >> 20} MiB")
         content = tomllib.loads(text.decode())
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # of TOML, and of UTF-8
+    except (ValueError, RecursionError) as error:  # from TOML, or from UTF-8
         raise ValueError(f"{path}: {error}") from None
     folder = os.path.dirname(os.path.abspath(path))
     actions = {
@@ -90,10 +90,10 @@ def _list(value: object, what: str) -> list[Any]:
 
 
 def _arguments(action: argparse.Action, value: object, folder: str) -> list[str]:
-    """The arguments that give an option this value."""
+    """The command line arguments that give an option this value."""
     flag = action.option_strings[-1]
     if action.nargs == 0:
-        most = 3 if action.dest == "verbose" else 1  # it may be said three times
+        most = 3 if action.dest == "verbose" else 1  # it may be given three times
         if isinstance(value, int) and 0 <= value <= most:
             return [flag] * value
         raise ValueError("true or false is wanted" if most == 1 else f"a number from 0 to {most} is wanted")
@@ -112,10 +112,10 @@ def _arguments(action: argparse.Action, value: object, folder: str) -> list[str]
 
 
 def _check(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    """Have the parser check what it will be given once more among all the others: now it is known where it stands.
+    """Have the parser check one option now, while its place in the file is known; it gets all of them later.
 
     Raises:
-        ValueError: An option does not take this value.
+        ValueError: The option does not take this value.
     """
     exits, parser.exit_on_error = parser.exit_on_error, False
     try:
@@ -129,17 +129,17 @@ def _check(parser: argparse.ArgumentParser, words: list[str]) -> None:
 def _driver(table: object, folder: str) -> Driver:
     """One driver of the file."""
     if not isinstance(table, dict) or not all(isinstance(each, str) for each in table.values()):
-        raise ValueError(f"a driver is a text, or in [[driver]] texts by the names {', '.join(_DRIVER)}")
+        raise ValueError(f"a driver is a text, or in [[driver]] texts by the names {', '.join(_DRIVER_KEYS)}")
     for key in table:
-        if key not in _DRIVER:
-            raise ValueError(f"a driver has no {key!r}, but {', '.join(_DRIVER)}")
+        if key not in _DRIVER_KEYS:
+            raise ValueError(f"a driver has no {key!r}, but {', '.join(_DRIVER_KEYS)}")
     if "run" not in table:
         raise ValueError('[[driver]] needs a `run = "DRIVER"`')
     spec = parse_spec(table["run"])
     options = {key: value for key, value in table.items() if key != "run"}
     if options and not isinstance(spec, ProgramSpec):
         raise ValueError(f"{spec.text!r} is not a program, so it takes no {next(iter(options))}")
-    for key in ("config", "skeleton", "prefix"):
+    for key in PROGRAM_OPTIONS[1:]:
         if key in options:
             options[key] = os.path.join(folder, options[key])
     return located(spec, partial(os.path.join, folder)), options

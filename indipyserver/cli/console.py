@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
 from typing import Final, TextIO
 
 from indipydriver.protocol.frame import BlobFrame, Frame
+from indipydriver.protocol.texts import printable_lines
 
 from ..relay.observer import Observer
 from ..relay.peer import Peer
@@ -33,14 +33,13 @@ _STDOUT: Final = 1
 _STDERR: Final = 2
 _RESET: Final = "\x1b[0m"
 _DIM: Final = "\x1b[2m"
-_COLOURS: Final = {logging.DEBUG: _DIM, logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m"}
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_LEVEL_COLOURS: Final = {logging.DEBUG: _DIM, logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m"}
 
 
 class LogFormatter(logging.Formatter):
     """``YYYY-MM-DDTHH:MM:SS: text``, in UTC, as indiserver's.
 
-    What a record has of control characters is escaped, and further lines are indented: no device can
+    Unprintable characters in a record are escaped, and further lines are indented: no device can
     forge a line or command the terminal.
 
     Args:
@@ -52,17 +51,16 @@ class LogFormatter(logging.Formatter):
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record).rstrip()
-        text = _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text).replace("\n", "\n    ")
+        text = printable_lines(super().format(record).rstrip())
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         if not self._colour:
             return f"{when}: {text}"
-        colour = _COLOURS.get(record.levelno, "")
+        colour = _LEVEL_COLOURS.get(record.levelno, "")
         return f"{_DIM}{when}:{_RESET} {colour}{text}{_RESET if colour else ''}"
 
 
 def replace_closed_streams() -> None:
-    """Have standard streams that were closed when this process began lead nowhere.
+    """Let standard streams that were closed when this process began lead to the null device.
 
     Their numbers would be given to the next sockets, and whatever writes to standard error would write to a client.
     """
@@ -76,14 +74,14 @@ def replace_closed_streams() -> None:
 
 
 def write_out(text: str) -> None:
-    """Write on standard output, with what its encoding does not have escaped."""
+    """Write to standard output; characters that its encoding lacks are escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """May colours be used there?  Not in files and pipes, nor where NO_COLOR is set (no-color.org)."""
+    """May colours be used?  Not in files and pipes, nor if NO_COLOR is set (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -94,7 +92,7 @@ def verbose_level(verbose: int) -> int:
 
 @contextlib.contextmanager
 def attach(stream: TextIO, level: int) -> Iterator[LogStream]:
-    """Have everything that is logged in this process written to a stream, as long as the block lasts.
+    """Write everything that is logged in this process to a stream while the block lasts.
 
     Nobody waits for the stream, except at the end of the block, for a moment; see :class:`LogStream`.
     """

@@ -15,11 +15,11 @@ from ..control.wire import ControlError
 from ..spec import DEFAULT_PORT, located, parse_spec
 from .console import write_out
 from .ctltext import client_lines, driver_lines, event_line, log_lines, status_lines
+from .options import STATUS_USAGE
 
 __all__ = ["build_ctl_parser", "run_ctl"]
 
 STATUS_REFUSED: Final = 1
-STATUS_USAGE: Final = 2
 STATUS_UNREACHABLE: Final = 3
 
 _DESCRIPTION: Final = """\
@@ -56,9 +56,9 @@ def build_ctl_parser(prog: str = "indipyserver ctl") -> argparse.ArgumentParser:
         prog: What it is called.
     """
     top, common = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
-    for each, default in ((top, None), (common, argparse.SUPPRESS)):  # before the COMMAND, and behind it
+    for each, default in ((top, None), (common, argparse.SUPPRESS)):  # before the COMMAND, and after it
         add = each.add_argument
-        add("--socket", metavar="PATH", default=default, help="the control socket (default: where that port has it)")
+        add("--socket", metavar="PATH", default=default, help="the control socket (default: the one for the port)")
         port, as_json = (DEFAULT_PORT, False) if default is None else (default, default)
         add("--port", metavar="PORT", type=_port, default=port,
             help=f"the server on this port (default: {DEFAULT_PORT})")  # fmt: skip
@@ -79,10 +79,10 @@ def build_ctl_parser(prog: str = "indipyserver ctl") -> argparse.ArgumentParser:
 
     command("status", "version, uptime, where the server listens, and what has passed")
     command("drivers", "the drivers and links to other servers, with their states and devices")
-    command("clients", "who is connected, and what waits for them")
+    command("clients", "who is connected, and how much is queued for them")
     add = command("log", "the last lines of the server's log, or about one driver")
-    add("driver", nargs="?", metavar="DRIVER", help="only about this one")
-    add("-n", "--lines", type=_count, default=20, metavar="N", help="how many (default: %(default)s)")
+    add("driver", nargs="?", metavar="DRIVER", help="only about this driver")
+    add("-n", "--lines", type=_count, default=20, metavar="N", help="how many lines (default: %(default)s)")
     for name, text in (
         ("start", "start drivers that were stopped, or have ended"),
         ("stop", "stop drivers; they stay in the list, and `start` starts them again"),
@@ -105,7 +105,7 @@ def run_ctl(argv: Sequence[str], prog: str = "indipyserver") -> int:
     """Run the command.
 
     Args:
-        argv: Its arguments, behind ``ctl``.
+        argv: Its arguments, after ``ctl``.
         prog: The name of the program.
 
     Returns:
@@ -120,7 +120,7 @@ def run_ctl(argv: Sequence[str], prog: str = "indipyserver") -> int:
     except ControlError as error:
         sys.stderr.write(f"{error.text}\n")
         return STATUS_REFUSED
-    except BrokenPipeError:  # nobody reads the output any more
+    except BrokenPipeError:  # nobody is reading the output any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
@@ -182,7 +182,7 @@ async def _change(control: Control, options: argparse.Namespace) -> int:
 
 
 def _tell_started(options: argparse.Namespace, found: list[dict[str, Any]]) -> int:
-    """Say what has become of what was started; one that has ended at once says why in its log."""
+    """Report the states of what was started; if one has ended at once, show why from its log."""
     _print(options, found, lambda found: [f"{each['id']}  {each['label']}: {each['state']}" for each in found])
     ended = [each for each in found if each["state"] == "ended"]
     for each in ended:
@@ -211,7 +211,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Control, argparse.Namespace], Awaitable[
 
 
 def _absolute(path: str | None) -> str | None:
-    """The server may run in another folder."""
+    """The absolute path: the server may run in another folder."""
     return None if path is None else os.path.abspath(path)
 
 

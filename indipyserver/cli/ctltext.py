@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from indipydriver.protocol.texts import printable
+from indipydriver.protocol.texts import printable, printable_lines
 
 __all__ = ["client_lines", "driver_lines", "event_line", "log_lines", "span", "status_lines"]
 
@@ -22,7 +22,7 @@ def span(seconds: float) -> str:
 
 
 def status_lines(status: Record) -> list[str]:
-    """What the server does."""
+    """The status of the server."""
     what = "stopping" if status["stopping"] else f"running for {span(status['uptime'])}"
     served = f"{status['clients_served']} so far, {status['clients_refused']} refused"
     came, went = (f"{status[f'messages_{way}']} messages, {status[f'bytes_{way}']} bytes" for way in ("in", "out"))
@@ -78,11 +78,11 @@ def client_lines(clients: Sequence[Record], now: float | None = None) -> list[st
 
 def log_lines(lines: Iterable[Record]) -> list[str]:
     """Lines of a log."""
-    return [f"{_when(line['time'])} {line['level']}: {_escaped(line['text'])}" for line in lines]
+    return [f"{_when(line['time'])} {line['level']}: {printable_lines(line['text'])}" for line in lines]
 
 
 def event_line(event: Record) -> str:
-    """What has changed."""
+    """A change."""
     kind = event["event"]
     if kind == "log":
         return log_lines([event["line"]])[0]
@@ -90,18 +90,18 @@ def event_line(event: Record) -> str:
     if kind == "driver":
         driver = event["driver"]
         devices = ", ".join(driver["devices"])
-        return _escaped(f"{now} {driver['label']}: {driver['state']}" + (f" ({devices})" if devices else ""))
+        return printable_lines(f"{now} {driver['label']}: {driver['state']}" + (f" ({devices})" if devices else ""))
     if kind == "removed":
-        return _escaped(f"{now} {event['driver']['label']}: removed")
+        return printable_lines(f"{now} {event['driver']['label']}: removed")
     if kind == "client":
-        return _escaped(f"{now} {event['client']['label']}: connected")
+        return printable_lines(f"{now} {event['client']['label']}: connected")
     if kind == "left":
-        return _escaped(f"{now} {event['client']['label']}: gone")
+        return printable_lines(f"{now} {event['client']['label']}: gone")
     if kind == "now":
         served = len(event["drivers"]) + len(event["remotes"])
         return f"{now} {served} drivers and links, {len(event['clients'])} clients"
     if kind == "missed":
-        return f"{now} {event['count']} events were left out"
+        return f"{now} {event['count']} events were dropped"
     return f"{now} {kind}"
 
 
@@ -109,12 +109,7 @@ def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _escaped(text: str) -> str:
-    """Nothing that was logged, or that a device is called, commands the terminal."""
-    return "\n    ".join(map(printable, text.split("\n")))
-
-
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    shown = [[_escaped(cell) for cell in row] for row in rows]
+    shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]

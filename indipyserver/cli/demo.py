@@ -1,4 +1,4 @@
-"""What --demo serves: simulators, or the example instruments, which are in the checkout or in the wheel."""
+"""What --demo serves: simulators, or the example instruments, from the checkout or from the wheel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EXAMPLES: Final = ("thermostat", "camera", "led")
 
 
 def demo_words(what: str = "examples", package: str | os.PathLike[str] | None = None) -> list[str]:
-    """The words that serve a demonstration.
+    """The DRIVER arguments that serve a demonstration.
 
     Args:
         what: "examples": a thermostat, a camera and an LED; "observatory": a simulator of each instrument.
@@ -23,7 +23,7 @@ def demo_words(what: str = "examples", package: str | os.PathLike[str] | None = 
     if what == "observatory":
         return ["indipydriver.instruments.simulators:make_observatory"]
     package = package or os.path.dirname(os.path.dirname(__file__))
-    for base in (os.path.join(package, "_demo"), os.path.dirname(package)):  # as in the wheel, as in the checkout
+    for base in (os.path.join(package, "_demo"), os.path.dirname(package)):  # in the wheel, in the checkout
         files = [os.path.join(base, "examples", f"{name}.py") for name in _EXAMPLES]
         if all(map(os.path.isfile, files)):
             return [f"{file}:make_driver" for file in files]

@@ -5,8 +5,8 @@
     start DRIVER [-n "NAME"] [-c "CONFIG"] [-s "SKELETON"] [-p "PREFIX"]
     stop  DRIVER [-n "NAME"]
 
-What has blanks in it stands in double quotes; all else may.  There are no escapes: a name cannot have a
-double quote in it.  What cannot be understood is logged, and does nothing.
+Words with blanks must be in double quotes; others may be.  There are no escapes: a name cannot contain a
+double quote.  A line that cannot be understood is logged, and ignored.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from indipydriver.transport.watching import can_watch_descriptors
 
 from ..lines import MAX_LINE, CommandError, Lines
 from ..services import Services
-from ..spec import RemoteSpec, Spec, parse_spec
+from ..spec import PROGRAM_OPTIONS, RemoteSpec, Spec, parse_spec
 
 __all__ = ["MAX_LINE", "Command", "CommandError", "Fifo", "Lines", "Start", "Stop", "parse_command"]
 
 logger = logging.getLogger("indipyserver.fifo")
 
 LAST_LINE: Final = 1.0
-"""Seconds without more after which a line counts as finished though its line end is missing
+"""Seconds without further input after which a line counts as complete although its line end is missing
 (``printf 'stop driver' > fifo``)."""
-_READ: Final = 65536
+_FIFO_READ: Final = 65536
 _TOKEN: Final = re.compile(r'((?:[^\s"]|"[^"]*")+)(?:\s+|$)')
-_OPTIONS: Final = {"-n": "name", "-c": "config", "-s": "skeleton", "-p": "prefix"}
+_OPTIONS: Final = {f"-{name[0]}": name for name in PROGRAM_OPTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Start:
     """Serve what a specification names.
 
     Attributes:
-        spec: What.
+        spec: What to serve.
         name: For programs: the name of the device (INDIDEV).
         config: For programs: the configuration file (INDICONFIG).
         skeleton: For programs: the skeleton file (INDISKEL).
@@ -82,7 +82,7 @@ def parse_command(line: str) -> Command | None:
         What it says, or None for a blank line.
 
     Raises:
-        CommandError: It says nothing that makes sense.
+        CommandError: It makes no sense.
     """
     if not line.isprintable() and not line.replace("\t", " ").rstrip("\r\n").isprintable():
         raise CommandError("it contains control characters")
@@ -128,7 +128,7 @@ def _read_options(tokens: list[str]) -> tuple[str, dict[str, str]]:
     count = next((n for n, token in enumerate(tokens) if token.startswith("-")), len(tokens))
     text = " ".join(tokens[:count])
     if count > 1 and "@" not in tokens[count - 1]:  # indiserver takes `start My Camera@host` without quotes
-        raise CommandError(f"unexpected {tokens[1]!r}; put double quotes around what contains blanks")
+        raise CommandError(f"unexpected {tokens[1]!r}; put double quotes around words with blanks")
     options: dict[str, str] = {}
     rest = iter(tokens[count:])
     for token in rest:
@@ -147,7 +147,7 @@ def _read_options(tokens: list[str]) -> tuple[str, dict[str, str]]:
 class Fifo:
     """Carries out the commands that are written to a FIFO.
 
-    Those for the same spec are carried out one after the other; a driver that is slow to end holds up no others.
+    Commands for the same spec are carried out in turn; a driver that is slow to end does not hold up others.
 
     Args:
         path: The FIFO, which must exist.
@@ -165,10 +165,10 @@ class Fifo:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
-        """Begin to read; needs the running event loop.
+        """Begin to read; needs a running event loop.
 
         Raises:
-            OSError: There is none, it is something else, it may not be read, another process reads it, or this
+            OSError: It does not exist, is not a FIFO, may not be read, another process reads it, or this
             platform has no FIFOs that an event loop can watch.
         """
         loop = asyncio.get_running_loop()
@@ -176,7 +176,7 @@ class Fifo:
             raise OSError(errno.ENOTSUP, "this platform has no FIFOs that can be watched")
         if not stat.S_ISFIFO(os.stat(self.path).st_mode):
             raise OSError(errno.EINVAL, "it is not a FIFO")
-        # Open for writing too, so that there is never an end of file when a writer goes.
+        # Opened for writing too, so that there is no end of file when a writer closes it.
         fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if not stat.S_ISFIFO(os.fstat(fd).st_mode):  # replaced meanwhile
@@ -190,7 +190,7 @@ class Fifo:
         self._fd = fd
 
     async def close(self) -> None:
-        """Read no more, and give up what is not done yet."""
+        """Stop reading, and give up commands that are not finished."""
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
             self._file.close()
@@ -204,7 +204,7 @@ class Fifo:
 
     def _readable(self) -> None:
         try:
-            data = os.read(self._fd, _READ)
+            data = os.read(self._fd, _FIFO_READ)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -264,7 +264,7 @@ class Fifo:
 
 
 def _lock(fd: int) -> None:
-    """Two readers of one FIFO would each get some pieces of the commands."""
+    """Lock the FIFO, because two readers would each get some pieces of the commands."""
     try:
         import fcntl
     except ImportError:

@@ -1,4 +1,4 @@
-"""Runs one Python driver over standard input and output, as another server wants it: what --register starts."""
+"""Runs one Python driver over standard input and output for another server. --register makes programs start it."""
 
 from __future__ import annotations
 

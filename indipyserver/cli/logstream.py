@@ -14,20 +14,20 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Final, TextIO, TypeAlias
 
-__all__ = ["FLUSH", "MOST_LINES", "MOST_WAITING", "LogStream"]
+__all__ = ["MOST_STREAM_LINES", "MOST_STREAM_TEXT", "READER_FLUSH", "LogStream"]
 
-MOST_WAITING: Final = 1 << 20
+MOST_STREAM_TEXT: Final = 1 << 20
 """Characters that may wait for a reader."""
-MOST_LINES: Final = 10_000
+MOST_STREAM_LINES: Final = 10_000
 """Lines that may wait for a reader."""
-FLUSH: Final = 1.0
-"""Seconds that a reader gets at the end to take what waits."""
-_AT_ONCE: Final = 1 << 16  # characters
-_MOMENT: Final = 0.1
+READER_FLUSH: Final = 1.0
+"""Seconds that a reader has at the end to take what waits."""
+_WRITTEN_AT_ONCE: Final = 1 << 16  # characters
+_FLUSH_STEP: Final = 0.1
 
 
 class _Mark(Enum):
-    """What can stand between lines."""
+    """What can occur between lines."""
 
     GAP = auto()
     """Lines were dropped here."""
@@ -36,7 +36,7 @@ class _Mark(Enum):
 
 
 _Item: TypeAlias = str | _Mark | threading.Event
-"""A line, a mark, or what is set when all before it is written."""
+"""A line, a mark, or an event to set when everything before it has been written."""
 _Failure: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None] | None
 
 
@@ -51,13 +51,18 @@ class LogStream(logging.Handler):
 
     Args:
         stream: Where to write.
-        formatter: Makes lines of records.
+        formatter: Turns records into lines.
         most: Characters that may wait; a longer line is taken if nothing waits.
         most_lines: Lines that may wait.
     """
 
     def __init__(
-        self, stream: TextIO, formatter: logging.Formatter, *, most: int = MOST_WAITING, most_lines: int = MOST_LINES
+        self,
+        stream: TextIO,
+        formatter: logging.Formatter,
+        *,
+        most: int = MOST_STREAM_TEXT,
+        most_lines: int = MOST_STREAM_LINES,
     ) -> None:
         super().__init__()
         self.setFormatter(formatter)
@@ -65,20 +70,20 @@ class LogStream(logging.Handler):
         self._raw = _raw(stream)
         self._most = most
         self._most_lines = most_lines
-        self._queue: SimpleQueue[_Item] = SimpleQueue()  # may be put to wherever a signal handler interrupts
-        self._guard = threading.RLock()  # of what follows; reentrant for the same reason
+        self._queue: SimpleQueue[_Item] = SimpleQueue()  # a signal handler may put to it at any point
+        self._guard = threading.RLock()  # guards what follows; reentrant for the same reason
         self._size = 0  # characters that wait or are being written
         self._lines = 0
-        self._dropped = 0  # since the last gap; while there are any, no line is taken
+        self._dropped = 0  # since the last gap; while there are any, no line is accepted
         self._closed = False
         with contextlib.suppress(OSError, ValueError):  # closed
             stream.flush()
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
-        with contextlib.suppress(RuntimeError):  # no more threads
+        with contextlib.suppress(RuntimeError):  # no more threads can be started
             self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have a record written."""
+        """Queue a record for writing."""
         try:
             line = self.format(record)
         except RecursionError:
@@ -89,12 +94,12 @@ class LogStream(logging.Handler):
             self.write_line(line)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Tell of a record that cannot be formatted, in the log itself."""
+        """Report in the log itself that a record cannot be formatted."""
         where = f"{record.pathname}:{record.lineno}"
         self.write_line(self._line(f"what is logged at {where} cannot be written", sys.exc_info()))
 
     def write_line(self, line: str) -> None:
-        """Have a line written, as it is."""
+        """Queue a line for writing, as it is."""
         line += "\n"
         if not self._thread.is_alive():
             with contextlib.suppress(Exception):
@@ -112,19 +117,19 @@ class LogStream(logging.Handler):
                 self._queue.put(line)
 
     def flush(self) -> None:
-        """Wait until everything is written, at most :data:`FLUSH` seconds; a signal handler may call it too."""
+        """Wait until everything is written, at most :data:`READER_FLUSH` seconds; a signal handler may call it too."""
         if self._thread.is_alive() and not self._closed:
             done = threading.Event()
             self._queue.put(done)
-            done.wait(FLUSH)
+            done.wait(READER_FLUSH)
 
     def close(self) -> None:
-        """Write what waits, and end the thread; what the stream does not take in :data:`FLUSH` seconds is lost."""
+        """Write what waits, and end the thread; what is not taken in :data:`READER_FLUSH` seconds is lost."""
         if not self._closed:
             self._closed = True
             self._queue.put(_Mark.END)
-            with contextlib.suppress(KeyboardInterrupt, RuntimeError):  # somebody is in a hurry; it was never started
-                self._thread.join(FLUSH)
+            with contextlib.suppress(KeyboardInterrupt, RuntimeError):  # a second signal; or it was never started
+                self._thread.join(READER_FLUSH)
         super().close()
 
     def _line(self, text: str, failure: _Failure = None) -> str:
@@ -151,7 +156,7 @@ class LogStream(logging.Handler):
                 mark.set()
 
     def _take(self) -> tuple[list[str], _Mark | threading.Event | None]:
-        """Lines to write at once, and what follows them; waits for the first."""
+        """Lines to write together, and the mark that follows them; waits for the first."""
         lines: list[str] = []
         size = 0
         item = self._queue.get()
@@ -159,21 +164,21 @@ class LogStream(logging.Handler):
             while isinstance(item, str):
                 lines.append(item)
                 size += len(item)
-                if size >= _AT_ONCE:
+                if size >= _WRITTEN_AT_ONCE:
                     return lines, None
                 item = self._queue.get_nowait()
             return lines, item
         return lines, None
 
     def _pass_on(self, lines: list[str], missing: int) -> int:
-        """Write lines, after the number of those that are missing before them; returns how many now are."""
+        """Write lines, preceded by the number of those that are missing; returns how many are missing now."""
         text = "".join(lines)
         size = len(text)
         if missing:
             text = self._line(f"lines of this log that could not be written here in time: {missing}") + "\n" + text
         try:
             self._write(text)
-        except Exception:  # a reader that is gone, a full disk, whatever a stream may raise
+        except Exception:  # the reader is gone, the disk is full, or whatever else a stream may raise
             return missing + len(lines)
         finally:
             with self._guard:
@@ -186,7 +191,7 @@ class LogStream(logging.Handler):
             self._stream.write(text)
             self._stream.flush()
             return
-        text = text.replace("\n", _NEWLINE)
+        text = text.replace("\n", _LINE_END)
         data = memoryview(text.encode(self._stream.encoding or "utf-8", "backslashreplace"))
         while data:
             taken = self._raw.write(data)
@@ -196,11 +201,11 @@ class LogStream(logging.Handler):
                 data = data[taken:]
 
 
-_NEWLINE: Final = "\r\n" if sys.platform == "win32" else "\n"
+_LINE_END: Final = "\r\n" if sys.platform == "win32" else "\n"
 
 
 def _raw(stream: TextIO) -> io.RawIOBase | None:
-    """What is below the buffers of a stream, if it is a file, a pipe or a terminal."""
+    """The raw stream below the buffers, if it is a file, a pipe or a terminal."""
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)
     return raw if isinstance(raw, io.RawIOBase) else None
@@ -210,4 +215,4 @@ def _wait_for_room(raw: io.RawIOBase) -> None:
     try:
         select.select([], [raw], [])
     except (OSError, ValueError):  # it is closed, has a high number, or cannot be watched
-        time.sleep(_MOMENT)
+        time.sleep(_FLUSH_STEP)

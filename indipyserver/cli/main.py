@@ -1,4 +1,4 @@
-"""The command ``indipyserver``: does what its arguments ask for, with the flags of indiserver and more."""
+"""The command ``indipyserver``, with the flags of indiserver and more."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
 
 from ..signals import stats_request_ignored
 from .access import context_to_other_servers
 from .arguments import read_arguments
 from .console import replace_closed_streams
-from .options import build_parser
+from .options import STATUS_USAGE, build_parser
 
 __all__ = ["main"]
-
-_STATUS_USAGE: Final = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 after --help and --version, 2 for wrong usage, 1 if it cannot serve, or has nothing
-        left to serve, and 128 and its number after a signal; for --check see :func:`.run_check`.
+        left to serve, and 128 plus its number after a signal; for --check see :func:`.run_check`.
     """
     replace_closed_streams()
     words = list(sys.argv[1:] if argv is None else argv)
@@ -43,14 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             try:
                 options = read_arguments(parser, words)
             except SystemExit as end:  # argparse has said why
-                return end.code if isinstance(end.code, int) else _STATUS_USAGE
+                return end.code if isinstance(end.code, int) else STATUS_USAGE
             return _do(parser, options)
         except KeyboardInterrupt:  # while it is still importing what it needs
             return 128 + signal.SIGINT
 
 
 def _do(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """What the arguments ask for; returns the exit status."""
+    """Do what the arguments request; returns the exit status."""
     if options.new is not None:
         return _write_driver(*options.new)
     if options.register is not None or options.unregister is not None:
@@ -71,7 +68,7 @@ def _do(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     takes_commands = options.fifo is not None or options.control is not None
     if not (options.drivers or options.configured or takes_commands):
         parser.print_help(sys.stderr)
-        return _STATUS_USAGE
+        return STATUS_USAGE
     from .serving import serve
 
     return serve(options, _program_name())
@@ -88,7 +85,7 @@ def _write_driver(kind: str, file: str) -> int:
         test = write_driver(kind, path)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
-        return _STATUS_USAGE
+        return STATUS_USAGE
     sys.stdout.write(
         f"{path} is a driver that works as it is, and {test} tests it.\n"
         f"to serve it:  indipyserver {path}:make_driver\n"

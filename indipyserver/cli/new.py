@@ -11,11 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from indipydriver.protocol.limits import LIBINDI_NAME
+
 __all__ = ["KINDS", "write_driver"]
 
-_LONGEST_DEVICE: Final = 63  # bytes that libindi's clients keep
 _TAKEN: Final = ("indipydriver", "indipyserver", "indipyclient", "pytest", "conftest")
-"""Modules that the driver or its test needs, and a file that pytest takes for its own."""
+"""Modules that the driver or its test needs, and a file name that pytest uses itself."""
 
 
 class _Kind(NamedTuple):
@@ -26,9 +27,9 @@ class _Kind(NamedTuple):
         body: The body of the class.
         test: What the test does when it is connected.
         imports: Further imports of the driver.
-        also: What else it needs of `indipydriver.instruments`.
+        also: What else it needs from `indipydriver.instruments`.
         connect: The end of its connect().
-        words: What it is; None: its name here.
+        words: What the instrument is called; None: the name of the kind.
     """
 
     base: str
@@ -47,13 +48,13 @@ KINDS: Final = {
         maximum = 50_000  # steps
 
         async def move_to(self, position):
-            """Move to a position; return when it is there."""
+            """Move to a position; return when the focuser has arrived."""
             while self.position != position:  # replace this by what your hardware needs
                 await asyncio.sleep(0.1)
                 self.position += max(-500, min(500, position - self.position))
 
         async def abort(self):
-            """Stop the hardware. move_to() has been cancelled before."""
+            """Stop the hardware. move_to() has already been cancelled."""
         ''',
         """\
         await client.set_number(NAME, "ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=2000)
@@ -67,7 +68,7 @@ KINDS: Final = {
         filters = ("Luminance", "Red", "Green", "Blue", "H_Alpha")
 
         async def select(self, slot):
-            """Turn to a slot, from 1; return when it is there."""
+            """Turn to a slot, from 1; return when the wheel has arrived."""
             await asyncio.sleep(1)  # replace this by what your hardware needs
         ''',
         """\
@@ -81,7 +82,7 @@ KINDS: Final = {
         "Rotator",
         '''\
         async def turn_to(self, angle):
-            """Turn to an angle in degrees; return when it is there."""
+            """Turn to an angle in degrees; return when the rotator has arrived."""
             while self.angle != angle:  # replace this by what your hardware needs
                 await asyncio.sleep(0.1)
                 self.angle += max(-1, min(1, angle - self.angle))
@@ -102,14 +103,14 @@ KINDS: Final = {
             """Ask the hardware where it points: self.coordinates = hours, degrees."""
 
         async def slew_to(self, ra, dec):
-            """Slew to coordinates of now; return when it is there."""
+            """Slew to coordinates (JNow); return when the mount has arrived."""
             await asyncio.sleep(5)  # replace this by what your hardware needs
 
         async def abort(self):
-            """Stop the hardware. slew_to() has been cancelled before."""
+            """Stop the hardware. slew_to() has already been cancelled."""
 
         async def set_tracking(self, on):
-            """Begin or end to follow the sky."""
+            """Start or stop following the sky."""
         ''',
         """\
         await client.set_number(NAME, "EQUATORIAL_EOD_COORD", RA=5, DEC=20)
@@ -140,10 +141,10 @@ KINDS: Final = {
         '''\
         async def guide(self, direction, seconds):
             """Move slowly for a time; return when it is over."""
-            try:  # replace this by what your hardware needs: here the relay of this direction is closed
+            try:  # replace this with what your hardware needs: close the relay of this direction here
                 await asyncio.sleep(seconds)
             finally:
-                """Open the relay, also when the pulse was cancelled."""
+                """Open the relay, even if the pulse was cancelled."""
         ''',
         """\
         await client.set_number(NAME, "TELESCOPE_TIMED_GUIDE_NS", TIMED_GUIDE_N=500, TIMED_GUIDE_S=0)
@@ -155,7 +156,7 @@ KINDS: Final = {
         "Dome",
         '''\
         async def turn_to(self, azimuth):
-            """Turn to an azimuth in degrees; return when it is there."""
+            """Turn to an azimuth in degrees; return when the dome has arrived."""
             while abs(way := (azimuth - self.azimuth + 180) % 360 - 180) > 0.1:  # replace this
                 await asyncio.sleep(0.1)
                 self.azimuth += max(-1, min(1, way))
@@ -181,7 +182,7 @@ KINDS: Final = {
             await asyncio.sleep(10)
 
         async def abort(self):
-            """Stop the motor. What moves the roof has been cancelled before."""
+            """Stop the motor. What moves the roof has already been cancelled."""
         ''',
         """\
         await client.set_switch(NAME, "DOME_PARK", PARK="On")
@@ -201,7 +202,7 @@ KINDS: Final = {
             await asyncio.sleep(3)
 
         async def abort(self):
-            """Stop the motor. What moves the cap has been cancelled before."""
+            """Stop the motor. What moves the cap has already been cancelled."""
         ''',
         """\
         await client.set_switch(NAME, "CAP_PARK", UNPARK="On")
@@ -215,10 +216,10 @@ KINDS: Final = {
         "LightBox",
         '''\
         async def set_light(self, on):
-            """Switch it on or off."""
+            """Turn it on or off."""
 
         async def set_brightness(self, value):
-            """Make it brighter or darker, from 0 to 255. Remove this if it cannot be dimmed."""
+            """Set the brightness, from 0 to 255. Remove this if it cannot be dimmed."""
         ''',
         """\
         await client.set_switch(NAME, "FLAT_LIGHT_CONTROL", FLAT_LIGHT_ON="On")
@@ -251,7 +252,7 @@ KINDS: Final = {
         "GPS",
         '''\
         async def read_fix(self):
-            """Ask the receiver; None as long as it does not know where it is."""
+            """Ask the receiver; None while it does not know where it is."""
             return Fix(latitude=50.9, longitude=11.7, elevation=360)  # replace this by what your hardware needs
         ''',
         """\
@@ -312,7 +313,7 @@ KINDS: Final = {
         words="board with inputs",
     ),
 }
-"""The kinds of instruments for which a driver can be begun."""
+"""The kinds of instruments for which there is a beginning."""
 
 _DRIVER: Final = '''\
 """A driver for {article} {kind}. Serve it with: indipyserver {file}:make_driver"""
@@ -324,7 +325,7 @@ from indipydriver.instruments import {names}
 
 class {name}({base}):
     async def connect(self):
-        """Open the hardware and see whether it is there; an exception says why it cannot be connected."""{connect}
+        """Open the hardware and check that it answers; an exception says why it cannot be connected."""{connect}
 
     async def disconnect(self):
         """Close the hardware."""
@@ -367,14 +368,14 @@ def write_driver(kind: str, path: Path) -> Path:
 
     Args:
         kind: One of KINDS.
-        path: The file of the driver; its test comes beside it.
+        path: The file of the driver; its test is written beside it.
 
     Returns:
         The file of the test.
 
     Raises:
-        ValueError: There is no such kind, or the file has no name for a module, or that of another one.
-        OSError: A file is there already, or cannot be written.
+        ValueError: There is no such kind, or the file's name is not that of a module, or that of an existing module.
+        OSError: A file exists already, or cannot be written.
     """
     if kind not in KINDS:
         raise ValueError(f"{kind!r} must be one of {', '.join(KINDS)}")
@@ -389,8 +390,8 @@ def write_driver(kind: str, path: Path) -> Path:
     if name in ("InstrumentDriver", about.base, *about.also) or keyword.iskeyword(name) or not name.isidentifier():
         name = f"My{name}"
     device = _device_name(name)
-    if len(device) > _LONGEST_DEVICE:
-        raise ValueError(f"{path.name!r} is too long: the name of a device has at most {_LONGEST_DEVICE} characters")
+    if len(device) > LIBINDI_NAME:
+        raise ValueError(f"{path.name!r} is too long: the name of a device has at most {LIBINDI_NAME} characters")
     test = path.with_name(f"test_{path.name}")
     names = sorted([about.base, "InstrumentDriver", *about.also], key=lambda one: (not one.isupper(), one))
     values = {
@@ -413,14 +414,14 @@ def write_driver(kind: str, path: Path) -> Path:
     )
     for file in (path, test):
         if file.exists():
-            raise FileExistsError(f"{file} is there already")
+            raise FileExistsError(f"{file} exists already")
     path.write_text(made, encoding="utf-8")
     test.write_text(tested, encoding="utf-8")
     return test
 
 
 def _is_taken(module: str) -> bool:
-    """Is there another module of this name, which could not be imported any more beside the driver?"""
+    """Is there another module of this name, which the driver would hide?"""
     if module in _TAKEN or module in sys.stdlib_module_names or module.startswith("__"):
         return True
     installed = PathFinder.find_spec(module, [sysconfig.get_path(where) for where in ("purelib", "platlib")])
@@ -428,7 +429,7 @@ def _is_taken(module: str) -> bool:
 
 
 def _device_name(name: str) -> str:
-    """The name of the device, as the class of instruments makes it of the name of a class."""
+    """The name of the device, as instruments derive it from the name of their class."""
     made = name[:1]
     for before, letter in pairwise(name):
         made += f" {letter}" if letter.isupper() and (before.islower() or before.isdigit()) else letter

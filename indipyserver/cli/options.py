@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from .. import version
 from ..ipyserver import MAX_CONNECTIONS
-from ..routing.outbox import OutboxLimits
+from ..routing.outbox import MIB, OutboxLimits
 from ..sources.exdriver import RESTARTS
 from ..spec import DEFAULT_PORT, Spec, parse_spec
 from .access import add_options
 
-__all__ = ["MIB", "UNIX_SOCKET", "USUAL_CONTROL", "build_parser"]
+__all__ = ["STATUS_USAGE", "UNIX_SOCKET", "USUAL_CONTROL", "build_parser"]
 
+STATUS_USAGE: Final = 2
+"""Exit status where the command line or a file that it names is wrong; that of argparse."""
 USUAL_CONTROL: Final = "\0"
-"""The control socket where it usually is; no path can be that."""
+"""Stands for the control socket in its default place; it is not a possible path."""
 
 UNIX_SOCKET: Final = "/tmp/indiserver"
-"""Where libindi's clients look."""
-MIB: Final = 1 << 20
-_LIMITS: Final = OutboxLimits()
+"""The local socket where libindi's clients look."""
+_USUAL_LIMITS: Final = OutboxLimits()
+_Add: TypeAlias = Callable[..., argparse.Action]
 
 _DESCRIPTION: Final = """\
 Serve INDI drivers to INDI clients.
@@ -72,7 +74,7 @@ def _spec(text: str) -> Spec:
 
 
 def _host(text: str) -> str:
-    """A name or an address; for scripts, "" stands for all interfaces, but here it is a variable that was not set."""
+    """A name or an address. For scripts, "" stands for all interfaces, but here it is probably an unset variable."""
     if not text:
         raise argparse.ArgumentTypeError("a host is a name or an address; 0.0.0.0 or :: means all interfaces")
     return text
@@ -98,7 +100,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     """What the command understands.
 
     Args:
-        prog: The name it was started by.
+        prog: The name under which it was started.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -114,9 +116,9 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("drivers", metavar="DRIVER", nargs="*", type=_spec, help="what to serve, see above")
+    add("drivers", metavar="DRIVER", nargs="*", type=_spec, help="what to serve (see above)")
     add("--demo", nargs="?", const="examples", choices=("examples", "observatory"), metavar="WHAT",
-        help="serve a demonstration too: examples (a thermostat, a camera and an LED; the default), "
+        help="also serve a demonstration: examples (a thermostat, a camera and an LED; the default), "
         "or observatory (a simulator of each instrument)")  # fmt: skip
 
     add(
@@ -125,34 +127,44 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
         help="read options and drivers from this TOML file; those of the command line take precedence",
     )
 
-    add = parser.add_argument_group("where").add_argument
+    _add_places(parser.add_argument_group("where").add_argument)
+    add_options(parser)
+    _add_bounds(parser.add_argument_group("what is allowed").add_argument)
+    _add_run_time(parser.add_argument_group("at run time").add_argument)
+    _add_writing(parser.add_argument_group("write a driver").add_argument)
+    _add_listing(parser.add_argument_group("list a driver where KStars and INDI Web Manager look").add_argument)
+    _add_checking(parser.add_argument_group("check a driver").add_argument)
+    return parser
+
+
+def _add_places(add: _Add) -> None:
     add("-p", "--port", type=_number(0, 65535), default=DEFAULT_PORT, metavar="PORT",
         help="TCP port; 0: any free one, which the first line of the log names (default: %(default)s)")  # fmt: skip
     add("--host", action="append", type=_host, metavar="HOST",
         help="listen on this name or address, 0.0.0.0 or :: for all; may be repeated (default: localhost)")  # fmt: skip
     add("-u", "--unix-socket", default=None, metavar="NAME",
-        help=f"listen on this local socket too, abstract on Linux (default: {UNIX_SOCKET}, if it is free)")  # fmt: skip
+        help=f"also listen on this local socket, abstract on Linux (default: {UNIX_SOCKET}, if free)")  # fmt: skip
     add("--no-unix-socket", dest="unix_socket", action="store_const", const="", help="listen on TCP only")
     add("--unix-any-user", action="store_true",
         help="let every user of this machine use the local socket, and not only yourself and root")  # fmt: skip
 
-    add_options(parser)
 
-    add = parser.add_argument_group("what is allowed").add_argument
+def _add_bounds(add: _Add) -> None:
     add("--max-clients", type=_number(1, 1_000_000), default=MAX_CONNECTIONS, metavar="N",
         help="clients at the same time (default: %(default)s)")  # fmt: skip
-    add("-m", "--max-queue", type=_number(1, 1 << 40), default=_LIMITS.total // MIB, metavar="MB",
-        help="disconnect a client for which more than this waits (default: %(default)s)")  # fmt: skip
-    add("-d", "--max-stream-queue", type=_number(0, 1 << 40), default=_LIMITS.stream // MIB, metavar="MB",
-        help="leave out older video frames for a client for which more than this waits, 0: never "
+    add("-m", "--max-queue", type=_number(1, 1 << 40), default=_USUAL_LIMITS.total // MIB, metavar="MB",
+        help="disconnect a client if more than this waits for it (default: %(default)s)")  # fmt: skip
+    add("-d", "--max-stream-queue", type=_number(0, 1 << 40), default=_USUAL_LIMITS.stream // MIB, metavar="MB",
+        help="drop older video frames if more than this waits for a client, 0: never "
         "(default: %(default)s)")  # fmt: skip
     add("-r", "--restarts", type=_number(0, 1_000_000_000), default=RESTARTS, metavar="N",
         help="restart a driver that ends this often; a minute without failure resets the count "
         "(default: %(default)s)")  # fmt: skip
 
-    add = parser.add_argument_group("at run time").add_argument
+
+def _add_run_time(add: _Add) -> None:
     add("-f", "--fifo", metavar="PATH",
-        help="start and stop drivers as lines in this FIFO say: start DRIVER [-n NAME] [-c CONFIG] [-s SKELETON] "
+        help="start and stop drivers with lines in this FIFO: start DRIVER [-n NAME] [-c CONFIG] [-s SKELETON] "
         "[-p PREFIX], stop DRIVER [-n NAME]")  # fmt: skip
     add("--control", nargs="?", const=USUAL_CONTROL, metavar="PATH", type=_control,
         help="let yourself and root see and control this server with `%(prog)s ctl`, through a local socket at PATH "
@@ -163,17 +175,19 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     add("--log-level", choices=("debug", "info", "warning", "error"), help="log from this level on, whatever -v says")
     add("--version", action="version", version=f"indipyserver {version}")
 
-    add = parser.add_argument_group("write a driver").add_argument
-    add("--reload", action="store_true", help="start again whenever a Python file beside the drivers has changed")
+
+def _add_writing(add: _Add) -> None:
+    add("--reload", action="store_true", help="restart whenever a Python file beside the drivers has changed")
     add("--new", nargs=2, metavar=("KIND", "FILE"),
         help="serve nothing: write the beginning of a driver and its test; "
         "KIND: camera, cap, dome, focuser, gps, guider, inputs, light, mount, outputs, power, roof, rotator, "
         "weather, wheel")  # fmt: skip
 
-    add = parser.add_argument_group("list a driver where KStars and INDI Web Manager look").add_argument
+
+def _add_listing(add: _Add) -> None:
     add("--register", metavar="DRIVER", type=_spec,
-        help="serve nothing: list this Python driver, and make the program that starts it")  # fmt: skip
-    add("--unregister", metavar="LABEL", help="remove what --register has made")
+        help="serve nothing: register this Python driver, and write the program that starts it")  # fmt: skip
+    add("--unregister", metavar="LABEL", help="remove what --register has created")
     add("--label", action="append", metavar="LABEL",
         help="the name in the list, and of the device; repeat it for several instruments of this kind")  # fmt: skip
     add(
@@ -181,11 +195,11 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
     )
     add("--system", action="store_true", help="for all users, which needs the rights of root (default: for yourself)")
 
-    add = parser.add_argument_group("check a driver").add_argument
+
+def _add_checking(add: _Add) -> None:
     add("--check", metavar="DRIVER", type=_spec, nargs="?", const=True,
         help="serve nothing: start this driver, talk to it as a strict client, and report what is wrong with it; "
         "exit status 0: fine, 1: errors or warnings, 2: it cannot be started")  # fmt: skip
     add("--json", action="store_true", help="report as JSON")
-    add("--timeout", type=_seconds, metavar="SECONDS", help="how long it may take to answer (default: 5)")
+    add("--timeout", type=_seconds, metavar="SECONDS", help="how long the driver may take to answer (default: 5)")
     add("--act", action="store_true", help="also send commands that may move, expose or switch something")
-    return parser

@@ -1,4 +1,4 @@
-"""Listing Python drivers where KStars and INDI Web Manager look, and removing them again."""
+"""Adds Python drivers to the lists that KStars and INDI Web Manager read, and removes them again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
+from indipydriver.protocol.limits import LIBINDI_NAME
 from indipydriver.standard import Interface
 
 from ..loading import load_drivers
@@ -26,8 +27,7 @@ __all__ = ["Places", "Registered", "register", "unregister"]
 SYSTEM_LISTS: Final = Path("/usr/share/indi")
 _MARK: Final = "made by indipyserver, register"
 _COPIES: Final = ".copies-of-the-system"
-_LONGEST: Final = 63
-_HERE: Final = Path(__file__).resolve().parents[2]
+_PACKAGE_FOLDER: Final = Path(__file__).resolve().parents[2]
 """The folder that this package is in."""
 _GROUPS: Final = {
     Interface.CCD: "CCDs",
@@ -52,7 +52,7 @@ class Places:
     Attributes:
         lists: The folder of the lists.
         programs: The folder of the programs that the lists name; it has to be on PATH.
-        system: The lists of the system, which are copied beside those of a user; None: `lists` is that folder.
+        system: The lists of the system, which are copied to those of a user; None: `lists` is that folder.
     """
 
     lists: Path
@@ -61,12 +61,12 @@ class Places:
 
     @classmethod
     def of_system(cls) -> Places:
-        """Those of all users."""
+        """The places for all users."""
         return cls(SYSTEM_LISTS, Path("/usr/local/bin"))
 
     @classmethod
     def of_user(cls) -> Places:
-        """Those of this user."""
+        """The places of this user."""
         return cls(Path.home() / ".local/share/indi", Path.home() / ".local/bin", SYSTEM_LISTS)
 
 
@@ -88,27 +88,27 @@ class Registered:
 def register(
     spec: PythonSpec, places: Places, labels: Sequence[str] = (), group: str | None = None
 ) -> list[Registered]:
-    """List a driver, once for each label; what is listed under a label already is replaced.
+    """Register a driver, once for each label; an existing entry for a label is replaced.
 
     Args:
         spec: The Python code that makes the driver.
-        places: Where.
+        places: Where to register it.
         labels: Names of the instances; none: the name of the device.
-        group: The group in the lists; by default what the device says that it is.
+        group: The group in the lists; by default according to what the device says it is.
 
     Raises:
-        ImportError: The driver cannot be made.
+        ImportError: The driver cannot be created.
         ValueError: It cannot be registered; the text says why.
         OSError: A file cannot be written.
     """
-    start = _start(spec)  # before it is imported: it may go to another folder
+    start = _start(spec)  # before it is imported: it may change to another folder
     names, found, version = _examine(spec)
     labels = list(dict.fromkeys(labels or names[:1]))
     if len(names) > 1 and len(labels) > 1:
-        raise ValueError(f"this driver has {len(names)} devices, so it cannot be there twice")
+        raise ValueError(f"this driver has {len(names)} devices, so it cannot be registered twice")
     made = [_entry(label, places) for label in labels]
     if len({one.program for one in made}) < len(made):
-        raise ValueError("these names differ in signs only that a program's name cannot have")
+        raise ValueError("these names differ only in characters that a program's name cannot have")
     for one in made:
         _check_free(one, places)
     for one in made:
@@ -120,10 +120,10 @@ def register(
 
 
 def unregister(label: str, places: Places) -> Registered:
-    """Remove an entry, and all that came with it.
+    """Remove an entry, and everything that was created with it.
 
     Raises:
-        ValueError: There is none; the text names those that there are.
+        ValueError: There is no such entry; the text names the existing ones.
         OSError: A file cannot be removed.
     """
     ours = {one.label: one for one in _ours(places)}
@@ -137,7 +137,7 @@ def unregister(label: str, places: Places) -> Registered:
     if places.system is not None and not ours:
         _remove_copies(places.lists)
         for folder in (places.lists, places.programs):
-            with contextlib.suppress(OSError):  # there is something else in it, or it has gone already
+            with contextlib.suppress(OSError):  # it is not empty, or has gone already
                 folder.rmdir()
     return one
 
@@ -154,7 +154,7 @@ def _examine(spec: PythonSpec) -> tuple[list[str], str, str]:
         if kept is not None:
             os.environ["INDIDEV"] = kept
     if len(drivers) > 1:
-        raise ValueError(f"{spec.text!r} makes {len(drivers)} drivers: register what makes one of them")
+        raise ValueError(f"{spec.text!r} makes {len(drivers)} drivers: register a function that makes only one")
     devices: Mapping[str, Any] = drivers[0].data
     if not devices:
         raise ValueError(f"{spec.text!r} makes a driver without devices")
@@ -170,23 +170,25 @@ def _examine(spec: PythonSpec) -> tuple[list[str], str, str]:
 
 
 def _entry(label: str, places: Places) -> Registered:
-    if not label.strip() or len(label) > _LONGEST or not (label.isascii() and label.isprintable()) or "/" in label:
-        raise ValueError(f"{label!r} cannot be the name of a device: up to {_LONGEST} ASCII characters without / can")
+    if not label.strip() or len(label) > LIBINDI_NAME or not (label.isascii() and label.isprintable()) or "/" in label:
+        raise ValueError(
+            f"{label!r} cannot be the name of a device: up to {LIBINDI_NAME} ASCII characters without / can"
+        )
     stem = "indi_" + re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
     if stem == "indi_":
         raise ValueError(f"{label!r} has no letter and no digit")
-    stem = stem.replace("_sk", "-sk")  # a list with _sk in its name is taken for a skeleton
+    stem = stem.replace("_sk", "-sk")  # a list with _sk in its name counts as a skeleton
     return Registered(label, places.lists / f"{stem}.xml", places.programs / stem)
 
 
 def _start(spec: PythonSpec) -> tuple[list[str], list[str]]:
-    """The command that starts the driver with this Python from whatever folder, and the paths where it looks."""
+    """The command that starts the driver with this Python from any folder, and the paths that it searches."""
     source = os.path.realpath(spec.source) if spec.source.endswith(".py") else spec.source
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if not spec.source.endswith(".py"):
         paths.append(os.getcwd())
-    if _HERE.name not in ("site-packages", "dist-packages"):  # a checkout, with nothing installed
-        paths.append(str(_HERE))
+    if _PACKAGE_FOLDER.name not in ("site-packages", "dist-packages"):  # a checkout, with nothing installed
+        paths.append(str(_PACKAGE_FOLDER))
     command = [sys.executable, "-P", "-m", "indipyserver.cli.launch", f"{source}:{spec.attribute}"]
     return command, [*map(os.path.abspath, paths)]
 
@@ -265,17 +267,17 @@ def _ours(places: Places) -> Iterator[Registered]:
 def _check_free(one: Registered, places: Places) -> None:
     for path in (one.program, one.list):
         if os.path.lexists(path) and not _is_ours(path):
-            raise ValueError(f"{path} is there already, and not of ours")
+            raise ValueError(f"{path} exists already, and was not made by this program")
     for folder in {places.lists, places.system or places.lists}:
         for path in sorted(folder.glob("*.xml")) if folder.is_dir() else ():
             if one.label in _labels(path) and not (path == one.list and _is_ours(path)):
-                raise ValueError(f"{one.label!r} is in {path} already: give it another name with --label")
+                raise ValueError(f"{one.label!r} is already in {path}: choose another name with --label")
 
 
 def _copy_lists(lists: Path, system: Path) -> None:
-    """Copy the lists of the system: KStars and INDI Web Manager look into one folder only.
+    """Copy the lists of the system: KStars and INDI Web Manager look in only one folder.
 
-    What the user has put there stays: only copies that were made here are made anew.
+    The user's own files stay: only copies that were made here are updated.
     """
     earlier = _copies(lists)
     copied = []

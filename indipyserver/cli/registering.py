@@ -1,4 +1,4 @@
-"""The command's ``--register`` and ``--unregister``: what they do, and what they tell."""
+"""The command's ``--register`` and ``--unregister``: their actions and their output."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import os
 import sys
 
 from ..spec import PythonSpec
+from .options import STATUS_USAGE
 from .register import Places, Registered, register, unregister
 
 __all__ = ["change_lists"]
-
-_STATUS_USAGE = 2
 
 
 def change_lists(options: argparse.Namespace) -> int:
@@ -23,23 +22,23 @@ def change_lists(options: argparse.Namespace) -> int:
             sys.stdout.write(f"removed {gone.list} and {gone.program}\n")
             return 0
         if not isinstance(options.register, PythonSpec):
-            raise ValueError("only Python code can be registered, as my_focuser.py:make_driver")
+            raise ValueError("only Python code can be registered, such as my_focuser.py:make_driver")
         made = register(options.register, places, options.label or (), options.group)
     except (OSError, ValueError, ImportError) as error:
         sys.stderr.write(f"{error}\n")
-        return _STATUS_USAGE
+        return STATUS_USAGE
     sys.stdout.write(_words(made, places))
     return 0
 
 
 def _words(made: list[Registered], places: Places) -> str:
-    """What has been done, and what remains to be done."""
+    """A report of what has been done, and what remains to be done."""
     lines = [f"{one.label!r} is in {one.list}, and started by {one.program}" for one in made]
     if str(places.programs) not in os.environ.get("PATH", "").split(os.pathsep):
         lines.append(f"{places.programs} is not on PATH: put it there, so that servers find the program")
     if places.system is not None:
         lines += [
-            "to have it listed, with the drivers of the system:",
+            "to see it beside the drivers of the system, set this folder:",
             f"  KStars: Settings, Configure KStars, INDI, INDI drivers XML directory: {places.lists}",
             f"  INDI Web Manager: indi-web --xmldir {places.lists}",
         ]

@@ -1,4 +1,4 @@
-"""``--reload``: the command starts again when the Python files that it serves have changed."""
+"""``--reload``: the command restarts when the Python files that it serves have changed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Final
 
+from indipydriver.transport.forked import end_children
+
 from ..process import away_from
 from ..spec import ProgramSpec, PythonSpec, Spec
 
@@ -20,14 +22,14 @@ __all__ = ["Changes", "begin_anew"]
 
 logger = logging.getLogger("indipyserver.cli")
 
-_PAUSE: Final = 0.25
-"""Seconds between two looks; a change counts when two looks saw the same, as editors write in several steps."""
+_CHECK_PAUSE: Final = 0.25
+"""Seconds between two checks; a change counts when two checks agree, because editors write in several steps."""
 
 
 class Changes:
-    """Changes of Python files since this was made.
+    """Watches for changes of Python files since its creation.
 
-    What lies in the folders of the code that is served is looked at, and nothing that it imports from elsewhere.
+    It watches the folders of the code that is served, but not what that imports from elsewhere.
 
     Args:
         specs: What is served.
@@ -38,7 +40,7 @@ class Changes:
         self._known = _stamps(self._folders)
 
     async def wait(self) -> list[str]:
-        """Wait until files have changed, and those that have compile; returns their paths."""
+        """Wait until files have changed, and all changed ones compile; returns their paths."""
         seen = told = self._known
         while True:
             before, seen = seen, _stamps(self._folders)
@@ -46,8 +48,8 @@ class Changes:
                 files = sorted({path for path, _ in seen.items() ^ self._known.items()})
                 if _compile(files):
                     return files
-                told = seen  # what is wrong is told once
-            await asyncio.sleep(_PAUSE)
+                told = seen  # each error is reported once
+            await asyncio.sleep(_CHECK_PAUSE)
 
 
 def _folders(specs: Iterable[Spec]) -> list[str]:
@@ -62,9 +64,9 @@ def _folders(specs: Iterable[Spec]) -> list[str]:
 
 
 def _folder_of(module: str) -> str:
-    """Where a module is, or would be; nothing is imported, as the package that it is in may have a mistake."""
+    """Where a module is, or would be; nothing is imported, because its package may have a mistake."""
     *packages, _ = parts = module.split(".")
-    where = [os.getcwd(), *sys.path]  # as it is looked for when it is served
+    where = [os.getcwd(), *sys.path]  # in the same way as when it is served
     spec: ModuleSpec | None = None
     for count in range(1, len(parts) + 1):
         name = ".".join(parts[:count])
@@ -87,7 +89,7 @@ def _stamps(where: Iterable[str]) -> dict[str, tuple[int, int]]:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".py"):
-                    with contextlib.suppress(OSError):  # it is gone again
+                    with contextlib.suppress(OSError):  # it has gone again
                         told = entry.stat()
                         if stat.S_ISREG(told.st_mode):
                             stamps[entry.path] = (told.st_mtime_ns, told.st_size)
@@ -95,18 +97,18 @@ def _stamps(where: Iterable[str]) -> dict[str, tuple[int, int]]:
 
 
 def _compile(files: Iterable[str]) -> bool:
-    """Say what is wrong with the first file that does not compile, if there is one."""
+    """Report what is wrong with the first file that does not compile, if there is one."""
     for path in files:
         try:
             with open(path, "rb") as file:
                 compile(file.read(), path, "exec")
         except FileNotFoundError:
             continue
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: too deep
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # nested too deeply
             line = getattr(error, "lineno", None)
             why = getattr(error, "msg", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
             logger.error(
-                "%s%s: %s; what is served stays as it is",
+                "%s%s: %s; the server goes on unchanged",
                 os.path.basename(path),
                 "" if line is None else f":{line}",
                 why,
@@ -116,11 +118,12 @@ def _compile(files: Iterable[str]) -> bool:
 
 
 def begin_anew(folder: str) -> None:
-    """Run the same command again, in this process; does not return.
+    """Run the same command anew in this process; does not return.
 
     Args:
-        folder: Where it was begun, if that is there: a driver may have gone elsewhere.
+        folder: Where it was started, if that exists: a driver may have changed the folder.
     """
+    end_children()
     if away := away_from(folder):
         os.chdir(away)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

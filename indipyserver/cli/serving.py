@@ -17,17 +17,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from indipydriver.transport.forked import handled_here_only
+from indipydriver.transport.forked import end_children, handled_here_only, ours_only
 from indipydriver.transport.leftthreads import Watchdog
 from indipydriver.transport.signals import again_at_once
 
-from ..clients.sockets import bind_unix
+from ..clients.sockets import ANYWHERE, bind_unix
 from ..ipyserver import IPyServer
-from ..routing.outbox import OutboxLimits
+from ..routing.outbox import MIB, OutboxLimits
 from ..signals import ignore
 from .access import Access, context_to_other_servers
 from .console import MessageTracer, attach, verbose_level
-from .options import MIB, UNIX_SOCKET, USUAL_CONTROL
+from .options import STATUS_USAGE, UNIX_SOCKET, USUAL_CONTROL
 
 if TYPE_CHECKING:
     from .fifo import Fifo
@@ -37,20 +37,18 @@ __all__ = ["serve"]
 logger = logging.getLogger("indipyserver.cli")
 
 _STATUS_FAILURE: Final = 1
-_STATUS_USAGE: Final = 2
 _SHOWN_DRIVERS: Final = 8
-_THREADS: Final = 2.0
-"""Seconds after the end of the server in which calls of drivers in threads have to return."""
+_THREADS_END_WITHIN: Final = 2.0
+"""Seconds after the end of the server in which drivers' calls in threads have to return."""
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
-_ALL_HOSTS: Final = ("*", "0.0.0.0", "::")
 
 
 def serve(options: argparse.Namespace, program: str) -> int:
     """Run a server, with its log on standard error.
 
     Args:
-        options: What the arguments ask for.
-        program: The name of the command, for what it says.
+        options: What the arguments request.
+        program: The name of the command, for messages.
 
     Returns:
         The exit status.
@@ -59,12 +57,12 @@ def serve(options: argparse.Namespace, program: str) -> int:
     if options.log_level is not None:
         level = logging.getLevelNamesMapping()[options.log_level.upper()]
     with attach(sys.stderr, level) as log:
-        logger.setLevel(logging.INFO)  # what it serves and why it ends is always told
+        logger.setLevel(logging.INFO)  # what it serves and why it ends is always logged
         try:
             access = Access(options)
         except (OSError, ValueError) as error:
             logger.error("%s", getattr(error, "strerror", None) or error)
-            return _STATUS_USAGE
+            return STATUS_USAGE
         try:
             return asyncio.run(_Run(options, access, program, _signals(), log.flush).run())
         except KeyboardInterrupt:
@@ -75,7 +73,7 @@ def serve(options: argparse.Namespace, program: str) -> int:
 
 
 def _signals() -> list[signal.Signals]:
-    """Those that end it cleanly; one that is ignored (nohup, a script's background job) stays ignored."""
+    """The signals that end it cleanly; an ignored one (nohup, a script's background job) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return []
     wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -107,7 +105,7 @@ class _Run:
         self._flush = flush
         self._status = 0
         self._ending = False  # a signal has come
-        self._anew = False  # to be run again from the beginning, as files have changed
+        self._anew = False  # must be run again from the beginning, because files have changed
         self._local = self._listen_locally()
         hosts = ["" if host == "*" else host for host in options.host or ["localhost"]]
         self._server = IPyServer(
@@ -135,7 +133,7 @@ class _Run:
         if name == "" or (name is None and not hasattr(socket, "AF_UNIX")):
             return None
         try:
-            return bind_unix(name or UNIX_SOCKET, self._options.unix_any_user)
+            return ours_only(bind_unix(name or UNIX_SOCKET, self._options.unix_any_user))  # it is there before drivers
         except OSError as error:
             logger.warning("%s; clients can reach this server by TCP only (-u NAME for another name)", error.strerror)
             return None
@@ -157,7 +155,7 @@ class _Run:
             try:
                 self._status = await self._run_server(fifo)
             finally:
-                Watchdog(logger, _THREADS, self._leave_threads).start()
+                Watchdog(logger, _THREADS_END_WITHIN, self._leave_threads).start()
                 if reloading is not None:
                     reloading.cancel()
         if self._anew and not self._ending:
@@ -168,22 +166,23 @@ class _Run:
         return self._status
 
     def _watch_files(self) -> asyncio.Task[None]:
-        """End the server when Python files have changed, so that the command starts again."""
+        """End the server when Python files have changed, so that the command restarts."""
         from .reloading import Changes
 
         changes = Changes([*(spec for spec, _ in self._options.configured), *self._options.drivers])
 
         async def watch() -> None:
             files = await changes.wait()
-            logger.info("%s changed: starting again", ", ".join(map(os.path.basename, files[:_SHOWN_DRIVERS])))
+            logger.info("%s changed: restarting", ", ".join(map(os.path.basename, files[:_SHOWN_DRIVERS])))
             self._anew = True
             self._server.shutdown()
 
         return asyncio.ensure_future(watch())
 
     def _leave_threads(self) -> None:
-        """End the process, though a call in a thread has not returned."""
+        """End the process although a call in a thread has not returned."""
         try:
+            end_children()
             self._flush()
         finally:
             os._exit(self._status)
@@ -219,7 +218,7 @@ class _Run:
 
     @contextlib.contextmanager
     def _message_log(self) -> Iterator[None]:
-        """Keep the messages of drivers in files, if that is asked for."""
+        """Save the messages of drivers in files if requested."""
         if self._options.log_dir is None:
             yield
             return
@@ -235,7 +234,7 @@ class _Run:
 
     @property
     def _takes_commands(self) -> bool:
-        """It can be told to serve something later."""
+        """Whether it can be told to serve something later."""
         return self._options.fifo is not None or self._options.control is not None
 
     def _start_drivers(self) -> None:
@@ -256,7 +255,7 @@ class _Run:
         self._server.shutdown()
 
     async def _announce(self) -> None:
-        """When clients can connect: what is served, one line for each listener, and how to look at it."""
+        """Log, when clients can connect, what is served, a line for each listener, and how to look at it."""
         server, options = self._server, self._options
         await server.started.wait()
         if not server.listening:  # it is stopping already
@@ -270,7 +269,7 @@ class _Run:
         how = f"write to {options.fifo}" if options.fifo else f"{self._program} ctl add DRIVER"
         what = ", ".join(drivers) or (f"nothing yet ({how})" if self._takes_commands else "nothing")
         hosts = options.host or ["localhost"]
-        local = next((f"-s {host} " for host in hosts if host not in (*_ALL_HOSTS, *_LOCAL_HOSTS)), "")
+        local = next((f"-s {host} " for host in hosts if host not in ("*", *ANYWHERE, *_LOCAL_HOSTS)), "")
         if options.tls_cert:
             look = f"another indipyserver with @tls://HOST:{server.port}, or any other INDI client that speaks TLS"
         else:
@@ -295,7 +294,7 @@ class _Run:
                 break
             handled.append(number)
         again_at_once(handled, self._end_at_once)
-        handled_here_only(set(handled) - {signal.SIGINT})  # a terminal sends that to all, who wait for the server
+        handled_here_only(set(handled) - {signal.SIGINT})  # a terminal sends it to all of them
         usr1 = getattr(signal, "SIGUSR1", None)
         asked = usr1 is not None and signal.getsignal(usr1) is ignore
         if usr1 is not None and asked:
@@ -321,13 +320,14 @@ class _Run:
         try:
             for driver in self._server.exdrivers:
                 driver.kill()
+            end_children()
             self._flush()
         finally:
             os._exit(128 + number)
 
 
 def _lasting(path: str | None) -> str | None:
-    """The same path, if there is one, from whatever folder: a driver may go to another one."""
+    """The absolute path, if one is given: a driver may change the folder."""
     return os.path.abspath(path) if path else path
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Final
 
 from indipydriver.protocol.framer import Limits
 from indipydriver.transport.attached import PassingLink
-from indipydriver.transport.descriptor import DescriptorLink, tune_socket
+from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.forked import ours_only
 from indipydriver.transport.progress import UnfinishedTotal
+from indipydriver.transport.sockets import is_tcp, tune_socket
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 
@@ -23,23 +26,24 @@ from ..spec import join_host_and_port
 from .handshakes import Door, Handshakes
 from .lingering import ClientLink
 from .lograte import LogRate
-from .sockets import FileOf, at_the_other_end, is_tcp
+from .sockets import FileOf, at_the_other_end
 
 __all__ = ["CLIENT_LIMITS", "PROGRESS_TIME", "READ_ONLY_BLOB", "UNFINISHED_TOTAL", "Acceptor"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 CLIENT_LIMITS = Limits(blob=64 << 20, strict_blobs=True)
-"""What a client may send: as a driver, but a BLOB of 64 MiB at most, and with every byte of it looked at."""
+"""What a client may send: as a driver, but BLOBs of at most 64 MiB, of which every byte is checked."""
 READ_ONLY_BLOB: Final = 64 << 10
-"""Bytes of a BLOB of a client that may only look: it may not send any, so one is only to be refused with a message."""
+"""Bytes of a BLOB from a read-only client: it may not send any, so this is enough to refuse one with a message."""
 UNFINISHED_TOTAL: Final = 256 << 20
 """Bytes of all elements that clients of a server have begun and not ended: four uploads of the largest size."""
 PROGRESS_TIME: Final = 30.0
 """Seconds in which an unfinished element of a client must end or grow by 1 KiB and by 1/32 of its size."""
-_AT_ONCE: Final = 64  # connections that are accepted before others get their turn
-_PAUSE: Final = 1.0
+_ACCEPTED_A_TURN: Final = 64  # connections that are accepted in one turn
+_ACCEPT_PAUSE: Final = 1.0
 """Seconds without accepting after an error that another try would only repeat: no descriptors, no memory."""
+_MOST_CLOSING: Final = 16  # connections of other users that are being closed at the same time
 _OF_THE_CONNECTION = tuple(
     getattr(errno, name)
     for name in (
@@ -94,6 +98,7 @@ class Acceptor:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_accept = asyncio.Event()
+        self._closing = 0  # connections that threads are closing
         self._closed = False
 
     @property
@@ -109,7 +114,7 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Accept no more; the clients that are there stay."""
+        """Accept no more; connected clients stay."""
         if self._closed:
             return
         self._pause()
@@ -118,8 +123,8 @@ class Acceptor:
             self._timer.cancel()
         if self._door is not None:
             self._handshakes.close(self._door)
-        self._loop.call_soon(self._cancel_tasks)  # what has been accepted already comes first
-        if self._watches or not self._tasks:  # a task that accepts has to end before its socket is closed
+        self._loop.call_soon(self._cancel_tasks)  # connections that are already accepted come first
+        if self._watches or not self._tasks:  # an accepting task has to end before its socket is closed
             for sock in self._sockets:
                 sock.close()
         for file in self._files:
@@ -149,7 +154,7 @@ class Acceptor:
     # Where the loop watches descriptors
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(_AT_ONCE):  # of those that wait; the others get their turn in between
+        for _ in range(_ACCEPTED_A_TURN):  # some of those that wait; others get their turn in between
             if not self._may_accept.is_set():
                 return
             try:
@@ -158,7 +163,7 @@ class Acceptor:
                 return
             except OSError as error:
                 if self._has_failed(error):
-                    self._pause(_PAUSE)
+                    self._pause(_ACCEPT_PAUSE)
                 continue
             self._take(listening, sock, address)
 
@@ -171,7 +176,7 @@ class Acceptor:
                 sock, address = await self._loop.sock_accept(listening)
             except OSError as error:
                 if self._has_failed(error):
-                    self._pause(_PAUSE)
+                    self._pause(_ACCEPT_PAUSE)
                 await asyncio.sleep(0)
                 continue
             if self._closed:
@@ -185,7 +190,7 @@ class Acceptor:
     def _has_failed(self, error: OSError) -> bool:
         """Accepting has failed; True if it would fail again at once."""
         again = error.errno not in _OF_THE_CONNECTION
-        if self._rate.allows(""):
+        if self._rate.count_line(""):
             text = (
                 "no clients are accepted for a second" if again else "a connection was lost before it could be accepted"
             )
@@ -193,41 +198,67 @@ class Acceptor:
         return again
 
     def _take(self, listening: socket.socket, sock: socket.socket, address: object) -> None:
-        """Make a client of a connection."""
+        """Turn a connection into a client."""
         try:
             tune_socket(ours_only(sock))
-            label, host = self._identify(listening, sock, address)
+            label, host, is_stranger = self._identify(listening, sock, address)
         except OSError as error:  # macOS: the client has gone already
             logger.info("a connection was closed before it could be used: %s", error.strerror or error)
             sock.close()
             return
         if not label:
-            sock.close()
+            self._close_apart(sock.close)
         elif self._door is not None:
             self._handshakes.begin(self._door, sock, self._stream(label), host)
         elif not self._watches:
             task = self._keep(self._connect(sock, self._stream(label), host))
-            task.add_done_callback(lambda task: sock.close() if task.cancelled() else None)  # perhaps before it began
+            task.add_done_callback(lambda task: sock.close() if task.cancelled() else None)  # it may not have begun
         else:
             link: ClientLink
             if is_tcp(listening) or not hasattr(socket, "SCM_RIGHTS"):
                 link = DescriptorLink(label, sock=sock, limits=self._limits)
             else:  # libindi's clients hand BLOBs over as descriptors there
-                link = PassingLink(label, sock, limits=self._limits)
+                close_apart = self._close_apart if is_stranger else None
+                link = PassingLink(label, sock, limits=self._limits, close_apart=close_apart)
             self._connected(link, host)
 
-    def _identify(self, listening: socket.socket, sock: socket.socket, address: object) -> tuple[str, str]:
-        """The name of a client for logs, "" if it may not come in, and its address."""
+    def _identify(self, listening: socket.socket, sock: socket.socket, address: object) -> tuple[str, str, bool]:
+        """The name of a client for logs, "" if it is refused, its address, and whether it is of another local user."""
         if isinstance(address, tuple) and is_tcp(listening):
-            return f"client {join_host_and_port(*address[:2])}", str(address[0])
+            return f"client {join_host_and_port(*address[:2])}", str(address[0]), False
         pid, user = at_the_other_end(sock)
         label = f"client process {pid} of user {user}" if pid else "client on the local socket"
         host = f"user {user}"
-        if not self._any_user and user not in (None, 0, os.geteuid()):
-            if self._rate.allows(host):
+        is_stranger = user not in (None, 0, os.geteuid())
+        if is_stranger and not self._any_user:
+            if self._rate.count_line(host):
                 logger.warning("%s is refused: only user %d and root may use the local socket", label, os.geteuid())
             label = ""
-        return label, host
+        return label, host, is_stranger
+
+    def _close_apart(self, close: Callable[[], None]) -> None:
+        """Close a connection in a thread: descriptors that were sent through it may take any time to be closed.
+
+        While there are too many of these, nobody is accepted here.
+        """
+
+        def close_here() -> None:
+            close()
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
+                self._loop.call_soon_threadsafe(self._is_closed)
+
+        self._closing += 1
+        try:
+            threading.Thread(target=close_here, name="closing", daemon=True).start()
+        except RuntimeError:  # no more threads
+            close()
+            self._closing -= 1
+        if self._closing >= _MOST_CLOSING:
+            self._pause()
+
+    def _is_closed(self) -> None:
+        self._closing -= 1
+        self._resume()
 
     def _stream(self, label: str) -> StreamLink:
         return StreamLink(label, self._limits)
@@ -250,9 +281,9 @@ class Acceptor:
         try:
             taken = self._accepted(link, host)
         except OSError as error:  # the system has no memory to watch one more
-            if self._rate.allows(host):
+            if self._rate.count_line(host):
                 logger.error("%s cannot be served: %s", link.label, error.strerror or error)
-        finally:  # whatever happens: it would keep its place
+        finally:  # in any case: otherwise it would keep its place
             if not taken:
                 link.abort()
         return taken

@@ -1,4 +1,4 @@
-"""Takes clients in, up to a number."""
+"""Admits clients, up to a number."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
 from ..routing.rights import Rights
-from .lingering import LINGER, ClientLink, Lingering
+from .lingering import CLIENT_LINGER, ClientLink, Lingering
 from .lograte import LogRate, network_of
 
-__all__ = ["SHARE", "SILENCE", "Admission", "is_lingering"]
+__all__ = ["CLIENT_SHARE", "SILENCE", "Admission", "is_lingering"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 SILENCE: Final = 2.0
-"""Seconds after which a client that has not yet sent one element gives way to others, where places are short: INDI
+"""Seconds after which a client that has not yet sent an element gives way to others if places are short: INDI
 begins with a getProperties of the client."""
-SHARE: Final = 16
+CLIENT_SHARE: Final = 16
 """Places that nobody from another address can take from one; where there are more than twice as many, half of them."""
 
 
 def is_lingering(peer: Peer) -> bool:
-    """It sends no more and only waits for its last answers."""
+    """Whether it sends no more and only waits for its last answers."""
     return isinstance(peer.link, FramedLink) and peer.link.lingering
 
 
 def is_dead(peer: Peer) -> bool:
-    """It has gone, but what it has sent is still to be taken."""
+    """Whether it has gone, but what it has sent must still be taken."""
     return isinstance(peer.link, FramedLink) and peer.link.is_dead()
 
 
@@ -59,11 +59,11 @@ class Admission:
         self._board = board
         self._lingering = Lingering()
         self._silent: dict[Peer, float] = {}  # those that may have sent nothing yet, and when they came
-        self._networks: dict[Peer, str] = {}  # of all that are here, the youngest last
+        self._networks: dict[Peer, str] = {}  # of all clients, newest last
         self._refused_in_a_row = 0
 
     def admit(self, link: ClientLink, host: str, most: int, limits: OutboxLimits, rights: Rights) -> bool:
-        """Take a client in; False if there are too many.
+        """Admit a client; False if there are too many.
 
         Args:
             link: Its link, not yet open.
@@ -77,20 +77,20 @@ class Admission:
         """
         clients = sum(not peer.closed for peer in self._board.clients)
         network = network_of(host)
-        if clients >= most and not self._make_room(network, rights, max(SHARE, most // 2)):
+        if clients >= most and not self._make_room(network, rights, max(CLIENT_SHARE, most // 2)):
             self.refused += 1
-            if not self._refused_in_a_row and self.rate.allows(host):
+            if not self._refused_in_a_row and self.rate.count_line(host):
                 logger.warning("%s is refused: the limit of %d clients is reached", link.label, most)
             self._refused_in_a_row += 1
             return False
         if self._refused_in_a_row:
-            if self.rate.allows(host):
+            if self.rate.count_line(host):
                 logger.warning("%d clients were refused; there is room again now", self._refused_in_a_row)
             self._refused_in_a_row = 0
         peer = Peer(self._board, link, Role.CLIENT, limits=limits, on_closed=lambda error: self._gone(peer, error))
         peer.restrict(rights)
-        peer.may_log = partial(self.rate.allows, host)
-        link.linger = LINGER
+        peer.may_log = partial(self.rate.count_line, host)
+        link.linger = CLIENT_LINGER
         link.input_ended = partial(self._lingering.begin, peer)
         self.served += 1
         logger.info("connection received from %s", link.label)
@@ -100,7 +100,7 @@ class Admission:
         return True
 
     def _make_room(self, network: str, rights: Rights, share: int) -> bool:
-        """Cut somebody off for a client from this network, if anybody has to give way to it."""
+        """Disconnect a client for a new one from this network, if one has to give way."""
         return (
             self._notice_ends()
             or self._cut_dead()
@@ -111,7 +111,7 @@ class Admission:
         )
 
     def _notice_ends(self) -> bool:
-        """Let those go that have gone: their ends may have come in the same turn of the loop as the new client."""
+        """Remove clients that have gone: their ends may have arrived in the same turn of the loop as the new client."""
         here = [peer for peer in self._networks if not peer.closed]
         for link in perhaps_ended([peer.link for peer in here if isinstance(peer.link, DescriptorLink)]):
             link.notice_end()
@@ -132,7 +132,7 @@ class Admission:
                 break
             del self._silent[peer]
             if not (peer.received or peer.closed):
-                self._cut(peer, "another client: it has not said a word")
+                self._cut(peer, "another client: it has not sent anything")
                 return True
         return False
 
@@ -140,7 +140,7 @@ class Admission:
         return [peer for peer in self._networks if peer.rights.limited and not peer.closed]
 
     def _crowd(self, network: str, rights: Rights, share: int) -> list[Peer]:
-        """Clients of the address that has most, if that is more than its share, and not for one of themselves."""
+        """Clients of the address that has most, if that is more than its share but not the new client's."""
         clients = [(peer, origin) for peer, origin in self._networks.items() if not peer.closed]
         largest, count = max(
             Counter(origin for _, origin in clients).items(), key=lambda item: item[1], default=("", 0)
@@ -165,6 +165,6 @@ class Admission:
         self._lingering.ended(peer)
         self._silent.pop(peer, None)
         self._networks.pop(peer, None)
-        # A client that leaves while something is on its way to it: it has done nothing wrong.
+        # A client that leaves while something is being sent to it has done nothing wrong.
         why = "" if error is None or isinstance(error, (BrokenPipeError, ConnectionResetError)) else f": {error}"
         logger.info("connection from %s closed%s", peer.label, why)

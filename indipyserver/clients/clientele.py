@@ -1,4 +1,4 @@
-"""The clients of one run of a server: from the sockets they connect to until the last has got what waits for it."""
+"""The clients of one run of a server, from the listening sockets until the last client has been served."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ __all__ = ["Clientele"]
 logger = logging.getLogger("indipyserver.ipyserver")
 
 
-class Settings(Protocol):
-    """What is needed of the settings of a server."""
+class ClientSettings(Protocol):
+    """The settings of a server that are needed here."""
 
     unix_socket: str | socket.socket | None
-    """A local socket to listen on too, or its name."""
+    """An additional local socket to listen on, or its name."""
     unix_any_user: bool
-    """It is for every user of this machine."""
+    """Whether every user of this machine may use it."""
     maxconnections: int
     """Clients at the same time."""
     limits: OutboxLimits
-    """How much may wait for one."""
+    """How much may wait for each."""
     client_limits: Limits
-    """What one may send."""
+    """What each may send."""
     progress_time: float
-    """Seconds in which what one has begun must end or grow; 0: any time."""
+    """Seconds in which an unfinished element must end or grow; 0: any time."""
     unfinished_total: int
-    """Bytes of what all have begun and not ended."""
+    """Bytes of all unfinished elements together."""
 
 
 class Clientele:
-    """Opens all listeners, takes clients in, and sees them off.
+    """Opens all listeners, admits clients, and disconnects them at the end.
 
     Args:
         board: The server's peers.
@@ -69,7 +69,7 @@ class Clientele:
         board: Switchboard,
         admission: Admission,
         listeners: Iterable[Listener],
-        settings: Settings,
+        settings: ClientSettings,
     ) -> None:
         self.acceptors: list[Acceptor] = []
         self._board = board
@@ -101,7 +101,7 @@ class Clientele:
 
     @property
     def places(self) -> list[str]:
-        """What is listened on over TCP, in words."""
+        """A description of what is listened on over TCP."""
         return [str(listener) for listener in self._listeners if listener.hosts and listener.sockets]
 
     def start(self) -> None:
@@ -120,12 +120,12 @@ class Clientele:
         warn_of_open_doors([listener])
 
     def close(self) -> None:
-        """Accept no more; those who are there stay."""
+        """Accept no more; connected clients stay."""
         for acceptor in self.acceptors:
             acceptor.close()
 
     async def say_goodbye(self, deadline: float) -> None:
-        """Let all peers have what waits for them, until this time of the loop, then end their links."""
+        """Send all peers what waits for them, until this time of the loop, then end their links."""
         await self._board.settle(deadline)
         for peer in self._board.peers:
             peer.close()
@@ -134,7 +134,7 @@ class Clientele:
         await asyncio.sleep(0)
 
     def end(self) -> None:
-        """End all at once, however the run has ended."""
+        """End everything at once, however the run has ended."""
         self.close()
         for peer in self._board.peers:
             peer.link.abort()
@@ -143,7 +143,7 @@ class Clientele:
 
     def _open(self, listener: Listener, sockets: list[socket.socket]) -> Acceptor:
         rights = listener.rights
-        limits = self._limits
+        limits = dataclasses.replace(self._limits, only_indi=True)
         if rights.read_only:
             limits = dataclasses.replace(limits, blob=min(limits.blob, READ_ONLY_BLOB))
         acceptor = Acceptor(

@@ -1,4 +1,4 @@
-"""TLS handshakes of clients: those that say nothing cost those that do nothing."""
+"""TLS handshakes of clients: silent connections must not delay others."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Door", "Handshakes"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
-MOST: Final = 64
+MOST_HANDSHAKES: Final = 64
 """Handshakes at the same time."""
-SHARE: Final = 32
+HANDSHAKE_SHARE: Final = 32
 """And of one address."""
-MOST_WAITING: Final = 256
+MOST_HANDSHAKES_WAITING: Final = 256
 """Connections that wait for a handshake; with one more, one that has sent nothing is closed."""
 WAITING_SHARE: Final = 96
 """And of one address: KStars opens some tens of connections at once."""
@@ -34,8 +34,8 @@ SILENT_TIME: Final = 0.2
 """Seconds after which one whose client has sent nothing gives way to one whose client has: TLS begins with a message
 of the client, which comes with the connection."""
 SLOW_TIME: Final = 2.0
-"""Seconds after which one that has begun gives way: several times the way round the world, on a busy machine."""
-_LOOK: Final = 0.025  # seconds until those that wait are looked at again
+"""Seconds after which a started handshake gives way: several round trips round the world, on a busy machine."""
+_LOOK: Final = 0.025  # seconds until the waiting ones are checked again
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -59,7 +59,7 @@ class _Handshake:
     host: str
     network: str
     since: float  # its arrival, then its beginning
-    silent: bool  # its client has sent nothing, as far as is known
+    silent: bool  # its client has sent nothing, as far as known
     task: asyncio.Task[None] | None = None
 
     def drop(self) -> None:
@@ -83,7 +83,7 @@ class _Handshake:
 
 
 class Handshakes:
-    """Makes links of connections to the listeners with TLS of a server, which have their places in common.
+    """Makes links from connections to a server's TLS listeners, which share their places.
 
     Args:
         rate: Limits what is logged about each address.
@@ -93,18 +93,18 @@ class Handshakes:
         self._rate = rate
         self._loop = asyncio.get_running_loop()
         self._watches = can_watch_descriptors(self._loop)
-        self._running: list[_Handshake] = []  # the oldest first
+        self._running: list[_Handshake] = []  # oldest first
         self._waiting: list[_Handshake] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, door: Door, sock: socket.socket, link: StreamLink, host: str) -> None:
-        """A client has connected.
+        """Handle a new connection.
 
         Args:
             door: Where.
             sock: The connection.
-            link: For it, when the handshake is done.
+            link: The link for it, once the handshake is done.
             host: Its address.
         """
         new = _Handshake(door, sock, link, host, network_of(host), self._loop.time(), self._watches)
@@ -112,7 +112,7 @@ class Handshakes:
         own = [each for each in self._waiting if each.network == new.network]
         if len(own) > WAITING_SHARE:
             self._refuse(next((each for each in own if each.look()), new))
-        elif len(self._waiting) > MOST_WAITING:
+        elif len(self._waiting) > MOST_HANDSHAKES_WAITING:
             self._refuse(next((each for each in self._waiting if each.look()), new))
         if new in self._waiting and not self._is_crowded(new.network):
             self._start(new)
@@ -120,7 +120,7 @@ class Handshakes:
             self._look_soon()
 
     def close(self, door: Door) -> None:
-        """End those of this listener."""
+        """End the connections of this listener."""
         for handshake in [each for each in self._waiting if each.door is door]:
             self._waiting.remove(handshake)
             handshake.sock.close()
@@ -129,19 +129,19 @@ class Handshakes:
         self._start_waiting()
 
     def _look_soon(self) -> None:
-        """Look at those that wait, at all of them at once: in a flood each may be one of hundreds."""
+        """Check all waiting connections together: in a flood there may be hundreds."""
         if self._waiting and self._timer is None:
             self._timer = self._loop.call_later(_LOOK, self._start_waiting)
 
     def _start_waiting(self) -> None:
-        """Start those for which there is room, or can be made."""
+        """Start those for which there is room, or for which room can be made."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._running = [each for each in self._running if each.task is None or not each.task.done()]
-        full: set[str] = set()  # addresses for which none can give way now
+        full: set[str] = set()  # addresses for which no other can give way now
         for handshake in list(self._waiting):
-            if not self._is_crowded(handshake.network) or self._has_made_room(handshake, full):
+            if not self._is_crowded(handshake.network) or self._make_room(handshake, full):
                 self._start(handshake)
             elif handshake.since + TIME < self._loop.time():
                 self._refuse(handshake)
@@ -155,23 +155,23 @@ class Handshakes:
         task.add_done_callback(lambda _: self._ended(handshake))
 
     def _refuse(self, handshake: _Handshake) -> None:
-        """Close one that waits."""
-        self._log(handshake, "too many clients want it at once")
+        """Close a waiting connection."""
+        self._log(handshake, "too many clients at once")
         self._waiting.remove(handshake)
         handshake.sock.close()
 
     def _is_crowded(self, network: str) -> bool:
-        """Does one have to end before one of this address can begin?"""
+        """Must another one end before one of this address can begin?"""
         running = self._running
-        return len(running) >= MOST or sum(each.network == network for each in running) >= SHARE
+        return len(running) >= MOST_HANDSHAKES or sum(each.network == network for each in running) >= HANDSHAKE_SHARE
 
-    def _has_made_room(self, handshake: _Handshake, full: set[str]) -> bool:
-        """End the oldest that can give way to one whose client has begun, a silent one if there is any."""
+    def _make_room(self, handshake: _Handshake, full: set[str]) -> bool:
+        """End the oldest that can give way to one whose client has begun, preferably a silent one."""
         network = handshake.network
         if network in full or handshake.look():
             return False
         crowd = [each for each in self._running if each.network == network]
-        if len(crowd) < SHARE:
+        if len(crowd) < HANDSHAKE_SHARE:
             crowd = self._running
         now = self._loop.time()
         late = [each for each in crowd if now > each.since + (SILENT_TIME if each.look() else SLOW_TIME)]
@@ -199,7 +199,7 @@ class Handshakes:
         self._look_soon()
 
     def _log(self, handshake: _Handshake, why: str) -> None:
-        if self._rate.allows(handshake.host):
+        if self._rate.count_line(handshake.host):
             logger.warning("%s: the TLS handshake failed: %s", handshake.link.label, why)
 
     async def _run(self, handshake: _Handshake) -> None:
@@ -217,7 +217,7 @@ class Handshakes:
                 )
         except TimeoutError:
             why = f"no handshake in {TIME:g} s"
-        except OSError as error:  # also of TLS
+        except OSError as error:  # including those of TLS
             why = str(error) or type(error).__name__
         except BaseException:
             handshake.drop()
@@ -229,7 +229,7 @@ class Handshakes:
             link.abort()
 
     async def _has_begun(self, sock: socket.socket) -> bool:
-        """Wait for the first byte of the client; False if it ends the connection in its place."""
+        """Wait for the first byte of the client; False if the client ends the connection instead."""
         readable = self._loop.create_future()
         fd = sock.fileno()
         self._loop.add_reader(fd, lambda: None if readable.done() else readable.set_result(None))

@@ -12,26 +12,26 @@ from indipydriver.transport.stream import StreamLink
 from ..relay.peer import Peer
 from ..routing.endpoint import Role
 
-__all__ = ["LINGER", "MOST_LINGERING", "ClientLink", "Lingering"]
+__all__ = ["CLIENT_LINGER", "MOST_LINGERING", "ClientLink", "Lingering"]
 
 ClientLink: TypeAlias = DescriptorLink | StreamLink
-"""What a client is connected by."""
-LINGER: Final = 5.0
+"""The link of a client."""
+CLIENT_LINGER: Final = 5.0
 """Seconds after its last request during which a client that has ended its sending side still gets answers."""
 MOST_LINGERING: Final = 16
-"""Clients that may do so at the same time: they are commands in scripts, which end in milliseconds."""
+"""The most such clients at the same time: they are commands in scripts, which end in milliseconds."""
 _AFTERTHOUGHT: Final = 0.1
-"""Seconds for the answers to what needs none of a driver, a ping for example."""
+"""Seconds for answers that need no driver, to a ping for example."""
 
 
 class Lingering:
-    """Lets clients that send no more have their answers, then ends their links.
+    """Sends clients that send no more their answers, then ends their links.
 
     One that has asked for nothing has no answers to come, and is closed at once.  One that takes nothing of what
     waits for it is cut off.
 
     Args:
-        most: At the same time; with one more the oldest is cut off.
+        most: How many at the same time; with one more, the oldest is cut off.
     """
 
     def __init__(self, most: int = MOST_LINGERING) -> None:
@@ -42,18 +42,18 @@ class Lingering:
         return len(self._timers)
 
     def begin(self, peer: Peer) -> None:
-        """This client has ended its sending side, between two elements."""
+        """Note that this client has ended its sending side, between two elements."""
         link = peer.link
         if peer.closed or not isinstance(link, FramedLink):
             return
-        if peer.role is Role.UPSTREAM:  # its devices have to go as soon as it does: it may be back at once
+        if peer.role is Role.UPSTREAM:  # its devices must go as soon as it does: it may be back at once
             link.abort()
             return
         while len(self._timers) >= self._most:
             self.cut_oldest()
         wait = _AFTERTHOUGHT
         if peer.interest:
-            wait = max(wait, link.last_received + LINGER - asyncio.get_running_loop().time())
+            wait = max(wait, link.last_received + CLIENT_LINGER - asyncio.get_running_loop().time())
         self._start(peer, wait)
 
     def cut_oldest(self) -> bool:
@@ -66,7 +66,7 @@ class Lingering:
         return False
 
     def ended(self, peer: Peer) -> None:
-        """The link of a client has ended."""
+        """Note that the link of a client has ended."""
         timer = self._timers.pop(peer, None)
         if timer is not None:
             timer.cancel()
@@ -75,15 +75,17 @@ class Lingering:
         self._timers[peer] = asyncio.get_running_loop().call_later(wait, self._finish, peer)
 
     def _finish(self, peer: Peer) -> None:
-        self._timers[peer] = asyncio.get_running_loop().call_later(LINGER, self._look, peer, peer.link.bytes_sent)
+        self._timers[peer] = asyncio.get_running_loop().call_later(
+            CLIENT_LINGER, self._look, peer, peer.link.bytes_sent
+        )
         peer.close()
 
     def _look(self, peer: Peer, sent: int) -> None:
-        """It is still taking what waits for it, or it has gone without a word."""
+        """Whether it is still taking what waits for it; it may also have gone without notice."""
         now_sent = peer.link.bytes_sent
         if now_sent == sent:
             self.ended(peer)
             peer.closed = True
             peer.link.abort()
         else:
-            self._timers[peer] = asyncio.get_running_loop().call_later(LINGER, self._look, peer, now_sent)
+            self._timers[peer] = asyncio.get_running_loop().call_later(CLIENT_LINGER, self._look, peer, now_sent)

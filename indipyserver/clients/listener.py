@@ -1,4 +1,4 @@
-"""Where clients come in: an address, a port, perhaps TLS, and the rights that go with it."""
+"""Where clients connect: an address, a port, perhaps TLS, and the rights of its clients."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import logging
 import socket
 import ssl as tls
 from collections.abc import Iterable
+from itertools import chain
 from typing import Final
 
-from ..arguments import checked_context, checked_hosts, checked_port
+from indipydriver.transport.sockets import is_tcp
+
+from ..arguments import checked_hosts, checked_port
+from ..certificates import checked_context
 from ..routing.rights import EVERYTHING, Rights
 from .acceptor import Acceptor
-from .sockets import ANYWHERE, bind_any_port, is_tcp
+from .sockets import ALL_INTERFACES, ANYWHERE, bind_any_port
 
 __all__ = ["Listener", "warn_of_open_doors"]
 
@@ -19,16 +23,16 @@ logger = logging.getLogger("indipyserver.ipyserver")
 
 
 class Listener:
-    """One of the ways into a server; what ``add_listener`` returns.
+    """One of a server's listeners; what ``add_listener`` returns.
 
     Args:
         host: A name, an address, "" for all interfaces, or several of these.
         port: TCP port; 0 picks a free one.
-        ssl: For TLS; without it, plain TCP.
+        ssl: The context for TLS; None: plain TCP.
         rights: What its clients may see and do.
 
     Attributes:
-        acceptor: What accepts there while the server runs, else None.
+        acceptor: What accepts there while the server runs, otherwise None.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -45,7 +49,7 @@ class Listener:
         self._port = checked_port(port)
 
     def __str__(self) -> str:
-        hosts = dict.fromkeys("all interfaces" if host in ANYWHERE else host for host in self.hosts)
+        hosts = dict.fromkeys(ALL_INTERFACES if host in ANYWHERE else host for host in self.hosts)
         tcp = [sock for sock in self.sockets if is_tcp(sock)]
         words = [f"{' and '.join(hosts)} port {self.port}"]
         if self.ssl is not None:
@@ -79,27 +83,30 @@ class Listener:
 
 
 _ADVICE: Final = (
-    "%s open to everybody who can reach it, without encryption: who connects can %s; "
+    "%s open to everybody who can reach it, without encryption: whoever connects can %s; "
     "use TLS, or listen on localhost only"
 )
 
 
 def warn_of_open_doors(listeners: Iterable[Listener]) -> None:
-    """One warning for all that is listened on beyond this machine without TLS."""
+    """Log one warning for all listeners without TLS that other machines can reach."""
     where = []
-    command = False
+    rights: list[Rights] = []
     for listener in listeners:
         if listener.ssl is None:
             for sock in listener.sockets:
                 address = sock.getsockname()
                 if isinstance(address, tuple) and not _is_loopback(address[0]):
                     where.append(f"{address[0]} port {address[1]}")
-                    command = command or not listener.rights.read_only
+                    rights.append(listener.rights)
     if where:
         what = f"{' and '.join(where)} {'is' if len(where) == 1 else 'are'}"
-        logger.warning(_ADVICE, what, "command every device" if command else "watch every device")
+        commanding = [each for each in rights if not each.read_only]
+        seen = [each.devices for each in commanding or rights]
+        devices = f"the devices {', '.join(sorted({*chain(*seen)}))}" if all(seen) else "every device"
+        logger.warning(_ADVICE, what, f"{'command' if commanding else 'watch'} {devices}")
 
 
 def _is_loopback(address: str) -> bool:
-    """Of a socket that is bound, so it is written in the one way of the system."""
+    """The address of a bound socket, in the system's spelling."""
     return address.startswith("127.") or address == "::1"

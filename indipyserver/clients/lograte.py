@@ -1,4 +1,4 @@
-"""Keeps a peer that comes back again and again from filling the log."""
+"""Keeps a peer that reconnects again and again from filling the log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["LogRate", "network_of"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
-LINES: Final = 10
-"""Lines that one address gets in a PERIOD: enough to see what is wrong with it."""
+LINES_A_PERIOD: Final = 10
+"""Lines for one address in a PERIOD: enough to see what is wrong with it."""
 ALL_LINES: Final = 200
-"""Lines that all addresses get in a PERIOD: tens of megabytes in a year."""
+"""Lines for all addresses in a PERIOD: tens of megabytes in a year."""
 PERIOD: Final = 60.0
 """Seconds."""
 
@@ -33,8 +33,8 @@ class LogRate:
         self._total = 0
         self._left_out = 0
 
-    def allows(self, host: str) -> bool:
-        """May one more line about this address be logged?  To be asked once for each line."""
+    def count_line(self, host: str) -> bool:
+        """Count one more line about this address; True if it may be logged."""
         now = self._clock()
         if now >= self._until:
             self._until = now + PERIOD
@@ -44,7 +44,7 @@ class LogRate:
             self._total = self._left_out = 0
         network = network_of(host)
         count = self._lines.get(network, 0)
-        if count >= LINES or self._total >= ALL_LINES:
+        if count >= LINES_A_PERIOD or self._total >= ALL_LINES:
             self._left_out += 1
             return False
         self._lines[network] = count + 1
@@ -53,7 +53,7 @@ class LogRate:
 
 
 def network_of(host: str) -> str:
-    """What counts as one address: of IPv6 the first 64 bits, as who has one has all the others."""
+    """What counts as one address: of IPv6 the first 64 bits, because whoever has one has all of them."""
     if ":" not in host or "." in host:
         return host
     head, found, _ = host.partition("%")[0].partition("::")

@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from indipydriver.transport.connecting import AddressInfo
-from indipydriver.transport.forked import ours_only
+from indipydriver.transport.sockets import is_tcp
 
 __all__ = [
+    "ALL_INTERFACES",
     "ANYWHERE",
     "FileOf",
     "at_the_other_end",
@@ -23,15 +24,16 @@ __all__ = [
     "bind_any_port",
     "bind_file",
     "bind_unix",
-    "is_tcp",
     "let_listen",
     "where",
 ]
 
-_TRIES: Final = 20  # ports that are tried when any is wanted, and what is free on one address is taken on another
+_PORT_TRIES: Final = 20  # tries for port 0: a port that is free on one address may be taken on another
 _BACKLOG: Final = 128
 ANYWHERE: Final = ("", "0.0.0.0", "::")
 """Hosts that stand for all interfaces."""
+ALL_INTERFACES: Final = "all interfaces"
+"""What they are called."""
 _ONLY_US: Final[int | None] = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
 """On Windows, where SO_REUSEADDR lets any other program listen on the same port and take the clients."""
 
@@ -39,7 +41,7 @@ _ONLY_US: Final[int | None] = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
 def bind_any_port(hosts: Iterable[str], port: int) -> list[socket.socket]:
     """Listening sockets on every address of several hosts, all with the same port.
 
-    An address that several of them have is listened on once.
+    An address that several hosts share is listened on once.
 
     Args:
         hosts: Names or addresses; "" for all interfaces.
@@ -49,7 +51,7 @@ def bind_any_port(hosts: Iterable[str], port: int) -> list[socket.socket]:
         OSError: The port is taken on one of them, or there is no such address; nothing is left open.
     """
     hosts = sorted(hosts, key=lambda host: host not in ANYWHERE)  # which cannot be bound after another of its kind
-    for tries_left in reversed(range(_TRIES if port == 0 else 1)):
+    for tries_left in reversed(range(_PORT_TRIES if port == 0 else 1)):
         sockets: list[socket.socket] = []
         try:
             for host in hosts:
@@ -69,7 +71,7 @@ def bind(host: str, port: int, others: Iterable[socket.socket] = ()) -> list[soc
     Args:
         host: A name or address; "" for all interfaces.
         port: 0 for any free one.
-        others: What listens on this port already; what they cover is left out.
+        others: Sockets that already listen on this port; the addresses that they cover are left out.
 
     Raises:
         OSError: The port is taken on one of them, or there is no such address.
@@ -92,7 +94,7 @@ def bind(host: str, port: int, others: Iterable[socket.socket] = ()) -> list[soc
             if len(sockets) > 1 and port == 0:
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
             try:
-                _listen(sock, address, host or "all interfaces")
+                _listen(sock, address, host or ALL_INTERFACES)
             except OSError as error:
                 if error.errno != errno.EADDRNOTAVAIL:
                     raise
@@ -147,7 +149,7 @@ def bind_unix(name: str, any_user: bool = False) -> socket.socket:
 
     Args:
         name: For example ``/tmp/indiserver``.
-        any_user: The file is for everybody; who may use an abstract name is decided when he connects.
+        any_user: Everybody may use the file; for an abstract name, this is decided when a client connects.
 
     Raises:
         OSError: The name is taken, or this platform has no local sockets.
@@ -155,7 +157,7 @@ def bind_unix(name: str, any_user: bool = False) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(errno.EAFNOSUPPORT, "this platform has no local sockets")
     abstract = sys.platform.startswith("linux")
-    sock = ours_only(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))  # it is there before the drivers
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if abstract:
             sock.bind("\0" + name.removeprefix("\0"))
@@ -169,7 +171,7 @@ def bind_unix(name: str, any_user: bool = False) -> socket.socket:
 
 
 def let_listen(sock: socket.socket) -> socket.socket:
-    """Make a bound local socket ready to be accepted from: what a script hands over may block, and hold up everybody.
+    """Prepare a bound local socket for accepting: one that a script hands over may block, and hold up everybody.
 
     Raises:
         OSError: It cannot be listened on.
@@ -197,26 +199,26 @@ def bind_file(sock: socket.socket, path: str, mode: int) -> None:
 
 
 def _is_abandoned(path: str) -> bool:
-    """It is a local socket that nobody listens on."""
+    """Whether it is a local socket on which nobody listens."""
     with contextlib.suppress(OSError):
         before = os.stat(path)
         if stat.S_ISSOCK(before.st_mode):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
                 refused = probe.connect_ex(path) == errno.ECONNREFUSED
-            return refused and os.path.samestat(before, os.stat(path))  # and nobody has replaced it meanwhile
+            return refused and os.path.samestat(before, os.stat(path))  # and it has not been replaced meanwhile
     return False
 
 
 class FileOf:
-    """The file of a local socket, to be removed with it, unless it is another's by then.
+    """The file of a local socket, to be removed with the socket unless another has replaced it.
 
     Args:
-        sock: A listening socket; those without a file are no trouble.
+        sock: A listening socket; it need not have a file.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         name = sock.getsockname() if not is_tcp(sock) else ""
-        # A driver may go to another directory before it is removed.
+        # A driver may change the directory before it is removed.
         self._path = os.path.abspath(name) if isinstance(name, str) and name else ""
         self._file: os.stat_result | None = None
         if self._path:
@@ -237,7 +239,7 @@ def _close(sockets: Iterable[socket.socket]) -> None:
 
 
 def where(sock: socket.socket) -> str:
-    """What a socket listens on, in words."""
+    """A description of what a socket listens on."""
     address = sock.getsockname()
     if isinstance(address, tuple):
         return f"{address[0]} port {address[1]}"
@@ -245,14 +247,10 @@ def where(sock: socket.socket) -> str:
     return f"the local socket {name.removeprefix(chr(0))}"
 
 
-def is_tcp(sock: socket.socket) -> bool:
-    """It is IPv4 or IPv6."""
-    return sock.family in (socket.AF_INET, socket.AF_INET6)
-
-
 def at_the_other_end(sock: socket.socket) -> tuple[int, int | None]:
-    """Process and user that have connected to a local socket; 0 and None where the system does not tell."""
+    """Process and user that have connected to a local socket; 0 and None if the system does not say."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return 0, None  # there the mode of the file decides
-    pid, user, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return 0, None  # in that case the mode of the file decides
+    form = "iII"  # users and groups have numbers up to 2**32 - 2
+    pid, user, _ = struct.unpack(form, sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(form)))
     return pid, user

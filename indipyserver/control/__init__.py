@@ -1,1 +1,1 @@
-"""The control socket: who is on the same machine sees what a server does, and starts and stops what it serves."""
+"""The control socket, through which the server's user monitors and controls it on the same machine."""

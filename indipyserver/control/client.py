@@ -20,14 +20,14 @@ __all__ = ["TIMEOUT", "Control"]
 
 TIMEOUT: Final = 60.0
 """Seconds that an answer may take: a driver that does not end is given up after ten or so."""
-_LONGEST: Final = 64 << 20  # bytes of an answer: many drivers with many devices
-_MOST_EVENTS: Final = 10_000
+_LONGEST_REPLY: Final = 64 << 20  # bytes of an answer: many drivers with many devices
+_MOST_EVENTS_KEPT: Final = 10_000
 
 Record = dict[str, Any]
 
 
 class Control:
-    """Sees what a server on this machine does, and starts and stops what it serves, through its control socket.
+    """Monitors and controls a server on this machine through its control socket.
 
     ::
 
@@ -36,17 +36,17 @@ class Control:
                 print(driver["label"], driver["state"])
 
     The answers are those of the protocol: dictionaries as the reference of the protocol has them. Requests may be made
-    by several tasks; the server answers them one after another. Where many connect, the server may close a connection
-    that has been idle for some seconds.
+    by several tasks; the server answers them in turn. If there are many connections, the server may close one that has
+    been idle for some seconds.
 
     Args:
-        path: The control socket; by default, where the server on this port usually has it.
+        path: The control socket; by default, the usual path for this port.
         port: Port of that server.
         timeout: Seconds that an answer may take.
 
     Raises:
         OSError: Nobody listens there; ConnectionError: the connection is lost, which every method may raise.
-        ControlError: The server refuses what is asked; every method may raise it.
+        ControlError: The server refuses the request; every method may raise it.
         TimeoutError: There is no answer in time, which every method may raise. The connection is closed.
     """
 
@@ -61,7 +61,7 @@ class Control:
         self._number = 0
         self._answers: dict[int, asyncio.Future[Record]] = {}
         self._events: asyncio.Queue[Record | Exception | None] = asyncio.Queue()
-        """Those of this connection; behind the last of them, why it was lost, or None if it was closed."""
+        """The events of this connection; after the last, why the connection was lost, or None if it was closed."""
         self._why: Exception | None = None
         self._closed = False
         self._connecting = asyncio.Lock()
@@ -89,7 +89,7 @@ class Control:
             self._reading = asyncio.create_task(self._read(self._reader), name="control")
 
     async def close(self) -> None:
-        """Close the connection; who waits for an answer gets ConnectionError."""
+        """Close the connection; whoever waits for an answer gets a ConnectionError."""
         self._closed = self._writer is not None
         reading, self._reading = self._reading, None
         if reading is not None:
@@ -103,7 +103,7 @@ class Control:
         errors: list[OSError] = []
         for path in self._paths:
             try:
-                reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST)
+                reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST_REPLY)
             except OSError as error:
                 errors.append(error)
                 continue
@@ -117,16 +117,19 @@ class Control:
             errors.append(PermissionError(errno.EACCES, f"user {user} listens there, and not you"))
         worst = next((each for each in errors if not isinstance(each, FileNotFoundError)), errors[0])
         where = " or ".join(self._paths)
-        raise type(worst)(worst.errno, f"no server can be controlled at {where}: {worst.strerror or worst}") from worst
+        why = worst.strerror or str(worst)
+        if isinstance(worst, FileNotFoundError):
+            why += "; has it been started with --control?"
+        raise type(worst)(worst.errno, f"no server can be controlled at {where}: {why}") from worst
 
-    # What can be asked
+    # Queries
 
     async def status(self) -> Record:
-        """Version, process, uptime, where it listens, how many clients, and what has passed."""
+        """Version, process, uptime, where it listens, how many clients, and the traffic so far."""
         return await self.request("status")
 
     async def drivers(self) -> list[Record]:
-        """The drivers in the server and the programs, each with its state and the last lines of its log."""
+        """The Python drivers and the programs, each with its state and the last lines of its log."""
         return self._list(await self.request("drivers"), "drivers")
 
     async def remotes(self) -> list[Record]:
@@ -134,7 +137,7 @@ class Control:
         return self._list(await self.request("remotes"), "remotes")
 
     async def clients(self) -> list[Record]:
-        """Who is connected, what they asked for, and what waits for them."""
+        """The connected clients, what they have requested, and what waits for them."""
         return self._list(await self.request("clients"), "clients")
 
     async def log(self, driver: str | int | None = None, lines: int = 100) -> list[Record]:
@@ -142,29 +145,29 @@ class Control:
 
         Args:
             driver: As for :meth:`start`.
-            lines: At most so many.
+            lines: The most lines to return.
         """
         return self._list(await self.request("log", driver=driver, lines=lines), "lines")
 
-    # What can be done
+    # Commands
 
     async def start(self, driver: str | int) -> list[Record]:
         """Start a driver that has been stopped, or has ended, or a link to a server.
 
         Args:
-            driver: Its number, the word it was started with, the name of a device, or its label.
+            driver: Its number, the argument it was started with, the name of a device, or its label.
 
         Returns:
-            What it is now; one word may stand for several drivers.
+            Its present record; one argument may stand for several drivers.
         """
         return self._list(await self.request("start", driver=driver), "drivers")
 
     async def stop(self, driver: str | int) -> list[Record]:
-        """Stop one, and wait until it has ended; it can be started again."""
+        """Stop a driver, and wait until it has ended; it can be started again."""
         return self._list(await self.request("stop", driver=driver), "drivers")
 
     async def restart(self, driver: str | int) -> list[Record]:
-        """Stop one and start it again."""
+        """Stop a driver and start it again."""
         return self._list(await self.request("restart", driver=driver), "drivers")
 
     async def add(
@@ -179,47 +182,47 @@ class Control:
         """Serve something more: a program, Python code or another server.
 
         Args:
-            spec: What, as DRIVER of the command ``indipyserver``. Relative paths are the server's.
+            spec: What to serve, a DRIVER of the command ``indipyserver``. Paths are relative to the server's folder.
             name: For programs: the name of the device (INDIDEV).
             config: For programs: the configuration file (INDICONFIG).
             skeleton: For programs: the skeleton file (INDISKEL).
             prefix: For programs: INDIPREFIX.
 
         Returns:
-            What it is now; its ``state`` is "ended" if it could not be started.
+            Its present record; its ``state`` is "ended" if it could not be started.
         """
         result = await self.request("add", spec=spec, name=name, config=config, skeleton=skeleton, prefix=prefix)
         return self._list(result, "drivers")
 
     async def remove(self, driver: str | int) -> list[Record]:
-        """Stop one and forget it; returns number and label."""
+        """Stop a driver and forget it; returns number and label."""
         return self._list(await self.request("remove", driver=driver), "removed")
 
     async def follow(self, *, log: bool = False) -> AsyncIterator[Record]:
-        """What changes, as events, until the connection is closed or lost.
+        """Changes, as events, until the connection is closed or lost.
 
         The first event, ``{"event": "now", ...}``, has all drivers, remotes and clients as they are.
 
         Args:
-            log: Also what is logged.
+            log: Include what is logged.
 
         Yields:
             Events as the reference of the protocol has them.
         """
-        events = self._events  # there may be another connection, with events of its own, before these are taken
+        events = self._events  # before these are taken, there may be another connection with its own events
         yield {"event": "now", **await self.request("follow", log=log)}
         while isinstance(event := await events.get(), dict):
             yield event
-        events.put_nowait(event)  # for others who follow
+        events.put_nowait(event)  # for other followers
         if event is not None:
             raise event
 
     async def request(self, do: str, **arguments: str | int | bool | None) -> Record:
-        """Any request of the protocol; returns the result.
+        """Send any request of the protocol; returns the result.
 
         Args:
-            do: What is to be done.
-            arguments: What with; None: it is left out.
+            do: The name of the request.
+            arguments: Its arguments; those that are None are left out.
         """
         writer = self._writer
         if writer is None:
@@ -262,15 +265,15 @@ class Control:
                 elif (future := self._answers.get(message.get("id"))) is not None:
                     if not future.done():
                         future.set_result(message)
-                elif message.get("ok") is False and message.get("id") is None:  # it takes no more connections
+                elif message.get("ok") is False and message.get("id") is None:  # the server takes no more connections
                     why = _error(message)
         except (OSError, ValueError, AttributeError, TypeError) as error:
             why = ConnectionError(f"the connection to the server is lost: {error}")
         self._lost(why)
 
     def _keep(self, event: Record) -> None:
-        """Keep an event for who follows; if they are not taken, only their number."""
-        if self._events.qsize() >= _MOST_EVENTS:
+        """Keep an event for the follower; if too many wait, only their number."""
+        if self._events.qsize() >= _MOST_EVENTS_KEPT:
             missed = 0
             while not self._events.empty():
                 old = self._events.get_nowait()

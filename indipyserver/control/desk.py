@@ -1,4 +1,4 @@
-"""What is answered to a request: the one place that knows what can be asked and done.  Sans-I/O."""
+"""The answers to requests: the one place that knows what can be requested.  No I/O of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ..release import RELEASE
 from ..services import Services
 from ..sources.recent import MOST_KEPT
 from ..sources.source import Source
-from .log import MOST_LINES, RecentLog
+from ..spec import PROGRAM_OPTIONS
+from .log import MOST_LOG_LINES, RecentLog
 from .watch import Watch, line_record
 from .wire import VERSION, Code, ControlError, Request, Value
 
@@ -25,11 +26,11 @@ __all__ = ["CHANGES", "REQUESTS", "Argument", "Asked", "Desk", "Facts"]
 logger = logging.getLogger("indipyserver.control")
 
 Record = dict[str, Any]
-_LINES: Final = 100
+_USUAL_LINES: Final = 100
 
 
 class Facts(Protocol):
-    """What is needed of a server besides what it serves."""
+    """What is needed of a server, besides what it serves."""
 
     @property
     def listening(self) -> list[str]: ...
@@ -50,58 +51,58 @@ class Argument:
     """One argument of a request.
 
     Attributes:
-        kinds: The types it can have.
-        required: There is no request without it.
+        kinds: The types that it may have.
+        required: The request needs it.
     """
 
     kinds: tuple[type, ...]
     required: bool = False
 
 
-_DRIVER: Final = {"driver": Argument((str, int), required=True)}
+_ONE_DRIVER: Final = {"driver": Argument((str, int), required=True)}
 REQUESTS: Final[Mapping[str, Mapping[str, Argument]]] = {
     "status": {},
     "drivers": {},
     "remotes": {},
     "clients": {},
     "log": {"driver": Argument((str, int)), "lines": Argument((int,))},
-    "start": _DRIVER,
-    "stop": _DRIVER,
-    "restart": _DRIVER,
+    "start": _ONE_DRIVER,
+    "stop": _ONE_DRIVER,
+    "restart": _ONE_DRIVER,
     "add": {
         "spec": Argument((str,), required=True),
-        **{name: Argument((str,)) for name in ("name", "config", "skeleton", "prefix")},
+        **{name: Argument((str,)) for name in PROGRAM_OPTIONS},
     },
-    "remove": _DRIVER,
+    "remove": _ONE_DRIVER,
     "follow": {"log": Argument((bool,))},
 }
-"""What can be asked, with the arguments of each."""
+"""All requests, with their arguments."""
 
 
 CHANGES: Final = ("start", "stop", "restart", "add", "remove")
-"""Requests that change something, and that may take a while."""
+"""Requests that change something, which may take some time."""
 
 
 class Asked(Protocol):
-    """The connection that a request came by."""
+    """The connection on which a request arrived."""
 
     label: str
     """Who has connected, for the log."""
 
     def follow(self, log: bool) -> None:
-        """From now on, tell it what changes, and with `log` what is logged."""
+        """Send it changes from now on, and with `log` what is logged."""
 
 
 class Desk:
     """Answers requests.
 
     Args:
-        server: What it is about.
-        watch: Knows what is served and whom.
+        server: The server.
+        watch: Knows what is served, and the clients.
         services: Starts and stops.
-        log: The last lines.
+        log: Has the last lines.
         turn: Lets what has been started run for a moment.
-        clock: The time now, in seconds since the epoch.
+        clock: Returns the present time, in seconds since the epoch.
     """
 
     def __init__(
@@ -140,8 +141,8 @@ class Desk:
         """Carry out one request.
 
         Args:
-            asked: Where it came from.
-            request: What is wanted.
+            asked: The connection it came from.
+            request: The request.
 
         Returns:
             The result.
@@ -160,7 +161,7 @@ class Desk:
         except (ValueError, ImportError) as error:
             raise ControlError(Code.REFUSED, str(error)) from error
 
-    # What can be asked
+    # Queries
 
     async def _status(self, asked: Asked, arguments: Mapping[str, Any]) -> Record:
         admission = self._server.admission
@@ -192,11 +193,11 @@ class Desk:
         return {"clients": self._watch.clients()}
 
     async def _lines(self, asked: Asked, arguments: Mapping[str, Any]) -> Record:
-        count = arguments.get("lines", _LINES)
+        count = arguments.get("lines", _USUAL_LINES)
         if count < 1:
             raise ControlError(Code.REQUEST, "lines must be 1 or more")
         if "driver" not in arguments:
-            found = self._log.last(min(count, MOST_LINES))
+            found = self._log.last(min(count, MOST_LOG_LINES))
         else:
             lines = []
             for source in self._find(arguments["driver"]):
@@ -206,7 +207,7 @@ class Desk:
             found = sorted(lines)[-count:]
         return {"lines": list(map(line_record, found))}
 
-    # What can be done
+    # Commands
 
     async def _start(self, asked: Asked, arguments: Mapping[str, Any]) -> Record:
         sources = self._find(arguments["driver"])
@@ -255,10 +256,10 @@ class Desk:
         return {"drivers": list(map(self._watch.driver, sources))}
 
     def _find(self, name: str | int) -> list[Source]:
-        """What is meant: by number, by spec, by the name of a device, or by label; one spec may be several drivers.
+        """The sources that are meant, by number, spec, device name or label; one spec may stand for several drivers.
 
         Raises:
-            ControlError: There is nothing of that name, or there are several.
+            ControlError: There is no such source, or there are several.
         """
         sources = self._watch.sources()
         if isinstance(name, str) and name.isascii() and name.isdigit() and len(name) < 10:
@@ -289,7 +290,7 @@ class Desk:
         return name == asked_for or name in source.devices
 
     def _had_device(self, source: Source, name: str) -> bool:
-        """It was stopped by the name of a device that it has no longer."""
+        """Whether it was stopped by the name of a device that it no longer has."""
         return not source.devices and name in self._stopped.get(source, ())
 
     def _has_label(self, source: Source, name: str) -> bool:
@@ -300,7 +301,7 @@ def _checked(request: Request) -> dict[str, Any]:
     """The arguments that were given and are not null.
 
     Raises:
-        ControlError: One is missing, unknown or of a wrong type.
+        ControlError: An argument is missing, unknown or of a wrong type.
     """
     known = REQUESTS[request.do]
     arguments = {name: value for name, value in request.arguments.items() if value is not None}
@@ -316,15 +317,15 @@ def _checked(request: Request) -> dict[str, Any]:
     return arguments
 
 
-_WORDS: Final = {str: "a text", int: "a whole number", bool: "true or false"}
+_KIND_WORDS: Final = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 def _in_words(argument: Argument) -> str:
-    return " or ".join(_WORDS[kind] for kind in argument.kinds)
+    return " or ".join(_KIND_WORDS[kind] for kind in argument.kinds)
 
 
 def _kind(value: Value) -> str:
-    return _WORDS[type(value)]
+    return _KIND_WORDS[type(value)]
 
 
 def _without(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

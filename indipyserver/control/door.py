@@ -1,4 +1,4 @@
-"""The control socket of a running server: who may connect, how much each may send, and what waits for each."""
+"""The control socket of a running server: who may connect, how much each may send, and what waits for them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Any, Final, Protocol, cast
 
 from indipydriver.protocol.texts import describe
-from indipydriver.transport.forked import ours_only
+from indipydriver.transport.forked import descriptor_ours_only, ours_only
 
 from ..clients.sockets import FileOf, at_the_other_end, bind_file
 from ..lines import CommandError, Lines
 from ..relay.switchboard import Switchboard
 from ..services import Services
-from ..sources.recent import Line
+from ..sources.recent import LogLine
 from ..sources.sources import Sources
 from .desk import CHANGES, Desk, Facts
 from .log import RecentLog
@@ -28,25 +28,25 @@ from .paths import default_path
 from .watch import Watch, line_record
 from .wire import MAX_REQUEST, Code, ControlError, encode, failure, read_request, success
 
-__all__ = ["IDLE", "MOST_CONNECTIONS", "MOST_EVENTS", "MOST_LINES_WAITING", "PATIENCE", "ControlDoor"]
+__all__ = ["ANSWER_PATIENCE", "IDLE", "MOST_CONNECTIONS", "MOST_EVENT_BYTES", "MOST_LINES_WAITING", "ControlDoor"]
 
 logger = logging.getLogger("indipyserver.control")
 
 MOST_CONNECTIONS: Final = 16
 """Connections at the same time."""
 IDLE: Final = 5.0
-"""Seconds after which a connection that asks for nothing, and follows nothing, gives way to another one, where there
-are MOST_CONNECTIONS."""
-MOST_EVENTS: Final = 1 << 20
-"""Bytes that may wait for one that follows; events that would be more are left out, and it is told how many."""
+"""Seconds after which a connection that requests nothing and follows nothing gives way to another one, if there are
+MOST_CONNECTIONS."""
+MOST_EVENT_BYTES: Final = 1 << 20
+"""Bytes that may wait for a follower; events beyond that are dropped, and it is told how many."""
 MOST_LINES_WAITING: Final = 1000
-"""Lines of the log that may wait for the event loop to tell them; of further ones, those who follow get the number."""
-PATIENCE: Final = 30.0
-"""Seconds after which a connection that takes nothing of its answers is closed."""
-_HIGH_WATER: Final = 1 << 16
-_SHARE: Final = 4  # answers to all connections take a fifth of the time at most
-_MOMENT: Final = 0.002  # seconds: less is made up for later
-_SOON: Final = 0.05  # seconds in which changes are collected for those who follow
+"""Lines of the log that may wait for the event loop; of further ones, followers only get the number."""
+ANSWER_PATIENCE: Final = 30.0
+"""Seconds after which a connection that does not take its answers is closed."""
+_WRITE_BUFFER: Final = 1 << 16
+_REST_FACTOR: Final = 4  # answers to all connections take a fifth of the time at most
+_SHORTEST_REST: Final = 0.002  # seconds; shorter pauses are made up for later
+_COLLECT_TIME: Final = 0.05  # seconds in which changes are collected for followers
 
 
 class Controlled(Facts, Protocol):
@@ -58,11 +58,11 @@ class Controlled(Facts, Protocol):
 
 
 class ControlDoor:
-    """Listens as long as the block lasts.
+    """Listens while the block lasts.
 
     Args:
-        server: What is controlled.
-        sources: All that it serves.
+        server: The server to control.
+        sources: Everything that it serves.
 
     Raises:
         OSError: It cannot listen there.
@@ -78,9 +78,9 @@ class ControlDoor:
         self._file: FileOf | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._free_at = 0.0
-        self._lines: deque[Line] = deque()  # that are to be told
-        self._lines_are_told = False  # soon, by the event loop
-        self._left_out = 0  # lines so far, counted by whoever logs
+        self._lines: deque[LogLine] = deque()  # lines to be sent
+        self._lines_are_told = False  # the event loop will soon send them
+        self._left_out = 0  # lines so far, counted in the logging threads
         self._left_out_told = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections: list[_Connection] = []
@@ -90,7 +90,7 @@ class ControlDoor:
         sock = bind_control(self._path)
         try:
             self._file = FileOf(sock)
-            # In two steps: a cancellation in the second one must find what has begun to watch the socket.
+            # In two steps: a cancellation during the second must find what watches the socket.
             self._listening = await self._loop.create_unix_server(self._connection, sock=sock, start_serving=False)
             await self._listening.start_serving()
         except BaseException:
@@ -130,7 +130,7 @@ class ControlDoor:
     # Called by connections
 
     def admit(self, new: _Connection) -> bool:
-        """Is there room for one more?  One that is idle makes room."""
+        """Is there room for one more?  An idle one makes room."""
         if len(self.connections) >= MOST_CONNECTIONS:
             latest = self._loop.time() - IDLE
             idle = min(self.connections, key=lambda each: each.idle_since)
@@ -142,36 +142,36 @@ class ControlDoor:
         return True
 
     def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Have something done that is given up when the server ends, and not before."""
+        """Start something that is given up only when the server ends."""
         task = self._loop.create_task(work, name="control")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def left(self, connection: _Connection) -> None:
-        """One has gone."""
+        """Note that a connection has gone."""
         if connection in self.connections:
             self.connections.remove(connection)
 
     async def take_turns(self, took: float) -> None:
-        """Leave most of the time to those that the server is there for.
+        """Leave most of the time to the server's actual work.
 
         Args:
             took: Seconds that the last answer has taken.
         """
         now = self._loop.time()
-        self._free_at = max(now, self._free_at) + _SHARE * took
+        self._free_at = max(now, self._free_at) + _REST_FACTOR * took
         wait = self._free_at - now
-        await asyncio.sleep(wait if wait > _MOMENT else 0)
+        await asyncio.sleep(wait if wait > _SHORTEST_REST else 0)
 
-    # What is told to those who follow
+    # Events for followers
 
     def _touched(self) -> None:
         if self._timer is None:
-            self._timer = self._loop.call_later(_SOON, self._look)
+            self._timer = self._loop.call_later(_COLLECT_TIME, self._look)
 
     def look_now(self) -> None:
-        """Tell what has changed: it is told to nobody who is only then told all that is there."""
+        """Send what has changed, but not to new followers, who get everything anyway."""
         if self._timer is not None:
             self._timer.cancel()
         self._look()
@@ -182,17 +182,17 @@ class ControlDoor:
         for event in self._watch.look(tell=bool(following)):
             self._tell(following, event)
 
-    def _logged(self, line: Line) -> None:
-        """Called in any thread, and never in two at once."""
+    def _logged(self, line: LogLine) -> None:
+        """Called in any thread, but never in two at once."""
         if not any(each.follows_log for each in list(self.connections)):
             return
-        if len(self._lines) >= MOST_LINES_WAITING:  # a driver may hold up the loop while its thread logs on
+        if len(self._lines) >= MOST_LINES_WAITING:  # a driver may hold up the loop while its thread goes on logging
             self._left_out += 1
             return
         self._lines.append(line)
         if not self._lines_are_told:
             self._lines_are_told = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
                 self._loop.call_soon_threadsafe(self._tell_lines)
 
     def _tell_lines(self) -> None:
@@ -213,7 +213,7 @@ class ControlDoor:
 
 
 class _Connection(asyncio.BufferedProtocol):
-    """One connection: its requests are answered one after another.
+    """One connection, whose requests are answered in turn.
 
     Args:
         door: Where it came in.
@@ -221,9 +221,9 @@ class _Connection(asyncio.BufferedProtocol):
 
     Attributes:
         label: Who has connected, for the log.
-        follows: It is told what changes.
-        follows_log: It is told what is logged.
-        idle_since: When its last request was answered, in the loop's time; never, while it has reason to be here.
+        follows: It is sent changes.
+        follows_log: It is sent what is logged.
+        idle_since: When its last request was answered, in the loop's time; infinite while it is in use.
     """
 
     def __init__(self, door: ControlDoor, desk: Desk) -> None:
@@ -236,15 +236,16 @@ class _Connection(asyncio.BufferedProtocol):
         self._lines = Lines(MAX_REQUEST)
         self._buffer = bytearray(MAX_REQUEST)
         self._waiting: deque[str | CommandError] = deque()
-        self._begin = 0.0  # of the work at the present answer
+        self._begin = 0.0  # when the work on the present answer began
         self._task: asyncio.Task[None] | None = None
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._timer: asyncio.TimerHandle | None = None
         self._missed = 0
-        self._ended = False  # it sends no more
+        self._ended = False  # it will send no more
         self._last = self._loop.time()
         self._transport: asyncio.Transport
+        self._ours: object = None  # keeps it from forked children
 
     @property
     def idle_since(self) -> float:
@@ -256,7 +257,8 @@ class _Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
-        transport.set_write_buffer_limits(_HIGH_WATER)
+        transport.set_write_buffer_limits(_WRITE_BUFFER)
+        self._ours = descriptor_ours_only(transport.get_extra_info("socket").fileno())
         if self._door.closed:  # the server has ended since it connected
             transport.abort()
             return
@@ -291,6 +293,7 @@ class _Connection(asyncio.BufferedProtocol):
         return True  # what it has asked for is still answered
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._ours = None
         self._door.left(self)
         self._has_room.set()
         self._ended = True
@@ -300,7 +303,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._has_room.clear()
-        self._timer = self._loop.call_later(PATIENCE, self._transport.abort)
+        self._timer = self._loop.call_later(ANSWER_PATIENCE, self._transport.abort)
 
     def resume_writing(self) -> None:
         self._has_room.set()
@@ -311,7 +314,7 @@ class _Connection(asyncio.BufferedProtocol):
             missed, self._missed = self._missed, 0
             self._transport.write(encode({"event": "missed", "count": missed}))
 
-    # What it asks
+    # Its requests
 
     def _take(self, lines: list[str | CommandError]) -> None:
         if lines and not self._transport.is_closing():
@@ -322,7 +325,7 @@ class _Connection(asyncio.BufferedProtocol):
                 self._task = self._door.keep(self._work())
 
     async def _work(self) -> None:
-        """Answer all that has come, and then read on."""
+        """Answer everything that has arrived, then go on reading."""
         try:
             while self._waiting and not self._transport.is_closing():
                 line = self._waiting.popleft()
@@ -346,9 +349,11 @@ class _Connection(asyncio.BufferedProtocol):
                 raise ControlError(Code.REQUEST, str(line))
             request = read_request(line)
             number = request.id
-            result = await self._desk.answer(self, request)
-            if request.do in CHANGES:  # others had their turns meanwhile
-                self._begin = self._loop.time()
+            try:
+                result = await self._desk.answer(self, request)
+            finally:
+                if request.do in CHANGES:  # others have had their turns meanwhile
+                    self._begin = self._loop.time()
             return encode(success(number, result))
         except ControlError as error:
             return encode(failure(error.id if number is None else number, error.code, error.text))
@@ -360,21 +365,21 @@ class _Connection(asyncio.BufferedProtocol):
         if self._ended and not (self._waiting or self._task or self.follows):
             self._transport.close()
 
-    # What it is told
+    # What it is sent
 
     def follow(self, log: bool) -> None:
-        """From now on, tell it what changes, and with `log` what is logged."""
+        """Send it changes from now on, and with `log` what is logged."""
         self._door.look_now()
         self.follows = True
         self.follows_log = log
 
     def tell(self, event: bytes, count: int = 1) -> None:
-        """Send it an event, which stands for this many, if it takes what it is sent.
+        """Send it an event, which stands for this many, if it takes its events.
 
-        While it does, an event may have any size.  Of what is left out it is told when it takes more.
+        While it does, an event may have any size.  It is told what was dropped when it takes more.
         """
         is_behind = not self._has_room.is_set()
-        if self._missed or (is_behind and self._transport.get_write_buffer_size() + len(event) > MOST_EVENTS):
+        if self._missed or (is_behind and self._transport.get_write_buffer_size() + len(event) > MOST_EVENT_BYTES):
             self._missed += count
         elif not self._transport.is_closing():
             self._transport.write(event)
@@ -399,7 +404,7 @@ def bind_control(path: str) -> socket.socket:
     except OSError as error:
         sock.close()
         taken = error.errno == errno.EADDRINUSE
-        why = "another server has it, or something else is there" if taken else error.strerror or error
+        why = "another server has it, or something else exists there" if taken else error.strerror or error
         number = errno.EEXIST if taken else error.errno
         raise OSError(number, f"cannot listen on the control socket {path}: {why}") from None
     return sock

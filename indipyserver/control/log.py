@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from ..sources.recent import Line
+from ..sources.recent import LogLine
 
-__all__ = ["LONGEST_LINE", "MOST_LINES", "RecentLog"]
+__all__ = ["LONGEST_LOG_LINE", "MOST_LOG_LINES", "RecentLog"]
 
-MOST_LINES: Final = 500
+MOST_LOG_LINES: Final = 500
 """Lines that are kept."""
-LONGEST_LINE: Final = 2000
-"""Characters of a line, with its traceback, that are kept."""
+LONGEST_LOG_LINE: Final = 2000
+"""Characters that are kept of a line, with its traceback."""
 _OF_DRIVERS: Final = "indipydriver"
 
 
@@ -26,16 +26,16 @@ class RecentLog(logging.Handler):
     without it: Python writes them there only if it finds no handler at all.
 
     Args:
-        came: Called with each line, in the thread that has logged it.
+        came: Called with each line, in the thread that logs it.
     """
 
-    def __init__(self, came: Callable[[Line], None]) -> None:
+    def __init__(self, came: Callable[[LogLine], None]) -> None:
         super().__init__()
         self._came = came
-        self._lines: deque[tuple[str, Line]] = deque(maxlen=MOST_LINES)  # with the name of the logger
+        self._lines: deque[tuple[str, LogLine]] = deque(maxlen=MOST_LOG_LINES)  # with the name of the logger
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Have it kept, and written if nobody else does that; not under the lock, which logging's own may wait for."""
+        """Keep it, and write it if no other handler does; not under the lock, for which logging's own may wait."""
         last = logging.lastResort
         if last is not None and record.levelno >= last.level and self._is_alone(record.name):
             last.handle(record)
@@ -44,15 +44,15 @@ class RecentLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line."""
         try:
-            text = self.format(record)[:LONGEST_LINE]
-        except Exception:  # the mistake of whoever logs; other handlers tell of it
+            text = self.format(record)[:LONGEST_LOG_LINE]
+        except Exception:  # a mistake in the logging call; other handlers report it
             return
-        line = Line(record.created, record.levelno, text)
+        line = LogLine(record.created, record.levelno, text)
         self._lines.append((record.name, line))
         self._came(line)
 
     def _is_alone(self, name: str) -> bool:
-        """Does no handler but this get what is logged under this name?  Of several servers, the first says so."""
+        """Is this the only handler for this logger?  Of several servers, only the first answers yes."""
         ours = [each for each in logging.getLogger().handlers if isinstance(each, RecentLog)]
         if ours[:1] != [self]:
             return False
@@ -63,12 +63,12 @@ class RecentLog(logging.Handler):
             logger = logger.parent
         return True
 
-    def last(self, count: int) -> list[Line]:
+    def last(self, count: int) -> list[LogLine]:
         """The last of them, oldest first."""
         return [line for _, line in self._all()][-count:] if count > 0 else []
 
-    def of_drivers(self, names: Iterable[str]) -> list[Line]:
-        """What the driver library has said about devices with these names."""
+    def of_drivers(self, names: Iterable[str]) -> list[LogLine]:
+        """What the driver library has logged about devices with these names."""
         words = "|".join(map(re.escape, names))
         if not words:
             return []
@@ -79,7 +79,7 @@ class RecentLog(logging.Handler):
             if logger.partition(".")[0] == _OF_DRIVERS and named.search(line.text) is not None
         ]
 
-    def _all(self) -> list[tuple[str, Line]]:
+    def _all(self) -> list[tuple[str, LogLine]]:
         self.acquire()
         try:
             return list(self._lines)

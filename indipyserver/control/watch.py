@@ -1,4 +1,4 @@
-"""What a server serves and whom, as records that can be sent, and what has changed in them.  Sans-I/O."""
+"""What a server serves, and its clients, as records that can be sent, with their changes.  No I/O of its own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from ..relay.observer import Observer
 from ..relay.peer import Peer
 from ..relay.switchboard import Switchboard
 from ..services import Services
-from ..sources.exdriver import ExDriver
-from ..sources.recent import Line
-from ..sources.remote import RemoteConnection
+from ..sources.recent import LogLine
 from ..sources.source import Source
 from ..sources.sources import Sources
 
@@ -23,7 +21,7 @@ __all__ = ["LAST_LINES", "MOST_NAMES", "Traffic", "Watch", "line_record"]
 
 MOST_NAMES: Final = 100
 """Names of devices in one record of a client."""
-_LOOKED_AT: Final = 1000  # names of devices, each perhaps several times
+_LOOKED_AT: Final = 1000  # names of devices, which may occur several times
 LAST_LINES: Final = 5
 """Lines of its log in each record of a driver."""
 
@@ -32,12 +30,12 @@ Record = dict[str, Any]
 
 @dataclass(slots=True)
 class Traffic:
-    """What has passed.
+    """Traffic so far.
 
     Attributes:
-        messages_in: Elements that came.
+        messages_in: Elements that were received.
         messages_out: Elements that were queued for others.
-        bytes_in: Bytes that came.
+        bytes_in: Bytes that were received.
         bytes_out: Bytes that others have taken.
     """
 
@@ -64,9 +62,9 @@ class _Known:
 
     Attributes:
         id: Its number.
-        state: At the last look.
+        state: Its state at the last check.
         since: When that state began.
-        told: What followers were told last.
+        told: What followers were last told.
     """
 
     id: int
@@ -76,14 +74,14 @@ class _Known:
 
 
 class Watch(Observer):
-    """Looks on while a server runs.
+    """Watches a running server.
 
     Args:
         board: The server's peers.
-        sources: All that it serves.
-        services: Knows by which specs.
-        touched: Called when something may have changed; :meth:`look` is then to be called soon.
-        clock: The time now, in seconds since the epoch.
+        sources: Everything that it serves.
+        services: Knows the specs of the sources.
+        touched: Called when something may have changed; :meth:`look` must then be called soon.
+        clock: Returns the present time, in seconds since the epoch.
     """
 
     def __init__(
@@ -108,31 +106,31 @@ class Watch(Observer):
         self._told: set[Peer] = set()  # clients that followers have heard of
 
     def begin(self) -> None:
-        """Look on from now on."""
+        """Start watching."""
         self._board.observe(self)
         self._sources.changed = self._board.router.devices.changed = self._touched
         self.look(tell=False)
 
     def end(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._board.unobserve(self)
         self._sources.changed = self._board.router.devices.changed = None
 
-    # What the server tells
+    # Called by the server
 
     def peer_added(self, peer: Peer) -> None:
-        """Somebody has come."""
+        """Note a new peer."""
         self._touched()
 
     def peer_removed(self, peer: Peer) -> None:
-        """Somebody has gone."""
+        """Note that a peer has gone."""
         self._gone.add(peer)
         self._touched()
 
-    # What is asked
+    # Queries
 
     def look(self, *, tell: bool = True) -> list[Record]:
-        """What has changed since the last look, as events; none if nobody is to be told."""
+        """What has changed since the last call, as events; none if there are no followers."""
         events: list[Record] = []
         present = dict.fromkeys(self._sources)
         for source in [source for source in self._known if source not in present]:
@@ -160,38 +158,38 @@ class Watch(Observer):
         return events if tell else []
 
     def sources(self) -> list[Source]:
-        """All that is served, in the order in which it was added."""
+        """Everything that is served, in the order in which it was added."""
         return list(self._sources)
 
     def id(self, source: Source) -> int:
-        """Its number, which no other gets while the server runs."""
+        """Its number, which is not reused while the server runs."""
         return self._look_at(source).id
 
     def drivers(self, *, remote: bool) -> list[Record]:
-        """The links to other servers, or all else that is served."""
+        """Records of the links to other servers, or of everything else that is served."""
         return [self.driver(source) for source in self._sources if (source.kind == "remote") is remote]
 
     def clients(self) -> list[Record]:
-        """Who is connected."""
+        """Records of the connected clients."""
         return [self._client(peer) for peer in self._board.clients]
 
     def traffic(self) -> Record:
-        """What has passed since the server was started."""
+        """The traffic since the server was started."""
         total = Traffic(**self._gone.record())
         for peer in self._board.peers:
             total.add(peer)
         return total.record()
 
     def has_begun(self, source: Source) -> bool:
-        """It has been started, and it is known what came of that."""
+        """Whether it has been started, and the outcome is known."""
         return source.running or not self._sources.is_active(source)
 
     def driver(self, source: Source) -> Record:
-        """One that is served."""
+        """The record of a source."""
         known = self._look_at(source)
         spec, name = self._services.named(source)
         peer = source.peer
-        record = {
+        return {
             "id": known.id,
             "label": source.label,
             "kind": source.kind,
@@ -204,16 +202,8 @@ class Watch(Observer):
             **_flow(peer),
             "last_error": peer.last_error if peer is not None else "",
             "log": list(map(line_record, source.recent.last(LAST_LINES))),
+            **source.details,
         }
-        if isinstance(source, ExDriver):
-            process = source.process
-            record["command"] = source.command
-            record["pid"] = process.pid if process is not None else None
-            record["most_restarts"] = source.restarts
-        elif isinstance(source, RemoteConnection):
-            record["host"], record["port"], record["device"] = source.host, source.port, source.device
-            record["connected"] = source.running
-        return record
 
     def _look_at(self, source: Source) -> _Known:
         known = self._known.get(source)
@@ -266,13 +256,13 @@ class Watch(Observer):
 
 
 def _flow(peer: Peer | None) -> Record:
-    """What one link has carried, and what waits for it."""
+    """The traffic of one link, and what waits for it."""
     traffic = Traffic()
     if peer is not None:
         traffic.add(peer)
     return {**traffic.record(), "bytes_waiting": peer.queued if peer is not None else 0}
 
 
-def line_record(line: Line) -> Record:
-    """One line of a log."""
+def line_record(line: LogLine) -> Record:
+    """The record of a log line."""
     return {"time": line.time, "level": logging.getLevelName(line.level).lower(), "text": line.text}

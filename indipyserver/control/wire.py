@@ -22,14 +22,14 @@ __all__ = [
 ]
 
 VERSION: Final = 1
-"""Of the protocol. Additions to answers, events and requests do not change it: readers ignore what they do not know."""
+"""The version of the protocol. Additions do not change it, because readers ignore what they do not know."""
 MAX_REQUEST: Final = 16384
 """Bytes of one request."""
 LONGEST_TEXT: Final = 4096
 """Characters of a text in a request: a path is not longer."""
 
 Value = str | int | bool | None
-"""What an argument of a request can be."""
+"""The types that an argument of a request may have."""
 
 
 class Code:
@@ -46,7 +46,7 @@ class Code:
     REFUSED: Final = "refused"
     """It is not possible; the text says why."""
     FAILED: Final = "failed"
-    """The server has made a mistake; its log has more."""
+    """A fault in the server; its log has more."""
     BUSY: Final = "busy"
     """There are too many connections."""
     DENIED: Final = "denied"
@@ -60,7 +60,7 @@ class ControlError(Exception):
         code: Why, in one word: ``request``, ``version``, ``unknown``, ``ambiguous``, ``refused``, ``failed``, ``busy``
             or ``denied``.
         text: Why, in a sentence.
-        id: That of the request, if it could be read.
+        id: The id of the request, if it could be read.
     """
 
     def __init__(self, code: str, text: str, id: Value = None) -> None:
@@ -75,9 +75,9 @@ class Request:
     """One request.
 
     Attributes:
-        do: What is to be done.
-        arguments: What with.
-        id: What the answer is to be marked with.
+        do: The name of the request.
+        arguments: Its arguments.
+        id: The id that the answer repeats.
     """
 
     do: str
@@ -89,14 +89,14 @@ def read_request(line: str) -> Request:
     """Read one line.
 
     Raises:
-        ControlError: It is no request.
+        ControlError: It is not a request.
     """
     try:
         found = json.loads(line, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_no_float)
     except RecursionError:
         raise ControlError(Code.REQUEST, "it is nested too deeply") from None
     except ValueError as error:
-        raise ControlError(Code.REQUEST, f"it is not JSON that can be taken: {error!s:.100}") from None
+        raise ControlError(Code.REQUEST, f"it is not acceptable JSON: {error!s:.100}") from None
     if not isinstance(found, dict):
         raise ControlError(Code.REQUEST, 'a request is an object, such as {"do": "status"}')
     arguments = dict(found)
@@ -155,10 +155,10 @@ def success(number: Value, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def failure(number: Value, code: str, text: str) -> dict[str, Any]:
-    """The answer to one that has not."""
+    """The answer to a request that has not been carried out."""
     return {"id": number, "ok": False, "error": {"code": code, "text": text}}
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """An answer or an event as a line. It is ASCII, so that nothing in it can be taken for a line end."""
+    """An answer or an event as a line. It is ASCII, so that nothing in it can be mistaken for a line end."""
     return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"

@@ -20,24 +20,24 @@ __all__ = ["AuditLog"]
 logger = logging.getLogger("indipyserver.audit")
 
 _MARKS: Final = re.compile(r"[\\']")
-_VALUE: Final = 64
-_LINE: Final = 1000
+_LONGEST_VALUE: Final = 64
+_LONGEST_ENTRY: Final = 1000
 
 
 class AuditLog(Observer):
     """Logs each ``new*`` of a client that reached the owner of its device, at INFO on ``indipyserver.audit``.
 
     A line is ``<client>: <device>.<property> <member>='<value>' ...``, with control characters escaped, and also quotes
-    and backslashes, so that no value and no name can look like another member.  What was refused for want of rights is
-    in the server's own log; what the driver itself then makes of a command (a number out of range, say) is not known
-    here.  Values of Text properties are shown as they are, passwords too.
+    and backslashes, so that no value and no name can look like another member.  Commands that were refused for lack of
+    rights are in the server's own log; how the driver then handles a command (a number out of range, for example) is
+    not known here.  Values of Text properties are shown as they are, including passwords.
 
     Args:
         value: Characters of a value that are shown.
         line: Characters of a line that are shown; the rest is counted.
     """
 
-    def __init__(self, value: int = _VALUE, line: int = _LINE) -> None:
+    def __init__(self, value: int = _LONGEST_VALUE, line: int = _LONGEST_ENTRY) -> None:
         self.lines = 0
         self._value = value
         self._line = line

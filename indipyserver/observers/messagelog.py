@@ -1,4 +1,4 @@
-"""Keeps what drivers tell their users, one file for each day, as indiserver does with ``-l``."""
+"""Saves the messages of drivers, one file for each day, as indiserver does with ``-l``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["MessageLog"]
 logger = logging.getLogger("indipyserver.messagelog")
 
 SUFFIX: Final = ".islog"
-MOST_WAITING: Final = 4 << 20
+MOST_UNWRITTEN: Final = 4 << 20
 """Bytes of messages that may wait for the disk: tens of thousands of them."""
-FLUSH: Final = 2.0
-"""Seconds that a disk gets at the end to take what waits."""
+DISK_FLUSH: Final = 2.0
+"""Seconds that a disk has at the end to take what waits."""
 _DATE: Final = re.compile(r"(?a:\d{4}-\d\d-\d\d)")
-_Entry: TypeAlias = tuple[str, bytes]
+_LogEntry: TypeAlias = tuple[str, bytes]
 """A day, and a line for its file."""
 
 
@@ -41,17 +41,16 @@ class MessageLog(Observer):
     """Appends the messages of drivers to ``YYYY-MM-DD.islog`` in a directory.
 
     A line is ``<timestamp>: <device>: <message>``, with the message's own timestamp if it has one that can be
-    read, else the time now, in UTC; the file is that of the same day.  Whatever carries a message counts:
+    read, otherwise the present time, in UTC; the file is that of the same day.  Everything with a message counts:
     a ``message``, a definition, an update, a deletion.  Control characters become blanks, so that a message
     is one line.
 
-    A thread writes, so that a slow disk holds up nobody.  When the
-    directory cannot be written to, or the disk is so slow that too much waits, that is logged once and the
-    messages are lost, until it can be again.
+    A thread writes, so that a slow disk holds up nobody.  If the directory cannot be written to, or the disk is so
+    slow that too much waits, that is logged once, and messages are lost until writing works again.
 
     Args:
         directory: Where the files go.
-        clock: The time now, in UTC.
+        clock: Returns the present time, in UTC.
         most: Bytes of messages that may wait for the disk.
 
     Attributes:
@@ -59,19 +58,19 @@ class MessageLog(Observer):
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], clock: Callable[[], datetime] = _utc_now, *, most: int = MOST_WAITING
+        self, directory: str | os.PathLike[str], clock: Callable[[], datetime] = _utc_now, *, most: int = MOST_UNWRITTEN
     ) -> None:
-        self.directory = os.path.abspath(os.fspath(directory))  # a driver may go to another directory
+        self.directory = os.path.abspath(os.fspath(directory))  # a driver may change the directory
         self.lost = 0
         self._clock = clock
         self._most = most
         self._changed = threading.Condition()  # guards what follows
-        self._waiting: list[_Entry] = []
+        self._waiting: list[_LogEntry] = []
         self._size = 0  # bytes that wait or are being written
         self._thread: threading.Thread | None = None
 
     def received(self, peer: Peer, frames: list[Frame]) -> None:
-        """Log what is to be logged among these frames."""
+        """Log the messages among these frames."""
         if peer.role not in BELOW:
             return
         for frame in frames:
@@ -83,19 +82,19 @@ class MessageLog(Observer):
                     self._put(entry)
 
     def look(self) -> None:
-        """Say in the log, without waiting for the disk, if nothing can be written there now."""
+        """Log it, without waiting for the disk, if nothing can be written there now."""
         with contextlib.suppress(RuntimeError):  # no more threads
             threading.Thread(target=self._look, name="message log?", daemon=True).start()
 
-    def flush(self, timeout: float = FLUSH) -> bool:
-        """Wait until everything is written or lost; False if that takes more than so many seconds."""
+    def flush(self, timeout: float = DISK_FLUSH) -> bool:
+        """Wait until everything is written or lost; False if that takes more than this many seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._size, timeout)
 
-    def close(self, timeout: float = FLUSH) -> None:
-        """Write what waits, and end the thread; what a disk does not take in so many seconds is lost.
+    def close(self, timeout: float = DISK_FLUSH) -> None:
+        """Write what waits, and end the thread; what the disk does not take in this many seconds is lost.
 
-        A message that comes later starts another.
+        A later message starts another thread.
         """
         atexit.unregister(self.close)
         if not self.flush(timeout):
@@ -111,7 +110,7 @@ class MessageLog(Observer):
         if thread is not None:
             thread.join(timeout)
 
-    def _put(self, entry: _Entry) -> None:
+    def _put(self, entry: _LogEntry) -> None:
         size = len(entry[1])
         with self._changed:
             if self._size + size > self._most:
@@ -128,7 +127,7 @@ class MessageLog(Observer):
             self._changed.notify_all()
 
     def _start(self) -> None:
-        # A disk that never answers must not keep the process.
+        # A disk that never responds must not keep the process alive.
         thread = threading.Thread(target=self._work, name="message log", daemon=True)
         self._thread = thread
         try:
@@ -138,12 +137,12 @@ class MessageLog(Observer):
             raise
         atexit.register(self.close)
 
-    def _entry(self, raw: bytes) -> _Entry | None:
+    def _entry(self, raw: bytes) -> _LogEntry | None:
         """The day and the line of an element, if it has a message."""
         try:
             element = ET.fromstring(raw)
         except ET.ParseError:
-            return None  # whoever decodes it will complain
+            return None  # the error will show when it is decoded
         message = element.get("message")
         if not message:
             return None
@@ -161,7 +160,7 @@ class MessageLog(Observer):
         if not os.path.exists(self.directory):
             why = "there is no such directory"
         elif not os.path.isdir(self.directory):
-            why = "it is no directory"
+            why = "it is not a directory"
         elif not os.access(self.directory, os.W_OK | os.X_OK):
             why = "this user may not write there"
         else:
@@ -183,14 +182,14 @@ class MessageLog(Observer):
                     self._size -= _size(entries)
                     self._changed.notify_all()
 
-    def _write(self, entries: list[_Entry]) -> None:
+    def _write(self, entries: list[_LogEntry]) -> None:
         days: dict[str, list[bytes]] = {}
         for day, line in entries:
             days.setdefault(day, []).append(line)
         for day, lines in days.items():
             path = os.path.join(self.directory, day + SUFFIX)
             try:
-                with open(path, "ab") as file:  # each time anew: it may be moved away at any time
+                with open(path, "ab") as file:  # opened each time: it may be moved away at any time
                     file.write(b"".join(lines))
             except OSError as error:
                 with self._changed:
@@ -207,7 +206,7 @@ class MessageLog(Observer):
         self.lost += count
 
 
-def _size(entries: list[_Entry]) -> int:
+def _size(entries: list[_LogEntry]) -> int:
     return sum(len(line) for _, line in entries)
 
 

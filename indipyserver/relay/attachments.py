@@ -1,4 +1,4 @@
-"""The backlog behind a BLOB that is being converted into the form that its receivers take."""
+"""The backlog behind a BLOB that is being converted into the form that its receivers accept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IN_LOOP = 192 << 10
 
 
 def needs_conversion(frame: BlobFrame, peer: Peer) -> bool:
-    """Does this peer take only the other form of the BLOB?
+    """Does this peer accept only the other form of the BLOB?
 
     Clients on a local socket get every BLOB attached, as from indiserver; all other peers get it inline.
     """
@@ -47,7 +47,7 @@ def converted(frame: BlobFrame) -> BlobFrame | Exception:
             return frame.inline()
         try:
             return attach(frame)
-        except OSError:  # no free descriptor or memory: every client reads base64, too
+        except OSError:  # no free descriptor or memory: every client can also read base64
             return frame
     except Exception as error:
         return error.with_traceback(None)
@@ -60,7 +60,7 @@ class Entry:
         frames: The frames; a BLOB is alone.
         receivers: Who gets them.
         sender: Who sent them, not always the peer that the backlog belongs to.
-        to_convert: The frame is a BLOB, and the receivers take its other form.
+        to_convert: The frame is a BLOB, and the receivers need its other form.
         after: Set when entries of other backlogs, which are older, have been given to their receivers.
         devices: What they are about.
     """
@@ -91,7 +91,7 @@ class Entry:
         return self._given
 
     def done(self) -> None:
-        """It has been given to its receivers."""
+        """Note that it has been given to its receivers."""
         if self._given is not None:
             self._given.set()
 
@@ -112,7 +112,7 @@ class Backlog:
         self._waiting: Counter[Peer] = Counter()
         self._senders: Counter[Peer | None] = Counter()  # of what waits
         self._devices: Counter[str | None] = Counter()  # of what waits
-        self._held: set[Peer] = set()  # senders of BLOBs to be converted, which are not read until all is done
+        self._held: set[Peer] = set()  # senders of BLOBs to be converted, which are not read until everything is done
 
     def add(
         self,
@@ -160,7 +160,7 @@ class Backlog:
         return peer is not self.source and any(device in self._devices for device in devices if device is not None)
 
     def end(self) -> None:
-        """All of it is done."""
+        """Note that everything is done."""
         for entry in self.entries:
             entry.done()
         for peer in self._held:

@@ -1,4 +1,4 @@
-"""BLOBs that some receivers take in the other form, and what has to wait for them."""
+"""BLOBs that some receivers need in the other form, and what has to wait for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("indipyserver.ipyserver")
 
 
 class Conversions:
-    """Converts each BLOB once for all receivers that take its other form, and keeps what a sender sends in order.
+    """Converts each BLOB once for all receivers that need its other form, and keeps the order of each sender.
 
     Args:
         flush: Sends what has been queued for these receivers; the second argument is the sender.
@@ -42,10 +42,10 @@ class Conversions:
     def put(
         self, source: Peer | None, frame: BlobFrame, receivers: Iterable[Peer], touched: dict[Peer, None]
     ) -> list[Peer]:
-        """Give a BLOB in its other form, attached or inline, to the receivers that take only that.
+        """Give a BLOB in its other form, attached or inline, to the receivers that accept only that.
 
         Returns:
-            The receivers who take it as it is.
+            The receivers that accept it as it is.
         """
         others: list[Peer] = []
         same: list[Peer] = []
@@ -142,7 +142,7 @@ class Conversions:
             after = [other.entries[-1].given for other in others if other.entries]
             if isinstance(first, BlobFrame):
                 converting = {peer for peer in peers if needs_conversion(first, peer)}
-                for to_convert in (False, True):  # all receivers of one form at once, as each form is made once
+                for to_convert in (False, True):  # all receivers of one form at once, because each form is made once
                     if chosen := [peer for peer in peers if (peer in converting) is to_convert]:
                         backlog.add(frames, chosen, source, to_convert=to_convert, after=after)
             else:

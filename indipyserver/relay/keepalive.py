@@ -16,8 +16,8 @@ from .switchboard import Switchboard, now
 __all__ = ["Keepalive"]
 
 
-LEAST: Final = 0.05
-"""Seconds of the shortest interval: with a shorter one, nothing else would get a turn."""
+SHORTEST_INTERVAL: Final = 0.05
+"""The shortest interval in seconds: with a shorter one, nothing else would get a turn."""
 
 
 class Keepalive:
@@ -62,10 +62,10 @@ class Keepalive:
         while True:
             changed.clear()
             interval = self._interval or 0
-            wait = board.last_traffic + max(interval, LEAST) - loop.time() if interval > 0 else None
+            wait = board.last_traffic + max(interval, SHORTEST_INTERVAL) - loop.time() if interval > 0 else None
             if wait is not None and wait <= 0:
                 self._send()
-                wait = LEAST
+                wait = SHORTEST_INTERVAL
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await changed.wait()

@@ -11,10 +11,10 @@ __all__ = ["Observer"]
 
 
 class Observer:
-    """Sees what passes through a server. A subclass overrides the methods for what it wants to see.
+    """Sees the traffic of a server. A subclass overrides the methods that it needs.
 
     The methods are called in the event loop, for each read of each peer, so they must be quick and must not wait.
-    They must not change what they are shown. An exception is logged the first time, and has no other effect.
+    They must not modify their arguments. An exception is logged the first time, and has no other effect.
     """
 
     def peer_added(self, peer: Peer) -> None:
@@ -28,7 +28,7 @@ class Observer:
         """A client, a driver or another server has gone.
 
         Args:
-            peer: What it has counted is final.
+            peer: Its counts are final.
         """
 
     def received(self, peer: Peer, frames: list[Frame]) -> None:

@@ -27,7 +27,7 @@ __all__ = ["HANG_TIME", "Peer", "put_for_all", "tracer"]
 logger = logging.getLogger("indipyserver.ipyserver")
 
 HANG_TIME: Final = 30.0
-"""Seconds after which a driver that takes nothing of its backlog is declared hung.  Even if another time is set, a
+"""Seconds after which a driver that takes nothing of its backlog counts as hung.  Even if another time is set, a
 server above is told within this one that this server is well."""
 _FAULTS_IN_A_ROW: Final = 32
 
@@ -114,7 +114,7 @@ class Peer(Endpoint):
         self._looks = 2 * max(1, math.ceil(patience / HANG_TIME))  # of the watchdog, until the driver counts as hung
         self._look_time = patience / self._looks
         self._watchdog: asyncio.TimerHandle | None = None
-        self._progress = 0  # at the last look of the watchdog
+        self._progress = 0  # at the last check of the watchdog
         self._looks_in_vain = 0  # of the watchdog, since the peer last took something
         self._is_busy = False  # everybody has been told so
         self._holding: set[Peer] = set()  # senders that are not read until it has taken some commands
@@ -125,7 +125,7 @@ class Peer(Endpoint):
             link.shortcut = self._element_received
 
     def become_server(self) -> None:
-        """Stop its link from lingering, too: its devices have to go when it does, as it may reconnect at once."""
+        """Stop its link from lingering, too: its devices must go when it does, because it may reconnect at once."""
         super().become_server()
         if isinstance(self.link, FramedLink):
             self.link.linger = 0.0
@@ -203,7 +203,7 @@ class Peer(Endpoint):
         if self._is_commanded and self._watchdog is None and self.queued:
             self._progress = self._progress_now()
             self._looks_in_vain = 0
-            # What else it takes does not end that.
+            # Whatever else it takes does not end that.
             self._is_busy = self._is_busy and bool(self.link.full_news or self.link.full_vectors)
             self._look_again()
 
@@ -247,7 +247,7 @@ class Peer(Endpoint):
         if self._closing:
             self._close_when_empty()
         elif left_out := self._queues.catch_up():
-            logger.warning("%s was too slow: %d snooped elements were left out", self.label, left_out)
+            logger.warning("%s was too slow: %d snooped elements were dropped", self.label, left_out)
             self._board.refresh(self)
 
     def _progress_now(self) -> int:
@@ -263,7 +263,7 @@ class Peer(Endpoint):
         return link.bytes_sent + link.bytes_received if self.role is Role.REMOTE else link.bytes_sent
 
     def _watch(self) -> None:
-        """Check, at least twice before a peer counts as hung, whether it has taken anything since the last look."""
+        """Check, at least twice before a peer counts as hung, whether it has taken anything since the last check."""
         self._watchdog = None
         if self.closed or not self.queued:
             self._is_busy = False
@@ -294,7 +294,7 @@ class Peer(Endpoint):
         self.cut(TimeoutError(f"it has taken nothing for {self._hang_time:g} seconds of {self.queued} bytes"))
 
     def close(self) -> None:
-        """Take no more, send the backlog, then close the link."""
+        """Accept no more, send the backlog, then close the link."""
         if not self.closed:
             self._closing = True
             self._close_when_empty()
@@ -409,7 +409,7 @@ def tracer(log: logging.Logger, *, to: str, come: str) -> Callable[[str, Frame],
 
     Args:
         log: The logger.
-        to: The word for what goes to the peer: RX or TX, as seen by whoever debugs.
+        to: The word for what goes to the peer: RX or TX, from the point of view of the user who debugs.
         come: The word for what comes from it.
     """
 

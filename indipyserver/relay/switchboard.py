@@ -61,7 +61,7 @@ class Switchboard:
         return [peer for peer in self.peers if peer.role in COMMANDERS]
 
     def observe(self, observer: Observer) -> None:
-        """From now on, show an observer what it wants to see."""
+        """Show an observer, from now on, what it wants to see."""
         kind = type(observer)
         if kind.peer_added is not Observer.peer_added:
             self._greeters.append(observer.peer_added)
@@ -73,7 +73,7 @@ class Switchboard:
             self._followers.append(observer.routed)
 
     def unobserve(self, observer: Observer) -> None:
-        """Show an observer nothing any more."""
+        """Stop showing an observer anything."""
         self._greeters = _not_of(observer, self._greeters)
         self._leavers = _not_of(observer, self._leavers)
         self._watchers = _not_of(observer, self._watchers)
@@ -132,7 +132,7 @@ class Switchboard:
             self.deliver(source, deliveries)
 
     def pass_on(self, source: Peer, address: Address, data: bytes) -> bool:
-        """Relay one element and its newline as they have come, if one peer gets it, which takes it now.
+        """Relay one element and its newline unchanged, if only one peer gets it and can take it now.
 
         It does what :meth:`relay` would do, or nothing, and returns False.
         """
@@ -200,7 +200,7 @@ class Switchboard:
     def announce(self, text: str, *, about: Peer | Iterable[str] | None = None) -> None:
         """Send everybody a message without device about something the server has noticed.
 
-        It is cut to a length that all clients show; a failure to send it is only logged.
+        It is truncated to a length that all clients show; a failure to send it is only logged.
 
         Args:
             text: The text.

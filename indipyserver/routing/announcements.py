@@ -18,8 +18,8 @@ from .endpoint import COMMANDERS, Delivery, E, Endpoint, Role
 
 __all__ = ["Announcing", "gone_for_limited"]
 
-_MAX_NAMED: Final = 4  # devices that one message names
-_MAX_TOLD: Final = 16  # devices of one driver that get a message of their own
+_DEVICES_NAMED: Final = 4  # devices that one message names
+_DEVICES_TOLD: Final = 16  # devices of one driver that get a message of their own
 
 
 class Announcing(Generic[E]):
@@ -57,7 +57,7 @@ class Announcing(Generic[E]):
             receivers = self.to_all(frame, None, out, devices=())
             concerned = _concerns(about, self._devices)
             out += _for_limited(concerned, self._endpoints, timestamp)
-            there = [device for device in concerned if device in self._devices][:_MAX_TOLD]
+            there = [device for device in concerned if device in self._devices][:_DEVICES_TOLD]
             for device in there:
                 knowing = tuple(p for p in receivers if p.role is Role.CLIENT and p.interest.covers(device, None))
                 if knowing:
@@ -114,9 +114,9 @@ def _for_limited(devices: Collection[str], endpoints: Iterable[E], timestamp: st
         if endpoint.role in COMMANDERS and endpoint.rights.devices:
             seen = [device for device in devices if endpoint.may_see(device)]
             if seen:
-                text = f"Something has changed with the driver or server of {', '.join(seen[:_MAX_NAMED])}"
-                if len(seen) > _MAX_NAMED:
-                    text += f" and {len(seen) - _MAX_NAMED} more"
+                text = f"Something has changed with the driver or server of {', '.join(seen[:_DEVICES_NAMED])}"
+                if len(seen) > _DEVICES_NAMED:
+                    text += f" and {len(seen) - _DEVICES_NAMED} more"
                 out.append(([encode(Message(None, text, timestamp))], (endpoint,)))
     return out
 

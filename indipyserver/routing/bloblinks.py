@@ -15,7 +15,7 @@ from .routes import bits_of
 
 __all__ = ["BlobLinks"]
 
-_MAX_TOLD: Final = 10_000  # BLOB properties remembered as requested from one server; many of them may be gone
+_BLOBS_TOLD: Final = 10_000  # BLOB properties remembered as requested from one server; many of them may be gone
 
 
 class BlobLinks(Generic[E]):
@@ -95,7 +95,7 @@ class BlobLinks(Generic[E]):
         if bool(prop.takers) == (key in told):
             return
         if prop.takers:
-            if len(told) >= max(_MAX_TOLD, 2 * self._devices.count(owner)):  # so that at least half of them go
+            if len(told) >= max(_BLOBS_TOLD, 2 * self._devices.count(owner)):  # so that at least half of them go
                 told.intersection_update(
                     [(device, name) for device in self._devices.of(owner) for name, _ in self._devices.blobs(device)]
                 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Generic, TypeVar
 
 from indipydriver.protocol.frame import Frame
+from indipydriver.protocol.scan import WHITE_SPACE
 from indipydriver.protocol.tags import VectorKind
 
 __all__ = ["MAX_DEFINED", "MAX_DEVICES", "MAX_PROPERTIES", "DeviceRecord", "DeviceTable", "PropertyRecord"]
@@ -21,7 +22,8 @@ MAX_DEFINED: Final = 50_000
 P = TypeVar("P")
 
 _STAMP: Final = b' timestamp="'
-_VALUES = re.compile(rb"""\"[^\"]*\"|'[^']*'""")
+_LESS, _QUOTE, _APOSTROPHE = b"<\"'"
+_IN_QUOTES = re.compile(rb"""\"[^\"]*\"|'[^']*'""")
 
 
 class PropertyRecord:
@@ -60,7 +62,7 @@ class DeviceRecord(Generic[P]):
         circles: It has come back through servers that do not prevent loops (indiserver): servers above get only its
             deletion.
         owner: The endpoint that speaks for it.
-        fixed: The owner, a driver in this process, keeps it even when it deletes all of it.
+        fixed: The owner, a driver in this process, keeps it even when it deletes the whole device.
         seen: Others may have been shown something of it.
         properties: The defined properties, by name.
         refused: The endpoints whose definitions of it were refused, or that have lost it, because it has another owner.
@@ -224,12 +226,12 @@ class DeviceTable(Generic[P]):
             if prop.is_blob:
                 self._blobs.setdefault(device, {})[name] = prop
             if not record.fixed:
-                _same(prop, frame.raw)
+                _note_definition(prop, frame.raw)
             return prop, True
         changed, prop.changed = prop.changed, False
         if record.fixed:
             return prop, not frame.reply
-        same = _same(prop, frame.raw)
+        same = _note_definition(prop, frame.raw)
         return prop, (changed or not same) and not frame.reply
 
     def undefine(self, device: str, name: str) -> PropertyRecord | None:
@@ -242,13 +244,16 @@ class DeviceTable(Generic[P]):
                 self._blobs[device].pop(name, None)
         return prop
 
-    def defined(self, device: str | None, name: str | None) -> list[tuple[str, str, PropertyRecord]]:
-        """Device, name and record of each defined property that a request covers."""
-        records = self._records
-        devices = list(records) if device is None else [device] if device in records else []
-        if name is not None and device is not None:
-            return [(d, name, prop) for d in devices if (prop := records[d].properties.get(name)) is not None]
-        return [(d, n, prop) for d in devices for n, prop in records[d].properties.items()]
+    def defined(self, device: str | None, name: str | None) -> Iterator[tuple[str, Mapping[str, PropertyRecord]]]:
+        """The devices that a request covers, each with those of its defined properties that it covers, by name."""
+        if device is None:
+            for each, record in self._records.items():
+                yield each, record.properties
+        elif (found := self._records.get(device)) is not None:
+            if name is None:
+                yield device, found.properties
+            elif (prop := found.properties.get(name)) is not None:
+                yield device, {name: prop}
 
     def with_blobs(self) -> Iterable[str]:
         """The devices that have, or have had, BLOB properties."""
@@ -274,7 +279,7 @@ class DeviceTable(Generic[P]):
                 prop.takers &= others
 
 
-def _same(prop: PropertyRecord, raw: bytes) -> bool:
+def _note_definition(prop: PropertyRecord, raw: bytes) -> bool:
     """Record a definition as the last one; True if it differs from the one before in its timestamp at most.
 
     Definitions can be long and many, so only their hashes are kept.  Nobody can predict these to make two collide.
@@ -282,7 +287,8 @@ def _same(prop: PropertyRecord, raw: bytes) -> bool:
     before = prop.definition
     head, mark, rest = raw.partition(_STAMP)
     # As nearly everybody writes it: in the start tag, behind values in double quotes.
-    if mark and not head.rfind(b"<") and b"'" not in head and not head.count(b'"') % 2:
+    # Bytes are given as numbers: to look for a byte string of one takes much longer with `in`.
+    if mark and not head.rfind(_LESS) and _APOSTROPHE not in head and not head.count(_QUOTE) % 2:
         tail = rest.partition(b'"')[2]
         prop.definition = hash((head, tail)), len(head) + len(tail)
     else:
@@ -297,7 +303,7 @@ def _without_timestamp(raw: bytes) -> bytes:
     Only the start tag is searched: further on, the same characters are content.
     """
     begin = raw.find(b"timestamp=", 0, raw.find(b"<", 1)) - 1
-    if begin < 0 or raw[begin] not in b" \t\r\n" or raw[begin + 11] not in b"\"'":
+    if begin < 0 or raw[begin] not in WHITE_SPACE or raw[begin + 11] not in b"\"'":
         return raw
     end = raw.find(raw[begin + 11 : begin + 12], begin + 12)
     before = raw[:begin]
@@ -307,6 +313,6 @@ def _without_timestamp(raw: bytes) -> bytes:
 
 
 def _is_quoted(before: bytes) -> bool:
-    """Does this part of a start tag end within the value of an attribute?"""
-    rest = _VALUES.sub(b"", before)
+    """Does this part of a start tag end within an attribute value?"""
+    rest = _IN_QUOTES.sub(b"", before)
     return b'"' in rest or b"'" in rest

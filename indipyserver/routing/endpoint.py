@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from indipydriver.protocol.frame import Address, Frame
 
 from .interest import Interest
-from .pending import Asked, Requested
+from .pending import PendingRequests, Requested
 from .rights import EVERYTHING, DeviceFilter, Rights
 
 __all__ = ["BELOW", "COMMANDERS", "SERVERS", "Delivery", "E", "Endpoint", "Role"]
@@ -33,7 +33,7 @@ COMMANDERS: Final = (Role.CLIENT, Role.UPSTREAM)
 SERVERS: Final = (Role.UPSTREAM, Role.REMOTE)
 BELOW: Final = (Role.DRIVER, Role.REMOTE)
 """The roles whose devices this server serves."""
-_MAX_NAMED: Final = 16  # devices per peer for which a refusal is logged
+_REFUSALS_LOGGED: Final = 16  # devices per peer for which a refusal is logged
 
 
 def _always() -> bool:
@@ -53,7 +53,7 @@ class Endpoint:
         complaints: How often it did something wrong, by kind; each kind is logged once.
         may_log: Asked before its faults are logged: a client that reconnects again and again would fill the log.
         routes: Who receives what it sends, by address; filled and cleared by the router.
-        asked: What it has been asked for and has not answered yet.
+        asked: Requests to it that it has not answered yet.
         requested: What it has recently asked for.
         answers: How often something that it said may have answered a request.
         told_blobs: The BLOB properties that it has been asked to send, if it is a server.
@@ -71,8 +71,8 @@ class Endpoint:
         self.rights = EVERYTHING
         self.complaints: dict[str, int] = {}
         self.may_log: Callable[[], bool] = _always
-        self.routes: dict[Address, tuple[Any, ...]] = {}  # endpoints of the router's own kind
-        self.asked = Asked()
+        self.routes: dict[Address, tuple[Any, ...]] = {}  # endpoints of the router's kind
+        self.asked = PendingRequests()
         self.requested = Requested()
         self.answers = 0
         self.told_blobs: set[tuple[str, str]] = set()
@@ -86,22 +86,22 @@ class Endpoint:
         return f"<{self.label}>"
 
     def restrict(self, rights: Rights) -> None:
-        """Give it these rights and no others; only before it is attached."""
+        """Limit it to these rights; only before it is attached."""
         self.rights = rights
         self.interest.exists = DeviceFilter(rights.devices) if rights.devices else None
 
     def become_server(self) -> None:
-        """This client has introduced itself as a server."""
+        """Note that this client has introduced itself as a server."""
         self.role = Role.UPSTREAM
 
     @property
     def is_server(self) -> bool:
-        """What it receives may come back through other servers."""
+        """Whether what it receives may come back through other servers."""
         return self.passes_on or self.role in SERVERS
 
     @property
     def is_above(self) -> bool:
-        """It is a server that has connected to us."""
+        """Whether it is a server that has connected to us."""
         return self.passes_on or self.role is Role.UPSTREAM
 
     @property
@@ -124,8 +124,8 @@ class Endpoint:
         return count == 1
 
     def complain_of(self, device: str, kind: str, text: str) -> bool:
-        """As :meth:`complain`, but at ERROR and once per device, for the first few devices."""
-        first = device not in self._refused and len(self._refused) < _MAX_NAMED
+        """Like :meth:`complain`, but at ERROR and once per device, for the first few devices."""
+        first = device not in self._refused and len(self._refused) < _REFUSALS_LOGGED
         self.complaints[kind] = self.complaints.get(kind, 0) + 1
         if first:
             self._refused.add(device)

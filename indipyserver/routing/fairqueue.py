@@ -24,7 +24,7 @@ _FLOW_BYTES: Final = 4096
 
 
 class HasFullVectors(Protocol):
-    """A link whose other end can take commands for some vectors and not for others."""
+    """A link whose other end may take commands for some vectors but not for others."""
 
     @property
     def full_vectors(self) -> Collection[Vector]:
@@ -111,7 +111,7 @@ class FairQueue:
         return self._counted(self._pop_modes())
 
     def look_again(self) -> None:
-        """Full vectors may have room again."""
+        """Note that full vectors may have room again."""
         for sender, flow in list(self._stopped.items()):
             could_go = flow.may_go
             flow.go_on()
@@ -171,7 +171,7 @@ class _Flow:
 
     @property
     def may_go(self) -> bool:
-        """As far as is known, some command need not wait for a full vector."""
+        """Whether, as far as is known, some command need not wait for a full vector."""
         return bool(self._frames or self._free)
 
     def put(self, batch: Batch) -> None:

@@ -17,7 +17,7 @@ MAX_INTERESTS: Final = 10_000
 class Interest:
     """The devices and properties a peer has asked for, and its BLOB modes.
 
-    A client that has asked for nothing receives only messages that concern no device (decision D10).
+    A client that has asked for nothing receives only messages that concern no device.
     Interests are never withdrawn: INDI has no element for that.
 
     Attributes:
@@ -89,7 +89,7 @@ class Interest:
 
     @property
     def full(self) -> bool:
-        """No further names are kept."""
+        """Whether no further names are kept."""
         return len(self.devices) + len(self.properties) + self._blob_names >= MAX_INTERESTS
 
     def enable_blob(self, device: str | None, name: str | None, mode: BlobMode) -> bool:
@@ -148,7 +148,7 @@ class Interest:
         return name is not None and (device, name) in self.properties
 
     def names(self, device: str, name: str | None) -> bool:
-        """As :meth:`covers`, but only if it has named the device: a request for everything does not count."""
+        """Like :meth:`covers`, but only if it has named the device: a request for everything does not count."""
         if device in self.devices:
             return True
         return device in self._partly if name is None else (device, name) in self.properties

@@ -40,7 +40,7 @@ class OnlyBlobs(Generic[E]):
         among: int = EVERYBODY,
         news: bool = True,
     ) -> None:
-        """A definition, or an update whose route was not cached, has been passed on.
+        """Note that a definition, or an update whose route was not cached, has been passed on.
 
         Args:
             address: Its address.
@@ -65,7 +65,7 @@ class OnlyBlobs(Generic[E]):
                     devices.intersection_update(self._devices)
 
     def mode_changed(self, endpoint: E, device: str | None, mode: BlobMode) -> list[str]:
-        """An endpoint has set its mode for a device, or for all.
+        """Note that an endpoint has set its mode for a device, or for all.
 
         Returns:
             The devices that have to be defined to it again.
@@ -83,5 +83,5 @@ class OnlyBlobs(Generic[E]):
         return sorted(device for device in again if device in self._devices)
 
     def forget(self, endpoint: E) -> None:
-        """This endpoint is gone."""
+        """Note that this endpoint is gone."""
         self._left_out.pop(endpoint, None)

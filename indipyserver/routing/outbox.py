@@ -9,7 +9,7 @@ from typing import Final
 
 from indipydriver.protocol.frame import Batch
 
-__all__ = ["Outbox", "OutboxLimits", "Verdict"]
+__all__ = ["MIB", "Outbox", "OutboxLimits", "Verdict"]
 
 MIB: Final = 1 << 20
 
@@ -32,7 +32,7 @@ class OutboxLimits:
     snoop: int = 8 * MIB
 
 
-_SMALL: Final = 4096
+_SMALL_BATCH: Final = 4096
 _TAIL: Final = 64 << 10
 _MANY: Final = 64
 
@@ -51,7 +51,7 @@ class _Entry:
     """Something in the queue.
 
     Attributes:
-        batch: It, or None if a newer frame has replaced it.
+        batch: The batch, or None if a newer frame has replaced it.
         count: The frames in it.
     """
 
@@ -71,7 +71,6 @@ class Outbox:
     Attributes:
         queued: The backlog in bytes, with the files of attached BLOBs.
         count: The frames in it.
-        replaced: How many stream frames have been dropped for newer ones.
     """
 
     __slots__ = (
@@ -84,13 +83,11 @@ class Outbox:
         "_total",
         "count",
         "queued",
-        "replaced",
     )
 
     def __init__(self, total: int, stream_limit: int = 0) -> None:
         self.queued = 0
         self.count = 0
-        self.replaced = 0
         self._total = total
         self._stream_limit = stream_limit
         self._entries: deque[_Entry] = deque()
@@ -132,14 +129,13 @@ class Outbox:
             self.queued -= older.batch.weight
             self.count -= older.count
             older.batch = None
-            self.replaced += 1
             self._empty += 1
             if self._empty > max(_MANY, len(self._entries) // 2):
                 self._entries = deque(each for each in self._entries if each.batch is not None)
                 self._empty = 0
         self.queued += batch.weight
         self.count += count
-        if batch.size < _SMALL and not batch.frames and frame is None:
+        if batch.size < _SMALL_BATCH and not batch.frames and frame is None:
             self._tail += batch.buffers[0]
             self._tail_count += count
             if len(self._tail) >= _TAIL:

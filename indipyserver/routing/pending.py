@@ -9,19 +9,19 @@ from typing import Final
 
 from indipydriver.protocol.messages import GetProperties
 
-__all__ = ["ANSWER_TIME", "MAX_NAMED", "Asked", "Requested"]
+__all__ = ["ANSWER_TIME", "MAX_NAMED_REQUESTS", "PendingRequests", "Requested"]
 
 ANSWER_TIME: Final = 1.0
-"""Seconds after which a request that has not been answered is passed on again, if somebody repeats it.
+"""Seconds after which an unanswered request is passed on again if somebody repeats it.
 
 INDI has no element for "there is nothing".  Drivers answer at once; a longer time would delay the second request to
 one that has lost the first.
 """
-MAX_NAMED: Final = 64
+MAX_NAMED_REQUESTS: Final = 64
 """Unanswered requests; beyond this number, the whole device is asked for instead of a single property."""
-_MOST: Final = 512  # unanswered requests of any kind; further ones are always passed on
+_MOST_REQUESTS: Final = 512  # unanswered requests of any kind; further ones are always passed on
 _WAYS: Final = 4  # paths through other servers that are told apart when one peer repeats a request
-_REQUESTS: Final = 256  # requests of one peer that are remembered, to recognise repetitions
+_REQUESTS_REMEMBERED: Final = 256  # requests of one peer that are remembered, to recognise repetitions
 
 _Key = tuple[str | None, str | None]
 _NO_WAY: Final[frozenset[str]] = frozenset()
@@ -50,7 +50,7 @@ class _Request:
         return count >= _WAYS
 
 
-class Asked:
+class PendingRequests:
     """The requests that have been passed on to one owner and have not been answered.
 
     Attributes:
@@ -82,12 +82,12 @@ class Asked:
             request = waiting.get(key)
             if request is not None and now - request.since < ANSWER_TIME and request.serves(asker, way):
                 return None
-        if len(waiting) >= MAX_NAMED:
+        if len(waiting) >= MAX_NAMED_REQUESTS:
             while waiting and now - waiting[key := next(iter(waiting))].since >= ANSWER_TIME:
                 del waiting[key]  # the oldest
-            if name is not None and len(waiting) >= MAX_NAMED:
+            if name is not None and len(waiting) >= MAX_NAMED_REQUESTS:
                 return self.pass_on(device, None, asker, now, way)
-            if len(waiting) >= _MOST:
+            if len(waiting) >= _MOST_REQUESTS:
                 return GetProperties(device, name)
         request = waiting.get((device, name))
         if request is None or now - request.since >= ANSWER_TIME:
@@ -96,7 +96,7 @@ class Asked:
         request.ways.append((asker, way))
         return GetProperties(device, name)
 
-    def answered(self, device: str, name: str | None) -> bool:
+    def note_answer(self, device: str, name: str | None) -> bool:
         """The owner has defined or deleted this property; True if anybody waited for that.
 
         Whoever asks from now on may have missed the beginning of the answer.
@@ -124,8 +124,8 @@ class Requested:
     def __len__(self) -> int:
         return len(self._requests)
 
-    def repeats(self, device: str | None, name: str | None, way: frozenset[str], answers: int, now: float) -> bool:
-        """Does the peer already wait for the answer to this very request?  If not, it does from now on.
+    def note(self, device: str | None, name: str | None, way: frozenset[str], answers: int, now: float) -> bool:
+        """Note that the peer waits for an answer; True if it already waits for the answer to this very request.
 
         The servers that it has passed matter as in :meth:`_Request.serves`.
 
@@ -139,7 +139,7 @@ class Requested:
         requests, key = self._requests, (device, name)
         before = requests.get(key)
         if before is None or before[0] != answers or now - before[1] >= ANSWER_TIME:
-            if len(requests) >= _REQUESTS:
+            if len(requests) >= _REQUESTS_REMEMBERED:
                 requests.clear()
             requests[key] = answers, now, [way]
             return False

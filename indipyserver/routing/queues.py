@@ -11,18 +11,17 @@ from typing import Final, Protocol
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Address, Batch, Frame
 from indipydriver.protocol.messages import DelProperty
-from indipydriver.protocol.tags import Verb
+from indipydriver.protocol.tags import NEWS, Verb
 
 from .fairqueue import FairQueue, HasFullVectors
 from .outbox import Outbox, OutboxLimits, Verdict
 
 __all__ = ["Queues", "Way"]
 
-_NEWS: Final = (Verb.DEF, Verb.SET, Verb.DELETE, Verb.MESSAGE)
 _MAX_DELETIONS: Final = 10_000
 """Deletions kept for a driver that is behind with snooped news. Of further ones only the devices are kept, as many
-again: it hears that they are gone, and then of what is left of them."""
-_PLAIN: Final = 4096  # bytes of a deletion kept as it is; of a longer one, only the names are kept
+again: the driver is told that they are gone, and then what is left of them."""
+_LONG_DELETION: Final = 4096  # bytes of a deletion kept as it is; of a longer one, only the names are kept
 _SENDERS: Final = 16
 """How much all senders of commands together may have queued, as a multiple of what one may have."""
 
@@ -32,7 +31,7 @@ class Way(HasFullVectors, Protocol):
 
     @property
     def full_news(self) -> bool:
-        """It takes no news now."""
+        """Whether it takes no news now."""
 
     @property
     def unsent(self) -> int:
@@ -43,13 +42,13 @@ class Way(HasFullVectors, Protocol):
 
 
 class Queues:
-    """Gives a link as much as it takes, and keeps the rest in order.
+    """Gives a link as much as it takes, and queues the rest in order.
 
     Args:
         way: The link.
         limits: How much may wait.
         low_water: When no more bytes than this are unsent, the link is given more.
-        for_client: It gets no commands, and no news is dropped: it is cut off if too much is queued.
+        for_client: The peer gets no commands, and no news is dropped: it is cut off if too much is queued.
         seal: Frames are queued as bytes, and not taken apart again.
 
     Attributes:
@@ -78,12 +77,12 @@ class Queues:
         self._deletions: set[Address] = set()  # kept since it fell behind
 
     def __bool__(self) -> bool:
-        """Something is queued here."""
+        """Whether something is queued here."""
         return bool(self._news or self._commands)
 
     @property
     def are_idle(self) -> bool:
-        """Nothing waits here."""
+        """Whether nothing waits here."""
         return not self._news.queued and (self._commands is None or not self._commands.queued)
 
     @property
@@ -103,7 +102,7 @@ class Queues:
         return 0 if self._commands is None else self._commands.queued
 
     def has_too_many(self, sender: object) -> bool:
-        """Too many commands of this sender are queued; or some are, and those of all senders are too many."""
+        """Whether too many commands of this sender are queued, or any while those of all senders are too many."""
         if self._commands is None:
             return False
         own, most = self._commands.of(sender), self._most_commands
@@ -122,7 +121,7 @@ class Queues:
             False if they were dropped, or exceed the limit; see `too_slow`.
         """
         way, commands = self._way, self._commands
-        if commands is None or frames[0].address.tag.verb in _NEWS:
+        if commands is None or frames[0].address.tag.verb in NEWS:
             if self._behind:
                 self._leave_out(frames)
                 return False
@@ -205,7 +204,7 @@ class Queues:
         return True
 
     def _leave_out(self, frames: list[Frame]) -> None:
-        """Drop news for a driver that is behind, except deletions: what is gone cannot be asked for again."""
+        """Drop news for a driver that is behind, except deletions: what is gone cannot be requested again."""
         self._behind = True
         deletions = [deletion for frame in frames if (deletion := self._new_deletion(frame)) is not None]
         self.left_out += len(frames) - len(deletions)
@@ -215,7 +214,7 @@ class Queues:
             self.sent += len(deletions)
 
     def _new_deletion(self, frame: Frame) -> Frame | None:
-        """What to keep of it: nothing, unless it is the first deletion of its subject since the driver fell behind."""
+        """What to keep of a frame: nothing, unless it is the first deletion of its subject in this backlog."""
         kept = self._deletions
         if frame.address.tag.verb is not Verb.DELETE or frame.address in kept:
             return None
@@ -233,7 +232,7 @@ class Queues:
 
 def _without_padding(deletion: Frame) -> Frame:
     """The deletion in few bytes: others may have written a megabyte of blanks or a long message into it."""
-    if deletion.size <= _PLAIN:
+    if deletion.size <= _LONG_DELETION:
         return deletion
     _, device, name = deletion.address
     return encode(DelProperty(device, name))

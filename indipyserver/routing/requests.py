@@ -85,7 +85,7 @@ class Asking(Generic[E]):
                 self._ask(server, device, name, source, frame, out)
 
     def ask_refused(self, device: str, out: list[Delivery[E]]) -> None:
-        """A device loses its owner: ask those whose definitions of it were refused.
+        """Handle the loss of a device's owner: ask those whose definitions of it were refused.
 
         This includes those who already owe an answer, which may just have been refused.
         """
@@ -97,7 +97,7 @@ class Asking(Generic[E]):
             out += [([along if endpoint.role in SERVERS else request], (endpoint,)) for endpoint in endpoints]
 
     def tell_standing_requests(self, upstream: E, out: list[Delivery[E]]) -> None:
-        """A server above has connected: ask it for what drivers snoop on and nobody here has."""
+        """Handle a new server above: ask it for what drivers snoop on and nobody here has."""
         for endpoint in self._endpoints:
             if endpoint.role not in BELOW:
                 continue

@@ -44,7 +44,7 @@ class Rights(NamedTuple):
 
     @property
     def limited(self) -> bool:
-        """Something is not allowed."""
+        """Whether anything is not allowed."""
         return self.read_only or bool(self.devices)
 
     def __str__(self) -> str:

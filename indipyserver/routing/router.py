@@ -18,6 +18,7 @@ from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Address, Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message, Ping
+from indipydriver.protocol.refusals import READ_ONLY, commanded_above
 from indipydriver.protocol.tags import TAGS, VectorKind, Verb
 from indipydriver.protocol.via import came_through, hops_of
 
@@ -34,7 +35,7 @@ __all__ = ["Router"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
-_SETS = {kind: TAGS[f"set{kind}Vector"] for kind in VectorKind}
+_UPDATE_TAGS = {kind: TAGS[f"set{kind}Vector"] for kind in VectorKind}
 
 
 class Router(Generic[E]):
@@ -117,7 +118,7 @@ class Router(Generic[E]):
             ValueError: It belongs to somebody else; see :meth:`may_claim`.
         """
         if not self.may_claim(device):
-            raise ValueError(f"the device {device!r} is already there")
+            raise ValueError(f"the device {device!r} already exists")
         out: list[Delivery[E]] = []
         self._take_over(device, endpoint, out, fixed=True)
         return out
@@ -125,7 +126,7 @@ class Router(Generic[E]):
     def _take_over(self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False) -> bool:
         """Give an endpoint a device, even if another one owns it; False if it already owns as many as are allowed.
 
-        Who loses it so is asked when it is free again, as are those whose definitions of it were refused.
+        An endpoint that loses it is asked when it is free again, like those whose definitions of it were refused.
         """
         self._answers += 1
         endpoint.answers += 1
@@ -175,7 +176,7 @@ class Router(Generic[E]):
         return out
 
     def sole_receiver(self, source: E, address: Address) -> E | None:
-        """Who alone gets such frames from this endpoint, if they change nothing here; None: see :meth:`route`."""
+        """The only receiver of such frames from this endpoint, if they change nothing here; None: see :meth:`route`."""
         receivers = source.routes.get(address, ())
         return receivers[0] if len(receivers) == 1 and not self._blobs.modes else None
 
@@ -186,7 +187,7 @@ class Router(Generic[E]):
         return self._announcing.message(text, timestamp, about)
 
     def refresh(self, endpoint: E) -> list[Delivery[E]]:
-        """Ask again for everything an endpoint is interested in, as it has missed some of it."""
+        """Ask again for everything an endpoint is interested in, because it has missed some of it."""
         out: list[Delivery[E]] = []
         for request in requests_of(endpoint.interest):
             self._want(endpoint, request.device, request.name)
@@ -209,7 +210,7 @@ class Router(Generic[E]):
         if came_through(frame, self.name) or not source.may_see(device):
             return ()
         answers = self._answers - (0 if self.devices.owns(source, device) else source.answers)  # others answer it
-        if source.requested.repeats(device, name, frozenset(hops_of(frame)), answers, self._clock()):
+        if source.requested.note(device, name, frozenset(hops_of(frame)), answers, self._clock()):
             return ()
         self._want(source, device, name)
         self._asking.ask_around(source, frame, out)
@@ -226,11 +227,12 @@ class Router(Generic[E]):
         if not known and interest.full and device is not None:
             source.complain("interests", "asks for more properties than can be kept: the new ones are ignored")
             return
-        for defined, its_name, prop in self.devices.defined(device, name):
-            if source.may_see(defined):
-                prop.missing |= source.bit
-                if definitions and source.role in COMMANDERS and not interest.asked(defined, its_name):
-                    prop.unseen |= source.bit
+        bit, told_of_news = source.bit, definitions and source.role in COMMANDERS
+        for defined, properties in self.devices.defined(device, name):
+            for its_name, prop in properties.items() if source.may_see(defined) else ():
+                prop.missing |= bit
+                if told_of_news and not interest.asked(defined, its_name):
+                    prop.unseen |= bit
         if not known and interest.ask(device, name, definitions=definitions):
             self._routes.forget()
 
@@ -273,45 +275,42 @@ class Router(Generic[E]):
             among = self._routes.commanders() if source.takes_blobs or not with_data else ()
             receivers = self._routes.wanting(frame.address, source, among=among, with_data=with_data)
             return self._routes.remember(source, frame, self._routes.intern_for_command(receivers))
-        if source.rights.limited and not self._may_command(source, device, out):
+        if source.rights.limited and not self._command_or_refuse(source, device, out):
             return ()
         if not source.interest.covers(device, name):
             self._want(source, device, name, definitions=False)
             self._blobs.wishes_changed(source, device, name, out)
         if record is not None and record.circles and source.is_above:
-            source.complain("circles", f"commands {device!r}, which comes round through it: dropped")
+            source.complain("circles", f"commands {device!r}, which comes back through it: dropped")
             return ()
         if owner is source or (owner is not None and owner.role is Role.UPSTREAM):
-            text = f"{device} belongs to a server above this one; it can only be commanded there"
-            out.append(([encode(Message(device, text))], (source,)))
+            out.append(([encode(Message(device, commanded_above(device)))], (source,)))
             return ()
         receivers = self._routes.wanting(frame.address, source, among=self._routes.commanders(), with_data=with_data)
         if owner is not None and (owner.takes_blobs or not with_data):
             receivers = (owner, *(p for p in receivers if p is not owner))
         return self._routes.remember(source, frame, self._routes.intern_for_command(receivers))
 
-    def _may_command(self, source: E, device: str, out: list[Delivery[E]]) -> bool:
+    def _command_or_refuse(self, source: E, device: str, out: list[Delivery[E]]) -> bool:
         if not source.may_see(device):
             source.complain("hidden", "sent a command to a device that it may not see: dropped")
             return False
         if source.rights.read_only:
-            source.complain("read only", "may look, but not command: its command is refused")
-            out.append(([encode(Message(device, "This connection is read only: the command is refused"))], (source,)))
+            source.complain("read only", "is read-only: its command is refused")
+            out.append(([encode(Message(device, READ_ONLY))], (source,)))
             return False
         return True
 
     # What devices say
 
-    def _owned(self, source: E, frame: Frame, out: list[Delivery[E]], *, claim: bool) -> bool:
-        """May this endpoint speak for this device?  A device nobody owns can be claimed."""
+    def _own_or_refuse(self, source: E, frame: Frame, out: list[Delivery[E]], *, claim: bool) -> bool:
+        """Claim a device nobody owns; True if this endpoint may speak for it, else it is told why not."""
         device = frame.address.device
         assert device, "whoever asks has looked"
         record = self.devices.get(device)
         if record is not None and record.owner is source:  # what follows was asked when it became the owner
             return True
-        if not self._may_define(source, frame):
-            return False
-        if source.only_device is not None and device != source.only_device:
+        if not self._speak_or_refuse(source, frame) or source.only_device not in (None, device):
             return False
         # A device of a server above cannot be commanded from here, so one from below replaces it.
         below = source.role is not Role.UPSTREAM
@@ -330,7 +329,7 @@ class Router(Generic[E]):
                 out += self.site_message(told, about=(device,))
         return False
 
-    def _may_define(self, source: E, frame: Frame) -> bool:
+    def _speak_or_refuse(self, source: E, frame: Frame) -> bool:
         if source.role is not Role.CLIENT and not source.rights.read_only and source.may_see(frame.device):
             return True
         source.complain(frame.tag.text, f"sent {frame.tag.text}, which it may not send: dropped")
@@ -342,21 +341,21 @@ class Router(Generic[E]):
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
             return ()
         if source.role in SERVERS and came_through(frame, self.name):
-            if self._may_define(source, frame):
+            if self._speak_or_refuse(source, frame):
                 self._brought_back(source, device, out)
             return ()
         record = self.devices.get(device)
-        if (record is None or record.owner is not source) and not self._owned(source, frame, out, claim=True):
+        if (record is None or record.owner is not source) and not self._own_or_refuse(source, frame, out, claim=True):
             return ()
         if source.asked.waiting:
-            self._answered(source, device, name)
+            self._note_answer(source, device, name)
         prop, news = self.devices.define(device, name, frame)
         if prop is None:
             source.complain("properties", f"defines more properties of {device!r} than are allowed: dropped")
             return ()
         # Drop the cached route: those who get this now get updates, too, and the first update must be recorded.
         if source.routes:
-            source.routes.pop(Address(_SETS[prop.kind], device, name), None)
+            source.routes.pop(Address(_UPDATE_TAGS[prop.kind], device, name), None)
         receivers: tuple[E, ...] = ()
         if news or prop.missing:
             among = EVERYBODY if news else prop.missing
@@ -380,7 +379,7 @@ class Router(Generic[E]):
         return receivers
 
     def _brought_back(self, source: E, device: str, out: list[Delivery[E]]) -> None:
-        """A definition has come back to this server."""
+        """Handle a definition that has come back to this server."""
         record = self.devices.get(device)
         if record is not None and record.owner is source and not record.circles:
             record.circles = True
@@ -389,9 +388,9 @@ class Router(Generic[E]):
         if source.complain_of(device, "loop", text):
             out += self.site_message(f"{source.public_label} {text}", about=(device,))
 
-    def _answered(self, source: E, device: str, name: str | None) -> None:
-        """An owner has defined or deleted a property: requests from now on are passed on again."""
-        if source.asked.answered(device, name):
+    def _note_answer(self, source: E, device: str, name: str | None) -> None:
+        """Note that an owner has defined or deleted a property: from now on requests are passed on again."""
+        if source.asked.note_answer(device, name):
             self._answers += 1
             source.answers += 1
 
@@ -401,7 +400,7 @@ class Router(Generic[E]):
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
             return ()
         # A server has to define a device before it speaks for it: only definitions carry the path they have taken.
-        if not self._owned(source, frame, out, claim=source.role not in SERVERS):
+        if not self._own_or_refuse(source, frame, out, claim=source.role not in SERVERS):
             return ()
         if device not in self.devices:
             return ()
@@ -409,11 +408,11 @@ class Router(Generic[E]):
         if with_data and not source.takes_blobs:
             return ()
         receivers = self._routes.wanting(
-            frame.address, source, among=self._prepared(source, frame), with_data=with_data
+            frame.address, source, among=self._note_update(source, frame), with_data=with_data
         )
         return self._routes.remember(source, frame, receivers)
 
-    def _prepared(self, source: E, frame: Frame) -> Iterable[E] | None:
+    def _note_update(self, source: E, frame: Frame) -> Iterable[E] | None:
         """Record that a property has changed; returns who can make sense of the update, None for everybody.
 
         Clients that have asked for its definition get that first.  Others, and drivers that snoop, know what they
@@ -439,26 +438,26 @@ class Router(Generic[E]):
         if not device:  # "forget everything", which an endpoint can say only of its own devices
             if name:  # which of its devices is meant?
                 source.complain("nameless", "deleted a property without its device: dropped")
-            elif self._may_define(source, frame):
+            elif self._speak_or_refuse(source, frame):
                 for owned in self.devices.shown_by(source):
                     out += self.route(source, [encode(DelProperty(owned))])
             return ()
         if name == "":  # libindi's receiver simulator sends it, and does not mean the whole device
             source.complain("nameless", "deleted a property without name: dropped")
             return ()
-        if not self._owned(source, frame, out, claim=False):
+        if not self._own_or_refuse(source, frame, out, claim=False):
             return ()
         record = self.devices.get(device)
         if source.role in SERVERS and (record is None or came_through(frame, self.name)):
             return ()  # in a loop of servers this is our own, which has come back
-        self._answered(source, device, name)
+        self._note_answer(source, device, name)
         receivers = self._routes.wanting(frame.address, source)
         if name is None:
             self._asking.ask_refused(device, out)
             self.devices.clear(device, keep=source.role is Role.DRIVER)
             self._routes.forget()
         elif (prop := self.devices.undefine(device, name)) is not None:
-            source.routes.pop(Address(_SETS[prop.kind], device, name), None)
+            source.routes.pop(Address(_UPDATE_TAGS[prop.kind], device, name), None)
         goes_round = (record is not None and record.circles) or bool(hops_of(frame))
         if name is None and source.role in SERVERS:  # the reason it gives may name more than the device
             told = gone_for_limited(frame, receivers)
@@ -469,7 +468,7 @@ class Router(Generic[E]):
     def _message(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         device = frame.address.device
         if device:
-            if not self._owned(source, frame, out, claim=False):
+            if not self._own_or_refuse(source, frame, out, claim=False):
                 return ()
             receivers = self._routes.wanting(frame.address, source)
             if device not in self.devices:
@@ -477,10 +476,10 @@ class Router(Generic[E]):
                     return ()
                 return self._ways.to_servers_and_others(frame, receivers, out)
             return self._ways.plainly(frame, receivers, out)
-        if not self._may_define(source, frame):
+        if not self._speak_or_refuse(source, frame):
             return ()
         if source.only_device is not None:
-            return ()  # a link for one device: messages without device come over other links
+            return ()  # a link for one device: messages without device arrive over other links
         if source.role in SERVERS and came_through(frame, self.name):
             return ()
         receivers = self._announcing.to_all(frame, source, out, devices=self.devices.of(source))

@@ -49,7 +49,7 @@ class Routes(Generic[E]):
         self._seats[endpoint.bit] = endpoint
 
     def unseat(self, endpoint: E) -> None:
-        """The endpoint is gone, and no set contains it: free its bit."""
+        """Free the bit of an endpoint that is gone and in no set."""
         del self._seats[endpoint.bit]
         endpoint.bit = 0
 
@@ -120,7 +120,7 @@ class Routes(Generic[E]):
         return [endpoint for endpoint in self._endpoints if not endpoint.bit & bits]
 
     def commanders(self) -> list[E]:
-        """Those who may send commands, and who get those of others."""
+        """Endpoints that may send commands and that get those of others."""
         return [endpoint for endpoint in self._endpoints if endpoint.role in COMMANDERS]
 
     def intern(self, endpoints: Iterable[E]) -> tuple[E, ...]:
@@ -132,7 +132,7 @@ class Routes(Generic[E]):
         return self._receivers.setdefault(receivers, receivers) if receivers else ()
 
     def intern_for_command(self, receivers: tuple[E, ...]) -> tuple[E, ...]:
-        """As :meth:`intern`, but with objects of their own, so that news and commands never share a run."""
+        """Like :meth:`intern`, but with separate objects, so that news and commands never share a run."""
         if len(self._commanded) >= MAX_ROUTES:
             self._commanded.clear()
         return self._commanded.setdefault(receivers, receivers)
@@ -151,7 +151,7 @@ class Routes(Generic[E]):
         return receivers
 
     def forget(self) -> None:
-        """Something has changed: clear all that is cached."""
+        """Clear the caches because something has changed."""
         self._receivers.clear()
         self._commanded.clear()
         self._defined.clear()

@@ -38,7 +38,7 @@ class Ways(Generic[E]):
         return self.plainly(frame, receivers, out)
 
     def of_each(self, deliveries: list[Delivery[E]], out: list[Delivery[E]]) -> list[Delivery[E]]:
-        """As :meth:`to_servers_and_others` for deliveries of one frame each; returns those still to be made."""
+        """Like :meth:`to_servers_and_others` for deliveries of one frame each; returns those that remain."""
         left = [(frames, self.to_servers_and_others(frames[0], endpoints, out)) for frames, endpoints in deliveries]
         return [(frames, endpoints) for frames, endpoints in left if endpoints]
 

@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""How long to wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Backoff"]
 
 
 class Backoff:
-    """A wait that grows with each failure, and starts again after a healthy run.
+    """A wait that grows with each failure, and is reset after a healthy run.
 
     Args:
         first: Seconds before the first retry; doubled with each one.
@@ -17,7 +17,7 @@ class Backoff:
 
     Raises:
         TypeError: One of them is not a number.
-        ValueError: One of them is negative, or the first wait has no end.
+        ValueError: One of them is negative, or the first wait is infinite.
     """
 
     def __init__(self, first: float = 0.5, longest: float = 30.0, healthy: float = 60.0) -> None:
@@ -27,11 +27,11 @@ class Backoff:
         self._healthy = checked_seconds("healthy", healthy, endless=True)
 
     def fresh(self) -> Backoff:
-        """Another one with the same times, that has seen no failure."""
+        """A new one with the same times."""
         return Backoff(self._first, self._longest, self._healthy)
 
     def next(self, lived: float) -> float:
-        """Seconds to wait, after something that lived this long (in seconds) has failed."""
+        """Seconds to wait after the failure of something that lived this long (in seconds)."""
         if lived >= self._healthy:
             self.tries = 0
         self.tries += 1

@@ -1,4 +1,4 @@
-"""A driver of another maker, as a subprocess and a peer."""
+"""An external driver, as a subprocess and a peer."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = ["RESTARTS", "ExDriver", "Program"]
 logger = logging.getLogger("indipyserver.exdriver")
 
 RESTARTS: Final = 10
-"""Restarts of one program, as indiserver's."""
-GRACE: Final = 2.0
-"""Seconds between closing a driver's standard input, SIGTERM and SIGKILL, and after that until it is left alone."""
+"""Restarts of one program, as in indiserver."""
+STOP_GRACE: Final = 2.0
+"""Seconds between closing a driver's standard input, SIGTERM and SIGKILL, and after that until it is abandoned."""
 _LACKING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS)
-_LACK_TIME: Final = 2.0  # seconds until the next try when the machine lacks something
-_LAST_WORDS: Final = 0.5  # seconds to read what it said last, when something that it has started keeps the link open
-_REASON: Final = 200  # bytes of the reason: what becomes of the program stands behind it
+_LACK_TIME: Final = 2.0  # seconds until the next attempt when the machine lacks resources
+_LAST_WORDS: Final = 0.5  # seconds to read its last output when something that it has started keeps the link open
+_LONGEST_REASON: Final = 200  # bytes of the reason, which is followed by what happens to the program
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Program:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables beside those of this process, with those by which libindi's drivers are told things."""
+        """Environment variables in addition to those of this process, including those that libindi's drivers read."""
         told = {"INDIDEV": self.name, "INDICONFIG": self.config, "INDISKEL": self.skeleton, "INDIPREFIX": self.prefix}
         return {**(self.env or {}), **{key: value for key, value in told.items() if value is not None}}
 
@@ -109,7 +109,7 @@ class ExDriver(Distant):
 
     Attributes:
         program: Its name or path, as it was given.
-        command: What is started: the program and its arguments.
+        command: The program and its arguments.
         restarts: How often it is restarted at most.
         restarted: How often it has been restarted in this run.
         label: What it is, for logs and messages.
@@ -149,10 +149,17 @@ class ExDriver(Distant):
         """The process, while there is one."""
         return self._child.process if self._child is not None else None
 
-    def kill(self) -> None:
-        """End the process and all it has started at once, without waiting: for a program that ends itself.
+    @property
+    def details(self) -> Mapping[str, object]:
+        """Its command line, its process, and how often it may be restarted."""
+        process = self.process
+        pid = process.pid if process is not None else None
+        return {"command": self.command, "pid": pid, "most_restarts": self.restarts}
 
-        A signal handler may call it: this sends a signal and no more.
+    def kill(self) -> None:
+        """End the process and everything it has started at once, without waiting, because this process is ending.
+
+        A signal handler may call it: it only sends a signal.
         """
         if self._child is not None:
             self._child.signal(signal.SIGKILL)
@@ -169,26 +176,26 @@ class ExDriver(Distant):
             try:
                 started = self._start()
             except (OSError, ValueError) as failure:
-                if getattr(failure, "errno", None) in _LACKING:  # perhaps not for long, and not the driver's fault
+                if getattr(failure, "errno", None) in _LACKING:  # this may be temporary, and is not the driver's fault
                     if str(failure) != lack:
                         lack = str(failure)
-                        text = f"{self.label} cannot be started at the moment; it is tried again: {failure}"
+                        text = f"{self.label} cannot be started at the moment; the server will try again: {failure}"
                         self.recent.log(logger, logging.ERROR, text)
                     await asyncio.sleep(_LACK_TIME)
                     continue
-                text = brief(f"{self.label} cannot be started: {failure}", _REASON)
+                text = brief(f"{self.label} cannot be started: {failure}", _LONGEST_REASON)
                 if not has_run and getattr(failure, "errno", None) != errno.ETXTBSY:
                     self.recent.log(logger, logging.ERROR, text)
                     self._announce(text)
                     return
-                # It is being replaced by a newer one, perhaps.
+                # It may be in the middle of an upgrade.
             else:
                 has_run = True
                 lack = ""
                 try:
                     text, lived, remove = await self._live(started)
-                except OSError as failure:  # no memory to watch its descriptors, which may pass
-                    text = brief(f"{self.label} cannot be served: {failure}", _REASON)
+                except OSError as failure:  # no memory to watch its descriptors, which may be temporary
+                    text = brief(f"{self.label} cannot be served: {failure}", _LONGEST_REASON)
             wait = backoff.next(lived)
             is_given_up = backoff.tries > self.restarts
             if is_given_up:
@@ -199,7 +206,7 @@ class ExDriver(Distant):
                 restart = f"{text}; restart {backoff.tries} of {self.restarts} in {wait:g} s"
                 self.recent.log(logger, logging.WARNING, restart)
                 self._announce(f"{text}; restarting in {wait:g} s")
-            remove()  # its devices; only now, as clients show messages of devices that are there
+            remove()  # its devices; only now, because clients show messages of existing devices
             if is_given_up:
                 return
             await asyncio.sleep(wait)
@@ -238,17 +245,17 @@ class ExDriver(Distant):
             self.recent.log(logger, logging.INFO, f"{self.label} has started, process {child.process.pid}")
             await asyncio.wait((ended, child.exited), return_when=asyncio.FIRST_COMPLETED)
             lived = loop.time() - begin
-            if not ended.done():  # what it said last is still in the pipe
+            if not ended.done():  # its last output is still in the pipe
                 await asyncio.wait((ended,), timeout=_LAST_WORDS)
             link.abort()
-            await child.stop(GRACE)
+            await child.stop(STOP_GRACE)
             has_ended = True
         finally:
             link.abort()
             try:
                 if not has_ended:
-                    await child.stop(GRACE)
-            finally:  # whatever happens: a second cancellation may come while it is being stopped
+                    await child.stop(STOP_GRACE)
+            finally:  # in any case: a second cancellation may arrive while it is being stopped
                 self._child = None
                 self._stderr.close()
                 if child.remains:
@@ -256,7 +263,7 @@ class ExDriver(Distant):
                 reason = self._reason(child, ended.result() if ended.done() else None)
                 if not has_ended:
                     self._board.remove(peer, reason)
-        text = brief(str(reason) if isinstance(reason, DriverExited) else f"{self.label}: {reason}", _REASON)
+        text = brief(str(reason) if isinstance(reason, DriverExited) else f"{self.label}: {reason}", _LONGEST_REASON)
         return text, lived, lambda: self._board.remove(peer, reason)
 
     def _reason(self, child: Child, error: Exception | None) -> Exception:

@@ -69,7 +69,7 @@ class LocalDriver(PeerSource):
         board = self._board
         for device in self.devices:
             if not board.router.may_claim(device):
-                text = f"{self.label} is not served: the device {device!r} is already there"
+                text = f"{self.label} is not served: the device {device!r} already exists"
                 self.recent.log(logger, logging.ERROR, text)
                 board.announce(text, about=self.devices)
                 self.driver.expect_no_run()
@@ -92,44 +92,44 @@ class LocalDriver(PeerSource):
             reason = "the driver has been stopped"
             raise
         except BaseExceptionGroup as group:
-            reason = f"the driver has failed: {describe(_first(group))}"
-            text = f"{self.label} has failed; what else is served goes on"
-            self.recent.log(logger, logging.ERROR, text, traceback=True)
-            self.recent.add(logging.ERROR, reason)
-            board.announce(f"{self.label}: {reason}", about=peer)
-            if group.subgroup((KeyboardInterrupt, SystemExit)) is not None:  # the program is to end
+            reason = self._failed(peer, _first(group))
+            if group.subgroup((KeyboardInterrupt, SystemExit)) is not None:  # the program has to end
                 raise
         except Exception as error:
-            reason = f"the driver has failed: {describe(error)}"
-            text = f"{self.label} has failed; what else is served goes on"
-            self.recent.log(logger, logging.ERROR, text, traceback=True)
-            self.recent.add(logging.ERROR, reason)
-            board.announce(f"{self.label}: {reason}", about=peer)
+            reason = self._failed(peer, error)
         finally:
             self.driver.expect_no_run()  # if it was not run
             ours.abort()
             board.remove(peer, reason)
+
+    def _failed(self, peer: Peer, error: BaseException) -> str:
+        """Log the exception that is being handled, and tell clients; returns the reason, which names this one."""
+        reason = f"the driver has failed: {describe(error)}"
+        self.recent.log(logger, logging.ERROR, f"{self.label} has failed; everything else continues", traceback=True)
+        self.recent.add(logging.ERROR, reason)
+        self._board.announce(f"{self.label}: {reason}", about=peer)
+        return reason
 
     def serves(self, thing: object) -> bool:
         """Is this its driver?"""
         return thing is self.driver
 
     def expect_run(self) -> None:
-        """From now on, what other coroutines send is kept for the run."""
+        """Keep what other coroutines send, from now on, for the run."""
         self.driver.expect_run()
 
     def stop(self) -> bool:
-        """Shut the driver down, which takes a while."""
+        """Shut the driver down, which takes some time."""
         try:
             self.driver.shutdown()
         except (Exception, KeyboardInterrupt):
             raise
-        except BaseException as error:  # such as sys.exit(), which would end the whole program with all it serves
+        except BaseException as error:  # such as sys.exit(), which would end the whole program
             raise RuntimeError(f"shutdown() of {self.label} failed: {error!r}") from error
         return True
 
     def let_go(self) -> bool:
-        """It does not end: its devices go nevertheless, and nothing of it is heard any more."""
+        """Let a driver go that does not end: its devices are deleted, and what it sends is ignored."""
         if self.peer is not None:
             self.peer.link.abort()
             self._board.remove(self.peer, "the driver has been stopped")
@@ -145,7 +145,7 @@ class LocalDriver(PeerSource):
         if any(
             endpoint.interest.covers(device, None) for endpoint in board.router.endpoints for device in self.devices
         ):
-            board.send(peer, encode(GetProperties()))  # somebody was here first
+            board.send(peer, encode(GetProperties()))  # another driver was first
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Final, NamedTuple
 
-__all__ = ["LONGEST_KEPT", "MOST_KEPT", "Line", "RecentLines"]
+__all__ = ["LONGEST_KEPT", "MOST_KEPT", "LogLine", "RecentLines"]
 
 MOST_KEPT: Final = 100
 """Lines that are kept about one source."""
@@ -15,11 +15,11 @@ LONGEST_KEPT: Final = 1000
 """Characters of a line that are kept."""
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """One line of a log.
 
     Attributes:
-        time: When, in seconds since the epoch.
+        time: When it was logged, in seconds since the epoch.
         level: As in :mod:`logging`.
         text: What it says.
     """
@@ -30,17 +30,17 @@ class Line(NamedTuple):
 
 
 class RecentLines:
-    """Keeps the last lines, whatever level the log has."""
+    """Keeps the last lines, whatever the level of the log."""
 
     def __init__(self) -> None:
-        self._lines: deque[Line] = deque(maxlen=MOST_KEPT)
+        self._lines: deque[LogLine] = deque(maxlen=MOST_KEPT)
 
     def add(self, level: int, text: str) -> None:
-        """Add one, which is cut if it is long."""
-        self._lines.append(Line(time.time(), level, text[:LONGEST_KEPT]))
+        """Add a line, which is truncated if it is long."""
+        self._lines.append(LogLine(time.time(), level, text[:LONGEST_KEPT]))
 
     def log(self, logger: logging.Logger, level: int, text: str, *, traceback: bool = False) -> None:
-        """Add one, and log it.
+        """Add a line, and log it.
 
         Args:
             logger: Where.
@@ -51,6 +51,6 @@ class RecentLines:
         self.add(level, text)
         logger.log(level, "%s", text, exc_info=traceback)
 
-    def last(self, count: int) -> list[Line]:
+    def last(self, count: int) -> list[LogLine]:
         """The last of them, oldest first."""
         return list(self._lines)[-count:] if count > 0 else []

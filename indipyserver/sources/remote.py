@@ -1,4 +1,4 @@
-"""Another INDI server as a peer: what it serves is served here too."""
+"""Another INDI server as a peer: what it serves is served here as well."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Mapping
 from typing import Final
 
 from indipydriver.protocol.encode import encode
@@ -19,12 +20,13 @@ from indipydriver.transport.link import Link
 from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 
-from ..arguments import checked_context, checked_flag, checked_server, checked_type
+from ..arguments import checked_flag, checked_type
+from ..certificates import checked_context
 from ..relay.peer import HANG_TIME, Peer, tracer
 from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
 from ..routing.outbox import OutboxLimits
-from ..spec import join_host_and_port
+from ..spec import checked_server, join_host_and_port
 from .backoff import Backoff
 from .source import Distant
 
@@ -33,13 +35,13 @@ __all__ = ["RemoteConnection"]
 logger = logging.getLogger("indipyserver.remote")
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds to look a name up, and as many to connect to one of its addresses."""
+"""Seconds to look up a name, and as many to connect to one of its addresses."""
 _ASK_PLAINLY = 1.0  # PyPI's indipyserver does not know device="*" and defines nothing
-_CAUSE: Final = 120  # bytes of a cause: the text that it ends is told whole
+_CAUSE: Final = 120  # bytes of a cause, so that the text that it ends is sent whole
 
 
 class RemoteConnection(Distant):
-    """Keeps a link to another server, and connects again when it is lost.
+    """Keeps a link to another server, and reconnects when it is lost.
 
     Args:
         board: The server's peers.
@@ -47,11 +49,11 @@ class RemoteConnection(Distant):
         port: Its port.
         blob_enable: BLOBs may pass, if somebody here enables them; any true value.
         debug_enable: Log what goes there (TX) and comes from there (RX) at DEBUG.
-        device: The one device that is wanted, or None for all.
+        device: The only device to serve, or None for all.
         context: For TLS.
         server_hostname: The name in the server's certificate, if not the host.
         limits: How much may wait for it.
-        backoff: How long to wait before connecting again; each run begins with a fresh one like it.
+        backoff: How long to wait before reconnecting; each run begins with a new one like it.
         hang_time: Seconds without taking anything after which the link is cut.
 
     Raises:
@@ -96,20 +98,25 @@ class RemoteConnection(Distant):
         self._hang_time = hang_time
         self._names = NameService()
         self._status = ""
-        self._short = False  # the last link ended at once, without one element: there is no server of INDI behind it
+        self._short = False  # the last link ended at once, without an element: there is no INDI server at the other end
 
     @property
     def connected(self) -> bool:
-        """The link is up."""
+        """Whether the link is up."""
         return self.running
 
     @property
     def restarted(self) -> int:
-        """How often it has been connected to again."""
+        """How often it has reconnected."""
         return max(0, self.connects - 1)
 
+    @property
+    def details(self) -> Mapping[str, object]:
+        """Where it leads."""
+        return {"host": self.host, "port": self.port, "device": self.device, "connected": self.running}
+
     async def run(self) -> None:
-        """Connect, serve, and connect again, until cancelled."""
+        """Connect, serve, and reconnect, until cancelled."""
         loop = asyncio.get_running_loop()
         backoff = self._backoff.fresh()
         self.connects = 0
@@ -124,8 +131,8 @@ class RemoteConnection(Distant):
                 self._tell(f"Connection refused on {self.where}")
             except TimeoutError:
                 self._tell(f"Connection failed on {self.where}: no answer in {CONNECT_TIMEOUT:g} s")
-            except (OSError, ValueError) as error:  # also of TLS, and of a name that cannot be one
-                cause = brief(str(getattr(error, "strerror", None) or error or type(error).__name__), _CAUSE)
+            except (OSError, ValueError) as error:  # including those of TLS, and invalid names
+                cause = brief(getattr(error, "strerror", None) or str(error) or type(error).__name__, _CAUSE)
                 self._tell(f"Connection failed on {self.where}: {cause}")
             else:
                 if not self._short:
@@ -135,7 +142,7 @@ class RemoteConnection(Distant):
                 error_of_link: Exception | None
                 try:
                     error_of_link = await self._live(link)
-                except OSError as failure:  # no memory to watch its descriptor, which may pass
+                except OSError as failure:  # no memory to watch its descriptor, which may be temporary
                     error_of_link = failure
                 lived = loop.time() - begin
                 cause = f": {brief(str(error_of_link), _CAUSE)}" if error_of_link is not None else ""
@@ -156,7 +163,7 @@ class RemoteConnection(Distant):
             self._board.announce(text, about=self.devices)
 
     async def _connect(self) -> Link:
-        # Not wait_for: in Python 3.11 it forgets a cancellation that comes as it ends.
+        # Not wait_for: in Python 3.11 it loses a cancellation that arrives as it ends.
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 addresses = await self._names.look_up(self.host, self.port)
@@ -167,7 +174,7 @@ class RemoteConnection(Distant):
             return await self._link(await connect(addresses))
 
     async def _link(self, sock: socket.socket) -> Link:
-        """The link over a socket that is connected."""
+        """The link over a connected socket."""
         if self._context is None and can_watch_descriptors(asyncio.get_running_loop()):
             return DescriptorLink(self.label, sock=sock)
         link = StreamLink(self.label, Limits())

@@ -1,8 +1,8 @@
-"""What every source is to its server: a driver in this process, a program, or a link to another server."""
+"""The interface of all sources: a driver in this process, a program, or a link to another server."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from indipydriver.protocol.texts import LONGEST_LABEL, brief
@@ -44,24 +44,28 @@ class Source(Protocol):
     def devices(self) -> Sequence[str]:
         """The devices it has announced."""
 
+    @property
+    def details(self) -> Mapping[str, object]:
+        """What only sources of its kind have, by names for the control socket."""
+
     def serves(self, thing: object) -> bool:
-        """Is this thing, such as a driver, what it runs?"""
+        """Is this object, such as a driver, what it runs?"""
 
     def expect_run(self) -> None:
-        """The server is about to call :meth:`run`.
+        """Prepare for :meth:`run`, which the server is about to call.
 
         Raises:
-            RuntimeError: It is run by somebody else.
+            RuntimeError: Something else is running it.
         """
 
     async def run(self) -> None:
         """Serve until it has ended by itself, or is cancelled."""
 
     def stop(self) -> bool:
-        """The server wants it to end; True if it needs a while to do so by itself, and not to be cancelled before."""
+        """Tell it to end; True if it needs some time to do so by itself, before it may be cancelled."""
 
     def let_go(self) -> bool:
-        """It goes on though it was cancelled; True if the server need not wait for it any more."""
+        """Called if it goes on after its cancellation; True if the server need not wait for it any more."""
 
 
 class PeerSource:
@@ -83,6 +87,11 @@ class PeerSource:
         """Its link is up."""
         return self.peer is not None and not self.peer.closed
 
+    @property
+    def details(self) -> Mapping[str, object]:
+        """What only sources of its kind have: nothing, unless a subclass says so."""
+        return {}
+
 
 class Distant(PeerSource):
     """What programs and links to other servers have in common: nothing of them runs in this process."""
@@ -93,11 +102,11 @@ class Distant(PeerSource):
         return self._board.router.devices.of(self.peer) if self.peer is not None else []
 
     def serves(self, thing: object) -> bool:
-        """It runs nothing that a script could hand over."""
+        """Never: it runs nothing that a script could hand over."""
         return False
 
     def expect_run(self) -> None:
-        """There is nothing to prepare."""
+        """Nothing has to be prepared."""
 
     def stop(self) -> bool:
         """It ends when it is cancelled."""

@@ -1,8 +1,9 @@
-"""All that a server serves, while it runs: each source is started, ends and is stopped without touching the others."""
+"""What a server serves while it runs: each source starts, ends and is stopped without affecting the others."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,8 +19,8 @@ __all__ = ["Sources"]
 logger = logging.getLogger("indipyserver.ipyserver")
 
 LAST_GRACE: Final = 2.0
-"""Seconds in which a driver in this process that has been cancelled ends; then nobody waits for it any more, and if it
-still cleans up, it may do so."""
+"""Seconds in which a cancelled driver in this process must end; then nobody waits for it any more, although it may
+still clean up."""
 
 
 class Sources:
@@ -41,16 +42,18 @@ class Sources:
         self._group: asyncio.TaskGroup | None = None
         self._halted: set[Source] = set()
         self._ending: dict[Source, asyncio.Future[None]] = {}  # those that are being stopped or removed
+        self._restarting: set[Source] = set()
+        self._rest_has_ended = False  # while one was restarting
         self.changed: Callable[[], None] | None = None
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self._sources)
 
     def add(self, source: Source) -> None:
-        """Serve one more; at once if the server runs.
+        """Serve one more source; at once if the server runs.
 
         Raises:
-            RuntimeError: It is a driver that is run by somebody else.
+            RuntimeError: It is a driver that something else is running.
         """
         if self._group is not None:
             self._start(source)
@@ -58,14 +61,14 @@ class Sources:
         self._tell()
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        """The server runs from now on."""
+        """Start everything, because the server runs now."""
         self._group = group
         for source in self._sources:
             try:
                 self._start(source)
             except RuntimeError as error:
                 logger.error("%s is not served: %s", source.label, error)
-            except Exception:  # a mistake of its author
+            except Exception:  # the author's mistake
                 logger.exception("%s is not served", source.label)
 
     def find(self, thing: Any) -> Source:
@@ -80,7 +83,7 @@ class Sources:
         raise ValueError(f"{thing!r} is not served here")
 
     async def remove(self, source: Source, grace: float) -> None:
-        """Serve it no more, and wait until it has ended.
+        """Stop serving it, and wait until it has ended.
 
         Args:
             source: One of these.
@@ -107,28 +110,41 @@ class Sources:
         """Start one that does not run, if the server does.
 
         Raises:
-            RuntimeError: It is being stopped and has not ended yet, or is a driver that is run by somebody else.
+            RuntimeError: It is being stopped and has not ended yet, or is a driver that something else is running.
             ValueError: It is not served here any more.
         """
         self.find(source)
         if source in self._ending:
             raise RuntimeError("it is just being stopped; try again when it has ended")
-        if self._group is not None and source not in self._tasks:
+        if self._group is not None and not self.is_active(source):
             self._start(source)
         self._halted.discard(source)
         self._tell()
 
+    @contextlib.contextmanager
+    def restarting(self, source: Source) -> Iterator[None]:
+        """While the block stops it and starts it again, it counts as left, although all others may end meanwhile."""
+        self._restarting.add(source)
+        try:
+            yield
+        finally:
+            self._restarting.discard(source)
+            if self._rest_has_ended:
+                self._rest_has_ended = False
+                self._note_if_deserted()
+
     def is_halted(self, source: Source) -> bool:
-        """It has been told to stop, and not to start since."""
+        """Whether it has been told to stop, and not to start since."""
         return source in self._halted
 
     def is_ending(self, source: Source) -> bool:
-        """It is being stopped, and has not ended yet."""
+        """Whether it is being stopped, and has not ended yet."""
         return source in self._ending
 
     def is_active(self, source: Source) -> bool:
-        """It runs, or tries to."""
-        return source in self._tasks
+        """Whether it runs, or tries to."""
+        task = self._tasks.get(source)
+        return task is not None and not task.done()
 
     def _tell(self) -> None:
         if self.changed is not None:
@@ -137,28 +153,28 @@ class Sources:
     async def _finish(self, source: Source, grace: float) -> None:
         self._tell()
         task = self._tasks.pop(source, None)
-        if task is not None:
+        if task is not None and not task.done():  # to stop what has just ended would be to end its next run
             over = self._ending[source] = asyncio.get_running_loop().create_future()
             try:
                 if _stop(source):
                     await asyncio.wait((task,), timeout=grace)
-            finally:  # also if whoever stops it is cancelled, and nobody waits for its end
+            finally:  # even if the caller is cancelled, and nobody waits for its end
                 task.cancel()
-                _end(source, task).add_done_callback(partial(self._is_over, source, over))
-        if source in self._ending:  # perhaps it is somebody else who stops it
+                _end(source, task).add_done_callback(partial(self._note_end, source, over))
+        if source in self._ending:  # another call may be stopping it
             await asyncio.wait((self._ending[source],))
 
-    def _is_over(self, source: Source, over: asyncio.Future[None], _: object) -> None:
+    def _note_end(self, source: Source, over: asyncio.Future[None], _: object) -> None:
         if self._ending.get(source) is over:  # in this run
             del self._ending[source]
         over.set_result(None)
         self._tell()
 
     async def stop(self, deadline: float) -> None:
-        """End all, and start no more; those that end by themselves get until this time of the loop."""
+        """End everything, and start no more; sources that end by themselves have until this time of the loop."""
         self._group = None
         await asyncio.sleep(0)  # a driver that was started in this turn of the loop has to run before it can end
-        tasks = dict(self._tasks)
+        tasks = {source: task for source, task in self._tasks.items() if not task.done()}
         ending = []
         for source, task in tasks.items():
             if _stop(source):
@@ -172,11 +188,12 @@ class Sources:
         await asyncio.gather(*(_end(source, task) for source, task in tasks.items()))
 
     def forget(self) -> None:
-        """The run is over, however it has ended."""
+        """Clean up after the run, however it has ended."""
         self._group = None
         self._tasks.clear()
         self._halted.clear()
         self._ending.clear()
+        self._rest_has_ended = False
 
     def _start(self, source: Source) -> None:
         assert self._group is not None
@@ -185,20 +202,26 @@ class Sources:
         task.add_done_callback(partial(self._ended, source))
 
     async def _run(self, source: Source) -> None:
-        """One source may fail, even in a way that nobody has foreseen; the others go on."""
+        """Run one source, which may fail, even in an unforeseen way, without affecting the others."""
         try:
             await source.run()
         except Exception as error:
-            logger.exception("%s has failed; what else is served goes on", source.label)
+            logger.exception("%s has failed; everything else continues", source.label)
             self._board.announce(f"{source.label} has failed: {describe(error)}", about=source.devices)
 
     def _ended(self, source: Source, task: asyncio.Task[None]) -> None:
         if self._tasks.get(source) is not task:
-            return  # it was stopped or removed, and perhaps started again since
+            return  # it was stopped or removed, and may have been started again since
         del self._tasks[source]
         self._tell()
+        self._note_if_deserted()
+
+    def _note_if_deserted(self) -> None:
         if self._tasks or self._group is None:
-            return  # others are left, or all end
+            return  # others are left, or everything ends
+        if self._restarting:
+            self._rest_has_ended = True
+            return
         try:
             self._deserted()
         except Exception:
@@ -206,7 +229,7 @@ class Sources:
 
 
 def _stop(source: Source) -> bool:
-    """Tell it to end; True if it is to be waited for. One that fails at that is to be cancelled."""
+    """Tell it to end; True if it needs time for that. If stopping it fails, it has to be cancelled."""
     try:
         return source.stop()
     except Exception:
@@ -215,9 +238,9 @@ def _stop(source: Source) -> bool:
 
 
 def _end(source: Source, task: asyncio.Task[None]) -> asyncio.Future[None]:
-    """Done when something that has been cancelled has ended; a driver that goes on nevertheless is let go.
+    """Wait for the end of something that has been cancelled; a driver that goes on nevertheless is let go.
 
-    That happens also if nobody waits for it.
+    That happens even if nobody waits for it.
     """
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()

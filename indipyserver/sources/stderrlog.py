@@ -13,18 +13,18 @@ from indipydriver.protocol.texts import printable
 
 from .recent import RecentLines
 
-__all__ = ["LINES_PER_SECOND", "LONGEST_LINE", "StderrLog", "Thinner"]
+__all__ = ["LINES_PER_SECOND", "LONGEST_STDERR_LINE", "StderrLog", "Thinner"]
 
 logger = logging.getLogger("indipyserver.exdriver")
 
 LINES_PER_SECOND: Final = 200
-"""Lines of one program that are logged, in the long run; as many at once after a quiet second."""
-LONGEST_LINE: Final = 4096
+"""Lines of one program that are logged per second on average; as many at once after a quiet second."""
+LONGEST_STDERR_LINE: Final = 4096
 """Bytes of one line."""
 _KEPT: Final = 5  # lines: the last ones say why a program has ended
-_ENOUGH: Final = LINES_PER_SECOND // 4  # a flood is summed up four times a second
-_QUIET: Final = 0.03  # seconds without a line are the end of a flood: 6 lines in that time are not more than the rate
-_READ: Final = 8192  # bytes at once: a flood gets no more of a turn than anybody else
+_ENOUGH: Final = LINES_PER_SECOND // 4  # a flood is reported four times a second
+_FLOOD_END: Final = 0.03  # seconds without a line: 6 lines in that time are not more than the rate
+_STDERR_READ: Final = 8192  # bytes at once: a flood gets no longer turns than others
 _LAST_READS: Final = 16  # twice what a pipe holds
 
 _Line: TypeAlias = tuple[int, str]
@@ -39,8 +39,8 @@ class Thinner:
     five that were kept.  Whoever uses it calls :meth:`flush` when nothing comes any more.
 
     Attributes:
-        left_out: Lines that have been counted, or kept, and not been logged.
-        last_came: When something last came.
+        left_out: Lines that have been counted, or kept, but not logged.
+        last_came: When something last arrived.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Thinner:
         return tuple(filter(None, map(_text, self._tail)))
 
     def feed(self, data: bytes, now: float) -> list[_Line]:
-        """Take what has come, at this time in seconds; returns what to log."""
+        """Take received bytes, at this time in seconds; returns what to log."""
         lines = self._cut(data)
         count = lines.count(b"\n")
         if not count:
@@ -90,7 +90,7 @@ class Thinner:
         return out + _log_lines(kept)
 
     def end(self, now: float) -> list[_Line]:
-        """The stream has ended: what is still to be logged."""
+        """What is still to be logged at the end of the stream."""
         out = self.feed(b"\n", now) if self._rest else []
         return out + self.flush()
 
@@ -105,8 +105,8 @@ class Thinner:
         data = self._rest + data
         end = data.rfind(b"\n") + 1
         lines, self._rest = data[:end], data[end:]
-        if len(self._rest) > LONGEST_LINE:
-            lines += self._rest[:LONGEST_LINE] + b"\n"
+        if len(self._rest) > LONGEST_STDERR_LINE:
+            lines += self._rest[:LONGEST_STDERR_LINE] + b"\n"
             self._rest = b""
             self._skipping = True
         return lines
@@ -119,10 +119,10 @@ class Thinner:
 
 
 class StderrLog:
-    """Logs what a program writes to its standard error, line by line, at the level it deserves.
+    """Logs what a program writes to its standard error, line by line, at appropriate levels.
 
     Args:
-        label: What the lines begin with.
+        label: The beginning of the lines.
         recent: Keeps the last of them.
     """
 
@@ -135,27 +135,27 @@ class StderrLog:
 
     @property
     def tail(self) -> tuple[str, ...]:
-        """The last lines of this life of the program, or of the one before if it has not begun."""
+        """The last lines of the present process, or of the previous one if there is none."""
         return self._thinner.tail
 
     def open(self, fd: int) -> None:
         """Watch a non-blocking descriptor from now on; it is closed with the log."""
         self._fd = fd
         self._thinner = Thinner()
-        asyncio.get_running_loop().add_reader(fd, self._readable)
+        asyncio.get_running_loop().add_reader(fd, self._read_once)
 
     def close(self) -> None:
         """Log what is still in the pipe, and close it: what the program has left behind may hold the other end."""
         for _ in range(_LAST_READS):
-            if self._fd < 0 or not self._readable():
+            if self._fd < 0 or not self._read_once():
                 break
         if self._fd >= 0:
             self._release()
 
-    def _readable(self) -> bool:
+    def _read_once(self) -> bool:
         """Read once; False: there is nothing to be read now."""
         try:
-            data = os.read(self._fd, _READ)
+            data = os.read(self._fd, _STDERR_READ)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -166,17 +166,17 @@ class StderrLog:
         loop = asyncio.get_running_loop()
         self._log(self._thinner.feed(data, loop.time()))
         if self._thinner.left_out and self._timer is None:
-            self._timer = loop.call_later(_QUIET, self._look)
+            self._timer = loop.call_later(_FLOOD_END, self._look)
         return True
 
     def _look(self) -> None:
         """Is the flood over?"""
         self._timer = None
         loop = asyncio.get_running_loop()
-        if loop.time() - self._thinner.last_came >= _QUIET:
+        if loop.time() - self._thinner.last_came >= _FLOOD_END:
             self._log(self._thinner.flush())
         elif self._thinner.left_out:
-            self._timer = loop.call_later(_QUIET, self._look)
+            self._timer = loop.call_later(_FLOOD_END, self._look)
 
     def _release(self) -> None:
         loop = asyncio.get_running_loop()
@@ -194,7 +194,7 @@ class StderrLog:
             self._recent.add(level, text)
 
 
-_LEVELS: Final = (
+_LEVEL_PATTERNS: Final = (
     (re.compile(r"\bdebug\b|\[debug\]", re.IGNORECASE), logging.DEBUG),
     (re.compile(r"error|fatal|fail|exception|traceback|abort|segfault", re.IGNORECASE), logging.ERROR),
     (re.compile(r"\binfo\b|\[info\]", re.IGNORECASE), logging.INFO),
@@ -206,11 +206,11 @@ def _log_lines(lines: list[bytes]) -> list[_Line]:
 
 
 def _text(line: bytes) -> str:
-    return printable(line[:LONGEST_LINE].decode("utf-8", "replace").strip())
+    return printable(line[:LONGEST_STDERR_LINE].decode("utf-8", "replace").strip())
 
 
 def _level(text: str) -> int:
-    for pattern, level in _LEVELS:
+    for pattern, level in _LEVEL_PATTERNS:
         if pattern.search(text[:200]):
             return level
     return logging.WARNING
