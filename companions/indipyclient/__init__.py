@@ -1,7 +1,7 @@
-"""INDI clients: know what a server has, wait for it, set it, and be told what came of it.
+"""INDI clients: see what a server has, wait for it, set it, and learn the outcome.
 
 :class:`Client` is for programs with an event loop, :class:`SyncClient` for scripts and notebooks, and
-:class:`IPyClient` with its events is the class of the PyPI package of this name.
+:class:`IPyClient` with its events is the API of the PyPI package of this name.
 """
 
 from __future__ import annotations

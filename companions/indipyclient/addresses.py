@@ -25,14 +25,14 @@ __all__ = [
 
 PORT: Final = 7624
 LOCAL: Final = "/tmp/indiserver"
-"""Where indiserver and ours listen on a local socket."""
+"""The local socket of indiserver and of this project's server."""
 
 FIELDS: Final = ("_STATE", "_LABEL", "_GROUP", "_PERM", "_TO", "_TS")
-"""Fields of a property that stand where a member does, as indi_getprop has them."""
+"""Fields of a property that may take the place of a member, as with indi_getprop."""
 
 
 class Endpoint(NamedTuple):
-    """Where a server is: a host and a port, or the path of a local socket."""
+    """The address of a server: a host and a port, or the path of a local socket."""
 
     host: str
     port: int
@@ -48,8 +48,8 @@ def parse_endpoint(text: str, port: int = PORT) -> Endpoint:
     """``host``, ``host:port``, ``[::1]:7624``, ``::1``, ``unix:`` or a path that begins with a slash.
 
     Args:
-        text: What a person wrote; "" is localhost.
-        port: For one that has none.
+        text: What the user wrote; "" is localhost.
+        port: The port if the text has none.
 
     Raises:
         ValueError: It is none of these, or the port is not from 1 to 65535.
@@ -63,25 +63,25 @@ def parse_endpoint(text: str, port: int = PORT) -> Endpoint:
     host = match[1] or match[3] or match[5] or "localhost"
     number = int(match[2] or match[4] or port)
     if not 0 < number < 65536:
-        raise ValueError(f"no port {number}: it is from 1 to 65535")
+        raise ValueError(f"not a port: {number}; use 1 to 65535")
     return Endpoint(host, number)
 
 
 def usual_port() -> int:
-    """The port of servers that a person has not given: $INDI_PORT, else 7624.
+    """The default port of servers: $INDI_PORT, otherwise 7624.
 
     Raises:
-        ValueError: The variable is no number.
+        ValueError: The variable is not a number.
     """
     text = os.environ.get("INDI_PORT") or str(PORT)
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"INDI_PORT: no port {text}: it is from 1 to 65535") from None
+        raise ValueError(f"INDI_PORT: not a port: {text}; use 1 to 65535") from None
 
 
 def _split(text: str) -> list[str]:
-    """At the dots without a backslash."""
+    """Split at the dots without a backslash."""
     parts, part = [], ""
     index = 0
     while index < len(text):
@@ -100,13 +100,13 @@ def _split(text: str) -> list[str]:
 
 
 def unescape(text: str) -> str:
-    """Without the backslashes."""
+    """Remove the backslashes."""
     return re.sub(r"\\(.)", r"\1", text)
 
 
 @lru_cache(maxsize=256)
 def _compiled(part: str) -> re.Pattern[str]:
-    """A glob with ``*`` and ``?``; brackets stand for themselves, as device names have them."""
+    """A glob with ``*`` and ``?``; brackets are literal, because device names contain them."""
     text = ""
     for piece in re.split(r"(\\.|[*?])", part):
         if piece in ("*", "?"):
@@ -132,7 +132,7 @@ class Pattern(NamedTuple):
 
     @property
     def fixed(self) -> bool:
-        """It means one member."""
+        """Whether it means exactly one member."""
         return not any(re.search(r"(?<!\\)[*?]", part) for part in self)
 
     @property
@@ -151,12 +151,12 @@ class Pattern(NamedTuple):
         return None if re.search(r"(?<!\\)[*?]", self.member) else unescape(self.member)
 
     def covers(self, device: str, name: str, member: str) -> bool:
-        """The member is meant."""
+        """Whether this member matches."""
         parts = zip(self, (device, name, member), strict=True)
         return all(_compiled(part).match(text) for part, text in parts)
 
     def matches(self, prop: Property) -> bool:
-        """The property is meant, or some of its members."""
+        """Whether the property, or some of its members, may match."""
         return bool(_compiled(self.device).match(prop.device) and _compiled(self.name).match(prop.name))
 
     def members(self, prop: Property) -> list[str]:
@@ -167,25 +167,29 @@ class Pattern(NamedTuple):
 
 
 def parse_pattern(text: str, known: Iterable[Property] = ()) -> Pattern:
-    """``Device.PROPERTY.MEMBER`` with what is missing at the end standing for all.
+    """``Device.PROPERTY.MEMBER``; parts that are missing at the end stand for all.
 
-    A dot in a name is written ``\\.``; where the names are known it may also stand as it is.
+    A dot in a name is written ``\\.``; if the names are known, a plain dot will do.
 
     Args:
-        text: What a person wrote.
-        known: Properties; the longest names that fit are taken first.
+        text: What the user wrote.
+        known: Known properties; the longest matching names are taken first.
 
     Raises:
-        ValueError: It is empty, or has more dots than that.
+        ValueError: It is empty, or has too many dots.
     """
     if not text.strip():
         raise ValueError("an empty address: write DEVICE.PROPERTY.MEMBER")
     parts = _split(text)
-    if len(parts) <= 3:
-        return Pattern(*[part or "*" for part in parts])
-    for found in _by_names(text, known):
-        return found
-    raise ValueError(f"more than two dots in {text!r}: write \\. for a dot in a name")
+    known = list(known)
+    plain = Pattern(*[part or "*" for part in parts]) if len(parts) <= 3 else None
+    if plain is not None and (len(parts) == 1 or not known or any(map(plain.matches, known))):
+        return plain
+    wanted = list(_by_names(text, known))
+    found = next((each for each in wanted if any(map(each.matches, known))), wanted[0] if wanted else plain)
+    if found is None:
+        raise ValueError(f"more than two dots in {text!r}: write \\. for a dot in a name")
+    return found
 
 
 def _by_names(text: str, known: Iterable[Property]) -> Iterator[Pattern]:
@@ -193,6 +197,8 @@ def _by_names(text: str, known: Iterable[Property]) -> Iterator[Pattern]:
     for prop in known:
         devices.setdefault(prop.device, []).append(prop)
     for device in sorted(devices, key=len, reverse=True):
+        if text == device:
+            yield Pattern(_escape(device))
         if not text.startswith(device + "."):
             continue
         rest = text[len(device) + 1 :]
@@ -211,7 +217,7 @@ def _escape(name: str) -> str:
 
 
 def field_of(prop: Property, field: str) -> str:
-    """A field of a property, as indi_getprop has them."""
+    """A field of a property, as with indi_getprop."""
     if field == "_STATE":
         return prop.state.value
     if field == "_LABEL":

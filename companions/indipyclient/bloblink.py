@@ -1,4 +1,4 @@
-"""A second connection that carries BLOBs alone, so that values do not wait behind images."""
+"""A second connection that carries only BLOBs, so that values do not wait behind images."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = ["BlobLink"]
 logger = logging.getLogger("indipyclient")
 
 AGREED: Final = 2.0
-"""Seconds for the server to say that it knows which BLOBs are wanted; PyPI's does not say it."""
+"""Seconds for the server to confirm the requests for BLOBs; PyPI's server does not."""
 UNTAKEN: Final = 16 << 20
-"""Bytes that wait for a server that takes none; with more the connection is made anew."""
+"""Bytes that may wait for a server that takes nothing; beyond that, the connection is replaced."""
 ASKED: Final = 10_000
-"""Properties of which is kept that they have been asked for; there may be new ones for ever."""
+"""Properties that are remembered as requested; new ones may appear for ever."""
 
 
 class BlobLink:
-    """Is there when BLOBs are wanted, and as long as its owner is connected.
+    """Connected while BLOBs are wanted and its owner is connected.
 
     Args:
-        connect: What makes a link.
-        owner: Who gets the BLOBs, like the messages of any session.
-        retry: When to try again.
+        connect: Creates a link.
+        owner: Receives the BLOBs, like the messages of any session.
+        retry: When to reconnect.
         wanted: What to send when it is connected.
     """
 
@@ -57,7 +57,7 @@ class BlobLink:
         self._before = (0, 0, 0)
 
     async def run(self) -> None:
-        """Connect when BLOBs are wanted, and connect again, until cancelled."""
+        """Connect when BLOBs are wanted, and reconnect, until cancelled."""
         while True:
             await self._needed.wait()
             lived = 0.0
@@ -65,8 +65,8 @@ class BlobLink:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     link = await self._connect()
             except (OSError, ValueError):
-                pass  # the other connection tells whether the server is there
-            except (Exception, asyncio.CancelledError):  # such as of a user's `connect`
+                pass  # the other connection shows whether the server exists
+            except (Exception, asyncio.CancelledError):  # for example from a user's `connect`
                 if is_cancelled():
                     raise
                 logger.exception("there is no second connection for BLOBs")
@@ -101,14 +101,14 @@ class BlobLink:
         return messages + session.messages, received + session.bytes_received, sent + session.bytes_sent
 
     def send(self, message: EnableBlob) -> None:
-        """Say which BLOBs should come; when there is no connection, it is said when there is one."""
+        """Request BLOBs, now or as soon as there is a connection."""
         if message.mode is not BlobMode.NEVER:
             self._needed.set()
         if self.session is not None:
             self._put(self.session, message)
 
     async def agree(self) -> None:
-        """Wait until the server knows what has been said, so that a command on the other connection comes later."""
+        """Wait until the server has handled the requests, so that a command on the other connection comes later."""
         uid = f"blobs-{self._count}"
         self._count += 1
         future = self._agreed[uid] = asyncio.get_running_loop().create_future()
@@ -124,7 +124,7 @@ class BlobLink:
             del self._agreed[uid]
 
     def _put(self, session: Session, message: EnableBlob) -> None:
-        """Servers send nothing of what was not asked for."""
+        """Nothing: servers send only what was requested."""
         mode = BlobMode.NEVER if message.mode is BlobMode.NEVER else BlobMode.ONLY
         key = (message.device, message.name)
         try:

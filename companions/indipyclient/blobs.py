@@ -1,11 +1,16 @@
-"""BLOBs that were received, and the files they go to."""
+"""Received BLOBs, and the files to which they are saved."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import io
 import itertools
+import logging
 import os
 import re
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,24 +21,29 @@ from indipydriver.protocol.messages import OneBlob, SetVector
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.protocol.values import inflate, parse_timestamp
 
+from .errors import BadValue
+from .model.commands import LARGEST
 from .model.model import Change, What
-from .streams import Tap
+from .streams import Lost, Tap
 
-__all__ = ["BlobSink", "ReceivedBlob", "safe_name", "safe_suffix", "write_new"]
+__all__ = ["BlobSink", "ReceivedBlob", "bytes_of", "safe_name", "safe_suffix", "save_each", "take_piece", "write_new"]
+
+logger = logging.getLogger("indipyclient")
 
 _LONGEST: Final = 100
 _INFLATED: Final = 1 << 30
+_PIECE: Final = 1 << 20
 _numbers: Final = itertools.count()  # several threads may write the same bytes at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedBlob:
-    """One BLOB as it came.
+    """One received BLOB.
 
     Attributes:
-        device: Whose.
-        name: Of which property.
-        member: Of which member.
+        device: Its device.
+        name: Its property.
+        member: Its member.
         data: The bytes; still compressed if `format` ends in ``.z``.
         format: Suffixes, such as ``.fits``.
         size: Length after inflating, as the device said, or None.
@@ -50,25 +60,25 @@ class ReceivedBlob:
 
     @property
     def time(self) -> datetime | None:
-        """The timestamp, aware and in UTC."""
+        """The timestamp, timezone-aware and in UTC."""
         return parse_timestamp(self.timestamp)
 
     def inflated(self, limit: int = _INFLATED) -> bytes:
-        """The bytes, no longer compressed if the device did that (``.z``).
+        """The bytes, decompressed if the device has compressed them (``.z``).
 
         Raises:
-            ValueFormatError: It is no zlib stream, or holds more than the limit.
+            ValueFormatError: It is not a zlib stream, or holds more than the limit.
         """
         return inflate(self.data, limit) if self.format.endswith(".z") else self.data
 
     def write_to(self, folder: str | os.PathLike[str], limit: int = _INFLATED) -> Path:
         """Write it to a new file ``<member>_<time><format>`` in a folder; blocks.
 
-        What the device compressed is written as it was before; a stream that is broken, or longer then, as it came.
+        Compressed data is decompressed first; if its stream is broken or exceeds the limit, it is written as received.
 
         Args:
-            folder: Where; made if it is not there.
-            limit: Bytes that it may have after inflating.
+            folder: The folder; created if it does not exist.
+            limit: The most bytes that it may have after inflating.
 
         Returns:
             The path of the file.
@@ -84,12 +94,12 @@ class ReceivedBlob:
 
 
 def safe_name(text: str) -> str:
-    """A part of a file name that no peer can lead elsewhere: letters, digits, dot, dash and underscore."""
+    """A safe part of a file name, which cannot lead elsewhere: letters, digits, dot, dash and underscore."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip(".-")[:_LONGEST] or "blob"
 
 
 def safe_suffix(format: str) -> str:
-    """The suffixes of a file, likewise; with the dot that some devices leave out."""
+    """Safe suffixes of a file name, with the dot that some devices leave out."""
     cleaned = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._-]+", "", format)).rstrip(".")[:_LONGEST]
     return cleaned if not cleaned or cleaned.startswith(".") else f".{cleaned}"
 
@@ -97,14 +107,14 @@ def safe_suffix(format: str) -> str:
 def write_new(
     folder: str | os.PathLike[str], name: str, format: str, data: bytes, time: datetime | None = None
 ) -> Path:
-    """Write bytes to a file that was not there before; it appears when it is complete.
+    """Write bytes to a new file, which appears when it is complete.
 
     Args:
-        folder: Where; made if it is not there.
-        name: Of the member.
+        folder: The folder; created if it does not exist.
+        name: The name of the member.
         format: Suffixes.
         data: What to write.
-        time: For the name; None for now.
+        time: The time in the file name; None for now.
     """
     directory = Path(folder)
     directory.mkdir(parents=True, exist_ok=True)
@@ -129,7 +139,7 @@ def write_new(
 
 
 def _rename_new(part: Path, path: Path) -> None:
-    """Rename, unless there is a file of that name already."""
+    """Rename, unless a file of that name exists already."""
     try:
         os.link(part, path)
     except FileExistsError:
@@ -144,12 +154,72 @@ def _rename_new(part: Path, path: Path) -> None:
             raise
 
 
+def bytes_of(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file that is to be sent; blocks.  No more is read than can be sent, even if it grows meanwhile.
+
+    Raises:
+        BadValue: It is more than a server takes, or not a file: a device, or a pipe.
+        OSError: It cannot be read.
+    """
+    name = os.path.basename(path)
+    found = io.BytesIO()
+    with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise BadValue(f"{name} is not a file")
+        if facts.st_size > LARGEST:
+            raise _too_large(name)
+        while piece := file.read(_PIECE):
+            take_piece(found, piece, name)
+    return found.getvalue()
+
+
+def take_piece(found: io.BytesIO, piece: bytes, name: str) -> None:
+    """Add a piece of what is to be sent.
+
+    Raises:
+        BadValue: There is more than a server takes.
+    """
+    if found.tell() + len(piece) > LARGEST:
+        raise _too_large(name)
+    found.write(piece)
+
+
+def _too_large(name: str) -> BadValue:
+    return BadValue(f"{name} is too large: no server takes more than {LARGEST >> 20} MiB")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting until somebody writes, as opening a pipe would."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+async def save_each(
+    stream: Tap[ReceivedBlob],
+    folder: str | os.PathLike[str],
+    saved: Callable[[ReceivedBlob, Path], None],
+    count: int | None,
+) -> int:
+    """See :meth:`indipyclient.client.Client.save_blobs`."""
+    written = 0
+    async for blob in stream:
+        if isinstance(blob, Lost):
+            logger.warning("%d BLOBs are lost: they came faster than they could be written to %s", blob.count, folder)
+            continue
+        path = await asyncio.to_thread(blob.write_to, folder)
+        saved(blob, path)
+        written += 1
+        if count is not None and written >= count:
+            break
+    return written
+
+
 class BlobSink:
-    """Takes changes, as a tap does, and puts their BLOBs into a stream.
+    """Takes changes, like a tap, and puts their BLOBs into a stream.
 
     Args:
-        stream: Where they go.
-        member: Of which member; None for all.
+        stream: Receives them.
+        member: The member; None for all.
     """
 
     holds_up = False

@@ -1,4 +1,4 @@
-"""The client: wait for what there is, set it, be told what came of it, and follow what changes."""
+"""The client: wait for properties, set them, learn the outcome, and follow changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from indipydriver.protocol.messages import AnyMessage, GetProperties
 from indipydriver.protocol.tags import BlobMode, State
 
 from .addresses import PORT, Endpoint, parse_endpoint
-from .blobs import BlobSink, ReceivedBlob
+from .blobs import BlobSink, ReceivedBlob, save_each
 from .commanding import Outcome, carry_out
 from .connect import Connect, connector
 from .engine import IDLE, UNANSWERED, Engine
@@ -37,7 +37,7 @@ from .model.wishes import BlobWishes
 from .reaching import tls_context
 from .reconnect import LinkState, Retry, Status
 from .stats import Stats
-from .streams import Cursor, Lost, Tap
+from .streams import Cursor, Tap
 from .waiting import Where, settle, wait_device, wait_property
 
 __all__ = ["Client", "Outcome", "Stats"]
@@ -46,27 +46,30 @@ _BLOBS_AT_ONCE: Final = 64
 
 
 class Client:
-    """A connection to an INDI server that comes back by itself; to be used in ``async with``.
+    """A connection to an INDI server that restores itself; use it with ``async with``.
 
     Args:
         host: Name or address, ``host:port``, or the path of a local socket.
-        port: Of the server.
+        port: The server's port.
         tls: True for the certificates that this machine trusts, or a context of your own.
-        server_hostname: The name in the server's certificate, if not the host.
-        blobs: For which BLOBs are asked without being told to: none, or those of all devices.
-        blob_link: BLOBs come over a second connection, so that nothing waits behind a large image.
-        history: Points that are kept of each number, and 8 million in all; 0 for none.
-        reconnect: False: the first failure ends it.
-        retry: When to try again; the default waits 1 s, and up to 30 s.
+        server_hostname: The name in the server's certificate, if it is not the host.
+        blobs: Which BLOBs are requested by default: none, or those of all devices.
+        blob_link: Receive BLOBs over a second connection, so that nothing waits behind a large image.
+        history: Points kept for each number, at most 8 million in all; 0 for none.
+        reconnect: False: the first failure ends the client.
+        retry: When to reconnect; the default waits 1 s, growing to 30 s.
         limits: What the server may send.
-        connect: What makes the link, in the place of the above.
-        idle: Seconds of silence after which properties are asked for, to see whether the server is still there.
+        connect: Creates the link, in place of the above.
+        idle: Seconds of silence after which properties are requested, to find out whether the server is still there.
+
+    Raises:
+        ValueError: The address is invalid, or `history` is negative.
 
     Attributes:
         endpoint: Where the server is.
-        model: What is known of it, for readers that do without this class.
-        on_status: Called when :attr:`status` has changed; to be set before the start.
-        on_message: Called with each message, also with those that change nothing; to be set before the start.
+        model: What is known about the server, for readers that do not need this class.
+        on_status: Called when :attr:`status` has changed; set it before the start.
+        on_message: Called with each message, even if it changes nothing; set it before the start.
     """
 
     def __init__(
@@ -113,11 +116,11 @@ class Client:
         """Begin to connect.
 
         Args:
-            wait: Come back when the link is up.
+            wait: Return when the link is up.
             timeout: Seconds to wait for it; None for ever.
 
         Raises:
-            NotConnected: It is not up in time, or cannot be and is not tried again.
+            NotConnected: The link is not up in time, or has failed and is not retried.
         """
         if self._engine is not None:
             raise RuntimeError("this client was started already")
@@ -148,7 +151,7 @@ class Client:
             raise
 
     async def aclose(self) -> None:
-        """End: readers end, and what waits fails.  What has been sent goes out before, if the server takes it."""
+        """End: readers end, and waiting calls fail.  What has been sent goes out first, if the server takes it."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -176,17 +179,17 @@ class Client:
 
     @property
     def status(self) -> Status:
-        """How the link is."""
+        """The state of the link."""
         return self._engine.status if self._engine is not None else Status(LinkState.CLOSED)
 
     @property
     def connected(self) -> bool:
-        """The link is up."""
+        """Whether the link is up."""
         return self.model.connected
 
     @property
     def stats(self) -> Stats:
-        """Figures of this moment."""
+        """The present figures."""
         engine = self._running
         now = asyncio.get_running_loop().time()
         messages, received, sent = engine.counts()
@@ -205,7 +208,7 @@ class Client:
             *(engine.trips or (None, None)),
         )
 
-    # What there is
+    # Known values
 
     @property
     def devices(self) -> Mapping[str, Device]:
@@ -226,33 +229,33 @@ class Client:
         return need(self.model, device, name)
 
     def snapshot(self) -> Site:
-        """Everything as it is now; it does not change any more."""
+        """A snapshot of everything, which does not change any more."""
         return self.model.site()
 
     def is_stale(self, prop: Property) -> bool:
-        """Nobody knows whether it is still so: the link is down, or came back and it was not defined again yet."""
+        """Whether it may be out of date: the link is down, or came back without its being defined again."""
         return self.model.is_stale(prop)
 
     def notes(self, device: str | None = None) -> list[Note]:
-        """What was said lately, oldest first; of one device, or everything."""
+        """Recent messages, oldest first, of one device or all."""
         return self.model.notes(device)
 
     def history(self, device: str, name: str, member: str) -> list[Point]:
-        """The last values of a number, oldest first, if ``history`` was asked for."""
+        """The last values of a number, oldest first, if ``history`` was requested."""
         return self.model.history(device, name, member)
 
     # Waiting
 
     async def wait_device(self, name: str, *, connected: bool = False, timeout: float | None = 10.0) -> Device:
-        """Wait until a device is there: until it has defined something, perhaps not yet all.
+        """Wait until a device exists: until it has defined something, though not necessarily everything.
 
         Args:
             name: Its name.
-            connected: And its driver is connected to the instrument.
+            connected: Also wait until its driver is connected to the instrument.
             timeout: Seconds; None for ever.
 
         Raises:
-            TimedOut: It is not.
+            TimedOut: It does not exist in time.
         """
         return await wait_device(self._running, name, connected, timeout)
 
@@ -265,28 +268,28 @@ class Client:
         where: Where | None = None,
         timeout: float | None = 10.0,
     ) -> Property:
-        """Wait until a property is there and as it should be; what it was for a moment only counts too.
+        """Wait until a property exists and meets the conditions; meeting them for a moment is enough.
 
         Args:
             device: Its device.
             name: Its name.
-            state: What its state should be.
-            where: What else should be true of it.
+            state: The state that it must have.
+            where: A further condition.
             timeout: Seconds; None for ever.
 
         Returns:
             The property as it was at that moment.
 
         Raises:
-            TimedOut: It is not in time.
+            TimedOut: It does not in time.
         """
         wanted = None if state is None else State(state)
         return await wait_property(self._running, device, name, wanted, where, timeout)
 
     async def settle(self, *, quiet: float = 0.3, timeout: float = 5.0) -> bool:
-        """Wait until definitions have stopped coming, as INDI does not say when all are there; False if they do not.
+        """Wait until no more definitions arrive, because INDI does not mark their end; False if they do not stop.
 
-        What was defined before a loss of the connection does not count.
+        Definitions from before a loss of the connection do not count.
         """
         return await settle(self._running, quiet, timeout)
 
@@ -309,23 +312,23 @@ class Client:
         who: str = "",
         **members: Value,
     ) -> Outcome:
-        """Send new values and wait for what comes of it.
+        """Send new values and wait for the outcome.
 
         Args:
             device: The device.
             name: The property.
-            values: By member.
+            values: The values, by member.
             confirm: What to wait for: ``sent``, ``answered``, ``settled`` or ``values``.
-            timeout: Seconds for everything; None for what the device says and 5 s, at least 10.
-            who: Who asks, for those who watch.
-            members: More values, where the name of the member is one of Python's.
+            timeout: Seconds for everything; None for the property's timeout plus 5 s, at least 10.
+            who: Who sends the command, for display.
+            members: More values, for members whose names are Python identifiers.
 
         Raises:
             NotConnected: Nothing was sent.
             NoSuchDevice, NoSuchProperty, NoSuchMember, NotWritable, BadValue: Nothing was sent.
-            indipyclient.errors.Refused: The device answered with Alert.
+            indipyclient.errors.Refused: The device answered with Alert, or the server refused it.
             TimedOut: It has not answered, or is still Busy.
-            LinkLost, PropertyGone: It was sent, and nobody knows what became of it.
+            LinkLost, PropertyGone: It was sent, but the outcome is unknown.
         """
         wanted = {**(values or {}), **members}
         return await carry_out(self._running, device, name, lambda _: wanted, Confirm(confirm), timeout, who)
@@ -340,7 +343,7 @@ class Client:
         timeout: float | None = None,
         who: str = "",
     ) -> Outcome:
-        """Turn one switch On, and the others Off where the rule says so; see :meth:`set`."""
+        """Turn one switch On, and others Off if the rule requires it; see :meth:`set`."""
         wish = partial(press, name=member)
         return await carry_out(self._running, device, name, wish, Confirm(confirm), timeout, who)
 
@@ -357,12 +360,12 @@ class Client:
         await self._running.send(GetProperties(device, name))
 
     async def ping(self, *, timeout: float | None = 5.0) -> float:
-        """How many seconds the server takes to answer, with all that it had to send to this client before.
+        """How many seconds the server takes to answer, including everything that it had to send to this client first.
 
         The C++ server and the one of this project answer pings; PyPI's does not.
 
         Raises:
-            NotConnected, LinkLost: There is no link, or none any more.
+            NotConnected, LinkLost: There is no link, or it has been lost.
             TimedOut: The server does not answer.
         """
         return await self._running.ping(timeout)
@@ -372,13 +375,13 @@ class Client:
     def changes(
         self, device: str | None = None, name: str | None = None, *, interval: float = 0.0, initial: bool = False
     ) -> Cursor:
-        """Follow what changes, as it is when you look: ``async for delta in client.changes(...)``.
+        """Follow changes, each with the present values: ``async for delta in client.changes(...)``.
 
         Args:
-            device: Only of this device.
-            name: Only this property.
-            interval: Seconds between two deltas at least.
-            initial: The first delta is everything there is.
+            device: Only changes of this device.
+            name: Only changes of this property.
+            interval: Minimum seconds between two deltas.
+            initial: The first delta holds everything.
         """
         return self._running.add_cursor(device, name, interval, 0 if initial else None)
 
@@ -394,10 +397,10 @@ class Client:
         """Every change in order: ``async for change in client.tap(...)``.
 
         Args:
-            device: Only of this device.
-            name: Only of this property.
-            limit: Changes that wait for you.
-            limit_bytes: And bytes of memory that they take, about.
+            device: Only changes of this device.
+            name: Only changes of this property.
+            limit: Changes that may wait for you.
+            limit_bytes: Bytes of memory that they may take, approximately.
             overflow: What happens when you are too slow; see :class:`Overflow`.
         """
         engine = self._running
@@ -413,22 +416,24 @@ class Client:
         self._running.remove_tap(tap)
 
     async def messages(self, device: str | None = None) -> AsyncIterator[Note]:
-        """What is said from now on: by one device, or by all."""
+        """Messages from now on, of one device or all."""
         async with self._running.add_cursor(device, None, 0.0, None) as cursor:
+            seen = cursor.rev
             async for delta in cursor:
                 for note in delta.notes:
-                    if device is None or note.device == device:
+                    if note.rev > seen and device in (None, note.device):
                         yield note
+                seen = delta.rev
 
     # BLOBs
 
     async def enable_blobs(self, device: str, name: str | None = None, mode: BlobMode | str = BlobMode.ALSO) -> None:
-        """Say which BLOBs should come; it holds after the link has come back, too.
+        """Request BLOBs; the request is repeated when the link has come back.
 
         Args:
-            device: Of which device.
-            name: Of which property; None for all of the device.
-            mode: Never, Also, or Only: those and nothing else of the device.
+            device: The device.
+            name: The property; None for all of the device.
+            mode: Never, Also, or Only: BLOBs and nothing else of the device.
         """
         await self._running.wish(self._wishes.wish(device, name, BlobMode(mode)))
 
@@ -436,16 +441,16 @@ class Client:
     async def blobs(
         self, device: str, name: str | None = None, *, member: str | None = None, limit: int = _BLOBS_AT_ONCE
     ) -> AsyncIterator[Tap[ReceivedBlob]]:
-        """BLOBs as they come, which are asked for as long as the block runs.
+        """BLOBs as they arrive, requested while the block runs.
 
         ``async with client.blobs("CCD 1") as blobs: async for blob in blobs: ...``
-        If you are too slow the oldest are dropped, and a :class:`Lost` stands in their place.
+        If you are too slow, the oldest are dropped, and a :class:`Lost` takes their place.
 
         Args:
-            device: Of which device.
-            name: Of which property; None for all.
-            member: Of which member; None for all.
-            limit: BLOBs that wait for you.
+            device: The device.
+            name: The property; None for all.
+            member: The member; None for all.
+            limit: BLOBs that may wait for you.
         """
         engine = self._running
         stream: Tap[ReceivedBlob] = Tap(TapQueue(limit), self._streams.discard)
@@ -470,26 +475,19 @@ class Client:
         saved: Callable[[ReceivedBlob, Path], None] = lambda blob, path: None,
         count: int | None = None,
     ) -> int:
-        """Write BLOBs to files as they come, until `count` have come, or it is cancelled; returns how many.
+        """Write BLOBs to files as they arrive, until `count` have arrived or it is cancelled; returns how many.
+
+        Where the disk is too slow the oldest that wait are dropped, which is logged as a warning.
 
         Args:
-            folder: Where; made if it is not there.
-            device: Of which device.
-            name: Of which property; None for all.
+            folder: The folder; created if it does not exist.
+            device: The device.
+            name: The property; None for all.
             saved: Called with each BLOB and its path.
             count: How many; None for all.
 
         Raises:
             OSError: A file cannot be written.
         """
-        written = 0
         async with self.blobs(device, name) as stream:
-            async for blob in stream:
-                if isinstance(blob, Lost):
-                    continue
-                path = await asyncio.to_thread(blob.write_to, folder)
-                saved(blob, path)
-                written += 1
-                if count is not None and written >= count:
-                    break
-        return written
+            return await save_each(stream, folder, saved, count)

@@ -1,4 +1,4 @@
-"""A command and what comes of it."""
+"""A command and its outcome."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from indipydriver.protocol.messages import AnyMessage, EnableBlob
+from indipydriver.protocol.messages import AnyMessage, EnableBlob, Message
+from indipydriver.protocol.refusals import is_refusal
 from indipydriver.protocol.tags import VectorKind
 
 from .engine import Engine, Watcher
@@ -22,22 +23,23 @@ from .model.expect import Confirm, Expectation, Verdict, patience
 from .model.lookup import need
 from .model.model import Change, Model, What
 from .model.properties import Pending, Property
+from .session import Sending
 
 __all__ = ["Outcome", "carry_out"]
 
 _TIME_FOR_A_BLOB = 60.0
-"""Seconds more for a BLOB, which may take its time on the way out."""
+"""Additional seconds for a BLOB, which may take some time to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a command that was not refused.
+    """The outcome of a command that was not refused.
 
     Attributes:
         prop: The property as it is now.
-        confirmed: Its values are those that were asked for.
+        confirmed: Its values are the requested ones.
         acknowledged: The device said Busy first.
-        elapsed: Seconds from sending it.
+        elapsed: Seconds since it was sent.
         messages: What the device has said meanwhile.
     """
 
@@ -57,7 +59,7 @@ async def carry_out(
     timeout: float | None,
     who: str,
 ) -> Outcome:
-    """Send new values and wait for what comes of it; see :meth:`indipyclient.client.Client.set`.
+    """Send new values and wait for the outcome; see :meth:`indipyclient.client.Client.set`.
 
     `wish` says which values, of the property as it is when they are sent.
     """
@@ -83,11 +85,11 @@ async def carry_out(
     with engine.watching(prop.key, watcher):
         model.set_pending(prop.key, pending)
         engine.batch_received()
-        # The answer to a BLOB is one, which the server keeps to itself unless it has been asked for.
+        # The answer to a BLOB is a BLOB vector, which the server does not send unless BLOBs are enabled.
         answer_is_blob = prop.kind is VectorKind.BLOB and confirm is not Confirm.SENT
         blobs = engine.wishes.hold(device, name) if answer_is_blob else None
         try:
-            await _send_in_time(engine, blobs, message, expectation, limit)
+            await _send_in_time(engine, blobs, message, watcher, limit)
             if confirm is not Confirm.SENT:
                 await watcher.over()
         finally:
@@ -101,8 +103,8 @@ async def carry_out(
 
 
 async def _defined_again(engine: Engine, prop: Property, limit: float) -> Property:
-    """The property, when the server has defined it since the link came back: old values of members that were not
-    asked for would go out with the new ones."""
+    """The property, once the server has defined it since the link came back: old values of other members would go out
+    with the new ones."""
     model = engine.model
 
     def known() -> bool:
@@ -118,22 +120,21 @@ async def _defined_again(engine: Engine, prop: Property, limit: float) -> Proper
 
 
 async def _send_in_time(
-    engine: Engine, blobs: EnableBlob | None, message: AnyMessage, expectation: Expectation, limit: float
+    engine: Engine, blobs: EnableBlob | None, message: AnyMessage, watcher: _CommandWatcher, limit: float
 ) -> None:
-    """Send a command, and before it which BLOBs are wanted."""
-    sent = False
-    session = engine.session
+    """Send a command, preceded by the requests for BLOBs."""
+    session, expectation = engine.session, watcher.expectation
     try:
         async with asyncio.timeout_at(expectation.began + limit):
             await engine.wish(blobs)
-            if engine.session is not session:  # that one may not know the property yet
+            if engine.session is not session:  # the new property may not be known yet
                 raise engine.not_connected()
-            sent = True
-            await engine.send(message)
+            await engine.send(message, watcher.sending)
     except TimeoutError:
         prop = expectation.last
-        where = f"{prop.device}.{prop.name}"
-        raise TimedOut(f"{where}: not sent in {limit:g} s", elapsed=limit, last=prop, sent=sent) from None
+        sent = watcher.sending.begun
+        text = f"{prop.device}.{prop.name}: not sent in {limit:g} s{', and still on its way' if sent else ''}"
+        raise TimedOut(text, elapsed=limit, last=prop, sent=sent) from None
 
 
 def _outcome(model: Model, watcher: _CommandWatcher, rev: int, limit: float) -> Outcome:
@@ -157,17 +158,24 @@ def _outcome(model: Model, watcher: _CommandWatcher, rev: int, limit: float) -> 
 
 
 class _CommandWatcher(Watcher):
-    """Brings an expectation and the loop together."""
+    """Connects an expectation with the event loop."""
 
     def __init__(self, expectation: Expectation, loop: asyncio.AbstractEventLoop) -> None:
         self.expectation = expectation
+        self.sending = Sending()
         self.error: ClientError | None = None
         self._loop = loop
         self._news = asyncio.Event()
 
     def changed(self, change: Change) -> None:
-        if change.prop is None:
+        if change.what is What.NOTE:
+            message = change.message
+            if self.sending.begun and isinstance(message, Message) and message.device and is_refusal(message.message):
+                self.expectation.refused(message.message)
+        elif change.prop is None:
             self.expectation.deleted()
+        elif not self.sending.gone:
+            self.expectation.before(change.prop, self._loop.time())
         else:
             said = getattr(change.message, "message", None)
             self.expectation.feed(change.prop, said, self._loop.time(), defined=change.what is What.DEFINED)

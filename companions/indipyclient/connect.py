@@ -19,7 +19,7 @@ from .reaching import local_names
 __all__ = ["Connect", "connector"]
 
 Connect = Callable[[], Awaitable[Link]]
-"""What makes a link; it raises OSError where there is none."""
+"""Creates a link; raises OSError if that fails."""
 
 
 def connector(
@@ -29,12 +29,12 @@ def connector(
     server_hostname: str | None = None,
     limits: Limits | None = None,
 ) -> Connect:
-    """What makes links to a server.
+    """A function that creates links to a server.
 
     Args:
         endpoint: Where it is.
         tls: What its certificate must fulfil; None: the link is plain.
-        server_hostname: The name in its certificate, if not that of the endpoint.
+        server_hostname: The name in its certificate, if it is not that of the endpoint.
         limits: What it may send.
     """
     label = str(endpoint)

@@ -1,4 +1,4 @@
-"""Devices and whole clients, and how they were at one moment."""
+"""Devices, and snapshots of devices and whole clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["MESSAGES", "Device", "Snap", "SnapDevice"]
 
 MESSAGES: Final = 8
-"""Messages that are kept of each device, and of the site."""
+"""Messages that are kept for each device, and for the site."""
 
 Said = tuple[datetime, str]
 
@@ -25,7 +25,7 @@ def _dump_messages(messages: list[Said]) -> list[list[str]]:
 
 
 class SnapDevice(Copied[SnapVector], Dumps):
-    """A device as it was: a mapping of vector names to vectors."""
+    """A snapshot of a device: a mapping of vector names to vectors."""
 
     def __init__(
         self, devicename: str, vectors: dict[str, SnapVector], messages: list[Said], user_string: str, itemid: int
@@ -38,7 +38,7 @@ class SnapDevice(Copied[SnapVector], Dumps):
 
     @property
     def enable(self) -> bool:
-        """It has a vector that has not been deleted."""
+        """Whether it has a vector that has not been deleted."""
         return any(vector.enable for vector in self.data.values())
 
     def _whose(self) -> str:
@@ -63,7 +63,7 @@ class SnapDevice(Copied[SnapVector], Dumps):
 
 
 class Snap(Copied[SnapDevice], Dumps):
-    """A client as it was: a mapping of device names to devices."""
+    """A snapshot of a client: a mapping of device names to devices."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Snap(Copied[SnapDevice], Dumps):
         return sum(device.enable for device in self.data.values())
 
     def get_vector_state(self, devicename: str, vectorname: str) -> str | None:
-        """The state of a vector; None if there is none, or it has been deleted."""
+        """The state of a vector; None if it does not exist or has been deleted."""
         device = self.data.get(devicename)
         vector = device.get(vectorname) if device is not None else None
         return vector.state if vector is not None and vector.enable else None
@@ -112,12 +112,12 @@ class Snap(Copied[SnapDevice], Dumps):
 
 
 class Device(Received[PropertyVector]):
-    """A device: a mapping of vector names to vectors, deleted ones included.
+    """A device: a mapping of vector names to vectors, including deleted ones.
 
     Attributes:
         devicename: Its name.
-        messages: What it said last, newest first, as ``(time, text)``.
-        user_string: Yours.
+        messages: Its last messages, newest first, as ``(time, text)``.
+        user_string: For your own use.
         itemid: A number that no other item of this client has.
     """
 
@@ -130,7 +130,7 @@ class Device(Received[PropertyVector]):
         self.user_string = client.stored_user_string(devicename)
         self._snaps: dict[str, SnapVector] = {}  # of the vectors that have not changed since
         self._last: SnapDevice | None = None
-        self._enabled: bool | None = None  # until a vector changes: with many vectors it takes its time
+        self._enabled: bool | None = None  # kept until a vector changes: with many vectors it takes some time
 
     def _whose(self) -> str:
         return "the vectors of a device"
@@ -142,24 +142,24 @@ class Device(Received[PropertyVector]):
 
     @property
     def enable(self) -> bool:
-        """It has a vector that has not been deleted."""
+        """Whether it has a vector that has not been deleted."""
         if self._enabled is None:
             self._enabled = any(vector.enable for vector in self.data.values())
         return self._enabled
 
     def disable(self) -> None:
-        """Count all its vectors as deleted."""
+        """Mark all its vectors as deleted."""
         for vector in self.data.values():
             vector.enable = False
 
     def changed(self, vectorname: str) -> None:
-        """A vector has changed: the next snapshot has a new one."""
+        """Note that a vector has changed: the next snapshot must be new."""
         self._snaps.pop(vectorname, None)
         self._last = None
         self._enabled = None
 
     def snapshot(self) -> SnapDevice:
-        """A copy that does not change; what has not changed is shared with the copies before."""
+        """A copy that does not change; unchanged parts are shared with earlier copies."""
         last = self._last
         messages = list(self.messages)
         if last is not None and last.messages == messages and last.user_string == self.user_string:

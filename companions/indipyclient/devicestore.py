@@ -1,4 +1,4 @@
-"""What an :class:`indipyclient.IPyClient` knows: devices, vectors and members, and what a user has attached to them."""
+"""What an :class:`indipyclient.IPyClient` knows: devices, vectors and members, with the strings of the user."""
 
 from __future__ import annotations
 
@@ -52,33 +52,33 @@ class DeviceStore(Received[Device]):
 
     @property
     def connected(self) -> bool:
-        """The server has been reached."""
+        """Whether the server has been reached."""
         return False
 
     def create_itemid(self, devicename: str = "", vectorname: str = "", membername: str = "", **kwargs: Any) -> int:
-        """A number for a new item, that no other has."""
+        """A number for a new item, which no other has."""
         self._itemid += 1
         return self._itemid
 
-    # What vectors need of a client that runs
+    # What vectors need of a running client
 
     async def send_message(self, message: AnyMessage) -> bool:
-        """Send a message; False, and a line in the log, if that cannot be done."""
+        """Send a message; False, and a line in the log, if that fails."""
         return False
 
     def refuse(self, message: str) -> None:
-        """Something cannot be sent: log why."""
+        """Log why something cannot be sent."""
 
     def look_at_timeout(self, vector: PropertyVector) -> None:
-        """The time for the answer to a vector may be over."""
+        """Note that the time for the answer to a vector may be over."""
 
     async def raise_clientevent(self, eventtype: str, vector: PropertyVector, payload: dict[str, Any]) -> None:
         """See :meth:`PropertyVector.create_clientevent`."""
 
-    # What comes in
+    # Input
 
     def define(self, item: DefVector) -> PropertyVector | None:
-        """Take a definition; None if there are too many already."""
+        """Store a definition; None if there are too many already."""
         device = self.data.get(item.device)
         if (device is None or item.name not in device.data) and not self._has_room(device):
             return None
@@ -99,7 +99,7 @@ class DeviceStore(Received[Device]):
         return vector
 
     def take_update(self, item: SetVector, vector: PropertyVector) -> bool:
-        """Take an update; False if there is too much already."""
+        """Store an update; False if there is too much already."""
         more = vector.growth(item)
         if more:
             if not self._texts.take(more):
@@ -109,11 +109,11 @@ class DeviceStore(Received[Device]):
         return True
 
     def _has_room(self, device: Device | None) -> bool:
-        """For one vector more; deleted ones stay, so a server could fill the memory with names."""
+        """Whether there is room for one more vector; deleted ones stay, so names could fill the memory."""
         return self._vectors < MAX_PROPERTIES and (device is not None or len(self.data) < MAX_DEVICES)
 
     def delete(self, item: DelProperty, device: Device | None, vector: PropertyVector | None) -> bool:
-        """Take a deletion; False if it is of nothing that is known."""
+        """Apply a deletion; False if nothing known is deleted."""
         if device is None or not ((vector is not None and vector.enable) or device.enable):
             return False
         if item.message and (vector is not None or item.name is None):
@@ -128,7 +128,7 @@ class DeviceStore(Received[Device]):
         return True
 
     def _hear(self, device: Device, said: tuple[datetime, str]) -> None:
-        """Keep what a device has said, and of what it said before as much as there is room for."""
+        """Keep a message of a device, and as many earlier ones as there is room for."""
         device.messages.appendleft(said)
         while not self._texts.take((size := sum(len(text) for _, text in device.messages)) - device.heard):
             device.messages.pop()
@@ -142,7 +142,7 @@ class DeviceStore(Received[Device]):
         self._snap = None
 
     def keep_blob(self, vector: PropertyVector, membername: str, size: int) -> None:
-        """A BLOB has come: those that came first are let go when there are too many bytes of them."""
+        """Note a received BLOB: the oldest are dropped when there are too many bytes of them."""
         for devicename, vectorname, name in self._blobs.add((vector.devicename, vector.name, membername), size):
             device = self.data.get(devicename)
             old = device.data.get(vectorname) if device is not None else None
@@ -151,24 +151,24 @@ class DeviceStore(Received[Device]):
                 self.changed(old)
 
     def changed(self, vector: PropertyVector) -> None:
-        """A vector has changed: the next snapshot shows it."""
+        """Note that a vector has changed: the next snapshot must show it."""
         vector.device.changed(vector.name)
         self._snap = None
 
-    # What is known
+    # Known values
 
     def enabledlen(self) -> int:
         """How many devices are enabled."""
         return sum(device.enable for device in self.data.values())
 
     def get_vector_state(self, devicename: str, vectorname: str) -> str | None:
-        """The state of a vector; None if there is none, or it has been deleted."""
+        """The state of a vector; None if it does not exist or has been deleted."""
         device = self.data.get(devicename)
         vector = device.data.get(vectorname) if device is not None else None
         return vector.state if vector is not None and vector.enable else None
 
     def snapshot(self) -> Snap:
-        """A copy that does not change, of devices that have vectors; what has not changed is shared with others."""
+        """A copy that does not change, of devices that have vectors; unchanged parts are shared with other copies."""
         devices = {name: device.snapshot() for name, device in self.data.items()}
         snap = self._snap
         if (

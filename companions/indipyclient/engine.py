@@ -1,4 +1,4 @@
-"""Keeps a model true: connects, applies what comes, connects again, and tells whoever waits."""
+"""Keeps a model up to date: connects, applies what arrives, reconnects, and informs those who wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .model.tap import weight
 from .model.wishes import BlobWishes
 from .reaching import CONNECT_TIMEOUT, describe
 from .reconnect import LinkState, Retry, Status
-from .session import Session
+from .session import Sending, Session
 from .streams import Cursor
 
 __all__ = ["IDLE", "UNANSWERED", "Engine", "Sink", "Watcher"]
@@ -36,40 +36,40 @@ logger = logging.getLogger("indipyclient")
 
 Found = TypeVar("Found")
 ASK_EVERY: Final = 5.0
-"""Seconds after which is asked again, as long as no device is known."""
+"""Seconds after which definitions are requested again while no device is known."""
 IDLE: Final = 20.0
-"""Seconds of silence after which some properties are asked for."""
+"""Seconds of silence after which some properties are requested."""
 UNANSWERED: Final = 40.0
 """Seconds of silence after which the link counts as lost."""
-SETTLED: Final = 5.0
-"""Seconds without definitions after which what was not defined again is gone."""
+SETTLED, LATEST = 5.0, 60.0
+"""Seconds without definitions after which properties that were not defined again are deleted."""
 ASKED_AT_ONCE: Final = 16
-"""Devices that are asked when there is silence."""
+"""Devices that are asked during silence."""
 FAULTS_LOGGED: Final = 20
 
 
 class Watcher:
-    """Is told of every change of one property, as it happens, and when the link is lost."""
+    """Told about every change of one property as it happens, and about the loss of the link."""
 
     def changed(self, change: Change) -> None:
-        """The property has changed; with What.DELETED it is gone."""
+        """Called when the property has changed; with What.DELETED it is gone, with What.NOTE something is said."""
 
     def lost(self, error: ClientError) -> None:
-        """The link is gone."""
+        """Called when the link is lost."""
 
 
 class Sink(Protocol):
-    """Takes every change, in order, such as a tap."""
+    """Receives every change, in order, such as a tap."""
 
     @property
     def holds_up(self) -> bool:
-        """It is full, and the server is not to be read."""
+        """Whether it is full, and the server must not be read."""
 
     def put(self, change: Change, size: int) -> None:
-        """Take a change, which takes about so many bytes of memory."""
+        """Take a change, which needs about this many bytes of memory."""
 
     def close(self) -> None:
-        """There are no more."""
+        """Called after the last change."""
 
 
 class Engine:
@@ -77,21 +77,21 @@ class Engine:
 
     Args:
         endpoint: Where the server is.
-        connect: What makes a link.
-        model: What is kept true.
-        wishes: BLOBs that are wanted.
-        retry: When to try again; None: the first failure is the end.
-        clear_when_lost: Forget everything when the link is lost, and do not keep it as stale.
-        blob_link: BLOBs come over a connection of their own.
+        connect: Creates a link.
+        model: The model to keep up to date.
+        wishes: The requested BLOBs.
+        retry: When to reconnect; None: the first failure ends the client.
+        clear_when_lost: Forget everything when the link is lost, instead of keeping it as stale.
+        blob_link: BLOBs are received over a connection of their own.
 
     Attributes:
-        status: How the link is.
+        status: The state of the link.
         reconnects: How often it came back.
         malformed: Elements that were skipped.
         trips: Seconds of the last round trip and of the shortest; None before the first.
         on_status: Called when `status` has changed.
-        on_message: Called with each message, and with how many bytes it was.
-        on_change: Called for each change, in order, before anybody else is told.
+        on_message: Called with each message and its number of bytes.
+        on_change: Called for each change, in order, before anybody else.
     """
 
     def __init__(
@@ -124,13 +124,13 @@ class Engine:
         self._connect = connect
         self._clear_when_lost = clear_when_lost
         self._loop = asyncio.get_running_loop()
-        # A reader that leaves its loop may not close them: they are not kept for their own sake.
+        # Weak references: a reader that leaves its loop may not close its cursor or tap.
         self._cursors: WeakSet[Cursor] = WeakSet()
         self._taps: dict[ref[Sink], tuple[str | None, str | None]] = {}
         self._watchers: dict[Key, list[Watcher]] = {}
         self._waiters: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
         self._asked = 0.0
-        self._before: tuple[int, int, int] = (0, 0, 0)  # messages and bytes of the sessions that are over
+        self._before: tuple[int, int, int] = (0, 0, 0)  # messages and bytes of earlier sessions
         self._closed = False
         self._pings: dict[str, asyncio.Future[float]] = {}
         self._pinged = 0
@@ -139,7 +139,7 @@ class Engine:
     # Life
 
     async def run(self) -> None:
-        """Connect, listen, and connect again, until cancelled; without `retry` until the first loss."""
+        """Connect, listen, and reconnect, until cancelled; without `retry` until the first loss."""
         attempt = 0
         try:
             while True:
@@ -164,7 +164,7 @@ class Engine:
                 now = self._loop.time()
                 self._set_status(Status(LinkState.LOST, now, attempt, now + wait, reason))
                 await asyncio.sleep(wait)
-        except (Exception, asyncio.CancelledError) as error:  # such as of a user's `connect`: whoever waits is told
+        except (Exception, asyncio.CancelledError) as error:  # such as from a user's `connect`
             if is_cancelled():
                 raise
             logger.exception("the client of %s has ended", self.endpoint)
@@ -200,18 +200,18 @@ class Engine:
         return describe(error, self.endpoint) if error is not None else f"{self.endpoint} has closed the connection"
 
     async def _watch(self, session: Session) -> bool:
-        """Wait for the end of a link, and ask where there is silence; True if it is given up."""
+        """Wait for the end of a link, and ask during silence; True if it is given up."""
         loop, model = self._loop, self.model
         while not session.closed.done():
             now = loop.time()
             last = session.alive()
             silent, due = now - last, last + self.idle
-            asked = self._asked if self._asked > last + self.idle / 2 else now  # who was suspended could not ask
+            asked = self._asked if self._asked > last + self.idle / 2 else now  # a suspended process could not ask
             until = max(last + self.unanswered, asked + self.unanswered - self.idle)
             if len(model) == 0:
                 if now >= self._asked + ASK_EVERY:
                     self._ask(session, None)
-                due = min(self._asked + ASK_EVERY, now + self.idle)  # by then there may be something
+                due = min(self._asked + ASK_EVERY, now + self.idle)  # by then something may be defined
             elif now >= until:
                 return True
             elif silent >= self.idle:
@@ -219,7 +219,7 @@ class Engine:
                     self._ask(session, model.names()[:ASKED_AT_ONCE])
                 due = min(until, now + max(self.idle / 2, 1.0))
             if model.has_stale:
-                settled = max(model.defined_at, self.status.since) + SETTLED
+                settled = min(max(model.defined_at, at := self.status.since) + SETTLED, at + LATEST)
                 if now >= settled:
                     model.sweep()
                     self.batch_received()
@@ -247,7 +247,7 @@ class Engine:
         self.batch_received()
 
     def close(self) -> None:
-        """Everything is over: readers end, also those that come later."""
+        """End everything: readers end, including later ones."""
         self._closed = True
         for cursor in list(self._cursors):
             cursor.close()
@@ -262,7 +262,7 @@ class Engine:
             logger.debug("%s: %s %s", self.endpoint, status.state, status.reason)
             try:
                 self.on_status(status)
-            except (Exception, asyncio.CancelledError):  # the user's function: the link is none the worse
+            except (Exception, asyncio.CancelledError):  # the user's function, which does not affect the link
                 logger.exception("on_status has failed with %s", status.state)
             self.batch_received()
 
@@ -278,20 +278,20 @@ class Engine:
         messages, received, sent = self._before
         return messages + session.messages, received + session.bytes_received, sent + session.bytes_sent
 
-    # Out
+    # Output
 
-    async def send(self, message: AnyMessage) -> None:
-        """Send a message.
+    async def send(self, message: AnyMessage, sending: Sending | None = None) -> None:
+        """Send a message; see :meth:`Session.send`.
 
         Raises:
             NotConnected: There is no link.
-            LinkLost: It went while the message was on its way.
+            LinkLost: It was lost while the message was being sent.
             LocalProtocolError: It cannot be sent.
         """
         session = self.session
         if session is None or session.closed.done():
             raise self.not_connected()
-        await session.send(message)
+        await session.send(message, sending)
         if session.closed.done():
             raise LinkLost(f"the connection to {self.endpoint} was lost while sending")
 
@@ -302,9 +302,9 @@ class Engine:
         return NotConnected(f"not connected to {self.endpoint}: {reason}")
 
     async def wish(self, message: EnableBlob | None) -> None:
-        """Send what a wish says, if there is a link; if not, it is sent when there is one.
+        """Send a request for BLOBs now, or when there is a link.
 
-        It does not wait for what has to go out before: whoever ends with that would be held up.
+        It does not wait until earlier messages have gone out, which would hold up a caller that is ending.
         """
         if message is None or self.session is None:
             return
@@ -318,7 +318,7 @@ class Engine:
             await self._blob_link.agree()
 
     def release(self, device: str, name: str | None) -> None:
-        """A stream of BLOBs has ended."""
+        """Note that a stream of BLOBs has ended."""
         message = self.wishes.release(device, name)
         if message is not None:
             self._send_wish(message)
@@ -330,17 +330,17 @@ class Engine:
                 self._send_wish(each)
 
     def _wanted_blobs(self) -> Iterator[EnableBlob]:
-        """What to say on a new connection for BLOBs."""
+        """What to send on a new connection for BLOBs."""
         for prop in self.model:
             message = self.wishes.defined(prop)
             if message is not None:
                 yield message
 
     async def ping(self, timeout: float | None) -> float:
-        """Seconds until the server has come to this, after everything that it had to do for this client before.
+        """Seconds until the server has handled this, after everything that it had to do for this client before.
 
         Raises:
-            NotConnected, LinkLost: There is no link, or none any more.
+            NotConnected, LinkLost: There is no link, or it has been lost.
             TimedOut: The server does not answer.
         """
         self._pinged += 1
@@ -361,7 +361,7 @@ class Engine:
         self.trips = (took, min(took, self.trips[1]) if self.trips else took)
         return took
 
-    # In; called by the session
+    # Input; called by the session
 
     @property
     def over(self) -> bool:
@@ -371,7 +371,7 @@ class Engine:
         if self.on_message is not None:
             try:
                 self.on_message(message, size)
-            except (Exception, asyncio.CancelledError):  # the user's function: what is known stays right
+            except (Exception, asyncio.CancelledError):  # the user's function, which does not affect what is known
                 logger.exception("on_message has failed with a %s", type(message).__name__)
         change = self.model.apply(message, self._loop.time())
         if change is None:
@@ -385,8 +385,8 @@ class Engine:
             if watchers:
                 for watcher in list(watchers):
                     watcher.changed(change)
-        elif change.what is What.DELETED and self._watchers:
-            self._tell_deleted(change)
+        elif self._watchers:
+            self._tell(change)
         if self._taps:
             self._tap(change, size)
 
@@ -396,7 +396,7 @@ class Engine:
             future.set_result(self._loop.time())
 
     def hold(self, reason: str, on: bool) -> None:
-        """Read nothing from the server as long as there is a reason."""
+        """Do not read from the server while there is a reason to wait."""
         for session in (self.session, self._blob_link.session if self._blob_link is not None else None):
             if session is not None:
                 session.hold(reason, on)
@@ -408,9 +408,9 @@ class Engine:
             with contextlib.suppress(LocalProtocolError):
                 self.session.answer(encode(message))
 
-    def _tell_deleted(self, change: Change) -> None:
+    def _tell(self, change: Change) -> None:
         for (device, name), watchers in list(self._watchers.items()):
-            if self.model.get(device, name) is None and change.concerns(device, name):
+            if change.concerns(device, name) and (change.what is What.NOTE or self.model.get(device, name) is None):
                 for watcher in list(watchers):
                     watcher.changed(change)
 
@@ -418,7 +418,7 @@ class Engine:
         message = change.message
         device, name = getattr(message, "device", None), getattr(message, "name", None)
         size = weight(message, size)
-        if change.prop is not None:  # with all members, however few have changed
+        if change.prop is not None:  # with all members, even if few have changed
             size += change.prop.members.__sizeof__()
         for reference, (of_device, of_name) in list(self._taps.items()):
             if (of_device is None or device in (of_device, None)) and (of_name is None or name in (of_name, None)):
@@ -434,7 +434,7 @@ class Engine:
             logger.warning("%s sent something that was skipped: %s", self.endpoint, fault)
 
     def batch_received(self) -> None:
-        """Wake who waits: the model is as it should be."""
+        """Wake waiting calls: the model is consistent."""
         for cursor in self._cursors:
             cursor.wake()
         for waiter in list(self._waiters):
@@ -442,10 +442,10 @@ class Engine:
             if not future.done() and check():
                 future.set_result(None)
 
-    # Who waits
+    # Waiting
 
     async def until(self, check: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until something is so, looked at after each batch; False if it is not in time."""
+        """Wait until a condition holds, checked after each batch; False if it does not in time."""
         if check():
             return True
         future: asyncio.Future[None] = self._loop.create_future()
@@ -462,7 +462,7 @@ class Engine:
 
     @contextlib.contextmanager
     def watching(self, key: Key, watcher: Watcher) -> Iterator[None]:
-        """Tell the watcher of this property as long as the block runs."""
+        """Tell the watcher about this property while the block runs."""
         self._watchers.setdefault(key, []).append(watcher)
         try:
             yield
@@ -473,7 +473,7 @@ class Engine:
                 del self._watchers[key]
 
     def is_watched(self, key: Key) -> bool:
-        """Somebody waits for this property."""
+        """Whether anybody waits for this property."""
         return key in self._watchers
 
     def add_cursor(self, device: str | None, name: str | None, interval: float, since: int | None) -> Cursor:
@@ -495,6 +495,6 @@ class Engine:
         self._taps.pop(ref(tap), None)
 
     def taps_drained(self) -> None:
-        """Some tap has room again."""
+        """Note that a tap has room again."""
         if not any(tap.holds_up for tap in self._sinks()):
             self.hold("tap", False)

@@ -4,7 +4,7 @@
 
     ClientError (IndiError)
     +- NotConnected (ConnectionError)    nothing was sent
-    +- LinkLost (ConnectionError)        sent, and nobody knows whether it was carried out
+    +- LinkLost (ConnectionError)        sent, but the outcome is unknown
     +- Unknown (KeyError)                no such device, property or member; .known has the nearest names
     |  +- NoSuchDevice  NoSuchProperty  NoSuchMember
     |  +- PropertyGone                   it was deleted while something was waited for
@@ -45,10 +45,10 @@ __all__ = [
 
 
 class ClientError(IndiError):
-    """The root of what this library raises.
+    """The base class of everything that this library raises.
 
     Attributes:
-        sent: Something has left this computer before it went wrong.
+        sent: Whether something had been sent before the failure.
     """
 
     sent = False
@@ -59,7 +59,7 @@ class NotConnected(ClientError, ConnectionError):
 
 
 class LinkLost(ClientError, ConnectionError):
-    """The connection ended while an answer was awaited: the command may have been carried out or not."""
+    """The connection ended while an answer was awaited: the command may or may not have been carried out."""
 
     sent = True
 
@@ -68,14 +68,14 @@ class Unknown(ClientError, KeyError):
     """There is no such name.
 
     Attributes:
-        name: What was asked for.
-        known: Up to three names that are near it.
+        name: The requested name.
+        known: Up to three similar names.
     """
 
     what = "name"
 
     def __init__(self, name: str, among: Iterable[str] = (), where: str = "") -> None:
-        from difflib import get_close_matches  # here, as it is rarely needed and every command loads this module
+        from difflib import get_close_matches  # imported here: it is rarely needed, and every command loads this module
 
         self.name = name
         self.known = tuple(get_close_matches(name, list(among), 3, 0.4))
@@ -110,7 +110,7 @@ class NoSuchMember(Unknown):
 
 
 class PropertyGone(NoSuchProperty):
-    """The property was deleted while something was waited for."""
+    """The property was deleted while a call was waiting for it."""
 
     sent = True
 
@@ -123,11 +123,11 @@ class NotWritable(ClientError, TypeError):
 
 
 class WrongKind(ClientError, TypeError):
-    """The property is of another kind than this call needs."""
+    """The property is not of the kind that this call needs."""
 
 
 class BadValue(ClientError, ValueError):
-    """A value that the property does not take; found before anything was sent.
+    """The property does not take this value; detected before anything was sent.
 
     Attributes:
         min: Smallest value, of a number with a range.
@@ -145,10 +145,10 @@ class BadValue(ClientError, ValueError):
 
 
 class Refused(ClientError):
-    """The device answered with Alert.
+    """The device answered with Alert, or the server has not passed the command on, as on a read-only connection.
 
     Attributes:
-        message: What it said: the message of the property, or what the device has said since.
+        message: The message of the property, or a later one of the device; or that of the server.
         last: The property as it is now.
     """
 
@@ -161,10 +161,10 @@ class Refused(ClientError):
 
 
 class TimedOut(ClientError, TimeoutError):
-    """What was waited for has not happened in time.
+    """What a call waited for has not happened in time.
 
     Attributes:
-        state: State of the property in the end, or None if there is none.
+        state: The final state of the property, or None if there is none.
         elapsed: Seconds.
         last: The property as it was last seen.
     """

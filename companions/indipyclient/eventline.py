@@ -1,4 +1,4 @@
-"""Events that wait for their turn: each is handled when the one before has been."""
+"""A queue of events that are handled one at a time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from typing import Any, Final
 __all__ = ["EventLine", "is_cancelled"]
 
 EVENTS_WAITING: Final = 1000
-"""Elements that wait for rxevent; with more the server is not read."""
+"""Elements that may wait for rxevent; beyond that, the server is not read."""
 BYTES_WAITING: Final = 256 << 20
 LAST_EVENTS: Final = 2.0
-"""Seconds for rxevent to take what has come when the client ends."""
+"""Seconds for rxevent to handle what has arrived when the client ends."""
+HELD_UP: Final = 0.05
+"""Seconds without progress of rxevent: it may be waiting for the very task that has something to report."""
+INJECTED: Final = 100
+"""With this many items of this client in the line, HELD_UP counts twice, and so on: their sender should slow down."""
+TURNS: Final = 10
+"""Turns of the event loop, also without progress."""
 _turn: Final[ContextVar[object]] = ContextVar("turn", default=None)
-"""During which event this task, or the one that began it, was begun."""
+"""The event during which this task, or the one that started it, was started."""
 
 
 def is_cancelled() -> bool:
-    """This task is to end.  A CancelledError without that is of something that was waited for."""
+    """This task has to end.  Without this, a CancelledError comes from something that was awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -29,8 +35,8 @@ class EventLine:
     """A queue of events, and the task that handles them.
 
     Args:
-        handle: Stores what has come, and tells of it.
-        hold: Called with True when nothing more should come in, and with False when it may.
+        handle: Stores what has arrived, and reports it.
+        hold: Called with True when nothing more should be received, and with False when it may be.
     """
 
     def __init__(self, handle: Callable[[Any], Awaitable[None]], hold: Callable[[bool], None]) -> None:
@@ -41,17 +47,18 @@ class EventLine:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turn: object = None  # the event that is being handled
+        self._injected = 0  # items of our own that wait
 
     def __len__(self) -> int:
         return len(self._items)
 
     def start(self) -> asyncio.Task[None]:
-        """Begin to handle what comes; the task ends with :meth:`finish`."""
+        """Begin to handle events; the task ends with :meth:`finish`."""
         self._task = asyncio.ensure_future(self._work())
         return self._task
 
     async def finish(self) -> None:
-        """Handle what has come, for a while, and end."""
+        """Handle what has arrived, for some time, and end."""
         task = self._task
         if task is None:
             return
@@ -63,7 +70,7 @@ class EventLine:
         await asyncio.gather(task, return_exceptions=True)
 
     def put(self, item: Any, size: int = 0, done: asyncio.Future[None] | None = None) -> None:
-        """Add something that takes so many bytes; `done` has a result when it has been handled."""
+        """Add something that takes this many bytes; `done` has a result when it has been handled."""
         self._items.append((item, size, done))
         self._bytes += size
         self._news.set()
@@ -71,8 +78,9 @@ class EventLine:
             self._hold(True)
 
     async def inject(self, item: Any) -> None:
-        """Handle something of our own, and come back when that is done; also from within the handler, and from tasks
-        for which it may wait."""
+        """Handle an event of this client, and return when that is done, even from within the handler, and from tasks
+        for which it may wait: if it makes no progress, this returns earlier, and the event keeps its place in the line.
+        """
         if self._task is None or self._task.done() or asyncio.current_task() is self._task:
             await self._handle(item)
             return
@@ -81,10 +89,23 @@ class EventLine:
             return
         done = asyncio.get_running_loop().create_future()
         self.put(item, 0, done)
-        await asyncio.wait([done, self._task], return_when=asyncio.FIRST_COMPLETED)
+        self._injected += 1
+        while not done.done() and not self._task.done():
+            turn, wait = self._turn, HELD_UP * (1 + self._injected // INJECTED)
+            await asyncio.wait([done, self._task], timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            if turn is not None and await self._stands_still(turn):
+                return
+
+    async def _stands_still(self, turn: object) -> bool:
+        """Whether this event is still being handled, and not only because the machine is busy."""
+        for _ in range(TURNS):
+            if self._turn is not turn:
+                return False
+            await asyncio.sleep(0)
+        return True
 
     async def _work(self) -> None:
-        while not is_cancelled():  # also where a handler has swallowed that
+        while not is_cancelled():  # even if a handler has swallowed that
             while not self._items:
                 self._news.clear()
                 await self._news.wait()
@@ -98,8 +119,10 @@ class EventLine:
             _turn.set(self._turn)
             await self._handle(item)
             self._turn = None
-            if done is not None and not done.done():
-                done.set_result(None)
+            if done is not None:
+                self._injected -= 1
+                if not done.done():
+                    done.set_result(None)
 
 
 class _End:

@@ -51,15 +51,15 @@ __all__ = [
 
 
 class _Event:
-    """What all events have.
+    """The base of all events.
 
     Attributes:
-        eventtype: What it is, as a word.
-        device: The device that it is of, or None.
-        devicename: The name of that.
-        vector: The vector that it is of, or None.
-        vectorname: The name of that.
-        timestamp: When, in UTC.
+        eventtype: The kind of event, as a word.
+        device: The device that it concerns, or None.
+        devicename: The name of the device.
+        vector: The vector that it concerns, or None.
+        vectorname: The name of the vector.
+        timestamp: The time, in UTC.
     """
 
     eventtype = ""
@@ -73,7 +73,7 @@ class _Event:
 
     @property
     def root(self) -> ET.Element | None:
-        """The element that came, as a tree; None if none did."""
+        """The received element as a tree; None if there is none."""
         return None
 
 
@@ -108,7 +108,7 @@ class ClientEvent(UserDict[str, Any], _Event):
     """An event that your own code has raised: the values of the vector at that moment.
 
     Attributes:
-        payload: What it was raised with.
+        payload: The argument with which it was raised.
     """
 
     def __init__(self, eventtype: str, device: Device, vector: PropertyVector, **payload: Any) -> None:
@@ -119,7 +119,7 @@ class ClientEvent(UserDict[str, Any], _Event):
 
 
 class Event(_Event):
-    """Something that came from the server; ``str(event)`` is the XML."""
+    """Something received from the server; ``str(event)`` is the XML."""
 
     def __init__(self, element: AnyMessage, device: Device | None, vector: PropertyVector | None) -> None:
         super().__init__(device, vector, stamp(getattr(element, "timestamp", None)))
@@ -131,9 +131,9 @@ class Event(_Event):
 
     @property
     def root(self) -> ET.Element | None:
-        """The element that came, as a tree; made when it is asked for."""
+        """The received element as a tree; made on first use."""
         if self._root is None:
-            with contextlib.suppress(LocalProtocolError):  # what could not be sent again has none
+            with contextlib.suppress(LocalProtocolError):  # an element that could not be sent again has none
                 self._root = ET.fromstring(encode(self._element).raw)
         return self._root
 
@@ -157,7 +157,7 @@ class Message(Event):
 
 
 class getProperties(Event):
-    """A driver looks for properties of others."""
+    """A driver asks for properties of others."""
 
     eventtype = "getProperties"
 
@@ -214,7 +214,7 @@ class defSwitchVector(defVector):
 
 
 class defTextVector(defVector):
-    """Texts are defined."""
+    """Text members are defined."""
 
 
 class defNumberVector(defVector):
@@ -226,24 +226,24 @@ class defLightVector(defVector):
 
 
 class defBLOBVector(defVector):
-    """BLOBs are defined; there are no values yet."""
+    """BLOBs are defined, without values yet."""
 
     eventtype = "DefineBLOB"
 
 
 class setVector(UserDict[str, Any], Event):
-    """The device has sent new values: of the members that it sent.
+    """The device has sent new values of some or all members.
 
     Attributes:
-        state: The new state, or None if it did not say.
-        timeout: Seconds, or None if it did not say.
-        message: Its words, or "".
+        state: The new state, or None if it was not sent.
+        timeout: Seconds, or None if it was not sent.
+        message: Its message, or "".
     """
 
     eventtype = "Set"
 
     def __init__(self, element: SetVector, device: Device, vector: PropertyVector) -> None:
-        # By hand, and not through the bases: this is made for each update.
+        # Set directly, and not through the base classes: this is created for each update.
         known = vector.data
         self.data = {one[0]: one[1] for one in element.members if one[0] in known}  # values, or bytes
         self.device = device
@@ -266,7 +266,7 @@ class setSwitchVector(setVector):
 
 
 class setTextVector(setVector):
-    """Texts have new values."""
+    """Text members have new values."""
 
 
 class setNumberVector(setVector):
@@ -278,7 +278,7 @@ class setLightVector(setVector):
 
 
 class setBLOBVector(setVector):
-    """BLOBs have come: member names and bytes.
+    """BLOBs have been received: member names and bytes.
 
     Attributes:
         sizeformat: ``(size, format)`` by member name.
@@ -312,7 +312,7 @@ _UPDATES = {
 
 
 def event_of(element: AnyMessage, device: Device | None, vector: PropertyVector | None) -> Event | None:
-    """The event of what came, when it has been stored; None for what is no event."""
+    """The event for a message, once that has been stored; None if it has none."""
     if isinstance(element, DefVector) and device is not None and vector is not None:
         return _DEFINITIONS[element.kind](element, device, vector)
     if isinstance(element, SetVector) and device is not None and vector is not None:

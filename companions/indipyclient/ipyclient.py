@@ -56,7 +56,7 @@ __all__ = ["Device", "IPyClient", "Snap", "SnapDevice"]
 logger = logging.getLogger("indipyclient")
 
 RETRY: Final = 5.0
-"""Seconds between two tries to connect."""
+"""Seconds between two attempts to connect."""
 
 
 class IPyClient(DeviceStore):
@@ -65,17 +65,17 @@ class IPyClient(DeviceStore):
     Args:
         indihost: Name or address of the server.
         indiport: Its port.
-        clientdata: Yours.
+        clientdata: For your own use.
 
     Attributes:
         clientdata: As given.
-        messages: What was said for the site, newest first, as ``(time, text)``.
+        messages: Messages for the whole site, newest first, as ``(time, text)``.
         stopped: Set when ``asyncrun`` has ended.
-        user_string: Yours.
-        enable_reports: :meth:`report` tells its text to rxevent, too.
-        resend_enableBLOB_on_def: What was said of a device's BLOBs is repeated when they are defined.
-        timeout_enable: A vector that is sent must be answered in time.
-        vector_timeout_min, vector_timeout_max: Bounds of that time, in seconds.
+        user_string: For your own use.
+        enable_reports: :meth:`report` also passes its text to rxevent.
+        resend_enableBLOB_on_def: The BLOB mode of a device is sent again when its BLOBs are defined.
+        timeout_enable: Report vectors that are not answered in time.
+        vector_timeout_min, vector_timeout_max: Limits of that time, in seconds.
     """
 
     def __init__(self, indihost: str = "localhost", indiport: int = 7624, **clientdata: Any) -> None:
@@ -99,7 +99,7 @@ class IPyClient(DeviceStore):
     # To be overridden
 
     async def rxevent(self, event: Any) -> None:
-        """Called with each event, one after the other, when it has been stored."""
+        """Called with each event in turn, when it has been stored."""
 
     async def hardware(self) -> None:
         """Runs beside everything else."""
@@ -107,7 +107,7 @@ class IPyClient(DeviceStore):
     # Life
 
     async def asyncrun(self) -> None:
-        """Connect, and connect again when that is lost, until :meth:`shutdown` is called.  It may be run again."""
+        """Connect, and reconnect after a loss, until :meth:`shutdown` is called.  It may be run again."""
         endpoint = parse_endpoint(self.indihost, self.indiport)
         make = connector(endpoint)
         engine = self._engine = Engine(
@@ -130,7 +130,7 @@ class IPyClient(DeviceStore):
         try:
             await asyncio.wait([stopping, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
             for what, task in tasks.items():
-                if task.cancelled():  # by somebody else, or by itself
+                if task.cancelled():  # by other code, or by itself
                     logger.error("%s was cancelled: the client ends", what)
                 if task.done():
                     task.result()
@@ -140,15 +140,15 @@ class IPyClient(DeviceStore):
                 task.cancel()
             try:
                 await asyncio.gather(stopping, running, hardware, return_exceptions=True)
-                await self._events.finish()  # what has come still counts
-            finally:  # whoever cancels may do so twice
+                await self._events.finish()  # what has arrived still counts
+            finally:  # it may be cancelled twice
                 tasks["rxevent"].cancel()
                 self._engine = self._loop = None
                 self._clear()
                 self.stopped.set()
 
     def _begin(self) -> None:
-        """Be as at first: it may have been run before, on another event loop."""
+        """Reset everything: it may have been run before, on another event loop."""
         self._loop = asyncio.get_running_loop()
         if self.stopped.is_set():
             self.stopped, self._stopping, self._stop = asyncio.Event(), asyncio.Event(), False
@@ -160,7 +160,7 @@ class IPyClient(DeviceStore):
         await self._stopping.wait()
 
     def shutdown(self) -> None:
-        """End: ``asyncrun`` comes back.  May be called from any thread."""
+        """End: ``asyncrun`` returns.  May be called from any thread."""
         self._stop = True
         loop = self._loop
         if loop is None:
@@ -171,7 +171,7 @@ class IPyClient(DeviceStore):
 
     @property
     def stop(self) -> bool:
-        """It is about to end, or has ended."""
+        """Whether it is about to end, or has ended."""
         return self._stop
 
     @property
@@ -191,7 +191,7 @@ class IPyClient(DeviceStore):
             self._link_gone(where, status.reason)
 
     def _link_gone(self, where: str, reason: str) -> None:
-        """The connection has ended, or could not be made; the same is told once."""
+        """Report that the connection has ended or failed; the same reason is reported once."""
         if self._linked:
             self._linked = False
             self._events.put(_Cleared())
@@ -201,7 +201,7 @@ class IPyClient(DeviceStore):
             self._told = reason
             self._say(logging.WARNING, f"Connection failed on {where}, re-trying: {reason}")
 
-    # In
+    # Input
 
     def _received(self, message: AnyMessage, size: int) -> None:
         if self._verbose and logger.isEnabledFor(logging.DEBUG):
@@ -213,7 +213,7 @@ class IPyClient(DeviceStore):
             self._engine.hold("events", on)
 
     async def _handle(self, item: Any) -> None:
-        """Store what has come, and tell of it."""
+        """Store what has arrived, and report it."""
         event = self._event_of(item)
         if event is None:
             return
@@ -224,14 +224,14 @@ class IPyClient(DeviceStore):
     async def _tell(self, event: Any) -> None:
         try:
             await self.rxevent(event)
-        except (Exception, asyncio.CancelledError):  # the user's; the next event is none the worse
+        except (Exception, asyncio.CancelledError):  # the user's code, which does not affect the next event
             if is_cancelled():
                 raise
             where = f"{event.devicename} {event.vectorname}" if event.devicename else "the site"
             logger.exception("rxevent has failed with a %s of %s", event.eventtype, where)
 
     def _event_of(self, item: Any) -> Any:
-        """Store what has come; its event."""
+        """Store what has arrived; returns its event."""
         if type(item) is SetVector:
             return self._update(item)
         if isinstance(item, DefVector):
@@ -286,7 +286,7 @@ class IPyClient(DeviceStore):
         self.changed(vector)
 
     def look_at_timeout(self, vector: PropertyVector) -> None:
-        """The time for the answer to a vector may be over."""
+        """Note that the time for the answer to a vector may be over."""
         known = self.data.get(vector.devicename) is vector.device
         if vector.checktimedout(asyncio.get_running_loop().time()) and vector.enable and known:
             self._events.put(VectorTimeOut(vector.device, vector))
@@ -294,7 +294,7 @@ class IPyClient(DeviceStore):
     async def raise_clientevent(self, eventtype: str, vector: PropertyVector, payload: dict[str, Any]) -> None:
         await self._events.inject(ClientEvent(eventtype, vector.device, vector, **payload))
 
-    # What is said here
+    # Messages of the client itself
 
     async def report(self, message: str) -> None:
         """Log a text, and show it as a message of the site."""
@@ -308,7 +308,7 @@ class IPyClient(DeviceStore):
         await self._events.inject(Message(None, message, format_timestamp()))
 
     def refuse(self, message: str) -> None:
-        """Something cannot be sent: log why."""
+        """Log why something cannot be sent."""
         logger.warning("%s", message)
 
     def _say(self, level: int, text: str) -> None:
@@ -323,7 +323,7 @@ class IPyClient(DeviceStore):
             ValueError: It is none of these.
         """
         if verbose not in (0, 1, 2, 3):
-            raise ValueError("verbose is 0, 1, 2 or 3")
+            raise ValueError("verbose must be 0, 1, 2 or 3")
         self._verbose = verbose
 
     def _log(self, direction: str, message: AnyMessage) -> None:
@@ -337,10 +337,10 @@ class IPyClient(DeviceStore):
             text = text[: text.find(">") + 1]
         logger.debug("%s: %s", direction, text)
 
-    # Out
+    # Output
 
     async def send_message(self, message: AnyMessage) -> bool:
-        """Send a message; False, and a line in the log, if that cannot be done."""
+        """Send a message; False, and a line in the log, if that fails."""
         engine = self._engine
         if engine is None or engine.session is None:
             return False
@@ -371,7 +371,7 @@ class IPyClient(DeviceStore):
         timestamp: datetime | None = None,
         members: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Send new values of a vector; a name that is unknown is left out."""
+        """Send new values of a vector; unknown names are left out."""
         device = self.data.get(devicename)
         vector = device.data.get(vectorname) if device is not None else None
         if isinstance(vector, SwitchVector):
@@ -388,17 +388,17 @@ class IPyClient(DeviceStore):
         await self.send_message(GetProperties(devicename, vectorname if devicename else None))
 
     async def send_enableBLOB(self, value: str, devicename: str, vectorname: str | None = None) -> None:
-        """Say which BLOBs should come: ``Never``, ``Also``, or ``Only``; anything else is ignored."""
+        """Set the BLOB mode: ``Never``, ``Also``, or ``Only``; anything else is ignored."""
         if value in list(BlobMode) and devicename:
             await self.send_message(self._wishes.wish(devicename, vectorname, BlobMode(value)))
 
     async def resend_enableBLOB(self, devicename: str, vectorname: str | None = None) -> None:
-        """Say it again."""
+        """Send it again."""
         await self.send_message(EnableBlob(devicename, vectorname, self._wishes.wanted(devicename, vectorname)))
 
     @property
     def resend_enableBLOB_on_def(self) -> bool:
-        """What was said of a device's BLOBs is repeated when they are defined."""
+        """Whether the BLOB mode of a device is sent again when its BLOBs are defined."""
         return self._wishes.repeat
 
     @resend_enableBLOB_on_def.setter
@@ -407,7 +407,7 @@ class IPyClient(DeviceStore):
 
     @property
     def enableBLOBdefault(self) -> str:
-        """What is said of a device's BLOBs when they are defined: Never, Also or Only; anything else is ignored."""
+        """The BLOB mode sent when a device's BLOBs are defined: Never, Also or Only; anything else is ignored."""
         return self._default.value
 
     @enableBLOBdefault.setter
@@ -417,7 +417,7 @@ class IPyClient(DeviceStore):
 
     @property
     def BLOBfolder(self) -> Path | None:
-        """Where BLOBs are saved; setting it asks for those of all devices, None ends that.
+        """The folder for BLOBs; setting it requests those of all devices, None ends that.
 
         Raises:
             KeyError: It is not an existing directory.
@@ -460,7 +460,7 @@ class IPyClient(DeviceStore):
 
     @property
     def idle_timeout(self) -> float:
-        """Seconds of silence after which properties are asked for."""
+        """Seconds of silence after which properties are requested."""
         return self._silence[0]
 
     @idle_timeout.setter
@@ -469,7 +469,7 @@ class IPyClient(DeviceStore):
 
     @property
     def respond_timeout(self) -> float:
-        """Seconds of silence after which the connection is made anew."""
+        """Seconds of silence after which the connection is replaced."""
         return self._silence[1]
 
     @respond_timeout.setter
@@ -483,4 +483,4 @@ class IPyClient(DeviceStore):
 
 
 class _Cleared:
-    """Everything that was known is not any more."""
+    """Forget everything that was known."""

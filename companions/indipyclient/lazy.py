@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are used, so that a command that needs few of them starts quickly."""
+"""Imports the names of a package when they are used, so that a command that needs few of them starts quickly."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def lazily(
 
     Args:
         package: Its ``globals()``.
-        modules: Where each name is: names with spaces between them, by module.
-        submodules: Modules that are there without being imported, likewise.
+        modules: The module of each name: names separated by spaces, by module.
+        submodules: Modules that can be used without importing them, in the same form.
     """
     where = {name: module for module, names in modules.items() for name in names.split()}
     own = frozenset(submodules.split())

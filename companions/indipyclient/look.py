@@ -30,14 +30,14 @@ _LONGEST_WAIT = 3600.0  # the system counts in an integer
 
 
 class Look:
-    """A connection that keeps a model, and asks when it is told to; to be used in ``with``.
+    """A connection that keeps a model, and sends requests when told to; use it with ``with``.
 
     Args:
         endpoint: Where the server is.
-        tls: For TLS.
+        tls: The context for TLS.
 
     Attributes:
-        model: What is known.
+        model: What is known about the server.
 
     Raises:
         NotConnected: The server cannot be reached.
@@ -70,7 +70,7 @@ class Look:
         self._send(GetProperties(device, name))
 
     def until(self, check: Callable[[], bool], timeout: float) -> bool:
-        """Take what comes until something is so, looked at after each read; False if it is not in time.
+        """Receive until a condition holds, checked after each read; False if it does not in time.
 
         Raises:
             NotConnected: The connection has ended before.
@@ -84,7 +84,7 @@ class Look:
         return True
 
     def settle(self, quiet: float, timeout: float) -> bool:
-        """Wait until definitions have stopped coming; False if they do not."""
+        """Wait until no more definitions arrive; False if they do not stop."""
         end = monotonic() + timeout
         since = monotonic()
         while (now := monotonic()) < end:
@@ -95,7 +95,7 @@ class Look:
         return False
 
     def _take(self, seconds: float) -> None:
-        """Take what comes next, if it comes in time."""
+        """Receive what comes next, if it arrives in time."""
         self._socket.settimeout(min(max(seconds, 0.001), _LONGEST_WAIT))
         try:
             data = self._socket.recv(_PIECE)
@@ -130,7 +130,7 @@ def _connected(endpoint: Endpoint, tls: ssl.SSLContext | None) -> socket.socket:
     if not endpoint.path:
         sock = socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT)
         try:
-            name = endpoint.host.partition("%")[0]  # the zone of an address is no part of what a certificate names
+            name = endpoint.host.partition("%")[0]  # a certificate does not name the zone of an address
             return tls.wrap_socket(sock, server_hostname=name) if tls is not None else sock
         except BaseException:
             sock.close()

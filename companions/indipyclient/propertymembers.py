@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import math
 import os
-from pathlib import Path
 from typing import Any, BinaryIO, Final
 from xml.etree import ElementTree as ET
 
 from indipydriver.errors import ValueFormatError
-from indipydriver.protocol.values import encode_base64, format_number
+from indipydriver.protocol.values import encode_base64, file_format, format_number
 from indipydriver.protocol.values import getfloat as _getfloat
+
+from .blobs import bytes_of
 
 __all__ = [
     "BLOBMember",
@@ -24,7 +25,6 @@ __all__ = [
     "SwitchMember",
     "TextMember",
     "getfloat",
-    "suffixes",
 ]
 
 LIGHT_VALUES: Final = ("Idle", "Ok", "Busy", "Alert")
@@ -34,7 +34,7 @@ def getfloat(value: Any) -> float:
     """The float that a text of INDI, an int or a float stands for; empty text is 0.0.
 
     Raises:
-        TypeError: It is no number.
+        TypeError: It is not a number.
     """
     try:
         return _getfloat(value)
@@ -50,7 +50,7 @@ def getfloat(value: Any) -> float:
 
 
 def formatted(format: str, value: Any) -> str:
-    """A number as its format has it; as it is, where it does not fit."""
+    """A number in its format; unchanged if the format does not fit."""
     try:
         return format_number(format, getfloat(value))
     except ValueFormatError:
@@ -63,7 +63,7 @@ class Member:
     Attributes:
         name: Unique in the vector.
         label: Human-readable.
-        user_string: Yours.
+        user_string: For your own use.
         itemid: A number that no other item of this client has.
     """
 
@@ -84,17 +84,17 @@ class Member:
         self._membervalue = self.checked(value)
 
     def received(self, value: Any) -> None:
-        """The device has sent this value: it is taken as it is."""
+        """Take a value from the device, unchecked."""
         self._membervalue = value
 
     def keep(self, before: Member) -> None:
-        """It has been defined again: keep what a definition does not say."""
+        """Handle a new definition: keep what a definition does not contain."""
 
     def checked(self, value: Any) -> Any:
-        """The value, if it may be one.
+        """The value, if it is allowed.
 
         Raises:
-            ValueError: It may not.
+            ValueError: It is not.
         """
         return value
 
@@ -148,7 +148,7 @@ class TextMember(Member):
 
 
 class _Number:
-    """What a number and its snapshot share."""
+    """The common base of a number and its snapshot."""
 
     format: str
     _membervalue: Any
@@ -174,7 +174,7 @@ class NumberMember(_Number, Member):
     """A number, as the text that was received.
 
     Attributes:
-        format: How it is to be shown.
+        format: How to show it.
         min: Smallest value, as text.
         max: Largest value, as text.
         step: Step, as text; 0 for none.
@@ -254,10 +254,10 @@ class BLOBMember(Member):
         return element
 
     def contents(self, value: Any, size: int = 0, format: str = "") -> tuple[bytes, int, str]:
-        """What is to be sent: bytes, their size if none is given, and the suffixes of a path if no format is."""
+        """What to send: bytes, their size if none is given, and the format of a path if none is given."""
         data = self.getbytes(value)
         if not format and isinstance(value, (str, os.PathLike)):
-            format = suffixes(value)
+            format = file_format(value)
         return data, int(size) or len(data), format
 
     @staticmethod
@@ -267,11 +267,12 @@ class BLOBMember(Member):
         Raises:
             TypeError: It is none of these.
             OSError: The file cannot be read.
+            BadValue: The path is not that of a file, or of more than a server takes.
         """
         if isinstance(value, (bytes, bytearray, memoryview)):
             return bytes(value)
         if isinstance(value, (str, os.PathLike)):
-            return Path(value).read_bytes()
+            return bytes_of(value)
         if hasattr(value, "read"):
             data = value.read()
             if isinstance(data, bytes):
@@ -291,13 +292,8 @@ class BLOBMember(Member):
         )
 
 
-def suffixes(path: str | os.PathLike[str]) -> str:
-    """The suffixes of a path, as the format of a BLOB."""
-    return "".join(Path(path).suffixes)
-
-
 class SnapMember:
-    """A member as it was."""
+    """A snapshot of a member."""
 
     def __init__(self, name: str, label: str, membervalue: Any, user_string: str, itemid: int) -> None:
         self.name = name
@@ -314,7 +310,7 @@ class SnapMember:
     def dictdump(
         self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
     ) -> dict[str, Any]:
-        """As a dict that can be JSON."""
+        """A dict that can be dumped as JSON."""
         found: dict[str, Any] = {"label": self.label, **self._more(inc_blob)}
         if inc_user_string:
             found["user_string"] = self.user_string
@@ -327,7 +323,7 @@ class SnapMember:
 
 
 class SnapNumberMember(_Number, SnapMember):
-    """A number as it was."""
+    """A snapshot of a number."""
 
     def __init__(
         self,
@@ -366,7 +362,7 @@ class SnapNumberMember(_Number, SnapMember):
 
 
 class SnapBLOBMember(SnapMember):
-    """A BLOB as it was."""
+    """A snapshot of a BLOB."""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 SHORT: Final = 128
-"""Bytes of a text that do not count."""
+"""Bytes of a text below which it is not counted."""
 DEFAULT_GROUP: Final = "DEFAULT GROUP"
 """Of vectors whose definition names none."""
 
@@ -60,7 +61,7 @@ def stamp(text: str | None) -> datetime:
 
 
 def _limit(new: str | None, old: str) -> str:
-    """The new limit of a number, unless there is none; no number is longer than that."""
+    """The new limit of a number, unless there is none; longer text is not a number."""
     return new if new and len(new) <= SHORT else old
 
 
@@ -72,13 +73,13 @@ class PropertyVector(Mapping[str, Any]):
 
     Attributes:
         device: Its device.
-        devicename: The name of that.
+        devicename: The name of its device.
         name: Its name.
         vectortype: ``NumberVector``, for example.
         timestamp: Of the last definition or update.
         message_timestamp: Of the last that had a message.
         enable: False when it has been deleted.
-        user_string: Yours.
+        user_string: For your own use.
         itemid: A number that no other item of this client has.
     """
 
@@ -102,7 +103,7 @@ class PropertyVector(Mapping[str, Any]):
         self.define(message)
 
     def define(self, message: DefVector) -> None:
-        """It is defined, perhaps not for the first time: members that stay keep what is the user's."""
+        """Apply a definition, which may not be the first: members that stay keep what belongs to the user."""
         self.label = message.label or message.name
         self.group = message.group or DEFAULT_GROUP
         self.state = message.state.value
@@ -185,7 +186,7 @@ class PropertyVector(Mapping[str, Any]):
         return self.data[membername].membervalue
 
     def __setitem__(self, membername: str, value: Any) -> None:
-        """Change what is known here; nothing is sent."""
+        """Change the values here; nothing is sent."""
         self.data[membername].membervalue = value
         self._client.changed(self)
 
@@ -222,14 +223,14 @@ class PropertyVector(Mapping[str, Any]):
         return SnapVector(self)
 
     def checktimedout(self, nowtime: float) -> bool:
-        """An answer is late at this time of the event loop; it is told once."""
+        """Whether an answer is late at this time of the event loop; True only once."""
         if self._due and nowtime >= self._due:
             self._due = 0.0
             return True
         return False
 
     async def create_clientevent(self, eventtype: str = "ClientEvent", **payload: Any) -> None:
-        """Raise an event of your own, with the values of now."""
+        """Raise an event of your own, with the present values."""
         await self._client.raise_clientevent(eventtype, self, payload)
 
     # Sending
@@ -246,7 +247,15 @@ class PropertyVector(Mapping[str, Any]):
             self._client.refuse(f"{self.devicename}.{self.name}: the timestamp is not a UTC datetime; not sent")
             return
         text = timestamp.replace(tzinfo=None).isoformat(sep="T")
-        if await self._client.send_message(NewVector(self.kind, self.devicename, self.name, members, text)):
+        before, self._due = self._due, math.inf  # on a slow line the answer may come before send_message returns
+        sent = False
+        try:
+            sent = await self._client.send_message(NewVector(self.kind, self.devicename, self.name, members, text))
+        finally:
+            answered = self._due != math.inf
+            if not answered:
+                self._due = before
+        if sent and not answered:
             self.state = "Busy"
             self._wait_for_answer()
 
@@ -270,7 +279,7 @@ class SwitchVector(PropertyVector):
     async def send_newSwitchVector(
         self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Send these switches, Off before On; names that are unknown are left out."""
+        """Send these switches, Off before On; unknown names are left out."""
         values = {}
         for name, value in self._clean(members).items():
             if isinstance(value, bool):
@@ -284,7 +293,7 @@ class SwitchVector(PropertyVector):
 
 
 class LightVector(PropertyVector):
-    """Lights, which nobody sets."""
+    """Lights, which clients cannot set."""
 
     kind = VectorKind.LIGHT
 
@@ -293,7 +302,7 @@ class LightVector(PropertyVector):
 
 
 class TextVector(PropertyVector):
-    """Texts."""
+    """Text members."""
 
     kind = VectorKind.TEXT
 
@@ -303,7 +312,7 @@ class TextVector(PropertyVector):
     async def send_newTextVector(
         self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Send all texts: those given, and the others as they are."""
+        """Send all members: the given values, and the others as they are."""
         given = self._clean(members)
         if members and not given:
             return
@@ -344,7 +353,7 @@ class NumberVector(PropertyVector):
     async def send_newNumberVector(
         self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Send all numbers: those given, and the others as they are."""
+        """Send all numbers: the given ones, and the others as they are."""
         given = self._clean(members)
         if members and not given:
             return
@@ -402,13 +411,13 @@ class BLOBVector(PropertyVector):
     async def send_newBLOBVector(
         self, timestamp: datetime | None = None, members: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Send BLOBs, each as ``(value, size, format)``; names that are unknown are left out.
+        """Send BLOBs, each as ``(value, size, format)``; unknown names are left out.
 
-        A value is bytes, a path or a binary file; a size of 0 is that of the data; an empty format is the suffixes of
+        A value is bytes, a path or a binary file; a size of 0 is that of the data; an empty format is the suffix of
         the path.
 
         Raises:
-            ValueError: A value is no such triple.
+            ValueError: A value is not such a triple, or a path that of no file, or of more than a server takes.
             OSError: A file cannot be read.
         """
         found = []

@@ -16,9 +16,9 @@ from .snapshots import SnapVector
 __all__ = ["EventItem", "QueClient", "runqueclient"]
 
 LOOK_EVERY: Final = 0.05
-"""Seconds between two looks at a deque, or at a full queue: nothing tells when they change."""
+"""Seconds between two checks of a deque, or of a full queue, which do not signal changes."""
 WAIT_AT_ONCE: Final = 0.25
-"""Seconds for which a thread waits for an item at a time, and for which the end may be late."""
+"""Seconds for which a thread waits for an item at a time, and by which the end may be delayed."""
 
 
 class EventItem(NamedTuple):
@@ -26,10 +26,10 @@ class EventItem(NamedTuple):
 
     Attributes:
         eventtype: As in :mod:`indipyclient.events`, or ``snapshot``, or ``State`` when something was sent.
-        devicename: Of which device, or None.
-        vectorname: Of which vector, or None.
-        timestamp: When.
-        snapshot: Of everything; in the answer to a request, of what was asked for.
+        devicename: The device, or None.
+        vectorname: The vector, or None.
+        timestamp: The time of the event.
+        snapshot: A snapshot of everything; in the answer to a request, of what was requested.
     """
 
     eventtype: str
@@ -40,7 +40,7 @@ class EventItem(NamedTuple):
 
 
 class QueClient(IPyClient):
-    """An :class:`IPyClient` that takes what to do from one queue and puts what happens into another.
+    """An :class:`IPyClient` that takes commands from one queue and puts events into another.
 
     Items of `txque`: None to end; ``(devicename, vectorname, value)`` where the value is a dict of new values,
     ``"snapshot"``, ``"Get"`` for definitions, or ``"Never"``, ``"Also"`` or ``"Only"`` for BLOBs.
@@ -50,7 +50,7 @@ class QueClient(IPyClient):
         rxque: One of these, too; it gets an :class:`EventItem` for each event.
         indihost: Name or address of the server.
         indiport: Its port.
-        blobfolder: Where BLOBs are saved; None for nowhere.
+        blobfolder: The folder for BLOBs; None: they are not saved.
 
     Raises:
         TypeError: A queue is none of these.
@@ -99,8 +99,8 @@ class QueClient(IPyClient):
             elif isinstance(item, (tuple, list)) and len(item) == 3:
                 try:
                     await self._do(*item)
-                except Exception as error:  # of what was put into the queue: the next item is none the worse
-                    self.refuse(f"{item[0]!r} {item[1]!r}: not done: {error}")
+                except Exception as error:  # caused by this item; the next one is not affected
+                    self.refuse(f"{item[0]!r} {item[1]!r}: failed: {error}")
 
     async def _take(self) -> Any:
         txque = self.clientdata["txque"]
@@ -143,7 +143,7 @@ class QueClient(IPyClient):
 
 
 def _wait_for_item(waiting: queue.Queue[Any]) -> None:
-    """It takes none: it goes on for a moment when the client has ended, and the next one may be for somebody else."""
+    """Wait without taking an item: this ends shortly after the client, and the next item may be for another."""
     with waiting.not_empty:
         waiting.not_empty.wait_for(waiting._qsize, WAIT_AT_ONCE)  # noqa: SLF001  # qsize() wants the lock
 

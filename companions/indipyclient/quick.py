@@ -1,4 +1,4 @@
-"""Updates in the form that nearly all have, read by two regular expressions.
+"""Updates in the usual form, read by two regular expressions.
 
 Most of what a client receives are updates, and making a tree of each takes longer than everything else together.
 Whatever is not exactly of this form goes to the decoder of the core, which has the same results: a property test

@@ -1,4 +1,4 @@
-"""What reaching a server needs with an event loop and without: names of local sockets, TLS, and words for failures."""
+"""What is needed to reach a server, with or without an event loop: local sockets, TLS, and texts for failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONNECT_TIMEOUT: Final = 10.0
 def tls_context(tls: bool | ssl.SSLContext | None) -> ssl.SSLContext | None:
     """True stands for the certificates that this machine trusts."""
     if tls is True:
-        import ssl  # when it is needed: it takes a tenth of the time of a short command
+        import ssl  # imported here: it takes a tenth of the time of a short command
 
         return ssl.create_default_context()
     return tls or None
@@ -37,12 +37,12 @@ def local_names(path: str) -> list[str]:
 
 
 def describe(error: BaseException, endpoint: Endpoint) -> str:
-    """Why there is no link, in words that say what to do about it."""
+    """Why there is no link, as a text that says what to do."""
     ssl = sys.modules.get("ssl")
     if ssl is not None and isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {endpoint} is not trusted: {error.verify_message}"
     if ssl is not None and isinstance(error, ssl.SSLError):
-        return f"{endpoint} does not speak TLS, or not ours: {error.reason or error}"
+        return f"{endpoint} does not speak TLS, or an incompatible version: {error.reason or error}"
     if isinstance(error, socket.gaierror):
         return f"no host {endpoint.host!r}: {error.strerror}"
     if isinstance(error, ConnectionRefusedError):

@@ -1,4 +1,4 @@
-"""When to try again, and what a person is told about the link.  The clock and the dice are the caller's."""
+"""When to reconnect, and the status of the link for users.  Clock and random numbers are the caller's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["LinkState", "Retry", "Status"]
 
 
 class LinkState(StrEnum):
-    """How the link is."""
+    """The state of a link."""
 
     CONNECTING = "connecting"
     READY = "ready"
@@ -23,10 +23,10 @@ class Status:
 
     Attributes:
         state: How it is.
-        since: When that began, in the loop's time.
-        attempt: Which try this is since it was last up, counted from 1.
-        next_try: When the next one is, in the loop's time; None when none is planned.
-        reason: Why it is not up, in words.
+        since: When that state began, in the loop's time.
+        attempt: The number of this attempt since the link was last up, counted from 1.
+        next_try: When the next attempt is, in the loop's time; None if none is planned.
+        reason: Why it is not up.
     """
 
     state: LinkState
@@ -37,14 +37,14 @@ class Status:
 
 
 class Retry:
-    """Waits that grow with each failure, up to a cap.
+    """Waits that grow with each failure, up to a limit.
 
     Args:
-        first: Seconds before the second try.
+        first: Seconds before the second attempt.
         factor: By which each wait grows.
-        longest: Seconds that it never exceeds.
-        jitter: By which part a wait may be longer or shorter, so that many clients do not come at once.
-        healthy: Seconds of life after which a failure counts as the first again.
+        longest: The longest wait, in seconds.
+        jitter: The fraction by which a wait may be longer or shorter, so that many clients do not reconnect at once.
+        healthy: Seconds of connection after which a failure counts as the first again.
     """
 
     def __init__(

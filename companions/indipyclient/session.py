@@ -1,8 +1,9 @@
-"""One connection: frames come in and become messages, in order; messages go out."""
+"""One connection: received frames become messages, in order; messages are sent."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterable
@@ -14,54 +15,86 @@ from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
 from indipydriver.protocol.messages import AnyMessage, NewVector, OneBlob, Ping, SetVector
-from indipydriver.transport.link import LOW_WATER, Link
+from indipydriver.transport.link import LOW_WATER, SLICE, Link
 
 from .quick import read
 
-__all__ = ["Owner", "Session"]
+__all__ = ["Owner", "Sending", "Session"]
 
 LARGE: Final = 1 << 20
 """Bytes of a BLOB frame that is decoded in a thread, so that the loop goes on."""
 LARGE_TO_SEND: Final = 256 << 10
 ANSWERS: Final = 1 << 20
-"""Bytes of answers that wait for a server that takes nothing; with more it is not read."""
+"""Bytes of answers that may wait for a server that takes nothing; beyond that, it is not read."""
 _ANSWERS: Final = "answers"
 SLOWEST: Final = 8 << 10
-"""Bytes a second that go over a slow line."""
+"""Bytes per second of a slow line."""
 UNSEEN: Final = 2 << 20
 """Bytes that have been sent and may still wait in the system."""
 LAST_BYTES: Final = 5.0
-"""Seconds in which a server must take some of what waits when the client ends; and all of what is still being sent."""
+"""Seconds, when the client ends, in which a server must take some of what waits, and all of a send in progress."""
 LEAVING: Final = 30.0
-"""Seconds in which it must take all that has been sent."""
+"""Seconds in which it must take everything that has been sent."""
+LOOK: Final = 0.05
+"""Seconds between checks whether a message has gone while others wait behind it."""
+
+
+class Sending:
+    """The progress of a message that was passed to :meth:`Session.send`.
+
+    Attributes:
+        end: Bytes that the link has sent, about, once the message has gone.
+    """
+
+    def __init__(self) -> None:
+        self.end = 0
+        self._link: Link | None = None
+        self._gone = False
+
+    def begin(self, link: Link) -> None:
+        """The message has just been written to this link."""
+        self._link, self.end = link, link.bytes_sent + link.unsent
+
+    @property
+    def begun(self) -> bool:
+        """The message is in the link's queue, or has gone."""
+        return self._link is not None
+
+    @property
+    def gone(self) -> bool:
+        """Nearly all of it has been handed to the system, whatever waits behind it."""
+        link = self._link
+        if link is not None and not self._gone:
+            self._gone = link.unsent <= LOW_WATER or link.bytes_sent >= self.end
+        return self._gone
 
 
 class Owner(Protocol):
-    """Whoever holds the session."""
+    """The owner of a session."""
 
     @property
     def over(self) -> bool:
-        """It wants nothing more."""
+        """Whether it wants nothing more."""
 
     def message_received(self, message: AnyMessage, size: int) -> None:
-        """In order; so many bytes were the element."""
+        """Take a message, in order; its element had this many bytes."""
 
     def batch_received(self) -> None:
-        """What came in at once has been handed on."""
+        """Called when everything from one read has been handed on."""
 
     def fault_received(self, fault: RemoteProtocolError) -> None:
-        """Something was skipped."""
+        """Called when something was skipped."""
 
     def pong_received(self, uid: str) -> None:
-        """The server has come to this ping."""
+        """Called when the server has answered this ping."""
 
 
 class Session:
     """The use of one link.
 
     Args:
-        link: Connected, not opened.
-        owner: Who gets the messages.
+        link: Connected, but not opened.
+        owner: Receives the messages.
 
     Attributes:
         closed: Done when the link is gone; its result is why, or None.
@@ -82,9 +115,10 @@ class Session:
         self._drained = asyncio.Event()
         self._answers = 0  # bytes of them that were sent while the server was slow to take anything
         self._looked = self._alive = self.last
-        self._left = False  # nothing more is handed on
+        self._left = False  # nothing more will be handed on
         self._under_way = 0  # bytes that were sent since the server was last heard
         self._progress = (0, 0)
+        self._told = 0  # bytes sent once everything has gone that was reported as sent
 
     def open(self) -> None:
         """Begin to read."""
@@ -103,10 +137,14 @@ class Session:
         """Bytes that wait for the server to take them."""
         return self._link.unsent
 
-    # Out
+    # Output
 
-    async def send(self, message: AnyMessage) -> None:
-        """Send a message; comes back when all but a little of it has gone to the system.
+    async def send(self, message: AnyMessage, sending: Sending | None = None) -> None:
+        """Send a message; returns when nearly all of it has been handed to the system.
+
+        Args:
+            message: What to send.
+            sending: Shows the progress meanwhile.
 
         Raises:
             LocalProtocolError: It cannot be sent.
@@ -117,9 +155,15 @@ class Session:
             self.put(await asyncio.to_thread(encode, message))
         else:
             self.put(encode(message))
-        while self._link.unsent > LOW_WATER and not self.closed.done():
+        sending = sending or Sending()
+        sending.begin(self._link)
+        while not sending.gone and not self.closed.done():
             self._drained.clear()
-            await self._drained.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._drained.wait()
+        held = 2 * SLICE if self._link.unsent > LOW_WATER else 0  # which the transport may hold uncounted
+        self._told = max(self._told, sending.end + held)
 
     def put(self, frame: Frame) -> None:
         """Send a frame without waiting."""
@@ -127,7 +171,7 @@ class Session:
         self._link.flush()
 
     def answer(self, frame: Frame) -> None:
-        """Send what the server has asked for by what it said."""
+        """Send an answer that the server's message requires."""
         self.put(frame)
         if self._link.unsent > LOW_WATER:
             self._answers += len(frame.raw)
@@ -135,7 +179,7 @@ class Session:
                 self.hold(_ANSWERS, True)
 
     def alive(self) -> float:
-        """When the server has last shown that it is there, in the loop's time.
+        """When the server last showed that it is alive, in the loop's time.
 
         A large BLOB is on its way for minutes, in or out, and nothing is understood meanwhile: what has come since
         this was last called counts as of now, and what was sent takes its time.  It is not the server's fault either
@@ -154,14 +198,15 @@ class Session:
         return min(max(self._alive, self.last) + self._under_way / SLOWEST, now)
 
     async def leave(self) -> None:
-        """Send what waits, then end; a server that takes none of it for a while, or too little, is not waited for.
+        """Send what waits, then end, without waiting for a server that takes nothing or too little.
 
         What is still being sent, such as a large file, goes out only if that is quick: nobody has been told that it is
         sent.
         """
         self._left = True
         link = self._link
-        until = self._loop.time() + (LEAVING if link.unsent <= LOW_WATER else LAST_BYTES)
+        is_told = link.unsent <= LOW_WATER or link.bytes_sent < self._told
+        until = self._loop.time() + (LEAVING if is_told else LAST_BYTES)
         link.close()
         try:
             while not self.closed.done() and (wait := until - self._loop.time()) > 0:
@@ -176,7 +221,7 @@ class Session:
         """End at once."""
         self._link.abort()
 
-    # In; called by the link
+    # Input; called by the link
 
     def frames_received(self, frames: list[Frame]) -> None:
         if self._backlog or self._decoding is not None:
@@ -203,7 +248,7 @@ class Session:
             self.closed.set_result(error)
 
     def _take(self, frames: Iterable[Frame]) -> None:
-        """Hand on; at a large BLOB stop until it has been decoded."""
+        """Hand on messages; stop at a large BLOB until it has been decoded."""
         waiting = iter(frames)
         self.last = self._loop.time()
         for frame in waiting:
@@ -229,7 +274,7 @@ class Session:
             message = await asyncio.to_thread(_decode_blob, frame)
         except RemoteProtocolError as fault:
             self._owner.fault_received(fault)
-        except Exception as error:  # also that there is no memory for it: the next message is none the worse
+        except Exception as error:  # including a lack of memory for it; the next message is not affected
             self._owner.fault_received(RemoteProtocolError(f"a BLOB that cannot be read: {error!r}"))
         self._decoding = None
         frames, self._backlog = self._backlog, deque()
@@ -252,7 +297,7 @@ class Session:
         self._owner.message_received(message, size)
 
     def hold(self, reason: str, on: bool) -> None:
-        """Read nothing as long as there is a reason."""
+        """Do not read while there is a reason to wait."""
         before = bool(self._holds)
         (self._holds.add if on else self._holds.discard)(reason)
         if self.closed.done() or before == bool(self._holds):
@@ -286,10 +331,10 @@ def _decode_blob(frame: BlobFrame) -> AnyMessage:
 
 
 def _read_file(fd: int, length: int) -> bytes:
-    """The first bytes of a file that was handed over; it may be shared, so its position is left alone.
+    """The first bytes of a file that was passed on; it may be shared, so its position is left alone.
 
     Raises:
-        OSError: It has become shorter than was said.
+        OSError: It has become shorter than announced.
     """
     pieces: list[bytes] = []
     done = 0

@@ -1,4 +1,4 @@
-"""Mappings that cannot be assigned to, and how vectors were at one moment."""
+"""Read-only mappings, and snapshots of vectors."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ Item = TypeVar("Item")
 
 
 class Received(FixedMapping[Item]):
-    """A mapping that only the server, or who holds the client, changes."""
+    """A mapping that only the server or the owner of the client changes."""
 
     def _refusal(self, name: str, remedy: str) -> str:
         return f"{self._whose()} come from the server; {name!r} cannot be changed here"
 
 
 class Copied(FixedMapping[Item]):
-    """A mapping that nobody changes: it shows how something was."""
+    """A mapping that does not change: a snapshot."""
 
     def _refusal(self, name: str, remedy: str) -> str:
-        return f"{self._whose()} are as they were; {name!r} cannot be changed"
+        return f"{self._whose()} are a snapshot; {name!r} cannot be changed"
 
 
 class Dumps:
-    """What every snapshot can do."""
+    """The base of all snapshots."""
 
     def dictdump(
         self, inc_blob: bool = False, inc_user_string: bool = False, inc_itemid: bool = False
     ) -> dict[str, Any]:
-        """As a dict that can be JSON.
+        """A dict that can be dumped as JSON.
 
         Args:
-            inc_blob: With the data of BLOBs, as base64.
-            inc_user_string: With the user strings.
-            inc_itemid: With the item ids.
+            inc_blob: Include the data of BLOBs, as base64.
+            inc_user_string: Include the user strings.
+            inc_itemid: Include the item ids.
         """
         raise NotImplementedError
 
@@ -73,7 +73,7 @@ class Dumps:
 
 
 class SnapVector(Copied[Any], Dumps):
-    """A vector as it was: its members, and the attributes of the vector."""
+    """A snapshot of a vector: its members, and the attributes of the vector."""
 
     def __init__(self, vector: PropertyVector) -> None:
         self.name = vector.name
@@ -141,7 +141,7 @@ class SnapVector(Copied[Any], Dumps):
 
 
 class SnapNumberVector(SnapVector):
-    """A vector of numbers as it was."""
+    """A snapshot of a vector of numbers."""
 
     def _number(self, membername: str) -> SnapNumberMember:
         member = self.data[membername]

@@ -19,10 +19,10 @@ class Stats:
         bytes_in: Bytes received.
         bytes_out: Bytes sent.
         malformed: Elements that were skipped because they could not be read.
-        unknown: Updates of what was never defined.
+        unknown: Updates of properties or members that were never defined.
         dropped: Items that taps have lost.
-        rtt: Seconds of the last round trip that :meth:`Client.ping` has measured; None before the first.
-        rtt_best: Of the shortest.
+        rtt: The last round trip that :meth:`Client.ping` has measured, in seconds; None before the first.
+        rtt_best: The shortest round trip, in seconds.
     """
 
     uptime: float

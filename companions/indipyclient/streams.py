@@ -1,4 +1,4 @@
-"""What readers hold: a cursor that sees the present, a tap that sees everything, each at its own pace."""
+"""Streams for readers: a cursor sees the present state, a tap sees everything, each at its own pace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """In the place of items that were dropped because the reader was too slow.
+    """Takes the place of items that were dropped because the reader was too slow.
 
     Attributes:
         count: How many.
@@ -31,18 +31,18 @@ class Lost:
 
 
 class Cursor:
-    """Follows changes: ``async for delta in cursor``.  Ten changes of a value between two looks are one.
+    """Follows changes: ``async for delta in cursor``.  Ten changes of a value between two deltas are one.
 
     Args:
-        model: What is followed.
+        model: The model to follow.
         device: Only this device; None for all.
         name: Only this property.
-        interval: Seconds between two deltas at least.
-        since: What is known already; None for everything until now, 0 for nothing.
+        interval: Minimum seconds between two deltas.
+        since: The last change that is already known; None for the present one, 0 for nothing.
         closed: Called when it is over.
 
     Attributes:
-        rev: What has been seen.
+        rev: The last change that has been seen.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Cursor:
         self._connected = model.connected
 
     def wake(self) -> None:
-        """There may be news."""
+        """Note that there may be news."""
         self._news.set()
 
     async def next(self) -> Delta:
@@ -105,7 +105,7 @@ class Cursor:
         return await self.next()
 
     def close(self) -> None:
-        """No more deltas but what has changed already."""
+        """End after the changes that have already happened."""
         if not self._over:
             self._over = True
             self._news.set()
@@ -122,7 +122,7 @@ class Cursor:
 class Tap(Generic[Item]):
     """Everything in order: ``async for item in tap``.
 
-    What was dropped is told by one :class:`Lost` in its place; with ``Overflow.CLOSE`` the loop ends with Overrun.
+    A :class:`Lost` takes the place of dropped items; with ``Overflow.CLOSE`` the loop ends with Overrun.
 
     Args:
         queue: What waits for the reader.
@@ -150,7 +150,7 @@ class Tap(Generic[Item]):
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of memory that these take, about."""
+        """Approximate bytes of memory that these take."""
         return self._queue.bytes
 
     @property
@@ -165,7 +165,7 @@ class Tap(Generic[Item]):
 
     @property
     def holds_up(self) -> bool:
-        """It is full, and who puts items into it is to wait."""
+        """Whether it is full, and whoever adds items has to wait."""
         return self._queue.overflow is Overflow.WAIT and self._queue.full and not self._over
 
     def put(self, item: Item, size: int = 0) -> None:
@@ -207,7 +207,7 @@ class Tap(Generic[Item]):
         return await self.next()
 
     def close(self) -> None:
-        """Nothing more is put into it; what waits can still be taken."""
+        """Accept nothing more; what waits can still be taken."""
         if not self._over:
             self._over = True
             self._news.set()

@@ -1,4 +1,4 @@
-"""The client for scripts and notebooks: the same calls without ``await``, on an event loop in a thread of its own."""
+"""The client for scripts and notebooks: the same calls without ``await``, on an event loop in a separate thread."""
 
 from __future__ import annotations
 
@@ -36,23 +36,24 @@ Result = TypeVar("Result")
 
 
 class SyncClient:
-    """What :class:`indipyclient.Client` is, for code without ``async``; to be used in ``with``, or closed.
+    """:class:`indipyclient.Client` for code without ``async``; use it with ``with``, or close it.
 
-    The connection is made at once.  It may be used from several threads.
+    It connects at once, and may be used from several threads.
 
     Args:
         host: Name or address, ``host:port``, or the path of a local socket.
-        port: Of the server.
+        port: The server's port.
         timeout: Seconds to wait for the connection.
         tls: True for the certificates that this machine trusts, or a context of your own.
-        server_hostname: The name in the server's certificate, if not the host.
-        blobs: For which BLOBs are asked without being told to.
-        blob_link: BLOBs come over a second connection, so that nothing waits behind a large image.
-        history: Points that are kept of each number, and 8 million in all; 0 for none.
-        reconnect: False: the first failure ends it.
+        server_hostname: The name in the server's certificate, if it is not the host.
+        blobs: Which BLOBs are requested by default.
+        blob_link: Receive BLOBs over a second connection, so that nothing waits behind a large image.
+        history: Points kept for each number, at most 8 million in all; 0 for none.
+        reconnect: False: the first failure ends the client.
 
     Raises:
         NotConnected: The server cannot be reached.
+        ValueError: The address is invalid, or `history` is negative.
     """
 
     def __init__(
@@ -180,21 +181,21 @@ class SyncClient:
     ) -> None:
         self.close()
 
-    # What there is
+    # Known values
 
     @property
     def status(self) -> Status:
-        """How the link is."""
+        """The state of the link."""
         return self._client.status
 
     @property
     def connected(self) -> bool:
-        """The link is up."""
+        """Whether the link is up."""
         return self._client.connected
 
     @property
     def stats(self) -> Stats:
-        """Figures of this moment."""
+        """The present figures."""
         return self._do(lambda: self._client.stats)
 
     @property
@@ -207,25 +208,25 @@ class SyncClient:
         return self._do(lambda: self._client.get(device, name))
 
     def need(self, device: str, name: str) -> Property:
-        """A property as it is now; NoSuchDevice or NoSuchProperty if it is not there."""
+        """A property as it is now; NoSuchDevice or NoSuchProperty if it does not exist."""
         return self._do(lambda: self._client.need(device, name))
 
     def snapshot(self) -> Site:
-        """Everything as it is now; it does not change any more."""
+        """A snapshot of everything, which does not change any more."""
         return self._do(self._client.snapshot)
 
     def notes(self, device: str | None = None) -> list[Note]:
-        """What was said lately, oldest first."""
+        """Recent messages, oldest first."""
         return self._do(lambda: self._client.notes(device))
 
     def history(self, device: str, name: str, member: str) -> list[Point]:
-        """The last values of a number, oldest first, if ``history`` was asked for."""
+        """The last values of a number, oldest first, if ``history`` was requested."""
         return self._do(lambda: self._client.history(device, name, member))
 
     # Waiting and commands; see Client
 
     def wait_device(self, name: str, *, connected: bool = False, timeout: float | None = 10.0) -> Device:
-        """Wait until a device is there; see :meth:`indipyclient.Client.wait_device`."""
+        """Wait until a device exists; see :meth:`indipyclient.Client.wait_device`."""
         return self._call(self._client.wait_device(name, connected=connected, timeout=timeout))
 
     def wait_property(
@@ -237,14 +238,14 @@ class SyncClient:
         where: Where | None = None,
         timeout: float | None = 10.0,
     ) -> Property:
-        """Wait until a property is as it should be; see :meth:`indipyclient.Client.wait_property`.
+        """Wait until a property meets the conditions; see :meth:`indipyclient.Client.wait_property`.
 
         `where` is called in the thread of the connection.
         """
         return self._call(self._client.wait_property(device, name, state=state, where=where, timeout=timeout))
 
     def settle(self, *, quiet: float = 0.3, timeout: float = 5.0) -> bool:
-        """Wait until definitions have stopped coming."""
+        """Wait until no more definitions arrive."""
         return self._call(self._client.settle(quiet=quiet, timeout=timeout))
 
     def set(
@@ -257,7 +258,7 @@ class SyncClient:
         timeout: float | None = None,
         **members: Value,
     ) -> Outcome:
-        """Send new values and wait for what comes of it; see :meth:`indipyclient.Client.set`."""
+        """Send new values and wait for the outcome; see :meth:`indipyclient.Client.set`."""
         return self._call(
             self._client.set(device, name, {**(values or {}), **members}, confirm=confirm, timeout=timeout)
         )
@@ -271,7 +272,7 @@ class SyncClient:
         confirm: Confirm | str = Confirm.SETTLED,
         timeout: float | None = None,
     ) -> Outcome:
-        """Turn one switch On, and the others Off where the rule says so."""
+        """Turn one switch On, and others Off if the rule requires it."""
         return self._call(self._client.press(device, name, member, confirm=confirm, timeout=timeout))
 
     def ping(self, *, timeout: float | None = 5.0) -> float:
@@ -289,13 +290,13 @@ class SyncClient:
         initial: bool = False,
         timeout: float | None = None,
     ) -> Iterator[Delta]:
-        """Follow what changes: ``for delta in client.changes(...)``.
+        """Follow changes: ``for delta in client.changes(...)``.
 
         Args:
-            device: Only of this device.
-            name: Only this property.
-            interval: Seconds between two deltas at least.
-            initial: The first delta is everything there is.
+            device: Only changes of this device.
+            name: Only changes of this property.
+            interval: Minimum seconds between two deltas.
+            initial: The first delta holds everything.
             timeout: Seconds without a change after which the loop ends; None for never.
         """
         cursors: list[Cursor] = []  # Ctrl-C may come when it is made and not yet known here
@@ -312,18 +313,18 @@ class SyncClient:
                 self._quietly(cursor.close)
 
     def enable_blobs(self, device: str, name: str | None = None, mode: BlobMode | str = BlobMode.ALSO) -> None:
-        """Say which BLOBs should come; it holds after the link has come back, too."""
+        """Request BLOBs; the request is repeated when the link has come back."""
         self._call(self._client.enable_blobs(device, name, mode))
 
     def blobs(
         self, device: str, name: str | None = None, *, member: str | None = None, timeout: float | None = None
     ) -> Iterator[ReceivedBlob | Lost]:
-        """BLOBs as they come, from the first use of the iterator on.
+        """BLOBs as they arrive, from the first use of the iterator on.
 
         Args:
-            device: Of which device.
-            name: Of which property; None for all.
-            member: Of which member; None for all.
+            device: The device.
+            name: The property; None for all.
+            member: The member; None for all.
             timeout: Seconds without a BLOB after which the loop ends; None for never.
         """
         stack = contextlib.AsyncExitStack()
@@ -340,7 +341,7 @@ class SyncClient:
     def save_blobs(
         self, folder: str | os.PathLike[str], device: str, name: str | None = None, *, count: int | None = None
     ) -> list[Path]:
-        """Write BLOBs to files as they come, until `count` have come; returns their paths."""
+        """Write BLOBs to files as they arrive, until `count` have arrived; returns their paths."""
         paths: list[Path] = []
         self._call(self._client.save_blobs(folder, device, name, saved=lambda _, path: paths.append(path), count=count))
         return paths
@@ -364,7 +365,7 @@ class _Call(Generic[Result]):
 
     Attributes:
         over: A lock that is free when it is over.
-        task: What came of it.
+        task: The task, with its result.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, Result]) -> None:

@@ -1,9 +1,10 @@
-"""Waiting until something is there, or is as it should be."""
+"""Waiting until something exists, or meets conditions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
 
 from indipydriver.protocol.tags import State
@@ -15,17 +16,28 @@ from .model.properties import Property
 from .model.site import Device
 from .reconnect import LinkState
 
-__all__ = ["Where", "settle", "wait_device", "wait_property"]
+__all__ = ["Where", "settle", "wait_device", "wait_property", "within"]
 
 Where: TypeAlias = Callable[[Property], bool]
-"""What should be true of a property."""
+"""A condition on a property."""
+
+
+@contextlib.asynccontextmanager
+async def within(seconds: float | None) -> AsyncIterator[None]:
+    """The block ends, and that is no error, when its time is over; a disk that does not answer in time is one."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
 
 
 async def wait_device(engine: Engine, name: str, connected: bool, timeout: float | None) -> Device:
     """See :meth:`indipyclient.client.Client.wait_device`."""
     model = engine.model
 
-    found: list[Device] = []  # it may be gone again when its time comes
+    found: list[Device] = []  # it may be gone again by then
 
     def look() -> bool:
         device = None if found else model.device(name)
@@ -115,5 +127,5 @@ class _PropertyWatcher(Watcher):
         try:
             if self._good(change.prop):
                 self.found = change.prop
-        except (Exception, asyncio.CancelledError) as error:  # of the user: it is for who waits, not for the link
+        except (Exception, asyncio.CancelledError) as error:  # of the user: it is for the waiting call, not the link
             self.error = error

@@ -1,4 +1,4 @@
-"""The terminal client: look at instruments and set them, from any terminal.
+"""The terminal client: watch and control instruments from any terminal.
 
 ``IPyTerm("observatory", 7624).run()`` opens it; so does the command ``indipyterm``.
 """

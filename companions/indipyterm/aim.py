@@ -1,12 +1,12 @@
-"""What a key may act on: the row under the cursor, if the person could have read it there.
+"""What a key may act on: the row under the cursor, if the user could have read it there.
 
 A server may delete, define and reorder properties at any moment, also between the look at the screen and the key.  So a
 key that changes something is bound to what was *drawn*, not to where the cursor happens to be:
 
 * The row must have been on the screen, with the same meaning, for :data:`SETTLE` seconds.
-* The person has put the cursor there.  A cursor that the server has moved acts on nothing until a key was pressed.
-* Who moves the cursor when the lines have just shifted waits until they could have read where it is.
-* So does who lets the program look for a row: the next Alert, what a filter matches, another group.
+* The user has put the cursor there.  A cursor that the server has moved acts on nothing until a key was pressed.
+* A user who moves the cursor when the lines have just shifted must have had time to read where it is.
+* So must one who lets the program look for a row: the next Alert, what a filter matches, another group.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Key = tuple[str, str]
 Spot = tuple[Key, str]
 """Device and property, and the member."""
 SETTLE: Final = 0.3
-"""Seconds in which a person reads where the cursor is."""
+"""Seconds that a user needs to read where the cursor is."""
 
 
 class Meaning(NamedTuple):
-    """What a key on a row means.  Two definitions with the same meaning are one to whoever reads them.
+    """What a key on a row means.  Two definitions with the same meaning look the same to the user.
 
     Attributes:
         definition: Kind, label, permission and rule of the property.
@@ -50,7 +50,7 @@ def meaning_of(prop: Property, member: Member | None) -> Meaning:
 
 
 class Aim:
-    """Which rows could have been read, and whether the person has chosen the one under the cursor.
+    """Which rows could have been read, and whether the user has chosen the one under the cursor.
 
     Args:
         settle: Seconds for which a row must have been on the screen.
@@ -69,29 +69,29 @@ class Aim:
     # What has happened
 
     def drawn(self, spot: Spot, meaning: Meaning, now: float) -> None:
-        """A row is on the screen."""
+        """Note that a row is on the screen."""
         before = self._rows.get(spot)
         if before is None or before[0] != meaning:
             self._rows[spot] = meaning, now
         self._devices.setdefault(spot[0][0], now)
 
     def in_sight(self, spots: Container[Spot]) -> None:
-        """Only these rows are seen now; the others have to be read again when they come back."""
+        """Note that only these rows are visible; others have to be read again when they come back."""
         self._rows = {spot: found for spot, found in self._rows.items() if spot in spots}
         devices = {spot[0][0] for spot in self._rows}
         self._devices = {name: since for name, since in self._devices.items() if name in devices}
 
     def shifted(self, now: float) -> None:
-        """The server has brought other lines, or fewer, or moved them; that is on the screen now."""
+        """Note that the server has added, removed or moved lines, as the screen now shows."""
         self._shifted = now
 
     def led(self, now: float, device: str = "", *, afar: bool = False) -> None:
-        """The person has moved the cursor to a row of this device, or has chosen what is shown.
+        """Note that the user has moved the cursor to a row of this device, or has chosen what is shown.
 
         Args:
             now: The time.
             device: Where the cursor is now.
-            afar: Not to a line that they saw: the program has looked for it.
+            afar: The program has looked for the line, which the user had not seen.
         """
         self._astray = None
         late = afar or now - self._shifted < self.settle
@@ -100,13 +100,13 @@ class Aim:
             self._device, self._device_sure = device, self._sure
 
     def displaced(self, before: Spot, device: str = "") -> None:
-        """The row under the cursor is gone, and the cursor is elsewhere, on this device."""
+        """Note that the row under the cursor is gone, and the cursor is elsewhere, on this device."""
         if self._astray is None:
             self._astray = before
         self._device = device
 
     def returned(self, spot: Spot, now: float) -> None:
-        """The row where the person had put the cursor is back, and so is the cursor."""
+        """Note that the row where the user had put the cursor is back, and so is the cursor."""
         if self._astray == spot:
             self._astray = None
             self._sure = now + self.settle
@@ -118,7 +118,7 @@ class Aim:
     def why_not(self, spot: Spot, meaning: Meaning, now: float) -> str:
         """Why a key must not act on this row; "" if it may.
 
-        After a cursor that was moved has been told, the next key is for the row where it is.
+        Once a move of the cursor by the server has been reported, the next key is for the row where it is.
         """
         if self._astray is not None:
             gone, self._astray = self._astray, None
@@ -126,7 +126,7 @@ class Aim:
             return f"{gone[1] or gone[0][1]} has gone, and the cursor is here now: nothing was sent"
         found = self._rows.get(spot)
         if found is None or now - found[1] < self.settle:
-            return "that has only just come: look, and press again"
+            return "that has only just appeared: look, and press again"
         if found[0] != meaning:
             return "that has just changed: look, and press again"
         if now < self._sure:
@@ -134,16 +134,16 @@ class Aim:
         return ""
 
     def is_read(self, spot: Spot, meaning: Meaning, now: float) -> bool:
-        """A key may act on this row; nothing need be told first."""
+        """Note that a key may act on this row, with nothing to report first."""
         return self._astray is None and not self.why_not(spot, meaning, now)
 
     def why_not_device(self, device: str, now: float) -> str:
-        """The same of a key that acts on the whole device that is shown."""
+        """The same for a key that acts on the whole device that is shown."""
         if self._astray is not None and self._astray[0][0] != device:
             gone, self._astray = self._astray, None
             self._sure = self._device_sure = now + self.settle
             return f"{gone[0][0]} has gone, and {device} is shown now: nothing was sent"
         since = self._devices.get(device)
         if since is None or now - since < self.settle or now < self._device_sure:
-            return f"{device} has only just come: look, and press again"
+            return f"{device} has only just appeared: look, and press again"
         return ""

@@ -39,18 +39,18 @@ PORT: Final = 7624
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 HANGUP: Final = 1
 PATIENCE: Final = 5.0
-"""Seconds for BLOBs and files that are on their way when the program is told to end."""
+"""Seconds for BLOBs and files in transit when the program is told to end."""
 LONG_PATIENCE: Final = 300.0
-"""The same of a server that is closed while the program goes on."""
+"""The same for a server that is closed while the program goes on."""
 BELL_EVERY: Final = 10.0
-"""Seconds between two sounds of the terminal's bell at least."""
+"""Minimum seconds between two sounds of the terminal's bell."""
 LEAST: Final = Size(8, 6)
 """The smallest terminal for the palette."""
 _LOGGER = logging.getLogger(__name__)
 
 
 def _has_room(size: Size) -> bool:
-    """For the palette."""
+    """An entry of the palette."""
     return size.width >= LEAST.width and size.height >= LEAST.height
 
 
@@ -61,20 +61,20 @@ def _commands() -> type[Provider]:
 
 
 class IPyTerm(App[None]):
-    """The terminal client; :meth:`run` comes back when the person quits.
+    """The terminal client; :meth:`run` returns when the user quits.
 
     Args:
         host: Name or address of the server, ``host:port``, ``[IPv6]:port`` or the path of a local socket.
-        port: Of the server, if the host has none.
+        port: The port of the server, if the host has none.
         blobfolder: Folder in which the BLOBs of all devices are saved; it must exist.
         settings: Preferences; None to read the user's file.
 
     Attributes:
-        patience: Seconds for what is unfinished when the program ends.
-        unfinished: What was not, in words, when it has ended.
+        patience: Seconds for unfinished work when the program ends.
+        unfinished: Descriptions of what was unfinished when it ended.
 
     Raises:
-        ValueError: There is no such folder, or the address is none.
+        ValueError: There is no such folder, or the address is invalid.
     """
 
     TITLE = "indipyterm"
@@ -136,19 +136,19 @@ class IPyTerm(App[None]):
         return driver_of(super().get_driver_class())
 
     def _heed_signals(self) -> None:
-        """End in an orderly way, with the terminal as it was, when the process is told to end."""
+        """End in an orderly way, restoring the terminal, when the process is told to end."""
         if self.is_headless:
             return
         self.set_interval(1.0, self._look_for_the_terminal)
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or another thread
             for number in SIGNALS:
-                if signal.getsignal(number) == signal.SIG_DFL:  # else somebody else sees to it
+                if signal.getsignal(number) == signal.SIG_DFL:  # otherwise it is handled elsewhere
                     loop.add_signal_handler(number, self._told_to_end, number)
                     self._heeded.append(number)
 
     def _look_for_the_terminal(self) -> None:
-        """End where the terminal has gone and no signal tells so; Textual would look for keys without a pause."""
+        """End when the terminal has gone without a signal; Textual would poll for keys without a pause."""
         if is_hung_up(sys.__stdin__):
             self._told_to_end(HANGUP)
 
@@ -180,7 +180,7 @@ class IPyTerm(App[None]):
         self._tell("".join(f"indipyterm: {text}\n" for text in self.unfinished))
 
     def _tell(self, text: str) -> None:
-        """Print it below all that was there before, at once: a disc that takes nothing may hold up the rest."""
+        """Print it below everything else, at once: a disk that takes nothing may hold up the rest."""
         if self.is_headless or self._driver is None:
             sys.stderr.write(text)
         elif text:
@@ -189,11 +189,11 @@ class IPyTerm(App[None]):
     # Ending
 
     def sessions(self) -> list[Session]:
-        """All servers, with those that were closed and have something to finish."""
+        """All servers, including closed ones that have something to finish."""
         return [*(workspace.session for workspace in self.workspaces), *self._ending.values()]
 
     def leave(self) -> None:
-        """End; where something is not finished yet, the person is asked, and it ends by itself when it is."""
+        """End; if something is unfinished, ask the user, and end when it is finished."""
 
         def done(yes: bool | None) -> None:
             if not yes:
@@ -217,7 +217,7 @@ class IPyTerm(App[None]):
         return [text for session in self.sessions() for text in session.unfinished()]
 
     async def action_quit(self) -> None:
-        """Textual's own key for it asks, too."""
+        """Let Textual's own key for quitting ask, too."""
         if not any(isinstance(screen, Confirm) for screen in self.screen_stack):
             self.main.action_quit_app()
 
@@ -228,7 +228,7 @@ class IPyTerm(App[None]):
             self.main.say("no room for the palette", bad=True)
 
     def on_resize(self, event: Resize) -> None:
-        """Textual's palette fails in terminals in which it has no line left."""
+        """Open the palette, which fails in terminals that have no line left for it."""
         if self.screen_stack and isinstance(self.screen, CommandPalette) and not _has_room(event.size):
             self.screen.dismiss()
 
@@ -249,18 +249,18 @@ class IPyTerm(App[None]):
         try:
             self.main.changed(session, delta)
             self._wake()
-        except Exception as error:  # whoever follows a server goes on: what stood still would look as if it were so
+        except Exception as error:  # following goes on: a screen that stands still would look up to date
             _LOGGER.exception("a change of %s cannot be shown", session.name)
             self.main.say(f"something cannot be shown: {type(error).__name__}: {error}", bad=True)
 
     def told(self, session: Session, key: tuple[str, str]) -> None:
-        """Something has come of a command."""
+        """Show the outcome of a command."""
         if self.main.is_ready:
             self.main.told(session, key)
             self._wake()
 
     def lost(self, session: Session, key: tuple[str, str], why: str) -> None:
-        """A BLOB has been lost."""
+        """Report the loss of a BLOB."""
         if not self.main.is_ready:
             return
         now = asyncio.get_running_loop().time()
@@ -271,7 +271,7 @@ class IPyTerm(App[None]):
         self._wake()
 
     def _wake(self) -> None:
-        """The screen above shows the same session, perhaps."""
+        """Whether the screen above shows the same session."""
         if self.screen is not self.main:
             look: Callable[[], Any] | None = getattr(self.screen, "look_again", None)
             if look is not None:
@@ -280,7 +280,7 @@ class IPyTerm(App[None]):
     # Servers
 
     def open_server(self, address: str) -> None:
-        """Show this server; in a tab of its own if it is not there yet."""
+        """Show this server, in a new tab if it is not open yet."""
         try:
             session = self._session(address)
         except ValueError as error:
@@ -290,7 +290,7 @@ class IPyTerm(App[None]):
             if workspace.session.name == session.name:
                 self.choose(index)
                 return
-        # A server that was never there is no longer wanted when another one is named.
+        # A server that was never reached is dropped when another one is named.
         for workspace in list(self.workspaces):
             if not workspace.session.live and not len(workspace.session.client.model):
                 self._drop(workspace)
@@ -324,10 +324,10 @@ class IPyTerm(App[None]):
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _LOGGER.error("a server was not closed as it should be", exc_info=error)
+            _LOGGER.error("a server was not closed properly", exc_info=error)
 
     def void_typing(self) -> None:
-        """What is typed on without a pause was for an editor that was not opened."""
+        """Drop keys that are typed without a pause, because they were for an editor that was not opened."""
         self.in_order.void()
 
     def action_help_quit(self) -> None:

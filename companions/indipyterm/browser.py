@@ -15,14 +15,14 @@ __all__ = ["Browser", "worst_of"]
 Key = tuple[str, str]
 Spot = tuple[Key, str]
 PLACES: Final = 1000
-"""Devices of which is known where the cursor was."""
+"""Devices whose cursor position is remembered."""
 _ORDER: Final = {State.ALERT: 3, State.BUSY: 2, State.OK: 1, State.IDLE: 0}
 
 _FRESH: Final = len(_ORDER)
 
 
 def worst_of(device: Device, is_stale: Callable[[Property], bool] = lambda prop: False) -> Property | None:
-    """The property whose state matters most: the worst of those that are known to be so, or else of all."""
+    """The property whose state matters most: the worst of those that are not stale, or else of all."""
     worst, most = None, -1
     for prop in device.properties.values():
         rank = _ORDER[prop.shown_state]
@@ -34,10 +34,10 @@ def worst_of(device: Device, is_stale: Callable[[Property], bool] = lambda prop:
 
 
 class Browser:
-    """What is looked at on one server.  Everything is known by name, so that it stays when other things come and go.
+    """What is shown of one server.  Everything is identified by name, so that it stays when other things come and go.
 
     Attributes:
-        filter: What is looked for on all devices.
+        filter: What to look for on all devices.
     """
 
     def __init__(self) -> None:
@@ -62,11 +62,11 @@ class Browser:
         self._device, self._left = name, None
 
     def awaits(self, device: str) -> bool:
-        """This device would be shown if it came."""
+        """Whether this device would be shown if it appeared."""
         return device in (self._device, self._left) or self._device is None
 
     def settle(self, devices: Mapping[str, Device]) -> None:
-        """Choose a device where there is none, or it is gone; when that is back, it is shown again."""
+        """Choose a device if there is none, or it is gone; when that is back, it is shown again."""
         if self._left in devices:
             self.device = self._left
         elif self._device not in devices:
@@ -74,7 +74,7 @@ class Browser:
             self._device = next(iter(devices), None)
 
     def turn_device(self, devices: Sequence[str], steps: int) -> None:
-        """To the next device, or the one before."""
+        """To the next device, or the previous one."""
         if devices:
             at = devices.index(self.device) if self.device in devices else -max(steps, 0)
             self.device = devices[(at + steps) % len(devices)]
@@ -95,7 +95,7 @@ class Browser:
         return True
 
     def turn_group(self, device: Device, steps: int) -> None:
-        """To the next group or the one before; all of them are one of these."""
+        """To the next group or the previous one; "all" counts as a group."""
         groups: list[str | None] = [None, *device.groups]
         at = groups.index(self.group(device))
         self._groups[device.name] = groups[(at + steps) % len(groups)]
@@ -121,7 +121,7 @@ class Browser:
     ) -> list[tuple[Property, Sequence[str] | None]]:
         """The properties to show, and which members of each; None for all.
 
-        What is edited stays until that is over, whether it matches the filter, or is of the group, or not.
+        What is edited stays until editing is over, whether or not it matches the filter or belongs to the group.
         """
         if self.filter:
             self._match(prop for device in devices.values() for prop in device.properties.values())
@@ -149,7 +149,7 @@ class Browser:
         ]
 
     def _match(self, props: Iterable[Property]) -> None:
-        """Look at each of them, unless it is as it was at the last look."""
+        """Examine each of them, unless it has not changed since it was last examined."""
         before = self._matched if self._matched_with is self.filter else {}
         self._matched, self._matched_with = {}, self.filter
         for prop in props:
@@ -168,7 +168,7 @@ class Browser:
         return "filter" if self.filter else self.device
 
     def spot(self, sheet: Sheet) -> Spot | None:
-        """Where the cursor is: on the member where it was put, else where that has been until it is back."""
+        """Where the cursor is: on the member where it was put, otherwise where that was, until it is back."""
         if not sheet.spots:
             return None
         wanted = self._spots.get(self._place())
@@ -186,7 +186,7 @@ class Browser:
         return self.put(sheet, 0)
 
     def stay(self, sheet: Sheet) -> Spot | None:
-        """The cursor is where the person wants it now, and so is the device."""
+        """Note that the user has chosen the present cursor position and device."""
         self._left = None
         spot = self.spot(sheet)
         index = sheet.spot_of(*spot) if spot is not None else None
@@ -208,7 +208,7 @@ class Browser:
             del self._spots[next(iter(self._spots))]
 
     def move(self, sheet: Sheet, lines: int) -> Spot | None:
-        """So many lines down, to the member that is nearest to the column of this one."""
+        """Go down this many lines, to the member nearest to the column of this one."""
         spot = self.spot(sheet)
         if spot is None:
             return None
@@ -231,7 +231,7 @@ class Browser:
         return True
 
     def turn_property(self, sheet: Sheet, steps: int) -> Spot | None:
-        """To the first member of the next property, or of the one before."""
+        """To the first member of the next property, or of the previous one."""
         spot = self.spot(sheet)
         if spot is None:
             return None

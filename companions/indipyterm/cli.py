@@ -22,7 +22,7 @@ NEEDED: Final = ("textual", "rich")
 INSTALL: Final = "indipyterm needs more packages: pip install 'indipydriver[term]'"
 
 
-NO_TERMINAL: Final = "indipyterm: this is no terminal; for scripts there are indipyterm get, set and watch"
+NO_TERMINAL: Final = "indipyterm: this is not a terminal; for scripts there are indipyterm get, set and watch"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"indipyterm: --blobfolder: {options.blobfolder} is not a folder\n")
         return 1
     if options.port is not None and not 0 < options.port < 65536:
-        sys.stderr.write(f"indipyterm: --port: no port {options.port}: it is from 1 to 65535\n")
+        sys.stderr.write(f"indipyterm: --port: not a port: {options.port}; use 1 to 65535\n")
         return 2
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:

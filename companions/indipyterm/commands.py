@@ -1,4 +1,4 @@
-"""The command palette: go to a property, set it, open a server, and all that keys do."""
+"""The command palette: go to a property, set it, open a server, and everything that keys do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PLACES = ("move.", "edit.", "list.", "pane.")
 
 
 class Commands(Provider):
-    """What can be chosen."""
+    """The choices."""
 
     @property
     def _main(self) -> MainScreen:
@@ -73,7 +73,7 @@ class Commands(Provider):
         for action in self._actions():
             text = self._text(action)
             score = matcher.match(text)
-            if score > 0:  # letters that are scattered over a text are worth less than a word that was typed
+            if score > 0:  # letters scattered over a text score less than a whole word
                 score = NAMED if query.strip().lower() in text.lower() else score / (1 + score)
                 yield Hit(score, matcher.highlight(text), partial(self._run, action.call))
 

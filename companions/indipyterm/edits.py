@@ -1,4 +1,4 @@
-"""What has been typed and not been sent, and what has come of what was sent."""
+"""What has been typed and not sent, and the outcome of what was sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Key = tuple[str, str]
 
 
 class Fate(StrEnum):
-    """What has come of a command."""
+    """The outcome of a command."""
 
     SENT = "sent"
     ACCEPTED = "accepted"
@@ -23,12 +23,12 @@ class Fate(StrEnum):
 
 
 class Told(NamedTuple):
-    """What a person is told about their last command to a property.
+    """What the user is told about the last command to a property.
 
     Attributes:
-        fate: In a word.
-        text: In more words; those of the driver where it refused.
-        at: When, in the clock of the model.
+        fate: The outcome.
+        text: A description; the driver's message if it refused.
+        at: When, by the clock of the model.
     """
 
     fate: Fate
@@ -37,7 +37,7 @@ class Told(NamedTuple):
 
     @property
     def bad(self) -> bool:
-        """It is to stay until a person has seen it."""
+        """Whether it must stay until the user has seen it."""
         return self.fate not in (Fate.SENT, Fate.ACCEPTED)
 
 
@@ -62,7 +62,7 @@ class Edits:
         self._edits.setdefault(key, {})[member] = value
 
     def undo(self, key: Key, member: str) -> bool:
-        """Drop the edit of this member, or else of the whole property; False if there is none."""
+        """Drop the edit of this member, or else those of the whole property; False if there is none."""
         found = self._edits.get(key)
         if not found:
             return False
@@ -73,14 +73,14 @@ class Edits:
         return True
 
     def take(self, key: Key) -> dict[str, str]:
-        """The edits of a property, which are none any more."""
+        """Remove and return the edits of a property."""
         return self._edits.pop(key, {})
 
     def put_back(self, key: Key, values: Mapping[str, str]) -> None:
-        """What could not be sent is unsent again, but for what was typed since."""
+        """Restore edits that could not be sent, except where something was typed since."""
         for member, value in values.items():
             self._edits.setdefault(key, {}).setdefault(member, value)
 
     def forget(self, key: Key) -> None:
-        """The property is gone."""
+        """Forget a property that is gone."""
         self._edits.pop(key, None)

@@ -1,4 +1,4 @@
-"""Terminals that stand still or go, or are taken away for a while: the program goes on without them, or ends."""
+"""Terminals that stall, go, or are taken away for some time: the program goes on without them, or ends."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ __all__ = ["Outlet", "driver_of", "is_hung_up"]
 Driver = TypeVar("Driver")
 
 MOST: Final = 1 << 18
-"""Characters that wait for a terminal that takes nothing; what comes on top is drawn when it takes something again."""
+"""Characters that may wait for a stalled terminal; anything beyond that is redrawn when it recovers."""
 PART: Final = 1024
-"""Characters that are printed at once; the rest need not be when the program ends."""
+"""Characters that are printed together; the rest may be dropped when the program ends."""
 MENDED: Final = "\x1b\\\x1b[?2026l"
-"""Ends a sequence, and a picture, of which the rest is missing."""
+"""Ends a sequence, and a picture, whose rest is missing."""
 LAST: Final = 1.0
-"""Seconds for what is written last."""
+"""Seconds for the final output."""
 
 
 class Outlet:
-    """Where the screen is written.
+    """The output of the screen.
 
-    A terminal that stands still, as over a connection that is stuck, holds up nobody: else no message of a server is
-    read meanwhile, and no BLOB is saved.  What a terminal that has gone does not take is dropped.  It can be used again
-    after it was closed.
+    A stalled terminal, for example over a stuck connection, must not hold up anything: messages of servers are still
+    read, and BLOBs saved.  What a departed terminal does not take is dropped.  It can be reused after it was closed.
 
     Args:
         file: The terminal.
-        caught_up: Called by another thread when everything is to be drawn again.
+        caught_up: Called by another thread when everything must be redrawn.
     """
 
     def __init__(self, file: Any, caught_up: Callable[[], object] = lambda: None) -> None:
@@ -65,10 +64,10 @@ class Outlet:
                 self._thread.start()
 
     def flush(self) -> None:
-        """That is done."""
+        """Do nothing: the writing thread flushes."""
 
     def drop(self) -> None:
-        """Nobody will see what waits: what is printed next takes its place, also in a terminal that is slow."""
+        """Drop what waits, which nobody will see: what is printed next takes its place, even in a slow terminal."""
         with self._news:
             self._texts.clear()
             self._waiting = 0
@@ -78,7 +77,7 @@ class Outlet:
             _make_room(self._file)
 
     def close(self) -> None:
-        """Print what waits, but wait for it only so long."""
+        """Print what waits, but only for a limited time."""
         with self._news:
             self._over = True
             self._news.notify()
@@ -119,19 +118,19 @@ class Outlet:
 
 
 def _make_room(file: Any) -> None:
-    """What the system still holds for a terminal is not printed either, so that whoever prints need not wait for it."""
+    """Drop what the system still holds for a terminal, so that later output need not wait for it."""
     try:
         import termios
     except ImportError:  # Windows
         return
     with contextlib.suppress(termios.error, OSError, ValueError):
         termios.tcflush(file.fileno(), termios.TCOFLUSH)
-        for what in (termios.TCOOFF, termios.TCOON):  # else whoever waits for room is not told
+        for what in (termios.TCOOFF, termios.TCOON):  # otherwise a thread that waits for room is not woken
             termios.tcflow(file.fileno(), what)
 
 
 class _Printing(StrEnum):
-    """Whose the terminal is."""
+    """The process group that owns the terminal."""
 
     OURS = "ours"
     LEAVING = "leaving"
@@ -139,7 +138,7 @@ class _Printing(StrEnum):
 
 
 def driver_of(found: type[Driver]) -> type[Driver]:
-    """The same driver, writing to an :class:`Outlet`; it goes on after whatever suspended the program."""
+    """The same driver, writing to an :class:`Outlet`; it continues after any suspension of the program."""
 
     base: Any = found
 
@@ -152,7 +151,7 @@ def driver_of(found: type[Driver]) -> type[Driver]:
             self.outlet = self._file = Outlet(self._file, partial(_draw, loop, app))
 
     def write(self: Any, data: str) -> None:
-        if self.outlet is not None:  # which waits for nobody: no other thread is needed in between
+        if self.outlet is not None:  # it never waits, so no other thread is needed in between
             self.outlet.write(data)
         else:
             base.write(self, data)
@@ -168,9 +167,9 @@ def driver_of(found: type[Driver]) -> type[Driver]:
         self.printing = _Printing.OTHERS
 
     def resume(self: Any) -> None:
-        if self.printing is _Printing.LEAVING:  # by which it goes on
+        if self.printing is _Printing.LEAVING:  # which resumes it
             return
-        if self.printing is _Printing.OURS:  # SIGSTOP tells nobody, and a shell may have changed the terminal since
+        if self.printing is _Printing.OURS:  # SIGSTOP gives no notice, and a shell may have changed the terminal since
             self.suspend_application_mode()
         base.resume_application_mode(self)
         self.printing = _Printing.OURS
@@ -198,7 +197,7 @@ def _draw(loop: asyncio.AbstractEventLoop, app: Any) -> None:
 
 
 def is_hung_up(stream: TextIO | None) -> bool:
-    """Nobody is at the other end of this terminal any more."""
+    """Whether nobody is at the other end of this terminal any more."""
     if stream is None or not hasattr(select, "poll"):
         return False
     look = select.poll()

@@ -1,4 +1,4 @@
-"""Keys one after the other: each acts on what all keys before it have led to."""
+"""Keys in order: each acts on the result of all earlier keys."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ __all__ = ["InOrder"]
 
 ROUNDS: Final = 20
 PATIENCE: Final = 1.0
-"""Seconds that a key waits at most for those before it."""
+"""The most seconds that a key waits for earlier ones."""
 AT_ONCE: Final = 20
 """Keys that move the cursor and need not wait for each other."""
 URGED: Final = 2
-"""So often a key of abort may be part of a text; once more, and it is pressed in earnest."""
+"""How often an abort key may be part of a text; once more, and it is meant."""
 PAUSE: Final = 0.5
-"""Seconds without a key after which somebody has looked up."""
+"""Seconds without a key after which the user has looked at the screen."""
 _LOGGER = logging.getLogger(__name__)
 
 
 class InOrder:
-    """What is typed ahead waits until the keys before it have done what they do.
+    """Makes keys that are typed ahead wait until earlier ones have taken effect.
 
     Textual hands a key to the widget that has the focus then; what that key moves, opens or closes by messages comes
     after the next key, when a terminal hands on several at once.
 
     Args:
-        app: For which they are.
-        urgent: Keys of abort, which are only dropped where they are part of a text.
+        app: The application that gets the keys.
+        urgent: Abort keys, which are dropped only if they are part of a text.
     """
 
     def __init__(self, app: App[Any], urgent: Container[str] = ()) -> None:
@@ -51,21 +51,21 @@ class InOrder:
         self._last = 0.0
 
     def void(self) -> None:
-        """What the present key was to open has not come: what is typed on without a pause is for nothing else."""
+        """Drop keys that follow without a pause, because what the present key should have opened did not appear."""
         first = self._passing[0] if self._passing else None
         self._void = first.key if isinstance(first, events.Key) else ""
 
     @property
     def idle(self) -> bool:
-        """No key waits."""
+        """Whether no key waits."""
         return not self._passing and self._next is None and self._waiting.empty()
 
     def holds(self, event: events.Event) -> bool:
-        """Whether this event has to wait; it comes again when it is its turn."""
+        """Whether this event has to wait; it is sent again when it is its turn."""
         if not isinstance(event, (events.Key, events.Paste, events.MouseDown, events.MouseUp)):
             return False
         if not self._app.screen_stack:
-            return True  # the program ends, and nothing is done any more
+            return True  # the program is ending
         if event.is_forwarded or any(event is passing for passing in self._passing):
             return False
         if self._task is None:
@@ -74,7 +74,7 @@ class InOrder:
         return True
 
     async def aclose(self) -> None:
-        """No more keys."""
+        """Accept no more keys."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -87,8 +87,8 @@ class InOrder:
                 continue
             try:
                 await self._pass(event)
-            except Exception:  # whatever it was, the next key is none the worse
-                _LOGGER.exception("a key was not waited for")
+            except Exception:  # whatever it was, it does not affect the next key
+                _LOGGER.exception("the effect of a key could not be awaited")
             self._passing = []
 
     async def _pass(self, event: events.Event) -> None:
@@ -100,9 +100,9 @@ class InOrder:
                 await self._settled()
 
     def _repeats(self, event: events.Event) -> list[events.Event]:
-        """The same key again and again, which only moves the cursor: one need not wait for the other.
+        """Whether it is the same key again, which only moves the cursor and need not wait.
 
-        Else whoever holds an arrow down would wait for the last of them, with all other keys.
+        Otherwise a held arrow key would delay all other keys until the last repetition.
         """
         found: list[events.Event] = []
         if self._waiting.empty() or not self._moves(event):
@@ -137,7 +137,7 @@ class InOrder:
         return True
 
     async def _settled(self) -> None:
-        """Wait until no message is on its way."""
+        """Wait until no message is pending."""
         for _ in range(ROUNDS):
             for pump in self._way():
                 await _reached(pump)
@@ -152,7 +152,7 @@ class InOrder:
                 return
 
     def _searching(self) -> list[Worker[Any]]:
-        """Searches of the palette, which until then shows what was found for less than has been typed."""
+        """Searches of the palette; until they end, it shows the results for earlier text."""
         screen = self._app.screen
         if not isinstance(screen, CommandPalette):
             return []
@@ -170,7 +170,7 @@ class InOrder:
 
 
 async def _reached(pump: MessagePump) -> None:
-    """Wait until a widget has looked at all messages that it has now, or is no more."""
+    """Wait until a widget has handled all messages that it has now, or no longer exists."""
     reached = asyncio.Event()
     callback: Callable[[], object] = reached.set
     if not pump.call_later(callback):

@@ -1,4 +1,4 @@
-"""What can be done, under which name and by which key; and a user's own keys."""
+"""All actions with their names and keys, and the user's own keys."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["ACTIONS", "Action", "actions_of", "check_keys", "help_of", "keys_of"
 
 
 class Action(NamedTuple):
-    """One thing that a key does.
+    """Something that a key does.
 
     Attributes:
         id: Its name in the user's key map.
         keys: Default keys, divided by commas, as Textual names them.
         call: The action that is called.
         text: What it does, for the help.
-        short: For the line of keys at the bottom; "" if it is not there.
-        place: Under which title the help has it.
+        short: For the line of keys at the bottom; "" if it is not shown there.
+        place: The title under which the help lists it.
     """
 
     id: str
@@ -44,19 +44,19 @@ ACTIONS: Final = (
     Action("move.top", "home,g", "top", "first member", place=_MOVE),
     Action("move.bottom", "end,G", "bottom", "last member", place=_MOVE),
     Action("move.property", "J,ctrl+down", "next_property", "next property", place=_MOVE),
-    Action("move.property-back", "K,ctrl+up", "previous_property", "property before", place=_MOVE),
+    Action("move.property-back", "K,ctrl+up", "previous_property", "previous property", place=_MOVE),
     Action("pane.next", "tab", "app.focus_next", "next pane", place=_MOVE),
-    Action("pane.previous", "shift+tab", "app.focus_previous", "pane before", place=_MOVE),
+    Action("pane.previous", "shift+tab", "app.focus_previous", "previous pane", place=_MOVE),
     Action("device.next", "right_square_bracket", "device(1)", "next device", "device", _MOVE),
-    Action("device.previous", "left_square_bracket", "device(-1)", "device before", place=_MOVE),
+    Action("device.previous", "left_square_bracket", "device(-1)", "previous device", place=_MOVE),
     *(Action(f"device.{n}", f"alt+{n}", f"device_number({n})", f"device {n}", place=_MOVE) for n in range(1, 10)),
     Action("group.all", "0", "group(0)", "all groups of the device", place=_MOVE),
     *(Action(f"group.{n}", f"{n}", f"group({n})", f"group {n} of the device", place=_MOVE) for n in range(1, 10)),
     Action("group.next", "greater_than_sign", "turn_group(1)", "next group", place=_MOVE),
-    Action("group.previous", "less_than_sign", "turn_group(-1)", "group before", place=_MOVE),
+    Action("group.previous", "less_than_sign", "turn_group(-1)", "previous group", place=_MOVE),
     Action("find.filter", "slash", "filter", "show what matches, of all devices", "filter", _FIND),
     Action("find.next", "n", "match(1)", "next match", place=_FIND),
-    Action("find.previous", "N", "match(-1)", "match before", place=_FIND),
+    Action("find.previous", "N", "match(-1)", "previous match", place=_FIND),
     Action("find.alert", "a", "next_alert", "next property in Alert, of any device", "alert", _FIND),
     Action("find.palette", "ctrl+p,colon", "app.command_palette", "command palette: go to, set, connect", place=_FIND),
     Action("value.edit", "enter", "edit", "edit a number or text; press a switch; send a file as BLOB", "edit"),
@@ -85,15 +85,15 @@ ACTIONS: Final = (
     Action("view.messages", "m", "log", "messages", "log", _EVERYWHERE),
     Action("server.connect", "o,ctrl+o", "connect", "open another server", "open", _EVERYWHERE),
     Action("server.next", "ctrl+pagedown,right_curly_bracket", "server(1)", "next server", place=_EVERYWHERE),
-    Action("server.previous", "ctrl+pageup,left_curly_bracket", "server(-1)", "server before", place=_EVERYWHERE),
+    Action("server.previous", "ctrl+pageup,left_curly_bracket", "server(-1)", "previous server", place=_EVERYWHERE),
     Action("server.close", "ctrl+w", "close_server", "close this server", place=_EVERYWHERE),
-    Action("app.help", "question_mark,f1", "help", "the keys that are in force", "help", _EVERYWHERE),
+    Action("app.help", "question_mark,f1", "help", "the keys and what they do", "help", _EVERYWHERE),
     Action("app.back", "escape", "back", "one step back: filter, message, selection", place=_EVERYWHERE),
     Action(
         "app.quit",
         "q,ctrl+q",
         "quit_app",
-        "quit; asks when edits are unsent, or BLOBs or files on their way",
+        "quit; asks if there are unsent edits, or BLOBs or files in transit",
         "quit",
         _EVERYWHERE,
     ),
@@ -158,7 +158,7 @@ def keys_of(name: str, keys: Mapping[str, str]) -> list[str]:
 
 
 def keys_shown(keys: str, most: int = 9) -> str:
-    """Keys as a person reads them: ``Ctrl-S s``."""
+    """Keys for display: ``Ctrl-S s``."""
     return " ".join(_shown(key) for key in keys.split(",")[:most])
 
 
@@ -169,9 +169,9 @@ def _shown(key: str) -> str:
 
 
 def check_keys(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
-    """A user's key map: what of it can be used, and what is wrong with the rest.
+    """A user's key map: the usable part, and what is wrong with the rest.
 
-    Two actions of the same place with one key would leave open what it does, so the later one keeps its default.
+    Two actions of the same place with one key would be ambiguous, so the later one keeps its default.
     """
     found: dict[str, str] = {}
     wrong: list[str] = []
@@ -187,13 +187,13 @@ def check_keys(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
     for name in list(found):
         clash = _clash(name, found)
         if clash is not None:
-            wrong.append(f"{name}: {keys_shown(found[name])} is a key of {clash} already")
+            wrong.append(f"{name}: {keys_shown(found[name])} is already a key of {clash}")
             del found[name]
     return found, wrong
 
 
 def _named(key: str) -> str:
-    """The key as Textual names it; a person may write the sign itself."""
+    """The key as Textual names it; a user may write the character itself."""
     *held, last = key.split("+") if key != "+" else ["+"]
     signs = {
         sign: name for name, sign in _SIGNS.items() if len(sign) == 1 and name not in ("up", "down", "left", "right")
@@ -221,7 +221,7 @@ def _clash(name: str, found: Mapping[str, str]) -> str | None:
 
 
 def help_of(keys: Mapping[str, str], places: Iterable[str] = ()) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The keys in force: for each place its title, and pairs of keys and what they do."""
+    """The effective keys: for each place its title, and pairs of keys and what they do."""
     wanted = list(places) or list(dict.fromkeys(action.place for action in ACTIONS))
     found: list[tuple[str, list[tuple[str, str]]]] = []
     for place in wanted:

@@ -27,9 +27,9 @@ class Mode(StrEnum):
 class Kind(StrEnum):
     """What a line is."""
 
-    DEVICE = "device"  # name of a device, where several are listed
+    DEVICE = "device"  # name of a device, if several are listed
     HEAD = "head"  # label, state and age of a property
-    TOLD = "told"  # what came of a command, or what the device says about its Alert
+    TOLD = "told"  # outcome of a command, or the device's message about its Alert
     MEMBERS = "members"
     BOTH = "both"  # compact: head and members
     BLANK = "blank"
@@ -59,7 +59,7 @@ class Columns(NamedTuple):
         label: Width of labels.
         value: Where values begin.
         number: Width of numbers.
-        edit: Where edits, and what was asked for, begin.
+        edit: Where edits and requested values begin.
         edit_width: Their width.
         limits: Where limits begin; the rest of the line is theirs.
         total: Width of the line.
@@ -76,7 +76,7 @@ class Columns(NamedTuple):
 
 
 ROOMY: Final = 70
-"""Columns from which on members stand below the label of their property."""
+"""Columns from which on members are below the label of their property."""
 _FLOWING: Final = (VectorKind.SWITCH, VectorKind.LIGHT)
 
 
@@ -97,7 +97,7 @@ def columns_of(labels: Iterable[int], total: int) -> Columns:
 
 
 def cell_width(prop: Property, member: str) -> int:
-    """Columns that a member takes where several are on a line."""
+    """Columns that a member takes if several are on a line."""
     found = prop.members[member]
     label = min(width(clean(found.label)), 40)
     if prop.kind is VectorKind.SWITCH:
@@ -124,7 +124,7 @@ def block(
         prop: The property.
         total: Width of a line.
         mode: One line for each member, or compact.
-        told: There is something to be told below its head.
+        told: There is something to show below its head.
         members: Only these; None for all.
         head: Compact: width of the heads.
     """
@@ -145,7 +145,7 @@ def block(
 
 
 def _flow(prop: Property, names: Sequence[str], begin: int, total: int) -> list[tuple[Place, ...]]:
-    """As many members on a line as fit; switches and lights that take several lines stand in columns."""
+    """Lines with as many members as fit; switches and lights that take several lines are aligned in columns."""
     widths = [min(cell_width(prop, name), max(total - begin, 1)) for name in names]
     if begin + sum(widths) + 2 * (len(widths) - 1) > total and len(widths) > 2:
         common = max(widths)
@@ -166,10 +166,10 @@ def _flow(prop: Property, names: Sequence[str], begin: int, total: int) -> list[
 
 
 class _Widths(NamedTuple):
-    """What a definition asks of the columns.
+    """The widths that a definition needs.
 
     Attributes:
-        label: Width of its longest label of a member that has a line of its own; -1 for none.
+        label: Width of the longest label of a member with a line of its own; -1 for none.
         head: Width of its own label.
     """
 
@@ -183,7 +183,7 @@ class _Widths(NamedTuple):
 
 
 class _Style(NamedTuple):
-    """How all properties are shown: width of a line, mode, and width of the heads in compact mode."""
+    """The common style: width of a line, mode, and width of the heads in compact mode."""
 
     total: int
     mode: Mode
@@ -191,10 +191,10 @@ class _Style(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """The lines of a property, which are the same as long as it is defined so, and shown so.
+    """The lines of a property, which stay the same while its definition and the style do.
 
     Attributes:
-        definition: What it is defined as; a new definition is another object, and brings other members perhaps.
+        definition: Its definition; a new one is another object, and may bring other members.
         key: Of the property.
         widths: Of its definition.
         style: How it is shown,
@@ -226,13 +226,13 @@ class _Part(NamedTuple):
 
 
 class Sheet:
-    """All lines that can be scrolled to, and where each property is among them.
+    """All lines that can be scrolled to, with the place of each property.
 
     Attributes:
         lines: From the top.
-        columns: Of lines with one member.
+        columns: The columns of lines with one member.
         head: Width of heads in compact mode.
-        spots: How many places there are for the cursor.
+        spots: How many places the cursor can have.
         style: How all properties are shown.
     """
 
@@ -264,8 +264,8 @@ class Sheet:
             props: The properties, and which of their members; None for all.
             total: Width of a line.
             mode: One line for each member, or compact.
-            told: Properties about which there is something to be told.
-            devices: Name the device where it changes.
+            told: Properties about which there is something to show.
+            devices: Show the name of the device where it changes.
             before: Lines from which all that has not changed is taken: a device may have thousands of properties, of
                 which some come and go several times a second.
         """
@@ -307,11 +307,11 @@ class Sheet:
 
     @property
     def properties(self) -> int:
-        """How many there are."""
+        """How many lines there are."""
         return len(self._parts)
 
     def by_definition(self) -> dict[int, _Part]:
-        """The lines of the properties, by the identity of what they are defined as."""
+        """The lines of the properties, by the identity of their definitions."""
         return {id(part.definition): part for part in self._parts}
 
     def range_of(self, key: Key) -> tuple[int, int] | None:
@@ -344,7 +344,7 @@ class Sheet:
         return part.key, part.lines[y].places[index].member if index >= 0 else ""
 
     def line_from(self, spot: int, lines: int) -> int:
-        """The line that is so many further than the one of this spot, of those with a spot; or the last on the way."""
+        """The line this many lines further, counting lines with a spot; or the last one on the way."""
         step = 1 if lines > 0 else -1
         y = self.place_of(spot)[0]
         while lines and 0 <= spot + step < self.spots:
@@ -355,12 +355,11 @@ class Sheet:
         return y
 
     def property_from(self, spot: int, steps: int) -> int:
-        """The first spot of the property that is so many further than the one of this spot; the first follows the
-        last."""
+        """The first spot of the property this many properties further; the first follows the last."""
         return self._firsts[(self._part_of(spot) + steps) % len(self._parts)]
 
     def find(self, y: int, x: int) -> int | None:
-        """The spot that is at this line and column, or next to it in that line."""
+        """The spot at this line and column, or the nearest one in that line."""
         if not 0 <= y < len(self.lines):
             return None
         line = self.lines[y]

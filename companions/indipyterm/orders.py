@@ -1,4 +1,4 @@
-"""Commands that are put together before they are sent, so that what is asked and what is sent are the same."""
+"""Commands that are composed before they are sent, so that the question and the command agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key = tuple[str, str]
 class _Command(NamedTuple):
     key: Key
     values: Mapping[str, Any]
-    whatever: bool  # also when switches have changed since
+    whatever: bool  # even when switches have changed since
     sense: tuple[object, ...]
 
     @classmethod
@@ -27,14 +27,14 @@ class _Command(NamedTuple):
 
 
 def _sense_of(prop: Property, values: Mapping[str, Any], whatever: bool) -> tuple[object, ...]:
-    """What the values mean: kind, label, permission and rule, labels of members, and how the switches stand."""
+    """What the values mean: kind, label, permission and rule, labels of members, and the states of switches."""
     members = tuple((name, prop.members[name].label) for name in values if name in prop.members)
     switches = () if whatever or prop.kind is not VectorKind.SWITCH else tuple(prop.values.items())
     return (prop.kind, prop.label, prop.perm, prop.rule, members, switches)
 
 
 class Order:
-    """Exactly these commands.  It lapses when a property is gone, or means something else."""
+    """An order for exactly these commands.  It lapses when a property is gone, or means something else."""
 
     def __init__(self, commands: list[_Command]) -> None:
         self._commands = tuple(commands)
@@ -46,7 +46,7 @@ class Order:
         return ((command.key, command.values) for command in self._commands)
 
     def why_not(self, client: Client) -> str:
-        """Why it must not be carried out any more; "" if it may."""
+        """Why it must no longer be carried out; "" if it may."""
         for key, values, whatever, sense in self._commands:
             prop = client.get(*key)
             if prop is None:
@@ -69,9 +69,9 @@ def press_of(prop: Property, member: str) -> Order:
 
 
 def abort_of(client: Client, device: str) -> Order:
-    """An order to press every switch of a device that is named ABORT, however the others stand by then.
+    """An order to press every switch of a device that is named ABORT, whatever the others are by then.
 
-    One that the server has not defined again keeps nobody from pressing the others.
+    A switch that the server has not defined again does not keep the others from being pressed.
     """
     seen = client.devices.get(device)
     commands: list[_Command] = []

@@ -17,12 +17,12 @@ from .words import age, clean, fit, shorten, span, width
 __all__ = ["STATE_WORDS", "View", "paint", "state_word"]
 
 Piece = tuple[str, str]
-"""Text, and the name of its style; "" is the ordinary one."""
+"""Text, and the name of its style; "" is the default one."""
 
 STATE_WORDS: Final = {State.IDLE: "Idle", State.OK: "Ok", State.BUSY: "Busy", State.ALERT: "ALERT"}
 STATE_STYLES: Final = {State.IDLE: "idle", State.OK: "ok", State.BUSY: "busy", State.ALERT: "alert"}
 NEWS: Final = 8.0
-"""Seconds for which an accepted command is told."""
+"""Seconds for which an accepted command is shown."""
 
 
 class Cursor(NamedTuple):
@@ -34,23 +34,23 @@ class Cursor(NamedTuple):
 
 @dataclass(slots=True)
 class View:
-    """What matters for the text of a property beside the property itself.
+    """What affects the text of a property, apart from the property itself.
 
     Attributes:
-        now: The time, in the clock of the model.
+        now: The time, by the clock of the model.
         columns: Where the parts of a line begin.
         head: Width of heads in compact mode.
-        stale: Nobody knows whether it is still so.
-        fate: What came of the last command.
-        acknowledged: The device has said Busy to the command that waits.
-        edits: What was typed and not sent.
-        receiving: BLOBs are asked for.
+        stale: It may be out of date.
+        fate: The outcome of the last command.
+        acknowledged: The device has answered the waiting command with Busy.
+        edits: Values that were typed and not sent.
+        receiving: BLOBs are requested.
         received: The last BLOBs, by member.
         cursor: The member under the cursor, or None.
         editing: The member in the editor, or None.
         pinned: It stays at the top.
-        hint: What is said about the text in the editor.
-        hint_wrong: It cannot be sent so.
+        hint: The hint about the text in the editor.
+        hint_wrong: The text cannot be sent as it is.
     """
 
     now: float
@@ -93,7 +93,7 @@ def paint(line: Line, prop: Property, view: View) -> list[Piece]:
 
 
 def _within(pieces: list[Piece], columns: int) -> list[Piece]:
-    """Nothing beyond the end of the line."""
+    """Cut off what is beyond the end of the line."""
     if sum(width(text) for text, _ in pieces) <= columns:
         return pieces
     found: list[Piece] = []
@@ -125,7 +125,7 @@ def _head(prop: Property, view: View) -> list[Piece]:
 
 
 def _right(prop: Property, view: View) -> list[Piece]:
-    """What stands at the end of a head: the outcome, the permission, the age."""
+    """The end of a head: the outcome, the permission, the age."""
     pieces: list[Piece] = []
     news = _news(prop, view)
     if news is not None:
@@ -251,7 +251,7 @@ def _alone(prop: Property, member: Member, view: View) -> list[Piece]:
 
 
 def _asked(prop: Property, member: Member, view: View) -> Piece | None:
-    """An edit that was not sent, or what was asked for and is not yet so."""
+    """An edit that was not sent, or a requested value that the device does not have yet."""
     if member.name in view.edits:
         return f"=> {clean(view.edits[member.name])}", "edit"
     pending = prop.pending

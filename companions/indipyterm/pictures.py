@@ -1,4 +1,4 @@
-"""What is in a BLOB: facts of a FITS header, and its image in half blocks."""
+"""The content of a BLOB: facts of a FITS header, and its image in half blocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FACTS: Final = (
 
 
 def facts(data: bytes, format: str) -> list[tuple[str, str]]:
-    """What a FITS header says of an image; empty if there is none."""
+    """Facts of a FITS header; empty if there is none."""
     try:
         fits = open_fits(beginning(data, format), whole=False)
     except NoImage:

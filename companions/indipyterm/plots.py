@@ -50,7 +50,7 @@ def scaled(value: float, span: float) -> str:
 
 
 def sparkline(samples: Sequence[Sample], columns: int, now: float, seconds: float) -> str:
-    """The last `seconds` in one line; where nothing was said the last value holds."""
+    """The last `seconds` in one line; in gaps the last value holds."""
     if columns < 1 or not samples:
         return ""
     begin = now - seconds
@@ -81,7 +81,7 @@ def _step(value: float, low: float, high: float, steps: int) -> int:
 
 def plot(samples: Sequence[Sample], columns: int, rows: int, now: float, seconds: float) -> Plot | None:
     """Dots from the lowest to the highest value of each column, the last value held in between; None if there is
-    nothing to be shown."""
+    nothing to show."""
     begin = now - seconds
     shown = [s for s in samples if s.time + 1 >= begin and math.isfinite(s.last)]
     before = [s for s in samples if s.time + 1 < begin and math.isfinite(s.last)]

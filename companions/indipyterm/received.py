@@ -1,4 +1,4 @@
-"""What is known of a BLOB that has come."""
+"""What is known about a received BLOB."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Received:
         size: Bytes, as received.
         format: Suffixes.
         path: The file that it was written to, or None.
-        count: How many have come.
-        at: When, in the loop's clock.
-        facts: What its FITS header says.
+        count: How many were received.
+        at: When it was received, by the loop's clock.
+        facts: Facts of its FITS header.
         problem: Why it was not written, or "".
     """
 
@@ -32,7 +32,7 @@ class Received:
 
 
 def size_shown(size: float) -> str:
-    """Bytes as a person reads them."""
+    """A number of bytes for display."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""BLOBs of a server: which are received, where they go, and what is known of the last one."""
+"""BLOBs of a server: which are received, where they are saved, and what is known about the last one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Receiver", "folder_of"]
 
 Key = tuple[str, str]
 AWAITED: Final = 100
-"""Properties that are gone and whose BLOBs are still awaited, at most."""
+"""The most deleted properties whose BLOBs are still awaited."""
 FORMAT: Final = 64
 """Characters of a format that are kept."""
 LAST: Final = 2.0
-"""Seconds for the BLOB that is being written when nobody waits any longer."""
+"""Seconds for the BLOB being written, when nobody waits any longer."""
 _LOGGER = logging.getLogger(__name__)
 
 
 def folder_of(text: str) -> Path:
-    """The folder that a person named, which must be there and be one to write to.
+    """The folder that the user named, which must exist and be writable.
 
     Raises:
         ValueError: It is not.
@@ -36,7 +36,7 @@ def folder_of(text: str) -> Path:
     path = Path(os.path.expanduser(text.strip()))
     if not text.strip():
         raise ValueError("no folder")
-    if not os.path.isdir(path):  # which says False, where Path raises, of a name that is too long or out of reach
+    if not os.path.isdir(path):  # returns False, where Path raises, for a name that is too long or out of reach
         raise ValueError(f"{path} is not a folder" if os.path.exists(path) else f"there is no folder {path}")
     if not os.access(path, os.W_OK | os.X_OK):
         raise ValueError(f"{path} cannot be written to")
@@ -44,16 +44,16 @@ def folder_of(text: str) -> Path:
 
 
 class _Reception:
-    """The BLOBs of a property, from when they are asked for until the last that came is written.
+    """The BLOBs of a property, from the request until the last one is written.
 
     Args:
-        key: Of the property.
-        before: The one before it, of which BLOBs may still wait.
+        key: The key of the property.
+        before: Its predecessor, whose BLOBs may still wait.
 
     Attributes:
-        task: That takes them.
-        over: No more are asked for.
-        dropped: Those that wait are not written either.
+        task: The task that takes them.
+        over: No more are requested.
+        dropped: Waiting ones are not written either.
         busy: One is being written.
     """
 
@@ -69,22 +69,22 @@ class _Reception:
 
     @property
     def waiting(self) -> int:
-        """How many have come and are not written."""
+        """How many were received and are not written."""
         return (self._stream.waiting if self._stream is not None else 0) + self.busy
 
     def end(self) -> None:
-        """Ask for no more."""
+        """Request no more."""
         self.over = True
         if self._stream is not None:
             self._stream.close()
 
     def drop(self) -> None:
-        """Nor write those that wait, but for one that is being written."""
+        """Also drop waiting ones, except one that is being written."""
         self.end()
         self.dropped = True
 
     async def run(self, client: Client, take: Callable[[ReceivedBlob | Lost], Awaitable[None]]) -> None:
-        """Take them until no more are asked for, and then what waits."""
+        """Take them until no more are requested, and then those that wait."""
         async with client.blobs(*self.key) as stream:
             self._stream = stream
             if self.before is not None:
@@ -112,14 +112,14 @@ class _Reception:
 
 
 class Receiver:
-    """Asks for BLOBs, and writes them to a folder if there is one.
+    """Requests BLOBs, and writes them to a folder if there is one.
 
     Args:
-        client: Started.
-        folder: Where they go; None: they are only kept until the next one.
-        everything: Receive the BLOBs of all properties, also of those that come later.
-        told: Called with the key of a property when one has come.
-        lost: Called with the key of a property and words, when one has come and was not written, or could not be kept.
+        client: A started client.
+        folder: The folder for them; None: each is only kept until the next one.
+        everything: Receive the BLOBs of all properties, including later ones.
+        told: Called with the key of a property when one was received.
+        lost: Called with the key of a property and the reason when a BLOB was not written or could not be kept.
 
     Attributes:
         last: The last BLOB by device, property and member.
@@ -138,25 +138,25 @@ class Receiver:
         self.folder = folder
         self.everything = everything
         self.last: dict[tuple[str, str, str], Received] = {}
-        self._members: dict[Key, set[str]] = {}  # of which there is a last one
+        self._members: dict[Key, set[str]] = {}  # properties with a last BLOB
         self._client = client
         self.losses: dict[Key, int] = {}
         self._told = told
         self._lost = lost
         self._receptions: dict[Key, _Reception] = {}
-        self._ending: dict[_Reception, None] = {}  # of which BLOBs may still wait
+        self._ending: dict[_Reception, None] = {}  # BLOBs of these may still wait
         self._refused: set[Key] = set()
         self._gone: dict[Key, None] = {}
 
     def defined(self, prop: Property) -> None:
-        """There is a BLOB property, perhaps a new one, or with other members."""
+        """Handle the definition of a BLOB property, which may be new, or have other members."""
         self._gone.pop(prop.key, None)
         self._forget(prop.key, prop.members)
         if prop.kind is VectorKind.BLOB and self.everything and prop.key not in self._refused:
             self.receive(prop.key, True)
 
     def deleted(self, device: str, name: str | None) -> None:
-        """BLOBs of a property that is gone are still awaited, as it may be back at once; but not of any number."""
+        """Keep waiting for BLOBs of a deleted property, which may be back at once; but not for any number of them."""
         gone = [key for key in self._receptions if key[0] == device] if name is None else [(device, name)]
         for key in gone:
             if key in self._receptions and self._client.get(*key) is None:
@@ -173,7 +173,7 @@ class Receiver:
                 self._lose(reception.key, reception.waiting - reception.busy, "they came faster than they were written")
 
     def _forget(self, key: Key, but: Container[str] = ()) -> None:
-        """Of the last BLOBs those of members that are no more."""
+        """The last BLOBs of members that no longer exist."""
         members = self._members.get(key, set())
         for member in [member for member in members if member not in but]:
             members.discard(member)
@@ -181,12 +181,16 @@ class Receiver:
         if not members:
             self._members.pop(key, None)
 
+    def awaited(self) -> list[Key]:
+        """Properties of which BLOBs are asked for."""
+        return list(self._receptions)
+
     def is_receiving(self, key: Key) -> bool:
-        """BLOBs of this property are asked for."""
+        """Whether BLOBs of this property are requested."""
         return key in self._receptions
 
     def receive(self, key: Key, on: bool) -> None:
-        """Ask for BLOBs of this property, or no longer; those that have come are written in any case."""
+        """Request BLOBs of this property, or stop that; received ones are written in any case."""
         if not on:
             self._refused.add(key)
             self._end(key)
@@ -216,7 +220,7 @@ class Receiver:
                 self._gone.pop(reception.key, None)
 
     def unwritten(self) -> dict[Key, int]:
-        """How many BLOBs have come and are not written to the folder yet, by property."""
+        """How many received BLOBs are not written to the folder yet, by property."""
         return self._waiting((*self._receptions.values(), *self._ending))
 
     def _waiting(self, receptions: Iterable[_Reception]) -> dict[Key, int]:
@@ -226,17 +230,17 @@ class Receiver:
         return +found
 
     def tasks(self) -> list[asyncio.Task[None]]:
-        """Those that have something to write, when no more is asked for."""
+        """Those that still have something to write after the end of requests."""
         return [reception.task for reception in self._ending]
 
     def stop(self) -> None:
-        """Ask for no more; those that have come are written."""
+        """Request no more; received ones are still written."""
         self.everything = False
         for key in list(self._receptions):
             self._end(key)
 
     async def aclose(self) -> dict[Key, int]:
-        """No more; returns how many were not written, by property."""
+        """End; returns how many were not written, by property."""
         self.stop()
         left = list(self._ending)
         for reception in left:
@@ -267,7 +271,7 @@ class Receiver:
                 path = await asyncio.to_thread(_write, blob, self.folder)
             except OSError as error:
                 problem = f"not written: {error.strerror or error}"
-            except Exception as error:  # whatever it is, the next one is to be received
+            except Exception as error:  # whatever it is, the next one must be received
                 problem = f"not written: {type(error).__name__}: {error}"
         where = (blob.device, blob.name, blob.member)
         before = self.last.get(where)
@@ -275,7 +279,7 @@ class Receiver:
 
         try:
             found = await asyncio.to_thread(facts, blob.data, blob.format)
-        except Exception:  # a header is no reason to miss the next BLOB
+        except Exception:  # a bad header must not cost the next BLOB
             _LOGGER.exception("no facts of a BLOB of %s.%s", *where[:2])
             found = []
         now = asyncio.get_running_loop().time()
@@ -291,7 +295,7 @@ class Receiver:
 
 
 def _write(blob: ReceivedBlob, folder: Path) -> Path:
-    """A folder that has gone is not made again: what was there was a disc, perhaps."""
+    """Check the folder, which is not created again: it may have been the mount point of a disk."""
     if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, f"the folder is not there: {folder}")
+        raise FileNotFoundError(errno.ENOENT, f"the folder does not exist: {folder}")
     return blob.write_to(folder)

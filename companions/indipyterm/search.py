@@ -14,11 +14,11 @@ FIELDS = ("state", "device", "group", "kind", "perm", "name")
 
 
 class Filter(NamedTuple):
-    """What was asked for.
+    """A filter.
 
     Attributes:
-        text: As it was typed.
-        words: Of which each must be found, in small letters.
+        text: The text as typed.
+        words: Words, in lower case, all of which must be found.
         fields: Pairs of a field and what it must contain.
     """
 

@@ -1,4 +1,4 @@
-"""One server: what is known of it, what was typed for it, and what came of what was sent."""
+"""One server: what is known about it, unsent edits, and the outcomes of commands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from indipyclient import (
+    BadValue,
     Blob,
     BlobMode,
     Client,
@@ -25,6 +26,8 @@ from indipyclient import (
     State,
     TimedOut,
 )
+from indipyclient.blobs import bytes_of
+from indipyclient.model.commands import file_format
 
 from .aim import Meaning, Spot, meaning_of
 from .edits import Edits, Fate, Told
@@ -37,40 +40,40 @@ __all__ = ["INTERVAL", "Listener", "Session"]
 
 Key = tuple[str, str]
 INTERVAL: Final = 0.1
-"""Seconds between two looks at what has changed."""
+"""Seconds between two checks for changes."""
 LAST: Final = 1.0
-"""Seconds for what was sent when nobody waits any longer."""
+"""Seconds for sends in progress when nobody waits any longer."""
 FAILURES: Final = 100
-"""What has failed while somebody quits, of which so much is told."""
+"""The most failures that are listed while the user quits."""
 _LOGGER = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """Whoever shows a session."""
+    """The display of a session."""
 
     def changed(self, session: Session, delta: Delta) -> None:
-        """Something has changed on the server, or the link has come or gone."""
+        """Called when something has changed on the server, or the link has come or gone."""
 
     def told(self, session: Session, key: Key) -> None:
-        """There is something new to say about a property that no change of it tells."""
+        """Called when there is news about a property that is not a change of it."""
 
     def lost(self, session: Session, key: Key, why: str) -> None:
-        """A BLOB of this property has been lost."""
+        """Called when a BLOB of this property has been lost."""
 
 
 class Session:
-    """One server; to be used in the loop that it was started in.
+    """One server; use it in the loop in which it was started.
 
     Args:
-        client: Not started.
-        listener: Who is told of changes.
-        folder: Where BLOBs go.
+        client: A client that has not been started.
+        listener: Is told about changes.
+        folder: The folder for BLOBs.
         receive: Receive the BLOBs of all devices.
 
     Attributes:
-        client: For what is known.
-        edits: What was typed and not sent.
-        fates: What came of the last command, by property.
+        client: The client, with its model.
+        edits: Values that were typed and not sent.
+        fates: The outcome of the last command, by property.
         receiver: BLOBs.
         pinned: Properties that stay at the top.
     """
@@ -103,14 +106,14 @@ class Session:
         """A session with the server at this address.
 
         Raises:
-            ValueError: That is no address.
+            ValueError: The address is invalid.
         """
         client = Client(address, port, history=history, blobs=BlobMode.NEVER, retry=Retry())
         return cls(client, listener, folder=folder, receive=folder is not None)
 
     @property
     def name(self) -> str:
-        """The server, as it is written."""
+        """The address of the server as text."""
         return str(self.client.endpoint)
 
     @property
@@ -119,12 +122,12 @@ class Session:
         return self.client.connected
 
     async def start(self) -> None:
-        """Begin to connect; comes back at once."""
+        """Begin to connect; returns at once."""
         await self.client.start(wait=False)
         self._following = asyncio.create_task(self._follow(), name=f"changes of {self.name}")
 
     def watch(self, on: bool) -> None:
-        """From now on what fails is unfinished too, as whoever quits may not see it; or no longer."""
+        """Count failures as unfinished from now on, because a user who quits may not see them; or stop that."""
         self._failed = (self._failed or []) if on else None
 
     def _fail(self, text: str) -> None:
@@ -132,27 +135,27 @@ class Session:
             self._failed.append(text)
 
     def unfinished(self) -> list[str]:
-        """What would be lost if it ended now, in words: BLOBs that are not written, files that are not sent."""
+        """Descriptions of what would be lost if it ended now: BLOBs that are not written, files that are not sent."""
         return [*_unwritten(self.receiver.unwritten()), *self._unsent_files(), *(self._failed or ())]
 
     def _unsent_files(self) -> list[str]:
-        """Files on their way, unless the device has said that it has them."""
+        """Files in transit, unless the device has confirmed them."""
         props = [(name, self.client.get(*key)) for name, key in self._files.values()]
         return [f"{clean(name)} not sent" for name, prop in props if prop is None or not self.acknowledged(prop)]
 
     async def finish(self, patience: float) -> None:
-        """Receive no more, and wait so many seconds at most until nothing is on its way."""
+        """Receive no more, and wait at most this many seconds until nothing is in transit."""
         self.watch(True)
         self.receiver.stop()
         until = asyncio.get_running_loop().time() + patience
         for task in (*self.receiver.tasks(), *self._files):
             wait = until - asyncio.get_running_loop().time()
             while wait > 0 and not task.done() and self.unfinished():
-                await asyncio.wait([task], timeout=min(wait, 0.1))  # a device may say first that it has the file
+                await asyncio.wait([task], timeout=min(wait, 0.1))  # a device may still confirm the file
                 wait = until - asyncio.get_running_loop().time()
 
     async def aclose(self) -> list[str]:
-        """End the connection; what was sent is no longer waited for.  Returns what is left unfinished, in words."""
+        """End the connection, without waiting for answers.  Returns descriptions of what is unfinished."""
         files = self._unsent_files()
         tasks = [task for task in (self._following, *self._tasks) if task is not None]
         for task in tasks:
@@ -160,19 +163,25 @@ class Session:
         await asyncio.gather(*tasks, return_exceptions=True)
         unwritten = await self.receiver.aclose()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST):  # what still waits, waits behind a file that is given up
+            async with asyncio.timeout(LAST):  # what still waits is behind a file that is given up
                 await self.client.aclose()
         return [*_unwritten(unwritten), *files, *(self._failed or ())]
 
     async def _follow(self) -> None:
         async with self.client.changes(interval=INTERVAL, initial=True) as cursor:
             async for delta in cursor:
-                for grave in delta.deleted:
-                    self._bury(grave.device, grave.name)
+                gone = self._unknown() if delta.reset else [(grave.device, grave.name) for grave in delta.deleted]
+                for device, name in gone:
+                    self._bury(device, name)
                 for prop in delta.properties:
                     if delta.is_new(prop):
                         self._defined(prop)
                 self._listener.changed(self, delta)
+
+    def _unknown(self) -> list[tuple[str, str | None]]:
+        """What is kept of properties that are gone; after very many it is not said which."""
+        keys = {*self.edits, *self.fates, *self.receiver.awaited()}
+        return [key for key in keys if self.client.get(*key) is None]
 
     def _defined(self, prop: Property) -> None:
         self.receiver.defined(prop)
@@ -184,7 +193,7 @@ class Session:
             self._tell(prop.key, Told(Fate.NOT_SENT, text, asyncio.get_running_loop().time()))
 
     def _changed(self, prop: Property) -> list[str]:
-        """Members with edits that mean something else than when they were typed."""
+        """Members with edits whose meaning has changed since they were typed."""
         return [
             name
             for name in self.edits.of(prop.key)
@@ -195,12 +204,12 @@ class Session:
         self.receiver.deleted(device, name)
         keys = [key for key in (*self.edits, *self.fates) if key[0] == device] if name is None else [(device, name)]
         for key in keys:
-            if self.client.get(*key) is None:  # else it was defined again at once, and that is looked at
+            if self.client.get(*key) is None:  # otherwise it was defined again at once, which is handled as a change
                 self.edits.forget(key)
             if key in self.fates and not self.fates[key].bad:
                 del self.fates[key]
 
-    # What a person is told
+    # What the user is told
 
     def messages(self) -> int:
         """How many elements were understood so far."""
@@ -216,36 +225,36 @@ class Session:
         return f"connecting to {self.name}: {status.reason}" if status.reason else f"connecting to {self.name}"
 
     def next_try(self) -> float | None:
-        """Seconds until the next try to connect; None when none is planned."""
+        """Seconds until the next attempt to connect; None if none is planned."""
         status = self.client.status
         if status.next_try is None:
             return None
         return max(status.next_try - asyncio.get_running_loop().time(), 0.0)
 
     def since(self) -> float:
-        """Seconds since the link is as it is."""
+        """Seconds since the state of the link last changed."""
         return max(asyncio.get_running_loop().time() - self.client.status.since, 0.0)
 
     def samples(self, key: Key, member: str) -> list[Sample]:
-        """What a number was lately."""
+        """The recent values of a number."""
         return [Sample(*point) for point in self.client.history(*key, member)]
 
     def acknowledged(self, prop: Property) -> bool:
-        """The device has said Busy to the command that waits."""
+        """Whether the device has answered the waiting command with Busy."""
         return prop.pending is not None and prop.state is State.BUSY and prop.at >= prop.pending.since
 
     def is_bad(self, prop: Property) -> bool:
-        """There is something to tell about it that needs a line of its own."""
+        """Whether there is something to show about it that needs a line of its own."""
         fate = self.fates.get(prop.key)
         return (fate is not None and fate.bad) or (prop.state is State.ALERT and bool(prop.message))
 
     def bad(self, props: Iterable[Property]) -> set[Key]:
-        """Those of which there is such a thing to tell."""
+        """The properties that need such a line."""
         found = {prop.key for prop in props if prop.state is State.ALERT and prop.message}
         return found | {key for key, fate in self.fates.items() if fate.bad}
 
     def dismiss(self, key: Key) -> bool:
-        """A person has seen what was told; False if there was nothing."""
+        """Note that the user has seen what was shown; False if there was nothing."""
         fate = self.fates.get(key)
         if fate is None:
             return False
@@ -255,12 +264,12 @@ class Session:
     # Commands
 
     def edit(self, prop: Property, member: str, text: str) -> None:
-        """Keep what a person has typed for this member, as they have seen it."""
+        """Keep what the user has typed for this member, as they have seen it."""
         self.edits.put(prop.key, member, text)
         self._meant[prop.key, member] = meaning_of(prop, prop.members[member])
 
     def send(self, key: Key) -> str:
-        """Send the edits of a property; why not, if nothing is sent."""
+        """Send the edits of a property; returns the reason if nothing is sent."""
         prop = self.client.get(*key)
         if prop is None or not self.edits.of(key):
             return "nothing to send: Enter edits"
@@ -275,7 +284,7 @@ class Session:
         return next(filter(None, [self.send(key) for key in self.edits]), "")
 
     def carry_out(self, order: Order) -> str:
-        """Send exactly what was put together; all of it, or why nothing."""
+        """Send exactly what was composed; everything, or the reason why nothing was sent."""
         why = self.why_not() or order.why_not(self.client)
         if not why:
             for key, values in order:
@@ -287,9 +296,9 @@ class Session:
 
         Args:
             prop: The property, as it was when it was chosen.
-            member: Of that.
+            member: Its member.
             path: The file.
-            said: Called with why nothing is sent and "", or with "" and what is done.
+            said: Called with the reason why nothing is sent and "", or with "" and what is done.
         """
         self._run(self._send_file(prop, member, path, said))
 
@@ -299,8 +308,8 @@ class Session:
         self._files[on_its_way] = path.name, prop.key
         why = ""
         try:
-            data = await asyncio.to_thread(path.read_bytes)
-            order = order_of(prop, {member: Blob(data, "".join(path.suffixes[-2:]))})
+            data = await asyncio.to_thread(bytes_of, path)
+            order = order_of(prop, {member: Blob(data, file_format(path))})
             why = f"{path.name} is empty" if not data else self.why_not() or order.why_not(self.client)
             said(why, f"sending {path.name}" if not why else "")
             for key, values in order if not why else ():
@@ -310,8 +319,8 @@ class Session:
         except OSError as error:
             why = f"{path.name}: {error.strerror or error}"
             said(why, "")
-        except (MemoryError, OverflowError):
-            why = f"{path.name} is too large"
+        except (BadValue, MemoryError) as error:
+            why = str(error) or f"{path.name} is too large for the memory"
             said(why, "")
         finally:
             if why:
@@ -358,7 +367,7 @@ class Session:
             told = Told(Fate.NO_ANSWER, _without_names(str(error), key), loop.time())
         except (LinkLost, PropertyGone) as error:
             told = Told(Fate.UNKNOWN, f"sent, and nobody knows whether it was carried out: {error}", loop.time())
-        except (ClientError, ValueError) as error:  # before anything was sent
+        except (ClientError, ValueError) as error:  # nothing was sent
             if edited:
                 self.edits.put_back(key, values)
             told = Told(Fate.NOT_SENT, _without_names(str(error), key), loop.time())
@@ -389,7 +398,7 @@ def _unwritten(blobs: Mapping[Key, int]) -> list[str]:
 
 
 def _without_names(text: str, key: Key) -> str:
-    """The words of an error without the address, which stands above it."""
+    """The text of an error without the address, which is shown above it."""
     for prefix in (f"{key[0]}.{key[1]}: ", f"{key[0]}.{key[1]}.", f"{key[0]}.{key[1]} "):
         text = text.removeprefix(prefix)
     return text

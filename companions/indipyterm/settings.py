@@ -1,4 +1,4 @@
-"""The files of a user: their settings and keys, which this program only reads, and the servers it was used with."""
+"""The user's files: settings and keys, which this program only reads, and the servers it was used with."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def _servers_file() -> Path:
 
 @dataclass(slots=True)
 class Settings:
-    """What a user prefers.
+    """The user's preferences.
 
     Attributes:
         theme: ``dark``, ``light`` or ``night``.
         compact: Begin in compact mode.
-        history: Points that are kept of each number, one per second; 0 for none.
-        ask_before_disconnect: Ask before a device is disconnected that is Busy.
+        history: Points kept for each number, one per second; 0 for none.
+        ask_before_disconnect: Ask before disconnecting a device that is Busy.
         keys: Own keys, by action.
         wrong: What is wrong with the file.
     """
@@ -53,7 +53,7 @@ class Settings:
 
 
 def load(path: Path | None = None) -> Settings:
-    """Read the settings; what is wrong is told in `wrong`, and the default stands in its place."""
+    """Read the settings; errors are listed in `wrong`, and defaults take their place."""
     path = path or settings_file()
     found = Settings()
     try:
@@ -89,7 +89,7 @@ def _take(found: Settings, table: Mapping[str, object]) -> None:
 
 
 def recent_servers() -> list[str]:
-    """Addresses that were used, latest first."""
+    """Addresses that were used, most recent first."""
     import json
 
     try:
@@ -100,12 +100,12 @@ def recent_servers() -> list[str]:
 
 
 def remember_server(address: str) -> None:
-    """Put an address in front of the others; a disc that cannot be written to is no reason to fail."""
+    """Put an address in front of the others; a disk that cannot be written to is ignored."""
     import json
     import tempfile
 
     path = _servers_file()
-    if not path.is_absolute():  # nobody knows where the home of this user is
+    if not path.is_absolute():  # the user's home directory is unknown
         return
     servers = [address, *(item for item in recent_servers() if item != address)][:RECENT]
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Edits of values: whether they can be sent, what to say about them, and one step more or less."""
+"""Edits of values: whether they can be sent, hints about them, and steps up and down."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Hint", "becomes", "hint", "is_sexagesimal", "limits", "pressed", "sh
 
 
 class Hint(NamedTuple):
-    """What is to be said about an edit.
+    """A hint about an edit.
 
     Attributes:
-        text: In words.
-        wrong: It cannot be sent so.
+        text: The hint.
+        wrong: The edit cannot be sent as it is.
     """
 
     text: str
@@ -25,7 +25,7 @@ class Hint(NamedTuple):
 
 
 def shown_number(text: str) -> str:
-    """A limit as a person writes it: without digits that say nothing."""
+    """A limit for display, without insignificant digits."""
     number = number_of(text)
     if not math.isfinite(number):
         return text.strip()
@@ -33,7 +33,7 @@ def shown_number(text: str) -> str:
 
 
 def is_sexagesimal(member: Member) -> bool:
-    """The device shows this number as hours or degrees, minutes and seconds."""
+    """Whether the device shows this number as hours or degrees, minutes and seconds."""
     return member.format.endswith("m")
 
 
@@ -47,7 +47,7 @@ def limits(member: Member) -> str:
 
 
 def hint(prop: Property, member: Member, text: str) -> Hint:
-    """What a person should know about what they have typed so far."""
+    """What the user should know about the text typed so far."""
     if prop.kind is not VectorKind.NUMBER:
         return Hint(f"{len(text)} characters" if len(text) > 60 else "")
     bounds = member.range
@@ -64,7 +64,7 @@ def hint(prop: Property, member: Member, text: str) -> Hint:
         return Hint(str(error), True)
     number, step = number_of(text), number_of(member.step)
     parts = [limits(member)]
-    if not _is_plain(text):  # a driver takes any sign between digits for a colon
+    if not _is_plain(text):  # a driver accepts any character between digits as a colon
         parts.insert(0, f"= {number:.6g}")
     if math.isfinite(step) and step > 0:
         base = bounds[0] if bounds else 0.0
@@ -84,7 +84,7 @@ def _is_plain(text: str) -> bool:
 
 
 def stepped(member: Member, text: str, steps: int) -> str | None:
-    """The number so many steps further, within its limits; None where that is no number.
+    """The number this many steps further, within its limits; None if it is not a number.
 
     A number without a step goes by a hundredth of its range, or by one.
     """

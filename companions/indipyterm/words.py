@@ -1,4 +1,4 @@
-"""Text from outside, made fit for one line of a terminal: its width, what is cut off, and how old something is."""
+"""Text from outside, made safe for one line of a terminal: its width, truncation, and ages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 __all__ = ["age", "clean", "clean_part", "fit", "next_age", "shorten", "span", "width", "wrapped"]
 
 LONGEST: Final = 4000
-"""Characters of a text that are looked at; a line shows some hundreds."""
+"""Characters of a text that are examined; a line shows some hundreds."""
 
-# Control characters; marks that turn the direction of what follows, or hide it; lone surrogates; line separators.
+# Control characters; marks that change the direction of what follows, or hide it; lone surrogates; line separators.
 _UNFIT: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
@@ -21,7 +21,7 @@ _SHOWN: Final = {"\n": "⏎", "\r": "", "\t": " "}
 
 
 def clean(text: str) -> str:
-    """The text with everything replaced that would move the cursor or turn the direction of the line."""
+    """The text with everything replaced that would move the cursor or change the direction of the line."""
     text = text[:LONGEST]
     if text.isascii() and text.isprintable():
         return text
@@ -39,7 +39,7 @@ def width(text: str) -> int:
 
 
 def shorten(text: str, columns: int) -> str:
-    """The text in at most so many columns; an ellipsis says that something is missing."""
+    """The text in at most this many columns; an ellipsis shows that something is missing."""
     if columns <= 0:
         return ""
     if width(text) <= columns:
@@ -48,14 +48,14 @@ def shorten(text: str, columns: int) -> str:
 
 
 def fit(text: str, columns: int, *, right: bool = False) -> str:
-    """The text in exactly so many columns, at their left end or their right one."""
+    """The text in exactly this many columns, aligned left or right."""
     text = shorten(text, columns)
     space = " " * max(columns - width(text), 0)
     return space + text if right else text + space
 
 
 def wrapped(text: str, columns: int) -> list[str]:
-    """The text in lines, at its blanks where there are any."""
+    """The text wrapped into lines, at blanks if there are any."""
     lines: list[str] = []
     line, used = "", 0
     for word in text.split(" "):
@@ -93,7 +93,7 @@ _STEPS: Final = (0, 2, 5, 10, 20, 30, 40, 50)
 
 
 def age(seconds: float) -> str:
-    """How old a value is, in steps that grow, so that what is old need not be drawn again and again."""
+    """The age of a value, in growing steps, so that old values need not be redrawn again and again."""
     if not math.isfinite(seconds) or seconds < 2:
         return "now"
     if seconds < 60:
@@ -102,7 +102,7 @@ def age(seconds: float) -> str:
 
 
 def next_age(seconds: float) -> float:
-    """Seconds until :func:`age` says something else."""
+    """Seconds until the result of :func:`age` changes."""
     if not math.isfinite(seconds):
         return math.inf
     seconds = max(seconds, 0.0)

@@ -1,4 +1,4 @@
-"""The servers that are open, and what a screen may ask of the application."""
+"""The open servers, and what a screen may ask of the application."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["Terminal", "Workspace"]
 
 @dataclass(slots=True)
 class Workspace:
-    """A server, and what is looked at there."""
+    """A server, and what is shown of it."""
 
     session: Session
     browser: Browser = field(default_factory=Browser)
 
 
 class Terminal(Protocol):
-    """The application, as its screens see it."""
+    """The interface of the application for its screens."""
 
     @property
     def settings(self) -> Settings:
-        """What the user prefers."""
+        """The user's preferences."""
 
     @property
     def workspaces(self) -> Sequence[Workspace]:
@@ -34,14 +34,14 @@ class Terminal(Protocol):
 
     @property
     def chosen(self) -> int:
-        """Number of the one that is shown."""
+        """The number of the server that is shown."""
 
     @property
     def workspace(self) -> Workspace | None:
-        """The one that is shown."""
+        """The server that is shown."""
 
     def void_typing(self) -> None:
-        """What is typed on without a pause was for an editor that was not opened."""
+        """Drop keys that are typed without a pause, because they were for an editor that was not opened."""
 
     def choose(self, index: int) -> None:
         """Show the server with this number."""
@@ -53,4 +53,4 @@ class Terminal(Protocol):
         """End a connection."""
 
     def leave(self) -> None:
-        """End, when nothing is unfinished or the person does not wait for it."""
+        """End when nothing is unfinished, or the user does not want to wait."""

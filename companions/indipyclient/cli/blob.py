@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -11,10 +14,11 @@ from typing import Final
 from indipydriver.protocol.tags import VectorKind
 
 from ..addresses import Pattern, parse_pattern
-from ..blobs import ReceivedBlob
+from ..blobs import ReceivedBlob, bytes_of, take_piece
 from ..client import Client
-from ..errors import NoSuchDevice, NoSuchMember, NoSuchProperty, WrongKind
-from ..model.commands import Blob
+from ..errors import NoSuchDevice, NoSuchMember, NoSuchProperty, TimedOut, WrongKind
+from ..model.commands import Blob, file_format
+from ..waiting import within
 from .link import QUIET, Status, client_of, run, say
 from .main import amount, common, seconds
 from .output import print_json, print_line
@@ -25,20 +29,23 @@ EXAMPLES = """\
   indipyclient blob Echo.BLOB.DATA --send frame.fits"""
 
 _SETTLED: Final = 2.0
-"""Seconds after which definitions may still come; BLOBs wait meanwhile."""
+"""Seconds for definitions to arrive; BLOBs wait meanwhile."""
+_PIPE: Final = 60.0
+"""Seconds for a pipe to say all that is to be sent."""
+_PIECE: Final = 1 << 20
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
-    parser = common("blob", "Save BLOBs as they come, and print the paths of the files; or send one.", EXAMPLES)
+    """Run the verb; returns the exit status."""
+    parser = common("blob", "Save BLOBs as they arrive, and print the paths of the files; or send one.", EXAMPLES)
     parser.add_argument("address", metavar="ADDRESS", help="DEVICE, DEVICE.PROPERTY or DEVICE.PROPERTY.MEMBER")
-    parser.add_argument("-o", "--output", metavar="DIR", default=".", help="where the files go (default: here)")
-    parser.add_argument("--count", type=amount, help="end after so many")
-    parser.add_argument("--for", type=seconds, dest="duration", help="end after so many seconds")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-    parser.add_argument("--send", metavar="FILE", help="send this file, and wait for what comes of it")
-    parser.add_argument("--format", help="with --send: suffixes such as .fits (default: those of the file)")
-    parser.add_argument("-t", "--timeout", type=seconds, help="with --send: seconds for all")
+    parser.add_argument("-o", "--output", metavar="DIR", default=".", help="folder for the files (default: here)")
+    parser.add_argument("--count", type=amount, help="end after this many")
+    parser.add_argument("--for", type=seconds, dest="duration", help="end after this many seconds")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    parser.add_argument("--send", metavar="FILE", help="send this file, and wait for the outcome")
+    parser.add_argument("--format", help="with --send: suffix such as .fits (default: that of the file)")
+    parser.add_argument("-t", "--timeout", type=seconds, help="with --send: seconds for everything")
     options = parser.parse_args(arguments)
     return run(lambda: _send(options) if options.send else _save(options))
 
@@ -52,31 +59,28 @@ async def _save(options: argparse.Namespace) -> int:
     async with (
         client_of(options, reconnect=True) as client,
         client.blobs(device, pattern.only_name, member=pattern.only_member) as stream,
+        within(options.duration),
     ):
-        try:
-            async with asyncio.timeout(options.duration):
-                await client.settle(quiet=QUIET, timeout=_SETTLED)
-                _look(client, device, pattern.only_name)
-                async for blob in stream:
-                    if not isinstance(blob, ReceivedBlob):
-                        say(f"{blob.count} BLOBs were lost: the disk is too slow")
-                        continue
-                    if not pattern.covers(blob.device, blob.name, blob.member):
-                        continue
-                    path = await asyncio.to_thread(blob.write_to, options.output)
-                    _print(blob, path, options.json)
-                    found += 1
-                    if found == options.count:
-                        break
-        except TimeoutError:
-            pass
+        await client.settle(quiet=QUIET, timeout=_SETTLED)
+        _look(client, device, pattern.only_name)
+        async for blob in stream:
+            if not isinstance(blob, ReceivedBlob):
+                say(f"{blob.count} BLOBs were lost: the disk is too slow")
+                continue
+            if not pattern.covers(blob.device, blob.name, blob.member):
+                continue
+            path = await asyncio.to_thread(blob.write_to, options.output)
+            _print(blob, path, options.json)
+            found += 1
+            if found == options.count:
+                break
     if options.count is not None and found < options.count:
         return Status.TIMED_OUT
     return Status.DONE if found else Status.NOT_FOUND
 
 
 def _look(client: Client, device: str, name: str | None) -> None:
-    """Say what is not there, which may come, and refuse what never sends a BLOB."""
+    """Report what is missing, which may still appear, and refuse a property without BLOBs."""
     try:
         if device not in client.devices:
             raise NoSuchDevice(device, client.devices)
@@ -104,14 +108,33 @@ async def _send(options: argparse.Namespace) -> int:
     if device is None or name is None:
         raise ValueError("to send, write DEVICE.PROPERTY or DEVICE.PROPERTY.MEMBER")
     path = Path(options.send)
-    data = await asyncio.to_thread(path.read_bytes)
+    data = await _bytes_of(path, _PIPE if options.timeout is None else options.timeout)
     async with client_of(options) as client:
         member = await _member(client, device, name, pattern)
-        format = options.format if options.format is not None else "".join(path.suffixes)
+        format = options.format if options.format is not None else file_format(path)
         outcome = await client.set(device, name, {member: Blob(data, format)}, timeout=options.timeout)
         for text in outcome.messages:
             say(f"{device}: {text}")
     return Status.DONE
+
+
+async def _bytes_of(path: Path, seconds: float) -> bytes:
+    """The bytes of a file, or all that comes through a pipe in this time."""
+    if not await asyncio.to_thread(path.is_fifo):
+        return await asyncio.to_thread(bytes_of, path)
+    found = io.BytesIO()
+    reader = asyncio.StreamReader(limit=_PIECE)
+    try:
+        async with asyncio.timeout(seconds):
+            pipe = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)  # waits for no writer
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+            with contextlib.closing(transport):
+                while piece := await reader.read(_PIECE):
+                    take_piece(found, piece, path.name)
+    except TimeoutError:
+        raise TimedOut(f"{path.name} has not come to its end in {seconds:g} s") from None
+    return found.getvalue()
 
 
 async def _member(client: Client, device: str, name: str, pattern: Pattern) -> str:

@@ -19,10 +19,10 @@ EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
+    """Run the verb; returns the exit status."""
     parser = common("devices", "List devices.", EXAMPLES)
-    parser.add_argument("--properties", action="store_true", help="and their properties with their members")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--properties", action="store_true", help="also their properties with their members")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument("-t", "--timeout", type=seconds, default=3.0, help="seconds to wait for names (default: 3)")
     options = parser.parse_args(arguments)
     return told(lambda: _devices(options))

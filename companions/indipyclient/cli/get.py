@@ -18,11 +18,11 @@ EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
+    """Run the verb; returns the exit status."""
     parser = common("get", "Print values.", EXAMPLES)
     parser.add_argument("addresses", nargs="*", metavar="ADDRESS", help="what to print (default: everything)")
     parser.add_argument("-1", "--values", action="store_true", help="print values without their names")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument("-t", "--timeout", type=seconds, default=2.0, help="seconds to wait for names (default: 2)")
     options = parser.parse_args(arguments)
     return told(lambda: _get(options))
@@ -43,7 +43,7 @@ def _get(options: argparse.Namespace) -> int:
             if not any(pattern.matches(prop) and pattern.members(prop) for prop in props)
         ]
     for text in missing:
-        say(f"nothing is called {text}")
+        say(f"nothing is named {text}")
     if not printed and not missing:
         say("nothing is defined")
     return Status.NOT_FOUND if missing or not printed else Status.DONE

@@ -1,4 +1,4 @@
-"""What the verbs share that stay connected: the client and its event loop."""
+"""The client and its event loop, for verbs that stay connected."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def client_of(options: argparse.Namespace, *, reconnect: bool = False, history: 
     """The client that the options describe.
 
     Raises:
-        ValueError: The address is none.
+        ValueError: The address is invalid.
         OSError: A certificate cannot be read.
     """
     return Client(str(endpoint_of(options)), tls=tls_of(options), history=history, reconnect=reconnect)
 
 
 def run(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run it, and make of what goes wrong a line and a status."""
+    """Run it, and turn errors into a line and a status."""
     return told(lambda: asyncio.run(work()))

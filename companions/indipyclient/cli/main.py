@@ -17,14 +17,14 @@ __all__ = ["amount", "common", "main", "seconds"]
 
 VERBS: Final = {
     "get": "print values",
-    "set": "set values, and wait for what comes of it",
+    "set": "set values, and wait for the outcome",
     "watch": "print values as they change",
-    "wait": "wait until something is so",
+    "wait": "wait until conditions hold",
     "messages": "print what devices say",
     "devices": "list devices and what they have",
     "snapshot": "print everything as JSON",
     "blob": "save BLOBs, such as images, to files; or send one",
-    "record": "write what a server says to a file",
+    "record": "record what a server sends",
     "replay": "serve a recording again",
 }
 
@@ -45,7 +45,7 @@ exit status:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The top of the command: the verbs read the rest."""
+    """The top-level parser; the verbs parse the rest."""
     top = argparse.ArgumentParser(
         prog="indipyclient",
         description="Look at INDI instruments and set them.",
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def seconds(text: str) -> float:
-    """A time that a person wrote; "inf" is one without end.
+    """A time from the command line; "inf" means for ever.
 
     Raises:
         ArgumentTypeError: It is none.
@@ -70,24 +70,24 @@ def seconds(text: str) -> float:
     except ValueError:
         found = math.nan
     if not found >= 0:  # nan is not
-        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time in seconds")
     return found
 
 
 def amount(text: str) -> int:
-    """How many of something, at least one.
+    """A positive whole number.
 
     Raises:
         ArgumentTypeError: It is none.
     """
     found = int(text) if text.isdecimal() else 0
     if found < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return found
 
 
 def common(verb: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """The parser of a verb, with what all of them take."""
+    """The parser of a verb, with the common options."""
     found = argparse.ArgumentParser(
         prog=f"indipyclient {verb}",
         description=description,
@@ -95,7 +95,7 @@ def common(verb: str, description: str, examples: str) -> argparse.ArgumentParse
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("-s", "--server", metavar="SERVER", default="", help="which server (default: localhost:7624)")
-    found.add_argument("-p", "--port", type=int, default=None, help="its port, if SERVER has none (default: 7624)")
+    found.add_argument("-p", "--port", type=int, default=None, help="port, if SERVER has none (default: 7624)")
     found.add_argument("--tls", action="store_true", help="use TLS, with the certificates this machine trusts")
     found.add_argument("--ca", metavar="FILE", help="use TLS, and trust this certificate")
     return found
@@ -122,14 +122,14 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
         status = module.main(arguments)
     except KeyboardInterrupt:
         return 130
-    if sys.stdout is not None:  # the shell can have closed it
+    if sys.stdout is not None:  # the shell may have closed it
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
     return int(status)
 
 
 def _terminal() -> int:
-    """Without arguments the terminal client opens, where it is installed."""
+    """Open the terminal client, which is the default without arguments, if it is installed."""
     try:
         terminal = import_module("indipyterm.__main__")
     except ImportError:

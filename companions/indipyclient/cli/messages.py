@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 from collections.abc import Sequence
 
 from ..model.delta import Note
 from ..model.dump import iso
+from ..waiting import within
 from .link import Status, client_of, run
 from .main import amount, common, seconds
 from .output import print_json, print_line
@@ -20,28 +19,31 @@ EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
-    parser = common("messages", "Print what devices say, from now on.  The connection is kept up.", EXAMPLES)
+    """Run the verb; returns the exit status."""
+    parser = common("messages", "Print what devices say, from now on.  A lost connection is restored.", EXAMPLES)
     parser.add_argument("device", nargs="?", help="only this device")
-    parser.add_argument("--count", type=amount, help="end after so many")
-    parser.add_argument("--for", type=seconds, dest="duration", help="end after so many seconds")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--count", type=amount, help="end after this many")
+    parser.add_argument("--for", type=seconds, dest="duration", help="end after this many seconds")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     options = parser.parse_args(arguments)
     return run(lambda: _messages(options))
 
 
 async def _messages(options: argparse.Namespace) -> int:
-    printed = 0
-    async with client_of(options, reconnect=True) as client:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(options.duration), client.changes(initial=True) as cursor:
-                async for delta in cursor:
-                    for note in delta.notes:
-                        if options.device in (None, note.device):
-                            _print(note, options.json)
-                            printed += 1
-                            if printed == options.count:
-                                return Status.DONE
+    printed = seen = 0
+    async with (
+        client_of(options, reconnect=True) as client,
+        within(options.duration),
+        client.changes(initial=True) as cursor,
+    ):
+        async for delta in cursor:
+            for note in delta.notes:
+                if note.rev > seen and options.device in (None, note.device):
+                    _print(note, options.json)
+                    printed += 1
+                    if printed == options.count:
+                        return Status.DONE
+            seen = delta.rev
     return Status.DONE
 
 

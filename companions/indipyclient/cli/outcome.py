@@ -24,12 +24,12 @@ class Status(IntEnum):
 
 
 def one_line(text: str) -> str:
-    """A text of a server for the terminal: nothing in it moves the cursor or turns the direction of writing."""
+    """A server's text made safe for the terminal: it cannot move the cursor or change the writing direction."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def say(text: str) -> None:
-    """To the person, beside what is printed; it is no failure if nobody can hear it."""
+    """Print a line on standard error; it does not matter if nobody can read it."""
     if sys.stderr is None:  # closed by the shell
         return
     with contextlib.suppress(OSError, ValueError):
@@ -38,7 +38,7 @@ def say(text: str) -> None:
 
 
 def told(work: Callable[[], int]) -> int:
-    """Do it, and make of what goes wrong a line and a status."""
+    """Run it, and turn errors into a line and a status."""
     try:
         return work()
     except (LinkLost, PropertyGone) as error:

@@ -1,4 +1,4 @@
-"""How values are printed: ``Device.PROPERTY.MEMBER=value``, or one JSON object a line."""
+"""How values are printed: ``Device.PROPERTY.MEMBER=value``, or one JSON object per line."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .outcome import one_line
 __all__ = ["escape", "json_text", "lines_of", "print_json", "print_line", "print_members", "write"]
 
 CLOSED_PIPE: Final = 141
-"""The status of a program that the signal for a closed pipe has ended, as shells have it."""
+"""The exit status that shells report for a program ended by the signal for a closed pipe."""
 
 
 def escape(name: str) -> str:
-    """A name as it stands in an address."""
+    """A name as it is written in an address."""
     return name.replace("\\", "\\\\").replace(".", "\\.") if "." in name or "\\" in name else name
 
 
 def print_line(text: str) -> None:
-    """One line, at once; whatever a server has put into it."""
+    """Print one line at once, whatever a server has put into it."""
     write(one_line(text))
 
 
 def write(text: str) -> None:
-    """A text of our own, at once.
+    """Print a trusted text at once.
 
     Raises:
         OSError: It cannot be written.
@@ -41,13 +41,13 @@ def write(text: str) -> None:
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` is no error, and nobody reads what is left
+    except BrokenPipeError:  # `| head` is not an error, and nobody reads the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(CLOSED_PIPE) from None
 
 
 def json_text(found: object, indent: int | None = None) -> str:
-    """JSON in which nothing moves the cursor or turns the direction of writing, either."""
+    """JSON that cannot move the cursor or change the writing direction."""
     import json
 
     lines = json.dumps(found, indent=indent, ensure_ascii=False).split("\n")
@@ -61,7 +61,7 @@ def _escaped(line: str) -> str:
 
 
 def print_json(found: object) -> None:
-    """One object on a line, at once."""
+    """Print one object on a line, at once."""
     write(json_text(found))
 
 
@@ -86,7 +86,7 @@ def print_members(prop: Property, members: Iterable[str], as_json: bool, *, valu
 
 
 def lines_of(patterns: Iterable[Pattern], prop: Property) -> list[str]:
-    """The members of a property that the patterns mean, each once."""
+    """The members of a property that match the patterns, each once."""
     found: dict[str, None] = {}
     for pattern in patterns:
         if pattern.matches(prop):

@@ -1,4 +1,4 @@
-"""``indipyclient record``: write what a server says to a file."""
+"""``indipyclient record``: write what a server sends to a file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
+    """Run the verb; returns the exit status."""
     parser = common(
-        "record", "Write what a server says to a file, until Ctrl-C; indipyclient replay serves it again.", EXAMPLES
+        "record", "Write what a server sends to a file, until Ctrl-C; indipyclient replay serves it again.", EXAMPLES
     )
-    parser.add_argument("file", metavar="FILE", help="where to; it must not be there yet")
+    parser.add_argument("file", metavar="FILE", help="the file, which must not exist yet")
     parser.add_argument("--blobs", action="store_true", help="record BLOBs too, in a folder FILE.blobs")
-    parser.add_argument("--for", type=seconds, dest="duration", help="end after so many seconds")
+    parser.add_argument("--for", type=seconds, dest="duration", help="end after this many seconds")
     options = parser.parse_args(arguments)
     return run(lambda: _record(options))
 
@@ -54,7 +54,7 @@ async def _record(options: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         if not ended.is_set():
             raise
-    finally:  # Ctrl-C is how a recording usually ends
+    finally:  # a recording usually ends with Ctrl-C
         if seen is not None:
             say(f"{seen.lines} lines in {options.file}")
             if seen.lost:

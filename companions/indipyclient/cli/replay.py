@@ -20,17 +20,17 @@ EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
+    """Run the verb; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="indipyclient replay",
-        description="Serve a recording, as devices that can be looked at; commands are answered with Ok.",
+        description="Serve the devices of a recording; commands are answered with Ok.",
         epilog=f"examples:\n{EXAMPLES}\n\n{EPILOG[EPILOG.index('exit status') :]}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", help="what indipyclient record has written")
-    parser.add_argument("--speed", type=float, default=1.0, help="seconds of the recording in one (default: 1)")
-    parser.add_argument("--port", "-p", type=int, default=7624, help="where to listen (default: 7624; 0 for any)")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument("--speed", type=float, default=1.0, help="seconds of the recording per second (default: 1)")
+    parser.add_argument("--port", "-p", type=int, default=7624, help="port to listen on (default: 7624; 0 for any)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--loop", action="store_true", help="begin again at the end")
     options = parser.parse_args(arguments)
     return run(lambda: _replay(options))

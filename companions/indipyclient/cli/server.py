@@ -1,4 +1,4 @@
-"""Which server is meant, which of its properties, and one look at it."""
+"""The server and properties that the options name, and one look at them."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["QUIET", "endpoint_of", "look_at", "matching", "patterns_of", "tls_of"]
 
 QUIET: Final = 0.3
-"""Seconds without definitions after which there are no more: INDI does not say when all are there."""
+"""Seconds without definitions after which they count as complete, because INDI does not mark the end."""
 
 ALONE: Final = 0.5
-"""Seconds for the answer to a request for some properties, before everything is asked for."""
+"""Seconds for the answer to a request for some properties, before everything is requested."""
 
 
 def endpoint_of(options: argparse.Namespace) -> Endpoint:
     """The server that the options, or the environment, name.
 
     Raises:
-        ValueError: The address is none.
+        ValueError: The address is invalid.
     """
     port = options.port if options.port is not None else usual_port()
     return parse_endpoint(options.server or os.environ.get("INDI_HOST") or "localhost", port)
 
 
 def tls_of(options: argparse.Namespace) -> ssl.SSLContext | None:
-    """What the options say of TLS.
+    """The TLS context that the options describe.
 
     Raises:
         OSError: The certificate cannot be read.
@@ -57,17 +57,16 @@ def look_at(options: argparse.Namespace) -> Look:
 
 
 def patterns_of(texts: Sequence[str], known: Sequence[Property] = ()) -> list[Pattern]:
-    """The patterns that a person wrote; none stand for everything."""
+    """The patterns from the command line; no patterns stand for everything."""
     return [parse_pattern(text, known) for text in texts] or [Pattern()]
 
 
 def matching(look: Look, texts: Sequence[str], timeout: float) -> list[Property]:
-    """The properties that the patterns mean, when they are there; of one whose names are fixed it is not waited for
-    the others."""
+    """The properties that match the patterns, once they are defined; if all names are exact, others are not awaited."""
     try:
         patterns = patterns_of(texts)
         fixed = all(pattern.only_device and pattern.only_name for pattern in patterns)
-    except ValueError:  # dots in names, perhaps: they are known when all is defined
+    except ValueError:  # there may be dots in names, which are known when everything is defined
         patterns, fixed = [], False
     model = look.model
     if fixed:
@@ -79,7 +78,7 @@ def matching(look: Look, texts: Sequence[str], timeout: float) -> list[Property]
             return all(model.get(*key) is not None for key in keys)
 
         fixed = look.until(found_all, min(ALONE, timeout / 2))
-        if not fixed:  # a driver may answer to a request for everything only
+        if not fixed:  # a driver may answer only a request for everything
             look.ask()
             fixed = look.until(found_all, timeout - min(ALONE, timeout / 2))
     else:

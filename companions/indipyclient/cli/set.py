@@ -1,4 +1,4 @@
-"""``indipyclient set``: set values and say what came of it."""
+"""``indipyclient set``: set values and report the outcome."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from ..addresses import parse_pattern, unescape
 from ..client import Client
-from ..errors import TimedOut
+from ..errors import ClientError, TimedOut
 from ..model.commands import Value
 from ..model.expect import Confirm
 from ..model.properties import Property
@@ -23,25 +23,25 @@ EXAMPLES = """\
   indipyclient set Camera.CONNECTION.CONNECT=On --wait sent"""
 
 _PAUSE: Final = 1.0
-"""Seconds between two looks at what the device has said."""
+"""Seconds between two checks for messages of the device."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
-    parser = common("set", "Set members of one or more properties, and wait for what comes of it.", EXAMPLES)
+    """Run the verb; returns the exit status."""
+    parser = common("set", "Set members of one or more properties, and wait for the outcome.", EXAMPLES)
     parser.add_argument(
         "values",
         nargs="+",
         metavar="ADDRESS=VALUE",
-        help="what to set; members of the same property may follow by their name alone",
+        help="what to set; further members of the same property may be given by name alone",
     )
     parser.add_argument(
         "--wait",
         choices=[each.value for each in Confirm],
         default="settled",
-        help="what to wait for: that it is sent, answered, no longer Busy, or that the values are reached",
+        help="wait until it is sent, answered, no longer Busy, or until the values are reached",
     )
-    parser.add_argument("-t", "--timeout", type=seconds, help="seconds for all (default: what the device says, and 5)")
+    parser.add_argument("-t", "--timeout", type=seconds, help="seconds for everything (default: the device's, plus 5)")
     parser.add_argument("--names", type=seconds, default=5.0, help="seconds to wait for the property (default: 5)")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing")
@@ -57,6 +57,10 @@ async def _set(options: argparse.Namespace) -> int:
             telling = asyncio.create_task(words.tell()) if not (options.quiet or options.json) else None
             try:
                 outcome = await client.set(device, name, values, confirm=options.wait, timeout=options.timeout)
+            except ClientError as error:
+                if telling is not None:
+                    words.tell_now(but=getattr(error, "message", ""))
+                raise
             finally:
                 if telling is not None:
                     telling.cancel()
@@ -76,40 +80,38 @@ async def _set(options: argparse.Namespace) -> int:
                     }
                 )
                 continue
-            for text in outcome.messages[words.told :]:
-                say(f"{device}: {text}")
+            words.tell_now()
             print_members(outcome.prop, values, False)
-            # After Busy it has done what it should: the value of an exposure, for example, has been counted down.
+            # After Busy the device has done its job: the value of an exposure, for example, has been counted down.
             if options.wait in ("settled", "answered") and not (outcome.confirmed or outcome.acknowledged):
-                say(f"{device}.{name} is {outcome.prop.state}, and not what was asked for")
+                say(f"{device}.{name} is {outcome.prop.state}, without the requested values")
     return Status.DONE
 
 
 class _Words:
-    """What a device says while a command waits. Quick words are left to the outcome.
-
-    Attributes:
-        told: How many have been shown.
-    """
+    """The messages of a device while a command waits."""
 
     def __init__(self, client: Client, device: str) -> None:
-        self.told = 0
         self._client = client
         self._device = device
         self._rev = client.model.rev
 
     async def tell(self) -> None:
-        """Show what is said, until cancelled."""
+        """Show messages, until cancelled."""
         while True:
             await asyncio.sleep(_PAUSE)
-            for note in self._client.model.notes(self._device, self._rev):
-                self._rev = note.rev
-                self.told += 1
+            self.tell_now()
+
+    def tell_now(self, but: str = "") -> None:
+        """Show the messages that have not been shown yet, except one that is reported otherwise."""
+        for note in self._client.model.notes(self._device, self._rev):
+            self._rev = note.rev
+            if note.text != but:
                 say(f"{self._device}: {note.text}")
 
 
 async def _read(client: Client, texts: Sequence[str], timeout: float) -> list[tuple[tuple[str, str], dict[str, Value]]]:
-    """What is to be set, property by property, in the order given."""
+    """What to set, property by property, in the given order."""
     commands: list[tuple[tuple[str, str], dict[str, Value]]] = []
     for text in texts:
         address, equals, value = text.partition("=")
@@ -148,5 +150,5 @@ async def _there(client: Client, device: str, name: str, timeout: float) -> None
     try:
         await client.wait_property(device, name, timeout=timeout)
     except TimedOut:
-        client.need(device, name)  # says which name comes near
+        client.need(device, name)  # says which names are similar
         raise

@@ -20,10 +20,10 @@ EXAMPLES = """\
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
+    """Run the verb; returns the exit status."""
     parser = common("snapshot", "Print everything, a device, or a property as JSON.", EXAMPLES)
     parser.add_argument("device", nargs="?", help="only this device")
-    parser.add_argument("name", nargs="?", help="only this property of it")
+    parser.add_argument("name", nargs="?", help="only this property of the device")
     parser.add_argument("--compact", action="store_true", help="on one line")
     parser.add_argument("-t", "--timeout", type=seconds, default=3.0, help="seconds to wait for names (default: 3)")
     options = parser.parse_args(arguments)

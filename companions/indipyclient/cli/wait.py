@@ -1,4 +1,4 @@
-"""``indipyclient wait``: wait until something is so."""
+"""``indipyclient wait``: wait until conditions hold."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
+    """Run the verb; returns the exit status."""
     parser = common("wait", "Wait until all conditions hold at the same time.", EXAMPLES)
     parser.add_argument("conditions", nargs="+", metavar="CONDITION", help="ADDRESS, an operator and a value")
     parser.add_argument("-t", "--timeout", type=seconds, help="seconds to wait (default: for ever)")
@@ -44,12 +44,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 class Condition:
-    """One comparison; of numbers when both sides are numbers, else of texts."""
+    """One comparison: of numbers if both sides are numbers, otherwise of text."""
 
     def __init__(self, text: str) -> None:
         match = re.fullmatch(r"\s*(.+?)\s*(==|!=|<=|>=|<|>)\s*(.*?)\s*", text)
         if match is None:
-            raise ValueError(f"no condition: {text!r}; write ADDRESS == VALUE, or != <= >= < >")
+            raise ValueError(f"not a condition: {text!r}; write ADDRESS == VALUE, or != <= >= < >")
         self.pattern: Pattern = parse_pattern(match[1])
         self._operator = match[2]
         self._wanted = match[3]
@@ -57,7 +57,7 @@ class Condition:
             raise ValueError(f"{match[1]!r} names no member")
 
     def holds(self, props: Sequence[Property]) -> bool:
-        """It is so for one of them."""
+        """Whether it holds for one of them."""
         return any(
             self._compare(field_of(prop, name) if name in FIELDS else prop[name].value)
             for prop in props
@@ -81,7 +81,7 @@ async def _wait(options: argparse.Namespace) -> int:
             async with asyncio.timeout(options.timeout):
                 await _until(client, conditions)
         except TimeoutError:
-            say(f"not so in {options.timeout:g} s: {' and '.join(options.conditions)}")
+            say(f"not true within {options.timeout:g} s: {' and '.join(options.conditions)}")
             return Status.TIMED_OUT
         if not options.quiet:
             for condition in conditions:
@@ -92,7 +92,7 @@ async def _wait(options: argparse.Namespace) -> int:
 
 
 async def _until(client: Client, conditions: Sequence[Condition]) -> None:
-    """Look at every change, and not at what is left of several: a state may last for a moment only."""
+    """Examine every change, and not only the result of several: a state may last only for a moment."""
     async with client.tap(limit=100_000) as tap:
         known = {prop.key: prop for prop in client.model if not client.is_stale(prop)}
         session = client.model.session
@@ -102,10 +102,10 @@ async def _until(client: Client, conditions: Sequence[Condition]) -> None:
                 known = {prop.key: prop for prop in client.model if not client.is_stale(prop)}
                 session = client.model.session
             elif change.prop is not None:
-                if change.prop.session > session:  # what was known before may not be so any more
+                if change.prop.session > session:  # what was known before may no longer hold
                     session = change.prop.session
                     known.clear()
-                if change.prop.session == session:  # else its members are what they were before the loss
+                if change.prop.session == session:  # otherwise its members have the values from before the loss
                     known[change.prop.key] = change.prop
             elif change.what is What.DELETED:
                 known = {key: prop for key, prop in known.items() if not change.concerns(*key)}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 from collections.abc import Sequence
+from typing import Final
 
 from ..addresses import FIELDS, Pattern, field_of
 from ..client import Client
 from ..model.delta import Delta
-from ..model.properties import Property
+from ..model.properties import Key, Property
+from ..waiting import within
 from .link import Status, client_of, patterns_of, run, say
 from .main import amount, common, seconds
 from .output import lines_of, print_members
@@ -20,16 +20,19 @@ EXAMPLES = """\
   indipyclient watch 'Telescope.EQUATORIAL_EOD_COORD.*' --every 1 --json
   indipyclient watch 'Dome.*._STATE' --for 60 --count 10"""
 
+GONE: Final = 10_000
+"""Deleted properties and members that are remembered, for what is defined again."""
+
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
-    parser = common("watch", "Print values now, and again when they change.  The connection is kept up.", EXAMPLES)
+    """Run the verb; returns the exit status."""
+    parser = common("watch", "Print values now, and again when they change.  A lost connection is restored.", EXAMPLES)
     parser.add_argument("addresses", nargs="*", metavar="ADDRESS", help="what to print (default: everything)")
-    parser.add_argument("--every", type=seconds, default=0.0, help="seconds between two prints at least (default: 0)")
-    parser.add_argument("--count", type=amount, help="end after so many lines")
-    parser.add_argument("--for", type=seconds, dest="duration", help="end after so many seconds")
-    parser.add_argument("--changes", action="store_true", help="leave out what there is now")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--every", type=seconds, default=0.0, help="minimum seconds between two prints (default: 0)")
+    parser.add_argument("--count", type=amount, help="end after this many lines")
+    parser.add_argument("--for", type=seconds, dest="duration", help="end after this many seconds")
+    parser.add_argument("--changes", action="store_true", help="leave out the first value of each member")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     options = parser.parse_args(arguments)
     return run(lambda: _watch(options))
 
@@ -37,22 +40,19 @@ def main(arguments: Sequence[str]) -> int:
 async def _watch(options: argparse.Namespace) -> int:
     patterns = patterns_of(options.addresses)
     printed = 0
-    known: dict[tuple[str, str, str], str] = {}
-    async with client_of(options, reconnect=True) as client:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(options.duration):
-                async for delta in client.changes(interval=options.every, initial=True):
-                    _tell_link(client, delta)
-                    for prop in delta.properties:
-                        members = _new_ones(prop, patterns, known)
-                        if options.changes and delta.is_new(prop):
-                            continue
-                        if options.count is not None:
-                            members = members[: options.count - printed]
-                        print_members(prop, members, options.json)
-                        printed += len(members)
-                    if options.count is not None and printed >= options.count:
-                        break
+    seen = _Seen(patterns)
+    async with client_of(options, reconnect=True) as client, within(options.duration):
+        async for delta in client.changes(interval=options.every, initial=True):
+            _tell_link(client, delta)
+            seen.forget(client, delta)
+            for prop in delta.properties:
+                members = seen.news(prop, options.changes)
+                if options.count is not None:
+                    members = members[: options.count - printed]
+                print_members(prop, members, options.json)
+                printed += len(members)
+            if options.count is not None and printed >= options.count:
+                break
     return Status.DONE if printed else Status.NOT_FOUND
 
 
@@ -61,16 +61,44 @@ def _tell_link(client: Client, delta: Delta) -> None:
         say(client.status.reason or "the connection is lost")
 
 
-def _new_ones(prop: Property, patterns: Sequence[Pattern], known: dict[tuple[str, str, str], str]) -> list[str]:
-    """The members that have another value, or state, than was last seen."""
-    found = []
-    for name in lines_of(patterns, prop):
+class _Seen:
+    """What has been seen so far, whether it was printed or not; of texts, which may be long, only the hash.
+
+    Args:
+        patterns: Which members to look at.
+    """
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = patterns
+        self.known: dict[Key, dict[str, int]] = {}
+        self.gone: dict[Key, dict[str, int]] = {}  # deleted last: a driver that starts again defines it anew
+
+    def forget(self, client: Client, delta: Delta) -> None:
+        """What was seen of properties that are gone."""
+        if delta.reset or delta.deleted:
+            for key in [key for key in self.known if client.get(*key) is None]:
+                self.gone[key] = self.known.pop(key)
+            excess = sum(map(len, self.gone.values())) + len(self.gone) - GONE
+            while excess > 0:
+                excess -= len(self.gone.pop(next(iter(self.gone)))) + 1
+
+    def news(self, prop: Property, only_changes: bool) -> list[str]:
+        """The members whose value or state has changed since they were last seen.
+
+        Args:
+            prop: The property as it is now.
+            only_changes: Leave out what is seen for the first time, or again after its property was deleted, unless it
+                has changed meanwhile.
+        """
+        gone = self.gone.pop(prop.key, {})
+        before = self.known.get(prop.key, gone if only_changes else {})
+        now = {name: hash(self._text(prop, name)) for name in lines_of(self._patterns, prop)}
+        self.known[prop.key] = now
+        return [name for name, text in now.items() if before.get(name, text if only_changes else None) != text]
+
+    @staticmethod
+    def _text(prop: Property, name: str) -> str:
         if name in FIELDS:
-            value = field_of(prop, name)
-        else:
-            member = prop[name]
-            value = f"{prop.state}{prop.timestamp if member.data is not None else ''}{member.value}"
-        if known.get((*prop.key, name)) != value:
-            known[(*prop.key, name)] = value
-            found.append(name)
-    return found
+            return field_of(prop, name)
+        member = prop[name]
+        return f"{prop.state}{prop.timestamp if member.data is not None else ''}{member.value}"

@@ -1,1 +1,1 @@
-"""Images as people see them: FITS files read, stretched and made PNG files, by the standard library."""
+"""Images for display: FITS files are read, stretched and turned into PNG files, with the standard library."""

@@ -1,4 +1,4 @@
-"""FITS files: what their headers say, and where the pixels of their image are.  Pure."""
+"""FITS files: the content of their headers, and where the pixels of their image are.  Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ CARD: Final = 80
 BLOCKS: Final = 100
 """Of one header."""
 UNITS: Final = 20
-"""Header and data units that are looked at."""
+"""The most header and data units that are examined."""
 PIXELS: Final = 200_000_000
 INFLATED: Final = 512 << 20
+MEMBERS: Final = 1 << 16
+"""Of a gzip file that are looked at: as many as 4 GiB in the blocks of ``bgzip``."""
+GZIP: Final = b"\x1f\x8b"
+_PIECE: Final = 1 << 16
 SIZES: Final = {8: 1, 16: 2, 32: 4, -32: 4, -64: 8}
 """The bytes of a pixel, for each BITPIX."""
 
 
 class NoImage(ValueError):
-    """There is nothing to be shown, or the file lies; the text says why."""
+    """There is nothing to show, or the file is inconsistent; the text says why."""
 
 
 @dataclass(slots=True)
@@ -53,44 +57,55 @@ class Fits:
 
 
 def inflated(data: bytes | memoryview, format: str) -> bytes | memoryview:
-    """The bytes, no longer compressed.
+    """The bytes, decompressed.
 
     Raises:
         NoImage: They cannot be inflated, or are too many.
     """
     if not _is_packed(data, format):
         return data
-    inflater = zlib.decompressobj(wbits=47)
-    found = bytearray()
-    try:
-        for begin in range(0, len(data), 1 << 20):
-            piece = bytes(data[begin : begin + (1 << 20)])
-            while piece:
-                found += inflater.decompress(piece, 1 << 22)
-                piece = inflater.unconsumed_tail
-                if len(found) > INFLATED:
-                    raise NoImage(f"it holds more than {INFLATED >> 20} MiB")
-    except zlib.error as error:
-        raise NoImage(f"it is not compressed as it says: {error}") from None
-    return bytes(found)
+    found = _inflate(memoryview(data), INFLATED + 1)
+    if len(found) > INFLATED:
+        raise NoImage(f"it holds more than {INFLATED >> 20} MiB")
+    return memoryview(found)
 
 
 def beginning(data: bytes | memoryview, format: str) -> bytes | memoryview:
-    """The first bytes of a file, no longer compressed: enough for a header.
+    """The first bytes of a file, decompressed: enough for a header.
 
     Raises:
         NoImage: They cannot be inflated.
     """
     if not _is_packed(data, format):
         return data
+    return memoryview(_inflate(memoryview(data)[: 1 << 20], BLOCKS * BLOCK))
+
+
+def _inflate(data: memoryview, most: int) -> bytearray:
+    """The first bytes of all members of a gzip file, as ``bgzip`` and ``cat`` make them, or of a zlib stream."""
+    found = bytearray()
+    inflater = zlib.decompressobj(wbits=47)
+    place, members = 0, 1
     try:
-        return zlib.decompressobj(wbits=47).decompress(bytes(data[: 1 << 20]), BLOCKS * BLOCK)
+        while place < len(data) and len(found) < most:
+            piece: bytes | memoryview = data[place : place + _PIECE]
+            place += len(piece)
+            while piece and len(found) < most:
+                found += inflater.decompress(piece, min(1 << 22, most - len(found)))
+                piece = inflater.unconsumed_tail
+            if inflater.eof:
+                place -= len(inflater.unused_data)
+                if bytes(data[place : place + 2]) != GZIP or members >= MEMBERS:  # the rest is padding
+                    break
+                inflater = zlib.decompressobj(wbits=47)
+                members += 1
     except zlib.error as error:
         raise NoImage(f"it is not compressed as it says: {error}") from None
+    return found
 
 
 def _is_packed(data: bytes | memoryview, format: str) -> bool:
-    return format.endswith((".z", ".gz")) or bytes(data[:2]) == b"\x1f\x8b"
+    return format.endswith((".z", ".gz")) or bytes(data[:2]) == GZIP
 
 
 def open_fits(data: bytes | memoryview, *, whole: bool = True) -> Fits:
@@ -98,10 +113,10 @@ def open_fits(data: bytes | memoryview, *, whole: bool = True) -> Fits:
 
     Args:
         data: The file.
-        whole: All pixels must be there, and no more than can be shown.
+        whole: All pixels must exist, and not be more than can be shown.
 
     Raises:
-        NoImage: There is none, or it says what cannot be.
+        NoImage: There is none, or the header is inconsistent.
     """
     if bytes(data[:9]) != b"SIMPLE  =":
         raise NoImage("this is not a FITS file")
@@ -162,7 +177,7 @@ def _integer(values: dict[str, str], keyword: str, low: int, high: int) -> int:
     try:
         number = int(text[:24])
     except ValueError:
-        raise NoImage(f"{keyword} is no number: {text[:20]!r}") from None
+        raise NoImage(f"{keyword} is not a number: {text[:20]!r}") from None
     if not low <= number <= high:
         raise NoImage(f"{keyword} is {number}")
     return number

@@ -1,4 +1,4 @@
-"""The image of a FITS file as a stretched picture, with what an observer looks for in it.  Pure."""
+"""The image of a FITS file as a stretched picture, with the facts that an observer needs.  Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Picture:
         height: Rows.
         channels: 1 for grey, 3 for colours.
         pixels: Row by row from the top.
-        facts: What there is to say of the image.
+        facts: Facts about the image.
     """
 
     width: int
@@ -62,7 +62,7 @@ def _physical(fits: Fits) -> Callable[[float], float]:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """From values to brightness."""
+    """Maps values to brightness."""
 
     low: float
     reach: float
@@ -70,7 +70,7 @@ class _Stretch:
 
     def grey(self, value: float) -> int:
         x = (value - self.low) / self.reach
-        if not x > 0:  # nor is it a number
+        if not x > 0:  # it is not a number either
             return 0
         if x >= 1:
             return 255
@@ -78,7 +78,7 @@ class _Stretch:
 
 
 def _stretch(values: list[float]) -> tuple[_Stretch, dict[str, Any]]:
-    """Sky to a quarter of the brightness, stars to the top: a midtones curve, as viewers of images have it."""
+    """Lift the sky to a quarter of the brightness: a midtones curve, as in image viewers."""
     if not values:
         return _Stretch(0.0, 1.0, 0.5), {}
     ordered = sorted(values)
@@ -123,10 +123,10 @@ def picture_of(
         format: Its suffixes.
         columns: The most pixels that a row of the picture may have.
         rows: The most rows that it may have.
-        crop: Instead of the whole a square of so many pixels around a place, one to one: x, y and size.
+        crop: Instead of the whole image, a square around a point, one to one: x, y and size in pixels.
 
     Raises:
-        NoImage: There is none that can be shown.
+        NoImage: There is no image that can be shown.
     """
     view = memoryview(inflated(data, format))
     fits = open_fits(view)
@@ -190,7 +190,7 @@ def _offset(bayer: str, colour: str) -> tuple[int, int]:
 
 
 def _ends(grid: list[Sequence[float]], physical: Callable[[float], float]) -> tuple[float, float]:
-    """The least and the largest value of the rows that were looked at."""
+    """The smallest and the largest value of the rows that were examined."""
     known = [physical(raw) for row in grid for raw in (min(row), max(row))]
     known = [value for value in known if math.isfinite(value)]
     return (min(known), max(known)) if known else (math.nan, math.nan)
@@ -205,7 +205,7 @@ def _sampled(grid: list[Sequence[float]], physical: Callable[[float], float]) ->
 
 def _painter(fits: Fits, stretch: _Stretch, physical: Callable[[float], float]) -> Callable[[Sequence[float]], bytes]:
     if fits.bits in (8, 16):
-        # Negative values stand at the end, where a negative index finds them.
+        # Negative values are at the end, where a negative index finds them.
         half, whole = (1 << 15, 1 << 16) if fits.bits == 16 else (256, 256)
         table = bytes([stretch.grey(physical(raw if raw < half else raw - whole)) for raw in range(whole)])
         if fits.bits == 8:

@@ -12,7 +12,7 @@ _MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
 
 def kind_of(data: bytes | memoryview) -> str:
-    """What a browser can show as it is, by how it begins: ``image/png``, ``image/jpeg``, or ""."""
+    """The type of a file that a browser can show, by its first bytes: ``image/png``, ``image/jpeg``, or ""."""
     head = bytes(data[:8])
     if head == _MAGIC:
         return "image/png"
@@ -20,7 +20,7 @@ def kind_of(data: bytes | memoryview) -> str:
 
 
 def encode(width: int, height: int, channels: int, pixels: bytes) -> bytes:
-    """A picture of 8 bits a channel, grey or in colours."""
+    """A PNG file of a picture with 8 bits per channel, grey or in colour."""
     stride = width * channels
     packer = zlib.compressobj(1)
     pieces = [packer.compress(b"\0" + pixels[y * stride : (y + 1) * stride]) for y in range(height)]

@@ -1,4 +1,4 @@
-"""Previews, each made by a process of its own and kept as long as there is room."""
+"""Previews, each made by a separate process and kept while there is room."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, Final
 __all__ = ["Preview", "Previews", "PreviewsBusy"]
 
 TIME: Final = 8.0
-"""Seconds that one may take."""
+"""Seconds that a preview may take."""
 _WAITING: Final = 24
 _KEPT: Final = 48 << 20
 LARGEST: Final = 512 << 20
@@ -30,16 +30,16 @@ _START: Final = (
 
 
 class PreviewsBusy(Exception):
-    """Too many wait already."""
+    """Too many previews are already waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One.
+    """A preview.
 
     Attributes:
-        facts: What is known of the image; ``problem`` says why there is no picture.
-        png: The picture; b"" if the file is one already, or there is none.
+        facts: Facts about the image; ``problem`` says why there is no picture.
+        png: The picture; b"" if the file itself can be shown, or there is none.
     """
 
     facts: dict[str, Any]
@@ -47,7 +47,7 @@ class Preview:
 
 
 class Previews:
-    """Makes them, one at a time, and keeps the last ones.
+    """Makes previews, one at a time, and keeps the last ones.
 
     Args:
         in_thread: Calls a function in a thread, as :func:`asyncio.to_thread` does.
@@ -63,7 +63,7 @@ class Previews:
         self._process: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
-        """Make no more; nobody waits for the one that is being made."""
+        """Make no more; the present one is abandoned."""
         self._closed.set()
         if self._process is not None:
             self._process.kill()
@@ -76,10 +76,10 @@ class Previews:
         """The preview of a file.
 
         Args:
-            key: Stands for the file as it is now.
-            source: Its bytes, or where it is.
+            key: Identifies the file in its present state.
+            source: Its bytes, or its path.
             format: Its suffixes.
-            most: Columns and rows that it has at most.
+            most: The most columns and rows that it may have.
             crop: A part of it, one to one.
 
         Raises:
@@ -107,7 +107,7 @@ class Previews:
         async with self._turn:
             wanted = json.dumps({"format": format[-32:], "most": most, "crop": crop})
             made = await self._in_thread(_run, source, wanted, self._begun)
-        if made.facts.get("problem") == _LATE:  # the machine is busy, which will not always be so
+        if made.facts.get("problem") == _LATE:  # the machine is busy, which is temporary
             return made
         self._known[key] = made
         self._bytes += len(made.png)
@@ -152,7 +152,7 @@ def _run(
                 process.kill()
                 return Preview({"problem": _LATE}, b"")
     head, _, picture = said.partition(b"\n")
-    if process.returncode or not head:  # also in the middle of the picture
+    if process.returncode or not head:  # even in the middle of the picture
         return Preview({"problem": "it takes too much memory or time"}, b"")
     return Preview(json.loads(head), picture)
 

@@ -1,4 +1,4 @@
-"""Makes one preview in a process of its own: the file is its standard input, and it may take so much and no more."""
+"""Makes one preview in a process of its own, with limits: the file is its standard input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CARDS: Final = 500
 def preview(
     data: bytes | memoryview, format: str, most: int, crop: tuple[int, int, int] | None
 ) -> tuple[dict[str, Any], bytes]:
-    """What is known of a file, and a picture of it; b"" where there is none."""
+    """Facts about a file, and a picture of it; b"" if there is none."""
     kind = kind_of(data)
     if kind:
         return {"kind": kind}, b""
@@ -53,7 +53,7 @@ def _bound_oneself() -> None:
 
 
 def main(words: list[str]) -> int:
-    """Read the standard input, and write facts in a line and the picture behind it."""
+    """Read the standard input, and write the facts on a line, followed by the picture."""
     _bound_oneself()
     wanted = json.loads(words[0])
     with mmap.mmap(0, 0, access=mmap.ACCESS_READ) as mapped:
@@ -64,4 +64,4 @@ def main(words: list[str]) -> int:
             sys.stdout.buffer.write(json.dumps(facts).encode() + b"\n" + picture)
             sys.stdout.buffer.flush()
         finally:
-            os._exit(0)  # the views of what is mapped need not be let go one by one
+            os._exit(0)  # views of the mapping need not be released one by one

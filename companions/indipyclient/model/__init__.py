@@ -1,1 +1,1 @@
-"""All that is known of a server, and what has changed: no I/O, no event loop, no clock of its own."""
+"""Everything that is known about a server, and what has changed: no I/O, no event loop, no clock."""

@@ -1,21 +1,26 @@
-"""What a person asks for, checked against the definition and put into a message, before anything is sent."""
+"""Requested values, checked against the definition and put into a message before anything is sent."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from indipydriver.errors import ValueFormatError
+from indipydriver.protocol.limits import Limits
 from indipydriver.protocol.messages import NewVector, OneBlob, OneMember
 from indipydriver.protocol.tags import SwitchRule, VectorKind
-from indipydriver.protocol.values import format_timestamp, getfloat, parse_switch
+from indipydriver.protocol.values import file_format, format_timestamp, getfloat, parse_switch
 
 from ..errors import BadValue, NoSuchMember, NotWritable, WrongKind
 from .properties import Member, Property
 
-__all__ = ["Blob", "Value", "command", "press", "texts"]
+__all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts"]
+
+
+LARGEST: Final = (Limits().blob - Limits().start_tag) // 4 * 3
+"""Bytes of a file that a person may send as a BLOB: with more, servers end the connection."""
 
 
 class Blob(NamedTuple):
@@ -33,16 +38,16 @@ class Blob(NamedTuple):
 
 
 Value = str | float | int | bool | Blob | bytes
-"""What a member can be set to."""
+"""The values to which a member can be set."""
 
 
 def texts(prop: Property, values: Mapping[str, Value]) -> dict[str, str]:
-    """The values as they go over the wire.
+    """The values as they are sent.
 
     Raises:
         NotWritable: The property is read-only.
         NoSuchMember: It has no member of that name.
-        BadValue: A value that it does not take, or nothing to set, or two switches of which one may be On.
+        BadValue: A value is not accepted, there is nothing to set, or two switches are On where only one may be.
     """
     where = f"{prop.device}.{prop.name}"
     if not prop.writable:
@@ -92,7 +97,8 @@ def _number(where: str, member: Member, value: Value) -> str:
         number = getfloat(text if isinstance(value, str) else value)
     except ValueFormatError as error:
         raise BadValue(f"{where}: {error}") from None
-    if not math.isfinite(number) or (isinstance(value, str) and not text):
+    has_digit = not isinstance(value, str) or any(map(str.isdigit, text))  # "-" is 0 to who reads it, and not to people
+    if not math.isfinite(number) or not has_digit:
         raise BadValue(f"{where}: {value!r} is not a number")
     bounds = member.range
     if bounds is not None:
@@ -106,7 +112,7 @@ def _number(where: str, member: Member, value: Value) -> str:
 
 
 def press(prop: Property, name: str) -> dict[str, Value]:
-    """What to set so that this switch goes On, and the others as the rule has it.
+    """What to set so that this switch goes On, and the others follow the rule.
 
     Raises:
         WrongKind: They are not switches.
@@ -126,12 +132,12 @@ def press(prop: Property, name: str) -> dict[str, Value]:
 def command(
     prop: Property, values: Mapping[str, Value], asked: Mapping[str, str], timestamp: datetime | None = None
 ) -> NewVector:
-    """The message: of switches and BLOBs the members that were given, Off before On, else all members (INDI 1.7).
+    """The message: for switches and BLOBs the given members, Off before On, otherwise all members (INDI 1.7).
 
     Args:
-        prop: What is known of it.
-        values: As they were given.
-        asked: The same as :func:`texts` made them.
+        prop: The property as known.
+        values: The values as given.
+        asked: The same values as text, from :func:`texts`.
         timestamp: None for now.
     """
     stamp = format_timestamp(timestamp)

@@ -17,7 +17,7 @@ class Grave(NamedTuple):
 
     Attributes:
         device: Its device.
-        name: Of the property, or None for the whole device.
+        name: The property, or None for the whole device.
         rev: Number of the change.
     """
 
@@ -27,15 +27,15 @@ class Grave(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Human-readable text that came from the server.
+    """Human-readable text from the server.
 
     Attributes:
-        device: Whose, or None for the whole site.
-        name: Of the property that it came with, or None.
-        text: What it says.
+        device: The device, or None for the whole site.
+        name: The property with which it arrived, or None.
+        text: The text.
         timestamp: As it was sent, or None.
         rev: Number of the change.
-        at: When it came, in the clock of the model.
+        at: When it arrived, by the clock of the model.
     """
 
     device: str | None
@@ -61,13 +61,13 @@ def newer(items: Sequence[_Numbered], rev: int) -> list[_Numbered]:
 
 
 class Delta(NamedTuple):
-    """All that has changed between two changes.  Who applies it, deletions first, knows what the model knows.
+    """Everything that has changed since.  A reader that applies it, deletions first, knows what the model knows.
 
     Attributes:
-        epoch: Of the model; numbers of changes of another one mean nothing.
-        since: What the reader knew.
-        rev: What it knows now.
-        reset: It was too long ago to say what was deleted: forget everything, this is all there is.
+        epoch: The epoch of the model; change numbers of another one are meaningless.
+        since: The last change that the reader knew.
+        rev: The last change that it knows now.
+        reset: Deletions since then are not known: forget everything, the delta is complete.
         connected: The link to the server is up.
         session: Which connection this is, counted from 1.
         deleted: In their order.
@@ -89,15 +89,15 @@ class Delta(NamedTuple):
         return self.reset or self.rev > self.since
 
     def is_stale(self, prop: Property) -> bool:
-        """Nobody knows whether it is still so: the link is down, or it has not been defined since it came back."""
+        """Whether it may be out of date: the link is down, or it has not been defined since the link came back."""
         return not self.connected or prop.session != self.session
 
     def is_new(self, prop: Property) -> bool:
-        """It was defined since, perhaps not for the first time."""
+        """Whether it was defined since, though not necessarily for the first time."""
         return self.reset or prop.defined > self.since
 
     def passed(self, prop: Property) -> frozenset[State]:
-        """The states it was in since, the present one included: a short Alert is not lost."""
+        """The states it was in since, including the present one: a short Alert is not lost."""
         return frozenset({prop.state}) if self.reset else prop.passed(self.since)
 
     def of(self, device: str, name: str | None = None) -> Iterator[Property]:
@@ -118,5 +118,5 @@ class Delta(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """It names nothing; the link may have come or gone."""
+        """Whether it names nothing; the state of the link may have changed."""
         return not (self.reset or self.deleted or self.properties or self.notes)

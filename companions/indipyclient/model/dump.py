@@ -18,7 +18,7 @@ __all__ = ["dump_device", "dump_member", "dump_property", "dump_site", "iso", "l
 
 
 def iso(timestamp: str | None) -> str | None:
-    """A timestamp of the wire with its zone; None when there is none to be read."""
+    """A received timestamp with its zone; None if there is none that can be read."""
     time = parse_timestamp(timestamp)
     return time.isoformat(sep="T") if time else None
 

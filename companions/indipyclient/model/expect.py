@@ -3,13 +3,14 @@
 A device does not say which update answers which command, and a mount that tracks sends Ok each second, so the next Ok
 may be older than the command.  The rules:
 
+* A server that does not pass it on, because the connection is read-only, says so.
 * Alert refuses it; Busy acknowledges it, and the next state that is not Busy decides.
 * Without Busy, an update of switches or texts accepts it.
-* A definition is the answer to somebody's request for definitions, perhaps older than the command.  Before Busy it only
-  counts if it says Busy, or has the values that were asked for and were not there before.
-* Without Busy, numbers accept it when they are what was asked for; also when the property was quiet before, as then
+* A definition answers somebody's request for definitions, and may be older than the command.  Before Busy it only
+  counts if it says Busy, or has the requested values and the property did not have them before.
+* Without Busy, numbers accept it if they are the requested ones, or if the property was quiet before, because then
   the update is the answer.  A property that had been sending updates by itself is watched for :data:`GRACE` more
-  seconds, in which Busy may still come.
+  seconds, in which Busy may still arrive.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = ["GRACE", "TELEMETRY", "Confirm", "Expectation", "Verdict", "met", "pa
 GRACE: Final = 2.0
 """Seconds in which a property that sends updates by itself may still say Busy, or Alert, or the value."""
 TELEMETRY: Final = 3.0
-"""A property with an update in so many seconds before the command sends updates by itself."""
+"""A property with an update in this many seconds before the command counts as sending updates by itself."""
 LEAST_PATIENCE: Final = 10.0
 MARGIN: Final = 5.0
 
@@ -36,14 +37,14 @@ MARGIN: Final = 5.0
 class Confirm(StrEnum):
     """What a command waits for."""
 
-    SENT = "sent"  # it has been handed to the system
+    SENT = "sent"  # the command has been handed to the system
     ANSWERED = "answered"  # the device has sent an update
-    SETTLED = "settled"  # it is neither Busy nor in Alert
-    VALUES = "values"  # and the values are those that were asked for
+    SETTLED = "settled"  # the property is neither Busy nor in Alert
+    VALUES = "values"  # and has the requested values
 
 
 class Verdict(StrEnum):
-    """What has come of it."""
+    """The outcome of a command."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -52,13 +53,13 @@ class Verdict(StrEnum):
 
 
 def patience(prop: Property) -> float:
-    """Seconds to wait for the answer: what the device says and some more, at least 10."""
+    """Seconds to wait for the answer: the property's timeout and some more, at least 10."""
     said = number_of(prop.timeout or "")
     return max(LEAST_PATIENCE, said + MARGIN) if math.isfinite(said) else LEAST_PATIENCE
 
 
 def met(prop: Property, values: Mapping[str, str]) -> bool:
-    """The members have these values; numbers within half a step."""
+    """Whether the members have these values; numbers within half a step."""
     return all(name in prop.members and _same(prop.kind, prop.members[name], value) for name, value in values.items())
 
 
@@ -71,21 +72,21 @@ def _same(kind: VectorKind, member: Member, asked: str) -> bool:
 
 
 class Expectation:
-    """Waits for the outcome of one command; fed with what comes, and with the time.
+    """Waits for the outcome of one command; fed with updates and the time.
 
     Args:
         prop: The property as it was before.
-        values: What was asked for, by member, as text.
-        now: The time, in the clock of the model.
+        values: The requested values, by member, as text.
+        now: The time, by the clock of the model.
         timeout: Seconds for everything.
-        confirm: What is waited for.
+        confirm: What to wait for.
 
     Attributes:
-        verdict: None as long as it waits.
-        confirmed: The values are those that were asked for.
+        verdict: None while it waits.
+        confirmed: The values are the requested ones.
         acknowledged: The device has said Busy.
         last: The property as it was last seen.
-        message: What the property said with its last update.
+        message: The message of the property's last update, or of the server that has refused the command.
     """
 
     def __init__(
@@ -103,19 +104,23 @@ class Expectation:
         self.confirmed = False
         self.acknowledged = False
         self.message = ""
-        self.last = prop
         self._confirm = confirm
         self._end = now + timeout
+        self._grace: float | None = None
+        self._in_grace: Verdict = Verdict.ACCEPTED
+        self.before(prop, now)
+
+    def before(self, prop: Property, now: float) -> None:
+        """Take the state of the property before the command is sent; nothing that comes until then answers it."""
+        self.last = prop
         self._telemetry = prop.rev > prop.defined and now - prop.at < TELEMETRY
         self._was_alert = prop.state is State.ALERT
         self._was_busy = prop.state is State.BUSY
         self._was_met = met(prop, self.values)
-        self._grace: float | None = None
-        self._in_grace: Verdict = Verdict.ACCEPTED
 
     @property
     def deadline(self) -> float:
-        """When :meth:`tick` has something to say at the latest."""
+        """The latest time at which :meth:`tick` must be called."""
         return self._end if self._grace is None else min(self._end, self._grace)
 
     def feed(self, prop: Property, message: str | None, now: float, *, defined: bool = False) -> None:
@@ -149,13 +154,19 @@ class Expectation:
         else:
             self._decide(state)
 
+    def refused(self, message: str) -> None:
+        """The server has not passed the command on."""
+        if self.verdict is None:
+            self.verdict = Verdict.REFUSED
+            self.message = message
+
     def deleted(self) -> None:
         """The property is gone."""
         if self.verdict is None:
             self.verdict = Verdict.GONE
 
     def tick(self, now: float) -> None:
-        """So late is it."""
+        """Take note of the time."""
         if self.verdict is None and now >= self.deadline:
             in_time = self._grace is not None and self._grace <= self._end
             self.verdict = self._in_grace if in_time else Verdict.TIMED_OUT

@@ -16,11 +16,11 @@ __all__ = ["Histories", "History", "Point"]
 POINTS: Final = 8 << 20
 """Points of all numbers together, which take 32 bytes each; beyond, no history grows, and there are no new ones."""
 _EMPTY: Final = 20
-"""A history without points takes as much as so many."""
+"""The memory of a history without points, in points."""
 
 
 class Point(NamedTuple):
-    """What a number was in one span of time.
+    """The values of a number in one span of time.
 
     Attributes:
         time: Its beginning, in seconds of the model's clock.
@@ -36,7 +36,7 @@ class Point(NamedTuple):
 
 
 class History:
-    """A ring of points of one number; it takes no more memory than it has points.
+    """A ring of points of one number; its memory grows with the points that it has.
 
     Args:
         points: How many are kept.
@@ -57,7 +57,7 @@ class History:
         return len(self._fields[0])
 
     def add(self, now: float, value: float, may_grow: bool = True) -> bool:
-        """The number has this value now; what is no number is left out.
+        """Note the present value; anything but a number is left out.
 
         Args:
             now: The time.
@@ -65,7 +65,7 @@ class History:
             may_grow: False: it takes no more memory from now on than it does.
 
         Returns:
-            There is a point more.
+            Whether there is one more point.
         """
         if not math.isfinite(value):
             return False
@@ -101,12 +101,17 @@ class Histories:
         points: How many are kept of each; 0 for none.
         span: Seconds that one stands for.
 
+    Raises:
+        ValueError: Fewer than none, or no time.
+
     Attributes:
-        wanted: So many points are kept.
+        wanted: How many points are kept.
     """
 
     def __init__(self, points: int, span: float) -> None:
-        self.wanted = points
+        if not span > 0:
+            raise ValueError(f"a point of a history stands for some time, not for {span!r} s")
+        self.wanted = _amount(points)
         self._span = span
         self._of: dict[tuple[str, str, str], History] = {}
         self._size = 0  # in points
@@ -115,8 +120,12 @@ class Histories:
         return len(self._of)
 
     def keep(self, points: int) -> None:
-        """From now on keep so many; 0 lets go of what there is."""
-        self.wanted = points
+        """Keep this many from now on; 0 drops the existing ones.
+
+        Raises:
+            ValueError: Fewer than none; nothing has changed.
+        """
+        self.wanted = _amount(points)
         if not points:
             self._of.clear()
             self._size = 0
@@ -149,3 +158,9 @@ class Histories:
                 history = self._of.pop((*key, member), None)
                 if history is not None:
                     self._size -= len(history) + _EMPTY
+
+
+def _amount(points: int) -> int:
+    if not points >= 0:  # nan is not
+        raise ValueError(f"a history has 0 points or more, not {points!r}")
+    return points

@@ -1,4 +1,4 @@
-"""How much is kept of what a server says: of BLOBs the newest, and texts up to so many bytes."""
+"""How much is kept of what a server sends: the newest BLOBs, and a limited amount of text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .properties import Definition, Member
 __all__ = ["BLOB_BYTES", "EACH", "TEXT_BYTES", "KeptBlobs", "KeptTexts", "MemberKey", "brief", "held"]
 
 BLOB_BYTES: Final = 512 << 20
-"""Bytes of BLOB data that are kept, the newest of each member; beyond, those that came first are let go."""
+"""Bytes of BLOB data that are kept, the newest of each member; beyond that, the oldest are dropped."""
 
 TEXT_BYTES: Final = 256 << 20
 """Bytes that definitions, values and notes may take; what needs more is ignored and counted."""
@@ -28,7 +28,7 @@ MemberKey = tuple[str, str, str]
 
 
 class KeptBlobs:
-    """Counts their bytes; the data are elsewhere.
+    """Counts the bytes of BLOBs; the data is elsewhere.
 
     Attributes:
         bytes: So many are kept.
@@ -39,7 +39,7 @@ class KeptBlobs:
         self.bytes = 0
 
     def add(self, key: MemberKey, size: int) -> list[MemberKey]:
-        """A member has new data; returns whose have to be let go.  The newest stay, however large."""
+        """Note new data of a member; returns those whose data must be dropped.  The newest stays, however large."""
         self.bytes += size - self._sizes.pop(key, 0)
         self._sizes[key] = size
         gone: list[MemberKey] = []
@@ -70,14 +70,14 @@ class KeptTexts:
         self.bytes = 0
 
     def take(self, more: int) -> bool:
-        """There is room for so many bytes more, which count from now on; what makes it less always has."""
+        """Whether there is room for this many more bytes, which then count; a decrease always fits."""
         fits = more <= 0 or self.has_room(more)
         if fits:
             self.bytes += more
         return fits
 
     def has_room(self, more: int) -> bool:
-        """For so many bytes more."""
+        """Whether there is room for this many more bytes."""
         return self.bytes + more <= TEXT_BYTES
 
 

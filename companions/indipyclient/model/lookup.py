@@ -1,4 +1,4 @@
-"""Finding a property by name, and what to say when it is not there."""
+"""Finding a property by name, and the error if it does not exist."""
 
 from __future__ import annotations
 

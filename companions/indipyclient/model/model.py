@@ -1,4 +1,4 @@
-"""Applies what a server says, numbers the changes, and tells readers what they have not seen."""
+"""Applies what a server sends, numbers the changes, and tells readers what they have not seen."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ from indipydriver.protocol.messages import (
     OneBlob,
     SetVector,
 )
-from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.protocol.tags import VectorKind
 
 from .delta import Delta, Grave, Note, newer
 from .history import Histories, Point
 from .kept import EACH, KeptBlobs, KeptTexts, brief, held
-from .properties import STATES, Definition, Key, Member, Pending, Property
+from .properties import Definition, Key, Member, Pending, Property, entering
 from .site import Device, Site
 
 __all__ = ["Change", "Model", "What"]
 
 MAX_PROPERTIES: Final = 100_000
-"""Properties that are kept; what is defined beyond is ignored and counted."""
+"""Properties that are kept; further definitions are ignored and counted."""
 MAX_DEVICES: Final = 10_000
 GRAVES: Final = 1024
 NOTES: Final = 1000
 NOTES_OF_A_DEVICE: Final = 100
 
-_STATE_INDEX: Final = {state: index for index, state in enumerate(STATES)}
 _new: Final = tuple.__new__  # Member(...) takes twice as long
 
 
@@ -64,7 +63,7 @@ class Change(NamedTuple):
     prop: Property | None
 
     def concerns(self, device: str, name: str) -> bool:
-        """It is of this property, or of something of which that is a part."""
+        """Whether it concerns this property, or something that contains it."""
         of_device, of_name = getattr(self.message, "device", None), getattr(self.message, "name", None)
         return of_device in (None, device) and of_name in (None, name)
 
@@ -80,7 +79,7 @@ class _Record:
 
 
 class Model:
-    """What is known of one server.
+    """What is known about one server.
 
     A reader keeps one integer, the `rev` that it has seen, and asks :meth:`since`.
 
@@ -88,7 +87,10 @@ class Model:
         history: Points that are kept of each number, and 8 million in all; 0 for none.
         span: Seconds that one of them stands for.
         keep_blobs: Keep the data of the newest BLOB of each member, up to 512 MiB in all.
-        values: False: keep only which properties there are, for whoever keeps values elsewhere.
+        values: False: keep only which properties exist, if values are kept elsewhere.
+
+    Raises:
+        ValueError: `history` is negative, or `span` is not positive.
 
     Attributes:
         epoch: Random; two models never share one.
@@ -96,8 +98,8 @@ class Model:
         connected: The link is up.
         session: Which connection it is, counted from 1; 0 before the first.
         unknown: Updates of properties or members that were never defined, and were ignored.
-        refused: What was beyond the bounds, such as 256 MiB of texts, and was ignored.
-        defined_at: When the last definition or deletion came, in the caller's clock.
+        refused: What was beyond the limits, such as 256 MiB of text, and was ignored.
+        defined_at: When the last definition or deletion arrived, by the caller's clock.
     """
 
     def __init__(self, *, history: int = 0, span: float = 1.0, keep_blobs: bool = True, values: bool = True) -> None:
@@ -124,7 +126,7 @@ class Model:
     # What comes in
 
     def apply(self, message: AnyMessage, now: float = 0.0) -> Change | None:
-        """Take what the server said; None when it says nothing of what there is.
+        """Apply a message of the server; None if it changes nothing.
 
         Args:
             message: As decoded.
@@ -175,7 +177,7 @@ class Model:
         if state is None or state is old.state:
             state = old.state
         else:
-            entered = _entered(entered, state, rev)
+            entered = entering(entered, state, rev)
         timestamp = brief(message.timestamp)
         prop = Property(
             old.definition,
@@ -214,7 +216,7 @@ class Model:
                     self._let_go(*key)
 
     def _let_go(self, device: str, name: str, member: str) -> None:
-        """Drop the data of a BLOB; nobody need be told."""
+        """Drop the data of a BLOB, which is not a change."""
         record = self._devices[device]
         prop = record.properties[name]
         members = {**prop.members, member: prop.members[member]._replace(data=None)}
@@ -267,7 +269,7 @@ class Model:
             rev,
             now,
             self.session,
-            entered if old is not None and old.state is message.state else _entered(entered, message.state, rev),
+            entered if old is not None and old.state is message.state else entering(entered, message.state, rev),
             old.pending if old is not None else None,
         )
         self._put(record, prop)
@@ -298,7 +300,7 @@ class Model:
         return Change(What.DELETED, self.rev, message, None)
 
     def _bury(self, device: str, name: str | None) -> bool:
-        """Remove a property, or a device with all of its own; a device without properties is none."""
+        """Remove a property, or a device with all its properties; a device without properties does not exist."""
         record = self._devices[device]
         if name is None:
             gone = list(record.properties)
@@ -349,7 +351,7 @@ class Model:
     # What the client does itself
 
     def set_pending(self, key: Key, pending: Pending | None) -> None:
-        """A command has been sent, or is over; readers see it as a change."""
+        """Note that a command has been sent, or is over; readers see it as a change."""
         record = self._devices.get(key[0])
         prop = record.properties.get(key[1]) if record is not None else None
         if record is not None and prop is not None and prop.pending is not pending:
@@ -357,14 +359,14 @@ class Model:
             self._put(record, replace(prop, pending=pending, rev=self.rev))
 
     def link_made(self) -> None:
-        """The link is up: what is known is stale until it is defined again."""
+        """Note that the link is up: what is known is stale until it is defined again."""
         self.session += 1
         self.connected = True
         self.rev += 1
         self._site = None
 
     def link_lost(self) -> None:
-        """The link is down: everything is stale, and nothing is deleted."""
+        """Note that the link is down: everything is stale, but nothing is deleted."""
         self.connected = False
         self.rev += 1
         self._site = None
@@ -383,13 +385,13 @@ class Model:
 
     @property
     def has_stale(self) -> bool:
-        """Something has not been defined since the link came back."""
+        """Whether anything has not been defined since the link came back."""
         return any(prop.session != self.session for prop in self._by_rev.values())
 
     # What is read
 
     def __len__(self) -> int:
-        """How many properties there are."""
+        """How many properties exist."""
         return len(self._by_rev)
 
     def __iter__(self) -> Iterator[Property]:
@@ -410,7 +412,7 @@ class Model:
         return list(record.properties) if record is not None else []
 
     def is_stale(self, prop: Property) -> bool:
-        """Nobody knows whether it is still so."""
+        """Whether it may be out of date."""
         return not self.connected or prop.session != self.session
 
     def device(self, name: str) -> Device | None:
@@ -419,7 +421,7 @@ class Model:
         return _show(record) if record is not None else None
 
     def site(self) -> Site:
-        """Everything as it is now.  What has not changed is shared with what was returned before."""
+        """Everything as it is now.  Unchanged parts are shared with earlier results."""
         if self._site is None:
             devices = MappingProxyType({name: _show(record) for name, record in self._devices.items()})
             notes = tuple(note for note in self._notes if note.device is None)
@@ -427,11 +429,11 @@ class Model:
         return self._site
 
     def since(self, rev: int, epoch: str | None = None) -> Delta:
-        """What has changed after this number; costs as much as there is.
+        """What has changed after this number; the cost depends on how much that is.
 
         Args:
             rev: What the reader knows; 0 for nothing.
-            epoch: Of the model from which it knows that, if it could be another one.
+            epoch: The epoch of the model from which it knows that, if it may be another one.
         """
         reset = rev < self._forgotten or rev <= 0 or rev > self.rev or (epoch is not None and epoch != self.epoch)
         if reset:
@@ -453,7 +455,7 @@ class Model:
         return self._last
 
     def notes(self, device: str | None = None, since: int = 0) -> list[Note]:
-        """What was said, oldest first; of one device, or everything that is kept."""
+        """The messages that are kept, oldest first, of one device or all."""
         if device is None:
             return list(newer(self._notes, since))
         record = self._devices.get(device)
@@ -462,7 +464,11 @@ class Model:
     # History
 
     def keep_history(self, points: int) -> None:
-        """From now on keep so many points of each number; 0 for none, which lets go of what there is."""
+        """Keep this many points of each number from now on; 0 for none, which drops the existing ones.
+
+        Raises:
+            ValueError: It is negative.
+        """
         self._histories.keep(points)
 
     def history(self, device: str, name: str, member: str) -> list[Point]:
@@ -479,18 +485,6 @@ class Model:
 
 def _weight(note: Note) -> int:
     return EACH + len(note.text)
-
-
-def _entered(before: tuple[int, int, int, int], state: State, rev: int) -> tuple[int, int, int, int]:
-    idle, ok, busy, alert = before
-    index = _STATE_INDEX[state]
-    if index == 0:
-        return rev, ok, busy, alert
-    if index == 1:
-        return idle, rev, busy, alert
-    if index == 2:
-        return idle, ok, rev, alert
-    return idle, ok, busy, rev
 
 
 def _show(record: _Record) -> Device:

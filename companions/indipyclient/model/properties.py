@@ -1,4 +1,4 @@
-"""A property as it was at one moment.  It never changes: an update makes a new one that shares what stayed."""
+"""A property at one moment.  It never changes: an update makes a new one that shares the unchanged parts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,29 @@ from indipydriver.protocol.messages import DefVector
 from indipydriver.protocol.tags import Permission, State, SwitchRule, VectorKind
 from indipydriver.protocol.values import format_number, getfloat, parse_timestamp
 
-__all__ = ["STATES", "Definition", "Key", "Member", "Pending", "Property", "number_of"]
+__all__ = ["STATES", "Definition", "Key", "Member", "Pending", "Property", "entering", "number_of"]
 
 STATES: Final = tuple(State)
 Key = tuple[str, str]
 """Device and property name."""
+_STATE_INDEX: Final = {state: index for index, state in enumerate(STATES)}
+
+
+def entering(before: tuple[int, int, int, int], state: State, rev: int) -> tuple[int, int, int, int]:
+    """For each state the number of the change that last led to it, now that this change has led to this one."""
+    idle, ok, busy, alert = before
+    index = _STATE_INDEX[state]
+    if index == 0:
+        return rev, ok, busy, alert
+    if index == 1:
+        return idle, rev, busy, alert
+    if index == 2:
+        return idle, ok, rev, alert
+    return idle, ok, busy, rev
 
 
 def number_of(text: str) -> float:
-    """The number in a text of the wire; nan if there is none to be read."""
+    """The number in a received text; nan if there is none."""
     try:
         return getfloat(text) if text else math.nan
     except ValueFormatError:
@@ -34,7 +48,7 @@ class Member(NamedTuple):
     Attributes:
         name: Unique in the property.
         label: Human-readable.
-        value: The text of the wire: ``On`` or ``Off``, a state, any text, or a number as it was sent; "" for a BLOB.
+        value: The text as received: ``On`` or ``Off``, a state, any text, or a number; "" for a BLOB.
         format: Of a number: how it is shown; of a BLOB: suffixes such as ``.fits``.
         min: Of a number, as text.
         max: Of a number; a range is meant only when min < max.
@@ -55,12 +69,12 @@ class Member(NamedTuple):
 
     @property
     def number(self) -> float:
-        """The value as a float, also of sexagesimal text; nan if it is not a number."""
+        """The value as a float, even if its text is sexagesimal; nan if it is not a number."""
         return number_of(self.value)
 
     @property
     def on(self) -> bool:
-        """It is a switch that is On."""
+        """Whether it is a switch that is On."""
         return self.value == "On"
 
     @property
@@ -82,7 +96,7 @@ class Member(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """What a definition says, apart from values and state."""
+    """What a definition says, except values and state."""
 
     kind: VectorKind
     device: str
@@ -104,9 +118,9 @@ class Pending(NamedTuple):
     """A command that has been sent and not been answered.
 
     Attributes:
-        values: What was asked for, by member.
-        since: When, in the clock of the model.
-        who: Who asked, for those who show it.
+        values: The requested values, by member.
+        since: When it was sent, by the clock of the model.
+        who: Who sent it, for display.
     """
 
     values: Mapping[str, str]
@@ -122,7 +136,7 @@ class Property:
     ``perm`` and ``rule`` are those of its definition.
 
     Attributes:
-        definition: What it was defined as.
+        definition: Its definition.
         state: Its state.
         members: By name, in the order of the definition.  Not to be changed.
         timeout: Seconds that the device may take for a command, as text; None if it does not say.
@@ -132,7 +146,7 @@ class Property:
         rev: Number of the last change.
         defined: Number of the change that defined it.
         at: When it last changed, in the clock of the model.
-        session: Which connection it is from, counted from 1.
+        session: The connection that it is from, counted from 1.
         entered: For each state the number of the change that last led to it; 0 for never.
         pending: A command that waits for its answer.
     """
@@ -186,7 +200,7 @@ class Property:
 
     @property
     def shown_state(self) -> State:
-        """The state as a person should see it: Busy while a command waits for its answer."""
+        """The state for display: Busy while a command waits for its answer."""
         return State.BUSY if self.pending is not None else self.state
 
     @property
@@ -196,16 +210,16 @@ class Property:
 
     @property
     def writable(self) -> bool:
-        """A client may send values."""
+        """Whether a client may send values."""
         return self.definition.perm is not Permission.READ_ONLY and self.definition.kind is not VectorKind.LIGHT
 
     @property
     def values(self) -> dict[str, str]:
-        """The texts of all members, by name."""
+        """The text of all members, by name."""
         return {name: member.value for name, member in self.members.items()}
 
     def passed(self, since: int) -> frozenset[State]:
-        """The states it has been in after the change with this number, the present one included."""
+        """The states it has been in after the change with this number, including the present one."""
         return frozenset(
             state for state, rev in zip(STATES, self.entered, strict=True) if rev > since or state is self.state
         )

@@ -18,7 +18,7 @@ class Device:
     Attributes:
         name: Its name.
         properties: By name, in the order in which they were defined.
-        notes: The last things it said, oldest first.
+        notes: Its last messages, oldest first.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Device:
 
     @property
     def connected(self) -> bool | None:
-        """The driver is connected to its instrument; None if it does not say (it has no CONNECTION)."""
+        """Whether the driver is connected to its instrument; None if it has no CONNECTION."""
         prop = self.properties.get("CONNECTION")
         member = prop.members.get("CONNECT") if prop else None
         return member.on if member else None
@@ -56,7 +56,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """All that is known of a server at one moment; ``site["Telescope"]`` is that device.
+    """Everything that is known about a server at one moment; ``site["Telescope"]`` is that device.
 
     Attributes:
         devices: By name.
@@ -64,7 +64,7 @@ class Site:
         session: Which connection it is, counted from 1.
         rev: Number of the last change.
         epoch: Of the model.
-        notes: What was said for the whole site, oldest first.
+        notes: Messages for the whole site, oldest first.
     """
 
     devices: Mapping[str, Device]
@@ -80,7 +80,7 @@ class Site:
         return found.properties.get(name) if found else None
 
     def is_stale(self, prop: Property) -> bool:
-        """Nobody knows whether it is still so."""
+        """Whether it may be out of date."""
         return not self.connected or prop.session != self.session
 
     def __getitem__(self, name: str) -> Device:

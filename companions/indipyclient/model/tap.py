@@ -1,4 +1,4 @@
-"""A bounded queue of everything, in order, for a reader who must not miss anything or wants to know what was missed."""
+"""A bounded queue of everything, in order, for readers that must not miss anything without being told."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 def weight(message: AnyMessage, size: int) -> int:
-    """Bytes of memory that a message takes, about.
+    """Approximate bytes of memory that a message takes.
 
     Args:
         message: As decoded.
@@ -48,7 +48,7 @@ class TapQueue(Generic[Item]):
     Attributes:
         lost: Items that were dropped so far.
         delivered: Items that were taken so far.
-        overrun: It was full, and takes nothing any more.
+        overrun: It was full, and accepts nothing any more.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class TapQueue(Generic[Item]):
 
     @property
     def full(self) -> bool:
-        """Who puts more into it should wait, if that is its policy."""
+        """Whether whoever adds to it should wait, if that is its policy."""
         return len(self._items) >= self.limit or self._bytes >= self.limit_bytes
 
     def put(self, item: Item, size: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Which BLOBs are wanted: wishes that outlive a connection."""
+"""Which BLOBs are wanted: requests that outlive a connection."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["BlobWishes"]
 
 
 class BlobWishes:
-    """Says what to send, and when; nothing here sends.
+    """Determines what to send, and when, but sends nothing itself.
 
     Args:
-        default: For devices that nothing was said of.
+        default: The mode for devices without a request.
 
     Attributes:
-        repeat: Wishes are said again when a property is defined.
+        repeat: Requests are sent again when a property is defined.
     """
 
     def __init__(self, default: BlobMode = BlobMode.NEVER) -> None:
@@ -29,9 +29,9 @@ class BlobWishes:
         self._holders: Counter[tuple[str, str | None]] = Counter()
 
     def wish(self, device: str, name: str | None, mode: BlobMode) -> EnableBlob:
-        """From now on; with a name of None for the whole device, which overrides what was said of its properties.
+        """Set a mode; with a name of None for the whole device, which overrides the modes of its properties.
 
-        Streams that are open want them all the same.
+        Open streams keep their requests.
         """
         if name is None:
             for key in [key for key in self._wishes if key[0] == device]:
@@ -40,19 +40,19 @@ class BlobWishes:
         return EnableBlob(device, name, self.wanted(device, name))
 
     def others(self, device: str) -> list[EnableBlob]:
-        """What to say again of its properties when something was said of the whole device, which overrides it."""
+        """What to send again for its properties after a mode for the whole device, which overrides theirs."""
         names = {name: None for of, name in (*self._wishes, *self._holders) if of == device and name is not None}
         return [EnableBlob(device, name, self.wanted(device, name)) for name in names]
 
     def hold(self, device: str, name: str | None) -> EnableBlob | None:
-        """A stream needs them; what to send, unless they come already."""
+        """Note that a stream needs them; returns what to send, unless they are already enabled."""
         self._holders[device, name] += 1
         if self.mode(device, name) is not BlobMode.NEVER and not self._forbidden(device, name):
             return None
         return EnableBlob(device, name, self.wanted(device, name))
 
     def release(self, device: str, name: str | None) -> EnableBlob | None:
-        """A stream has ended; what to send if it was the last one."""
+        """Note that a stream has ended; returns what to send if it was the last one."""
         key = (device, name)
         self._holders[key] -= 1
         if self._holders[key] > 0:
@@ -64,15 +64,15 @@ class BlobWishes:
         return EnableBlob(device, name, wanted)
 
     def _forbidden(self, device: str, name: str | None) -> bool:
-        """Of a whole device: some of its properties are not wanted but for streams, so that something must be said."""
+        """Whether some properties of a device are wanted only for streams, so that a mode must be sent."""
         return name is None and any(of == device and mode is BlobMode.NEVER for (of, _), mode in self._wishes.items())
 
     def mode(self, device: str, name: str | None) -> BlobMode:
-        """What was said of it."""
+        """The mode that was set for it."""
         return self._wishes.get((device, name)) or self._wishes.get((device, None)) or self.default
 
     def wanted(self, device: str, name: str | None) -> BlobMode:
-        """What holds: streams that are open want them too."""
+        """The effective mode, including open streams."""
         mode = self.mode(device, name)
         if mode is BlobMode.NEVER and (self._holders[device, name] > 0 or self._holders[device, None] > 0):
             return BlobMode.ALSO

@@ -1,1 +1,1 @@
-"""What a server said, written to a file and served again: see the reference page on recordings for the form."""
+"""What a server sent, written to a file and served again; the reference page on recordings describes the format."""

@@ -24,15 +24,15 @@ FLUSH_EVERY: Final = 5.0
 """Seconds of a recording that a crash may cost."""
 
 LONGEST_LINE: Final = 16 << 20
-"""Bytes: more than an element of INDI has."""
+"""Bytes; no INDI element is as long."""
 
 
 class Line(NamedTuple):
-    """One thing that was said.
+    """One recorded message.
 
     Attributes:
         t: Seconds since the beginning.
-        message: What.
+        message: The message.
     """
 
     t: float
@@ -44,26 +44,26 @@ def _folder_of(path: Path) -> Path:
 
 
 class Writer:
-    """Writes a recording; to be closed.
+    """Writes a recording; it must be closed.
 
     Args:
-        path: The file; it must not be there yet, nor its folder with BLOBs.
+        path: The file; neither it nor its folder of BLOBs may exist yet.
         server: Which server is recorded, for the header.
 
     Attributes:
         lines: Written so far.
         blobs: Written so far.
-        lost: Messages that came faster than they could be written, and are missing.
+        lost: Messages that are missing because they arrived faster than they could be written.
 
     Raises:
-        FileExistsError: It is there already, or its folder with BLOBs.
+        FileExistsError: The file or its folder of BLOBs exists already.
         OSError: It cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], server: str) -> None:
         self.path = Path(path)
         folder = _folder_of(self.path)
-        if folder.is_dir() and next(folder.iterdir(), None) is not None:  # of a recording that was moved, perhaps
+        if folder.is_dir() and next(folder.iterdir(), None) is not None:  # perhaps of a recording that was moved
             raise FileExistsError(errno.EEXIST, "there are BLOBs of another recording", str(folder))
         self.lines = 0
         self.blobs = 0
@@ -74,7 +74,7 @@ class Writer:
         self._write(header(server, datetime.now(UTC).isoformat(timespec="milliseconds")))
 
     def add(self, t: float, message: AnyMessage | LinkChange) -> None:
-        """Add what was said, so many seconds after the beginning.
+        """Add a message, this many seconds after the beginning.
 
         Raises:
             OSError: It cannot be written.
@@ -115,17 +115,17 @@ class Writer:
 
 
 class Recording:
-    """A recording to be read.  One that was cut off, by a crash, counts up to there.
+    """A recording to read.  If it was cut off by a crash, it is valid up to that point.
 
     Args:
         path: The file.
 
     Attributes:
         server: Which server was recorded.
-        started: When, as ISO time in UTC.
+        started: When it was started, as an ISO time in UTC.
 
     Raises:
-        ValueError: It is no recording, or of a newer version than this program knows.
+        ValueError: It is not a recording, or of a newer version than this program knows.
         OSError: It cannot be read.
     """
 
@@ -133,7 +133,7 @@ class Recording:
         self.path = Path(path)
         first = next(self._objects(), None)
         if not isinstance(first, dict) or first.get("format") != FORMAT:
-            raise ValueError(f"{self.path} is no recording")
+            raise ValueError(f"{self.path} is not a recording")
         if first.get("version") != VERSION:
             raise ValueError(f"{self.path} is of version {first.get('version')}, and {VERSION} can be read")
         self.server: str = str(first.get("server", ""))
@@ -143,7 +143,7 @@ class Recording:
         """Line by line, from the beginning.
 
         Raises:
-            ValueError: A line is none.
+            ValueError: A line is not valid.
         """
         lines = self._objects()
         next(lines, None)
@@ -164,7 +164,7 @@ class Recording:
                 except (EOFError, zlib.error):  # cut off
                     return
                 except gzip.BadGzipFile:
-                    raise ValueError(f"{self.path} is no recording") from None
+                    raise ValueError(f"{self.path} is not a recording") from None
                 if not line.endswith(b"\n"):
                     if len(line) == LONGEST_LINE:
                         raise ValueError(f"{self.path} has a line of more than {LONGEST_LINE} bytes")
@@ -172,13 +172,13 @@ class Recording:
                 try:
                     yield json.loads(line)
                 except (ValueError, RecursionError):
-                    raise ValueError(f"{self.path} has a line that is no JSON") from None
+                    raise ValueError(f"{self.path} has a line that is not JSON") from None
 
     def _load(self, name: str) -> bytes:
-        """The bytes of a BLOB; b"" if they are not there.  Its folder is not left, whatever the recording says."""
+        """The bytes of a BLOB; b"" if they are missing.  Paths that lead out of its folder are ignored."""
         folder = _folder_of(self.path)
         path = folder / Path(name).name
         try:
             return path.read_bytes()
-        except (OSError, ValueError):  # or what cannot be a name
+        except (OSError, ValueError):  # or an invalid name
             return b""

@@ -1,4 +1,4 @@
-"""The form of a recording: one JSON object a line.  Messages to objects and back, without any I/O.
+"""The format of a recording: one JSON object per line.  Messages to objects and back, without any I/O.
 
 The first line is the header; each other has ``t``, seconds since the beginning, and ``op``: ``def``, ``set``, ``del``,
 ``message``, or ``link`` when the connection came or went.  Everything else is named as in INDI; what INDI leaves out,
@@ -29,7 +29,7 @@ VERSION: Final = 1
 
 
 class LinkChange(NamedTuple):
-    """The connection came or went.
+    """The connection was established or lost.
 
     Attributes:
         connected: It is up now.
@@ -44,10 +44,10 @@ def header(server: str, started: str) -> dict[str, Any]:
 
 
 def to_dict(message: AnyMessage | LinkChange, save: Callable[[OneBlob], str]) -> dict[str, Any] | None:
-    """One line, without its time; None for what is not recorded.
+    """One line, without its time; None for messages that are not recorded.
 
     Args:
-        message: What was said.
+        message: The message.
         save: Writes the data of a BLOB, and returns the path for ``file``.
     """
     if isinstance(message, LinkChange):
@@ -102,14 +102,14 @@ def _one(member: OneMember | OneBlob, save: Callable[[OneBlob], str]) -> dict[st
 
 
 def from_dict(found: dict[str, Any], load: Callable[[str], bytes]) -> AnyMessage | LinkChange:
-    """What a line says.
+    """The message of a line.
 
     Args:
         found: The line.
-        load: The bytes of a ``file``; b"" if they are not there.
+        load: Returns the bytes of a ``file``; b"" if they are missing.
 
     Raises:
-        ValueError: It is none of the form.
+        ValueError: It does not have this format.
     """
     try:
         return _READERS[found["op"]](found, load)

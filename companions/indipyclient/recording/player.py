@@ -1,4 +1,4 @@
-"""Plays a recording as a driver: what was said is said again, at the time; who asks is answered; commands are taken.
+"""Plays a recording as a driver: messages are sent again at their times, and requests and commands are answered.
 
     python3 -m indipyclient.recording.player FILE [SPEED [loop]]
 
@@ -40,7 +40,7 @@ from .form import LinkChange
 __all__ = ["Player", "answer", "definition"]
 
 UNSENT: Final = 1 << 20
-"""Bytes that wait for the server; with more the playing waits."""
+"""Bytes that may wait for the server; beyond that, playing waits."""
 
 
 def definition(prop: Property) -> DefVector:
@@ -63,7 +63,7 @@ def definition(prop: Property) -> DefVector:
 
 
 def answer(prop: Property, command: NewVector) -> SetVector | None:
-    """What an obedient device would say: the values that were asked for, and Ok; None if it takes no commands."""
+    """The answer of an ideal device: the requested values, and Ok; None if it takes no commands."""
     if not prop.writable or prop.kind is not command.kind or prop.kind is VectorKind.BLOB:
         return None
     values = {one.name: one.value for one in command.members if isinstance(one, OneMember) and one.name in prop.members}
@@ -75,10 +75,10 @@ def answer(prop: Property, command: NewVector) -> SetVector | None:
 
 
 class Player:
-    """One playing of a recording.
+    """Plays a recording once.
 
     Args:
-        lines: What to play.
+        lines: The lines to play.
     """
 
     def __init__(self, lines: Iterator[Line]) -> None:
@@ -90,7 +90,7 @@ class Player:
         self._drained = asyncio.Event()
 
     async def run(self, speed: float) -> None:
-        """Play, and go on answering when it is over, until nobody listens any more."""
+        """Play, and go on answering at the end, until nobody listens any more."""
         self._link.open(self)
         playing = asyncio.create_task(self._play(speed))
         over = asyncio.create_task(self._over.wait())
@@ -109,7 +109,7 @@ class Player:
             if wait > 0:
                 await asyncio.sleep(wait)
             else:
-                await asyncio.sleep(0)  # who asks is answered
+                await asyncio.sleep(0)  # requests are answered
             while self._link.unsent > UNSENT:
                 self._drained.clear()
                 await self._drained.wait()
@@ -119,7 +119,7 @@ class Player:
                 self._say(line.message)
 
     def _link_changed(self, change: LinkChange) -> None:
-        """What was there before the connection was lost is gone until it is defined again."""
+        """Delete everything from before the loss of the connection, until it is defined again."""
         if not change.connected:
             for device in self.model.names():
                 self._say(DelProperty(device, message="the connection was lost here"))
@@ -170,7 +170,7 @@ class Player:
 
 
 def endless(recording: Recording) -> Iterator[Line]:
-    """Again and again, one after the other."""
+    """The lines, again and again."""
     begin = 0.0
     while True:
         last = 0.0
@@ -182,7 +182,7 @@ def endless(recording: Recording) -> Iterator[Line]:
 
 
 def main(arguments: list[str]) -> int:
-    """Play the file that is named."""
+    """Play the named file."""
     recording = Recording(arguments[0])
     speed = float(arguments[1]) if len(arguments) > 1 else 1.0
     loop = arguments[2:] == ["loop"]

@@ -1,4 +1,4 @@
-"""Records what a server says, over the time that a client is connected."""
+"""Records what a server sends while a client is connected."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from indipydriver.protocol.tags import BlobMode, VectorKind
 from ..client import Client
 from ..model.model import What
 from ..streams import Lost
+from ..waiting import within
 from .files import FLUSH_EVERY, Writer
 from .form import LinkChange
 from .player import definition
@@ -18,7 +19,7 @@ from .player import definition
 __all__ = ["record"]
 
 WAITING = 100_000
-"""Messages that wait for the disk."""
+"""Messages that may wait for the disk."""
 
 
 async def record(
@@ -29,14 +30,14 @@ async def record(
     duration: float | None = None,
     progress: Callable[[Writer], None] = lambda writer: None,
 ) -> Writer:
-    """Write what the server says from now on, and at the beginning what there is, until `duration` is over.
+    """Record the present values, and then everything that the server sends, until `duration` is over.
 
     Args:
-        client: Connected.
-        path: The file, which must not be there yet; BLOBs go to a folder beside it, which must be empty.
+        client: A connected client.
+        path: The file, which must not exist yet; BLOBs go to a folder beside it, which must be empty.
         blobs: Ask for the BLOBs of all devices, and record them.
         duration: Seconds; None until it is cancelled or the client is closed.
-        progress: Called now and then.
+        progress: Called from time to time.
 
     Returns:
         What was written.
@@ -62,7 +63,7 @@ async def record(
                 if blobs and prop.kind is VectorKind.BLOB and prop.device not in with_blobs:
                     with_blobs.add(prop.device)
                     await client.enable_blobs(prop.device, None, BlobMode.ALSO)
-        async with asyncio.timeout(duration):
+        async with within(duration):
             while True:
                 try:
                     change = await tap.next()
@@ -79,8 +80,6 @@ async def record(
                     if prop.kind is VectorKind.BLOB and prop.device not in with_blobs:
                         with_blobs.add(prop.device)
                         await client.enable_blobs(prop.device, None, BlobMode.ALSO)
-    except TimeoutError:
-        pass
     finally:
         failed = [task.exception() for task in beside if task.done() and not task.cancelled()]
         for task in beside:
@@ -94,7 +93,7 @@ async def record(
 
 
 async def _flush(writer: Writer) -> None:
-    """Also when nothing more is said."""
+    """Runs even if nothing more is received."""
     while True:
         writer.flush()
         await asyncio.sleep(FLUSH_EVERY)

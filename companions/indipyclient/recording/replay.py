@@ -1,4 +1,4 @@
-"""A recording served again, on an ``IPyServer``; also for tests of clients."""
+"""Serves a recording on an ``IPyServer``, for example for tests of clients."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ async def serve(
 
     Args:
         path: The recording.
-        host: Where to listen.
-        port: On which port; 0 for any.
-        speed: How many seconds of the recording go by in one.
+        host: The address to listen on.
+        port: The port; 0 for any.
+        speed: Seconds of the recording per second.
         loop: Begin again at the end.
         started: Set when clients can connect.
-        told: Gets the port.
+        told: Receives the port.
         stop: Ends it.
 
     Raises:
-        ValueError: It is no recording, or the speed is not above 0.
+        ValueError: It is not a recording, or the speed is not above 0.
         OSError: It cannot be read, or the port is taken.
     """
     from indipyserver import IPyServer  # the only part that needs it
 
     recording = Recording(path)  # to fail here, and not in the driver
     if not speed > 0:
-        raise ValueError(f"the speed is above 0, not {speed}")
+        raise ValueError(f"the speed must be above 0, not {speed}")
     server = IPyServer(host=host, port=port)
     server.add_exdriver(sys.executable, *_player(recording, speed, loop), env={"PYTHONPATH": _paths()})
     running = asyncio.create_task(server.asyncrun())
@@ -89,11 +89,11 @@ def replayed(path: str | os.PathLike[str], *, speed: float = 1.0, loop: bool = F
 
     Args:
         path: The recording.
-        speed: How many seconds of the recording go by in one.
+        speed: Seconds of the recording per second.
         loop: Begin again at the end.
 
     Raises:
-        ValueError: It is no recording.
+        ValueError: It is not a recording.
         OSError: It cannot be read.
     """
     events = asyncio.new_event_loop()

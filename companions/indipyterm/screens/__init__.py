@@ -1,1 +1,1 @@
-"""The screens: panes put together, and what their keys do."""
+"""The screens, composed of panes, and what their keys do."""

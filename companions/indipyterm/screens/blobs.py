@@ -1,4 +1,4 @@
-"""Whether the BLOBs of a property are received, and where they go."""
+"""Whether the BLOBs of a property are received, and where they are saved."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["BlobScreen"]
 
 
 class BlobScreen(Dialog[None]):
-    """The folder is for all BLOBs of the server; receiving is said for each property, or for all."""
+    """The folder is for all BLOBs of the server; receiving is set for each property, or for all."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "receive", "receive or not", show=False, priority=True),
@@ -77,7 +77,7 @@ class BlobScreen(Dialog[None]):
         self.look_again()
 
     def look_again(self) -> None:
-        """Say whether they are received."""
+        """Show whether they are received."""
         on = self._session.receiver.is_receiving(self._prop.key)
         everything = ", as are those of all devices" if on and self._session.receiver.everything else ""
         self._state.put(f"received{everything}" if on else "not received", "ok" if on else "idle")

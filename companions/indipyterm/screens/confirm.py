@@ -1,4 +1,4 @@
-"""A question that is answered by yes or no."""
+"""Questions that are answered by yes or no."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .page import Dialog, Label
 __all__ = ["Confirm", "Leaving"]
 
 SHOWN = 4
-"""Lines of what is unfinished."""
+"""Lines for what is unfinished."""
 
 
 class _Question(Label):
-    """As many lines as it takes, so that nobody answers what cannot be read."""
+    """As many lines as the question needs, so that nobody answers what cannot be read."""
 
     DEFAULT_CSS = "_Question { height: auto; }"
 
@@ -41,15 +41,15 @@ class _Question(Label):
 
 
 class Confirm(Dialog[bool]):
-    """Yes or no; what is not Yes is No.
+    """Yes or no; anything but Yes is No.
 
     Args:
-        question: What is asked.
-        lapsed: Why there is nothing to ask any more; "" while there is.
+        question: The question.
+        lapsed: Returns why the question is void; "" while it is not.
         settle: Seconds in which it is read; a Yes before was typed for something else.
 
     Attributes:
-        over: Why there is nothing to ask any more, once that was so.
+        over: Why the question is void, once it has become so.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -79,7 +79,7 @@ class Confirm(Dialog[bool]):
         self._asked = asyncio.get_running_loop().time()
 
     def look_again(self) -> None:
-        """Is there still something to ask?  If not, that is said, and stays until a person has read it."""
+        """Is the question still valid?  If not, that is shown until the user has read it."""
         self.over = self.over or self._lapsed()
         if self.over:
             self._said.put(self.over)
@@ -97,10 +97,10 @@ class Confirm(Dialog[bool]):
 
 
 class Leaving(Confirm):
-    """The program ends when nothing is unfinished any more, or when the person does not wait for that.
+    """The program ends when nothing is unfinished any more, or when the user does not wait for that.
 
     Args:
-        unfinished: What is not, in words.
+        unfinished: Returns descriptions of what is unfinished.
         settle: Seconds in which it is read; a Yes before was typed for something else.
     """
 
@@ -111,7 +111,7 @@ class Leaving(Confirm):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Label("It ends when nothing of this is left:", "head")
+            yield Label("The program ends when this is finished:", "head")
             yield from self._lines
             yield self._said
             yield Label("y  quit now, and lose it      n  stay", "title")
@@ -122,7 +122,7 @@ class Leaving(Confirm):
         self.set_interval(0.1, self._watch)
 
     def look_again(self) -> None:
-        """Say what is left."""
+        """Show what is left."""
         found = self._unfinished()
         if len(found) > SHOWN:
             found = [*found[: SHOWN - 1], f"and {len(found) - SHOWN + 1} more"]

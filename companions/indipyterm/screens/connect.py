@@ -1,4 +1,4 @@
-"""Which server is to be opened."""
+"""The choice of a server to open."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Recent(Lines, can_focus=False):
 
 
 class ConnectScreen(Dialog[str]):
-    """An address is typed, or chosen from those that were used before."""
+    """An address is typed, or chosen from earlier ones."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "turn(1)", show=False, priority=True),

@@ -35,7 +35,7 @@ __all__ = ["Doing"]
 
 LONG_TEXT = 300
 TWICE = 3.0
-"""Seconds in which the key for abort is to be pressed again."""
+"""Seconds in which the abort key must be pressed again."""
 
 
 class Doing(_Base):
@@ -64,7 +64,7 @@ class Doing(_Base):
         return self.session, *current
 
     def _aimed(self) -> tuple[Session, Property, Member | None] | None:
-        """The same for keys that change something: only what the person could have read."""
+        """The same for keys that change something: only what the user could have read."""
         found = self._here()
         why = self.table.why_not() if found is not None else ""
         if why:
@@ -116,7 +116,7 @@ class Doing(_Base):
             self.show_place()
 
         value = session.edits.of(prop.key).get(member.name, member.value)
-        self.app.push_screen(LongText(f"{prop.label}: {member.label}", value, editable=True), done)
+        self.app.push_screen(LongText(f"{prop.label}: {member.label}", value), done)
 
     def _choose_file(self, session: Session, prop: Property, member: Member) -> None:
         from .files import FileChooser
@@ -155,7 +155,7 @@ class Doing(_Base):
         busy = device is not None and any(p.state is State.BUSY for p in device.properties.values())
         off = prop.name == "CONNECTION" and dict(order).get(prop.key, {}).get("CONNECT") == "Off"
         if off and busy and device is not None and device.connected and self.terminal.settings.ask_before_disconnect:
-            question = f"{prop.device} is Busy. Disconnect it?"  # which nobody expects who has not looked
+            question = f"{prop.device} is Busy. Disconnect it?"  # which would surprise a user who has not looked
             self._confirm(question, press, lambda: order.why_not(session.client), self.table.aim.settle)
         else:
             press()
@@ -163,7 +163,7 @@ class Doing(_Base):
     def _confirm(
         self, question: str, work: Callable[[], object], lapsed: Callable[[], str] = str, settle: float = 0.0
     ) -> None:
-        """Ask; a question about what has changed meanwhile is none any more."""
+        """Ask; the question becomes void if its subject changes."""
         from .confirm import Confirm
 
         def done(yes: bool | None) -> None:
@@ -240,9 +240,9 @@ class Doing(_Base):
 
             self.app.push_screen(ImageScreen(session, prop.key, member.name))
         elif prop.kind is VectorKind.TEXT and member is not None and (len(member.value) > 40 or "\n" in member.value):
-            from .longtext import LongText
+            from .longtext import TextPage
 
-            self.app.push_screen(LongText(f"{prop.label}: {member.label}", member.value, editable=False))
+            self.app.push_screen(TextPage(f"{prop.label}: {member.label}", member.value))
         else:
             from .facts import FactsScreen
 
@@ -324,7 +324,7 @@ class Doing(_Base):
         why = self.table.why_not_device() or session.why_not()
         order = abort_of(session.client, device)
         if not why and not len(order):
-            why = f"{device} has no switch named ABORT that is there now"
+            why = f"{device} has no switch named ABORT now"
         if why:
             self.say(why, bad=True)
             return
@@ -393,7 +393,7 @@ class Doing(_Base):
 
 
 def _here() -> Path:
-    """The current folder; the person's own, where that has gone."""
+    """The current folder; the user's home if that has gone."""
     try:
         return Path.cwd()
     except OSError:

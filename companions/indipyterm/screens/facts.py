@@ -1,4 +1,4 @@
-"""All that is known of a property and a member."""
+"""Everything that is known about a property and a member."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FactsScreen"]
 
 
 class FactsScreen(Page):
-    """The same as the pane at the right of wide terminals."""
+    """The content of the right pane of wide terminals."""
 
     def __init__(self, session: Session, key: tuple[str, str], member: str) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ MOST = 5000
 
 
 class _Files(Lines, can_focus=False):
-    """A folder: its folders first, then its files.  Keys are for the field above, also after a click."""
+    """A folder: its folders first, then its files.  Keys are for the field above, even after a click."""
 
     DEFAULT_CSS = "_Files { height: 12; }"
 
@@ -57,7 +57,7 @@ class _Files(Lines, can_focus=False):
         line = self.scroll_offset.y + event.y
         if line >= len(self.entries):
             return
-        if line != self.at or not self.clicked:  # a double click on a folder is not for what is in it
+        if line != self.at or not self.clicked:  # a double click on a folder must not act on what is in it
             self.at, self.clicked = line, True
             self.recount()
         elif isinstance(self.screen, FileChooser):
@@ -65,7 +65,7 @@ class _Files(Lines, can_focus=False):
 
 
 class FileChooser(Dialog[Path]):
-    """Folders are walked with the arrows and Enter; what is typed filters.
+    """Arrows and Enter walk through folders; typed text filters.
 
     Args:
         folder: Where it begins.
@@ -105,7 +105,7 @@ class FileChooser(Dialog[Path]):
         self._load("")
 
     def on_resize(self, event: events.Resize) -> None:
-        rows = event.size.height  # with what stands around the files; the one that is chosen is to be seen
+        rows = event.size.height  # with the lines around the files; the chosen one must be visible
         room = rows - 7 if rows < LOW else rows * 9 // 10 - 9
         self._files.styles.height = max(min(room, 12), 1)
         self.call_after_refresh(lambda: self._files.keep_in_sight(self._files.at))
@@ -160,7 +160,7 @@ class FileChooser(Dialog[Path]):
     def _entered(self, event: Input.Submitted) -> None:
         if "/" in event.value or event.value.startswith("~"):
             path = self.folder / os.path.expanduser(event.value)
-            if os.path.isdir(path):  # which says False, where Path raises, of a name that is too long or out of reach
+            if os.path.isdir(path):  # returns False, where Path raises, for a name that is too long or out of reach
                 self._enter(path)
             else:
                 self._choose(path)

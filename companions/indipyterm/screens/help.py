@@ -1,4 +1,4 @@
-"""The keys that are in force."""
+"""The keys and what they do."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class HelpScreen(Page):
             found.append(line)
         marks: list[tuple[str, str, str]] = [
             ("=> 12.5", "edit", "typed, not sent"),
-            ("-> 12.5", "sent", "sent, not yet so"),
+            ("-> 12.5", "sent", "sent, but the device does not have it yet"),
             ("(*) ( )", "on", "one of these switches is On"),
             ("[x] [ ]", "on", "each of these switches can be On"),
             ("ALERT", "alert", "states are Idle, Ok, Busy and ALERT"),
-            ("grey", "stale", "the connection is lost; this is how it was"),
+            ("grey", "stale", "the connection is lost; this is the last known value"),
         ]
         found.append([("Marks", "head")])
         found += [[(fit("  " + sign, 20) + " ", style), (text, "")] for sign, style, text in marks]

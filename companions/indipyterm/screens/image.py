@@ -57,7 +57,7 @@ class _Canvas(Widget, can_focus=True):
 
 
 class ImageScreen(Page):
-    """An image that is drawn again when a new one comes."""
+    """An image that is redrawn when a new one arrives."""
 
     def __init__(self, session: Session, key: tuple[str, str], member: str) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class ImageScreen(Page):
         if same or self._is_drawing or columns < 2 or rows < 1:
             return
         self._seen = data, columns, rows
-        self._is_drawing = True  # images may come faster than they are drawn: then the newest is next
+        self._is_drawing = True  # images may arrive faster than they are drawn: then the newest is next
         self.run_worker(self._draw(data, member.format, columns, rows))
 
     async def _draw(self, data: bytes, format: str, columns: int, rows: int) -> None:
@@ -111,7 +111,7 @@ class ImageScreen(Page):
     async def _show(self, data: bytes, format: str, columns: int, rows: int) -> None:
         try:
             _, picture = await asyncio.to_thread(picture_of, data, format, columns, rows * 2)
-        except Exception as error:  # whatever is in it, the program goes on
+        except Exception as error:  # whatever is in it, the program must go on
             self._canvas.put(None)
             self._facts.put(f" no preview: {str(error) or type(error).__name__}", "alert")
             return

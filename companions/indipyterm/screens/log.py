@@ -28,7 +28,7 @@ class _Search(Field):
 
 
 class _Shown(NamedTuple):
-    """A message as it is shown; it is put together once, however often the screen is drawn."""
+    """A message for display; composed once, however often the screen is drawn."""
 
     words: str
     rows: list[list[Piece]]
@@ -50,7 +50,7 @@ def _shown(note: Note, columns: int, now: float) -> _Shown:
 
 
 class LogScreen(Page):
-    """Newest last, as in a file; it stays at the end unless it is scrolled."""
+    """Messages, newest last, as in a file; it stays at the end unless it is scrolled."""
 
     foot = " Esc back   d this device or all   / search   g G first, last"
 

@@ -1,4 +1,4 @@
-"""The screen on which everything happens: devices, their properties, messages."""
+"""The main screen: devices, their properties, messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WIDE, NARROW, LOW = 116, 64, 18
 
 
 class FilterField(Field):
-    """Where words are typed that are looked for."""
+    """The field for words to look for."""
 
     DEFAULT_CSS = "FilterField { display: none; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -165,7 +165,7 @@ class MainScreen(Doing, Screen[None]):
         self.servers.look_again()
 
     def show_place(self) -> None:
-        """What depends on the device, the group, the filter and the cursor."""
+        """Show what depends on the device, the group, the filter and the cursor."""
         session, groups = self.session, self.groups
         devices = session.client.devices if session else {}
         device = devices.get(self.browser.device or "")
@@ -181,7 +181,7 @@ class MainScreen(Doing, Screen[None]):
         self.keys.offer(self._offered(current))
 
     def _offered(self, current: tuple[Property, object] | None) -> list[str]:
-        """The keys that are of use here."""
+        """The keys that are useful here."""
         here: list[str] = []
         if self.session is None:
             here = ["server.connect"]
@@ -202,7 +202,7 @@ class MainScreen(Doing, Screen[None]):
         return [*here, "find.filter", "device.next", "group.1", "view.compact", "view.messages", "app.help", "app.quit"]
 
     def changed(self, session: Session, delta: Delta) -> None:
-        """A server has said something."""
+        """Show changes of a server."""
         if session is not self.session:
             self.servers.look_again()
             return
@@ -227,20 +227,20 @@ class MainScreen(Doing, Screen[None]):
         self.servers.look_again()
 
     def told(self, session: Session, key: Key) -> None:
-        """Something has come of a command."""
+        """Show the outcome of a command."""
         if session is self.session:
             self.table.told(key)
             self.show_place()
             self.status.look_again()
 
     def lost(self, session: Session, key: Key, why: str) -> None:
-        """A BLOB has been lost."""
+        """Report the loss of a BLOB."""
         where = f"{session.name}: " if session is not self.session else ""
         self.say(f"BLOB LOST: {where}{key[0]} {key[1]}: {why}", bad=True)
         self.status.look_again()
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Called each second."""
         if self.session is None:
             return
         self.status.count(asyncio.get_running_loop().time())
@@ -251,7 +251,7 @@ class MainScreen(Doing, Screen[None]):
             self.detail.show(self.session, self.table.current())
 
     def say(self, text: str, *, bad: bool = False) -> None:
-        """Tell the person something, for some seconds."""
+        """Show a message for some seconds."""
         if not self.is_ready:
             return
         self.keys.say(text, bad=bad)
@@ -377,7 +377,7 @@ class MainScreen(Doing, Screen[None]):
         self.groups.display = False
         self.filter_field.display = True
         self.filter_field.value = self.browser.filter.text
-        self.set_focus(self.filter_field)  # at once: what is typed next is not for the table
+        self.set_focus(self.filter_field)  # at once: the next keys are not for the table
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
@@ -399,14 +399,14 @@ class MainScreen(Doing, Screen[None]):
         spot = self.table.current()
         self.browser.filter = parse_filter("")
         self.action_keep_filter()
-        if spot is not None:  # stay with what was found
+        if spot is not None:  # keep what was found
             self.go_to(spot[0], spot[1].name if spot[1] else None)
         else:
             self._show_other()
 
     def action_match(self, steps: int) -> None:
         if not self.browser.filter:
-            self.say("no filter: / looks for something")
+            self.say("no filter: / searches")
             self.table.found_nothing()
             return
         self.browser.turn_property(self.table.sheet, steps)

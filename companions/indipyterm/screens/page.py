@@ -18,7 +18,7 @@ __all__ = ["LOW", "Body", "Dialog", "Label", "Page"]
 
 Result = TypeVar("Result")
 LOW: Final = 18
-"""Rows below which there is no room around what a dialog says."""
+"""Rows below which a dialog has no margin."""
 
 
 class Label(Bar):
@@ -30,7 +30,7 @@ class Label(Bar):
         self.ground = style if style.startswith("bar") else ""
 
     def put(self, text: str, style: str | None = None) -> None:
-        """Say something else."""
+        """Show another text."""
         self.text = text
         self.style = self.style if style is None else style
         self.refresh()
@@ -98,7 +98,7 @@ class Page(Screen[None]):
         self.call_after_refresh(lambda: self.top.put(f" {self.title_text()}"))
 
     def look_again(self) -> None:
-        """Something may have changed."""
+        """Called when something may have changed."""
         self.body.reload()
         self.top.put(f" {self.title_text()}")
 

@@ -19,7 +19,7 @@ __all__ = ["GroupBar", "KeyBar", "ServerBar", "StatusBar"]
 
 
 class StatusBar(Bar):
-    """How the link is, what is wrong, how much comes."""
+    """The state of the link, problems, and the rate of messages."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -29,7 +29,7 @@ class StatusBar(Bar):
         self._alerts: tuple[Session | None, int, int] = (None, 0, 0)
 
     def count(self, now: float) -> None:
-        """Look how many messages have come since the last look."""
+        """Count the messages since the last call."""
         session = self.session
         if session is None:
             return
@@ -92,15 +92,15 @@ class StatusBar(Bar):
 
 
 def _without(reason: str, name: str) -> str:
-    """Why there is no link, without the address that stands beside it."""
+    """Why there is no link, without the address that is shown beside it."""
     return clean(reason.removeprefix(f"{name} ").removeprefix(f"{name}: "))
 
 
 class ServerBar(Bar):
-    """The servers, where there are several."""
+    """The servers, if there are several."""
 
     class Chosen(Message):
-        """Another server is to be shown."""
+        """Asks to show another server."""
 
         def __init__(self, index: int) -> None:
             super().__init__()
@@ -138,7 +138,7 @@ class GroupBar(Bar):
     ground = ""
 
     class Chosen(Message):
-        """A group is to be shown: its number, 0 for all; or the filter is to be edited: -1."""
+        """Asks to show a group, by its number, 0 for all; or to edit the filter: -1."""
 
         def __init__(self, number: int) -> None:
             super().__init__()
@@ -194,7 +194,7 @@ class GroupBar(Bar):
 
 
 class KeyBar(Bar):
-    """The keys of this place; for some seconds what has just happened."""
+    """The keys of this place; for some seconds, a message."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -204,7 +204,7 @@ class KeyBar(Bar):
         self.said_is_bad = False
 
     def say(self, text: str, *, bad: bool = False) -> None:
-        """Say something in the place of the keys."""
+        """Show a message in place of the keys."""
         self.said, self.said_is_bad = clean(text), bad
         self.refresh()
 

@@ -1,4 +1,4 @@
-"""All that is known of the member under the cursor."""
+"""Everything that is known about the member under the cursor."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ __all__ = ["Detail", "greyed", "known"]
 
 
 MINUTES = (1, 2, 5, 10)
-"""Lengths of the sparkline: the first that has room for what is known."""
+"""Lengths of the sparkline: the first that has room for all known values is used."""
 
 
 class Rows:
-    """Lines that are being put together."""
+    """Lines that are being composed."""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
         self.lines: list[list[Piece]] = []
 
     def title(self, label: str, name: str) -> None:
-        """What follows is about this."""
+        """Add a heading."""
         self.lines.append([(shorten(clean(label), self.columns), "head")])
         self.lines.append([(shorten(clean(name), self.columns), "title")])
 
     def add(self, name: str, value: str, style: str = "") -> None:
-        """A fact, unless there is nothing to say."""
+        """Add a fact, unless it is empty."""
         if value:
             self.lines.append([(name.ljust(9), "dim"), (shorten(clean(value), self.columns - 10), style)])
 
 
 def known(session: Session, prop: Property, member: Member | None, columns: int, now: float) -> list[list[Piece]]:
-    """Lines that say all that is known of a property and a member."""
+    """Lines with everything that is known about a property and a member."""
     rows = Rows(columns)
     rows.title(prop.label, prop.name)
     rows.add("device", prop.device)
     rows.add("group", prop.group)
     kind = "BLOB" if prop.kind is VectorKind.BLOB else prop.kind.value.lower()
     rows.add("kind", f"{kind}, {prop.perm}" + (f", {prop.rule}" if prop.rule else ""))
-    old = ", perhaps no longer" if session.client.is_stale(prop) else ""
+    old = ", may be out of date" if session.client.is_stale(prop) else ""
     rows.add("state", f"{prop.state}, {age(now - prop.at)}{old}")
     rows.add("time", (prop.timestamp or "").replace("T", " "))
     rows.add("time-out", f"{prop.timeout} s" if prop.timeout and prop.timeout != "0" else "")
@@ -108,7 +108,7 @@ def _add_history(rows: Rows, session: Session, prop: Property, member: Member, n
 
 
 def greyed(rows: list[list[Piece]]) -> list[list[Piece]]:
-    """The lines of what nobody knows to be still so."""
+    """The lines of facts that may be out of date."""
     return [[(text, "stale") for text, _ in row] for row in rows]
 
 

@@ -32,14 +32,14 @@ class DeviceList(Lines, can_focus=True):
     ]
 
     class Chosen(Message):
-        """Another device is to be shown."""
+        """Asks to show another device."""
 
         def __init__(self, device: str) -> None:
             super().__init__()
             self.device = device
 
     class Entered(Message):
-        """On to the values."""
+        """Asks to move on to the values."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -52,9 +52,9 @@ class DeviceList(Lines, can_focus=True):
         """Show these devices.
 
         Args:
-            session: Of which server.
-            shown: The one with the mark.
-            changed: Those that have changed since; None for all.
+            session: Their server.
+            shown: The device with the mark.
+            changed: Devices that have changed since; None for all.
         """
         self._session, self._shown = session, shown
         self.names = list(session.client.devices) if session else []
@@ -68,7 +68,7 @@ class DeviceList(Lines, can_focus=True):
             self.keep_in_sight(self.names.index(shown), margin=0)
 
     def update_states(self, names: set[str], shown: str | None) -> None:
-        """These devices have changed, or another one is shown."""
+        """Note that these devices have changed, or another one is shown."""
         self._shown = shown
         for name in names & self._states.keys():
             self._states[name] = self._state(name)

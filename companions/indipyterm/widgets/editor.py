@@ -29,9 +29,9 @@ class Field(Input):
 
 
 class ValueEditor(Field):
-    """Where a new value is typed.
+    """The field for a new value.
 
-    When what is edited has gone, it stays where it is and takes all keys, so that none of them is for anything else.
+    When the edited member has gone, the field stays and takes all keys, so that none of them acts on anything else.
     """
 
     DEFAULT_CSS = """
@@ -46,7 +46,7 @@ class ValueEditor(Field):
         """Editing is over.
 
         Attributes:
-            then: ``keep``, ``next``, ``send``, ``leave``, ``blur``; or ``dead`` for a key that does nothing any more.
+            then: ``keep``, ``next``, ``send``, ``leave``, ``blur``; or ``dead`` for a key that no longer has an effect.
         """
 
         def __init__(self, then: str) -> None:
@@ -54,7 +54,7 @@ class ValueEditor(Field):
             self.then = then
 
     class Step(Message):
-        """A step more or less is wanted."""
+        """Asks for one step more or less."""
 
         def __init__(self, steps: int) -> None:
             super().__init__()
@@ -65,11 +65,11 @@ class ValueEditor(Field):
 
     @property
     def dead(self) -> bool:
-        """What was edited has gone."""
+        """Whether the edited member has gone."""
         return self.has_class("-dead")
 
     def die(self) -> None:
-        """What is edited has gone: take no more keys but the one that ends it."""
+        """Note that the edited member has gone: ignore all keys except the one that ends editing."""
         self.add_class("-dead")
 
     def begin(self, value: str) -> None:
@@ -77,17 +77,17 @@ class ValueEditor(Field):
         self.remove_class("-dead")
         self.value = value
         self.display = True
-        self.screen.set_focus(self)  # at once: what is typed next is not for the table
+        self.screen.set_focus(self)  # at once: the next keys are not for the table
         self.action_home()
         self.action_end(True)
 
     def put(self, x: int, y: int, columns: int) -> None:
-        """Stand there."""
+        """Place the field."""
         self.styles.offset = Offset(x, y)
         self.styles.width = max(columns, 4)
 
     def end(self) -> None:
-        """Away."""
+        """Hide the field."""
         self.display = False
 
     def on_key(self, event: events.Key) -> None:
@@ -124,5 +124,5 @@ class ValueEditor(Field):
             self.post_message(self.Step(steps))
 
     def on_blur(self) -> None:
-        if self.display and not self.has_focus and self.app.app_focus:  # else the person looks at another window
+        if self.display and not self.has_focus and self.app.app_focus:  # else the user has switched windows
             self.post_message(self.Done("blur"))

@@ -1,4 +1,4 @@
-"""What all panes share: they draw lines of pieces, and only those that are seen."""
+"""The base of all panes, which draw only the visible lines, made of pieces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Piece = tuple[str, str]
 
 
 def strip_of(pieces: list[Piece], columns: int, table: dict[str, Style], ground: str = "") -> Strip:
-    """A line of exactly so many columns."""
+    """A line of exactly this many columns."""
     strip = Strip([Segment(text, table[style]) for text, style in pieces if text])
     return strip.adjust_cell_length(columns, table[ground])
 
@@ -34,7 +34,7 @@ class Bar(Widget):
         self._drawn: list[Piece] | None = None
 
     def pieces(self) -> list[Piece]:
-        """What it says now."""
+        """Its present content."""
         raise NotImplementedError
 
     def render_line(self, y: int) -> Strip:
@@ -42,7 +42,7 @@ class Bar(Widget):
         return strip_of(self._drawn, self.size.width, styles(self.app.theme), self.ground)
 
     def look_again(self) -> None:
-        """Draw it if it says something else now."""
+        """Redraw it if its content has changed."""
         if not self.display:
             return
         if self._drawn is None or self.pieces() != self._drawn:
@@ -70,7 +70,7 @@ class Lines(ScrollView):
         raise NotImplementedError
 
     def pieces(self, y: int) -> list[Piece]:
-        """What is on a line, counted from the top of all."""
+        """The content of a line, counted from the top."""
         raise NotImplementedError
 
     @property
@@ -85,29 +85,29 @@ class Lines(ScrollView):
         return strip_of(pieces, self.columns, styles(self.app.theme))
 
     def recount(self) -> None:
-        """There are more lines, or fewer, or others."""
+        """Note that the lines have changed."""
         self._painted.clear()
         self.virtual_size = Size(self.columns, self.count())
         self.refresh()
 
     def in_sight(self) -> range:
-        """The lines that are seen."""
+        """The visible lines."""
         top = self.scroll_offset.y
         return range(top, min(top + self.size.height, self.count()))
 
     def redraw(self, first: int, last: int) -> None:
-        """Draw these lines, the last not included, as far as they are seen and say something else than before."""
+        """Redraw these lines, excluding the last, if they are visible and have changed."""
         seen = self.in_sight()
         for y in range(max(first, seen.start), min(last, seen.stop)):
             if self._painted.get(y) != self.pieces(y):
                 self.refresh_line(y)
 
     def look_again(self) -> None:
-        """Draw what has changed because time has passed."""
+        """Redraw what depends on the time."""
         self.redraw(0, self.count())
 
     def keep_in_sight(self, y: int, *, margin: int = 1) -> None:
-        """Scroll so that this line is seen."""
+        """Scroll so that this line is visible."""
         height = self.size.height
         if height <= 0:
             return

@@ -18,7 +18,7 @@ __all__ = ["MessagePane", "note_pieces"]
 
 
 def note_time(note: Note, seconds_ago: float) -> str:
-    """When it was said: the device's own time if it is one, else when it came; UTC."""
+    """The time of a message: the device's own if it is valid, otherwise the time of arrival; UTC."""
     stamp = note.timestamp or ""
     if len(stamp) >= 19 and stamp[10] in "T " and stamp[13] == ":":
         return stamp[11:19]
@@ -41,7 +41,7 @@ _BAD = ("[ERROR]", "[WARN", "error", "fail", "alert", "refused", "cannot", "not 
 
 
 def sounds_bad(note: Note) -> bool:
-    """It tells of trouble, by its words."""
+    """Whether its text reports trouble."""
     text = note.text[:200].lower()
     return any(word.lower() in text for word in _BAD)
 
@@ -52,14 +52,14 @@ class MessagePane(Lines):
     DEFAULT_CSS = "MessagePane { scrollbar-size: 0 0; }"
 
     class Opened(Message):
-        """All of them are wanted."""
+        """Asks for the page of all messages."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._notes: list[Note] = []
 
     def show(self, session: Session | None) -> None:
-        """Those of this server."""
+        """Show the messages of this server."""
         notes = session.client.notes()[-50:] if session else []
         notes.reverse()
         if notes != self._notes:

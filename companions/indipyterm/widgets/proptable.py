@@ -35,13 +35,13 @@ class PropTable(Lines, can_focus=True):
     ]
 
     class Moved(Message):
-        """The cursor is on another member, or other lines are shown."""
+        """Sent when the cursor is on another member, or other lines are shown."""
 
     class Activated(Message):
-        """The member under the cursor was clicked again."""
+        """Sent when the member under the cursor was clicked again."""
 
     class LeftEdge(Message):
-        """There is nothing further to the left."""
+        """Sent when there is nothing further to the left."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -71,7 +71,7 @@ class PropTable(Lines, can_focus=True):
         """Other properties, another width, or other lines of the same.
 
         Args:
-            by_server: The person has not asked for other lines.
+            by_server: The change does not come from the user.
         """
         before = self._picture()
         self._rebuild()
@@ -100,7 +100,7 @@ class PropTable(Lines, can_focus=True):
         self.browser.settle(devices)
         listed = self.browser.listed(devices, session.pinned, self.editing)
         told = session.bad(prop for prop, _ in listed)
-        first = listed[: len(session.pinned) + 1]  # what is pinned comes first
+        first = listed[: len(session.pinned) + 1]  # pinned properties come first
         several = bool(self.browser.filter) or len({prop.device for prop, _ in first}) > 1
         before, self.sheet = (
             self.sheet,
@@ -121,12 +121,12 @@ class PropTable(Lines, can_focus=True):
     def _draw_what_differs(self) -> None:
         for y in self.in_sight():
             if self._painted[y] == self.pieces(y):
-                self._note(y)  # it is on the screen already, whatever its definition says now
+                self._note(y)  # it is already on the screen, whatever its definition says now
             else:
                 self.refresh_line(y)
 
     def _is_as_before(self, before: Sheet) -> bool:
-        """The lines that are seen are those that have been drawn."""
+        """Note that the visible lines have been drawn."""
         seen, sheet = self.in_sight(), self.sheet
         return (
             self.screen.is_current
@@ -138,7 +138,7 @@ class PropTable(Lines, can_focus=True):
         )
 
     def take(self, delta: Delta) -> None:
-        """Something has changed on the server."""
+        """Show changes of the server."""
         session = self.session
         if session is None:
             return
@@ -160,7 +160,7 @@ class PropTable(Lines, can_focus=True):
                 return True
             if here and session.is_bad(prop) != (prop.key in self._told):
                 return True
-        # What matches a filter can depend on values, and is not looked for at each of them.
+        # What matches a filter may depend on values, and is not determined anew for each of them.
         return bool(self.browser.filter and delta.properties) and self._now() - self.built_at > 1.0
 
     def _is_here(self, grave: Grave) -> bool:
@@ -170,7 +170,7 @@ class PropTable(Lines, can_focus=True):
         return bool(self.browser.filter) or self.browser.awaits(prop.device) or prop.key in session.pinned
 
     def told(self, key: Key) -> None:
-        """There is something new to say about a property."""
+        """Show news about a property."""
         session = self.session
         prop = session.client.get(*key) if session else None
         if session is None or prop is None:
@@ -248,7 +248,7 @@ class PropTable(Lines, can_focus=True):
         return super().render_line(y)
 
     def _note(self, y: int) -> None:
-        """The person will see this line."""
+        """Note that the user will see this line."""
         if self._is_shifted:
             self._is_shifted = False
             self.aim.shifted(self._now())
@@ -274,14 +274,14 @@ class PropTable(Lines, can_focus=True):
         self._forget_unseen()
 
     def _lead(self, *, afar: bool = False) -> None:
-        """The cursor is where the person has put it; perhaps among lines that have shifted and are not drawn yet."""
+        """Note that the user has put the cursor here, perhaps among lines that have shifted and are not drawn yet."""
         if self._is_shifted:
             self.aim.shifted(self._now())
         self._aimed = self.browser.spot(self.sheet)
         self.aim.led(self._now(), self._aimed[0][0] if self._aimed is not None else "", afar=afar)
 
     def found_nothing(self) -> None:
-        """The person wanted to be elsewhere, and the cursor has stayed: a key typed on at once is not for here."""
+        """Note that the user wanted to go elsewhere, but the cursor has stayed: the next quick key is not for here."""
         self._lead(afar=True)
 
     def why_not(self) -> str:
@@ -296,17 +296,17 @@ class PropTable(Lines, can_focus=True):
 
     @property
     def can_be_read(self) -> bool:
-        """A key would act on the row under the cursor."""
+        """Whether a key would act on the row under the cursor."""
         spot, current = self.browser.spot(self.sheet), self.current()
         return spot is not None and current is not None and self.aim.is_read(spot, meaning_of(*current), self._now())
 
     def why_not_device(self) -> str:
-        """The same of a key for the whole device."""
+        """The same for a key for the whole device."""
         current = self.current()
         return self._heard(self.aim.why_not_device(current[0].device, self._now())) if current else "nothing is here"
 
     def _heard(self, why: str) -> str:
-        """Who has been told where the cursor is knows it now."""
+        """Note that the user has been told where the cursor is."""
         if why:
             self._aimed = self.browser.stay(self.sheet)
         return why
@@ -334,17 +334,17 @@ class PropTable(Lines, can_focus=True):
         first = y
         found = self.sheet.range_of(self.sheet.lines[y].key)
         if found is not None and y - found[0] < max(self.size.height // 2, 1):
-            first = found[0]  # with its head, where there is room
+            first = found[0]  # with its head, if there is room
         self.keep_in_sight(first)
         self.keep_in_sight(y)
 
     def moves(self, key: str) -> bool:
-        """This key moves the cursor within these lines, and does nothing else."""
+        """Whether this key only moves the cursor within these lines."""
         bound = self.screen.active_bindings.get(key)
         return bound is not None and bound.node is self and bound.binding.action in ("up", "down")
 
     def moved(self) -> None:
-        """The person has moved the cursor, perhaps."""
+        """Note that the user may have moved the cursor."""
         self.browser.stay(self.sheet)
         self._lead()
         self._views.clear()
@@ -353,7 +353,7 @@ class PropTable(Lines, can_focus=True):
         self.post_message(self.Moved())
 
     def move(self, lines: int) -> None:
-        """So many lines down."""
+        """Go down this many lines."""
         self.browser.move(self.sheet, lines)
         self.moved()
 

@@ -31,14 +31,14 @@ class TablePane(Container):
     """
 
     class Say(Message):
-        """Something is to be told."""
+        """Asks to show a message."""
 
         def __init__(self, text: str, *, bad: bool = False) -> None:
             super().__init__()
             self.text, self.bad = text, bad
 
     class SendWanted(Message):
-        """The edits of this property are to be sent."""
+        """Asks to send the edits of this property."""
 
         def __init__(self, session: Session, key: tuple[str, str]) -> None:
             super().__init__()
@@ -57,11 +57,11 @@ class TablePane(Container):
 
     @property
     def editing(self) -> bool:
-        """Something is being typed."""
+        """Whether something is being typed."""
         return self.table.editing is not None
 
     def _target(self) -> tuple[Property, Member] | None:
-        """What is edited, as it is now; None if it has gone, or means something else."""
+        """The edited member as it is now; None if it has gone, or means something else."""
         table = self.table
         if table.editing is None or table.session is None or self.editor.dead:
             return None
@@ -82,9 +82,9 @@ class TablePane(Container):
         """Edit this member."""
         table = self.table
         assert table.session is not None
-        # With the number as the device shows it: a person changes hours and minutes, not fractions.
+        # With the number as the device shows it: users change hours and minutes, not fractions.
         shown = member.shown.strip() if prop.kind is VectorKind.NUMBER else member.value
-        # What would move the cursor is not typed to the terminal; who leaves it so changes nothing.
+        # Control characters are not shown; leaving the text as it is changes nothing.
         value = clean(table.session.edits.of(prop.key).get(member.name, shown))
         self._before, self._meant = value, meaning_of(prop, member)
         self.editor.remove_class("-dead")
@@ -188,7 +188,7 @@ class TablePane(Container):
             else:
                 self._hint(text)
             return
-        if text != self._before:  # else an edit that was there stays as it is, also what cannot be shown of it
+        if text != self._before:  # otherwise an existing edit stays, including what cannot be shown of it
             table.session.edit(prop, member.name, text)
         if then == "next" and self._next(prop, member):
             return
@@ -210,17 +210,17 @@ class TablePane(Container):
 
     @property
     def typed(self) -> bool:
-        """Something has been typed that is not kept yet."""
+        """Whether something has been typed that is not kept yet."""
         return self.editing and not self.editor.dead and self.editor.value != self._before
 
     def put_down(self) -> None:
-        """The person looks at something else: keep what they have typed, if it can be.
+        """Keep what has been typed, if possible, when the user turns to something else.
 
-        An editor that stayed where it is would stand on a line that it is not for.
+        An editor that stayed would be on a line that it is not for.
         """
         if self.editing:
             self._finish("blur")
-        if self.editing:  # what was edited has gone
+        if self.editing:  # the edited member has gone
             self._end()
 
     def _end(self) -> None:

@@ -1,24 +1,39 @@
 """The command: what it prints and how it ends, against servers that answer, refuse, say nothing and go away."""
 
+import argparse
 import asyncio
 import contextlib
+import errno
 import importlib
 import json
 import os
 import re
 import shlex
 import sys
+import threading
+import tracemalloc
 
 import pytest
 
 from examples import camera, stdio_driver, thermostat
-from indipyclient import Client
-from indipyclient.addresses import Endpoint, parse_endpoint
+from indipyclient import BadValue, Client, blobs
+from indipyclient.addresses import Endpoint, parse_endpoint, parse_pattern
+from indipyclient.cli import watch
 from indipyclient.cli.main import VERBS, main
+from indipyclient.cli.set import _Words
 from indipyclient.cli.wait import Condition, _until
+from indipyclient.model.commands import LARGEST
+from indipyclient.model.model import Model
+from indipyclient.waiting import within
+from indipydriver.protocol.encode import encode
+from indipydriver.protocol.limits import Limits
+from indipydriver.protocol.messages import NewVector, OneBlob
+from indipydriver.protocol.tags import VectorKind
+from indipydriver.protocol.values import format_timestamp
 from tests.support import ROOT, asynchronous, eventually, free_port, match, running_server, started
 
 from .scripted import DEFINE, SWITCHES, numbers, scripted
+from .site import define, say
 
 PATH = f"{ROOT / 'companions'}{os.pathsep}{ROOT}"
 
@@ -71,7 +86,7 @@ async def test_get():
         assert (found["value"], found["float"], found["state"]) == ("18", 18.0, "Ok")
         status, out, err = await run("get", "-t", "0.3", "Thermostat.TARGETS.X", port=server.port)
         assert (status, out) == (1, "")
-        assert "nothing is called Thermostat.TARGETS.X" in err
+        assert "nothing is named Thermostat.TARGETS.X" in err
     async with running_server() as server:
         status, out, err = await run("get", "-t", "0.1", port=server.port)
         assert (status, out, err) == (1, "", "indipyclient: nothing is defined\n")
@@ -90,6 +105,151 @@ async def test_names_with_dots_and_values_with_line_ends():
             assert out == "Mount v1\\.2.EQ.R\\.A=1\n"
         _, out, _ = await answering(server, "get", r"Mount v1\.2.T", greeting=(define, text))
         assert out == "Mount v1\\.2.T.A=a\\nb\\u202e\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ("Mount v1.2", ["RA", "D.EC"]),
+        ("Mount v1.2.EQ", ["RA", "D.EC"]),
+        ("Mount v1.2.EQ.RA", ["RA"]),
+        ("Mount v1.2.EQ.D.EC", ["D.EC"]),
+        (r"Mount v1\.2.E*", ["RA", "D.EC"]),
+        ("Mount.E.Q", ["A"]),
+        ("Mount.E.Q.A", ["A"]),
+        ("Mount.NONE.A", []),
+        ("Mount v1", []),
+    ],
+)
+def test_a_dot_that_is_clear_needs_no_backslash(text, members):
+    model = Model()
+    model.apply(define("Mount v1.2", "EQ", **{"RA": 1, "D.EC": 2}))
+    model.apply(define("Mount", "E.Q", A=1))
+    model.apply(define("Mount.E", "OTHER", B=1))
+    pattern = parse_pattern(text, model)
+    assert [name for prop in model if pattern.matches(prop) for name in pattern.members(prop)] == members
+
+
+def test_all_that_a_device_says_while_a_command_waits_is_told(capsys):
+    """Also after more than is kept of what it says."""
+    client = Client()
+    client.model.apply(define())
+    words = _Words(client, "Mount")
+    for number in range(150):
+        client.model.apply(say(f"no. {number}", "Mount"))
+        if number in (70, 149):
+            words.tell_now()
+    assert capsys.readouterr().err.splitlines() == [f"indipyclient: Mount: no. {number}" for number in range(150)]
+
+
+def test_a_file_that_no_server_takes_is_not_read(tmp_path, capsys):
+    with open(tmp_path / "video.ser", "wb") as file:
+        file.truncate(LARGEST + 1)
+    assert main(["blob", "Echo.BLOB.DATA", "--send", str(tmp_path / "video.ser")]) == 2
+    assert "too large: no server takes more than 383 MiB" in capsys.readouterr().err
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_only_as_far_as_it_can_be_sent(tmp_path, monkeypatch):
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"x")
+    before = os.stat(path)
+    path.write_bytes(bytes(10 << 20))
+    monkeypatch.setattr(blobs.os, "fstat", lambda descriptor: before)
+    assert len(blobs.bytes_of(path)) == 10 << 20
+    monkeypatch.setattr(blobs, "LARGEST", 3 << 20)
+    tracemalloc.start()
+    with pytest.raises(BadValue, match=r"log\.txt is too large"):
+        blobs.bytes_of(path)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", os.devnull, os.path.dirname(__file__)])
+def test_only_files_and_pipes_are_sent(path, capsys):
+    assert main(["blob", "Echo.BLOB.DATA", "--send", path]) == 2
+    assert capsys.readouterr().err
+
+
+def test_a_pipe_is_read_only_as_far_and_as_long_as_it_may_be(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    assert main(["blob", "Echo.BLOB.DATA", "--send", str(path), "-t", "0.1"]) == 4
+    assert "pipe has not come to its end in 0.1 s" in capsys.readouterr().err
+
+    def write():
+        with contextlib.suppress(BrokenPipeError), open(path, "wb", buffering=0) as pipe:
+            while True:
+                pipe.write(bytes(1 << 16))
+
+    monkeypatch.setattr(blobs, "LARGEST", 3 << 20)
+    writing = threading.Thread(target=write)
+    writing.start()
+    assert main(["blob", "Echo.BLOB.DATA", "--send", str(path), "-t", "20"]) == 2
+    writing.join(10)
+    assert "pipe is too large" in capsys.readouterr().err
+
+
+@asynchronous
+async def test_what_comes_through_a_pipe_is_sent(tmp_path):
+    path = tmp_path / "pipe.fits"
+    os.mkfifo(path)
+    async with scripted() as server:
+        with command("blob", "CCD.P1.c", "--send", str(path), port=server.port) as it:
+            await asyncio.to_thread(path.write_bytes, bytes(1_000_000))
+            link = await server.client(UPLOAD.format("P1"), timeout=15)
+            element = await link.expect(match("newBLOBVector"), timeout=15)
+            assert (element[0].get("size"), element[0].get("format")) == ("1000000", ".fits")
+            await link.send('<setBLOBVector device="CCD" name="P1" state="Ok"/>')
+            assert await it.wait(20) == 0, it.stderr()
+
+
+def test_the_largest_file_fits_with_what_stands_around_it():
+    around = NewVector(VectorKind.BLOB, "D" * 60, "P" * 60, (OneBlob("M" * 60, b"x", 0, ".fits"),), format_timestamp())
+    assert LARGEST * 4 / 3 + len(encode(around).raw) < Limits().blob
+
+
+@asynchronous
+async def test_a_disk_that_times_out_is_no_time_that_is_over():
+    async with within(0.01):
+        await asyncio.sleep(30)
+    with pytest.raises(TimeoutError, match="disk"):
+        async with within(30):
+            raise OSError(errno.ETIMEDOUT, "disk")
+
+
+@asynchronous
+async def test_watch_forgets_what_is_gone(capsys, monkeypatch):
+    """Apart from the last values of some."""
+    kept = []
+    see = watch._Seen
+
+    def made(patterns):
+        kept.append(see(patterns))
+        return kept[0]
+
+    monkeypatch.setattr(watch, "_Seen", made)
+    monkeypatch.setattr(watch, "GONE", 3)
+    async with scripted() as server:
+        options = watch_options(f"127.0.0.1:{server.port}")
+        watching = asyncio.ensure_future(watch._watch(options))
+        connection = await server.client(DEFINE)
+        await eventually(lambda: kept and len(kept[0].known) == 1)
+        await connection.send('<delProperty device="Mount" name="EQ"/>', SWITCHES)
+        await eventually(lambda: list(kept[0].known) == [("Mount", "CONNECTION")])
+        assert list(kept[0].gone) == [("Mount", "EQ")]
+        await connection.send('<delProperty device="Mount"/>')
+        await eventually(lambda: not kept[0].known)
+        assert list(kept[0].gone) == [("Mount", "CONNECTION")], "more than three are too many"
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    assert "Mount.CONNECTION.CONNECT=Off" in capsys.readouterr().out
+
+
+def watch_options(server):
+    return argparse.Namespace(
+        addresses=[], every=0.0, count=None, duration=None, changes=False, json=False, server=server, port=None,
+        tls=False, ca=None,
+    )  # fmt: skip
 
 
 @asynchronous
@@ -114,7 +274,7 @@ ENDS = {
     "words and no answer": (['<message device="Mount" message="read only"/>'], 4, "last message: read only"),
     "lost": (["cut"], 5, "lost"),
     "deleted": (['<delProperty device="Mount"/>'], 5, "deleted"),
-    "not what was asked": ([numbers("Ok", RA=2)], 0, "not what was asked"),
+    "not what was asked": ([numbers("Ok", RA=2)], 0, "without the requested values"),
 }
 
 
@@ -140,6 +300,19 @@ async def test_set_tells_what_the_device_says_while_it_waits():
             assert await program.wait(20) == 0
             said = program.stderr().splitlines()
     assert said == ["indipyclient: Mount: the command is refused", "indipyclient: Mount: or not"]
+
+
+@asynchronous
+async def test_set_tells_also_what_the_device_says_right_before_it_refuses():
+    async with scripted() as server:
+        with command("set", "Mount.EQ.RA=3", port=server.port) as program:
+            connection = await server.client(DEFINE, timeout=15)
+            await connection.expect(match("newNumberVector"))
+            why = '<message device="Mount" message="the dome is closed"/>'
+            await connection.send(why, numbers("Alert", message="no slew"))
+            assert await program.wait(20) == 3
+            said = program.stderr().splitlines()
+    assert said == ["indipyclient: Mount: the dome is closed", "indipyclient: Mount.EQ was refused: no slew"]
 
 
 @asynchronous
@@ -193,7 +366,7 @@ def test_a_time_or_a_number_that_is_none_is_status_2(arguments, capsys):
 def test_a_port_that_is_none_is_status_2(port, arguments, capsys, monkeypatch):
     monkeypatch.setenv("INDI_PORT", port)
     assert main(["get", *arguments]) == 2
-    assert re.fullmatch(r"indipyclient: .*no port.* it is from 1 to 65535\n", capsys.readouterr().err)
+    assert re.fullmatch(r"indipyclient: .*not a port.* use 1 to 65535\n", capsys.readouterr().err)
 
 
 def test_a_server_that_is_none_is_status_2(capsys):
@@ -235,6 +408,36 @@ async def test_watch_prints_what_changes_and_survives_a_restart():
 
 
 @asynchronous
+async def test_watch_shows_changes_that_come_with_another_definition():
+    """Of a property, of a driver that has started again, and after the connection was lost."""
+    define = [DEFINE.replace(">1<", f">{value}<") for value in range(6)]
+    async with scripted() as server:
+        with command("watch", "Mount.EQ.*", "--changes", "--count", "6", port=server.port) as program:
+
+            async def shown(lines):
+                await eventually(lambda: program.stdout().count("\n") == lines)
+
+            connection = await server.client(define[1], timeout=15)
+            await connection.send('<pingRequest uid="seen"/>')
+            await connection.expect(match("pingReply"))
+            await connection.send(numbers("Idle", DEC=-1))
+            await shown(1)
+            await connection.send(define[2])
+            await shown(3)
+            await connection.send('<delProperty device="Mount"/>', SWITCHES, define[3])
+            await shown(4)
+            connection.close()
+            again = await server.client(define[3], define[4])
+            await shown(5)
+            await again.send('<delProperty device="Mount" name="EQ"/>', define[4])
+            await again.send(numbers("Idle", RA=5))
+            assert await program.wait() == 0
+            assert [line.removeprefix("Mount.EQ.") for line in program.stdout().splitlines()] == [
+                "DEC=-1", "RA=2", "DEC=2", "RA=3", "RA=4", "RA=5",
+            ]  # fmt: skip
+
+
+@asynchronous
 async def test_wait_sees_a_state_that_lasts_for_a_moment():
     async with scripted() as server:
         with command("wait", "Mount.EQ._STATE == Alert", "Mount.EQ.RA > 2.5", "-t", "10", port=server.port) as program:
@@ -248,7 +451,7 @@ async def test_wait_sees_a_state_that_lasts_for_a_moment():
             assert await program.wait() == 0
         status, _, err = await answering(server, "wait", "Mount.EQ.RA == 99", "-t", "0.2")
         assert status == 4
-        assert "not so in 0.2 s" in err
+        assert "not true within 0.2 s" in err
 
 
 @asynchronous
@@ -322,7 +525,7 @@ async def test_blobs_are_saved_and_sent(tmp_path):
             assert (back.read_bytes(), back.suffix) == (b"12345", ".raw")
 
 
-@pytest.mark.parametrize("send", [[], ["--send", os.devnull]])
+@pytest.mark.parametrize("send", [[], ["--send", __file__]])
 @asynchronous
 async def test_a_property_without_blobs_has_none(send, tmp_path):
     async with scripted() as server:
@@ -364,7 +567,7 @@ async def test_an_interrupt_is_status_130_and_a_closed_pipe_is_silent():
 async def test_without_arguments_the_terminal_client_is_named(tmp_path):
     status, _, err = await run()
     assert status == 2
-    assert "pip install 'indipydriver[term]'" in err or "this is no terminal" in err
+    assert "pip install 'indipydriver[term]'" in err or "this is not a terminal" in err
     package = tmp_path / "indipyterm"
     package.mkdir()
     (package / "__init__.py").write_text("")

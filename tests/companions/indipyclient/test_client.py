@@ -5,6 +5,7 @@ import base64
 import contextlib
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -21,6 +22,7 @@ from indipyclient import (
     NotConnected,
     Overrun,
     PropertyGone,
+    ReceivedBlob,
     Refused,
     Retry,
     State,
@@ -28,7 +30,10 @@ from indipyclient import (
 )
 from indipyclient.addresses import parse_endpoint
 from indipyclient.connect import connector
-from tests.support import asynchronous, eventually, match
+from indipydriver.protocol.refusals import READ_ONLY
+from indipyserver import IPyServer
+from tests.support import asynchronous, eventually, match, running
+from tests.support.drivers import echo_driver
 
 from .scripted import BLOB, DEFINE, SWITCHES, numbers, scripted
 
@@ -159,6 +164,39 @@ async def test_a_refusal_has_the_words_of_the_driver():
             await task
         assert caught.value.sent
         assert client.need("Mount", "EQ").pending is None
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@asynchronous
+async def test_a_server_that_takes_no_commands_is_no_time_out(alone):
+    """Also if it is behind the server to which this connection leads."""
+    server = IPyServer(echo_driver("A"), host="127.0.0.1", port=0)
+    window = server.add_listener("127.0.0.1", read_only=True)
+    async with running(server):
+        above = IPyServer(host="127.0.0.1", port=0)
+        above.add_remote("127.0.0.1", window.port, True)
+        async with running(above), Client("127.0.0.1", window.port if alone else above.port) as client:
+            await client.wait_property("A", "pos")
+            for kind, values in (("pos", {"n": 1}), ("image", {"b": Blob(bytes(20_000))})):
+                await client.wait_property("A", kind)
+                began = time.monotonic()
+                with pytest.raises(Refused, match="This connection is read only: the command is refused") as caught:
+                    await client.set("A", kind, values, timeout=60)
+                assert caught.value.message == READ_ONLY
+                assert time.monotonic() - began < 10
+                assert client.need("A", kind).pending is None
+
+
+@asynchronous
+async def test_what_is_said_before_a_command_is_sent_or_of_another_device_does_not_refuse_it():
+    async with meeting(DEFINE) as (_, server, client):
+        await server.send(f'<message device="Mount" message="{READ_ONLY}"/>')
+        await eventually(lambda: client.notes("Mount"))
+        task = await sent(client, "Mount", "EQ", RA=5)
+        await server.expect(match("newNumberVector"))
+        await server.send(f'<message device="Dome" message="{READ_ONLY}"/>', f'<message message="{READ_ONLY}"/>')
+        await server.send(numbers("Ok", RA=5))
+        assert (await task).confirmed
 
 
 @asynchronous
@@ -322,6 +360,23 @@ async def test_a_tap_says_what_waits():
 
 
 @asynchronous
+async def test_what_was_said_before_is_not_said_again_after_many_deletions(monkeypatch):
+    monkeypatch.setattr("indipyclient.model.model.GRAVES", 3)
+    names = [f"P{number}" for number in range(9)]
+    defined = "".join(DEFINE.replace('"EQ"', f'"{name}"') for name in names)
+    async with meeting(defined, '<message device="Mount" message="before"/>') as (_, connection, client):
+        await eventually(lambda: client.notes("Mount"))
+        heard = client.messages("Mount")
+        first = background(anext(heard))
+        await asyncio.sleep(0)
+        await connection.send("".join(f'<delProperty device="Mount" name="{name}"/>' for name in names[1:]))
+        await eventually(lambda: len(client.model) == 1)
+        await connection.send('<message device="Mount" message="after"/>')
+        assert (await asyncio.wait_for(first, 30)).text == "after"
+        await heard.aclose()
+
+
+@asynchronous
 async def test_messages_are_followed():
     async with meeting(DEFINE) as (_, server, client):
         heard = client.messages("Mount")
@@ -400,6 +455,28 @@ async def test_a_large_blob_that_came_before_the_end_counts():
 
 
 @asynchronous
+async def test_blobs_that_a_slow_disk_costs_are_told(tmp_path, monkeypatch, caplog):
+    writes, may_write, write = threading.Event(), threading.Event(), ReceivedBlob.write_to
+
+    def slowly(self, folder):
+        writes.set()
+        may_write.wait(30)
+        return write(self, folder)
+
+    monkeypatch.setattr(ReceivedBlob, "write_to", slowly)
+    async with meeting(BLOB) as (_, connection, client):
+        saving = background(client.save_blobs(tmp_path, "CCD", count=65))
+        await connection.expect(match("enableBLOB"))
+        await connection.send(picture(b"0"))
+        await eventually(writes.is_set)
+        await connection.send(*(picture(b"%d" % number) for number in range(1, 100)))
+        await eventually(lambda: client.stats.messages == 101)
+        may_write.set()
+        assert await asyncio.wait_for(saving, 30) == 65
+    assert "35 BLOBs are lost: they came faster than they could be written" in caplog.text
+
+
+@asynchronous
 async def test_blobs_are_saved_in_the_folder_whatever_their_names(tmp_path):
     folder = tmp_path / "pictures"
     names = ["CCD1", "../escape", "/etc/passwd", "..", "a\x01b", "CCD1", "CCD1"]
@@ -454,6 +531,25 @@ async def test_what_is_not_defined_again_is_gone_after_a_while(monkeypatch):
         connection.close()
         await server.client(SWITCHES)
         await eventually(lambda: client.get("Mount", "EQ") is None)
+        assert client.get("Mount", "CONNECTION")
+
+
+@asynchronous
+async def test_what_is_not_defined_again_is_gone_also_if_something_is_defined_all_the_time(monkeypatch):
+    monkeypatch.setattr("indipyclient.engine.LATEST", 1.0)
+    async with meeting(DEFINE, SWITCHES) as (server, connection, client):
+        await eventually(lambda: len(client.model) == 2)
+        connection.close()
+        again = await server.client(SWITCHES)
+
+        async def define_always():
+            while True:
+                await again.send(SWITCHES)
+                await asyncio.sleep(0.1)
+
+        defining = asyncio.create_task(define_always())
+        await eventually(lambda: client.get("Mount", "EQ") is None)
+        defining.cancel()
         assert client.get("Mount", "CONNECTION")
 
 

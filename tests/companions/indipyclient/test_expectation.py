@@ -154,6 +154,8 @@ def test_values_become_texts():
         (prop_of(), {"RA": "north"}, BadValue),
         (prop_of(), {"RA": float("nan")}, BadValue),
         (prop_of(), {"RA": ""}, BadValue),
+        (prop_of(), {"RA": "-"}, BadValue),  # the beginning of a number, which devices may take for 0
+        (prop_of(), {"RA": ":"}, BadValue),
         (prop_of(kind=VectorKind.SWITCH, A="On", B="Off"), {"A": "maybe"}, BadValue),
         (prop_of(kind=VectorKind.SWITCH, A="On", B="Off"), {"A": "On", "B": "On"}, BadValue),
         (prop_of(kind=VectorKind.BLOB, B=""), {"B": "text"}, BadValue),

@@ -157,6 +157,28 @@ def test_a_bomb_is_not_inflated(monkeypatch):
         inflated(bomb, ".fits.z")
 
 
+def test_a_gzip_file_of_several_members_is_inflated_whole():
+    """As ``bgzip`` makes them, and ``cat``."""
+    data = frame(16, 600, 600, [n % 1000 for n in range(360_000)])
+    for size in (100, 1 << 14, 1 << 18):
+        packed = b"".join(gzip.compress(data[n : n + size], 1) for n in range(0, len(data), size))
+        for padding in (b"", bytes(3), b"\x1f"):
+            assert inflated(packed + padding, ".fits.gz") == data
+        assert open_fits(beginning(packed, ".fits.gz"), whole=False).width == 600
+    with pytest.raises(NoImage, match="not compressed as it says"):
+        inflated(gzip.compress(data) + b"\x1f\x8b nonsense", ".fits.gz")
+
+
+def test_the_bound_is_that_of_all_members(monkeypatch):
+    monkeypatch.setattr(fits_module, "INFLATED", 10 << 20)
+    member = gzip.compress(bytes(4 << 20))
+    assert len(inflated(member * 2, ".fits.gz")) == 8 << 20
+    with pytest.raises(NoImage, match="more than 10 MiB"):
+        inflated(member * 3, ".fits.gz")
+    monkeypatch.setattr(fits_module, "MEMBERS", 100)
+    assert inflated(gzip.compress(b"x") * 200, ".fits.gz") == b"x" * 100
+
+
 def test_what_would_be_too_long_is_written_as_it_came(tmp_path):
     bomb = zlib.compress(bytes(2000))
     blob = ReceivedBlob("CCD", "CCD1", "CCD1", bomb, ".fits.z", 2000, None)

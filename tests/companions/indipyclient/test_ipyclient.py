@@ -583,6 +583,8 @@ def test_members_check_and_show_their_values():
     assert BLOBMember("B").oneblob(b"abc", 0, ".x").attrib == {"name": "B", "size": "3", "format": ".x"}
     with pytest.raises(TypeError):
         BLOBMember.getbytes(3)
+    with pytest.raises(ValueError, match="null is not a file"):
+        BLOBMember.getbytes("/dev/null")
 
 
 @asynchronous
@@ -801,6 +803,32 @@ async def test_rxevent_may_wait_for_tasks_that_report():
         await client.event("two", "EQ")
         said = [text for _, text in client.messages]
         assert said[:3] == ["four", "one", "three"]
+
+
+@asynchronous
+async def test_rxevent_may_wait_for_hardware_that_reports():
+    """They have a queue between them with room for one."""
+
+    class Handing(Client):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.handed = asyncio.Queue(1)
+            self.taken = []
+
+        async def rxevent(self, event):
+            if event.eventtype == "Set":
+                await self.handed.put(event["RA"])
+            await super().rxevent(event)
+
+        async def hardware(self):
+            while True:
+                self.taken.append(await self.handed.get())
+                await self.report(f"took {self.taken[-1]}")
+
+    async with meeting(DEFINE, *(numbers(RA=n) for n in range(8)), kind=Handing) as (_, client, _):
+        await eventually(lambda: len(client.taken) == 8)
+        said = [f"took {n}" for n in range(8)]
+        await eventually(lambda: [text for _, text in client.messages][::-1] == said)
 
 
 @asynchronous

@@ -574,7 +574,7 @@ async def test_a_recording_that_cannot_begin_leaves_nothing(tmp_path):
 @asynchronous
 async def test_a_closed_link_does_not_wait_for_ever_for_a_peer_that_takes_nothing(monkeypatch):
     """Whoever closes it need not have a deadline of its own."""
-    monkeypatch.setattr(stream, "_LONGEST_END", 0.2)
+    monkeypatch.setattr(stream, "LONGEST_LINK_END", 0.2)
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
 

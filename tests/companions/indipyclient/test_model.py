@@ -1,9 +1,11 @@
 """The model: what is applied is known, changes are numbered, readers miss nothing."""
 
+import re
 import sys
 
 import pytest
 
+from indipyclient import Client, SyncClient
 from indipyclient.model import kept
 from indipyclient.model import model as module
 from indipyclient.model.history import History, Point
@@ -274,6 +276,24 @@ def test_history_keeps_the_last_points_of_each_number():
     assert [(p.time, p.min, p.max, p.last) for p in points] == [(2, 7, 7, 7), (3, 8, 8, 8), (4, 9, 9, 9)]
     model.apply(delete())
     assert model.history("Mount", "EQ", "RA") == []
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: Model(history=-1), "-1"),
+        (lambda: Model(history=float("nan")), "nan"),
+        (lambda: Client(history=-600), "-600"),
+        (lambda: SyncClient("127.0.0.1", 1, history=-600), "-600"),
+        (lambda: Model(history=3).keep_history(-2), "-2"),
+        (lambda: Model(span=0.0), "0.0 s"),
+        (lambda: Model(span=-1.5), "-1.5 s"),
+    ],
+)
+def test_a_history_of_less_than_nothing_is_refused_at_once(make, named):
+    """And not when the first number comes, which would cost the connection."""
+    with pytest.raises(ValueError, match=re.escape(named)):
+        make()
 
 
 def test_histories_have_a_bound_for_all_numbers(monkeypatch):

@@ -1,6 +1,7 @@
 """A recording has what was said, and served again it is what it was."""
 
 import asyncio
+import errno
 import gzip
 import json
 import signal
@@ -102,7 +103,7 @@ def test_a_recording_that_was_cut_off_counts_up_to_there(tmp_path):
 def test_what_is_no_recording_is_refused(text, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(gzip.compress(text))
-    with pytest.raises(ValueError, match=r"no recording|version 2|no JSON"):
+    with pytest.raises(ValueError, match=r"not a recording|version 2|not JSON"):
         Recording(path)
     path.write_bytes(text or b"x")
     with pytest.raises((ValueError, OSError)):
@@ -330,21 +331,23 @@ async def test_what_quiet_instruments_said_is_in_the_file_after_a_crash(tmp_path
     line.ends[0].close()
 
 
+@pytest.mark.parametrize("name", ["flush", "add"])
 @driver_test
-async def test_a_recording_that_cannot_be_written_any_more_ends(tmp_path, monkeypatch):
+async def test_a_recording_that_cannot_be_written_any_more_ends(tmp_path, monkeypatch, name):
     line = Pair()
     client = Client(connect=line.connect)
     await client.start()
     line.say(DEFINE)
     await client.wait_property("Mount", "EQ")
-    recording = asyncio.create_task(record(client, tmp_path / "night.indi"))
+    recording = asyncio.create_task(record(client, tmp_path / "night.indi", duration=100.0))
     await asyncio.sleep(1.0)
 
-    def full(self):
-        raise OSError(28, "no space left on device")
+    def full(*args):
+        raise OSError(errno.ETIMEDOUT, "the disk is gone")  # which is a TimeoutError
 
-    monkeypatch.setattr(Writer, "flush", full)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(Writer, name, full)
+    line.say(numbers(RA=5))
+    with pytest.raises(OSError, match="the disk is gone"):
         await asyncio.wait_for(recording, 60.0)
     await client.aclose()
     line.ends[0].close()
