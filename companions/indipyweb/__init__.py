@@ -1,4 +1,4 @@
-"""The web client: instruments in the browser, on a desk and on a phone at the telescope.
+"""The web client: instruments in the browser, on a desktop and on a phone at the telescope.
 
 ``indipyweb`` serves it; :func:`make_app` returns it as an ASGI application for a server of your own.
 """

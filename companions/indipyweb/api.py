@@ -32,11 +32,11 @@ LONGEST_WAIT: Final = 60.0
 LONGEST_COMMAND: Final = 600.0
 SERIES: Final = 5000
 UPLOADS: Final = 4
-"""Files that may come in at once: each is held in memory."""
+"""Files that may be received at once: each is held in memory."""
 
 
 def _names(visit: Visit) -> list[str]:
-    """The parts of the path behind ``/api``, which may hold slashes themselves."""
+    """The parts of the path after ``/api``, which may contain slashes themselves."""
     raw = visit.request.scope.get("raw_path") or visit.request.scope["path"].encode()
     path = raw.partition(b"?")[0].removeprefix(b"/api").strip(b"/")
     if not path:
@@ -71,7 +71,7 @@ def _property(site: Site, device: str, name: str) -> Property:
 
 
 async def get(visit: Visit) -> Answer:
-    """Everything, a device, a property, or the bytes of a BLOB."""
+    """Answer with everything, a device, a property, or the bytes of a BLOB."""
     site = _begin(visit)
     names = _names(visit)
     if not names and visit.query("since"):
@@ -79,7 +79,7 @@ async def get(visit: Visit) -> Answer:
     if len(names) == 4 and names[3] == "blob":
         return _blob(visit, site, *names[:3])
     if len(names) > 2:
-        raise Problem(404, "there is nothing of this name")
+        raise Problem(404, "there is nothing with this name")
     found: Any
     if len(names) == 2:
         prop = _property(site, *names)
@@ -97,7 +97,7 @@ async def get(visit: Visit) -> Answer:
     tag = f'"{site.model.epoch}.{rev}.{int(site.model.connected)}"'
     if visit.request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"etag": tag})
-    # In a thread, as thousands of devices take their time.
+    # In a thread, because thousands of devices take some time.
     text = await asyncio.to_thread(lambda: json.dumps(found(), ensure_ascii=False).encode("utf-8", "replace"))
     return Response(text, media_type="application/json", headers={"etag": tag, "cache-control": "no-cache"})
 
@@ -119,7 +119,7 @@ def _site_facts(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _veiled(found: dict[str, Any]) -> dict[str, Any]:
-    """Without what is only written, such as passwords; see :func:`is_secret`."""
+    """Remove write-only values, such as passwords; see :func:`is_secret`."""
     if found["perm"] == "wo" and found["vectortype"] in ("TextVector", "NumberVector"):
         for member in found["members"].values():
             member["value"] = ""
@@ -129,22 +129,22 @@ def _veiled(found: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _changes(visit: Visit, site: Site) -> Response:
-    """What has changed since, or will have soon."""
+    """Answer with what has changed, waiting for changes if requested."""
     epoch, _, rev = visit.query("since").rpartition(".")
     since = int(rev) if rev.isdecimal() and len(rev) < 18 else 0
     try:
         wait = float(visit.query("wait", "0"))
     except ValueError:
-        raise Problem(400, "wait is a number of seconds") from None
+        raise Problem(400, "wait must be a number of seconds") from None
     wait = min(max(wait if math.isfinite(wait) else 0.0, 0.0), LONGEST_WAIT)
     if wait and visit.web.streams.total >= 64:
-        raise Problem(503, "too many wait already")
+        raise Problem(503, "too many requests are waiting already")
     whose = visit.actor.name or network_of(visit.actor.address)
     if site.model.epoch == epoch and site.rev <= since and wait:
         try:
             visit.web.streams.add(f"poll {whose}", is_guest=not visit.actor.name)
         except Exception:
-            raise Problem(429, "too many requests wait already") from None
+            raise Problem(429, "too many requests are waiting already") from None
         try:
             with site.news() as news, contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -191,7 +191,7 @@ def _blob(visit: Visit, site: Site, device: str, name: str, member: str) -> Resp
 
 
 async def post(visit: Visit) -> Answer:
-    """Set a property, and say what came of it."""
+    """Set a property, and answer with the outcome."""
     site = _begin(visit)
     names = _names(visit)
     if len(names) == 4 and names[3] == "blob":
@@ -209,44 +209,46 @@ async def post(visit: Visit) -> Answer:
         raise Problem(400, 'post {"members": {NAME: VALUE, ...}, "wait": SECONDS}')
     wait = _wait(body.get("wait", 10))
     prop = _property(site, *names)
+    if prop.kind is not VectorKind.BLOB:
+        visit.check_in_time()
     return await _send(visit, site, prop, {name: _value(prop, name, value) for name, value in members.items()}, wait)
 
 
 def _wait(given: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= LONGEST_COMMAND:
-        raise Problem(400, f"wait is a number of seconds up to {LONGEST_COMMAND:.0f}")
+        raise Problem(400, f"wait must be a number of seconds up to {LONGEST_COMMAND:.0f}")
     return given
 
 
 async def _upload(visit: Visit, site: Site, device: str, name: str, member: str) -> Response:
-    """Send the body, as it is, as a BLOB."""
+    """Send the body unchanged as a BLOB."""
     prop = _property(site, device, name)
     if member not in prop.members:
         raise _unknown("member", member, list(prop.members))
     if prop.kind is not VectorKind.BLOB:
-        raise Problem(422, "this is no BLOB")
+        raise Problem(422, "this is not a BLOB")
     if not prop.writable:
         raise Problem(403, "this property is read-only")
     format = visit.query("format")
     try:
         wait = _wait(float(visit.query("wait", "10")))
     except ValueError:
-        raise Problem(400, "wait is a number") from None
+        raise Problem(400, "wait must be a number") from None
     if visit.web.uploads >= UPLOADS:
-        raise Problem(429, "too many files are coming in; try again in a moment")
+        raise Problem(429, "too many files are being received; try again in a moment")
     visit.web.uploads += 1
     try:
         data = await visit.body()
     finally:
         visit.web.uploads -= 1
     if not data:
-        raise Problem(422, "there is nothing in the body")
+        raise Problem(422, "the body is empty")
     return await _send(visit, site, prop, {member: Blob(data, _format(format))}, wait)
 
 
 def _format(given: str) -> str:
     if len(given) > 32 or not given.isprintable():
-        raise Problem(422, "a format is such as .fits, with up to 32 characters")
+        raise Problem(422, "a format looks like .fits, with up to 32 characters")
     return given
 
 
@@ -272,11 +274,11 @@ def _value(prop: Property, name: str, value: Any) -> Value:
             raise Problem(422, f'{name}: a BLOB is {{"data": BASE64, "format": ".fits"}}') from None
     if isinstance(value, (str, int, float, bool)):
         if prop.kind is VectorKind.NUMBER and isinstance(value, bool):
-            raise Problem(422, f"{name}: a number is wanted")
+            raise Problem(422, f"{name}: a number is expected")
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**300:
             raise Problem(422, f"{name}: this number is too large")
         return value
-    raise Problem(422, f"{name}: a text or a number is wanted")
+    raise Problem(422, f"{name}: a text or a number is expected")
 
 
 def _limits(prop: Property, values: dict[str, Value]) -> dict[str, Any]:
@@ -289,7 +291,7 @@ def _limits(prop: Property, values: dict[str, Value]) -> dict[str, Any]:
 
 
 async def health(visit: Visit) -> Answer:
-    """Whether all is well, for those who watch over it."""
+    """Whether everything is well, for monitoring."""
     web = visit.web
     knows = visit.may(Need.READ)
     servers = []

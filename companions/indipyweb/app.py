@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -23,10 +24,10 @@ from .routes import HANDLERS
 from .security.origin import HEADERS, HTTPS_HEADERS, is_own_origin, knows_host
 from .security.passwords import PasswordsBusy
 from .security.permissions import Actor, Need, Role, allows, rule_of
-from .settings import Settings, clean_base
+from .settings import Settings, clean_base, whole_path
 from .store.database import Database
 from .store.keeping import Parameters
-from .visit import Answer, Handler, Problem, Visit
+from .visit import BEGAN, Answer, Handler, Problem, Visit
 
 __all__ = ["build_app", "get_dbhost", "get_dbport", "make_app"]
 
@@ -35,11 +36,12 @@ logger = logging.getLogger("indipyweb")
 BODY: Final = 1 << 20
 UPLOAD: Final = 64 << 20
 PATIENCE: Final = 30.0
-"""Seconds in which a request without much in it has to be here."""
+"""Seconds in which a small request must be complete."""
 SLOWEST: Final = 4096
-"""Bytes in a second of one that takes longer."""
+"""Bytes per second of a request that takes longer."""
 _BY_ITSELF: Final = ("/events", "/alerts", "/image.png", "/favicon.ico")
-"""What pages ask for without anybody who does something."""
+"""Requests that pages send without any activity of a user."""
+_LOOK: Final = 0.5
 _folder: Path | None = None
 
 
@@ -47,13 +49,13 @@ def make_app(dbfolder: str | os.PathLike[str] | None = None, securecookie: bool 
     """The web client as an application for an ASGI server of your own.
 
     Args:
-        dbfolder: Folder of the database; the working directory by default.
+        dbfolder: Folder of the database; by default the working directory.
         securecookie: Cookies go over https only.
-        basepath: The path below which everything is.
+        basepath: The path below which everything is served.
 
     Raises:
         OSError: The database cannot be opened.
-        ValueError: The path is none.
+        ValueError: A path is invalid.
     """
     global _folder  # noqa: PLW0603 - get_dbhost() and get_dbport() are part of the contract
     folder = _folder = Path(dbfolder or ".").absolute()
@@ -65,7 +67,7 @@ def make_app(dbfolder: str | os.PathLike[str] | None = None, securecookie: bool 
         host=found.host,
         port=found.port,
         servers=(str(parse_endpoint(found.indihost, found.indiport)),),
-        blobfolder=Path(found.blobfolder).expanduser() if found.blobfolder else None,
+        blobfolder=whole_path(found.blobfolder) if found.blobfolder else None,
         secure=bool(securecookie),
         basepath=clean_base(basepath),
     )
@@ -84,12 +86,12 @@ def _parameters() -> Parameters:
 
 
 def get_dbhost() -> str:
-    """The address on which the database says that the web server listens."""
+    """The listening address of the web server, according to the database."""
     return _parameters().host
 
 
 def get_dbport() -> int:
-    """The port on which the database says that the web server listens."""
+    """The listening port of the web server, according to the database."""
     return _parameters().port
 
 
@@ -103,9 +105,11 @@ def build_app(web: Web) -> Gate:
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
         await web.start()
+        ending = asyncio.create_task(_end_with_uvicorn(web), name="web: the end")
         try:
             yield
         finally:
+            ending.cancel()
             await web.aclose()
 
     routes = [
@@ -113,6 +117,15 @@ def build_app(web: Web) -> Gate:
         for method, path, handler in HANDLERS
     ]
     return Gate(web, Router(routes, redirect_slashes=False, lifespan=lifespan))
+
+
+async def _end_with_uvicorn(web: Web) -> None:
+    """End streams when uvicorn is told to end: it waits for them, and tells nobody."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    while getattr(server, "should_exit", None) is False:  # noqa: ASYNC110 - it says so nowhere else
+        await asyncio.sleep(_LOOK)
+    if getattr(server, "should_exit", False):
+        web.close_streams()
 
 
 def _endpoint(web: Web, handler: Handler, need: Need) -> Callable[[Request], Awaitable[Any]]:
@@ -129,7 +142,7 @@ def _endpoint(web: Web, handler: Handler, need: Need) -> Callable[[Request], Awa
         except sqlite3.OperationalError as error:  # locked by another program, or the disk is full
             logger.error("%s %s: the database cannot be used: %s", request.method, request.url.path, error)
             return _problem(visit, Problem(503, f"Not done: the database cannot be used now ({error})."))
-        except ClientDisconnect:  # nobody is there to be told
+        except ClientDisconnect:  # the client has gone
             return PlainTextResponse("", 400)
         except Exception:
             logger.exception("%s %s has failed", request.method, request.url.path)
@@ -152,7 +165,7 @@ def _actor(web: Web, request: Request) -> Actor:
     kind, _, token = header.partition(" ")
     if kind.lower() == "bearer" and (_is_for_programs(path) or path == "/metrics"):
         return web.actor_of_token(token.strip(), address) or Actor("", Role.NOBODY, address)
-    # Following what happens is no use of a login: a tab that is left open does not keep it.
+    # Following changes does not count as use of a login: an open tab does not keep it alive.
     is_auto = path in _BY_ITSELF or path.startswith("/static/") or (path == "/image" and "auto" in request.query_params)
     use = not is_auto and "x-refresh" not in request.headers
     return web.actor_of_session(request.cookies.get(web.settings.cookie, ""), address, use=use)
@@ -183,15 +196,15 @@ def _problem(visit: Visit, problem: Problem) -> Response:
     try:
         return visit.render("error.html", problem.status, title="Not done", text=problem.text)
     except Exception:
-        logger.exception("a page for an error could not be made")
+        logger.exception("a page for an error could not be created")
         return PlainTextResponse(problem.text, problem.status)
 
 
 class Gate:
-    """What every request passes: whom it means, where it comes from, how large it is; and what every answer says.
+    """The gate for every request, which checks its host, origin and size, and adds the headers of every answer.
 
     Args:
-        web: What all requests share.
+        web: The state shared by all requests.
         inner: Answers those that pass.
     """
 
@@ -211,6 +224,7 @@ class Gate:
         if problem is not None:
             await problem(scope, receive, send)
             return
+        scope = {**scope, BEGAN: asyncio.get_running_loop().time()}
         base = self.web.settings.basepath
         whole = scope
         if base:
@@ -235,7 +249,7 @@ class Gate:
         except asyncio.CancelledError:
             if not self.web.is_ending:
                 raise
-            if not is_begun:  # it has taken longer than the server waits at its end
+            if not is_begun:  # it has taken longer than the server waits when it ends
                 await PlainTextResponse("The web server is being restarted.\n", 503)(scope, receive, send)
 
     def _problem(self, scope: Scope) -> Response | None:
@@ -257,7 +271,7 @@ class Gate:
         return None
 
     def _most(self, scope: Scope) -> int:
-        """Bytes of a request: only who sends a file to a device needs many."""
+        """The most bytes of a request: only files for devices need many."""
         base = self.web.settings.basepath
         kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
         is_form = kind.startswith(b"multipart/form-data") and scope["path"] == f"{base}/set"
@@ -267,11 +281,11 @@ class Gate:
         return UPLOAD + BODY if is_form else UPLOAD if is_blob else BODY
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """It is neither too large nor slower than a bad link: what never ends holds a connection."""
+        """Read it, unless it is too large, or slower than a bad link, which would occupy a connection."""
         most = self._most(scope)
         taken = 0
         is_whole = False
-        began = asyncio.get_running_loop().time()
+        began = scope[BEGAN]
 
         async def bounded() -> Message:
             nonlocal taken, is_whole
@@ -280,7 +294,8 @@ class Gate:
                 async with asyncio.timeout_at(due):
                     message = await receive()
             except TimeoutError:
-                raise Problem(408, "The request did not come in time.") from None
+                # Not 408: browsers send such a request again by themselves, a command as well.
+                raise Problem(400, "The request did not arrive in time.") from None
             taken += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
             if taken > most:

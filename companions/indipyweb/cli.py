@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
         usage="indipyweb [options]",
         description="Web server to communicate to an INDI service.",
         epilog="The host and port set here have priority over values set in the database. If not given, and not set in"
-        " the database, 'localhost:8000' is used. The first start prints a link that makes the first account.",
+        " the database, 'localhost:8000' is used. The first start prints a link that creates the first account.",
     )
     parser.add_argument("--port", type=int, help="Listening port of the web server.")
     parser.add_argument("--host", help="Hostname/IP of the web server.")
@@ -39,13 +39,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--blobfolder", help="Folder where BLOBs are saved.")
     parser.add_argument("--no-blobs", action="store_true", help="Ask the INDI server for no BLOBs.")
-    parser.add_argument("--public-url", default="", metavar="URL", help="Address under which a reverse proxy shows it.")
+    parser.add_argument("--public-url", default="", metavar="URL", help="Address at which a reverse proxy serves it.")
     parser.add_argument(
         "--host-name", action="append", default=[], metavar="NAME", help="One more name of this machine in browsers."
     )
     parser.add_argument("--hsts", action="store_true", help="Tell browsers to use https only.")
     parser.add_argument(
-        "--admin-password-file", metavar="FILE", help="Make the first account, 'admin', with the password in this file."
+        "--admin-password-file", metavar="FILE", help="Create the first account, 'admin', its password from a file."
     )
     parser.add_argument(
         "--serve",

@@ -1,4 +1,4 @@
-"""Commands of people: checked, sent, and followed until it is known what came of them."""
+"""Commands of users: checked, sent, and followed until their outcome is known."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ __all__ = ["Command", "Commands", "Denied", "values_of_form"]
 
 MOST: Final = 200
 MOST_OF_ONE: Final = 40
-"""Of one account, so that a script that waits for a dead device leaves room for a person who must stop another."""
+"""Of one account, so that a script that waits for a dead device leaves room for a user who must stop another."""
 BYTES: Final = 256 << 20
-"""Of files that wait for their answers, and are held as long."""
+"""Bytes of files that wait for their answers, and are held until then."""
 _KEPT: Final = 300
 
 
@@ -58,19 +58,19 @@ class Denied(Exception):
 
 @dataclass(slots=True, eq=False)
 class Command:
-    """One that was sent.
+    """A command that was sent.
 
     Attributes:
         id: Its number.
         site: The name of its INDI server.
-        prop: Number of the property, as pages name it.
-        session: Of which session it is.
+        prop: The number by which pages name the property.
+        session: Its session.
         state: ``sent``, and then ``ok``, ``refused``, ``late``, ``lost`` or ``bad``.
-        text: What a person is told.
+        text: The text for the user.
         status: Of HTTP, for programs.
-        done: Set when it is known.
-        outcome: Facts for programs.
-        at: When it was known.
+        done: Set when the outcome is known.
+        outcome: The outcome, for programs.
+        at: When the outcome was known.
     """
 
     id: int
@@ -85,12 +85,12 @@ class Command:
     at: float = 0.0
 
     def facts(self) -> dict[str, Any]:
-        """For the page."""
+        """The outcome for the page."""
         return {"id": self.id, "p": self.prop, "state": self.state, "text": self.text}
 
 
 class Commands:
-    """All that are on their way, and the last ones that were.
+    """The commands in progress, and the last finished ones.
 
     Args:
         audit: Keeps who did what.
@@ -108,23 +108,23 @@ class Commands:
         self._forgotten = 0
 
     async def aclose(self) -> None:
-        """No more are waited for."""
+        """Stop waiting for outcomes."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def release(self) -> None:
-        """Who waits for an outcome is answered, with what is known."""
+        """Answer requests that wait for an outcome with what is known."""
         for command in self._known.values():
             command.done.set()
 
     def get(self, id: int, site: str, session: str) -> Command | None:
-        """A command of this session to this INDI server: another one has other properties of the same numbers."""
+        """A command of this session to this INDI server; others have other properties with the same numbers."""
         found = self._known.get(id)
         return found if found is not None and (found.site, found.session) == (site, session) else None
 
     def since(self, id: int, site: str, session: str) -> list[Command]:
-        """Those of a session to one INDI server that ended after so many had; see :attr:`ended`."""
+        """Those of a session to one INDI server that have ended since; see :attr:`ended`."""
         ended = self._ended[max(0, id - self._forgotten) :]
         return [command for command in ended if (command.site, command.session) == (site, session)]
 
@@ -243,7 +243,7 @@ class Commands:
             command.text = "Not sent: there is no connection to the INDI server."
         elif isinstance(error, LinkLost):
             command.state, command.status = "lost", 504
-            command.text = "The connection was lost: nobody knows whether it was carried out."
+            command.text = "The connection was lost: it is not known whether it was carried out."
         elif isinstance(error, PropertyGone):
             command.state, command.status, command.text = "lost", 410, "The property was deleted meanwhile."
         else:
@@ -255,7 +255,7 @@ def _plain(error: Exception) -> str:
 
 
 def _in_a_line(text: str | None) -> str | None:
-    """As browsers show it in a field of one line."""
+    """The value as browsers show it in a field of one line."""
     return text.replace("\r", "").replace("\n", "") if text is not None else None
 
 
@@ -284,8 +284,8 @@ def values_of_form(prop: Property, fields: Mapping[str, str]) -> dict[str, Value
         found: dict[str, Value] = {name: value.strip() for name, value in given.items() if value.strip()}
     else:
         changed = {name: value for name, value in given.items() if _in_a_line(fields.get(f"o.{name}")) != value}
-        # A field of one line has lost the line breaks of a text that nobody has touched.  One that is only written,
-        # such as a password, is not shown: an empty field says nothing of it.
+        # A field of one line has lost the line breaks of an unchanged text.  A write-only one,
+        # such as a password, is not shown: an empty field means no change.
         is_shown = prop.perm is not Permission.WRITE_ONLY
         same = {name: fields.get(f"o.{name}") or value for name, value in given.items() if is_shown}
         found = {name: value.replace("\r\n", "\n") for name, value in (changed or same).items()}

@@ -1,4 +1,4 @@
-"""What all requests share: the INDI servers, the accounts, and what is counted."""
+"""The state shared by all requests: the INDI servers, the accounts, and the counters."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ from .views import MARKS, asked_text, clock_text, limits_text, member_texts, siz
 __all__ = ["Web"]
 
 SETUP_TIME: Final = 1800.0
-"""Seconds for which the one-time link of the first start holds."""
+"""Seconds for which the one-time link of the first start is valid."""
 
 
 class Web:
     """The parts of one web server.
 
     Args:
-        settings: What it was told.
-        clock: Monotonic seconds, for logins.
+        settings: Its settings.
+        clock: A monotonic clock in seconds, for logins.
         passwords: Hashes them.
-        client: Makes the client of an INDI server from its address.
+        client: Creates the client of an INDI server from its address.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Web:
         self.throttle = LoginThrottle()
         self.commands = Commands(self.audit)
         self.streams = StreamCounts()
-        self.uploads = 0  # that are coming in over the API
+        self.uploads = 0  # being received over the API
         self.api_rate = Buckets(50.0, 100.0)
         self.started = time.time()
         self.is_ending = False
         self.controlled: dict[str, Controlled] = {}
         self.disk = Disk()
         self.previews = Previews()
-        self.thumbnails = Previews(self.disk.soon)  # apart, as files may be on a disk that does not answer
+        self.thumbnails = Previews(self.disk.soon)  # separate, because files may be on a disk that does not respond
         make = client or self._client
         self.sites = {name: Site(name, make(name), settings.blobfolder, self.disk) for name in settings.servers}
         self.host_names = machine_names() | {name.lower() for name in settings.host_names} | {settings.host.lower()}
@@ -141,7 +141,7 @@ class Web:
         return f"{text}?{urlencode(query, errors='replace')}" if query else text
 
     def _asset(self, name: str) -> str:
-        """A link to a file of our own, another one when it has changed."""
+        """A link to a static file, which changes with the file."""
         found = self._marks.get(name)
         if found is None:
             data = (files(__package__ or "indipyweb") / "static" / name).read_bytes()
@@ -161,7 +161,7 @@ class Web:
             await site.start()
 
     def close_streams(self) -> None:
-        """Streams end, and nobody waits for the outcome of a command, so that the server can end."""
+        """End streams and waits for outcomes, so that the server can end."""
         self.is_ending = True
         self.commands.release()
         for site in self.sites.values():
@@ -178,7 +178,7 @@ class Web:
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Keep what is to be kept, and close the database; blocks."""
+        """Save what must be saved, and close the database; blocks."""
         if not self.db.is_closed:
             self.audit.close()
             self.logins.keep(self.sessions)
@@ -188,34 +188,34 @@ class Web:
 
     @property
     def needs_setup(self) -> bool:
-        """Nobody can log in who may do everything."""
+        """Whether no administrator can log in."""
         return not self.users.has_admin()
 
     def new_setup_token(self) -> str:
-        """What lets a person make the first account, once."""
+        """The token for creating the first account, once."""
         self._setup_token = secrets.token_urlsafe(32)
         self._setup_until = self.clock() + SETUP_TIME
         return self._setup_token
 
     def is_setup_token(self, token: str) -> bool:
-        """It is the one, and still holds."""
+        """Whether the token is right and still valid."""
         known = self._setup_token
         in_time = bool(known) and self.clock() < self._setup_until and self.needs_setup
         return secrets.compare_digest(token.encode("utf-8", "replace"), known.encode()) and in_time
 
     def end_setup(self) -> None:
-        """It was used."""
+        """Note that it was used."""
         self._setup_token = ""
 
     # Who it is
 
     def guest(self, address: str) -> Actor:
-        """Somebody who has not logged in."""
+        """A user who has not logged in."""
         role = Role.VIEWER if self.options.flag("guests", True) else Role.NOBODY
         return Actor("", role, address)
 
     def actor_of_session(self, token: str, address: str, *, use: bool = True) -> Actor:
-        """Whoever a browser has logged in."""
+        """The user of a browser's login."""
         session = self.sessions.get(token, use=use)
         user = self.users.get(session.user) if session is not None else None
         if session is None or user is None:
@@ -223,7 +223,7 @@ class Web:
         return Actor(user.name, user.role, address, session.id)
 
     def actor_of_token(self, token: str, address: str) -> Actor | None:
-        """Whose token it is; it never stands for an administrator."""
+        """The user of a token, which never has the rights of an administrator."""
         found = self.users.of_token(token)
         if found is None:
             return None
@@ -232,7 +232,7 @@ class Web:
         return Actor(user.name, Role(role), address, by_token=True)
 
     def still_may(self, actor: Actor, need: Need) -> bool:
-        """They may still do it."""
+        """Whether they may still do it."""
         if not actor.name:
             return allows(need, self.guest(actor.address))
         user = self.users.get(actor.name)

@@ -1,4 +1,4 @@
-"""Work with the folder of BLOBs in threads of its own: a disk that does not answer holds up nothing else."""
+"""Access to the folder of BLOBs in separate threads, so that a disk that does not respond holds up nothing else."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["Disk"]
 Result = TypeVar("Result")
 PLACES: Final = 4
 PATIENCE: Final = 20.0
-"""Seconds for which a person waits."""
+"""Seconds for which a request waits."""
 GRACE: Final = 5.0
-"""Seconds for which the end waits."""
+"""Seconds for which the end of the program waits."""
 
 
 class Disk:
     """Calls functions in a few threads, which the end of the program does not wait for when they hang.
 
     Attributes:
-        saving: Held by whoever saves a BLOB: several together would be too many, in the folder and in memory.
+        saving: Held while a BLOB is saved: several together would be too much for the folder and the memory.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Disk:
         self._places = asyncio.Semaphore(PLACES)
 
     async def do(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Call it, however long it takes; it goes on when whoever waits is cancelled.
+        """Call it, however long it takes; it goes on if the caller is cancelled.
 
         Raises:
             Exception: What it raises.
@@ -67,7 +67,7 @@ class Disk:
         return await future
 
     async def soon(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """The same for a person, who does not wait for ever.
+        """The same with a time-out, for requests.
 
         Raises:
             OSError: It does not answer.
@@ -80,7 +80,7 @@ class Disk:
             raise OSError(errno.ETIMEDOUT, "the disk does not answer") from None
 
     async def aclose(self) -> None:
-        """Wait for what is under way, unless it hangs."""
+        """Wait for calls in progress, unless they hang."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 for _ in range(PLACES):

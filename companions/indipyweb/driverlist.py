@@ -1,7 +1,8 @@
-"""The drivers that are installed on this machine, by the lists that KStars and INDI Web Manager read, too."""
+"""The drivers that are installed on this machine, from the lists that KStars and INDI Web Manager also read."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
@@ -9,22 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FOLDERS", "InstalledDriver", "installed"]
+__all__ = ["InstalledDriver", "installed"]
 
-FOLDERS: Final = (Path("/usr/share/indi"), Path.home() / ".local/share/indi")
+_FOLDERS: Final = ("/usr/share/indi", "~/.local/share/indi")
 _LARGEST: Final = 4 << 20
 _BINARY: Final = re.compile(r"[A-Za-z0-9_./+-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledDriver:
-    """One.
+    """An installed driver.
 
     Attributes:
-        label: What people choose it by; the name of its device.
+        label: The name shown to users, which is the name of its device.
         binary: The program.
-        version: As the list has it.
-        family: Such as Telescopes.
+        version: Its version, from the list.
+        family: Its group, such as Telescopes.
         skeleton: Its skeleton file, or "".
     """
 
@@ -35,16 +36,32 @@ class InstalledDriver:
     skeleton: str = ""
 
 
-def installed(folders: Sequence[Path] = FOLDERS) -> dict[str, InstalledDriver]:
-    """All of them, by label; blocks."""
+def _usual() -> Iterable[Path]:
+    for text in _FOLDERS:
+        with contextlib.suppress(RuntimeError):  # a service may have no home folder
+            yield Path(text).expanduser()
+
+
+def installed(folders: Sequence[Path] = ()) -> dict[str, InstalledDriver]:
+    """All of them, by label; blocks.
+
+    Args:
+        folders: The folders with the lists; by default the usual ones.
+    """
     found: dict[str, InstalledDriver] = {}
-    for folder in folders:
-        for file in sorted(folder.glob("*.xml")) if folder.is_dir() else ():
+    for folder in folders or _usual():
+        for file in _lists(folder):
             if file.name.endswith("_sk.xml"):
                 continue
             for driver in _read(file):
                 found.setdefault(driver.label, driver)
     return found
+
+
+def _lists(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):  # it may be another user's
+        return sorted(folder.glob("*.xml")) if folder.is_dir() else []
+    return []
 
 
 def _read(file: Path) -> Iterable[InstalledDriver]:
@@ -55,7 +72,7 @@ def _read(file: Path) -> Iterable[InstalledDriver]:
         root = ET.fromstring(text)
     except OSError:
         return
-    except (ET.ParseError, LookupError, ValueError):  # the latter two for encodings that nobody knows
+    except (ET.ParseError, LookupError, ValueError):  # the latter two for unknown encodings
         try:  # some lists are groups without an element around them
             root = ET.fromstring(
                 b"<driversList>" + re.sub(rb"<\?xml.*?\?>", b"", file.read_bytes()) + b"</driversList>"

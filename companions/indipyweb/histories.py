@@ -13,16 +13,16 @@ __all__ = ["Histories", "NumberKey"]
 NumberKey = tuple[str, str, str]
 """Device, property and member."""
 MOST: Final = 1000
-"""Numbers of which values are kept: with 40 kB each when they are full."""
+"""Numbers whose values are kept, with up to 40 kB each."""
 _SHORT: Final = (600, 1.0)
 _LONG: Final = (720, 60.0)
 
 
 class Histories:
-    """Keeps values of the numbers that came first, and of those that somebody asks for.
+    """Keeps values of the first numbers, and of those that are requested.
 
     Attributes:
-        gaps: When the link was lost and came back, in the clock of the values, the last ones.
+        gaps: The last times when the link was lost and came back, by the clock of the values.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Histories:
         return len(self._known)
 
     def add(self, prop: Property, now: float) -> None:
-        """A number property is like this now."""
+        """Note the present values of a number property."""
         if prop.kind is not VectorKind.NUMBER:
             return
         for member in prop.members.values():
@@ -48,17 +48,17 @@ class Histories:
             found[1].add(now, number)
 
     def add_gap(self, begin: float, end: float) -> None:
-        """Nobody knows what they were in this time."""
+        """Note a time in which the values are unknown."""
         self.gaps = [*self.gaps[-19:], (begin, end)]
 
     def keep(self, is_there: Callable[[str, str], bool]) -> None:
-        """Forget the properties that are not there any more."""
+        """Forget properties that no longer exist."""
         gone = {key[:2] for key in self._known if not is_there(*key[:2])}
         if gone:
             self._known = {key: known for key, known in self._known.items() if key[:2] not in gone}
 
     def points(self, key: NumberKey, seconds: float) -> list[Point]:
-        """The values of so many seconds, oldest first, as finely as they are kept."""
+        """The values of this many seconds, oldest first, in the finest resolution that is kept."""
         found = self._known.get(key)
         if found is None:
             return []

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .driverlist import FOLDERS, InstalledDriver, installed
+from .driverlist import InstalledDriver, installed
 from .serving import REMOTE, Controlled, NotControlled
 from .store.profiles import Profile
 
@@ -17,34 +17,34 @@ __all__ = ["Launcher"]
 logger = logging.getLogger("indipyweb")
 
 BOOT: Final = 600.0
-"""Seconds in which the server is waited for that is to serve a profile from boot on."""
+"""Seconds to wait for the server that serves the profile for the boot."""
 _PAUSE: Final = 1.0
 
 
 class Launcher:
-    """Makes a server serve what a profile names.
+    """Makes a server serve the drivers of a profile.
 
     Args:
         controlled: The server.
-        folders: Where lists of drivers are.
+        folders: The folders with lists of drivers; by default the usual ones.
 
     Attributes:
-        active: Name of the profile that was started last; "" for none.
+        active: Name of the last profile that was started; "" for none.
         controlled: The server.
     """
 
-    def __init__(self, controlled: Controlled, folders: Sequence[Path] = FOLDERS) -> None:
+    def __init__(self, controlled: Controlled, folders: Sequence[Path] = ()) -> None:
         self.active = ""
         self.controlled = controlled
         self._folders = folders
         self._turn = asyncio.Lock()
 
     async def installed(self) -> dict[str, InstalledDriver]:
-        """The drivers that there are."""
+        """The installed drivers."""
         return await asyncio.to_thread(installed, self._folders)
 
     async def running(self) -> list[dict[str, Any]]:
-        """What the server serves; nothing if it cannot be reached."""
+        """What the server serves; empty if it cannot be reached."""
         try:
             found: list[dict[str, Any]] = (await self.controlled.look())["drivers"]
         except NotControlled:
@@ -52,20 +52,31 @@ class Launcher:
         return [driver for driver in found if _serves(driver)]
 
     async def start_at_boot(self, profile: Profile) -> None:
-        """Serve this profile as soon as the server can be reached, if it serves nothing by then."""
+        """Serve this profile as soon as the server can be reached, if it serves nothing by then; the log says so."""
         end = asyncio.get_running_loop().time() + BOOT
+        is_told = False
         while not self.active:
             try:
-                async with self._turn:  # or a profile that somebody starts meanwhile would be stopped
+                async with self._turn:  # otherwise a profile that is started meanwhile would be stopped
                     drivers = (await self.controlled.look())["drivers"]
-                    if not any(_serves(driver) for driver in drivers) and not self.active:
-                        for problem in await self._start(profile):
+                    if any(_serves(driver) for driver in drivers):
+                        logger.warning("profile %s is not started: the INDI server has drivers already", profile.name)
+                    elif not self.active:
+                        problems = await self._start(profile)
+                        logger.info("profile %s is started", profile.name)
+                        for problem in problems:
                             logger.warning("profile %s: %s", profile.name, problem)
                 return
             except NotControlled as error:  # both are started at boot, in any order
                 if asyncio.get_running_loop().time() > end:
                     logger.warning("profile %s is not started: %s", profile.name, error)
                     return
+                if not is_told:
+                    is_told = True
+                    logger.info("profile %s waits for the INDI server: %s", profile.name, error)
+            except Exception:
+                logger.exception("profile %s is not started", profile.name)
+                return
             await asyncio.sleep(_PAUSE)
 
     async def start(self, profile: Profile) -> list[str]:
@@ -101,7 +112,7 @@ class Launcher:
         return problems
 
     async def stop(self) -> None:
-        """Serve nothing any more.
+        """Stop serving everything.
 
         Raises:
             NotControlled: The server cannot be reached.
@@ -115,7 +126,7 @@ class Launcher:
         for driver in (await self.controlled.look())["drivers"]:
             try:
                 await self.controlled.do("remove", driver["id"])
-            except NotControlled as error:  # somebody else may have removed it meanwhile
+            except NotControlled as error:  # it may have been removed meanwhile
                 problems[driver["id"]] = error
         if problems:
             left = {driver["id"] for driver in (await self.controlled.look())["drivers"]}
@@ -126,7 +137,7 @@ class Launcher:
         """Start, stop or restart a driver by its label.
 
         Raises:
-            NotControlled: It was not done.
+            NotControlled: It could not be done.
         """
         async with self._turn:
             for driver in (await self.controlled.look())["drivers"]:

@@ -1,4 +1,4 @@
-"""Where the web server listens: addresses as people write them, and sockets."""
+"""Where the web server listens: addresses as users write them, and sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class NoAddress(OSError):
-    """It is no address of this machine, now at least."""
+    """It is not an address of this machine, at least at present."""
 
 
 def plain_host(text: str) -> str:
@@ -27,7 +27,7 @@ def plain_host(text: str) -> str:
 
 
 def shown(host: str) -> str:
-    """An address as it stands before a port."""
+    """An address as it is written before a port."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -47,7 +47,7 @@ def manager_address(text: str) -> tuple[str, int]:
     if port is None:
         return plain_host(host), MANAGER
     if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 65536):
-        raise ValueError(f"no port {port!r}")
+        raise ValueError(f"not a port: {port!r}")
     return plain_host(host) or "localhost", int(port)
 
 
@@ -57,17 +57,17 @@ def listen(host: str, port: int, *, backlog: int = 128) -> socket.socket:
     Args:
         host: Name or address of this machine.
         port: 0 picks a free one.
-        backlog: How many connections wait; 0 only looks whether it can be had.
+        backlog: How many connections may wait; 0 only checks whether the address is available.
 
     Raises:
-        NoAddress: The host is none of this machine.
-        OSError: It cannot be had for another reason; the text says which.
+        NoAddress: The host is not an address of this machine.
+        OSError: It is not available for another reason; the text says which.
     """
     where = f"cannot listen on {shown(host)}:{port}"
     try:
         flags = socket.AI_PASSIVE
         found = socket.getaddrinfo("" if host == "*" else host, port, type=socket.SOCK_STREAM, flags=flags)
-    except (OSError, ValueError) as error:  # the latter for what cannot be a name
+    except (OSError, ValueError) as error:  # the latter for invalid names
         raise NoAddress(f"{host} is not an address of this machine: {_reason(error)}") from None
     family, kind, protocol, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
     try:

@@ -1,4 +1,4 @@
-"""Which handler answers what; who may ask is in :mod:`indipyweb.security.permissions`."""
+"""The handler of each route; :mod:`indipyweb.security.permissions` says who may use it."""
 
 from __future__ import annotations
 

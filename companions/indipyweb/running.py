@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -25,10 +26,11 @@ from .connections import Connection
 from .context import Web
 from .launcher import Launcher
 from .listening import LOOPBACK, NoAddress, listen, manager_address, plain_host, shown
+from .security.origin import host_of, knows_host
 from .security.passwords import Passwords, problem_of
 from .security.permissions import Role
 from .serving import Controlled, serve
-from .settings import Settings, clean_base
+from .settings import Settings, clean_base, whole_path
 from .store.database import Database
 from .store.keeping import Parameters
 from .webmanager import build_manager
@@ -39,16 +41,16 @@ logger = logging.getLogger("indipyweb")
 
 
 class Wrong(Exception):
-    """The command cannot be carried out; the text says why."""
+    """The command cannot be executed; the text says why."""
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """What the options say, and the database where they say nothing.
+    """The settings from the options, and from the database for what they leave open.
 
     Raises:
-        Wrong: They make no sense.
+        Wrong: They are invalid.
     """
-    folder = Path(options.dbfolder or ".").expanduser().absolute()
+    folder = _path("--dbfolder", options.dbfolder or ".")
     if not folder.is_dir():
         raise Wrong(f"--dbfolder: {folder} is not a folder")
     try:
@@ -58,18 +60,18 @@ def settings_of(options: argparse.Namespace) -> Settings:
     known = Parameters.load(database)
     database.close()
     if options.port is not None and not 0 <= options.port < 65536:
-        raise Wrong(f"--port: no port {options.port}: it is from 1 to 65535")
+        raise Wrong(f"--port: not a port: {options.port}; use 1 to 65535")
     servers = []
     for text in options.indi or [known.indihost]:
         try:
             servers.append(str(parse_endpoint(text, INDI_PORT if options.indi else known.indiport)))
         except ValueError as error:
             raise Wrong(f"--indi: {error}") from None
-    blobs = options.blobfolder or known.blobfolder
-    if blobs and not Path(blobs).expanduser().is_dir():
-        if options.blobfolder:
-            raise Wrong(f"--blobfolder: {blobs} is not a folder")
-        logger.warning("the folder for BLOBs of Set-up, %s, is not there; it is made when a BLOB comes", blobs)
+    blobs = _path("--blobfolder", options.blobfolder) if options.blobfolder else None  # drivers may go elsewhere
+    if blobs is not None and not blobs.is_dir():
+        raise Wrong(f"--blobfolder: {blobs} is not a folder")
+    if blobs is None and known.blobfolder:
+        blobs = _folder_of_set_up(known.blobfolder)
     try:
         base = clean_base(options.basepath)
     except ValueError as error:
@@ -79,14 +81,24 @@ def settings_of(options: argparse.Namespace) -> Settings:
     except ValueError as error:
         raise Wrong(f"--web-manager: {error}") from None
     url = options.public_url.rstrip("/")
-    if url and not url.startswith(("http://", "https://")):
-        raise Wrong(f"--public-url: {url} begins with neither http:// nor https://")
+    try:
+        parts = urlsplit(url)
+        is_address = not url or (parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise Wrong(f"--public-url: not an address: {options.public_url}; it begins with http:// or https://")
+    for name in options.host_name:
+        if not knows_host(name, (host_of(name),)):
+            raise Wrong(f"--host-name: not a name: {name}; write it without http:// and without a path")
+    if str(options.securecookie).lower() not in ("true", "false"):
+        logger.warning("--securecookie %s counts as False: only True has cookies go over https", options.securecookie)
     return Settings(
         dbfolder=folder,
         host=plain_host(options.host or known.host),
         port=known.port if options.port is None else options.port,
         servers=tuple(dict.fromkeys(servers)),
-        blobfolder=Path(blobs).expanduser() if blobs else None,
+        blobfolder=blobs,
         blobs=not options.no_blobs,
         secure=str(options.securecookie).lower() == "true",
         basepath=base,
@@ -96,8 +108,32 @@ def settings_of(options: argparse.Namespace) -> Settings:
     )
 
 
+def _path(option: str, text: str) -> Path:
+    """The path that an option gives.
+
+    Raises:
+        Wrong: It is not known.
+    """
+    try:
+        return whole_path(text)
+    except ValueError as error:
+        raise Wrong(f"{option}: {error}") from None
+
+
+def _folder_of_set_up(text: str) -> Path | None:
+    """The folder for BLOBs that Set-up names: what is wrong with it keeps nobody from the page where it is changed."""
+    try:
+        folder = whole_path(text)
+    except ValueError as error:
+        logger.warning("BLOBs are not saved: the folder of Set-up, %s", error)
+        return None
+    if not folder.is_dir():
+        logger.warning("the folder for BLOBs of Set-up, %s, does not exist; it is created when a BLOB arrives", folder)
+    return folder
+
+
 class _Server(uvicorn.Server):
-    """Leaves signals to the command, and ends streams before it waits for the end of answers."""
+    """A server that leaves signals to the command, and ends streams before it waits for answers to end."""
 
     web: Web | None = None
 
@@ -112,16 +148,19 @@ class _Server(uvicorn.Server):
 
 
 class _Signals:
-    """Ends the server when a signal comes, and what is before it when there is no server yet.
+    """Ends the server on a signal, or the start-up if there is no server yet.
 
-    It is set up before the INDI server in this process, which then leaves signals alone.
+    It is installed before the INDI server in this process, which then leaves signals alone.
     """
 
     def __init__(self) -> None:
         self.server: _Server | None = None
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        wanted = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else nohup has it ignored
+            wanted.append(signal.SIGHUP)  # the terminal is closed
+        for number in wanted:
             with contextlib.suppress(NotImplementedError, RuntimeError):  # not on this platform: Ctrl-C works there
                 loop.add_signal_handler(number, self._came, number)
 
@@ -155,7 +194,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(settings: Settings, options: argparse.Namespace) -> int:
-    """With the INDI server in this process, if that is asked for."""
+    """Run, with the INDI server in this process if requested."""
     signals = _Signals()
     if not options.serve:
         return await _serve(settings, options, signals, None)
@@ -183,7 +222,7 @@ async def _serve(
             _make_admin(web, options.admin_password_file)
         if web.needs_setup and web_settings.host not in LOOPBACK:
             sock.close()
-            logger.warning("nobody can log in yet: only this machine is let in until there is an account")
+            logger.warning("nobody can log in yet: only this machine may connect until there is an account")
             web_settings, sock = _listening(replace(web_settings, host="localhost"), options)
             stack.callback(sock.close)
             web.settings = web_settings
@@ -237,16 +276,19 @@ async def _answer(
 
 
 def _manager(web: Web, options: argparse.Namespace, own: tuple[str, Controlled] | None) -> list[asyncio.Task[None]]:
-    """Profiles, and the interface of INDI Web Manager if it is asked for.
+    """Profiles, and the interface of INDI Web Manager if requested.
 
     Raises:
-        Wrong: There is no server on this machine, or the address is none of it.
+        Wrong: There is no server on this machine, or the address is not one of this machine.
         OSError: It cannot listen.
     """
     controlled = own[1] if own is not None else next(iter(web.controlled.values()), None)
+    starting = next((profile for profile in web.profiles.all() if profile.autostart), None)
     if controlled is None:
         if options.web_manager:
             raise Wrong("--web-manager: drivers are started on this machine only: --indi localhost:PORT, or --serve")
+        if starting is not None:
+            logger.warning("profile %s is not started: no INDI server shown here is on this machine", starting.name)
         return []
     launcher = web.launcher = Launcher(controlled)
     tasks = []
@@ -271,27 +313,26 @@ def _manager(web: Web, options: argparse.Namespace, own: tuple[str, Controlled] 
         )
         logger.info("for Ekos: INDI Web Manager on port %d", sock.getsockname()[1])
         tasks.append(asyncio.create_task(_Server(config).serve([sock]), name="web manager"))
-    starting = next((profile for profile in web.profiles.all() if profile.autostart), None)
     if starting is not None:
         tasks.append(asyncio.create_task(launcher.start_at_boot(starting), name="profile at boot"))
     return tasks
 
 
 def _listening(settings: Settings, options: argparse.Namespace) -> tuple[Settings, socket.socket]:
-    """A socket that listens, and the settings with the port that it has.
+    """A listening socket, and the settings with its port.
 
-    What Set-up says and cannot be keeps nobody from the page that can say something else.
+    A wrong address in Set-up does not keep users from the page where it can be corrected.
 
     Raises:
-        Wrong: The address on the command line is none of this machine.
-        OSError: It cannot be had.
+        Wrong: The address on the command line is not one of this machine.
+        OSError: The address is not available.
     """
     try:
         sock = listen(settings.host, settings.port)
     except NoAddress as error:
         if options.host or settings.host in LOOPBACK:
             raise Wrong(f"--host: {error}") from None
-        logger.warning("Set-up says where to listen, and %s: only this machine is let in", error)
+        logger.warning("Set-up says where to listen, and %s: only this machine may connect", error)
         return _listening(replace(settings, host="localhost"), options)
     except OSError as error:
         hint = "" if options.port is not None else "; --port PORT wins over the port of Set-up"
@@ -300,13 +341,13 @@ def _listening(settings: Settings, options: argparse.Namespace) -> tuple[Setting
 
 
 def _make_admin(web: Web, file: str) -> None:
-    """The first account, with the password in a file.
+    """Create the first account with the password in a file.
 
     Raises:
-        Wrong: The file cannot be read, or the password not be used.
+        Wrong: The file cannot be read, or the password cannot be used.
     """
     try:
-        text = Path(file).expanduser().read_text(encoding="utf-8").strip("\r\n")
+        text = _path("--admin-password-file", file).read_text(encoding="utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise Wrong(f"--admin-password-file: {error}") from None
     problem = problem_of(text, "admin")

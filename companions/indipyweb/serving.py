@@ -1,4 +1,4 @@
-"""INDI servers on this machine: one in this process, and those that let themselves be controlled."""
+"""INDI servers on this machine: one in this process, and those that can be controlled."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Controlled:
     """An INDI server with a control socket.
 
     Args:
-        path: Of the socket; None for the usual one of a server on this machine.
-        port: Of that server.
+        path: The path of the socket; None for the usual one of a server on this machine.
+        port: The port of that server.
     """
 
     def __init__(self, path: str | None, port: int) -> None:
@@ -107,15 +107,15 @@ async def serve(words: Sequence[str], port: int) -> AsyncIterator[tuple[IPyServe
     """Run an INDI server in this process.
 
     Args:
-        words: What it serves, as DRIVER of the command ``indipyserver``.
-        port: For other INDI clients; 0 picks a free one.
+        words: What it serves, DRIVER arguments of the command ``indipyserver``.
+        port: The port for other INDI clients; 0 picks a free one.
 
     Raises:
-        ValueError: A word makes no sense.
+        ValueError: An argument is invalid.
         ImportError: There is no such Python code, or it failed.
         OSError: It cannot listen.
     """
-    with tempfile.TemporaryDirectory(prefix="indipyweb-") as folder:  # of its owner alone
+    with tempfile.TemporaryDirectory(prefix="indipyweb-") as folder:  # accessible to its owner only
         path = str(Path(folder) / "control")
         server = IPyServer(port=port, control=path)
         for word in words:

@@ -1,4 +1,4 @@
-"""One INDI server as the web sees it: what is known of it, who follows it, and what came of commands."""
+"""One INDI server for the web: its state, its followers, and the outcomes of commands."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _OVER: Final = 600.0
 _ENCODED: Final = 64
 _UNSAVED: Final = 64
 FOLDER_MOST: Final = 2 << 30
-"""Bytes in the folder of BLOBs; beyond, none are saved."""
+"""Bytes in the folder of BLOBs; beyond that, none are saved."""
 INFLATED: Final = 512 << 20
-"""Bytes of a BLOB; what a device has compressed, and would be longer, is saved as it came."""
+"""Bytes of a BLOB; compressed data that would inflate beyond this is saved as received."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What somebody follows.
+    """What a page follows.
 
     Attributes:
         device: The properties of this device; None for none.
@@ -52,7 +52,7 @@ class Filter:
     keys: frozenset[Key] = frozenset()
 
     def wants(self, prop: Property) -> bool:
-        """It is to be told of this property."""
+        """Whether this property is included."""
         if prop.key in self.keys:
             return True
         return prop.device == self.device and (self.group is None or (prop.group or "Main") == self.group)
@@ -64,13 +64,13 @@ class Alert:
 
     Attributes:
         rev: Number of the change.
-        at: When, by the monotonic clock.
+        at: The time, by the monotonic clock.
         device: Its device.
         label: Its label.
         name: Its name.
-        text: What it said.
-        clock: When, in UTC.
-        over: It is not in Alert any more.
+        text: Its message.
+        clock: The time, in UTC.
+        over: It is no longer in Alert.
     """
 
     rev: int
@@ -87,17 +87,17 @@ class Site:
     """An INDI server.
 
     Args:
-        name: By which pages name it.
-        client: Not started.
-        folder: Where BLOBs are saved, or None.
+        name: The name that pages use for it.
+        client: A client that has not been started.
+        folder: The folder for BLOBs, or None.
         disk: Saves them.
 
     Attributes:
         alerts: By property, oldest first.
-        histories: Of its numbers.
-        rev: Number of the last change that was taken in; streams count in these.
+        histories: The histories of its numbers.
+        rev: Number of the last change that was processed; streams use these numbers.
         saved: How many BLOBs were saved.
-        problem: Why the last one was not, or "".
+        problem: Why the last BLOB was not saved, or "".
     """
 
     def __init__(self, name: str, client: Client, folder: Path | None = None, disk: Disk | None = None) -> None:
@@ -115,10 +115,10 @@ class Site:
         self._disk = disk or Disk()
         self._ids: dict[Key, int] = {}
         self._keys: dict[int, Key] = {}
-        self._shapes: dict[Key, tuple[int, str]] = {}
+        self._shapes: dict[Key, tuple[object, str]] = {}
         self._last_id = 0
         self._waiters: set[asyncio.Event] = set()
-        self._encoded: OrderedDict[tuple[Filter, int, int], str] = OrderedDict()
+        self._encoded: OrderedDict[tuple[Filter, int, int, int], str] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
         self._savers: dict[Key, asyncio.Task[None]] = {}
         self._lost_at: float | None = None
@@ -142,7 +142,7 @@ class Site:
         await self.client.aclose()
 
     def close_streams(self) -> None:
-        """Streams end."""
+        """End the streams."""
         self.closing = True
         self.wake()
 
@@ -152,12 +152,12 @@ class Site:
                 try:
                     self._take(delta, time.monotonic())
                 except Exception:
-                    logger.exception("a change of %s could not be taken in", self.name)
+                    logger.exception("a change of %s could not be processed", self.name)
                 self.rev = delta.rev
                 self.wake()
 
     def _take(self, delta: Delta, now: float) -> None:
-        if delta.deleted or delta.reset:  # after very many it is not said which
+        if delta.deleted or delta.reset:  # after very many, they are not listed
             self._bury()
         for prop in delta.properties:
             self.id_of(prop.key)
@@ -177,7 +177,7 @@ class Site:
             device = self.model.device(name)
             facts = device_facts(device) if device is not None else None
             if self._devices.get(name, (0, {}))[1] != facts:
-                self._devices.pop(name, None)  # to the end: they are in the order of their changes
+                self._devices.pop(name, None)  # moved to the end: they are in the order of their changes
                 self._devices[name] = (delta.rev, facts)
         if delta.reset:
             self._devices = {name: known for name, known in self._devices.items() if self.model.device(name)}
@@ -206,7 +206,7 @@ class Site:
             self.alerts_rev = delta.rev
 
     def _bury(self) -> None:
-        """Forget what is not there any more."""
+        """Forget what no longer exists."""
         model = self.model
         for key in [key for key in self._ids if model.get(*key) is None]:
             self._keys.pop(self._ids.pop(key), None)
@@ -216,8 +216,8 @@ class Site:
         self.histories.keep(lambda device, name: model.get(device, name) is not None)
 
     async def _save(self, folder: Path, prop: Property) -> None:
-        """Save the BLOBs of a property, from the one that it has."""
-        # A tap of its own, which thousands of updates of other properties cannot fill.
+        """Save the BLOBs of a property, beginning with the present one."""
+        # A separate tap, which thousands of updates of other properties cannot fill.
         async with self.client.tap(prop.device, prop.name, limit=_UNSAVED) as tap:
             for member in prop.members.values():
                 if member.data:
@@ -261,7 +261,7 @@ class Site:
     # Names
 
     def id_of(self, key: Key) -> int:
-        """The number by which pages name a property, as long as it is there."""
+        """The number by which pages name a property while it exists."""
         found = self._ids.get(key)
         if found is None:
             self._last_id += 1
@@ -270,15 +270,16 @@ class Site:
         return found
 
     def property_of(self, id: int) -> Property | None:
-        """The property of a number."""
+        """The property with a number."""
         key = self._keys.get(id)
         return self.model.get(*key) if key else None
 
     def shape(self, prop: Property) -> str:
         """See :func:`shape_of`."""
         known = self._shapes.get(prop.key)
-        if known is None or known[0] != prop.defined:
-            known = self._shapes[prop.key] = (prop.defined, shape_of(prop))
+        limits = [(m.min, m.max, m.step) for m in prop.members.values()] if prop.kind is VectorKind.NUMBER else []
+        if known is None or known[0] != (prop.defined, limits):  # devices change limits with values, too
+            known = self._shapes[prop.key] = ((prop.defined, limits), shape_of(prop))
         return known[1]
 
     # Streams
@@ -294,12 +295,12 @@ class Site:
             self._waiters.discard(event)
 
     def wake(self) -> None:
-        """Streams look whether there is something for them."""
+        """Make streams check whether there is something for them."""
         for event in self._waiters:
             event.set()
 
     def link(self) -> dict[str, Any]:
-        """How the link is."""
+        """The state of the link."""
         status = self.client.status
         up = self.model.connected
         found: dict[str, Any] = {"up": up, "n": self.model.session, "name": self.name, "why": ""}
@@ -310,16 +311,16 @@ class Site:
         return found
 
     def alert_facts(self) -> list[dict[str, Any]]:
-        """What a page shows of alerts, newest first."""
+        """The alerts for a page, newest first."""
         return [
             {"n": a.rev, "d": a.device, "l": a.label, "text": a.text, "t": a.clock, "over": a.over}
             for a in reversed(self.alerts.values())
         ]
 
     def delta(self, wanted: Filter, since: int) -> tuple[int, str]:
-        """What has changed since, as JSON; the same text for all who are as far."""
+        """What has changed since, as JSON; the same text for all readers with the same position."""
         rev = self.rev
-        key = (wanted, since, rev)
+        key = (wanted, since, rev, int(asyncio.get_running_loop().time()))
         text = self._encoded.get(key)
         if text is None:
             text = self._encoded[key] = dumps(self._facts(wanted, since))
@@ -339,6 +340,12 @@ class Site:
             if wanted.wants(prop)
         }
         gone = [[g.device, g.name] for g in delta.deleted if g.name is None or self.model.get(g.device, g.name) is None]
+        if wanted.group is not None:  # what has moved to another group
+            gone += [
+                [p.device, p.name]
+                for p in delta.properties
+                if p.device == wanted.device and delta.is_new(p) and not wanted.wants(p)
+            ]
         if gone:
             found["del"] = gone
         devices = {}
@@ -373,7 +380,7 @@ def _write(folder: Path, blob: ReceivedBlob) -> None:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes of its files, except of those that have gone meanwhile."""
+    """The bytes of its files, except those that have gone meanwhile."""
     total = 0
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:

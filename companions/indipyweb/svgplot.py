@@ -15,7 +15,7 @@ WIDTH: Final = 600
 HEIGHT: Final = 240
 COLUMNS: Final = 300
 _LEAST: Final = 1e-300
-"""What differs less is one value: parts of such numbers are 0."""
+"""Smaller differences count as one value: fractions of such numbers are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Line:
     """One number.
 
     Attributes:
-        label: What it is.
-        path: For the attribute ``d``; "" where there is nothing to be shown.
-        low: The least value.
-        high: The largest.
-        last: The last.
-        count: Points.
+        label: Its label.
+        path: The attribute ``d``; "" if there is nothing to show.
+        low: The smallest value.
+        high: The largest value.
+        last: The last value.
+        count: The number of points.
     """
 
     label: str
@@ -45,8 +45,8 @@ class Plot:
 
     Attributes:
         lines: In the order of the numbers.
-        ticks: Heights and texts of the scale, if all lines share one.
-        times: Places and texts of the time.
+        ticks: Positions and texts of the scale, if all lines share one.
+        times: Positions and texts of the time axis.
     """
 
     lines: list[Line]
@@ -80,10 +80,10 @@ def plot_of(
 
     Args:
         numbers: Labels and values, oldest first.
-        now: The end, in the clock of the values.
-        seconds: How much is shown.
-        gaps: Times of which nothing is known.
-        same: They share one scale.
+        now: The end, by the clock of the values.
+        seconds: The length of time to show.
+        gaps: Times for which nothing is known.
+        same: Whether they share one scale.
     """
     begin = now - seconds
     shown = [

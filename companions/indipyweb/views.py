@@ -34,7 +34,7 @@ NO_GROUP: Final = "Main"
 
 
 def size_text(size: float) -> str:
-    """Bytes as a person reads them."""
+    """A number of bytes for display."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
@@ -43,18 +43,18 @@ def size_text(size: float) -> str:
 
 
 def clock_text(timestamp: str | None) -> str:
-    """The time of day of a timestamp, in UTC; "" when there is none to be read."""
+    """The time of day of a timestamp, in UTC; "" if it cannot be read."""
     text = iso(timestamp)
     return text[11:19] if text else ""
 
 
 def worst(states: Iterable[State]) -> State:
-    """The one that a person should look at first."""
+    """The state that a user should see first."""
     return max(states, key=_RANK.__getitem__, default=State.IDLE)
 
 
 def groups_of(device: Device) -> dict[str, State]:
-    """The groups of a device, and the state of each that a person should look at first."""
+    """The groups of a device, each with the state that a user should see first."""
     found: dict[str, State] = {}
     for prop in device.properties.values():
         name = prop.group or NO_GROUP
@@ -65,7 +65,7 @@ def groups_of(device: Device) -> dict[str, State]:
 
 
 def device_facts(device: Device) -> dict[str, Any]:
-    """What a card shows of a device."""
+    """The content of a device's card."""
     groups = groups_of(device)
     note = device.notes[-1] if device.notes else None
     return {
@@ -84,7 +84,7 @@ def note_facts(note: Note) -> dict[str, Any]:
 
 
 def member_texts(prop: Property, member: Member) -> list[Any]:
-    """A value as a page shows it."""
+    """A value for display on a page."""
     if prop.kind is VectorKind.NUMBER:
         return [member.shown.strip(), member.value]
     if prop.kind is VectorKind.BLOB:
@@ -94,7 +94,7 @@ def member_texts(prop: Property, member: Member) -> list[Any]:
 
 
 def asked_text(prop: Property) -> str:
-    """The values that somebody has asked for; what is only written is a secret, such as a password."""
+    """The requested values; a write-only one is a secret, such as a password."""
     if prop.pending is None:
         return ""
     if prop.perm is Permission.WRITE_ONLY:
@@ -103,12 +103,12 @@ def asked_text(prop: Property) -> str:
 
 
 def is_secret(prop: Property) -> bool:
-    """Its values are shown to nobody: they are only written, such as a password, and some devices repeat them."""
+    """Whether its values are shown to nobody: they are write-only, such as a password, but some devices repeat them."""
     return prop.perm is Permission.WRITE_ONLY and prop.kind in (VectorKind.TEXT, VectorKind.NUMBER)
 
 
 def limits_text(prop: Property, member: Member) -> str:
-    """What a number may be, in words; "" if it may be anything."""
+    """The range of a number, as text; "" if there is none."""
     bounds = member.range
     if prop.kind is not VectorKind.NUMBER or bounds is None:
         return ""
@@ -116,7 +116,7 @@ def limits_text(prop: Property, member: Member) -> str:
 
 
 def shape_of(prop: Property) -> str:
-    """Changes when the property has to be drawn anew, and not only its values."""
+    """A text that changes when the whole property has to be redrawn, and not only its values."""
     parts = [prop.kind.value, prop.label, prop.group, prop.perm.value, str(prop.rule)]
     for member in prop.members.values():
         parts += [member.name, member.label, member.min, member.max, member.step]
@@ -126,7 +126,7 @@ def shape_of(prop: Property) -> str:
 
 
 def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any]:
-    """What a stream says of a property that has changed."""
+    """The data of a changed property for a stream."""
     found: dict[str, Any] = {
         "h": shape,
         "s": prop.shown_state.value,
@@ -141,7 +141,7 @@ def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any
     if prop.message:
         found["msg"] = prop.message[:500]
     if prop.kind is VectorKind.BLOB:
-        found["rev"] = prop.rev
+        found |= {"p": prop.name, "rev": prop.rev}
     if delta.is_stale(prop):
         found["stale"] = True
     pending = prop.pending
@@ -151,22 +151,22 @@ def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any
 
 
 def is_exclusive(prop: Property) -> bool:
-    """Of its switches one at most is on."""
+    """Whether at most one of its switches may be on."""
     return prop.rule in (SwitchRule.ONE_OF_MANY, SwitchRule.AT_MOST_ONE)
 
 
 def loads(body: bytes) -> Any:
-    """JSON that somebody sent, with nothing in it that cannot be sent on.
+    """Received JSON, with nothing in it that cannot be passed on.
 
     Raises:
-        ValueError: It is none.
-        RecursionError: It goes too deep.
+        ValueError: It is not JSON.
+        RecursionError: It is nested too deeply.
     """
     found = json.loads(body)
-    json.dumps(found, ensure_ascii=False).encode()  # fails for halves of characters
+    json.dumps(found, ensure_ascii=False).encode()  # fails for lone surrogates
     return found
 
 
 def dumps(value: Any) -> str:
-    """JSON in one line, as short as can be."""
+    """JSON on one line, as short as possible."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,18 +18,22 @@ from .context import Web
 from .security.permissions import Actor, Need, allows
 from .site import Site
 
-__all__ = ["Answer", "Handler", "Problem", "Visit"]
+__all__ = ["BEGAN", "Answer", "Handler", "Problem", "Visit"]
 
 FIELDS: Final = 200
+BEGAN: Final = "web_began"
+"""In the scope of a request: when its header had arrived, by the clock of the loop."""
+TOO_LATE: Final = 10.0
+"""Seconds after which a command that was on its way is not sent."""
 THEMES: Final = ("light", "dark", "night")
 
 
 class Problem(Exception):
-    """Ends a request with this.
+    """Ends a request with an error.
 
     Attributes:
         status: Of HTTP.
-        text: What a person is told.
+        text: The text for the user.
         more: Facts for programs.
     """
 
@@ -43,11 +49,11 @@ class Visit:
     """One request.
 
     Attributes:
-        web: What all requests share.
-        request: As it came.
-        actor: Who sent it.
-        need: What the route asks of them.
-        again: Finds out anew who sent it.
+        web: The state shared by all requests.
+        request: The request as received.
+        actor: Its sender.
+        need: What the route requires of the sender.
+        again: Determines the sender anew.
     """
 
     web: Web
@@ -66,38 +72,57 @@ class Visit:
         return int(text) if text.isdecimal() and len(text) < 10 else default
 
     def check_again(self) -> None:
-        """They still may: what came slowly, or was waited for, does not outlast an account or a login.
+        """Check that the sender still may: a slow or waiting request must not outlast an account or a login.
 
         Raises:
-            Problem: They may not any more.
+            Problem: The sender no longer may.
         """
         if self.need is Need.OPEN:
             return
         now = self.again()
         if now.name != self.actor.name or not allows(self.need, now):
-            raise Problem(403, "You may not do this any more.")
+            raise Problem(403, "You may no longer do this.")
         self.actor = now
+
+    def check_in_time(self, sent: str = "") -> None:
+        """Check that a command was not on its way for long: meanwhile its sender has seen other values, or gone.
+
+        Args:
+            sent: When it was sent, by the clock of the loop here, if the page knows.
+
+        Raises:
+            Problem: It is too late.
+        """
+        now = asyncio.get_running_loop().time()
+        age = now - self.request.scope[BEGAN]
+        with contextlib.suppress(ValueError):
+            age = max(age, now - float(sent))
+        if age > TOO_LATE:
+            seconds = f"{age:.0f} s" if age < 3600 else "very long"
+            raise Problem(
+                412, f"Not sent: it was on its way for {seconds}. Look at the present values, and send it again."
+            )
 
     @property
     def wants_json(self) -> bool:
-        """The script of the page asks, or a program."""
+        """Whether the script of the page, or a program, sent it."""
         return "application/json" in self.request.headers.get("accept", "")
 
     @property
     def theme(self) -> str:
-        """The theme that the person chose; "" for that of the browser."""
+        """The theme that the user chose; "" for that of the browser."""
         theme = self.request.cookies.get("indipyweb_theme", "")
         return theme if theme in THEMES else ""
 
     def may(self, need: Need) -> bool:
-        """They are let in there."""
+        """Whether the user may go there."""
         return allows(need, self.actor)
 
     def site(self) -> Site:
-        """The INDI server that is meant.
+        """The INDI server of the request.
 
         Raises:
-            Problem: There is none of this name.
+            Problem: There is no INDI server with this name.
         """
         name = self.query("s")
         found = self.web.sites.get(name) if name else self.web.first
@@ -106,7 +131,7 @@ class Visit:
         return found
 
     def render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """A page."""
+        """Answer with a page."""
         web = self.web
         site = values.pop("site", None) or web.first
         shown = web.templates.get_template(template).render(
@@ -115,14 +140,14 @@ class Visit:
         return HTMLResponse(shown, status)
 
     def redirect(self, path: str, **query: Any) -> Response:
-        """To a page of ours; when the script of the page asked, it goes there itself."""
+        """Redirect to a page of ours; if the script of the page sent the request, it goes there itself."""
         url = self.web.url(path, **query)
         if self.wants_json:
             return JSONResponse({"go": url})
         return RedirectResponse(url, 303)
 
     def back(self, default: str = "/") -> Response:
-        """To the page that the request came from, if that is one of ours."""
+        """Redirect to the page from which the request came, if that is one of ours."""
         try:
             parts = urlsplit(self.request.headers.get("referer", ""))
         except ValueError:
@@ -136,7 +161,7 @@ class Visit:
 
     @property
     def origins(self) -> frozenset[str]:
-        """What browsers say of our own pages."""
+        """The origins of our own pages."""
         url = self.request.url
         own = {f"{url.scheme}://{self.request.headers.get('host', '').lower()}"}
         return frozenset(own | {self.web.settings.public_origin} - {""})
@@ -160,7 +185,7 @@ class Visit:
             found = await self.request.form(max_files=20, max_fields=FIELDS, max_part_size=1 << 20)
         except Problem:
             raise
-        except Exception as error:  # MultiPartException, and what broken forms make of parsers
+        except Exception as error:  # MultiPartException, and other errors of parsers for broken forms
             raise Problem(400, "This form cannot be read.") from error
         if len(found.multi_items()) > FIELDS:
             raise Problem(400, "This form has too many fields.")
@@ -172,10 +197,10 @@ class Visit:
         return found
 
     async def body(self) -> bytes:
-        """What came with the request.
+        """The body of the request.
 
         Raises:
-            Problem: It is too large or too slow, or they may not do this any more.
+            Problem: It is too large or too slow, or the sender may no longer do this.
         """
         found = await self.request.body()
         self.check_again()
@@ -183,7 +208,7 @@ class Visit:
 
     @staticmethod
     def uploads(form: FormData) -> dict[str, UploadFile]:
-        """The files of a form that have something in them."""
+        """The files of a form that are not empty."""
         return {
             name: value
             for name, value in form.multi_items()
@@ -191,7 +216,7 @@ class Visit:
         }
 
     def note(self, what: str, subject: str = "", detail: str = "", outcome: str = "") -> None:
-        """Keep who did this."""
+        """Note this in the audit."""
         self.web.audit.note(self.actor.name, self.actor.address, what, subject, detail, outcome)
 
 

@@ -30,7 +30,7 @@ logger = logging.getLogger("indipyweb")
 
 _BODY: Final = 1 << 20
 _TOLD: Final = 20
-"""Names that are said to be unknown."""
+"""The most unknown names that are reported."""
 PATIENCE: Final = 30.0
 
 
@@ -92,10 +92,10 @@ class _Manager:
         profile = self._profile(request)
         given = await _body(request)
         if not isinstance(given, dict):
-            raise _Refused(400, "an object is wanted")
+            raise _Refused(400, "an object is expected")
         port = given.get("port", profile.port)
         if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
-            raise _Refused(400, "a port is from 1 to 65535")
+            raise _Refused(400, "a port must be from 1 to 65535")
         autostart = bool(given.get("autostart", profile.autostart))
         self._web.profiles.save(replace(profile, port=port, autostart=autostart))
         if autostart != profile.autostart:
@@ -115,7 +115,7 @@ class _Manager:
         profile = self._profile(request)
         given = await _body(request)
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-            raise _Refused(400, "a list of drivers is wanted")
+            raise _Refused(400, "a list of drivers is expected")
         labels = tuple(str(one["label"])[:200] for one in given if "label" in one)
         remotes = tuple(str(one["remote"])[:200] for one in given if one.get("remote"))
         self._web.profiles.save(replace(profile, labels=labels, remotes=remotes))
@@ -135,7 +135,7 @@ class _Manager:
     async def act(self, request: Request) -> Any:
         deed, label = request.path_params["deed"], request.path_params["label"]
         if deed not in ("start", "stop", "restart"):
-            raise _Refused(404, "start, stop or restart")
+            raise _Refused(404, "use start, stop or restart")
         await self._launcher.act(deed, label)
         self._note(request, f"driver {deed}", label, "ok")
 
@@ -157,7 +157,7 @@ async def _body(request: Request) -> Any:
         async with asyncio.timeout(PATIENCE):
             body = await request.body()
     except TimeoutError:
-        raise _Refused(408, "the request did not come in time") from None
+        raise _Refused(408, "the request did not arrive in time") from None
     try:
         return loads(body or b"null")
     except (ValueError, RecursionError):
@@ -185,7 +185,7 @@ def _endpoint(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request
 def build_manager(web: Web, launcher: Launcher) -> ASGIApp:
     """The application for the other port.
 
-    Ekos sends no password, so it has none: whoever can reach the port may start what is installed.
+    Ekos sends no password, so there is none: whoever can reach the port may start installed drivers.
     """
     manager = _Manager(web, launcher)
     routes = [
@@ -218,13 +218,13 @@ def build_manager(web: Web, launcher: Launcher) -> ASGIApp:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         length = headers.get("content-length", "0")
-        # No page of any site may reach it, not even one of ours: it is for programs.
+        # No web page may use it, not even one of ours: it is for programs.
         name = headers.get("host", "")
         is_known = knows_host(name, web.host_names)
         if not is_known and name not in told and len(told) < _TOLD:
             told.add(name)
-            logger.warning("for Ekos: refused, as this machine is not known as %r; see --host-name", name[:100])
-        if is_known and scope["path"] == "/" and scope["method"] == "GET":  # a button of Ekos opens it in a browser
+            logger.warning("for Ekos: refused, because this machine is not known as %r; see --host-name", name[:100])
+        if is_known and scope["path"] == "/" and scope["method"] == "GET":  # a button in Ekos opens it in a browser
             own = f"http://{shown(host_of(name))}:{web.settings.port}"
             pages = web.settings.public_origin or own
             await RedirectResponse(f"{pages}{web.url('/server')}", 303)(scope, receive, send)

@@ -1,1 +1,1 @@
-"""What answers requests, one module for each kind of page."""
+"""The handlers of requests, one module for each kind of page."""

@@ -68,12 +68,12 @@ def _log_in_now(visit: Visit, name: str, target: str = "/") -> Response:
 
 
 async def login(visit: Visit) -> Answer:
-    """The form."""
+    """The login form."""
     return visit.render("login.html", title="Log in", name="", problem="", next=_local(visit.query("next", "/")))
 
 
 async def log_in(visit: Visit) -> Answer:
-    """With a name and a password."""
+    """Log in with a name and a password."""
     web = visit.web
     form = await visit.form()
     name, password, target = form.get("name", "")[:64], form.get("password", ""), _local(form.get("next", "/"))
@@ -85,7 +85,9 @@ async def log_in(visit: Visit) -> Answer:
     if wait > 0:
         if web.throttle.is_news(visit.actor.address, web.clock()):
             visit.note("login", name, outcome="too many tries")
-        response = again(429, f"Too many tries; wait {wait:.0f} s." if wait >= 1 else "Too many tries; wait a second.")
+        response = again(
+            429, f"Too many attempts; wait {wait:.0f} s." if wait >= 1 else "Too many attempts; wait a second."
+        )
         response.headers["retry-after"] = str(int(wait) + 1)
         return response
     user = web.users.get(name)
@@ -96,13 +98,13 @@ async def log_in(visit: Visit) -> Answer:
         return again(403, WRONG)
     hashed = await web.passwords.hash(password) if web.passwords.is_old(user.password) else ""
     known = web.users.get(name)
-    if known is None or known.password != user.password:  # it was changed meanwhile, and not for nothing
+    if known is None or known.password != user.password:  # it was changed meanwhile, with good reason
         visit.note("login", name, outcome="refused")
         return again(403, WRONG)
     web.throttle.succeeded(name, visit.actor.address)
     if hashed:
-        with contextlib.suppress(sqlite3.Error):  # the next login does it; a full disk keeps nobody out
-            web.users.set_password(user.name, hashed)
+        with contextlib.suppress(sqlite3.Error):  # the next login will do it; a full disk must keep nobody out
+            web.users.set_hash(user.name, hashed)
     visit.note("login", user.name, outcome="ok")
     return _log_in_now(visit, user.name, target)
 
@@ -132,20 +134,20 @@ async def theme(visit: Visit) -> Answer:
 
 
 async def setup(visit: Visit) -> Answer:
-    """The form that the one-time link leads to."""
+    """The form of the one-time link."""
     token = visit.query("token")
     if not visit.web.is_setup_token(token):
-        raise Problem(403, "This link does not hold any more. The log of indipyweb has a new one when it is restarted.")
+        raise Problem(403, "This link is no longer valid. Restart indipyweb for a new one, which is in its log.")
     return visit.render("setup.html", title="The first account", token=token, name="admin", problem="", rule=NAME_RULE)
 
 
 async def make_first(visit: Visit) -> Answer:
-    """Make the first account, and log in with it."""
+    """Create the first account, and log in with it."""
     web = visit.web
     form = await visit.form()
     token, name, password = form.get("token", ""), form.get("name", "").strip(), form.get("password", "")
     if not web.is_setup_token(token):
-        raise Problem(403, "This link does not hold any more. The log of indipyweb has a new one when it is restarted.")
+        raise Problem(403, "This link is no longer valid. Restart indipyweb for a new one, which is in its log.")
     problem = problem_of(password, name)
     if not problem and password != form.get("again", ""):
         problem = "The two passwords differ."
@@ -155,7 +157,7 @@ async def make_first(visit: Visit) -> Answer:
             raise Problem(403, "This link was used already.")
         known = web.users.get(name)
         try:
-            if known is not None and known.role is Role.ADMIN:  # of PyPI's program, with the password that all know
+            if known is not None and known.role is Role.ADMIN:  # of PyPI's program, with the well-known password
                 web.users.set_password(name, hashed)
             else:
                 web.users.add(name, Role.ADMIN, hashed, form.get("fullname", ""))
@@ -177,7 +179,7 @@ def _account(visit: Visit, status: int = 200, problem: str = "", done: str = "",
     web, name = visit.web, visit.actor.name
     user = web.users.get(name)
     if user is None:
-        raise Problem(403, "This account is no more.")
+        raise Problem(403, "This account no longer exists.")
     sessions = sorted(web.sessions.of(name), key=lambda session: -session.used)
     return visit.render(
         "account.html",
@@ -201,14 +203,14 @@ async def account(visit: Visit) -> Answer:
 async def rename(visit: Visit) -> Answer:
     """Set one's full name."""
     visit.web.users.set_fullname(visit.actor.name, (await visit.form()).get("fullname", "").strip())
-    return _account(visit, done="Your name is changed.")
+    return _account(visit, done="Your name has been changed.")
 
 
 async def _check_own(visit: Visit, password: str) -> bool:
-    """Whether it is one's own password, which is asked for again where much depends on it."""
+    """Whether it is one's own password, which is required again for important changes."""
     web, name = visit.web, visit.actor.name
     if web.throttle.wait(name, visit.actor.address, web.clock()) > 0:
-        raise Problem(429, "Too many tries; wait a moment.")
+        raise Problem(429, "Too many attempts; wait a moment.")
     user = web.users.get(name)
     ok = user is not None and await web.passwords.check(password, user.password, user.salt)
     if ok:
@@ -220,7 +222,7 @@ async def _check_own(visit: Visit, password: str) -> bool:
 
 
 async def set_own_password(visit: Visit) -> Answer:
-    """Set one's own password; other logins end."""
+    """Set one's own password; other logins and all tokens end."""
     web, name = visit.web, visit.actor.name
     form = await visit.form()
     new = form.get("password", "")
@@ -234,15 +236,15 @@ async def set_own_password(visit: Visit) -> Answer:
     web.users.set_password(name, hashed)
     web.sessions.end(name, but=visit.actor.session)
     visit.note("password", name)
-    return _account(visit, done="Your password is changed, and your other logins have ended.")
+    return _account(visit, done="Your password has been changed; your other logins and your tokens have ended.")
 
 
 async def make_token(visit: Visit) -> Answer:
-    """Make a token for scripts."""
+    """Create a token for scripts."""
     form = await visit.form()
     days = form.get("days", "30")
     if not days.isdecimal() or len(days) > 6 or not 1 <= int(days) <= 3650:
-        return _account(visit, 422, problem="A token holds for 1 to 3650 days.")
+        return _account(visit, 422, problem="A token is valid for 1 to 3650 days.")
     writes = form.get("writes") == "1" and visit.actor.role >= Role.USER
     try:
         token = visit.web.users.new_token(visit.actor.name, form.get("label", "").strip(), writes, int(days))
@@ -292,7 +294,7 @@ def _users(visit: Visit, status: int = 200, problem: str = "", done: str = "") -
 def _role_of(text: str) -> Role:
     found = {"viewer": Role.VIEWER, "user": Role.USER, "admin": Role.ADMIN}.get(text)
     if found is None:
-        raise Problem(422, "A role is viewer, user or admin.")
+        raise Problem(422, "A role must be viewer, user or admin.")
     return found
 
 
@@ -302,7 +304,7 @@ async def users(visit: Visit) -> Answer:
 
 
 async def add_user(visit: Visit) -> Answer:
-    """Make an account."""
+    """Create an account."""
     web = visit.web
     form = await visit.form()
     name, password, role = form.get("name", "").strip(), form.get("password", ""), _role_of(form.get("role", ""))
@@ -317,7 +319,7 @@ async def add_user(visit: Visit) -> Answer:
     if problem:
         return _users(visit, 422, problem)
     visit.note("account", name, role.name.lower())
-    return _users(visit, done=f"The account {name} is made.")
+    return _users(visit, done=f"The account {name} has been created.")
 
 
 async def _other(visit: Visit) -> tuple[str, dict[str, str]]:
@@ -329,7 +331,7 @@ async def _other(visit: Visit) -> tuple[str, dict[str, str]]:
 
 
 async def change_role(visit: Visit) -> Answer:
-    """Say what an account may do; its logins end."""
+    """Change the role of an account; its logins end, and as a viewer also its tokens that may set values."""
     name, form = await _other(visit)
     role = _role_of(form.get("role", ""))
     try:
@@ -343,7 +345,7 @@ async def change_role(visit: Visit) -> Answer:
 
 
 async def set_password(visit: Visit) -> Answer:
-    """Give an account another password; its logins end."""
+    """Give an account another password; its logins and tokens end."""
     name, form = await _other(visit)
     problem = problem_of(form.get("password", ""), name)
     if problem:
@@ -353,7 +355,7 @@ async def set_password(visit: Visit) -> Answer:
     visit.web.users.set_password(name, hashed)
     visit.web.sessions.end(name, but=visit.actor.session)
     visit.note("password", name)
-    return _users(visit, done=f"The password of {name} is changed.")
+    return _users(visit, done=f"The password of {name} has been changed; its logins and tokens have ended.")
 
 
 async def delete_user(visit: Visit) -> Answer:

@@ -1,4 +1,4 @@
-"""What pages are made of: style, script and pictures."""
+"""The static files of pages: style, script and pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _all() -> dict[str, bytes]:
 
 
 async def static(visit: Visit) -> Answer:
-    """One of them."""
+    """A static file."""
     name = visit.request.path_params["name"]
     data = _all().get(name)
     kind = _KINDS.get(name[name.rfind(".") :])
@@ -38,5 +38,5 @@ async def static(visit: Visit) -> Answer:
 
 
 async def favicon(visit: Visit) -> Answer:
-    """The picture in the tab."""
+    """The icon of the tab."""
     return Response(_all()["icon.svg"], media_type=_KINDS[".svg"], headers={"cache-control": "public, max-age=86400"})

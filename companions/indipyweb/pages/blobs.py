@@ -31,10 +31,10 @@ class File(NamedTuple):
     """A file.
 
     Attributes:
-        name: In the folder.
-        size: Bytes.
+        name: Its name in the folder.
+        size: Its size in bytes.
         at: When it was written, in seconds since 1970.
-        has_picture: Its name says that it is an image.
+        has_picture: Its name is that of an image.
     """
 
     name: str
@@ -56,7 +56,7 @@ def _files(folder: Path) -> list[File]:
 
 
 def _is_shown(name: str) -> bool:
-    """It may be seen: no hidden file, and no database, as those of the accounts may be in the same folder."""
+    """Whether it may be seen: not a hidden file, and not a database, such as that of the accounts."""
     return not name.startswith(".") and not _DATABASE.search(name)
 
 
@@ -68,10 +68,10 @@ def _folder(visit: Visit) -> Path:
 
 
 async def _path(visit: Visit, name: str) -> Path:
-    """A plain file of the folder, and nothing else.
+    """A regular file of the folder.
 
     Raises:
-        Problem: There is none of this name, or the disk does not answer.
+        Problem: There is no such file, or the disk does not respond.
     """
     path = _folder(visit) / name
     ok = name and name == os.path.basename(name) and _is_shown(name) and "\0" not in name and "\\" not in name
@@ -90,7 +90,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _facts(path: Path) -> os.stat_result:
-    """Of a file that can be read."""
+    """The status of a file that can be read."""
     with open(path, "rb") as file:
         file.read(1)
         return os.fstat(file.fileno())
@@ -138,7 +138,7 @@ async def download(visit: Visit) -> Answer:
 
 
 async def _slices(disk: Disk, path: Path, facts: os.stat_result) -> AsyncIterator[bytes]:
-    """As fast as they are taken; a slow browser holds no file, and no thread that reads one."""
+    """Send it as fast as it is taken; a slow browser keeps neither a file open nor a thread busy."""
     for begin in range(0, facts.st_size, _SLICE):
         yield await disk.soon(_slice, path, facts, begin)
 
@@ -159,7 +159,7 @@ async def thumbnail(visit: Visit) -> Answer:
     suffix = "".join(path.suffixes[-2:])
     try:
         facts = await visit.web.disk.soon(_facts, path)
-        # A browser may keep it under its time only: the file may be written anew.
+        # A browser may cache it only with its time: the file may be rewritten.
         is_meant = visit.query("at") == str(facts.st_mtime)
         headers = {"cache-control": "private, max-age=3600"} if is_meant else {}
         made = await visit.web.thumbnails.get(("file", path.name, facts.st_mtime_ns, facts.st_size), path, suffix, 160)
@@ -168,7 +168,7 @@ async def thumbnail(visit: Visit) -> Answer:
         data = await visit.web.disk.soon(path.read_bytes) if facts.st_size <= 4 << 20 else b""
     except PreviewsBusy:
         raise Problem(503, "Too many images wait to be drawn.") from None
-    except OSError as error:  # it may have gone meanwhile
+    except OSError as error:  # it may be gone by now
         raise Problem(404, f"The file cannot be read: {error.strerror}.") from error
     kind = kind_of(data)
     if kind:
@@ -183,7 +183,7 @@ async def delete(visit: Visit) -> Answer:
     try:
         await visit.web.disk.soon(path.unlink)
     except TimeoutError:
-        raise Problem(503, "The disk does not answer: nobody knows whether it is deleted.") from None
+        raise Problem(503, "The disk does not answer: it is not known whether the file is deleted.") from None
     except OSError as error:
         raise Problem(409, f"Not deleted: {error.strerror}.") from error
     visit.note("file deleted", path.name)

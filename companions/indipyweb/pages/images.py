@@ -38,14 +38,14 @@ def attachment(data: bytes, name: str) -> Response:
 
 
 async def _slices(data: bytes) -> AsyncIterator[bytes]:
-    """As fast as they are taken: a whole large file would be copied for each slow browser."""
+    """Send it as fast as it is taken: a large file would otherwise be copied for each slow browser."""
     view = memoryview(data)
     for begin in range(0, len(data), _SLICE):
         yield bytes(view[begin : begin + _SLICE])
 
 
 def _cameras(site: Site) -> list[tuple[Property, Member]]:
-    """All BLOBs that devices send, those that have come first."""
+    """All BLOBs of devices, received ones first."""
     found = [
         (prop, member)
         for prop in site.model
@@ -75,7 +75,7 @@ async def _preview(visit: Visit, site: Site, prop: Property, member: Member, mos
 
 
 async def image(visit: Visit) -> Answer:
-    """The newest image of a camera; without one the cameras."""
+    """The newest image of a camera; without a camera, the list of them."""
     site = visit.site()
     cameras = _cameras(site)
     if not visit.query("d"):
@@ -92,7 +92,8 @@ async def image(visit: Visit) -> Answer:
         member=member,
         facts=facts,
         bars=_bars(facts.get("bins") or []),
-        id=site.id_of(prop.key),
+        link=site.link(),
+        alerts=site.alert_facts(),
         epoch=site.model.epoch,
         rev=site.rev,
         others=[(p, m) for p, m in cameras if (p.key, m.name) != (prop.key, member.name)],
@@ -124,7 +125,7 @@ async def preview(visit: Visit) -> Answer:
     if x.isdecimal() and y.isdecimal() and len(x) < 9 and len(y) < 9:
         crop = (int(x), int(y), CROP)
     made = await _preview(visit, site, prop, member, 240 if small else CROP if crop else SIDE, crop)
-    # A browser may keep it under its number only: another image of this process, or of the last one, is not it.
+    # A browser may cache it only with its number, which identifies the image across restarts.
     is_meant = visit.query("rev") == f"{site.model.epoch}.{prop.rev}"
     headers = {"cache-control": "private, max-age=3600"} if is_meant else {}
     if made.png:
@@ -137,7 +138,7 @@ async def preview(visit: Visit) -> Answer:
 
 
 async def download(visit: Visit) -> Answer:
-    """The file as it came."""
+    """The file as received."""
     prop, member = _meant(visit, visit.site())
     if member.data is None:
         raise Problem(404, "No image has come yet.")

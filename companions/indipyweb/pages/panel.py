@@ -1,17 +1,16 @@
-"""The pages that live: all devices, one device, what changes, and commands."""
+"""The live pages: all devices, one device, changes, and commands."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import PurePath
 from typing import Any, Final
 
 from starlette.datastructures import UploadFile
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from indipyclient import Blob, Device, Property, VectorKind
-from indipyclient.model.commands import Value
+from indipyclient.model.commands import Value, file_format
 
 from ..commands import Command, Denied, values_of_form
 from ..events import EventStream, TooManyStreams
@@ -28,9 +27,9 @@ SIDE: Final = 40
 PARTS: Final = 60
 SHOWN: Final = 200
 ROWS: Final = 2000
-"""Members on a page, as drawing them holds up everybody."""
+"""The most members on a page, because drawing them holds up everybody."""
 _AT_ONCE: Final = 1.0
-"""Seconds for which a command is answered with its outcome; later ones come over the stream."""
+"""Seconds for which the answer to a command waits for its outcome; later outcomes are sent over the stream."""
 _WITHOUT_SCRIPT: Final = 4.0
 UPLOAD: Final = 64 << 20
 
@@ -89,7 +88,7 @@ async def home(visit: Visit) -> Answer:
 
 
 def _told(visit: Visit, site: Site) -> dict[int, Command]:
-    """What is to be said beside a property on a page that was asked for after a command."""
+    """The note beside a property on a page that was requested after a command."""
     id = visit.query("c")
     if not id.isdecimal() or len(id) > 12:
         return {}
@@ -127,7 +126,7 @@ async def device(visit: Visit) -> Answer:
 
 
 def _at_once(props: list[Property]) -> list[Property]:
-    """The first ones, as many as are drawn together."""
+    """The first properties, as many as are drawn together."""
     rows = 0
     for count, prop in enumerate(props):
         rows += len(prop)
@@ -143,12 +142,13 @@ def _pinned(visit: Visit, site: Site) -> set[tuple[str, str]]:
 
 
 async def part(visit: Visit) -> Answer:
-    """Properties, drawn anew, for a page that is there already."""
+    """Properties, drawn anew, for an existing page."""
     site = visit.site()
     if visit.query("epoch", site.model.epoch) != site.model.epoch:
-        raise Problem(409, "The web server was started anew: other properties have these numbers.")
+        raise Problem(409, "The web server was restarted: these numbers stand for other properties now.")
     ids = [int(text) for text in visit.query("ids").split(",")[:PARTS] if text.isdecimal() and len(text) < 12]
-    props = [prop for prop in map(site.property_of, ids) if prop is not None]
+    group = visit.query("g")  # some may have moved to another one meanwhile
+    props = [p for p in map(site.property_of, ids) if p is not None and group in ("", p.group or "Main")]
     shown = _at_once(props)
     return visit.render(
         "part.html",
@@ -163,7 +163,7 @@ async def part(visit: Visit) -> Answer:
 
 
 async def messages(visit: Visit) -> Answer:
-    """What was said lately."""
+    """Recent messages."""
     site = visit.site()
     name = visit.query("d") or None
     notes = [note_facts(note) for note in site.model.notes(name)[-500:]]
@@ -171,7 +171,7 @@ async def messages(visit: Visit) -> Answer:
 
 
 async def alerts(visit: Visit) -> Answer:
-    """For a hidden tab, which has no stream."""
+    """The alerts, for a hidden tab, which has no stream."""
     site = visit.site()
     return JSONResponse({"alerts": site.alert_facts(), "link": site.link()})
 
@@ -193,7 +193,14 @@ async def events(visit: Visit) -> Answer:
         return Response(media_type="text/event-stream")
     try:
         return EventStream(
-            site, wanted, since, web.commands, web.streams, actor, lambda: web.still_may(actor, Need.READ)
+            site,
+            wanted,
+            since,
+            web.commands,
+            web.streams,
+            actor,
+            lambda: web.still_may(actor, Need.READ),
+            visit.query("tab")[:32],
         )
     except TooManyStreams:
         return JSONResponse({"error": "too many tabs are open"}, 503, {"retry-after": "10"})
@@ -204,7 +211,7 @@ def _pins(visit: Visit) -> list[Pin]:
 
 
 async def overview(visit: Visit) -> Answer:
-    """What somebody has pinned."""
+    """The pinned properties of a user."""
     site = visit.site()
     pins = _pins(visit)
     found = [site.model.get(pin.device, pin.name) for pin in pins if pin.server == site.name]
@@ -241,10 +248,10 @@ async def pin(visit: Visit) -> Answer:
 
 
 async def send(visit: Visit) -> Answer:
-    """A command."""
+    """Handle a command."""
     site = visit.site()
     form = await visit.raw_form()
-    # What a switch is to be says the page: somebody else may have turned it meanwhile.
+    # The page says what a switch must become: another user may have changed it meanwhile.
     fields = {"to": visit.query("to"), **{name: text for name, text in form.multi_items() if isinstance(text, str)}}
     prop = site.model.get(fields.get("d", ""), fields.get("p", ""))
     if prop is None:
@@ -253,6 +260,7 @@ async def send(visit: Visit) -> Answer:
         if prop.kind is VectorKind.BLOB:
             values = await _files(visit.uploads(form), prop)
         else:
+            visit.check_in_time(fields.get("at", ""))  # a file may take its time
             values = values_of_form(prop, fields)
         command = visit.web.commands.start(site, prop, values, visit.actor)
     except Denied as denied:
@@ -288,11 +296,10 @@ async def _files(uploads: dict[str, UploadFile], prop: Property) -> dict[str, Va
         if kind not in ("f", "m") or name not in prop.members:
             continue
         if (upload.size or 0) > UPLOAD:
-            raise Denied(413, f"Not sent: a file has up to {UPLOAD >> 20} MiB.")
+            raise Denied(413, f"Not sent: a file may have up to {UPLOAD >> 20} MiB.")
         data = await upload.read()
         if data:
-            suffixes = PurePath(upload.filename or "").suffixes[-2:]
-            format = "".join(suffixes)[-32:]
+            format = file_format(upload.filename or "")[-32:]
             found[name] = Blob(data, format if format.isprintable() else "")
     if not found:
         raise Denied(422, "Not sent: no file was chosen.")

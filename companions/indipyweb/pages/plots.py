@@ -41,7 +41,7 @@ def _meant(visit: Visit, site: Site) -> list[NumberKey]:
 
 
 def _is_plotted(prop: Property) -> bool:
-    """It is drawn."""
+    """Whether it is drawn."""
     return prop.kind is VectorKind.NUMBER and not is_secret(prop)
 
 
@@ -59,7 +59,7 @@ def _label(site: Site, key: NumberKey) -> str:
 
 
 async def plot(visit: Visit) -> Answer:
-    """The drawing, and what else could be in it."""
+    """The drawing, and the other numbers that could be in it."""
     site = visit.site()
     keys, seconds = _meant(visit, site), _seconds(visit)
     same = visit.query("same") == "1"
@@ -105,7 +105,7 @@ async def table(visit: Visit) -> Answer:
             if point.time < now - seconds:
                 continue
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall - (now - point.time)))
-            names = [f"'{name}" if name[:1] in "=+-@\t\r" else name for name in key]  # no formulas in a spreadsheet
+            names = [f"'{name}" if name[:1] in "=+-@\t\r" else name for name in key]  # not as formulas
             writer.writerow([stamp, *names, repr(point.min), repr(point.max), repr(point.last)])
     headers = {"content-disposition": 'attachment; filename="indi.csv"', "content-security-policy": "sandbox"}
     return Response(file.getvalue().encode("utf-8", "replace"), media_type="text/csv", headers=headers)

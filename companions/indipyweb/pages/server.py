@@ -1,4 +1,4 @@
-"""The INDI server itself, where it is on this machine and lets itself be controlled."""
+"""The INDI server itself, if it is on this machine and can be controlled."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ async def _page(visit: Visit, site: Site, status: int = 200, problem: str = "") 
 
 
 def _launcher(visit: Visit, site: Site) -> Launcher | None:
-    """Starts profiles, if it does so on this server."""
+    """The launcher, if it starts profiles on this server."""
     found = visit.web.launcher
     return found if found is not None and found.controlled is visit.web.controlled.get(site.name) else None
 
 
 async def server(visit: Visit) -> Answer:
-    """Its drivers, its clients, and what passes through it."""
+    """Its drivers, its clients, and its traffic."""
     return await _page(visit, visit.site())
 
 
@@ -59,6 +59,7 @@ async def change(visit: Visit) -> Answer:
     if controlled is None:
         raise Problem(404, "This server cannot be controlled from here.")
     form = await visit.form()
+    visit.check_in_time()
     if form.get("profile") is not None:
         return await _profile(visit, site, form)
     deed, driver, spec = form.get("do", ""), form.get("driver", ""), form.get("spec", "").strip()
@@ -69,9 +70,9 @@ async def change(visit: Visit) -> Answer:
         elif driver.isdecimal() and len(driver) < 10:
             found = await controlled.look()
             known = {one["id"]: one["label"] for one in found["drivers"]}
-            # Their numbers begin anew with the INDI server, and several may have one label: it would be another one.
+            # The numbers start anew with the INDI server, and labels may be shared: it could be another driver.
             if known.get(int(driver)) != subject or form.get("since") != str(found["status"]["since"]):
-                raise Problem(409, "Not done: the drivers are others by now. Look at the page of the server again.")
+                raise Problem(409, "Not done: the list of drivers has changed. Reload the page of the server.")
             visit.check_again()
             await controlled.do(deed, int(driver))
         else:
@@ -84,7 +85,7 @@ async def change(visit: Visit) -> Answer:
 
 
 async def _profile(visit: Visit, site: Site, form: dict[str, str]) -> Response:
-    """Start, make or delete a set of drivers."""
+    """Start, save or delete a profile."""
     web, launcher = visit.web, _launcher(visit, site)
     if launcher is None:
         raise Problem(404, "Profiles are started on another server.")

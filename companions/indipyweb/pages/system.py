@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, Response
 from indipyclient.addresses import parse_endpoint
 
 from ..listening import plain_host, problem_of
+from ..settings import whole_path
 from ..store.keeping import Parameters
 from ..visit import Answer, Problem, Visit
 
@@ -46,13 +47,12 @@ async def system(visit: Visit) -> Answer:
 
 
 def _folder(text: str) -> str:
-    """Its whole path, as the next start may be in another folder.
+    """The absolute path, because the next start may be in another folder.
 
     Raises:
-        ValueError: It is none.
-        RuntimeError: There is no such home directory.
+        ValueError: It is not a folder.
     """
-    path = Path(text).expanduser().absolute()
+    path = whole_path(text)
     if not path.is_dir():
         raise ValueError(f"{text} is not a folder on this machine")
     return str(path)
@@ -66,30 +66,30 @@ async def save_system(visit: Visit) -> Answer:
         host = plain_host(form.get("host", "")) or "localhost"
         port, indiport = int(form.get("port", "")), int(form.get("indiport", ""))
         if not 0 < port < 65536:
-            raise ValueError("a port is from 1 to 65535")
+            raise ValueError("a port must be from 1 to 65535")
         indihost = form.get("indihost", "").strip() or "localhost"
         parse_endpoint(indihost, indiport)
         folder = form.get("blobfolder", "").strip()
         if folder and folder != web.parameters.blobfolder:
             folder = await web.disk.soon(_folder, folder)
         known = ((web.settings.host, web.settings.port), (web.parameters.host, web.parameters.port))
-        if (host, port) not in known:  # what is saved already may be in use by whoever it is for
+        if (host, port) not in known:  # a saved address may be in use by this server itself
             problem = await asyncio.to_thread(problem_of, host, 0 if port == web.settings.port else port)
             if problem:
                 raise ValueError(problem)
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, OSError) as error:
         return _system(visit, 422, f"Not saved: {getattr(error, 'strerror', None) or error}.")
     visit.check_again()
     parameters = Parameters(host, port, indihost, indiport, folder)
     parameters.save(web.db)
-    web.parameters = parameters  # and not before, as what cannot be saved is not so
+    web.parameters = parameters  # only now, because nothing is noted that could not be saved
     web.options.set_flag("guests", form.get("guests") == "1")
     visit.note("set-up", f"{host}:{port}", f"INDI {indihost}:{indiport}, guests {form.get('guests', '0')}")
-    return _system(visit, done="Saved. Addresses and folders hold from the next start on, guests from now on.")
+    return _system(visit, done="Saved. Addresses and folders take effect at the next start, guest access at once.")
 
 
 def _forget_copies(folder: Path) -> None:
-    """Delete those of downloads that were cut off, by the end of the web server, too."""
+    """Delete copies of interrupted downloads, including those from the end of the web server."""
     for path in folder.glob(".indipyweb-*.backup"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _COPY:
@@ -118,5 +118,5 @@ async def backup(visit: Visit) -> Answer:
 
 
 async def audit(visit: Visit) -> Answer:
-    """Who did what."""
+    """The audit."""
     return visit.render("audit.html", title="Audit", deeds=await asyncio.to_thread(visit.web.audit.last))

@@ -1,1 +1,1 @@
-"""Who may do what, and how that is found out."""
+"""Who may do what, and how users are identified."""

@@ -1,4 +1,4 @@
-"""How often somebody may try.  Pure: the clock is the caller's."""
+"""Limits on attempts and rates.  Pure: the clock is the caller's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REMEMBERED: Final = 10_000
 
 
 def network_of(address: str) -> str:
-    """What stands for an address: IPv6 gives each customer a whole network."""
+    """The network that stands for an address: IPv6 gives each customer a whole network."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -39,7 +39,7 @@ class LoginThrottle:
         self._told: OrderedDict[str, float] = OrderedDict()
 
     def wait(self, name: str, address: str, now: float) -> float:
-        """Seconds to wait before a try is looked at; 0 for none, and then it counts as one."""
+        """Seconds to wait before an attempt is examined; with 0, it counts as one."""
         network = network_of(address)
         tries = self._tries.setdefault(network, deque())
         while tries and tries[0] <= now - 60:
@@ -60,7 +60,7 @@ class LoginThrottle:
         return 0.0
 
     def is_news(self, address: str, now: float) -> bool:
-        """Somebody has to wait, and that was not said of this network in the last minute."""
+        """Whether a wait should be noted: none was for this network in the last minute."""
         network = network_of(address)
         if now - self._told.get(network, -math.inf) < _SAID:
             return False
@@ -70,23 +70,23 @@ class LoginThrottle:
         return True
 
     def failed(self, name: str, address: str, now: float) -> None:
-        """It was the wrong password."""
+        """Note a wrong password."""
         key = (name.lower()[:64], network_of(address))
         self._failures.setdefault(key, deque(maxlen=16)).append(now)
         self._failures.move_to_end(key)
         _shorten(self._failures)
 
     def succeeded(self, name: str, address: str) -> None:
-        """It was the right one."""
+        """Note a right password."""
         self._failures.pop((name.lower()[:64], network_of(address)), None)
 
 
 class Buckets:
-    """So many at once, and so many in a second.
+    """A rate limit.
 
     Args:
-        rate: In a second.
-        burst: At once.
+        rate: How many per second.
+        burst: How many at once.
     """
 
     def __init__(self, rate: float, burst: float) -> None:
@@ -95,7 +95,7 @@ class Buckets:
         self._filled: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str, now: float) -> bool:
-        """Whether one more is in order."""
+        """Whether one more is allowed."""
         level, then = self._filled.get(key, (0.0, now))
         level = max(0.0, level - (now - then) * self._rate)
         is_free = level + 1 <= self._burst

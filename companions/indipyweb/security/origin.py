@@ -1,4 +1,4 @@
-"""From which page a request comes, and whether it means this server.  Pure."""
+"""The origin of a request, and whether it is addressed to this server.  Pure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def machine_names() -> frozenset[str]:
-    """The names by which this machine is asked for."""
-    name = socket.gethostname().lower()
-    return frozenset({"localhost", name, name.partition(".")[0], f"{name.partition('.')[0]}.local"} - {""})
+    """The names of this machine."""
+    name = socket.gethostname().lower().rstrip(".")
+    if not name:
+        return frozenset({"localhost"})
+    return frozenset({"localhost", name, name.partition(".")[0], f"{name.partition('.')[0]}.local"})
 
 
 def host_of(header: str) -> str:
-    """The host in a Host header, without its port; "" if it is none."""
+    """The host in a Host header, without its port; "" if it is invalid."""
     try:
         host = urlsplit(f"//{header}").hostname or ""
     except ValueError:
@@ -42,8 +44,8 @@ def host_of(header: str) -> str:
 
 
 def knows_host(header: str, names: Iterable[str]) -> bool:
-    """The request means this server: an address, or one of its names.  Else a page of somebody else may have given its
-    own name our address, to be taken for one of ours."""
+    """Whether the request is addressed to this server, by an address or one of its names.  Otherwise another site may
+    have given its own name our address, to pass for ours."""
     if not header or any(char in header for char in "/\\@?# \t"):
         return False
     host = host_of(header)
@@ -57,11 +59,11 @@ def knows_host(header: str, names: Iterable[str]) -> bool:
 
 
 def is_own_origin(method: str, headers: Mapping[str, str], own: Iterable[str], *, identified: bool) -> bool:
-    """A request that changes something comes from a page of ours, or from no page.
+    """Whether a request that changes something comes from a page of ours, or from no page.
 
     Args:
-        method: Of the request.
-        headers: By their names in small letters.
+        method: The method of the request.
+        headers: Its headers, by names in lower case.
         own: Origins that are ours.
         identified: The browser sends a cookie with it.
     """

@@ -1,4 +1,4 @@
-"""Passwords: what is kept of them, which ones are taken, and one look at a time."""
+"""Passwords: how they are stored, which ones are accepted, and checks one at a time."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ princess football baseball superman batman trustno observatory telescope indi as
 
 
 class PasswordsBusy(Exception):
-    """Too many wait already."""
+    """Too many are waiting already."""
 
 
 def problem_of(password: str, name: str) -> str:
-    """Why a new password is not taken, or ""."""
+    """Why a new password is not accepted, or ""."""
     if not LEAST <= len(password) <= MOST:
-        return f"A password has {LEAST} to {MOST} characters."
+        return f"A password must have {LEAST} to {MOST} characters."
     plain = password.lower()
     if name and name.lower() in plain and len(plain) - len(name) < 6:
-        return "The password is too near to the name."
+        return "The password is too similar to the name."
     rest = plain
     for part in _PARTS:
         rest = rest.replace(part, "")
@@ -45,7 +45,7 @@ def problem_of(password: str, name: str) -> str:
 
 
 def is_default(password: str | bytes, salt: bytes) -> bool:
-    """It is the one that PyPI's program begins with, which everybody knows."""
+    """Whether it is the well-known initial password of PyPI's program."""
     return isinstance(password, bytes) and _legacy(_DEFAULT, password, salt)
 
 
@@ -58,8 +58,8 @@ class Passwords:
     """Hashes and checks them in a thread, one at a time: each takes much memory.
 
     Args:
-        time_cost: Of Argon2id.
-        memory_cost: In KiB.
+        time_cost: The time cost of Argon2id.
+        memory_cost: The memory cost, in KiB.
     """
 
     def __init__(self, time_cost: int = 3, memory_cost: int = 65536) -> None:
@@ -71,7 +71,7 @@ class Passwords:
         self._nobody = ""
 
     async def hash(self, password: str) -> str:
-        """What is kept of it.
+        """The hash to store.
 
         Raises:
             PasswordsBusy: Try again later.
@@ -83,7 +83,7 @@ class Passwords:
         return self._hasher.hash(password.encode("utf-8", "replace"))
 
     async def check(self, password: str, kept: str | bytes | None, salt: bytes = b"") -> bool:
-        """Whether it is the one; it takes as long when there is no such account.
+        """Whether the password is right; it takes as long if there is no such account.
 
         Raises:
             PasswordsBusy: Try again later.
@@ -91,7 +91,7 @@ class Passwords:
         return await self._in_turn(self._check, password[: MOST + 1], kept, salt)
 
     def is_old(self, kept: str | bytes) -> bool:
-        """It should be hashed anew."""
+        """Whether it should be hashed anew."""
         if isinstance(kept, bytes):
             return True
         try:

@@ -1,4 +1,4 @@
-"""Who may ask for what: one rule for each route, and without a rule there is no route.  Pure."""
+"""Who may use what: one rule for each route, and no route without a rule.  Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["RULES", "Actor", "Need", "Role", "allows", "rule_of"]
 
 
 class Role(IntEnum):
-    """What somebody may do; who has a higher one may do all that a lower one may."""
+    """What a user may do; a higher role includes all lower ones."""
 
     NOBODY = 0
     VIEWER = 1
@@ -19,25 +19,25 @@ class Role(IntEnum):
 
 
 class Need(StrEnum):
-    """Who is let in."""
+    """Who may use a route."""
 
-    OPEN = "open"  # everybody, also where guests are not
-    READ = "read"  # who may look: guests, unless they are switched off
-    ACCOUNT = "account"  # who has logged in
-    SET = "set"  # who may set values
-    ADMIN = "admin"  # who may do everything
+    OPEN = "open"  # everybody, even if guest access is off
+    READ = "read"  # everybody who may watch: including guests, unless guest access is off
+    ACCOUNT = "account"  # everybody who has logged in
+    SET = "set"  # everybody who may set values
+    ADMIN = "admin"  # administrators
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever sent a request.
+    """The sender of a request.
 
     Attributes:
-        name: Of the account; "" for a guest.
+        name: The name of the account; "" for a guest.
         role: What they may do.
-        address: From where.
-        session: Names the session; "" for guests and tokens.
-        by_token: They identified themselves by a token.
+        address: The address from which it came.
+        session: The id of the session; "" for guests and tokens.
+        by_token: The sender is identified by a token.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Actor:
 
 
 def allows(need: Need, actor: Actor) -> bool:
-    """Whether they are let in."""
+    """Whether this user may use it."""
     if need is Need.OPEN:
         return True
     if need is Need.ACCOUNT:
@@ -107,7 +107,7 @@ RULES: Final[dict[tuple[str, str], Need]] = {
     ("GET", "/api"): Need.READ,
     ("GET", "/api/{rest:path}"): Need.READ,
     ("POST", "/api/{rest:path}"): Need.SET,
-    # What the pages are made of
+    # Static files
     ("GET", "/static/{name}"): Need.OPEN,
     ("GET", "/favicon.ico"): Need.OPEN,
 }

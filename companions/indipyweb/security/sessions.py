@@ -1,4 +1,4 @@
-"""Logins: held in memory as hashes, for an hour without use and a night at most.  Pure but for the dice."""
+"""Logins: held in memory as hashes, for an hour without use and a night at most.  Pure except for randomness."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Session:
     """A login.
 
     Attributes:
-        id: Names it, and lets nobody in.
+        id: Identifies it, but is not a secret.
         user: The account.
-        address: From where it was made.
-        agent: What the browser calls itself.
-        created: When, by the clock.
+        address: The address from which it was made.
+        agent: The browser, according to itself.
+        created: When it was created, by the clock.
         used: When it was last used.
     """
 
@@ -55,7 +55,7 @@ class Sessions:
         self._known: dict[str, Session] = {}
 
     def begin(self, user: str, address: str, agent: str = "") -> tuple[str, Session]:
-        """A new login; returns what the browser keeps."""
+        """Create a login; returns the token for the browser."""
         now = self._clock()
         for key, session in list(self._known.items()):
             if not self._is_alive(session, now):
@@ -69,21 +69,21 @@ class Sessions:
         return token, session
 
     def alive(self) -> Iterator[tuple[str, Session, float, float]]:
-        """Those that are not over, each with the hash of its token, its age, and how long it was not used."""
+        """The valid logins, each with the hash of its token, its age, and its idle time."""
         now = self._clock()
         for key, session in self._known.items():
             if self._is_alive(session, now):
                 yield key, session, now - session.created, now - session.used
 
     def resume(self, key: str, id: str, user: str, address: str, agent: str, age: float, unused: float) -> None:
-        """A login of before goes on, if it is not over by now."""
+        """Continue a login from before the restart, if it is still valid."""
         now = self._clock()
         session = Session(id, user, address, agent, now - age, now - unused)
         if self._is_alive(session, now):
             self._known[key] = session
 
     def get(self, token: str, *, use: bool = True) -> Session | None:
-        """The login of a token; None when it is over."""
+        """The login of a token; None if it is over."""
         session = self._known.get(_digest(token)) if token else None
         now = self._clock()
         if session is None or not self._is_alive(session, now):
@@ -93,7 +93,7 @@ class Sessions:
         return session
 
     def is_alive(self, id: str) -> bool:
-        """It is not over."""
+        """Whether it is still valid."""
         now = self._clock()
         return any(session.id == id and self._is_alive(session, now) for session in self._known.values())
 

@@ -20,6 +20,14 @@
     sayTimer = setTimeout(() => { $("say").textContent = text; }, 100);
   };
   const setText = (node, text) => { if (node && node.textContent !== text) node.textContent = text; };
+  const within = (ms) => AbortSignal.timeout ? AbortSignal.timeout(ms) : undefined;
+  let ticked = [performance.now(), Date.now()], slept = 0;
+  const clock = () => { // while a phone sleeps performance.now() may stand still
+    const ticks = [performance.now(), Date.now()], more = ticks[1] - ticked[1] - (ticks[0] - ticked[0]);
+    ticked = ticks;
+    if (more > 2000) slept += more;
+    return ticks[0] + slept;
+  };
 
   /* Theme */
   const theme = $("theme");
@@ -113,7 +121,7 @@
     const box = $("alerts");
     if (!box) return;
     const before = alertNow, list = box.querySelector("ul");
-    list.replaceChildren(...alerts.slice(0, 6).map((a) => {
+    list.replaceChildren(...alerts.map((a) => {
       const item = make("li", a.over ? "over" : ""), link = make("a", "", a.d), mark = make("span", "mark", "▲");
       item.dataset.n = a.n; link.href = deviceLink(a.d); mark.setAttribute("aria-hidden", "true");
       item.append(mark, " ", link, ": " + a.l + (a.text ? ": " + a.text : "") + " ", make("small", "", (a.over ? "was in Alert at " : "Alert since ") + a.t));
@@ -135,11 +143,11 @@
 
   /* Properties */
   const born = new WeakMap(); // when a property last changed, in this clock
-  const prime = (scope) => { for (const p of scope.querySelectorAll(".prop")) born.set(p, performance.now() - 1000 * Number(p.dataset.age)); };
+  const prime = (scope) => { for (const p of scope.querySelectorAll(".prop")) born.set(p, clock() - 1000 * Number(p.dataset.age)); };
   prime(document);
   const span = (s) => s < 60 ? Math.floor(s) + " s" : s < 3600 ? Math.floor(s / 60) + " min" : s < 86400 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
   const showAges = () => {
-    const now = performance.now();
+    const now = clock();
     for (const p of document.querySelectorAll(".prop")) {
       const age = (now - (born.get(p) || now)) / 1000;
       setText(p.querySelector(".age"), age < 2 ? "just now" : span(age) + " ago");
@@ -149,19 +157,27 @@
   setInterval(() => { if (!document.hidden) showAges(); }, 1000);
 
   const missing = new Map();
-  let fetching = 0;
-  function fetchParts() {
+  let fetching = 0, buried = []; // what was deleted while parts were on their way
+  const fetchSoon = (ms) => { if (!fetching) fetching = setTimeout(fetchParts, ms); };
+  const isOf = (node, [device, name]) => {
+    const fields = node.querySelector("form.set").elements;
+    return fields.d.value === device && (name === null || fields.p.value === name);
+  };
+  function fetchParts() { // one request at a time, as a later answer may come first
     const ids = [...missing.keys()].slice(0, 60);
     fetching = 0;
     if (!ids.length) return;
+    fetching = -1; buried = [];
+    let pause = 100;
     for (const id of ids) missing.delete(id);
-    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "", epoch: body.dataset.live.split(".")[0] }), { headers: { "X-Refresh": "1" } }).then((r) => { if (!r.ok) throw new Error(r.status); return r.text(); }).then((text) => {
+    fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "", g: body.dataset.group || "", epoch: body.dataset.live.split(".")[0] }), { headers: { "X-Refresh": "1" }, signal: within(20000) }).then((r) => { if (!r.ok) throw new Error(r.status); return r.text(); }).then((text) => {
       const found = new DOMParser().parseFromString(text, "text/html"), box = $("props");
       if (!box) return;
       prime(found);
       const left = found.querySelector("[data-left]"); // too many to be drawn together
       for (const id of left ? left.dataset.left.split(",") : []) missing.set(id, true);
       for (const fresh of [...found.querySelectorAll(".prop")]) {
+        if (buried.some((gone) => isOf(fresh, gone))) continue;
         const old = $(fresh.id);
         const when = born.get(fresh);
         const node = document.adoptNode(fresh);
@@ -177,11 +193,10 @@
       }
       guard();
       showAges();
-      if (missing.size) fetching = setTimeout(fetchParts, 100);
     }, () => { // the stream does not say them again
       for (const id of ids) missing.set(id, true);
-      if (!fetching) fetching = setTimeout(fetchParts, 2000);
-    }).catch(() => {});
+      pause = 2000;
+    }).catch(() => {}).finally(() => { fetching = 0; if (missing.size) fetchSoon(pause); });
   }
   function keepEdits(old, fresh) {
     for (const field of old.querySelectorAll("input[id]")) {
@@ -196,18 +211,18 @@
   }
   function showProperty(id, facts) {
     const node = $("p" + id);
-    if (body.dataset.image === id) newImage(facts);
+    if (body.dataset.image && body.dataset.image === facts.p) newImage(facts);
     if (!node && !$("props")) return;
     if (!node || node.dataset.h !== facts.h) {
       missing.set(id, true);
-      if (!fetching) fetching = setTimeout(fetchParts, 60);
+      fetchSoon(60);
       return;
     }
     const state = node.querySelector("header .state");
     setState(state, facts.s);
     state.classList.toggle("was", Boolean(facts.was));
     node.classList.toggle("stale", Boolean(facts.stale));
-    born.set(node, performance.now() - 1000 * facts.age);
+    born.set(node, clock() - 1000 * facts.age);
     const kind = node.dataset.kind, spots = node.querySelectorAll("[data-m]");
     facts.m.forEach((member, i) => {
       const spot = spots[i];
@@ -219,7 +234,7 @@
       const field = spot.querySelector("input.text");
       if (field) {
         spot.querySelector(".was").value = member[0];
-        if (!field.dataset.dirty && document.activeElement !== field) field.value = member[0];
+        if (!field.dataset.dirty) field.value = member[0];
       }
     });
     const ask = facts.ask;
@@ -228,15 +243,14 @@
   }
   function removeProperty(device, name) {
     if (body.dataset.device !== device && !body.dataset.board) return;
-    for (const node of document.querySelectorAll(".prop")) {
-      const form = node.querySelector("form.set");
-      if (form.elements.d.value === device && (name === null || form.elements.p.value === name)) node.remove();
-    }
+    if (fetching < 0) buried.push([device, name]);
+    for (const node of document.querySelectorAll(".prop")) if (isOf(node, [device, name])) node.remove();
   }
   function showNotes(notes) {
     const list = $("notes");
     if (!list) return;
     const most = location.pathname === base + "/messages" ? 500 : 5;
+    if (most > 5 && notes.length >= 50) list.prepend(make("li", "", "There were more messages here; load the page again."));
     for (const note of notes) {
       const item = make("li");
       item.append(make("time", "", note.t), " ");
@@ -266,31 +280,37 @@
     setText(document.querySelector("#lost .why"), "No connection to the INDI server " + link.name + (link.why ? ": " + link.why : "") + ".");
     guard();
   }
-  function unreachable(text) {
-    if (reachable) say("This page has lost its web server.");
+  function unreachable(text, word) {
+    if (reachable) say(text || "This page has lost its web server.");
     reachable = false;
     const node = $("link");
-    node.className = "link down"; setText(node, "web server out of reach");
+    node.className = "link down"; setText(node, word || "web server out of reach");
     setText(document.querySelector("#lost .why"), text || "The web server is out of reach.");
     guard();
   }
 
   /* The stream */
-  let stream = null, last = body.dataset.live, heard = 0, closing = 0, again = 0;
+  let stream = null, last = body.dataset.live, heard = clock(), opened = heard, closing = 0, again = 0;
+  let ahead = -Infinity; // of the server's clock before this one; what it says comes late and never early
+  const hear = (at) => { ahead = Math.max(ahead, at - clock() / 1000); };
+  const tab = Math.random().toString(36).slice(2); // what it has lost need not count as a stream of its own
+  let next = ""; // the page that is to come in place of this one
   const on = (name, handle) => stream.addEventListener(name, (event) => {
-    heard = performance.now();
+    heard = clock();
     if (event.lastEventId) last = event.lastEventId;
     handle(JSON.parse(event.data));
   });
   function open() {
     clearTimeout(again);
     if (!last || stream) return;
-    const query = { since: last };
+    if (next) { renew(); return; }
+    const query = { since: last, tab };
     for (const [key, value] of [["d", body.dataset.device], ["g", body.dataset.group], ["board", body.dataset.board]]) if (value) query[key] = value;
     stream = new EventSource(url("/events", query));
-    heard = performance.now();
+    opened = clock(); // and nothing was heard: a proxy may answer for a web server that is gone
     on("hello", (hello) => {
-      if (hello.reset || hello.epoch !== last.split(".")[0]) { location.reload(); return; }
+      if (hello.reset || hello.epoch !== last.split(".")[0]) { renew(); return; }
+      ahead = -Infinity; hear(hello.at);
       reachable = true; showLink(hello.link); showAlerts(hello.alerts, true);
       for (const outcome of hello.done || []) {
         const told = document.querySelector("#p" + outcome.p + " .told.t-sent");
@@ -298,7 +318,7 @@
       }
     });
     on("delta", (delta) => {
-      if (delta.reset) { location.reload(); return; }
+      if (delta.reset) { renew(); return; }
       for (const [device, name] of delta.del || []) removeProperty(device, name);
       for (const id in delta.set) showProperty(id, delta.set[id]);
       for (const name in delta.dev || {}) showDevice(name, delta.dev[name]);
@@ -309,24 +329,40 @@
     on("outcome", showOutcome);
     on("session", () => location.reload());
     on("bye", () => unreachable("The web server is being restarted."));
-    on("ping", () => {});
+    on("ping", hear);
     stream.onerror = () => {
-      if (performance.now() - heard > 3000) unreachable();
-      if (stream && stream.readyState === 2) { shut(); again = setTimeout(open, 5000); }
+      if (clock() - heard > 3000) unreachable();
+      if (!stream || stream.readyState !== 2) return;
+      shut(); again = setTimeout(() => { if (!document.hidden) open(); }, 3000);
+      askAlerts().catch(() => {}); // the login may be over
     };
   }
+  function renew() { // load the page again, as soon as there is one: drivers may start later than the web server
+    shut(); clearTimeout(again);
+    fetch(next || location.href, { headers: { "X-Refresh": "1" }, signal: within(20000) }).then((r) => {
+      if (r.status === 404 || r.status >= 500) throw r;
+      if (next) location.replace(next); else location.reload();
+    }).catch((r) => {
+      if (r.status === 404) unreachable("What this page shows is not there now.", "waiting for the device"); else unreachable();
+      again = setTimeout(renew, 3000);
+    });
+  }
+  const askAlerts = () => fetch(url("/alerts"), { signal: within(12000) }).then((r) => {
+    if (r.status === 401) location.reload(); // which leads to the login
+    return r.json();
+  });
   function shut() { if (stream) { stream.close(); stream = null; } }
   if (last) {
     open();
     setInterval(() => {
-      if (stream && performance.now() - heard > 12000) { unreachable(); shut(); open(); }
+      if (stream && clock() - Math.max(heard, opened) > 12000) { unreachable(); shut(); open(); }
     }, 2000);
     document.addEventListener("visibilitychange", () => {
       clearTimeout(closing);
       if (document.hidden) closing = setTimeout(shut, 5000); else open();
     });
     setInterval(() => { // a hidden tab has no stream, and yet must warn
-      if (document.hidden && !stream) fetch(url("/alerts")).then((r) => r.json()).then((f) => showAlerts(f.alerts)).catch(() => {});
+      if (document.hidden && !stream) askAlerts().then((f) => { if (document.hidden && !stream) showAlerts(f.alerts); }).catch(() => {});
     }, 15000);
     addEventListener("pagehide", shut);
     addEventListener("pageshow", () => open());
@@ -345,7 +381,12 @@
     told.textContent = outcome.text;
     say(outcome.text);
   }
-  document.addEventListener("input", (event) => { if (event.target.matches(".set input")) event.target.dataset.dirty = "1"; });
+  const was = (field) => field.matches(".text") ? field.parentNode.querySelector(".was").value : "";
+  document.addEventListener("input", (event) => {
+    const field = event.target;
+    if (!field.matches(".set input")) return;
+    if (field.value === was(field)) delete field.dataset.dirty; else field.dataset.dirty = "1";
+  });
   document.addEventListener("keydown", (event) => {
     const field = event.target;
     if (!field.matches || !field.matches(".set .in input") || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
@@ -368,7 +409,9 @@
     event.preventDefault();
     const data = new FormData(form, event.submitter);
     if (event.submitter && event.submitter.matches(".switch")) data.set("to", event.submitter.getAttribute("aria-pressed") === "true" ? "Off" : "On");
+    if (Number.isFinite(ahead)) data.set("at", ahead + clock() / 1000); // a command that comes much later is not carried out
     const id = node.id.slice(1);
+    const typed = [...form.querySelectorAll("input[data-dirty]")].map((field) => [field.id, field.value, was(field)]);
     showOutcome({ p: id, state: "sent", text: "Sending …" });
     const sent = form.enctype === "multipart/form-data" ? data : new URLSearchParams(data);
     fetch(form.action, { method: "POST", body: sent, headers: { Accept: "application/json" } })
@@ -376,9 +419,11 @@
         .then((facts) => ({ ok: r.ok, facts })))
       .then(({ ok, facts }) => {
         showOutcome({ p: id, id: facts.id, state: facts.state || "bad", text: facts.text || facts.error || "Not sent." });
-        if (ok && (facts.state === "sent" || facts.state === "ok")) for (const field of form.querySelectorAll("input[data-dirty]")) {
+        if (ok && (facts.state === "sent" || facts.state === "ok")) for (const [name, value, before] of typed) {
+          const field = $(name); // it may have been drawn anew, and something else be typed meanwhile
+          if (!field || field.value !== value) continue;
           delete field.dataset.dirty;
-          if (field.closest(".in")) field.value = "";
+          if (field.closest(".in")) field.value = ""; else if (field.matches(".text") && was(field) !== before) field.value = was(field);
         }
       })
       .catch(() => showOutcome({ p: id, state: "lost", text: "The web server did not answer: nobody knows whether it was sent." }));
@@ -387,13 +432,14 @@
   /* Images */
   const picture = $("picture"), whole = $("whole");
   function newImage(facts) {
-    if (String(facts.rev) === body.dataset.rev || facts.s === "Busy") return;
+    if (String(facts.rev) === body.dataset.rev || facts.s === "Busy" || facts.m.every((member) => !member[0])) return; // of a driver that has just started
     const follow = $("follow");
     if (follow && follow.checked) {
       const fresh = new URL(location.href);
       fresh.searchParams.set("auto", "1"); // nobody has asked for it, and so it is no use of a login
       fresh.hash = "";
-      location.replace(fresh);
+      next = fresh.href;
+      renew();
     } else if ($("newer")) $("newer").hidden = false;
   }
   const follow = $("follow");
@@ -427,9 +473,11 @@
 
   /* Plots */
   const plot = $("plot");
+  let drawing = false;
   if (plot && plot.firstElementChild) setInterval(() => {
-    if (document.hidden) return;
-    fetch(location.href, { headers: { "X-Refresh": "1" } }).then((r) => {
+    if (document.hidden || drawing) return;
+    drawing = true;
+    fetch(location.href, { headers: { "X-Refresh": "1" }, signal: within(20000) }).then((r) => {
       if (r.redirected) location.reload(); // the login is over
       if (!r.ok) throw new Error(r.status);
       return r.text();
@@ -437,6 +485,6 @@
       const found = new DOMParser().parseFromString(text, "text/html"), fresh = found.getElementById("plot");
       if (fresh) plot.replaceChildren(...[...fresh.childNodes].map((node) => document.adoptNode(node)));
       $("link").replaceWith(document.adoptNode(found.getElementById("link")));
-    }).catch(() => { $("link").className = "link down"; setText($("link"), "web server out of reach"); });
+    }).catch(() => { $("link").className = "link down"; setText($("link"), "web server out of reach"); }).finally(() => { drawing = false; });
   }, 1000 * Number(plot.dataset.refresh));
 })();

@@ -1,1 +1,1 @@
-"""What is kept in the database."""
+"""The content of the database."""

@@ -1,4 +1,4 @@
-"""Who did what: noted at once, and written by a thread, so that a slow disk holds up nobody."""
+"""The audit: noted at once, and written by a thread, so that a slow disk holds up nobody."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["Audit", "Deed"]
 logger = logging.getLogger("indipyweb")
 
 KEPT: Final = 90 * 86400.0
-"""Seconds for which it is kept."""
+"""Seconds for which entries are kept."""
 MOST: Final = 500_000
-"""Deeds that are kept."""
+"""The most entries that are kept."""
 WAITING: Final = 10_000
-"""Deeds that wait to be written; what more comes is in the log alone."""
+"""Entries that may wait to be written; further ones are only in the log."""
 AGAIN: Final = 1.0
-"""Seconds after which it is tried again when the database could not be used."""
+"""Seconds until the next attempt when the database could not be used."""
 GRACE: Final = 5.0
-"""Seconds for which it is tried at the end."""
+"""Seconds for attempts at the end of the program."""
 _PATIENCE: Final = 5.0
 _SOON: Final = 0.1
 _AT_ONCE: Final = 500
@@ -34,16 +34,16 @@ _INSERT: Final = "INSERT INTO audit VALUES(NULL, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Deed(NamedTuple):
-    """Something that was done.
+    """An entry of the audit.
 
     Attributes:
-        at: When, in seconds since 1970.
+        at: The time, in seconds since 1970.
         who: The account.
-        address: From where.
-        what: A word for it.
-        subject: To what.
-        detail: With which values.
-        outcome: What came of it.
+        address: The address from which it was done.
+        what: The kind of action.
+        subject: What it was done to.
+        detail: The values.
+        outcome: The outcome.
     """
 
     at: float
@@ -56,10 +56,10 @@ class Deed(NamedTuple):
 
 
 class Audit:
-    """Keeps deeds in the order in which they are noted.
+    """Keeps entries in the order in which they are noted.
 
     Args:
-        database: Where.
+        database: The database.
         clock: Seconds since 1970.
     """
 
@@ -70,13 +70,13 @@ class Audit:
         self._waiting: deque[Deed] = deque()
         self._news = threading.Condition()
         self._noted = 0
-        self._over = 0  # of those that were noted: written, or given up
+        self._over = 0  # how many of the noted ones were written or given up
         self._writer: threading.Thread | None = None
         self._end: float | None = None
         self._is_told = False
 
     def note(self, who: str, address: str, what: str, subject: str = "", detail: str = "", outcome: str = "") -> None:
-        """Keep this."""
+        """Note an entry."""
         fields = [_storable(field[:_LONGEST]) for field in (who, address, what, subject, detail, outcome)]
         deed = Deed(self._clock(), *fields)
         with self._news:
@@ -92,7 +92,7 @@ class Audit:
             _lost(deed)
 
     def last(self, count: int = 200) -> list[Deed]:
-        """The newest first, with all that was noted before; blocks."""
+        """The entries, newest first, including everything noted so far; blocks."""
         with self._news:
             wanted = self._noted
             self._news.wait_for(lambda: self._over >= wanted, GRACE)
@@ -102,7 +102,7 @@ class Audit:
         return [Deed(*row) for row in rows]
 
     def close(self) -> None:
-        """Write what waits, and keep no more; blocks."""
+        """Write what waits, and end; blocks."""
         with self._news:
             if self._end is None:
                 self._end = time.monotonic() + GRACE
@@ -122,12 +122,12 @@ class Audit:
             is_kept = self._write(deeds)
             with self._news:
                 if not is_kept and not self._gives_up():
-                    if self._end is None:  # and not at once for each new one, as others want to write, too
+                    if self._end is None:  # not at once for each new entry, because others need to write, too
                         self._news.wait_for(lambda: self._end is not None, AGAIN)
                     else:
                         self._news.wait(_SOON)
                     continue
-                for _ in deeds:  # they have waited until now, so that there are never too many
+                for _ in deeds:  # removed only now, so that there are never too many
                     self._waiting.popleft()
                 self._over += len(deeds)
                 self._news.notify_all()
@@ -139,7 +139,7 @@ class Audit:
         return self._db.is_closed or (self._end is not None and time.monotonic() > self._end)
 
     def _write(self, deeds: list[Deed]) -> bool:
-        """Whether they are in the database."""
+        """Write entries; returns whether they are in the database."""
         now = self._clock()
         statements: list[tuple[str, tuple[object, ...]]] = [(_INSERT, deed) for deed in deeds]
         if not 0 <= now - self._swept <= 3600:
@@ -150,9 +150,9 @@ class Audit:
         except sqlite3.Error as error:
             if not self._is_told:
                 self._is_told = True
-                logger.error("the audit cannot be written: %s; it is tried again", error)
+                logger.error("the audit cannot be written: %s; trying again", error)
             return False
-        except Exception:  # the next ones may be kept
+        except Exception:  # the next entries may succeed
             logger.exception("the audit has failed")
             for deed in deeds:
                 _lost(deed)

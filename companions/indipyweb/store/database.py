@@ -15,7 +15,7 @@ __all__ = ["NAME", "Database"]
 NAME: Final = "indipyweb.db"
 _VERSION: Final = 1
 BUSY: Final = 0.25
-"""Seconds to wait for another program that uses the database; all that the web server does waits as long."""
+"""Seconds to wait for another program that uses the database; everything in the web server waits as long."""
 _UPSTREAM: Final = """
 CREATE TABLE IF NOT EXISTS users(username PRIMARY KEY, password NOT NULL, auth NOT NULL, salt NOT NULL, fullname)
     WITHOUT ROWID;
@@ -43,19 +43,19 @@ _TURN: Final = 2.0
 
 
 class Database:
-    """A connection for the server, used by one thread at a time, and another one for what a thread writes by itself.
+    """A connection for the server, used by one thread at a time, and another one for a thread that writes.
 
     Args:
-        folder: Where the file is; it is made there if it is not.
+        folder: The folder of the file, which is created if it does not exist.
 
     Attributes:
         path: The file.
-        is_new: It was not there before.
-        is_closed: It is over.
+        is_new: It did not exist before.
+        is_closed: It has been closed.
 
     Raises:
-        OSError: The file cannot be made.
-        sqlite3.Error: It is no database, or of a later version.
+        OSError: The file cannot be created.
+        sqlite3.Error: It is not a database, or of a later version.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -66,7 +66,7 @@ class Database:
         os.chmod(self.path, 0o600)
         self.is_closed = False
         self._lock = threading.Lock()
-        self._writing = threading.Lock()  # one at a time may, and the others are not told that it is busy
+        self._writing = threading.Lock()  # one at a time, so that others do not get "busy"
         self._connection = sqlite3.connect(self.path, check_same_thread=False, timeout=BUSY)
         self._apart: sqlite3.Connection | None = None
         try:
@@ -103,16 +103,16 @@ class Database:
             self._writing.release()
 
     def write(self, sql: str, *values: Any) -> int:
-        """Carry out one statement; returns how many rows it has changed."""
+        """Execute one statement; returns how many rows it has changed."""
         return self.write_many((sql, values))[0]
 
     def write_many(self, *statements: tuple[str, tuple[Any, ...]]) -> list[int]:
-        """Carry out several statements, all or none; returns how many rows each has changed."""
+        """Execute several statements, all or none; returns how many rows each has changed."""
         with self._turn(), self._lock, self._connection:
             return [self._connection.execute(sql, values).rowcount for sql, values in statements]
 
     def write_apart(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
-        """The same in a thread of its own: whoever reads does not wait for it."""
+        """The same from another thread: readers do not wait for it."""
         with self._turn():
             if self.is_closed:
                 raise sqlite3.ProgrammingError("the database is closed")
@@ -127,7 +127,7 @@ class Database:
         """Write a copy to a new file that only its owner may read; nobody waits for it.
 
         Raises:
-            OSError: There is a file of this name, or it cannot be made.
+            OSError: The file exists already, or cannot be created.
         """
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         try:
@@ -141,7 +141,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """No more."""
+        """Close it."""
         self.is_closed = True
         with self._lock:
             self._connection.close()

@@ -1,4 +1,4 @@
-"""What is kept besides accounts: options, and what people have pinned."""
+"""What is stored besides accounts: options and pinned properties."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ INDI_PORT: Final = 7624
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What PyPI's program keeps of its set-up, and what both read.
+    """The settings of PyPI's program, which both programs read.
 
     Attributes:
-        host: On which address the web server listens.
-        port: On which port.
+        host: The address on which the web server listens.
+        port: Its port.
         indihost: Host of the INDI server.
         indiport: Its port.
-        blobfolder: Where BLOBs are saved; "" for nowhere.
+        blobfolder: The folder for BLOBs; "" if they are not saved.
     """
 
     host: str = "localhost"
@@ -35,7 +35,7 @@ class Parameters:
 
     @classmethod
     def load(cls, database: Database) -> Parameters:
-        """As they are in the database; what cannot be is as it would be in a new one."""
+        """The values in the database; invalid ones are replaced by defaults."""
         rows = database.read("SELECT host, port, indihost, indiport, blobfolder FROM parameters")
         host, port, indihost, indiport, folder = rows[0]
         return cls(
@@ -47,7 +47,7 @@ class Parameters:
         )
 
     def save(self, database: Database) -> None:
-        """Keep them."""
+        """Save them."""
         database.write(
             "UPDATE parameters SET host = ?, port = ?, indihost = ?, indiport = ?, blobfolder = ?",
             *(self.host, self.port, self.indihost, self.indiport, self.blobfolder or None),
@@ -81,7 +81,7 @@ class Options:
 
 
 class Pin(NamedTuple):
-    """A property on somebody's overview.
+    """A property on a user's overview.
 
     Attributes:
         server: The INDI server.
@@ -95,7 +95,7 @@ class Pin(NamedTuple):
 
 
 class Pins:
-    """What people have put on their overviews."""
+    """The properties on users' overviews."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -110,7 +110,7 @@ class Pins:
         self._db.write_many(("DELETE FROM pins WHERE username = ?", (user,)), *rows)
 
     def toggle(self, user: str, pin: Pin) -> bool:
-        """Put it there, or take it away; returns whether it is there now.
+        """Add it, or remove it; returns whether it is there now.
 
         Raises:
             ValueError: There are too many.
@@ -119,7 +119,7 @@ class Pins:
         if pin in pins:
             pins.remove(pin)
         elif len(pins) >= PINS:
-            raise ValueError(f"Not done: an overview has up to {PINS} properties; take one away first.")
+            raise ValueError(f"Not done: an overview has up to {PINS} properties; remove one first.")
         else:
             pins.append(pin)
         self._save(user, pins)

@@ -1,4 +1,4 @@
-"""Logins over a restart: written when the web server ends, taken when it starts, and never there in between."""
+"""Logins across a restart: written when the web server ends, removed when it starts, never stored while it runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Boot(NamedTuple):
-    """Since when this machine runs, by a clock that nobody sets: one of the day may say anything after a boot.
+    """The boot of this machine, by a clock that is never set: the time of day may be wrong after a boot.
 
     Attributes:
-        id: Names this time; "" where nothing does.
-        now: Seconds since then.
+        id: Identifies this boot; "" if the system has no such id.
+        now: Seconds since the boot.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Boot(NamedTuple):
 
     @classmethod
     def present(cls) -> Boot:
-        """As it is."""
+        """The present boot."""
         if sys.platform == "linux":
             try:
                 return cls(_BOOT.read_text().strip(), time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -43,10 +43,10 @@ class Boot(NamedTuple):
 
 
 class Logins:
-    """Keeps those that are alive, by the hashes of their tokens, until this machine is started anew.
+    """Keeps valid logins, by the hashes of their tokens, until this machine is rebooted.
 
     Args:
-        database: Where.
+        database: The database.
     """
 
     def __init__(self, database: Database) -> None:
@@ -70,13 +70,13 @@ class Logins:
             logger.warning("people have to log in again: %s", error)
 
     def take(self, sessions: Sessions, boot: Boot | None = None) -> None:
-        """Let them go on whose accounts still have the same passwords."""
+        """Continue the logins whose accounts still have the same passwords."""
         boot = boot or Boot.present()
         passwords = self._passwords()
         rows = self._db.read("SELECT * FROM logins")
         try:
             self._db.write("DELETE FROM logins")
-        except sqlite3.Error as error:  # and then they could be taken again when they have ended
+        except sqlite3.Error as error:  # otherwise they could be used again after they have ended
             logger.warning("people have to log in again: %s", error)
             return
         for key, booted, id, user, password, address, agent, created, used in rows:

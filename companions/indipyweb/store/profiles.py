@@ -17,12 +17,12 @@ _DRIVERS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One.
+    """A profile.
 
     Attributes:
         name: Its name.
-        port: Of the INDI server, as KStars says.
-        autostart: It is started when the web server is.
+        port: The port of the INDI server, as given by KStars.
+        autostart: It is started with the web server.
         labels: The drivers, by label.
         remotes: Other servers, as ``device@host:port``.
     """
@@ -35,7 +35,7 @@ class Profile:
 
 
 class Profiles:
-    """All of them."""
+    """All profiles."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -46,30 +46,30 @@ class Profiles:
         return [_profile(*row) for row in rows]
 
     def get(self, name: str) -> Profile | None:
-        """The one of this name."""
+        """The profile with this name."""
         rows = self._db.read("SELECT name, port, autostart, drivers FROM profiles WHERE name = ?", name)
         return _profile(*rows[0]) if rows else None
 
     def save(self, profile: Profile) -> None:
-        """Make or change one.
+        """Create or change a profile.
 
         Raises:
-            Refusal: It cannot be kept.
+            Refusal: It cannot be saved.
         """
         if not 0 < len(profile.name) <= 64 or not profile.name.isprintable():
-            raise Refusal("a profile has a name of up to 64 characters")
+            raise Refusal("a profile must have a name of up to 64 characters")
         if len(profile.labels) + len(profile.remotes) > _DRIVERS:
-            raise Refusal(f"a profile has up to {_DRIVERS} drivers")
+            raise Refusal(f"a profile may have up to {_DRIVERS} drivers")
         if self.get(profile.name) is None and len(self.all()) >= _MOST:
             raise Refusal(f"there are {_MOST} profiles already")
         drivers = json.dumps({"labels": profile.labels, "remotes": profile.remotes})
         row = (profile.name, profile.port, int(profile.autostart), drivers)
-        # One at most is started at boot, whoever says which.
+        # At most one is started at boot.
         others = ("UPDATE profiles SET autostart = 0 WHERE name != ? AND ?", (profile.name, int(profile.autostart)))
         self._db.write_many(others, ("INSERT OR REPLACE INTO profiles VALUES(?, ?, ?, ?)", row))
 
     def delete(self, name: str) -> None:
-        """Forget one."""
+        """Delete a profile."""
         self._db.write("DELETE FROM profiles WHERE name = ?", name)
 
 

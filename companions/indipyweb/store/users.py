@@ -19,13 +19,15 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,31}")
 NAME_RULE: Final = "2 to 32 letters, digits, dots, dashes or underscores, the first one a letter or digit"
 FULLNAME: Final = 60
 _USABLE: Final = "password != '!'"
-"""A password that nobody can give: the account is there, and cannot be used until it is given another one."""
+"""A password that nobody can enter: the account exists, but cannot be used until it gets another one."""
 _TOKENS: Final = 20
+_SET_PASSWORD: Final = "UPDATE users SET password = ?, salt = ? WHERE username = ?"
+_END_TOKENS: Final = "DELETE FROM tokens WHERE username = ?"
 _NO_SALT: Final = b""
 
 
 class Refusal(ValueError):
-    """What was asked for cannot be done; the text says why."""
+    """The request cannot be carried out; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,11 @@ class User:
     """An account.
 
     Attributes:
-        name: With which a person logs in.
+        name: The login name.
         role: What it may do.
-        fullname: Of the person.
-        password: What is kept of it.
-        salt: Of the hashes of PyPI's program.
+        fullname: The full name of the person.
+        password: The stored hash.
+        salt: The salt of hashes of PyPI's program.
     """
 
     name: str
@@ -49,15 +51,15 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """With what a script identifies itself.
+    """A token with which a script identifies itself.
 
     Attributes:
-        id: The beginning of its hash, to name it by.
-        user: Whose it is.
-        label: What for.
+        id: The beginning of its hash, which identifies it.
+        user: Its account.
+        label: Its purpose.
         writes: It may set values.
-        created: When, in seconds since 1970.
-        expires: Until when.
+        created: When it was created, in seconds since 1970.
+        expires: When it expires.
     """
 
     id: str
@@ -80,7 +82,7 @@ class Users:
     """The accounts.
 
     Args:
-        database: Where they are.
+        database: The database.
         clock: Seconds since 1970.
     """
 
@@ -89,7 +91,7 @@ class Users:
         self._clock = clock
 
     def get(self, name: str) -> User | None:
-        """The account of this name."""
+        """The account with this name."""
         rows = self._db.read("SELECT username, auth, fullname, password, salt FROM users WHERE username = ?", name)
         if not rows:
             return None
@@ -98,56 +100,64 @@ class Users:
         return User(username, _role(auth), fullname or "", password, kept)
 
     def all(self) -> list[User]:
-        """All, by name."""
+        """All accounts, by name."""
         names = [name for (name,) in self._db.read("SELECT username FROM users ORDER BY username")]
         return [user for user in map(self.get, names) if user is not None]
 
     def has_admin(self) -> bool:
-        """Somebody can log in who may do everything."""
+        """Whether an administrator can log in."""
         return bool(self._db.read(f"SELECT 1 FROM users WHERE auth = 'admin' AND {_USABLE} LIMIT 1"))
 
     def add(self, name: str, role: Role, hashed: str, fullname: str = "") -> None:
-        """Make an account.
+        """Create an account.
 
         Raises:
-            Refusal: There is one, or the name cannot be used.
+            Refusal: It exists already, or the name cannot be used.
         """
         if not _NAME.fullmatch(name):
-            raise Refusal(f"A name has {NAME_RULE}.")
+            raise Refusal(f"A name must have {NAME_RULE}.")
         if self._db.read("SELECT 1 FROM users WHERE lower(username) = lower(?)", name):
             raise Refusal(f"There is already an account {name}.")
-        self._db.write(
-            "INSERT INTO users VALUES(?, ?, ?, ?, ?)", name, hashed, _word(role), _NO_SALT, fullname[:FULLNAME]
-        )
+        row = (name, hashed, _word(role), _NO_SALT, fullname[:FULLNAME])
+        # PyPI's program leaves the tokens of accounts that it deletes.
+        self._db.write_many((_END_TOKENS, (name,)), ("INSERT INTO users VALUES(?, ?, ?, ?, ?)", row))
 
     def set_password(self, name: str, hashed: str) -> None:
-        """Keep this of a new password."""
-        self._db.write("UPDATE users SET password = ?, salt = ? WHERE username = ?", hashed, _NO_SALT, name)
+        """Store the hash of a new password; the account's tokens end, as somebody else may know them."""
+        self._db.write_many((_SET_PASSWORD, (hashed, _NO_SALT, name)), (_END_TOKENS, (name,)))
+
+    def set_hash(self, name: str, hashed: str) -> None:
+        """Store a better hash of the same password."""
+        self._db.write(_SET_PASSWORD, hashed, _NO_SALT, name)
 
     def disable(self, name: str) -> None:
-        """Nobody can log in with it until it is given a password."""
+        """Disable an account until it gets a password."""
         self.set_password(name, "!")
 
     def set_fullname(self, name: str, fullname: str) -> None:
-        """The name of the person."""
+        """Set the full name."""
         self._db.write("UPDATE users SET fullname = ? WHERE username = ?", fullname[:FULLNAME], name)
 
     def set_role(self, name: str, role: Role) -> None:
-        """What it may do.
+        """Set the role.  Tokens that may set values end for good when the account becomes one that only watches.
 
         Raises:
             Refusal: Nobody would be left who may do everything.
         """
-        changed = self._db.write(
+        change = (
             "UPDATE users SET auth = ? WHERE username = ? AND (? = 'admin' OR auth != 'admin' OR EXISTS("
-            f"SELECT 1 FROM users WHERE auth = 'admin' AND username != ? AND {_USABLE}))",
-            *(_word(role), name, _word(role), name),
+            f"SELECT 1 FROM users WHERE auth = 'admin' AND username != ? AND {_USABLE}))"
         )
-        if not changed:
+        is_viewer = "username = ? AND writes AND EXISTS (SELECT 1 FROM users WHERE username = ? AND auth = ?)"
+        changed = self._db.write_many(
+            (change, (_word(role), name, _word(role), name)),
+            (f"DELETE FROM tokens WHERE {is_viewer}", (name, name, _word(Role.VIEWER))),
+        )
+        if not changed[0]:
             raise Refusal("The last administrator stays one.")
 
     def delete(self, name: str) -> None:
-        """Delete an account with all that is its own.
+        """Delete an account with everything that belongs to it.
 
         Raises:
             Refusal: Nobody would be left who may do everything.
@@ -158,14 +168,14 @@ class Users:
         )
         is_gone = "username = ? AND NOT EXISTS (SELECT 1 FROM users WHERE username = ?)"
         own = [(f"DELETE FROM {table} WHERE {is_gone}", (name, name)) for table in ("tokens", "pins")]
-        # At once: a token that stays would stand for whoever gets the name later.
+        # At once: a remaining token would stand for a later account of the same name.
         if not self._db.write_many((delete, (name, name)), *own)[0]:
             raise Refusal("The last administrator cannot be deleted.")
 
     # Tokens
 
     def new_token(self, user: str, label: str, writes: bool, days: float) -> str:
-        """Make a token; it is returned, and not kept.
+        """Create a token, which is returned, but not stored.
 
         Raises:
             Refusal: There are too many.

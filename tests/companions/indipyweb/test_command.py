@@ -5,6 +5,8 @@ import contextlib
 import html
 import os
 import re
+import signal
+import subprocess
 import sys
 import urllib.request
 from dataclasses import replace
@@ -21,7 +23,7 @@ from indipyweb.listening import manager_address, problem_of
 from indipyweb.running import settings_of
 from indipyweb.store.database import Database
 from indipyweb.store.keeping import Parameters
-from tests.support import ROOT, asynchronous
+from tests.support import ROOT, asynchronous, eventually
 
 from .parts import PASSWORD, poll, website
 
@@ -47,10 +49,19 @@ def test_wrong_options_are_named(tmp_path, capsys):
     for words, text in (
         (["--dbfolder", "/nowhere/at/all"], "is not a folder"),
         (["--dbfolder", str(tmp_path), "--indi", "a:99999"], "--indi"),
-        (["--dbfolder", str(tmp_path), "--port", "99999"], "no port 99999"),
+        (["--dbfolder", str(tmp_path), "--port", "99999"], "not a port: 99999"),
         (["--dbfolder", str(tmp_path), "--blobfolder", "/nowhere"], "--blobfolder"),
         (["--dbfolder", str(tmp_path), "--basepath", "a b"], "--basepath"),
-        (["--dbfolder", str(tmp_path), "--public-url", "obs"], "--public-url"),
+        *[
+            (["--dbfolder", str(tmp_path), "--public-url", url], "--public-url: not an address")
+            for url in ("obs", "https://", "http://[::1", "https://obs:99999", "ftp://obs")
+        ],
+        (["--dbfolder", str(tmp_path), "--host-name", "http://obs"], "--host-name: not a name: http://obs"),
+        (["--dbfolder", "~nobody.at.all"], "--dbfolder: ~nobody.at.all: this home folder is not known"),
+        (["--dbfolder", str(tmp_path), "--blobfolder", "~nobody.at.all/x"], "this home folder is not known"),
+        (["--dbfolder", str(tmp_path), "--port", "0", "--admin-password-file", "~nobody.at.all/x"], "is not known"),
+        (["--dbfolder", str(tmp_path), "--host", "nowhere.invalid"], "--host: nowhere.invalid is not an address"),
+        (["--dbfolder", str(tmp_path), "--port", "0", "--web-manager", "nowhere.invalid"], "--web-manager"),
         (["--dbfolder", str(tmp_path), "--admin-password-file", "/nowhere"], "--admin-password-file"),
         (["--dbfolder", str(tmp_path), "--port", "0", "--serve", "no.such:driver"], "--serve"),
     ):
@@ -58,6 +69,38 @@ def test_wrong_options_are_named(tmp_path, capsys):
         assert text in capsys.readouterr().err
     (tmp_path / "indipyweb.db").write_bytes(b"no database at all" * 100)
     assert main(["--dbfolder", str(tmp_path)]) == 2
+
+
+NO_HOME = """
+import os, pwd, sys
+os.environ.pop("HOME", None)
+def unknown(uid):
+    raise KeyError(uid)
+pwd.getpwuid = unknown
+from indipyweb.driverlist import installed
+from indipyweb.cli import main
+installed()
+sys.exit(main(["--dbfolder", "~", "--port", "0"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no passwd")
+def test_a_home_folder_that_is_not_known_is_a_sentence():
+    command = [sys.executable, "-c", NO_HOME]
+    found = subprocess.run(command, check=False, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    said = "indipyweb: --dbfolder: ~: this home folder is not known; write the whole path\n"
+    assert (found.returncode, found.stderr) == (2, said)
+
+
+def test_a_folder_of_set_up_that_is_not_known_keeps_nobody_from_set_up(tmp_path, caplog):
+    set_up(tmp_path, blobfolder="~nobody.at.all/blobs")
+    assert settings_of(build_parser().parse_args(["--dbfolder", str(tmp_path)])).blobfolder is None
+    assert "BLOBs are not saved" in caplog.text
+
+
+def test_what_is_no_secure_cookie_is_told(tmp_path, caplog):
+    assert not settings_of(build_parser().parse_args(["--dbfolder", str(tmp_path), "--securecookie", "yes"])).secure
+    assert "--securecookie yes counts as False" in caplog.text
 
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys):
@@ -73,7 +116,17 @@ def test_options_win_over_the_database(tmp_path):
     words = ["--dbfolder", str(tmp_path), "--host", "::1", "--port", "81", "--indi", "a", "--indi", "/tmp/b"]
     settings = settings_of(parser.parse_args([*words, "--securecookie", "True"]))
     assert (settings.host, settings.port, settings.servers) == ("::1", 81, ("a:7624", "/tmp/b"))
-    assert settings.cookie == "__Host-indipyweb"
+    assert settings.cookie == "__Host-indipyweb-81"
+    below = settings_of(parser.parse_args([*words, "--securecookie", "True", "--basepath", "/dome/1"]))
+    assert below.cookie == "__Host-indipyweb-81-dome-1"  # two below one host do not log each other out
+    shown = [*words, "--public-url", "https://obs.example:8443/"]  # nor two behind ports of a proxy
+    assert settings_of(parser.parse_args(shown)).cookie == "__Host-indipyweb-https-obs-example-8443"
+
+
+def test_the_folder_of_blobs_stays_where_it_is_when_a_driver_goes_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = settings_of(build_parser().parse_args(["--dbfolder", ".", "--blobfolder", "."]))
+    assert settings.blobfolder == tmp_path
 
 
 def test_the_application_for_servers_of_others(tmp_path):
@@ -100,16 +153,48 @@ class Running:
         return found
 
     @classmethod
-    async def start(cls, *words):
+    async def start(cls, *words, cwd=ROOT, **more):
         command = [sys.executable, "-m", "indipyweb", *map(str, words)]
         pipe = asyncio.subprocess.PIPE
-        return cls(await asyncio.create_subprocess_exec(*command, env=ENVIRONMENT, cwd=ROOT, stderr=pipe))
+        return cls(await asyncio.create_subprocess_exec(*command, env=ENVIRONMENT, cwd=cwd, stderr=pipe, **more))
 
-    async def end(self):
-        self.process.terminate()
+    async def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
         rest = await asyncio.wait_for(self.process.stderr.read(), 30)
         await asyncio.wait_for(self.process.wait(), 30)
         return self.process.returncode, self.said + rest.decode()
+
+
+ENDS_IN_ORDER = """
+import asyncio
+from indipydriver import Device, IPyDriver
+from indipydriver.propertymembers import TextMember
+from indipydriver.propertyvectors import TextVector
+
+class Parks(IPyDriver):
+    async def hardware(self):
+        try:
+            print("open", file=open("state", "w"))
+            await asyncio.sleep(3600)
+        finally:
+            print("parked", file=open("state", "w"))
+
+def make():
+    return Parks(Device("D", [TextVector("T", "T", "g", "ro", "Ok", [TextMember("M")])]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this platform has no SIGHUP")
+@asynchronous
+async def test_drivers_end_in_order_when_the_terminal_is_closed(tmp_path):
+    (tmp_path / "parks.py").write_text(ENDS_IN_ORDER)
+    words = ("--port", 0, "--indi-port", 0, "--serve", "parks.py:make")
+    running = await Running.start(*words, cwd=tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
+    await running.hear("setup.token=")
+    state = tmp_path / "state"
+    await eventually(lambda: state.exists() and "open" in state.read_text(), timeout=30)
+    assert (await running.end(signal.SIGHUP))[0] == 0
+    assert "parked" in state.read_text()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +219,7 @@ class Running:
 )
 def test_where_the_web_manager_listens(text, meant):
     if meant is None:
-        with pytest.raises(ValueError, match=r"no port|not an address"):
+        with pytest.raises(ValueError, match=r"not a port|not an address"):
             manager_address(text)
     else:
         assert manager_address(text) == meant
@@ -165,7 +250,7 @@ def test_a_folder_of_set_up_that_is_not_there_keeps_nothing_from_starting(tmp_pa
     set_up(tmp_path, blobfolder=str(tmp_path / "usb"))
     settings = settings_of(build_parser().parse_args(["--dbfolder", str(tmp_path)]))
     assert settings.blobfolder == tmp_path / "usb"
-    assert "is not there" in caplog.text
+    assert "does not exist" in caplog.text
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "a" * 70, "a\0b", "x y"])
@@ -260,7 +345,7 @@ async def test_the_first_start_with_drivers_of_its_own(tmp_path):
     )
     try:
         link = (await web.hear(r"(http://localhost:\d+)/setup\?token=\S+"))[0]
-        assert "only this machine is let in" in web.said
+        assert "only this machine may connect" in web.said
         base = link.partition("/setup")[0]
         async with httpx.AsyncClient(base_url=base, headers={"origin": base}) as browser:
             token = link.partition("token=")[2]

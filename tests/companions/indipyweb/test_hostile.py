@@ -190,7 +190,44 @@ async def test_a_body_that_never_ends_is_not_waited_for(tmp_path, monkeypatch):
         await asyncio.Event().wait()
 
     async with website(tmp_path) as site, site.browser() as browser:
-        assert (await browser.post("/login", content=endless(), headers=FORM)).status_code == 408
+        assert (await browser.post("/login", content=endless(), headers=FORM)).status_code == 400
+
+
+@asynchronous
+async def test_a_command_that_comes_late_is_not_sent(tmp_path, monkeypatch):
+    async with website(tmp_path) as site, site.browser("user") as browser, site.browser() as script:
+        token = site.web.users.new_token("user", "t", True, 1)
+        script.headers["authorization"] = f"Bearer {token}"
+        api = f"/api/{quote(AWKWARD, safe='')}"
+        loop, got = asyncio.get_running_loop(), site.driver.got
+        form = {"d": AWKWARD, "p": "NUM", "m.N": "7"}
+        for at in (loop.time() - 60, -1e300):  # it waited in the browser's machine
+            answer = await browser.post("/set", data={**form, "at": f"{at}"}, headers=JSON)
+            assert answer.status_code == 412
+            assert answer.json()["error"].startswith("Not sent: it was on its way for ")
+        time = loop.time
+
+        async def slowly(*pieces):
+            """It is on its way for a minute."""
+            yield pieces[0]
+            monkeypatch.setattr(loop, "time", lambda: time() + 60)
+            yield pieces[1]
+
+        monkeypatch.setattr(gate, "PATIENCE", 100)
+        fields = slowly(f"d={quote(AWKWARD)}&p=NUM&".encode(), b"m.N=7")
+        assert (await browser.post("/set", content=fields, headers=FORM)).status_code == 412
+        monkeypatch.setattr(loop, "time", time)
+        body = slowly(b'{"members": ', b'{"N": 7}}')
+        answer = await script.post(f"{api}/NUM", content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, "on its way for 60 s" in answer.text) == (412, True)
+        monkeypatch.setattr(loop, "time", time)
+        assert got == []
+        # A file takes its time, and so does whoever looks at a page for long, or has a strange clock.
+        assert (await script.post(f"{api}/UP/X/blob", content=slowly(b"ab", b"c"))).status_code == 200
+        monkeypatch.setattr(loop, "time", time)
+        for at in ("", "x", "nan", "inf", f"{time() + 1e6}", f"{time() - 5}"):
+            assert (await browser.post("/set", data={**form, "at": at}, headers=JSON)).json()["state"] == "ok"
+        assert [name for name, *_ in got] == ["UP", *["NUM"] * 6]
 
 
 class Peer(asyncio.Transport):
@@ -323,7 +360,7 @@ async def test_one_account_does_not_wait_in_the_place_of_all(tmp_path, monkeypat
         stop = commands.start(site.web.first, site.web.first.model.get(AWKWARD, "NUM"), {"N": 2}, person)
         await soon(stop.done.is_set)
         assert stop.state == "ok"
-        assert commands._waiting["ann"] == 0
+        await soon(lambda: commands._waiting["ann"] == 0)  # when its task has ended, too
 
 
 @asynchronous

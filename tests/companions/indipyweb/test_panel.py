@@ -14,9 +14,10 @@ from indipydriver.propertymembers import LightMember
 from indipydriver.propertyvectors import LightVector
 from indipyweb.app import build_app
 from indipyweb.context import Web
-from indipyweb.events import StreamCounts, TooManyStreams
+from indipyweb.events import EventStream, StreamCounts, TooManyStreams
 from indipyweb.pages.plots import LINES
 from indipyweb.security.passwords import Passwords
+from indipyweb.security.permissions import Actor, Role
 from indipyweb.settings import Settings
 from indipyweb.site import Filter
 from indipyweb.store.keeping import PINS, Pin
@@ -362,7 +363,7 @@ async def test_pins_are_ones_own_and_in_ones_order(tmp_path):
         for n in range(PINS - 1):
             site.web.pins.toggle("user", Pin("", "", str(n)))
         answer = await browser.post("/pin", data={"d": AWKWARD, "p": "TEXT"}, headers=JSON)
-        assert (answer.status_code, "take one away" in answer.json()["error"]) == (409, True)
+        assert (answer.status_code, "remove one" in answer.json()["error"]) == (409, True)
         assert (await browser.post("/pin", data={"d": AWKWARD, "p": "NUM"}, headers=JSON)).json() == {"pinned": False}
 
 
@@ -498,3 +499,27 @@ async def test_the_legend_of_a_plot_shows_the_lines_as_they_are(tmp_path):
         page = (await browser.get("/plot", params={"n": keys})).text
         for number in (1, 2):
             assert re.search(rf'<svg class="swatch".*?<path class="line l{number}"', page)
+
+
+@asynchronous
+async def test_what_happens_while_a_stream_begins_is_told(tmp_path):
+    async with website(tmp_path) as site:
+        web, found = site.web, site.web.first
+        begun, go, told = asyncio.Event(), asyncio.Event(), []
+
+        async def send(message):
+            told.append(message.get("body", b""))
+            if told[-1] and not begun.is_set():
+                begun.set()
+                await go.wait()  # a slow link
+
+        actor = Actor("user", Role.USER, "127.0.0.1")
+        stream = EventStream(found, Filter(AWKWARD), None, web.commands, web.streams, actor, lambda: True)
+        running = asyncio.create_task(stream({}, asyncio.Event().wait, send))
+        await asyncio.wait_for(begun.wait(), 30)
+        await site.driver.device["NUM"].send_setVector(state="Alert")
+        await soon(lambda: found.alerts)
+        go.set()
+        await soon(lambda: any(b"event: alerts" in text for text in told))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

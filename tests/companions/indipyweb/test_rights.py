@@ -7,9 +7,11 @@ pytest.importorskip("starlette", reason="the web client needs the extra web")
 from indipyweb.routes import HANDLERS
 from indipyweb.security import permissions
 from indipyweb.security.permissions import RULES, Actor, Need, Role, allows, rule_of
+from indipyweb.store.database import Database
+from indipyweb.store.users import Users
 from tests.support import asynchronous
 
-from .parts import AWKWARD, FORM, website
+from .parts import AWKWARD, FORM, PASSWORD, website
 
 ROLES = ("nobody", "guest", "viewer", "user", "admin", "reading token", "writing token")
 RANK = {
@@ -135,9 +137,52 @@ async def test_an_account_that_is_deleted_or_loses_its_role_loses_its_logins_and
             script.headers["authorization"] = f"Bearer {token}"
             assert (await user.get("/account")).status_code == 200
             assert (await script.get("/api")).status_code == 200
-            assert (await admin.post("/users/role", data={"name": "user", "role": "viewer"})).status_code == 303
-            assert (await user.get("/account")).status_code == 303
-            answer = await script.post("/api/x/y", json={"members": {"a": 1}})
-            assert answer.status_code == 403
+            reading = site.web.users.new_token("user", "t", False, 1)
+            for role in ("viewer", "user"):  # what has ended does not come back
+                assert (await admin.post("/users/role", data={"name": "user", "role": role})).status_code == 303
+                assert (await user.get("/account")).status_code == 303
+                assert (await script.get("/api")).status_code == 401
+                assert (await script.post("/api/x/y", json={"members": {"a": 1}})).status_code == 401
+            script.headers["authorization"] = f"Bearer {reading}"
+            assert (await script.get("/api")).status_code == 200
+            assert (await admin.post("/users/role", data={"name": "user", "role": "admin"})).status_code == 303
+            assert (await script.get("/api")).status_code == 200
             assert (await admin.post("/users/delete", data={"name": "user"})).status_code == 303
             assert (await script.get("/api")).status_code == 401
+
+
+@asynchronous
+async def test_tokens_end_with_the_password(tmp_path):
+    new = f"{PASSWORD} and more"
+    async with website(tmp_path) as site, site.browser("admin") as admin, site.browser("user") as user:
+
+        async def is_known(token):
+            async with site.browser(headers={"authorization": f"Bearer {token}"}) as script:
+                return (await script.get("/api")).status_code == 200
+
+        users = site.web.users
+        own, others = users.new_token("user", "t", True, 1), users.new_token("viewer", "t", False, 1)
+        form = {"old": "wrong", "password": new, "again": new}
+        assert (await user.post("/account/password", data=form)).status_code == 422
+        assert await is_known(own)
+        answer = await user.post("/account/password", data={**form, "old": PASSWORD})
+        assert "your tokens have ended" in answer.text
+        assert not await is_known(own)
+        assert await is_known(others)
+        own = users.new_token("user", "t", True, 1)
+        users.set_hash("user", users.get("user").password)  # as a login does that hashes a known password better
+        assert await is_known(own)
+        assert (await admin.post("/users/password", data={"name": "user", "password": PASSWORD})).status_code == 200
+        assert not await is_known(own)
+
+
+def test_an_account_does_not_get_the_tokens_of_an_earlier_one(tmp_path):
+    database = Database(tmp_path)
+    users = Users(database)
+    users.add("ann", Role.USER, "x")
+    token = users.new_token("ann", "t", True, 1)
+    database.write("DELETE FROM users")  # by PyPI's program, which knows of no tokens
+    assert users.of_token(token) is None
+    users.add("ann", Role.USER, "y")
+    assert users.of_token(token) is None
+    database.close()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +12,8 @@ import pytest
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
 from indipyserver import IPyServer
+from indipyweb import running as command
+from indipyweb.cli import build_parser
 from indipyweb.context import Web
 from indipyweb.driverlist import installed
 from indipyweb.launcher import Launcher
@@ -189,9 +192,12 @@ async def test_a_profile_at_boot_waits_for_its_server(tmp_path, monkeypatch, cap
     lists.mkdir()
     (lists / "drivers.xml").write_text(LIST.format(program="/bin/true"))
     launcher = Launcher(Late(), [lists])
+    caplog.set_level("INFO", "indipyweb")
     await launcher.start_at_boot(Profile("night", labels=("LED", "Unknown")))
     assert made[-1] == "LED"
     assert launcher.active == "night"
+    assert caplog.text.count("profile night waits for the INDI server: there is no server") == 1
+    assert "profile night is started" in caplog.text
     assert "no driver Unknown" in caplog.text
     made.clear()
     monkeypatch.setattr("indipyweb.launcher.BOOT", 0.0)
@@ -199,6 +205,49 @@ async def test_a_profile_at_boot_waits_for_its_server(tmp_path, monkeypatch, cap
     await given_up.start_at_boot(Profile("night", labels=("LED",)))
     assert given_up.active == ""
     assert "not started: there is no server" in caplog.text
+
+
+@asynchronous
+async def test_the_log_says_why_a_profile_was_not_started_at_boot(tmp_path, caplog):
+    class There:
+        """A server that serves something, or answers nonsense."""
+
+        drivers = ({"id": 1, "state": "running"},)
+
+        async def look(self):
+            return {"drivers": self.drivers}
+
+    launcher = Launcher(There(), [tmp_path])
+    await launcher.start_at_boot(Profile("night"))
+    assert "profile night is not started: the INDI server has drivers already" in caplog.text
+    There.drivers = ({},)
+    await launcher.start_at_boot(Profile("broken"))
+    assert "profile broken is not started" in caplog.text
+    assert launcher.active == ""
+
+
+@asynchronous
+async def test_the_log_says_that_a_profile_at_boot_has_no_server_here(tmp_path, caplog):
+    web = Web(Settings(tmp_path, servers=("obs.example:7624",)), passwords=Passwords(1, 8))
+    web.profiles.save(Profile("night", autostart=True))
+    options = build_parser().parse_args([])
+    assert command._manager(web, options, None) == []
+    assert "profile night is not started: no INDI server shown here is on this machine" in caplog.text
+    web.db.close()
+
+
+def test_a_folder_of_lists_that_is_another_users_hides_no_others(tmp_path, monkeypatch):
+    (tmp_path / "d.xml").write_text(LIST.format(program="/bin/true"))
+    closed = tmp_path / "closed"
+    is_dir = Path.is_dir
+
+    def refused(path):
+        if path == closed:
+            raise PermissionError(13, "Permission denied")
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    assert set(installed([closed, tmp_path])) == {"LED", "Stdio Driver"}
 
 
 def test_lists_that_cannot_be_read_hide_no_others(tmp_path):
