@@ -50,7 +50,7 @@ class MQTTServer(NamedTuple):
 def redis_server(
     host: str = "localhost", port: int = 6379, db: int = 0, password: str = "", keyprefix: str = "indi_"
 ) -> RedisServer:
-    """Where a redis server is; see :func:`indiredis.redis_server`.
+    """The address of a redis server; see :func:`indiredis.redis_server`.
 
     Raises:
         ValueError: The port is not a number, or 0.
@@ -67,7 +67,7 @@ def mqtt_server(
     to_indi_topic: str = "to_indi",
     from_indi_topic: str = "from_indi",
 ) -> MQTTServer:
-    """Where an MQTT broker is; see :func:`indiredis.mqtt_server`.
+    """The address of an MQTT broker; see :func:`indiredis.mqtt_server`.
 
     Raises:
         ValueError: The port is not a number, or 0; the topics are empty or the same.
@@ -77,7 +77,7 @@ def mqtt_server(
 
 
 def own_id(kind: str) -> str:
-    """A name at the broker that nobody else has, as the scripts of this package do not choose one."""
+    """A unique name at the broker, because scripts for this package do not choose one."""
     host = "".join(char for char in socket.gethostname() if char.isalnum() or char in "-_")
     return f"{kind}-{host}-{secrets.token_hex(4)}"
 

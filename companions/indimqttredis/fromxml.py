@@ -10,11 +10,11 @@ __all__ = ["receive_from_indiserver"]
 
 
 def receive_from_indiserver(data: bytes, rconn: Any = None) -> list[str]:
-    """Take bytes as they come, whole elements or pieces of them.
+    """Take bytes as received, whole elements or pieces of them.
 
     Args:
         data: The bytes.
-        rconn: A connection to redis; None: they are only read.
+        rconn: A connection to redis; None: the bytes are only parsed.
 
     Returns:
         Names of the devices that were defined.

@@ -11,7 +11,7 @@ __all__ = ["run"]
 
 
 def run(indi_host: IndiServer, mqtt_host: MQTTServer, mqtt_id: str = "") -> None:
-    """Publish over MQTT what an INDI server says, and pass on what comes from there.  Blocks.
+    """Publish over MQTT what an INDI server sends, and pass on what arrives from there.  Blocks.
 
     Args:
         indi_host: From :func:`indimqttredis.indi_server`.

@@ -12,15 +12,15 @@ from . import RedisServer
 __all__ = ["run"]
 
 BLOBS = "~/indi_blobs"
-"""Where BLOBs go unless another folder is given."""
+"""The default folder for BLOBs."""
 
 
 def run(indi_host: IndiServer, redis_host: RedisServer, blob_folder: str | os.PathLike[str] = BLOBS) -> None:
-    """Store in redis what an INDI server says, and pass on what programs publish there.  Blocks.
+    """Store in redis what an INDI server sends, and pass on what programs publish there.  Blocks.
 
     Args:
         indi_host: From :func:`indimqttredis.indi_server`.
         redis_host: From :func:`indimqttredis.redis_server`.
-        blob_folder: Where BLOBs go.
+        blob_folder: The folder for BLOBs.
     """
     inditoredis(indi_host, _full(*redis_host), blob_folder=blob_folder)

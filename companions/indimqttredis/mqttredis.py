@@ -17,12 +17,12 @@ __all__ = ["run"]
 def run(
     mqtt_host: MQTTServer, redis_host: RedisServer, mqtt_id: str = "", blob_folder: str | os.PathLike[str] = BLOBS
 ) -> None:
-    """Store in redis what comes over MQTT, and publish there what programs publish in redis.  Blocks.
+    """Store in redis what arrives over MQTT, and publish over MQTT what programs publish in redis.  Blocks.
 
     Args:
         mqtt_host: From :func:`indimqttredis.mqtt_server`.
         redis_host: From :func:`indimqttredis.redis_server`.
         mqtt_id: Our name at the broker; one is made up if none is given.
-        blob_folder: Where BLOBs go.
+        blob_folder: The folder for BLOBs.
     """
     mqtttoredis(mqtt_id or own_id("redis"), _full_mqtt(*mqtt_host), _full_redis(*redis_host), blob_folder=blob_folder)

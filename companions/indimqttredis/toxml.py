@@ -11,11 +11,11 @@ __all__ = ["getProperties", "loop", "sender", "transmit_to_indiserver"]
 Transmit = Callable[[bytes], object]
 _transmit: list[Transmit] = []
 PAUSE = 2.0
-"""Seconds before the first request, and between tries."""
+"""Seconds before the first request, and between attempts."""
 
 
 def sender(transmit: Transmit) -> None:
-    """From now on this function gets what is to be sent, as bytes."""
+    """Set the function that receives what is to be sent, as bytes."""
     _transmit[:] = [transmit]
 
 

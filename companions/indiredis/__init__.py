@@ -1,6 +1,6 @@
 """Instruments in redis and over MQTT.
 
-The functions without ``run_`` block until the program is ended; those with it are coroutines that can be stopped.
+The functions without ``run_`` block until the program ends; those with it are coroutines that can be stopped.
 """
 
 from __future__ import annotations

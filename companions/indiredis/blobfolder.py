@@ -1,4 +1,4 @@
-"""The folder that BLOBs go to, with names that no device can lead elsewhere."""
+"""The folder for BLOBs, with file names that no device can lead elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["blob_name", "open_folder", "write_blob"]
 
 
 def open_folder(folder: str | os.PathLike[str]) -> Path:
-    """The folder, absolute, made if it is not there.
+    """The folder as an absolute path, created if it does not exist.
 
     Raises:
         ValueError: None was given, or it is a file.
@@ -37,7 +37,7 @@ def blob_name(timestamp: str | None, format: str) -> tuple[str, str]:
 
 
 def write_blob(folder: Path, message: SetVector, one: OneBlob) -> Stored:
-    """Write a BLOB as it came to a new file; blocks.  The file appears when it is complete.
+    """Write a received BLOB to a new file; blocks.  The file appears when it is complete.
 
     Raises:
         OSError: It cannot be written.

@@ -1,15 +1,53 @@
-"""The bridges as functions that block until the program is ended."""
+"""The bridges as functions that block until the program ends.
+
+They end with Ctrl-C or SIGTERM, or when the terminal is closed, but first say at the broker that they are offline, save
+BLOBs that wait for redis, and delete the key ``link``. In the main thread they handle SIGTERM and SIGHUP, unless the
+program has handlers of its own; elsewhere they leave signals alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from indipydriver.transport.signals import on_signal
 
 from .servers import IndiServer, MQTTServer, RedisServer
 from .sources import Driver
 
 __all__ = ["driverstomqtt", "driverstoredis", "inditomqtt", "inditoredis", "mqtttoport", "mqtttoredis"]
+
+
+def _block(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run a bridge until a signal ends it.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C.
+        SystemExit: After SIGTERM or SIGHUP, with status 143 or 129.
+    """
+    told: list[int] = []
+
+    async def work() -> None:
+        stop = asyncio.Event()
+
+        def end(name: str) -> None:
+            told.append(getattr(signal, name))
+            stop.set()
+
+        undo = [on_signal(name, partial(end, name), once=True) for name in ("SIGTERM", "SIGHUP")]
+        try:
+            await run(stop)
+        finally:
+            for each in undo:
+                each()
+
+    asyncio.run(work())
+    if told:
+        raise SystemExit(128 + told[0])
 
 
 def inditoredis(
@@ -20,13 +58,13 @@ def inditoredis(
     *,
     log_store: str = "stream",
 ) -> None:
-    """Store in redis what an INDI server says, and pass on what programs publish there.  Blocks.
+    """Store in redis what an INDI server sends, and pass on what programs publish there.  Blocks.
 
     Args:
         indiserver: From :func:`indi_server`.
         redisserver: From :func:`redis_server`.
-        log_lengths: How many entries are kept, by kind of log; see the reference of keys.
-        blob_folder: Where BLOBs go; made if it is not there.
+        log_lengths: How many entries are kept, by kind of log; see the reference on keys.
+        blob_folder: The folder for BLOBs; created if it does not exist.
         log_store: ``stream``, or ``list`` for programs that read the lists of old versions.
 
     Raises:
@@ -35,8 +73,10 @@ def inditoredis(
     """
     from .run import run_inditoredis
 
-    asyncio.run(
-        run_inditoredis(indiserver, redisserver, log_lengths=log_lengths, blob_folder=blob_folder, log_store=log_store)
+    _block(
+        lambda stop: run_inditoredis(
+            indiserver, redisserver, stop, log_lengths=log_lengths, blob_folder=blob_folder, log_store=log_store
+        )
     )
 
 
@@ -48,10 +88,10 @@ def driverstoredis(
     *,
     log_store: str = "stream",
 ) -> None:
-    """Run drivers, store in redis what they say, and pass on what programs publish there.  Blocks.
+    """Run drivers, store in redis what they send, and pass on what programs publish there.  Blocks.
 
     Args:
-        drivers: Names of programs; one may stand alone.  A list in the place of a name is a program with arguments.
+        drivers: Names of programs, or a single name.  A list in place of a name is a program with arguments.
         redisserver: From :func:`redis_server`.
         log_lengths: As for :func:`inditoredis`.
         blob_folder: As for :func:`inditoredis`.
@@ -64,21 +104,23 @@ def driverstoredis(
     """
     from .run import run_driverstoredis
 
-    asyncio.run(
-        run_driverstoredis(drivers, redisserver, log_lengths=log_lengths, blob_folder=blob_folder, log_store=log_store)
+    _block(
+        lambda stop: run_driverstoredis(
+            drivers, redisserver, stop, log_lengths=log_lengths, blob_folder=blob_folder, log_store=log_store
+        )
     )
 
 
 def inditomqtt(
     indiserver: IndiServer, mqtt_id: str, mqttserver: MQTTServer, subscribe_list: Sequence[str] = ()
 ) -> None:
-    """Publish over MQTT what an INDI server says, and pass on what comes from there.  Blocks.
+    """Publish over MQTT what an INDI server sends, and pass on what arrives from there.  Blocks.
 
     Args:
         indiserver: From :func:`indi_server`.
-        mqtt_id: The name of this bridge at the broker; no other may have it.
+        mqtt_id: The name of this bridge at the broker, which must be unique.
         mqttserver: From :func:`mqtt_server`.
-        subscribe_list: Names of those whose commands are taken; empty for all.
+        subscribe_list: Names of the bridges whose commands are accepted; empty for all.
 
     Raises:
         ValueError: An argument is wrong.
@@ -86,13 +128,13 @@ def inditomqtt(
     """
     from .mqttrun import run_inditomqtt
 
-    asyncio.run(run_inditomqtt(indiserver, mqtt_id, mqttserver, subscribe_list=subscribe_list))
+    _block(lambda stop: run_inditomqtt(indiserver, mqtt_id, mqttserver, stop, subscribe_list=subscribe_list))
 
 
 def driverstomqtt(
     drivers: Driver | Iterable[Driver], mqtt_id: str, mqttserver: MQTTServer, subscribe_list: Sequence[str] = ()
 ) -> None:
-    """Run drivers, publish over MQTT what they say, and pass on what comes from there.  Blocks.
+    """Run drivers, publish over MQTT what they send, and pass on what arrives from there.  Blocks.
 
     Args:
         drivers: As for :func:`driverstoredis`.
@@ -107,7 +149,7 @@ def driverstomqtt(
     """
     from .mqttrun import run_driverstomqtt
 
-    asyncio.run(run_driverstomqtt(drivers, mqtt_id, mqttserver, subscribe_list=subscribe_list))
+    _block(lambda stop: run_driverstomqtt(drivers, mqtt_id, mqttserver, stop, subscribe_list=subscribe_list))
 
 
 def mqtttoredis(
@@ -120,7 +162,7 @@ def mqtttoredis(
     blob_folder: str | os.PathLike[str] = "",
     log_store: str = "stream",
 ) -> None:
-    """Store in redis what comes over MQTT, and publish there what programs publish in redis.  Blocks.
+    """Store in redis what arrives over MQTT, and publish over MQTT what programs publish in redis.  Blocks.
 
     Args:
         mqtt_id: As for :func:`inditomqtt`.
@@ -137,11 +179,12 @@ def mqtttoredis(
     """
     from .mqttrun import run_mqtttoredis
 
-    asyncio.run(
-        run_mqtttoredis(
+    _block(
+        lambda stop: run_mqtttoredis(
             mqtt_id,
             mqttserver,
             redisserver,
+            stop,
             subscribe_list=subscribe_list,
             log_lengths=log_lengths,
             blob_folder=blob_folder,
@@ -151,7 +194,7 @@ def mqtttoredis(
 
 
 def mqtttoport(mqtt_id: str, mqttserver: MQTTServer, *, subscribe_list: Sequence[str] = (), port: int = 7624) -> None:
-    """Serve to INDI clients on ``localhost`` what comes over MQTT.  Blocks.
+    """Serve to INDI clients on ``localhost`` what arrives over MQTT.  Blocks.
 
     Args:
         mqtt_id: As for :func:`inditomqtt`.
@@ -166,4 +209,4 @@ def mqtttoport(mqtt_id: str, mqttserver: MQTTServer, *, subscribe_list: Sequence
     """
     from .mqttrun import run_mqtttoport
 
-    asyncio.run(run_mqtttoport(mqtt_id, mqttserver, subscribe_list=subscribe_list, port=port))
+    _block(lambda stop: run_mqtttoport(mqtt_id, mqttserver, stop, subscribe_list=subscribe_list, port=port))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import Any, Final
 
 from indipyclient.client import Client
@@ -12,8 +13,9 @@ from indipydriver.errors import IndiError
 from indipydriver.protocol.messages import AnyMessage, EnableBlob, GetProperties, NewVector
 from indipydriver.protocol.tags import BlobMode
 
+from .answering import Check, unchecked
 from .errors import need
-from .inbox import Inbox, too_late
+from .inbox import LATE, Inbox, Watch, too_late
 from .logs import Command
 from .requests import NotUnderstood, request
 from .servers import RedisServer
@@ -27,30 +29,32 @@ AT_ONCE: Final = 200
 LARGE: Final = 64 << 10
 FAULTS_LOGGED: Final = 20
 SILENCE: Final = 4.0
-"""Seconds without a word from redis after which it is asked, and after which it counts as gone."""
+"""Seconds of silence after which redis is asked, and after which it counts as gone."""
 
 
 class Commands:
     """Listens to the channel of commands.
 
     Args:
-        server: Where redis is.
-        client: Where commands go.
-        store: What shows that they are on their way.
+        server: The redis server.
+        client: Receives the commands.
+        store: Shows that commands are in progress.
+        check: Called before a command is sent.
 
     Attributes:
         taken: Requests that were passed on.
         refused: Payloads that were not understood, and commands that could not be sent.
-        ready: The channel is listened to.
+        ready: Whether the channel is being listened to.
     """
 
-    def __init__(self, server: RedisServer, client: Client, store: Store) -> None:
+    def __init__(self, server: RedisServer, client: Client, store: Store, check: Check = unchecked) -> None:
         self.taken = 0
         self.refused = 0
         self.ready = asyncio.Event()
         self._server = server
         self._client = client
         self._store = store
+        self._check = check
         self._inbox: Inbox[bytes] = Inbox()
 
     async def run(self) -> None:
@@ -95,7 +99,7 @@ class Commands:
                 is_lost = self.ready.is_set()
                 if is_lost:
                     wait = FIRST_WAIT
-                    text = f"Commands that were published just now may be lost, as the connection to redis was: {error}"
+                    text = f"Commands published just now may be lost, because the connection to redis was: {error}"
                 if is_lost or (isinstance(error, refusal) and text != told):
                     told = text
                     logger.warning("%s", text)
@@ -109,11 +113,20 @@ class Commands:
             wait = min(2 * wait, LONGEST_WAIT)
 
     async def _listen(self, pubsub: Any) -> None:
+        loop = asyncio.get_running_loop()
         asked = False
+        watch, line, begin = Watch(), _Line(pubsub), math.inf
         while True:
             message = await pubsub.get_message(timeout=SILENCE)
+            if gap := watch.look():
+                raise ConnectionResetError(f"this program stood still for {gap:.0f} s")
+            moves = line.moves()
+            if message is None and moves:  # a large BLOB takes its time
+                begin = min(begin, loop.time() - SILENCE)
+                asked = False
+                continue
             if message is None:
-                if asked:  # the connection leads nowhere, which nobody else would notice
+                if asked:  # the connection is dead, which nobody else would notice
                     raise ConnectionResetError("it does not answer")
                 await pubsub.ping()
                 asked = True
@@ -124,6 +137,9 @@ class Commands:
             elif message["type"] == "message" and not self._inbox.put(message["data"], len(message["data"])):
                 self.refused += 1
                 self._store.tell("A command was lost: too many wait for the INDI server")
+            if loop.time() > begin + LATE:  # what has come behind it may be as old
+                raise ConnectionResetError("a large one was too long on its way")
+            begin = math.inf
 
     async def _carry(self) -> None:
         while True:
@@ -131,7 +147,7 @@ class Commands:
             await self._take([first, *self._inbox.waiting(AT_ONCE - 1)])
 
     async def _take(self, payloads: list[tuple[bytes, float]]) -> None:
-        """Show what is on its way, in one write, then send everything in order."""
+        """Mark the commands as in progress, in one write, then send everything in order."""
         messages: list[tuple[AnyMessage, float]] = []
         for payload, came in payloads:
             try:
@@ -141,12 +157,14 @@ class Commands:
                     messages.append((request(payload), came))
             except NotUnderstood as error:
                 self.refused += 1
+                text = f"A payload on {self._server.to_indi_channel} is ignored: {error}"
                 if self.refused <= FAULTS_LOGGED:
-                    logger.warning("a payload on %s is ignored: %s", self._server.to_indi_channel, error)
+                    logger.warning("%s", text)
+                self._store.tell(text)
         await self._store.write(lambda: [each for message, _ in messages for each in self._side_effects(message)])
         for message, came in messages:
-            late = too_late(came)
-            if late and isinstance(message, NewVector):
+            late = (too_late(came) or await self._check(came)) if isinstance(message, NewVector) else ""
+            if late:
                 await self._not_sent(message, late)
             else:
                 await self._send(message)
@@ -166,7 +184,7 @@ class Commands:
         try:
             if isinstance(message, EnableBlob):
                 if message.device is not None:
-                    never = message.mode is BlobMode.NEVER  # Only would keep everything else from redis
+                    never = message.mode is BlobMode.NEVER  # the mode Only would keep everything else out of redis
                     mode = BlobMode.NEVER if never else BlobMode.ALSO
                     await self._client.enable_blobs(message.device, message.name, mode)
             else:
@@ -191,3 +209,25 @@ class Commands:
         text = f"The command for {message.device} {message.name} was not sent: {reason}"
         key = (message.device, message.name)
         return planner.unmark_busy(key) + planner.note(message.device if planner.knows(key) else None, text)
+
+
+class _Line:
+    """Sees whether bytes come from redis, of a message that is not complete yet, too."""
+
+    def __init__(self, pubsub: Any) -> None:
+        self._came = self._seen = 0
+        reader = getattr(pubsub.connection, "_reader", None)
+        if reader is None:  # of another version: then a large BLOB has to come in time
+            return
+        feed = reader.feed_data
+
+        def counted(data: bytes) -> None:
+            self._came += len(data)
+            feed(data)
+
+        reader.feed_data = counted
+
+    def moves(self) -> bool:
+        """Some have come since the last look."""
+        before, self._seen = self._seen, self._came
+        return self._came > before

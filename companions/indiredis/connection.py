@@ -13,11 +13,13 @@ from .servers import RedisServer
 __all__ = ["RedisLink", "pack"]
 
 TIMEOUT: Final = 5.0
+SLOWEST: Final = 1_000_000
+"""Bytes a second of a line that is not given up while an image is on its way."""
 REPLIES_AT_ONCE: Final = 2000
 
 
 def pack(commands: Sequence[Command]) -> bytes:
-    """The bytes of commands as redis reads them."""
+    """The bytes of commands in redis' protocol."""
     pieces: list[bytes] = []
     for command in commands:
         pieces.append(b"*%d\r\n" % len(command))
@@ -28,11 +30,11 @@ def pack(commands: Sequence[Command]) -> bytes:
 
 
 class RedisLink:
-    """A connection; to be used in ``async with``.
+    """A connection; use it with ``async with``.
 
     Args:
-        server: Where it is.
-        name: How the connection is named there.
+        server: The redis server.
+        name: The name of the connection in redis.
     """
 
     def __init__(self, server: RedisServer, name: str) -> None:
@@ -62,7 +64,7 @@ class RedisLink:
         await self._connection.disconnect(nowait=True)
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands one after the other; an error of one is in its place."""
+        """Run commands in turn; the error of a command takes the place of its reply."""
         replies: list[Any] = []
         for begin in range(0, len(commands), REPLIES_AT_ONCE):
             part = commands[begin : begin + REPLIES_AT_ONCE]
@@ -70,10 +72,10 @@ class RedisLink:
         return replies
 
     async def transaction(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands as one: nobody sees redis in between, and nothing is run unless all are.
+        """Run commands as one transaction: nobody sees redis in between, and either all are run or none.
 
         Returns:
-            The replies; an error of a command is in its place.
+            The replies; the error of a command takes the place of its reply.
         """
         if not commands:
             return []
@@ -86,9 +88,10 @@ class RedisLink:
 
     async def _exchange(self, data: bytes, count: int) -> list[Any]:
         connection = self._connection
-        if self._broken or not connection.is_connected:  # it would connect again, as if nothing had been lost
+        if self._broken or not connection.is_connected:  # it would reconnect as if nothing had been lost
             raise ConnectionResetError("the connection to redis was lost")
         self._broken = True
+        connection.socket_timeout = TIMEOUT + len(data) / SLOWEST
         await connection.send_packed_command([data], check_health=False)
         replies: list[Any] = []
         for index in range(count):
@@ -97,6 +100,6 @@ class RedisLink:
             except self._response_error as error:
                 replies.append(error)
             if index % 256 == 255:
-                await asyncio.sleep(0)  # the reader does not suspend as long as bytes are there
+                await asyncio.sleep(0)  # the reader does not suspend while bytes are available
         self._broken = False
         return replies

@@ -11,7 +11,7 @@ __all__ = ["BridgeError", "MissingPackage", "need"]
 
 
 class BridgeError(IndiError):
-    """The root of what the bridges raise."""
+    """The base class of the bridges' exceptions."""
 
 
 class MissingPackage(BridgeError, ImportError):

@@ -1,4 +1,4 @@
-"""What a bridge hears from an INDI server: the present of all that has changed, and every message in between."""
+"""What a bridge receives from an INDI server: the present state of what has changed, and every message in between."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["Feed", "News", "definition_of"]
 
 LIMIT: Final = 5000
 LIMIT_BYTES: Final = 64 << 20
-"""Changes, and bytes of memory that they take, that wait while the other side is away."""
+"""Changes, and bytes of memory that they take, that may wait while the other side is unreachable."""
 CROWDED_BYTES: Final = 8 << 20
-"""Bytes beyond which there is something among them that should not wait in memory, such as an image."""
+"""Bytes beyond which they contain something that should not wait in memory, such as an image."""
 
 
 class News(NamedTuple):
-    """Everything since the last look.
+    """Everything since the last call.
 
     Attributes:
         delta: What is different now.
-        changes: Every change in order.
-        messages: The same as messages of INDI, with deletions that nobody sent: of what was not defined again.
-        lost: Changes that are missing from both lists, as there were too many.
+        changes: Every change, in order.
+        messages: The same as INDI messages, with deletions that nobody sent: of properties that were not defined again.
+        lost: How many changes are missing from both lists because there were too many.
     """
 
     delta: Delta
@@ -44,8 +44,8 @@ class Feed:
     """Follows a client.
 
     Args:
-        client: Started already.
-        limit_bytes: How much waits; None for :data:`LIMIT_BYTES`.
+        client: A started client.
+        limit_bytes: How much may wait; None for :data:`LIMIT_BYTES`.
     """
 
     def __init__(self, client: Client, limit_bytes: int | None = None) -> None:
@@ -58,7 +58,7 @@ class Feed:
         self._coming: asyncio.Task[Delta] | None = None
 
     def poke(self) -> None:
-        """Make :meth:`next` come back."""
+        """Make :meth:`next` return."""
         self._poke.set()
 
     async def next(self, timeout: float | None = None) -> News | None:
@@ -86,11 +86,11 @@ class Feed:
 
     @property
     def is_crowded(self) -> bool:
-        """Somebody should take what waits, before there is no room for more and the oldest are dropped."""
+        """Whether what waits should be taken, before there is no more room and the oldest are dropped."""
         return self._tap.waiting > LIMIT // 2 or self._tap.waiting_bytes > CROWDED_BYTES
 
     async def take(self) -> News | None:
-        """What there is now, without waiting."""
+        """What has changed until now, without waiting."""
         delta = self.model.since(self.rev)
         if not delta:
             return None
@@ -106,7 +106,7 @@ class Feed:
         return News(delta, changes, _messages(delta, changes), lost)
 
     def close(self) -> None:
-        """No more is wanted."""
+        """Stop following."""
         self._cursor.close()
         self._tap.close()
         if self._coming is not None:
@@ -121,7 +121,7 @@ async def _advance(cursor: Cursor) -> Delta:
 
 
 def _messages(delta: Delta, changes: list[Change]) -> list[AnyMessage]:
-    changes = [change for change in changes if not _is_for_all(change.message)]  # nobody passes that on
+    changes = [change for change in changes if not _is_for_all(change.message)]  # this is not passed on
     told = {change.rev for change in changes if change.what is What.DELETED}
     found: list[tuple[int, AnyMessage]] = [(change.rev, change.message) for change in changes]
     now = format_timestamp()

@@ -39,7 +39,7 @@ __all__ = [
 
 
 class _State:
-    """What this module knows: one INDI server, one redis."""
+    """The state of this module: one INDI server, one redis."""
 
     def __init__(self, server: RedisServer, lengths: Mapping[str, int] | None, folder: Path | None) -> None:
         self.server = server
@@ -101,7 +101,7 @@ def key(*parts: str) -> str:
 
 
 def receive_stream(data: bytes, rconn: Any = None) -> list[str]:
-    """Take bytes as they come; returns the devices that were defined."""
+    """Take bytes as received; returns the devices that were defined."""
     return [device for frame in _state.framer.feed(data) if (device := _state.take(frame, rconn)) is not None]
 
 
@@ -110,7 +110,7 @@ def receive_from_indiserver(data: bytes, root: ET.Element | None = None, rconn: 
 
     Args:
         data: The element as bytes.
-        root: The same as a tree; not needed.
+        root: The element as a tree; not needed.
         rconn: A connection to redis.
 
     Returns:
@@ -123,7 +123,7 @@ def receive_from_indiserver(data: bytes, root: ET.Element | None = None, rconn: 
 
 
 class _Vector(Mapping[str, dict[str, Any]]):
-    """A property as redis shows it: the elements by name."""
+    """A property as stored in redis: the elements by name."""
 
     def __init__(self, attributes: dict[str, str], elements: dict[str, dict[str, Any]]) -> None:
         self.attributes = attributes
@@ -131,7 +131,7 @@ class _Vector(Mapping[str, dict[str, Any]]):
 
     @classmethod
     def read(cls, rconn: Any, device: str, name: str) -> _Vector | None:
-        """Read it; None if it is not there, or of another kind."""
+        """Read it; None if it does not exist or is of another kind."""
         attributes = tools.attributes_dict(rconn, _state.server, name, device)
         if attributes.get("vector") != cls.__name__:
             return None
@@ -163,23 +163,23 @@ class _Vector(Mapping[str, dict[str, Any]]):
 
 
 class TextVector(_Vector):
-    """A property of texts."""
+    """A text property."""
 
 
 class NumberVector(_Vector):
-    """A property of numbers."""
+    """A number property."""
 
 
 class SwitchVector(_Vector):
-    """A property of switches."""
+    """A switch property."""
 
 
 class LightVector(_Vector):
-    """A property of lights."""
+    """A light property."""
 
 
 class BLOBVector(_Vector):
-    """A property of BLOBs."""
+    """A BLOB property."""
 
 
 class Message:
@@ -187,7 +187,7 @@ class Message:
 
     @staticmethod
     def get_message(rconn: Any, device: str = "") -> str | None:
-        """The last one of a device, or of the site."""
+        """The last message of a device, or of the site."""
         return tools.last_message(rconn, _state.server, device)
 
 

@@ -20,7 +20,7 @@ from .errors import need
 from .keys import Keys
 from .servers import RedisServer
 from .web import security
-from .web.forms import BadForm, read_form
+from .web.forms import BadForm, TooLarge, read_form
 from .web.sending import send_form
 
 __all__ = ["make_wsgi_app"]
@@ -28,10 +28,10 @@ __all__ = ["make_wsgi_app"]
 logger = logging.getLogger("indiredis")
 
 SESSION: Final = 12 * 3600
-"""Seconds that a login holds."""
+"""Seconds for which a login is valid."""
 SESSIONS: Final = 10
 LOGINS: Final = 3
-"""People who wait for the answer to a password at one time."""
+"""Logins that may wait for the check of a password at one time."""
 WRONG: Final = "This is not the password"
 ASK_AGAIN: Final = 5.0
 LISTED: Final = 500
@@ -40,7 +40,7 @@ Environ = Mapping[str, Any]
 
 
 class _Answer(Exception):
-    """What is sent: raised where it is known."""
+    """The response, raised where it is known."""
 
     def __init__(self, status: str, body: str | bytes = "", headers: Iterable[tuple[str, str]] = ()) -> None:
         self.status = status
@@ -61,7 +61,7 @@ def make_wsgi_app(
 
     Args:
         redisserver: From :func:`indiredis.redis_server`.
-        blob_folder: Where BLOBs are; none are listed without it.
+        blob_folder: The folder of BLOBs; without it, none are listed.
         url: The path below which it is served.
         hashedpassword: From :func:`indiredis.web.security.hash_password`; without it everybody who can reach the page
             may use it, so it should be served on this machine only.
@@ -109,6 +109,8 @@ class _Page:
             raise self._route(environ)
         except _Answer as answer:
             found = answer
+        except TooLarge as error:
+            found = _Answer("413 Content Too Large", str(error))
         except BadForm as error:
             found = _Answer("400 Bad Request", f"This form cannot be read: {error}")
         except Exception:
@@ -165,7 +167,7 @@ class _Page:
             if self._hashed and not self._logged_in(session):
                 if path not in ("", "login", "properties", "blobfolder"):
                     return _Answer("403 Forbidden", "log in first")
-                told = WRONG if query.get("told") == WRONG else ""  # and no words of somebody else's link
+                told = WRONG if query.get("told") == WRONG else ""  # but no text from a foreign link
                 return self._page("login.html", session, told=told)
             return self._get(environ, path, query, session)
         except redis_errors as error:
@@ -191,7 +193,7 @@ class _Page:
             return _Answer("403 Forbidden", "This form comes from another site")
         if self._hashed and path != "login" and not self._logged_in(session):
             return _Answer("403 Forbidden", "log in first")
-        form = read_form(environ, path == "submit")  # what is large is read for those only who may send it
+        form = read_form(environ, path == "submit")  # a large body is read only for those who may send it
         if not security.is_token(form.fields.get("token", ""), self._form_token(session)):
             return _Answer("403 Forbidden", "This form is too old: go back, reload the page, and try again")
         rconn = self._redis()
@@ -230,7 +232,7 @@ class _Page:
         return found is not None and float(found) > time.time() - SESSION
 
     def _log_in(self, password: str) -> _Answer:
-        if not self._logins.acquire(blocking=False):  # the other threads are for those who are logged in
+        if not self._logins.acquire(blocking=False):  # other threads are reserved for those who are logged in
             return _Answer("429 Too Many Requests", "too many people log in at once: try again")
         try:
             with self._login:
@@ -289,7 +291,7 @@ class _Page:
     def _shown(self, device: str, group: str) -> tuple[list[str], str, list[dict[str, str]]]:
         rconn, server = self._redis(), self._server
         every = [tools.attributes_dict(rconn, server, name, device) for name in tools.properties(rconn, server, device)]
-        every = [fields for fields in every if "label" in fields]  # the others are gone, or redis has lost them
+        every = [fields for fields in every if "label" in fields]  # others are gone, or redis has lost them
         every.sort(key=lambda fields: fields["label"])
         groups = sorted({fields["group"] for fields in every})
         group = group if group in groups else next(iter(groups), "")
@@ -321,7 +323,7 @@ class _Page:
         )
 
     def _changes(self, environ: Environ, device: str, group: str) -> _Answer:
-        """Values, and a digest of everything else: if that is another one, the page has to be built anew."""
+        """Values, and a digest of everything else: if the digest changes, the page has to be rebuilt."""
         rconn, server = self._redis(), self._server
         values: dict[str, dict[str, str]] = {}
         states: dict[str, str] = {}
@@ -355,9 +357,13 @@ class _Page:
         if self._folder is None:
             return []
         found = []
-        for entry in os.scandir(self._folder):
+        try:
+            entries = [*os.scandir(self._folder)]
+        except OSError as error:
+            raise _Answer("503 Service Unavailable", f"the folder of BLOBs cannot be read: {error.strerror}") from None
+        for entry in entries:
             if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
-                with contextlib.suppress(FileNotFoundError):  # somebody tidies up
+                with contextlib.suppress(FileNotFoundError):  # it may have been removed meanwhile
                     found.append((entry.stat().st_mtime_ns, entry.name, entry.stat().st_size))
         return [(name, size) for _, name, size in sorted(found, reverse=True)[:LISTED]]
 

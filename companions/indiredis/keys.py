@@ -34,7 +34,7 @@ class Keys:
     """All keys that begin with one prefix.
 
     Args:
-        prefix: What they begin with.
+        prefix: The prefix.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -65,7 +65,7 @@ class Keys:
         return f"{self.prefix}devicemessages:{encode_part(device)}"
 
     def getproperties(self, name: str = "", device: str = "") -> str:
-        """When definitions were last asked for."""
+        """The key for when definitions were last requested."""
         if not device:
             return f"{self.prefix}getProperties"
         if not name:
@@ -76,8 +76,12 @@ class Keys:
         """The history of another key."""
         return f"{self.prefix}logdata:{key[len(self.prefix) :]}"
 
+    def logged(self, log: str) -> str:
+        """The key whose history this is."""
+        return self.prefix + log[len(self.prefix) + len("logdata:") :]
+
     def is_current(self, key: str) -> bool:
-        """It shows what is, and neither what was nor who is logged in."""
+        """Whether the key shows the present state, and neither a history nor who is logged in."""
         return key.startswith(self.prefix) and key[len(self.prefix) :].partition(":")[0] in _CURRENT
 
     @property

@@ -1,9 +1,9 @@
-"""Histories of keys in redis: how long they are, and what is a new entry.  Pure."""
+"""Histories of keys in redis: their lengths, and what counts as a new entry.  Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -25,7 +25,10 @@ DEFAULTS: Final = {
     "blobvector": 5,
 }
 NOTHING: Final = ["--None--"]
-"""What is logged when the last property of a device has gone."""
+"""The log entry for a device whose last property has gone."""
+GONE: Final = 50_000
+GONE_SIZE: Final = 16 << 20
+"""How many logs of what is gone are kept, and characters of their newest entries: some drivers keep inventing names."""
 
 
 class LogStore(StrEnum):
@@ -46,7 +49,7 @@ def log_lengths(wanted: Mapping[str, int] | None) -> dict[str, int]:
         if name not in DEFAULTS:
             raise ValueError(f"there is no log {name!r}: {', '.join(DEFAULTS)}")
         if not isinstance(length, int):
-            raise ValueError(f"the length of a log is a whole number, not {length!r}")
+            raise ValueError(f"the length of a log must be a whole number, not {length!r}")
         lengths[name] = max(1, length)
     return lengths
 
@@ -63,16 +66,19 @@ class Logs:
         self.lengths = log_lengths(lengths)
         self.form = LogStore(form)
         self.newest: dict[str, str] = {}
+        self._gone: dict[str, int] = {}  # logs of what is gone, oldest first, and the sizes of their newest entries
+        self._gone_size = 0
 
     def add(self, kind: str, key: str, data: Any, received: str) -> list[Command]:
         """Commands that add an entry; none if it is the same as the newest.
 
         Args:
             kind: A key of :data:`DEFAULTS`.
-            key: Of the log.
-            data: What can become JSON.
-            received: When it came, as text.
+            key: The key of the log.
+            data: Anything that can be dumped as JSON.
+            received: When it was received, as text.
         """
+        self._gone_size -= self._gone.pop(key, 0)
         text = json.dumps(data)
         if self.newest.get(key) == text:
             return []
@@ -82,6 +88,21 @@ class Logs:
             return [("LPUSH", key, f"{received} {text}"), ("LTRIM", key, 0, length - 1)]
         return [("XADD", key, "MAXLEN", length, "*", "timestamp", received, "datastring", text)]
 
+    def retire(self, keys: Iterable[str]) -> None:
+        """These are of something that is gone, until they are added to."""
+        for key in keys:
+            if (text := self.newest.get(key)) is not None:
+                self._gone_size += len(text) - self._gone.pop(key, 0)
+                self._gone[key] = len(text)
+
+    def too_many(self) -> Iterator[str]:
+        """Forget the oldest logs of what is gone, which are to be deleted."""
+        while len(self._gone) > GONE or self._gone_size > GONE_SIZE:
+            key = next(iter(self._gone))
+            self._gone_size -= self._gone.pop(key)
+            self.newest.pop(key, None)
+            yield key
+
     def ask_newest(self, key: str) -> Command:
         """The command that reads the newest entry."""
         if self.form is LogStore.LIST:
@@ -89,7 +110,7 @@ class Logs:
         return ("XREVRANGE", key, "+", "-", "COUNT", 1)
 
     def seed(self, key: str, reply: Any) -> bool:
-        """Take the reply to :meth:`ask_newest`; False if the key holds something else than a log of this form."""
+        """Take the reply to :meth:`ask_newest`; False if the key holds anything but a log of this form."""
         if isinstance(reply, Exception):
             self.newest.pop(key, None)
             return False

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from indipyclient.client import Client
 
+from .answering import Answering
 from .blobfolder import open_folder
 from .errors import need
 from .logs import Logs, LogStore
@@ -19,7 +20,7 @@ from .mqtt.site import Site
 from .mqtt.topics import Topics, check_id, check_ids, presence
 from .mqtt.tree import Tree
 from .mqtt.treebridge import TreeBridge
-from .run import STARTED, Ready, Telling, following, serve_redis, until
+from .run import STARTED, Ready, Telling, asking, following, serve_redis, until
 from .servers import IndiServer, MQTTOptions, MQTTServer, RedisServer
 from .sources import Driver, client_of, driver_hub, server_client
 
@@ -38,14 +39,14 @@ async def run_inditomqtt(
     options: MQTTOptions | None = None,
     ready: Ready | None = None,
 ) -> None:
-    """Publish over MQTT what an INDI server says, until stopped.
+    """Publish over MQTT what an INDI server sends, until stopped.
 
     Args:
         indiserver: From :func:`indi_server`.
         mqtt_id: The name of this bridge at the broker.
         mqttserver: From :func:`mqtt_server`.
         stop: Ends it when set.
-        subscribe_list: Names of those whose commands are taken; empty for all.
+        subscribe_list: Names of the bridges whose commands are accepted; empty for all.
         options: How the broker is used.
         ready: Called when the broker is connected.
 
@@ -69,7 +70,7 @@ async def run_driverstomqtt(
     options: MQTTOptions | None = None,
     ready: Ready | None = None,
 ) -> None:
-    """Run drivers, and publish over MQTT what they say, until stopped; see :func:`run_inditomqtt`.
+    """Run drivers, and publish over MQTT what they send, until stopped; see :func:`run_inditomqtt`.
 
     Args:
         drivers: As for :func:`run_driverstoredis`.
@@ -102,19 +103,20 @@ async def _serve_site(
         options=options,
     )
     logger.info("from INDI at %s to MQTT at %s as %s", client.endpoint, broker.where, topics.own)
-    async with following(client) as feed:
-        site = Site(feed, broker, topics)
-        telling.message = site.message_heard
-        telling.pass_on(site.status_changed)
-        site.tell(said)
-        more = [] if options is None else _tree(client, server, topics, options, site.tell)
-        await until(stop, broker.run(), site.pump(), site.carry(), _when(site.ready, ready), *more)
+    with asking(client, telling) as answering:
+        async with following(client) as feed:
+            site = Site(feed, broker, topics, answering.check)
+            telling.message = site.message_heard
+            telling.pass_on(site.status_changed)
+            site.tell(said)
+            more = [] if options is None else _tree(client, server, topics, options, site, answering)
+            await until(stop, broker.run(), site.pump(), site.carry(), _when(site.ready, ready), *more)
 
 
 def _tree(
-    client: Client, server: MQTTServer, topics: Topics, options: MQTTOptions, tell: Callable[[list[str]], None]
+    client: Client, server: MQTTServer, topics: Topics, options: MQTTOptions, site: Site, answering: Answering
 ) -> list[Coroutine[Any, Any, None]]:
-    """The tree of JSON topics, with a connection of its own."""
+    """Publish the tree of JSON topics, over a separate connection."""
     if not (options.tree or options.home_assistant):
         return []
     tree = Tree(topics.own)
@@ -122,8 +124,8 @@ def _tree(
     broker = Broker(
         server, f"{topics.own}-tree", subscriptions, will=TreeBridge.will(tree), options=options, no_local=True
     )
-    broker.on_refused = lambda text: tell([text])
-    bridge = TreeBridge(client, broker, tree, options.home_assistant)
+    broker.on_refused = lambda text: site.tell([text])
+    bridge = TreeBridge(client, broker, tree, options.home_assistant, site.turn, answering.check)
     return [broker.run(), bridge.run()]
 
 
@@ -140,7 +142,7 @@ async def run_mqtttoredis(
     options: MQTTOptions | None = None,
     ready: Ready | None = None,
 ) -> None:
-    """Store in redis what comes over MQTT, until stopped; see :func:`run_inditomqtt` and :func:`run_inditoredis`."""
+    """Store in redis what arrives over MQTT, until stopped; see :func:`run_inditomqtt` and :func:`run_inditoredis`."""
     topics = Topics(check_id(mqtt_id), mqttserver, check_ids(subscribe_list))
     folder = open_folder(blob_folder)
     logs = Logs(log_lengths, log_store)
@@ -171,11 +173,11 @@ async def run_mqtttoport(
     options: MQTTOptions | None = None,
     ready: Ready | None = None,
 ) -> None:
-    """Serve to INDI clients what comes over MQTT, until stopped; see :func:`run_inditomqtt`.
+    """Serve to INDI clients what arrives over MQTT, until stopped; see :func:`run_inditomqtt`.
 
     Args:
-        port: Where clients connect.
-        host: What is listened on.
+        port: The port for clients.
+        host: The address to listen on.
 
     Raises:
         OSError: The port is in use.
@@ -204,6 +206,7 @@ def _listening(server: MQTTServer, topics: Topics, options: MQTTOptions | None) 
         topics.of_a_listener,
         will=Will(topics.status, presence(topics.own, False)),
         options=options,
+        impatient=True,
     )
     return broker, Listener(broker, topics)
 

@@ -10,10 +10,10 @@ __all__ = ["format_number", "number_to_float"]
 
 
 def number_to_float(value: str | float) -> float:
-    """The number in a text of INDI, sexagesimal too: ``12:30:36`` is 12.51.
+    """The number in an INDI text, which may be sexagesimal: ``12:30:36`` is 12.51.
 
     Raises:
-        ValueError: It is no number.
+        ValueError: It is not a number.
     """
     return getfloat(value)
 
@@ -22,7 +22,7 @@ def format_number(value: str | float, indi_format: str) -> str:
     """A number as a display shows it, by a printf format or INDI's ``%<w>.<f>m``.
 
     Raises:
-        ValueError: It is no number, or no such format.
+        ValueError: It is not a number, or the format is invalid.
     """
     number = getfloat(value)
     try:
@@ -30,4 +30,4 @@ def format_number(value: str | float, indi_format: str) -> str:
     except ValueFormatError:
         raise
     except (TypeError, OverflowError) as error:
-        raise ValueError(f"{indi_format!r} is no format of a number") from error
+        raise ValueError(f"{indi_format!r} is not a number format") from error

@@ -1,6 +1,6 @@
 """Which redis commands make redis show what a model shows.  Pure: a mirror of what redis holds, and differences to it.
 
-All commands of one call belong into one transaction.
+All commands of one call belong in one transaction.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Mirror:
 
 
 class Planner:
-    """Plans what is written.
+    """Plans what to write.
 
     Args:
         keys: Names of keys.
@@ -46,13 +46,13 @@ class Planner:
         self._clock = clock
         self._redis = _Mirror()
         self._properties: dict[Key, Property] = {}
-        self._names: dict[str, set[str]] = {}  # of the properties of each device
+        self._names: dict[str, set[str]] = {}  # the records of each device's properties
         self._overlays: dict[Key, Overlay] = {}
 
-    # What is known beyond the model
+    # State beyond the model
 
     def knows(self, key: Key) -> bool:
-        """Redis shows this property."""
+        """Whether redis shows this property."""
         return key in self._properties
 
     def blob_properties(self, device: str) -> list[str]:
@@ -72,7 +72,7 @@ class Planner:
 
     @property
     def is_empty(self) -> bool:
-        """There is no device."""
+        """Whether there is no device."""
         return not self._redis.sets
 
     # Updates
@@ -85,14 +85,14 @@ class Planner:
         messages: Iterable[AnyMessage] = (),
         files: Mapping[tuple[str, str, str], Stored] | None = None,
     ) -> list[Command]:
-        """Make redis show this.
+        """Make redis show these changes.
 
         Args:
-            properties: As they are now.
-            deleted: Devices, or properties of devices, that have gone, before the above were defined.
+            properties: Changed properties, as they are now.
+            deleted: Devices, or properties of devices, that have gone; this happened before the above were defined.
             changes: Every change, for the logs.
-            messages: Everything that was said, for the messages.
-            files: Where BLOBs are that came with the changes.
+            messages: Every message, for the message keys.
+            files: The files of BLOBs that arrived with the changes.
         """
         now = self._clock()
         out: list[Command] = []
@@ -116,10 +116,7 @@ class Planner:
         self._log(changes, out, now)
         for message in messages:
             self._say(message, devices, out, now)
-        for change in changes:
-            if change.prop is not None and not self.knows(change.prop.key):
-                self._overlays.pop(change.prop.key, None)
-        return out
+        return out + self._tidied(changes)
 
     def absorb(
         self,
@@ -127,7 +124,7 @@ class Planner:
         files: Mapping[tuple[str, str, str], Stored],
         messages: Iterable[AnyMessage] = (),
     ) -> None:
-        """Note what the changes, and the messages, say beyond the state of the model."""
+        """Note what the changes and messages contain beyond the state of the model."""
         now = self._clock()
         for message in messages:
             self._say(message, set(), [], now)
@@ -171,12 +168,31 @@ class Planner:
             self._overlays.pop((device, each), None)
             if prop is None:
                 continue
+            self._retire(prop)
             for member in prop.members:
                 self._drop(self.keys.elementattributes(member, each, device), out)
             self._drop(self.keys.elements(each, device), out)
             self._drop(self.keys.attributes(each, device), out)
         if name is None:
             self._drop(self.keys.devicemessages(device), out)
+
+    def _retire(self, prop: Property) -> None:
+        """It is gone, and its logs with it if there are too many."""
+        self.logs.retire(self._logs_of(prop))
+        if prop.device not in self._names:
+            self.logs.retire(map(self.keys.log, self._of_device(prop.device)))
+
+    def _tidied(self, changes: Iterable[Change]) -> list[Command]:
+        out: list[Command] = []
+        for change in changes:
+            if change.prop is not None and not self.knows(change.prop.key):
+                self._overlays.pop(change.prop.key, None)
+                self._retire(change.prop)
+        for log in self.logs.too_many():
+            out.append(("DEL", log))
+            if (key := self.keys.logged(log)) in self._redis.strings:  # the last message of an unknown device
+                self._drop(key, out)
+        return out
 
     def _show_names(self, device: str, devices: set[str], out: list[Command], now: str) -> None:
         names = set(self._names.get(device, ()))
@@ -188,9 +204,11 @@ class Planner:
         (devices.add if names else devices.discard)(device)
         if names != before:
             out += self.logs.add("properties", self.keys.log(key), sorted(names) or NOTHING, now)
+        if not names:
+            self.logs.retire(map(self.keys.log, self._of_device(device)))
 
     def _log(self, changes: Iterable[Change], out: list[Command], now: str) -> None:
-        """Add to the logs of properties and their elements; what would not stay is not written."""
+        """Add to the logs of properties and their elements; entries that would be trimmed at once are not written."""
         by_property: dict[Key, list[Property]] = {}
         texts: dict[int, AnyMessage] = {}
         for change in changes:
@@ -205,7 +223,7 @@ class Planner:
             for index, prop in enumerate(versions, -len(versions)):
                 message = texts[prop.rev]
                 text = getattr(message, "message", None) or ""
-                came = current.timestamp if index == -1 else now  # as redis shows it
+                came = current.timestamp if index == -1 else now  # in the form of redis
                 overlay = current._replace(timestamp=message_time(message) or came, text=text, busy=0)
                 if -index <= lengths["attributes"]:
                     out += self.logs.add("attributes", attributes, property_fields(prop, overlay), now)
@@ -232,17 +250,20 @@ class Planner:
             out += self.note(message.device, message.message, message.timestamp or now)
 
     def note(self, device: str | None, text: str, timestamp: str | None = None) -> list[Command]:
-        """Show a text as the last one, of the site or of a device."""
+        """Show a text as the last message of the site or of a device."""
         stamp = timestamp or self._clock()
         key = self.keys.messages if device is None else self.keys.devicemessages(device)
         out: list[Command] = []
         self._string(key, f"{stamp} {text}", out)
-        return out + self.logs.add("messages", self.keys.log(key), [stamp, text], self._clock())
+        out += self.logs.add("messages", self.keys.log(key), [stamp, text], self._clock())
+        if device is not None and device not in self._names:
+            self.logs.retire([self.keys.log(key)])
+        return out
 
-    # What commands do
+    # Commands
 
     def mark_busy(self, key: Key, rev: int) -> list[Command]:
-        """A command for this property is on its way, which no change up to this one answers."""
+        """Note that a command for this property is in progress, which no change up to this one answers."""
         prop = self._properties.get(key)
         if prop is None:
             return []
@@ -250,7 +271,7 @@ class Planner:
         return self._again(prop)
 
     def unmark_busy(self, key: Key) -> list[Command]:
-        """It has not been sent."""
+        """Note that it has not been sent."""
         prop = self._properties.get(key)
         if prop is None or not self._overlay(key).busy:
             return []
@@ -258,14 +279,14 @@ class Planner:
         return self._again(prop)
 
     def doubt_state(self, key: Key) -> None:
-        """Somebody else may have marked it: the next update writes the state in any case."""
+        """Note that another program may have marked it Busy: the next update writes the state in any case."""
         attributes = self.keys.attributes(key[1], key[0])
         held = self._redis.hashes.get(attributes)
         if held is not None:
             self._redis.hashes[attributes] = {name: value for name, value in held.items() if name != "state"}
 
     def mark_blobs(self, device: str, name: str | None, enabled: bool) -> list[Command]:
-        """BLOBs of a property, or of all of a device, have been enabled or not."""
+        """Note that BLOBs of a property, or of a whole device, have been enabled or disabled."""
         out: list[Command] = []
         for each in self.blob_properties(device) if name is None else [name]:
             prop = self._properties.get((device, each))
@@ -283,7 +304,7 @@ class Planner:
         return out + self.logs.add("attributes", self.keys.log(key), fields, self._clock())
 
     def asked(self, name: str = "", device: str = "") -> list[Command]:
-        """Definitions have been asked for."""
+        """Note that definitions have been requested."""
         out: list[Command] = []
         self._string(self.keys.getproperties(name, device), self._clock().partition(".")[0], out)
         return out
@@ -301,14 +322,15 @@ class Planner:
         """Make redis show this and nothing else, whatever it holds.
 
         Args:
-            properties: All there are.
-            notes: Everything that was said, as far as it is known.
+            properties: All properties.
+            notes: All known messages.
             existing: Keys that redis holds.
-            changes: Those that are in no log yet; they are absorbed already.
-            messages: What was said since redis last showed everything.
+            changes: Changes that are in no log yet; they have already been absorbed.
+            messages: Messages since redis last showed everything.
         """
         before = self._redis
         self._redis = _Mirror()
+        earlier = [*self._properties.values()]
         self._properties.clear()
         self._names.clear()
         out: list[Command] = [("DEL", *part) for part in _parts([*existing], 500)]
@@ -316,6 +338,9 @@ class Planner:
         current = {prop.key for prop in everything}
         for key in self._overlays.keys() - current:
             del self._overlays[key]
+        for prop in earlier:
+            if prop.key not in current:
+                self._retire(prop)
         out += self.update(everything, ())
         now = self._clock()
         self._log(changes, out, now)
@@ -342,11 +367,11 @@ class Planner:
         for shown, text in (strings | kept).items():
             self._string(shown, text, out)
         for message in messages:
-            of_device = isinstance(message, DelProperty) and message.name is None  # which may have gone
+            of_device = isinstance(message, DelProperty) and message.name is None  # the device may be gone
             named = getattr(message, "device", None)
             if of_device or named is None or named in known:
                 self._say(message, known, out, now)
-        return out
+        return out + self._tidied(changes)
 
     def _is_kept(self, key: str, devices: set[str]) -> bool:
         return not key.startswith(f"{self.keys.prefix}devicemessages:") or key in map(self.keys.devicemessages, devices)
@@ -356,13 +381,20 @@ class Planner:
         keys = [self.keys.log(self.keys.devices), self.keys.log(self.keys.messages)]
         devices: set[str] = set()
         for prop in properties:
-            device, name = prop.key
-            if device not in devices:
-                devices.add(device)
-                keys += [self.keys.log(self.keys.properties(device)), self.keys.log(self.keys.devicemessages(device))]
-            keys += [self.keys.log(self.keys.attributes(name, device)), self.keys.log(self.keys.elements(name, device))]
-            keys += [self.keys.log(self.keys.elementattributes(member, name, device)) for member in prop.members]
+            if prop.device not in devices:
+                devices.add(prop.device)
+                keys += map(self.keys.log, self._of_device(prop.device))
+            keys += self._logs_of(prop)
         return keys
+
+    def _of_device(self, device: str) -> list[str]:
+        return [self.keys.properties(device), self.keys.devicemessages(device)]
+
+    def _logs_of(self, prop: Property) -> list[str]:
+        device, name = prop.key
+        keys = [self.keys.attributes(name, device), self.keys.elements(name, device)]
+        keys += [self.keys.elementattributes(member, name, device) for member in prop.members]
+        return [*map(self.keys.log, keys)]
 
     # Differences
 

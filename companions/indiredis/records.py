@@ -22,7 +22,7 @@ ELEMENT_LOGS: Final = {
 
 
 class Stored(NamedTuple):
-    """Where the last BLOB of a member went."""
+    """The file of the last BLOB of a member."""
 
     size: str = ""
     format: str = ""
@@ -31,14 +31,14 @@ class Stored(NamedTuple):
 
 
 class Overlay(NamedTuple):
-    """What redis shows of a property beyond what the device says.
+    """What redis shows of a property in addition to what the device sends.
 
     Attributes:
-        timestamp: When it came, for a device that does not say.
-        text: Of its last definition or update; "" if that had none.
+        timestamp: When it was received, for a device that sends no timestamp.
+        text: The message of its last definition or update; "" if there was none.
         busy: If a command has been sent since the last update, the number of the model's last change before it.
-        blobs: BLOBs of it are enabled.
-        files: By member, where the last BLOB is.
+        blobs: Whether its BLOBs are enabled.
+        files: The file of the last BLOB, by member.
     """
 
     timestamp: str

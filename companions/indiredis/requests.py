@@ -1,4 +1,4 @@
-"""What programs ask for in XML: one element, read strictly.  Pure."""
+"""Requests of programs in XML: one element, read strictly.  Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["NotUnderstood", "elements", "request"]
 
 
 class NotUnderstood(ValueError):
-    """It is not one element of INDI, or not one that may come this way."""
+    """It is not a single INDI element, or not one that is allowed here."""
 
 
 def elements(payload: bytes) -> list[Frame]:
     """The complete elements of a payload.
 
     Raises:
-        NotUnderstood: There is something else in it.
+        NotUnderstood: It contains something else.
     """
     framer = Framer()
     frames = framer.feed(payload)
     if framer.faults or framer.failed is not None:
         raise NotUnderstood(str(framer.faults[0] if framer.faults else framer.failed))
     if framer.is_within:
-        raise NotUnderstood("its end is missing, or it is no element of INDI")
+        raise NotUnderstood("its end is missing, or it is not an INDI element")
     return frames
 
 

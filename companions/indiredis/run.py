@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from indipyclient.client import Client
 from indipyclient.reconnect import Status
 from indipydriver.protocol.messages import AnyMessage
 
+from .answering import Answering
 from .blobfolder import open_folder
 from .commands import Commands
 from .feed import Feed
@@ -27,27 +28,29 @@ __all__ = ["Telling", "run_driverstoredis", "run_inditoredis", "serve_redis", "u
 logger = logging.getLogger("indiredis")
 
 AGAIN: Final = 0.5
-"""Seconds after which what does not end is cancelled again."""
+"""Seconds after which a task that does not end is cancelled again."""
 STARTED: Final = "Drivers started, waiting for data"
 Ready = Callable[[], None]
 
 
 class Telling:
-    """What a client tells before there is somebody to tell it to."""
+    """Keeps a client's reports until there is a receiver."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Status, list[str]]] = []
         self.to: Callable[[Status, list[str]], None] = lambda status, texts: self.waiting.append((status, texts))
         self.message: Callable[[AnyMessage], None] = lambda message: None
+        self.also: Callable[[Status], None] = lambda status: None
 
     def status(self, status: Status, texts: list[str]) -> None:
+        self.also(status)
         self.to(status, texts)
 
     def heard(self, message: AnyMessage) -> None:
         self.message(message)
 
     def pass_on(self, to: Callable[[Status, list[str]], None]) -> None:
-        """From now on, and what has waited."""
+        """Set the receiver, and pass on what has waited."""
         self.to = to
         for status, texts in self.waiting:
             to(status, texts)
@@ -65,7 +68,7 @@ async def until(stop: asyncio.Event | None, *jobs: Coroutine[Any, Any, None]) ->
                 task.result()
     finally:
         left: set[asyncio.Task[Any]] = {*tasks, stopping}
-        while left:  # a cancellation can get lost in code of others that catches it together with a time-out
+        while left:  # third-party code may lose a cancellation by catching it together with a time-out
             for task in left:
                 task.cancel()
             _, left = await asyncio.wait(left, timeout=AGAIN)
@@ -83,6 +86,18 @@ async def following(client: Client, limit_bytes: int | None = None) -> AsyncIter
         await client.aclose()
 
 
+@contextlib.contextmanager
+def asking(client: Client, telling: Telling) -> Iterator[Answering]:
+    """Find out with each new link of this client whether its server can be asked."""
+    answering = Answering(client)
+    telling.also = answering.status_changed
+    try:
+        yield answering
+    finally:
+        telling.also = lambda status: None
+        answering.close()
+
+
 async def serve_redis(
     client: Client,
     telling: Telling,
@@ -96,22 +111,23 @@ async def serve_redis(
     ready: Ready | None = None,
     extra: Iterable[Coroutine[Any, Any, None]] = (),
 ) -> None:
-    """Store what a client hears, and pass on what programs want, until stopped."""
-    async with following(client, WAITING) as feed:
-        store = Store(redisserver, feed, folder, logs, source=source)
-        commands = Commands(redisserver, client, store)
-        telling.pass_on(store.status_changed)
-        for text in said:
-            store.tell(text)
+    """Store what a client receives, and pass on requests of programs, until stopped."""
+    with asking(client, telling) as answering:
+        async with following(client, WAITING) as feed:
+            store = Store(redisserver, feed, folder, logs, source=source)
+            commands = Commands(redisserver, client, store, answering.check)
+            telling.pass_on(store.status_changed)
+            for text in said:
+                store.tell(text)
 
-        async def tell_ready() -> None:
-            await store.ready.wait()
-            await commands.ready.wait()
-            if ready is not None:
-                ready()
-            await asyncio.Event().wait()
+            async def tell_ready() -> None:
+                await store.ready.wait()
+                await commands.ready.wait()
+                if ready is not None:
+                    ready()
+                await asyncio.Event().wait()
 
-        await until(stop, store.run(), commands.run(), tell_ready(), *extra)
+            await until(stop, store.run(), commands.run(), tell_ready(), *extra)
 
 
 async def run_inditoredis(
@@ -124,14 +140,14 @@ async def run_inditoredis(
     log_store: LogStore | str = LogStore.STREAM,
     ready: Ready | None = None,
 ) -> None:
-    """Store in redis what an INDI server says, until stopped.
+    """Store in redis what an INDI server sends, until stopped.
 
     Args:
         indiserver: From :func:`indi_server`.
         redisserver: From :func:`redis_server`.
         stop: Ends it when set.
-        log_lengths: Entries that are kept, by kind of log.
-        blob_folder: Where BLOBs go.
+        log_lengths: How many entries are kept, by kind of log.
+        blob_folder: The folder for BLOBs.
         log_store: ``stream``, or ``list`` for the form of old versions.
         ready: Called when redis shows everything and commands are listened to.
 
@@ -158,10 +174,10 @@ async def run_driverstoredis(
     log_store: LogStore | str = LogStore.STREAM,
     ready: Ready | None = None,
 ) -> None:
-    """Run drivers, and store in redis what they say, until stopped; see :func:`run_inditoredis`.
+    """Run drivers, and store in redis what they send, until stopped; see :func:`run_inditoredis`.
 
     Args:
-        drivers: Programs, programs with arguments, or IPyDrivers; a single one may stand alone.
+        drivers: Programs, programs with arguments, or IPyDrivers; or a single one of these.
 
     Raises:
         FileNotFoundError: There is no such program.

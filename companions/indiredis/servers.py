@@ -1,4 +1,4 @@
-"""Where the servers are: the tuples that all functions take."""
+"""The addresses of servers: the tuples that all functions take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 __all__ = ["IndiServer", "MQTTOptions", "MQTTServer", "RedisServer", "indi_server", "mqtt_server", "redis_server"]
 
 OURS: Final = ("status", "blobs", "count")
-"""First parts of topics that have one meaning for all bridges."""
+"""First parts of topics that have the same meaning for all bridges."""
 
 
 class IndiServer(NamedTuple):
@@ -54,9 +54,9 @@ class MQTTOptions:
         qos: Quality of service of raw messages: 0, 1 or 2.
         tls: For an encrypted connection: True for the certificates that this machine trusts, or a context.
         keepalive: Seconds of silence after which the broker is asked whether it is there.
-        tree: Publish a tree of JSON topics too, and take commands from it.
-        home_assistant: And tell Home Assistant of it, so that the devices appear there.
-        password_file: A file that holds the password, in the place of the one in the tuple.
+        tree: Also publish a tree of JSON topics, and accept commands from it.
+        home_assistant: Announce the devices of the tree to Home Assistant.
+        password_file: A file that holds the password, in place of the one in the tuple.
     """
 
     qos: int = 1
@@ -68,16 +68,16 @@ class MQTTOptions:
 
     def __post_init__(self) -> None:
         if self.qos not in (0, 1, 2):
-            raise ValueError(f"the quality of service is 0, 1 or 2, not {self.qos!r}")
+            raise ValueError(f"the quality of service must be 0, 1 or 2, not {self.qos!r}")
 
 
 def _check_port(port: object) -> None:
     if not port or not isinstance(port, int) or isinstance(port, bool):
-        raise ValueError(f"a port is a number, not {port!r}")
+        raise ValueError(f"a port must be a number, not {port!r}")
 
 
 def indi_server(host: str = "localhost", port: int = 7624) -> IndiServer:
-    """Where an INDI server is.
+    """The address of an INDI server.
 
     Args:
         host: Its name or address.
@@ -99,16 +99,16 @@ def redis_server(
     to_indi_channel: str = "to_indi",
     from_indi_channel: str = "from_indi",
 ) -> RedisServer:
-    """Where a redis server is.
+    """The address of a redis server.
 
     Args:
         host: Its name or address.
         port: Its port.
         db: Number of its database.
-        password: Its password, if it wants one.
-        keyprefix: What all keys begin with.
+        password: Its password, if it requires one.
+        keyprefix: The prefix of all keys.
         to_indi_channel: Channel on which programs publish commands, as XML.
-        from_indi_channel: Channel on which what the devices say is published.
+        from_indi_channel: Channel on which messages of the devices are published.
 
     Raises:
         ValueError: The port is not a number, or 0; a channel is empty, or both are the same.
@@ -129,17 +129,17 @@ def mqtt_server(
     snoop_control_topic: str = "snoop_control",
     snoop_data_topic: str = "snoop_data",
 ) -> MQTTServer:
-    """Where an MQTT broker is.
+    """The address of an MQTT broker.
 
     Args:
         host: Its name or address.
         port: Its port.
-        username: For a broker that wants one.
-        password: For a broker that wants one.
-        to_indi_topic: Topic of what goes to the devices.
-        from_indi_topic: Topic of what comes from them.
-        snoop_control_topic: Topic of requests of drivers that want to follow devices elsewhere.
-        snoop_data_topic: Topic of what they get.
+        username: User name, if the broker requires one.
+        password: Password, if the broker requires one.
+        to_indi_topic: Topic for messages to the devices.
+        from_indi_topic: Topic for messages from the devices.
+        snoop_control_topic: Topic for requests of drivers that follow devices elsewhere.
+        snoop_data_topic: Topic for the data that they receive.
 
     Raises:
         ValueError: The port is not a number, or 0; the four topics are not four different texts, or one of them lies
@@ -152,6 +152,6 @@ def mqtt_server(
     for topic in topics:
         if re.search(r"[+#\x00-\x1f\x7f-\x9f]|^\$", topic) or topic.partition("/")[0] in OURS:
             raise ValueError(f"this cannot be a topic of a bridge: {topic!r}")
-        if any(other.startswith(f"{topic}/") for other in topics):  # who listens to one would hear the other
+        if any(other.startswith(f"{topic}/") for other in topics):  # a listener to one would also receive the other
             raise ValueError(f"a topic lies below another: {topic!r}")
     return MQTTServer(host, port, username, password, *topics)

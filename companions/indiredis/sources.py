@@ -34,7 +34,7 @@ LONGEST_WAIT: Final = 5.0
 
 
 def link_texts(before: Status | None, status: Status, where: str) -> list[str]:
-    """What people are told when a link has come or gone; a failure that goes on is told once."""
+    """The messages about changes of a link; a failure that persists is reported once."""
     if status.state is LinkState.READY:
         return [f"Connected to {where}"]
     if status.state is LinkState.LOST and (before is None or before.reason != status.reason):
@@ -52,15 +52,15 @@ def client_of(
     idle: float = math.inf,
     texts: bool = True,
 ) -> Client:
-    """A client that keeps no BLOBs, comes back soon, and tells what its link does.
+    """A client that keeps no BLOBs, reconnects quickly, and reports changes of its link.
 
     Args:
-        connector: What makes the link.
-        where: What it leads to.
-        on_status: Called when the link has come or gone, with texts for people.
+        connector: Creates the link.
+        where: A description of the other end.
+        on_status: Called when the link has come or gone, with human-readable texts.
         on_message: Called with each message.
-        idle: Seconds of silence after which the other end is tried.
-        texts: There are such texts.
+        idle: Seconds of silence after which the other end is tested.
+        texts: Whether there are such texts.
     """
     client = Client(connect=connector, retry=Retry(0.5, 1.8, LONGEST_WAIT), idle=idle)
     client.model = Model(keep_blobs=False)
@@ -82,7 +82,7 @@ def client_of(
 
 
 def server_client(server: IndiServer, on_status: OnStatus, on_message: OnMessage | None = None) -> Client:
-    """A client of an INDI server."""
+    """A client for an INDI server."""
     endpoint = Endpoint(server.host, server.port)
     where = f"{server.host}:{server.port}"
     return client_of(connector(endpoint), where, on_status, on_message, idle=20.0)
@@ -99,13 +99,13 @@ def _program(driver: Driver) -> tuple[str, list[str]]:
 async def driver_hub(
     drivers: Driver | Iterable[Driver], on_status: OnStatus, on_message: OnMessage | None = None
 ) -> AsyncIterator[Client]:
-    """Run drivers, and a client of them.
+    """Run drivers, and a client for them.
 
-    A server in this process runs them: it starts a program again that ends, reads its standard error, lets drivers
+    A server in this process runs them: it restarts programs that end, reads their standard error, lets drivers
     snoop on each other, and passes BLOBs only to those who want them.
 
     Args:
-        drivers: Programs, programs with arguments, or IPyDrivers; a single one may stand alone.
+        drivers: Programs, programs with arguments, or IPyDrivers; or a single one of these.
         on_status: As for :func:`client_of`.
         on_message: As for :func:`client_of`.
 

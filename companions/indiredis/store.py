@@ -1,10 +1,11 @@
-"""Keeps redis as the model is: writes what changes, and after a loss everything anew."""
+"""Keeps redis equal to the model: writes what changes, and after a loss everything anew."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,33 +33,33 @@ logger = logging.getLogger("indiredis")
 HEARTBEAT: Final = 3.0
 """Seconds between two signs of life."""
 ALIVE: Final = 10
-"""Seconds after the last of which the key ``link`` goes."""
+"""Seconds after the last sign of life until the key ``link`` disappears."""
 LOOK: Final = 0.2
-"""Seconds between two looks at what waits for redis."""
+"""Seconds between two checks of what waits for redis."""
 LARGE: Final = 256 << 10
 WAITING: Final = 160 << 20
-"""Bytes that wait for redis, or for their files: a large image has room beside others, and pushes none of them out."""
+"""Bytes that may wait for redis, or for their files: there is room for a large image without dropping others."""
 TOLD: Final = 100
-"""Texts of the bridge that wait while redis is away."""
+"""Messages of the bridge that may wait while redis is unreachable."""
 FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 4.0
 Files = dict[tuple[str, str, str], Stored]
-"""By device, property and member, where a BLOB is."""
+"""The files of BLOBs, by device, property and member."""
 
 
 class Store:
-    """Writes what a feed says to redis.
+    """Writes a feed to redis.
 
     Args:
-        server: Where redis is.
-        feed: What is stored.
-        folder: Where BLOBs go.
+        server: The redis server.
+        feed: The feed to store.
+        folder: The folder for BLOBs.
         logs: Histories.
-        source: Where the feed comes from, for the key ``link``.
-        name: How the connection is named there.
+        source: The origin of the feed, for the key ``link``.
+        name: The name of the connection in redis.
 
     Attributes:
-        ready: Redis shows everything.
+        ready: Set when redis shows everything.
         writes: Transactions so far.
     """
 
@@ -79,6 +80,8 @@ class Store:
         self._lock = asyncio.Lock()
         self._status = ("down", "")
         self._since = _now()
+        self._token = secrets.token_hex(8)
+        self._is_alone = True
         self._told: deque[tuple[str | None, str]] = deque(maxlen=TOLD)
         self._shaken = False
         self._missed = 0  # changes that are in no log, and were not published
@@ -91,12 +94,15 @@ class Store:
         try:
             await self._run_links()
         finally:
+            was_there = self._link is not None
             keeping.cancel()
-            if (news := await self._feed.take()) is not None:  # which redis has never got, and does not wait
+            if (news := await self._feed.take()) is not None:  # redis has never received it, and does not wait for it
                 _write_blobs(self._folder, _blobs_of(news))
+            if was_there:
+                await self._leave()
 
     async def _keep_blobs(self) -> None:
-        """While redis is away: make files of BLOBs before there is no room for them."""
+        """While redis is unreachable, write BLOBs to files before there is no room for them."""
         while True:
             await asyncio.sleep(LOOK)
             if self._link is None and self._feed.is_crowded:
@@ -121,14 +127,13 @@ class Store:
                 raise
             except link.failures as error:
                 logger.warning("redis at %s:%s: %s", self._server.host, self._server.port, error or type(error))
-            finally:
-                self._link = None
-                self.ready.clear()
+            self._link = None
+            self.ready.clear()
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
     def shake(self) -> None:
-        """The connection to redis was lost somewhere else: see whether it still shows everything."""
+        """Check whether redis still shows everything after another connection to it was lost."""
         self._shaken = True
         self._feed.poke()
 
@@ -154,7 +159,7 @@ class Store:
         published: list[Command] = []
         with self._in_flight(news):
             if news is not None:
-                if news.delta.reset:  # too much has happened to tell what is gone
+                if news.delta.reset:  # too much has happened to know what is gone
                     self.planner.absorb(news.changes, files, news.messages)
                     await self._rewrite_locked(link, news)
                     return
@@ -166,7 +171,7 @@ class Store:
 
     @contextlib.contextmanager
     def _in_flight(self, news: News | None) -> Iterator[None]:
-        """What redis does not get is missed."""
+        """Note what redis has missed."""
         self._missed += news.lost if news is not None else 0
         try:
             yield
@@ -175,7 +180,7 @@ class Store:
             raise
 
     async def _run_telling(self, link: RedisLink, commands: list[Command], published: Sequence[Command]) -> None:
-        """Write the texts of the bridge too; they wait for better times if redis fails."""
+        """Write, including the messages of the bridge, which wait if redis fails."""
         told = [*self._told]
         self._told.clear()
         for device, text in told:
@@ -196,7 +201,7 @@ class Store:
                 raise ConnectionError(f"redis refused a part of a transaction: {reply}")
 
     async def _save(self, news: News) -> Files:
-        """Write BLOBs to files, before anybody is told of them; all of them, also if this bridge is stopped."""
+        """Write BLOBs to files before they are announced; all of them, even if this bridge is stopped."""
         if not (blobs := _blobs_of(news)):
             return {}
         found, told = await asyncio.to_thread(_write_blobs, self._folder, blobs)
@@ -209,13 +214,13 @@ class Store:
 
     def _tell_missed(self) -> None:
         if self._missed:
-            text = f"{self._missed} changes are in no log, and were not published: redis was away, or too slow"
+            text = f"{self._missed} changes are in no log, and were not published: redis was unreachable, or too slow"
             logger.warning("%s", text)
             self._told.append((None, text))
             self._missed = 0
 
     async def _rewrite_locked(self, link: RedisLink, earlier: News | None = None) -> None:
-        """Write everything; what came earlier is absorbed already."""
+        """Write everything; earlier changes have already been absorbed."""
         existing = await self._existing(link)
         site = [*self._feed.model]
         wanted = self.planner.log_keys(site)
@@ -256,15 +261,33 @@ class Store:
     def _sign_of_life(self) -> list[Command]:
         state, reason = self._status
         fields = ["state", state, "source", self._source, "since", self._since, "reason", reason]
+        fields += ["bridge", self._token]
         return [("HSET", self.keys.link, *fields), ("EXPIRE", self.keys.link, ALIVE)]
 
     async def _beat(self, link: RedisLink) -> bool:
-        """Say that the bridge is there; False if redis has lost what it held."""
-        *_, there = await link.transaction([*self._sign_of_life(), ("EXISTS", self.keys.devices)])
+        """Write a sign of life; False if redis has lost its data."""
+        last = ("HGET", self.keys.link, "bridge")
+        who, *_, there = await link.transaction([last, *self._sign_of_life(), ("EXISTS", self.keys.devices)])
+        if self._is_alone and isinstance(who, bytes) and who.decode(errors="replace") != self._token:
+            self._is_alone = False
+            text = f"Another bridge uses the prefix {self.keys.prefix} at this redis, too: it may do each command again"
+            logger.warning("%s", text)
+            self.tell(text)
         return bool(there) == bool(len(self._feed.model)) or self._feed.model.rev > self._feed.rev
 
+    async def _leave(self) -> None:
+        """Take the sign of life away at once, unless it is that of another bridge; redis may not answer in time."""
+        link = RedisLink(self._server, self._name)
+        try:
+            async with link:
+                [who] = await link.pipeline([("HGET", self.keys.link, "bridge")])
+                if who == self._token.encode():
+                    await link.transaction([("DEL", self.keys.link)])
+        except link.failures as error:
+            logger.info("the key %s goes by itself: %s", self.keys.link, error)
+
     def status_changed(self, status: Status, texts: Iterable[str]) -> None:
-        """The link to the INDI server has come or gone."""
+        """Show a change of the link to the INDI server."""
         up = self._feed.model.connected
         state = ("up" if up else "down", "" if up else status.reason)
         if state[0] != self._status[0]:
@@ -279,13 +302,13 @@ class Store:
         self._told.append((None, text))
         self._feed.poke()
 
-    # For those who take commands
+    # For the receiver of commands
 
     async def write(self, plan: Callable[[], Sequence[Command]]) -> bool:
-        """Write something at once; False if redis is away.
+        """Write something at once; False if redis is unreachable.
 
         Args:
-            plan: Makes the commands; called when nobody else writes, so that nothing older comes after them.
+            plan: Makes the commands; called when nothing else is being written, so that nothing older follows them.
         """
         async with self._lock:
             commands = plan()
@@ -307,7 +330,7 @@ def _blobs_of(news: News) -> list[tuple[SetVector, OneBlob]]:
 
 
 def _write_blobs(folder: Path, blobs: Iterable[tuple[SetVector, OneBlob]]) -> tuple[Files, list[tuple[str, str]]]:
-    """Write BLOBs to files; blocks.  Returns where they are, and devices with texts for people."""
+    """Write BLOBs to files; blocks.  Returns their paths, and devices with human-readable error messages."""
     found: Files = {}
     told: list[tuple[str, str]] = []
     for message, one in blobs:
@@ -320,7 +343,7 @@ def _write_blobs(folder: Path, blobs: Iterable[tuple[SetVector, OneBlob]]) -> tu
 
 
 async def encoded(message: AnyMessage) -> bytes:
-    """The XML of a message; b"" of one that a server has sent and nobody may send.  A large one takes a thread."""
+    """The XML of a message; b"" if it cannot be sent although a server has sent it.  A large one takes a thread."""
     try:
         return await _encoded(message)
     except LocalProtocolError as error:

@@ -17,16 +17,16 @@ __all__ = ["SenderLoop"]
 
 
 class Sender(Protocol):
-    """Where XML goes, such as a deque."""
+    """A receiver of XML, such as a deque."""
 
     def append(self, data: bytes, /) -> object: ...
 
 
 class SenderLoop:
-    """To be called: blocks, and hands over what programs publish.
+    """A callable that blocks, and hands over what programs publish.
 
     Args:
-        sender: Gets each element as bytes.
+        sender: Receives each element as bytes.
         rconn: A connection to redis.
         redisserver: From :func:`indiredis.redis_server`.
     """
@@ -46,7 +46,7 @@ class SenderLoop:
                     self.take(message["data"])
 
     def take(self, payload: bytes) -> None:
-        """One payload: show that it is on its way, and hand it over; what is not understood is dropped."""
+        """Mark a payload as in progress, and hand it over; what is not understood is dropped."""
         try:
             asked = request(payload)
         except NotUnderstood:

@@ -130,7 +130,7 @@ def last_message(rconn: Any, redisserver: RedisServer, device: str = "") -> str 
 
 
 def getproperties_timestamp(rconn: Any, redisserver: RedisServer, name: str = "", device: str = "") -> str | None:
-    """When definitions were last asked for through redis: of everything, a device, or a property."""
+    """When definitions were last requested through redis: of everything, a device, or a property."""
     found = rconn.get(Keys(redisserver.keyprefix).getproperties(name, device))
     return None if found is None else _text(found)
 
@@ -141,7 +141,7 @@ def logs(rconn: Any, redisserver: RedisServer, number: int, *keys: str) -> list[
     Args:
         rconn: From :func:`open_redis`.
         redisserver: From :func:`indiredis.redis_server`.
-        number: How many at most.
+        number: The most entries to return.
         keys: Parts of the key whose history it is, such as ``'elementattributes', element, property, device``.
     """
     if number < 1 or not keys:
@@ -208,7 +208,7 @@ def newswitchvector(
     values: Mapping[str, str],
     timestamp: datetime | None = None,
 ) -> bytes | None:
-    """Set switches: ``{element: 'On' or 'Off'}``, only those that are given.
+    """Set switches: ``{element: 'On' or 'Off'}``; only the given ones are sent.
 
     Returns:
         The XML that was sent, or None if nothing was.
@@ -222,7 +222,7 @@ def newswitchvector(
 def _filled(
     rconn: Any, redisserver: RedisServer, name: str, device: str, values: Mapping[str, Any]
 ) -> list[OneMember] | None:
-    """All elements: those that are not given as they are."""
+    """All elements; those that are not given are unchanged."""
     known = elements(rconn, redisserver, name, device)
     if not known or any(element not in known for element in values):
         return None
@@ -243,7 +243,7 @@ def newtextvector(
     values: Mapping[str, str],
     timestamp: datetime | None = None,
 ) -> bytes | None:
-    """Set texts: ``{element: text}``; elements that are not given are sent as they are.
+    """Set text values: ``{element: text}``; elements that are not given are sent unchanged.
 
     Returns:
         The XML that was sent, or None if the property is unknown.
@@ -260,10 +260,10 @@ def newnumbervector(
     values: Mapping[str, str | float],
     timestamp: datetime | None = None,
 ) -> bytes | None:
-    """Set numbers: ``{element: number}``; elements that are not given are sent as they are.
+    """Set numbers: ``{element: number}``; elements that are not given are sent unchanged.
 
     Returns:
-        The XML that was sent, or None if the property is unknown, or something is no number.
+        The XML that was sent, or None if the property is unknown, or a value is not a number.
     """
     try:
         for value in values.values():
@@ -297,7 +297,7 @@ def newblobvector(
 
 
 def enableblob(rconn: Any, redisserver: RedisServer, name: str, device: str, instruction: str) -> bytes | None:
-    """Say whether BLOBs of a property should come: Never, Also or Only; with an empty name, of all of the device."""
+    """Set the BLOB mode of a property: Never, Also or Only; with an empty name, of the whole device."""
     try:
         mode = parse_blob_mode(instruction)
     except IndiError:
@@ -308,7 +308,7 @@ def enableblob(rconn: Any, redisserver: RedisServer, name: str, device: str, ins
 
 
 def clearredis(rconn: Any, redisserver: RedisServer) -> None:
-    """Delete everything that shows what is, but no log, no login, and no file."""
+    """Delete all keys that show the present state, but no logs, logins or files."""
     keys = Keys(redisserver.keyprefix)
     found = [key for key in map(_text, rconn.scan_iter(match=keys.pattern, count=1000)) if keys.is_current(key)]
     if found:

@@ -20,12 +20,12 @@ from .options import add_common, add_indi, add_mqtt, add_redis, from_file, indi_
 __all__ = ["main", "parser_of", "run_until_told"]
 
 COMMANDS = {
-    "indi-redis": "store in redis what an INDI server says",
-    "drivers-redis": "run drivers, and store in redis what they say",
-    "indi-mqtt": "publish over MQTT what an INDI server says",
-    "drivers-mqtt": "run drivers, and publish over MQTT what they say",
-    "mqtt-redis": "store in redis what comes over MQTT",
-    "mqtt-port": "serve to INDI clients what comes over MQTT",
+    "indi-redis": "store in redis what an INDI server sends",
+    "drivers-redis": "run drivers, and store in redis what they send",
+    "indi-mqtt": "publish over MQTT what an INDI server sends",
+    "drivers-mqtt": "run drivers, and publish over MQTT what they send",
+    "mqtt-redis": "store in redis what arrives over MQTT",
+    "mqtt-port": "serve to INDI clients what arrives over MQTT",
 }
 
 
@@ -43,9 +43,9 @@ def parser_of() -> argparse.ArgumentParser:
             add_mqtt(each)
         if name.endswith("redis"):
             add_redis(each)
-            each.add_argument("--blobfolder", required=True, help="folder that BLOBs go to; made if it is not there")
+            each.add_argument("--blobfolder", required=True, help="folder for BLOBs; created if it does not exist")
         if name == "mqtt-port":
-            each.add_argument("--host", default="localhost", help="what is listened on (localhost)")
+            each.add_argument("--host", default="localhost", help="address to listen on (localhost)")
             each.add_argument("--port", type=int, default=7624, help="port for INDI clients (7624)")
         if name.startswith("drivers"):
             each.add_argument("drivers", nargs="+", metavar="DRIVER", help="name of a program, or its path")
@@ -80,12 +80,15 @@ def _job(options: argparse.Namespace, stop: asyncio.Event) -> Coroutine[Any, Any
 
 
 def run_until_told(job: Any) -> int:
-    """Run a bridge until Ctrl-C or SIGTERM; returns the exit status."""
+    """Run a bridge until Ctrl-C or SIGTERM, or until its terminal is closed; returns the exit status."""
 
     async def work() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        wanted = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else nohup has it ignored
+            wanted.append(signal.SIGHUP)
+        for number in wanted:
             try:
                 loop.add_signal_handler(number, stop.set)
             except (NotImplementedError, RuntimeError):  # not on this platform

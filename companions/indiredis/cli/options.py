@@ -35,51 +35,51 @@ __all__ = [
 REDIS_PASSWORD: Final = "INDIREDIS_REDIS_PASSWORD"
 MQTT_PASSWORD: Final = "INDIREDIS_MQTT_PASSWORD"
 FLAGS: Final = ("tls", "tree", "ha", "verbose")
-"""Options without a value; in a file they are yes or no."""
+"""Options without a value; in a file their value is yes or no."""
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """What every command has."""
+    """Options of every command."""
     parser.add_argument("--config", metavar="FILE", help="take options from the section [indiredis] of this file")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell more")
 
 
 def add_indi(parser: argparse.ArgumentParser) -> None:
-    """Where the INDI server is."""
+    """Options for the INDI server."""
     parser.add_argument("--ihost", default="localhost", help="host of the INDI server (localhost)")
     parser.add_argument("--iport", type=int, default=7624, help="port of the INDI server (7624)")
 
 
 def add_redis(parser: argparse.ArgumentParser) -> None:
-    """Where redis is."""
+    """Options for redis."""
     add = parser.add_argument
     add("--rhost", default="localhost", help="host of the redis server (localhost)")
     add("--rport", type=int, default=6379, help="port of the redis server (6379)")
     add("--rdb", type=int, default=0, help="number of its database (0)")
-    add("--rpassword-file", metavar="FILE", help=f"file with its password; else the environment's {REDIS_PASSWORD}")
-    add("--prefix", default="indi_", help="what all keys begin with (indi_)")
-    add("--toindipub", default="to_indi", help="channel of commands (to_indi)")
-    add("--fromindipub", default="from_indi", help="channel of what devices say (from_indi)")
+    add("--rpassword-file", metavar="FILE", help=f"file with its password; otherwise from ${REDIS_PASSWORD}")
+    add("--prefix", default="indi_", help="prefix of all keys (indi_)")
+    add("--toindipub", default="to_indi", help="channel for commands (to_indi)")
+    add("--fromindipub", default="from_indi", help="channel for messages of devices (from_indi)")
 
 
 def add_mqtt(parser: argparse.ArgumentParser) -> None:
-    """Where the broker is."""
+    """Options for the broker."""
     add = parser.add_argument
-    add("--id", required=True, help="name of this bridge at the broker; no other may have it")
+    add("--id", required=True, help="name of this bridge at the broker, which must be unique")
     add("--mhost", default="localhost", help="host of the MQTT broker (localhost)")
     add("--mport", type=int, help="port of the MQTT broker (1883; 8883 if encrypted)")
     add("--username", default="", help="name of the user at the broker")
-    add("--password-file", metavar="FILE", help=f"file with the password; else the environment's {MQTT_PASSWORD}")
+    add("--password-file", metavar="FILE", help=f"file with the password; otherwise from ${MQTT_PASSWORD}")
     add("--tls", action="store_true", help="encrypt, and trust the certificates that this machine trusts")
-    add("--cafile", metavar="FILE", help="encrypt, and trust the certificates that this authority has signed")
+    add("--cafile", metavar="FILE", help="encrypt, and trust the certificates signed by this authority")
     add("--qos", type=int, choices=(0, 1, 2), default=1, help="quality of service of raw messages (1)")
-    add("--tree", action="store_true", help="publish a tree of JSON topics too, and take commands from it")
-    add("--ha", action="store_true", help="and tell Home Assistant of it, so that devices appear there")
+    add("--tree", action="store_true", help="also publish a tree of JSON topics, and accept commands from it")
+    add("--ha", action="store_true", help="announce the devices of the tree to Home Assistant")
     add("--subscribe", action="append", default=[], metavar="ID", help="listen to this bridge only; may be repeated")
 
 
 def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
-    """The options of a configuration file, before those that were given."""
+    """The options of a configuration file, followed by those of the command line."""
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--config")
     known, _ = first.parse_known_args(argv)
@@ -97,7 +97,7 @@ def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]
         if name in FLAGS:
             wanted = config.BOOLEAN_STATES.get(value.lower() or "yes")
             if wanted is None:  # not encrypted, for example, as somebody wrote "y"
-                parser.error(f"{known.config}: {name} is yes or no, not {value!r}")
+                parser.error(f"{known.config}: {name} must be yes or no, not {value!r}")
             given += [f"--{name}"] if wanted else []
         else:
             given += [f"--{name}={each}" for each in (value.split() if name == "subscribe" else [value])]

@@ -1,4 +1,4 @@
-"""A connection to an MQTT broker that comes back by itself.  What could not be delivered is not sent again."""
+"""A connection to an MQTT broker that restores itself.  What could not be delivered is not sent again."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ import math
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ..errors import need
+from ..inbox import LATE, Watch
 from ..servers import MQTTOptions, MQTTServer
-from .underway import Window, patient
+from .incoming import Incoming, Will
+from .silence import Silence, give_up_after
+from .underway import Window, cut, patient
 
 __all__ = ["Broker", "Incoming", "Will"]
 
 logger = logging.getLogger("indiredis")
 
 WINDOW: Final = 20
-"""Publications under way."""
+"""Publications in transit."""
 SIGN: Final = 300.0
-"""Seconds after which a bridge says again that it is there."""
+"""Seconds after which a bridge repeats that it is online."""
 LASTS: Final = 3
-"""So many times as long the broker keeps that: one with a disk would keep it for ever, if both were ended at once."""
+"""How many times as long the broker keeps that; otherwise one with a disk might keep it for ever."""
 FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 4.0
 TO: Final = "to"
@@ -33,69 +37,44 @@ TO: Final = "to"
 UNSUPPORTED: Final = 132
 """The reason code for a version of MQTT that a broker does not know."""
 REFUSED: Final = 128
-"""Reason codes from here on mean that something was not done."""
+"""Reason codes from here on mean that something failed."""
 LARGEST: Final = 256 << 20
 """Bytes of a message that no broker exceeds."""
 LARGE: Final = 64 << 10
 TOO_LARGE: Final = (149, 130)
 """Reason codes for a message that is too large; the second is that of paho for the answer of mosquitto 2.0.11."""
 TAKEN_OVER: Final = 142
-"""The reason code when somebody else has connected with our name."""
+"""The reason code when another client has connected with our name."""
 AROUND: Final = 512
-"""Bytes of a message beside its topic and its payload."""
+"""Bytes of a message in addition to its topic and its payload."""
 AGAIN: Final = 60.0
-"""Seconds after which people are told once more that the broker refuses something."""
+"""Seconds after which a refusal of the broker is reported again."""
 HEALTHY: Final = 10.0
-"""Seconds of life after which a lost connection is made again soon; two with one name would end each other for ever."""
-
-
-class Incoming(NamedTuple):
-    """A message from the broker.
-
-    Attributes:
-        topic: Its topic.
-        payload: What it holds.
-        retained: It was published before we subscribed.
-        response: Topic for an answer, if the sender named one.
-        correlation: What the answer should carry.
-        to: Name of the only bridge that it is for, if the sender named one.
-    """
-
-    topic: str
-    payload: bytes
-    retained: bool
-    response: str = ""
-    correlation: bytes = b""
-    to: str = ""
-
-
-class Will(NamedTuple):
-    """What the broker publishes, and keeps, when we are gone."""
-
-    topic: str
-    payload: bytes
+"""Seconds of connection after which it reconnects quickly; two with one name would end each other for ever."""
 
 
 class Broker:
     """The connection.
 
     Args:
-        server: Where the broker is.
-        identifier: Our name there.
-        subscriptions: Topics that are listened to.
-        will: What is published when we vanish.
+        server: The broker.
+        identifier: Our name at the broker.
+        subscriptions: The topics to listen to.
+        will: The message that is published when we vanish.
         options: How the broker is used.
-        no_local: What we publish ourselves does not come back, and a message says whether it is retained also when it
-            comes at once.
+        no_local: Our own messages do not come back, and a message says whether it is retained even if it arrives
+            immediately.
+        impatient: The connection ends if something could not be delivered to the broker for as long as a command may
+            wait.
 
     Attributes:
-        up: We are connected, and subscribed.
+        up: Whether we are connected and subscribed.
         on_message: Called for each message.
-        on_up: Called when the connection is there.
+        on_up: Called when the connection is up.
         on_down: Called when it is lost.
-        on_refused: Called when the broker does not take something, or does not let us listen, with a text for people.
-        connects: How often it was made.
-        is_5: Version 5 of MQTT is spoken, as far as is known.
+        on_refused: Called when the broker refuses a message or a subscription, with a human-readable text.
+        connects: How often it has connected.
+        is_5: Whether version 5 of MQTT is used, as far as known.
     """
 
     def __init__(
@@ -107,11 +86,15 @@ class Broker:
         will: Will | None = None,
         options: MQTTOptions | None = None,
         no_local: bool = False,
+        impatient: bool = False,
     ) -> None:
         self._no_local = no_local
+        self._impatient = impatient
+        self._silence = Silence()
         self._subscribe = need("paho.mqtt.subscribeoptions", "mqtt").SubscribeOptions
         self._aiomqtt = need("aiomqtt", "mqtt")
         self._paho = need("paho.mqtt.properties", "mqtt")
+        self._reasons = need("paho.mqtt.reasoncodes", "mqtt").ReasonCode
         self._packets = need("paho.mqtt.packettypes", "mqtt").PacketTypes
         self.server = server
         self.identifier = identifier
@@ -124,24 +107,28 @@ class Broker:
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
         self.on_refused: Callable[[str], None] = lambda reason: None
-        self._refusals: dict[str, float] = {}  # until when they are not told again
+        self._refusals: dict[str, float] = {}  # until when they are not reported again
         self._most = self._too_large = LARGEST  # what the broker has said, and what it has done
         self._largest = 0  # that has been sent
         self._ended = ""
+        self._watch: Watch | None = Watch()
+        self._stood_still = False
+        self._socket: Callable[[], Any] = lambda: None
         self._will = will
         self._beating: asyncio.Task[None] | None = None
-        self.is_5 = True  # until a broker refuses it
+        self.is_5 = True  # until a broker refuses version 5
         self._client: Any = None
         self._room = WINDOW  # or less, if the broker says so
         self._window = Window(WINDOW)
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Task[None], Callable[[str], None] | None] = {}  # and whom it concerns
+        self._numbers: dict[int, asyncio.Task[Any] | None] = {}  # what they have at the broker
 
     @property
     def where(self) -> str:
         return f"{self.server.host}:{self.server.port}"
 
     async def run(self) -> None:
-        """Connect, listen, and connect again, until cancelled."""
+        """Connect, listen, and reconnect, until cancelled."""
         wait = FIRST_WAIT
         loop = asyncio.get_running_loop()
         while True:
@@ -149,6 +136,9 @@ class Broker:
             since = loop.time()
             try:
                 async with self._connected() as client:
+                    if self._impatient:
+                        give_up_after(self._socket(), LATE)
+                    self._watch = Watch()
                     for topic in self.subscriptions:
                         await self._listen_to(client, topic)
                     since = loop.time()
@@ -162,12 +152,14 @@ class Broker:
                     try:
                         async for message in client.messages:
                             self._take(message)
-                    except asyncio.CancelledError:  # a broker publishes the will only of who vanishes
+                    except asyncio.CancelledError:  # a broker publishes the will only of clients that vanish
                         self._end_beating()
                         await self._say_goodbye(client)
                         raise
             except (self._aiomqtt.MqttError, OSError, ValueError) as error:
                 reason = self._ended or str(error) or type(error).__name__
+                if "refused" in reason.lower():  # nobody is there who could stand still
+                    self._silence.is_alive()
                 if self.is_5 and getattr(getattr(error, "rc", None), "value", 0) == UNSUPPORTED:
                     self.is_5 = False
                     logger.warning("%s: the broker at %s knows only MQTT 3.1.1", self.identifier, self.where)
@@ -175,10 +167,13 @@ class Broker:
             finally:
                 was_up, self.up, self._client = self.up, False, None
                 self._end_beating()
-                for task in self._sending:  # nobody will confirm them, and others wait for their places
+                for task in self._sending:  # they will not be confirmed, and others wait for their places
                     task.cancel()
                 if was_up:
                     self.on_down()
+                if self._stood_still:
+                    self._stood_still = False
+                    self.on_refused(self._ended)
             if was_up and loop.time() - since >= HEALTHY:
                 wait = FIRST_WAIT
             elif was_up and not self._ended:
@@ -208,7 +203,7 @@ class Broker:
             self.on_refused(text)
 
     async def listen_again(self, topic: str) -> None:
-        """Get what is retained there once more."""
+        """Get the retained messages of this topic once more."""
         client = self._client
         if client is not None:
             with contextlib.suppress(self._aiomqtt.MqttError):
@@ -216,7 +211,7 @@ class Broker:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[Any]:
-        """A connection; one that is there when nobody waits for it any more is ended, and not left to itself."""
+        """A connection; if nobody waits for it any more when it is up, it is closed."""
         connection = self._connection()
         coming = asyncio.ensure_future(connection.__aenter__())
         try:
@@ -262,26 +257,33 @@ class Broker:
             logger=logging.getLogger("indiredis.mqtt"),
             **session,
         )
+        self._watch, self._stood_still = None, False  # to find the broker, or to agree on TLS, may take long
         client.pending_calls_threshold = 1 << 30  # the window is ours
         self._room, self._most, self._largest, self._ended = WINDOW, self._too_large, 0, ""
+        self._numbers.clear()
         paho = getattr(client, "_client", None)
-        if paho is not None:  # aiomqtt keeps to itself what the broker says of these
+        if paho is not None:  # aiomqtt does not report the broker's answer to these
             paho.on_connect = _also(self._connects, paho.on_connect)
             paho.on_publish = _also(self._published, paho.on_publish)
+            paho.publish = self._numbered(paho.publish)
+            vars(paho)["_handle_pubrec"] = self._received(paho, getattr(paho, "_handle_pubrec", None))
             paho.on_disconnect = _also(self._disconnects, paho.on_disconnect)
-            paho.loop_misc = patient(paho, paho.loop_misc, lambda: self._window)
+            patience = patient(paho, paho.loop_misc, lambda: self._window)
+            paho.loop_misc = _also(partial(self._look_after, paho), patience)
+            paho.loop_read = self._silence.listening(paho.loop_read)
+            self._socket = paho.socket
         return client
 
     def _connects(self, _: Any, __: Any, ___: Any, ____: Any, properties: Any) -> None:
-        """The broker says what it takes."""
+        """Note the limits that the broker announces."""
         self._room = max(1, min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW)))
         self._most = min(self._too_large, getattr(properties, "MaximumPacketSize", LARGEST))
 
     def _disconnects(self, _: Any, __: Any, flags: Any, code: Any, ___: Any) -> None:
-        """The broker says why; one that takes less than it has said ends the connection each time that it gets more."""
+        """Note why the broker disconnects; one that accepts less than announced does so each time that it gets more."""
         number = getattr(code, "value", 0)
         if number not in TOO_LARGE:
-            self._too_large = LARGEST  # perhaps it was told to take more, and starts again
+            self._too_large = LARGEST  # it may have been reconfigured, and be restarting
             if not getattr(flags, "is_disconnect_packet_from_server", False):
                 return
         if number >= REFUSED and number != TAKEN_OVER:
@@ -289,11 +291,52 @@ class Broker:
         if number in TOO_LARGE and self._largest > LARGE:
             self._too_large = self._largest - 1
 
-    def _published(self, _: Any, __: Any, ___: Any, code: Any, ____: Any) -> None:
-        if getattr(code, "value", 0) >= REFUSED:
-            self._refuse(f"the broker does not take what {self.identifier} publishes: {code}")
+    def _numbered(self, publish: Callable[..., Any]) -> Callable[..., Any]:
+        def numbered(*args: Any, **options: Any) -> Any:
+            info = publish(*args, **options)
+            if not info.rc and not info.is_published():
+                self._numbers[info.mid] = asyncio.current_task()
+            return info
+
+        return numbered
+
+    def _received(self, paho: Any, then: Callable[[], Any] | None) -> Callable[[], Any]:
+        """The broker's answer to a message of QoS 2, which paho does not report."""
+
+        def received() -> Any:
+            packet = bytes(vars(paho).get("_in_packet", {}).get("packet", b""))
+            if len(packet) > 2 and packet[2] >= REFUSED:
+                with contextlib.suppress(KeyError):  # a code that nobody knows
+                    code = self._reasons(self._packets.PUBREC, identifier=packet[2])
+                    self._published(None, None, int.from_bytes(packet[:2]), code, None)
+            return then() if then is not None else 0
+
+        return received
+
+    def _published(self, _: Any, __: Any, number: int, code: Any, ____: Any) -> None:
+        task = self._numbers.pop(number, None)
+        if getattr(code, "value", 0) < REFUSED:
+            return
+        if task is not None and (tell := self._sending.get(task)) is not None:
+            tell(f"the broker refuses it: {code}")
+        else:
+            self._refuse(f"the broker refuses what {self.identifier} publishes: {code}")
+
+    def _look(self) -> None:
+        """What has waited in the line while this program stood still is from the past."""
+        if self._watch is not None and (gap := self._watch.look()):
+            self._stood_still = True
+            self._ended = f"{self.identifier} stood still for {gap:.0f} s: what came over MQTT meanwhile is not taken"
+            cut(self._socket())
+
+    def _look_after(self, paho: Any) -> None:
+        self._look()
+        self._silence.ask(paho)
 
     def _take(self, message: Any) -> None:
+        self._look()
+        if self._stood_still:
+            return
         properties = message.properties
         payload = message.payload if isinstance(message.payload, bytes) else str(message.payload or "").encode()
         incoming = Incoming(
@@ -303,6 +346,7 @@ class Broker:
             getattr(properties, "ResponseTopic", ""),
             getattr(properties, "CorrelationData", b""),
             dict(getattr(properties, "UserProperty", ())).get(TO, ""),
+            self._silence.reason(),
         )
         try:
             self.on_message(incoming)
@@ -322,29 +366,34 @@ class Broker:
         to: str = "",
         expiry: int = 0,
         deadline: float = math.inf,
+        on_refused: Callable[[str], None] | None = None,
     ) -> bool:
-        """Send, in order; comes back when there is room for more, and not when it has been delivered.
+        """Send, in order; returns when there is room for more, not when it has been delivered.
 
         Args:
-            topic: Where to.
-            payload: What.
-            qos: Quality of service; None for that of raw messages.
-            retain: The broker keeps it.
+            topic: The topic.
+            payload: The payload.
+            qos: Quality of service; None for the one of raw messages.
+            retain: The broker must retain it.
             response: Topic for an answer.
-            correlation: What this is the answer to.
-            content_type: What the payload is.
-            to: Name of the only bridge that it is for.
-            expiry: Seconds after which the broker delivers it no more.
-            deadline: In the loop's time; if there is no room before, it is not sent.
+            correlation: The correlation data of the message that this answers.
+            content_type: The type of the payload.
+            to: Name of the only bridge that it is meant for.
+            expiry: Seconds after which the broker no longer delivers it.
+            deadline: A time of the loop; if there is no room until then, it is not sent.
+            on_refused: Called with the reason if the broker refuses this; None: that of the connection.
 
         Returns:
-            False if there is no connection, the broker does not take as much, or it is too late; nothing was sent then.
+            False if nothing was sent: there is no connection, it is too large for the broker, or it is too late.
         """
         if not self.up:
             return False
+        self._look()
+        if self._stood_still:
+            return False
         size = len(payload) + len(topic.encode()) + AROUND
         if size > self._most:
-            text = f"a message of {len(payload)} bytes on {topic} is larger than the broker takes"
+            text = f"a message of {len(payload)} bytes on {topic} is larger than the broker accepts"
             logger.warning("%s", text)
             self.on_refused(text)
             return False
@@ -374,23 +423,23 @@ class Broker:
                 properties.MessageExpiryInterval = expiry
         level = self.options.qos if qos is None else qos
         task = asyncio.ensure_future(self._deliver(client, topic, payload, level, retain, properties))
-        self._sending.add(task)
+        self._sending[task] = on_refused
         task.add_done_callback(lambda task: self._delivered(task, window, size))
         return True
 
     async def _deliver(self, client: Any, topic: str, payload: bytes, qos: int, retain: bool, properties: Any) -> None:
-        with contextlib.suppress(self._aiomqtt.MqttError):  # the connection is lost, which is told elsewhere
+        with contextlib.suppress(self._aiomqtt.MqttError):  # the connection is lost, which is reported elsewhere
             await client.publish(topic, payload, qos, retain, properties, timeout=math.inf)
 
     def _delivered(self, task: asyncio.Task[None], window: Window, size: int) -> None:
-        self._sending.discard(task)
+        self._sending.pop(task, None)
         window.release(size)
         if not task.cancelled() and task.exception() is not None:
             logger.error("a message was not sent: %s", task.exception())
 
     async def _say_goodbye(self, client: Any) -> None:
-        """Whoever waits for this may lose patience, but not before it has been handed to the connection."""
-        level = 0  # which takes no place among those under way
+        """Send; the caller may stop waiting, but not before it has been handed to the connection."""
+        level = 0  # it needs no place among those in transit
         try:
             level = int(await self.drain())
         finally:
@@ -399,7 +448,7 @@ class Broker:
                     await client.publish(self._will.topic, self._will.payload, level, True, timeout=2)
 
     async def announce(self, sign: Callable[[], bytes]) -> bool:
-        """Publish that we are there where the will says that we are not, and again and again as long as we are.
+        """Publish that we are online on the topic of the will, and repeat that while we are.
 
         Args:
             sign: Makes the payload.
@@ -427,22 +476,21 @@ class Broker:
             self._beating = None
 
     async def drain(self, timeout: float = 2.0) -> bool:
-        """Wait until everything has been delivered; False if it is not in time."""
+        """Wait until everything has been delivered; False if that takes too long."""
         if self._sending:
             await asyncio.wait(list(self._sending), timeout=timeout)
         return not self._sending
 
 
-def _also(first: Callable[..., None], then: Callable[..., None] | None) -> Callable[..., None]:
-    def both(*args: Any) -> None:
+def _also(first: Callable[..., None], then: Callable[..., Any] | None) -> Callable[..., Any]:
+    def both(*args: Any) -> Any:
         first(*args)
-        if then is not None:
-            then(*args)
+        return then(*args) if then is not None else None
 
     return both
 
 
-_unwanted: set[asyncio.Task[None]] = set()  # the loop alone would not keep them
+_unwanted: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 
 
 async def _end(connection: Any, coming: asyncio.Task[Any]) -> None:

@@ -1,11 +1,11 @@
-"""What Home Assistant is told of a device, so that it appears there by itself.  Pure."""
+"""The configuration of a device for Home Assistant, so that it appears there automatically.  Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from indipyclient.model.properties import Member, Property
@@ -19,6 +19,9 @@ __all__ = ["config", "is_of", "topic"]
 
 PREFIX: Final = "homeassistant"
 WIDE: Final = 1e9
+NONE: Final = "None of the above"
+UNKNOWN: Final = "None"
+"""The state of a select with no option chosen."""
 LONGEST: Final = 255
 """Characters of a state."""
 UNITS: Final = {
@@ -32,7 +35,7 @@ _CONFIG: Final = ("option", "setting", "config")
 
 
 def slug(*names: str) -> str:
-    """Letters, digits, dash and underscore; names that lose something by that get a digest."""
+    """Letters, digits, dash and underscore; names that lose characters get a digest."""
     text = "_".join(names)
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", text)
     return plain if plain == text else f"{plain}_{_digest(text)}"
@@ -43,18 +46,18 @@ def _digest(text: str) -> str:
 
 
 def ident(own: str, device: str, *rest: str) -> str:
-    """What nothing else is called: `a_b` of `c` is not `a` of `b_c`."""
+    """A unique name: `a_b` of `c` differs from `a` of `b_c`."""
     plain = slug(own, device, *rest)
     return f"{plain}_{_digest(f'{own}/{device}')}" if "_" in own + device else plain  # no bridge has a `/`
 
 
 def topic(own: str, device: str) -> str:
-    """Where the configuration of a device is kept."""
+    """The topic for the configuration of a device."""
     return f"{PREFIX}/device/{ident(own, device)}/config"
 
 
 def is_of(payload: bytes, tree: Tree) -> bool:
-    """A configuration that a bridge of this name has published."""
+    """Whether it is a configuration that a bridge of this name has published."""
     try:
         return bool(json.loads(payload)["avty"][0]["t"] == tree.status)
     except (ValueError, KeyError, IndexError, TypeError):
@@ -66,8 +69,8 @@ def config(tree: Tree, device: Device, known: Mapping[str, str] | None = None) -
 
     Args:
         tree: Its topics.
-        device: As it is now.
-        known: Components that were published before, with their platforms: what is gone has to be said once.
+        device: The device as it is now.
+        known: Components that were published before, with their platforms: removed ones have to be sent once more.
 
     Returns:
         The payload, and the components in it with their platforms.
@@ -115,7 +118,7 @@ def _value(member: str, tail: str = "") -> str:
 
 
 def _literal(value: Any) -> str:
-    """Names as a template reads them, which knows no halves of a character."""
+    """Names as a template reads them, without surrogates."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -156,7 +159,7 @@ def _number(tree: Tree, prop: Property, member: Member) -> dict[str, Any]:
         return found
     low, high = member.range or (-WIDE, WIDE)
     step = Member("", "", member.step).number
-    if not step >= 0.001:  # the least that there is
+    if not step >= 0.001:  # the smallest value
         step = 0.001
     found |= {"p": "number", "min": low, "max": high, "step": step, "mode": "box"}
     return found | {"command_topic": tree.set(*prop.key, member.name)}
@@ -190,29 +193,11 @@ def _switches(tree: Tree, prop: Property) -> dict[str, dict[str, Any]]:
                 "state_off": "OFF",
             }
         }
-    if prop.rule is SwitchRule.ONE_OF_MANY and len(names) > 1:
-        labels = _labels(prop)
-        by_name = {name: label for label, name in labels.items()}
-        chosen = (
-            "{% set m = " + _literal(by_name) + " %}{% for k, v in value_json.v.items() if v %}{{ m[k] }}{% endfor %}"
-        )
-        command = "{% set m = " + _literal(labels) + " %}{{ {m[value]: true} | to_json }}"
-        return {
-            slug(prop.name): {
-                "p": "select",
-                "name": prop.label,
-                "state_topic": at,
-                "options": list(labels),
-                "value_template": chosen,
-                "command_topic": tree.set(*prop.key),
-                "command_template": command,
-            }
-        }
-    if prop.rule is SwitchRule.ANY_OF_MANY and len(names) > 1:
+    if prop.rule is SwitchRule.ANY_OF_MANY or (len(names) == 1 and prop.rule is SwitchRule.AT_MOST_ONE):
         return {
             slug(prop.name, name): {
                 "p": "switch",
-                "name": f"{prop.label} {prop[name].label}",
+                "name": _named(prop, name),
                 "state_topic": at,
                 "value_template": _value(name, " | iif('ON', 'OFF')"),
                 "command_topic": tree.set(*prop.key),
@@ -223,14 +208,41 @@ def _switches(tree: Tree, prop: Property) -> dict[str, dict[str, Any]]:
             }
             for name in names
         }
+    if len(names) > 1:
+        return {slug(prop.name): _select(prop) | {"state_topic": at, "command_topic": tree.set(*prop.key)}}
     return {
         slug(prop.name, name): {
             "p": "button",
-            "name": prop.label if len(names) == 1 else f"{prop.label} {prop[name].label}",
+            "name": _named(prop, name),
             "command_topic": tree.set(*prop.key),
             "payload_press": json.dumps({name: True}),
         }
         for name in names
+    }
+
+
+def _named(prop: Property, name: str) -> str:
+    return prop.label if len(prop.members) == 1 else f"{prop.label} {prop[name].label}"
+
+
+def _select(prop: Property) -> dict[str, Any]:
+    """One of the switches, and where the rule allows it none of them, which Home Assistant otherwise calls unknown."""
+    labels = _labels(prop)
+    commands: dict[str, dict[str, bool]] = {label: {name: True} for label, name in labels.items()}
+    none = UNKNOWN
+    if prop.rule is SwitchRule.AT_MOST_ONE:
+        none = _unique(NONE, commands)
+        commands[none] = dict.fromkeys(prop.members, False)
+    by_name = {name: label for label, name in labels.items()}
+    return {
+        "p": "select",
+        "name": prop.label,
+        "options": list(commands),
+        "value_template": (
+            "{% set m = " + _literal(by_name) + " %}{% for k, v in value_json.v.items() if v %}"
+            "{% if loop.first %}{{ m[k] }}{% endif %}{% else %}" + none + "{% endfor %}"
+        ),
+        "command_template": "{% set m = " + _literal(commands) + " %}{{ m[value] | to_json }}",
     }
 
 
@@ -239,11 +251,17 @@ def _pair(names: list[str]) -> tuple[str, str] | None:
 
 
 def _labels(prop: Property) -> dict[str, str]:
-    """Names of switches by their labels, which must differ for a person to choose."""
+    """Names of switches by their labels, which must be unique for users."""
     found: dict[str, str] = {}
     for member in prop.members.values():
         label = member.label
-        while label in found:
+        while label in found or label.lower() == UNKNOWN.lower():
             label += f" ({member.name})"
         found[label] = member.name
     return found
+
+
+def _unique(label: str, taken: Container[str]) -> str:
+    while label in taken:
+        label += "."
+    return label

@@ -9,6 +9,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from indipydriver.errors import RemoteProtocolError
@@ -33,19 +34,19 @@ __all__ = ["Listener"]
 logger = logging.getLogger("indiredis")
 
 AWAKE: Final = 2.0
-"""Seconds after which somebody looks at the clock."""
+"""Seconds between two checks of the clock."""
 SAID: Final = 100
 """Texts that are remembered."""
 QUEUED: Final = 1000
-"""Requests that wait for the broker, beyond which the client is not read."""
+"""Requests that may wait for the broker; beyond that, the client is not read."""
 
 
 class Listener:
-    """Makes links that lead to the broker; one at a time is in use.
+    """Creates links to the broker; one at a time is in use.
 
     Args:
-        broker: Its callbacks become ours.
-        topics: Of this bridge.
+        broker: The broker; its callbacks are set here.
+        topics: The topics of this bridge.
     """
 
     def __init__(self, broker: Broker, topics: Topics) -> None:
@@ -53,18 +54,18 @@ class Listener:
         self._topics = topics
         self._up = asyncio.Event()
         self._link: Link | None = None
-        self._waiting: deque[tuple[Frame, str, float]] = deque()  # for which bridge alone, and when it came
+        self._waiting: deque[tuple[Frame, str, float]] = deque()  # its only bridge, and when it arrived
         self._late: dict[tuple[str | None, str | None], None] = {}  # properties with a command that was not sent
         self._news = asyncio.Event()
         self._paused = False
         self._owners = Owners()
         self._present: set[str] = set()  # other bridges
-        self._said: dict[Message, str] = {}  # what was said lately of no device that is known, and by whom
+        self._said: dict[Message, str] = {}  # recent messages about unknown devices, and their senders
         self._wanted: dict[tuple[str | None, str | None], BlobMode] = {}
-        self._again: dict[tuple[str | None, str | None], None] = {}  # of these, what is to be asked for once more
+        self._again: dict[tuple[str | None, str | None], None] = {}  # of these, the definitions to request once more
         self._greet = False
         self._jobs: set[asyncio.Task[None]] = set()
-        self._look_at = math.inf  # when to ask once more who is there; the broker has to have room for the answer
+        self._look_at = math.inf  # when to ask once more who is online; the broker must have room for the answer
         self.ready = asyncio.Event()
         broker.on_message = self._take
         broker.on_up = self._broker_up
@@ -138,7 +139,7 @@ class Listener:
             self._link = None
 
     async def pump(self) -> None:
-        """Publish what the client asks for, until cancelled."""
+        """Publish what the client sends, until cancelled."""
         try:
             await self._pump()
         finally:
@@ -152,7 +153,7 @@ class Listener:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(AWAKE):
                     await self._news.wait()
-            if loop.time() - begin > 2 * AWAKE:  # this machine was asleep, and the broker may have dropped something
+            if loop.time() - begin > 2 * AWAKE:  # this machine was suspended, and the broker may have dropped something
                 self._look_at = loop.time() + AWAKE
             self._news.clear()
             if self._greet and self._broker.up:
@@ -169,16 +170,16 @@ class Listener:
                 if self._paused and len(self._waiting) < QUEUED // 2 and self._link is not None:
                     self._paused = False
                     self._link.resume_reading()
-            for key in self._again:  # as it is wanted now
+            for key in self._again:  # with the present request
                 if (mode := self._wanted.get(key)) is not None:
                     self._wait(encode(EnableBlob(*key, mode)))
             self._again.clear()
-            for device, name in self._late:  # who believes that it is Busy is told what is so
+            for device, name in self._late:  # clients that believe that it is Busy get the true state
                 self._wait(encode(GetProperties(device, name)))
             self._late.clear()
 
     def _look(self) -> None:
-        """Somebody may have gone.  The answer comes behind all that the broker sends; commands do not wait for it."""
+        """Ask who is online.  The answer comes after everything that the broker sends; commands do not wait for it."""
         for topic in self._topics.of_presence:
             job = asyncio.ensure_future(self._broker.listen_again(topic))
             self._jobs.add(job)
@@ -189,25 +190,32 @@ class Listener:
         if verb not in (Verb.NEW, Verb.GET, Verb.ENABLE_BLOB):
             return
         payload = b"".join(frame.chunks)
-        response, expiry, deadline = "", 0, math.inf
+        response, expiry, deadline, refused = "", 0, math.inf, None
         if verb is Verb.ENABLE_BLOB:
             self._want(frame)
             response = self._topics.blobs
         elif verb is Verb.NEW:
-            expiry, deadline = int(LATE), last_moment(came)
+            expiry, deadline, refused = int(LATE), last_moment(came), partial(self._tell_not_sent, frame)
         if verb is not Verb.GET:
             to = self._owners.of(frame.device)
         sent = await self._broker.publish(
-            self._topics.to_indi, payload, response=response, to=to, expiry=expiry, deadline=deadline
+            self._topics.to_indi,
+            payload,
+            response=response,
+            to=to,
+            expiry=expiry,
+            deadline=deadline,
+            on_refused=refused,
         )
         if not sent and verb is Verb.NEW and self._broker.up:
-            self._tell_not_sent(frame, too_late(came) or "the broker does not take it")
+            self._tell_not_sent(frame, too_late(came) or "the broker refuses it")
 
     def _tell_not_sent(self, frame: Frame, reason: str) -> None:
         text = f"The command for {frame.device} {frame.name} was not sent: {reason}"
         logger.warning("%s", text)
         self._write([encode(Message(frame.device, text, format_timestamp()))])
         self._late[frame.device, frame.name] = None
+        self._news.set()
 
     def _want(self, frame: Frame) -> None:
         with contextlib.suppress(RemoteProtocolError):
@@ -259,16 +267,16 @@ class Listener:
         self._write(batch)
 
     def _is_news(self, frame: Frame, who: str, direct: bool) -> bool:
-        """Something that the client should hear; note what it says of devices."""
+        """Pass a message on to the client; note what it says about devices."""
         verb, device = frame.tag.verb, frame.device
         if verb not in (Verb.DEF, Verb.SET, Verb.MESSAGE, Verb.DELETE):
             return False
         if direct:
-            return isinstance(frame, BlobFrame)  # for which alone that topic is: there devices have no owner
+            return isinstance(frame, BlobFrame)  # that topic is only for this bridge, and devices have no owner there
         if verb is Verb.MESSAGE and not self._owners.of(device):
             return self._is_said_first(frame, who)
         if not device or (verb in (Verb.DEF, Verb.SET) and not frame.name):
-            return False  # it stands for the devices of others, too, or nobody could delete it again
+            return False  # it also stands for the devices of others, otherwise nobody could delete it again
         if self._owners.is_of_another(device, who):
             if self._owners.contest(device, who):
                 owner = self._owners.of(device)
@@ -281,7 +289,7 @@ class Listener:
         return True
 
     def _is_said_first(self, frame: Frame, who: str) -> bool:
-        """Nobody else has said the same just before, as a bridge does that hears what we pass on."""
+        """Whether nobody else has just said the same, as a bridge does that hears what we pass on."""
         try:
             message = decode(frame)
         except RemoteProtocolError:
@@ -301,7 +309,7 @@ class Listener:
         self._news.set()
 
     def _want_again(self, device: str | None = None, who: str = "") -> None:
-        """Ask again for BLOBs that were asked for: all, or those of a device, or of the devices of a bridge."""
+        """Request BLOBs again: all, or those of a device, or of the devices of a bridge."""
         for of, name in self._wanted:
             if device in (None, of) and who in ("", self._owners.of(of)):
                 self._again[of, name] = None
@@ -310,13 +318,13 @@ class Listener:
     def _ask_for_missed(self) -> None:
         loop = asyncio.get_running_loop()
         for who in self._owners.to_ask(loop.time()):
-            logger.warning("not everything from %s has arrived: it is asked again", who)
+            logger.warning("not everything from %s has arrived: requesting it again", who)
             self._look_at = loop.time() + AWAKE
             self._ask(to=who)
-            self._want_again(who=who)  # it may have gone and come, and nobody has told us
+            self._want_again(who=who)  # it may have restarted without our being told
 
     def _counted(self, who: str, payload: bytes) -> None:
-        """A broker drops what a slow listener does not fetch, and tells nobody."""
+        """Compare the counts, because a broker silently drops what a slow listener does not fetch."""
         match = re.fullmatch(rb"(\d{1,18}) (\d{1,18}) (.+)", payload, re.DOTALL)
         if match is None or match[3] != self._topics.of_messages.encode():
             return
@@ -345,7 +353,7 @@ class Listener:
                 self._greet = True
                 self._news.set()
             return
-        if online is None or (online and who in self._present):  # it says so again and again
+        if online is None or (online and who in self._present):  # it repeats this
             return
         if not online:
             self._present.discard(who)
@@ -364,7 +372,7 @@ class Listener:
 
 
 class _Receiver:
-    """What the link calls."""
+    """The receiver of the link."""
 
     def __init__(self, listener: Listener, link: Link) -> None:
         self._listener = listener
@@ -377,14 +385,14 @@ class _Receiver:
         logger.warning("the client sent something that was skipped: %s", fault)
 
     def link_drained(self) -> None:
-        """What is sent waits in the link."""
+        """Wait: what is sent is still in the link."""
 
     def link_closed(self, error: Exception | None) -> None:
         self._listener.link_closed(self._link)
 
 
 class _Accepted(StreamLink):
-    """A link that says when it is there."""
+    """A link that says when it is open."""
 
     def __init__(self, accepted: Callable[[StreamLink], None]) -> None:
         super().__init__("the server in this process")

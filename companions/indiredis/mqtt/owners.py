@@ -1,4 +1,4 @@
-"""Which bridge has which device, and whether everything that it said has arrived.  Pure."""
+"""Which bridge owns which device, and whether everything that it sent has arrived.  Pure."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ __all__ = ["Owners"]
 
 FIRST_PAUSE: Final = 5.0
 LONGEST_PAUSE: Final = 300.0
-"""Seconds between two requests for everything of one bridge, if what it says goes on missing."""
+"""Seconds between two requests for everything of one bridge while messages are missing."""
 MOST: Final = 1000
-"""Bridges that are counted."""
+"""Bridges whose messages are counted."""
 PROPERTIES: Final = 100_000
-"""That are known; a client keeps no more."""
+"""Devices that are known; a client keeps no more."""
 
 
 @dataclass(slots=True)
 class _Device:
     who: str
     names: set[str] = field(default_factory=set)
-    others: set[str] = field(default_factory=set)  # bridges that say they have it, too
+    others: set[str] = field(default_factory=set)  # other bridges that claim it
 
 
 @dataclass(slots=True)
 class _Count:
-    total: int | None = None  # as the bridge has said
-    since: int = 0  # that came after it had
-    answers: int = 0  # that the bridge had given when something was missed
+    total: int | None = None  # as announced by the bridge
+    since: int = 0  # received after the announcement
+    answers: int = 0  # given by the bridge when something was missed
     renewed: set[tuple[str, str]] | None = None  # defined again since then
     pause: float = 0.0  # between the last request for everything and the next
     not_before: float = -math.inf  # the next
 
 
 class Owners:
-    """A device belongs to the bridge that defined it first, until that deletes it or is gone."""
+    """A device belongs to the bridge that defined it first, until that bridge deletes it or is gone."""
 
     def __init__(self) -> None:
         self._devices: dict[str, _Device] = {}
@@ -44,24 +44,24 @@ class Owners:
         self._missed: set[str] = set()  # bridges that have not been asked yet for what is missing
 
     def clear(self) -> None:
-        """Nothing is known."""
+        """Forget everything."""
         self._devices.clear()
         self._properties = 0
         self._counts.clear()
         self._missed.clear()
 
     def of(self, device: str | None) -> str:
-        """The bridge that has a device; "" if nobody is known to."""
+        """The bridge that owns a device; "" if none is known."""
         found = self._devices.get(device or "")
         return found.who if found is not None else ""
 
     def is_of_another(self, device: str, who: str) -> bool:
-        """It belongs to another bridge than this."""
+        """Whether it belongs to a bridge other than this."""
         found = self._devices.get(device)
         return found is not None and found.who != who
 
     def contest(self, device: str, who: str) -> bool:
-        """Another bridge says that it has the device; False if it has said so before."""
+        """Note that another bridge claims the device; False if it has done so before."""
         others = self._devices[device].others
         if who in others or len(others) >= MOST:
             return False
@@ -69,7 +69,7 @@ class Owners:
         return True
 
     def defined(self, who: str, device: str, name: str | None) -> bool:
-        """A property has been defined; True if the device is new."""
+        """Note that a property has been defined; True if the device is new."""
         found = self._devices.get(device)
         is_new = found is None
         if found is None or (name or "") not in found.names:
@@ -85,7 +85,7 @@ class Owners:
         return is_new
 
     def deleted(self, device: str, name: str | None) -> bool:
-        """A property has been deleted, or all of a device; True if another bridge may have the device."""
+        """Note that a property, or a whole device, has been deleted; True if another bridge may have the device."""
         found = self._devices.get(device)
         if found is None:
             return False
@@ -99,7 +99,7 @@ class Owners:
         return bool(found.others)
 
     def gone(self, who: str) -> tuple[list[str], list[str]]:
-        """A bridge has gone: its devices, and those of them that another bridge may have."""
+        """Note that a bridge has gone; returns its devices, and those of them that another bridge may have."""
         self._counts.pop(who, None)
         self._missed.discard(who)
         mine = [device for device, found in self._devices.items() if found.who == who]
@@ -108,7 +108,7 @@ class Owners:
     # Counts
 
     def heard(self, who: str) -> None:
-        """A message of this bridge has come."""
+        """Note a message of this bridge."""
         count = self._count(who)
         if count is not None:
             count.since += 1
@@ -119,15 +119,15 @@ class Owners:
         return self._counts.setdefault(who, _Count())
 
     def counted(self, who: str, total: int, answers: int) -> bool:
-        """Compare with what the bridge has counted itself.
+        """Compare with the bridge's own count.
 
         Args:
             who: The bridge.
             total: Messages that it has published so far.
-            answers: How often it has defined everything, as far as all of that is among them.
+            answers: How often it has defined everything, if all of that is included.
 
         Returns:
-            False if something has not come, so that the bridge has to be asked for everything.
+            False if something is missing, so that the bridge has to be asked for everything.
         """
         count = self._count(who)
         if count is None:
@@ -136,15 +136,15 @@ class Owners:
         if not fits:
             count.answers, count.renewed = answers, set()
             self._missed.add(who)
-        elif answers > count.answers:  # one has come whole
+        elif answers > count.answers:  # a complete answer has arrived
             count.pause = 0.0
         count.total, count.since = total, 0
         return fits
 
     def to_ask(self, now: float) -> list[str]:
-        """Bridges to be asked for everything now, as something of them is missing.
+        """Bridges to ask for everything now, because some of their messages are missing.
 
-        More and more seldom: the broker may keep from us what they say, and each answer is one for everybody.
+        The intervals grow: the broker may withhold their messages, and each answer goes to everybody.
         """
         if not self._missed:
             return []
@@ -157,7 +157,7 @@ class Owners:
         return found
 
     def left_over(self, who: str, answers: int) -> list[tuple[str, str]]:
-        """What the bridge has not defined again after something was missed, as it is not there any more."""
+        """What the bridge has not defined again after something was missed, and so no longer exists."""
         count = self._counts.get(who)
         renewed = count.renewed if count is not None else None
         if count is None or renewed is None or answers <= count.answers:

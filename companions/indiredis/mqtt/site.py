@@ -1,4 +1,4 @@
-"""The bridge beside instruments: what they say goes to the broker as XML, and what comes from there goes to them."""
+"""The bridge beside instruments: passes their messages to the broker as XML, and messages from there to them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from indipydriver.protocol.messages import (
 from indipydriver.protocol.tags import BlobMode, VectorKind
 from indipydriver.protocol.values import format_timestamp
 
+from ..answering import Check, unchecked
 from ..feed import Feed, News, definition_of
 from ..inbox import Inbox, too_late
 from ..requests import NotUnderstood, elements, request
@@ -38,14 +39,14 @@ __all__ = ["Site"]
 logger = logging.getLogger("indiredis")
 
 TOLD: Final = 100
-"""Texts that wait while the broker is away."""
+"""Texts that may wait while the broker is unreachable."""
 MOST: Final = 1000
-"""Bridges that are known, wishes of one of them, and requests of our drivers, that are kept."""
+"""The most known bridges, requests of one of them, and requests of our drivers."""
 COUNT_EVERY: Final = 5.0
 COUNTS: Final = 6
-"""How often listeners are told of the last message, as that can get lost too."""
+"""How often listeners are told about the last message, which can also get lost."""
 MISSING: Final = 15.0
-"""Seconds after which a bridge that has not come back together with the broker is gone."""
+"""Seconds after which a bridge that has not come back together with the broker counts as gone."""
 Subject = tuple[str | None, str | None]
 
 
@@ -53,59 +54,66 @@ class Site:
     """Connects a feed and a broker.
 
     Args:
-        feed: Of the instruments.
-        broker: Its callbacks become ours.
-        topics: Of this bridge.
+        feed: The feed of the instruments.
+        broker: The broker; its callbacks are set here.
+        topics: The topics of this bridge.
+        check: Called before a command is sent to the instruments.
+
+    Attributes:
+        turn: Held while a message is being sent to the instruments.
+        ready: The broker is connected, and this bridge has announced itself.
     """
 
-    def __init__(self, feed: Feed, broker: Broker, topics: Topics) -> None:
+    def __init__(self, feed: Feed, broker: Broker, topics: Topics, check: Check = unchecked) -> None:
         self._feed = feed
         self._client: Client = feed.client
         self._model = feed.model
         self._broker = broker
         self._topics = topics
+        self._check = check
         self._greet = False
         self._asked: set[Subject] = set()
         self._snooped: list[tuple[str, Subject]] = []
         self._snoops = SnoopTable()
-        self._standing: dict[Subject, None] = {}  # what drivers here want from elsewhere
-        self._to_repeat: dict[Subject, None] = {}  # of that, what is to be published for all
+        self._standing: dict[Subject, None] = {}  # requests of drivers here for devices elsewhere
+        self._to_repeat: dict[Subject, None] = {}  # of these, those to publish for all
         self._present: set[str] = set()  # other bridges
-        self._missing: set[str] = set()  # that were here when the broker went away
-        self._newcomers: dict[str, None] = {}  # bridges that have come, and do not know it yet
+        self._missing: set[str] = set()  # known when the broker went away
+        self._newcomers: dict[str, None] = {}  # new bridges that do not know these requests yet
         self._texts: deque[str] = deque(maxlen=TOLD)
         self._shown: dict[str, set[str]] = {}  # properties that have been published
-        self._blobs: dict[str, dict[Subject, tuple[BlobMode, str]]] = {}  # by who asked: mode and topic
+        self._blobs: dict[str, dict[Subject, tuple[BlobMode, str]]] = {}  # by requester: mode and topic
         self._inbox: Inbox[tuple[str, Incoming]] = Inbox()
         self._jobs: set[asyncio.Task[None]] = set()
         self._was_up = False
-        self._said = 0  # messages for all, since the broker is connected
-        self._connects = 0  # of the broker, at the last greeting
-        self._answers = 0  # in which everything was defined
+        self._said = 0  # messages for all, since the broker was connected
+        self._connects = 0  # connection of the broker at the last greeting
+        self._answers = 0  # session in which everything was defined
         self._counted = 0.0
         self._counts_left = 0
+        self.turn = asyncio.Lock()
         self.ready = asyncio.Event()
         broker.on_message = self._take
         broker.on_up = self._broker_up
         broker.on_down = self.ready.clear
         broker.on_refused = lambda text: self.tell([text])
 
-    # What the INDI side tells
+    # Called by the INDI side
 
     def status_changed(self, status: Status, texts: Iterable[str]) -> None:
-        """The link to the instruments has come or gone."""
+        """Handle a change of the link to the instruments."""
         self._texts.extend(texts)
         if status.state is LinkState.READY:
-            self._ask(GetProperties("*"))  # we are a server, too, and want to be told what drivers look for
+            self._ask(GetProperties("*"))  # introduce ourselves as a server, to be told what drivers look for
         self._feed.poke()
 
     def tell(self, texts: Iterable[str]) -> None:
-        """Publish texts for people."""
+        """Publish human-readable messages."""
         self._texts.extend(texts)
         self._feed.poke()
 
     def message_heard(self, message: AnyMessage) -> None:
-        """A driver looks for a device that is not here."""
+        """Handle a driver's request for a device that is not here."""
         if isinstance(message, GetProperties):
             device = None if (message.device or "").startswith("*") else message.device
             subject = (device, message.name if device else None)
@@ -113,10 +121,10 @@ class Site:
                 self._standing[subject] = self._to_repeat[subject] = None
                 self._feed.poke()
 
-    # Out
+    # Output
 
     async def pump(self) -> None:
-        """Publish what there is, until cancelled."""
+        """Publish what has changed, until cancelled."""
         while True:
             news = await self._feed.next(self._count_due())
             if not self._broker.up:
@@ -134,25 +142,25 @@ class Site:
                 await self._count()
 
     def _count_due(self) -> float | None:
-        """Seconds until listeners are told how many messages there were; None if they know."""
-        if not self._counts_left:
+        """Seconds until listeners are told the number of messages; None if they know it."""
+        if not self._counts_left or not self._broker.up:
             return None
         return max(0.0, self._counted + COUNT_EVERY - asyncio.get_running_loop().time())
 
     async def _count(self) -> None:
         self._counted = asyncio.get_running_loop().time()
-        where = self._topics.of_messages.encode()  # listeners of another group hear none of them
+        where = self._topics.of_messages.encode()  # listeners of another group receive none of them
         await self._broker.publish(self._topics.count, b"%d %d %s" % (self._said, self._answers, where))
 
     async def _say(self, payload: bytes) -> None:
-        """Publish for all; a listener for which the broker has dropped some finds out by the number."""
+        """Publish for all; a listener for which the broker has dropped some notices it by the number."""
         if await self._broker.publish(self._topics.from_indi, payload):
             self._said += 1
             self._counts_left = COUNTS
 
     async def _greeting(self) -> None:
         await self._broker.announce(lambda: presence(self._topics.own, True))
-        if self._connects != self._broker.connects:  # otherwise listeners have heard, and counted, what was said
+        if self._connects != self._broker.connects:  # otherwise listeners have received, and counted, the messages
             self._connects = self._broker.connects
             self._said = 0
             self._shown.clear()
@@ -208,7 +216,7 @@ class Site:
             self._snoops.deleted(device, name)
 
     async def _link_changed(self) -> None:
-        """Tell people; and when the instruments are out of reach, that they are gone."""
+        """Publish messages; and if the instruments are out of reach, that they are gone."""
         texts = [*self._texts]
         self._texts.clear()
         for text in texts:
@@ -219,7 +227,7 @@ class Site:
         self._was_up = self._model.connected
 
     async def _answer(self) -> None:
-        """Publish definitions that were asked for, and requests of our drivers."""
+        """Publish requested definitions, and requests of our drivers."""
         asked, self._asked = self._asked, set()
         if (None, None) in asked:
             await self._count()
@@ -236,14 +244,14 @@ class Site:
         await self._snoop()
 
     async def _snoop(self) -> None:
-        """Publish what our drivers want from elsewhere: for all, or for those who have come since then."""
+        """Publish the requests of our drivers: for all, or for bridges that have appeared since."""
         newcomers, self._newcomers = [*self._newcomers], {}
         to_repeat, self._to_repeat = self._to_repeat, {}
         if newcomers and not self._broker.is_5:
             newcomers, to_repeat = [], dict(self._standing)
         for subject in list(self._standing):
             topics = [self._topics.snoop_control] if subject in to_repeat else map(self._topics.data_for, newcomers)
-            for topic in topics:  # all hear the first, which would be a storm when many bridges come
+            for topic in topics:  # all receive the first, which would be a storm when many bridges appear
                 if payload := await encoded(GetProperties(*subject)):
                     await self._broker.publish(topic, payload, response=self._topics.snoop_data)
 
@@ -255,7 +263,7 @@ class Site:
             if prop is not None and (device is None or prop.device == device) and not self._model.is_stale(prop)
         ]
 
-    # In
+    # Input
 
     def _broker_up(self) -> None:
         self._missing |= self._present
@@ -265,7 +273,7 @@ class Site:
         self._feed.poke()
 
     def _look_for_missing(self, connects: int) -> None:
-        """Who went while the broker was away, too, is not told of by it."""
+        """Remove bridges that went while the broker was unreachable, which it does not report."""
         if self._broker.up and self._broker.connects == connects:
             for who in self._missing - self._present:
                 self._gone(who)
@@ -295,7 +303,7 @@ class Site:
     def _presence(self, who: str, message: Incoming) -> None:
         online = is_online(presence_text(message.payload))
         if who == self._topics.own:
-            if online is False and self._broker.up:  # of an earlier connection
+            if online is False and self._broker.up:  # from an earlier connection
                 self._greet = True
                 self._feed.poke()
             return
@@ -303,7 +311,7 @@ class Site:
             self._gone(who)
         elif online and who not in self._present and len(self._present) < MOST:
             self._present.add(who)
-            if self._standing and not message.retained:  # who was here before has heard our greeting
+            if self._standing and not message.retained:  # a bridge that was here before has received our greeting
                 self._newcomers[who] = None
                 self._feed.poke()
 
@@ -311,7 +319,7 @@ class Site:
         self._present.discard(who)
         self._snoops.forget(who)
         gone = Incoming(f"{STATUS}/{who}", b"", False)
-        self._inbox.put((who, gone), 0)  # behind what it asked for before
+        self._inbox.put((who, gone), 0)  # after its earlier requests
 
     def _take_snoop(self, who: str, message: Incoming) -> None:
         try:
@@ -343,7 +351,7 @@ class Site:
             logger.info("not asked: %s", error)
 
     async def carry(self) -> None:
-        """Pass on what has come, in order, until cancelled."""
+        """Pass on what has arrived, in order, until cancelled."""
         try:
             await self._carry()
         finally:
@@ -369,10 +377,14 @@ class Site:
         for frame in elements(message.payload):
             one = decode(frame)
             if isinstance(one, DefVector | SetVector | DelProperty | Message):
-                await self._client.send(one)
-            if isinstance(one, DelProperty):  # our request has gone with it
+                await self._pass_on(one)
+            if isinstance(one, DelProperty):  # our request is gone with it
                 self._to_repeat |= {each: None for each in self._standing if is_over(each, one.device, one.name)}
                 self._feed.poke()
+
+    async def _pass_on(self, message: AnyMessage) -> None:
+        async with self.turn:
+            await self._client.send(message)
 
     async def _carry_request(self, who: str, message: Incoming, came: float) -> None:
         large = len(message.payload) > 64 << 10
@@ -387,16 +399,17 @@ class Site:
         elif isinstance(asked, EnableBlob):
             if asked.device is not None:
                 await self._enable(who, asked, message.response or self._topics.from_indi)
-        elif isinstance(asked, NewVector) and self._model.names(asked.device):
-            reason = too_late(came)
+        elif isinstance(asked, NewVector) and (self._model.names(asked.device) or message.to == self._topics.own):
+            reason = "" if self._model.names(asked.device) else "there is no such device"
+            reason = reason or message.late or too_late(came) or await self._check(came)
             try:
                 if not reason:
-                    await self._client.send(asked)
+                    await self._pass_on(asked)
             except IndiError as error:
                 reason = str(error)
             if reason:
                 self._texts.append(f"The command for {asked.device} {asked.name} was not sent: {reason}")
-                self._asked.add((asked.device, asked.name))  # who believes that it is Busy is told what is so
+                self._asked.add((asked.device, asked.name))  # clients that believe that it is Busy get the true state
                 self._feed.poke()
 
     # BLOBs
@@ -441,7 +454,7 @@ class Site:
 
 
 def _reduced(asked: set[Subject]) -> list[Subject]:
-    """Without what a wider request covers."""
+    """Requests without those that a wider one covers."""
     if (None, None) in asked:
         return [(None, None)]
     return [each for each in asked if each[1] is None or (each[0], None) not in asked]

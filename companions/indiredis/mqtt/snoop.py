@@ -1,4 +1,4 @@
-"""Who follows which devices of this site from elsewhere.  Pure."""
+"""Which devices of this site are followed from elsewhere, and by whom.  Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["SnoopTable", "is_over"]
 Subject = tuple[str | None, str | None]
 """Device and property; None for all."""
 MOST: Final = 1000
-"""Bridges, and requests of one of them, that are kept."""
+"""The most bridges, and requests of one of them, that are kept."""
 
 
 class SnoopTable:
@@ -20,7 +20,7 @@ class SnoopTable:
         self._wanted: dict[str, set[Subject]] = {}
 
     def add(self, who: str, device: str | None, name: str | None) -> bool:
-        """Note a request; False if it is none, or one too many."""
+        """Note a request; False if it is invalid, or one too many."""
         if device is None and name is not None:
             return False
         if who not in self._wanted and len(self._wanted) >= MOST:
@@ -32,11 +32,11 @@ class SnoopTable:
         return True
 
     def forget(self, who: str) -> None:
-        """This bridge has gone."""
+        """Forget a bridge that has gone."""
         self._wanted.pop(who, None)
 
     def deleted(self, device: str, name: str | None) -> None:
-        """A property, or with a name of None a device, has been deleted: requests for it are over."""
+        """Drop the requests for a property, or with a name of None for a device, that has been deleted."""
         for who, wanted in list(self._wanted.items()):
             wanted -= {each for each in wanted if is_over(each, device, name)}
             if not wanted:
@@ -53,7 +53,7 @@ class SnoopTable:
 
 
 def is_over(subject: Subject, device: str | None, name: str | None) -> bool:
-    """A request ends when this, or with a name of None the device, is deleted."""
+    """Whether a request ends when this property, or with a name of None the device, is deleted."""
     return subject[0] == device and (name is None or subject[1] == name)
 
 

@@ -22,7 +22,7 @@ BLOBS: Final = "blobs"
 COUNT: Final = "count"
 _NO_CHARACTERS: Final = "".join(f"\\U{plane:04x}fffe\\U{plane:04x}ffff" for plane in range(17))
 NOT_IN_TOPICS: Final = rf"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NO_CHARACTERS}"
-"""Characters, for a regular expression, for which a broker ends the connection."""
+"""Characters, for a regular expression, that make a broker close the connection."""
 _NO_ID: Final = re.compile(rf"[/+#{NOT_IN_TOPICS}]|^\$")
 ONLINE: Final = "is online"
 OFFLINE: Final = "is offline"
@@ -32,10 +32,10 @@ def check_id(mqtt_id: object) -> str:
     """The name of a bridge.
 
     Raises:
-        ValueError: It is empty, no text, or cannot be a part of a topic.
+        ValueError: It is empty, not a text, or cannot be a part of a topic.
     """
     if not isinstance(mqtt_id, str) or not mqtt_id.strip():
-        raise ValueError(f"mqtt_id is the name of this bridge, a text that is not empty: {mqtt_id!r}")
+        raise ValueError(f"mqtt_id must be the name of this bridge, a text that is not empty, not {mqtt_id!r}")
     if _NO_ID.search(mqtt_id) or len(mqtt_id.encode()) > 200:
         raise ValueError(f"mqtt_id becomes a part of topics, so it has no / + # and no control characters: {mqtt_id!r}")
     return mqtt_id
@@ -44,7 +44,7 @@ def check_id(mqtt_id: object) -> str:
 def check_ids(ids: Iterable[object]) -> list[str]:
     """Names of other bridges."""
     if isinstance(ids, str):
-        raise ValueError("subscribe_list is a list of names")
+        raise ValueError("subscribe_list must be a list of names")
     return [check_id(each) for each in ids]
 
 
@@ -75,7 +75,7 @@ class Topics:
 
     @property
     def of_a_site(self) -> list[str]:
-        """What a bridge beside instruments subscribes to."""
+        """The subscriptions of a bridge beside instruments."""
         server = self._server
         return [
             *self._from_others(server.to_indi_topic),
@@ -86,21 +86,21 @@ class Topics:
 
     @property
     def of_a_listener(self) -> list[str]:
-        """What a bridge beside clients subscribes to."""
+        """The subscriptions of a bridge beside clients."""
         messages, counts = self._from_others(self._server.from_indi_topic), self._from_others(COUNT)
         return [*messages, *self.of_presence, *counts, self.blobs]
 
     @property
     def of_presence(self) -> list[str]:
-        """Where others say whether they are there."""
+        """The topic on which others say whether they are online."""
         return self._from_others(STATUS)
 
     def data_for(self, other: str) -> str:
-        """Where another bridge gets what its drivers asked for."""
+        """The topic on which another bridge receives what its drivers have requested."""
         return f"{self._server.snoop_data_topic}/{other}"
 
     def asker(self, topic: str, response: str) -> str:
-        """Who asks us alone for something to follow: a request where we get data, which names where its data go."""
+        """The requester, if only we are asked: it publishes where we get data, and names its topic for the answer."""
         first, _, who = response.rpartition("/")
         return who if topic == self.snoop_data and first == self._server.snoop_data_topic else ""
 
@@ -125,14 +125,14 @@ class Topics:
 
 
 def presence(own: str, online: bool) -> bytes:
-    """The payload of ``status/<id>``: a message that says whether the bridge is there."""
+    """The payload of ``status/<id>``: a message that says whether the bridge is online."""
     text = f"{own} {ONLINE if online else OFFLINE}"
     now = format_timestamp() if online else None  # nobody knows when a last will is published
     return encode(Message(None, text, now)).raw
 
 
 def presence_text(payload: bytes) -> str:
-    """The text of the message in such a payload; "" if it is none."""
+    """The text of the message in such a payload; "" if there is none."""
     try:
         frames = elements(payload)
         message = decode(frames[0]) if frames else None

@@ -1,4 +1,4 @@
-"""Instruments as a tree of JSON topics that the broker keeps, for people and dashboards.  Pure."""
+"""Instruments as a tree of retained JSON topics, for users and dashboards.  Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ROOT", "Tree", "definition", "parse_set", "state"]
 
 ROOT: Final = "indi"
 _ENCODED: Final = re.compile(rf"[/+#%{NOT_IN_TOPICS}]|^\$|^link$")
-"""What cannot be a part of a topic, or is one of ours."""
+"""What cannot be a part of a topic, or is reserved."""
 
 
 def part(name: str) -> str:
@@ -38,27 +38,27 @@ class Tree:
         self.status = f"{self.base}/status"
 
     def link(self, device: str) -> str:
-        """Whether the driver is connected to the instrument."""
+        """The topic for whether the driver is connected to the instrument."""
         return f"{self.base}/{part(device)}/link"
 
     def value(self, device: str, name: str) -> str:
-        """The values of a property."""
+        """The topic for the values of a property."""
         return f"{self.base}/{part(device)}/{part(name)}"
 
     def definition(self, device: str, name: str) -> str:
-        """What a property is."""
+        """The topic for the definition of a property."""
         return f"{self.value(device, name)}/def"
 
     def result(self, device: str, name: str) -> str:
-        """What came of a command."""
+        """The topic for the outcome of a command."""
         return f"{self.value(device, name)}/result"
 
     def set(self, device: str, name: str, member: str = "") -> str:
-        """Where a command is published."""
+        """The topic for a command."""
         return self.value(device, name) + (f"/{part(member)}" if member else "") + "/set"
 
     def asked(self, topic: str) -> tuple[str, str, str] | None:
-        """Device, property and member ("" for several) of a topic that commands are published on."""
+        """Device, property and member ("" for several) of a command topic."""
         parts = topic.split("/")
         if parts[:2] != [ROOT, self.own] or parts[-1] != "set" or len(parts) not in (5, 6):
             return None
@@ -71,7 +71,7 @@ def _number(member: Member) -> float | None:
 
 
 def definition(prop: Property) -> bytes:
-    """What a property is, as JSON."""
+    """The definition of a property, as JSON."""
     members: dict[str, dict[str, Any]] = {}
     for member in prop.members.values():
         one: dict[str, Any] = {"label": member.label}
@@ -114,7 +114,7 @@ def parse_set(payload: bytes, member: str, literal: bool = False) -> tuple[dict[
         payload: JSON ``{"RA": 5.5}``, or for one member a plain value; ``t`` and ``id`` may stand in an object
             ``{"v": {...}, "t": ..., "id": ...}``.
         member: Of the topic; "" for several.
-        literal: The member is a text: a plain value is taken as it stands.
+        literal: The member is a text: a plain value is taken literally.
 
     Raises:
         ValueError: It is something else.
@@ -132,7 +132,7 @@ def parse_set(payload: bytes, member: str, literal: bool = False) -> tuple[dict[
     if not found or any(isinstance(value, dict | list) or value is None for value in found.values()):
         raise ValueError("an object with a value for each member is expected")
     if not (stamp is None or isinstance(stamp, str)):
-        raise ValueError(f"t is a time of ISO 8601 in quotes, not {stamp!r}")
+        raise ValueError(f"t must be an ISO 8601 time in quotes, not {stamp!r}")
     values = {str(name): value if isinstance(value, bool) else str(value) for name, value in found.items()}
     return values, stamp, ident
 
@@ -141,7 +141,7 @@ def _loads(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except RecursionError:
-        raise ValueError("this is too deep") from None
+        raise ValueError("this is nested too deeply") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Publishes the tree of JSON topics, takes commands from it, and tells Home Assistant."""
+"""Publishes the tree of JSON topics, takes commands from it, and informs Home Assistant."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import random
 import time
 from collections.abc import Coroutine, Mapping
@@ -20,6 +21,8 @@ from indipyclient.model.site import Device
 from indipydriver.protocol.tags import State, SwitchRule, VectorKind
 from indipydriver.protocol.values import parse_timestamp
 
+from ..answering import Check, unchecked
+from ..inbox import LATE, Inbox
 from . import discovery, tree
 from .broker import Broker, Incoming, Will
 
@@ -30,50 +33,71 @@ logger = logging.getLogger("indiredis")
 INTERVAL: Final = 0.2
 """Seconds between two states of a property; the last one is always published."""
 OLD: Final = 10.0
-"""Seconds after which a command that says when it was given is refused."""
+"""Seconds after which a command with a timestamp is refused."""
 QUIET: Final = 1.0
-"""Seconds without definitions before Home Assistant is told."""
+LATEST: Final = 10.0
+"""Seconds without definitions, or with definitions all the time, before Home Assistant is informed."""
 EARLIER: Final = 5.0
-"""Seconds after which what an earlier run has left at the broker is deleted, unless it is there again."""
+"""Seconds after which messages from an earlier run are deleted at the broker, unless they are still valid."""
 AT_ONCE: Final = 64
-"""Commands under way; of those beyond, the senders of as many more are told that they are refused."""
+MOST: Final = 1000
+"""Commands in progress for one property, and for all; the senders of further ones are told that they are refused."""
+WAITED: Final = 1.0
+"""Seconds after which a further command for a property ends the wait for the oldest one."""
 
 
 class TreeBridge:
-    """Connects a client and a broker of its own, as a connection has one will.
+    """Connects a client with its own broker connection, because each connection has one will.
 
     Args:
-        client: Of the instruments.
-        broker: Its callbacks become ours.
-        topics: Of the tree.
-        home_assistant: Tell it.
+        client: The client of the instruments.
+        broker: The broker; its callbacks are set here.
+        topics: The topics of the tree.
+        home_assistant: Inform Home Assistant.
+        turn: Held by others while they send a message to the instruments.
+        check: Called before a command is sent to them.
     """
 
-    def __init__(self, client: Client, broker: Broker, topics: tree.Tree, home_assistant: bool = False) -> None:
+    def __init__(
+        self,
+        client: Client,
+        broker: Broker,
+        topics: tree.Tree,
+        home_assistant: bool = False,
+        turn: asyncio.Lock | None = None,
+        check: Check = unchecked,
+    ) -> None:
         self._client = client
         self._model: Model = client.model
         self._broker = broker
         self._topics = topics
         self._ha = home_assistant
+        self._turn = turn or asyncio.Lock()
+        self._check = check
         self._published: dict[str, bytes] = {}
         self._components: dict[str, dict[str, str]] = {}
-        self._configs: dict[str, tuple[tuple[float, int], bytes]] = {}  # of what state of the model, and the payload
+        self._configs: dict[str, tuple[tuple[float, int], bytes]] = {}  # the revision of the model, and the payload
         self._wake = asyncio.Event()
-        self._forget = False  # everything is to be published anew
+        self._forget = False  # everything must be published anew
         self._announced = -1.0
+        self._unsettled = math.inf  # since when there has been something to tell it
         self._made: dict[Key, tuple[int, bytes, bytes]] = {}  # of each property: its number, and its payloads
         self._left: set[str] = set()  # retained topics of an earlier run
         self._since = 0.0
-        self._session = 0  # of the model, and since when
+        self._session = 0  # session of the model, and since when
         self._linked = 0.0
         self._jobs: set[asyncio.Task[None]] = set()
+        self._under_way: dict[Key, dict[asyncio.Task[None], float]] = {}  # since when
+        self._given_up: set[asyncio.Task[None]] = set()
+        self._refused: Inbox[tuple[Incoming, str, str, str]] = Inbox()
+        self._refusing: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None  # Home Assistant, which has started, of everything
         broker.on_message = self._take
         broker.on_up = self._publish_anew
 
     @staticmethod
     def subscriptions(topics: tree.Tree, home_assistant: bool) -> list[str]:
-        """What is listened to: commands, and what an earlier run has left."""
+        """The subscriptions: commands, and what an earlier run has left."""
         found = [f"{topics.base}/#"]
         if home_assistant:
             found += [f"{discovery.PREFIX}/status", f"{discovery.PREFIX}/device/+/config"]
@@ -81,7 +105,7 @@ class TreeBridge:
 
     @staticmethod
     def will(topics: tree.Tree) -> Will:
-        """What is published when the bridge vanishes."""
+        """The message that is published when the bridge vanishes."""
         return Will(topics.status, b"offline")
 
     async def run(self) -> None:
@@ -120,7 +144,7 @@ class TreeBridge:
         self._wake.set()
 
     async def _publish_all(self) -> None:
-        """Make what is retained equal to the model: only what differs is sent."""
+        """Make the retained messages equal to the model: only differences are sent."""
         wanted: dict[str, bytes] = {self._topics.status: b"online" if self._model.connected else b"offline"}
         for device in self._model.site().devices.values():
             stale = any(self._model.is_stale(prop) for prop in device.properties.values())
@@ -136,8 +160,13 @@ class TreeBridge:
             self._made.clear()
         settled = True
         if self._ha:
-            settled = asyncio.get_running_loop().time() - self._model.defined_at >= QUIET
-            self._announced = self._model.defined_at if settled else -1.0
+            now, defined = asyncio.get_running_loop().time(), self._model.defined_at
+            if self._announced != defined and self._unsettled == math.inf:
+                self._unsettled = now
+            settled = now - defined >= QUIET or now - self._unsettled >= LATEST
+            self._announced = defined if settled else -1.0
+            if settled:
+                self._unsettled = math.inf
             devices = self._model.site().devices
             for gone in self._configs.keys() - devices.keys():
                 del self._configs[gone], self._components[gone]
@@ -157,7 +186,7 @@ class TreeBridge:
         for topic, payload in wanted.items():
             if self._published.get(topic) != payload:
                 await self._tell(topic, payload)
-                self._published[topic] = payload  # also if it is too large; a new connection gets everything anew
+                self._published[topic] = payload  # even if it is too large; a new connection gets everything anew
 
     async def _tell(self, topic: str, payload: bytes) -> None:
         if topic == self._topics.status:
@@ -166,7 +195,7 @@ class TreeBridge:
             await self._broker.publish(topic, payload, qos=1, retain=True)
 
     def _config(self, device: Device) -> bytes:
-        """What Home Assistant is told of a device; made again only when it may have become something else."""
+        """The configuration of a device for Home Assistant; made anew only if it may have changed."""
         info = device.get("DRIVER_INFO")
         now = (self._model.defined_at, info.rev if info is not None else 0)
         made = self._configs.get(device.name)
@@ -174,12 +203,12 @@ class TreeBridge:
             before = self._components.get(device.name, {})
             payload, components = discovery.config(self._topics, device, before)
             self._components[device.name] = components
-            has_gone = not before.keys() <= components.keys()  # which is said once
+            has_gone = not before.keys() <= components.keys()  # which is sent once
             made = self._configs[device.name] = ((-1.0, 0) if has_gone else now, payload)
         return made[1]
 
     def _is_linked_for(self, seconds: float) -> bool:
-        """The broker has been there for so long, and the link to the instruments, too."""
+        """Whether the broker and the link to the instruments have been up for this long."""
         if self._model.session != self._session:
             self._session = self._model.session
             self._linked = asyncio.get_running_loop().time()
@@ -201,23 +230,54 @@ class TreeBridge:
                     self._wake.set()
                 self._left.add(message.topic)
             is_gone = message.topic == self._topics.status and message.payload == b"offline"
-            if is_gone and self._published.get(message.topic) == b"online":  # of an earlier connection
+            if is_gone and self._published.get(message.topic) == b"online":  # from an earlier connection
                 del self._published[message.topic]
                 self._wake.set()
             return
-        if message.retained:  # it would come again with each connection
+        if message.retained:  # it would arrive again with each connection
             if message.payload and len(self._jobs) < 2 * AT_ONCE:
                 logger.warning("a retained command on %s is ignored and deleted", message.topic)
                 self._start(self._delete(message.topic))
             return
         if not message.payload and not self._broker.is_5:
             return  # perhaps a retained command was deleted, by us for example, which 3.1.1 does not tell apart
-        if len(self._jobs) < AT_ONCE:
-            self._start(self._carry_out(message, *asked))
+        if self._has_room(asked[:2]):
+            self._note(asked[:2], self._start(self._carry_out(message, *asked)))
             return
-        logger.warning("a command on %s is refused: too many are under way", message.topic)
-        if len(self._jobs) < 2 * AT_ONCE:
-            self._start(self._refuse(message, *asked))
+        self._refused.put((message, *asked), len(message.payload))
+        if self._refusing is None or self._refusing.done():  # of many, one is logged
+            logger.warning("a command on %s is refused: too many are under way", message.topic)
+            self._refusing = self._start(self._refuse())
+
+    def _has_room(self, key: Key) -> bool:
+        """Whether there is room for one more command; the oldest of 64 makes room, because it was sent long ago."""
+        under_way = self._under_way.get(key, {})
+        if len(under_way) >= AT_ONCE:
+            oldest, since = next(iter(under_way.items()))
+            if time.monotonic() < since + WAITED:
+                return False
+            del under_way[oldest]
+            self._given_up.add(oldest)
+            oldest.cancel()
+        return len(self._jobs) < MOST
+
+    def _note(self, key: Key, task: asyncio.Task[None]) -> None:
+        under_way = self._under_way.setdefault(key, {})
+        under_way[task] = time.monotonic()
+
+        def over(task: asyncio.Task[None]) -> None:
+            under_way.pop(task, None)
+            self._given_up.discard(task)
+            if not under_way and self._under_way.get(key) is under_way:
+                del self._under_way[key]
+
+        task.add_done_callback(over)
+
+    def _has_ended(self, device: str, name: str) -> None:
+        """The outcome of this task is known: nobody is to end it before that has been published."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._under_way.get((device, name), {}).pop(task, None)
 
     def _start(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(job)
@@ -241,6 +301,12 @@ class TreeBridge:
             values, stamp, ident = tree.parse_set(message.payload, member, literal)
             if ident is not None:
                 answer["id"] = ident
+            if message.late:
+                raise ValueError(f"it was not sent: {message.late}")
+            came = asyncio.get_running_loop().time()
+            await self._wait_for_turn(device, name)
+            if reason := await self._check(came):
+                raise ValueError(f"it was not sent: {reason}")
             if stamp is not None:
                 _check_age(stamp)
             prop = self._client.need(device, name)
@@ -255,17 +321,44 @@ class TreeBridge:
             else:
                 outcome = await self._client.set(device, name, wanted, who="MQTT")
             answer |= {"ok": outcome.prop.state is not State.ALERT, "state": outcome.prop.state.value}
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task not in self._given_up:
+                raise
+            task.uncancel()
+            answer["error"] = f"{AT_ONCE} later commands came before its outcome"
         except (ClientError, ValueError) as error:
             answer["error"] = str(error)
         answer["s"] = round(time.monotonic() - begin, 3)
+        self._has_ended(device, name)
         await self._answer(message, device, name, answer)
 
-    async def _refuse(self, message: Incoming, device: str, name: str, member: str) -> None:
-        answer: dict[str, Any] = {"ok": False, "error": "too many commands are under way", "s": 0.0}
-        with contextlib.suppress(ValueError):
-            _, _, ident = tree.parse_set(message.payload, member)
-            answer |= {} if ident is None else {"id": ident}
-        await self._answer(message, device, name, answer)
+    async def _wait_for_turn(self, device: str, name: str) -> None:
+        """Wait until a command can go out at once: it would grow old behind a large BLOB, or before its definition.
+
+        Raises:
+            ValueError: It is too old now.
+        """
+        try:
+            async with asyncio.timeout(LATE):
+                while True:
+                    async with self._turn:
+                        pass
+                    prop = self._client.get(device, name)
+                    if prop is None or not self._model.connected or not self._model.is_stale(prop):
+                        return
+                    await self._client.wait_property(device, name, timeout=None)
+        except TimeoutError:
+            raise ValueError(f"it was not sent: it had to wait for more than {LATE:g} s") from None
+
+    async def _refuse(self) -> None:
+        while len(self._refused):
+            (message, device, name, member), _ = await self._refused.get()
+            answer: dict[str, Any] = {"ok": False, "error": "too many commands are under way", "s": 0.0}
+            with contextlib.suppress(ValueError):
+                _, _, ident = tree.parse_set(message.payload, member)
+                answer |= {} if ident is None else {"id": ident}
+            await self._answer(message, device, name, answer)
 
     async def _answer(self, message: Incoming, device: str, name: str, answer: Mapping[str, Any]) -> None:
         payload = json.dumps(answer).encode()
@@ -275,10 +368,10 @@ class TreeBridge:
 
 
 def _check_age(stamp: str) -> None:
-    """A command is of now.
+    """Check that a command is recent.
 
     Raises:
-        ValueError: It is not, or nobody knows.
+        ValueError: It is not, or its age is unknown.
     """
     given = parse_timestamp(stamp)
     if given is None:

@@ -1,4 +1,4 @@
-"""What is on its way to a broker: how much of it there may be, and whether it moves."""
+"""Messages in transit to a broker: how many there may be, and whether their bytes move."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["PATIENCE", "Window", "patient"]
+__all__ = ["PATIENCE", "Window", "cut", "patient"]
 
 ROOM: Final = 1 << 20
-"""Bytes on their way, unless one message alone has more: what comes behind them is late on a slow line."""
+"""Bytes in transit, unless a single message has more: what follows them is late on a slow line."""
 PATIENCE: Final = 60.0
-"""Seconds in which nothing moves, after which a connection with something on its way leads nowhere."""
+"""Seconds without movement after which a connection with something in transit counts as dead."""
 
 
 class Window:
@@ -39,7 +39,7 @@ class Window:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is on its way."""
+        """Whether nothing is in transit."""
         return not self._inside
 
     async def acquire(self, size: int = 0) -> None:
@@ -53,7 +53,7 @@ class Window:
             self._bytes += size
 
     def release(self, size: int = 0) -> None:
-        """It has arrived, or never will."""
+        """Note that it has arrived, or never will."""
         self.confirmed += 1
         self._inside -= 1
         self._bytes -= size
@@ -62,7 +62,7 @@ class Window:
 
 
 def patient(paho: Any, loop_misc: Callable[[], Any], window: Callable[[], Window]) -> Callable[[], Any]:
-    """Look each second whether bytes move.
+    """Check each second whether bytes move.
 
     An answer to a ping comes behind a large BLOB: as long as its bytes move, nobody waits in vain.  And a broker that
     answers pings but confirms nothing would be waited for without end; but what it confirms comes behind a large BLOB,
@@ -75,10 +75,10 @@ def patient(paho: Any, loop_misc: Callable[[], Any], window: Callable[[], Window
 
     def look() -> Any:
         nonlocal head, position, coming, received, confirmed, moved_at
-        with contextlib.suppress(IndexError, KeyError):  # what paho does not show to everybody
+        with contextlib.suppress(IndexError, KeyError):  # private attributes of paho
             now = time.monotonic()
             out = inner["_out_packet"]
-            first = out[0] if out else None  # what waits behind it does not move
+            first = out[0] if out else None  # what waits after it does not move
             here = first["pos"] if first is not None else 0
             is_out = first is not head or here != position
             left = inner["_in_packet"]["to_process"]
@@ -90,14 +90,14 @@ def patient(paho: Any, loop_misc: Callable[[], Any], window: Callable[[], Window
                 confirmed, moved_at = window().confirmed, now
             elif now - moved_at > PATIENCE:
                 moved_at = now
-                _cut(paho.socket())
+                cut(paho.socket())
         return loop_misc()
 
     return look
 
 
-def _cut(sock: Any) -> None:
-    """End a connection; whoever reads from it finds out."""
+def cut(sock: Any) -> None:
+    """End a connection; its reader will notice."""
     if sock is not None:
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)

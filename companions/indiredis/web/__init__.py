@@ -1,1 +1,1 @@
-"""What the page over redis is made of."""
+"""The parts of the page over redis."""

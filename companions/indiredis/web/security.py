@@ -8,7 +8,6 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 __all__ = [
@@ -39,14 +38,14 @@ _COST: Final = 1 << 15
 
 
 def hash_password(password: str, salt: bytes | None = None) -> str:
-    """What is kept of a password."""
+    """The stored form of a password."""
     salt = salt or secrets.token_bytes(16)
     made = hashlib.scrypt(password.encode(), salt=salt, n=_COST, r=8, p=1, maxmem=160 << 20)
     return f"scrypt${salt.hex()}${made.hex()}"
 
 
 def check_password(password: str, hashed: str) -> bool:
-    """It is the one; the unsalted SHA-512 of old configuration files counts, too."""
+    """Whether the password is right; the unsalted SHA-512 of old configuration files is also accepted."""
     if hashed.startswith("scrypt$"):
         _, salt, _ = hashed.split("$")
         return hmac.compare_digest(hash_password(password, bytes.fromhex(salt)), hashed)
@@ -54,34 +53,31 @@ def check_password(password: str, hashed: str) -> bool:
 
 
 def new_token() -> str:
-    """256 bits that nobody guesses."""
+    """256 random bits."""
     return secrets.token_urlsafe(32)
 
 
 def is_token(given: str, token: str) -> bool:
-    """A form carries the token of its session."""
+    """Whether a form carries the token of its session."""
     return bool(token) and hmac.compare_digest(given.encode(), token.encode())
 
 
 def cookie_of(environ: Mapping[str, object], name: str) -> str:
-    """A cookie of a request, or ""."""
-    try:
-        cookies = SimpleCookie(str(environ.get("HTTP_COOKIE", "")))
-    except CookieError:
-        return ""
-    return cookies[name].value if name in cookies else ""
+    """A cookie of a request, or "", whatever other programs at this host have put beside it."""
+    pairs = (pair.strip().partition("=") for pair in str(environ.get("HTTP_COOKIE", "")).split(";"))
+    return next((value for key, _, value in pairs if key == name), "")
 
 
 def is_own_origin(environ: Mapping[str, object]) -> bool:
-    """A form comes from a page of ours: by what browsers say about it."""
+    """Whether a form comes from a page of ours, according to the browser's headers."""
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site == "same-origin":
-        return True  # also where a web server in between speaks TLS, so that the origin begins with another word
+        return True  # even if a web server in between speaks TLS, so that the origin has another scheme
     if site not in (None, "none"):
         return False
     origin = environ.get("HTTP_ORIGIN")
     if origin is None:
-        return True  # no browser leaves it out of a form across sites; the token is looked at in any case
+        return True  # browsers always send it for forms across sites; the token is checked in any case
     scheme = environ.get("wsgi.url_scheme", "http")
     return str(origin) == f"{scheme}://{environ.get('HTTP_HOST', '')}"
 
@@ -94,13 +90,13 @@ def own_names(more: Iterable[str] = ()) -> frozenset[str]:
 
 
 def is_own_host(environ: Mapping[str, object], names: frozenset[str]) -> bool:
-    """The browser believes to be at an address, or at one of these names.
+    """Whether the browser addressed this page by an address, or by one of these names.
 
     A site of somebody else can give its own name the address of this machine, and would then count as the same site.
     """
     host = environ.get("HTTP_HOST")
     if host is None:
-        return True  # no browser leaves it out
+        return True  # browsers always send it
     name = str(host).lower()
     name = name.partition("]")[0].lstrip("[") if name.startswith("[") else name.partition(":")[0]
     try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from pathlib import PurePath
 from typing import Any
+
+from indipydriver.protocol.values import file_format
 
 from .. import tools
 from ..servers import RedisServer
@@ -16,7 +17,7 @@ NONE: str = "None of the above"
 
 
 def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: Form) -> str:
-    """Send what a form says about a property; returns what the user is told."""
+    """Send the values of a form for a property; returns the message for the user."""
     attributes = tools.attributes_dict(rconn, server, name, device)
     label = attributes.get("label", name)
     if not attributes:
@@ -24,9 +25,13 @@ def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: For
     if attributes.get("perm") == "ro":
         return f"{label} is read-only"
     kind = attributes["vector"]
+    before = {key.removeprefix("was."): value for key, value in form.fields.items() if key.startswith("was.")}
     fields = {key.removeprefix("m."): value for key, value in form.fields.items() if key.startswith("m.")}
+    if attributes.get("perm") == "wo":  # nobody knows what has become of it: all of it is said
+        before = {}
+    fields = _changed(fields, before)
     if kind == "SwitchVector":
-        sent = _switches(rconn, server, device, name, attributes, form.fields)
+        sent = _switches(rconn, server, device, name, attributes, form.fields, before)
     elif kind == "NumberVector":
         problem = _range(rconn, server, device, name, fields)
         if problem:
@@ -42,16 +47,27 @@ def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: For
     else:
         sent = None
     if sent is None:
-        return f"Change to property {label} was not sent: a value is not what it takes"
+        return f"Change to property {label} was not sent: a value is not valid"
     return f"Change to property {label} has been submitted"
 
 
+def _changed(fields: dict[str, str], before: dict[str, str]) -> dict[str, str]:
+    """What was changed on the page, or all: the rest may have become something else since it was loaded."""
+    return {name: value for name, value in fields.items() if before.get(name) != value} or fields
+
+
 def _switches(
-    rconn: Any, server: RedisServer, device: str, name: str, attributes: dict[str, str], fields: dict[str, str]
+    rconn: Any,
+    server: RedisServer,
+    device: str,
+    name: str,
+    attributes: dict[str, str],
+    fields: dict[str, str],
+    before: dict[str, str],
 ) -> bytes | None:
     known = tools.elements(rconn, server, name, device)
     if attributes.get("rule") == "AnyOfMany":
-        values = {element: "On" if f"m.{element}" in fields else "Off" for element in known}
+        values = _changed({element: "On" if f"m.{element}" in fields else "Off" for element in known}, before)
     elif len(known) == 1 and "on" in fields:
         values = {known[0]: fields["on"]}
     else:
@@ -66,7 +82,7 @@ def _switches(
 
 
 def _range(rconn: Any, server: RedisServer, device: str, name: str, fields: dict[str, str]) -> str:
-    """What is wrong with numbers; a value is never changed in silence."""
+    """What is wrong with numbers; a value is never changed silently."""
     for element, text in fields.items():
         known = tools.elements_dict(rconn, server, element, name, device)
         try:
@@ -86,7 +102,7 @@ def _upload(rconn: Any, server: RedisServer, device: str, name: str, form: Form)
     for field, upload in form.files.items():
         if not upload.data:
             continue
-        data, format = upload.data, "".join(PurePath(upload.filename).suffixes)[-32:]
+        data, format = upload.data, file_format(upload.filename)[-32:]
         size = len(data)
         if "zip" in form.fields:
             data, format = gzip.compress(data), f"{format}.gz"

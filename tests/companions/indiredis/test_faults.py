@@ -5,7 +5,9 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,45 @@ async def test_a_command_in_redis_that_had_to_wait_is_not_carried_out_late(slow_
         rconn.publish("to_indi", command(3))
         await soon(lambda: "3" in driver.got)
     assert driver.got == ["1", "3"]
+
+
+@asynchronous
+async def test_commands_that_came_while_a_bridge_stood_still_are_not_carried_out(monkeypatch, tmp_path):
+    """They are in the socket when it goes on, how long ago that may have been."""
+    monkeypatch.setattr(commands, "SILENCE", 0.5)
+    driver, options = Counter(), indiredis.MQTTOptions(tree=True)
+    async with redis_running() as redis, broker_running() as (mqtt, _), running_server(driver) as server:
+        there, rconn, rs = indiredis.indi_server("127.0.0.1", server.port), redis.rconn, redis.server
+        async with (
+            bridge(indiredis.run_inditomqtt, there, "site1", mqtt, options=options),
+            bridge(indiredis.run_inditoredis, there, rs, blob_folder=tmp_path),
+        ):
+
+            def command_all(number):
+                for topic, payload in (
+                    ("to_indi/x", command(f"1{number}")),
+                    ("indi/site1/Counter/COUNT/set", json.dumps({"N": f"2{number}"})),
+                ):
+                    send = ["mosquitto_pub", "-p", str(mqtt.port), "-q", "1", "-t", topic, "-m", payload]
+                    subprocess.run(send, check=True, timeout=10)
+                rconn.publish("to_indi", command(f"3{number}"))
+
+            with witness(mqtt) as heard:
+                await soon(lambda: "indi/site1/Counter/COUNT/def" in heard.stdout())
+                await asyncio.to_thread(command_all, 1)
+                await soon(lambda: sorted(driver.got) == ["11", "21", "31"])
+                monkeypatch.setattr(inbox, "STILL", 2.0)
+                command_all(2)
+                time.sleep(2.5)  # noqa: ASYNC251  # everything stands still
+                await soon(lambda: "site1 stood still" in heard.stdout())
+                await soon(lambda: "stood still" in tools.last_message(rconn, rs))
+                monkeypatch.setattr(inbox, "STILL", 10.0)
+                begin = asyncio.get_running_loop().time()
+                while not {"13", "23", "33"} <= {*driver.got}:
+                    assert asyncio.get_running_loop().time() < begin + 30
+                    await asyncio.to_thread(command_all, 3)
+                    await asyncio.sleep(0.5)
+    assert not {"12", "22", "32"} & {*driver.got}
 
 
 @asynchronous
@@ -225,7 +266,7 @@ class _Client:
 async def test_a_bridge_that_is_stopped_while_much_is_under_way_says_that_it_is_offline():
     broker = Broker(indiredis.mqtt_server(), "x", [], will=Will("status/x", b"offline"))
     under_way = asyncio.create_task(asyncio.sleep(100))
-    broker._sending.add(under_way)
+    broker._sending[under_way] = None
     client = _Client()
     goodbye = asyncio.create_task(broker._say_goodbye(client))
     await asyncio.sleep(0.05)

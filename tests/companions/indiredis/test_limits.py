@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import socket
+import time
+import types
 from collections import deque
 
 import pytest
 
 import indiredis
+from indiredis import inbox
 from indiredis.mqtt import broker as broker_module
 from indiredis.mqtt import underway
 from indiredis.mqtt.broker import Broker
@@ -15,6 +18,22 @@ from indiredis.mqtt.underway import Window, patient
 from tests.support import asynchronous, eventually, free_port
 
 from .parts import broker_running
+from .test_listener import Bench
+
+
+@contextlib.asynccontextmanager
+async def runs(broker):
+    """A connection that is kept up; returns what comes, and what people are told."""
+    heard, told = [], []
+    broker.on_message = lambda message: heard.append(len(message.payload))
+    broker.on_refused = told.append
+    running = asyncio.create_task(broker.run())
+    try:
+        await eventually(lambda: broker.up)
+        yield heard, told
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 @contextlib.asynccontextmanager
@@ -23,16 +42,8 @@ async def connected(*lines, **options):
     async with broker_running(None, "allow_anonymous true", *lines) as (mqtt, _):
         options = indiredis.MQTTOptions(**options)
         broker = Broker(mqtt._replace(username="u"), "x", ["a/#"], options=options)
-        heard, told = [], []
-        broker.on_message = lambda message: heard.append(len(message.payload))
-        broker.on_refused = told.append
-        running = asyncio.create_task(broker.run())
-        try:
-            await eventually(lambda: broker.up)
+        async with runs(broker) as (heard, told):
             yield broker, heard, told
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
 
 
 @asynchronous
@@ -41,7 +52,7 @@ async def test_what_is_larger_than_the_broker_says_is_not_sent():
         assert not await broker.publish("a/b", bytes(50_000))
         assert await broker.publish("a/b", bytes(10_000))
         await eventually(lambda: heard == [10_000])
-        assert told == ["a message of 50000 bytes on a/b is larger than the broker takes"]
+        assert told == ["a message of 50000 bytes on a/b is larger than the broker accepts"]
         assert broker.connects == 1
 
 
@@ -79,12 +90,43 @@ async def test_what_the_broker_forbids_is_told(tmp_path, monkeypatch):
         await broker.publish("a/ok", bytes(7))
         await eventually(lambda: heard == [7])
         await eventually(lambda: told)
-        assert told == ["the broker does not take what x publishes: Not authorized"]
+        assert told == ["the broker refuses what x publishes: Not authorized"]
         monkeypatch.setattr(broker_module, "AGAIN", 0.0)
         broker._refusals.clear()  # a minute later
         for number in range(3):
             await broker.publish("a/b", bytes(number))
         await eventually(lambda: len(told) == 4)
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+@asynchronous
+async def test_each_command_that_the_broker_forbids_is_told_to_who_sent_it(qos, tmp_path):
+    rights = tmp_path / "acl"
+    rights.write_text("user u\ntopic read #\n")
+    rights.chmod(0o644)
+    tmp_path.chmod(0o755)
+    async with broker_running(None, "allow_anonymous true", f"acl_file {rights}", "user root") as (mqtt, _):
+        bench = Bench(mqtt._replace(username="u"), indiredis.MQTTOptions(qos=qos))
+        running = asyncio.create_task(bench.broker.run())
+        pump = asyncio.create_task(bench.listener.pump())
+        await eventually(lambda: bench.broker.connects)
+        for number in range(1, 4):
+            bench.send(str(number))
+            await eventually(lambda: len(bench.refused) == number)
+        assert ["D P was not sent: the broker refuses it: Not authorized" in text for text in bench.refused]
+        for task in (pump, running):
+            task.cancel()
+        await asyncio.wait([pump, running])
+
+
+def test_what_is_published_as_the_connection_is_lost_is_no_error():
+    def is_published():
+        raise RuntimeError("as paho does")
+
+    info = types.SimpleNamespace(rc=4, mid=1, is_published=is_published)
+    broker = Broker(indiredis.mqtt_server(), "x", [])
+    assert broker._numbered(lambda: info)() is info
+    assert not broker._numbers
 
 
 @asynchronous
@@ -117,35 +159,27 @@ async def test_a_large_message_on_a_slow_line_ends_no_connection():
         async with await asyncio.start_server(client, sock=listening, limit=rate // 20) as line:
             through = mqtt._replace(port=line.sockets[0].getsockname()[1])
             broker = Broker(through, "x", ["a/#"], options=indiredis.MQTTOptions(keepalive=1))
-            heard = []
-            broker.on_message = lambda message: heard.append(len(message.payload))
-            running = asyncio.create_task(broker.run())
-            await eventually(lambda: broker.up)
-            await broker.publish("a/b", bytes(size))
-            await eventually(lambda: heard == [size] or broker.connects > 1, 30)
-            running.cancel()
-            await asyncio.wait([running])
+            async with runs(broker) as (heard, _):
+                await broker.publish("a/b", bytes(size))
+                await eventually(lambda: heard == [size] or broker.connects > 1, 30)
             await asyncio.wait(lines, timeout=30)
     assert (heard, broker.connects) == ([size], 1)
 
 
 @asynchronous
 async def test_a_broker_that_is_told_to_take_more_gets_more():
-    port, told = free_port(), []
-    async with broker_running(port, "allow_anonymous true", "message_size_limit 20000") as (mqtt, _):
-        broker = Broker(mqtt, "x", ["a/#"])
-        broker.on_refused = told.append
-        running = asyncio.create_task(broker.run())
-        await eventually(lambda: broker.up)
-        await broker.publish("a/b", bytes(100_000))
-        await eventually(lambda: broker.up and broker.connects == 2)
-        assert not await broker.publish("a/b", bytes(100_000))
-    await eventually(lambda: not broker.up)
-    async with broker_running(port):
+    port = free_port()
+    async with contextlib.AsyncExitStack() as stack:
+        async with broker_running(port, "allow_anonymous true", "message_size_limit 20000") as (mqtt, _):
+            broker = Broker(mqtt, "x", ["a/#"])
+            _, told = await stack.enter_async_context(runs(broker))
+            await broker.publish("a/b", bytes(100_000))
+            await eventually(lambda: broker.up and broker.connects == 2)
+            assert not await broker.publish("a/b", bytes(100_000))
+        await eventually(lambda: not broker.up)
+        await stack.enter_async_context(broker_running(port))
         await eventually(lambda: broker.up, 30)
         assert await broker.publish("a/b", bytes(100_000))
-        running.cancel()
-        await asyncio.wait([running])
     assert len(told) == 1
 
 
@@ -245,3 +279,19 @@ async def test_a_broker_whose_answer_comes_behind_a_large_message_is_not_left(cl
         clock[0] += 20
         look()
         assert theirs.recv(1) == b""
+
+
+@asynchronous
+async def test_who_has_to_look_for_the_broker_for_long_has_not_stood_still(monkeypatch):
+    """As with a name server that does not answer."""
+    look = socket.getaddrinfo
+
+    def slow(host, *more, **named):
+        time.sleep(1.5)
+        return look(host, *more, **named)
+
+    async with broker_running() as (mqtt, _):
+        monkeypatch.setattr(inbox, "STILL", 1.0)
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        async with runs(Broker(mqtt, "x", ["a/#"])) as (_, told):
+            assert told == []

@@ -1,7 +1,10 @@
 """Bridges without a broker: what is late, what is of others, what stands for everything, and who has gone unseen."""
 
 import asyncio
+import contextlib
 import re
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,9 +65,9 @@ class _Receiver:
 class Bench:
     """A listener with a client, and a broker that is connected."""
 
-    def __init__(self, server=None):
+    def __init__(self, server=None, options=None):
         self.server = server or indiredis.mqtt_server()
-        self.broker = Broker(self.server, "x", [])
+        self.broker = Broker(self.server, "x", [], options=options)
         self.listener = Listener(self.broker, Topics("x", self.server))
         self.connection = _Connection()
         self.broker.up, self.broker._client = True, self.connection
@@ -80,6 +83,10 @@ class Bench:
         message = NewVector(VectorKind.NUMBER, "D", "P", (OneMember("N", value),))
         self.link.write(Batch([encode(message)]))
         self.link.flush()
+
+    @property
+    def refused(self):
+        return [text for text in self.client.heard if "was not sent" in text]
 
     @property
     def sent(self):
@@ -105,6 +112,20 @@ async def test_a_command_that_had_to_wait_for_the_broker_is_not_published_late(m
     assert bench.sent == ["getProperties", "newNumberVector", "oneNumber"]
     assert "4" in bench.connection.published[-1][1]
     assert ["The command for D P was not sent" in text for text in bench.client.heard] == [True] * 3
+
+
+@asynchronous
+async def test_a_command_that_waited_while_a_bridge_beside_clients_stood_still_is_not_published(monkeypatch):
+    bench = Bench()
+    pump = asyncio.create_task(bench.listener.pump())
+    bench.send("1")
+    await eventually(lambda: bench.sent)
+    monkeypatch.setattr(inbox, "STILL", 0.5)
+    bench.send("2")
+    time.sleep(1)  # noqa: ASYNC251  # everything stands still
+    await eventually(lambda: bench.refused)
+    pump.cancel()
+    assert bench.sent == ["newNumberVector", "oneNumber"]
 
 
 @asynchronous
@@ -146,13 +167,36 @@ class _Feed:
         pass
 
 
+def new_site(feed):
+    """A site whose broker has connected, that broker, and what is published."""
+    server, connection = indiredis.mqtt_server(), _Connection()
+    broker = Broker(server, "x", [])
+    broker.up, broker.connects, broker._client = True, 1, connection
+    return Site(feed, broker, Topics("x", server)), broker, connection.published
+
+
+@contextlib.asynccontextmanager
+async def a_bridge(*definitions, hears_of_the_end=False):
+    """Instruments with these definitions, and the site that publishes them."""
+    async with scripted() as instruments:
+        client = Client("127.0.0.1", instruments.port)
+        async with following(client) as feed:
+            site, broker, published = new_site(feed)
+            if hears_of_the_end:
+                client.on_status = lambda status: site.status_changed(status, [])
+            broker.on_up()
+            there = await instruments.client(*definitions)
+            pump = asyncio.create_task(site.pump())
+            yield SimpleNamespace(
+                site=site, broker=broker, published=published, client=client, feed=feed, instruments=there
+            )
+            pump.cancel()
+
+
 @asynchronous
 async def test_who_went_together_with_the_broker_wants_no_blobs_any_more(monkeypatch):
     monkeypatch.setattr(site_module, "MISSING", 0.05)
-    server = indiredis.mqtt_server()
-    broker = Broker(server, "x", [])
-    site = Site(_Feed(), broker, Topics("x", server))
-    broker.up, broker.connects = True, 1
+    site, broker, _ = new_site(_Feed())
     broker.on_up()
     carry = asyncio.create_task(site.carry())
     for who in ("stays", "goes"):
@@ -167,6 +211,38 @@ async def test_who_went_together_with_the_broker_wants_no_blobs_any_more(monkeyp
     await eventually(lambda: site._blob_topics("D", "P") == ["blobs/stays"])
     assert site._snoops.who_wants("D", None) == ["stays"]
     carry.cancel()
+
+
+@asynchronous
+async def test_a_bridge_that_has_something_to_tell_waits_while_the_broker_is_away():
+    news, looks, over = _Feed(), [], asyncio.Event()
+
+    async def look(timeout):
+        looks.append(timeout)
+        if len(looks) > 1:
+            over.set()
+            await asyncio.Event().wait()
+
+    news.next = look
+    site, broker, _ = new_site(news)
+    broker.up = False
+    site._counts_left = 6
+    pump = asyncio.create_task(site.pump())
+    await over.wait()
+    pump.cancel()
+    assert looks == [None, None]
+
+
+@asynchronous
+async def test_a_command_for_a_device_that_is_gone_is_told_to_who_sent_it():
+    site, broker, _ = new_site(_Feed())
+    carry = asyncio.create_task(site.carry())
+    command = b"<newTextVector device='D' name='P'><oneText name='x'>1</oneText></newTextVector>"
+    for to in ("", "other", "x"):
+        broker.on_message(Incoming("to_indi/who", command, False, to=to))
+    await eventually(lambda: site._texts)
+    carry.cancel()
+    assert [*site._texts] == ["The command for D P was not sent: there is no such device"]
 
 
 @asynchronous
@@ -250,10 +326,7 @@ def test_who_says_some_of_it_is_asked_less_and_less_often_until_an_answer_comes_
 
 @asynchronous
 async def test_names_that_somebody_makes_up_fill_no_memory():
-    bench, server = Bench(), indiredis.mqtt_server()
-    broker = Broker(server, "x", [])
-    site = Site(_Feed(), broker, Topics("x", server))
-    broker.up, broker.connects = True, 1
+    bench, (site, broker, _) = Bench(), new_site(_Feed())
     for number in range(1500):
         for one in (broker, bench.broker):
             one.on_message(Incoming(f"status/{number}", presence(str(number), True), False))
@@ -297,79 +370,47 @@ async def test_blobs_are_asked_for_again_of_who_may_have_gone_unseen():
 
 @asynchronous
 async def test_what_happens_while_a_bridge_greets_again_is_published():
-    server = indiredis.mqtt_server()
-    broker, connection = Broker(server, "x", []), _Connection()
-    async with scripted() as instruments:
-        client = Client("127.0.0.1", instruments.port)
-        async with following(client) as feed:
-            site = Site(feed, broker, Topics("x", server))
-            broker.up, broker.connects, broker._client = True, 1, connection
-            broker.on_up()
-            there = await instruments.client(*[DEFINES.format("D").replace("'P'", f"'{name}'") for name in "PQ"])
-            pump = asyncio.create_task(site.pump())
-            text = connection.published
-            await eventually(lambda: sum("'Q'" in one.replace('"', "'") for _, one in text) > 0)
-            for _ in range(WINDOW):  # the line is busy
-                await broker._window.acquire()
-            site.tell(["busy"])
-            await asyncio.sleep(0.05)
-            await there.send("<delProperty device='D' name='Q'/>", "<message device='D' message='it jams'/>")
-            await eventually(lambda: client.notes("D"))
-            broker.on_message(Incoming("status/x", presence("x", False), True))  # of an earlier life
-            for _ in range(WINDOW):
-                broker._window.release()
-            await eventually(lambda: any("it jams" in one for _, one in text))
-            pump.cancel()
-            assert any("<delProperty" in one for _, one in text)
+    async with a_bridge(*[DEFINES.format("D").replace("'P'", f"'{name}'") for name in "PQ"]) as here:
+        broker, text = here.broker, here.published
+        await eventually(lambda: sum("'Q'" in one.replace('"', "'") for _, one in text) > 0)
+        for _ in range(WINDOW):  # the line is busy
+            await broker._window.acquire()
+        here.site.tell(["busy"])
+        await asyncio.sleep(0.05)
+        await here.instruments.send("<delProperty device='D' name='Q'/>", "<message device='D' message='it jams'/>")
+        await eventually(lambda: here.client.notes("D"))
+        broker.on_message(Incoming("status/x", presence("x", False), True))  # of an earlier life
+        for _ in range(WINDOW):
+            broker._window.release()
+        await eventually(lambda: any("it jams" in one for _, one in text))
+    assert any("<delProperty" in one for _, one in text)
 
 
 @asynchronous
 async def test_instruments_that_go_while_a_bridge_greets_again_are_gone():
-    server = indiredis.mqtt_server()
-    broker, connection = Broker(server, "x", []), _Connection()
-    async with scripted() as instruments:
-        client = Client("127.0.0.1", instruments.port)
-        async with following(client) as feed:
-            site = Site(feed, broker, Topics("x", server))
-            client.on_status = lambda status: site.status_changed(status, [])
-            broker.up, broker.connects, broker._client = True, 1, connection
-            broker.on_up()
-            there = await instruments.client(DEFINES.format("D"))
-            pump = asyncio.create_task(site.pump())
-            text = connection.published
-            await eventually(lambda: any("defTextVector" in one for _, one in text))
-            for _ in range(WINDOW):  # the line is busy
-                await broker._window.acquire()
-            site._asked.add((None, None))
-            feed.poke()
-            await asyncio.sleep(0.05)
-            broker.on_message(Incoming("status/x", presence("x", False), True))  # of an earlier life
-            there.close()
-            await eventually(lambda: not client.connected)
-            for _ in range(WINDOW):
-                broker._window.release()
-            await eventually(lambda: any("D is out of reach" in one for _, one in text))
-            pump.cancel()
+    async with a_bridge(DEFINES.format("D"), hears_of_the_end=True) as here:
+        broker, text = here.broker, here.published
+        await eventually(lambda: any("defTextVector" in one for _, one in text))
+        for _ in range(WINDOW):  # the line is busy
+            await broker._window.acquire()
+        here.site._asked.add((None, None))
+        here.feed.poke()
+        await asyncio.sleep(0.05)
+        broker.on_message(Incoming("status/x", presence("x", False), True))  # of an earlier life
+        here.instruments.close()
+        await eventually(lambda: not here.client.connected)
+        for _ in range(WINDOW):
+            broker._window.release()
+        await eventually(lambda: any("D is out of reach" in one for _, one in text))
 
 
 @asynchronous
 async def test_a_server_that_deletes_everything_at_once_deletes_each_device():
-    server = indiredis.mqtt_server()
-    broker, connection = Broker(server, "x", []), _Connection()
-    async with scripted() as instruments:
-        client = Client("127.0.0.1", instruments.port)
-        async with following(client) as feed:
-            site = Site(feed, broker, Topics("x", server))
-            broker.up, broker.connects, broker._client = True, 1, connection
-            broker.on_up()
-            there = await instruments.client(*map(DEFINES.format, "DEF"))
-            pump = asyncio.create_task(site.pump())
-            text = connection.published
-            await eventually(lambda: len(site._shown) == 3)
-            await there.send("<delProperty/>")
-            await eventually(lambda: sum("<delProperty" in one for _, one in text) == 3)
-            pump.cancel()
-            assert not site._shown
+    async with a_bridge(*map(DEFINES.format, "DEF")) as here:
+        await eventually(lambda: len(here.site._shown) == 3)
+        await here.instruments.send("<delProperty/>")
+        await eventually(lambda: sum("<delProperty" in one for _, one in here.published) == 3)
+        assert not here.site._shown
 
 
 @asynchronous

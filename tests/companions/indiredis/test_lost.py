@@ -2,21 +2,24 @@
 
 import asyncio
 import base64
+import signal
+import sys
 import threading
 
 import indiredis
 from examples import camera
 from indipydriver.protocol.tags import BlobMode
-from indiredis import feed, tools
+from indiredis import commands, connection, feed, tools
 from indiredis import store as store_module
+from indiredis.connection import RedisLink
 from indiredis.logs import Logs
 from indiredis.run import following
 from indiredis.sources import server_client
 from indiredis.store import WAITING, Store
 from tests.companions.indipyclient.scripted import scripted
-from tests.support import asynchronous, eventually, free_port, running_server
+from tests.support import asynchronous, eventually, free_port, running_server, started
 
-from .parts import bridge, redis_running, soon
+from .parts import PATH, bridge, redis_running, soon
 from .shown import watching
 from .test_redis import Counter
 
@@ -141,6 +144,141 @@ async def test_what_redis_refuses_is_told(tmp_path):
             await soon(lambda: "in no log, and were not published" in tools.last_message(rconn, redis.server))
             assert tools.properties(rconn, redis.server, "D") == ["P"]
             assert tools.elements_dict(rconn, redis.server, "x", "P", "D")["value"] == "b"
+
+
+@asynchronous
+async def test_a_large_image_on_a_slow_line_ends_no_connection(monkeypatch):
+    monkeypatch.setattr(connection, "TIMEOUT", 0.5)
+    lines = []
+    async with redis_running() as redis:
+
+        async def client(reader, writer):
+            lines.append(asyncio.current_task())
+            there, towards = await asyncio.open_connection("127.0.0.1", redis.port)
+
+            async def pump(source, target, rate):
+                while data := await source.read(100_000):
+                    target.write(data)
+                    await target.drain()
+                    await asyncio.sleep(len(data) / rate)
+                target.close()
+
+            await asyncio.gather(pump(reader, towards, 5_000_000), pump(there, writer, 1e9))
+
+        async with await asyncio.start_server(client, "127.0.0.1", 0) as line:
+            server = redis.server._replace(port=line.sockets[0].getsockname()[1])
+            async with RedisLink(server, "test") as link:
+                assert await link.transaction([("SET", "a", bytes(12_000_000)), ("SET", "b", "1")]) == [b"OK", b"OK"]
+            await asyncio.wait(lines, timeout=30)
+
+
+@asynchronous
+async def test_two_bridges_with_one_prefix_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "HEARTBEAT", 0.1)
+    async with redis_running() as redis, running_server(Counter()) as server:
+        there, rconn, rs = indiredis.indi_server("127.0.0.1", server.port), redis.rconn, redis.server
+        for _ in range(2):  # also one that comes after another, whose last sign is still there
+            async with bridge(indiredis.run_inditoredis, there, rs, blob_folder=tmp_path):
+                await asyncio.sleep(0.3)
+        assert "Another bridge" not in tools.last_message(rconn, rs)
+        async with bridge(indiredis.run_inditoredis, there, rs, blob_folder=tmp_path):
+            async with bridge(indiredis.run_inditoredis, there, rs, blob_folder=tmp_path):
+                await soon(lambda: "Another bridge uses the prefix indi_" in tools.last_message(rconn, rs))
+
+
+@asynchronous
+async def test_images_are_in_the_folder_if_the_program_is_told_to_end(tmp_path):
+    nowhere, page = str(free_port()), str(free_port())
+    async with scripted() as server:
+        more = ["--ihost", "127.0.0.1", "--iport", str(server.port), "--rport", nowhere, "-p", page, str(tmp_path)]
+        with started(sys.executable, "-m", "indiredis", *more, PYTHONPATH=PATH) as program:
+            connection = await server.client(DEFINE_BLOB.format("guide"), image("guide", 1000))
+            await connection.send("<pingRequest uid='1'/>")
+            await connection.expect(lambda one: one.tag == "pingReply")
+            program.signal(signal.SIGTERM)
+            assert await program.wait() == 0
+    assert len([*tmp_path.glob("*.guide")]) == 1
+
+
+@asynchronous
+async def test_what_waits_for_redis_is_in_the_folder_if_the_terminal_is_closed(tmp_path):
+    async with scripted() as server:
+        more = ["--ihost", "127.0.0.1", "--iport", str(server.port), "--rport", str(free_port())]
+        more += ["--blobfolder", str(tmp_path)]
+        with started(sys.executable, "-m", "indiredis.cli.main", "indi-redis", *more, PYTHONPATH=PATH) as program:
+            connection = await server.client(DEFINE_BLOB.format("guide"), image("guide", 1000))
+            await connection.send("<pingRequest uid='1'/>")
+            await connection.expect(lambda one: one.tag == "pingReply")
+            program.signal(signal.SIGHUP)
+            assert await program.wait() == 0
+    assert len([*tmp_path.glob("*.guide")]) == 1
+
+
+@asynchronous
+async def test_a_large_command_on_a_slow_line_comes_and_what_may_be_old_behind_it_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "SILENCE", 0.2)
+    monkeypatch.setattr(commands, "LATE", 1.0)
+    gate = asyncio.Event()
+
+    async def slow_line(reader, writer):
+        source, sink = await asyncio.open_connection("127.0.0.1", redis.port)
+        listens = False
+
+        async def there():
+            nonlocal listens
+            while data := await reader.read(1 << 16):
+                listens = listens or b"SUBSCRIBE" in data
+                sink.write(data)
+
+        async def back():
+            while data := await source.read(20_000):
+                writer.write(data)
+                if listens and not gate.is_set():
+                    await asyncio.sleep(0.1)
+
+        ways = [asyncio.create_task(there()), asyncio.create_task(back())]
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        for end in (sink, writer):
+            end.transport.abort()
+
+    define = "<defBLOBVector device='D' name='B' state='Ok' perm='rw'><defBLOB name='x'/></defBLOBVector>"
+    async with redis_running() as redis, scripted() as server:
+        rconn, rs = redis.rconn, redis.server
+        async with await asyncio.start_server(slow_line, "127.0.0.1", 0) as line:
+            slow = rs._replace(port=line.sockets[0].getsockname()[1])
+            there = indiredis.indi_server("127.0.0.1", server.port)
+            async with bridge(indiredis.run_inditoredis, there, slow, blob_folder=tmp_path):
+                connection = await server.client(define)
+                await soon(lambda: tools.properties(rconn, rs, "D"))
+                value = [{"name": "x", "size": 300_000, "format": ".x", "value": bytes(300_000)}]
+                assert tools.newblobvector(rconn, rs, "B", "D", value)
+                rconn.publish("to_indi", "<newTextVector device='D' name='OLD'><oneText name='x'/></newTextVector>")
+                await connection.expect(lambda one: one.tag == "newBLOBVector", 20)
+                await soon(lambda: "too long on its way" in tools.last_message(rconn, rs))
+                gate.set()
+                again = "<newTextVector device='D' name='NEW'><oneText name='x'/></newTextVector>"
+                heard = asyncio.create_task(connection.expect(lambda one: one.tag == "newTextVector", 20))
+                while not heard.done():
+                    rconn.publish("to_indi", again)
+                    await asyncio.sleep(0.1)
+                assert heard.result().get("name") == "NEW"
+
+
+@asynchronous
+async def test_each_payload_that_is_no_command_is_told(tmp_path, caplog):
+    async with redis_running() as redis, scripted() as server:
+        there, rconn, rs = indiredis.indi_server("127.0.0.1", server.port), redis.rconn, redis.server
+        async with bridge(indiredis.run_inditoredis, there, rs, blob_folder=tmp_path, log_lengths={"messages": 100}):
+            for number in range(30):
+                rconn.publish("to_indi", f"<newTextVector device='D{number}'>")
+                rconn.publish("to_indi", f"<setTextVector device='D' name='P{number}'/>")
+            await soon(lambda: len([each for each in tools.logs(rconn, rs, 100, "messages") if "to_indi" in str(each)]))
+            rconn.publish("to_indi", "the last")
+            await soon(lambda: "A payload on to_indi is ignored" in tools.last_message(rconn, rs))
+    assert 0 < len([each for each in caplog.records if "to_indi is ignored" in each.message]) <= 20
 
 
 def redis_link_id(rconn):

@@ -233,7 +233,7 @@ def test_yes_and_no_in_a_configuration_file(tmp_path, capsys):
     for unclear in ("y", "enabled", "2"):  # which should not end in a connection that is not encrypted
         with pytest.raises(SystemExit):
             options(f"tls = {unclear}")
-        assert f"tls is yes or no, not '{unclear}'" in capsys.readouterr().err
+        assert f"tls must be yes or no, not '{unclear}'" in capsys.readouterr().err
 
 
 @asynchronous

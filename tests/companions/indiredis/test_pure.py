@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indipyclient.model.model import Model
-from indipydriver.protocol.messages import OneBlob, SetVector
+from indipydriver.protocol.messages import Message, OneBlob, SetVector
 from indipydriver.protocol.tags import VectorKind
+from indiredis import logs
 from indiredis.blobfolder import blob_name, write_blob
 from indiredis.keys import Keys, decode_part, encode_part
 from indiredis.logs import Logs, log_lengths
@@ -30,6 +31,42 @@ def test_nothing_is_kept_of_properties_that_come_and_go_at_once():
         delta = model.since(before)
         planner.update(delta.properties, [(grave.device, grave.name) for grave in delta.deleted], changes)
     assert not planner._overlays
+
+
+def test_names_that_a_driver_makes_up_fill_no_memory(monkeypatch):
+    monkeypatch.setattr(logs, "GONE", 100)
+    model, planner, held = Model(), Planner(Keys("p_"), Logs()), set()
+    log = planner.keys.log(planner.keys.attributes("P", "Stays"))
+
+    def write(commands):
+        for name, *keys in commands:
+            if name == "DEL":
+                held.difference_update(keys)
+            elif name not in ("SADD", "SREM"):  # redis deletes a set by itself that is empty
+                held.add(keys[0])
+
+    def take(*messages):
+        before = model.rev
+        changes = [change for message in messages if (change := model.apply(message)) is not None]
+        delta = model.since(before)
+        deleted = [(grave.device, grave.name) for grave in delta.deleted]
+        write(planner.update(delta.properties, deleted, changes, messages))
+
+    take(define("Stays", "P"))
+    for number in range(300):
+        device = f"D{number}"
+        take(define(device, "P"))
+        take(delete(device, "P"))
+        take(define(device, "Q"), delete(device, None))
+        take(Message(f"No {number}", "x"))
+    write(planner.rewrite(list(model), [], [key for key in held if "logdata" not in key]))
+    assert 100 < len(held) < 150
+    assert len(planner.logs.newest) < 150
+    assert len(planner._redis.strings) < 150
+    monkeypatch.setattr(logs, "GONE_SIZE", 0)
+    take(update("Stays", "P"))
+    assert log in held
+    assert len(held) < 20
 
 
 @given(st.text(), st.text(), st.text(), st.text())

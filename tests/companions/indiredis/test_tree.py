@@ -13,6 +13,8 @@ from examples import thermostat
 from indipyclient import Client
 from indipyclient.model.model import Model
 from indipydriver import Device, IPyDriver
+from indipydriver.propertymembers import SwitchMember
+from indipydriver.propertyvectors import SwitchVector
 from indipydriver.protocol.messages import DefMember, DefVector, DelProperty, OneMember, SetVector
 from indipydriver.protocol.tags import Permission, State, VectorKind
 from indiredis import mqttrun
@@ -21,7 +23,7 @@ from indiredis.mqtt.broker import Incoming
 from indiredis.mqtt.topics import Topics
 from indiredis.mqtt.tree import Tree, definition, parse_set, state
 from indiredis.mqtt.treebridge import TreeBridge
-from tests.companions.indipyclient.scripted import scripted
+from tests.companions.indipyclient.scripted import DEFINE, scripted
 from tests.support import asynchronous, eventually, require, running_server, started
 
 from .parts import bridge, broker_running, script, witness
@@ -234,12 +236,12 @@ class _Client:
     def __init__(self):
         self.model = Model()
 
-    def define(self, device, *names, text="x"):
+    def define(self, device, *names, text="x", ago=10):
         loop = asyncio.get_running_loop()
         for name in names:
             members = (DefMember("DRIVER_NAME", text),)
             message = DefVector(VectorKind.TEXT, device, name, State.OK, members, perm=Permission.READ_ONLY)
-            self.model.apply(message, loop.time() - 10)
+            self.model.apply(message, loop.time() - ago)
 
     def get(self, *key):
         return self.model.get(*key)
@@ -254,15 +256,104 @@ def tree_of(client):
 
 
 @asynchronous
-async def test_a_command_that_is_one_too_many_has_an_answer():
+async def test_each_command_that_is_one_too_many_has_an_answer():
     bridging, broker = tree_of(_Client())
-    for number in range(100):
+    for number in range(1000):
         payload = json.dumps({"v": {"N": 1}, "id": number}).encode()
         bridging._take(Incoming("indi/pier/D/P/set", payload, False, response="answers"))
-    await eventually(lambda: len(broker.published) == 200)
+    await eventually(lambda: len(broker.published) == 2000)
     answers = [json.loads(payload) for topic, payload in broker.published if topic == "answers"]
-    assert {answer["id"] for answer in answers} == set(range(100))
-    assert sum("too many" in answer["error"] for answer in answers) == 36
+    assert {answer["id"] for answer in answers} == set(range(1000))
+    assert sum("too many" in answer["error"] for answer in answers) == 936
+
+
+@asynchronous
+async def test_who_commands_again_and_again_what_goes_on_moving_is_not_refused(monkeypatch):
+    monkeypatch.setattr(treebridge, "WAITED", 0.0)
+    client, sent = _Client(), []
+
+    def move(device, name):
+        sent.append(name)
+        raise ValueError("not this one")
+
+    async def moving(*_, **__):
+        await asyncio.Event().wait()
+
+    client.define("D", "P")
+    client.need, client.set = lambda *key: client.get(*key) or move(*key), moving
+    bridging, broker = tree_of(client)
+    for number in range(200):
+        payload = json.dumps({"v": {"N": 1}, "id": number}).encode()
+        bridging._take(Incoming("indi/pier/D/P/set", payload, False))
+        await asyncio.sleep(0)
+    bridging._take(Incoming("indi/pier/D/ABORT/set", b'{"A": true}', False))
+    await eventually(lambda: sent == ["ABORT"] and len(broker.published) == 137)
+    answers = [json.loads(payload) for _, payload in broker.published]
+    assert [one["id"] for one in answers[:-1]] == [*range(136)]
+    assert all("64 later commands" in one["error"] for one in answers[:-1])
+    for job in list(bridging._jobs):
+        job.cancel()
+    await eventually(lambda: not bridging._jobs)
+    assert not bridging._under_way
+    assert not bridging._given_up
+
+
+@asynchronous
+async def test_the_result_of_a_command_that_has_ended_is_not_lost_while_the_broker_is_slow(monkeypatch):
+    monkeypatch.setattr(treebridge, "WAITED", 0.0)
+    bridging, broker = tree_of(_Client())
+    publish, gate = broker.publish, asyncio.Event()
+
+    async def when_there_is_room(*args, **more):
+        await gate.wait()
+        return await publish(*args, **more)
+
+    broker.publish = when_there_is_room
+    for number in range(200):
+        payload = json.dumps({"v": {"N": 1}, "id": number}).encode()
+        bridging._take(Incoming("indi/pier/D/P/set", payload, False))
+        await asyncio.sleep(0)
+    gate.set()
+    await eventually(lambda: not bridging._jobs)
+    assert [json.loads(payload)["id"] for _, payload in broker.published] == [*range(200)]
+
+
+@asynchronous
+async def test_a_command_that_cannot_go_out_at_once_is_not_sent_when_it_is_old(monkeypatch):
+    """Behind a large BLOB on a slow line, or before its device is defined again."""
+    monkeypatch.setattr(treebridge, "LATE", 0.5)
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        turn, (_, broker) = asyncio.Lock(), tree_of(client)
+        bridging = TreeBridge(client, broker, Tree("pier"), turn=turn)
+
+        def command(number):
+            bridging._take(Incoming("indi/pier/Mount/EQ/set", b'{"RA": %d}' % number, False))
+
+        def errors():
+            return [payload for _, payload in broker.published if b"had to wait for more than 0.5 s" in payload]
+
+        connection = await server.client(DEFINE)
+        await client.wait_property("Mount", "EQ")
+        await turn.acquire()
+        command(1)
+        await eventually(lambda: len(errors()) == 1)
+        command(2)
+        await asyncio.sleep(0.05)
+        turn.release()
+        first = await connection.expect(lambda one: one.tag == "newNumberVector")
+        assert first[0].text == "2"
+        connection.close()
+        connection = await server.client()
+        await client.wait_link()
+        command(3)
+        await eventually(lambda: len(errors()) == 2)
+        await connection.send(DEFINE)
+        await client.wait_property("Mount", "EQ")
+        command(4)
+        first = await connection.expect(lambda one: one.tag == "newNumberVector")
+        assert first[0].text == "4"
+        for job in bridging._jobs:
+            job.cancel()
 
 
 @asynchronous
@@ -328,6 +419,25 @@ async def test_a_configuration_is_made_again_only_when_something_was_defined(mon
     client.model.apply(DelProperty("B"), asyncio.get_running_loop().time() - 5)
     assert await published() == {"pier_B"}
     assert bridging._configs.keys() == bridging._components.keys() == {"A"}
+
+
+@asynchronous
+async def test_a_device_that_is_defined_again_all_the_time_keeps_home_assistant_from_nothing_else():
+    client = _Client()
+    bridging, broker = tree_of(client)
+    client.model.link_made()
+    client.define("A", "P")
+    for _ in range(3):
+        client.define("B", "P", ago=0)
+        await bridging._publish_all()
+    assert not [topic for topic, _ in broker.published if topic.endswith("/config")]
+    bridging._unsettled -= 10
+    client.define("B", "P", ago=0)
+    await bridging._publish_all()
+    assert {topic for topic, _ in broker.published if topic.endswith("/config")} == {
+        "homeassistant/device/pier_A/config",
+        "homeassistant/device/pier_B/config",
+    }
 
 
 @asynchronous
@@ -420,6 +530,95 @@ async def test_configurations_of_odd_properties():
         jinja2 = pytest.importorskip("jinja2")
         long = jinja2.Environment(autoescape=False).from_string(found["L_T"]["value_template"])
         assert len(long.render(value_json=json.loads(state(client.need("Odd", "L"))))) == 255
+
+
+def switches(name, rule, *labels, perm="rw"):
+    members = "".join(f"<defSwitch name='{label[0]}' label='{label}'>Off</defSwitch>" for label in labels)
+    head = f"<defSwitchVector device='Odd' name='{name}' label='{name}' state='Ok' perm='{perm}' rule='{rule}'>"
+    return f"{head}{members}</defSwitchVector>"
+
+
+class Mover(IPyDriver):
+    """Switches of each rule, all of them off; takes what it is told."""
+
+    def __init__(self):
+        self.got = []
+        self.told = {}
+        vectors = [
+            SwitchVector(name, name, "Main", "rw", rule, "Ok", [SwitchMember(each, each) for each in members])
+            for name, rule, members in (
+                ("MOVE", "AtMostOne", ("North", "South")),
+                ("LAMPS", "AnyOfMany", ("Flat", "Dark")),
+                ("LAMP", "AnyOfMany", ("L",)),
+                ("ABORT", "AtMostOne", ("A",)),
+            )
+        ]
+        super().__init__(Device("Odd", vectors))
+
+    async def rxevent(self, event):
+        self.got.append((event.vectorname, dict(event)))
+        for name, value in event.items():
+            event.vector[name] = value
+        await event.vector.send_setVector(state="Ok")
+
+
+@asynchronous
+async def test_switches_that_may_all_be_off_can_be_turned_off_in_home_assistant_and_are_shown_so():
+    jinja2 = pytest.importorskip("jinja2")
+    environment = jinja2.Environment(autoescape=False)
+    environment.filters |= {"to_json": json.dumps, "iif": lambda value, yes, no: yes if value else no}
+    driver = Mover()
+    async with broker_running() as (mqtt, _), running_server(driver) as server, tree_bridge(server, mqtt):
+        with witness(mqtt) as heard:
+            at = "homeassistant/device/pier_Odd/config"
+            await eventually(lambda: at in retained(heard), 10)
+            found = check_config(retained(heard)[at])["cmps"]
+
+            def shown(key):
+                one = found[key]
+                values = json.loads(retained(heard)[one["state_topic"]])
+                return environment.from_string(one["value_template"]).render(value_json=values)
+
+            def command(key, value):
+                one = found[key]
+                if one["p"] == "select":
+                    return environment.from_string(one["command_template"]).render(value=value)
+                return one["payload_on" if value == "ON" else "payload_off"]
+
+            none = "None of the above"
+            assert found["MOVE"]["options"] == ["North", "South", none]
+            assert set(found) == {"MOVE", "LAMPS_Flat", "LAMPS_Dark", "LAMP_L", "ABORT_A"}
+            for key, off, steps in (
+                ("MOVE", none, ["South", "North", none]),
+                ("LAMPS_Flat", "OFF", ["ON", "OFF"]),
+                ("LAMP_L", "OFF", ["ON", "OFF"]),
+                ("ABORT_A", "OFF", ["ON", "OFF"]),
+            ):
+                await eventually(lambda: shown(key) == off)
+                for step in steps:
+                    await publish(mqtt, found[key]["command_topic"], command(key, step))
+                    await eventually(lambda: shown(key) == step)
+    assert driver.got[:3] == [
+        ("MOVE", {"South": "On"}),
+        ("MOVE", {"North": "On", "South": "Off"}),
+        ("MOVE", {"North": "Off", "South": "Off"}),
+    ]
+
+
+@asynchronous
+async def test_one_of_many_of_which_none_is_on_is_shown_as_unknown_and_not_as_it_was():
+    jinja2 = pytest.importorskip("jinja2")
+    odd = [switches("FILTER", "OneOfMany", "Red", "none"), switches("SLOT", "AtMostOne", "None of the above", "1")]
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        await server.client(*odd, switches("GO", "OneOfMany", "Go"))
+        await client.wait_property("Odd", "GO")
+        found = check_config(discovery.config(Tree("pier"), client.devices["Odd"])[0])["cmps"]
+    assert found["FILTER"]["options"] == ["Red", "none (n)"]  # Home Assistant takes "none" for unknown, in any case
+    assert found["SLOT"]["options"] == ["None of the above", "1", "None of the above."]
+    assert found["GO_G"]["p"] == "button"
+    for key, expected in (("FILTER", "None"), ("SLOT", "None of the above.")):
+        template = jinja2.Environment(autoescape=False).from_string(found[key]["value_template"])
+        assert template.render(value_json={"v": {"R": False, "n": False, "N": False, "1": False}}) == expected
 
 
 @asynchronous

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gzip
 import hashlib
 import html
@@ -20,7 +21,9 @@ from indipydriver import Device, IPyDriver
 from indipydriver.propertymembers import BLOBMember, LightMember, NumberMember, SwitchMember, TextMember
 from indipydriver.propertyvectors import BLOBVector, LightVector, NumberVector, SwitchVector, TextVector
 from indiredis import indiwsgi, tools
-from indiredis.web.security import check_password, hash_password
+from indiredis.web import forms
+from indiredis.web.forms import BadForm, Form, TooLarge, Upload, read_form
+from indiredis.web.security import check_password, cookie_of, hash_password
 from tests.support import asynchronous, free_port, running_server, started
 
 from .parts import PATH, bridge, redis_running, soon
@@ -44,6 +47,15 @@ class Everything(IPyDriver):
             SwitchVector("ANY", "Any", "G/1 &", "wo", "AnyOfMany", "Ok", switches()),
             LightVector("LIGHT", "Light", "G/1 &", "Ok", [LightMember("L", membervalue="Alert")]),
             BLOBVector("BLOB", "Blob", "Other", "rw", "Ok", [BLOBMember("X")]),
+            NumberVector(
+                "TWO",
+                "Two",
+                "Pairs",
+                "rw",
+                "Ok",
+                [NumberMember(name, membervalue=value) for name, value in (("RA", "1"), ("DEC", "2"))],
+            ),
+            SwitchVector("ANY2", "Any", "Pairs", "rw", "AnyOfMany", "Ok", [SwitchMember("A"), SwitchMember("B")]),
         ]
         super().__init__(Device("Dev <1>", vectors))
 
@@ -180,6 +192,48 @@ async def test_each_kind_of_property_is_shown_and_set(tmp_path):
 
 
 @asynchronous
+async def test_what_nobody_has_touched_on_the_page_stays_as_it_is_now(tmp_path):
+    """Somebody else has switched on, or moved, something since it was loaded."""
+    driver = Everything()
+    async with redis_running() as redis, running_server(driver) as server:
+        there, rconn, rs = indiredis.indi_server("127.0.0.1", server.port), redis.rconn, redis.server
+        async with bridge(indiredis.run_inditoredis, there, rs, blob_folder=tmp_path):
+            await soon(lambda: "TWO" in tools.properties(rconn, rs, "Dev <1>"))
+            browser = Browser(indiwsgi.make_wsgi_app(rs))
+
+            def fields(name):
+                text = browser.page("/properties?d=Dev+%3C1%3E&g=Pairs")
+                [form] = [one for one in re.findall("<form.*?</form>", text, re.DOTALL) if f"p={name}&" in one]
+                found = re.findall(r"<input[^>]*", form)
+                shown = [one for one in found if "checkbox" not in one or one.endswith("checked")]
+                pairs = [(re.search('name="(.*?)"', one)[1], re.search('value="(.*?)"', one)) for one in shown]
+                return {name: value[1] if value else "on" for name, value in pairs}
+
+            before = {name: await asyncio.to_thread(fields, name) for name in ("TWO", "ANY2")}
+            driver["Dev <1>"]["TWO"]["DEC"] = "5"
+            driver["Dev <1>"]["ANY2"]["A"] = "On"
+            await driver["Dev <1>"]["TWO"].send_setVector()
+            await driver["Dev <1>"]["ANY2"].send_setVector()
+            await soon(lambda: tools.elements_dict(rconn, rs, "A", "ANY2", "Dev <1>")["value"] == "On")
+            for name, more in (("TWO", {"m.RA": "7"}), ("ANY2", {"m.B": "on"})):
+                answer = await asyncio.to_thread(browser.post, submit(name, "Pairs"), **before[name] | more)
+                assert answer["status"] == 303
+            await soon(lambda: len(driver.got) == 2)
+            assert {key: str(value) for key, value in driver.got[0][1].items()} == {"RA": "7", "DEC": "5"}
+            assert driver.got[1] == ("ANY2", {"B": "On"})
+            answer = await asyncio.to_thread(browser.post, submit("TWO", "Pairs"), **before["TWO"])
+            await soon(lambda: len(driver.got) == 3)  # it is wanted once more as it was
+            assert {key: str(value) for key, value in driver.got[2][1].items()} == {"RA": "1", "DEC": "2"}
+
+
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "user[name]=x", "a=b c", "flag", 'a="b', "é=1", "=x"])
+def test_a_session_is_found_beside_cookies_of_other_programs(other):
+    assert cookie_of({"HTTP_COOKIE": f"{other}; ours=session"}, "ours") == "session"
+    assert cookie_of({"HTTP_COOKIE": f"ours=session; {other}"}, "ours") == "session"
+    assert cookie_of({"HTTP_COOKIE": other}, "ours") == ""
+
+
+@asynchronous
 async def test_other_sites_cannot_send_forms_and_files_stay_in_their_folder(tmp_path):
     (tmp_path / "blobs").mkdir()
     (tmp_path / "secret.txt").write_text("secret")
@@ -202,7 +256,7 @@ async def test_other_sites_cannot_send_forms_and_files_stay_in_their_folder(tmp_
             browser.cookie = ""
             assert browser.ask("POST", "/refresh", body)["status"] == 403
             assert browser.ask("PUT", "/")["status"] == 405
-            assert browser.ask("POST", "/refresh", b"x", CONTENT_LENGTH=str(1 << 30))["status"] == 400
+            assert browser.ask("POST", "/refresh", b"x", CONTENT_LENGTH=str(1 << 30))["status"] == 413
             assert "a b.fits" in browser.page("/blobfolder")
             answer = browser.ask("GET", "/blobs/a%20b.fits")
             assert answer["body"] == b"picture"
@@ -219,6 +273,107 @@ async def test_other_sites_cannot_send_forms_and_files_stay_in_their_folder(tmp_
         await asyncio.to_thread(visit)
 
 
+def multipart(*parts, boundary="b"):
+    """A form with files: a head and a content each."""
+    pieces = [f"--{boundary}\r\n{head}\r\n\r\n".encode() + content + b"\r\n" for head, content in parts]
+    return b"".join(pieces) + f"--{boundary}--\r\n".encode()
+
+
+def form_of(body, length=None, kind="multipart/form-data; boundary=b", **more):
+    environ = {"CONTENT_TYPE": kind, "wsgi.input": io.BytesIO(body), **more}
+    if length is not None:
+        environ["CONTENT_LENGTH"] = length
+    return read_form(environ)
+
+
+class Endless(io.RawIOBase):
+    """Bytes without end; counts what is taken."""
+
+    taken = 0
+
+    def read(self, size=-1):
+        assert size > 0
+        self.taken += size
+        return b"x" * size
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/x-www-form-urlencoded"])
+def test_no_more_is_read_of_a_form_than_is_accepted_whatever_its_length_is_said_to_be(kind):
+    most = forms.UPLOAD if "multipart" in kind else forms.BODY
+    for length in (str(most + 1), "9" * 5000, ""):
+        endless = Endless()
+        with pytest.raises(TooLarge, match=f"may have {most >> 20} MiB"):
+            form_of(b"", length, kind, **{"wsgi.input": endless, "wsgi.input_terminated": True})
+        assert endless.taken <= (0 if length else most + 1)
+    for length in ("-1", "1e3", "x", "\u0663", "0x10"):
+        with pytest.raises(BadForm, match="is not a length"):
+            form_of(b"", length, kind)
+
+
+def test_a_form_without_a_length_is_read_to_its_end_if_the_server_knows_it():
+    body = multipart(('Content-Disposition: form-data; name="x"', b"1"))
+    assert form_of(body, **{"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}).fields == {"x": "1"}
+    with pytest.raises(BadForm, match="does not say where"):
+        form_of(body, HTTP_TRANSFER_ENCODING="chunked")
+    with pytest.raises(BadForm, match="too early"):
+        form_of(body, str(len(body) + 1))
+
+    class Lost(io.RawIOBase):
+        def read(self, size=-1):
+            raise ConnectionResetError("by peer")
+
+    with pytest.raises(BadForm, match="did not arrive: by peer"):
+        form_of(body, "9", **{"wsgi.input": Lost()})
+
+
+def test_parts_of_a_form_as_browsers_send_them():
+    data = bytes(range(256)) * 5 + b"\r\n--a\r\n--\r\n"
+    body = multipart(
+        ('Content-Disposition: form-data; name="token"', b"t"),
+        (
+            'content-disposition: form-data; name="m.a %22\u00e9"; filename="x\\\u00fc;y.fits"\r\nContent-Type: x/y',
+            data,
+        ),
+        ("Content-Disposition: form-data; name=empty; filename=", b""),
+        ('Content-Disposition: form-data; filename="f"; name="order"', b""),
+    )
+    for before in (b"", b"\r\n", b"for old readers\r\n"):
+        found = form_of(before + body, str(len(before + body)))
+        assert found.fields == {"token": "t", "empty": ""}
+        assert found.files == {'m.a "\u00e9': Upload("x\\\u00fc;y.fits", data), "order": Upload("f", b"")}
+    assert form_of(b"--b--", "5") == Form({}, {})
+    assert form_of(b"--a b--", "7", 'multipart/form-data; boundary="a b"') == Form({}, {})
+
+
+NAMED = "Content-Disposition: form-data; name=x"
+NESTED = "".join(f"--b{n}\r\n{NAMED}\r\nContent-Type: multipart/mixed; boundary=b{n + 1}\r\n\r\n" for n in range(3000))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        NESTED.replace("--b0", "--b", 1).encode(),
+        b"--b\r\n" + b"\n" * (8 << 20),
+        b"--b\r\n" + b"A: b\r\n" * 500_000,
+        multipart(*[(NAMED, b"1")] * 100_000),
+        multipart(("Content-Disposition: form-data; name=" + "((" * 2000, b"")) * 1000,
+        multipart(("X: y", b"")),
+        b"--b\r\n" + NAMED.encode() + b"\r\n\r\nno end",
+        b"x",
+        b"",
+        b"\r\n--b",
+    ],
+    ids=["nested", "lines", "heads", "many", "brackets", "nameless", "endless", "other", "empty", "cut"],
+)
+def test_a_form_that_is_meant_to_hold_up_the_page_is_refused_at_once(body):
+    begin = time.process_time()
+    try:
+        form_of(body, str(len(body)))
+    except BadForm:
+        pass
+    assert time.process_time() - begin < 0.5
+
+
 @asynchronous
 async def test_a_password(tmp_path):
     assert check_password("p", hashlib.sha512(b"p").hexdigest())
@@ -231,7 +386,7 @@ async def test_a_password(tmp_path):
             token, before = browser.token("/obs/"), browser.cookie
             assert browser.post("/obs/refresh", token=token)["status"] == 403
             upload = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "wsgi.input": NotRead()}
-            for path, status in (("submit?d=D&p=P", 403), ("login", 400)):
+            for path, status in (("submit?d=D&p=P", 403), ("login", 413)):
                 assert browser.ask("POST", f"/obs/{path}", bytes(2 << 20), **upload)["status"] == status
             begin = time.monotonic()
             assert "not+the+password" in browser.post("/obs/login", token=token, password="x")["headers"]["Location"]
@@ -290,6 +445,15 @@ async def test_a_file_that_goes_while_they_are_listed_is_left_out(tmp_path, monk
 
 
 @asynchronous
+async def test_a_folder_that_is_gone_is_not_taken_for_redis(tmp_path):
+    async with redis_running() as redis:
+        browser = Browser(indiwsgi.make_wsgi_app(redis.server, blob_folder=tmp_path / "blobs"))
+        (tmp_path / "blobs").rmdir()
+        answer = await asyncio.to_thread(browser.ask, "GET", "/blobfolder")
+        assert (answer["status"], b"folder" in answer["body"]) == (503, True)
+
+
+@asynchronous
 async def test_redis_away_is_told(tmp_path):
     server = indiredis.redis_server("127.0.0.1", free_port())
     browser = Browser(indiwsgi.make_wsgi_app(server))
@@ -330,6 +494,18 @@ async def test_the_module_as_a_program(tmp_path):
             writer.write(b"GET / HTTP/1.0\r\n\r\n")
             assert html.escape("Dev <1>") in (await reader.read()).decode()
             writer.close()
+            for length in ("Content-Length: 67108865", "Transfer-Encoding: chunked"):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                kind = "Content-Type: multipart/form-data; boundary=b"
+                writer.write(f"POST /submit HTTP/1.1\r\nHost: localhost\r\n{kind}\r\n{length}\r\n\r\n".encode())
+                if "chunked" in length:
+                    writer.write(b"4100000\r\n" + b"x" * 0x4100000)
+                answer = b""
+                with contextlib.suppress(ConnectionError):
+                    while piece := await reader.read(1000):
+                        answer += piece
+                assert b" 413 " in answer
+                writer.close()
             program.interrupt()
             assert await program.wait() == 0
         assert os.path.isdir(tmp_path / "blobs")
