@@ -30,7 +30,7 @@ RULES = {"OneOfMany": "one of", "AtMostOne": "at most one of", "AnyOfMany": "any
 HEAD = """\
 # Standard properties
 
-KStars, PHD2, CCDciel and other clients know an instrument by the names of its properties. This page lists the
+KStars, PHD2, CCDciel and other clients recognise an instrument by the names of its properties. This page lists the
 properties of libindi, version 2.2. It is made from the table in `indipydriver.standard`, from
 which [instruments](../how-to/instruments.md) are made too.
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.unit.test_import_contracts import IO_MODULES, NOT_EVERYWHERE, ROOT, Import, collect, is_within
+from tests.unit.test_import_contracts import NOT_EVERYWHERE, ROOT, Import, collect, does_io, is_within
 
 # What companions may know of the core: its public names, the way of frames, and its read-only mapping.
 CORE = ("indipydriver.protocol", "indipydriver.transport", "indipydriver.errors", "indipydriver.fixed")
@@ -74,7 +74,7 @@ LAYERS = {
     "indiredis": (
         "errors servers keys numbers inbox",
         "records logs requests feed",
-        "plan blobfolder connection sources tools",
+        "plan blobfolder connection sources tools answering",
         "store",
         "commands fromindi toindi",
         "run",
@@ -113,11 +113,16 @@ EXTRAS = {
 }
 # What stands on the client library knows no frame, no message and no link: its names, its model, its addresses.
 ON_THE_CLIENT = {
-    "indipyterm": ("indipyclient.model", "indipyclient.addresses", "indipyclient.images", "indipyclient.cli.main"),
+    "indipyterm": (
+        *("indipyclient.model", "indipyclient.addresses", "indipyclient.images", "indipyclient.blobs"),
+        "indipyclient.cli.main",
+    ),
     "indipyweb": ("indipyclient.model", "indipyclient.addresses", "indipyclient.images", "indipyclient.blobs"),
 }
 # Puts an INDI server and the web into one process, on the public names of the server.
 SERVES = "indipyweb.serving"
+# Asks the system what a browser has taken, as links do.
+ASKS = ("indipyweb.connections", "indipydriver.transport.sockets")
 # What a companion may know of another one.  Packages of others are imported by `indiredis.errors.need` alone.
 USES = {"indiredis": ("indipyclient",), "indimqttredis": ("indiredis",)}
 # The command opens the terminal client where that is installed.
@@ -180,7 +185,7 @@ def broken(sources: dict[str, str], imports: list[Import]) -> list[str]:
             if item.target != root and not is_within(item.target, *ON_THE_CLIENT[package]):
                 faults.append(f"{item}, which is not public")
             continue
-        if item.importer == SERVES and item.target == "indipyserver":
+        if (item.importer == SERVES and item.target == "indipyserver") or (item.importer, item.target) == ASKS:
             continue
         if package in ON_THE_CLIENT and root in PUBLIC:
             faults.append(f"{item}; it knows the model only")
@@ -194,7 +199,7 @@ def broken(sources: dict[str, str], imports: list[Import]) -> list[str]:
             faults.append(f"{item}, which is not public")
         if root in NOT_EVERYWHERE and not (item.in_function or item.guarded):
             faults.append(f"{item}, which not every platform has")
-        if is_within(item.importer, *SANS_IO) and root in IO_MODULES | {"indipyserver"}:
+        if is_within(item.importer, *SANS_IO) and (does_io(item.target) or root == "indipyserver"):
             faults.append(f"{item}; this part does no I/O")
         if root == package:
             here, there = height(package, item.importer), height(package, item.target)

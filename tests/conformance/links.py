@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from indipydriver.protocol.frame import Batch, Frame, address
 from indipydriver.protocol.framer import Framer, Limits
 from indipydriver.transport.attached import PassingLink
-from indipydriver.transport.descriptor import DescriptorLink, tune_socket
+from indipydriver.transport.descriptor import DescriptorLink
 from indipydriver.transport.link import Link
 from indipydriver.transport.memory import memory_pair
+from indipydriver.transport.sockets import tune_socket
 from indipydriver.transport.stdio import ThreadLink, open_stdio
 from indipydriver.transport.stream import StreamLink
 from tests.support.certificates import certificates, trusting

@@ -51,6 +51,31 @@ def text_of(size: int, **extra: str) -> bytes:
     return head + b"x" * (size - len(head) - len(tail)) + tail
 
 
+# Web pages
+
+COMMAND = b"<newTextVector device='A' name='name'><oneText name='t'>by a web page</oneText></newTextVector>"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"POST / HTTP/1.1\r\nHost: localhost:7624\r\nContent-Type: text/plain\r\nContent-Length: 95\r\n\r\n",
+        b"GET /?",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32),  # a session ticket may be of any content
+    ],
+    ids=["form", "address", "ticket"],
+)
+@asynchronous
+async def test_no_web_page_commands_a_device_through_a_browser(start):
+    driver = echo_driver("A")
+    async with running_server(driver, client_limits=Limits()) as server:
+        async with IndiClient(server.port) as browser:
+            await browser.send(start + COMMAND)
+            await asyncio.wait_for(browser.closed.wait(), 5)
+        assert not driver.executed
+        await still_served(server.port)
+
+
 # Entities
 
 BOMBS: list[tuple[bytes, list[str]]] = [  # and what texts the driver gets

@@ -81,7 +81,7 @@ async def test_what_is_wrong_with_one_connection_does_not_hold_up_the_next(name)
 @pytest.mark.parametrize("name", ["EMFILE", "ENFILE", "ENOMEM", "EIO", "EINVAL"])
 @asynchronous
 async def test_what_would_go_wrong_again_is_tried_again_later_and_costs_no_time_meanwhile(name, monkeypatch, caplog):
-    monkeypatch.setattr(listener, "_PAUSE", 0.2)
+    monkeypatch.setattr(listener, "_ACCEPT_PAUSE", 0.2)
     sock = failing(getattr(errno, name), getattr(errno, name))
     async with listening(sock) as (address, links):
         with socket.create_connection(address):

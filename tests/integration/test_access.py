@@ -71,7 +71,10 @@ async def test_tls_with_client_certificates_a_plain_listener_a_read_only_one_and
         (["--tls-cert", "/nowhere.pem"], "cannot be read"),
         (["--tls-cert", __file__], "holds no certificate"),
         (["--listen", "tls://localhost:1"], "needs --tls-cert"),
-        (["--listen", "localhost"], "is not a port"),
+        (["--listen", "localhost"], "where to listen is written HOST:PORT"),
+        (["--listen", ":7624"], "where to listen is written HOST:PORT"),
+        (["--listen", "localhost:"], "is not a port"),
+        (["--listen", "::1"], "in brackets, [ADDRESS]:PORT"),
         (["--listen", "localhost:1,write-only"], "neither read-only nor device="),
     ],
 )

@@ -174,15 +174,16 @@ async def test_what_moves_and_what_cools_goes_on_to_where_it_was_told_to_go(tmp_
     assert {name for (_, name), _ in report.spared} == {"POSITION", "CCD_TEMPERATURE"}
 
 
-@asynchronous
-async def test_a_python_driver_that_swallows_its_cancellation_is_reported(tmp_path):
-    word = python_driver(
+def stubborn_driver(tmp_path):
+    """A Python driver that swallows its cancellation, and notes that it runs."""
+    return python_driver(
         tmp_path,
-        """
-        import asyncio
+        f"""
+        import asyncio, pathlib
         class Driver(ipd.IPyDriver):
             shutdown_grace = 0.1
             async def hardware(self):
+                pathlib.Path({str(tmp_path / "runs")!r}).touch()
                 while True:
                     try:
                         await asyncio.Event().wait()
@@ -193,9 +194,45 @@ async def test_a_python_driver_that_swallows_its_cancellation_is_reported(tmp_pa
             return Driver(ipd.Device("D", [ipd.TextVector("NOTE", "Note", "Main", "ro", "Ok", members)]))
         """,
     )
+
+
+@asynchronous
+async def test_a_python_driver_that_swallows_its_cancellation_is_reported(tmp_path):
+    word = stubborn_driver(tmp_path)
     result = await run(*COMMAND, word, "--json", "--timeout", "0.5", cwd=ROOT)
     assert result.returncode == 1
     assert "ignores-end" in {finding["code"] for finding in json.loads(result.stdout)["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ("asyncio.create_task(asyncio.to_thread(time.sleep, 60))", "sleep(); ending without it"),
+        ("fork.Process(target=time.sleep, args=(60,))", "; ending it"),
+    ],
+    ids=["thread", "process"],
+)
+@asynchronous
+async def test_it_ends_though_the_driver_has_left_something_that_does_not(tmp_path, start, told):
+    word = python_driver(
+        tmp_path,
+        f"""
+        import asyncio, multiprocessing, time
+        fork = multiprocessing.get_context("fork")
+        class Driver(ipd.IPyDriver):
+            async def hardware(self):
+                self.left = {start}
+                if hasattr(self.left, "start"):
+                    self.left.start()
+        def make_driver():
+            members = [ipd.TextMember("NOTE", membervalue="x")]
+            return Driver(ipd.Device("D", [ipd.TextVector("NOTE", "Note", "Main", "ro", "Ok", members)]))
+        """,
+    )
+    result = await run(*COMMAND, word, "--json", "--timeout", "0.5", cwd=ROOT, timeout=40)
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["devices"] == {"D": 1}
+    assert told in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -232,7 +269,7 @@ async def test_the_command_reports_in_json():
     [
         (("--check", "no_such_program"), "there is no program 'no_such_program'"),
         (("--check", "examples/led.py:make_driver", "another"), "takes one DRIVER"),
-        (("--json",), "go with --check"),
+        (("--json",), "are for --check"),
         (("--check", "x", "--timeout", "0"), "not a number of seconds"),
     ],
 )
@@ -277,6 +314,15 @@ async def test_a_signal_ends_the_check_and_the_driver(number, status, deaf, tmp_
         program.signal(number)
         assert await program.wait() == status
         assert gone(driver)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=lambda x: str(int(x)))
+@asynchronous
+async def test_one_signal_ends_the_check_of_a_driver_that_swallows_its_cancellation(number, status, tmp_path):
+    with started(*COMMAND, stubborn_driver(tmp_path), cwd=ROOT) as program:
+        await eventually((tmp_path / "runs").exists, timeout=30)
+        program.signal(number)
+        assert await program.wait() == status
 
 
 def deaf_program(tmp_path):

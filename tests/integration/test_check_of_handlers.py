@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from indipyserver.check import Severity, check
+from indipyserver.check import CannotRun, Severity, check
 from indipyserver.cli.main import main
 from tests.support import asynchronous
 
@@ -45,6 +45,58 @@ async def test_a_handler_that_raises_is_an_error_with_its_line(tmp_path):
         r"OSError: the port is gone \(raising_driver\.py:7 in rxevent: raise", found["handler-failed"].seen
     )
     assert "the driver failed: OSError: the port is gone" in found["same-value-refused"].seen
+
+
+@asynchronous
+async def test_a_loop_that_raises_is_an_error_with_its_line(tmp_path):
+    found = await findings(
+        tmp_path,
+        "loop_driver",
+        """
+        async def hardware(self):
+            raise OSError("the port is gone")
+        """,
+    )
+    assert "OSError: the port is gone (loop_driver.py:7 in hardware: raise" in found["ended-early"].seen
+
+
+@asynchronous
+async def test_two_drivers_with_one_name_cannot_be_checked_as_they_cannot_be_served(tmp_path):
+    path = tmp_path / "twin_drivers.py"
+    path.write_text(
+        "import indipydriver as ipd\n\n"
+        "def make_drivers():\n    return [ipd.IPyDriver(ipd.Device('D', [])) for _ in range(2)]\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(CannotRun, match="returned two drivers that have a device named 'D'"):
+        await check(f"{path}:make_drivers")
+
+
+@asynchronous
+async def test_slips_in_a_class_are_warnings(tmp_path):
+    found = await findings(
+        tmp_path,
+        "slipping_driver",
+        """
+        async def rxEvent(self, event):
+            pass
+
+        def expect_run(self):
+            pass
+        """,
+    )
+    assert found["slip"].severity is Severity.WARNING
+    assert "the name of the handler is rxevent" in found["slip"].seen
+    assert "expect_run replaces" in found["slip"].seen
+
+
+def test_slips_are_told_without_v(tmp_path, capfd):
+    path = tmp_path / "silent_driver.py"
+    path.write_text(DRIVER.format(body="    async def rxEvent(self, event):\n        pass"), encoding="utf-8")
+    assert main(["--check", f"{path}:make_driver", "--timeout", "1"]) == 1
+    out, err = capfd.readouterr()
+    assert "rxEvent" in out
+    assert err == ""
 
 
 @asynchronous
@@ -129,7 +181,10 @@ def make_driver():
     [
         ("def poll(self): ...", r"^Mine\.poll of D failed: TypeError: Mine\.poll: a coroutine is needed, not NoneType"),
         ("async def poll(self): self.position = int('')", r"ValueError: .* \(faulty_focuser\.py:7 in poll: async def"),
-        ("async def read_temperature(self): ...", "reading the hardware, of D failed: TypeError: type NoneType"),
+        (
+            "async def read_temperature(self): ...",
+            r"reading the hardware, of D failed: TypeError: read_temperature\(\) returned None",
+        ),
         ("async def connect(self): raise OSError('no port')", None),
         ("async def poll(self): raise TimeoutError('no answer')", None),
         ("async def poll(self): import json; json.loads('no answer')", None),
@@ -178,7 +233,7 @@ async def test_with_act_another_switch_of_a_choice_is_pressed(tmp_path):
         (["--check", "--json"], "--check needs a DRIVER"),
         (["--check", "--json", "one", "two"], "--check takes one DRIVER"),
         (["--check", "one", "--demo"], "--check takes one DRIVER"),
-        (["--timeout", "3", "one"], "--json, --act and --timeout go with --check"),
+        (["--timeout", "3", "one"], "--json, --act and --timeout are for --check"),
     ],
 )
 def test_its_arguments(argv, says, capsys):

@@ -97,7 +97,7 @@ async def test_all_addresses_of_a_server_count(monkeypatch):
 
 @asynchronous
 async def test_a_look_up_without_answer_keeps_neither_the_check_nor_the_end_of_the_process(monkeypatch):
-    monkeypatch.setattr(subjects, "_CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(subjects, "_SUBJECT_TIMEOUT", 0.2)
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(30) and [])
     try:

@@ -153,6 +153,14 @@ async def test_several_hosts_share_a_port():
 
 
 @asynchronous
+async def test_a_star_stands_for_all_interfaces_and_is_no_name_to_connect_to():
+    with server("--host", "*", LED) as program:
+        _, where, port, more = await start_line(program)
+    assert where == "all interfaces"
+    assert more.startswith(f"; to look at it: indipyclient watch -p {port}")
+
+
+@asynchronous
 async def test_max_clients():
     with server("--max-clients", "1", LED) as program:
         port = await port_of(program)
@@ -180,7 +188,7 @@ async def test_messages_of_drivers_are_kept(tmp_path, echo):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("missing", "there is no such directory"), ("a file", "it is no directory"), ("log", "")]
+    ("name", "says"), [("missing", "there is no such directory"), ("a file", "it is not a directory"), ("log", "")]
 )
 @asynchronous
 async def test_a_directory_for_messages_that_cannot_be_used_is_named_at_the_start(tmp_path, name, says):

@@ -192,6 +192,27 @@ async def test_a_driver_that_does_not_end_is_not_started_twice(path: str, monkey
 
 
 @asynchronous
+async def test_a_request_that_is_refused_late_holds_up_no_other(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[float] = []
+
+    async def refuse(source: object) -> None:
+        await asyncio.sleep(0.5)  # others have their turns
+        raise ValueError("it has taken its time")
+
+    async def note(self: object, took: float) -> None:
+        taken.append(took)
+
+    async with site(path, echo_driver("A")) as (server, control):
+        monkeypatch.setattr(door.ControlDoor, "take_turns", note)
+        monkeypatch.setattr(server.services, "restart", refuse)
+        with pytest.raises(ControlError, match="taken its time"):
+            await control.restart("A")
+        await control.drivers()
+    assert taken
+    assert max(taken) < 0.5
+
+
+@asynchronous
 async def test_a_driver_that_has_failed_says_why_and_is_started_again(path: str) -> None:
     async with site(path, Failing(echo_device("Cam"))) as (_, control):
         record = await until(control, 1, lambda each: each["state"] == "ended")
@@ -286,7 +307,7 @@ async def test_changes_are_followed(path: str, program: str) -> None:
 
 @asynchronous
 async def test_a_client_that_goes_at_once_is_not_there_for_ever(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "_SOON", 0.5)  # it comes and goes between two looks
+    monkeypatch.setattr(door, "_COLLECT_TIME", 0.5)  # it comes and goes between two looks
     async with site(path) as (server, control):
         async with IndiClient(server.port):
             await eventually(lambda: server.board.clients)
@@ -626,7 +647,7 @@ async def test_those_who_follow_keep_their_places(path: str, monkeypatch: pytest
 
 @asynchronous
 async def test_one_who_reads_nothing_costs_little_and_is_closed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "PATIENCE", 0.5)
+    monkeypatch.setattr(door, "ANSWER_PATIENCE", 0.5)
     async with site(path, echo_driver("A")) as (server, control):
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(path)
@@ -650,7 +671,7 @@ async def test_one_who_reads_nothing_costs_little_and_is_closed(path: str, monke
 async def test_one_who_follows_and_does_not_read_misses_events_and_is_told(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "MOST_EVENTS", 100_000)
+    monkeypatch.setattr(door, "MOST_EVENT_BYTES", 100_000)
     async with site(path) as (_, control):
         reader, writer = await asyncio.open_unix_connection(path, limit=1 << 20)
         writer.write(b'{"do": "follow", "log": true}\n')
@@ -685,7 +706,7 @@ async def test_one_who_follows_and_does_not_read_misses_events_and_is_told(
 async def test_an_event_that_is_larger_than_all_that_may_wait_silences_no_later_one(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "MOST_EVENTS", 500)
+    monkeypatch.setattr(door, "MOST_EVENT_BYTES", 500)
     async with site(path) as (_, control):
         events = control.follow(log=True)
         await anext(events)
@@ -817,7 +838,7 @@ async def test_the_same_driver_from_many_sides(path: str, program: str) -> None:
 async def test_a_server_ends_while_a_driver_is_being_stopped(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indipyserver.sources.exdriver.GRACE", 0.4)
+    monkeypatch.setattr("indipyserver.sources.exdriver.STOP_GRACE", 0.4)
     stubborn = tmp_path / "stubborn"
     stubborn.write_text(
         f"#!{sys.executable}\nimport signal, time\n"

@@ -104,6 +104,7 @@ async def test_nobody_there(tmp_path: Path) -> None:
     status, out, err = await ctl("--socket", path, "status")
     assert (status, out) == (3, "")
     assert err.startswith(f"no server can be controlled at {path}: No such file")
+    assert err.endswith("has it been started with --control?\n")
     assert err.count("\n") == 1
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(path)

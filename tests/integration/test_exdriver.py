@@ -169,7 +169,7 @@ async def test_a_driver_that_ends_is_deleted_with_a_reason_and_restarted(
     what: str, reason: str, pipes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its devices stayed on the screen, and it was not restarted."""
-    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 0.2)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "STOP_GRACE", 0.2)
     async with obeying(pipes=pipes) as (server, client, pid):
         await client.send(command(what))
         deleted = await client.expect(match("delProperty", device="Obedient", name=None))
@@ -231,7 +231,7 @@ async def test_snoopers_are_told_and_served_again() -> None:
 @asynchronous
 async def test_a_driver_that_stops_reading_is_declared_hung(pipes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waited for it grew without bound, and nobody was told."""
-    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 0.2)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "STOP_GRACE", 0.2)
     async with obeying(pipes=pipes, hang_time=0.4) as (server, client, pid), IndiClient(server.port) as flood:
         await client.send(command("hang"))
         await client.expect(match("setTextVector", values={"what": "hanging"}))
@@ -422,7 +422,7 @@ async def test_a_driver_that_snoops_on_itself_and_a_client_that_sets_it() -> Non
 @WAYS
 @asynchronous
 async def test_removing_leaves_no_process(args: tuple[str, ...], pipes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 0.2)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "STOP_GRACE", 0.2)
     async with obeying(*args, pipes=pipes) as (server, client, pid):
         await client.send(command("child"))
         child = int((await client.expect(match("setTextVector", name="do")))[0].text or "")
@@ -440,7 +440,7 @@ async def test_removing_leaves_no_process(args: tuple[str, ...], pipes: bool, mo
 @asynchronous
 async def test_shutdown_ends_living_dead_and_waiting_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead one made shutdown raise, so that clients and the listener were left."""
-    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 0.2)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "STOP_GRACE", 0.2)
     pids: list[int] = []
     async with obeying() as (server, client, pid):
         pids.append(pid)

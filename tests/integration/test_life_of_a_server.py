@@ -173,6 +173,65 @@ async def test_what_is_added_while_the_server_ends_is_kept_for_the_next_run():
         await client.expect(match("defTextVector", device="B"))
 
 
+class EndsOnce(ipd.IPyDriver):
+    """Its first run ends by itself, when it is told to; the later ones when the server ends them."""
+
+    def __init__(self, *devices: ipd.Device) -> None:
+        super().__init__(*devices)
+        self.shutdown_grace = 0.1
+        self.enough = asyncio.Event()
+        self.runs = 0
+
+    async def hardware(self) -> None:
+        self.runs += 1
+        await self.enough.wait()
+        self.enough.clear()
+        self.shutdown()
+
+
+@asynchronous
+async def test_a_driver_that_is_removed_as_it_ends_can_be_served_again():
+    """To be told to stop after its end would be the end of its next run."""
+    driver = EndsOnce(echo_device("A"))
+    async with running_server(driver, echo_driver("B")) as server:
+        await eventually(lambda: driver.runs == 1)
+        driver.enough.set()
+        await driver.stopped.wait()
+        await server.remove(driver)
+        server.add_driver(driver)
+        await eventually(lambda: driver.runs == 2)
+        assert not driver.stop
+
+
+@asynchronous
+async def test_a_driver_that_is_started_as_it_ends_is_started():
+    driver = EndsOnce(echo_device("A"))
+    async with running_server(driver, echo_driver("B")) as server:
+        await eventually(lambda: driver.runs == 1)
+        driver.enough.set()
+        await driver.stopped.wait()
+        server.services.resume(server._sources.find(driver))
+        await eventually(lambda: driver.runs == 2)
+        assert not driver.stop
+
+
+@pytest.mark.parametrize("turns", range(10))
+@asynchronous
+async def test_a_driver_that_ends_with_its_server_runs_again_with_it(turns):
+    driver = EndsOnce(echo_device("A"))
+    server = IPyServer(driver, host="127.0.0.1", port=0, shutdown_grace=1)
+    async with running(server):
+        await eventually(lambda: driver.runs == 1)
+        driver.enough.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    driver.enough.clear()
+    async with running(server):
+        await eventually(lambda: driver.runs == 2)
+        await asyncio.sleep(0)
+        assert not driver.stop
+
+
 @asynchronous
 async def test_whoever_removes_a_driver_may_be_cancelled():
     driver = Stubborn(ipd.Device("A", []))
@@ -234,6 +293,42 @@ async def test_when_the_last_driver_ends_another_may_be_added_or_it_may_fail(cap
             await eventually(lambda: "no more drivers" in caplog.text)
             await client.settle()
     assert calls == ["deserted"] * 2
+
+
+class Careful(ipd.IPyDriver):
+    """When it is told to end, its hardware takes until it may."""
+
+    async def hardware(self) -> None:
+        self.may_end = asyncio.Event()
+        await self.shutdownrequested.wait()
+        await self.may_end.wait()
+
+
+@pytest.mark.parametrize("starts_again", [True, False])
+@asynchronous
+async def test_one_that_restarts_while_all_others_end_counts_as_left(starts_again):
+    calls: list[str] = []
+    first, slow = echo_driver("A"), Careful(echo_device("B"))
+    async with running_server(first, slow) as server:
+        server.on_deserted = lambda: calls.append("deserted")
+        restarting = asyncio.create_task(server.services.restart(server._sources.find(slow)))
+        await slow.shutdownrequested.wait()
+        first.shutdown()
+        await eventually(lambda: not server._sources.is_active(server._sources.find(first)))
+        assert calls == []
+        if starts_again:
+            slow.may_end.set()
+            await restarting
+            assert calls == []
+            slow.shutdown()
+            await asyncio.sleep(0)
+            slow.may_end.set()
+            await eventually(lambda: calls == ["deserted"])
+        else:
+            restarting.cancel()
+            await asyncio.wait([restarting])
+            assert calls == ["deserted"]
+            slow.may_end.set()
 
 
 @asynchronous

@@ -46,7 +46,7 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     path = tmp_path / "led.py"
     path.write_text("mine")
     assert main(["--new", "focuser", str(path)]) == 2
-    assert capsys.readouterr().err == f"{path} is there already\n"
+    assert capsys.readouterr().err == f"{path} exists already\n"
     assert path.read_text() == "mine"
     assert [file.name for file in tmp_path.iterdir()] == ["led.py"]
 
@@ -57,7 +57,7 @@ def test_nothing_is_overwritten(tmp_path, capsys):
         (["--new", "telescope", "x.py"], "'telescope' must be one of focuser"),
         (["--new", "focuser", "my-focuser.py"], "must be a name such as my_focuser.py"),
         (["--new", "focuser", "focuser"], "must be a name such as my_focuser.py"),
-        (["--new", "focuser", "x.py", "indi_x"], "give it no DRIVER"),
+        (["--new", "focuser", "x.py", "indi_x"], "it takes no DRIVER"),
         *((["--new", "focuser", f"{name}.py"], "must be a name such as") for name in ("class", "None", "caf\u00e9")),
         *(
             (["--new", "focuser", f"{name}.py"], f"would hide the module {name!r}")

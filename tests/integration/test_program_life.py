@@ -40,7 +40,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only th
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 0.2)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "STOP_GRACE", 0.2)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ async def test_who_ends_a_program_again_after_a_cancellation_waits_no_longer_tha
 async def test_a_program_that_is_being_ended_because_it_hangs_is_removed_at_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 60)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "STOP_GRACE", 60)
     async with running_server() as server:
         part = stubborn(server)
         async with seen_by_client(server) as client:

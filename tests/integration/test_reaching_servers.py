@@ -313,6 +313,20 @@ async def test_whatever_the_name_of_a_server_the_failure_is_told_once_and_tried_
         await answers(client, "A")
 
 
+@asynchronous
+async def test_a_failure_without_a_text_has_the_name_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio raises such a one when the other end leaves within the TLS handshake."""
+
+    async def leave(*_args: object, **_options: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(indipyserver.sources.remote, "connect", leave)
+    async with running_server(echo_driver("A")) as server, IndiClient(server.port) as client:
+        await client.get_properties()
+        part = server.add_remote("localhost", 7624)
+        await client.expect(match("message", message=f"Connection failed on {part.where}: ConnectionResetError"))
+
+
 @pytest.mark.parametrize(
     ("host", "port"),
     [

@@ -121,6 +121,8 @@ async def test_a_call_that_does_not_return_is_named(tmp_path):
 async def test_in_a_notebook_it_says_what_to_do():
     with pytest.raises(RuntimeError, match=r"await server\.asyncrun\(\)"):
         IPyServer(ipd.IPyDriver(ipd.Device("LED", [])), port=0).run()
+    with pytest.raises(RuntimeError, match=r"await IPyServer\(driver\)\.asyncrun\(\)"):
+        ipd.IPyDriver(ipd.Device("LED", [])).run()
 
 
 @asynchronous

@@ -161,7 +161,7 @@ async def test_a_driver_that_is_refused_has_stopped_and_keeps_nothing() -> None:
             await driver.stopped.wait()
         assert driver.stop
         message = await client.expect(match("message"))
-        assert "'E' is already there" in (message.get("message") or "")
+        assert "'E' already exists" in (message.get("message") or "")
         await server.remove(refused)
         await server.remove(part)
         await client.expect(match("delProperty", device="E"))
@@ -260,7 +260,7 @@ async def test_a_program_that_is_cut_off_for_what_it_sends_ends_the_command_when
 async def test_the_last_lines_of_a_flood_are_logged_though_the_program_has_ended(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(indipyserver.sources.exdriver, "GRACE", 1.0)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "STOP_GRACE", 1.0)
     program = (
         "import os\nfor n in range(50): os.write(2, b'retrying\\n' * 1000)\nos.write(2, b'cannot find the camera\\n')"
     )

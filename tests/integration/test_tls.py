@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import ssl
 import subprocess
 import threading
@@ -220,6 +221,24 @@ async def test_one_warning_when_it_is_open_to_others_without_tls(host, warnings,
     found = [r.getMessage() for r in caplog.records if "without encryption" in r.getMessage()]
     assert len(found) == warnings
     assert all("0.0.0.0 port" in text and "command every device" in text for text in found)
+
+
+@pytest.mark.parametrize(
+    ("read_only", "devices", "may"),
+    [
+        (False, None, "command every device"),
+        (True, None, "watch every device"),
+        (True, "Dew*", r"watch the devices Dew\*"),
+        (False, ["B", "A*"], r"command the devices A\*, B"),
+    ],
+)
+@asynchronous
+async def test_the_warning_knows_the_rights(read_only, devices, may, caplog):
+    server = IPyServer(host="127.0.0.1", port=0)
+    server.add_listener("0.0.0.0", 0, read_only=read_only, devices=devices)
+    async with running(server):
+        pass
+    assert re.search(f"connects can {may};", caplog.text)
 
 
 @asynchronous

@@ -6,7 +6,9 @@ import os
 import re
 import socket
 import stat
+import struct
 import sys
+import threading
 import uuid
 
 import pytest
@@ -16,6 +18,7 @@ from indipyserver.clients import acceptor as listener
 from indipyserver.clients.sockets import bind_unix
 from tests.support import ROOT, IndiClient, asynchronous, eventually, match, new_vector, running_server, started
 from tests.support.client import parse
+from tests.support.drivers import echo_driver
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="abstract names and SO_PEERCRED are Linux's")
 
@@ -229,3 +232,103 @@ async def test_not_wanted():
     with started(*COMMAND, "--no-unix-socket", "-v", "examples.led:make_driver", cwd=ROOT) as program:
         await port_of(program)
         assert "local socket" not in program.stderr()
+
+
+def send_lingering_descriptor(listening: socket.socket, name: str, seconds: int) -> None:
+    """Connect, leave a descriptor there whose closing takes this long, and go.
+
+    A server in the same event loop closes it last, because it comes to read only afterwards.
+    """
+    target = socket.create_connection(listening.getsockname())
+    target.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:  # until nothing more fits in, and nobody reads
+            target.send(bytes(1 << 16))
+    target.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect("\0" + name)
+        socket.send_fds(client, [b"x"], [target.fileno()])
+        os.close(target.detach())
+
+
+async def is_served(server):
+    async with IndiClient(server.port) as client:
+        await client.get_properties()
+        await client.expect(match("defSwitchVector"))
+
+
+def closing():
+    return [thread for thread in threading.enumerate() if thread.name == "closing"]
+
+
+@asynchronous
+async def test_what_a_refused_user_has_sent_holds_up_nobody(name, monkeypatch):
+    monkeypatch.setattr(listener, "at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with running_server(led(), unix_socket=name) as server:
+            send_lingering_descriptor(listening, name, 20)
+            await eventually(closing)
+            await is_served(server)
+            async with connected("\0" + name) as (reader, _):  # another is accepted, and refused as well
+                assert await reader.read() == b""
+            assert closing()
+
+
+@asynchronous
+async def test_what_another_user_has_sent_holds_up_nobody_although_all_are_served(name, monkeypatch):
+    monkeypatch.setattr(listener, "at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
+    others = closing()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with running_server(led(), unix_socket=name, unix_any_user=True) as server:
+            send_lingering_descriptor(listening, name, 20)
+            await eventually(lambda: set(closing()) - set(others))
+            await is_served(server)
+            async with connected("\0" + name) as (reader, writer):
+                writer.write(b"<getProperties version='1.7'/>")
+                assert (await received(reader, 1))[0].tag == "defSwitchVector"
+            assert set(closing()) - set(others)
+
+
+@pytest.mark.parametrize("count", [1, 16])
+@asynchronous
+async def test_another_user_may_attach_blobs_in_memory_files(name, count, monkeypatch):
+    monkeypatch.setattr(listener, "at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
+    driver = echo_driver("A")
+
+    def send() -> None:
+        with socket.socket(socket.AF_UNIX) as client, open(os.memfd_create("blob"), "wb") as file:
+            file.write(b"image")
+            file.flush()
+            client.connect("\0" + name)
+            one = b"<oneBLOB name='b' size='5' format='.x' attached='true'/>"
+            command = b"<newBLOBVector device='A' name='image'>%s</newBLOBVector>" % (one * count)
+            socket.send_fds(client, [b"<getProperties version='1.7' device='B'/>" + command], [file.fileno()] * count)
+
+    async with running_server(driver, unix_socket=name, unix_any_user=True):
+        await asyncio.to_thread(send)
+        await eventually(lambda: driver.executed)
+    assert driver.executed == [("A", "image", {"b": "b'image'"})]
+
+
+@asynchronous
+async def test_refused_users_occupy_few_threads_and_nobody_waits_on_tcp(name, monkeypatch):
+    monkeypatch.setattr(listener, "at_the_other_end", lambda sock: (4711, os.geteuid() + 1))
+    monkeypatch.setattr(listener, "_MOST_CLOSING", 2)
+    others = closing()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with running_server(led(), unix_socket=name) as server:
+            for _ in range(4):
+                send_lingering_descriptor(listening, name, 1)
+                await is_served(server)
+                assert len(set(closing()) - set(others)) <= 2
+            async with connected("\0" + name) as (reader, _):  # it waits for the others, and is refused then
+                assert await reader.read() == b""
+
+
+def test_users_have_numbers_beyond_two_thousand_million(name):
+    class Sock(socket.socket):
+        def getsockopt(self, *_):
+            return struct.pack("iII", 7, 2**32 - 5, 2**32 - 5)
+
+    with Sock(socket.AF_UNIX) as sock:
+        assert listener.at_the_other_end(sock) == (7, 2**32 - 5)

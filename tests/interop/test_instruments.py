@@ -13,7 +13,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from indipydriver.instruments import InstrumentDriver
-from indipydriver.instruments.simulators import CCDSimulator, FilterSimulator, FocuserSimulator, TelescopeSimulator
+from indipydriver.instruments.simulators import (
+    CCDSimulator,
+    FilterSimulator,
+    FocuserSimulator,
+    RotatorSimulator,
+    TelescopeSimulator,
+)
 from indipydriver.instruments.sky import sexagesimal, to_j2000
 from indipyserver import IPyServer
 from tests.support import IndiClient, asynchronous, eventually, match, new_vector, require, running_server
@@ -98,6 +104,28 @@ async def test_we_read_what_libindi_has_saved_and_keep_all_of_it(home: Path) -> 
     async with session(home, None, "indi_simulator_focus") as (_, client):
         await press(client, FOCUSER, "CONFIG_PROCESS", "CONFIG_LOAD")
         await comes(client, "setNumberVector", FOCUSER, "FOCUS_MAX", values={"FOCUS_MAX_VALUE": "61000"})
+
+
+ROTATOR, REVERSE = "Rotator Simulator", "ROTATOR_REVERSE"
+
+
+@asynchronous
+async def test_what_libindi_has_saved_counts_as_soon_as_we_are_connected(home: Path) -> None:
+    """And the reverse: what we save when we are told to, libindi loads."""
+    async with session(home, None, "indi_simulator_rotator") as (_, client):
+        await press(client, ROTATOR, REVERSE, "INDI_ENABLED")
+        await press(client, ROTATOR, "CONFIG_PROCESS", "CONFIG_SAVE")
+    rotator = RotatorSimulator()
+    async with session(home, InstrumentDriver(rotator)) as (_, client):
+        await comes(client, "setSwitchVector", ROTATOR, REVERSE, state="Ok", values={"INDI_ENABLED": "On"})
+        assert rotator.reversed
+        await client.send(new_vector("Switch", ROTATOR, "CONNECTION", DISCONNECT="On"))
+        await comes(client, "delProperty", ROTATOR, REVERSE)
+        await press(client, ROTATOR, "CONFIG_PROCESS", "CONFIG_SAVE")
+    async with session(home, None, "indi_simulator_rotator") as (_, client):
+        client.received.clear()
+        await press(client, ROTATOR, "CONFIG_PROCESS", "CONFIG_LOAD")
+        await comes(client, "setSwitchVector", ROTATOR, REVERSE, state="Ok", values={"INDI_ENABLED": "On"})
 
 
 async def picture(client: IndiClient, device: str) -> bytes:

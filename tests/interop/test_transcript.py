@@ -78,9 +78,9 @@ STEPS = [
 # Reasons, in the words of docs/reference/compliance.md.
 REASONS = {
     "answers": "Definitions go to those who miss them",
-    "property": "A client of one property hears what happens to its device",
+    "property": "A client of one property is told what happens to its device",
     "only": "`Only` concerns the device it was sent for",
-    "again": "Who comes back from `Only` is given what it has missed",
+    "again": "A client that leaves the mode `Only` is given what it has missed",
     "unknown": "Unknown elements are dropped",
     "forged": "A client cannot speak for a device",
     "undefined": "A definition comes before any update",

@@ -18,7 +18,7 @@ from indipydriver.runtime.eventqueues import EventQueues, Job, Key, Kind
 from indipydriver.testing import run
 
 MAY_MISS = {Kind.DEFINITION, Kind.UPDATE, Kind.FRAME, Kind.MESSAGE}
-LIMITS = {"MAX_WAITING": 4, "MAX_STREAM_BYTES": 250, "MAX_NEWS_BYTES": 900, "MAX_HELD_BYTES": 50_000}
+LIMITS = {"MAX_EVENTS": 4, "MAX_STREAM_BYTES": 250, "MAX_NEWS_BYTES": 900, "MAX_HELD_BYTES": 50_000}
 
 VALUES = [Kind.UPDATE] * 6 + [Kind.DEFINITION, Kind.EXPOSURE, Kind.FRAME, Kind.FRAME, Kind.DELETION]
 values = st.tuples(st.sampled_from(VALUES), st.sampled_from("AAB"), st.sampled_from("ppq"))

@@ -128,6 +128,6 @@ def test_whoever_asks_is_shown_everything_that_its_server_has(
     for client in clients:
         router = network.routers[network.homes[client]]
         shown = {(frame.device, frame.name) for frame in network.inboxes[client] if frame.tag.verb is Verb.DEF}
-        there = {(device, name) for device, name, _ in router.devices.defined(None, None)}
+        there = {(device, name) for device, properties in router.devices.defined(None, None) for name in properties}
         note(f"{client.label} at {network.homes[client]}")
         assert there <= shown

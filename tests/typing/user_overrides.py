@@ -1,6 +1,6 @@
 """Ways to write rxevent and snoopevent, each of which has to satisfy strict type checkers."""
 
-from typing import assert_never
+from typing import Any, assert_never
 
 import indipydriver as ipd
 from indipydriver.events import Event, RxEvent, SnoopedEvent, SnoopEvent, newVector
@@ -49,5 +49,22 @@ class TakesCommands(ipd.IPyDriver):
         event.vector["X"] = event["X"]
 
 
-server = IPyServer(TakesAll(), TakesOneClass(), TakesBaseClasses(), TakesCommands())
+class TakesTwoClasses(ipd.IPyDriver):
+    async def rxevent(self, event: ipd.newSwitchVector | ipd.newTextVector) -> None:
+        event.vector.update(event)
+
+    async def snoopevent(self, event: ipd.setSwitchVector | ipd.setTextVector) -> None:
+        await self.send_message(event["X"])
+
+
+class TakesAnything(ipd.IPyDriver):
+    async def rxevent(self, event: object) -> None:
+        if isinstance(event, ipd.newNumberVector):
+            event.vector["X"] = event.getfloatvalue("X")
+
+    async def snoopevent(self, event: Any) -> None:
+        await self.send_message(event["X"])
+
+
+server = IPyServer(TakesAll(), TakesOneClass(), TakesBaseClasses(), TakesCommands(), TakesTwoClasses(), TakesAnything())
 server.add_driver(TakesAll())

@@ -83,9 +83,9 @@ def test_a_device_is_in_one_driver():
     """The updates of one would go out through the other."""
     device = ipd.Device("D", [text_vector()])
     driver = ipd.IPyDriver(device)
-    with pytest.raises(DefinitionError, match="in a driver already"):
+    with pytest.raises(DefinitionError, match="already in a driver"):
         ipd.IPyDriver(ipd.Device("E", []), device)
-    with pytest.raises(DefinitionError, match="in a driver already"):
+    with pytest.raises(DefinitionError, match="already in a driver"):
         ipd.IPyDriver(ipd.Device("D", device.properties()))
     assert device.driver is driver
 
@@ -94,7 +94,7 @@ def test_a_vector_is_in_one_device():
     vector = text_vector()
     ipd.Device("A", [vector])
     ipd.Device("A", [vector])  # made again
-    with pytest.raises(DefinitionError, match="is in the device 'A'"):
+    with pytest.raises(DefinitionError, match="is already in the device 'A'"):
         ipd.Device("B", [vector])
     assert vector.devicename == "A"
 

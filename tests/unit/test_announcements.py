@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from indipydriver.protocol.texts import LONGEST
+from indipydriver.protocol.texts import LONGEST_MESSAGE
 from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Delivery, Endpoint
 
@@ -36,4 +36,4 @@ def test_an_announcement_is_cut_to_what_all_clients_show(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(board.router, "site_message", note)
     board.announce("x" * 1000)
-    assert len(said[0]) == LONGEST
+    assert len(said[0]) == LONGEST_MESSAGE

@@ -14,7 +14,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import DefVector, DelProperty, GetProperties, SetVector
 from indipydriver.testing import DriverHarness, driver_test
-from indipydriver.transport.threads import LARGE
+from indipydriver.transport.threads import LARGE_WORK
 
 
 def blobs(name="IMG"):
@@ -212,7 +212,7 @@ async def test_the_value_is_that_of_the_call_however_long_its_turn_is_away():
         assert [message.members[0].data for message in h.messages] == [b"first", b"second", b"third"]
 
 
-@pytest.mark.parametrize("size", [100, 4 * LARGE])
+@pytest.mark.parametrize("size", [100, 4 * LARGE_WORK])
 @pytest.mark.parametrize("view", [bytearray, memoryview])
 @driver_test
 async def test_a_buffer_may_be_written_to_as_soon_as_it_has_been_sent(size, view):

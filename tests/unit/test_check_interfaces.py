@@ -5,7 +5,7 @@ import pytest
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.standard import EVERY_DEVICE, INTERFACES, Interface
 from indipyserver.check.interfaces import judge_interfaces
-from indipyserver.check.model import Member, Property
+from indipyserver.check.model import Member, PropertySeen
 
 
 def defined(standards):
@@ -18,7 +18,7 @@ def defined(standards):
             members[member.name] = Member(
                 member.name, member.value if member.value not in ("", "0") else "1", 0, high, 0
             )
-        found["D", standard.name] = Property(
+        found["D", standard.name] = PropertySeen(
             standard.kind, "D", standard.name, "Ok", standard.label, standard.perm, standard.rule, members
         )
     return found

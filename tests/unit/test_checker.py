@@ -19,7 +19,7 @@ from indipyserver.check.commands import (
     unknown_member,
     with_value,
 )
-from indipyserver.check.model import Member, Property
+from indipyserver.check.model import Member, PropertySeen
 from indipyserver.check.report import Report, as_json, as_text
 from indipyserver.check.rules import RULES, Findings, Severity
 from indipyserver.check.wire import ByteWatch
@@ -285,7 +285,7 @@ def test_the_worst_comes_first():
 
 def prop(kind="Number", name="TARGET", perm="rw", rule=None, state="Ok", **values):
     members = {key: Member(key, value, 0.0, 10.0, 1.0) for key, value in values.items()}
-    return Property(VectorKind(kind), "D", name, state, name, perm, rule, members)
+    return PropertySeen(VectorKind(kind), "D", name, state, name, perm, rule, members)
 
 
 def sent(message):

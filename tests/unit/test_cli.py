@@ -200,6 +200,8 @@ def test_a_log_line_is_as_indiserver_writes_it():
 def test_nothing_in_a_log_line_commands_the_terminal_or_forges_a_line():
     line = console.LogFormatter().format(record("a\x1b[2Jb\x9bc\r\n2020-01-01T00:00:00: forged\u202e"))
     assert line == "2020-09-13T12:26:40: a\\x1b[2Jb\\x9bc\\r\n    2020-01-01T00:00:00: forged\\u202e"
+    line = console.LogFormatter().format(record("a\u200fb\u200bc\ufeff\tB\u00fcro \u2192"))
+    assert line == "2020-09-13T12:26:40: a\\u200fb\\u200bc\\ufeff\tB\u00fcro \u2192"
 
 
 def test_colours_are_for_terminals_only(monkeypatch):

@@ -10,7 +10,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import NewVector, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
-from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES, MAX_WAITING
+from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES, MAX_EVENTS
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipydriver.transport.memory import memory_pair
 from indipyserver.relay.peer import Peer
@@ -202,7 +202,7 @@ async def test_an_abort_is_heard_at_once_during_a_flood_of_another_vector(flood,
 @driver_test
 async def test_an_abort_is_heard_during_a_flood_that_has_filled_one_vector():
     async with DriverHarness(Roof()) as h:
-        for n in range(MAX_WAITING + 10):
+        for n in range(MAX_EVENTS + 10):
             h._link.write(Batch([command(str(n))]))
         h._link.write(Batch([command("now", "abort")]))
         h._link.flush()

@@ -11,14 +11,14 @@ import pytest
 import indipydriver as ipd
 from indipydriver.protocol.framer import Framer
 from indipyserver.control.desk import REQUESTS
-from indipyserver.control.log import LONGEST_LINE, MOST_LINES, RecentLog
+from indipyserver.control.log import LONGEST_LOG_LINE, MOST_LOG_LINES, RecentLog
 from indipyserver.control.watch import MOST_NAMES
 from indipyserver.control.wire import LONGEST_TEXT, Code, ControlError, encode, failure, read_request, success
 from indipyserver.lines import CommandError, Lines
 from indipyserver.relay.peer import Peer
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
-from indipyserver.sources.recent import LONGEST_KEPT, MOST_KEPT, Line, RecentLines
+from indipyserver.sources.recent import LONGEST_KEPT, MOST_KEPT, LogLine, RecentLines
 from tests.support.controlled import Site
 from tests.support.drivers import echo_driver
 from tests.support.links import FakeLink
@@ -368,15 +368,15 @@ async def test_follow_answers_with_what_is_there() -> None:
 
 
 def test_the_last_lines_are_kept_and_no_more() -> None:
-    came: list[Line] = []
+    came: list[LogLine] = []
     log = RecentLog(came.append)
     logger = logging.getLogger("tests.control")
     logger.propagate = False
     logger.addHandler(log)
     try:
-        for number in range(MOST_LINES + 10):
+        for number in range(MOST_LOG_LINES + 10):
             logger.warning("line %d", number)
-        logger.warning("x" * (2 * LONGEST_LINE))
+        logger.warning("x" * (2 * LONGEST_LOG_LINE))
         logger.warning("%d", "what cannot be formatted")
         try:
             raise ValueError("the reason")
@@ -385,10 +385,10 @@ def test_the_last_lines_are_kept_and_no_more() -> None:
     finally:
         logger.removeHandler(log)
         logger.propagate = True
-    lines = log.last(MOST_LINES)
-    assert len(lines) == MOST_LINES
+    lines = log.last(MOST_LOG_LINES)
+    assert len(lines) == MOST_LOG_LINES
     assert lines[0].text == "line 12"
-    assert len(lines[-2].text) == LONGEST_LINE
+    assert len(lines[-2].text) == LONGEST_LOG_LINE
     assert "the reason" in lines[-1].text
     assert log.last(2) == lines[-2:] == came[-2:]
     assert log.last(0) == []

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from indipyserver.cli.ctltext import client_lines, driver_lines, event_line, log_lines, span, status_lines
-from indipyserver.control.client import _MOST_EVENTS, Control
+from indipyserver.control.client import _MOST_EVENTS_KEPT, Control
 from tests.support.servers import asynchronous
 
 DRIVER: dict[str, Any] = {
@@ -41,7 +41,7 @@ def test_tables() -> None:
 
 
 def test_nothing_commands_the_terminal() -> None:
-    nasty = "a\x1b[2J\x9b\u202e\rb"
+    nasty = "a\x1b[2J\x9b\u202e\u200f\rb"
     record = {**DRIVER, "label": nasty, "devices": [nasty]}
     texts = [
         *driver_lines([record], now=0.0),
@@ -61,7 +61,7 @@ def test_a_traceback_stays_below_its_line() -> None:
 
 
 def test_other_events_are_named() -> None:
-    assert event_line({"event": "missed", "count": 4}).endswith(" 4 events were left out")
+    assert event_line({"event": "missed", "count": 4}).endswith(" 4 events were dropped")
     assert event_line({"event": "now", "drivers": [1], "remotes": [2], "clients": []}).endswith(
         " 2 drivers and links, 0 clients"
     )
@@ -86,10 +86,10 @@ def test_the_figures() -> None:
 @asynchronous
 async def test_events_that_nobody_takes_are_counted_and_not_kept() -> None:
     control = Control("nowhere")
-    for number in range(2 * _MOST_EVENTS):
+    for number in range(2 * _MOST_EVENTS_KEPT):
         control._keep({"event": "driver", "n": number})
     kept = [control._events.get_nowait() for _ in range(control._events.qsize())]
-    assert len(kept) <= _MOST_EVENTS
+    assert len(kept) <= _MOST_EVENTS_KEPT
     assert kept[0] is not None
     assert kept[0]["event"] == "missed"
-    assert kept[0]["count"] + len(kept) - 1 == 2 * _MOST_EVENTS
+    assert kept[0]["count"] + len(kept) - 1 == 2 * _MOST_EVENTS_KEPT

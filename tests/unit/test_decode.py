@@ -272,7 +272,10 @@ REFUSED = [
     (f"<setLightVector {V}><oneLight name='l'/></setLightVector>", "a state must be one of"),
     (f"<setBLOBVector {V}><oneBLOB name='b' size='1'>A*==</oneBLOB></setBLOBVector>", "not base64"),
     (f"<setBLOBVector {V}><oneBLOB name='b' size='1'>é</oneBLOB></setBLOBVector>", "base64"),
-    (f"<setBLOBVector {V}><oneBLOB name='b' size='9' len='9'>AA==</oneBLOB></setBLOBVector>", "cut: 1 of 9 bytes"),
+    (
+        f"<setBLOBVector {V}><oneBLOB name='b' size='9' len='9'>AA==</oneBLOB></setBLOBVector>",
+        "truncated: 1 of 9 bytes",
+    ),
     # commands
     (f"<newTextVector {V}/>", "no members"),
     (f"<newBLOBVector {V}/>", "no members"),
@@ -359,7 +362,7 @@ def test_real_traffic_is_read_and_survives_our_own_form(path: Path) -> None:
             message = decode(frame)
         except MalformedFrame as fault:
             # vectors without a name, and a BLOB that indiserver has cut
-            assert not frame.device or not frame.name or "is cut: 8640 of 11520 bytes" in fault.reason  # noqa: PT017
+            assert not frame.device or not frame.name or "is truncated: 8640 of 11520 bytes" in fault.reason  # noqa: PT017
             continue
         again = encode(message)
         assert again.address == frame.address

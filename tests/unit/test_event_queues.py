@@ -22,7 +22,7 @@ from indipydriver.protocol.messages import (
     SetVector,
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
-from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES, MAX_NEWS_BYTES, MAX_STREAM_BYTES, MAX_WAITING
+from indipydriver.runtime.eventqueues import MAX_COMMAND_BYTES, MAX_EVENTS, MAX_NEWS_BYTES, MAX_STREAM_BYTES
 from indipydriver.testing import DriverHarness, driver_test
 from tests.support.measured import allowed
 
@@ -285,14 +285,14 @@ async def test_a_frame_that_cannot_be_taken_costs_the_others_nothing(caplog, mon
     driver.snoopall = True
     async with DriverHarness(driver) as h:
         dispatcher = driver._run_state.receiver
-        heard = dispatcher._snoops.heard
+        note_news = dispatcher._snoops.note_news
 
         def fails(address, now):
             if address.name == "bad":
                 raise RuntimeError("unforeseen")
-            return heard(address, now)
+            return note_news(address, now)
 
-        monkeypatch.setattr(dispatcher._snoops, "heard", fails)
+        monkeypatch.setattr(dispatcher._snoops, "note_news", fails)
         await put(h, value("p", "1"), value("bad", "x"), value("bad", "y"), value("q", "2"))
         await h.advance(5)
         assert driver.begun == ["p=1", "q=2"]
@@ -421,7 +421,7 @@ async def test_a_driver_that_answers_itself_is_asked_once_at_a_time():
     driver = Recorder()
     driver.auto_send_def = False
     async with DriverHarness(driver) as h:
-        for _ in range(2 * MAX_WAITING):
+        for _ in range(2 * MAX_EVENTS):
             await h.get_properties()
         assert not paused(h)
         await put(h, command("c"))
@@ -563,7 +563,7 @@ async def test_exposures_are_never_replaced():
 @driver_test
 async def test_a_link_that_waits_for_full_queues_goes_on_when_all_have_room(names):
     driver = Recorder()
-    commands = {name: [f"{name}{n}" for n in range(MAX_WAITING + 5)] for name in names}
+    commands = {name: [f"{name}{n}" for n in range(MAX_EVENTS + 5)] for name in names}
     async with DriverHarness(driver) as h:
         for name in names:
             await put(h, *[command(text, name) for text in commands[name]])

@@ -126,6 +126,8 @@ def test_blobs():
         (numbers(), "Number", '<oneNumber name="a">twelve</oneNumber>', "not a number"),
         (numbers(), "Number", '<oneNumber name="a">nan</oneNumber>', "not a number"),
         (numbers(), "Number", '<oneNumber name="a">-inf</oneNumber>', "not a number"),
+        (numbers(), "Number", '<oneNumber name="a">-</oneNumber>', "not a number: '-'"),
+        (numbers(), "Number", '<oneNumber name="a"> :: </oneNumber>', "not a number: '::'"),
         (numbers(min=0, max=10), "Number", '<oneNumber name="a">10.5</oneNumber>', "outside 0 to 10"),
         (numbers(min=0, max=10), "Number", '<oneNumber name="a">-0:0:1</oneNumber>', "outside 0 to 10"),
     ],

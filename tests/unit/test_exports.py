@@ -91,3 +91,34 @@ def test_a_vector_sees_all_of_its_device_and_of_its_driver(made, shape):
     offered = {name for name in own | set(vars(made)) if not name.startswith("_")} - INTERNAL
     told = {name for kind in shape.__mro__ for name in (*vars(kind), *getattr(kind, "__annotations__", ()))}
     assert offered - told == {"clear"}  # which raises
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "from-pypi.md").read_text(encoding="utf-8")
+NOT_KEPT = PAGE.partition("\n## What is not kept\n")[2].partition("\n## ")[0]
+
+
+def test_what_is_not_kept_of_the_packages_on_pypi_is_really_gone():
+    members = indipydriver.SwitchMember("m"), indipydriver.NumberMember("m"), indipydriver.BLOBMember("m")
+    vector = indipydriver.SwitchVector("v", "", "", "rw", "OneOfMany", "Ok", [members[0]])
+    driver = indipydriver.IPyDriver(indipydriver.Device("D", [vector]))
+    server = indipyserver.IPyServer(driver)
+    lists = re.findall(r"^((?:Of|In) [^:]*: .*\n(?:.+\n)?): ", NOT_KEPT, re.M)
+    names = {name for entry in lists for name in re.findall(r"`(\w+)`", entry)}
+    assert len(lists) == 5
+    assert {"_commsobj", "oneswitch", "ExVector", "_stop"} <= names
+    holders = (
+        driver,
+        driver["D"],
+        vector,
+        *members,
+        server,
+        ipydriver,
+        events,
+        indipyserver.ipyserver,
+        indipyserver.exdriver,
+    )
+    kept = {name for name in names for holder in holders if hasattr(holder, name)}
+    assert kept == {"_stop"}, "it is kept in drivers and devices, not in servers"
+    assert not hasattr(server, "_stop")
+    assert {"_stop", "send", "indi_number_to_float"} <= set(dir(driver))
+    assert {"connectionpool", "remotes", "stop", "stats"} <= set(dir(server))

@@ -88,6 +88,15 @@ def test_junk_is_counted_in_a_row_only():
     assert len(alike((b"a" * 4000 + NUMBER) * 4, Limits(junk=5000)).frames) == 4
 
 
+@pytest.mark.parametrize("start", [b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\n", b" GET /", b"\x16\x03\x01\x00\xee"])
+def test_http_and_tls_end_the_stream_however_they_are_cut_where_only_indi_is_allowed(start):
+    outcome = alike(start + NUMBER, Limits(only_indi=True))
+    assert (outcome.raws, [kind for kind, _, _ in outcome.faults]) == ([], [MalformedFrame])
+    assert alike(NUMBER + start + NUMBER, Limits(only_indi=True)).raws == [NUMBER]
+    assert alike(start + NUMBER, Limits()).raws == [NUMBER]
+    assert alike(b"POST: / " + NUMBER, Limits(only_indi=True)).raws == [NUMBER]
+
+
 def test_white_space_and_declarations_are_no_junk():
     outcome = alike(b"\n" * 20_000 + b"<?xml version='1.0'?>\n" * 1000 + NUMBER, Limits(junk=100))
     assert (outcome.raws, outcome.faults) == ([NUMBER], [])

@@ -63,7 +63,8 @@ SERVER_MAY_IMPORT = (
 # The one place where the other direction is allowed, inside a function: the lazy IPyServer.
 LAZY_SERVER = "indipydriver"
 
-# Parts that do no I/O and know no event loop, and what they must therefore not import.
+# Parts that do no I/O and know no event loop, and what they must therefore not reach: neither by their own imports, nor
+# by those of what they import.
 SANS_IO = (
     "indipydriver.protocol",
     "indipydriver.standard",
@@ -71,15 +72,28 @@ SANS_IO = (
     "indipyserver.routing",
     "indipyserver.sources.backoff",
     "indipyserver.lines",
-    *(f"indipyserver.control.{part}" for part in "wire watch log desk".split()),
+    "indipyserver.spec",
+    "indipyserver.control.log",
+    "indipyserver.control.wire",
+    "indipyserver.cli.ctltext",
     *(
         f"indipyserver.check.{part}"
         for part in "rules model numbers blobs wire commands interfaces checker report".split()
     ),
 )
 IO_MODULES = frozenset(
-    "asyncio concurrent multiprocessing select selectors signal socket socketserver ssl subprocess threading".split()
+    (
+        "asyncio concurrent ftplib http imaplib multiprocessing poplib queue sched select selectors signal smtplib socket "
+        "socketserver ssl subprocess threading urllib xmlrpc _asyncio _socket _thread"
+    ).split()
 )
+# Parts of such modules that only work on text.
+NO_IO_AFTER_ALL = frozenset(("urllib.parse",))
+IO_PARTS = ("indipydriver.transport",)
+# Its judging half does no I/O; its front offers both halves.
+FRONTS = ("indipyserver.check",)
+# They look at what does I/O, such as peers and sources, and tell it what to do; they import no I/O of their own.
+NO_IO_OF_THEIR_OWN = ("indipyserver.control.desk", "indipyserver.control.watch")
 NO_LOGGING = ("indipydriver.protocol",)
 
 # Ends of the graph: nothing imports these, but for the named exceptions.
@@ -142,21 +156,31 @@ class Collector(ast.NodeVisitor):
         for alias in node.names:
             self.add(alias.name, node)
 
+    def relative(self, level: int, name: str | None, package: str) -> str:
+        """The whole name of what stands behind so many dots."""
+        parents = package.split(".")
+        return ".".join([*parents[: len(parents) - level + 1], *filter(None, [name])])
+
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        base = node.module or ""
-        if node.level:
-            parents = self.package.split(".")
-            base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+        base = self.relative(node.level, node.module, self.package) if node.level else node.module or ""
         for alias in node.names:  # `from package import module` means the module
             name = f"{base}.{alias.name}"
             self.add(name if name in self.modules else base, node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        called = ast.unparse(node.func)
-        if called in ("__import__", "import_module", "importlib.import_module") and node.args:
-            name = node.args[0]
-            if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                self.add(self.package + name.value if name.value.startswith(".") else name.value, node)
+        if ast.unparse(node.func).rpartition(".")[2] in ("__import__", "import_module"):
+            given = dict(zip(("name", "package"), node.args, strict=False))
+            given |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+            texts = {
+                key: value.value
+                for key, value in given.items()
+                if isinstance(value, ast.Constant) and isinstance(value.value, str)
+            }
+            if name := texts.get("name"):
+                bare = name.lstrip(".")
+                is_name = ast.unparse(given.get("package", node)) == "__name__"
+                package = self.module if is_name else texts.get("package", self.package)
+                self.add(self.relative(len(name) - len(bare), bare, package) if bare != name else name, node)
         self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
@@ -225,14 +249,44 @@ def broken_packages(sources: dict[str, str], imports: Iterable[Import]) -> Itera
             yield f"{item}; only its __init__ may, and only inside a function"
 
 
+def does_io(target: str) -> bool:
+    return (target.partition(".")[0] in IO_MODULES and target not in NO_IO_AFTER_ALL) or is_within(target, *IO_PARTS)
+
+
+def reached(module: str, needs: dict[str, list[Import]]) -> Iterator[list[Import]]:
+    """Each chain of imports that leads from this module to something that does I/O, the shortest one for each."""
+    parents = module.split(".")
+    begins = [".".join(parents[:length]) for length in range(2, len(parents) + 1)]  # its packages, and itself
+    chains: list[list[Import]] = [[item] for each in begins if each not in FRONTS for item in needs.get(each, ())]
+    seen = {module}
+    for chain in chains:
+        target = chain[-1].target
+        if does_io(target):
+            yield chain
+        elif target not in seen and target not in PACKAGES:  # see broken_cycles
+            seen.add(target)
+            parts = target.split(".")
+            # Its packages run first, too; what holds the module itself has run before anything of it.
+            runs = (".".join(parts[:length]) for length in range(2, len(parts) + 1))
+            chains += [[*chain, item] for each in runs if not is_within(module, each) for item in needs.get(each, ())]
+
+
 def broken_sans_io(sources: dict[str, str], imports: Iterable[Import]) -> Iterator[str]:
-    """What does no I/O imports nothing that could."""
+    """What does no I/O reaches nothing that could."""
+    needs: dict[str, list[Import]] = {}
     for item in imports:
-        root = item.target.partition(".")[0]
-        if is_within(item.importer, *SANS_IO) and root in IO_MODULES:
-            yield f"{item}; this part does no I/O"
-        if is_within(item.importer, *NO_LOGGING) and root == "logging":
+        needs.setdefault(item.importer, []).append(item)
+        if is_within(item.importer, *NO_IO_OF_THEIR_OWN) and does_io(item.target):
+            yield f"{item}; this part does no I/O of its own"
+        if is_within(item.importer, *NO_LOGGING) and item.target.partition(".")[0] == "logging":
             yield f"{item}; this part returns what is to be logged"
+    for module in sources:
+        if is_within(module, *SANS_IO):
+            for chain in reached(module, needs):
+                way = ", which ".join([str(chain[0]), *(f"imports {item.target}" for item in chain[1:])])
+                yield f"{way}; this part does no I/O"
+        elif "Sans-I/O" in (ast.get_docstring(ast.parse(sources[module])) or ""):
+            yield f"{module} calls itself Sans-I/O: put it into SANS_IO of {Path(__file__).name}"
 
 
 def broken_ends(sources: dict[str, str], imports: Iterable[Import]) -> Iterator[str]:
@@ -322,6 +376,24 @@ def planted(text: str, module: str, *others: str) -> list[str]:
         ("indipydriver.protocol.framer", "from asyncio.streams import StreamReader", "does no I/O"),
         ("indipyserver.routing.router", "def f():\n    import socket", "does no I/O"),
         ("indipydriver.runtime.snooping", "import threading", "does no I/O"),
+        ("indipydriver.protocol.frame", "import urllib.request", "does no I/O"),
+        ("indipydriver.protocol.frame", "import _thread", "does no I/O"),
+        ("indipydriver.vectorbase", "import importlib as il\nil.import_module('indipydriver.device')", "not below"),
+        ("indipydriver.protocol.framer", "from ..transport import link", "does no I/O"),
+        ("indipydriver.standard.mount", "from ..transport.link import Link", "does no I/O"),
+        ("indipydriver.runtime.snooping", "from ..transport.link import Link", "does no I/O"),
+        ("indipyserver.routing.router", "from indipydriver.transport.link import Link", "does no I/O"),
+        ("indipyserver.check.checker", "from indipydriver.transport import link", "does no I/O"),
+        ("indipyserver.spec", "import ssl", "does no I/O"),
+        ("indipyserver.control.desk", "import asyncio", "does no I/O of its own"),
+        ("indipyserver.relay.peer", "'''Peers.  Sans-I/O.'''", "put it into SANS_IO"),
+        ("indipydriver.protocol.framer", "import_module('..transport.link', __package__)", "does no I/O"),
+        (
+            "indipydriver.protocol.framer",
+            "import_module(name='.link', package='indipydriver.transport')",
+            "does no I/O",
+        ),
+        ("indipyserver.relay.peer", "importlib.import_module('...cli', __name__)", "nothing may"),
         ("indipydriver.protocol.decode", "import logging", "to be logged"),
         ("indipyserver.relay.peer", "from indipydriver import IPyDriver", "by their shape"),
         ("indipyserver.relay.peer", "import indipydriver.device", "by their shape"),
@@ -395,6 +467,51 @@ def test_a_broken_rule_is_found(module, text, says):
 )
 def test_a_rightful_import_is_left_alone(module, text):
     assert planted(text, module) == []
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        {"indipyserver.arguments": "import ssl"},
+        {"indipyserver.arguments": "from .spec import Spec", "indipyserver.spec": "def f():\n    import socket"},
+        {"indipyserver.arguments": "from indipydriver.transport.link import Link"},
+        {
+            "indipyserver.arguments": "from . import lines",
+            "indipyserver.lines": "if TYPE_CHECKING:\n    import asyncio",
+        },
+    ],
+)
+def test_what_is_reached_counts(between):
+    sources = {"indipyserver.routing.router": "from ..arguments import checked_flag", **between}
+    faults = list(broken_sans_io(sources, collect(sources, PACKAGES)))
+    found = [fault for fault in faults if fault.startswith("indipyserver.routing.router:1")]
+    assert len(found) == 1, faults
+    assert "imports indipyserver.arguments, which imports" in found[0]
+
+
+def test_the_package_of_what_is_reached_counts():
+    sources = {
+        "indipyserver.routing.router": "from ..sources.recent import LogLine",
+        "indipyserver.sources": "import asyncio",
+        "indipyserver.sources.recent": "",
+    }
+    (fault,) = broken_sans_io(sources, collect(sources, {"indipyserver.sources"}))
+    assert "router:1 imports indipyserver.sources.recent, which imports asyncio" in fault
+
+
+def test_the_package_that_holds_it_counts():
+    sources = {"indipydriver.runtime": "import asyncio", "indipydriver.runtime.snooping": ""}
+    (fault,) = broken_sans_io(sources, collect(sources, {"indipydriver.runtime"}))
+    assert fault == "indipydriver.runtime:1 imports asyncio; this part does no I/O"
+
+
+def test_a_cycle_for_type_checkers_is_found():
+    sources = {
+        "indipydriver.protocol.a": "if typing.TYPE_CHECKING:\n    from .b import B",
+        "indipydriver.protocol.b": "from .a import A",
+    }
+    (fault,) = broken_cycles(sources, collect(sources))
+    assert fault == "a cycle of imports: " + " -> ".join(f"indipydriver.protocol.{name}" for name in "aba")
 
 
 def test_a_cycle_is_found():

@@ -724,6 +724,31 @@ def test_a_reader_that_stalls_holds_up_only_the_sender():
     run(test)
 
 
+def test_one_who_goes_on_sending_to_a_reader_that_stalls_is_cancelled_at_the_end():
+    """Once nothing was sent any more, no send waited, so nothing else had its turn, and nothing ended."""
+
+    class Chatty(Recorder):
+        sent = 0
+
+        async def hardware(self):
+            self["Dev"]["tx"]["t1"] = "x" * 1000
+            while True:
+                await self["Dev"]["tx"].send_setVector()
+                self.sent += 1
+                assert self.sent < 1_000_000, "it is never cancelled"
+
+    async def test():
+        driver = Chatty()
+        async with DriverHarness(driver, shutdown_grace=0.1) as h:
+            h._link.pause_reading()
+            while h._drivers_link.unsent <= HIGH_WATER:
+                await asyncio.sleep(0.01)
+            driver.shutdown()
+            await driver.stopped.wait()
+
+    run(test, real_time=True)
+
+
 @pytest.mark.measured
 def test_a_flood_leaves_the_others_their_turn():
     """Sends that never wait gave nobody else a turn: neither the link nor other coroutines."""
@@ -924,6 +949,34 @@ def test_a_second_run(same_loop):
         run(once)
     assert ran == ["background of the driver", "background of the device", False, False]
     assert len(driver.events) == 2
+
+
+@driver_test
+async def test_what_is_added_at_the_very_end_is_not_the_beginning_of_the_next_run(caplog):
+    ran = []
+
+    async def background(number):
+        ran.append(number)
+
+    class Adds(Recorder):
+        calls = 0
+
+        def shutdown(self):
+            super().shutdown()
+            self.calls += 1
+            self.add_background(background(self.calls))
+            self["Dev"].add_background(background(-self.calls))
+
+    driver = Adds()
+    for _ in range(2):
+        async with DriverHarness(driver):
+            pass
+    assert ran == [1, -1, 3, -3]  # shutdown() is called once more at the very end
+    assert caplog.text.count("no longer started") == 4
+    driver.add_background(background("next"))
+    async with DriverHarness(driver):
+        pass
+    assert ran[4] == "next"
 
 
 def test_a_shutdown_before_the_run_is_not_forgotten():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from indipyserver import IPyServer
-from indipyserver.relay.keepalive import LEAST, Keepalive
+from indipyserver.relay.keepalive import SHORTEST_INTERVAL, Keepalive
 from indipyserver.routing.endpoint import Endpoint, Role
 from tests.support import asynchronous
 
@@ -46,7 +46,7 @@ async def test_none_zero_and_less_mean_never(interval):
 @pytest.mark.parametrize("interval", [1e-300, 1e-9, 0.001])
 @asynchronous
 async def test_however_short_the_interval_is_the_loop_comes_round(interval):
-    seconds = 4 * LEAST
+    seconds = 4 * SHORTEST_INTERVAL
     assert await sent_in(seconds, interval) <= 5
 
 

@@ -92,12 +92,12 @@ def log_to():
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """However busy this machine is."""
-    monkeypatch.setattr(logstream, "FLUSH", 20.0)
+    monkeypatch.setattr(logstream, "READER_FLUSH", 20.0)
 
 
 @pytest.fixture
 def short_flush(monkeypatch):
-    monkeypatch.setattr(logstream, "FLUSH", 0.1)
+    monkeypatch.setattr(logstream, "READER_FLUSH", 0.1)
 
 
 def record(text, *args):

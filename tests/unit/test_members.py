@@ -206,6 +206,14 @@ def test_what_holds_no_bytes_is_a_value_error(tmp_path):
         ("a.b.fits.z", ".fits.z"),
         ("a.gz", ".gz"),
         ("plain", ""),
+        ("end.", ""),
+        (".fits", ""),
+        ("M31 2.5s.fits", ".fits"),
+        ("M31 2.5s.gz", ".gz"),
+        ("M31 2.5s.fits.fz", ".fits.fz"),
+        ("a.b.tar.gz", ".tar.gz"),
+        ("A.FITS.GZ", ".FITS.GZ"),
+        ("a.xisf.zst", ".xisf.zst"),
     ],
 )
 def test_the_format_is_that_of_the_file_name(file, format):

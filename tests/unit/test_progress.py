@@ -6,7 +6,7 @@ import pytest
 
 from indipydriver.errors import MalformedFrame
 from indipydriver.transport.framed import FramedLink
-from indipydriver.transport.progress import GROWTH, LARGE, MIN_PROGRESS, ProgressWatch, UnfinishedTotal
+from indipydriver.transport.progress import GROWTH, LARGE_ELEMENT, MIN_PROGRESS, ProgressWatch, UnfinishedTotal
 from tests.conformance.links import Recorder
 from tests.support import asynchronous
 
@@ -171,11 +171,11 @@ def test_what_is_finished_and_waits_counts_against_large_elements_only(loop):
     watches = {
         name: ProgressWatch(0, lambda _: None, total, lambda _, name=name: given_up.append(name)) for name in "ab"
     }
-    watches["a"].received(LARGE - 1, LARGE - 1, False)
-    watches["b"].received(LARGE, LARGE, False)
+    watches["a"].received(LARGE_ELEMENT - 1, LARGE_ELEMENT - 1, False)
+    watches["b"].received(LARGE_ELEMENT, LARGE_ELEMENT, False)
     assert not given_up
     waiting = 4 * MIB
-    watches["a"].received(LARGE - 1, LARGE - 2, False)
+    watches["a"].received(LARGE_ELEMENT - 1, LARGE_ELEMENT - 2, False)
     assert not given_up, "it is small"
-    watches["b"].received(LARGE + 1, LARGE + 1, False)
+    watches["b"].received(LARGE_ELEMENT + 1, LARGE_ELEMENT + 1, False)
     assert given_up == ["b"]

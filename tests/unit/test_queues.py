@@ -321,6 +321,27 @@ def test_which_blobs_are_wanted_goes_out_in_the_order_of_all_senders(seal: bool)
     assert seal or wanted == [("Q", True), ("P", True)]
 
 
+def test_which_blobs_are_wanted_and_commands_take_turns_from_the_first_on() -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way)
+
+    def add(name: str) -> None:
+        for frame in (command("D", name), encode(EnableBlob("D", name, BlobMode.ALSO))):
+            queues.put(Batch([frame]), [frame], "a")
+
+    def give_one() -> str:
+        way.unsent = LOW
+        queues.refill()
+        return way.written[-1].tag.text
+
+    for name in "ABC":
+        add(name)
+    said = [give_one(), give_one()]
+    add("D")
+    assert [*said, give_one(), give_one()] == ["enableBLOB", "newTextVector", "enableBLOB", "newTextVector"]
+
+
 def test_whoever_changes_what_blobs_are_wanted_again_and_again_fills_no_memory() -> None:
     way = FakeWay()
     way.unsent = LOW + 1

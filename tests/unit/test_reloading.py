@@ -17,7 +17,7 @@ WORKS = "def make_driver():\n    return %d\n"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    monkeypatch.setattr(reloading, "_PAUSE", 0.01)
+    monkeypatch.setattr(reloading, "_CHECK_PAUSE", 0.01)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", ".")])  # as for a console script
     return tmp_path

@@ -44,7 +44,7 @@ def test_a_driver_does_not_take_a_device_from_those_below(role: Role) -> None:
     site.send(owner, define("Roof", "p"))
     site.quiet()
     assert not site.router.may_claim("Roof")
-    with pytest.raises(ValueError, match="already there"):
+    with pytest.raises(ValueError, match="already exists"):
         site.router.claim("Roof", site.add("driver", Role.DRIVER))
     assert site.router.devices.of(owner) == ["Roof"]
     assert site.take(client) == []

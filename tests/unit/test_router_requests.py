@@ -10,7 +10,7 @@ from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Frame, address
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties
 from indipyserver.routing.endpoint import Endpoint, Role
-from indipyserver.routing.pending import ANSWER_TIME, MAX_NAMED, Asked, Requested
+from indipyserver.routing.pending import ANSWER_TIME, MAX_NAMED_REQUESTS, PendingRequests, Requested
 from tests.support import allowed
 from tests.support.routing import Site, command, define, elements, update
 
@@ -221,7 +221,10 @@ def test_requests_for_many_names_become_one_for_their_device() -> None:
     driver = site.driver("A", *NAMES)
     client, other = site.add("client"), site.add("other")
     site.send(client, *(GetProperties("A", f"invented {n}") for n in range(1000)))
-    assert site.take(driver) == [*(f"getProperties A invented {n}" for n in range(MAX_NAMED)), "getProperties A"]
+    assert site.take(driver) == [
+        *(f"getProperties A invented {n}" for n in range(MAX_NAMED_REQUESTS)),
+        "getProperties A",
+    ]
     site.send(other, GetProperties("A", "q"))
     answer(site, driver)
     assert site.take(other) == ["defTextVector A q"]
@@ -383,11 +386,11 @@ def test_snooped_blobs_are_enabled_although_the_request_for_them_waits() -> None
 
 
 def test_what_waits_is_bounded_by_the_devices_of_the_owner() -> None:
-    asked = Asked()
+    asked = PendingRequests()
     for n in range(10_000):
         asked.pass_on("A", f"p{n}", 1, 0.0)
-    assert len(asked.waiting) == MAX_NAMED + 1
-    assert asked.answered("A", None)
+    assert len(asked.waiting) == MAX_NAMED_REQUESTS + 1
+    assert asked.note_answer("A", None)
     assert len(asked.waiting) == 0
 
 
@@ -396,7 +399,7 @@ def whole(n: int) -> GetProperties:
 
 
 def test_512_requests_of_any_kind_are_remembered_and_those_beyond_are_passed_on_each_time() -> None:
-    asked = Asked()
+    asked = PendingRequests()
     for n in range(512):
         assert asked.pass_on(f"D{n}", None, 1, 0.0) == whole(n)
     for n in (0, 511):
@@ -407,7 +410,7 @@ def test_512_requests_of_any_kind_are_remembered_and_those_beyond_are_passed_on_
 
 
 def test_requests_that_are_a_second_old_make_room() -> None:
-    asked = Asked()
+    asked = PendingRequests()
     for n in range(64):
         assert asked.pass_on("A", f"p{n}", 1, 0.0 if n < 60 else 0.5) == GetProperties("A", f"p{n}")
     assert asked.pass_on("A", "new", 1, 1.0) == GetProperties("A", "new")
@@ -415,7 +418,7 @@ def test_requests_that_are_a_second_old_make_room() -> None:
 
 
 def test_a_request_that_is_repeated_after_a_second_is_as_good_as_new() -> None:
-    asked = Asked()
+    asked = PendingRequests()
     for n in range(63):
         asked.pass_on("A", f"p{n}", 1, 0.0)
     assert asked.pass_on("A", "p0", 1, 1.0) == GetProperties("A", "p0")
@@ -425,7 +428,7 @@ def test_a_request_that_is_repeated_after_a_second_is_as_good_as_new() -> None:
 
 
 def test_a_request_waits_for_a_second() -> None:
-    asked = Asked()
+    asked = PendingRequests()
     assert asked.pass_on("A", "p", 1, 5.0) == GetProperties("A", "p")
     assert asked.pass_on("A", "p", 1, 5.9) is None
     assert asked.pass_on("A", "p", 1, 6.0) == GetProperties("A", "p")
@@ -437,7 +440,7 @@ def ways(count: int) -> list[frozenset[str]]:
 
 
 def test_the_requests_of_one_peer_may_have_taken_four_ways() -> None:
-    asked = Asked()
+    asked = PendingRequests()
     *four, fifth = ways(5)
     for way in four:
         assert asked.pass_on("A", "p", 1, 0.0, way) is not None
@@ -446,18 +449,26 @@ def test_the_requests_of_one_peer_may_have_taken_four_ways() -> None:
     assert asked.pass_on("A", "p", 2, 0.0, fifth) is not None
 
 
+def test_a_later_way_does_not_replace_those_before_it() -> None:
+    asked = PendingRequests()
+    for way in (one := frozenset({"one"}), frozenset({"two"})):
+        assert asked.pass_on("A", "p", 1, 5.0, way) is not None
+    assert asked.pass_on("A", "p", 1, 5.5, one) is None
+    assert asked.pass_on("A", "p", 1, 6.0, one) is not None, "the time counts from the first"
+
+
 def test_of_four_ways_one_peer_is_known_to_have_asked() -> None:
     requested = Requested()
     *four, fifth = ways(5)
-    assert [requested.repeats("A", "p", way, 0, 0.0) for way in four] == [False] * 4
-    assert [requested.repeats("A", "p", way, 0, 0.9) for way in (*four, fifth)] == [True] * 5
-    assert not requested.repeats("A", "p", fifth, 1, 0.9), "an answer may have come"
-    assert not requested.repeats("A", "p", four[0], 1, 0.9), "the others are forgotten"
+    assert [requested.note("A", "p", way, 0, 0.0) for way in four] == [False] * 4
+    assert [requested.note("A", "p", way, 0, 0.9) for way in (*four, fifth)] == [True] * 5
+    assert not requested.note("A", "p", fifth, 1, 0.9), "an answer may have come"
+    assert not requested.note("A", "p", four[0], 1, 0.9), "the others are forgotten"
 
 
 def test_a_peer_waits_for_an_answer_for_a_second() -> None:
     requested = Requested()
-    assert [requested.repeats("A", "p", frozenset(), 0, now) for now in (5.0, 5.9, 6.0, 6.9)] == [
+    assert [requested.note("A", "p", frozenset(), 0, now) for now in (5.0, 5.9, 6.0, 6.9)] == [
         False,
         True,
         False,
@@ -468,11 +479,11 @@ def test_a_peer_waits_for_an_answer_for_a_second() -> None:
 def test_256_requests_of_one_peer_are_remembered() -> None:
     requested = Requested()
     for n in range(256):
-        assert not requested.repeats(f"D{n}", None, frozenset(), 0, 0.0)
-    assert requested.repeats("D0", None, frozenset(), 0, 0.0)
-    assert not requested.repeats("D256", None, frozenset(), 0, 0.0)
+        assert not requested.note(f"D{n}", None, frozenset(), 0, 0.0)
+    assert requested.note("D0", None, frozenset(), 0, 0.0)
+    assert not requested.note("D256", None, frozenset(), 0, 0.0)
     assert len(requested) == 1
-    assert not requested.repeats("D0", None, frozenset(), 0, 0.0)
+    assert not requested.note("D0", None, frozenset(), 0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -487,11 +498,11 @@ def test_256_requests_of_one_peer_are_remembered() -> None:
 def test_an_answer_ends_the_requests_that_it_belongs_to(
     device: str, name: str | None, left: list[tuple[str, str | None]]
 ) -> None:
-    asked = Asked()
+    asked = PendingRequests()
     for asks in [("A", "p"), ("A", "q"), ("B", "p"), ("B", None)]:
         asked.pass_on(*asks, 1, 0.0)
-    assert asked.answered(device, name) is (len(left) < 4)
+    assert asked.note_answer(device, name) is (len(left) < 4)
     assert set(asked.waiting) == set(left)
     asked.pass_on(None, None, 1, 0.0)
-    assert asked.answered(device, name)
-    assert not asked.answered("A", "unknown")
+    assert asked.note_answer(device, name)
+    assert not asked.note_answer("A", "unknown")

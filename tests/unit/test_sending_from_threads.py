@@ -157,7 +157,7 @@ def test_after_the_end_nothing_is_sent_from_anywhere():
 @pytest.mark.parametrize(
     ("xml", "says"),
     [
-        ("<x/>", "it is no element of INDI"),
+        ("<x/>", "it is not an element of INDI"),
         ("<message device='D' message='" + "y" * 5000 + "'/>", "is longer than 4096"),
         ("<defTextVector/>", "no name"),
     ],
@@ -208,6 +208,6 @@ def test_what_a_thread_begins_when_the_run_has_ended_is_closed(caplog):
         coro = background()
         engine._start_user(coro, "late")  # as the loop calls it for a thread that was late
         assert coro.cr_frame is None
-        assert "late is not started any more" in caplog.text
+        assert "late is no longer started" in caplog.text
 
     run(test)

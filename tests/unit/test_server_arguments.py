@@ -64,6 +64,16 @@ def test_what_is_no_driver_is_told_with_what_was_meant(driver, says):
         IPyServer(driver)
 
 
+class Unfinished(IPyDriver):
+    def __init__(self):
+        self.port = None
+
+
+def test_a_driver_without_its_init_is_told_what_is_missing():
+    with pytest.raises(TypeError, match=r"a Unfinished is no driver yet: its __init__\(\) does not call super"):
+        IPyServer(Unfinished())
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
@@ -250,7 +260,7 @@ def test_what_is_changed_between_runs_is_what_the_next_run_has():
 
 FIXED = (
     "host port maxconnections limits client_limits hang_time unix_socket unix_any_user ssl progress_time "
-    "unfinished_total"
+    "unfinished_total control drivers exdrivers remotes devices services board started stopped"
 ).split()
 
 

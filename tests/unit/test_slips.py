@@ -1,10 +1,14 @@
 """Slips of those who write a driver: one sentence that says what was meant."""
 
+import functools
 import logging
+from collections import UserDict
 
 import pytest
 
 import indipydriver as ipd
+import indipydriver.instruments.simulators as simulators
+from indipydriver.runtime import slips
 from indipydriver.testing import DriverHarness, driver_test
 
 
@@ -119,6 +123,97 @@ def test_a_list_is_meant():
         ipd.Device("LED", [ipd.SwitchMember("LAMP")])
     with pytest.raises(TypeError, match=r"the members of 'LIGHT' must be in a list: \[LAMP\]"):
         ipd.SwitchVector("LIGHT", "Light", "Main", "rw", "AnyOfMany", "Ok", ipd.SwitchMember("LAMP"))
+
+
+class Busy(ipd.IPyDriver):
+    expect_run = False
+
+    def serve(self, table):
+        """Of tennis."""
+
+    def run(self):
+        """Only its author calls it."""
+
+
+class BusyAgain(Busy):
+    def _shutdown_on_sigterm(self):
+        """Nor this."""
+
+
+class Extended(ipd.IPyDriver):
+    shutdown_grace = 2
+
+    def shutdown(self):
+        super().shutdown()
+
+    async def serve(self, link, *, shutdown_grace=None):
+        await super().serve(link, shutdown_grace=shutdown_grace)
+
+
+class ExtendedByName(ipd.IPyDriver):
+    def expect_run(self):
+        ipd.IPyDriver.expect_run(self)
+
+
+def logged(method):
+    @functools.wraps(method)
+    async def call(*args, **kwargs):
+        return await method(*args, **kwargs)
+
+    return call
+
+
+class ExtendedWithADecorator(ipd.IPyDriver):
+    shutdown_grace = property(lambda self: 2)
+
+    @logged
+    async def serve(self, link, *, shutdown_grace=None):
+        await super().serve(link, shutdown_grace=shutdown_grace)
+
+
+class ExtendedTwice(ExtendedByName):
+    def expect_run(self):
+        ExtendedByName.expect_run(self)
+
+
+class Outlets(ipd.Device):
+    parts = ()
+    set_stop_flag = True
+
+    def __init__(self, name):
+        super().__init__(name, [])
+        self._outlet = 3
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (Busy, ["Busy.expect_run", "Busy.serve"]),
+        (BusyAgain, ["Busy.expect_run", "Busy.serve", "BusyAgain._shutdown_on_sigterm"]),
+        (Extended, []),
+        (ExtendedByName, []),
+        (ExtendedWithADecorator, []),
+        (ExtendedTwice, []),
+        (lambda: Right(Outlets("A"), Outlets("B")), ["Outlets._outlet", "Outlets.set_stop_flag"]),
+        (simulators.make_observatory, []),
+    ],
+)
+def test_a_name_that_is_needed_is_warned_of_when_the_driver_is_created(make, names, caplog):
+    with caplog.at_level(logging.WARNING, "indipydriver.ipydriver"):
+        make()
+    said = [record.getMessage() for record in caplog.records]
+    assert sorted(text.partition(" replaces what ")[0] for text in said) == names
+    assert all(text.endswith(" needs by this name: choose another") for text in said)
+
+
+def test_the_public_names_that_are_not_free_are_these():
+    """Those of the base classes that the packages of PyPI do not have, `run` aside, which nothing of ours calls."""
+    names = {name for kind in (ipd.IPyDriver, ipd.Device) for each in kind.__mro__[:2] for name in vars(each)}
+    names = {name for name in names if not name.startswith("_")} - set(dir(UserDict))
+    assert names - slips._FREE == {
+        *("serve", "expect_run", "expect_no_run", "shutdown_grace"),
+        *("join_driver", "set_stop_flag", "take_backgrounds"),
+    }
 
 
 def test_the_names_that_there_are_are_shown():

@@ -19,7 +19,7 @@ from indipydriver.protocol.messages import (
 )
 from indipydriver.protocol.tags import Permission, State, VectorKind
 from indipydriver.runtime import eventqueues
-from indipydriver.runtime.eventqueues import MAX_WAITING, PATIENCE
+from indipydriver.runtime.eventqueues import MAX_EVENTS, NEWS_PATIENCE
 from indipydriver.testing import DriverHarness, driver_test, run
 from indipyserver import IPyServer
 
@@ -86,10 +86,10 @@ async def test_rain_is_heard_though_snoopevent_is_far_behind_with_another_vector
         for n in range(100):
             await put(h, *[text("busy", f"{n}.{m}") for m in range(100)], text("rain", n))
             await h.advance(0.1)
-        await h.advance(PATIENCE)
+        await h.advance(NEWS_PATIENCE)
         assert h.driver.rain == [str(n) for n in range(100)]
         assert not h._link.full_news
-        assert len(queues(h)._queues[False, "Other", "busy"].jobs) <= MAX_WAITING
+        assert len(queues(h)._queues[False, "Other", "busy"].jobs) <= MAX_EVENTS
         assert caplog.text.count("snoopevent is too slow") == 1
         await put(h, text("busy", "last"))
         h.driver.seconds = 0.0
@@ -117,9 +117,9 @@ async def test_rain_is_heard_though_many_vectors_are_busy(monkeypatch):
 @driver_test
 async def test_a_burst_that_is_handled_in_time_is_handled_whole(seconds):
     async with DriverHarness(Slow(seconds)) as h:
-        await put(h, *[text("v", n) for n in range(MAX_WAITING * 3)])
+        await put(h, *[text("v", n) for n in range(MAX_EVENTS * 3)])
         await h.advance(5)
-        assert h.driver.heard == [f"set v={n}" for n in range(MAX_WAITING * 3)]
+        assert h.driver.heard == [f"set v={n}" for n in range(MAX_EVENTS * 3)]
         assert asked(h) == []
 
 
@@ -127,7 +127,7 @@ async def test_a_burst_that_is_handled_in_time_is_handled_whole(seconds):
 async def test_a_vector_that_is_always_a_little_too_fast_keeps_nothing_back():
     """The queue is never full for long, but never has room either."""
     async with DriverHarness(Slow(0.9), shutdown_grace=0) as h:
-        await put(h, *[text("v", n) for n in range(MAX_WAITING - 1)])
+        await put(h, *[text("v", n) for n in range(MAX_EVENTS - 1)])
         for n in range(200):
             await put(h, text("v", f"more {n}"), text("rain", n))
             await h.advance(0.1)
@@ -138,8 +138,8 @@ async def test_a_vector_that_is_always_a_little_too_fast_keeps_nothing_back():
 async def test_what_was_left_out_is_asked_for_once():
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
         for n in range(10):
-            await put(h, *[text("v", f"{n}.{m}") for m in range(MAX_WAITING)])
-        await h.advance(2 * PATIENCE)
+            await put(h, *[text("v", f"{n}.{m}") for m in range(MAX_EVENTS)])
+        await h.advance(2 * NEWS_PATIENCE)
         assert asked(h) == [GetProperties("Other", "v")]
         await put(h, definition("v", "answer"))
         await h.advance(10_000)
@@ -157,9 +157,9 @@ async def test_how_much_was_left_out_is_logged_once_in_a_minute(caplog):
             await asyncio.sleep(seconds)
             tell("Other", name, count, False)
         assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
-            "snoopevent is too slow: 3 old events were left out, the last of Other v",
-            "snoopevent is too slow: 9 old events were left out, the last of Other w",
-            "snoopevent is too slow: 2 old events were left out, the last of Other ",
+            "snoopevent is too slow: 3 old events were dropped, the last of Other v",
+            "snoopevent is too slow: 9 old events were dropped, the last of Other w",
+            "snoopevent is too slow: 2 old events were dropped, the last of Other ",
         ]
         assert asked(h) == []
 
@@ -172,13 +172,13 @@ async def test_what_cannot_be_asked_for_is_only_logged(caplog):
         await h.settle()
         assert asked(h) == []
         assert h.driver._run_state.receiver.refused == {"getProperties": 2}
-        assert caplog.text.count("cannot be asked for") == 1
+        assert caplog.text.count("cannot be requested") == 1
 
 
 @driver_test
 async def test_nobody_is_asked_where_the_newest_is_a_definition():
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
-        await put(h, *[text("v", n) for n in range(MAX_WAITING)], definition("v", "all"))
+        await put(h, *[text("v", n) for n in range(MAX_EVENTS)], definition("v", "all"))
         await h.advance(120)
         assert h.driver.heard == ["set v=0", "def v=all"]
         assert asked(h) == []
@@ -187,14 +187,14 @@ async def test_nobody_is_asked_where_the_newest_is_a_definition():
 @driver_test
 async def test_deletions_are_never_left_out():
     async with DriverHarness(Slow(1.5), shutdown_grace=0) as h:
-        old = [text("v", n) for n in range(MAX_WAITING)]
+        old = [text("v", n) for n in range(MAX_EVENTS)]
         await put(h, *old, DelProperty("Other", "v"), *old, DelProperty("Other", "v"))
         await h.advance(20)
         assert h.driver.heard == ["set v=0", "del v", "set v=255", "del v"]
         assert asked(h) == []
         h.driver.heard.clear()
         await put(h, old[0])
-        await put(h, *old, *[Message("Other", str(n)) for n in range(MAX_WAITING)], DelProperty("Other"), *old)
+        await put(h, *old, *[Message("Other", str(n)) for n in range(MAX_EVENTS)], DelProperty("Other"), *old)
         await h.advance(20)
         assert h.driver.heard == ["set v=0", "0", "255", "del None", "set v=255"]
 
@@ -202,14 +202,14 @@ async def test_deletions_are_never_left_out():
 @driver_test
 async def test_pictures_are_never_left_out_and_frames_of_a_video_are():
     async with DriverHarness(Slow(0.1), shutdown_grace=0) as h:
-        await put(h, *[picture("p", n) for n in range(MAX_WAITING + 50)])
+        await put(h, *[picture("p", n) for n in range(MAX_EVENTS + 50)])
         await h.advance(100)
-        assert h.driver.heard == [f"set p={n}" for n in range(MAX_WAITING + 50)]
+        assert h.driver.heard == [f"set p={n}" for n in range(MAX_EVENTS + 50)]
         h.driver.heard.clear()
-        await put(h, *[picture("q", n, ".stream") for n in range(MAX_WAITING + 50)])
+        await put(h, *[picture("q", n, ".stream") for n in range(MAX_EVENTS + 50)])
         await h.advance(100)
         assert len(h.driver.heard) < 15
-        assert h.driver.heard[-1] == f"set q={MAX_WAITING + 49}"
+        assert h.driver.heard[-1] == f"set q={MAX_EVENTS + 49}"
         assert asked(h) == []
 
 
@@ -217,13 +217,13 @@ async def test_pictures_are_never_left_out_and_frames_of_a_video_are():
 async def test_a_message_still_comes_after_the_value_before_it():
     """Though values between that one and the message are left out."""
     async with DriverHarness(Slow(5.0), shutdown_grace=0) as h:
-        await put(h, *[text("v", n) for n in range(MAX_WAITING)], Message("Other", "failed"))
+        await put(h, *[text("v", n) for n in range(MAX_EVENTS)], Message("Other", "failed"))
         await h.advance(4)
         assert h.driver.heard == ["set v=0"]
         await h.advance(20)
         assert h.driver.heard == ["set v=0", "set v=255", "failed"]
         h.driver.heard.clear()
-        await put(h, *[text("v", n) for n in range(MAX_WAITING)], Message("Other", "failed"), text("v", "new"))
+        await put(h, *[text("v", n) for n in range(MAX_EVENTS)], Message("Other", "failed"), text("v", "new"))
         await h.advance(4)
         assert h.driver.heard == ["set v=0"]
         await h.advance(20)
@@ -236,7 +236,7 @@ async def test_a_message_still_comes_after_the_value_before_it():
 async def test_a_message_still_comes_after_the_picture_before_it(size):
     """Though a value, or a frame of a video that was replaced, came between that one and the message."""
     async with DriverHarness(Slow(5.0), shutdown_grace=0) as h:
-        frames = 2 if size > 1 else MAX_WAITING
+        frames = 2 if size > 1 else MAX_EVENTS
         old = [picture("p", str(n) * size, ".stream") for n in range(frames - 1)]
         new = picture("p", "n" * size, ".stream")
         await put(h, picture("p", "now"), picture("p", "kept"), *old, Message("Other", "done"), new)
@@ -249,20 +249,20 @@ async def test_a_message_still_comes_after_the_picture_before_it(size):
 @driver_test
 async def test_of_messages_that_are_left_out_the_newest_still_comes_after_the_values_before_them():
     async with DriverHarness(Slow(5.0), shutdown_grace=0) as h:
-        await put(h, text("v", 1), text("v", 2), *[Message("Other", str(n)) for n in range(MAX_WAITING * 2)])
+        await put(h, text("v", 1), text("v", 2), *[Message("Other", str(n)) for n in range(MAX_EVENTS * 2)])
         await h.advance(8)
         assert h.driver.heard == ["set v=1", "set v=2"]
         await h.advance(20)
-        assert h.driver.heard == ["set v=1", "set v=2", "0", str(MAX_WAITING * 2 - 1)]
+        assert h.driver.heard == ["set v=1", "set v=2", "0", str(MAX_EVENTS * 2 - 1)]
 
 
 @driver_test
 async def test_of_a_flood_of_messages_the_newest_is_heard():
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
         await put(h, *[Message("Other", str(n)) for n in range(1000)])
-        await h.advance(PATIENCE)
+        await h.advance(NEWS_PATIENCE)
         await put(h, *[Message(None, str(n)) for n in range(1000)], text("rain", 1))
-        await h.advance(2 * PATIENCE)
+        await h.advance(2 * NEWS_PATIENCE)
         assert h.driver.rain == ["1"]
         assert not h._link.full_news
         await h.advance(1000)
@@ -273,7 +273,7 @@ async def test_of_a_flood_of_messages_the_newest_is_heard():
 @driver_test
 async def test_the_end_of_a_driver_that_is_behind_leaves_no_timer():
     async with DriverHarness(Slow(), shutdown_grace=0) as h:
-        await put(h, *[text("v", n) for n in range(MAX_WAITING * 2)])
+        await put(h, *[text("v", n) for n in range(MAX_EVENTS * 2)])
         assert queues(h)._timers
         left = queues(h)
     assert left._timers == {}

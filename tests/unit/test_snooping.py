@@ -53,7 +53,7 @@ def test_it_asks_at_once_and_then_after_silence():
     assert snoops.due(100.0) == [("A", "x")]
     assert snoops.next_due() == 110.0
     assert snoops.due(109.0) == []
-    snoops.heard(address("setNumberVector", "A", "x"), 109.0)
+    snoops.note_news(address("setNumberVector", "A", "x"), 109.0)
     assert snoops.due(118.9) == []
     assert snoops.due(119.0) == [("A", "x")]
 
@@ -72,7 +72,7 @@ def test_any_news_of_a_vector_starts_its_timer_again(tag):
     snoops.watch("A", "x", 10)
     snoops.watch("A", "y", 20)
     snoops.due(0.0)
-    snoops.heard(address(tag, "A", "x"), 9.0)
+    snoops.note_news(address(tag, "A", "x"), 9.0)
     assert snoops.next_due() == 19.0
     assert snoops.due(20.0) == [("A", "x"), ("A", "y")]
 
@@ -82,7 +82,7 @@ def test_a_message_that_names_a_vector_does_not():
     snoops.watch("A", "x", 10)
     snoops.due(0.0)
     assert snoops.watches(address("message", "A", "x"))
-    assert not snoops.heard(address("message", "A", "x"), 9.0)
+    assert not snoops.note_news(address("message", "A", "x"), 9.0)
     assert snoops.due(10.0) == [("A", "x")]
 
 
@@ -91,7 +91,7 @@ def test_news_of_the_whole_device_do_not_count_as_news_of_the_vector(tag):
     snoops = Snoops()
     snoops.watch("A", "x", 10)
     snoops.due(0.0)
-    snoops.heard(address(tag, "A"), 9.0)
+    snoops.note_news(address(tag, "A"), 9.0)
     assert snoops.due(10.0) == [("A", "x")]
 
 
@@ -131,28 +131,28 @@ def test_blobs_are_enabled_once_for_each_definition():
     snoops = Snoops()
     snoops.add("A", None)
     definition = address("defBLOBVector", "A", "x")
-    assert snoops.heard(definition, 0)
-    assert not snoops.heard(definition, 0)
-    assert not snoops.heard(address("defTextVector", "A", "t"), 0)
-    snoops.heard(address("delProperty", "A", "x"), 0)
-    assert snoops.heard(definition, 0)
-    snoops.heard(address("delProperty", "A"), 0)
-    assert snoops.heard(definition, 0)
-    assert not snoops.heard(address("delProperty", "B"), 0)
-    assert not snoops.heard(address("delProperty", None, "x"), 0)
-    assert not snoops.heard(address("message", "A"), 0)
-    assert not snoops.heard(definition, 0)
-    assert snoops.heard(address("defBLOBVector", "B", "x"), 0)
+    assert snoops.note_news(definition, 0)
+    assert not snoops.note_news(definition, 0)
+    assert not snoops.note_news(address("defTextVector", "A", "t"), 0)
+    snoops.note_news(address("delProperty", "A", "x"), 0)
+    assert snoops.note_news(definition, 0)
+    snoops.note_news(address("delProperty", "A"), 0)
+    assert snoops.note_news(definition, 0)
+    assert not snoops.note_news(address("delProperty", "B"), 0)
+    assert not snoops.note_news(address("delProperty", None, "x"), 0)
+    assert not snoops.note_news(address("message", "A"), 0)
+    assert not snoops.note_news(definition, 0)
+    assert snoops.note_news(address("defBLOBVector", "B", "x"), 0)
 
 
 def test_what_is_kept_of_blob_vectors_without_end_is_bounded():
     snoops = Snoops()
     snoops.add("A", None)
     for n in range(2 * MAX_ENABLED + 1):
-        assert snoops.heard(address("defBLOBVector", "A", f"image {n}"), 0)
+        assert snoops.note_news(address("defBLOBVector", "A", f"image {n}"), 0)
         assert len(snoops._blobs) <= MAX_ENABLED
-    assert snoops.heard(address("defBLOBVector", "A", "image 0"), 0)  # asked for once more
-    assert not snoops.heard(address("defBLOBVector", "A", "image 0"), 0)
+    assert snoops.note_news(address("defBLOBVector", "A", "image 0"), 0)  # asked for once more
+    assert not snoops.note_news(address("defBLOBVector", "A", "image 0"), 0)
 
 
 def test_an_empty_device_or_name_stands_for_all():
@@ -168,7 +168,7 @@ def test_on_a_new_link_all_is_asked_for_again():
     snoops = Snoops()
     snoops.watch("A", "x", 10)
     snoops.due(1000.0)
-    snoops.heard(address("defBLOBVector", "A", "x"), 1000.0)
+    snoops.note_news(address("defBLOBVector", "A", "x"), 1000.0)
     snoops.restart()
     assert snoops.due(0.0) == [("A", "x")]
-    assert snoops.heard(address("defBLOBVector", "A", "x"), 0)
+    assert snoops.note_news(address("defBLOBVector", "A", "x"), 0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indipyserver.sources.stderrlog import LINES_PER_SECOND, LONGEST_LINE, Thinner
+from indipyserver.sources.stderrlog import LINES_PER_SECOND, LONGEST_STDERR_LINE, Thinner
 from tests.support import allowed
 
 
@@ -107,7 +107,7 @@ def test_a_driver_that_talks_just_too_much_loses_just_that():
 def test_a_line_without_end_is_cut_once():
     thinner = Thinner()
     logged = in_reads(thinner, b"x" * 1_000_000 + b" end\nnext\n", 0.0)
-    assert texts(logged) == ["x" * LONGEST_LINE, "next"]
+    assert texts(logged) == ["x" * LONGEST_STDERR_LINE, "next"]
 
 
 def test_nothing_unprintable_is_logged():
@@ -147,7 +147,9 @@ def test_every_line_is_logged_or_counted():
         logged += thinner.end(now)
         lines = b"".join(pieces).split(b"\n")
         lines = lines if lines[-1] else lines[:-1]
-        blank = sum(not line[:LONGEST_LINE].decode("utf-8", "replace").strip() for line in lines)  # these are not said
+        blank = sum(
+            not line[:LONGEST_STDERR_LINE].decode("utf-8", "replace").strip() for line in lines
+        )  # these are not said
         said = [text for text in texts(logged) if not text.endswith("were not logged")]
         counted = sum(int(text.split()[0]) for text in texts(logged) if text.endswith("were not logged"))
         assert len(lines) - blank <= len(said) + counted <= len(lines)

@@ -120,6 +120,27 @@ async def test_what_does_not_come_is_an_assertion_error():
             harness.assert_deleted("Mount", "RA")
 
 
+def test_what_is_known_is_told_in_a_line_for_each_property():
+    """The message of the one that failed was lost among thousands of characters."""
+
+    class Fails(Mount):
+        async def rxevent(self, event):
+            await event.vector.send_setVector(state="Alert", message="no power")
+
+    async def session():
+        async with DriverHarness(mount(Fails)) as harness:
+            await harness.set_number("Mount", "RA", RA=1)
+            await harness.wait_for("Mount", "nowhere", state="Ok", timeout=30)
+
+    with pytest.raises(AssertionError) as caught:
+        run(session)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "not within 30 s: Mount nowhere: state Ok; known:"
+    assert "  Mount RA: Alert, RA=0; no power" in lines
+    assert "  Mount nowhere: not defined" in lines
+    assert all(len(line) < 100 for line in lines)
+
+
 class Broken(Mount):
     async def hardware(self):
         await asyncio.sleep(5)

@@ -70,6 +70,6 @@ def test_a_few_go_on_in_each_turn():
             await asyncio.sleep(0)
             most = max(most, len(gone_on) - before)
             before = len(gone_on)
-        assert most == outlet._AT_ONCE
+        assert most == outlet._TASKS_A_TURN
 
     run(test, real_time=True)

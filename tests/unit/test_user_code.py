@@ -253,7 +253,7 @@ async def test_what_takes_no_notice_of_its_cancellation_is_named(caplog):
 
     async with DriverHarness(Deaf(device())):
         pass
-    assert "hardware() goes on though it was cancelled" in caplog.text
+    assert "hardware() goes on after its cancellation" in caplog.text
 
 
 @driver_test
@@ -286,7 +286,7 @@ async def test_what_is_started_after_the_grace_time_is_not_waited_for(caplog):
     async with DriverHarness(Late(device())):
         pass
     assert asyncio.get_running_loop().time() < 20
-    assert "a background of the driver is not started any more" in caplog.text
+    assert "a background of the driver is no longer started" in caplog.text
 
 
 # --- from within an event --------------------------------------------------------------
@@ -433,7 +433,7 @@ async def test_what_a_script_writes_into_the_table_itself_ends_nothing(caplog):
         await h.advance(100)
         assert not driver.stop
         assert len([message for message in h.messages if isinstance(message, GetProperties)]) > 5
-    assert "cannot be asked for" in caplog.text
+    assert "cannot be requested" in caplog.text
 
 
 # --- runs ------------------------------------------------------------------------------

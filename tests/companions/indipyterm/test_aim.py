@@ -38,8 +38,8 @@ def aim(*spots, at: float = 0.0) -> Aim:
 
 def test_a_row_must_have_been_on_the_screen():
     found = aim(A)
-    assert "only just come" in found.why_not(B, meaning(), 1.0)
-    assert "only just come" in found.why_not(A, meaning(), 0.2)
+    assert "only just appeared" in found.why_not(B, meaning(), 1.0)
+    assert "only just appeared" in found.why_not(A, meaning(), 0.2)
     assert found.why_not(A, meaning(), 0.31) == ""
 
 
@@ -49,14 +49,14 @@ def test_drawing_it_again_changes_nothing_but_another_meaning_does():
     assert found.why_not(A, meaning(), 1.0) == ""
     assert "just changed" in found.why_not(A, meaning("b"), 1.0)
     found.drawn(A, meaning("b"), 1.0)
-    assert "only just come" in found.why_not(A, meaning("b"), 1.2)
+    assert "only just appeared" in found.why_not(A, meaning("b"), 1.2)
     assert found.why_not(A, meaning("b"), 1.31) == ""
 
 
 def test_what_was_out_of_sight_has_to_be_read_again():
     found = aim(A, B)
     found.in_sight({B})
-    assert "only just come" in found.why_not(A, meaning(), 5.0)
+    assert "only just appeared" in found.why_not(A, meaning(), 5.0)
     assert found.why_not(B, meaning(), 5.0) == ""
 
 
@@ -240,7 +240,7 @@ async def test_a_row_that_was_defined_anew_as_something_else_has_to_be_read():
         await screen.sees("now something else")
         screen.main.table.aim.settle = 60
         await screen.press("space")
-        await screen.sees("only just come")
+        await screen.sees("only just appeared")
         screen.main.table.aim.settle = 0
         await screen.press("space")
         assert await commands(screen) == [("Alpha", "ONE")]
@@ -525,7 +525,7 @@ async def test_what_was_typed_for_an_editor_that_did_not_open_is_dropped():
         await screen.burst(
             "enter", *"Sky", "space", "q", "s", "exclamation_mark", "exclamation_mark", "enter", "S", "q"
         )
-        await screen.sees("only just come")
+        await screen.sees("only just appeared")
         assert not screen.main.pane.editing
         assert not screen.app._exit
         assert await commands(screen) == []
@@ -661,7 +661,7 @@ async def test_all_edits_are_not_sent_to_a_server_that_has_only_just_been_shown(
         await screen.readable()
         slow(screen)
         await screen.burst("right_curly_bracket", "S")
-        await screen.sees("Foc has only just come")
+        await screen.sees("Foc has only just appeared")
         assert not [e for e in await link.everything() if e.tag.startswith("new")]
 
 

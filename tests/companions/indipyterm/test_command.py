@@ -96,9 +96,9 @@ sys.exit(cli.main([]))
 async def test_what_is_no_terminal_is_told():
     done = await command()
     assert done.returncode == 2
-    assert done.stderr == "indipyterm: this is no terminal; for scripts there are indipyterm get, set and watch\n"
+    assert done.stderr == "indipyterm: this is not a terminal; for scripts there are indipyterm get, set and watch\n"
     done = await run(sys.executable, "-m", "indipyclient", PYTHONPATH=PATH)
-    assert "this is no terminal" in done.stderr
+    assert "this is not a terminal" in done.stderr
 
 
 def test_the_class_has_the_arguments_of_the_contract():
@@ -130,11 +130,11 @@ def test_where_one_stream_is_no_terminal_that_is_told(stream, gone, monkeypatch,
         monkeypatch.setattr(sys, stream, None)
     assert cli.main([]) == 2
     told = capsys.readouterr()
-    assert "this is no terminal" in (told.err if stream == "stdout" else told.out)
+    assert "this is not a terminal" in (told.err if stream == "stdout" else told.out)
 
 
 def test_a_port_in_the_environment_that_is_none(monkeypatch, capsys):
     pytest.importorskip("textual")
     monkeypatch.setenv("INDI_PORT", "abc")
     assert cli.main([]) == 2
-    assert "INDI_PORT: no port abc" in capsys.readouterr().err
+    assert "INDI_PORT: not a port: abc" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """How it ends: what has come and is not written, and what is being sent, is waited for, or named."""
 
+import contextlib
 import threading
 
 import pytest
@@ -36,21 +37,23 @@ def disc(monkeypatch):
     found.takes.set()
 
 
-async def three_blobs(screen) -> None:
+@contextlib.asynccontextmanager
+async def three_blobs(folder, **options):
     """Three have come, of which none is written."""
-    await screen.sent("enableBLOB")
-    await screen.says(*(blob(*IMAGE, "CCD1", bytes([n])) for n in range(3)))
-    await eventually(lambda: screen.session.receiver.unwritten() == {IMAGE: 3})
+    async with terminal(CAMERA, folder=folder, **options) as screen:
+        await screen.sent("enableBLOB")
+        await screen.says(*(blob(*IMAGE, "CCD1", bytes([n])) for n in range(3)))
+        await eventually(lambda: screen.session.receiver.unwritten() == {IMAGE: 3})
+        yield screen
 
 
 @asynchronous
 async def test_quitting_waits_for_blobs_that_are_not_written(tmp_path, disc):
-    async with terminal(CAMERA, folder=tmp_path) as screen:
-        await three_blobs(screen)
+    async with three_blobs(tmp_path) as screen:
         await screen.press("q")
-        await screen.sees("It ends when nothing of this is left:", "3 BLOBs of CCD 1 CCD1 not written", "y  quit now")
+        await screen.sees("The program ends when this is finished:", "3 BLOBs of CCD 1 CCD1 not written", "y  quit now")
         await screen.press("n")
-        await screen.sees_no("It ends when")
+        await screen.sees_no("The program ends when")
         assert not screen.app._exit
         await screen.press("ctrl+q")
         await screen.sees("3 BLOBs of CCD 1 CCD1 not written")
@@ -62,8 +65,7 @@ async def test_quitting_waits_for_blobs_that_are_not_written(tmp_path, disc):
 @asynchronous
 async def test_who_does_not_wait_is_told_what_was_not_written(tmp_path, disc, monkeypatch, capsys):
     monkeypatch.setattr(receiving, "LAST", 0.05)
-    async with terminal(CAMERA, folder=tmp_path) as screen:
-        await three_blobs(screen)
+    async with three_blobs(tmp_path) as screen:
         await screen.press("q", "y")
         await eventually(lambda: screen.app._exit)
     disc.takes.set()
@@ -73,8 +75,7 @@ async def test_who_does_not_wait_is_told_what_was_not_written(tmp_path, disc, mo
 
 @asynchronous
 async def test_a_yes_that_was_typed_for_something_else_does_not_quit(tmp_path, disc):
-    async with terminal(CAMERA, folder=tmp_path, settle=0.05) as screen:
-        await three_blobs(screen)
+    async with three_blobs(tmp_path, settle=0.05) as screen:
         screen.main.table.aim.settle = 60
         await screen.press("q", "y")
         await screen.sees("read this first, and press again")
@@ -84,8 +85,7 @@ async def test_a_yes_that_was_typed_for_something_else_does_not_quit(tmp_path, d
 
 @asynchronous
 async def test_who_is_told_to_end_has_some_seconds_to_write(tmp_path, disc):
-    async with terminal(CAMERA, folder=tmp_path) as screen:
-        await three_blobs(screen)
+    async with three_blobs(tmp_path) as screen:
         screen.app.patience = 30
         screen.app.exit()
         threading.Timer(0.2, disc.takes.set).start()
@@ -106,9 +106,8 @@ async def test_without_a_folder_nothing_is_waited_for(disc):
 
 @asynchronous
 async def test_blobs_that_have_come_are_written_when_no_more_are_wanted(tmp_path, disc):
-    async with terminal(CAMERA, folder=tmp_path) as screen:
+    async with three_blobs(tmp_path) as screen:
         receiver = screen.session.receiver
-        await three_blobs(screen)
         receiver.receive(IMAGE, False)
         assert not receiver.is_receiving(IMAGE)
         receiver.receive(IMAGE, True)
@@ -124,9 +123,8 @@ async def test_blobs_that_have_come_are_written_when_no_more_are_wanted(tmp_path
 @asynchronous
 async def test_blobs_of_properties_that_went_for_good_are_written(tmp_path, disc, monkeypatch):
     monkeypatch.setattr(receiving, "AWAITED", 1)
-    async with terminal(CAMERA, folder=tmp_path) as screen:
+    async with three_blobs(tmp_path) as screen:
         receiver = screen.session.receiver
-        await three_blobs(screen)
         await screen.says(delete(*IMAGE))
         for name in ("B0", "B1"):
             await screen.says(define("BLOB", "Cam", name, [("B", "b", "")]))
@@ -141,8 +139,7 @@ async def test_blobs_of_properties_that_went_for_good_are_written(tmp_path, disc
 
 @asynchronous
 async def test_a_server_is_closed_when_its_blobs_are_written(tmp_path, disc):
-    async with terminal(CAMERA, folder=tmp_path) as screen:
-        await three_blobs(screen)
+    async with three_blobs(tmp_path) as screen:
         await screen.press("ctrl+w")
         await screen.sees("no server: o opens one")
         assert screen.app._unfinished() == ["3 BLOBs of CCD 1 CCD1 not written"]
@@ -155,8 +152,7 @@ async def test_a_server_is_closed_when_its_blobs_are_written(tmp_path, disc):
 async def test_a_server_that_cannot_finish_is_closed_all_the_same(tmp_path, disc, monkeypatch):
     monkeypatch.setattr(receiving, "LAST", 0.05)
     monkeypatch.setattr("indipyterm.app.LONG_PATIENCE", 0.05)
-    async with terminal(CAMERA, folder=tmp_path) as screen:
-        await three_blobs(screen)
+    async with three_blobs(tmp_path) as screen:
         await screen.press("ctrl+w")
         await screen.sees("is closed: 3 BLOBs of CCD 1 CCD1 not written")
         disc.takes.set()
@@ -175,14 +171,18 @@ async def send_it(screen) -> None:
     await screen.press("enter")
 
 
+async def send_it_and_quit(screen) -> None:
+    await send_it(screen)
+    await screen.sent("newBLOBVector")
+    await screen.press("q")
+    await screen.sees("pixels.bin not sent")
+
+
 @asynchronous
 async def test_quitting_waits_for_a_file_until_the_device_has_it(tmp_path, monkeypatch):
     a_file(tmp_path, monkeypatch)
     async with terminal(CAMERA) as screen:
-        await send_it(screen)
-        await screen.sent("newBLOBVector")
-        await screen.press("q")
-        await screen.sees("pixels.bin not sent")
+        await send_it_and_quit(screen)
         await screen.says(update("BLOB", "CCD 1", "UPLOAD", state="Busy"))
         await eventually(lambda: screen.app._exit)
     assert screen.app.unfinished == []
@@ -192,10 +192,7 @@ async def test_quitting_waits_for_a_file_until_the_device_has_it(tmp_path, monke
 async def test_what_fails_while_somebody_quits_is_told(tmp_path, monkeypatch):
     a_file(tmp_path, monkeypatch)
     async with terminal(CAMERA) as screen:
-        await send_it(screen)
-        await screen.sent("newBLOBVector")
-        await screen.press("q")
-        await screen.sees("pixels.bin not sent")
+        await send_it_and_quit(screen)
         screen.link.close()
         await screen.sees("pixels.bin not sent: sent, and nobody knows whether")
         assert not screen.app._exit
@@ -206,14 +203,12 @@ async def test_what_fails_while_somebody_quits_is_told(tmp_path, monkeypatch):
 
 @asynchronous
 async def test_a_file_that_is_too_large_is_told(tmp_path, monkeypatch):
-    from pathlib import Path
-
-    def read_bytes(self):
+    def bytes_of(path):
         raise MemoryError
 
     a_file(tmp_path, monkeypatch)
     async with terminal(CAMERA) as screen:
-        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        monkeypatch.setattr("indipyterm.session.bytes_of", bytes_of)
         await send_it(screen)
         await screen.sees("pixels.bin is too large")
 

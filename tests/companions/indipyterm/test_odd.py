@@ -6,6 +6,9 @@ import pytest
 
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
 
+from textual.widgets import TextArea
+
+from indipyclient.model.commands import LARGEST
 from indipyterm import receiving
 from indipyterm.receiving import folder_of
 from indipyterm.screens.files import FileChooser
@@ -33,9 +36,66 @@ async def test_a_device_that_is_not_defined_again_is_nowhere_shown_as_live():
         screen.main.go_to(client.need("Beta", "X"))
         await screen.settled()
         await screen.press("v")
-        await screen.sees("perhaps no longer")
+        await screen.sees("may be out of date")
         await screen.press("escape", "p")
         await screen.sees("not defined again yet")
+
+
+@asynchronous
+async def test_a_file_is_sent_with_its_last_suffix(tmp_path):
+    async with terminal(define("BLOB", "Cam", "FILE", [("FILE", "File", "")], perm="rw")) as screen:
+        prop = screen.session.client.need("Cam", "FILE")
+        for name, format in (("M31 2.5s.fits", ".fits"), ("M31 2.5s.fits.fz", ".fits.fz")):
+            (tmp_path / name).write_bytes(b"pixels")
+            screen.session.send_file(prop, "FILE", tmp_path / name, lambda why, done: None)
+            assert next(iter(await screen.sent("newBLOBVector"))).get("format") == format
+            await screen.says(update("BLOB", "Cam", "FILE", [], state="Ok"))
+            await eventually(lambda: not screen.session._files)
+
+
+@asynchronous
+async def test_a_file_that_no_server_takes_is_not_read(tmp_path):
+    async with terminal(define("BLOB", "Cam", "FILE", [("FILE", "File", "")], perm="rw")) as screen:
+        prop, said = screen.session.client.need("Cam", "FILE"), []
+        with open(tmp_path / "video.ser", "wb") as file:
+            file.truncate(LARGEST + 1)
+        screen.session.send_file(prop, "FILE", tmp_path / "video.ser", lambda *words: said.append(words))
+        await eventually(lambda: said)
+        assert said == [("video.ser is too large: no server takes more than 383 MiB", "")]
+
+
+@asynchronous
+async def test_nothing_is_kept_for_properties_that_go_in_large_numbers(monkeypatch):
+    monkeypatch.setattr("indipyclient.model.model.GRAVES", 3)
+    names = [f"P{number}" for number in range(9)]
+    async with terminal("".join(define("Number", "D", name, [("x", "x", 1)]) for name in names)) as screen:
+        session = screen.session
+        await eventually(lambda: len(session.client.model) == len(names))
+        session.edit(session.client.need("D", "P1"), "x", "2")
+        await screen.says("".join(delete("D", name) for name in names[1:]))
+        await eventually(lambda: not len(session.edits))
+
+
+@pytest.mark.parametrize(
+    ("text", "begin", "last"),
+    [
+        ("x" * 99_999 + "\u202e", "x" * 76, "x·"),
+        ("星" * 100_000, "星" * 37, "星" * 2),
+        ("one\ttwo\n" * 20_000 + "the end", "one     two", "the end"),
+    ],
+    ids=["one line", "wide", "lines"],
+)
+@asynchronous
+async def test_a_very_long_text_is_read_line_by_line(text, begin, last):
+    async with terminal(define("Text", "D", "T", [("A", "a", text)])) as screen:
+        await screen.go("D", "T", "A")
+        await screen.press("v")
+        await screen.sees(f"{len(text)} characters", f" {begin}")
+        await screen.press("G")
+        await screen.sees(last)
+        assert "\u202e" not in screen.text()
+        assert not screen.app.screen.query(TextArea)  # which lays out all of it
+        await screen.press("escape")
 
 
 def test_a_folder_whose_name_is_too_long_is_none():

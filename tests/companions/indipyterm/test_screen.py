@@ -384,7 +384,7 @@ async def test_a_file_that_cannot_be_written_is_told(tmp_path):
         await screen.sees("1 BLOB LOST", "BLOB LOST: CCD 1 CCD1: not written")
         folder.unlink()
         await screen.says(blob("CCD 1", "CCD1", "CCD1", b"x"))
-        await screen.sees("2 BLOBs LOST", "not there")
+        await screen.sees("2 BLOBs LOST", "does not exist")
         assert not folder.exists()  # it was a disc, perhaps, and what is in its place is not
         folder.mkdir()
         await screen.says(blob("CCD 1", "CCD1", "CCD1", b"x"))

@@ -166,7 +166,7 @@ def test_own_keys():
     assert wrong == [
         "no action is named 'no.such'",
         "value.plot has no key",
-        "value.edit: s is a key of value.send already",
+        "value.edit: s is already a key of value.send",
     ]
     keys, wrong = check_keys({"value.edit": "s", "value.send": "w"})
     assert keys == {"value.edit": "s", "value.send": "w"}
