@@ -136,11 +136,11 @@ async def test_messages_over_mqtt_and_a_large_blob(capsys):
         async with site(server, "site1", mqtt), port_to(mqtt) as port, Client("127.0.0.1", port) as client:
             await client.wait_device("Counter")
             await client.wait_device("Pictures")
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             for number in range(1, 4001):
                 await counter.say(number)
-            await client.wait_property("Counter", "COUNT", where=lambda p: p["N"].value == "4000", timeout=20)
-            rate = 4000 / (time.perf_counter() - begin)
+            await client.wait_property("Counter", "COUNT", where=lambda p: p["N"].value == "4000", timeout=30)
+            rate, used = 4000 / (time.perf_counter() - begin), (time.process_time() - cpu) / 4000
             async with client.blobs("Pictures") as blobs:
                 await asyncio.sleep(0.5)
                 begin = time.perf_counter()
@@ -151,8 +151,11 @@ async def test_messages_over_mqtt_and_a_large_blob(capsys):
                 took = time.perf_counter() - begin
             assert len(received.data) == 5 << 20
     with capsys.disabled():
-        print(f"\nMQTT, QoS 1: {rate:.0f} messages/s through two bridges in one process; 5 MiB BLOB {took:.2f} s")
-    assert rate > 2000 / allowed(2.0)
+        print(
+            f"\nMQTT, QoS 1: {rate:.0f} messages/s through two bridges in one process, {used * 1e6:.0f} us of processor "
+            f"each; 5 MiB BLOB {took:.2f} s"
+        )
+    assert used < allowed(0.001)  # the rate depends on who else is at work on the machine
     assert took < allowed(2.0)  # half of that on a machine that does nothing else
 
 
