@@ -123,8 +123,11 @@ class newVector(_MappingEvent):
 
     Attributes:
         vector: The vector.
+        arrival: Its place among the commands of this run of the driver, in the order in which they came, from 1; 0 if
+            it did not come from a client.
     """
 
+    arrival: int = 0
     devicename: str
     vectorname: str
     vector: PropertyVector

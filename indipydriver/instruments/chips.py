@@ -252,7 +252,7 @@ class Chips(Instrument):
         if not values.get("ABORT"):
             await self._button(name)
             return
-        after = self._operations.drop(chip.exposure)
+        after = self._abandon(chip.exposure)
         await self._perform(name, self._end_exposure(chip), accept=lambda: self._choose(name, None), after=after)
         if chip.exposure not in self._operations:
             state = State.ALERT if self._vector(name).state == State.ALERT else State.IDLE

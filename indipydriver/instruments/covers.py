@@ -89,7 +89,7 @@ class DustCap(Instrument):
             await self._button(_ABORT)
             return
         moved = _PARK in self._operations
-        after = self._operations.drop(_PARK)
+        after = self._abandon(_PARK)
         await self._perform(_ABORT, self.abort(), accept=lambda: self._choose(_ABORT, None), after=after)
         if moved and _PARK not in self._operations:
             self._choose(_PARK, None)

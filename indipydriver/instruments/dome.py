@@ -291,7 +291,7 @@ class Dome(Parking, Slaving, Backlash):
         told = [other for other in (_ABS, _REL, _MOTION) if other != name and self._vector_is_busy(other)]
         parking, shutter = _PARK in self._operations, _SHUTTER in self._operations
         is_led = parking or _ABS in self._operations or _REL in self._operations
-        after = self._operations.drop(_ABS, _REL, _MOTION, _PARK, _SHUTTER)
+        after = self._abandon(_ABS, _REL, _MOTION, _PARK, _SHUTTER)
         if name == _ABORT or is_led:
             self._follow_no_more()
 

@@ -257,7 +257,7 @@ class Focuser(Backlash):
         if not values.get("ABORT"):
             await self._button(name)
             return
-        after = self._operations.drop(_ABS, _REL, _TIMER)
+        after = self._abandon(_ABS, _REL, _TIMER)
         await self._perform(name, self.abort(), accept=lambda: self._choose(name, None), after=after)
         state = State.ALERT if self._vector(name).state == State.ALERT else State.IDLE
         for moved in (_ABS, _REL, _TIMER):

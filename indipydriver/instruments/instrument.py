@@ -15,6 +15,7 @@ from ..protocol.tags import State
 from ..protocol.texts import brief
 from ..standard import Interface, find
 from .operations import CANCEL_GRACE, End, Operation, Refused, words_of
+from .order import CommandOrder, Overtaken
 from .parts import Parts
 from .propertydevice import LONGEST_DEVICE_END, Bound
 from .standarddevice import optional
@@ -47,6 +48,7 @@ class Instrument(Parts):
         self._is_up = False
         self._changing = asyncio.Lock()
         self._due = asyncio.Event()
+        self._order = CommandOrder()
         self._restored = asyncio.Event()  # what is saved of what is always defined
         self._is_restored = False  # the rest of it
         if self.connections:
@@ -154,6 +156,15 @@ class Instrument(Parts):
     def _check_ready(self, name: str) -> None:
         if not self.connected and not self._bound[name].is_permanent:
             raise Refused("The device is not connected")
+        self.whole._order.check(name)
+
+    def _abandon(self, *names: str, told: Sequence[str] = ()) -> list[Operation]:
+        """Cancel operations because of the present command; commands for them that came before it are left undone.
+
+        Returns those that have to be awaited. The ends of those that are `told` are reported.
+        """
+        self.whole._order.stop([*names, *told])
+        return self._operations.drop(*names) + self._operations.drop(*told, quietly=False)
 
     async def devrxevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
         bound = self._bound.get(event.vectorname)
@@ -161,7 +172,11 @@ class Instrument(Parts):
             await self._updates.send(bound.vector, State.ALERT, _NOT_CONNECTED)
             return
         try:
-            await super().devrxevent(event)
+            with self._order.handled(event.vectorname, getattr(event, "arrival", 0)):
+                await super().devrxevent(event)
+        except Overtaken:
+            is_moving = event.vectorname in self._operations.about()  # because of a later command
+            await self._updates.send(event.vector, None if is_moving else State.IDLE)
         except Refused as error:
             await self._updates.send(event.vector, State.ALERT, brief(f"[ERROR] {error}"))
         except (Exception, SystemExit) as error:
@@ -421,7 +436,7 @@ class Instrument(Parts):
         self._vector("CONNECTION").state = State.IDLE
 
     async def _begin(self) -> None:
-        self._changing, self._due = asyncio.Lock(), asyncio.Event()
+        self._changing, self._due, self._order = asyncio.Lock(), asyncio.Event(), CommandOrder()
         for one in self._everything():
             one.driver = self.driver
             one._loops.clear()

@@ -340,7 +340,7 @@ class Mount(Parking, Site, Paddle):
         was_slewing, parking = self.slewing, _PARK in self._operations
         if _HOME in self._operations:
             self._put(_HOME, dict.fromkeys(self._vector(_HOME), False), State.IDLE)
-        after = self._operations.drop(_EOD, _PARK, _HOME, *AXES) + self._operations.drop(*PULSES, quietly=False)
+        after = self._abandon(_EOD, _PARK, _HOME, *AXES, told=PULSES)
         await self._stop_mount(after)
         if parking and _PARK not in self._operations:
             has_parked = self._is_to_park and self.parked  # it was too late

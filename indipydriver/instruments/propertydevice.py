@@ -325,7 +325,7 @@ class PropertyDevice(Saving):
         name = vectors[0].name
         try:
             self._check_ready(name)
-        except Refused:
+        except BaseException:
             coro.close()
             raise
         work = _Work(vectors, accept, revoke, ends, then)

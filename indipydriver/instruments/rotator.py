@@ -157,7 +157,7 @@ class Rotator(Backlash):
         if not values.get("ABORT"):
             await self._button(_ABORT)
             return
-        after = self._operations.drop(_ANGLE, _HOME, quietly=False)
+        after = self._abandon(told=(_ANGLE, _HOME))
         await self._stop_rotator(after)
         if not self._operations.running(_ANGLE, _HOME):
             await self._send(_ANGLE, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.OK)

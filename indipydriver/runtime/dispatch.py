@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
+from itertools import count
 from typing import Any, Final, TypeAlias
 
 from ..errors import LocalProtocolError, MalformedFrame, RemoteProtocolError
@@ -85,6 +86,7 @@ class Dispatcher:
         self._requests: dict[_Asked, Frame] = {}  # requests for definitions, not yet answered
         self._is_answering = False
         self._to_be_asked: set[int] = set()  # vectors to be asked for their definitions, by id(): they have no hash
+        self._arrivals = count(1)  # of commands
         self._open = True
 
     # --- when too much waits ---
@@ -167,7 +169,8 @@ class Dispatcher:
         match tag.verb:
             case Verb.NEW:
                 if self._vector(device, name) is not None:
-                    self._queues.add(Key(True, device, name), Job(partial(self._command, frame), _held_by(frame)))
+                    handle = partial(self._command, frame, next(self._arrivals))
+                    self._queues.add(Key(True, device, name), Job(handle, _held_by(frame)))
             case Verb.GET:
                 self._take_request(frame)
             case Verb.PING:
@@ -301,7 +304,7 @@ class Dispatcher:
 
     # --- jobs ---
 
-    async def _command(self, frame: Frame) -> None:
+    async def _command(self, frame: Frame, arrival: int) -> None:
         vector = self._vector(frame.device, frame.name)
         if vector is None:  # disabled meanwhile
             return
@@ -312,6 +315,7 @@ class Dispatcher:
             frame, message = await self._decoded(frame)
             assert isinstance(message, messages.NewVector)
             event = new_event(frame, message, vector)
+            event.arrival = arrival
         except RemoteProtocolError as error:
             self._refuse(error)
             reason = error.reason.removeprefix(f"{frame.tag.text}: ")

@@ -131,24 +131,35 @@ class DriverHarness:
     async def __aenter__(self) -> Self:
         self._link.open(self)
         self._task = asyncio.create_task(self.driver.serve(self._drivers_link, shutdown_grace=self._grace))
-        await self.send(GetProperties())
-        await self.settle()
+        try:
+            await self.send(GetProperties())
+            await self.settle()
+        except BaseException:  # without this nothing would end the driver: __aexit__() is not called
+            await self._end()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        task = await self._end()
+        if error is None:
+            task.result()
+        elif not task.cancelled():
+            task.exception()  # the test's own error matters more
+
+    async def _end(self) -> asyncio.Task[None]:
+        """End the driver."""
         assert self._task is not None
         if not self._task.done():  # otherwise the next run would be shut down
             self.driver.shutdown()
             if not self.driver.stop:  # the author's shutdown() does not end it
                 self._link.close()
-        await asyncio.wait([self._task])
-        if error is None:
-            self._task.result()
-        elif not self._task.cancelled():
-            self._task.exception()  # the test's own error matters more
-        self._link.abort()
+        try:
+            await asyncio.wait([self._task])
+        finally:
+            self._link.abort()
+        return self._task
 
     # --- time ---
 

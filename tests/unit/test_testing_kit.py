@@ -221,3 +221,22 @@ def test_in_a_notebook_it_says_what_to_do():
 
     with pytest.raises(RuntimeError, match=r"await test\(\)"):
         asyncio.run(cell())
+
+
+@driver_test
+async def test_a_test_that_is_cancelled_as_it_begins_leaves_no_driver_running():
+    driver = mount()
+    for turns in range(4):
+
+        async def test():
+            async with DriverHarness(driver):
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(test())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert [other for other in asyncio.all_tasks() if other is not asyncio.current_task()] == []
+    async with DriverHarness(driver) as harness:
+        harness.assert_state("Mount", "RA", "Ok")

@@ -1,0 +1,55 @@
+"""The order in which commands came: what was sent before a command to stop must not move anything after it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Iterator
+
+__all__ = ["CommandOrder", "Overtaken"]
+
+
+class Overtaken(Exception):
+    """A command is left undone: one to stop came after it, and was handled first."""
+
+
+class CommandOrder:
+    """Which commands of one device were overtaken by one to stop.
+
+    Each property has a queue of its own, so that a command to stop waits for nothing. It must not be followed by what
+    clients sent before it, which still waits in the queues of other properties.
+    """
+
+    def __init__(self) -> None:
+        self._handled: dict[asyncio.Task[object] | None, int] = {}  # what each task handles
+        self._stopped: dict[str, int] = {}  # by property: the last command that stopped it
+
+    @contextlib.contextmanager
+    def handled(self, name: str, arrival: int) -> Iterator[None]:
+        """A command is being handled by this task.
+
+        Args:
+            name: The property.
+            arrival: Its place in the order of arrival; 0 if that is not known.
+
+        Raises:
+            Overtaken: It must not be handled any more.
+        """
+        task = asyncio.current_task()
+        self._handled[task] = arrival
+        try:
+            self.check(name)
+            yield
+        finally:
+            self._handled.pop(task, None)
+
+    def stop(self, names: Iterable[str]) -> None:
+        """The command that this task handles stops these properties: nothing that came before it begins any more."""
+        arrival = self._handled.get(asyncio.current_task(), 0)
+        for name in names:
+            self._stopped[name] = max(arrival, self._stopped.get(name, 0))
+
+    def check(self, name: str) -> None:
+        """Raise Overtaken if what this task handles must not begin; what is no command always may."""
+        if 0 < self._handled.get(asyncio.current_task(), 0) < self._stopped.get(name, 0):
+            raise Overtaken
