@@ -347,7 +347,7 @@ def _make_admin(web: Web, file: str) -> None:
         Wrong: The file cannot be read, or the password cannot be used.
     """
     try:
-        text = _path("--admin-password-file", file).read_text(encoding="utf-8").strip("\r\n")
+        text = _path("--admin-password-file", file).read_text(encoding="utf-8-sig").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise Wrong(f"--admin-password-file: {error}") from None
     problem = problem_of(text, "admin")

@@ -185,6 +185,8 @@ class Visit:
             found = await self.request.form(max_files=20, max_fields=FIELDS, max_part_size=1 << 20)
         except Problem:
             raise
+        except OSError as error:  # large files wait on the disk
+            raise Problem(503, f"The file cannot be taken now: {error.strerror or error}.") from error
         except Exception as error:  # MultiPartException, and other errors of parsers for broken forms
             raise Problem(400, "This form cannot be read.") from error
         if len(found.multi_items()) > FIELDS:

@@ -232,7 +232,7 @@ def build_manager(web: Web, launcher: Launcher) -> ASGIApp:
         ok = is_known and "sec-fetch-site" not in headers and "transfer-encoding" not in headers
         if not ok or not is_own_origin(scope["method"], headers, (), identified=False):
             await PlainTextResponse("This is for programs.\n", 403)(scope, receive, send)
-        elif not length.isdecimal() or int(length) > _BODY:
+        elif not length.isdecimal() or len(length) > 18 or int(length) > _BODY:
             await PlainTextResponse("This is too large.\n", 413)(scope, receive, send)
         else:
             await router(scope, receive, send)

@@ -1,8 +1,10 @@
 """The pages over a real driver: each kind of vector is set and read back, and streams tell what has changed."""
 
 import asyncio
+import errno
 import json
 import re
+import tempfile
 from urllib.parse import urlencode
 
 import pytest
@@ -111,6 +113,21 @@ async def test_each_kind_is_set_and_arrives_in_the_driver(tmp_path):
         deeds = [deed for deed in site.web.audit.last() if deed.what == "set"]
         assert {deed.who for deed in deeds} == {"user"}
         assert len(deeds) == 6
+
+
+@asynchronous
+async def test_a_file_for_which_the_disk_has_no_room_is_the_servers_fault(tmp_path, monkeypatch):
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *args, **kwargs: full(None))
+    async with website(tmp_path) as site, site.browser("user") as browser:
+        sent = {"m.X": ("dark.fits", bytes(3 << 20))}
+        answer = await browser.post("/set", data={"d": AWKWARD, "p": "UP"}, files=sent, headers=JSON)
+        assert answer.status_code == 503
+        assert "No space left" in answer.text
+        assert site.driver.got == []
 
 
 @asynchronous

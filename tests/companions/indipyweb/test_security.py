@@ -12,6 +12,7 @@ from hashlib import scrypt
 
 from indipyweb.app import build_app
 from indipyweb.context import Web
+from indipyweb.running import _make_admin
 from indipyweb.security.limits import Buckets, LoginThrottle, network_of
 from indipyweb.security.origin import is_own_origin, knows_host
 from indipyweb.security.passwords import Passwords, problem_of
@@ -480,3 +481,13 @@ async def test_a_page_of_which_nobody_can_say_where_it_is(tmp_path):
     async with website(tmp_path) as site, site.browser() as browser:
         answer = await browser.post("/theme", data={"theme": "dark"}, headers={"referer": "http://[::/"})
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+@asynchronous
+async def test_a_password_from_a_file_of_notepad_is_the_one_that_is_typed(tmp_path):
+    file = tmp_path / "password"
+    file.write_text("another battery staple\r\n", encoding="utf-8-sig")
+    async with website(tmp_path) as site:
+        web = site.web
+        _make_admin(web, str(file))
+        assert await web.passwords.check("another battery staple", web.users.get("admin").password)
