@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import reprlib
 from collections.abc import Callable, Coroutine, Mapping
@@ -55,7 +56,24 @@ def run(test: Callable[..., Coroutine[Any, Any, _T]], *args: Any, real_time: boo
     """
     refuse_within_loop("await test()")
     with asyncio.Runner(loop_factory=None if real_time else VirtualTimeLoop) as runner:
-        return runner.run(test(*args))
+        try:
+            return runner.run(test(*args))
+        except (KeyboardInterrupt, SystemExit):
+            _end_tasks(runner.get_loop())
+            raise
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """End what still runs after KeyboardInterrupt or SystemExit.
+
+    Each task that ends with one of these stops the loop again, and the runner would leave the others pending.
+    """
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    for _ in range(len(asyncio.all_tasks(loop)) + 1):
+        if tasks := asyncio.all_tasks(loop):
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):
+                loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
 def driver_test(test: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]:

@@ -240,3 +240,34 @@ async def test_a_test_that_is_cancelled_as_it_begins_leaves_no_driver_running():
         assert [other for other in asyncio.all_tasks() if other is not asyncio.current_task()] == []
     async with DriverHarness(driver) as harness:
         harness.assert_state("Mount", "RA", "Ok")
+
+
+def test_what_interrupts_a_test_leaves_no_driver_running():
+    class Interrupted(ipd.IPyDriver):
+        ended = False
+
+        async def hardware(self):
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                self.ended = True
+
+        async def rxevent(self, event):
+            raise KeyboardInterrupt
+
+    driver = mount(Interrupted)
+    tasks = []
+
+    async def test():
+        tasks.append(asyncio.current_task())
+        try:
+            async with DriverHarness(driver) as harness:
+                await harness.set_text("Mount", "TX", T="x")
+        finally:
+            tasks.extend(asyncio.all_tasks())
+
+    with pytest.raises(KeyboardInterrupt):
+        run(test)
+    assert all(task.done() for task in tasks)
+    assert driver.ended
+    assert driver.stopped.is_set()
