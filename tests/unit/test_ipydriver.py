@@ -741,8 +741,10 @@ def test_one_who_goes_on_sending_to_a_reader_that_stalls_is_cancelled_at_the_end
         driver = Chatty()
         async with DriverHarness(driver, shutdown_grace=0.1) as h:
             h._link.pause_reading()
-            while h._drivers_link.unsent <= HIGH_WATER:
-                await asyncio.sleep(0.01)
+            sent = -1
+            while sent != driver.sent:  # otherwise it sends at each turn of the loop
+                sent = driver.sent
+                await asyncio.sleep(0.05)
             driver.shutdown()
             await driver.stopped.wait()
 
