@@ -76,6 +76,20 @@ def checked_context(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
     return context
 
 
+def checked_certificate_name(name: str | None, context: ssl.SSLContext | None) -> str | None:
+    """The name that the other end's certificate must hold, or None.
+
+    Raises:
+        ValueError: No certificate can hold that name.
+    """
+    if name is not None and context is not None:
+        try:
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+        except (TypeError, ValueError):  # TypeError: a null character
+            raise ValueError(f"server_hostname: no certificate is for {name!r:.80}") from None
+    return name
+
+
 def _load_own(context: ssl.SSLContext, cert: File, key: File | None) -> None:
     """The certificate of this side, and its key.
 

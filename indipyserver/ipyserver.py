@@ -253,7 +253,7 @@ class IPyServer(BlockingServer):
 
         Raises:
             TypeError: An argument has the wrong type.
-            ValueError: No host can have that name, there is no such port, or no device can have that name.
+            ValueError: No host, certificate or device can have that name, or there is no such port.
         """
         part = RemoteConnection(
             self.board,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -55,10 +56,9 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     """Reads a whole number within a range, for argparse."""
 
     def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not re.fullmatch("-?[0-9]{1,20}", text):  # int() takes 7_624 and the digits of all scripts
+            raise argparse.ArgumentTypeError(f"{text!r:.40} is not a whole number")
+        number = int(text)
         if not least <= number <= most:
             raise argparse.ArgumentTypeError(f"{number} is not from {least} to {most}")
         return number

@@ -21,7 +21,7 @@ from indipydriver.transport.stream import StreamLink
 from indipydriver.transport.watching import can_watch_descriptors
 
 from ..arguments import checked_flag, checked_type
-from ..certificates import checked_context
+from ..certificates import checked_certificate_name, checked_context
 from ..relay.peer import HANG_TIME, Peer, tracer
 from ..relay.switchboard import Switchboard
 from ..routing.endpoint import Role
@@ -92,7 +92,8 @@ class RemoteConnection(Distant):
         super().__init__(board, f"remote {device}@{self.where}" if device else f"remote {self.where}")
         self._debug = checked_flag("debug_enable", debug_enable)
         self._context = checked_context(context)
-        self._server_hostname = checked_type("server_hostname", server_hostname, str, type(None))
+        checked_type("server_hostname", server_hostname, str, type(None))
+        self._server_hostname = checked_certificate_name(server_hostname, self._context)
         self._limits = limits
         self._backoff = checked_type("backoff", backoff, Backoff, type(None)) or Backoff(1.0, 30.0, 10.0)
         self._hang_time = hang_time

@@ -72,6 +72,9 @@ def test_short_flags_may_be_clustered():
     ("argv", "says"),
     [
         ("-p abc driver", "'abc' is not a whole number"),
+        ("-p 7_624 driver", "'7_624' is not a whole number"),
+        ("-p \u0667\u0666\u0662\u0664 driver", "is not a whole number"),
+        (f"-p {'7' * 5000} driver", "is not a whole number"),
         ("-p 65536 driver", "not from 0 to 65535"),
         ("-m 0 driver", "not from 1"),
         ("-m -1 driver", "not from 1"),

@@ -193,6 +193,14 @@ def test_a_link_to_another_server_is_refused_when_it_is_added(arguments, error, 
     assert server.remotes == []
 
 
+@pytest.mark.parametrize("name", ["", ".example.org", "a\0b", "a" * 64 + ".org"])
+def test_a_name_that_no_certificate_holds_is_refused_when_the_link_is_added(name):
+    server = IPyServer()
+    with pytest.raises(ValueError, match="server_hostname: no certificate is for"):
+        server.add_remote("localhost", ssl=ssl.create_default_context(), server_hostname=name)
+    assert server.remotes == []
+
+
 def test_what_scripts_pass_for_a_link_to_another_server_is_taken():
     server = IPyServer()
     part = server.add_remote("localhost", "7625", "Also", 1)
