@@ -31,6 +31,17 @@ from tests.support import (
 
 COMMAND = (sys.executable, "-m", "indipyserver")
 LED = "examples.led:make_driver"
+COUNTS_FROZEN = """
+    import asyncio, gc
+    from indipydriver import Device, IPyDriver
+    class Driver(IPyDriver):
+        async def hardware(self):
+            while not gc.get_freeze_count():
+                await asyncio.sleep(0.01)
+            print("frozen:", gc.get_freeze_count(), flush=True)
+    def make_driver():
+        return Driver(Device("D", []))
+"""
 SERVING = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: serving (.*) on (.*) port (\d+)(.*)$", re.MULTILINE)
 
 
@@ -55,6 +66,14 @@ def script(path, text):
     path.write_text(f"#!{sys.executable}\n{textwrap.dedent(text)}")
     path.chmod(0o755)
     return str(path)
+
+
+@asynchronous
+async def test_no_garbage_is_looked_for_among_what_the_start_has_made(tmp_path):
+    (tmp_path / "counts.py").write_text(textwrap.dedent(COUNTS_FROZEN))
+    with server(f"{tmp_path}/counts.py:make_driver") as program:
+        await eventually(lambda: "frozen:" in program.stdout() + program.stderr(), timeout=15)
+        assert int(re.search(r"frozen: (\d+)", program.stdout() + program.stderr())[1]) > 1000
 
 
 @pytest.fixture
