@@ -183,11 +183,11 @@ class Camera(Streaming):
                 self._vector(name)[member] = max(limits[0], min(limits[1], round(self._get(name, member))))
         await super()._prepare()
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._vector(_COUNT).state == State.BUSY:
             self._put(_COUNT, {}, State.IDLE)
         self._drop_cooler()
-        super()._was_interrupted()
+        super()._after_interruption()
 
     # --- exposing ---
 

@@ -237,10 +237,10 @@ class Mount(Parking, Site, Paddle):
             return State.BUSY
         return State.OK if self._follows else State.IDLE
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._has(_HOME):
             self._choose(_HOME, None)
-        super()._was_interrupted()
+        super()._after_interruption()
 
     async def _prepare(self) -> None:
         self._following = asyncio.Lock()

@@ -78,7 +78,7 @@ class Dispatcher:
         self._start = start
         self._closed = closed
         self._is_ending = is_ending
-        self._queues = EventQueues(start, self._hold_commands, self._pause_news, self._left_out, is_ending)
+        self._queues = EventQueues(start, self._pause_commands, self._pause_news, self._left_out, is_ending)
         self._log_left_out = -math.inf  # not before this time
         self._left_out_since = 0  # how many since it was last logged
         self._waits_for: set[object] = set()  # why the link is not read
@@ -91,14 +91,14 @@ class Dispatcher:
 
     # --- when too much waits ---
 
-    def _hold_commands(self, key: Key, held: bool) -> None:
-        """Hold commands for a vector, or accept them again. If the link supports it, everything else is delivered
+    def _pause_commands(self, key: Key, paused: bool) -> None:
+        """Stop accepting commands for a vector, or resume. If the link supports it, everything else is delivered
         meanwhile: a moving roof must hear of rain, and of the command to stop, however many commands clients send.
         """
         if isinstance(self._link, MemoryLink):
-            self._link.set_full(key.device, key.name, held)
+            self._link.set_full(key.device, key.name, paused)
         else:
-            self._pause(key, held)
+            self._pause(key, paused)
 
     def _pause_news(self, paused: bool) -> None:
         """Stop accepting news, or resume. If the link supports it, commands are delivered meanwhile."""

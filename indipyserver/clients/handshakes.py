@@ -207,7 +207,7 @@ class Handshakes:
         why = ""
         try:
             async with asyncio.timeout(TIME):
-                if self._watches and not await self._has_begun(sock):
+                if self._watches and not await self._wait_for_begin(sock):
                     logger.info("%s disconnected without sending anything", link.label)
                     sock.close()
                     return
@@ -228,7 +228,7 @@ class Handshakes:
         elif not door.connected(link, handshake.host):
             link.abort()
 
-    async def _has_begun(self, sock: socket.socket) -> bool:
+    async def _wait_for_begin(self, sock: socket.socket) -> bool:
         """Wait for the first byte of the client; False if the client ends the connection instead."""
         readable = self._loop.create_future()
         fd = sock.fileno()
