@@ -1,4 +1,4 @@
-"""The order in which commands came: what was sent before a command to stop must not move anything after it."""
+"""The order in which commands arrived: one that was sent before a stop command must not move anything after it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["CommandOrder", "Overtaken"]
 
 
 class Overtaken(Exception):
-    """A command is left undone: one to stop came after it, and was handled first."""
+    """A command is not carried out: a stop command arrived after it, and was handled first."""
 
 
 class CommandOrder:
-    """Which commands of one device were overtaken by one to stop.
+    """Which commands of one device were overtaken by a stop command.
 
-    Each property has a queue of its own, so that a command to stop waits for nothing. It must not be followed by what
+    Each property has a queue of its own, so that a stop command waits for nothing. It must not be followed by what
     clients sent before it, which still waits in the queues of other properties.
     """
 

@@ -45,7 +45,7 @@ class Bound:
 
 
 class _Commands:
-    """Which properties clients set: what they want counts, though it comes while saved values are being read.
+    """Which properties clients set: their values take precedence, even if they arrive while saved ones are being read.
 
     Attributes:
         of_run: The names of those that they have set in this run.

@@ -1,4 +1,4 @@
-"""Whether a broker, or the line to it, has stood still: what comes then was given long before."""
+"""Whether a broker, or the line to it, has stood still: commands that arrive afterwards are old."""
 
 from __future__ import annotations
 
