@@ -31,7 +31,7 @@ was started with, the name of one of its devices, or its label."""
 _EPILOG: Final = """\
 examples:
   %(prog)s drivers
-      what is served, and how it is
+      what is served, and its state
   %(prog)s add indi_simulator_ccd -n Guider
       one more driver
   %(prog)s restart Guider
