@@ -8,6 +8,7 @@ from collections import Counter
 from functools import partial
 from typing import Final
 
+from indipydriver.errors import LinkClosed
 from indipydriver.transport.descriptor import DescriptorLink, perhaps_ended
 from indipydriver.transport.framed import FramedLink
 
@@ -166,5 +167,6 @@ class Admission:
         self._silent.pop(peer, None)
         self._networks.pop(peer, None)
         # A client that leaves while something is being sent to it has done nothing wrong.
-        why = "" if error is None or isinstance(error, (BrokenPipeError, ConnectionResetError)) else f": {error}"
+        has_left = isinstance(error, (BrokenPipeError, ConnectionResetError, LinkClosed))
+        why = "" if error is None or has_left else f": {error}"
         logger.info("connection from %s closed%s", peer.label, why)
