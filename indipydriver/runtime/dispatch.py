@@ -19,7 +19,7 @@ from ..protocol.decode import decode
 from ..protocol.encode import encode
 from ..protocol.frame import Address, BlobFrame, Frame
 from ..protocol.tags import Permission, State, VectorKind, Verb
-from ..protocol.texts import brief
+from ..protocol.texts import brief, named
 from ..transport.link import Link
 from ..transport.memory import MemoryLink
 from ..transport.memoryfile import AttachedFrame
@@ -350,7 +350,7 @@ class Dispatcher:
                 vector.name,
             )
             if not isinstance(event, getProperties):  # whoever asks for a definition may not know the vector yet
-                await self._alert(vector, f"{vector.name}: the driver failed: {_words(error)}")
+                await self._alert(vector, f"{vector.name}: the driver failed: {named(error)}")
 
     def _is_cancelled(self, error: BaseException) -> bool:
         """Was it cancelled because the driver is about to end? Any other cancellation, such as that of an awaited
@@ -482,12 +482,3 @@ class _Failures:
         self._logged[key] = now + LOG_AGAIN, 0
         more = f"; {count} more of this kind since it was last logged" if count else ""
         logger.error("%s%s", text % args, more, exc_info=error)
-
-
-def _words(error: BaseException) -> str:
-    """The text of the exception, which may be empty, or whose `str()` may fail."""
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
