@@ -159,7 +159,7 @@ class Instrument(Parts):
         self.whole._order.check(name)
 
     def _abandon(self, *names: str, told: Sequence[str] = ()) -> list[Operation]:
-        """Cancel operations because of the present command; commands for them that came before it are left undone.
+        """Cancel operations because of the present command; earlier commands for them are not carried out.
 
         Returns those that have to be awaited. The ends of those that are `told` are reported.
         """

@@ -40,7 +40,7 @@ logger = logging.getLogger("indipydriver.instruments")
 class PrivateNames:
     """The private attributes of a class of devices: those of the author's classes, and those of this package.
 
-    An attribute that both use breaks one of them, without a sign of the reason, so that is logged once.
+    An attribute that both use breaks one of them without a visible reason, so it is logged once.
 
     Args:
         kind: The class.
@@ -181,10 +181,10 @@ def where_async_is_missing(kind: type[Any], error: BaseException) -> str:
 
 
 def handlers_of(kind: type[Any], declarations: Mapping[str, Declared[Any]]) -> dict[str, Callable[..., Any]]:
-    """What handles each property: the coroutine that was declared to, or what a derived class has in its place.
+    """The handler of each property: the declared coroutine, or what a derived class has in its place.
 
     Raises:
-        TypeError: What is in its place is no coroutine function.
+        TypeError: What is in its place is not a coroutine function.
     """
     declared = {one.handler for one in declarations.values()}
     return {

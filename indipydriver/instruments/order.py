@@ -26,7 +26,7 @@ class CommandOrder:
 
     @contextlib.contextmanager
     def handled(self, name: str, arrival: int) -> Iterator[None]:
-        """A command is being handled by this task.
+        """Note that this task handles a command while the block lasts.
 
         Args:
             name: The property.
@@ -44,12 +44,12 @@ class CommandOrder:
             self._handled.pop(task, None)
 
     def stop(self, names: Iterable[str]) -> None:
-        """The command that this task handles stops these properties: nothing that came before it begins any more."""
+        """Note that the command of this task stops these properties: no earlier command for them begins any more."""
         arrival = self._handled.get(asyncio.current_task(), 0)
         for name in names:
             self._stopped[name] = max(arrival, self._stopped.get(name, 0))
 
     def check(self, name: str) -> None:
-        """Raise Overtaken if what this task handles must not begin; what is no command always may."""
+        """Raise Overtaken if the command of this task must not begin; a task without a command always may."""
         if 0 < self._handled.get(asyncio.current_task(), 0) < self._stopped.get(name, 0):
             raise Overtaken

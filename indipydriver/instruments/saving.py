@@ -58,7 +58,7 @@ class _Commands:
 
     @contextlib.contextmanager
     def handled(self, name: str) -> Iterator[None]:
-        """A command for a property is being handled."""
+        """Note that a command for a property is handled while the block lasts."""
         for newer in (self.of_run, *self._loads):
             newer.add(name)
         self._handled.append(name)

@@ -23,11 +23,11 @@ logger = logging.getLogger("indipyserver.ipyserver")
 MOST_HANDSHAKES: Final = 64
 """Handshakes at the same time."""
 HANDSHAKE_SHARE: Final = 32
-"""And of one address."""
+"""The most of these from one address."""
 MOST_HANDSHAKES_WAITING: Final = 256
 """Connections that wait for a handshake; with one more, one that has sent nothing is closed."""
 WAITING_SHARE: Final = 96
-"""And of one address: KStars opens some tens of connections at once."""
+"""The most of these from one address: KStars opens some tens of connections at once."""
 TIME: Final = 10.0
 """Seconds that a handshake may take, and that a connection may wait for it."""
 SILENT_TIME: Final = 0.2
